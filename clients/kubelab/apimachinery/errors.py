@@ -1,0 +1,203 @@
+"""What can go wrong with a request, free of any transport.
+
+::
+
+    ApiError
+    ├── BadRequest          400 BadRequest            the request makes no sense
+    │   └── Invalid         422 Invalid               the object breaks rules; every cause names its field
+    ├── Unauthorized        401 Unauthorized          nobody knows who asks
+    ├── Forbidden           403 Forbidden             who asks may not
+    ├── NotFound            404 NotFound
+    ├── MethodNotAllowed    405 MethodNotAllowed
+    ├── AlreadyExists       409 AlreadyExists
+    ├── Conflict            409 Conflict              the object changed meanwhile: read it again
+    ├── Expired             410 Expired               the revision is compacted: list again
+    ├── TooLarge            413 RequestEntityTooLarge
+    ├── TooManyRequests     429 TooManyRequests
+    ├── InternalError       500 InternalError
+    ├── Unavailable         503 ServiceUnavailable    nobody answers; whether it was done is unknown
+    └── Timeout             504 Timeout               no answer in time; whether it was done is unknown
+
+Reasons and codes are those of ``metav1.StatusReason``
+(https://kubernetes.io/docs/reference/using-api/api-concepts/).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from kubelab.api.meta.v1 import meta_pb2
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """One reason among several. ``field`` is a path such as ``spec.containers[0].name``, ``reason`` upstream's
+    ``FieldValueInvalid``, ``FieldValueRequired`` and so on."""
+
+    field: str
+    message: str
+    reason: str = "FieldValueInvalid"
+
+
+class ApiError(Exception):
+    """A request that failed, with what a ``meta.v1.Status`` says about it."""
+
+    reason: ClassVar[str] = ""
+    code: ClassVar[int] = 500
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        name: str = "",
+        group: str = "",
+        kind: str = "",
+        uid: str = "",
+        causes: Sequence[Cause] = (),
+        retry_after_seconds: int = 0,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.name, self.group, self.kind, self.uid = name, group, kind, uid
+        self.causes = tuple(causes)
+        self.retry_after_seconds = retry_after_seconds
+
+    def to_status(self) -> meta_pb2.Status:
+        """Say the same as the message that travels and that ``-o json`` shows."""
+        return meta_pb2.Status(
+            status="Failure",
+            message=self.message,
+            reason=self.reason,
+            code=self.code,
+            details=meta_pb2.StatusDetails(
+                name=self.name,
+                group=self.group,
+                kind=self.kind,
+                uid=self.uid,
+                retryAfterSeconds=self.retry_after_seconds,
+                causes=[meta_pb2.StatusCause(reason=c.reason, message=c.message, field=c.field) for c in self.causes],
+            ),
+        )
+
+    @staticmethod
+    def from_status(status: meta_pb2.Status) -> ApiError:
+        """Raise-able again what :meth:`to_status` said; an unknown reason gives an :class:`InternalError`."""
+        kind = BY_REASON.get(status.reason, InternalError)
+        details = status.details
+        return kind(
+            status.message,
+            name=details.name,
+            group=details.group,
+            kind=details.kind,
+            uid=details.uid,
+            causes=[Cause(c.field, c.message, c.reason) for c in details.causes],
+            retry_after_seconds=details.retryAfterSeconds,
+        )
+
+
+class BadRequest(ApiError):
+    reason, code = "BadRequest", 400
+
+
+class Invalid(BadRequest):
+    reason, code = "Invalid", 422
+
+
+class Unauthorized(ApiError):
+    reason, code = "Unauthorized", 401
+
+
+class Forbidden(ApiError):
+    reason, code = "Forbidden", 403
+
+
+class NotFound(ApiError):
+    reason, code = "NotFound", 404
+
+
+class MethodNotAllowed(ApiError):
+    reason, code = "MethodNotAllowed", 405
+
+
+class AlreadyExists(ApiError):
+    reason, code = "AlreadyExists", 409
+
+
+class Conflict(ApiError):
+    reason, code = "Conflict", 409
+
+
+class Expired(ApiError):
+    reason, code = "Expired", 410
+
+
+class TooLarge(ApiError):
+    reason, code = "RequestEntityTooLarge", 413
+
+
+class TooManyRequests(ApiError):
+    reason, code = "TooManyRequests", 429
+
+
+class InternalError(ApiError):
+    reason, code = "InternalError", 500
+
+
+class Unavailable(ApiError):
+    reason, code = "ServiceUnavailable", 503
+
+
+class Timeout(ApiError):
+    reason, code = "Timeout", 504
+
+
+BY_REASON: dict[str, type[ApiError]] = {
+    kind.reason: kind
+    for kind in (
+        BadRequest,
+        Invalid,
+        Unauthorized,
+        Forbidden,
+        NotFound,
+        MethodNotAllowed,
+        AlreadyExists,
+        Conflict,
+        Expired,
+        TooLarge,
+        TooManyRequests,
+        InternalError,
+        Unavailable,
+        Timeout,
+    )
+}
+
+
+def not_found(resource: str, name: str, group: str = "") -> NotFound:
+    """Upstream's words: ``pods "web" not found``."""
+    return NotFound(f'{qualified(resource, group)} "{name}" not found', name=name, group=group, kind=resource)
+
+
+def already_exists(resource: str, name: str, group: str = "") -> AlreadyExists:
+    """Upstream's words: ``pods "web" already exists``."""
+    return AlreadyExists(f'{qualified(resource, group)} "{name}" already exists', name=name, group=group, kind=resource)
+
+
+def conflict(resource: str, name: str, why: str, group: str = "") -> Conflict:
+    """Upstream's words: ``Operation cannot be fulfilled on pods "web": …``."""
+    message = f'Operation cannot be fulfilled on {qualified(resource, group)} "{name}": {why}'
+    return Conflict(message, name=name, group=group, kind=resource)
+
+
+def invalid(kind: str, name: str, causes: Sequence[Cause], group: str = "") -> Invalid:
+    """Upstream's words: ``Pod "web" is invalid: spec.containers: Required value``, or a list in brackets."""
+    texts = list(dict.fromkeys(f"{c.field}: {c.message}" for c in causes))
+    told = texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"
+    message = f'{qualified(kind, group)} "{name}" is invalid: {told}'
+    return Invalid(message, name=name, group=group, kind=kind, causes=causes)
+
+
+def qualified(resource: str, group: str) -> str:
+    """``leases.coordination.k8s.io``; the core group has no suffix."""
+    return f"{resource}.{group}" if group else resource

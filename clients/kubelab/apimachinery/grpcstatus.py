@@ -1,0 +1,65 @@
+"""The one place where :mod:`errors` meets gRPC: a table of codes, and both ways across."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import grpc
+from google.rpc import status_pb2
+
+from kubelab.api.meta.v1 import meta_pb2
+from kubelab.apimachinery import errors
+from kubelab.apimachinery.errors import ApiError
+
+DETAILS_KEY = "grpc-status-details-bin"  # where gRPC itself puts a google.rpc.Status
+
+CODES: dict[type[ApiError], grpc.StatusCode] = {  # a test compares the keys with ApiError's subclasses
+    errors.BadRequest: grpc.StatusCode.INVALID_ARGUMENT,
+    errors.Invalid: grpc.StatusCode.INVALID_ARGUMENT,
+    errors.Unauthorized: grpc.StatusCode.UNAUTHENTICATED,
+    errors.Forbidden: grpc.StatusCode.PERMISSION_DENIED,
+    errors.NotFound: grpc.StatusCode.NOT_FOUND,
+    errors.MethodNotAllowed: grpc.StatusCode.UNIMPLEMENTED,
+    errors.AlreadyExists: grpc.StatusCode.ALREADY_EXISTS,
+    errors.Conflict: grpc.StatusCode.ABORTED,
+    errors.Expired: grpc.StatusCode.OUT_OF_RANGE,
+    errors.TooLarge: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.TooManyRequests: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    errors.InternalError: grpc.StatusCode.INTERNAL,
+    errors.Unavailable: grpc.StatusCode.UNAVAILABLE,
+    errors.Timeout: grpc.StatusCode.DEADLINE_EXCEEDED,
+}
+
+_BY_CODE = {code: kind for kind, code in reversed(CODES.items())}  # the first of two with one code wins
+
+
+@contextlib.asynccontextmanager
+async def answering(context: grpc.aio.ServicerContext[Any, Any]) -> AsyncGenerator[None]:
+    """Answer a domain error with its status, in one place, at the edge of the process."""
+    try:
+        yield
+    except ApiError as err:
+        code, metadata = to_rpc(err)
+        await context.abort(code, err.message, metadata)
+
+
+def to_rpc(err: ApiError) -> tuple[grpc.StatusCode, tuple[tuple[str, bytes], ...]]:
+    """Give the status code and the trailing metadata that carry an error to a caller."""
+    code = CODES[type(err)]
+    rich = status_pb2.Status(code=code.value[0], message=err.message)
+    rich.details.add().Pack(err.to_status())
+    return code, ((DETAILS_KEY, rich.SerializeToString()),)
+
+
+def from_rpc(rpc: grpc.aio.AioRpcError) -> ApiError:
+    """Give the caller the type that the server raised; without details, what the bare code tells."""
+    for key, value in rpc.trailing_metadata() or ():
+        if key == DETAILS_KEY and isinstance(value, bytes):
+            for detail in status_pb2.Status.FromString(value).details:
+                status = meta_pb2.Status()
+                if detail.Unpack(status):
+                    return ApiError.from_status(status)
+    kind = _BY_CODE.get(rpc.code(), errors.InternalError)
+    return kind(rpc.details() or rpc.code().name)

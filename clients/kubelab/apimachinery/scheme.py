@@ -1,0 +1,247 @@
+"""Every resource that the api-server serves: one registry, from which verbs, tables, discovery and manifests follow.
+
+A :class:`Resource` is typed by its message, so ``client.get(PODS, "web")`` gives a ``Pod``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from google.protobuf.any_pb2 import Any
+from google.protobuf.message import Message
+
+from kubelab.api.coordination.v1 import coordination_pb2
+from kubelab.api.core.v1 import core_pb2
+
+T = TypeVar("T", bound=Message, covariant=True)
+TYPE_URL_PREFIX = "type.googleapis.com/"
+STANDARD_VERBS = ("create", "delete", "deletecollection", "get", "list", "update", "watch")
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of the server's table. Priority 0 is always shown, 1 with ``-o wide``."""
+
+    name: str
+    description: str = ""
+    priority: int = 0
+    type: str = "string"
+
+
+@dataclass(frozen=True, slots=True)
+class Resource(Generic[T]):
+    """What a resource is called and what can be done with it."""
+
+    plural: str
+    singular: str
+    kind: str
+    message: type[T]
+    columns: tuple[Column, ...]
+    group: str = ""
+    version: str = "v1"
+    short_names: tuple[str, ...] = ()
+    namespaced: bool = True
+    verbs: tuple[str, ...] = STANDARD_VERBS
+    subresources: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+
+    @property
+    def api_version(self) -> str:
+        """``v1``, or ``coordination.k8s.io/v1``."""
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    @property
+    def type_url(self) -> str:
+        """What an ``Any`` with one of these carries."""
+        return TYPE_URL_PREFIX + self.message.DESCRIPTOR.full_name
+
+    @property
+    def qualified(self) -> str:
+        """``pods``, or ``leases.coordination.k8s.io``: how messages and ``-o name`` call it."""
+        return f"{self.plural}.{self.group}" if self.group else self.plural
+
+    def __str__(self) -> str:
+        return self.qualified
+
+
+NAME = Column("Name", "Name must be unique within a namespace")
+AGE = Column("Age", "How long ago the object was created")
+
+
+def _columns(*columns: Column | str) -> tuple[Column, ...]:
+    return (NAME, *(Column(c) if isinstance(c, str) else c for c in columns))
+
+
+def _wide(*names: str) -> tuple[Column, ...]:
+    return tuple(Column(name, priority=1) for name in names)
+
+
+PODS = Resource(
+    plural="pods",
+    singular="pod",
+    kind="Pod",
+    message=core_pb2.Pod,
+    columns=_columns("Ready", "Status", "Restarts", AGE, *_wide("IP", "Node", "Nominated Node", "Readiness Gates")),
+    short_names=("po",),
+    subresources=("status", "binding"),
+    categories=("all",),
+)
+NODES = Resource(
+    plural="nodes",
+    singular="node",
+    kind="Node",
+    message=core_pb2.Node,
+    columns=_columns(
+        "Status",
+        "Roles",
+        AGE,
+        "Version",
+        *_wide("Internal-IP", "External-IP", "OS-Image", "Kernel-Version", "Container-Runtime"),
+    ),
+    short_names=("no",),
+    namespaced=False,
+    subresources=("status",),
+)
+SERVICES = Resource(
+    plural="services",
+    singular="service",
+    kind="Service",
+    message=core_pb2.Service,
+    columns=_columns("Type", "Cluster-IP", "External-IP", "Port(s)", AGE, *_wide("Selector")),
+    short_names=("svc",),
+    subresources=("status",),
+    categories=("all",),
+)
+ENDPOINTS = Resource(
+    plural="endpoints",
+    singular="endpoints",
+    kind="Endpoints",
+    message=core_pb2.Endpoints,
+    columns=_columns("Endpoints", AGE),
+    short_names=("ep",),
+)
+NAMESPACES = Resource(
+    plural="namespaces",
+    singular="namespace",
+    kind="Namespace",
+    message=core_pb2.Namespace,
+    columns=_columns("Status", AGE),
+    short_names=("ns",),
+    namespaced=False,
+    verbs=("create", "delete", "get", "list", "update", "watch"),
+    subresources=("status", "finalize"),
+)
+REPLICATION_CONTROLLERS = Resource(
+    plural="replicationcontrollers",
+    singular="replicationcontroller",
+    kind="ReplicationController",
+    message=core_pb2.ReplicationController,
+    columns=_columns("Desired", "Current", "Ready", AGE, *_wide("Containers", "Images", "Selector")),
+    short_names=("rc",),
+    subresources=("status", "scale"),
+    categories=("all",),
+)
+EVENTS = Resource(
+    plural="events",
+    singular="event",
+    kind="Event",
+    message=core_pb2.Event,
+    columns=(
+        Column("Last Seen"),
+        Column("Type"),
+        Column("Reason"),
+        Column("Object"),
+        Column("Subobject", priority=1),
+        Column("Source", priority=1),
+        Column("Message"),
+        Column("First Seen", priority=1),
+        Column("Count", priority=1),
+        Column("Name", priority=1),
+    ),
+    short_names=("ev",),
+)
+CONFIG_MAPS = Resource(
+    plural="configmaps",
+    singular="configmap",
+    kind="ConfigMap",
+    message=core_pb2.ConfigMap,
+    columns=_columns("Data", AGE),
+    short_names=("cm",),
+)
+SECRETS = Resource(
+    plural="secrets",
+    singular="secret",
+    kind="Secret",
+    message=core_pb2.Secret,
+    columns=_columns("Type", "Data", AGE),
+)
+LEASES = Resource(
+    plural="leases",
+    singular="lease",
+    kind="Lease",
+    message=coordination_pb2.Lease,
+    columns=_columns("Holder", AGE),
+    group="coordination.k8s.io",
+)
+BINDINGS = Resource(
+    plural="bindings",
+    singular="binding",
+    kind="Binding",
+    message=core_pb2.Binding,
+    columns=(),
+    verbs=("create",),
+)
+
+ALL: tuple[Resource[Message], ...] = (
+    BINDINGS,
+    CONFIG_MAPS,
+    ENDPOINTS,
+    EVENTS,
+    NAMESPACES,
+    NODES,
+    PODS,
+    REPLICATION_CONTROLLERS,
+    SECRETS,
+    SERVICES,
+    LEASES,
+)
+
+_BY_KIND = {(r.api_version, r.kind): r for r in ALL}
+_BY_PLURAL = {(r.group, r.plural): r for r in ALL}
+_BY_MESSAGE = {r.message.DESCRIPTOR.full_name: r for r in ALL}
+
+
+def by_kind(api_version: str, kind: str) -> Resource[Message] | None:
+    """Find ``("v1", "Pod")``."""
+    return _BY_KIND.get((api_version, kind))
+
+
+def by_plural(group: str, plural: str) -> Resource[Message] | None:
+    """Find ``("", "pods")``, as a request names it."""
+    return _BY_PLURAL.get((group, plural))
+
+
+def of_object(obj: Message) -> Resource[Message]:
+    """Find the resource of a message; KeyError when it is not one that is served."""
+    return _BY_MESSAGE[obj.DESCRIPTOR.full_name]
+
+
+def by_type_url(url: str) -> Resource[Message] | None:
+    """Find the resource that an ``Any`` carries."""
+    return _BY_MESSAGE.get(url.removeprefix(TYPE_URL_PREFIX))
+
+
+def find(word: str, among: Iterable[Resource[Message]] = ALL) -> Resource[Message] | None:
+    """Find what a user means: plural, singular, kind or short name, in any case, with or without ``.group``."""
+    wanted, _, group = word.lower().partition(".")
+    for r in among:
+        if wanted in (r.plural, r.singular, r.kind.lower(), *r.short_names) and (not group or group == r.group):
+            return r
+    return None
+
+
+def pack(obj: Message) -> Any:
+    """Wrap an object as requests carry it."""
+    return Any(type_url=TYPE_URL_PREFIX + obj.DESCRIPTOR.full_name, value=obj.SerializeToString())
