@@ -1,0 +1,68 @@
+# What each target does stands behind its ##; `make` alone prints it.
+SHELL := /bin/sh
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# Deferred imports and tools find the environment's programs first: kctl, kubelab, pytest.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+TESTS ?= tests
+PYTEST ?= pytest -n 2 --dist worksteal
+
+.DEFAULT_GOAL := help
+.PHONY: help setup system protos up down hello test lint fix bench fresh-check clean
+
+help: ## show this list
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+system: ## install the system packages that are missing (etcd, crun, nftables, iproute2, python3-venv)
+	@deploy/system-packages $(PYTHON)
+
+# A new environment, or a changed pyproject.toml, is installed; a changed contract is generated anew.
+$(VENV)/.installed: pyproject.toml hatch_build.py | system
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing kubelab and its Python packages into $(VENV) …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@
+
+$(VENV)/.generated: $(shell find protos -name '*.proto') $(VENV)/.installed
+	@test build/protos/.stamp -nt $(VENV)/.installed 2>/dev/null \
+	  || $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	@touch $@
+
+setup: system $(VENV)/.generated ## make everything that the other targets need
+
+protos: ## generate the Python of the contract again, from protos/
+	@rm -rf build/protos $(VENV)/.generated
+	@$(MAKE) --no-print-directory setup
+
+up: setup ## start the local cluster
+	@kubelab up
+
+down: setup ## stop the local cluster, keeping its objects
+	@kubelab down
+
+hello: setup ## start a cluster, run the hello pod behind a service, call it, show how it came to be
+	@examples/hello.sh
+
+test: setup ## run every test
+	@$(PYTEST) $(TESTS)
+
+lint: setup ## check format, style, types and the direction of imports
+	@ruff format --check .
+	@ruff check .
+	@pyright
+	@lint-imports
+
+fix: setup ## mend what ruff can mend
+	@ruff format .
+	@ruff check --fix .
+
+bench: setup ## measure against the budgets; writes build/bench.json
+	@$(BIN)/python -m benchmarks
+
+fresh-check: ## the current commit on a bare Debian 12: make hello and make test, as typed
+	@deploy/fresh-check
+
+clean: ## remove what was built here (.venv, build); clusters are `kubelab down --delete`
+	@rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
