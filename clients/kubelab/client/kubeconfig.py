@@ -1,0 +1,261 @@
+"""Where the api-servers are and who we are: a kubeconfig file in upstream's YAML shape, read and written.
+
+https://kubernetes.io/docs/concepts/configuration/organize-cluster-access-kubeconfig/
+
+What kubelab does not know in a file (``preferences``, ``extensions``, other kinds of credentials) is kept when the
+file is written again.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import copy
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import yaml
+
+ENVIRONMENT = "KUBELAB_KUBECONFIG"
+HOME = "KUBELAB_HOME"
+DEFAULT_NAMESPACE = "default"
+
+
+class KubeconfigError(Exception):
+    """A kubeconfig that is missing, cannot be read, or does not say what is asked of it. The message names the file."""
+
+
+class KubeconfigMissing(KubeconfigError):
+    """There is no such file: no cluster has been started."""
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Everything that is needed to connect. ``servers`` are ``host:port``, the rest is PEM; never print ``key``."""
+
+    servers: tuple[str, ...]
+    ca: bytes
+    certificate: bytes
+    key: bytes = field(repr=False)
+    server_name: str = ""
+    namespace: str = DEFAULT_NAMESPACE
+    context: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ContextRow:
+    """One line of ``kctl config get-contexts``."""
+
+    name: str
+    cluster: str
+    user: str
+    namespace: str
+
+
+def home(environ: Mapping[str, str] = os.environ) -> Path:
+    """``$KUBELAB_HOME``, or ``~/.kubelab``."""
+    return Path(environ.get(HOME) or "~/.kubelab").expanduser()
+
+
+def default_path(environ: Mapping[str, str] = os.environ) -> Path:
+    """``$KUBELAB_KUBECONFIG``, or ``kubeconfig`` in :func:`home`."""
+    told = environ.get(ENVIRONMENT)
+    return Path(told).expanduser() if told else home(environ) / "kubeconfig"
+
+
+class Kubeconfig:
+    """A kubeconfig in memory. ``document`` is the whole file, as YAML gives it."""
+
+    def __init__(self, document: dict[str, Any] | None = None, path: Path | None = None) -> None:
+        self.path = path
+        self.document: dict[str, Any] = document or {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [],
+            "users": [],
+            "contexts": [],
+            "current-context": "",
+        }
+
+    @classmethod
+    def load(cls, path: str | Path) -> Kubeconfig:
+        """Read a file; KubeconfigMissing when there is none, KubeconfigError when it is not a kubeconfig."""
+        path = Path(path)
+        try:
+            text = path.read_text()
+        except FileNotFoundError as err:
+            raise KubeconfigMissing(f"{path}: no such file") from err
+        except (OSError, UnicodeDecodeError) as err:
+            raise KubeconfigError(f"{path}: {err}") from err
+        return cls.parse(text, path)
+
+    @classmethod
+    def parse(cls, text: str, path: Path | None = None) -> Kubeconfig:
+        """Read the text of a file; relative paths in it start at ``path``'s folder."""
+        where = path or "kubeconfig"
+        try:
+            document: object = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        except yaml.YAMLError as err:
+            raise KubeconfigError(f"error loading config file {str(where)!r}: {err}") from err
+        if not isinstance(document, dict):
+            raise KubeconfigError(f"error loading config file {str(where)!r}: it is empty or not a mapping")
+        config = cls(cast(dict[str, Any], document), path)
+        for section in ("clusters", "users", "contexts"):
+            config._section(section)  # refuses a wrong shape now, not at first use
+        return config
+
+    def to_yaml(self) -> str:
+        """Give the text of the file."""
+        return yaml.safe_dump(self.document, sort_keys=True, default_flow_style=False)
+
+    def write(self, path: str | Path | None = None) -> None:
+        """Replace the file in one step; only its owner may read it, for there are keys in it."""
+        path = Path(path or self.path or default_path())
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".kubeconfig-")  # mode 0600
+        try:
+            with os.fdopen(handle, "w") as file:
+                file.write(self.to_yaml())
+            Path(temporary).replace(path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+
+    @property
+    def current_context(self) -> str:
+        return str(self.document.get("current-context") or "")
+
+    def use_context(self, name: str) -> None:
+        """Make a context the current one."""
+        if name not in self._section("contexts"):
+            raise KubeconfigError(f'no context exists with the name: "{name}"')
+        self.document["current-context"] = name
+
+    def contexts(self) -> list[ContextRow]:
+        """Give every context, by name."""
+        found = self._section("contexts")
+        return [
+            ContextRow(name, *(str(found[name].get(key) or "") for key in ("cluster", "user", "namespace")))
+            for name in sorted(found)
+        ]
+
+    def access(self, context: str = "") -> Access:
+        """Follow a context (the current one by default) to its cluster and its user, and read their files."""
+        name = context or self.current_context
+        if not name:
+            raise KubeconfigError("current-context is not set")
+        contexts = self._section("contexts")
+        if name not in contexts:
+            raise KubeconfigError(f'context "{name}" does not exist')
+        chosen = contexts[name]
+        cluster_name, user_name = str(chosen.get("cluster") or ""), str(chosen.get("user") or "")
+        cluster = self._section("clusters").get(cluster_name)
+        if cluster is None:
+            raise KubeconfigError(f'cluster "{cluster_name}" does not exist')
+        user = self._section("users").get(user_name, {})
+        return Access(
+            servers=servers_of(str(cluster.get("server") or "")),
+            ca=self._pem(cluster, "certificate-authority"),
+            certificate=self._pem(user, "client-certificate"),
+            key=self._pem(user, "client-key"),
+            server_name=str(cluster.get("tls-server-name") or ""),
+            namespace=str(chosen.get("namespace") or DEFAULT_NAMESPACE),
+            context=name,
+        )
+
+    def server(self, context: str = "") -> str:
+        """Give the cluster's ``server`` as it is written: one URL, or several with commas."""
+        chosen = self._section("contexts").get(context or self.current_context, {})
+        cluster = self._section("clusters").get(str(chosen.get("cluster") or ""), {})
+        return str(cluster.get("server") or "")
+
+    def set_cluster(
+        self, name: str, *, server: str, ca: bytes, certificate: bytes, key: bytes, namespace: str = DEFAULT_NAMESPACE
+    ) -> None:
+        """Add or replace cluster, user and context, all of one name, and make the context the current one."""
+        self._put("clusters", name, {"certificate-authority-data": _base64(ca), "server": server})
+        self._put("users", name, {"client-certificate-data": _base64(certificate), "client-key-data": _base64(key)})
+        self._put("contexts", name, {"cluster": name, "namespace": namespace, "user": name})
+        self.document["current-context"] = name
+
+    def remove_cluster(self, name: str) -> None:
+        """Take away what :meth:`set_cluster` added; what is not there is no error."""
+        for section in ("clusters", "users", "contexts"):
+            self.document[section] = [e for e in self.document.get(section) or [] if e.get("name") != name]
+        if self.current_context == name:
+            left = self.contexts()
+            self.document["current-context"] = left[0].name if left else ""
+
+    def redacted(self) -> dict[str, Any]:
+        """Give the document without certificates and keys, as ``kctl config view`` shows it."""
+        document = copy.deepcopy(self.document)
+        for section, value in (("clusters", "cluster"), ("users", "user")):
+            for entry in document.get(section) or []:
+                told = entry.get(value) or {}
+                for key in told:
+                    if key.endswith("-data"):
+                        told[key] = "DATA+OMITTED" if "key" not in key else "REDACTED"
+                    elif key in ("token", "password"):
+                        told[key] = "REDACTED"
+        return document
+
+    def _section(self, section: str) -> dict[str, dict[str, Any]]:
+        entries: object = self.document.get(section) or []
+        singular = section.removesuffix("s")
+        if not isinstance(entries, list):
+            raise KubeconfigError(f"{self._where}: {section}: expected a list")
+        found: dict[str, dict[str, Any]] = {}
+        for n, entry in enumerate(cast(list[object], entries)):
+            body = cast(dict[str, object], entry).get(singular) if isinstance(entry, dict) else None
+            name = cast(dict[str, object], entry).get("name") if isinstance(entry, dict) else None
+            if not isinstance(name, str) or not isinstance(body or {}, dict):
+                raise KubeconfigError(f"{self._where}: {section}[{n}]: expected a name and a {singular}")
+            found.setdefault(name, cast(dict[str, Any], body or {}))
+        return found
+
+    def _put(self, section: str, name: str, body: dict[str, Any]) -> None:
+        entries = [e for e in self.document.get(section) or [] if e.get("name") != name]
+        self.document[section] = [*entries, {"name": name, section.removesuffix("s"): body}]
+
+    def _pem(self, body: Mapping[str, Any], key: str) -> bytes:
+        data = body.get(f"{key}-data")
+        if data:
+            try:
+                return base64.b64decode(str(data), validate=True)
+            except (binascii.Error, ValueError) as err:
+                raise KubeconfigError(f"{self._where}: {key}-data is not base64") from err
+        file = body.get(key)
+        if not file:
+            return b""
+        path = (self.path.parent if self.path else Path()) / Path(str(file)).expanduser()
+        try:
+            return path.read_bytes()
+        except OSError as err:
+            raise KubeconfigError(f"unable to read {key} {path}: {err.strerror}") from err
+
+    @property
+    def _where(self) -> str:
+        return str(self.path or "kubeconfig")
+
+
+def servers_of(urls: str) -> tuple[str, ...]:
+    """Read ``https://127.0.0.1:6443`` or several with commas; gives ``host:port``, port 443 when none is named."""
+    targets: list[str] = []
+    for url in (u.strip() for u in urls.split(",")):
+        scheme, separator, rest = url.partition("://")
+        if not separator:
+            scheme, rest = "https", url
+        if scheme != "https" or not rest.strip("/"):
+            raise KubeconfigError(f'the server "{url}" is not an https:// address')
+        host = rest.split("/", 1)[0]
+        has_port = ":" in host.rpartition("]")[2]  # an IPv6 address is in brackets
+        targets.append(host if has_port else f"{host}:443")
+    return tuple(targets)
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode()
