@@ -1,0 +1,55 @@
+"""A whole cluster for each module, and the tutorial's files to type about."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.e2e.terminal import OWN_FILES, SHARED_FILES, Terminal, Tutorial, assert_nothing_left
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module")
+def terminal(
+    request: pytest.FixtureRequest, home: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Terminal]:
+    """A three-node cluster that only this module uses; gone without a trace at the end."""
+    name = "t" + re.sub(r"[^a-z0-9]+", "-", request.module.__name__.rsplit(".", 1)[-1].removeprefix("test_").lower())
+    terminal = Terminal(home, f"{name[:20]}-{os.getpid()}", tmp_path_factory.mktemp("terminal"))
+    try:
+        terminal.type(f"kubelab up --name {terminal.cluster}", deadline=180)
+        yield terminal
+    finally:
+        terminal.type(f"kubelab down --name {terminal.cluster} --delete", deadline=120)
+    assert_nothing_left(terminal)
+
+
+@pytest.fixture(scope="module", params=["own", "shared"])
+def tutorial(request: pytest.FixtureRequest, terminal: Terminal) -> Tutorial:
+    """The chapter's files: the project's own, and the tutorial's where they are there (they need Node)."""
+    files = OWN_FILES
+    if request.param == "shared":
+        files = SHARED_FILES
+        if not files.is_dir():
+            pytest.skip("the tutorial's own files are not beside this checkout")
+        if not shutil.which("node", path="/usr/bin:/bin"):
+            pytest.skip("the tutorial's app needs /usr/bin/node")
+    assets = terminal.folder / "assets"
+    assets.unlink(missing_ok=True)
+    assets.symlink_to(files)
+    own = request.param == "own"
+    tutorial = Tutorial(
+        terminal,
+        image="kubelab/hello:v-1.0.0" if own else "kim0lil/80700:v-1.0.0",
+        base="" if own else "node=host",
+    )
+    tutorial.build()
+    return tutorial

@@ -1,0 +1,176 @@
+"""A terminal to type into, and eyes to read what it prints."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+ROOT = Path(__file__).resolve().parents[2]
+OWN_FILES = ROOT / "examples" / "tutorial"
+SHARED_FILES = ROOT.parent / "shared" / "tutorial" / "assets"
+T = TypeVar("T")
+
+
+def eventually(look: Callable[[], T | None], *, within: float = 60.0, what: str = "") -> T:
+    """Look until there is something to see; the last error or answer is told when time runs out."""
+    deadline = time.monotonic() + within
+    pause = threading.Event()
+    while True:
+        problem: AssertionError | None = None
+        try:
+            if seen := look():
+                return seen
+        except AssertionError as err:
+            problem = err
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {within:g} s: {what or look.__name__}: {problem}") from problem
+        pause.wait(0.05)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a command printed, and how it ended."""
+
+    command: str
+    stdout: str
+    stderr: str
+    code: int
+
+    @property
+    def lines(self) -> list[str]:
+        return self.stdout.splitlines()
+
+    @property
+    def rows(self) -> list[list[str]]:
+        """The table's cells, header first: columns are three blanks or more apart."""
+        return [re.split(r"\s{3,}", line.strip()) for line in self.lines]
+
+    def __str__(self) -> str:
+        return f"$ {self.command}\n{self.stdout}{self.stderr}(exit code {self.code})"
+
+
+@dataclass
+class Terminal:
+    """A shell in which `kctl` and `kubelab` mean this cluster. ``assets`` is what the tutorial's paths begin with."""
+
+    home: Path
+    cluster: str
+    folder: Path
+    environment: dict[str, str] = field(default_factory=dict[str, str])
+
+    def __post_init__(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.environment = {
+            **os.environ,
+            "KUBELAB_HOME": str(self.home),
+            "KUBELAB_CLUSTER": self.cluster,
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "LC_ALL": "C.UTF-8",
+        }
+        self.environment.pop("KUBELAB_KUBECONFIG", None)
+
+    def type(self, command: str, *, code: int | None = 0, deadline: float = 120.0, stdin: str = "") -> Answer:
+        """Run a line as a person types it, and insist on its exit code."""
+        done = subprocess.run(
+            ["/bin/sh", "-c", command],
+            cwd=self.folder,
+            env=self.environment,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=deadline,
+            check=False,
+        )
+        answer = Answer(command, done.stdout, done.stderr, done.returncode)
+        assert code is None or done.returncode == code, str(answer)
+        assert "Traceback" not in done.stderr, str(answer)
+        return answer
+
+    def start(self, command: str) -> subprocess.Popen[str]:
+        """Leave a command running; the caller ends it."""
+        return subprocess.Popen(
+            ["/bin/sh", "-c", f"exec {command}"],
+            cwd=self.folder,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def running(self, selector: str, count: int, *, namespace: str = "default") -> list[list[str]]:
+        """Wait until so many pods are Running and ready; give their rows without the header."""
+
+        def look() -> list[list[str]] | None:
+            answer = self.type(f"kctl get pods -n {namespace} -l '{selector}' --no-headers", code=None)
+            rows = answer.rows
+            ready = [row for row in rows if len(row) >= 3 and row[2] == "Running" and len(set(row[1].split("/"))) == 1]
+            assert len(ready) == len(rows) == count, str(answer)
+            return rows
+
+        return eventually(look, what=f"{count} running pods of {selector}")
+
+    def url(self, service: str, *, nth: int = 0) -> str:
+        """The address at which this machine reaches a service."""
+        return self.type(f"kubelab service {service} --url").lines[nth].strip()
+
+    def ask(self, service: str, *, nth: int = 0) -> str:
+        """One request on a connection of its own."""
+        return fetch(self.url(service, nth=nth))
+
+
+def fetch(url: str, *, deadline: float = 10.0) -> str:
+    """GET on a new connection, as curl does."""
+    with urllib.request.urlopen(url, timeout=deadline) as answer:
+        return answer.read().decode()
+
+
+def try_fetch(url: str, *, deadline: float = 10.0) -> str | None:
+    """The same, or None when nobody answers."""
+    try:
+        return fetch(url, deadline=deadline)
+    except (OSError, urllib.error.URLError):
+        return None
+
+
+def assert_nothing_left(terminal: Terminal) -> None:
+    """No process, mount, network namespace or file of the cluster is there any more."""
+    home = str(terminal.home)
+    mounts = [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if home in line]
+    assert not mounts
+    left = [
+        f"{process.name} {command}"
+        for process in Path("/proc").iterdir()
+        if process.name.isdigit() and home in (command := _command_of(process))
+    ]
+    assert not left
+    assert not (terminal.home / "clusters" / terminal.cluster).exists()
+
+
+def _command_of(process: Path) -> str:
+    try:
+        return (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
+@dataclass(frozen=True)
+class Tutorial:
+    """The tutorial's files under the name `assets`, and the image that they use."""
+
+    terminal: Terminal
+    image: str
+    base: str
+
+    def build(self) -> None:
+        bases = f"--base {self.base}" if self.base else ""
+        self.terminal.type(f"kubelab image build -t {self.image} {bases} assets/00000", deadline=180)

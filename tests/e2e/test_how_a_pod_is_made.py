@@ -1,0 +1,42 @@
+"""The chapter on how a pod is made: every arrow of the diagrams, in order, with who and how long."""
+
+from __future__ import annotations
+
+import json
+
+from tests.e2e.terminal import OWN_FILES, Terminal
+
+
+def test_the_flow_shows_each_arrow_in_order(terminal: Terminal) -> None:
+    terminal.type(f"kubelab image build -t kubelab/hello:v-1.0.0 {OWN_FILES}/00000")
+    terminal.type(f"kctl create -f {OWN_FILES}/00001/00001.yml")
+    node = terminal.running("app=node", 1) and terminal.type("kctl get pod app-node -o wide --no-headers").rows[0][6]
+    flow = terminal.type("kubelab flow pod/app-node").stdout
+    places = [
+        flow.index(word)
+        for word in (
+            "kctl",
+            "api-server@cp-1",
+            "scheduler@cp-1",
+            f"kubelet@{node}",
+            "RunPodSandbox",
+            "CreateContainer",
+            "StartContainer",
+        )
+    ]
+    assert places == sorted(places), flow
+    assert "etcd" in flow
+    assert "ms" in flow
+
+
+def test_the_flow_as_data_joins_causes(terminal: Terminal) -> None:
+    steps = json.loads(terminal.type("kubelab flow pod/app-node -o json").stdout)
+    assert steps, "no steps"
+    text = json.dumps(steps)
+    assert "binding" in text
+    assert "resourceVersion" in text or "resource_version" in text
+
+
+def test_a_pod_that_is_not_there(terminal: Terminal) -> None:
+    missing = terminal.type("kubelab flow pod/nobody", code=1)
+    assert 'pods "nobody" not found' in missing.stderr

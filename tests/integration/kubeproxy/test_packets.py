@@ -1,0 +1,193 @@
+"""The rules, walked by real packets: a node with pods behind it and a client in front, each a network namespace."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+
+import pytest
+
+from kubelab.kubeproxy.model import Backend, ServicePort
+from kubelab.kubeproxy.rules import Table
+
+pytestmark = pytest.mark.root
+
+PODS = ("10.244.0.2", "10.244.0.3", "10.244.0.4")
+CLUSTER_IP, NODE_IP, CLIENT_IP = "10.96.0.10", "192.168.49.2", "192.168.49.9"
+
+SERVER = """
+import selectors, socket, sys
+listener = socket.create_server(("0.0.0.0", 8080))
+print("ready", flush=True)
+while True:
+    connection, peer = listener.accept()
+    connection.sendall(f"{sys.argv[1]} {peer[0]}".encode())
+    connection.close()
+"""
+
+ASK = """
+import json, socket, sys
+answers = []
+for _ in range(int(sys.argv[3])):
+    try:
+        with socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=5) as s:
+            answers.append(s.recv(99).decode())
+    except OSError as err:
+        answers.append(type(err).__name__)
+print(json.dumps(answers))
+"""
+
+
+def ip(*arguments: str, inside: str = "") -> None:
+    command = ["ip", *(["-n", inside] if inside else []), *arguments]
+    subprocess.run(command, check=True, capture_output=True, text=True)
+
+
+class Lab:
+    """node ⇄ client by a veth, node ⇄ each pod by a routed veth, as kubelab's nodes have it."""
+
+    def __init__(self, prefix: str) -> None:
+        self.node, self.client = f"{prefix}-node", f"{prefix}-client"
+        self.pods = {address: f"{prefix}-p{n}" for n, address in enumerate(PODS)}
+        self.servers: list[subprocess.Popen[str]] = []
+        self.table = Table()
+
+    def build(self) -> None:
+        for name in (self.node, self.client, *self.pods.values()):
+            ip("netns", "add", name)
+            ip("link", "set", "lo", "up", inside=name)
+        self.write(self.node, "net/ipv4/ip_forward", "1")
+        self.join("eth0", self.client, f"{NODE_IP}/24", f"{CLIENT_IP}/24")
+        ip("route", "add", "default", "via", CLIENT_IP, inside=self.node)
+        ip("route", "add", "10.96.0.0/12", "via", NODE_IP, inside=self.client)
+        for n, (address, name) in enumerate(self.pods.items()):
+            self.join(f"veth{n}", name, "169.254.1.1/32", f"{address}/32")
+            ip("route", "add", f"{address}/32", "dev", f"veth{n}", inside=self.node)
+            ip("route", "add", "169.254.1.1", "dev", "eth0", inside=name)
+            ip("route", "add", "default", "via", "169.254.1.1", inside=name)
+            self.servers.append(self.inside(name, SERVER, f"pod-{n}"))
+        for server in self.servers:
+            assert server.stdout
+            assert server.stdout.readline() == "ready\n"
+        self.apply(self.table.replaced({}))
+
+    def join(self, device: str, other: str, here: str, there: str) -> None:
+        ip("link", "add", device, "netns", self.node, "type", "veth", "peer", "name", "eth0", "netns", other)
+        ip("addr", "add", here, "dev", device, inside=self.node)
+        ip("addr", "add", there, "dev", "eth0", inside=other)
+        ip("link", "set", device, "up", inside=self.node)
+        ip("link", "set", "eth0", "up", inside=other)
+
+    def write(self, name: str, key: str, value: str) -> None:
+        subprocess.run(["ip", "netns", "exec", name, "sh", "-c", f"echo {value} > /proc/sys/{key}"], check=True)
+
+    def inside(self, name: str, program: str, *arguments: str) -> subprocess.Popen[str]:
+        command = ["ip", "netns", "exec", name, sys.executable, "-c", program, *arguments]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+    def apply(self, transaction: str) -> None:
+        command = ["ip", "netns", "exec", self.node, "nft", "-f", "-"]
+        done = subprocess.run(command, input=transaction, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr + transaction
+
+    def set(self, *ports: ServicePort) -> None:
+        changes = {port.name: (port,) for port in ports}
+        self.apply(self.table.transaction(changes))
+        self.table.commit(changes)
+
+    def ask(self, name: str, address: str, port: int, times: int = 1) -> list[str]:
+        with self.inside(name, ASK, address, str(port), str(times)) as asking:
+            out, _ = asking.communicate(timeout=60)
+        return json.loads(out)
+
+    def remove(self) -> None:
+        for server in self.servers:
+            server.kill()
+            server.communicate()
+        for name in (self.node, self.client, *self.pods.values()):
+            subprocess.run(["ip", "netns", "del", name], check=False, capture_output=True)
+
+
+@contextmanager
+def laboratory() -> Generator[Lab]:
+    lab = Lab(f"kl-kp-{os.getpid()}")
+    try:
+        lab.build()
+        yield lab
+    finally:
+        lab.remove()
+
+
+@pytest.fixture(scope="module")
+def lab() -> Generator[Lab]:
+    with laboratory() as lab:
+        yield lab
+
+
+def web(*pods: str, node_port: int = 30080) -> ServicePort:
+    backends = tuple(Backend(pod, 8080) for pod in pods)
+    return ServicePort("default/web", "tcp", 80, CLUSTER_IP, node_port=node_port, internal=backends, external=backends)
+
+
+def names(answers: list[str]) -> list[str]:
+    return [answer.split()[0] for answer in answers]
+
+
+def test_the_cluster_address_deals_in_turn(lab: Lab) -> None:
+    lab.set(web(*PODS))
+    assert names(lab.ask(lab.node, CLUSTER_IP, 80, 6)) == ["pod-0", "pod-1", "pod-2"] * 2
+
+
+def test_a_pod_reaches_the_service_and_itself_through_it(lab: Lab) -> None:
+    lab.set(web(*PODS))
+    asking = lab.pods[PODS[0]]
+    answers = lab.ask(asking, CLUSTER_IP, 80, 6)
+    assert sorted(names(answers)) == ["pod-0", "pod-0", "pod-1", "pod-1", "pod-2", "pod-2"]
+    # other pods see who asks; only what a pod sends to itself has to be masqueraded
+    assert {answer.split()[1] for answer in answers if not answer.startswith("pod-0")} == {PODS[0]}
+
+
+def test_a_node_port_is_masqueraded_and_shares_the_turns(lab: Lab) -> None:
+    lab.set(web(*PODS))
+    answers = lab.ask(lab.client, NODE_IP, 30080, 3)
+    assert sorted(names(answers)) == ["pod-0", "pod-1", "pod-2"]
+    assert CLIENT_IP not in {answer.split()[1] for answer in answers}
+    assert names(lab.ask(lab.node, NODE_IP, 30080, 1)) != ["ConnectionRefusedError"], "from the node itself"
+
+
+def test_without_endpoints_it_refuses_at_once_from_everywhere(lab: Lab) -> None:
+    lab.set(web())
+    assert lab.ask(lab.node, CLUSTER_IP, 80) == ["ConnectionRefusedError"]
+    assert lab.ask(lab.pods[PODS[1]], CLUSTER_IP, 80) == ["ConnectionRefusedError"]
+    assert lab.ask(lab.client, NODE_IP, 30080) == ["ConnectionRefusedError"]
+
+
+def test_endpoints_come_and_go(lab: Lab) -> None:
+    lab.set(web(PODS[0]))
+    assert names(lab.ask(lab.node, CLUSTER_IP, 80, 2)) == ["pod-0", "pod-0"]
+    lab.set(web(PODS[1], PODS[2]))
+    assert names(lab.ask(lab.node, CLUSTER_IP, 80, 4)) == ["pod-1", "pod-2"] * 2
+    lab.set(web(PODS[1], PODS[2], node_port=0))
+    assert lab.ask(lab.client, NODE_IP, 30080) == ["ConnectionRefusedError"]
+
+
+def test_a_whole_new_table_keeps_connections_that_are_open(lab: Lab) -> None:
+    lab.set(web(*PODS))
+    long_lived = """
+import socket, sys
+s = socket.create_connection((sys.argv[1], 80), timeout=5)
+print("open", flush=True)
+sys.stdin.readline()
+print(s.recv(99).decode())
+"""
+    command = ["ip", "netns", "exec", lab.node, sys.executable, "-c", long_lived, CLUSTER_IP]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as client:
+        assert client.stdout
+        assert client.stdout.readline() == "open\n"
+        lab.apply(lab.table.replaced(lab.table.ports))
+        out, _ = client.communicate("go on\n", timeout=30)
+    assert out.startswith("pod-")
