@@ -1,0 +1,148 @@
+"""`make bench`: measure a cluster of its own against the budgets of docs/performance.md, within three minutes."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks.report import Figure, publish
+
+ROOT = Path(__file__).resolve().parents[1]
+CLUSTER = "bench"
+ENDPOINT_WAIT_SECONDS = 30
+
+
+class Bench:
+    """A cluster in a home of its own, and commands run in it."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.environment = {
+            **os.environ,
+            "KUBELAB_HOME": str(home),
+            "KUBELAB_CLUSTER": CLUSTER,
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        }
+
+    def run(self, *command: str) -> str:
+        done = subprocess.run(
+            command, cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=120, check=False
+        )
+        if done.returncode != 0:
+            raise SystemExit(f"{' '.join(command)}: exit code {done.returncode}\n{done.stdout}{done.stderr}")
+        return done.stdout
+
+    def timed(self, *command: str) -> float:
+        began = time.perf_counter()
+        self.run(*command)
+        return time.perf_counter() - began
+
+    def inside(self, module: str, *arguments: str) -> dict[str, float]:
+        """Run one of our modules in the control-plane node's network, where no tunnel is in the way."""
+        return json.loads(self.run("kubelab", "shell", "cp-1", "--", sys.executable, "-m", module, *arguments))
+
+    def load(self, work: str, clients: int, count: int) -> dict[str, float]:
+        kubeconfig = self.home / "inside.kubeconfig"
+        if not kubeconfig.exists():
+            text = (self.home / "kubeconfig").read_text()
+            server = next(line for line in text.splitlines() if "server:" in line).split("server:")[1].strip()
+            kubeconfig.write_text(text.replace(server, "https://192.168.49.2:6443"))
+            kubeconfig.chmod(0o600)
+        return self.inside("benchmarks.load", str(kubeconfig), work, str(clients), str(count))
+
+    def processes(self) -> list[dict[str, float]]:
+        return json.loads(self.run("kubelab", "status", "-o", "json"))["processes"]
+
+
+def start(bench: Bench) -> list[Figure]:
+    first = bench.timed("kubelab", "up")
+    again: list[float] = []
+    for _ in range(3):
+        bench.run("kubelab", "down", "--delete")
+        again.append(bench.timed("kubelab", "up"))
+    return [
+        Figure("kubelab up to 3 Ready nodes", statistics.median([first, *again]), "s", 3),
+    ]
+
+
+def at_rest(bench: Bench) -> list[Figure]:
+    """Memory and processor time of every process of the cluster while nothing is asked of it."""
+    time.sleep(5)  # not a wait for something: rest is what is measured
+    before, began = bench.processes(), time.monotonic()
+    time.sleep(20)
+    after, seconds = bench.processes(), time.monotonic() - began
+    used = sum(p["cpuSeconds"] for p in after) - sum(p["cpuSeconds"] for p in before)
+    return [
+        Figure("3 nodes at rest: memory (PSS)", sum(p["memoryBytes"] for p in after) / 2**20, "MB", 250),
+        Figure("3 nodes at rest: processor", 100 * used / seconds, "% of a core", 3),
+    ]
+
+
+def pods(bench: Bench) -> list[Figure]:
+    bench.run("kubelab", "image", "build", "-t", "kubelab/hello:v-1.0.0", "examples/tutorial/00000")
+    took = bench.load("latency", 1, 30)
+    return [
+        Figure("pod created → Running, p50", took["p50"], "ms", 100),
+        Figure("pod created → Running, worst of 30", took["p99"], "ms", 300),
+    ]
+
+
+def verbs(bench: Bench) -> list[Figure]:
+    gets = bench.load("gets", 1, 1000)
+    one = bench.load("creates", 1, 700)
+    many = bench.load("creates", 32, 4300)
+    listing = bench.load("list", 1, 1)
+    bench.load("clean", 1, 1)
+    return [
+        Figure("get, p50", gets["p50"], "ms", 0.7),
+        Figure("pod creates, 1 client", one["per_second"], "/s", 700, more_is_better=True),
+        Figure("pod creates, 32 clients", many["per_second"], "/s", 1800, more_is_better=True),
+        Figure(f"list of {listing['items']:.0f} pods", listing["ms"], "ms", 130),
+    ]
+
+
+def forwarding(bench: Bench) -> list[Figure]:
+    bench.run("kctl", "create", "-f", "examples/tutorial/00001/00001.yml")
+    bench.run("kctl", "create", "service", "clusterip", "node", "--tcp=80:8080")
+    deadline = time.monotonic() + ENDPOINT_WAIT_SECONDS
+    while "10.244." not in (endpoints := bench.run("kctl", "get", "endpoints", "node", "--no-headers")):
+        if time.monotonic() > deadline:
+            raise SystemExit("the service got no endpoint")
+        time.sleep(0.05)
+    direct = endpoints.split()[1]
+    service = bench.run("kctl", "get", "service", "node", "--no-headers").split()[2]
+    rates = bench.inside("benchmarks.forwarding", direct, f"{service}:80", "16")
+    return [
+        Figure("new connections, straight to the pod", rates["direct"], "/s"),
+        Figure("new connections, through the service", rates["service"], "/s"),
+        Figure("service against direct", rates["ratio"], "ratio", 0.95, more_is_better=True),
+    ]
+
+
+def command_line(bench: Bench) -> list[Figure]:
+    took = sorted(bench.timed("kctl", "get", "pods") for _ in range(7))
+    return [Figure("kctl get pods", statistics.median(took), "s", 0.3)]
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory(prefix="kubelab-bench-") as home:
+        bench = Bench(Path(home))
+        figures: list[Figure] = []
+        try:
+            for part in (start, at_rest, command_line, pods, verbs, forwarding):
+                figures += part(bench)
+                for figure in figures[-4:]:
+                    print(f"  {figure.name}: {figure.figure:.3g} {figure.unit}", file=sys.stderr)
+        finally:
+            bench.run("kubelab", "down", "--delete")
+    publish(figures)
+
+
+if __name__ == "__main__":
+    main()

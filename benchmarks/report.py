@@ -1,0 +1,51 @@
+"""Figures beside their budgets: printed as a table, written as JSON."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+TARGET = Path(__file__).resolve().parents[1] / "build" / "bench.json"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measurement. ``budget`` is a ceiling, or a floor where ``more_is_better``; None where there is no budget."""
+
+    name: str
+    figure: float
+    unit: str
+    budget: float | None = None
+    more_is_better: bool = False
+
+    @property
+    def within(self) -> bool | None:
+        """Whether the budget is kept; None without one."""
+        if self.budget is None:
+            return None
+        return self.figure >= self.budget if self.more_is_better else self.figure <= self.budget
+
+
+def publish(figures: list[Figure]) -> None:
+    """Print the table and write ``build/bench.json``: a list of {name, figure, unit, budget, within}."""
+    table = Table("what", "figure", "budget", "ratio", "within")
+    for f in figures:
+        ratio = f"{f.figure / f.budget:.2f}" if f.budget else ""
+        budget = "" if f.budget is None else f"{'≥' if f.more_is_better else '≤'} {f.budget:g} {f.unit}"
+        table.add_row(
+            f.name, f"{f.figure:,.3g} {f.unit}" if f.figure < 1000 else f"{f.figure:,.0f} {f.unit}", budget, ratio,
+            {True: "yes", False: "[bold red]no[/]", None: ""}[f.within],
+        )  # fmt: skip
+    Console(width=120).print(table)
+    rows: list[dict[str, object]] = []
+    for f in figures:
+        row: dict[str, object] = {**asdict(f), "within": f.within}
+        del row["more_is_better"]
+        rows.append(row)
+    TARGET.parent.mkdir(exist_ok=True)
+    TARGET.write_text(json.dumps(rows, indent=2) + "\n")
+    print(f"written to {TARGET.relative_to(TARGET.parents[1])}")
