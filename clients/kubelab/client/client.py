@@ -1,0 +1,465 @@
+"""The typed client: one method for each verb of the api-server.
+
+Every call has a deadline, carries the caller's trace and cause, and raises ``kubelab.apimachinery.errors``. Reads are
+repeated a few times when no server answers; a write never is, unless it surely was not sent.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Generic, Self, TypeVar, cast
+
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.message import Message
+
+from kubelab.api.autoscaling.v1 import autoscaling_pb2
+from kubelab.api.core.v1 import core_pb2
+from kubelab.api.meta.v1 import meta_pb2
+from kubelab.apimachinery import scheme
+from kubelab.apimachinery.clock import Clock, SystemClock
+from kubelab.apimachinery.scheme import Resource
+from kubelab.apiserver.v1 import apiserver_pb2 as pb
+from kubelab.client.channels import Identity
+from kubelab.client.kubeconfig import Access, Kubeconfig
+from kubelab.client.transport import Connections, Method, Transport
+
+T = TypeVar("T", bound=Message)
+M = TypeVar("M", bound=Message)
+
+CALL_SECONDS = 10.0
+LIST_SECONDS = 60.0  # a whole collection, unchunked
+LONG_SECONDS = 120.0  # deleting a collection
+
+_RESOURCES = "/kubelab.apiserver.v1.Resources/"
+GET = Method(_RESOURCES + "Get", pb.GetRequest, pb.ObjectResponse, idempotent=True)
+LIST = Method(_RESOURCES + "List", pb.ListRequest, pb.ListResponse, idempotent=True)
+WATCH = Method(_RESOURCES + "Watch", pb.WatchRequest, pb.WatchEvent)
+CREATE = Method(_RESOURCES + "Create", pb.CreateRequest, pb.ObjectResponse)
+UPDATE = Method(_RESOURCES + "Update", pb.UpdateRequest, pb.ObjectResponse)
+DELETE = Method(_RESOURCES + "Delete", pb.DeleteRequest, pb.ObjectResponse)
+DELETE_COLLECTION = Method(_RESOURCES + "DeleteCollection", pb.DeleteCollectionRequest, pb.ListResponse)
+_DISCOVERY = "/kubelab.apiserver.v1.Discovery/"
+SERVER_VERSION = Method(
+    _DISCOVERY + "ServerVersion", pb.ServerVersionRequest, pb.ServerVersionResponse, idempotent=True
+)
+SERVER_RESOURCES = Method(
+    _DISCOVERY + "ServerResources", pb.ServerResourcesRequest, pb.ServerResourcesResponse, idempotent=True
+)
+POD_LOGS = Method("/kubelab.apiserver.v1.Pods/Logs", pb.PodLogsRequest, pb.PodLogsChunk)
+AUDIT_RECORDS = Method("/kubelab.apiserver.v1.Audit/Records", pb.AuditRecordsRequest, pb.AuditRecord)
+
+
+class EventType(enum.Enum):
+    """What a watch event tells. The values are upstream's words."""
+
+    ADDED = "ADDED"
+    MODIFIED = "MODIFIED"
+    DELETED = "DELETED"
+    BOOKMARK = "BOOKMARK"
+
+
+_EVENT_TYPES = {
+    pb.WatchEvent.ADDED: EventType.ADDED,
+    pb.WatchEvent.MODIFIED: EventType.MODIFIED,
+    pb.WatchEvent.DELETED: EventType.DELETED,
+    pb.WatchEvent.BOOKMARK: EventType.BOOKMARK,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Event(Generic[T]):
+    """One change. ``object`` is its state after the change, the last one of a deleted object, None in a bookmark."""
+
+    type: EventType
+    object: T | None
+    resource_version: str
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectList(Generic[T]):
+    """A collection, or a chunk of one, as it was at ``resource_version``. ``continue_`` asks for the next chunk."""
+
+    items: list[T] = field(default_factory=list[T])
+    resource_version: str = ""
+    continue_: str = ""
+    remaining: int | None = None
+
+
+class Client:
+    """Talk to the api-servers. One client per process is enough; its calls may run side by side."""
+
+    def __init__(self, transport: Transport, *, clock: Clock | None = None, caller: str = "") -> None:
+        self._transport = transport
+        self.clock: Clock = clock or SystemClock()
+        self.caller = caller
+
+    @classmethod
+    def from_kubeconfig(
+        cls,
+        path_or_config: str | Path | Kubeconfig | Access,
+        *,
+        caller: str,
+        clock: Clock | None = None,
+        context: str = "",
+    ) -> Client:
+        """Connect as a kubeconfig's context says, the current one by default; nothing is sent yet.
+
+        ``caller`` is the process name that audit records show. Raises KubeconfigError.
+        """
+        if isinstance(path_or_config, (str, Path)):
+            path_or_config = Kubeconfig.load(path_or_config)
+        access = path_or_config.access(context) if isinstance(path_or_config, Kubeconfig) else path_or_config
+        clock = clock or SystemClock()
+        connections = Connections.secure(
+            access.servers,
+            Identity(access.ca, access.certificate, access.key),
+            caller=caller,
+            clock=clock,
+            server_name=access.server_name,
+        )
+        return cls(connections, clock=clock, caller=caller)
+
+    async def close(self) -> None:
+        """End every call and every connection."""
+        await self._transport.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, err: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    # --- reading
+
+    async def get(self, resource: Resource[T], name: str, namespace: str = "") -> T:
+        """Read one object. Raises NotFound."""
+        answer = await self._transport.unary(
+            GET, pb.GetRequest(path=_path(resource, namespace, name)), timeout=CALL_SECONDS
+        )
+        return resource.message.FromString(answer.object.value)
+
+    async def list(
+        self,
+        resource: Resource[T],
+        namespace: str = "",
+        *,
+        label_selector: str = "",
+        field_selector: str = "",
+        limit: int = 0,
+        continue_: str = "",
+        resource_version: str = "",
+    ) -> ObjectList[T]:
+        """Read a collection; of all namespaces when ``namespace`` is empty. Raises Expired for an old ``continue_``."""
+        options = meta_pb2.ListOptions(
+            labelSelector=label_selector,
+            fieldSelector=field_selector,
+            limit=limit,
+            resourceVersion=resource_version,
+        )
+        setattr(options, "continue", continue_)
+        request = pb.ListRequest(path=_path(resource, namespace), options=options)
+        answer = await self._transport.unary(LIST, request, timeout=LIST_SECONDS)
+        decode = resource.message.FromString
+        return ObjectList(
+            items=[decode(item.value) for item in answer.items],
+            resource_version=answer.metadata.resourceVersion,
+            continue_=_continue_of(answer.metadata),
+            remaining=answer.metadata.remainingItemCount if answer.metadata.HasField("remainingItemCount") else None,
+        )
+
+    async def pages(
+        self,
+        resource: Resource[T],
+        namespace: str = "",
+        *,
+        label_selector: str = "",
+        field_selector: str = "",
+        chunk: int = 500,
+        resource_version: str = "",
+    ) -> AsyncGenerator[ObjectList[T]]:
+        """Read a collection in chunks, all of them as of one revision."""
+        continue_ = ""
+        while True:
+            page = await self.list(
+                resource,
+                namespace,
+                label_selector=label_selector,
+                field_selector=field_selector,
+                limit=chunk,
+                continue_=continue_,
+                resource_version="" if continue_ else resource_version,
+            )
+            yield page
+            continue_ = page.continue_
+            if not continue_:
+                return
+
+    async def watch(
+        self,
+        resource: Resource[T],
+        namespace: str = "",
+        *,
+        resource_version: str,
+        label_selector: str = "",
+        field_selector: str = "",
+        bookmarks: bool = True,
+    ) -> AsyncGenerator[Event[T]]:
+        """Yield every change after ``resource_version``, until the server ends the stream.
+
+        Raises Expired when the server no longer knows that revision, Unavailable when the connection is lost.
+        """
+        options = meta_pb2.ListOptions(
+            labelSelector=label_selector,
+            fieldSelector=field_selector,
+            resourceVersion=resource_version,
+            allowWatchBookmarks=bookmarks,
+        )
+        request = pb.WatchRequest(path=_path(resource, namespace), options=options)
+        decode = resource.message.FromString
+        events = self._transport.stream(WATCH, request)
+        try:
+            async for event in events:
+                kind = _EVENT_TYPES[event.type]
+                found = None if kind is EventType.BOOKMARK else decode(event.object.value)
+                yield Event(kind, found, event.resource_version)
+        finally:
+            await events.aclose()
+
+    # --- tables
+
+    async def get_table(
+        self, resource: Resource[Message], name: str, namespace: str = "", *, include_object: str = "Metadata"
+    ) -> meta_pb2.Table:
+        """Read one object as the server's table of one row."""
+        request = pb.GetRequest(
+            path=_path(resource, namespace, name), table=meta_pb2.TableOptions(includeObject=include_object)
+        )
+        answer = await self._transport.unary(GET, request, timeout=CALL_SECONDS)
+        return meta_pb2.Table.FromString(answer.object.value)
+
+    async def list_table(
+        self,
+        resource: Resource[Message],
+        namespace: str = "",
+        *,
+        label_selector: str = "",
+        field_selector: str = "",
+        limit: int = 0,
+        continue_: str = "",
+        include_object: str = "Metadata",
+    ) -> meta_pb2.Table:
+        """Read a collection as the server's table; ``metadata`` holds the revision and where to go on."""
+        options = meta_pb2.ListOptions(labelSelector=label_selector, fieldSelector=field_selector, limit=limit)
+        setattr(options, "continue", continue_)
+        request = pb.ListRequest(
+            path=_path(resource, namespace),
+            options=options,
+            table=meta_pb2.TableOptions(includeObject=include_object),
+        )
+        answer = await self._transport.unary(LIST, request, timeout=LIST_SECONDS)
+        if not answer.table.HasField("metadata"):
+            answer.table.metadata.CopyFrom(answer.metadata)
+        return answer.table
+
+    async def watch_table(
+        self,
+        resource: Resource[Message],
+        namespace: str = "",
+        *,
+        resource_version: str,
+        label_selector: str = "",
+        field_selector: str = "",
+        bookmarks: bool = True,
+        include_object: str = "Metadata",
+    ) -> AsyncGenerator[Event[meta_pb2.Table]]:
+        """Yield every change as a table of one row."""
+        options = meta_pb2.ListOptions(
+            labelSelector=label_selector,
+            fieldSelector=field_selector,
+            resourceVersion=resource_version,
+            allowWatchBookmarks=bookmarks,
+        )
+        request = pb.WatchRequest(
+            path=_path(resource, namespace),
+            options=options,
+            table=meta_pb2.TableOptions(includeObject=include_object),
+        )
+        events = self._transport.stream(WATCH, request)
+        try:
+            async for event in events:
+                kind = _EVENT_TYPES[event.type]
+                table = None if kind is EventType.BOOKMARK else meta_pb2.Table.FromString(event.object.value)
+                yield Event(kind, table, event.resource_version)
+        finally:
+            await events.aclose()
+
+    # --- writing
+
+    async def create(self, obj: M, namespace: str = "") -> M:
+        """Create it and return it as stored. Raises AlreadyExists, Invalid."""
+        resource = scheme.of_object(obj)
+        meta = _meta(obj)
+        request = pb.CreateRequest(path=_path(resource, namespace or meta.namespace), object=scheme.pack(obj))
+        answer = await self._transport.unary(CREATE, request, timeout=CALL_SECONDS)
+        return type(obj).FromString(answer.object.value)
+
+    async def update(self, obj: M) -> M:
+        """Replace it. Raises Conflict when it changed since the resourceVersion that ``obj`` carries."""
+        return await self._update(obj, "")
+
+    async def update_status(self, obj: M) -> M:
+        """Replace its status only."""
+        return await self._update(obj, "status")
+
+    async def _update(self, obj: M, subresource: str) -> M:
+        meta = _meta(obj)
+        path = _path(scheme.of_object(obj), meta.namespace, meta.name, subresource)
+        answer = await self._transport.unary(
+            UPDATE, pb.UpdateRequest(path=path, object=scheme.pack(obj)), timeout=CALL_SECONDS
+        )
+        return type(obj).FromString(answer.object.value)
+
+    async def delete(
+        self,
+        resource: Resource[T],
+        name: str,
+        namespace: str = "",
+        *,
+        grace_period_seconds: int | None = None,
+        propagation_policy: str | None = None,
+        uid: str = "",
+        resource_version: str = "",
+    ) -> T | meta_pb2.Status:
+        """Delete it. The answer is the object when it goes later (grace, finalizers), else a Status or its last state.
+
+        ``uid`` and ``resource_version`` are preconditions: Conflict when they do not hold. Raises NotFound.
+        """
+        options = _delete_options(grace_period_seconds, propagation_policy, uid, resource_version)
+        request = pb.DeleteRequest(path=_path(resource, namespace, name), options=options)
+        answer = await self._transport.unary(DELETE, request, timeout=CALL_SECONDS)
+        if answer.object.Is(meta_pb2.Status.DESCRIPTOR):
+            return meta_pb2.Status.FromString(answer.object.value)
+        return resource.message.FromString(answer.object.value)
+
+    async def delete_collection(
+        self,
+        resource: Resource[T],
+        namespace: str = "",
+        *,
+        label_selector: str = "",
+        field_selector: str = "",
+        grace_period_seconds: int | None = None,
+        propagation_policy: str | None = None,
+    ) -> ObjectList[T]:
+        """Delete all that match; the answer lists them."""
+        request = pb.DeleteCollectionRequest(
+            path=_path(resource, namespace),
+            options=_delete_options(grace_period_seconds, propagation_policy, "", ""),
+            list_options=meta_pb2.ListOptions(labelSelector=label_selector, fieldSelector=field_selector),
+        )
+        answer = await self._transport.unary(DELETE_COLLECTION, request, timeout=LONG_SECONDS)
+        items = [resource.message.FromString(item.value) for item in answer.items]
+        return ObjectList(items=items, resource_version=answer.metadata.resourceVersion)
+
+    async def bind(self, binding: core_pb2.Binding) -> None:
+        """Give the pod that the binding names its node. Raises Conflict when it has one already."""
+        meta = binding.metadata
+        path = _path(scheme.PODS, meta.namespace, meta.name, "binding")
+        request = pb.CreateRequest(path=path, object=scheme.pack(binding))
+        await self._transport.unary(CREATE, request, timeout=CALL_SECONDS)
+
+    async def get_scale(self, resource: Resource[Message], name: str, namespace: str = "") -> autoscaling_pb2.Scale:
+        """Read how many replicas there are and shall be."""
+        request = pb.GetRequest(path=_path(resource, namespace, name, "scale"))
+        answer = await self._transport.unary(GET, request, timeout=CALL_SECONDS)
+        return autoscaling_pb2.Scale.FromString(answer.object.value)
+
+    async def update_scale(
+        self, resource: Resource[Message], name: str, namespace: str, scale: autoscaling_pb2.Scale
+    ) -> autoscaling_pb2.Scale:
+        """Say how many replicas there shall be."""
+        request = pb.UpdateRequest(path=_path(resource, namespace, name, "scale"), object=scheme.pack(scale))
+        answer = await self._transport.unary(UPDATE, request, timeout=CALL_SECONDS)
+        return autoscaling_pb2.Scale.FromString(answer.object.value)
+
+    async def finalize(self, namespace: core_pb2.Namespace) -> core_pb2.Namespace:
+        """Replace a namespace's finalizers: the last one gone, the api-server removes it."""
+        return await self._update(namespace, "finalize")
+
+    # --- the rest
+
+    async def pod_logs(
+        self, namespace: str, name: str, options: core_pb2.PodLogOptions | None = None
+    ) -> AsyncGenerator[bytes]:
+        """Yield a container's log as it was written, in chunks; with ``follow`` until it ends."""
+        request = pb.PodLogsRequest(namespace=namespace, name=name, options=options)
+        chunks = self._transport.stream(POD_LOGS, request)
+        try:
+            async for chunk in chunks:
+                yield chunk.data
+        finally:
+            await chunks.aclose()
+
+    async def server_version(self) -> pb.ServerVersionResponse:
+        """Ask which version the api-server is."""
+        return await self._transport.unary(SERVER_VERSION, pb.ServerVersionRequest(), timeout=CALL_SECONDS)
+
+    async def server_resources(self) -> Sequence[meta_pb2.APIResource]:
+        """Ask which resources it serves."""
+        answer = await self._transport.unary(SERVER_RESOURCES, pb.ServerResourcesRequest(), timeout=CALL_SECONDS)
+        return [*answer.resources]
+
+    async def audit_records(
+        self, resource: str, namespace: str, name: str, uid: str = ""
+    ) -> AsyncGenerator[pb.AuditRecord]:
+        """Yield the audit trail of one object, oldest first."""
+        request = pb.AuditRecordsRequest(resource=resource, namespace=namespace, name=name, uid=uid)
+        records = self._transport.stream(AUDIT_RECORDS, request, timeout=LIST_SECONDS)
+        try:
+            async for record in records:
+                yield record
+        finally:
+            await records.aclose()
+
+
+def _path(resource: Resource[Message], namespace: str = "", name: str = "", subresource: str = "") -> pb.ResourcePath:
+    return pb.ResourcePath(
+        group=resource.group,
+        version=resource.version,
+        resource=resource.plural,
+        namespace=namespace if resource.namespaced else "",
+        name=name,
+        subresource=subresource,
+    )
+
+
+def _delete_options(grace: int | None, policy: str | None, uid: str, resource_version: str) -> meta_pb2.DeleteOptions:
+    options = meta_pb2.DeleteOptions()
+    if grace is not None:
+        options.gracePeriodSeconds = grace
+    if policy is not None:
+        options.propagationPolicy = policy
+    if uid:
+        options.preconditions.uid = uid
+    if resource_version:
+        options.preconditions.resourceVersion = resource_version
+    return options
+
+
+def _meta(obj: Message) -> meta_pb2.ObjectMeta:
+    return cast(Any, obj).metadata
+
+
+def _continue_of(metadata: meta_pb2.ListMeta) -> str:
+    return getattr(metadata, "continue")  # a keyword in Python
+
+
+def unpack(resource: Resource[T], wrapped: AnyMessage) -> T:
+    """Decode an object that travels as ``Any``."""
+    return resource.message.FromString(wrapped.value)

@@ -1,0 +1,52 @@
+"""The one work loop: take a key, sync it, forget or retry it, give it back.
+
+Retry and back-off belong to the queue; a ``sync`` only raises. Each sync is a trace of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol, TypeVar
+
+from kubelab.apimachinery.errors import ApiError
+from kubelab.client import bugs, tracing
+from kubelab.client.workqueue import WorkQueue
+
+K = TypeVar("K")
+
+
+class Logger(bugs.Logger, Protocol):
+    """The part of a logger that loops use: structlog's."""
+
+    def warning(self, event: str, **values: Any) -> object: ...
+
+
+async def run_workers(
+    queue: WorkQueue[K], sync: Callable[[K], Awaitable[None]], *, workers: int, name: str, log: Logger
+) -> None:
+    """Run so many workers side by side until the queue is shut down or the task cancelled.
+
+    An ApiError is expected: the key is retried. Anything else is a bug: logged with its traceback, counted, retried in
+    the slow lane, so that one poisonous object never stops the others.
+    """
+    async with asyncio.TaskGroup() as group:
+        for n in range(workers):
+            group.create_task(_work(queue, sync, name, log), name=f"{name}-{n}")
+
+
+async def _work(queue: WorkQueue[K], sync: Callable[[K], Awaitable[None]], name: str, log: Logger) -> None:
+    async for key in queue:  # never the same key in two workers; re-adds wait for done()
+        try:
+            with tracing.root():
+                await sync(key)
+        except ApiError as err:
+            log.warning("sync failed, will retry", loop=name, key=str(key), reason=err.reason, error=err.message)
+            queue.retry(key)
+        except Exception:  # noqa: BLE001 — a bug: one poisonous object must not stop the others
+            queue.retry(key)
+            bugs.record(log, name, key)
+        else:
+            queue.forget(key)
+        finally:
+            queue.done(key)

@@ -1,0 +1,270 @@
+"""One list and one watch, kept up as an indexed cache.
+
+What is serial: everything. One task (:meth:`Informer.run`) lists in chunks, then watches, changes the cache and calls
+the handlers, in the order of the revisions. Who stops it: whoever cancels that task; run again, it goes on.
+
+::
+
+            list (chunks)          watch
+    start ──────────────▶ synced ◀───────▶ following
+      ▲                                       │  connection lost, stream ended: watch again from the last revision
+      └───────────────────────────────────────┘  Expired: list again, and tell handlers what was missed
+
+The cache hands out shared instances: nobody may change them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar, cast
+
+import structlog
+from google.protobuf.message import Message
+from prometheus_client import CollectorRegistry
+
+from kubelab.api.meta.v1 import meta_pb2
+from kubelab.apimachinery.clock import Clock
+from kubelab.apimachinery.errors import ApiError, Expired
+from kubelab.apimachinery.scheme import Resource
+from kubelab.client import bugs, tracing
+from kubelab.client.client import Client, EventType
+from kubelab.client.controller import Logger
+from kubelab.client.metrics import informer_metrics
+
+T = TypeVar("T", bound=Message)
+
+CHUNK = 500
+FIRST_BACKOFF = 0.1  # seconds
+MAX_BACKOFF = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Handler(Generic[T]):
+    on_add: Callable[[T], None] | None
+    on_update: Callable[[T, T], None] | None
+    on_delete: Callable[[T], None] | None
+
+
+class Informer(Generic[T]):
+    """See the module. ``indexers`` give, by index name, the values under which an object is found again."""
+
+    def __init__(
+        self,
+        client: Client,
+        resource: Resource[T],
+        *,
+        namespace: str = "",
+        label_selector: str = "",
+        field_selector: str = "",
+        clock: Clock | None = None,
+        indexers: Mapping[str, Callable[[T], Iterable[str]]] | None = None,
+        registry: CollectorRegistry | None = None,
+        log: Logger | None = None,
+        chunk: int = CHUNK,
+    ) -> None:
+        self._client, self._resource = client, resource
+        self._namespace, self._chunk = namespace, chunk
+        self._selectors = {"label_selector": label_selector, "field_selector": field_selector}
+        self._clock = clock or client.clock
+        self._log: Logger = log or structlog.get_logger()
+        self.name = resource.plural
+        self._objects: dict[str, T] = {}
+        self._indexers = dict(indexers or {})
+        self._indexes: dict[str, dict[str, dict[str, None]]] = {index: {} for index in self._indexers}
+        self._by_namespace: dict[str, dict[str, None]] = {}
+        self._handlers: list[_Handler[T]] = []
+        self._revision = ""
+        self._synced = asyncio.Event()
+        self._lists = 0
+        if registry is not None:
+            informer_metrics(registry).watch(self)
+
+    # --- reading the cache
+
+    @property
+    def synced(self) -> bool:
+        """Say whether the first list is in, handlers called."""
+        return self._synced.is_set()
+
+    async def wait_synced(self) -> None:
+        """Wait until the first list is in."""
+        await self._synced.wait()
+
+    @property
+    def last_sync_resource_version(self) -> str:
+        """The revision up to which the cache is complete; ``""`` before the first list."""
+        return self._revision
+
+    @property
+    def relists(self) -> int:
+        """How often the collection was listed, the first time included."""
+        return self._lists
+
+    def __len__(self) -> int:
+        return len(self._objects)
+
+    def get(self, key: str) -> T | None:
+        """Find one object by ``namespace/name``, or ``name`` where there are no namespaces."""
+        return self._objects.get(key)
+
+    def list(self, namespace: str | None = None) -> list[T]:
+        """Give all objects, or those of one namespace."""
+        if namespace is None:
+            return [*self._objects.values()]
+        return [self._objects[key] for key in self._by_namespace.get(namespace, ())]
+
+    def by_index(self, index: str, value: str) -> list[T]:
+        """Give the objects that an indexer put under ``value``. KeyError for an index that was not declared."""
+        return [self._objects[key] for key in self._indexes[index].get(value, ())]
+
+    def add_handler(
+        self,
+        *,
+        on_add: Callable[[T], None] | None = None,
+        on_update: Callable[[T, T], None] | None = None,
+        on_delete: Callable[[T], None] | None = None,
+    ) -> None:
+        """Call these at every change. They must be quick and only enqueue; what is cached already is told as added."""
+        handler = _Handler(on_add, on_update, on_delete)
+        self._handlers.append(handler)
+        if on_add:
+            for obj in [*self._objects.values()]:
+                self._call(on_add, obj)
+
+    # --- keeping it up
+
+    async def run(self) -> None:
+        """List and watch until cancelled."""
+        backoff = FIRST_BACKOFF
+        while True:
+            try:
+                if not self._revision:
+                    with tracing.root():
+                        await self._list()
+                    backoff = FIRST_BACKOFF
+                if await self._watch():
+                    backoff = FIRST_BACKOFF
+            except Expired as err:
+                self._log.warning("watch expired, listing again", resource=self.name, error=err.message)
+                self._revision = ""
+            except ApiError as err:
+                self._log.warning("list or watch failed", resource=self.name, reason=err.reason, error=err.message)
+            await self._clock.sleep(random.uniform(backoff / 2, backoff))
+            backoff = min(backoff * 2, MAX_BACKOFF)
+
+    async def _list(self) -> None:
+        """Bring the cache to one revision, chunk by chunk, and tell handlers the difference."""
+        seen: set[str] = set()
+        revision = ""
+        async for page in self._client.pages(self._resource, self._namespace, chunk=self._chunk, **self._selectors):
+            revision = page.resource_version
+            for obj in page.items:
+                seen.add(self._store(obj))
+        for key in [key for key in self._objects if key not in seen]:
+            self._remove(key, self._objects[key])
+        self._lists += 1
+        self._revision = revision
+        self._synced.set()
+
+    async def _watch(self) -> bool:
+        """Follow the changes until the stream ends; say whether there was any."""
+        moved = False
+        events = self._client.watch(
+            self._resource, self._namespace, resource_version=self._revision, bookmarks=True, **self._selectors
+        )
+        try:
+            async for event in events:
+                if event.object is not None:
+                    if event.type is EventType.DELETED:
+                        self._remove(key_of(event.object), event.object)
+                    else:
+                        self._store(event.object)
+                moved = True
+                self._revision = event.resource_version
+        except ApiError as err:
+            if isinstance(err, Expired) or not moved:
+                raise
+            self._log.warning("watch ended", resource=self.name, reason=err.reason, error=err.message)
+        finally:
+            await events.aclose()
+        return moved
+
+    def _store(self, obj: T) -> str:
+        key = key_of(obj)
+        old = self._objects.get(key)
+        if old is not None:
+            was, now = _meta(old), _meta(obj)
+            if was.resourceVersion == now.resourceVersion:
+                return key
+            if was.uid != now.uid:  # deleted and made again while nobody watched
+                self._remove(key, old)
+                old = None
+        if old is not None:
+            self._unindex(key, old)
+        self._objects[key] = obj
+        self._index(key, obj)
+        for handler in self._handlers:
+            if old is None and handler.on_add:
+                self._call(handler.on_add, obj)
+            elif old is not None and handler.on_update:
+                self._call(handler.on_update, old, obj)
+        return key
+
+    def _remove(self, key: str, last: T) -> None:
+        old = self._objects.pop(key, None)
+        if old is None:
+            return
+        self._unindex(key, old)
+        for handler in self._handlers:
+            if handler.on_delete:
+                self._call(handler.on_delete, last)
+
+    def _index(self, key: str, obj: T) -> None:
+        self._by_namespace.setdefault(_meta(obj).namespace, {})[key] = None
+        for index, indexer in self._indexers.items():
+            for value in indexer(obj):
+                self._indexes[index].setdefault(value, {})[key] = None
+
+    def _unindex(self, key: str, obj: T) -> None:
+        _drop(self._by_namespace, _meta(obj).namespace, key)
+        for index, indexer in self._indexers.items():
+            for value in indexer(obj):
+                _drop(self._indexes[index], value, key)
+
+    def _call(self, handler: Callable[..., None], *objects: T) -> None:
+        try:
+            handler(*objects)
+        except Exception:  # noqa: BLE001 — one handler must not keep the news from the others
+            bugs.record(self._log, f"informer handler of {self.name}", key_of(objects[-1]))
+
+    def check_invariants(self) -> None:
+        """Raise AssertionError when an index and the cache disagree."""
+        indexed = {key for keys in self._by_namespace.values() for key in keys}
+        assert indexed == self._objects.keys(), "the namespace index and the cache differ"
+        for index, indexer in self._indexers.items():
+            want: dict[str, dict[str, None]] = {}
+            for key, obj in self._objects.items():
+                for value in indexer(obj):
+                    want.setdefault(value, {})[key] = None
+            assert self._indexes[index] == want, f"index {index} and the cache differ"
+
+
+def key_of(obj: Message) -> str:
+    """``namespace/name``, or ``name`` where there is no namespace."""
+    meta = _meta(obj)
+    return f"{meta.namespace}/{meta.name}" if meta.namespace else meta.name
+
+
+def _meta(obj: Message) -> meta_pb2.ObjectMeta:
+    return cast(Any, obj).metadata
+
+
+def _drop(index: dict[str, dict[str, None]], value: str, key: str) -> None:
+    keys = index.get(value)
+    if keys is not None:
+        keys.pop(key, None)
+        if not keys:
+            del index[value]

@@ -1,0 +1,219 @@
+"""The one seam below the client: how a request reaches an api-server.
+
+:class:`Connections` is the real one. ``kubelab.testing`` has another that answers from memory.
+
+Serial and parallel: calls run side by side. A connection is chosen per call, the same one as long as it is ready;
+when it is lost, the next server's takes over. A request is sent only over a connection that is ready, so "nobody there"
+is known before anything was sent and is safe to repeat for writes too; what fails after it was sent is repeated for
+reads only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
+
+import grpc
+from google.protobuf.message import Message
+
+from kubelab.apimachinery import grpcstatus
+from kubelab.apimachinery.clock import Clock, SystemClock
+from kubelab.apimachinery.errors import ApiError, Timeout, Unavailable
+from kubelab.client import tracing
+from kubelab.client.channels import Identity, secure_channel
+
+Q = TypeVar("Q", bound=Message)
+A = TypeVar("A", bound=Message)
+
+ATTEMPTS = 4  # of one call, the first included
+FIRST_PAUSE = 0.05  # seconds; doubled each time, with jitter
+CONNECT_SECONDS = 2.0  # for one server of several that neither accepts nor refuses
+
+
+@dataclass(frozen=True, slots=True)
+class Method(Generic[Q, A]):
+    """One rpc of the contract: ``/kubelab.apiserver.v1.Resources/Get``. ``idempotent`` calls may be repeated."""
+
+    path: str
+    request: type[Q]
+    answer: type[A]
+    idempotent: bool = False
+
+
+class Transport(Protocol):
+    """What a :class:`~kubelab.client.client.Client` needs. Both raise ``ApiError`` and nothing of gRPC's."""
+
+    async def unary(self, method: Method[Q, A], request: Q, *, timeout: float) -> A: ...
+
+    def stream(self, method: Method[Q, A], request: Q, *, timeout: float | None = None) -> AsyncGenerator[A]: ...
+
+    async def close(self) -> None: ...
+
+
+def translate(rpc: grpc.aio.AioRpcError) -> ApiError:
+    """Give the typed error. A call that the other side cancelled is one whose server went away."""
+    if rpc.code() is grpc.StatusCode.CANCELLED:
+        return Unavailable(rpc.details() or "the server ended the call")
+    return grpcstatus.from_rpc(rpc)
+
+
+class Connection:
+    """One server's channel. It is opened at the first use."""
+
+    def __init__(self, target: str, open_channel: Callable[[str], grpc.aio.Channel]) -> None:
+        self.target = target
+        self._open = open_channel
+        self._channel: grpc.aio.Channel | None = None
+        self._calls: dict[str, Any] = {}
+
+    @property
+    def channel(self) -> grpc.aio.Channel:
+        if self._channel is None:
+            self._channel = self._open(self.target)
+        return self._channel
+
+    def ready(self) -> bool:
+        """Say whether a request can go out now; asks an idle channel to connect."""
+        return self.channel.get_state(try_to_connect=True) is grpc.ChannelConnectivity.READY
+
+    async def connect(self, seconds: float) -> bool:
+        """Wait until the channel is ready; False when the server refuses or does not answer in so many seconds."""
+        try:
+            async with asyncio.timeout(seconds):
+                while True:
+                    state = self.channel.get_state(try_to_connect=True)
+                    if state is grpc.ChannelConnectivity.READY:
+                        return True
+                    if state in (grpc.ChannelConnectivity.TRANSIENT_FAILURE, grpc.ChannelConnectivity.SHUTDOWN):
+                        return False
+                    await self.channel.wait_for_state_change(state)
+        except TimeoutError:
+            return False
+
+    def unary(self, method: Method[Q, A]) -> grpc.aio.UnaryUnaryMultiCallable[Q, A]:
+        call = self._calls.get(method.path)
+        if call is None:
+            call = self._calls[method.path] = self.channel.unary_unary(
+                method.path,
+                request_serializer=method.request.SerializeToString,
+                response_deserializer=method.answer.FromString,
+            )
+        return call
+
+    def stream(self, method: Method[Q, A]) -> grpc.aio.UnaryStreamMultiCallable[Q, A]:
+        call = self._calls.get(method.path)
+        if call is None:
+            call = self._calls[method.path] = self.channel.unary_stream(
+                method.path,
+                request_serializer=method.request.SerializeToString,
+                response_deserializer=method.answer.FromString,
+            )
+        return call
+
+    async def close(self) -> None:
+        if self._channel is not None:
+            await self._channel.close()
+            self._channel = None
+            self._calls.clear()
+
+
+class Connections:
+    """Channels to one or several api-servers that are all the same to the caller."""
+
+    def __init__(
+        self,
+        targets: Sequence[str],
+        open_channel: Callable[[str], grpc.aio.Channel],
+        *,
+        caller: str,
+        clock: Clock | None = None,
+    ) -> None:
+        if not targets:
+            raise ValueError("no server to connect to")
+        self._servers = [Connection(target, open_channel) for target in targets]
+        self._current = random.randrange(len(self._servers))  # spreads the callers over the servers
+        self._caller = caller
+        self._clock = clock or SystemClock()
+
+    @classmethod
+    def secure(
+        cls,
+        targets: Sequence[str],
+        identity: Identity,
+        *,
+        caller: str,
+        clock: Clock | None = None,
+        server_name: str = "",
+    ) -> Connections:
+        """Connect with mutual TLS to every ``host:port``."""
+        return cls(
+            targets,
+            lambda target: secure_channel(target, identity, server_name=server_name),
+            caller=caller,
+            clock=clock,
+        )
+
+    async def unary(self, method: Method[Q, A], request: Q, *, timeout: float) -> A:
+        """Call and wait for the answer. ``timeout`` is in seconds and counts for each attempt."""
+        attempt = 1
+        while True:
+            server = await self._connected(timeout)
+            try:
+                return await server.unary(method)(request, timeout=timeout, metadata=tracing.outgoing(self._caller))
+            except grpc.aio.AioRpcError as rpc:
+                err = translate(rpc)
+                self._suspect(server, err)
+                if not (method.idempotent and isinstance(err, Unavailable)) or attempt == ATTEMPTS:
+                    raise err from rpc
+            await self._pause(attempt)
+            attempt += 1
+
+    async def stream(self, method: Method[Q, A], request: Q, *, timeout: float | None = None) -> AsyncGenerator[A]:
+        """Call and yield the answers. The call ends with the generator: close it, or cancel the task."""
+        server = await self._connected(CONNECT_SECONDS)
+        call = server.stream(method)(request, timeout=timeout, metadata=tracing.outgoing(self._caller))
+        try:
+            async for answer in call:
+                yield answer
+        except grpc.aio.AioRpcError as rpc:
+            err = translate(rpc)
+            self._suspect(server, err)
+            raise err from rpc
+        finally:
+            call.cancel()
+
+    async def close(self) -> None:
+        """Close every channel; calls that are under way end with Unavailable."""
+        for server in self._servers:
+            await server.close()
+
+    async def _connected(self, timeout: float) -> Connection:
+        """Find a server that is ready, or raise Unavailable: nothing was sent then."""
+        attempt = 1
+        while True:
+            n = len(self._servers)
+            order = [(self._current + i) % n for i in range(n)]
+            for i in order:
+                if self._servers[i].ready():
+                    self._current = i
+                    return self._servers[i]
+            for i in order:
+                if await self._servers[i].connect(timeout if n == 1 else min(timeout, CONNECT_SECONDS)):
+                    self._current = i
+                    return self._servers[i]
+            if attempt == ATTEMPTS:
+                targets = ", ".join(server.target for server in self._servers)
+                raise Unavailable(f"the connection to the server {targets} was refused")
+            await self._pause(attempt)
+            attempt += 1
+
+    def _suspect(self, server: Connection, err: ApiError) -> None:
+        """Prefer another server after one that gave no answer."""
+        if isinstance(err, (Unavailable, Timeout)) and self._servers[self._current] is server:
+            self._current = (self._current + 1) % len(self._servers)
+
+    async def _pause(self, attempt: int) -> None:
+        await self._clock.sleep(FIRST_PAUSE * 2 ** (attempt - 1) * random.uniform(0.5, 1.5))
