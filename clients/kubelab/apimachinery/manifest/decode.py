@@ -1,0 +1,304 @@
+"""Manifests to messages, strictly: what is not known or of the wrong type is told with its path, file and line.
+
+The reader never stops at the first problem: every document of a text is read, and :class:`ManifestError` has them all.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import difflib
+import functools
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, cast
+
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.message import Message
+
+from kubelab.apimachinery import scheme
+from kubelab.apimachinery.manifest import forms, problems
+from kubelab.apimachinery.manifest.nodes import Node, parse
+from kubelab.apimachinery.manifest.problems import ManifestError, Problem, Stage
+from kubelab.apimachinery.scheme import Resource
+
+_INTEGERS = {
+    FieldDescriptor.TYPE_INT32: ("an integer (int32)", -(2**31), 2**31 - 1),
+    FieldDescriptor.TYPE_INT64: ("an integer (int64)", -(2**63), 2**63 - 1),
+    FieldDescriptor.TYPE_UINT32: ("a non-negative integer (uint32)", 0, 2**32 - 1),
+    FieldDescriptor.TYPE_UINT64: ("a non-negative integer (uint64)", 0, 2**64 - 1),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One object of a manifest, and where it stands."""
+
+    obj: Message
+    resource: Resource[Message]
+    source: str
+    line: int
+
+    @property
+    def name(self) -> str:
+        return cast(Any, self.obj).metadata.name
+
+    @property
+    def namespace(self) -> str:
+        return cast(Any, self.obj).metadata.namespace
+
+
+def decode(text: str, source: str) -> list[Document]:
+    """Read every object of a text; a ``List`` is read as its items. Raises ManifestError with all that is wrong."""
+    found: list[Problem] = []
+    documents = [d for node in parse(text, source) for d in _objects(node, source, "", found)]
+    if found:
+        raise ManifestError(found)
+    return documents
+
+
+def decode_one(text: str, source: str, resource: Resource[Message]) -> Message:
+    """Read exactly one object that must be of one kind."""
+    documents = decode(text, source)
+    if len(documents) != 1 or documents[0].resource is not resource:
+        told = f"expected exactly one {resource.kind}"
+        raise ManifestError([Problem(Stage.RECOGNIZE, source, 1, told, expected=resource.kind)])
+    return documents[0].obj
+
+
+def _objects(node: Node, source: str, path: str, found: list[Problem]) -> Iterable[Document]:
+    if not node.is_mapping:
+        found.append(problems.wrong_value(source, node.line, path, node.shown(), "an object"))
+        return
+    version, kind = (_type_meta(node, key, source, path, found) for key in ("apiVersion", "kind"))
+    if not version or not kind:
+        return
+    items = node.get("items")
+    if kind.endswith("List") and items is not None and (kind == "List" or scheme.by_kind(version, kind[:-4])):
+        if not items.is_list:
+            if items.value is not None:
+                found.append(problems.wrong_value(source, items.line, "items", items.shown(), "a list"))
+            return
+        for n, item in enumerate(items.elements()):
+            yield from _objects(item, source, f"{path}items[{n}]", found)
+        return
+    resource = scheme.by_kind(version, kind)
+    if resource is None:
+        found.append(_unknown_kind(node, version, kind, source))
+        return
+    obj = resource.message()
+    reader = _Reader(source, found)
+    reader.fields(node, obj, f"{path}." if path else "", skip=("apiVersion", "kind"))
+    yield Document(obj, resource, source, node.line)
+
+
+def _type_meta(node: Node, key: str, source: str, path: str, found: list[Problem]) -> str:
+    value = node.get(key)
+    where = f"{path}.{key}" if path else key
+    if value is None or value.value in (None, ""):
+        line = value.line if value else node.line
+        found.append(Problem(Stage.VALIDATE, source, line, f"{where} not set", where, expected="a string"))
+        return ""
+    if not isinstance(value.value, str):
+        found.append(problems.wrong_value(source, value.line, where, value.shown(), "a string"))
+        return ""
+    return value.value
+
+
+def _unknown_kind(node: Node, version: str, kind: str, source: str) -> Problem:
+    metadata = node.get("metadata")
+    name, namespace = (
+        str(part.value) if metadata and (part := metadata.get(key)) and part.value else ""
+        for key in ("name", "namespace")
+    )
+    message = (
+        f'resource mapping not found for name: "{name}" namespace: "{namespace}" from "{source}": '
+        f'no matches for kind "{kind}" in version "{version}"'
+    )
+    kinds = [r.kind for r in scheme.ALL]
+    near = [kind] if kind in kinds else difflib.get_close_matches(kind, kinds, n=1)
+    hint = ""
+    if near:
+        known = next(r for r in scheme.ALL if r.kind == near[0])
+        hint = f"{known.kind} in version {known.api_version}"
+        message += f', did you mean "{known.kind}" in version "{known.api_version}"?'
+    where = node.get("kind")
+    return Problem(Stage.RECOGNIZE, source, where.line if where else node.line, message, "kind", kind, hint)
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a JSON key is stored: in a field of the message, or in one of a part that is inlined."""
+
+    field: FieldDescriptor
+    inlined_in: str = ""
+
+
+@functools.cache
+def _places(descriptor: Descriptor) -> dict[str, _Place]:
+    places: dict[str, _Place] = {}
+    for field in descriptor.fields:
+        if f"{descriptor.name}.{field.name}" in forms.INLINED:
+            inner = field.message_type
+            assert inner is not None
+            places.update({f.name: _Place(f, field.name) for f in inner.fields})
+        else:
+            places[field.name] = _Place(field)
+    return places
+
+
+class _Reader:
+    """Fills messages from nodes; what does not fit is added to ``found`` and left out."""
+
+    def __init__(self, source: str, found: list[Problem]) -> None:
+        self._source, self._found = source, found
+
+    def fields(self, node: Node, message: Message, prefix: str, skip: tuple[str, ...] = ()) -> None:
+        """Read a mapping into a message; ``prefix`` is the path up to and with the last dot."""
+        places = _places(message.DESCRIPTOR)
+        for key, line, value in node.items():
+            if key in skip:
+                continue
+            place = places.get(key)
+            if place is None:
+                near = difflib.get_close_matches(key, places, n=1)
+                self._found.append(problems.unknown_field(self._source, line, prefix + key, near[0] if near else ""))
+                continue
+            if value.value is None:
+                continue  # null: as if it were not there
+            target = cast(Message, getattr(message, place.inlined_in)) if place.inlined_in else message
+            self._field(value, target, place.field, prefix + key)
+
+    def _field(self, node: Node, message: Message, field: FieldDescriptor, path: str) -> None:
+        name = field.name
+        kind = field.message_type
+        if kind is not None and kind.GetOptions().map_entry:
+            self._map(node, getattr(message, name), kind, path)
+        elif field.is_repeated:
+            self._list(node, getattr(message, name), field, path)
+        elif kind is not None:
+            self._message(node, getattr(message, name), path)
+        else:
+            value = self._scalar(node, field, path)
+            if value is not None:
+                setattr(message, name, value)
+
+    def _list(self, node: Node, target: Any, field: FieldDescriptor, path: str) -> None:
+        if not node.is_list:
+            self._wrong(node, path, "a list")
+            return
+        for n, element in enumerate(node.elements()):
+            where = f"{path}[{n}]"
+            if field.message_type is not None:
+                self._message(element, target.add(), where)
+            else:
+                value = self._scalar(element, field, where)
+                if value is not None:
+                    target.append(value)
+
+    def _map(self, node: Node, target: Any, entry: Descriptor, path: str) -> None:
+        if not node.is_mapping:
+            self._wrong(node, path, "an object")
+            return
+        field = entry.fields_by_name["value"]
+        for key, _, element in node.items():
+            where = f"{path}.{key}"
+            if field.message_type is not None:
+                self._message(element, target[key], where)
+            elif element.value is None:
+                target[key] = b"" if field.type == FieldDescriptor.TYPE_BYTES else ""  # as Go reads null into a string
+            else:
+                value = self._scalar(element, field, where)
+                if value is not None:
+                    target[key] = value
+
+    def _message(self, node: Node, target: Message, path: str) -> None:
+        special = _SPECIAL.get(target.DESCRIPTOR.full_name)
+        if special is not None:
+            expected = special(node.value if not isinstance(node.value, list) else _NO_SCALAR, target)
+            if expected:
+                self._wrong(node, path, expected)
+            return
+        if not node.is_mapping:
+            self._wrong(node, path, "an object")
+            return
+        target.SetInParent()  # `status: {}` is there, if empty
+        self.fields(node, target, f"{path}.")
+
+    def _scalar(self, node: Node, field: FieldDescriptor, path: str) -> Any:
+        value = node.value
+        if field.type in _INTEGERS:
+            expected, low, high = _INTEGERS[field.type]
+            if isinstance(value, int) and not isinstance(value, bool) and low <= value <= high:
+                return value
+        elif field.type == FieldDescriptor.TYPE_STRING:
+            expected = "a string"
+            if isinstance(value, str):
+                if _encodable(value):
+                    return value
+                expected = "a string of Unicode characters"
+            elif value is not None and not isinstance(value, list):
+                expected = f'a string; write "{node.shown()}" in quotes'
+        elif field.type == FieldDescriptor.TYPE_BOOL:
+            expected = "true or false"
+            if isinstance(value, bool):
+                return value
+        elif field.type == FieldDescriptor.TYPE_BYTES:
+            expected = "a string in base64"
+            if isinstance(value, str):
+                try:
+                    return base64.b64decode("".join(value.split()), validate=True)
+                except (binascii.Error, ValueError):
+                    pass
+        else:
+            expected = "a number"
+            if isinstance(value, int | float) and not isinstance(value, bool):
+                return value
+        self._wrong(node, path, expected)
+        return None
+
+    def _wrong(self, node: Node, path: str, expected: str) -> None:
+        self._found.append(problems.wrong_value(self._source, node.line, path, node.shown(), expected))
+
+
+_NO_SCALAR = object()
+
+
+def _encodable(text: str) -> bool:
+    return not any("\ud800" <= c <= "\udfff" for c in text)
+
+
+def _read_time(value: object, target: Any) -> str:
+    moment = forms.parse_time(value) if isinstance(value, str) else None
+    if moment is None:
+        return "a time such as 2006-01-02T15:04:05Z (RFC 3339)"
+    target.seconds, target.nanos = moment
+    target.SetInParent()
+    return ""
+
+
+def _read_quantity(value: object, target: Any) -> str:
+    text = str(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else ""
+    if not forms.QUANTITY_FORM.fullmatch(text):
+        return "a quantity such as 500m, 64Mi or 2"
+    target.string = text
+    return ""
+
+
+def _read_int_or_string(value: object, target: Any) -> str:
+    target.SetInParent()
+    if isinstance(value, str) and _encodable(value):
+        target.type, target.strVal = 1, value
+        return ""
+    if isinstance(value, int) and not isinstance(value, bool) and -(2**31) <= value < 2**31:
+        target.intVal = value
+        return ""
+    return "an integer (int32) or a string"
+
+
+_SPECIAL = {
+    forms.TIME: _read_time,
+    forms.MICRO_TIME: _read_time,
+    forms.QUANTITY: _read_quantity,
+    forms.INT_OR_STRING: _read_int_or_string,
+}

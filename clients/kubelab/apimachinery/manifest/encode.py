@@ -1,0 +1,148 @@
+"""Messages to JSON and YAML as kubectl prints them: keys sorted, upstream's rules for what is printed when empty."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import json
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, cast
+
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.message import Message
+
+from kubelab.apimachinery import scheme
+from kubelab.apimachinery.manifest import forms
+
+
+def to_dict(obj: Message) -> dict[str, Any]:
+    """Give an object as JSON has it, ``apiVersion`` and ``kind`` included where it is a resource."""
+    body = message_to_dict(obj)
+    try:
+        resource = scheme.of_object(obj)
+    except KeyError:
+        return body
+    return dict(sorted({"apiVersion": resource.api_version, "kind": resource.kind, **body}.items()))
+
+
+def list_to_dict(objects: Iterable[Message]) -> dict[str, Any]:
+    """Give several objects as one ``v1 List``."""
+    items = [to_dict(obj) for obj in objects]
+    return {"apiVersion": "v1", "items": items, "kind": "List", "metadata": {"resourceVersion": ""}}
+
+
+def message_to_dict(message: Message) -> dict[str, Any]:
+    """Give a message's fields; a part that is not an object of its own has no ``apiVersion`` and ``kind``."""
+    told: dict[str, Any] = {}
+    for encode in _encoders(message.DESCRIPTOR):
+        encode(message, told)
+    return dict(sorted(told.items()))
+
+
+def to_json(document: dict[str, Any]) -> str:
+    """Write with four spaces, as kubectl does, with a newline at the end."""
+    text = json.dumps(document, indent=4, ensure_ascii=False)
+    for character, escaped in (("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026")):  # as Go's encoder does
+        text = text.replace(character, escaped)
+    return text + "\n"
+
+
+def to_yaml(document: dict[str, Any] | Sequence[dict[str, Any]]) -> str:
+    """Write one document, or several with ``---`` between."""
+    from kubelab.apimachinery.manifest.yamlout import dump
+
+    documents = [document] if isinstance(document, dict) else document
+    return "---\n".join(dump(d) for d in documents)
+
+
+_Encode = Callable[[Any, dict[str, Any]], None]
+
+
+@functools.cache
+def _encoders(descriptor: Descriptor) -> tuple[_Encode, ...]:
+    always = forms.ALWAYS.get(descriptor.name, frozenset[str]())
+    return tuple(_encoder(descriptor, field, field.name in always) for field in descriptor.fields)
+
+
+def _encoder(parent: Descriptor, field: FieldDescriptor, always: bool) -> _Encode:
+    name, kind = field.name, field.message_type
+    one = _one(field)
+
+    def inlined(message: Any, told: dict[str, Any]) -> None:
+        told.update(message_to_dict(getattr(message, name)))
+
+    def mapping(message: Any, told: dict[str, Any]) -> None:
+        assert kind is not None
+        value = _one(kind.fields_by_name["value"])
+        entries = getattr(message, name)
+        if entries:
+            told[name] = {key: value(entries[key]) for key in sorted(entries)}
+
+    def repeated(message: Any, told: dict[str, Any]) -> None:
+        elements = getattr(message, name)
+        if elements:
+            told[name] = [one(element) for element in elements]
+        elif always:
+            told[name] = None
+
+    def with_presence(message: Any, told: dict[str, Any]) -> None:
+        if message.HasField(name):
+            told[name] = one(getattr(message, name))
+        elif always:
+            told[name] = (
+                None if kind and kind.full_name in (forms.TIME, forms.MICRO_TIME) else one(getattr(message, name))
+            )
+
+    def bare(message: Any, told: dict[str, Any]) -> None:
+        value = getattr(message, name)
+        if value or always:
+            told[name] = one(value)
+
+    if f"{parent.name}.{name}" in forms.INLINED:
+        return inlined
+    if kind is not None and kind.GetOptions().map_entry:
+        return mapping
+    if field.is_repeated:
+        return repeated
+    return with_presence if field.has_presence else bare
+
+
+def _one(field: FieldDescriptor) -> Callable[[Any], Any]:
+    """Say how a single value of a field is written."""
+    if field.message_type is not None:
+        return _SPECIAL.get(field.message_type.full_name, message_to_dict)
+    if field.type == FieldDescriptor.TYPE_BYTES:
+        return _base64
+    return cast(Callable[[Any], Any], _same)
+
+
+def _same(value: object) -> object:
+    return value
+
+
+def _base64(value: bytes) -> str:
+    return base64.b64encode(value).decode()
+
+
+def _time(value: Any) -> str:
+    return forms.format_time(value.seconds, value.nanos)
+
+
+def _micro_time(value: Any) -> str:
+    return forms.format_time(value.seconds, value.nanos, micro=True)
+
+
+def _quantity(value: Any) -> str:
+    return value.string or "0"
+
+
+def _int_or_string(value: Any) -> int | str:
+    return value.strVal if value.type == 1 else value.intVal
+
+
+_SPECIAL: dict[str, Callable[[Any], Any]] = {
+    forms.TIME: _time,
+    forms.MICRO_TIME: _micro_time,
+    forms.QUANTITY: _quantity,
+    forms.INT_OR_STRING: _int_or_string,
+}

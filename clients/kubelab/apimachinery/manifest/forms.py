@@ -1,0 +1,118 @@
+"""The few types whose JSON is not what their message looks like: times, quantities, numbers-or-names, inlined parts.
+
+The tables say what k8s.io/api's Go types say with their JSON tags
+(https://pkg.go.dev/k8s.io/api/core/v1), which protobuf descriptors do not know.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+
+TIME = "kubelab.api.meta.v1.Time"
+MICRO_TIME = "kubelab.api.meta.v1.MicroTime"
+QUANTITY = "kubelab.api.resource.Quantity"
+INT_OR_STRING = "kubelab.api.intstr.IntOrString"
+
+QUANTITY_FORM = re.compile(r"([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)")
+_RFC3339 = re.compile(
+    r"(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(?:[.,](\d{1,9})\d*)?(?:[Zz]|([+-])(\d\d):(\d\d))", re.ASCII
+)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+# Message fields whose own fields stand in their parent's place (Go: `json:",inline"`).
+INLINED = frozenset(
+    {
+        "ConfigMapEnvSource.localObjectReference",
+        "ConfigMapKeySelector.localObjectReference",
+        "SecretEnvSource.localObjectReference",
+        "SecretKeySelector.localObjectReference",
+        "ConfigMapProjection.localObjectReference",
+        "SecretProjection.localObjectReference",
+        "Volume.volumeSource",
+        "Probe.handler",
+    }
+)
+
+# Fields that are printed even when they are empty (Go: no omitempty, or a struct, for which omitempty does nothing).
+ALWAYS: dict[str, frozenset[str]] = {
+    message: frozenset(fields.split())
+    for message, fields in {
+        "Binding": "metadata target",
+        "ConfigMap": "metadata",
+        "ConfigMapKeySelector": "key",
+        "Container": "name resources",
+        "ContainerImage": "names",
+        "ContainerPort": "containerPort",
+        "ContainerStateRunning": "startedAt",
+        "ContainerStateTerminated": "exitCode startedAt finishedAt",
+        "ContainerStatus": "name state lastState ready restartCount image imageID",
+        "DaemonEndpoint": "Port",
+        "EndpointAddress": "ip",
+        "EndpointPort": "port",
+        "Endpoints": "metadata",
+        "EnvVar": "name",
+        "Event": "metadata involvedObject source firstTimestamp lastTimestamp eventTime reportingComponent "
+        "reportingInstance",
+        "EventSeries": "lastObservedTime",
+        "HostIP": "ip",
+        "LabelSelectorRequirement": "key operator",
+        "Lease": "metadata spec",
+        "Namespace": "metadata spec status",
+        "NamespaceCondition": "type status lastTransitionTime",
+        "Node": "metadata spec status",
+        "NodeAddress": "type address",
+        "NodeCondition": "type status lastHeartbeatTime lastTransitionTime",
+        "NodeDaemonEndpoints": "kubeletEndpoint",
+        "NodeStatus": "daemonEndpoints nodeInfo",
+        "NodeSystemInfo": "machineID systemUUID bootID kernelVersion osImage containerRuntimeVersion kubeletVersion "
+        "kubeProxyVersion operatingSystem architecture",
+        "ObjectFieldSelector": "fieldPath",
+        "ObjectMeta": "creationTimestamp",
+        "OwnerReference": "apiVersion kind name uid",
+        "Pod": "metadata spec status",
+        "PodCondition": "type status lastProbeTime lastTransitionTime",
+        "PodIP": "ip",
+        "PodSpec": "containers",
+        "PodTemplateSpec": "metadata spec",
+        "ReplicationController": "metadata spec status",
+        "ReplicationControllerCondition": "type status lastTransitionTime",
+        "ReplicationControllerStatus": "replicas",
+        "Scale": "metadata spec status",
+        "ScaleStatus": "replicas",
+        "Secret": "metadata",
+        "SecretKeySelector": "key",
+        "Service": "metadata spec status",
+        "ServicePort": "port targetPort",
+        "ServiceStatus": "loadBalancer",
+        "Status": "metadata",
+        "Taint": "key effect",
+    }.items()
+}
+
+
+def parse_time(text: str) -> tuple[int, int] | None:
+    """Read RFC 3339 as seconds since the epoch and nanoseconds; None when it is something else."""
+    match = _RFC3339.fullmatch(text)
+    if match is None:
+        return None
+    year, month, day, hour, minute, second = (int(part) for part in match.groups()[:6])
+    fraction, sign, zone_hours, zone_minutes = match.groups()[6:]
+    try:
+        moment = datetime(year, month, day, hour, minute, second, tzinfo=UTC)
+    except ValueError:
+        return None
+    if sign:
+        offset = timedelta(hours=int(zone_hours), minutes=int(zone_minutes))
+        try:
+            moment = moment - offset if sign == "+" else moment + offset
+        except OverflowError:
+            return None
+    since = moment - _EPOCH
+    return since.days * 86400 + since.seconds, int((fraction or "").ljust(9, "0"))
+
+
+def format_time(seconds: int, nanos: int, *, micro: bool = False) -> str:
+    """Write ``2006-01-02T15:04:05Z``, or with ``micro`` ``2006-01-02T15:04:05.000000Z``."""
+    text = (_EPOCH + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S").rjust(19, "0")
+    return f"{text}.{nanos // 1000:06d}Z" if micro else f"{text}Z"

@@ -1,0 +1,261 @@
+"""From text to documents of marked nodes: YAML (several documents) or JSON (several values), with lines.
+
+Plain scalars mean what they mean to sigs.k8s.io/yaml, which Kubernetes reads manifests with: YAML 1.1 truth values
+(``yes``, ``on``, ``y`` …) and octal numbers, but neither dates nor numbers of base 60.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, cast
+
+import yaml
+
+from kubelab.apimachinery.manifest.problems import ManifestError, Problem, Stage
+
+Scalar = str | int | float | bool | None
+
+TRUE = frozenset(["y", "Y", "yes", "Yes", "YES", "on", "On", "ON", "true", "True", "TRUE"])
+FALSE = frozenset(["n", "N", "no", "No", "NO", "off", "Off", "OFF", "false", "False", "FALSE"])
+NULL = frozenset(("", "~", "null", "Null", "NULL"))
+SPECIAL_FLOATS = {
+    **dict.fromkeys((".inf", ".Inf", ".INF", "+.inf", "+.Inf", "+.INF"), float("inf")),
+    **dict.fromkeys(("-.inf", "-.Inf", "-.INF"), float("-inf")),
+    **dict.fromkeys((".nan", ".NaN", ".NAN"), float("nan")),
+}
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_INTEGER = re.compile(r"[-+]?[0-9]+")
+_BASED = re.compile(r"([-+]?)0(?:b([01]+)|x([0-9a-fA-F]+)|o([0-7]+)|([0-7]+))")
+_SURROGATES = re.compile(r"\\u(d[89ab][0-9a-f]{2})\\u(d[c-f][0-9a-f]{2})", re.IGNORECASE)
+
+PLAIN = "kubelab/plain"  # the tag of an unquoted scalar: what it means is decided here, not by PyYAML
+MERGE = "<<"
+MAX_DEPTH = 200  # far more than an object needs; keeps a hostile file from exhausting the stack
+MAX_DOCUMENT_NODES = 1_000_000  # after aliases are followed; keeps "a billion laughs" from exhausting memory
+
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the first is libyaml's and ten times as fast
+
+
+class _Composer(_LOADER):
+    """Composes nodes and leaves plain scalars unresolved."""
+
+    def resolve(self, kind: type[yaml.Node], value: object, implicit: object) -> str:
+        if kind is yaml.ScalarNode:
+            return PLAIN if cast(tuple[bool, bool], implicit)[0] else "tag:yaml.org,2002:str"
+        return "tag:yaml.org,2002:seq" if kind is yaml.SequenceNode else "tag:yaml.org,2002:map"
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A YAML node with the line it starts at. ``value`` is a scalar, a list of nodes, or (key, key's line, node)s."""
+
+    line: int
+    value: Scalar | list[Node] | list[tuple[str, int, Node]]
+    is_mapping: bool = False
+
+    @property
+    def is_list(self) -> bool:
+        return isinstance(self.value, list) and not self.is_mapping
+
+    def items(self) -> list[tuple[str, int, Node]]:
+        """Give the entries of a mapping, in the order of the text."""
+        return cast(list[tuple[str, int, "Node"]], self.value) if self.is_mapping else []
+
+    def elements(self) -> list[Node]:
+        """Give the elements of a list."""
+        return cast(list["Node"], self.value) if self.is_list else []
+
+    def get(self, key: str) -> Node | None:
+        """Give the value of a key of a mapping; the first where it is there twice."""
+        return next((node for name, _, node in self.items() if name == key), None)
+
+    def shown(self) -> str:
+        """Say what was found, as JSON, shortened."""
+        text = json.dumps(plain(self), ensure_ascii=False, default=str)
+        return text if len(text) <= 80 else text[:77] + "..."
+
+
+def plain(node: Node) -> Any:
+    """Give the node as Python's own types."""
+    if node.is_mapping:
+        return {key: plain(value) for key, _, value in node.items()}
+    if node.is_list:
+        return [plain(value) for value in node.elements()]
+    return node.value
+
+
+def parse(text: str, source: str) -> list[Node]:
+    """Split a text into documents; empty ones are left out. Raises ManifestError for text that cannot be read.
+
+    Duplicate keys are problems of the document, and told together with syntax errors.
+    """
+    problems: list[Problem] = []
+    documents: list[Node] = []
+    for first_line, piece in _pieces(text):
+        try:
+            for root in _compose(piece):
+                node = _Converter(source, first_line, problems).convert(root, 0)
+                if node.value is not None:
+                    documents.append(node)
+        except yaml.MarkedYAMLError as err:
+            problems.append(_syntax_error(err, source, first_line, text))
+        except yaml.YAMLError as err:
+            problems.append(Problem(Stage.PARSE, source, 0, f"error converting YAML to JSON: yaml: {err}"))
+    if problems:
+        raise ManifestError(problems)
+    return documents
+
+
+def resolve(text: str) -> Scalar:
+    """Say what an unquoted scalar means: None, bool, int, float or the text itself."""
+    if text in NULL:
+        return None
+    if text in TRUE:
+        return True
+    if text in FALSE:
+        return False
+    if not (text[0].isdigit() or text[0] in "+-."):
+        return text
+    if text in SPECIAL_FLOATS:
+        return SPECIAL_FLOATS[text]
+    bare = text.replace("_", "")
+    if based := _BASED.fullmatch(bare):
+        sign, *digits = based.groups()
+        base, value = next((base, d) for base, d in zip((2, 16, 8, 8), digits, strict=True) if d is not None)
+        return int(sign + value, base)
+    if _INTEGER.fullmatch(bare):
+        return int(bare) if len(bare) < 400 else text
+    if _FLOAT.fullmatch(bare):
+        return float(bare)
+    return text
+
+
+def _pieces(text: str) -> Iterator[tuple[int, str]]:
+    """Cut a stream of JSON values into one piece each, with the line it starts at; YAML is one piece."""
+    stripped = text.lstrip("\ufeff \t\r\n")
+    if not stripped.startswith("{"):
+        yield 1, text.removeprefix("\ufeff")
+        return
+    pieces: list[tuple[int, str]] = []
+    decoder = json.JSONDecoder()
+    position = len(text) - len(stripped)
+    try:
+        while position < len(text):
+            _, end = decoder.raw_decode(text, position)
+            pieces.append((text.count("\n", 0, position) + 1, _joined(text[position:end])))
+            position = end
+            while position < len(text) and text[position] in " \t\r\n":
+                position += 1
+    except (json.JSONDecodeError, RecursionError):
+        yield 1, text  # flow-style YAML, or JSON with a mistake that the YAML parser will name
+        return
+    yield from pieces
+
+
+def _joined(text: str) -> str:
+    """Write JSON's surrogate pairs as the one character they stand for; YAML has no such pairs."""
+
+    def join(match: re.Match[str]) -> str:
+        high, low = (int(part, 16) for part in match.groups())
+        return chr(0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00))
+
+    return _SURROGATES.sub(join, text)
+
+
+def _compose(text: str) -> Iterator[yaml.Node]:
+    composer = _Composer(text)
+    try:
+        while composer.check_node():
+            yield composer.get_node()
+    finally:
+        composer.dispose()
+
+
+def _syntax_error(err: yaml.MarkedYAMLError, source: str, first_line: int, text: str) -> Problem:
+    mark = err.problem_mark or err.context_mark
+    line = mark.line + first_line if mark else 0
+    what = err.problem or err.context or "not YAML"
+    told = f"error converting YAML to JSON: yaml: line {line}: {what}"
+    lines = text.splitlines()
+    value = lines[line - 1].strip() if 0 < line <= len(lines) else ""
+    return Problem(Stage.PARSE, source, line, told, value=value, expected="YAML or JSON")
+
+
+class _Converter:
+    """One document's nodes, from PyYAML's to ours: scalars resolved, keys made strings, merges and aliases followed."""
+
+    def __init__(self, source: str, first_line: int, problems: list[Problem]) -> None:
+        self._source, self._first_line, self._problems = source, first_line, problems
+        self._left = MAX_DOCUMENT_NODES
+
+    def convert(self, node: yaml.Node, depth: int) -> Node:
+        self._left -= 1
+        if depth > MAX_DEPTH or self._left < 0:
+            raise yaml.MarkedYAMLError(
+                problem="document is nested too deeply or too large", problem_mark=node.start_mark
+            )
+        line = self._line(node)
+        if isinstance(node, yaml.ScalarNode):
+            return Node(line, self._scalar(node))
+        if isinstance(node, yaml.SequenceNode):
+            return Node(line, [self.convert(child, depth + 1) for child in cast(list[yaml.Node], node.value)])
+        return Node(line, self._mapping(node, depth), is_mapping=True)
+
+    def _mapping(self, node: yaml.Node, depth: int) -> list[tuple[str, int, Node]]:
+        entries: dict[str, tuple[str, int, Node]] = {}
+        merged: list[Node] = []
+        for key_node, value_node in cast(list[tuple[yaml.Node, yaml.Node]], node.value):
+            line = self._line(key_node)
+            if not isinstance(key_node, yaml.ScalarNode):
+                raise yaml.MarkedYAMLError(problem="invalid map key", problem_mark=key_node.start_mark)
+            if key_node.tag == PLAIN and key_node.value == MERGE:
+                value = self.convert(value_node, depth + 1)
+                merged += [value] if value.is_mapping else value.elements()
+                continue
+            key = _key(self._scalar(key_node))
+            if key in entries:
+                self._duplicate(key, line, entries[key][1])
+                continue
+            entries[key] = (key, line, self.convert(value_node, depth + 1))
+        for source in merged:
+            for entry in source.items():
+                entries.setdefault(entry[0], entry)
+        return list(entries.values())
+
+    def _duplicate(self, key: str, line: int, first: int) -> None:
+        told = f'error converting YAML to JSON: yaml: line {line}: key "{key}" already set in map (line {first})'
+        problem = Problem(Stage.PARSE, self._source, line, told, path=key, value=key, expected="each key once")
+        if problem not in self._problems:  # a mapping with aliases is met several times
+            self._problems.append(problem)
+
+    def _scalar(self, node: yaml.ScalarNode) -> Scalar:
+        text = cast(str, node.value)
+        if node.tag == PLAIN:
+            return resolve(text)
+        short = node.tag.removeprefix("tag:yaml.org,2002:")
+        if short in ("int", "float", "bool", "null"):
+            return resolve(text)
+        return text
+
+    def _line(self, node: yaml.Node) -> int:
+        return node.start_mark.line + self._first_line
+
+
+@functools.singledispatch
+def _key(value: object) -> str:
+    """Give a mapping's key as sigs.k8s.io/yaml writes it in JSON."""
+    return str(value)
+
+
+@_key.register
+def _(value: bool) -> str:  # pyright: ignore[reportUnusedFunction]
+    return "true" if value else "false"
+
+
+@_key.register
+def _(value: None) -> str:  # pyright: ignore[reportUnusedFunction]
+    return "null"

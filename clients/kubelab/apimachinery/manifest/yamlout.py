@@ -1,0 +1,45 @@
+"""YAML in the style of sigs.k8s.io/yaml: text that looks like a number is in double quotes, long lines stay whole."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import yaml
+
+from kubelab.apimachinery.manifest.nodes import resolve
+
+_DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+_BASE_60 = re.compile(r"[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?")
+
+
+class _Dumper(_DUMPER):
+    def ignore_aliases(self, data: object) -> bool:
+        return True  # an object that is there twice is written twice
+
+
+def _text(dumper: Any, text: str) -> yaml.ScalarNode:
+    if "\n" in text:
+        style = "|"
+    elif _looks_otherwise(dumper, text):
+        style = '"'
+    else:
+        style = None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+def _looks_otherwise(dumper: Any, text: str) -> bool:
+    """Say whether some YAML reader would take the text for something else if it stood there without quotes."""
+    if not text or text == "<<" or not isinstance(resolve(text), str) or _BASE_60.fullmatch(text):
+        return True
+    return dumper.resolve(yaml.ScalarNode, text, (True, False)) != "tag:yaml.org,2002:str"
+
+
+_Dumper.add_representer(str, _text)
+
+
+def dump(document: Any) -> str:
+    """Write one document; keys keep their order."""
+    return yaml.dump(
+        document, Dumper=_Dumper, default_flow_style=False, sort_keys=False, allow_unicode=True, width=2**30
+    )
