@@ -1,0 +1,281 @@
+"""A component's configuration: a dataclass, filled from its defaults, then a YAML file, then flags.
+
+Keys in the file are camelCase (``bindAddress``), flags are the field's name with dashes (``--bind-address``, and
+``--tls-ca`` for a field of a nested dataclass). A field's metadata may say otherwise: ``{"yaml": "podCIDR"}``.
+Whatever is wrong is a :class:`ConfigError` that names the file (or the flag), the key, the value and what was expected.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NoReturn, TypeVar, cast, get_args, get_origin
+
+import yaml
+
+from kubelab.apimachinery.version import GIT_VERSION
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used; the message says which value of which key of which file, and why."""
+
+
+class HelpShown(Exception):
+    """The user asked for help or for the version, and has it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TLS:
+    """Three PEM files: whom to trust, who we are. Both sides of every connection show a certificate."""
+
+    ca: Path
+    certificate: Path
+    key: Path
+
+
+@dataclass(kw_only=True)
+class BaseConfig:
+    """What every component can be told. Each derives its own from it."""
+
+    name: str = ""  # scheduler@cp-1; by default the component at this host
+    kubeconfig: Path | None = None  # how to reach the api-server
+    bind_address: str = ""  # host:port of the gRPC server
+    metrics_address: str = ""  # host:port of Prometheus' /metrics; "" or port 0: off
+    tls: TLS | None = None  # for the gRPC server
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["text", "json"] = "text"
+
+
+C = TypeVar("C", bound=BaseConfig)
+
+
+def load(kind: type[C], argv: Sequence[str], *, prog: str) -> C:
+    """Read ``argv`` (and the file that ``--config`` names). Raises ConfigError, or HelpShown after ``--help``."""
+    parser = _Parser(prog=prog, allow_abbrev=False, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument("--config", metavar="FILE", help="YAML file; flags win over it", default=argparse.SUPPRESS)
+    parser.add_argument("--version", action="version", version=GIT_VERSION)
+    flags = _flags(kind)
+    for flag, (path, hint) in flags.items():
+        parser.add_argument(
+            f"--{flag}", dest="/".join(path), metavar=_expected(hint).upper(), default=argparse.SUPPRESS, help=" "
+        )
+    try:
+        given = vars(parser.parse_args([*argv]))
+    except SystemExit as ended:  # --help and --version print and leave
+        raise HelpShown from ended
+    file = given.pop("config", None)
+    document: dict[str, Any] = read_file(Path(file)) if file else {}
+    values = _from_mapping(kind, document, file or "", ())
+    for name, text in given.items():
+        path = tuple(name.split("/"))
+        flag = "-".join(path).replace("_", "-")
+        hint = flags[flag][1]
+        _put(values, path, _from_text(hint, text, f"--{flag}"))
+    return _build(kind, values, file or "command line", ())
+
+
+def read_file(path: Path) -> dict[str, Any]:
+    """Read a YAML mapping; an empty file is an empty mapping."""
+    try:
+        document: object = yaml.safe_load(path.read_text())
+    except OSError as err:
+        raise ConfigError(f"{path}: {err.strerror}") from err
+    except (yaml.YAMLError, UnicodeDecodeError) as err:
+        raise ConfigError(f"{path}: {err}") from err
+    if document is None:
+        return {}
+    if not isinstance(document, dict):
+        raise ConfigError(f"{path}: expected a mapping of keys to values, got {_shown(document)}")
+    return cast(dict[str, Any], document)
+
+
+def camel(name: str) -> str:
+    """``bind_address`` → ``bindAddress``."""
+    head, *rest = name.split("_")
+    return head + "".join(part.capitalize() for part in rest)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise ConfigError(message)
+
+
+def _flags(kind: type[Any], path: tuple[str, ...] = ()) -> dict[str, tuple[tuple[str, ...], Any]]:
+    found: dict[str, tuple[tuple[str, ...], Any]] = {}
+    hints = typing.get_type_hints(kind)
+    for field in dataclasses.fields(kind):
+        here = (*path, field.name)
+        nested = _nested(hints[field.name])
+        if nested:
+            found.update(_flags(nested, here))
+        else:
+            found["-".join(here).replace("_", "-")] = (here, hints[field.name])
+    return found
+
+
+def _nested(hint: Any) -> type[Any] | None:
+    """Give the dataclass of a field that is one, or may be one."""
+    return next((h for h in (hint, *_members(hint)) if isinstance(h, type) and dataclasses.is_dataclass(h)), None)
+
+
+def _members(hint: Any) -> tuple[Any, ...]:
+    return get_args(hint) if get_origin(hint) in (typing.Union, types.UnionType) else ()
+
+
+def _from_mapping(kind: type[Any], document: Mapping[str, Any], file: str, path: tuple[str, ...]) -> dict[str, Any]:
+    hints = typing.get_type_hints(kind)
+    fields = {field.metadata.get("yaml", camel(field.name)): field for field in dataclasses.fields(kind)}
+    values: dict[str, Any] = {}
+    for key, value in document.items():
+        field = fields.get(key)
+        where = ".".join((*path, str(key)))
+        if field is None:
+            raise ConfigError(f"{file}: unknown key {where!r}; expected one of {', '.join(sorted(fields))}")
+        values[field.name] = _from_yaml(hints[field.name], value, file, (*path, str(key)))
+    return values
+
+
+def _from_yaml(hint: Any, value: Any, file: str, path: tuple[str, ...]) -> Any:
+    nested = _nested(hint)
+    if nested:
+        if value is None and type(None) in _members(hint):
+            return None
+        if isinstance(value, dict):
+            return _from_mapping(nested, cast(dict[str, Any], value), file, path)
+        raise _wrong(file, ".".join(path), value, "a mapping")
+    return _convert(hint, value, file, ".".join(path))
+
+
+def _convert(hint: Any, value: Any, file: str, key: str) -> Any:
+    """Give ``value`` as the field's type, or say what is wrong with it."""
+    members = _members(hint)
+    origin = get_origin(hint)
+    if members:
+        if value is None and type(None) in members:
+            return None
+        return _convert(next(m for m in members if m is not type(None)), value, file, key)
+    if origin is Literal:
+        if value in get_args(hint):
+            return value
+    elif origin in (tuple, list) and isinstance(value, list):
+        item = get_args(hint)[0]
+        made = [_item(item, v, file, f"{key}[{n}]") for n, v in enumerate(cast(list[Any], value))]
+        return tuple(made) if origin is tuple else made
+    elif origin in (dict, Mapping) and isinstance(value, dict):
+        item = get_args(hint)[1]
+        return {str(k): _item(item, v, file, f"{key}.{k}") for k, v in cast(dict[Any, Any], value).items()}
+    elif hint is bool:
+        if isinstance(value, bool):
+            return value
+    elif hint is int:
+        if isinstance(value, int) and not isinstance(value, bool):
+            return value
+    elif hint is float:
+        seconds = duration(value) if isinstance(value, str) else value
+        if isinstance(seconds, (int, float)) and not isinstance(seconds, bool):
+            return float(seconds)
+    elif hint in (str, Path) and isinstance(value, str):
+        return hint(value)
+    raise _wrong(file, key, value, _expected(hint))
+
+
+def _item(hint: Any, value: Any, file: str, key: str) -> Any:
+    nested = _nested(hint)
+    if nested is None:
+        return _convert(hint, value, file, key)
+    if not isinstance(value, dict):
+        raise _wrong(file, key, value, "a mapping")
+    path = (key,)
+    return _build(nested, _from_mapping(nested, cast(dict[str, Any], value), file, path), file, path)
+
+
+def duration(text: str) -> float | None:
+    """Read ``1m30s``, ``500ms`` or ``2`` as seconds; None when it is neither."""
+    units = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+    try:
+        return float(text)
+    except ValueError:
+        pass
+    total, number, rest = 0.0, "", text
+    while rest:
+        if rest[0].isdigit() or rest[0] == ".":
+            number, rest = number + rest[0], rest[1:]
+            continue
+        unit = next((u for u in units if rest.startswith(u)), None)
+        if unit is None or not number or number.count(".") > 1 or number == ".":
+            return None
+        total, number, rest = total + float(number) * units[unit], "", rest[len(unit) :]
+    return None if number or not text else total
+
+
+def _from_text(hint: Any, text: str, flag: str) -> Any:
+    """Read a flag: text is text, a list is separated by commas, everything else is written as in YAML."""
+    plain = next((m for m in _members(hint) if m is not type(None)), hint)
+    origin = get_origin(plain)
+    if plain in (str, Path) or (origin is Literal and isinstance(get_args(plain)[0], str)):
+        value: object = text
+    elif origin in (tuple, list):
+        value = [yaml.safe_load(part) if get_args(plain)[0] not in (str, Path) else part for part in text.split(",")]
+    else:
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError:
+            value = text
+    return _convert(hint, value, "command line", flag)
+
+
+def _put(values: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
+    for name in path[:-1]:
+        inner = values.get(name)
+        if inner is None:
+            inner = values[name] = {}
+        values = inner
+    values[path[-1]] = value
+
+
+def _build(kind: type[Any], values: Mapping[str, Any], file: str, path: tuple[str, ...]) -> Any:
+    hints = typing.get_type_hints(kind)
+    given: dict[str, Any] = {}
+    for field in dataclasses.fields(kind):
+        nested = _nested(hints[field.name])
+        here = (*path, field.metadata.get("yaml", camel(field.name)))
+        if field.name in values:
+            value = values[field.name]
+            given[field.name] = _build(nested, value, file, here) if nested and isinstance(value, dict) else value
+        elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
+            raise ConfigError(f"{file}: {'.'.join(here)}: required value, expected {_expected(hints[field.name])}")
+    try:
+        return kind(**given)
+    except ValueError as err:  # a dataclass checks itself in __post_init__
+        raise ConfigError(f"{file}: {'.'.join((*path, str(err)))}") from err
+
+
+def _wrong(file: str, key: str, value: object, expected: str) -> ConfigError:
+    return ConfigError(f"{file}: {key}: got {_shown(value)}, expected {expected}")
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _expected(hint: Any) -> str:
+    members = [m for m in _members(hint) if m is not type(None)]
+    if members:
+        return _expected(members[0])
+    origin = get_origin(hint)
+    if origin is Literal:
+        return " | ".join(str(a) for a in get_args(hint))
+    if origin in (tuple, list):
+        return f"list of {_expected(get_args(hint)[0])}"
+    if origin in (dict, Mapping):
+        return f"mapping to {_expected(get_args(hint)[1])}"
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
+        return "mapping"
+    words: dict[Any, str] = {bool: "true | false", int: "integer", float: "number", str: "text", Path: "file"}
+    return words.get(hint, str(hint))

@@ -1,0 +1,118 @@
+"""What a component is given: its name, clock, logger, metrics and servers, and its way to the api-server."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Callable, Sequence
+from typing import Literal
+
+import grpc
+import structlog
+from prometheus_client import CollectorRegistry
+from prometheus_client.platform_collector import PlatformCollector
+from prometheus_client.process_collector import ProcessCollector
+
+from kubelab.apimachinery.clock import Clock, SystemClock
+from kubelab.client.client import Client
+from kubelab.client.metrics import BugCounts
+from kubelab.component.config import BaseConfig, ConfigError
+from kubelab.component.serving import Adder, Health, Serving, serve_grpc, serve_metrics
+
+
+class Stop(asyncio.Event):
+    """Set by SIGTERM and SIGINT. Who waits for it is given time to end; who does not is cancelled at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.watched = False
+
+    async def wait(self) -> Literal[True]:
+        self.watched = True
+        return await super().wait()
+
+
+class Environment:
+    """One per process; a test makes its own with a fake clock and a fake client."""
+
+    def __init__(
+        self,
+        config: BaseConfig,
+        component: str,
+        *,
+        clock: Clock | None = None,
+        log: structlog.typing.FilteringBoundLogger | None = None,
+        registry: CollectorRegistry | None = None,
+        make_client: Callable[[str], Client] | None = None,
+        worker: int = 0,
+        workers: int = 1,
+    ) -> None:
+        self.config = config
+        self.component = component
+        self.name = process_name(config, component)
+        self.node = self.name.partition("@")[2]
+        self.clock: Clock = clock or SystemClock()
+        self.log: structlog.typing.FilteringBoundLogger = log or structlog.get_logger()
+        self.registry = registry or new_registry()
+        self.stop = Stop()
+        self.health = Health()
+        self.worker, self.workers = worker, workers
+        self._make_client = make_client
+
+    def client(self, caller: str = "") -> Client:
+        """Make a client of the api-server; close it. ``caller`` is this process's name by default."""
+        caller = caller or self.name
+        if self._make_client:
+            return self._make_client(caller)
+        if self.config.kubeconfig is None:
+            raise ConfigError("kubeconfig: required value, expected file")
+        return Client.from_kubeconfig(self.config.kubeconfig, caller=caller, clock=self.clock)
+
+    @contextlib.asynccontextmanager
+    async def serve(
+        self,
+        *adders: Adder,
+        ready: bool = True,
+        interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
+        options: Sequence[tuple[str, int | str]] = (),
+        address: str = "",
+    ) -> AsyncGenerator[Serving]:
+        """Serve the given services, health and reflection at ``bind_address``, and /metrics, until the body ends.
+
+        Each adder is called with the server: ``partial(add_XServicer_to_server, servicer)``. With ``ready=False`` the
+        component says itself when it serves: ``await env.health.set_serving()``.
+        """
+        several = self.workers > 1
+        async with (
+            serve_metrics(self.config.metrics_address, self.registry, share_port=several),
+            serve_grpc(
+                address or self.config.bind_address,
+                adders,
+                tls=self.config.tls,
+                health=self.health,
+                ready=ready,
+                share_port=several,
+                interceptors=interceptors,
+                options=options,
+            ) as serving,
+        ):
+            self.log.info("serving", address=address or self.config.bind_address)
+            yield serving
+
+
+def process_name(config: BaseConfig, component: str) -> str:
+    """``scheduler@cp-1``: as configured, else with this host's name."""
+    if config.name:
+        return config.name
+    import socket
+
+    return f"{component}@{socket.gethostname()}"
+
+
+def new_registry() -> CollectorRegistry:
+    """Make a registry with what every process shows: its memory, its CPU, its bugs."""
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    registry.register(BugCounts())
+    return registry

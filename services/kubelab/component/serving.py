@@ -1,0 +1,149 @@
+"""A component's own servers: gRPC with mutual TLS, health and reflection; Prometheus' /metrics over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health as grpc_health
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+from kubelab.client.channels import SERVER_OPTIONS, Identity, server_credentials
+from kubelab.component.config import TLS, ConfigError
+
+STOP_SECONDS = 2.0  # for calls that are under way when a server stops
+SCRAPE_SECONDS = 10.0
+
+Adder = Callable[[grpc.aio.Server], None]
+
+
+class Health:
+    """The gRPC health service of this process."""
+
+    def __init__(self) -> None:
+        module: Any = grpc_health  # its stubs do not know `aio`
+        self.servicer: Any = module.aio.HealthServicer()
+
+    async def set_serving(self, serving: bool = True, service: str = "") -> None:
+        """Answer SERVING or NOT_SERVING from now on."""
+        status = health_pb2.HealthCheckResponse.SERVING if serving else health_pb2.HealthCheckResponse.NOT_SERVING
+        await self.servicer.set(service, status)
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """A server that runs. ``port`` is the one it got when it asked for 0."""
+
+    server: grpc.aio.Server
+    port: int
+
+
+class _Recorder:
+    """Stand in for the server while services are added, to learn their names for reflection."""
+
+    def __init__(self, server: grpc.aio.Server) -> None:
+        self._server: Any = server
+        self.names: list[str] = []
+
+    def add_generic_rpc_handlers(self, handlers: Any) -> None:
+        self._server.add_generic_rpc_handlers(handlers)
+
+    def add_registered_method_handlers(self, service: str, handlers: Any) -> None:
+        self.names.append(service)
+        self._server.add_registered_method_handlers(service, handlers)
+
+
+@contextlib.asynccontextmanager
+async def serve_grpc(
+    address: str,
+    adders: Sequence[Adder],
+    *,
+    tls: TLS | None,
+    health: Health,
+    ready: bool = True,
+    share_port: bool = False,
+    interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
+    options: Sequence[tuple[str, int | str]] = (),
+) -> AsyncGenerator[Serving]:
+    """Serve on ``host:port`` with mutual TLS, or on ``unix:PATH`` without, until the body ends.
+
+    Raises ConfigError when the address cannot be had or a file cannot be read.
+    """
+    shared = ("grpc.so_reuseport", 1 if share_port else 0)
+    server = grpc.aio.server(interceptors=[*interceptors], options=[*SERVER_OPTIONS, shared, *options])
+    recorder: Any = _Recorder(server)
+    for add in adders:
+        add(recorder)
+    health_pb2_grpc.add_HealthServicer_to_server(health.servicer, recorder)
+    reflection.enable_server_reflection((*recorder.names, reflection.SERVICE_NAME), server)
+    port = _listen(server, address, tls)
+    await health.set_serving(False)
+    await server.start()
+    if ready:
+        await health.set_serving()
+    try:
+        yield Serving(server, port)
+    finally:
+        await health.servicer.enter_graceful_shutdown()
+        await server.stop(STOP_SECONDS)
+
+
+def _listen(server: grpc.aio.Server, address: str, tls: TLS | None) -> int:
+    if not address:
+        raise ConfigError("bindAddress: required value, expected host:port")
+    try:
+        if address.startswith("unix:"):
+            return server.add_insecure_port(address)
+        if tls is None:
+            raise ConfigError("tls: required value, expected ca, certificate and key")
+        identity = Identity.from_files(tls.ca, tls.certificate, tls.key)
+        return server.add_secure_port(address, server_credentials(identity))
+    except OSError as err:
+        raise ConfigError(f"tls: {err}") from err
+    except RuntimeError as err:  # what grpc raises when it cannot bind
+        raise ConfigError(f"bindAddress: cannot listen on {address}") from err
+
+
+@contextlib.asynccontextmanager
+async def serve_metrics(
+    address: str, registry: CollectorRegistry, *, share_port: bool = False
+) -> AsyncGenerator[int | None]:
+    """Answer GET /metrics on ``host:port`` until the body ends; gives the port, None when it is off."""
+    host, _, port = address.rpartition(":")
+    if not address or port == "0":
+        yield None
+        return
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, TimeoutError):
+            async with asyncio.timeout(SCRAPE_SECONDS):
+                request = await reader.readuntil(b"\r\n\r\n")
+                writer.write(_http(request, registry))
+                await writer.drain()
+        writer.close()
+
+    try:
+        server = await asyncio.start_server(
+            answer, host.strip("[]") or None, int(port), reuse_port=share_port or None, start_serving=True
+        )
+    except (OSError, ValueError) as err:
+        raise ConfigError(f"metricsAddress: cannot listen on {address}: {err}") from err
+    async with server:
+        yield server.sockets[0].getsockname()[1]
+
+
+def _http(request: bytes, registry: CollectorRegistry) -> bytes:
+    path = [*request.split(b" ", 2), b"", b""][1].split(b"?")[0]
+    if path == b"/metrics":
+        status, kind, body = "200 OK", CONTENT_TYPE_LATEST, generate_latest(registry)
+    else:
+        status, kind, body = "404 Not Found", "text/plain", b"only /metrics is here\n"
+    head = f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+    return head.encode() + body
