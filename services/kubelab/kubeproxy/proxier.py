@@ -1,30 +1,32 @@
 """The loop of kube-proxy: services and endpoints come in, nftables transactions go out.
 
-One worker, so transactions are serial. Keys of services that changed gather in the work queue; a pass takes all of
-them, works out what they should be from the informers' caches, and writes the difference in one transaction. Nothing
-is written before both caches are in: rules made from half a picture would cut connections. When nft refuses, the
-table in the kernel is not what this process believes, and the next pass makes the whole table anew.
+Handlers note which services changed and put one key into the queue; the one worker takes all that is noted, works out
+what it should be from the informers' caches, and writes the difference in one transaction. So transactions are serial,
+and what changes together is written together. Nothing is written before both caches are in: rules made from half a
+picture would cut connections. When nft refuses, the table in the kernel is not what this process believes, and the
+next pass makes the whole table anew.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
 
+from google.protobuf.message import Message
+from structlog.typing import FilteringBoundLogger
+
+from kubelab.api.core.v1 import core_pb2
+from kubelab.apimachinery import errors
 from kubelab.apimachinery.clock import Clock
 from kubelab.apimachinery.meta import key_of
+from kubelab.client.controller import run_workers
+from kubelab.client.informer import Informer
+from kubelab.client.workqueue import WorkQueue
+from kubelab.kubeproxy.metrics import ProxyMetrics
 from kubelab.kubeproxy.model import ServicePort, service_ports
 from kubelab.kubeproxy.nft import Nft, NftError
 from kubelab.kubeproxy.rules import Table
 
-if TYPE_CHECKING:
-    from google.protobuf.message import Message
-    from structlog.typing import FilteringBoundLogger
-
-    from kubelab.api.core.v1 import core_pb2
-    from kubelab.client.informer import Informer
-    from kubelab.client.workqueue import WorkQueue
-    from kubelab.kubeproxy.metrics import ProxyMetrics
+RULES = "rules"  # the queue's only key
 
 
 class Proxier:
@@ -47,65 +49,53 @@ class Proxier:
         self._nft, self._node, self._clock, self._log, self._metrics = nft, node, clock, log, metrics
         self._min_sync_period = min_sync_period
         self._table = Table()
+        self._changed: set[str] = set()
         self._whole = True  # the kernel's table is not known: replace it
         self.first_sync = asyncio.Event()
-        services.add_handler(on_add=self._enqueue, on_update=self._enqueue_update, on_delete=self._enqueue)
-        endpoints.add_handler(on_add=self._enqueue, on_update=self._enqueue_update, on_delete=self._enqueue)
+        services.add_handler(on_add=self._note, on_update=lambda _, new: self._note(new), on_delete=self._note)
+        endpoints.add_handler(on_add=self._note, on_update=lambda _, new: self._note(new), on_delete=self._note)
 
-    def _enqueue(self, obj: Message) -> None:
-        self._queue.add(key_of(obj))
-
-    def _enqueue_update(self, old: Message, new: Message) -> None:
-        self._queue.add(key_of(new))
+    def _note(self, obj: Message) -> None:
+        self._changed.add(key_of(obj))
+        self._queue.add_after(RULES, self._min_sync_period)
 
     async def run(self) -> None:
         """Sync until cancelled."""
         await asyncio.gather(self._services.wait_synced(), self._endpoints.wait_synced())
-        await self._pass(set())
-        self.first_sync.set()
-        while True:
-            keys = {await self._queue.get()}
-            await self._clock.sleep(self._min_sync_period)  # what changes together is written together
-            while (more := self._queue.get_nowait()) is not None:
-                keys.add(more)
-            await self._pass(keys)
+        self._queue.add(RULES)  # also where there is no service at all: the table is there from the start
+        await run_workers(self._queue, self.sync, workers=1, name="rules", log=self._log)
 
-    async def _pass(self, keys: set[str]) -> None:
-        """Write what the keys' services should be; whatever fails is tried again by the queue."""
+    async def sync(self, _key: str) -> None:
+        """Read the caches, work out the difference, write it in one transaction; InternalError when nft refuses."""
+        changed, self._changed = self._changed, set()
         began = self._clock.monotonic()
         try:
-            await self.sync(keys)
+            if self._whole:
+                await self._write_everything()
+            else:
+                await self._write({key: self._desired(key) for key in sorted(changed)})
         except NftError as err:
             self._whole = True
             self._metrics.failures.inc()
-            self._log.error("nftables transaction failed, will write the whole table", error=str(err))
-            for key in keys or {""}:
-                self._queue.retry(key)
-        else:
-            for key in keys:
-                self._queue.forget(key)
-            self._metrics.sync_seconds.observe(self._clock.monotonic() - began)
-        finally:
-            for key in keys:
-                self._queue.done(key)
-
-    async def sync(self, keys: set[str]) -> None:
-        """Read the caches, work out the difference, write it in one transaction."""
-        if self._whole:
-            everything = {key_of(s): self._desired(key_of(s)) for s in self._services.list()}
-            await self._nft.apply(self._table.replaced(everything))
-            self._table = Table()
-            self._table.commit(everything)
-            self._whole = False
-            self._log.info("wrote all rules", services=len(everything))
-        else:
-            changes = {key: self._desired(key) for key in sorted(keys) if key}
-            transaction = self._table.transaction(changes)
-            if transaction:
-                await self._nft.apply(transaction)
-                self._log.debug("wrote rules", services=sorted(changes), lines=transaction.count("\n"))
-            self._table.commit(changes)
+            raise errors.InternalError(f"nftables: {err}") from err
+        self._metrics.sync_seconds.observe(self._clock.monotonic() - began)
         self._metrics.services.set(len(self._table.ports))
+        self.first_sync.set()
+
+    async def _write_everything(self) -> None:
+        everything = {key_of(service): self._desired(key_of(service)) for service in self._services.list()}
+        await self._nft.apply(self._table.replaced(everything))
+        self._table = Table()
+        self._table.commit(everything)
+        self._whole = False
+        self._log.info("wrote all rules", services=len(everything))
+
+    async def _write(self, changes: dict[str, tuple[ServicePort, ...]]) -> None:
+        transaction = self._table.transaction(changes)
+        if transaction:
+            await self._nft.apply(transaction)
+            self._log.info("wrote rules", services=sorted(changes), lines=transaction.count("\n"))
+        self._table.commit(changes)
 
     def _desired(self, key: str) -> tuple[ServicePort, ...]:
         service = self._services.get(key)

@@ -1,0 +1,46 @@
+"""kube-proxy: services and endpoints → informers → one work queue → nftables."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+from kubelab.apimachinery.scheme import ENDPOINTS, SERVICES
+from kubelab.client.informer import Informer
+from kubelab.client.workqueue import WorkQueue
+from kubelab.component.component import Component
+from kubelab.component.environment import Environment
+from kubelab.kubeproxy.config import ProxyConfig
+from kubelab.kubeproxy.metrics import ProxyMetrics
+from kubelab.kubeproxy.nft import Nft
+from kubelab.kubeproxy.proxier import Proxier
+
+
+async def run(config: ProxyConfig, env: Environment) -> None:
+    """Forward services until told to stop. The rules stay: what runs goes on being served."""
+    async with env.client() as client:
+        services = Informer(client, SERVICES, clock=env.clock, registry=env.registry, log=env.log)
+        endpoints = Informer(client, ENDPOINTS, clock=env.clock, registry=env.registry, log=env.log)
+        proxier = Proxier(
+            services=services,
+            endpoints=endpoints,
+            queue=WorkQueue("kube-proxy", clock=env.clock, registry=env.registry),
+            nft=Nft(env.clock),
+            node=config.node_name or env.node,
+            clock=env.clock,
+            log=env.log,
+            metrics=ProxyMetrics.on(env.registry),
+            min_sync_period=config.min_sync_period,
+        )
+        async with env.serve(ready=False), asyncio.TaskGroup() as group:
+            group.create_task(services.run(), name="services")
+            group.create_task(endpoints.run(), name="endpoints")
+            group.create_task(proxier.run(), name="proxier")
+            await proxier.first_sync.wait()
+            await env.health.set_serving()
+
+
+COMPONENT = Component("kube-proxy", ProxyConfig, run)
+
+if __name__ == "__main__":
+    sys.exit(COMPONENT.main())
