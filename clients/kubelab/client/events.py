@@ -1,0 +1,212 @@
+"""Tell people what happened to an object: events, correlated as upstream does (client-go ``events_cache.go``).
+
+:meth:`EventRecorder.event` only puts the event in a queue that cannot grow without end; :meth:`EventRecorder.run`
+writes. The same event again raises ``count`` and ``lastTimestamp`` of the first; many events of one kind that differ
+in their message only are combined; of one object not more than ``BURST`` at once and one in five minutes are written.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict, deque
+from dataclasses import dataclass, field
+from typing import Any, Literal, cast
+
+import structlog
+from google.protobuf.message import Message
+
+from kubelab.api.core.v1 import core_pb2
+from kubelab.api.meta.v1 import meta_pb2
+from kubelab.apimachinery import scheme
+from kubelab.apimachinery.clock import Clock
+from kubelab.apimachinery.errors import ApiError, Conflict, NotFound, Timeout, TooManyRequests, Unavailable
+from kubelab.client import bugs, tracing
+from kubelab.client.client import Client
+from kubelab.client.controller import Logger
+
+PENDING = 1000  # events that wait to be written; more are dropped, newest first
+REMEMBERED = 4096  # events and objects that are correlated
+BURST = 25  # events of one object at once
+REFILL = 300.0  # seconds until one more may be written
+SIMILAR = 10  # events that differ in their message only, before they are combined
+SIMILAR_WITHIN = 600.0  # seconds
+ATTEMPTS = 12
+RETRY_SECONDS = 5.0
+COMBINED = "(combined from similar events): "
+
+EventKind = Literal["Normal", "Warning"]
+
+
+@dataclass(slots=True)
+class _Bucket:
+    tokens: float
+    at: float
+
+
+@dataclass(slots=True)
+class _Group:
+    """Events that differ in their message only."""
+
+    messages: set[str] = field(default_factory=set[str])
+    at: float = 0.0
+
+
+@dataclass(slots=True)
+class _Pending:
+    event: core_pb2.Event
+    span: tracing.SpanContext | None
+    cause: str
+
+
+class EventRecorder:
+    """See the module. ``component`` and ``host`` are the event's source: ``kubelet``, ``node-1``."""
+
+    def __init__(
+        self, client: Client, component: str, host: str = "", clock: Clock | None = None, *, log: Logger | None = None
+    ) -> None:
+        self._client = client
+        self._source = core_pb2.EventSource(component=component, host=host)
+        self._clock = clock or client.clock
+        self._log: Logger = log or structlog.get_logger()
+        self._pending: deque[_Pending] = deque()
+        self._arrived = asyncio.Event()
+        self._known: OrderedDict[tuple[str, ...], core_pb2.Event] = OrderedDict()
+        self._groups: OrderedDict[tuple[str, ...], _Group] = OrderedDict()
+        self._buckets: OrderedDict[tuple[str, ...], _Bucket] = OrderedDict()
+        self.dropped = 0
+
+    def event(
+        self, obj: Message, type: EventKind, reason: str, message: str, *, field_path: str = ""
+    ) -> None:  # upstream's word is type
+        """Note that something happened to ``obj``; never blocks, never fails the caller.
+
+        ``field_path`` names a part of it, such as ``spec.containers{web}``.
+        """
+        try:
+            event = self._make(reference_to(obj, field_path), type, reason, message)
+        except Exception:  # noqa: BLE001 — telling what happened must not break what happens
+            bugs.record(self._log, "event recorder", reason)
+            return
+        if len(self._pending) >= PENDING:
+            self.dropped += 1
+            return
+        self._pending.append(_Pending(event, tracing.current(), tracing.current_cause()))
+        self._arrived.set()
+
+    async def run(self) -> None:
+        """Write what comes in until cancelled."""
+        while True:
+            while self._pending:
+                pending = self._pending.popleft()
+                with tracing.span(pending.span), tracing.cause(pending.cause):
+                    await self._write(pending.event)
+            self._arrived.clear()
+            await self._arrived.wait()
+
+    def _make(self, reference: core_pb2.ObjectReference, kind: EventKind, reason: str, message: str) -> core_pb2.Event:
+        now = self._clock.time()
+        moment = meta_pb2.Time(seconds=int(now))
+        return core_pb2.Event(
+            metadata=meta_pb2.ObjectMeta(
+                name=f"{reference.name}.{int(now * 1e9):x}", namespace=reference.namespace or "default"
+            ),
+            involvedObject=reference,
+            reason=reason,
+            message=message,
+            source=self._source,
+            firstTimestamp=moment,
+            lastTimestamp=moment,
+            count=1,
+            type=kind,
+            reportingComponent=self._source.component,
+            reportingInstance=self._source.host,
+        )
+
+    async def _write(self, event: core_pb2.Event) -> None:
+        key = self._correlate(event)
+        if not self._admit(event):
+            self.dropped += 1
+            return
+        for attempt in range(ATTEMPTS):
+            try:
+                self._remember(key, await self._put(event, self._known.get(key)))
+            except (NotFound, Conflict):
+                self._known.pop(key, None)  # the first one has expired, or somebody changed it: write a new one
+            except (Unavailable, Timeout, TooManyRequests) as err:
+                self._log.warning("event not written, will retry", event_reason=event.reason, error=err.message)
+                await self._clock.sleep(RETRY_SECONDS * min(attempt + 1, 4) / 4)
+            except ApiError as err:  # its namespace is going, for one: nobody will miss it
+                self._log.warning("event refused", event_reason=event.reason, error=err.message)
+                return
+            else:
+                return
+        self.dropped += 1
+
+    async def _put(self, event: core_pb2.Event, known: core_pb2.Event | None) -> core_pb2.Event:
+        if known is None:
+            return await self._client.create(event)
+        again = core_pb2.Event()
+        again.CopyFrom(known)
+        again.count += 1
+        again.lastTimestamp.CopyFrom(event.lastTimestamp)
+        again.message = event.message
+        return await self._client.update(again)
+
+    def _correlate(self, event: core_pb2.Event) -> tuple[str, ...]:
+        """Give the key under which the same event is found again; combine what differs in its message only."""
+        ref = event.involvedObject
+        similar = (ref.uid, ref.kind, ref.namespace, ref.name, ref.fieldPath, event.type, event.reason)
+        now = self._clock.monotonic()
+        group = self._groups.pop(similar, None)
+        if group is None or now - group.at > SIMILAR_WITHIN:
+            group = _Group()
+        group.at = now
+        group.messages.add(event.message)
+        _keep(self._groups, similar, group)
+        if len(group.messages) < SIMILAR:
+            return (*similar, event.message)
+        group.messages.pop()  # bounded: it stays one below the limit and lets the next one through
+        group.messages.add(event.message)
+        event.message = COMBINED + event.message
+        return similar
+
+    def _admit(self, event: core_pb2.Event) -> bool:
+        """Take a token of the object's bucket."""
+        ref = event.involvedObject
+        key = (ref.uid, ref.kind, ref.namespace, ref.name)
+        now = self._clock.monotonic()
+        bucket = self._buckets.pop(key, None) or _Bucket(BURST, now)
+        bucket.tokens = min(BURST, bucket.tokens + (now - bucket.at) / REFILL)
+        bucket.at = now
+        _keep(self._buckets, key, bucket)
+        if bucket.tokens < 1:
+            return False
+        bucket.tokens -= 1
+        return True
+
+    def _remember(self, key: tuple[str, ...], written: core_pb2.Event) -> None:
+        self._known.pop(key, None)
+        _keep(self._known, key, written)
+
+
+def reference_to(obj: Message, field_path: str = "") -> core_pb2.ObjectReference:
+    """Name an object the way events and bindings do; a reference is taken as it is."""
+    if isinstance(obj, core_pb2.ObjectReference):
+        return obj
+    resource = scheme.of_object(obj)
+    meta: meta_pb2.ObjectMeta = cast(Any, obj).metadata
+    return core_pb2.ObjectReference(
+        kind=resource.kind,
+        namespace=meta.namespace,
+        name=meta.name,
+        uid=meta.uid,
+        apiVersion=resource.api_version,
+        resourceVersion=meta.resourceVersion,
+        fieldPath=field_path,
+    )
+
+
+def _keep(cache: OrderedDict[tuple[str, ...], Any], key: tuple[str, ...], value: object) -> None:
+    cache[key] = value
+    if len(cache) > REMEMBERED:
+        cache.popitem(last=False)

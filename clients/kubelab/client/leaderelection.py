@@ -1,0 +1,204 @@
+"""Leader election over a Lease, with upstream's rules (client-go ``leaderelection.go``).
+
+A candidate watches the record, not the clock of whoever wrote it: it takes over when the record has not changed for
+``lease_duration`` on its own monotonic clock. The leader renews every ``retry_period`` and gives up when it could not
+for ``renew_deadline``, which is shorter: it has stopped before anyone else may begin.
+
+What is serial: everything of one elector. ``lead`` runs beside the renewing, in the same task group, and is cancelled
+before :meth:`LeaderElector.run` campaigns again. It may be called many times.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import structlog
+
+from kubelab.api.coordination.v1 import coordination_pb2
+from kubelab.api.meta.v1 import meta_pb2
+from kubelab.apimachinery.clock import Clock
+from kubelab.apimachinery.errors import ApiError, NotFound
+from kubelab.apimachinery.scheme import LEASES
+from kubelab.client import tracing
+from kubelab.client.client import Client
+from kubelab.client.controller import Logger
+
+JITTER = 1.2
+
+
+class LeadershipLost(Exception):
+    """Renewing failed for longer than the deadline, or another one holds the lease."""
+
+
+@dataclass(slots=True)
+class _Observed:
+    """The record as this candidate saw it last, and when it saw it change (monotonic seconds)."""
+
+    lease: coordination_pb2.Lease
+    at: float
+
+
+class LeaderElector:
+    """See the module. Times are seconds; ``identity`` is unique among the candidates (``scheduler@cp-1_<random>``)."""
+
+    def __init__(
+        self,
+        client: Client,
+        lease_namespace: str,
+        lease_name: str,
+        identity: str,
+        clock: Clock,
+        lease_duration: float = 15,
+        renew_deadline: float = 10,
+        retry_period: float = 2,
+        *,
+        log: Logger | None = None,
+    ) -> None:
+        if lease_duration <= renew_deadline:
+            raise ValueError("leaseDuration must be greater than renewDeadline")
+        if renew_deadline <= JITTER * retry_period:
+            raise ValueError("renewDeadline must be greater than retryPeriod*JitterFactor")
+        self._client, self._namespace, self._name = client, lease_namespace, lease_name
+        self.identity = identity
+        self._clock = clock
+        self._lease_duration, self._renew_deadline, self._retry_period = lease_duration, renew_deadline, retry_period
+        self._observed: _Observed | None = None
+        self._log: Logger = log or structlog.get_logger()
+
+    @property
+    def leader(self) -> str:
+        """Who holds the lease, as far as this candidate knows; ``""`` when nobody does."""
+        return self._observed.lease.spec.holderIdentity if self._observed else ""
+
+    def is_leader(self) -> bool:
+        """Say whether this candidate holds the lease, as far as it knows."""
+        return self.leader == self.identity
+
+    async def run(self, lead: Callable[[], Awaitable[None]]) -> None:
+        """Campaign for ever; while leader, run ``lead``. Ends when ``lead`` does, or is cancelled; gives the lease up.
+
+        What ``lead`` raises comes out, in the group that it ran in.
+        """
+        ended = False
+        while not ended:
+            await self._acquire()
+            self._log.warning("became leader", lease=self._name, identity=self.identity)
+            try:
+                ended = await self._lead(lead)
+            finally:
+                await self._release()
+
+    async def _lead(self, lead: Callable[[], Awaitable[None]]) -> bool:
+        """Lead and renew; True when ``lead`` ended by itself, False when the leadership was lost."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                work = group.create_task(_whole(lead), name=f"lead-{self._name}")
+                renew = group.create_task(self._renew(), name=f"renew-{self._name}")
+                await work
+                renew.cancel()
+        except* LeadershipLost:
+            self._log.warning("lost leadership", lease=self._name, identity=self.identity, leader=self.leader)
+            lost = True
+        else:
+            lost = False
+        return not lost
+
+    async def _acquire(self) -> None:
+        while not await self._attempt(self._renew_deadline):
+            await self._clock.sleep(self._retry_period * random.uniform(1, JITTER))
+
+    async def _renew(self) -> None:
+        """Keep the lease; raise LeadershipLost when that failed for ``renew_deadline``."""
+        while True:
+            await self._clock.sleep(self._retry_period)
+            deadline = self._clock.monotonic() + self._renew_deadline
+            while not await self._attempt(deadline - self._clock.monotonic()):
+                if not self.is_leader() or self._clock.monotonic() + self._retry_period >= deadline:
+                    raise LeadershipLost
+                await self._clock.sleep(self._retry_period)
+
+    async def _attempt(self, seconds: float) -> bool:
+        """Try once to get or keep the lease; say whether we hold it."""
+        try:
+            async with self._clock.timeout(seconds):
+                with tracing.root():
+                    return await self._acquire_or_renew()
+        except TimeoutError:
+            return False
+        except ApiError as err:
+            self._log.warning("lease not updated", lease=self._name, reason=err.reason, error=err.message)
+            return False
+
+    async def _acquire_or_renew(self) -> bool:
+        observed = self._observed
+        if observed and self.is_leader() and self._valid(observed):
+            try:  # nobody else may write it now: no need to read it first
+                self._saw(await self._client.update(self._record(observed.lease)))
+            except ApiError as err:
+                self._log.warning("lease changed, reading it", lease=self._name, reason=err.reason)
+            else:
+                return True
+        try:
+            found = await self._client.get(LEASES, self._name, self._namespace)
+        except NotFound:
+            self._saw(await self._client.create(self._record(None)))
+            return True
+        if self._observed is None or self._observed.lease.spec != found.spec:
+            self._saw(found)
+        else:
+            self._observed.lease = found  # the same record, perhaps at another revision
+        observed = self._observed
+        if observed and self.leader and self._valid(observed) and not self.is_leader():
+            return False
+        self._saw(await self._client.update(self._record(found)))
+        return True
+
+    def _saw(self, lease: coordination_pb2.Lease) -> None:
+        self._observed = _Observed(lease, self._clock.monotonic())
+
+    def _valid(self, observed: _Observed) -> bool:
+        return observed.at + observed.lease.spec.leaseDurationSeconds > self._clock.monotonic()
+
+    def _record(self, old: coordination_pb2.Lease | None) -> coordination_pb2.Lease:
+        """Give the lease as it is when we hold it from now on."""
+        lease = coordination_pb2.Lease()
+        if old is None:
+            lease.metadata.name, lease.metadata.namespace = self._name, self._namespace
+            lease.spec.leaseTransitions = 0
+        else:
+            lease.CopyFrom(old)
+        now = _micro_time(self._clock.time())
+        if lease.spec.holderIdentity != self.identity:
+            if old is not None:
+                lease.spec.leaseTransitions += 1
+            lease.spec.acquireTime.CopyFrom(now)
+        lease.spec.holderIdentity = self.identity
+        lease.spec.leaseDurationSeconds = max(1, round(self._lease_duration))
+        lease.spec.renewTime.CopyFrom(now)
+        return lease
+
+    async def _release(self) -> None:
+        """Let the next one in at once, if we still hold the lease; best effort, within one second."""
+        if self._observed is None or not self.is_leader():
+            return
+        lease = self._record(self._observed.lease)
+        lease.spec.holderIdentity = ""
+        lease.spec.leaseDurationSeconds = 1
+        try:
+            async with self._clock.timeout(1):
+                self._saw(await self._client.update(lease))
+        except (ApiError, TimeoutError) as err:
+            self._log.warning("lease not released", lease=self._name, error=str(err))
+            self._observed = None
+
+
+async def _whole(lead: Callable[[], Awaitable[None]]) -> None:
+    await lead()
+
+
+def _micro_time(seconds: float) -> meta_pb2.MicroTime:
+    whole = int(seconds)
+    return meta_pb2.MicroTime(seconds=whole, nanos=int((seconds - whole) * 1_000_000) * 1000)
