@@ -1,0 +1,48 @@
+"""The controller-manager: config → client → informers → controllers, which run while this process leads."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+from kubelab.client.client import Client
+from kubelab.client.leaderelection import LeaderElector
+from kubelab.component.component import Component
+from kubelab.component.environment import Environment
+from kubelab.controllermanager.config import ControllerManagerConfig
+from kubelab.controllermanager.informers import SharedInformers
+from kubelab.controllermanager.registry import Controllers
+
+
+async def run(config: ControllerManagerConfig, env: Environment) -> None:
+    """Watch everything, lead if nobody else does, and control until told to stop."""
+    async with env.client() as client, env.serve(), asyncio.TaskGroup() as group:
+        informers = SharedInformers(client, clock=env.clock, log=env.log, registry=env.registry)
+        controllers = Controllers(config, env, client, informers)
+        group.create_task(informers.run(), name="informers")
+        group.create_task(controllers.record_events(), name="events")
+        if config.leader_election.leader_elect:
+            group.create_task(elector(config, env, client).run(controllers.run), name="leader-election")
+        else:
+            group.create_task(controllers.run(), name="controllers")
+
+
+def elector(config: ControllerManagerConfig, env: Environment, client: Client) -> LeaderElector:
+    """Make the elector that the configuration describes."""
+    election = config.leader_election
+    return LeaderElector(
+        client,
+        election.resource_namespace,
+        election.resource_name,
+        env.name,
+        env.clock,
+        lease_duration=election.lease_duration,
+        renew_deadline=election.renew_deadline,
+        retry_period=election.retry_period,
+    )
+
+
+COMPONENT = Component(name="controller-manager", config=ControllerManagerConfig, run=run)
+
+if __name__ == "__main__":
+    sys.exit(COMPONENT.main())

@@ -1,0 +1,127 @@
+"""Keep the Endpoints of every service with a selector equal to its pods.
+
+One key is one service. What changes about its pods within the batch period is written once. A stale cache cannot do
+harm: each write names the version that it replaces, and a refused one is tried again on newer caches.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kubelab.api.core.v1 import core_pb2
+from kubelab.apimachinery.errors import ApiError, NotFound
+from kubelab.apimachinery.scheme import ENDPOINTS
+from kubelab.client import tracing
+from kubelab.client.client import Client
+from kubelab.client.controller import run_workers
+from kubelab.client.events import EventRecorder
+from kubelab.client.informer import key_of
+from kubelab.client.workqueue import WorkQueue
+from kubelab.controllermanager import pods as pod_rules
+from kubelab.controllermanager.endpoints.decide import desired
+from kubelab.controllermanager.informers import SharedInformers, selected_pods, selecting
+from kubelab.controllermanager.owners import terminating
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
+
+
+class EndpointsController:
+    """Own the Endpoints of services."""
+
+    name = "endpoints"
+
+    def __init__(
+        self,
+        *,
+        client: Client,
+        informers: SharedInformers,
+        queue: WorkQueue[str],
+        recorder: EventRecorder,
+        log: FilteringBoundLogger,
+        batch_period: float,
+    ) -> None:
+        self._client, self._recorder, self._log = client, recorder, log
+        self._services, self._pods, self._endpoints = informers.services, informers.pods, informers.endpoints
+        self._queue, self._batch_period = queue, batch_period
+        self._services.add_handler(
+            on_add=self._enqueue, on_update=lambda _, new: self._enqueue(new), on_delete=self._enqueue
+        )
+        self._pods.add_handler(on_add=self._pod_changed, on_update=self._pod_updated, on_delete=self._pod_changed)
+        self._endpoints.add_handler(on_delete=self._enqueue)
+
+    async def run(self, workers: int) -> None:
+        """Sync until cancelled; first whatever Endpoints a service left behind while nobody watched."""
+        for endpoints in self._endpoints.list():
+            self._queue.add(key_of(endpoints))
+        await run_workers(self._queue, self.sync, workers=workers, name=self.name, log=self._log)
+
+    def _enqueue(self, obj: core_pb2.Service | core_pb2.Endpoints) -> None:
+        self._queue.add(key_of(obj))
+
+    def _pod_changed(self, pod: core_pb2.Pod) -> None:
+        for service in selecting(self._services, pod):
+            self._queue.add_after(key_of(service), self._batch_period)
+
+    def _pod_updated(self, old: core_pb2.Pod, new: core_pb2.Pod) -> None:
+        if _told(old) == _told(new):
+            return
+        if old.metadata.labels != new.metadata.labels:
+            self._pod_changed(old)
+        self._pod_changed(new)
+
+    async def sync(self, key: str) -> None:
+        """Write one service's Endpoints, if they are not right."""
+        service, current = self._services.get(key), self._endpoints.get(key)
+        if service is None:
+            if current is not None:
+                await self._delete(current)
+            return
+        if not service.spec.selector or terminating(service):
+            return  # somebody else's to fill in, or on its way out
+        selected = selected_pods(self._pods, service.metadata.namespace, service.spec.selector)
+        wanted = desired(service, selected, current)
+        if wanted is None:
+            return
+        try:
+            with tracing.cause(_newest(service, selected)):
+                if current is None:
+                    await self._client.create(wanted)
+                else:
+                    await self._client.update(wanted)
+        except ApiError as err:
+            verb = "create" if current is None else "update"
+            if not any(cause.reason == "NamespaceTerminating" for cause in err.causes):
+                reason = f"FailedTo{verb.capitalize()}Endpoint"
+                self._recorder.event(
+                    service, "Warning", reason, f"Failed to {verb} endpoint for service {key}: {err.message}"
+                )
+                raise
+
+    async def _delete(self, endpoints: core_pb2.Endpoints) -> None:
+        meta = endpoints.metadata
+        try:
+            await self._client.delete(ENDPOINTS, meta.name, meta.namespace, uid=meta.uid)
+        except NotFound:
+            return
+
+
+def _newest(service: core_pb2.Service, pods: list[core_pb2.Pod]) -> str:
+    """Name the latest change among what the Endpoints follow from."""
+    versions = [service.metadata.resourceVersion, *(pod.metadata.resourceVersion for pod in pods)]
+    return max(versions, key=lambda version: int(version or 0))
+
+
+def _told(pod: core_pb2.Pod) -> tuple[object, ...]:
+    """Everything about a pod that Endpoints could say."""
+    return (
+        pod.status.podIP,
+        pod.spec.nodeName,
+        pod.spec.hostname,
+        pod.spec.subdomain,
+        pod_rules.ready(pod),
+        pod_rules.ended(pod),
+        terminating(pod),
+        dict(pod.metadata.labels),
+        pod.metadata.uid,
+    )

@@ -1,0 +1,185 @@
+"""Delete what has lost its owner, let go what waited for its dependents, and free what was orphaned on purpose.
+
+One key is one uid. The graph follows the informers; an owner that the graph does not know is asked for live before
+anything is deleted on its account. A deletion names the version that it was decided on: on a stale view it is refused
+and decided again.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING
+
+from google.protobuf.message import Message
+
+from kubelab.api.meta.v1 import meta_pb2
+from kubelab.apimachinery import scheme
+from kubelab.apimachinery.errors import NotFound
+from kubelab.apimachinery.scheme import Resource
+from kubelab.client import tracing
+from kubelab.client.client import Client
+from kubelab.client.controller import run_workers
+from kubelab.client.informer import Informer
+from kubelab.client.workqueue import WorkQueue
+from kubelab.controllermanager.garbagecollector.decide import Delete, DropOwners, Owner, judge
+from kubelab.controllermanager.garbagecollector.graph import FOREGROUND, ORPHAN, Graph, Item
+from kubelab.controllermanager.informers import SharedInformers
+from kubelab.controllermanager.owners import copied, metadata_of
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
+
+REMEMBERED = 10_000  # uids that are known to be absent; a uid never comes back
+
+
+class GarbageCollector:
+    """Own what nobody owns any more."""
+
+    name = "garbagecollector"
+
+    def __init__(
+        self,
+        *,
+        client: Client,
+        informers: SharedInformers,
+        queue: WorkQueue[str],
+        log: FilteringBoundLogger,
+    ) -> None:
+        self._client, self._queue, self._log = client, queue, log
+        self._graph = Graph()
+        self._absent: OrderedDict[str, None] = OrderedDict()
+        self._caches: dict[str, Informer[Message]] = {}
+        for resource, informer in informers.all:
+            self._caches[resource.qualified] = informer
+            self._follow(resource, informer)
+
+    def _follow(self, resource: Resource[Message], informer: Informer[Message]) -> None:
+        def observe(obj: Message) -> None:
+            self._look(self._graph.observe(Item.of(resource, obj)))
+
+        def update(_: Message, new: Message) -> None:
+            observe(new)
+
+        def remove(obj: Message) -> None:
+            uid = metadata_of(obj).uid
+            self._remember_absent(uid)
+            self._look(self._graph.remove(uid))
+
+        informer.add_handler(on_add=observe, on_update=update, on_delete=remove)
+
+    def _look(self, uids: set[str]) -> None:
+        for uid in uids:
+            self._queue.add(uid)
+
+    async def run(self, workers: int) -> None:
+        """Sync until cancelled. All caches must have synced."""
+        await run_workers(self._queue, self.sync, workers=workers, name=self.name, log=self._log)
+
+    async def sync(self, uid: str) -> None:
+        """Look at one object."""
+        item = self._graph.get(uid)
+        if item is None:
+            return
+        obj = self._caches[item.resource.qualified].get(item.key)
+        if obj is None or metadata_of(obj).uid != uid:
+            return  # its deletion is on the way
+        with tracing.cause(metadata_of(obj).resourceVersion):
+            if item.orphaning:
+                await self._orphan_dependents(item, obj)
+            elif item.in_foreground:
+                await self._wait_for_dependents(item, obj)
+            else:
+                await self._judge(item, obj)
+
+    async def _judge(self, item: Item, obj: Message) -> None:
+        if item.deleting or not item.owners:
+            return
+        owners = {ref.uid: await self._state_of(ref, item.namespace) for ref in item.owners}
+        verdict = judge(item, owners, self._graph.dependents(item.uid))
+        if isinstance(verdict, DropOwners):
+            await self._update(_without_owners(obj, verdict.uids))
+        elif isinstance(verdict, Delete):
+            await self._delete(item, obj, verdict.policy)
+
+    async def _state_of(self, ref: meta_pb2.OwnerReference, namespace: str) -> Owner:
+        if ref.uid in self._absent:
+            return Owner.ABSENT
+        known = self._graph.get(ref.uid)
+        if known is not None:
+            return Owner.WAITING if known.in_foreground else Owner.SOLID
+        resource = scheme.by_kind(ref.apiVersion, ref.kind)
+        if resource is None:
+            return Owner.SOLID  # nothing that we could ask for: better keep than lose
+        try:
+            live = await self._client.get(resource, ref.name, namespace if resource.namespaced else "")
+        except NotFound:
+            self._remember_absent(ref.uid)
+            return Owner.ABSENT
+        if metadata_of(live).uid != ref.uid:
+            self._remember_absent(ref.uid)
+            return Owner.ABSENT
+        return Owner.WAITING if Item.of(resource, live).in_foreground else Owner.SOLID
+
+    def _remember_absent(self, uid: str) -> None:
+        self._absent[uid] = None
+        self._absent.move_to_end(uid)
+        if len(self._absent) > REMEMBERED:
+            self._absent.popitem(last=False)
+
+    async def _delete(self, item: Item, obj: Message, policy: str) -> None:
+        try:
+            await self._client.delete(
+                item.resource,
+                item.name,
+                item.namespace,
+                uid=item.uid,
+                resource_version=metadata_of(obj).resourceVersion,
+                propagation_policy=policy,
+            )
+        except NotFound:
+            return
+        self._log.info("collected", resource=item.resource.qualified, key=item.key, propagation=policy)
+
+    async def _wait_for_dependents(self, item: Item, obj: Message) -> None:
+        """Delete what blocks the object; when nothing does, let it go."""
+        blocking = [dependent for dependent in self._graph.dependents(item.uid) if dependent.blocks(item.uid)]
+        if not blocking:
+            await self._update(_without_finalizer(obj, FOREGROUND))
+        for dependent in blocking:
+            if not dependent.deleting:
+                self._queue.add(dependent.uid)
+
+    async def _orphan_dependents(self, item: Item, obj: Message) -> None:
+        for dependent in self._graph.dependents(item.uid):
+            current = self._caches[dependent.resource.qualified].get(dependent.key)
+            if current is not None and metadata_of(current).uid == dependent.uid:
+                await self._update(_without_owners(current, frozenset({item.uid})))
+        await self._update(_without_finalizer(obj, ORPHAN))
+
+    async def _update(self, obj: Message) -> None:
+        try:
+            await self._client.update(obj)
+        except NotFound:
+            return
+
+    def check_invariants(self) -> None:
+        """Raise AssertionError when the graph contradicts itself."""
+        self._graph.check_invariants()
+
+
+def _without_owners(obj: Message, uids: frozenset[str]) -> Message:
+    changed = copied(obj)
+    meta = metadata_of(changed)
+    kept = [ref for ref in metadata_of(obj).ownerReferences if ref.uid not in uids]
+    del meta.ownerReferences[:]
+    meta.ownerReferences.extend(kept)
+    return changed
+
+
+def _without_finalizer(obj: Message, finalizer: str) -> Message:
+    changed = copied(obj)
+    meta = metadata_of(changed)
+    kept = [name for name in meta.finalizers if name != finalizer]
+    del meta.finalizers[:]
+    meta.finalizers.extend(kept)
+    return changed

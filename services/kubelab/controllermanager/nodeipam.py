@@ -1,0 +1,142 @@
+"""Give every node a range of pod addresses out of the cluster's, never one twice.
+
+One worker: ranges are given out serially. A range is taken before it is written and stays taken for that node until
+the node is gone, so that a write whose outcome is unknown is repeated with the same range. At the start the ranges of
+all nodes are read back from a complete list.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import TYPE_CHECKING
+
+from kubelab.api.core.v1 import core_pb2
+from kubelab.apimachinery.errors import NotFound
+from kubelab.client import tracing
+from kubelab.client.client import Client
+from kubelab.client.controller import run_workers
+from kubelab.client.events import EventRecorder
+from kubelab.client.workqueue import WorkQueue
+from kubelab.controllermanager.informers import SharedInformers
+from kubelab.controllermanager.owners import copied, terminating
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
+
+LOOK_AGAIN = 30.0  # seconds, when every range is taken
+
+
+class CidrPool:
+    """The ranges of one cluster CIDR, and whose each is. The lowest free one is given first."""
+
+    def __init__(self, cluster_cidr: str, mask: int) -> None:
+        """Raises ValueError for what is no network, or a mask that does not divide it."""
+        self._network = ipaddress.ip_network(cluster_cidr)
+        if not self._network.prefixlen <= mask <= self._network.max_prefixlen:
+            raise ValueError(f"{cluster_cidr} has no subnets of /{mask}")
+        self._mask = mask
+        self._size = 1 << (self._network.max_prefixlen - mask)
+        self._count = 1 << (mask - self._network.prefixlen)
+        self._owners: dict[int, str] = {}
+        self._ranges: dict[str, int] = {}
+
+    def occupy(self, node: str, cidr: str) -> bool:
+        """Note a range that a node has already; False when another node has it, or it is none of ours."""
+        index = self._index(cidr)
+        if index is None or self._owners.get(index, node) != node:
+            return False
+        if self._ranges.get(node, index) != index:
+            self.release(node)
+        self._owners[index], self._ranges[node] = node, index
+        return True
+
+    def take(self, node: str) -> str | None:
+        """Give a node its range, the same at every call; None when all are taken."""
+        index = self._ranges.get(node)
+        if index is None:
+            index = next((i for i in range(self._count) if i not in self._owners), None)
+            if index is None:
+                return None
+            self._owners[index], self._ranges[node] = node, index
+        return f"{self._network.network_address + index * self._size}/{self._mask}"
+
+    def release(self, node: str) -> None:
+        """Free a node's range."""
+        index = self._ranges.pop(node, None)
+        if index is not None:
+            del self._owners[index]
+
+    def _index(self, cidr: str) -> int | None:
+        network = ipaddress.ip_network(cidr)
+        offset = int(network.network_address) - int(self._network.network_address)
+        if network.version != self._network.version or network.prefixlen != self._mask:
+            return None
+        index = offset // self._size
+        return index if 0 <= index < self._count else None
+
+    def check_invariants(self) -> None:
+        """Raise AssertionError when two nodes share a range."""
+        assert {index: node for node, index in self._ranges.items()} == self._owners
+
+
+class NodeIpamController:
+    """Own ``spec.podCIDR`` of every node."""
+
+    name = "nodeipam"
+
+    def __init__(
+        self,
+        *,
+        client: Client,
+        informers: SharedInformers,
+        queue: WorkQueue[str],
+        recorder: EventRecorder,
+        log: FilteringBoundLogger,
+        pool: CidrPool,
+    ) -> None:
+        self._client, self._recorder, self._log, self._pool = client, recorder, log, pool
+        self._nodes, self._queue = informers.nodes, queue
+        self._nodes.add_handler(
+            on_add=self._changed, on_update=lambda _, new: self._changed(new), on_delete=self._changed
+        )
+
+    async def run(self, workers: int = 1) -> None:
+        """Sync until cancelled. The nodes' cache must have synced; more than one worker makes no sense."""
+        for node in self._nodes.list():
+            self._read_back(node)
+            self._queue.add(node.metadata.name)
+        await run_workers(self._queue, self.sync, workers=1, name=self.name, log=self._log)
+
+    def _changed(self, node: core_pb2.Node) -> None:
+        self._queue.add(node.metadata.name)
+
+    def _read_back(self, node: core_pb2.Node) -> None:
+        if node.spec.podCIDR and not self._pool.occupy(node.metadata.name, node.spec.podCIDR):
+            self._log.error("pod CIDR is not ours or taken", node=node.metadata.name, cidr=node.spec.podCIDR)
+
+    async def sync(self, key: str) -> None:
+        """Give one node its range, or take it back when the node is gone."""
+        node = self._nodes.get(key)
+        if node is None:
+            self._pool.release(key)
+            return
+        if node.spec.podCIDR:
+            self._read_back(node)
+            return
+        if terminating(node):
+            return
+        cidr = self._pool.take(key)
+        if cidr is None:
+            message = f"Node {key} status is now: CIDRNotAvailable"
+            self._recorder.event(node, "Normal", "CIDRNotAvailable", message)
+            self._queue.add_after(key, LOOK_AGAIN)
+            return
+        changed = copied(node)
+        changed.spec.podCIDR = cidr
+        changed.spec.podCIDRs[:] = [cidr]
+        try:
+            with tracing.cause(node.metadata.resourceVersion):
+                await self._client.update(changed)
+        except NotFound:
+            return
+        self._log.info("assigned a pod CIDR", node=key, cidr=cidr)

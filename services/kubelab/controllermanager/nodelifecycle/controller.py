@@ -1,0 +1,222 @@
+"""Listen to every node, say when one is not heard any more, and taint it.
+
+One key is one node; different nodes are synced in parallel. A sign of life is a change that this process saw, timed on
+its own clock: node clocks do not matter, and a new leader gives every node the whole grace period. There is no period:
+each node's key comes back when its grace would be over.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from kubelab.api.coordination.v1 import coordination_pb2
+from kubelab.api.core.v1 import core_pb2
+from kubelab.apimachinery.clock import Clock
+from kubelab.apimachinery.errors import Conflict, NotFound
+from kubelab.client import tracing
+from kubelab.client.client import Client
+from kubelab.client.controller import run_workers
+from kubelab.client.events import EventRecorder
+from kubelab.client.workqueue import WorkQueue
+from kubelab.controllermanager import pods as pod_rules
+from kubelab.controllermanager.informers import BY_NODE, SharedInformers
+from kubelab.controllermanager.nodelifecycle.decide import (
+    READY,
+    Zone,
+    condition,
+    evicting,
+    pulse,
+    ready_status,
+    silenced,
+    wanted_taints,
+    with_taints,
+    zone_state,
+)
+from kubelab.controllermanager.owners import copied
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
+
+    from kubelab.controllermanager.config import NodeLifecycleConfig
+
+LEASES = "kube-node-lease"
+
+
+@dataclass(slots=True)
+class _Heard:
+    pulse: tuple[object, ...]
+    at: float  # monotonic
+
+
+class Pace:
+    """So many times a second, the first at once. Times are monotonic seconds."""
+
+    def __init__(self) -> None:
+        self._next = 0.0
+
+    def wait(self, now: float, rate: float) -> float | None:
+        """Say in how many seconds it is allowed, and count it when that is 0; None: not at this rate (0)."""
+        if rate <= 0:
+            return None
+        if self._next > now:
+            return self._next - now
+        self._next = now + 1 / rate
+        return 0.0
+
+
+class NodeLifecycleController:
+    """Own the Ready condition of silent nodes, and the health taints of all."""
+
+    name = "nodelifecycle"
+
+    def __init__(
+        self,
+        *,
+        client: Client,
+        informers: SharedInformers,
+        queue: WorkQueue[str],
+        recorder: EventRecorder,
+        clock: Clock,
+        log: FilteringBoundLogger,
+        config: NodeLifecycleConfig,
+    ) -> None:
+        self._client, self._recorder, self._clock = client, recorder, clock
+        self._log, self._config = log, config
+        self._nodes, self._leases, self._pods = informers.nodes, informers.leases, informers.pods
+        self._queue = queue
+        self._heard: dict[str, _Heard] = {}
+        self._registered: set[str] = set()
+        self._pace = Pace()
+        self._zone = Zone.NORMAL
+        self._nodes.add_handler(
+            on_add=self._changed, on_update=lambda _, new: self._changed(new), on_delete=self._changed
+        )
+        self._leases.add_handler(on_add=self._renewed, on_update=lambda _, new: self._renewed(new))
+        self._pods.add_handler(on_add=self._pod_changed, on_update=lambda _, new: self._pod_changed(new))
+
+    async def run(self, workers: int) -> None:
+        """Sync until cancelled. A leader listens anew: what it did not hear before it led says nothing."""
+        self._heard.clear()
+        for node in self._nodes.list():
+            self._queue.add(node.metadata.name)
+        await run_workers(self._queue, self.sync, workers=workers, name=self.name, log=self._log)
+
+    def _changed(self, node: core_pb2.Node) -> None:
+        self._queue.add(node.metadata.name)
+
+    def _renewed(self, lease: coordination_pb2.Lease) -> None:
+        if lease.metadata.namespace == LEASES:
+            self._listen(lease.metadata.name)
+
+    def _pod_changed(self, pod: core_pb2.Pod) -> None:
+        node = self._nodes.get(pod.spec.nodeName) if pod.spec.nodeName else None
+        if node is not None and pod_rules.ready(pod) and ready_status(node) == "Unknown":
+            self._queue.add(pod.spec.nodeName)
+
+    def _listen(self, name: str) -> float:
+        """Note a sign of life, if there is a new one; return when the node was last heard."""
+        node = self._nodes.get(name)
+        if node is None:
+            return 0.0
+        lease = self._leases.get(f"{LEASES}/{name}")
+        renewed = f"{lease.spec.renewTime.seconds}.{lease.spec.renewTime.nanos:09}" if lease is not None else ""
+        fresh, heard = pulse(node, renewed), self._heard.get(name)
+        if heard is None or heard.pulse != fresh:
+            heard = self._heard[name] = _Heard(fresh, self._clock.monotonic())
+        return heard.at
+
+    async def sync(self, key: str) -> None:
+        """Look at one node: is it heard, are its taints right, do its pods say the truth?"""
+        node = self._nodes.get(key)
+        if node is None:
+            self._forget(key)
+            return
+        if key not in self._registered:
+            self._registered.add(key)
+            message = f"Node {key} event: Registered Node {key} in Controller"
+            self._recorder.event(node, "Normal", "RegisteredNode", message)
+        left = self._listen(key) + self._grace(node) - self._clock.monotonic()
+        with tracing.cause(node.metadata.resourceVersion):
+            try:
+                if left <= 0:
+                    node = await self._silence(node)
+                else:
+                    self._queue.add_after(key, left)
+                self._judge_zone()
+                node = await self._taint(key, node)
+            except NotFound:
+                return  # its deletion brings the key back
+            if ready_status(node) == "Unknown":
+                await self._mark_pods(key)
+
+    def _forget(self, key: str) -> None:
+        self._heard.pop(key, None)
+        self._registered.discard(key)
+        self._judge_zone()
+
+    def _grace(self, node: core_pb2.Node) -> float:
+        posted = condition(node, READY) is not None
+        return self._config.node_monitor_grace_period if posted else self._config.node_startup_grace_period
+
+    async def _silence(self, node: core_pb2.Node) -> core_pb2.Node:
+        changed = silenced(node, self._clock.time())
+        if changed is None:
+            return node
+        written = await self._client.update_status(changed)
+        name = node.metadata.name
+        self._log.warning("node is not heard any more", node=name)
+        self._recorder.event(node, "Normal", "NodeNotReady", f"Node {name} status is now: NodeNotReady")
+        return written
+
+    def _judge_zone(self) -> None:
+        """Notice when nobody is heard, or somebody again: then every node's taints must be looked at."""
+        statuses = [ready_status(node) for node in self._nodes.list()]
+        before, self._zone = self._zone, zone_state(statuses, self._config.unhealthy_zone_threshold)
+        if before is self._zone:
+            return
+        self._log.info("the cluster's health changed", was=before.value, now=self._zone.value)
+        now = self._clock.monotonic()
+        for node in self._nodes.list():
+            if before is Zone.FULL_DISRUPTION and node.metadata.name in self._heard:
+                self._heard[node.metadata.name].at = now  # it was we who were deaf: everybody gets another chance
+            self._queue.add(node.metadata.name)
+
+    async def _taint(self, key: str, node: core_pb2.Node) -> core_pb2.Node:
+        changed = with_taints(node, wanted_taints(node, evict=self._may_evict(key, node)), self._clock.time())
+        if changed is None:
+            return node
+        written = await self._client.update(changed)
+        told = [f"{t.key}:{t.effect}" for t in written.spec.taints]
+        self._log.info("set the node's taints", node=key, taints=told)
+        return written
+
+    def _may_evict(self, key: str, node: core_pb2.Node) -> bool:
+        """Keep a NoExecute taint that is there; grant new ones at the zone's rate, none while nobody is heard."""
+        if self._zone is Zone.FULL_DISRUPTION or ready_status(node) == "True":
+            return False
+        if evicting(node):
+            return True
+        wait = self._pace.wait(self._clock.monotonic(), self._rate())
+        if wait:
+            self._queue.add_after(key, wait)
+        return wait == 0.0
+
+    def _rate(self) -> float:
+        if self._zone is Zone.NORMAL:
+            return self._config.node_eviction_rate
+        big = len(self._nodes.list()) > self._config.large_cluster_size_threshold
+        return self._config.secondary_node_eviction_rate if big else 0.0
+
+    async def _mark_pods(self, name: str) -> None:
+        """Say of the pods of a silent node that nobody knows them to be ready, so that no service sends there."""
+        for pod in self._pods.by_index(BY_NODE, name):
+            if not pod_rules.ready(pod):
+                continue
+            changed = copied(pod)
+            pod_rules.set_condition(changed, pod_rules.READY, "False", self._clock.time())
+            try:
+                await self._client.update_status(changed)
+            except (NotFound, Conflict):
+                continue  # the pod's own event brings the node's key back
+            self._recorder.event(pod, "Warning", "NodeNotReady", "Node is not ready")

@@ -1,0 +1,155 @@
+"""What a node's signs of life mean: pure functions of the node, of when it was last heard, and of the others.
+
+::
+
+    Ready=True ──silent for the grace period──▶ Ready=Unknown ──heard again──▶ whatever the kubelet says
+       │ no taints                                 │ node.kubernetes.io/unreachable: NoSchedule, then NoExecute
+       └──kubelet says False──▶ Ready=False        │
+                                  └ node.kubernetes.io/not-ready: NoSchedule, then NoExecute
+
+https://kubernetes.io/docs/concepts/architecture/nodes/#node-controller
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable
+
+from kubelab.api.core.v1 import core_pb2
+from kubelab.api.meta.v1 import meta_pb2
+from kubelab.apimachinery import taints
+
+READY = "Ready"
+PRESSURES = {
+    "MemoryPressure": "node.kubernetes.io/memory-pressure",
+    "DiskPressure": "node.kubernetes.io/disk-pressure",
+    "PIDPressure": "node.kubernetes.io/pid-pressure",
+    "NetworkUnavailable": "node.kubernetes.io/network-unavailable",
+}
+SILENCED = (READY, "MemoryPressure", "DiskPressure", "PIDPressure")
+HEALTH_TAINTS = (taints.NOT_READY, taints.UNREACHABLE)
+OWN_NO_SCHEDULE = frozenset({*HEALTH_TAINTS, taints.UNSCHEDULABLE, *PRESSURES.values()})
+
+
+def condition(node: core_pb2.Node, kind: str) -> core_pb2.NodeCondition | None:
+    """Find one condition."""
+    return next((c for c in node.status.conditions if c.type == kind), None)
+
+
+def ready_status(node: core_pb2.Node) -> str:
+    """Give ``True``, ``False`` or ``Unknown``; a node that never said is Unknown."""
+    found = condition(node, READY)
+    return found.status if found is not None else "Unknown"
+
+
+def pulse(node: core_pb2.Node, lease_renewed: str) -> tuple[object, ...]:
+    """Everything by which a kubelet shows that it lives; only whether it changes matters, never what time it says."""
+    found = condition(node, READY)
+    return (node.metadata.uid, lease_renewed, found.lastHeartbeatTime.seconds if found is not None else 0)
+
+
+def silenced(node: core_pb2.Node, now: float) -> core_pb2.Node | None:
+    """Copy a node with the conditions of one that is not heard; None when they are there. ``now`` is wall time."""
+    changed = core_pb2.Node()
+    changed.CopyFrom(node)
+    moved = False
+    for kind in SILENCED:
+        found = condition(changed, kind)
+        if found is None:
+            found = changed.status.conditions.add(type=kind, reason="NodeStatusNeverUpdated")
+            found.message = "Kubelet never posted node status."
+            found.lastHeartbeatTime.CopyFrom(node.metadata.creationTimestamp)
+        elif found.status == "Unknown":
+            continue
+        else:
+            found.reason, found.message = "NodeStatusUnknown", "Kubelet stopped posting node status."
+        found.status = "Unknown"
+        found.lastTransitionTime.CopyFrom(meta_pb2.Time(seconds=int(now)))
+        moved = True
+    return changed if moved else None
+
+
+class Zone(enum.Enum):
+    """How much of the cluster is heard."""
+
+    NORMAL = "Normal"
+    PARTIAL_DISRUPTION = "PartialDisruption"
+    FULL_DISRUPTION = "FullDisruption"
+
+
+def zone_state(statuses: Iterable[str], unhealthy_threshold: float = 0.55) -> Zone:
+    """Judge by the Ready status of all nodes: where nobody is heard, it is the control plane that is deaf."""
+    known = [*statuses]
+    ready = sum(status == "True" for status in known)
+    unready = len(known) - ready
+    if unready and not ready:
+        return Zone.FULL_DISRUPTION
+    if unready > 2 and unready / len(known) >= unhealthy_threshold:
+        return Zone.PARTIAL_DISRUPTION
+    return Zone.NORMAL
+
+
+def wanted_taints(node: core_pb2.Node, *, evict: bool) -> list[tuple[str, str]]:
+    """List key and effect of the taints that the node's conditions ask for; NoExecute only where it may ``evict``."""
+    wanted: list[tuple[str, str]] = []
+    status = ready_status(node)
+    if status != "True":
+        key = taints.NOT_READY if status == "False" else taints.UNREACHABLE
+        wanted.append((key, taints.NO_SCHEDULE))
+        if evict:
+            wanted.append((key, taints.NO_EXECUTE))
+    for kind, key in PRESSURES.items():
+        found = condition(node, kind)
+        if found is not None and found.status == "True":
+            wanted.append((key, taints.NO_SCHEDULE))
+    if node.spec.unschedulable:
+        wanted.append((taints.UNSCHEDULABLE, taints.NO_SCHEDULE))
+    return wanted
+
+
+def with_taints(node: core_pb2.Node, wanted: Iterable[tuple[str, str]], now: float) -> core_pb2.Node | None:
+    """Copy a node with these of our taints and everybody else's; None when it has them. ``now`` is wall time."""
+    asked = [*wanted]
+    kept = [t for t in node.spec.taints if not _ours(t) or (t.key, t.effect) in asked]
+    have = {(t.key, t.effect) for t in kept}
+    added = [pair for pair in asked if pair not in have]
+    if not added and len(kept) == len(node.spec.taints):
+        return None
+    changed = core_pb2.Node()
+    changed.CopyFrom(node)
+    del changed.spec.taints[:]
+    changed.spec.taints.extend(kept)
+    for key, effect in added:
+        changed.spec.taints.add(key=key, effect=effect, timeAdded=meta_pb2.Time(seconds=int(now)))
+    return changed
+
+
+def evicting(node: core_pb2.Node) -> bool:
+    """Say whether the node carries one of our NoExecute taints."""
+    return any(t.key in HEALTH_TAINTS and t.effect == taints.NO_EXECUTE for t in node.spec.taints)
+
+
+def _ours(taint: core_pb2.Taint) -> bool:
+    if taint.effect == taints.NO_EXECUTE:
+        return taint.key in HEALTH_TAINTS
+    return taint.effect == taints.NO_SCHEDULE and taint.key in OWN_NO_SCHEDULE
+
+
+def evict_at(pod: core_pb2.Pod, node: core_pb2.Node, now: float) -> float | None:
+    """Say when a pod must leave its node, in wall seconds; None when every NoExecute taint is tolerated for ever.
+
+    The time that a pod is granted counts from when the taint was added, so a controller that starts anew keeps count.
+    """
+    deadline: float | None = None
+    for taint in node.spec.taints:
+        if taint.effect != taints.NO_EXECUTE:
+            continue
+        covering = [t for t in pod.spec.tolerations if taints.tolerates(t, taint)]
+        if not covering:
+            return now
+        granted = [max(t.tolerationSeconds, 0) for t in covering if t.HasField("tolerationSeconds")]
+        if granted:
+            since = taint.timeAdded.seconds if taint.HasField("timeAdded") else now
+            leave = max(since + min(granted), now)
+            deadline = leave if deadline is None else min(deadline, leave)
+    return deadline

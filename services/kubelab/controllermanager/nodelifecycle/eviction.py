@@ -1,0 +1,124 @@
+"""Take pods off nodes with NoExecute taints, each when its toleration is over.
+
+One key is one pod. The time is worked out anew at each look from the taint's own time stamp: nothing is remembered
+but whether an eviction was announced, to say so when it is called off.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kubelab.api.core.v1 import core_pb2
+from kubelab.apimachinery import taints
+from kubelab.apimachinery.clock import Clock
+from kubelab.apimachinery.errors import Conflict, NotFound
+from kubelab.apimachinery.scheme import PODS
+from kubelab.client import tracing
+from kubelab.client.client import Client
+from kubelab.client.controller import run_workers
+from kubelab.client.events import EventRecorder
+from kubelab.client.informer import key_of
+from kubelab.client.workqueue import WorkQueue
+from kubelab.controllermanager import pods as pod_rules
+from kubelab.controllermanager.informers import BY_NODE, SharedInformers
+from kubelab.controllermanager.nodelifecycle.decide import evict_at
+from kubelab.controllermanager.owners import copied, terminating
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
+
+REASON = "TaintManagerEviction"
+
+
+class TaintEvictionController:
+    """Own the pods that do not tolerate where they are."""
+
+    name = "tainteviction"
+
+    def __init__(
+        self,
+        *,
+        client: Client,
+        informers: SharedInformers,
+        queue: WorkQueue[str],
+        recorder: EventRecorder,
+        clock: Clock,
+        log: FilteringBoundLogger,
+    ) -> None:
+        self._client, self._recorder, self._clock, self._log = client, recorder, clock, log
+        self._pods, self._nodes, self._queue = informers.pods, informers.nodes, queue
+        self._announced: set[str] = set()  # uids of pods with an eviction ahead
+        self._nodes.add_handler(on_add=self._node_changed, on_update=self._node_updated)
+        self._pods.add_handler(
+            on_add=self._pod_changed, on_update=lambda _, new: self._pod_changed(new), on_delete=self._pod_gone
+        )
+
+    async def run(self, workers: int) -> None:
+        """Sync until cancelled."""
+        await run_workers(self._queue, self.sync, workers=workers, name=self.name, log=self._log)
+
+    def _node_updated(self, old: core_pb2.Node, new: core_pb2.Node) -> None:
+        if _no_execute(old) != _no_execute(new):
+            self._look_at_pods(new)
+
+    def _node_changed(self, node: core_pb2.Node) -> None:
+        if _no_execute(node):
+            self._look_at_pods(node)
+
+    def _look_at_pods(self, node: core_pb2.Node) -> None:
+        for pod in self._pods.by_index(BY_NODE, node.metadata.name):
+            self._queue.add(key_of(pod))
+
+    def _pod_changed(self, pod: core_pb2.Pod) -> None:
+        node = self._nodes.get(pod.spec.nodeName) if pod.spec.nodeName else None
+        if node is not None and _no_execute(node):
+            self._queue.add(key_of(pod))
+
+    def _pod_gone(self, pod: core_pb2.Pod) -> None:
+        self._announced.discard(pod.metadata.uid)
+
+    async def sync(self, key: str) -> None:
+        """Evict one pod, or come back when it is time."""
+        pod = self._pods.get(key)
+        if pod is None or terminating(pod) or pod_rules.ended(pod):
+            return
+        node = self._nodes.get(pod.spec.nodeName)
+        now = self._clock.time()
+        when = evict_at(pod, node, now) if node is not None else None
+        if when is None:
+            self._call_off(pod)
+        elif when > now:
+            self._announced.add(pod.metadata.uid)
+            self._queue.add_after(key, when - now)
+        else:
+            await self._evict(pod, now)
+
+    def _call_off(self, pod: core_pb2.Pod) -> None:
+        if pod.metadata.uid in self._announced:
+            self._announced.discard(pod.metadata.uid)
+            self._recorder.event(pod, "Normal", REASON, f"Cancelling deletion of Pod {key_of(pod)}")
+
+    async def _evict(self, pod: core_pb2.Pod, now: float) -> None:
+        meta = pod.metadata
+        self._recorder.event(pod, "Normal", REASON, f"Marking for deletion Pod {key_of(pod)}")
+        self._log.info("evicting", pod=key_of(pod), node=pod.spec.nodeName)
+        changed = copied(pod)
+        message = "Taint manager: deleting due to NoExecute taint"
+        told = pod_rules.set_condition(
+            changed, pod_rules.DISRUPTION_TARGET, "True", now, reason="DeletionByTaintManager", message=message
+        )
+        with tracing.cause(meta.resourceVersion):
+            try:
+                if told:
+                    await self._client.update_status(changed)
+                await self._client.delete(PODS, meta.name, meta.namespace, uid=meta.uid)
+            except NotFound:
+                return
+            except Conflict:
+                self._queue.add(key_of(pod))  # it changed under us: look again
+                return
+        self._announced.discard(meta.uid)
+
+
+def _no_execute(node: core_pb2.Node) -> list[tuple[str, str, int]]:
+    return [(t.key, t.value, t.timeAdded.seconds) for t in node.spec.taints if t.effect == taints.NO_EXECUTE]

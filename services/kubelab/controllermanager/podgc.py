@@ -1,0 +1,142 @@
+"""Remove the pods that nobody else would: their node is gone for good, they ended long ago, or they were deleted
+before they ever had a node.
+
+No period: changes of pods and nodes bring the keys, and a node must be missing for the quarantine before its pods are
+given up, which is asked once more of the api-server itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from kubelab.api.core.v1 import core_pb2
+from kubelab.apimachinery.clock import Clock
+from kubelab.apimachinery.errors import Conflict, NotFound
+from kubelab.apimachinery.scheme import NODES, PODS
+from kubelab.client import tracing
+from kubelab.client.client import Client
+from kubelab.client.controller import run_workers
+from kubelab.client.informer import key_of
+from kubelab.client.workqueue import WorkQueue
+from kubelab.controllermanager import pods as pod_rules
+from kubelab.controllermanager.informers import BY_NODE, TERMINATED, SharedInformers
+from kubelab.controllermanager.owners import copied, terminating
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
+
+    from kubelab.controllermanager.config import PodGCConfig
+
+THRESHOLD = ""  # the key that stands for "count the ended pods"
+
+
+def surplus(ended: Sequence[core_pb2.Pod], threshold: int) -> list[core_pb2.Pod]:
+    """Choose the oldest of the ended pods, as many as there are too many; 0 keeps all."""
+    too_many = len(ended) - threshold
+    if threshold <= 0 or too_many <= 0:
+        return []
+    return sorted(ended, key=lambda pod: (pod.metadata.creationTimestamp.seconds, key_of(pod)))[:too_many]
+
+
+class PodGarbageCollector:
+    """Own the pods that nobody owns any more."""
+
+    name = "podgc"
+
+    def __init__(
+        self,
+        *,
+        client: Client,
+        informers: SharedInformers,
+        queue: WorkQueue[str],
+        clock: Clock,
+        log: FilteringBoundLogger,
+        config: PodGCConfig,
+    ) -> None:
+        self._client, self._clock, self._log, self._config = client, clock, log, config
+        self._pods, self._nodes, self._queue = informers.pods, informers.nodes, queue
+        self._missing: dict[str, float] = {}  # node → since when, monotonic
+        self._pods.add_handler(on_add=self._pod_changed, on_update=lambda _, new: self._pod_changed(new))
+        self._nodes.add_handler(on_add=self._node_came, on_delete=self._node_went)
+
+    async def run(self, workers: int = 1) -> None:
+        """Sync until cancelled. The caches must have synced."""
+        for pod in self._pods.list():
+            self._pod_changed(pod)
+        await run_workers(self._queue, self.sync, workers=workers, name=self.name, log=self._log)
+
+    def _pod_changed(self, pod: core_pb2.Pod) -> None:
+        if pod_rules.ended(pod):
+            self._queue.add(THRESHOLD)
+        if pod.spec.nodeName:
+            if self._nodes.get(pod.spec.nodeName) is None:
+                self._queue.add(key_of(pod))
+        elif terminating(pod):
+            self._queue.add(key_of(pod))
+
+    def _node_came(self, node: core_pb2.Node) -> None:
+        self._missing.pop(node.metadata.name, None)
+
+    def _node_went(self, node: core_pb2.Node) -> None:
+        self._missing.setdefault(node.metadata.name, self._clock.monotonic())
+        for pod in self._pods.by_index(BY_NODE, node.metadata.name):
+            self._queue.add(key_of(pod))
+
+    async def sync(self, key: str) -> None:
+        """Look at one pod, or at how many have ended."""
+        if key == THRESHOLD:
+            for pod in surplus(self._pods.by_index(TERMINATED, ""), self._config.terminated_pod_gc_threshold):
+                await self._delete(pod, "too many pods have ended")
+            return
+        pod = self._pods.get(key)
+        if pod is None:
+            return
+        if not pod.spec.nodeName:
+            if terminating(pod):
+                await self._delete(pod, "it was deleted before it had a node")
+        elif self._nodes.get(pod.spec.nodeName) is None:
+            await self._orphan(key, pod)
+
+    async def _orphan(self, key: str, pod: core_pb2.Pod) -> None:
+        node = pod.spec.nodeName
+        now = self._clock.monotonic()
+        left = self._missing.setdefault(node, now) + self._config.node_quarantine - now
+        if left > 0:
+            self._queue.add_after(key, left)
+            return
+        try:
+            await self._client.get(NODES, node)
+        except NotFound:
+            with tracing.cause(pod.metadata.resourceVersion):
+                await self._fail(pod)
+                await self._delete(pod, "its node is gone")
+        else:
+            self._missing.pop(node, None)  # the cache will know it soon
+
+    async def _fail(self, pod: core_pb2.Pod) -> None:
+        """Say that the pod will not run again, for whoever counts on it while it is on its way out."""
+        if pod_rules.ended(pod):
+            return
+        changed = copied(pod)
+        changed.status.phase = "Failed"
+        pod_rules.set_condition(
+            changed,
+            pod_rules.DISRUPTION_TARGET,
+            "True",
+            self._clock.time(),
+            reason="DeletionByPodGC",
+            message="PodGC: node no longer exists",
+        )
+        try:
+            await self._client.update_status(changed)
+        except NotFound:
+            return
+
+    async def _delete(self, pod: core_pb2.Pod, why: str) -> None:
+        meta = pod.metadata
+        try:
+            await self._client.delete(PODS, meta.name, meta.namespace, grace_period_seconds=0, uid=meta.uid)
+        except (NotFound, Conflict):
+            return  # gone, or another pod of that name: nothing of ours
+        self._log.info("removed a pod", pod=key_of(pod), why=why)

@@ -1,0 +1,165 @@
+"""What a replication controller should do next: pure functions of the controller and its pods."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from kubelab.api.core.v1 import core_pb2
+from kubelab.api.meta.v1 import meta_pb2
+from kubelab.apimachinery.errors import ApiError
+from kubelab.apimachinery.scheme import REPLICATION_CONTROLLERS
+from kubelab.controllermanager import pods as pod_rules
+from kubelab.controllermanager.owners import controller_of, controller_reference, selects, terminating
+
+BURST = 500  # creations, or deletions, of one sync
+DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
+REPLICA_FAILURE = "ReplicaFailure"
+_PHASES = {"Pending": 0, "Unknown": 1, "Running": 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """Whose pods are whose: the controller's own, those to adopt, those to let go."""
+
+    own: tuple[core_pb2.Pod, ...]
+    adopt: tuple[core_pb2.Pod, ...]
+    release: tuple[core_pb2.Pod, ...]
+
+
+def claims(rc: core_pb2.ReplicationController, pods: Iterable[core_pb2.Pod]) -> Claims:
+    """Sort pods by owner reference and selector. A controller that is being deleted neither adopts nor releases."""
+    own: list[core_pb2.Pod] = []
+    adopt: list[core_pb2.Pod] = []
+    release: list[core_pb2.Pod] = []
+    leaving = terminating(rc)
+    for pod in pods:
+        owner, selected = controller_of(pod), selects(rc.spec.selector, pod.metadata.labels)
+        if owner is not None and owner.uid == rc.metadata.uid:
+            if selected or leaving:
+                own.append(pod)
+            else:
+                release.append(pod)
+        elif owner is None and selected and not leaving and not terminating(pod) and not pod_rules.ended(pod):
+            adopt.append(pod)
+    return Claims(tuple(own), tuple(adopt), tuple(release))
+
+
+def active(pods: Iterable[core_pb2.Pod]) -> list[core_pb2.Pod]:
+    """Leave out pods that have ended or are on their way out: they count for nothing."""
+    return [pod for pod in pods if not pod_rules.ended(pod) and not terminating(pod)]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How many pods to create, and which to delete; never both."""
+
+    create: int = 0
+    delete: tuple[core_pb2.Pod, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a plan could not be carried out: ``FailedCreate`` or ``FailedDelete``, and what the api-server said."""
+
+    reason: str
+    error: ApiError
+
+
+def plan(rc: core_pb2.ReplicationController, pods: Sequence[core_pb2.Pod]) -> Plan:
+    """Compare the active pods with the number asked for."""
+    missing = wanted(rc) - len(pods)
+    if missing >= 0:
+        return Plan(create=min(missing, BURST))
+    on_node = Counter(pod.spec.nodeName for pod in pods)
+    ranked = sorted(pods, key=lambda pod: deletion_rank(pod, on_node[pod.spec.nodeName]))
+    return Plan(delete=tuple(ranked[: min(-missing, BURST)]))
+
+
+def wanted(rc: core_pb2.ReplicationController) -> int:
+    """Say how many replicas are asked for; unset means one."""
+    return rc.spec.replicas if rc.spec.HasField("replicas") else 1
+
+
+def deletion_rank(pod: core_pb2.Pod, on_node: int) -> tuple[object, ...]:
+    """Order pods by how little is lost with them; ``on_node`` counts its siblings on the same node, itself included.
+
+    https://kubernetes.io/docs/concepts/workloads/controllers/replicaset/#scaling-a-replicaset
+    """
+    since = pod_rules.ready_since(pod)
+    try:
+        cost = int(pod.metadata.annotations.get(DELETION_COST, "0"))
+    except ValueError:
+        cost = 0  # upstream ignores what is no number, too
+    return (
+        bool(pod.spec.nodeName),
+        _PHASES.get(pod.status.phase, 0),
+        pod_rules.ready(pod),
+        cost,
+        -on_node,
+        -math.inf if since is None else -since,
+        -max((status.restartCount for status in pod.status.containerStatuses), default=0),
+        -pod.metadata.creationTimestamp.seconds,
+        pod.metadata.name,
+    )
+
+
+def slow_start(count: int, initial: int = 1) -> Iterator[int]:
+    """Split a number into batches of 1, 2, 4 …: where the first fails, hundreds more need not."""
+    batch = initial
+    while count > 0:
+        size = min(batch, count)
+        yield size
+        count -= size
+        batch *= 2
+
+
+def pod_from_template(rc: core_pb2.ReplicationController) -> core_pb2.Pod:
+    """Make the pod that the controller creates."""
+    template = rc.spec.template
+    pod = core_pb2.Pod(spec=template.spec)
+    meta = pod.metadata
+    meta.namespace = rc.metadata.namespace
+    meta.generateName = f"{rc.metadata.name}-"
+    meta.labels.update(template.metadata.labels)
+    meta.annotations.update(template.metadata.annotations)
+    meta.finalizers.extend(template.metadata.finalizers)
+    meta.ownerReferences.append(controller_reference(rc, REPLICATION_CONTROLLERS))
+    return pod
+
+
+def status(
+    rc: core_pb2.ReplicationController, pods: Sequence[core_pb2.Pod], failure: Failure | None, now: float
+) -> core_pb2.ReplicationControllerStatus:
+    """Work out the status. ``failure`` is why not all pods could be created or deleted."""
+    result = core_pb2.ReplicationControllerStatus(observedGeneration=rc.metadata.generation)
+    for pod in pods:
+        result.replicas += 1
+        result.fullyLabeledReplicas += selects(rc.spec.template.metadata.labels, pod.metadata.labels)
+        if pod_rules.ready(pod):
+            result.readyReplicas += 1
+            result.availableReplicas += available_in(pod, rc.spec.minReadySeconds, now) == 0
+    result.conditions.extend(c for c in rc.status.conditions if c.type != REPLICA_FAILURE)
+    if failure is not None:
+        old = next((c for c in rc.status.conditions if c.type == REPLICA_FAILURE), None)
+        since = old.lastTransitionTime if old is not None else meta_pb2.Time(seconds=int(now))
+        result.conditions.add(
+            type=REPLICA_FAILURE,
+            status="True",
+            reason=failure.reason,
+            message=failure.error.message,
+            lastTransitionTime=since,
+        )
+    return result
+
+
+def available_in(pod: core_pb2.Pod, min_ready_seconds: int, now: float) -> float | None:
+    """Say in how many seconds a pod counts as available: 0 now, None while it is not ready."""
+    if not pod_rules.ready(pod):
+        return None
+    since = pod_rules.ready_since(pod)
+    if not min_ready_seconds or since is None:
+        return 0 if not min_ready_seconds else float(min_ready_seconds)
+    return max(since + min_ready_seconds - now, 0)

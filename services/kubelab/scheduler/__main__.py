@@ -1,0 +1,100 @@
+"""The scheduler: config → client → informers → queue and cache → the loop, which runs while this process leads."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+from kubelab.apimachinery import scheme
+from kubelab.client.client import Client
+from kubelab.client.events import EventRecorder
+from kubelab.client.informer import Informer
+from kubelab.client.leaderelection import LeaderElector
+from kubelab.component.component import Component
+from kubelab.component.environment import Environment
+from kubelab.scheduler.algorithm import Algorithm
+from kubelab.scheduler.cache import Cache
+from kubelab.scheduler.config import SchedulerConfig
+from kubelab.scheduler.metrics import SchedulerMetrics
+from kubelab.scheduler.queue import SchedulingQueue
+from kubelab.scheduler.scheduler import Scheduler
+from kubelab.scheduler.siblings import Siblings
+from kubelab.scheduler.sources import Sources
+
+
+async def run(config: SchedulerConfig, env: Environment) -> None:
+    """Watch pods and nodes, lead if nobody else does, and give pods their nodes until told to stop."""
+    async with env.client() as client, env.serve(), asyncio.TaskGroup() as group:
+        siblings = Siblings()
+        cache = Cache(siblings)
+        queue = SchedulingQueue(
+            env.clock,
+            initial_backoff=config.pod_initial_backoff,
+            max_backoff=config.pod_max_backoff,
+            max_unschedulable=config.pod_max_unschedulable,
+        )
+        metrics = SchedulerMetrics(env.registry)
+        metrics.observe(queue, cache)
+        recorder = EventRecorder(client, config.scheduler_name, env.node, env.clock)
+        options = {"clock": env.clock, "log": env.log, "registry": env.registry}
+        # Ended pods take no room: the server leaves them out, and one that ends is told as deleted.
+        pods = Informer(client, scheme.PODS, field_selector="status.phase!=Succeeded,status.phase!=Failed", **options)
+        nodes = Informer(client, scheme.NODES, **options)
+        services = Informer(client, scheme.SERVICES, **options)
+        controllers = Informer(client, scheme.REPLICATION_CONTROLLERS, **options)
+        sources = Sources(
+            pods=pods,
+            nodes=nodes,
+            services=services,
+            controllers=controllers,
+            queue=queue,
+            cache=cache,
+            siblings=siblings,
+            scheduler_name=config.scheduler_name,
+        )
+        scheduler = Scheduler(
+            client=client,
+            queue=queue,
+            cache=cache,
+            algorithm=Algorithm(percentage=config.percentage_of_nodes_to_score),
+            recorder=recorder,
+            clock=env.clock,
+            log=env.log,
+            metrics=metrics,
+            parallel_bindings=config.parallel_bindings,
+            assumed_pod_ttl=config.assumed_pod_ttl,
+        )
+
+        async def lead() -> None:
+            await sources.wait_synced()
+            env.log.info("scheduling", scheduler=config.scheduler_name, **cache.statistics())
+            await scheduler.run()
+
+        for informer in (pods, nodes, services, controllers):
+            group.create_task(informer.run(), name=f"informer-{informer.name}")
+        group.create_task(recorder.run(), name="events")
+        if config.leader_election.leader_elect:
+            group.create_task(elector(config, env, client).run(lead), name="leader-election")
+        else:
+            group.create_task(lead(), name="scheduler")
+
+
+def elector(config: SchedulerConfig, env: Environment, client: Client) -> LeaderElector:
+    """Make the elector that the configuration describes."""
+    election = config.leader_election
+    return LeaderElector(
+        client,
+        election.resource_namespace,
+        election.resource_name,
+        env.name,
+        env.clock,
+        lease_duration=election.lease_duration,
+        renew_deadline=election.renew_deadline,
+        retry_period=election.retry_period,
+    )
+
+
+COMPONENT = Component(name="scheduler", config=SchedulerConfig, run=run)
+
+if __name__ == "__main__":
+    sys.exit(COMPONENT.main())

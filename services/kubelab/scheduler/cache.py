@@ -1,0 +1,185 @@
+"""Nodes and the pods on them, with the pods that are only assumed to be there.
+
+::
+
+              assume                    the watch shows it
+    (queue) ─────────▶ assumed ──────────────────────────▶ confirmed ──▶ gone
+               ▲          │ forget (binding failed), or expire (bound, but never seen)
+               └──────────┘
+
+Everything here is synchronous: between two awaits of the scheduling loop the cache is its own snapshot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from kubelab.api.core.v1 import core_pb2
+from kubelab.scheduler.framework import ClusterEvent
+from kubelab.scheduler.model import NodeInfo, PodInfo
+from kubelab.scheduler.siblings import Siblings
+
+
+@dataclass(slots=True)
+class _Placed:
+    pod: PodInfo
+    node: str
+    assumed: bool
+    deadline: float | None = None  # when a bound pod should have been seen by
+
+
+class Cache:
+    """What the scheduler decides on."""
+
+    def __init__(self, siblings: Siblings | None = None) -> None:
+        self._siblings = siblings or Siblings()
+        self._infos: dict[str, NodeInfo] = {}
+        self._order: list[NodeInfo] = []
+        self._placed: dict[str, _Placed] = {}
+        self._bound: dict[str, _Placed] = {}  # assumed and bound, in the order of their deadlines
+        self.tainted = self.softly_tainted = self.cordoned = 0
+
+    @property
+    def nodes(self) -> Sequence[NodeInfo]:
+        """The nodes that exist, in a stable order."""
+        return self._order
+
+    def siblings(self, pod: PodInfo) -> Mapping[str, int] | None:
+        """Count, by node, the pods that the pod should spread away from."""
+        return self._siblings.counts(pod)
+
+    # Nodes
+
+    def set_node(self, node: core_pb2.Node) -> frozenset[ClusterEvent]:
+        """Take over a node object and say what about it changed."""
+        name = node.metadata.name
+        info = self._infos.get(name)
+        if info is None:
+            info = self._infos[name] = NodeInfo(name)
+        before = _describe(info)
+        was_present = info.present
+        self._tally(info, -1)
+        info.describe(node)
+        self._tally(info, 1)
+        if not was_present:
+            self._order.append(info)
+            return frozenset({ClusterEvent.NODE_ADDED})
+        after = _describe(info)
+        return frozenset(event for event in after if after[event] != before[event])
+
+    def remove_node(self, name: str) -> None:
+        """Drop a node; its pods stay counted until the watch tells that they are gone, too."""
+        info = self._infos.get(name)
+        if info is None or not info.present:
+            return
+        self._tally(info, -1)
+        info.present = False
+        self._order = [other for other in self._order if other is not info]
+        if not info.pods:
+            del self._infos[name]
+
+    def _tally(self, info: NodeInfo, sign: int) -> None:
+        if info.present:
+            self.tainted += sign * bool(info.hard_taints)
+            self.softly_tainted += sign * bool(info.soft_taints)
+            self.cordoned += sign * info.unschedulable
+
+    # Pods
+
+    def assume(self, pod: PodInfo, node: str) -> None:
+        """Count a pod to a node before the api-server knows of it."""
+        assert pod.uid not in self._placed, f"{pod.key} is placed already"
+        self._place(pod, node, assumed=True)
+
+    def binding_finished(self, uid: str, deadline: float) -> None:
+        """Expect the watch to show the pod by the deadline (monotonic seconds)."""
+        placed = self._placed.get(uid)
+        if placed is not None and placed.assumed:
+            placed.deadline = deadline
+            self._bound[uid] = placed
+
+    def forget(self, uid: str) -> None:
+        """Take back an assumption; a confirmed pod stays."""
+        placed = self._placed.get(uid)
+        if placed is not None and placed.assumed:
+            self._unplace(uid)
+
+    def expire(self, now: float) -> list[PodInfo]:
+        """Forget the bound pods that were never seen, and return them."""
+        expired: list[PodInfo] = []
+        while self._bound:
+            uid, placed = next(iter(self._bound.items()))
+            if placed.deadline is None or placed.deadline > now:
+                break
+            self._unplace(uid)
+            expired.append(placed.pod)
+        return expired
+
+    def set_pod(self, pod: PodInfo) -> None:
+        """Take over an assigned pod that the watch shows; it wins over an assumption."""
+        placed = self._placed.get(pod.uid)
+        if placed is not None:
+            self._unplace(pod.uid)
+        self._place(pod, pod.node, assumed=False)
+
+    def remove_pod(self, uid: str) -> bool:
+        """Drop a pod that is gone or has ended; False if it was not here."""
+        if uid not in self._placed:
+            return False
+        self._unplace(uid)
+        return True
+
+    def is_assumed(self, uid: str) -> bool:
+        placed = self._placed.get(uid)
+        return placed is not None and placed.assumed
+
+    def _place(self, pod: PodInfo, node: str, *, assumed: bool) -> None:
+        info = self._infos.get(node)
+        if info is None:
+            info = self._infos[node] = NodeInfo(node)
+        info.add(pod)
+        self._siblings.add(pod, node)
+        self._placed[pod.uid] = _Placed(pod, node, assumed)
+
+    def _unplace(self, uid: str) -> None:
+        placed = self._placed.pop(uid)
+        self._bound.pop(uid, None)
+        info = self._infos[placed.node]
+        info.remove(placed.pod)
+        self._siblings.remove(placed.pod)
+        if not info.present and not info.pods:
+            del self._infos[placed.node]
+
+    def statistics(self) -> dict[str, int]:
+        """Count nodes, pods and assumed pods."""
+        assumed = sum(placed.assumed for placed in self._placed.values())
+        return {"nodes": len(self._order), "pods": len(self._placed), "assumed": assumed}
+
+    def check_invariants(self) -> None:
+        """Raise AssertionError when the cache contradicts itself."""
+        assert {info.name for info in self._order} == {n for n, info in self._infos.items() if info.present}
+        assert sum(len(info.pods) for info in self._infos.values()) == len(self._placed)
+        for uid, placed in self._placed.items():
+            assert self._infos[placed.node].pods[uid] is placed.pod
+        for uid, placed in self._bound.items():
+            assert placed.assumed, uid
+            assert self._placed[uid] is placed, uid
+        for info in self._infos.values():
+            info.check_invariants()
+            assert info.present or info.pods, info.name
+        assert self.tainted == sum(bool(info.hard_taints) for info in self._order)
+        assert self.softly_tainted == sum(bool(info.soft_taints) for info in self._order)
+        assert self.cordoned == sum(info.unschedulable for info in self._order)
+        self._siblings.check_invariants()
+
+
+def _describe(info: NodeInfo) -> dict[ClusterEvent, object]:
+    return {
+        ClusterEvent.NODE_RESIZED: (info.cpu, info.memory, info.storage, info.max_pods, dict(info.extended)),
+        ClusterEvent.NODE_LABELED: dict(info.labels),
+        ClusterEvent.NODE_TAINTED: (
+            info.unschedulable,
+            [(t.key, t.value, t.effect) for t in (*info.hard_taints, *info.soft_taints)],
+        ),
+    }

@@ -1,0 +1,85 @@
+"""Filters that look at the node object: cordons, names, labels, taints."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from kubelab.api.core.v1 import core_pb2
+from kubelab.apimachinery import taints
+from kubelab.scheduler.framework import MAX_SCORE, Cluster, ClusterEvent, Rejection
+from kubelab.scheduler.model import NodeInfo, PodInfo
+
+
+class NodeUnschedulable:
+    """Keep away from cordoned nodes, unless the pod tolerates the taint that stands for it."""
+
+    name = "NodeUnschedulable"
+    rejection = Rejection(
+        name, ("node(s) were unschedulable",), frozenset({ClusterEvent.NODE_ADDED, ClusterEvent.NODE_TAINTED})
+    )
+    _taint = core_pb2.Taint(key=taints.UNSCHEDULABLE, effect=taints.NO_SCHEDULE)
+
+    def skip_filter(self, pod: PodInfo, cluster: Cluster) -> bool:
+        return not cluster.cordoned or taints.tolerated(pod.tolerations, self._taint)
+
+    def filter(self, pod: PodInfo, node: NodeInfo) -> Rejection | None:
+        return self.rejection if node.unschedulable else None
+
+
+class NodeName:
+    """Honour a node name that the pod already carries."""
+
+    name = "NodeName"
+    rejection = Rejection(
+        name, ("node(s) didn't match the requested node name",), frozenset({ClusterEvent.NODE_ADDED})
+    )
+
+    def skip_filter(self, pod: PodInfo, cluster: Cluster) -> bool:
+        return not pod.node
+
+    def filter(self, pod: PodInfo, node: NodeInfo) -> Rejection | None:
+        return self.rejection if pod.node != node.name else None
+
+
+class TaintToleration:
+    """Keep away from taints that the pod does not tolerate; prefer nodes with fewer soft ones."""
+
+    name = "TaintToleration"
+    weight = 3
+    retry_on = frozenset({ClusterEvent.NODE_ADDED, ClusterEvent.NODE_TAINTED})
+
+    def skip_filter(self, pod: PodInfo, cluster: Cluster) -> bool:
+        return not cluster.tainted
+
+    def filter(self, pod: PodInfo, node: NodeInfo) -> Rejection | None:
+        for taint in node.hard_taints:
+            if not taints.tolerated(pod.tolerations, taint):
+                reason = f"node(s) had untolerated taint {{{taint.key}: {taint.value}}}"
+                return Rejection(self.name, (reason,), self.retry_on)
+        return None
+
+    def skip_score(self, pod: PodInfo, cluster: Cluster) -> bool:
+        return not cluster.softly_tainted
+
+    def score(self, pod: PodInfo, nodes: Sequence[NodeInfo], cluster: Cluster) -> list[int]:
+        counts = [sum(not taints.tolerated(pod.tolerations, t) for t in node.soft_taints) for node in nodes]
+        most = max(counts)
+        return [MAX_SCORE - MAX_SCORE * n // most for n in counts] if most else [MAX_SCORE] * len(counts)
+
+
+class NodeAffinity:
+    """Keep to the nodes that carry every label of ``nodeSelector``."""
+
+    name = "NodeAffinity"
+    rejection = Rejection(
+        name,
+        ("node(s) didn't match Pod's node affinity/selector",),
+        frozenset({ClusterEvent.NODE_ADDED, ClusterEvent.NODE_LABELED}),
+    )
+
+    def skip_filter(self, pod: PodInfo, cluster: Cluster) -> bool:
+        return not pod.node_selector
+
+    def filter(self, pod: PodInfo, node: NodeInfo) -> Rejection | None:
+        labels = node.labels
+        return None if all(labels.get(key) == value for key, value in pod.node_selector) else self.rejection

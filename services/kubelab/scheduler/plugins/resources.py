@@ -1,0 +1,107 @@
+"""Room on the node: requests, the number of pods, host ports.
+
+https://kubernetes.io/docs/concepts/scheduling-eviction/resource-bin-packing/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from kubelab.scheduler.framework import MAX_SCORE, Cluster, ClusterEvent, Rejection
+from kubelab.scheduler.model import ANY_ADDRESS, NodeInfo, PodInfo
+
+ROOM = frozenset({ClusterEvent.NODE_ADDED, ClusterEvent.NODE_RESIZED, ClusterEvent.POD_GONE})
+
+
+class NodeResourcesFit:
+    """Keep nodes with room for every request, then prefer the emptiest (LeastAllocated, CPU and memory alike)."""
+
+    name = "NodeResourcesFit"
+    weight = 1
+
+    def skip_filter(self, pod: PodInfo, cluster: Cluster) -> bool:
+        return False
+
+    def filter(self, pod: PodInfo, node: NodeInfo) -> Rejection | None:
+        if (
+            len(node.pods) < node.max_pods
+            and (not pod.cpu or node.used_cpu + pod.cpu <= node.cpu)
+            and (not pod.memory or node.used_memory + pod.memory <= node.memory)
+            and not (pod.storage or pod.extended)
+        ):
+            return None
+        return self._explain(pod, node)
+
+    def _explain(self, pod: PodInfo, node: NodeInfo) -> Rejection | None:
+        reasons: list[str] = []
+        resolvable = True
+        if len(node.pods) + 1 > node.max_pods:
+            reasons.append("Too many pods")
+        asked = [
+            ("cpu", pod.cpu, node.used_cpu, node.cpu),
+            ("memory", pod.memory, node.used_memory, node.memory),
+            ("ephemeral-storage", pod.storage, node.used_storage, node.storage),
+            *((n, a, node.used_extended[n], node.extended.get(n, 0)) for n, a in sorted(pod.extended.items())),
+        ]
+        for resource, amount, used, capacity in asked:
+            if amount and amount > capacity - used:
+                reasons.append(f"Insufficient {resource}")
+                resolvable = resolvable and amount <= capacity
+        return Rejection(self.name, tuple(reasons), ROOM, resolvable) if reasons else None
+
+    def skip_score(self, pod: PodInfo, cluster: Cluster) -> bool:
+        return False
+
+    def score(self, pod: PodInfo, nodes: Sequence[NodeInfo], cluster: Cluster) -> list[int]:
+        cpu, memory = pod.scored_cpu, pod.scored_memory
+        return [
+            (_left(node.scored_cpu + cpu, node.cpu) + _left(node.scored_memory + memory, node.memory)) // 2
+            for node in nodes
+        ]
+
+
+def _left(asked: int, capacity: int) -> int:
+    return (capacity - asked) * MAX_SCORE // capacity if asked <= capacity and capacity else 0
+
+
+class NodeResourcesBalancedAllocation:
+    """Prefer nodes on which CPU and memory would be used to the same share."""
+
+    name = "NodeResourcesBalancedAllocation"
+    weight = 1
+
+    def skip_score(self, pod: PodInfo, cluster: Cluster) -> bool:
+        return not (pod.cpu or pod.memory)  # it would leave every node as balanced as it was
+
+    def score(self, pod: PodInfo, nodes: Sequence[NodeInfo], cluster: Cluster) -> list[int]:
+        scores: list[int] = []
+        for node in nodes:
+            cpu = min((node.used_cpu + pod.cpu) / node.cpu, 1.0) if node.cpu else 1.0
+            memory = min((node.used_memory + pod.memory) / node.memory, 1.0) if node.memory else 1.0
+            scores.append(int((1 - abs(cpu - memory) / 2) * MAX_SCORE))  # the deviation of two values
+        return scores
+
+
+class NodePorts:
+    """Keep nodes on which every host port that the pod asks for is free."""
+
+    name = "NodePorts"
+    rejection = Rejection(
+        name,
+        ("node(s) didn't have free ports for the requested pod ports",),
+        frozenset({ClusterEvent.NODE_ADDED, ClusterEvent.POD_GONE}),
+        resolvable=True,
+    )
+
+    def skip_filter(self, pod: PodInfo, cluster: Cluster) -> bool:
+        return not pod.host_ports
+
+    def filter(self, pod: PodInfo, node: NodeInfo) -> Rejection | None:
+        if not node.host_ports:
+            return None
+        for address, protocol, port in pod.host_ports:
+            for used_address, used_protocol, used_port in node.host_ports:
+                same = address == used_address or ANY_ADDRESS in (address, used_address)
+                if same and protocol == used_protocol and port == used_port:
+                    return self.rejection
+        return None

@@ -1,0 +1,221 @@
+"""The pods that wait for a node.
+
+::
+
+    add ──▶ active ──pop──▶ in flight ──done──▶ (bound, or gone)
+              ▲                │ reject               │ back_off
+              │ time is up     ▼                      ▼
+              ├────────── unschedulable ──event──▶ back-off ──time is up──▶ active
+              └──────────────────────────────────────────
+
+One consumer pops; every other method is synchronous and may be called from watch handlers. ``reject`` is for pods that
+no node would take: they wait for an event that could change that (each plugin says which), at most five minutes.
+``back_off`` is for errors: only time is needed. A pod is in exactly one place; changes to one in flight are kept for
+when it comes back. The consumer's own wait is the only timer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import enum
+import heapq
+import itertools
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+from kubelab.apimachinery.clock import Clock
+from kubelab.scheduler.framework import ClusterEvent
+from kubelab.scheduler.model import PodInfo
+
+INITIAL_BACKOFF = 1.0
+MAX_BACKOFF = 10.0
+MAX_UNSCHEDULABLE = 300.0
+
+
+class Place(enum.Enum):
+    ACTIVE = "active"
+    BACKOFF = "backoff"
+    UNSCHEDULABLE = "unschedulable"
+    IN_FLIGHT = "in_flight"
+
+
+@dataclass(slots=True, eq=False)
+class QueuedPod:
+    """A pod with its history in the queue; times are monotonic seconds."""
+
+    pod: PodInfo
+    first_added: float
+    since: float
+    """When it came to where it is; back-off and order count from here."""
+    place: Place = Place.ACTIVE
+    attempts: int = 0
+    retry_on: frozenset[ClusterEvent] = field(default_factory=frozenset[ClusterEvent])
+    ticket: int = 0
+    """Which heap entry is the valid one; older entries are skipped when they come up."""
+
+
+class SchedulingQueue:
+    """Active, back-off and unschedulable pods, by uid."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        initial_backoff: float = INITIAL_BACKOFF,
+        max_backoff: float = MAX_BACKOFF,
+        max_unschedulable: float = MAX_UNSCHEDULABLE,
+    ) -> None:
+        self._clock = clock
+        self._initial_backoff, self._max_backoff = initial_backoff, max_backoff
+        self._max_unschedulable = max_unschedulable
+        self._pods: dict[str, QueuedPod] = {}
+        self._active: list[tuple[int, float, int, QueuedPod]] = []
+        self._backoff: list[tuple[float, int, QueuedPod]] = []
+        self._unschedulable: dict[str, QueuedPod] = {}  # in the order of arrival
+        self._waiting: defaultdict[frozenset[ClusterEvent], dict[str, QueuedPod]] = defaultdict(dict)  # the same pods
+        self._tickets = itertools.count(1)
+        self._changed = asyncio.Event()
+
+    def add(self, pod: PodInfo) -> None:
+        """Take in a new pod, or the newer version of one that is here."""
+        queued = self._pods.get(pod.uid)
+        if queued is None:
+            now = self._clock.monotonic()
+            queued = self._pods[pod.uid] = QueuedPod(pod, now, now)
+            self._to_active(queued)
+            return
+        old, queued.pod = queued.pod, pod
+        if queued.place is Place.UNSCHEDULABLE and _asks_otherwise(old, pod):
+            self._retry(queued)
+        elif queued.place is Place.ACTIVE and old.priority != pod.priority:
+            self._to_active(queued)
+
+    def remove(self, uid: str) -> None:
+        """Drop a pod that is gone or has a node, wherever it is."""
+        queued = self._pods.pop(uid, None)
+        if queued is not None:
+            queued.ticket = 0
+            self._leave_unschedulable(queued)
+
+    async def pop(self) -> QueuedPod:
+        """Wait for the next pod; it is in flight until ``done``, ``reject`` or ``back_off``."""
+        while True:
+            delay = self._flush()
+            queued = self._take_active()
+            if queued is not None:
+                queued.place = Place.IN_FLIGHT
+                queued.attempts += 1
+                return queued
+            self._changed.clear()
+            with contextlib.suppress(TimeoutError):  # then somebody's time is up
+                async with self._clock.timeout(delay):
+                    await self._changed.wait()
+
+    def done(self, queued: QueuedPod) -> None:
+        """End the flight of a pod that needs no more."""
+        if self._pods.get(queued.pod.uid) is queued:
+            del self._pods[queued.pod.uid]
+
+    def reject(self, queued: QueuedPod, retry_on: frozenset[ClusterEvent]) -> None:
+        """Let a pod that fits nowhere wait for one of the events."""
+        if self._pods.get(queued.pod.uid) is not queued:
+            return  # deleted, or bound by somebody else, meanwhile
+        queued.since, queued.retry_on = self._clock.monotonic(), retry_on
+        queued.place = Place.UNSCHEDULABLE
+        self._unschedulable[queued.pod.uid] = queued
+        self._waiting[retry_on][queued.pod.uid] = queued
+        self._changed.set()  # the consumer's timer may have to be shorter now
+
+    def back_off(self, queued: QueuedPod) -> None:
+        """Try a pod again after its back-off."""
+        if self._pods.get(queued.pod.uid) is not queued:
+            return
+        queued.since = self._clock.monotonic()
+        self._to_backoff(queued)
+
+    def move(self, event: ClusterEvent) -> int:
+        """Give the unschedulable pods that this event could help another chance; return how many."""
+        helped = [q for events, pods in self._waiting.items() if event in events for q in pods.values()]
+        for queued in helped:
+            self._retry(queued)
+        return len(helped)
+
+    def backoff_of(self, attempts: int) -> float:
+        """Say how long a pod rests after so many attempts, in seconds."""
+        return min(self._initial_backoff * 2.0 ** max(attempts - 1, 0), self._max_backoff)
+
+    def _retry(self, queued: QueuedPod) -> None:
+        self._leave_unschedulable(queued)
+        if queued.since + self.backoff_of(queued.attempts) > self._clock.monotonic():
+            self._to_backoff(queued)
+        else:
+            self._to_active(queued)
+
+    def _leave_unschedulable(self, queued: QueuedPod) -> None:
+        if self._unschedulable.pop(queued.pod.uid, None) is not None:
+            group = self._waiting[queued.retry_on]
+            del group[queued.pod.uid]
+            if not group:
+                del self._waiting[queued.retry_on]
+
+    def _to_active(self, queued: QueuedPod) -> None:
+        queued.place, queued.ticket = Place.ACTIVE, next(self._tickets)
+        heapq.heappush(self._active, (-queued.pod.priority, queued.since, queued.ticket, queued))
+        self._changed.set()
+
+    def _to_backoff(self, queued: QueuedPod) -> None:
+        queued.place, queued.ticket = Place.BACKOFF, next(self._tickets)
+        until = queued.since + self.backoff_of(queued.attempts)
+        heapq.heappush(self._backoff, (until, queued.ticket, queued))
+        self._changed.set()
+
+    def _take_active(self) -> QueuedPod | None:
+        while self._active:
+            _, _, ticket, queued = heapq.heappop(self._active)
+            if queued.ticket == ticket:
+                return queued
+        return None
+
+    def _flush(self) -> float | None:
+        """Move what is due to active; return the seconds until something else is due, None if nothing waits."""
+        now = self._clock.monotonic()
+        while self._backoff and (self._backoff[0][0] <= now or self._backoff[0][2].ticket != self._backoff[0][1]):
+            _, ticket, queued = heapq.heappop(self._backoff)
+            if queued.ticket == ticket:
+                self._to_active(queued)
+        due = [self._backoff[0][0]] if self._backoff else []
+        while self._unschedulable:
+            queued = next(iter(self._unschedulable.values()))
+            if queued.since + self._max_unschedulable > now:
+                due.append(queued.since + self._max_unschedulable)
+                break
+            self._retry(queued)
+        return min(due) - now if due else None
+
+    def statistics(self) -> dict[str, int]:
+        """Count the pods in each place."""
+        counts = {place.value: 0 for place in Place}
+        for queued in self._pods.values():
+            counts[queued.place.value] += 1
+        return counts
+
+    def check_invariants(self) -> None:
+        """Raise AssertionError when a pod is nowhere or in two places."""
+        active = [q.pod.uid for _, _, ticket, q in self._active if q.ticket == ticket and q.place is Place.ACTIVE]
+        backoff = [q.pod.uid for _, ticket, q in self._backoff if q.ticket == ticket and q.place is Place.BACKOFF]
+        in_flight = [uid for uid, q in self._pods.items() if q.place is Place.IN_FLIGHT]
+        everywhere = [*active, *backoff, *self._unschedulable, *in_flight]
+        assert len(everywhere) == len(set(everywhere)), "a pod is in two places"
+        assert set(everywhere) == set(self._pods), "a pod is lost"
+        waiting = {uid for pods in self._waiting.values() for uid in pods}
+        assert waiting == set(self._unschedulable), "the index by events is wrong"
+
+
+def _asks_otherwise(old: PodInfo, new: PodInfo) -> bool:
+    """Say whether an update could make the pod fit; what the scheduler itself writes to status could not."""
+    return (
+        old.labels != new.labels
+        or old.pod.spec != new.pod.spec
+        or dict(old.pod.metadata.annotations) != dict(new.pod.metadata.annotations)
+    )

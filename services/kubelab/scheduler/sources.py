@@ -1,0 +1,93 @@
+"""What the watches show goes into the cache and the queue: the only writers beside the scheduling loop.
+
+Handlers run on the event loop between two decisions, whether or not this scheduler leads: a new leader starts warm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from kubelab.api.core.v1 import core_pb2
+from kubelab.client.informer import Informer
+from kubelab.scheduler.cache import Cache
+from kubelab.scheduler.framework import ClusterEvent
+from kubelab.scheduler.model import PodInfo
+from kubelab.scheduler.queue import SchedulingQueue
+from kubelab.scheduler.siblings import Siblings
+
+ENDED = ("Succeeded", "Failed")
+
+
+class Sources:
+    """Subscribes to every informer that the scheduler needs."""
+
+    def __init__(
+        self,
+        *,
+        pods: Informer[core_pb2.Pod],
+        nodes: Informer[core_pb2.Node],
+        services: Informer[core_pb2.Service],
+        controllers: Informer[core_pb2.ReplicationController],
+        queue: SchedulingQueue,
+        cache: Cache,
+        siblings: Siblings,
+        scheduler_name: str,
+    ) -> None:
+        self._queue, self._cache, self._siblings = queue, cache, siblings
+        self._scheduler_name = scheduler_name
+        self._informers = (pods, nodes, services, controllers)
+        pods.add_handler(on_add=self.pod_set, on_update=lambda _, new: self.pod_set(new), on_delete=self.pod_gone)
+        nodes.add_handler(on_add=self.node_set, on_update=lambda _, new: self.node_set(new), on_delete=self.node_gone)
+        services.add_handler(
+            on_add=self.service_set, on_update=lambda _, new: self.service_set(new), on_delete=self.service_gone
+        )
+        controllers.add_handler(
+            on_add=self.controller_set,
+            on_update=lambda _, new: self.controller_set(new),
+            on_delete=self.controller_gone,
+        )
+
+    async def wait_synced(self) -> None:
+        """Return when the cache holds what the api-server had at the start."""
+        for informer in self._informers:
+            await informer.wait_synced()
+
+    def pod_set(self, pod: core_pb2.Pod) -> None:
+        """Sort a pod: ended ones need nothing, those with a node take room, the rest wait for one."""
+        uid = pod.metadata.uid
+        if pod.status.phase in ENDED:
+            self.pod_gone(pod)
+        elif pod.spec.nodeName:
+            self._queue.remove(uid)
+            self._cache.set_pod(PodInfo.of(pod))
+        elif pod.spec.schedulerName == self._scheduler_name:
+            if not self._cache.is_assumed(uid):  # then it is being bound: an older version changes nothing
+                self._queue.add(PodInfo.of(pod))
+
+    def pod_gone(self, pod: core_pb2.Pod) -> None:
+        self._queue.remove(pod.metadata.uid)
+        if self._cache.remove_pod(pod.metadata.uid):
+            self._queue.move(ClusterEvent.POD_GONE)
+
+    def node_set(self, node: core_pb2.Node) -> None:
+        self._tell(self._cache.set_node(node))
+
+    def node_gone(self, node: core_pb2.Node) -> None:
+        self._cache.remove_node(node.metadata.name)
+
+    def service_set(self, service: core_pb2.Service) -> None:
+        meta = service.metadata
+        self._siblings.set_service(meta.namespace, meta.name, service.spec.selector)
+
+    def service_gone(self, service: core_pb2.Service) -> None:
+        self._siblings.remove_service(service.metadata.namespace, service.metadata.name)
+
+    def controller_set(self, controller: core_pb2.ReplicationController) -> None:
+        self._siblings.set_controller(controller.metadata.uid, controller.spec.selector)
+
+    def controller_gone(self, controller: core_pb2.ReplicationController) -> None:
+        self._siblings.remove_controller(controller.metadata.uid)
+
+    def _tell(self, events: Iterable[ClusterEvent]) -> None:
+        for event in events:
+            self._queue.move(event)
