@@ -149,6 +149,7 @@ class WorkQueue(Generic[K]):
 
     def statistics(self) -> QueueStatistics:
         """Say what is inside, for people, metrics and tests."""
+        self._promote_due()
         now = self._clock.monotonic()
         due = min((when for when, _ in self._due.values()), default=None)
         return QueueStatistics(

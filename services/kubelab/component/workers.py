@@ -10,9 +10,10 @@ import ctypes
 import os
 import signal
 import sys
-import time
 import traceback
 from collections.abc import Callable
+
+from kubelab.apimachinery.clock import Clock, SystemClock
 
 FIRST_PAUSE = 0.1  # seconds before a child that died at once is forked again; doubled each time
 MAX_PAUSE = 5.0
@@ -24,14 +25,14 @@ _PR_SET_PDEATHSIG = 1
 _FORWARDED = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
 
-def prefork(count: int, child: Callable[[int], int], *, name: str) -> int:
+def prefork(count: int, child: Callable[[int], int], *, name: str, clock: Clock | None = None) -> int:
     """Run ``child(n)`` in ``count`` processes until SIGTERM or SIGINT; gives the exit code."""
-    return _Parent(count, child, name).run()
+    return _Parent(count, child, name, clock or SystemClock()).run()
 
 
 class _Parent:
-    def __init__(self, count: int, child: Callable[[int], int], name: str) -> None:
-        self._count, self._child, self._name = count, child, name
+    def __init__(self, count: int, child: Callable[[int], int], name: str, clock: Clock) -> None:
+        self._child, self._name, self._clock = child, name, clock
         self._pids: dict[int, tuple[int, float]] = {}  # pid → worker, started
         self._due: dict[int, float] = dict.fromkeys(range(count), 0.0)  # worker → when to fork it
         self._quick = 0
@@ -58,7 +59,7 @@ class _Parent:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def _wait(self, watched: set[signal.Signals]) -> int | None:
-        now = time.monotonic()
+        now = self._clock.monotonic()
         seconds = max(0.0, min(self._due.values()) - now) if self._due else SETTLED
         info = signal.sigtimedwait(watched, seconds)
         if any(now - started > SETTLED for _, started in self._pids.values()):
@@ -66,7 +67,7 @@ class _Parent:
         return info.si_signo if info else None
 
     def _fork_due(self, mask: set[signal.Signals | int] | set[int]) -> None:
-        for worker in [w for w, when in self._due.items() if when <= time.monotonic()]:
+        for worker in [w for w, when in self._due.items() if when <= self._clock.monotonic()]:
             del self._due[worker]
             sys.stdout.flush()
             sys.stderr.flush()
@@ -74,7 +75,7 @@ class _Parent:
             pid = os.fork()
             if pid == 0:
                 os._exit(self._in_child(worker, parent, mask))
-            self._pids[pid] = (worker, time.monotonic())
+            self._pids[pid] = (worker, self._clock.monotonic())
 
     def _in_child(self, worker: int, parent: int, mask: set[signal.Signals | int] | set[int]) -> int:
         try:
@@ -103,10 +104,10 @@ class _Parent:
                 continue
             worker, started = self._pids.pop(pid)
             last = os.waitstatus_to_exitcode(status)
-            lived = time.monotonic() - started
+            lived = self._clock.monotonic() - started
             self._quick = 0 if lived > SETTLED else self._quick + 1
             pause = min(FIRST_PAUSE * 2 ** max(0, self._quick - 1), MAX_PAUSE)
-            self._due[worker] = time.monotonic() + pause
+            self._due[worker] = self._clock.monotonic() + pause
             print(f"{self._name}: worker {worker} ended ({last}), again in {pause:.1f}s", file=sys.stderr)  # noqa: T201
         return last if last is None or last > 0 else 1
 
@@ -118,7 +119,7 @@ class _Parent:
         """End the children; what does not end in time is killed."""
         self._due.clear()
         self._signal(signal.SIGTERM)
-        deadline = time.monotonic() + KILL_AFTER
+        deadline = self._clock.monotonic() + KILL_AFTER
         worst = 0
         while self._pids:
             pid, status = os.waitpid(-1, os.WNOHANG)
@@ -126,10 +127,10 @@ class _Parent:
                 del self._pids[pid]
                 worst = worst or (0 if status == 0 else 1)
             elif pid == 0:
-                left = deadline - time.monotonic()
+                left = deadline - self._clock.monotonic()
                 if left <= 0:
                     self._signal(signal.SIGKILL)
-                    deadline = time.monotonic() + KILL_AFTER
+                    deadline = self._clock.monotonic() + KILL_AFTER
                 else:
                     signal.sigtimedwait(watched, left)
         return worst
