@@ -1,0 +1,32 @@
+"""The api-server: the only process that talks to etcd. ``python -m kubelab.apiserver --config FILE``."""
+
+from __future__ import annotations
+
+import sys
+
+from kubelab.apiserver.config import ApiServerConfig
+from kubelab.apiserver.printers.rows import row
+from kubelab.apiserver.server import MESSAGE_OPTIONS, ApiServer
+from kubelab.apiserver.storage.etcd import EtcdStore, EtcdTLS
+from kubelab.apiserver.strategies.registry import STRATEGIES
+from kubelab.component.component import Component
+from kubelab.component.environment import Environment
+
+
+async def run(config: ApiServerConfig, env: Environment) -> None:
+    """Serve until told to stop."""
+    tls = config.etcd.tls
+    servers = [server.partition("://")[2] or server for server in config.etcd.servers]
+    store = EtcdStore(servers, clock=env.clock, tls=EtcdTLS(tls.ca, tls.certificate, tls.key) if tls else None)
+    server = ApiServer(
+        config, store, process=env.name, rules=STRATEGIES, row=row, clock=env.clock, metrics=env.registry
+    )
+    async with server.running(), env.serve(server.add_to, options=MESSAGE_OPTIONS):
+        await env.stop.wait()
+        server.feed.close_watches()
+
+
+COMPONENT = Component(name="api-server", config=ApiServerConfig, run=run, workers=lambda config: config.workers)
+
+if __name__ == "__main__":
+    sys.exit(COMPONENT.main())

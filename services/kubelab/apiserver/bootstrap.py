@@ -1,0 +1,173 @@
+"""What a cluster has from the start: the system namespaces, and the service ``kubernetes`` with the live api-servers.
+
+Every api-server keeps a record with a short etcd lease, ``/registry/masterleases/ADDRESS/PROCESS``. The endpoints of
+``default/kubernetes`` are the addresses of all records (upstream's lease endpoint reconciler). Serial: one task
+reconciles, woken by changes of the records, the service, the endpoints and the namespaces; another keeps the lease.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Mapping
+
+import structlog
+
+from kubelab.api.core.v1 import core_pb2
+from kubelab.api.intstr import intstr_pb2
+from kubelab.apimachinery import errors, scheme
+from kubelab.apimachinery.clock import Clock
+from kubelab.apiserver.cache import Change, ResourceCache
+from kubelab.apiserver.feed import Feed
+from kubelab.apiserver.registry import SYSTEM_NAMESPACES, Registry
+from kubelab.apiserver.storage.store import Put, Store, StoreEvent
+
+log = structlog.get_logger()
+
+MASTERS = "/registry/masterleases/"
+LEASE_SECONDS = 15
+RENEW_EVERY = 5.0
+RETRY_AFTER = 1.0
+NAME = "kubernetes"
+
+
+class Bootstrap:
+    """``advertise`` is host:port of this api-server, or nothing; ``address`` the cluster address of the service."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        store: Store,
+        feed: Feed,
+        caches: Mapping[str, ResourceCache],
+        clock: Clock,
+        advertise: str,
+        address: str,
+    ) -> None:
+        self._registry, self._store, self._feed, self._caches = registry, store, feed, caches
+        self._clock, self._advertise, self._address = clock, advertise, address
+        self._masters: set[str] = set()
+        self._wake = asyncio.Event()
+        feed.on_keys(MASTERS, self._on_master, self._masters.clear)
+        for plural in ("services", "endpoints", "namespaces"):
+            caches[plural].on_change(self._on_change)
+
+    def _on_master(self, event: StoreEvent) -> None:
+        (self._masters.discard if event.value is None else self._masters.add)(event.key)
+        self._wake.set()
+
+    def _on_change(self, change: Change) -> None:
+        entry = change.entry or change.previous
+        if entry is not None and (entry.name == NAME or (change.entry is None and entry.name in SYSTEM_NAMESPACES)):
+            self._wake.set()
+
+    async def prepare(self) -> None:
+        """Create what is missing, before the first request is answered."""
+        for name in SYSTEM_NAMESPACES:
+            if self._caches["namespaces"].get("", name) is None:
+                await self._create(core_pb2.Namespace(), name, "")
+        await self._feed.fresh()
+        await self._reconcile_service()
+
+    async def run(self) -> None:
+        """Keep it so until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._reconcile_forever(), name="kubernetes-service")
+            if self._advertise:
+                group.create_task(self._keep_master(), name="master-lease")
+
+    async def _reconcile_forever(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            try:
+                await self._reconcile_service()
+                await self._reconcile_endpoints()
+            except errors.ApiError as err:
+                log.warning("cannot keep the kubernetes service", reason=err.reason, message=err.message)
+                await self._clock.sleep(RETRY_AFTER)
+                self._wake.set()
+
+    async def _keep_master(self) -> None:
+        """Hold this process's record; give it back at the end, so that nobody is sent to a server that is gone."""
+        key = f"{MASTERS}{self._advertise}/{uuid.uuid4()}"
+        lease = 0
+        try:
+            while True:
+                try:
+                    if not lease or not await self._store.keep_lease(lease):
+                        lease = await self._store.grant_lease(LEASE_SECONDS)
+                        await self._store.transact([], [Put(key, self._advertise.encode(), lease)])
+                except errors.ApiError as err:
+                    log.warning("cannot renew the api-server's record", reason=err.reason, message=err.message)
+                    lease = lease if isinstance(err, errors.Unavailable | errors.Timeout) else 0
+                await self._clock.sleep(RENEW_EVERY)
+        finally:
+            if lease:
+                await self._give_back(lease)
+
+    async def _give_back(self, lease: int) -> None:
+        try:
+            async with self._clock.timeout(1.0):
+                await self._store.revoke_lease(lease)
+        except (errors.ApiError, TimeoutError) as err:
+            log.info("the api-server's record will run out by itself", error=str(err))
+
+    async def _reconcile_service(self) -> None:
+        if self._caches["services"].get("default", NAME) is not None:
+            return
+        service = core_pb2.Service(
+            spec=core_pb2.ServiceSpec(
+                type="ClusterIP",
+                clusterIP=self._address,
+                sessionAffinity="None",
+                ports=[
+                    core_pb2.ServicePort(
+                        name="https",
+                        protocol="TCP",
+                        port=443,
+                        targetPort=intstr_pb2.IntOrString(intVal=self._port() or 6443),
+                    )
+                ],
+            )
+        )
+        service.metadata.labels.update({"component": "apiserver", "provider": NAME})
+        await self._create(service, NAME, "default")
+
+    def _port(self) -> int:
+        return int(self._advertise.rpartition(":")[2] or 0)
+
+    async def _reconcile_endpoints(self) -> None:
+        wanted = core_pb2.Endpoints()
+        by_port: dict[int, set[str]] = {}
+        for key in self._masters:
+            address, _, port = key.removeprefix(MASTERS).partition("/")[0].rpartition(":")
+            by_port.setdefault(int(port), set()).add(address)
+        for port, addresses in sorted(by_port.items()):
+            wanted.subsets.add(
+                addresses=[core_pb2.EndpointAddress(ip=a) for a in sorted(addresses)],
+                ports=[core_pb2.EndpointPort(name="https", port=port, protocol="TCP")],
+            )
+        entry = self._caches["endpoints"].get("default", NAME)
+        if entry is None:
+            await self._create(wanted, NAME, "default")
+            return
+        there = core_pb2.Endpoints.FromString(entry.raw)
+        if list(there.subsets) == list(wanted.subsets):
+            return
+        there.ClearField("subsets")
+        there.subsets.extend(wanted.subsets)
+        there.metadata.resourceVersion = str(entry.revision)
+        try:
+            await self._registry.update(scheme.ENDPOINTS, "default", NAME, there)
+        except errors.Conflict:
+            return  # another api-server did it; its change wakes us
+
+    async def _create(
+        self, obj: core_pb2.Namespace | core_pb2.Service | core_pb2.Endpoints, name: str, ns: str
+    ) -> None:
+        obj.metadata.name = name
+        try:
+            await self._registry.create(scheme.of_object(obj), ns, obj)
+        except errors.AlreadyExists:
+            return  # another api-server was faster

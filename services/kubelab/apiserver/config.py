@@ -1,0 +1,47 @@
+"""What an api-server can be told."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from kubelab.component.config import TLS, BaseConfig, ConfigError
+
+
+@dataclass(kw_only=True)
+class EtcdConfig:
+    """Where etcd is. Servers are ``host:port`` or ``https://host:port``; with ``tls`` both sides show certificates."""
+
+    servers: list[str] = field(default_factory=lambda: ["127.0.0.1:2379"])
+    tls: TLS | None = None
+
+
+@dataclass(kw_only=True)
+class ApiServerConfig(BaseConfig):
+    """Addresses and ranges as upstream's flags of the same names."""
+
+    bind_address: str = "0.0.0.0:6443"
+    etcd: EtcdConfig = field(default_factory=EtcdConfig)
+    advertise_address: str = ""  # host:port at which the cluster reaches it; "": not among the endpoints of kubernetes
+    service_cidr: str = field(default="10.96.0.0/12", metadata={"yaml": "serviceCIDR"})
+    node_port_range: str = "30000-32767"
+    kubelet_client: TLS | None = None  # who it is towards kubelets
+    audit_log: Path | None = None  # JSON lines; "" keeps nothing
+    event_ttl: float = 3600.0  # seconds
+    compaction_interval: float = 300.0  # seconds; history is kept for at least as long
+    workers: int = 2
+
+    def network(self) -> ipaddress.IPv4Network:
+        """The service network; ConfigError when it is none."""
+        try:
+            return ipaddress.IPv4Network(self.service_cidr)
+        except ValueError as err:
+            raise ConfigError(f"serviceCIDR: {err}") from err
+
+    def node_ports(self) -> range:
+        """The node ports; ConfigError when they are no range."""
+        first, _, last = self.node_port_range.partition("-")
+        if not (first.isdecimal() and last.isdecimal() and 0 < int(first) <= int(last) < 65536):
+            raise ConfigError(f"nodePortRange: {self.node_port_range!r}, expected FIRST-LAST such as 30000-32767")
+        return range(int(first), int(last) + 1)

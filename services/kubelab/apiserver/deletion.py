@@ -1,0 +1,117 @@
+"""What a delete request does to an object: a pure decision, upstream's ``rest.BeforeDelete`` and what follows it
+(https://github.com/kubernetes/apiserver/blob/master/pkg/registry/rest/delete.go)."""
+
+from __future__ import annotations
+
+import enum
+import math
+
+from google.protobuf.message import Message
+
+from kubelab.api.core.v1 import core_pb2
+from kubelab.api.meta.v1 import meta_pb2
+from kubelab.apimachinery import errors
+from kubelab.apiserver.kinds import Rules, meta
+
+ORPHAN, FOREGROUND = "orphan", "foregroundDeletion"
+_POLICIES = ("Orphan", "Foreground", "Background")
+
+
+class Verdict(enum.Enum):
+    REMOVE = "remove"  # from the store
+    MARK = "mark"  # write the changed object: somebody has to finish first
+    NOTHING = "nothing"  # it is on its way already
+
+
+def check_options(options: meta_pb2.DeleteOptions) -> None:
+    """Refuse what makes no sense; Invalid."""
+    causes: list[errors.Cause] = []
+    policy = options.propagationPolicy
+    if options.HasField("propagationPolicy") and policy not in _POLICIES:
+        told = f'Unsupported value: "{policy}": supported values: "Background", "Foreground", "Orphan"'
+        causes.append(errors.Cause("propagationPolicy", told, "FieldValueNotSupported"))
+    if options.HasField("gracePeriodSeconds") and options.gracePeriodSeconds < 0:
+        options.gracePeriodSeconds = 1  # as upstream: an immediate, but still graceful, deletion
+    if causes:
+        raise errors.invalid("DeleteOptions", "", causes, "meta.k8s.io")
+
+
+def decide(obj: Message, options: meta_pb2.DeleteOptions, rules: Rules, now: float) -> Verdict:
+    """Change ``obj`` as the deletion asks and say what to do with it. ``now`` is wall time in seconds."""
+    if isinstance(obj, core_pb2.Namespace):
+        return _namespace(obj, now)
+    m = meta(obj)
+    graceful, pending = _grace(obj, m, options, rules, now)
+    if pending:
+        return Verdict.NOTHING
+    _finalizers(m, options)
+    if m.finalizers:
+        if not graceful and not m.HasField("deletionTimestamp"):
+            _mark(m, 0, now)
+        return Verdict.MARK
+    if graceful and m.deletionGracePeriodSeconds > 0:
+        return Verdict.MARK
+    return Verdict.REMOVE
+
+
+def finished(obj: Message) -> bool:
+    """Whether an object that is being deleted waits for nobody any more: an update that says so removes it."""
+    m = meta(obj)
+    if not m.HasField("deletionTimestamp") or m.finalizers:
+        return False
+    if isinstance(obj, core_pb2.Namespace) and obj.spec.finalizers:
+        return False
+    return m.deletionGracePeriodSeconds == 0
+
+
+def _grace(
+    obj: Message, m: meta_pb2.ObjectMeta, options: meta_pb2.DeleteOptions, rules: Rules, now: float
+) -> tuple[bool, bool]:
+    """(the object was given a grace period now, it has one already and keeps it)."""
+    seconds = rules.graceful_delete_seconds(obj, options)
+    if seconds is None:
+        return False, False
+    if not m.HasField("deletionTimestamp"):
+        _mark(m, seconds, now)
+        return True, False
+    if m.deletionGracePeriodSeconds == 0:
+        return False, False
+    # Already being deleted: the time can only be made shorter.
+    if not options.HasField("gracePeriodSeconds") or options.gracePeriodSeconds >= m.deletionGracePeriodSeconds:
+        return False, True
+    m.deletionTimestamp.seconds += options.gracePeriodSeconds - m.deletionGracePeriodSeconds
+    m.deletionGracePeriodSeconds = options.gracePeriodSeconds
+    return True, False
+
+
+def _mark(m: meta_pb2.ObjectMeta, seconds: int, now: float) -> None:
+    m.deletionTimestamp.seconds = math.floor(now) + seconds
+    m.deletionGracePeriodSeconds = seconds
+    if m.generation > 0:
+        m.generation += 1
+
+
+def _finalizers(m: meta_pb2.ObjectMeta, options: meta_pb2.DeleteOptions) -> None:
+    """The garbage collector's finalizers follow the propagation policy; without one they stay."""
+    if not options.HasField("propagationPolicy"):
+        return
+    kept = [f for f in m.finalizers if f not in (ORPHAN, FOREGROUND)]
+    wanted = {"Orphan": [ORPHAN], "Foreground": [FOREGROUND]}.get(options.propagationPolicy, [])
+    if kept + wanted != list(m.finalizers):
+        m.ClearField("finalizers")
+        m.finalizers.extend(kept + wanted)
+
+
+def _namespace(ns: core_pb2.Namespace, now: float) -> Verdict:
+    """A namespace goes once the namespace controller has emptied it and taken its finalizer off."""
+    if not ns.metadata.HasField("deletionTimestamp"):
+        _mark(ns.metadata, 0, now)
+        ns.status.phase = "Terminating"
+        return Verdict.MARK if ns.spec.finalizers or ns.metadata.finalizers else Verdict.REMOVE
+    if ns.spec.finalizers:
+        why = (
+            "The system is ensuring all content is removed from this namespace.  "
+            "Upon completion, this namespace will automatically be purged by the system."
+        )
+        raise errors.conflict("namespaces", ns.metadata.name, why)
+    return Verdict.NOTHING if ns.metadata.finalizers else Verdict.REMOVE

@@ -1,0 +1,51 @@
+"""What this server is and what it serves."""
+
+from __future__ import annotations
+
+import platform
+
+from kubelab.api.meta.v1 import meta_pb2
+from kubelab.apimachinery import scheme
+from kubelab.apimachinery.grpcstatus import answering
+from kubelab.apimachinery.version import GIT_VERSION
+from kubelab.apiserver.authn import user_of
+from kubelab.apiserver.gate import Context
+from kubelab.apiserver.v1 import apiserver_pb2 as pb
+from kubelab.apiserver.v1 import apiserver_pb2_grpc
+
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+
+
+class DiscoveryServicer(apiserver_pb2_grpc.DiscoveryServicer):
+    """Open to everybody who has a certificate."""
+
+    async def ServerVersion(self, request: pb.ServerVersionRequest, context: Context) -> pb.ServerVersionResponse:
+        async with answering(context):
+            user_of(context)
+            machine = platform.machine()
+            return pb.ServerVersionResponse(
+                git_version=GIT_VERSION,
+                platform=f"linux/{_ARCHITECTURES.get(machine, machine)}",
+                python_version=platform.python_version(),
+            )
+
+    async def ServerResources(self, request: pb.ServerResourcesRequest, context: Context) -> pb.ServerResourcesResponse:
+        async with answering(context):
+            user_of(context)
+            return pb.ServerResourcesResponse(resources=RESOURCES)
+
+
+RESOURCES = [
+    meta_pb2.APIResource(
+        name=r.plural,
+        singularName=r.singular,
+        namespaced=r.namespaced,
+        kind=r.kind,
+        verbs=r.verbs,
+        shortNames=r.short_names,
+        categories=r.categories,
+        group=r.group,
+        version=r.version,
+    )
+    for r in scheme.ALL
+]

@@ -1,0 +1,185 @@
+"""One etcd watch feeds every cache.
+
+The watch covers the whole key space, not one resource. Each revision of the store then passes through it, so a
+cache knows for certain that it is at revision R: a consistent read asks etcd for its revision (one cheap call shared
+by all who wait) and goes on once that revision has passed. Per-resource watches would need progress notifications
+for it, which etcd before 3.4.25 may send ahead of events (etcd issue 15220).
+
+Serial: one task reads the watch and applies batches. Readers wait for a revision. The feed ends with its task; a
+broken watch is resumed after the last revision that was seen, and where that is compacted everything is listed anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import random
+from collections.abc import Callable, Sequence
+from itertools import count
+
+import structlog
+
+from kubelab.apimachinery import errors
+from kubelab.apimachinery.clock import Clock
+from kubelab.apiserver.cache import ResourceCache
+from kubelab.apiserver.storage.observed import spend
+from kubelab.apiserver.storage.store import Store, StoreEvent, prefix_end
+
+log = structlog.get_logger()
+
+ROOT = "/registry/"
+PAGE = 500
+RESUME_WITHIN = 2.0  # seconds, the longest pause before a broken watch is tried again
+CATCH_UP = 3.0  # seconds that a reader waits for a revision, as upstream
+BOOKMARKS = 60.0  # seconds between two bookmarks
+
+
+class Feed:
+    """Keeps caches at the store's revision, from :meth:`run` until it is cancelled."""
+
+    def __init__(self, store: Store, caches: Sequence[ResourceCache], clock: Clock) -> None:
+        self._store, self._clock = store, clock
+        self._caches = {cache.prefix: cache for cache in caches}
+        self._raw: list[tuple[str, Callable[[StoreEvent], None], Callable[[], None]]] = []
+        self.revision = 0
+        self.synced = asyncio.Event()
+        self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._order = count()
+        self._next: asyncio.Future[int] | None = None
+        self._wanted = asyncio.Event()
+
+    def on_keys(self, prefix: str, listener: Callable[[StoreEvent], None], begin: Callable[[], None]) -> None:
+        """Call with every change of keys outside the caches, and ``begin`` before all are told anew; both only note
+        it."""
+        self._raw.append((prefix, listener, begin))
+
+    async def run(self) -> None:
+        """Follow the store until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._follow(), name="watch-etcd")
+            group.create_task(self._ask(), name="etcd-revision")
+            group.create_task(self._bookmark(), name="bookmarks")
+
+    async def fresh(self) -> int:
+        """Wait until the caches hold everything that was written before this call."""
+        if self._next is None:
+            self._next = asyncio.get_running_loop().create_future()
+            self._wanted.set()
+        started = self._clock.monotonic()
+        revision = await asyncio.shield(self._next)
+        await self.reached(revision)
+        spend(self._clock.monotonic() - started)
+        return revision
+
+    async def reached(self, revision: int) -> None:
+        """Wait for a revision; Timeout in upstream's words when it does not come."""
+        if self.revision >= revision:
+            return
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._waiting, (revision, next(self._order), future))
+        try:
+            async with self._clock.timeout(CATCH_UP):
+                await future
+        except TimeoutError:
+            told = f"Too large resource version: {revision}, current: {self.revision}"
+            cause = errors.Cause("", "Too large resource version", "ResourceVersionTooLarge")
+            raise errors.Timeout(told, causes=[cause], retry_after_seconds=1) from None
+
+    def close_watches(self) -> None:
+        """End every watch, so that a server can stop without waiting for its clients."""
+        for cache in self._caches.values():
+            for watcher in list(cache.watchers):
+                watcher.close()
+
+    async def _ask(self) -> None:
+        """Read the store's revision for all who came since the last reading began."""
+        while True:
+            await self._wanted.wait()
+            self._wanted.clear()
+            asked, self._next = self._next, None
+            assert asked is not None
+            try:
+                revision = await self._store.revision()
+            except errors.ApiError as err:
+                asked.set_exception(err)
+                asked.exception()  # whoever asked may have gone away
+            else:
+                asked.set_result(revision)
+
+    async def _follow(self) -> None:
+        attempt = 0
+        while True:
+            try:
+                if not self.revision:
+                    await self._load()
+                    attempt = 0
+                async for batch in self._store.watch(self.revision + 1):
+                    self._apply(batch)
+                    attempt = 0
+            except errors.Expired:
+                log.warning("the history that was missed is compacted, listing everything", revision=self.revision)
+                self.revision = 0
+            except errors.ApiError as err:
+                attempt += 1
+                log.warning("lost etcd, will resume", reason=err.reason, message=err.message, attempt=attempt)
+                pause = min(RESUME_WITHIN, 0.05 * 2 ** min(attempt, 8))
+                await self._clock.sleep(pause * random.uniform(0.5, 1))
+
+    async def _load(self) -> None:
+        """List everything at one revision."""
+        found: dict[str, list[tuple[str, bytes, int]]] = {prefix: [] for prefix in self._caches}
+        others: list[StoreEvent] = []
+        start, revision = ROOT, 0
+        while True:
+            page = await self._store.range(start, prefix_end(ROOT), limit=PAGE, revision=revision)
+            revision = revision or page.revision
+            for kv in page.items:
+                cache = self._cache_of(kv.key)
+                if cache is not None:
+                    found[cache.prefix].append((kv.key, kv.value, kv.mod_revision))
+                else:
+                    others.append(StoreEvent(kv.key, kv.value, kv.mod_revision))
+            if not page.more:
+                break
+            start = page.items[-1].key + "\0"
+        for prefix, cache in self._caches.items():
+            cache.replace([cache.kind.entry(*item) for item in found[prefix]], revision)
+        for _, _, begin in self._raw:
+            begin()
+        for event in others:
+            self._tell(event)
+        self._advance(revision)
+        self.synced.set()
+
+    def _apply(self, batch: Sequence[StoreEvent]) -> None:
+        for event in batch:
+            cache = self._cache_of(event.key)
+            if cache is not None:
+                cache.apply(event.key, event.value, event.revision)
+            else:
+                self._tell(event)
+        self._advance(batch[-1].revision)
+
+    def _tell(self, event: StoreEvent) -> None:
+        for prefix, listener, _ in self._raw:
+            if event.key.startswith(prefix):
+                listener(event)
+
+    def _cache_of(self, key: str) -> ResourceCache | None:
+        at = key.find("/", len(ROOT)) + 1
+        cache = self._caches.get(key[:at])
+        return cache or self._caches.get(key[: key.find("/", at) + 1])
+
+    def _advance(self, revision: int) -> None:
+        self.revision = revision
+        while self._waiting and self._waiting[0][0] <= revision:
+            future = heapq.heappop(self._waiting)[2]
+            if not future.done():
+                future.set_result(None)
+
+    async def _bookmark(self) -> None:
+        while True:
+            await self._clock.sleep(BOOKMARKS)
+            for cache in self._caches.values():
+                for watcher in list(cache.watchers):
+                    watcher.offer_bookmark(self.revision)

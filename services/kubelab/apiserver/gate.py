@@ -1,0 +1,176 @@
+"""What every request passes: who asks, may they, what became of it. One place for errors, audit and metrics."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass, field
+from typing import Any
+
+import grpc
+import structlog
+from google.protobuf.message import Message
+from prometheus_client import CollectorRegistry, Counter, Histogram
+
+from kubelab.apimachinery import errors, grpcstatus, scheme
+from kubelab.apimachinery.clock import Clock
+from kubelab.apimachinery.scheme import Resource
+from kubelab.apiserver.audit import AuditLog
+from kubelab.apiserver.authn import User, user_of
+from kubelab.apiserver.authz import Ask, Authorizer
+from kubelab.apiserver.kinds import meta
+from kubelab.apiserver.storage.observed import STORE_TIME, StoreTime
+from kubelab.apiserver.v1 import apiserver_pb2 as pb
+from kubelab.client import tracing
+
+log = structlog.get_logger()
+
+Context = grpc.aio.ServicerContext[Any, Any]
+_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 10, 60)
+
+
+@dataclass(slots=True)
+class Call:
+    """One request on its way. What is not known at first is filled in for the audit record."""
+
+    verb: str
+    resource: Resource[Message]
+    namespace: str
+    name: str
+    subresource: str
+    user: User
+    uid: str = ""
+    resource_version: str = ""
+    detail: str = ""
+    code: str = "OK"
+    store: StoreTime = field(default_factory=StoreTime)
+
+    def wrote(self, obj: Message, revision: int) -> None:
+        """Note what a write made."""
+        m = meta(obj)
+        self.name, self.uid, self.resource_version = m.name, m.uid, str(revision)
+
+
+class Gate:
+    """Lets requests in. ``process`` is this api-server's name in audit records."""
+
+    def __init__(
+        self, process: str, authorizer: Authorizer, audit: AuditLog, clock: Clock, registry: CollectorRegistry
+    ) -> None:
+        self._process, self._authorizer, self._audit, self._clock = process, authorizer, audit, clock
+        labels = ("verb", "resource", "subresource")
+        self._total = Counter("apiserver_request_total", "Requests answered.", (*labels, "code"), registry=registry)
+        self._seconds = Histogram(
+            "apiserver_request_duration_seconds",
+            "Time of a request; of a watch, how long it was open.",
+            labels,
+            buckets=_BUCKETS,
+            registry=registry,
+        )
+        self._metrics: dict[tuple[str, str, str, str], tuple[Any, Any]] = {}
+
+    @contextlib.asynccontextmanager
+    async def admit(
+        self, context: Context, verb: str, path: pb.ResourcePath, *, fields: str = "", obj: bytes = b""
+    ) -> AsyncGenerator[Call]:
+        """Run the body for a caller who may; answer what it raises with its status."""
+        started, wall = self._clock.monotonic(), self._clock.time()
+        call: Call | None = None
+        code = "OK"
+        try:
+            user = user_of(context)
+            resource = _resource(path)
+            call = Call(verb, resource, path.namespace, path.name, path.subresource, user)
+            STORE_TIME.set(call.store)
+            await self._authorizer.check(
+                Ask(user, verb, resource, path.subresource, path.namespace, path.name, fields, obj)
+            )
+            _check_verb(call)
+            yield call
+        except errors.ApiError as err:
+            status, metadata = grpcstatus.to_rpc(err)
+            code = status.name
+            await context.abort(status, err.message, metadata)
+        except (asyncio.CancelledError, grpc.aio.AbortError, GeneratorExit):
+            code = "CANCELLED"
+            raise
+        except Exception as err:
+            code = "INTERNAL"
+            log.exception("a request failed", verb=verb, resource=path.resource, name=path.name)
+            told = errors.InternalError(f"Internal error occurred: {type(err).__name__}")
+            status, metadata = grpcstatus.to_rpc(told)
+            await context.abort(status, told.message, metadata)
+        finally:
+            self._record(context, call, path, verb, code, wall, self._clock.monotonic() - started)
+
+    def _record(
+        self, context: Context, call: Call | None, path: pb.ResourcePath, verb: str, code: str, wall: float, took: float
+    ) -> None:
+        key = (verb, path.resource if call else "", path.subresource if call else "", code)
+        found = self._metrics.get(key)
+        if found is None:
+            found = self._metrics[key] = (self._total.labels(*key), self._seconds.labels(*key[:3]))
+        found[0].inc()
+        found[1].observe(took)
+        if path.subresource == "audit":
+            return  # reading the trail is not a part of it
+        came = tracing.incoming(context.invocation_metadata())
+        span = came.span.child() if came.span else tracing.new_trace()
+        record: dict[str, str | int] = {
+            "started_unix_nano": str(int(wall * 1e9)),
+            "duration_nano": str(int(took * 1e9)),
+            "process": self._process,
+            "caller": came.caller,
+            "verb": verb,
+            "resource": path.resource,
+            "namespace": path.namespace,
+            "name": call.name if call else path.name,
+            "subresource": path.subresource,
+            "code": code,
+            "cause": came.cause,
+            "trace_id": span.trace_id,
+            "span_id": span.span_id,
+        }
+        if came.span:
+            record["parent_span_id"] = came.span.span_id
+        if call:
+            record["user"] = call.user.name
+            record["uid"] = call.uid
+            record["resource_version"] = call.resource_version
+            record["store_nano"] = str(int(call.store.seconds * 1e9))
+            record["detail"] = call.detail
+        self._audit.add(record)
+
+
+def _resource(path: pb.ResourcePath) -> Resource[Message]:
+    """What a path names; NotFound when that is not served."""
+    resource = scheme.by_plural(path.group, path.resource)
+    if resource is None or path.version not in ("", resource.version):
+        raise errors.NotFound("the server could not find the requested resource", name=path.name, kind=path.resource)
+    known = path.subresource in resource.subresources or path.resource in _READ_THROUGH.get(path.subresource, ())
+    if path.subresource and not known:
+        raise errors.NotFound("the server could not find the requested resource", name=path.name, kind=path.resource)
+    return resource
+
+
+_READ_THROUGH = {"log": ("pods",), "audit": tuple(r.plural for r in scheme.ALL)}  # not in discovery, not stored
+_SUBRESOURCE_VERBS = {
+    "log": ("get",),
+    "audit": ("get",),
+    "status": ("get", "update"),
+    "scale": ("get", "update"),
+    "binding": ("create",),
+    "finalize": ("update",),
+}
+
+
+def _check_verb(call: Call) -> None:
+    verbs = _SUBRESOURCE_VERBS.get(call.subresource, ()) if call.subresource else call.resource.verbs
+    if call.verb not in verbs:
+        raise errors.MethodNotAllowed(
+            "the server does not allow this method on the requested resource",
+            name=call.name,
+            group=call.resource.group,
+            kind=call.resource.plural,
+        )

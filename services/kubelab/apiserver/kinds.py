@@ -1,0 +1,60 @@
+"""Where each resource is stored, and what the rules of a resource look like to the registry."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol, cast
+
+from google.protobuf.message import Message
+
+from kubelab.api.meta.v1 import meta_pb2
+from kubelab.apimachinery import scheme
+from kubelab.apimachinery.errors import Cause
+from kubelab.apimachinery.scheme import Resource
+from kubelab.apiserver.cache import Kind, ResourceCache
+from kubelab.apiserver.storage.wire import Envelope
+
+# Upstream's etcd paths where they are not the plural
+# (https://github.com/kubernetes/kubernetes/blob/master/test/integration/etcd/data.go).
+_PATHS = {
+    "endpoints": "services/endpoints",
+    "nodes": "minions",
+    "replicationcontrollers": "controllers",
+    "services": "services/specs",
+}
+
+
+class Rules(Protocol):
+    """One resource's strategy, as :mod:`kubelab.apiserver.strategies` has them: pure, no I/O."""
+
+    def default(self, obj: Any, /) -> None: ...
+    def prepare_for_create(self, obj: Any, /) -> None: ...
+    def prepare_for_update(self, obj: Any, old: Any, /) -> None: ...
+    def prepare_for_status_update(self, obj: Any, old: Any, /) -> None: ...
+    def validate(self, obj: Any, /) -> list[Cause]: ...
+    def validate_update(self, obj: Any, old: Any, /) -> list[Cause]: ...
+    def validate_status_update(self, obj: Any, old: Any, /) -> list[Cause]: ...
+    def selectable_fields(self, obj: Any, /) -> Mapping[str, str]: ...
+    def graceful_delete_seconds(self, obj: Any, options: meta_pb2.DeleteOptions, /) -> int | None: ...
+
+
+def stored() -> list[Resource[Message]]:
+    """Every resource that is kept; a Binding only passes through."""
+    return [r for r in scheme.ALL if "get" in r.verbs]
+
+
+def prefix(resource: Resource[Message]) -> str:
+    """``/registry/pods/``."""
+    return f"/registry/{_PATHS.get(resource.plural, resource.plural)}/"
+
+
+def make_caches(rules: Mapping[str, Rules]) -> dict[str, ResourceCache]:
+    """An empty cache for each resource, by plural."""
+    return {
+        r.plural: ResourceCache(Kind(r, Envelope(r), rules[r.plural].selectable_fields), prefix(r)) for r in stored()
+    }
+
+
+def meta(obj: Message) -> meta_pb2.ObjectMeta:
+    """The metadata that every stored object has."""
+    return cast(Any, obj).metadata

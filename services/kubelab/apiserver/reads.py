@@ -1,0 +1,210 @@
+"""Get, list and watch: served from the caches as bytes, with upstream's resourceVersion semantics
+(https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions).
+
+Empty: as fresh as etcd is now. ``0``: whatever is here. A number: not older than that, or with
+``resourceVersionMatch: Exact`` and for continued lists, exactly that, read from etcd if the resource changed since.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import random
+from collections.abc import AsyncGenerator, Mapping
+from itertools import islice
+from typing import NamedTuple
+
+from google.protobuf.message import Message
+
+from kubelab.api.meta.v1 import meta_pb2
+from kubelab.apimachinery import errors
+from kubelab.apimachinery.clock import Clock
+from kubelab.apimachinery.scheme import Resource
+from kubelab.apiserver.cache import BOOKMARK, Change, Entry, ResourceCache, Selection, Watcher
+from kubelab.apiserver.feed import Feed
+from kubelab.apiserver.selectors import selection
+from kubelab.apiserver.storage.store import Store, prefix_end
+from kubelab.apiserver.storage.wire import delimited, object_response, watch_event
+from kubelab.apiserver.tables import Tables
+
+_PAGE = 500
+_WATCH_SECONDS = (1800.0, 3600.0)  # a watch without a time limit ends in between, so that clients spread out again
+_CONTINUE_EXPIRED = (
+    "The provided continue parameter is too old to display a consistent list result. "
+    "You must start a new list without the continue parameter."
+)
+
+
+class _Listing(NamedTuple):
+    entries: list[Entry]
+    revision: int
+    continue_: str = ""
+    remaining: int | None = None
+
+
+class Reads:
+    """Answers reads with encoded responses."""
+
+    def __init__(
+        self, store: Store, feed: Feed, caches: Mapping[str, ResourceCache], tables: Tables, clock: Clock
+    ) -> None:
+        self._store, self._feed, self._caches = store, feed, caches
+        self._tables, self._clock = tables, clock
+
+    async def entry(self, resource: Resource[Message], namespace: str, name: str, version: str = "") -> Entry:
+        """One object; NotFound."""
+        await self._wait(version)
+        entry = self._caches[resource.plural].get(namespace, name)
+        if entry is None:
+            raise errors.not_found(resource.plural, name, resource.group)
+        return entry
+
+    async def get(
+        self,
+        resource: Resource[Message],
+        namespace: str,
+        name: str,
+        options: meta_pb2.GetOptions,
+        table: meta_pb2.TableOptions | None,
+    ) -> bytes:
+        """An encoded ``ObjectResponse``."""
+        entry = await self.entry(resource, namespace, name, options.resourceVersion)
+        if table is None:
+            return object_response(entry.any)
+        made = self._tables.make(resource, [entry.value], table, str(entry.revision))
+        return object_response(self._tables.pack(made))
+
+    async def list(
+        self,
+        resource: Resource[Message],
+        namespace: str,
+        options: meta_pb2.ListOptions,
+        table: meta_pb2.TableOptions | None,
+    ) -> bytes:
+        """An encoded ``ListResponse``. Expired when the revision that is asked for is compacted."""
+        cache = self._caches[resource.plural]
+        listing = await self._list(cache, selection(cache.kind, namespace, options), options)
+        m = meta_pb2.ListMeta(
+            **{"resourceVersion": str(listing.revision), "continue": listing.continue_},
+            remainingItemCount=listing.remaining,
+        )
+        head = delimited(1, m.SerializeToString())
+        if table is None:
+            return head + b"".join([delimited(2, e.any) for e in listing.entries])
+        made = self._tables.make(resource, [e.value for e in listing.entries], table, str(listing.revision))
+        made.metadata.CopyFrom(m)
+        return head + delimited(3, made.SerializeToString())
+
+    async def watch(
+        self,
+        resource: Resource[Message],
+        namespace: str,
+        options: meta_pb2.ListOptions,
+        table: meta_pb2.TableOptions | None,
+    ) -> AsyncGenerator[bytes]:
+        """Encoded ``WatchEvent`` after ``WatchEvent``. Expired when the revision to go on from is too old."""
+        cache = self._caches[resource.plural]
+        watcher = Watcher(cache, selection(cache.kind, namespace, options), options.allowWatchBookmarks)
+        seconds = float(options.timeoutSeconds) or random.uniform(*_WATCH_SECONDS)
+        await self._wait(options.resourceVersion)
+        if options.resourceVersion in ("", "0") or options.sendInitialEvents:
+            cache.watch_from_now(watcher, self._feed.revision, initial_events_end=options.sendInitialEvents)
+        else:
+            cache.watch_from(_number(options.resourceVersion), watcher)
+        events = watcher.events(self._clock, seconds)
+        try:
+            async for event, change in events:
+                yield self._frame(resource, event, change, table)
+        finally:
+            await events.aclose()
+
+    def _frame(
+        self, resource: Resource[Message], event: int, change: Change | int, table: meta_pb2.TableOptions | None
+    ) -> bytes:
+        if isinstance(change, int):
+            return watch_event(BOOKMARK, b"", change)
+        if table is None:
+            return change.frame(event)
+        made = self._tables.make(resource, [change.value(event)], table, str(change.revision))
+        return watch_event(event, self._tables.pack(made), change.revision)
+
+    def selection(self, resource: Resource[Message], namespace: str, options: meta_pb2.ListOptions) -> Selection:
+        """Which objects the options choose; BadRequest."""
+        return selection(self._caches[resource.plural].kind, namespace, options)
+
+    async def _wait(self, version: str) -> None:
+        if version == "":
+            await self._feed.fresh()
+        elif version != "0":
+            await self._feed.reached(_number(version))
+
+    async def _list(self, cache: ResourceCache, wanted: Selection, options: meta_pb2.ListOptions) -> _Listing:
+        version, after, exact = options.resourceVersion, "", options.resourceVersionMatch == "Exact"
+        token: str = getattr(options, "continue")  # a keyword in Python
+        if token:
+            if version not in ("", "0"):
+                raise errors.BadRequest("specifying resource version is not allowed when using continue")
+            revision, start = _read_token(token)
+            after, version, exact = cache.prefix + start, str(revision), True
+        if exact and version in ("", "0"):
+            raise errors.BadRequest('resourceVersionMatch "Exact" is forbidden for an unset or "0" resourceVersion')
+        await self._wait(version)
+        if exact and cache.changed > _number(version):
+            try:
+                return await self._list_at(cache, wanted, _number(version), after, options.limit)
+            except errors.Expired as err:
+                raise errors.Expired(_CONTINUE_EXPIRED if token else err.message) from err
+        revision = _number(version) if exact else self._feed.revision
+        if not options.limit:
+            return _Listing(list(cache.select(wanted, after)), revision)
+        entries = list(islice(cache.select(wanted, after), options.limit + 1))
+        if len(entries) <= options.limit:
+            return _Listing(entries, revision)
+        entries.pop()
+        remaining = None
+        if wanted.labels is None and wanted.fields is None:
+            remaining = cache.count_after(wanted, entries[-1].key)
+        return _Listing(entries, revision, _make_token(revision, entries[-1].key, cache), remaining)
+
+    async def _list_at(
+        self, cache: ResourceCache, wanted: Selection, revision: int, after: str, limit: int
+    ) -> _Listing:
+        """The state of the past is etcd's to tell."""
+        prefix = cache.key(wanted.namespace, "") if wanted.namespace else cache.prefix
+        start = after + "\0" if after else prefix
+        found: list[Entry] = []
+        while True:
+            page = await self._store.range(start, prefix_end(prefix), limit=_PAGE, revision=revision)
+            for kv in page.items:
+                entry = cache.kind.entry(kv.key, kv.value, kv.mod_revision)
+                if not wanted.matches(entry):
+                    continue
+                if limit and len(found) == limit:
+                    return _Listing(found, revision, _make_token(revision, found[-1].key, cache))
+                found.append(entry)
+            if not page.more:
+                return _Listing(found, revision)
+            start = page.items[-1].key + "\0"
+
+
+def _number(version: str) -> int:
+    if not version.isascii() or not version.isdecimal():
+        raise errors.BadRequest(f'resourceVersion: Invalid value: "{version}": must be a decimal number')
+    return int(version)
+
+
+def _make_token(revision: int, key: str, cache: ResourceCache) -> str:
+    told = {"v": "meta.k8s.io/v1", "rv": revision, "start": key.removeprefix(cache.prefix)}
+    return base64.urlsafe_b64encode(json.dumps(told, separators=(",", ":")).encode()).decode().rstrip("=")
+
+
+def _read_token(token: str) -> tuple[int, str]:
+    try:
+        told = json.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
+        revision, start = told["rv"], told["start"]
+    except (ValueError, KeyError, TypeError, binascii.Error) as err:
+        raise errors.BadRequest("continue key is not valid: incorrect encoding") from err
+    if not isinstance(revision, int) or not isinstance(start, str) or revision <= 0:
+        raise errors.BadRequest("continue key is not valid: incorrect encoded start resourceVersion")
+    return revision, start

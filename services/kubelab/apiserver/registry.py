@@ -1,0 +1,412 @@
+"""Every write, for every resource: what is common to them. What differs is the resource's strategy.
+
+A write decides on the cached object, so that the usual one costs a single etcd transaction, which compares the
+revision it decided on. Where that is stale, the transaction brings the present state back and the decision is made
+again on that. An error that was decided on a cached state is only told after it has held on a fresh one.
+"""
+
+from __future__ import annotations
+
+import secrets
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, TypeVar, cast
+
+from google.protobuf.message import Message
+
+from kubelab.api.core.v1 import core_pb2
+from kubelab.api.meta.v1 import meta_pb2
+from kubelab.apimachinery import errors
+from kubelab.apimachinery.clock import Clock
+from kubelab.apimachinery.scheme import Resource
+from kubelab.apiserver import deletion
+from kubelab.apiserver.allocation import NO_CLAIMS, Claims, RangeFull, ServiceAllocator
+from kubelab.apiserver.cache import Entry, ResourceCache, Selection
+from kubelab.apiserver.eventlease import EventLease
+from kubelab.apiserver.feed import Feed
+from kubelab.apiserver.kinds import Rules, meta
+from kubelab.apiserver.storage.store import Absent, Condition, Delete, KeyValue, Operation, Put, Store, Unchanged
+
+M = TypeVar("M", bound=Message)
+
+MAX_OBJECT = 1_500_000  # bytes of an encoded object
+GENERATED_NAME_TRIES = 8
+_SUFFIX = "bcdfghjklmnpqrstvwxz2456789"  # upstream's: no vowels, no words
+_MODIFIED = "the object has been modified; please apply your changes to the latest version and try again"
+SYSTEM_NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
+
+
+class Written(NamedTuple):
+    """An object as a write left it: decoded without resourceVersion, and the encoded ``Any`` that answers carry."""
+
+    obj: Message
+    any: bytes
+    revision: int
+
+
+class Current(NamedTuple):
+    """What a decision is made on."""
+
+    obj: Message
+    raw: bytes
+    revision: int
+
+
+class Plan(NamedTuple):
+    """What a decision wants written: None removes the object. ``claims`` change along with it."""
+
+    obj: Message | None
+    claims: Claims = NO_CLAIMS
+
+
+class Registry:
+    """Creates, changes and removes objects. Raises :mod:`kubelab.apimachinery.errors` in upstream's words."""
+
+    def __init__(
+        self,
+        store: Store,
+        feed: Feed,
+        caches: Mapping[str, ResourceCache],
+        rules: Mapping[str, Rules],
+        allocator: ServiceAllocator,
+        event_lease: EventLease,
+        clock: Clock,
+    ) -> None:
+        self._store, self._feed, self._caches, self._rules = store, feed, caches, rules
+        self._allocator, self._event_lease, self._clock = allocator, event_lease, clock
+
+    # --- create
+
+    async def create(self, resource: Resource[Message], namespace: str, obj: Message) -> Written:
+        """Store a new object. AlreadyExists, Invalid, NotFound and Forbidden for its namespace, TooLarge."""
+        m = meta(obj)
+        _check_namespace(resource, namespace, m)
+        if m.resourceVersion:
+            raise errors.BadRequest("resourceVersion should not be set on objects to be created")
+        generate = not m.name and bool(m.generateName)
+        if not m.name and not generate:
+            required = errors.Cause(
+                "metadata.name", "Required value: name or generateName is required", "FieldValueRequired"
+            )
+            raise errors.invalid(resource.kind, "", [required], resource.group)
+        self._stamp(resource, m)
+        for left in range(GENERATED_NAME_TRIES if generate else 1, 0, -1):
+            if generate:
+                m.name = m.generateName[:58] + "".join(secrets.choice(_SUFFIX) for _ in range(5))
+            try:
+                return await self._insert(resource, obj)
+            except errors.AlreadyExists:
+                if left == 1:
+                    raise
+        raise AssertionError("unreachable")
+
+    def _stamp(self, resource: Resource[Message], m: meta_pb2.ObjectMeta) -> None:
+        m.uid = str(uuid.uuid4())
+        m.creationTimestamp.Clear()
+        m.creationTimestamp.seconds = int(self._clock.time())
+        m.ClearField("deletionTimestamp")
+        m.ClearField("deletionGracePeriodSeconds")
+
+    async def _insert(self, resource: Resource[Message], obj: Message) -> Written:
+        rules, m = self._rules[resource.plural], meta(obj)
+        rules.default(obj)
+        rules.prepare_for_create(obj)
+        home = await self._home(resource, m.namespace, m.name) if resource.namespaced else None
+        cache = self._caches[resource.plural]
+        key = cache.key(m.namespace, m.name)
+        if causes := rules.validate(obj):
+            raise errors.invalid(resource.kind, m.name, causes, resource.group)
+        taken: set[str] = set()
+        pristine = obj
+        while True:
+            claims = NO_CLAIMS
+            if isinstance(pristine, core_pb2.Service):
+                obj, claims = await self._claim(pristine, taken)
+            raw = _encode(obj)
+            lease = await self._event_lease.current() if resource.plural == "events" else 0
+            conditions: list[Condition] = [Absent(key), *claims.conditions]
+            if home is not None:
+                conditions.append(Unchanged(self._caches["namespaces"].key("", m.namespace), home))
+            operations: list[Operation] = [Put(key, cache.kind.envelope.seal(raw), lease), *claims.operations]
+            outcome = await self._store.transact(conditions, operations)
+            if outcome.succeeded:
+                return Written(obj, cache.kind.envelope.any(raw, outcome.revision)[0], outcome.revision)
+            if outcome.current[key] is not None:
+                raise errors.already_exists(resource.plural, m.name, resource.group)
+            taken |= _occupied(claims, outcome.current)
+            if home is not None:
+                there = outcome.current[self._caches["namespaces"].key("", m.namespace)]
+                home = self._admit(resource, m.namespace, m.name, self._namespace_entry(there))
+
+    async def _claim(self, pristine: core_pb2.Service, taken: set[str]) -> tuple[core_pb2.Service, Claims]:
+        """Give a copy of a service its address and ports; a full range is told only after a fresh look."""
+        service = twin(pristine)
+        try:
+            return service, self._allocator.claim(service, None, taken)
+        except RangeFull:
+            await self._feed.fresh()
+            service = twin(pristine)
+            return service, self._allocator.claim(service, None, taken)
+
+    # --- namespaces
+
+    async def _home(self, resource: Resource[Message], namespace: str, name: str) -> int:
+        """The revision of the namespace that an object goes into. The transaction compares it, so that nothing is
+        ever created in a namespace that is going away."""
+        entry = self._caches["namespaces"].get("", namespace)
+        if entry is None or entry.fields.get("status.phase") == "Terminating":
+            await self._feed.fresh()
+            entry = self._caches["namespaces"].get("", namespace)
+        return self._admit(resource, namespace, name, entry)
+
+    def _admit(self, resource: Resource[Message], namespace: str, name: str, entry: Entry | None) -> int:
+        if entry is None:
+            raise errors.not_found("namespaces", namespace)
+        if entry.fields.get("status.phase") == "Terminating":
+            told = f"unable to create new content in namespace {namespace} because it is being terminated"
+            cause = errors.Cause(
+                "metadata.namespace", f"namespace {namespace} is being terminated", "NamespaceTerminating"
+            )
+            raise forbidden(resource, name, told, causes=[cause])
+        return entry.revision
+
+    def _namespace_entry(self, kv: KeyValue | None) -> Entry | None:
+        return self._caches["namespaces"].kind.entry(kv.key, kv.value, kv.mod_revision) if kv else None
+
+    # --- update
+
+    async def update(
+        self, resource: Resource[Message], namespace: str, name: str, obj: Message, subresource: str = ""
+    ) -> Written:
+        """Replace an object, or with ``subresource`` status or finalize that part of it. NotFound, Conflict,
+        Invalid."""
+        m = meta(obj)
+        _check_namespace(resource, namespace, m)
+        if m.name != name:
+            told = f"the name of the object ({m.name}) does not match the name on the URL ({name})"
+            raise errors.BadRequest(told)
+        rules = self._rules[resource.plural]
+        if not subresource:
+            rules.default(obj)
+
+        def decide(current: Current, taken: set[str]) -> Plan:
+            new, old = twin(obj), current.obj
+            self.check_unmodified(resource, name, m, current)
+            _keep_system_metadata(meta(new), meta(old))
+            if subresource == "finalize":
+                new = _finalize(cast(core_pb2.Namespace, new), cast(core_pb2.Namespace, old))
+                causes: list[errors.Cause] = []
+            elif subresource == "status":
+                rules.prepare_for_status_update(new, old)
+                causes = rules.validate_status_update(new, old)
+            else:
+                if isinstance(new, core_pb2.Service):
+                    self._allocator.keep(new, cast(core_pb2.Service, old))
+                rules.prepare_for_update(new, old)
+                causes = rules.validate_update(new, old)
+            if causes:
+                raise errors.invalid(resource.kind, name, causes, resource.group)
+            if isinstance(new, core_pb2.Service) and not subresource:
+                return self._plan(new, self._allocator.claim(new, cast(core_pb2.Service, old), taken))
+            return self._plan(new)
+
+        return await self.rewrite(resource, namespace, name, decide)
+
+    @staticmethod
+    def check_unmodified(resource: Resource[Message], name: str, m: meta_pb2.ObjectMeta, current: Current) -> None:
+        """Conflict when what a client sends was read from another version, or is of another object, than this one."""
+        if m.resourceVersion and m.resourceVersion != str(current.revision):
+            raise errors.conflict(resource.plural, name, _MODIFIED, resource.group)
+        there = meta(current.obj).uid
+        if m.uid and m.uid != there:
+            why = f"Precondition failed: UID in precondition: {m.uid}, UID in object meta: {there}"
+            raise errors.conflict(resource.plural, name, why, resource.group)
+
+    def _plan(self, new: Message, claims: Claims = NO_CLAIMS) -> Plan:
+        """Write it, or remove it where this update took off the last thing its deletion waited for."""
+        if deletion.finished(new):
+            return Plan(None, self._allocator.release(new))
+        return Plan(new, claims)
+
+    async def rewrite(
+        self,
+        resource: Resource[Message],
+        namespace: str,
+        name: str,
+        decide: Callable[[Current, set[str]], Plan],
+    ) -> Written:
+        """Change one object by a decision that may be made several times, on ever fresher states."""
+        cache = self._caches[resource.plural]
+        key = cache.key(namespace, name)
+        envelope = cache.kind.envelope
+        entry = cache.entries.get(key)
+        live = entry is None
+        current = _from_entry(cache, entry) if entry else await self._read(cache, key)
+        taken: set[str] = set()
+        while True:
+            if current is None:
+                raise errors.not_found(resource.plural, name, resource.group)
+            try:
+                plan = decide(current, taken)
+            except errors.ApiError:
+                if live:
+                    raise
+                await self._feed.fresh()
+                current, live = await self._read(cache, key), True
+                continue
+            raw = _encode(plan.obj) if plan.obj is not None else b""
+            if plan.obj is not None and raw == current.raw:
+                if live:
+                    return Written(plan.obj, envelope.any(raw, current.revision)[0], current.revision)
+                current, live = await self._read(cache, key), True
+                continue
+            operations: list[Operation] = [Put(key, envelope.seal(raw)) if plan.obj is not None else Delete(key)]
+            if plan.obj is not None and resource.plural == "events":
+                operations = [Put(key, envelope.seal(raw), await self._event_lease.current())]
+            conditions: list[Condition] = [Unchanged(key, current.revision), *plan.claims.conditions]
+            outcome = await self._store.transact(conditions, [*operations, *plan.claims.operations])
+            if outcome.succeeded:
+                left = plan.obj if plan.obj is not None else current.obj
+                return Written(left, envelope.any(raw or current.raw, outcome.revision)[0], outcome.revision)
+            taken |= _occupied(plan.claims, outcome.current)
+            current, live = _from_store(cache, outcome.current[key]), True
+
+    async def _read(self, cache: ResourceCache, key: str) -> Current | None:
+        page = await self._store.range(key)
+        return _from_store(cache, page.items[0] if page.items else None)
+
+    # --- delete
+
+    async def delete(
+        self, resource: Resource[Message], namespace: str, name: str, options: meta_pb2.DeleteOptions
+    ) -> Written:
+        """Begin or complete a deletion. NotFound, Conflict when a precondition does not hold, Forbidden for the
+        namespaces that the system needs. The answer is the object's last state."""
+        deletion.check_options(options)
+        if resource.plural == "namespaces" and name in SYSTEM_NAMESPACES:
+            raise forbidden(resource, name, "this namespace may not be deleted")
+        rules = self._rules[resource.plural]
+
+        def decide(current: Current, taken: set[str]) -> Plan:
+            del taken
+            _check_preconditions(resource, name, options, current)
+            obj = twin(current.obj)
+            verdict = deletion.decide(obj, options, rules, self._clock.time())
+            if verdict is deletion.Verdict.NOTHING:
+                return Plan(current.obj)
+            if verdict is deletion.Verdict.MARK:
+                return Plan(obj)
+            return Plan(None, self._allocator.release(current.obj))
+
+        return await self.rewrite(resource, namespace, name, decide)
+
+    async def delete_collection(
+        self, resource: Resource[Message], selection: Selection, options: meta_pb2.DeleteOptions
+    ) -> list[Written]:
+        """Delete all that match, one by one; what somebody else deletes meanwhile is no error."""
+        await self._feed.fresh()
+        done: list[Written] = []
+        for entry in list(self._caches[resource.plural].select(selection)):
+            own = meta_pb2.DeleteOptions()
+            own.CopyFrom(options)
+            own.preconditions.uid = entry.uid
+            try:
+                done.append(await self.delete(resource, entry.namespace, entry.name, own))
+            except (errors.NotFound, errors.Conflict) as err:
+                if isinstance(err, errors.Conflict) and resource.plural == "namespaces":
+                    raise
+        return done
+
+
+def forbidden(
+    resource: Resource[Message], name: str, why: str, causes: Sequence[errors.Cause] = ()
+) -> errors.Forbidden:
+    """Upstream's words: ``pods "web" is forbidden: …``; without a name ``pods is forbidden: …``."""
+    subject = f'{resource.qualified} "{name}"' if name else resource.qualified
+    return errors.Forbidden(
+        f"{subject} is forbidden: {why}", name=name, group=resource.group, kind=resource.plural, causes=causes
+    )
+
+
+def _check_namespace(resource: Resource[Message], namespace: str, m: meta_pb2.ObjectMeta) -> None:
+    if not resource.namespaced:
+        m.ClearField("namespace")
+        return
+    if not namespace:
+        raise errors.BadRequest("an empty namespace may not be set during creation")
+    if m.namespace and m.namespace != namespace:
+        raise errors.BadRequest("the namespace of the provided object does not match the namespace sent on the request")
+    m.namespace = namespace
+
+
+def _check_preconditions(
+    resource: Resource[Message], name: str, options: meta_pb2.DeleteOptions, current: Current
+) -> None:
+    wanted, there = options.preconditions, meta(current.obj).uid
+    why = ""
+    if wanted.HasField("uid") and wanted.uid != there:
+        why = f"Precondition failed: UID in precondition: {wanted.uid}, UID in object meta: {there}"
+    elif wanted.HasField("resourceVersion") and wanted.resourceVersion != str(current.revision):
+        why = (
+            f"Precondition failed: ResourceVersion in precondition: {wanted.resourceVersion}, "
+            f"ResourceVersion in object meta: {current.revision}"
+        )
+    if why:
+        raise errors.conflict(resource.plural, name, why, resource.group)
+
+
+def _keep_system_metadata(m: meta_pb2.ObjectMeta, old: meta_pb2.ObjectMeta) -> None:
+    """What only the api-server sets stays as it is, whatever a client sends."""
+    m.ClearField("resourceVersion")
+    m.uid, m.generation = old.uid, old.generation
+    for field in ("creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"):
+        m.ClearField(field)
+    m.MergeFrom(
+        meta_pb2.ObjectMeta(
+            creationTimestamp=old.creationTimestamp if old.HasField("creationTimestamp") else None,
+            deletionTimestamp=old.deletionTimestamp if old.HasField("deletionTimestamp") else None,
+            deletionGracePeriodSeconds=(
+                old.deletionGracePeriodSeconds if old.HasField("deletionGracePeriodSeconds") else None
+            ),
+        )
+    )
+
+
+def _finalize(new: core_pb2.Namespace, old: core_pb2.Namespace) -> core_pb2.Namespace:
+    """The finalize subresource changes ``spec.finalizers`` alone."""
+    result = twin(old)
+    result.spec.ClearField("finalizers")
+    result.spec.finalizers.extend(new.spec.finalizers)
+    return result
+
+
+def _occupied(claims: Claims, current: Mapping[str, KeyValue | None]) -> set[str]:
+    """Which of the claimed records somebody else holds already."""
+    return {c.key for c in claims.conditions if isinstance(c, Absent) and current.get(c.key) is not None}
+
+
+def _encode(obj: Message) -> bytes:
+    """Encode for the store; the same object always gives the same bytes."""
+    raw = obj.SerializeToString(deterministic=True)
+    if len(raw) > MAX_OBJECT:
+        raise errors.TooLarge(f"Request entity too large: limit is {MAX_OBJECT}")
+    return raw
+
+
+def twin(obj: M) -> M:
+    """A copy that may be changed."""
+    made = type(obj)()
+    made.CopyFrom(obj)
+    return made
+
+
+def _from_entry(cache: ResourceCache, entry: Entry) -> Current:
+    raw = entry.raw
+    return Current(cache.kind.resource.message.FromString(raw), raw, entry.revision)
+
+
+def _from_store(cache: ResourceCache, kv: KeyValue | None) -> Current | None:
+    if kv is None:
+        return None
+    raw = cache.kind.envelope.open(kv.value)
+    return Current(cache.kind.resource.message.FromString(raw), raw, kv.mod_revision)

@@ -1,0 +1,124 @@
+"""The verbs as gRPC methods: admit, call, convert. Answers are bytes that are encoded already."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import grpc
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.message import DecodeError, Message
+
+from kubelab.api.autoscaling.v1 import autoscaling_pb2
+from kubelab.api.core.v1 import core_pb2
+from kubelab.api.meta.v1 import meta_pb2
+from kubelab.apimachinery import errors, scheme
+from kubelab.apimachinery.scheme import Resource
+from kubelab.apiserver.gate import Call, Context, Gate
+from kubelab.apiserver.reads import Reads
+from kubelab.apiserver.registry import Registry, Written
+from kubelab.apiserver.storage.wire import delimited, object_response
+from kubelab.apiserver.subresources import Subresources
+from kubelab.apiserver.v1 import apiserver_pb2 as pb
+
+SERVICE = "kubelab.apiserver.v1.Resources"
+
+
+class ResourcesServicer:
+    """No rule about any resource lives here."""
+
+    def __init__(self, gate: Gate, reads: Reads, registry: Registry, subresources: Subresources) -> None:
+        self._gate, self._reads, self._registry, self._subresources = gate, reads, registry, subresources
+
+    def add_to(self, server: Any) -> None:
+        """Register the methods; answers need no serializer."""
+        unary, stream = grpc.unary_unary_rpc_method_handler, grpc.unary_stream_rpc_method_handler
+        handlers: dict[str, Any] = {
+            "Get": unary(self.get, pb.GetRequest.FromString),
+            "List": unary(self.list, pb.ListRequest.FromString),
+            "Watch": stream(self.watch, pb.WatchRequest.FromString),
+            "Create": unary(self.create, pb.CreateRequest.FromString),
+            "Update": unary(self.update, pb.UpdateRequest.FromString),
+            "Delete": unary(self.delete, pb.DeleteRequest.FromString),
+            "DeleteCollection": unary(self.delete_collection, pb.DeleteCollectionRequest.FromString),
+        }
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
+        server.add_registered_method_handlers(SERVICE, handlers)
+
+    async def get(self, request: pb.GetRequest, context: Context) -> bytes:
+        path = request.path
+        async with self._gate.admit(context, "get", path) as call:
+            if path.subresource == "scale":
+                return _packed(await self._subresources.get_scale(path.namespace, path.name))
+            table = request.table if request.HasField("table") else None
+            return await self._reads.get(call.resource, path.namespace, path.name, request.options, table)
+
+    async def list(self, request: pb.ListRequest, context: Context) -> bytes:
+        path, options = request.path, request.options
+        async with self._gate.admit(context, "list", path, fields=options.fieldSelector) as call:
+            table = request.table if request.HasField("table") else None
+            return await self._reads.list(call.resource, path.namespace, options, table)
+
+    async def watch(self, request: pb.WatchRequest, context: Context) -> AsyncGenerator[bytes]:
+        path, options = request.path, request.options
+        async with self._gate.admit(context, "watch", path, fields=options.fieldSelector) as call:
+            table = request.table if request.HasField("table") else None
+            async for event in self._reads.watch(call.resource, path.namespace, options, table):
+                yield event
+
+    async def create(self, request: pb.CreateRequest, context: Context) -> bytes:
+        path = request.path
+        async with self._gate.admit(context, "create", path, obj=request.object.value) as call:
+            if path.subresource == "binding" or call.resource is scheme.BINDINGS:
+                return await self._bind(call, request)
+            obj = decode(call.resource, request.object)
+            return _answer(call, await self._registry.create(call.resource, path.namespace, obj))
+
+    async def _bind(self, call: Call, request: pb.CreateRequest) -> bytes:
+        binding = core_pb2.Binding.FromString(request.object.value)
+        call.detail = binding.target.name
+        written = await self._subresources.bind(call.namespace, call.name or binding.metadata.name, binding)
+        call.wrote(written.obj, written.revision)
+        return _packed(meta_pb2.Status(status="Success", code=201))
+
+    async def update(self, request: pb.UpdateRequest, context: Context) -> bytes:
+        path, wanted = request.path, request.object
+        async with self._gate.admit(context, "update", path, obj=wanted.value) as call:
+            if path.subresource == "scale":
+                scale = autoscaling_pb2.Scale.FromString(wanted.value)
+                return _packed(await self._subresources.set_scale(path.namespace, path.name, scale, call))
+            obj = decode(call.resource, wanted)
+            written = await self._registry.update(call.resource, path.namespace, path.name, obj, path.subresource)
+            return _answer(call, written)
+
+    async def delete(self, request: pb.DeleteRequest, context: Context) -> bytes:
+        path = request.path
+        async with self._gate.admit(context, "delete", path) as call:
+            return _answer(call, await self._registry.delete(call.resource, path.namespace, path.name, request.options))
+
+    async def delete_collection(self, request: pb.DeleteCollectionRequest, context: Context) -> bytes:
+        path, options = request.path, request.list_options
+        async with self._gate.admit(context, "deletecollection", path, fields=options.fieldSelector) as call:
+            wanted = self._reads.selection(call.resource, path.namespace, options)
+            done = await self._registry.delete_collection(call.resource, wanted, request.options)
+            return b"".join([delimited(2, written.any) for written in done])
+
+
+def decode(resource: Resource[Message], wanted: AnyMessage) -> Message:
+    """Read the object of a request; BadRequest when it is of another kind or no object at all."""
+    if wanted.type_url != resource.type_url:
+        got = wanted.type_url.rpartition(".")[2] or "nothing"
+        raise errors.BadRequest(f"the object provided is unrecognized: got {got}, expected {resource.kind}")
+    try:
+        return resource.message.FromString(wanted.value)
+    except DecodeError as err:
+        raise errors.BadRequest(f"the object provided is unrecognized: {err}") from err
+
+
+def _answer(call: Call, written: Written) -> bytes:
+    call.wrote(written.obj, written.revision)
+    return object_response(written.any)
+
+
+def _packed(message: Message) -> bytes:
+    return object_response(scheme.pack(message).SerializeToString())

@@ -1,0 +1,114 @@
+"""An api-server put together: store → feed → caches → registry → services."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Mapping
+
+import grpc
+from prometheus_client import CollectorRegistry
+
+from kubelab.apimachinery.clock import Clock
+from kubelab.apiserver import trail
+from kubelab.apiserver.allocation import RECORDS, ServiceAllocator
+from kubelab.apiserver.audit import AuditLog
+from kubelab.apiserver.authz import Authorizer
+from kubelab.apiserver.bootstrap import Bootstrap
+from kubelab.apiserver.config import ApiServerConfig
+from kubelab.apiserver.discovery import DiscoveryServicer
+from kubelab.apiserver.eventlease import EventLease
+from kubelab.apiserver.feed import Feed
+from kubelab.apiserver.gate import Gate
+from kubelab.apiserver.kinds import Rules, make_caches
+from kubelab.apiserver.kubelets import Kubelets
+from kubelab.apiserver.maintenance import Compactor
+from kubelab.apiserver.podlogs import PodsServicer
+from kubelab.apiserver.reads import Reads
+from kubelab.apiserver.registry import Registry
+from kubelab.apiserver.rpc import ResourcesServicer
+from kubelab.apiserver.storage.observed import ObservedStore
+from kubelab.apiserver.storage.store import Store
+from kubelab.apiserver.subresources import Subresources
+from kubelab.apiserver.tables import Row, Tables
+from kubelab.apiserver.v1 import apiserver_pb2_grpc
+from kubelab.client.channels import Identity
+
+# A list of everything is a single message; a request is refused by its object's size, in words, well below this.
+MESSAGE_OPTIONS: tuple[tuple[str, int], ...] = (
+    ("grpc.max_send_message_length", -1),
+    ("grpc.max_receive_message_length", 8 * 1024 * 1024),
+    ("grpc.max_metadata_size", 64 * 1024),  # the details of an error name every cause
+)
+
+
+class ApiServer:
+    """``process`` is its name, such as ``api-server@cp-1``. ``rules`` are the strategies by plural, ``row`` makes a
+    table's row."""
+
+    def __init__(
+        self,
+        config: ApiServerConfig,
+        store: Store,
+        *,
+        process: str,
+        rules: Mapping[str, Rules],
+        row: Row,
+        clock: Clock,
+        metrics: CollectorRegistry,
+    ) -> None:
+        self.store = ObservedStore(store, metrics, clock)
+        self.caches = make_caches(rules)
+        self.feed = Feed(self.store, list(self.caches.values()), clock)
+        self.audit = AuditLog(config.audit_log, clock)
+        allocator = ServiceAllocator(config.network(), config.node_ports())
+        self.feed.on_keys(RECORDS, allocator.note, allocator.forget)
+        event_lease = EventLease(self.store, clock, int(config.event_ttl))
+        self.registry = Registry(self.store, self.feed, self.caches, rules, allocator, event_lease, clock)
+        self.reads = Reads(self.store, self.feed, self.caches, Tables(row, clock), clock)
+        self.compactor = Compactor(self.store, clock, config.compaction_interval)
+        self.bootstrap = Bootstrap(
+            self.registry,
+            self.store,
+            self.feed,
+            self.caches,
+            clock,
+            config.advertise_address,
+            allocator.kubernetes_address,
+        )
+        gate = Gate(process, Authorizer(self.feed, self.caches), self.audit, clock, metrics)
+        tls = config.kubelet_client
+        identity = Identity.from_files(tls.ca, tls.certificate, tls.key) if tls else None
+        self.kubelets = Kubelets(identity, process)
+        subresources = Subresources(self.registry, self.reads, clock)
+        self._resources = ResourcesServicer(gate, self.reads, self.registry, subresources)
+        self._pods = PodsServicer(gate, self.reads, self.kubelets)
+        self._trail = trail.AuditServicer(gate, self.audit, self.reads, self.kubelets)
+
+    def add_to(self, server: grpc.aio.Server) -> None:
+        """Register every service."""
+        self._resources.add_to(server)
+        self._pods.add_to(server)
+        trail.add_to(self._trail, server)
+        apiserver_pb2_grpc.add_DiscoveryServicer_to_server(DiscoveryServicer(), server)
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncGenerator[None]:
+        """Follow etcd while the body runs; the body starts when the caches are in and the cluster has its basics."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(self.feed.run(), name="feed")]
+                await self.feed.synced.wait()
+                await self.bootstrap.prepare()
+                for name, loop in (
+                    ("audit", self.audit.run()),
+                    ("bootstrap", self.bootstrap.run()),
+                    ("compactor", self.compactor.run()),
+                ):
+                    tasks.append(group.create_task(loop, name=name))
+                yield
+                for task in reversed(tasks):
+                    task.cancel()
+        finally:
+            await self.kubelets.close()
+            await self.store.close()

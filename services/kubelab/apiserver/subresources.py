@@ -1,0 +1,113 @@
+"""Binding and scale: the subresources that are objects of their own kind."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from kubelab.api.autoscaling.v1 import autoscaling_pb2
+from kubelab.api.core.v1 import core_pb2
+from kubelab.apimachinery import errors, scheme
+from kubelab.apimachinery.clock import Clock
+from kubelab.apimachinery.errors import Cause
+from kubelab.apiserver.gate import Call
+from kubelab.apiserver.reads import Reads
+from kubelab.apiserver.registry import Current, Plan, Registry, Written, twin
+
+
+class Subresources:
+    def __init__(self, registry: Registry, reads: Reads, clock: Clock) -> None:
+        self._registry, self._reads, self._clock = registry, reads, clock
+
+    async def bind(self, namespace: str, name: str, binding: core_pb2.Binding) -> Written:
+        """Give a pod its node. Conflict when it has one or is being deleted; Invalid without a target."""
+        _check(name, binding)
+
+        def decide(current: Current, taken: set[str]) -> Plan:
+            del taken
+            pod = twin(cast(core_pb2.Pod, current.obj))
+            wanted = binding.metadata
+            if wanted.uid and wanted.uid != pod.metadata.uid:
+                why = f"Precondition failed: UID in precondition: {wanted.uid}, UID in object meta: {pod.metadata.uid}"
+                raise errors.conflict("pods/binding", name, why)
+            if pod.metadata.HasField("deletionTimestamp"):
+                raise errors.conflict(
+                    "pods/binding", name, f"pod {name} is being deleted, cannot be assigned to a host"
+                )
+            if pod.spec.nodeName:
+                told = f'pod {name} is already assigned to node "{pod.spec.nodeName}"'
+                raise errors.conflict("pods/binding", name, told)
+            self._assign(pod, binding)
+            return Plan(pod)
+
+        return await self._registry.rewrite(scheme.PODS, namespace, name, decide)
+
+    def _assign(self, pod: core_pb2.Pod, binding: core_pb2.Binding) -> None:
+        pod.spec.nodeName = binding.target.name
+        for key, value in binding.metadata.annotations.items():
+            pod.metadata.annotations[key] = value
+        for condition in pod.status.conditions:
+            if condition.type == "PodScheduled":
+                break
+        else:
+            condition = pod.status.conditions.add(type="PodScheduled")
+        condition.status = "True"
+        condition.reason = condition.message = ""
+        condition.lastTransitionTime.seconds, condition.lastTransitionTime.nanos = int(self._clock.time()), 0
+
+    async def get_scale(self, namespace: str, name: str) -> autoscaling_pb2.Scale:
+        """How many replicas there are and shall be; NotFound."""
+        entry = await self._reads.entry(scheme.REPLICATION_CONTROLLERS, namespace, name)
+        return _scale(core_pb2.ReplicationController.FromString(entry.raw), entry.revision)
+
+    async def set_scale(
+        self, namespace: str, name: str, scale: autoscaling_pb2.Scale, call: Call
+    ) -> autoscaling_pb2.Scale:
+        """Say how many replicas there shall be; Invalid for a negative number, Conflict for an old resourceVersion."""
+        if scale.spec.replicas < 0:
+            told = f"Invalid value: {scale.spec.replicas}: must be greater than or equal to 0"
+            raise errors.invalid("Scale", name, [Cause("spec.replicas", told)], "autoscaling")
+
+        def decide(current: Current, taken: set[str]) -> Plan:
+            del taken
+            rc = twin(cast(core_pb2.ReplicationController, current.obj))
+            self._registry.check_unmodified(scheme.REPLICATION_CONTROLLERS, name, scale.metadata, current)
+            if rc.spec.replicas != scale.spec.replicas:
+                rc.spec.replicas = scale.spec.replicas
+                rc.metadata.generation += 1
+            return Plan(rc)
+
+        written = await self._registry.rewrite(scheme.REPLICATION_CONTROLLERS, namespace, name, decide)
+        call.wrote(written.obj, written.revision)
+        call.detail = f"replicas={scale.spec.replicas}"
+        return _scale(cast(core_pb2.ReplicationController, written.obj), written.revision)
+
+
+def _check(name: str, binding: core_pb2.Binding) -> None:
+    causes: list[Cause] = []
+    if binding.target.kind not in ("", "Node"):
+        told = f'Unsupported value: "{binding.target.kind}": supported values: "Node", "<empty>"'
+        causes.append(Cause("target.kind", told, "FieldValueNotSupported"))
+    if not binding.target.name:
+        causes.append(Cause("target.name", "Required value", "FieldValueRequired"))
+    if causes:
+        raise errors.invalid("Binding", name, causes)
+    if binding.metadata.name not in ("", name):
+        told = f"the name of the object ({binding.metadata.name}) does not match the name on the URL ({name})"
+        raise errors.BadRequest(told)
+
+
+def _scale(rc: core_pb2.ReplicationController, revision: int) -> autoscaling_pb2.Scale:
+    selector = ",".join(f"{k}={v}" for k, v in sorted(rc.spec.selector.items()))
+    scale = autoscaling_pb2.Scale(
+        spec=autoscaling_pb2.ScaleSpec(replicas=rc.spec.replicas),
+        status=autoscaling_pb2.ScaleStatus(replicas=rc.status.replicas, selector=selector),
+    )
+    m = scale.metadata
+    m.name, m.namespace, m.uid, m.resourceVersion = (
+        rc.metadata.name,
+        rc.metadata.namespace,
+        rc.metadata.uid,
+        str(revision),
+    )
+    m.creationTimestamp.CopyFrom(rc.metadata.creationTimestamp)
+    return scale

@@ -1,0 +1,52 @@
+"""Tables for people, made by the server: rows by :mod:`kubelab.apiserver.printers`, columns by the scheme."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from google.protobuf.message import Message
+
+from kubelab.api.meta.v1 import meta_pb2
+from kubelab.apimachinery import scheme
+from kubelab.apimachinery.clock import Clock
+from kubelab.apimachinery.scheme import TYPE_URL_PREFIX, Resource
+from kubelab.apiserver.kinds import meta
+from kubelab.apiserver.storage.wire import delimited
+
+Row = Callable[[Resource[Message], Message, float], list[str]]
+_TABLE_URL = (TYPE_URL_PREFIX + meta_pb2.Table.DESCRIPTOR.full_name).encode()
+
+
+class Tables:
+    """Makes tables. ``row`` gives an object's cells in the order of its resource's columns, at a wall time."""
+
+    def __init__(self, row: Row, clock: Clock) -> None:
+        self._row, self._clock = row, clock
+
+    def make(
+        self, resource: Resource[Message], values: Sequence[bytes], options: meta_pb2.TableOptions, version: str
+    ) -> meta_pb2.Table:
+        """A table of encoded objects, one row each."""
+        table = meta_pb2.Table(metadata=meta_pb2.ListMeta(resourceVersion=version))
+        for column in resource.columns:
+            table.columnDefinitions.add(
+                name=column.name,
+                type=column.type,
+                format="name" if column.name == "Name" else "",
+                description=column.description,
+                priority=column.priority,
+            )
+        now = self._clock.time()
+        for value in values:
+            obj = resource.message.FromString(value)
+            row = table.rows.add(cells=self._row(resource, obj, now))
+            if options.includeObject == "Object":
+                row.object.CopyFrom(scheme.pack(obj))
+            elif options.includeObject in ("", "Metadata"):
+                row.object.CopyFrom(scheme.pack(meta_pb2.PartialObjectMetadata(metadata=meta(obj))))
+        return table
+
+    @staticmethod
+    def pack(table: meta_pb2.Table) -> bytes:
+        """Encode an ``Any`` with the table."""
+        return delimited(1, _TABLE_URL) + delimited(2, table.SerializeToString())

@@ -1,0 +1,87 @@
+"""The audit service: one object's records, with what its kubelet asked of the runtime for it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from functools import partial
+
+import grpc
+import structlog
+
+from kubelab.api.core.v1 import core_pb2
+from kubelab.apimachinery import errors, scheme
+from kubelab.apiserver.audit import AuditLog
+from kubelab.apiserver.gate import Context, Gate
+from kubelab.apiserver.kubelets import Kubelets
+from kubelab.apiserver.reads import Reads
+from kubelab.apiserver.v1 import apiserver_pb2 as pb
+from kubelab.apiserver.v1 import apiserver_pb2_grpc
+from kubelab.kubelet.v1 import kubelet_pb2
+
+log = structlog.get_logger()
+KUBELET_SECONDS = 5.0
+
+
+class AuditServicer(apiserver_pb2_grpc.AuditServicer):
+    def __init__(self, gate: Gate, audit: AuditLog, reads: Reads, kubelets: Kubelets) -> None:
+        self._gate, self._audit, self._reads, self._kubelets = gate, audit, reads, kubelets
+
+    async def Records(self, request: pb.AuditRecordsRequest, context: Context) -> AsyncGenerator[pb.AuditRecord]:
+        path = _path(request)
+        async with self._gate.admit(context, "get", path) as call:
+            wanted = partial(_about, request)
+            records = _of_one_object(await self._audit.find(wanted, request.name), request.uid)
+            if call.resource is scheme.PODS:
+                records = sorted([*records, *await self._of_kubelet(records)], key=lambda r: r.started_unix_nano)
+            for record in records:
+                yield record
+
+    async def _of_kubelet(self, records: Sequence[pb.AuditRecord]) -> list[pb.AuditRecord]:
+        """The CRI calls for a pod. A kubelet that does not answer leaves a hole, and says so in the log."""
+        bound = next((r for r in records if r.subresource == "binding" and r.code == "OK"), None)
+        uid = next((r.uid for r in reversed(records) if r.uid), "")
+        if bound is None or not uid:
+            return []
+        try:
+            node = core_pb2.Node.FromString((await self._reads.entry(scheme.NODES, "", bound.detail)).raw)
+            request = kubelet_pb2.CallRecordsRequest(pod_uid=uid).SerializeToString()
+            answers = self._kubelets.stream(node, "CallRecords", request, KUBELET_SECONDS)
+            return [pb.AuditRecord.FromString(answer) async for answer in answers]
+        except errors.ApiError as err:
+            log.warning("no records from the kubelet", node=bound.detail, reason=err.reason, message=err.message)
+            return []
+
+
+def _path(request: pb.AuditRecordsRequest) -> pb.ResourcePath:
+    resource = scheme.find(request.resource)
+    return pb.ResourcePath(
+        group=resource.group if resource else "",
+        resource=request.resource,
+        namespace=request.namespace,
+        name=request.name,
+        subresource="audit",
+    )
+
+
+def _about(request: pb.AuditRecordsRequest, record: pb.AuditRecord) -> bool:
+    return record.resource == request.resource and record.namespace == request.namespace and record.name == request.name
+
+
+def _of_one_object(records: Sequence[pb.AuditRecord], uid: str) -> list[pb.AuditRecord]:
+    """Those of one object among all that had its name: of the newest when no uid is given.
+
+    Reads and failures have no uid; they belong to the object in whose time they fall.
+    """
+    uid = uid or next((r.uid for r in reversed(records) if r.uid and r.verb == "create"), "")
+    if not uid:
+        return list(records)
+    own = [i for i, r in enumerate(records) if r.uid == uid]
+    if not own:
+        return []
+    later = [i for i, r in enumerate(records) if i > own[-1] and r.uid and r.uid != uid]
+    window = records[own[0] : later[0] if later else len(records)]
+    return [r for r in window if r.uid in ("", uid)]
+
+
+def add_to(servicer: AuditServicer, server: grpc.aio.Server) -> None:
+    apiserver_pb2_grpc.add_AuditServicer_to_server(servicer, server)
