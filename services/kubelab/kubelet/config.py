@@ -1,0 +1,46 @@
+"""The configuration of a kubelet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from kubelab.component.config import BaseConfig
+
+
+@dataclass(kw_only=True)
+class KubeletConfig(BaseConfig):
+    """Defaults are upstream's (kubelet.config.k8s.io/v1beta1); times are seconds."""
+
+    bind_address: str = "0.0.0.0:10250"
+    metrics_address: str = "127.0.0.1:10255"
+    node_name: str = ""
+    node_ip: str = ""
+    """The address that the node is reached at; empty: the one that routes towards the api-server."""
+    node_labels: dict[str, str] = field(default_factory=dict)
+    """Labels that the node registers with, such as ``node-role.kubernetes.io/control-plane: ""``."""
+    runtime_socket: Path = Path("/run/kubelab/runtime.sock")
+    state_dir: Path = Path("/var/lib/kubelab/kubelet")
+    log_dir: Path = Path("/var/log/pods")
+    """Where containers' logs go: ``<namespace>_<name>_<uid>/<container>/<attempt>.log``."""
+    cluster_dns: list[str] = field(default_factory=list)
+    cluster_domain: str = "cluster.local"
+    max_pods: int = 110
+    routes: bool = True
+    """Keep a route to every other node's pod CIDR."""
+    node_lease_duration_seconds: int = 40
+    node_lease_renew_interval: float = 10.0
+    node_status_update_frequency: float = 10.0
+    """How often the node's status is looked at; it is written when it changed, or after the report frequency."""
+    node_status_report_frequency: float = 300.0
+    runtime_request_timeout: float = 120.0
+    image_pull_timeout: float = 1800.0
+    image_pull_backoff: float = 10.0
+    crash_loop_backoff: float = 10.0
+    max_container_restart_period: float = 300.0
+    relist_period: float = 1.0
+    """Between two looks at all containers, where the runtime has no event stream."""
+    safety_relist_period: float = 60.0
+    """The same where it has one."""
+    workers: int = 16
+    """Pods that are worked on at the same moment; waiting (for an image, for an end) takes no worker."""

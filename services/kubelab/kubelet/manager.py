@@ -1,0 +1,287 @@
+"""All pods of the node: who has a worker, what wakes it, and who is not supposed to be here.
+
+What is serial: a pod's syncs (one key is never in two of the queue's workers). What is parallel: pods, and the long
+operations, which belong to the task group of :meth:`PodManager.run`; cancelling that ends everything, and leaves
+every container running for the kubelet that comes after.
+
+::
+
+    informer (pods of this node) ──┐
+    GetContainerEvents, or surveys ┼──▶ queue of uids ──▶ PodWorker.sync
+    timers, pulls, ends            ──┘
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+import grpc
+from structlog.typing import FilteringBoundLogger
+
+from kubelab.api.core.v1 import core_pb2
+from kubelab.apimachinery.clock import Clock
+from kubelab.client import bugs
+from kubelab.client.controller import run_workers
+from kubelab.client.informer import Informer
+from kubelab.client.workqueue import WorkQueue
+from kubelab.cri.runtime.v1 import api_pb2 as cri
+from kubelab.kubelet.cri import PodRef, Runtime, RuntimeFailure, RuntimeUnavailable
+from kubelab.kubelet.model import State, is_terminal
+from kubelab.kubelet.plan import Waiting
+from kubelab.kubelet.state import Kit
+from kubelab.kubelet.worker import PodWorker
+
+RECONNECT_SECONDS = 0.2
+Survey = dict[PodRef, frozenset[tuple[str, int]]]
+
+
+class PodManager:
+    """See the module. Give :meth:`kit_from` the rest of the kubelet, then :meth:`run`."""
+
+    def __init__(
+        self,
+        informer: Informer[core_pb2.Pod],
+        runtime: Runtime,
+        *,
+        clock: Clock,
+        log: FilteringBoundLogger,
+        queue: WorkQueue[str] | None = None,
+        max_pods: int = 110,
+        relist_seconds: float = 1.0,
+        safety_relist_seconds: float = 60.0,
+        workers: int = 16,
+    ) -> None:
+        self._informer, self._runtime = informer, runtime
+        self._clock, self._log = clock, log
+        self.queue: WorkQueue[str] = queue or WorkQueue("pods", clock=clock, first_delay=0.1, max_delay=10.0)
+        self._max_pods, self._relist, self._safety, self._workers = (
+            max_pods,
+            relist_seconds,
+            safety_relist_seconds,
+            workers,
+        )
+        self._pods: dict[str, core_pb2.Pod] = {}
+        self._departed: dict[str, core_pb2.Pod] = {}
+        self._workers_by_uid: dict[str, PodWorker] = {}
+        self._known: dict[str, PodRef] = {}
+        self._surveyed: dict[str, frozenset[tuple[str, int]]] = {}
+        self._first_survey = asyncio.Event()
+        self._look = asyncio.Event()
+        self._has_events = True
+        self._changed: dict[str, asyncio.Event] = {}
+        self._kit: Kit | None = None
+        self._group: asyncio.TaskGroup | None = None
+        self._came: list[Any] = []
+        informer.add_handler(on_add=self._told, on_update=lambda _, new: self._told(new), on_delete=self._left)
+
+    def use(self, kit: Kit) -> None:
+        """Take what the workers need; it needs :meth:`wake` and :meth:`spawn` itself."""
+        self._kit = kit
+
+    def on_runtime_came(self, callback: Any) -> None:
+        """Call this whenever the runtime is (back) there."""
+        self._came.append(callback)
+
+    # --- what others ask
+
+    def worker(self, uid: str) -> PodWorker | None:
+        return self._workers_by_uid.get(uid)
+
+    def find(self, namespace: str, name: str, uid: str = "") -> PodWorker | None:
+        """Find a pod's worker by its uid, or the newest by its name."""
+        if uid:
+            return self._workers_by_uid.get(uid)
+        pod = self._informer.get(f"{namespace}/{name}")
+        return self._workers_by_uid.get(pod.metadata.uid) if pod is not None else None
+
+    def changes(self, uid: str) -> asyncio.Event:
+        """An event that is set whenever the pod was looked at anew."""
+        return self._changed.setdefault(uid, asyncio.Event())
+
+    def wake(self, uid: str, seconds: float) -> None:
+        if seconds > 0:
+            self.queue.add_after(uid, seconds)
+        else:
+            self.queue.add(uid)
+
+    def spawn(self, operation: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        """Run what takes long beside the workers; what it did not expect is a bug, and stops nobody else."""
+        assert self._group is not None, "operations are started by workers, and workers by run()"
+        return self._group.create_task(self._guarded(operation, name), name=name)
+
+    async def _guarded(self, operation: Coroutine[Any, Any, None], name: str) -> None:
+        try:
+            await operation
+        except Exception:  # noqa: BLE001 — one broken operation must not end the others
+            bugs.record(self._log, "operation", name)
+
+    # --- news
+
+    def _told(self, pod: core_pb2.Pod) -> None:
+        self._pods[pod.metadata.uid] = pod
+        self.queue.add(pod.metadata.uid)
+
+    def _left(self, pod: core_pb2.Pod) -> None:
+        uid = pod.metadata.uid
+        self._pods.pop(uid, None)
+        self._departed[uid] = pod
+        self.queue.add(uid)
+
+    def _happened(self, event: cri.ContainerEventResponse) -> None:
+        meta = event.pod_sandbox_status.metadata
+        if not meta.uid:
+            self._look.set()  # a runtime that does not say whose container it is: look at all
+            return
+        self._known.setdefault(meta.uid, PodRef(meta.uid, meta.namespace, meta.name))
+        worker = self._workers_by_uid.get(meta.uid)
+        if worker is not None:
+            if event.container_event_type == cri.CONTAINER_CREATED_EVENT or _is_known(worker, event):
+                return
+            worker.state.dirty = True
+        self.queue.add(meta.uid)
+
+    # --- running
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            self._group = group
+            group.create_task(self._follow_events(), name="container-events")
+            group.create_task(self._follow_surveys(), name="surveys")
+            # Nothing is decided before both sides are known: what is wanted, and what runs already.
+            await self._informer.wait_synced()
+            await self._first_survey.wait()
+            group.create_task(
+                run_workers(self.queue, self._sync, workers=self._workers, name="pods", log=self._log), name="pods"
+            )
+
+    async def _sync(self, uid: str) -> None:
+        worker = self._workers_by_uid.get(uid) or self._hire(uid)
+        if worker is None:
+            return
+        state = worker.state
+        pod = self._pods.get(uid)
+        if pod is not None:
+            state.pod = pod
+        elif uid in self._departed:
+            state.pod, state.gone = self._departed[uid], True
+        try:
+            await worker.sync()
+        finally:
+            if (event := self._changed.get(uid)) is not None:
+                event.set()
+        if worker.over:
+            self._dismiss(uid)
+        self._count()
+
+    def _hire(self, uid: str) -> PodWorker | None:
+        assert self._kit is not None
+        pod = self._pods.get(uid) or self._departed.get(uid)
+        ref = self._known.get(uid)
+        if ref is None and pod is not None:
+            ref = PodRef(uid, pod.metadata.namespace, pod.metadata.name)
+        if ref is None:
+            return None
+        worker = PodWorker(ref, pod, self._kit, known=uid in self._known)
+        if pod is None:
+            self._log.warning("a pod that nobody asked for", pod=ref.name, namespace=ref.namespace, uid=uid)
+        elif uid not in self._known and not is_terminal(pod):
+            active = sum(1 for other in self._workers_by_uid.values() if _takes_room(other))
+            if active >= self._max_pods:
+                text = (
+                    f"Node didn't have enough resource: pods, requested: 1, used: {active}, capacity: {self._max_pods}"
+                )
+                worker.state.rejected = Waiting("OutOfpods", text)
+        self._workers_by_uid[uid] = worker
+        return worker
+
+    def _dismiss(self, uid: str) -> None:
+        assert self._kit is not None
+        for memory in (self._workers_by_uid, self._departed, self._known, self._surveyed, self._changed):
+            memory.pop(uid, None)
+        self._kit.statuses.forget(uid)
+
+    def _count(self) -> None:
+        assert self._kit is not None
+        views = [w.state.view for w in self._workers_by_uid.values()]
+        self._kit.metrics.running_pods.set(sum(1 for v in views if v.sandbox is not None and v.sandbox.ready))
+        self._kit.metrics.running_containers.set(sum(len(v.running) for v in views))
+
+    # --- the runtime's news
+
+    async def _follow_events(self) -> None:
+        while True:
+            await self._runtime.wait_ready()
+            for callback in self._came:
+                callback()
+            self._look.set()  # after the stream is asked for: what happens between is seen by one of the two
+            try:
+                async for event in self._runtime.events():
+                    self._happened(event)
+            except RuntimeFailure as err:
+                if err.code is grpc.StatusCode.UNIMPLEMENTED:
+                    self._log.info("the runtime has no events, it is looked at instead", seconds=self._relist)
+                    self._has_events = False
+                    self._look.set()
+                    return
+                self._log.warning("container events broke off", error=str(err))
+            for callback in self._came:
+                callback()  # it may be gone: the node's status says so at once
+            await self._clock.sleep(RECONNECT_SECONDS)
+
+    async def _follow_surveys(self) -> None:
+        """Look at everything when asked, and now and then: once a second where there are no events."""
+        while True:
+            try:
+                await self._survey()
+            except RuntimeUnavailable as err:
+                self._log.debug("no survey", error=str(err))
+            except RuntimeFailure as err:
+                self._log.warning("no survey", error=str(err))
+            wait = self._safety if self._has_events and self._first_survey.is_set() else self._relist
+            try:
+                async with self._clock.timeout(wait):
+                    await self._look.wait()
+            except TimeoutError:
+                continue
+            finally:
+                self._look.clear()
+
+    async def _survey(self) -> None:
+        found = {ref.uid: (ref, states) for ref, states in (await self._runtime.survey()).items()}
+        for uid in found.keys() | self._surveyed.keys():
+            ref, states = found.get(uid, (None, frozenset[tuple[str, int]]()))
+            if ref is not None:
+                self._known.setdefault(uid, ref)
+            worker = self._workers_by_uid.get(uid)
+            if worker is None or states != _states(worker):
+                if worker is not None:
+                    worker.state.dirty = True
+                self.queue.add(uid)
+        self._surveyed = {uid: states for uid, (_, states) in found.items()}
+        self._first_survey.set()
+
+
+def _states(worker: PodWorker) -> frozenset[tuple[str, int]]:
+    view = worker.state.view
+    sandboxes = {(s.id, int(cri.SANDBOX_READY if s.ready else cri.SANDBOX_NOTREADY)) for s in view.sandboxes}
+    return frozenset({*sandboxes, *((c.id, int(c.state.value)) for c in view.containers)})
+
+
+def _is_known(worker: PodWorker, event: cri.ContainerEventResponse) -> bool:
+    """Say whether an event tells what the worker saw already, mostly the echo of its own calls."""
+    if worker.state.dirty or not event.containers_statuses:
+        return False
+    seen = {c.id: c.state for c in worker.state.view.containers}
+    told = {c.id: State(c.state) for c in event.containers_statuses}
+    sandbox = worker.state.view.sandbox
+    same_sandbox = sandbox is not None and sandbox.id == event.pod_sandbox_status.id
+    ready = event.pod_sandbox_status.state == cri.SANDBOX_READY
+    return seen == told and same_sandbox and sandbox is not None and sandbox.ready == ready
+
+
+def _takes_room(worker: PodWorker) -> bool:
+    state = worker.state
+    return state.rejected is None and state.status.phase not in ("Succeeded", "Failed")

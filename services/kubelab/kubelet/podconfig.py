@@ -1,0 +1,207 @@
+"""From a pod to what the CRI is asked for: sandbox and container configurations. Pure but for ``resolv.conf``,
+which is given as text.
+
+https://kubernetes.io/docs/concepts/services-networking/dns-pod-service/
+https://kubernetes.io/docs/concepts/configuration/manage-resources-containers/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from kubelab.api.core.v1 import core_pb2
+from kubelab.apimachinery import quantity
+from kubelab.cri.runtime.v1 import api_pb2 as cri
+from kubelab.kubelet.env import expand_all
+from kubelab.kubelet.model import (
+    CONTAINER_NAME_LABEL,
+    GRACE_ANNOTATION,
+    HASH_ANNOTATION,
+    POD_NAME_LABEL,
+    POD_NAMESPACE_LABEL,
+    POD_UID_LABEL,
+    RESTART_COUNT_ANNOTATION,
+    container_hash,
+)
+from kubelab.kubelet.status import qos_class
+
+MAX_HOSTNAME = 63
+CPU_PERIOD_MICROSECONDS = 100_000
+MIN_CPU_QUOTA_MICROSECONDS = 1000
+MIN_CPU_SHARES, MAX_CPU_SHARES = 2, 262_144
+_PROTOCOLS = {"TCP": cri.TCP, "UDP": cri.UDP, "SCTP": cri.SCTP}
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSettings:
+    """What of the node goes into its pods."""
+
+    node_name: str
+    node_ip: str
+    log_root: Path
+    memory_bytes: int = 0
+    cluster_dns: tuple[str, ...] = ()
+    cluster_domain: str = "cluster.local"
+    resolv_conf: str = ""
+    """The text of the node's own ``/etc/resolv.conf``."""
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerInput:
+    """Everything a container's configuration is made from."""
+
+    pod: core_pb2.Pod
+    container: core_pb2.Container
+    attempt: int
+    image_ref: str
+    environment: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+def log_directory(root: Path, pod: core_pb2.Pod) -> Path:
+    """``<root>/<namespace>_<name>_<uid>``"""
+    meta = pod.metadata
+    return root / f"{meta.namespace}_{meta.name}_{meta.uid}"
+
+
+def hostname(pod: core_pb2.Pod, node: NodeSettings) -> str:
+    """The name a pod calls itself: its own, cut to what a host name may be; the node's on the host's network."""
+    if pod.spec.hostNetwork:
+        return node.node_name
+    return (pod.spec.hostname or pod.metadata.name)[:MAX_HOSTNAME].rstrip("-.")
+
+
+def sandbox_config(pod: core_pb2.Pod, node: NodeSettings, attempt: int) -> cri.PodSandboxConfig:
+    """Describe the pod's namespaces, names, ports and log directory."""
+    meta = pod.metadata
+    config = cri.PodSandboxConfig(
+        metadata=cri.PodSandboxMetadata(name=meta.name, uid=meta.uid, namespace=meta.namespace, attempt=attempt),
+        hostname=hostname(pod, node),
+        log_directory=str(log_directory(node.log_root, pod)),
+        dns_config=dns_config(pod, node),
+        labels={**meta.labels, **_pod_labels(pod)},
+        annotations=dict(meta.annotations),
+    )
+    config.linux.security_context.namespace_options.CopyFrom(_namespaces(pod))
+    config.linux.security_context.privileged = any(c.securityContext.privileged for c in pod.spec.containers)
+    if pod.spec.securityContext.HasField("runAsUser"):
+        config.linux.security_context.run_as_user.value = pod.spec.securityContext.runAsUser
+    if pod.spec.securityContext.HasField("runAsGroup"):
+        config.linux.security_context.run_as_group.value = pod.spec.securityContext.runAsGroup
+    for container in pod.spec.containers:
+        for port in container.ports:
+            config.port_mappings.add(
+                protocol=_PROTOCOLS.get(port.protocol or "TCP", cri.TCP),
+                container_port=port.containerPort,
+                host_port=0 if pod.spec.hostNetwork else port.hostPort,
+                host_ip=port.hostIP,
+            )
+    return config
+
+
+def container_config(given: ContainerInput, node: NodeSettings) -> cri.ContainerConfig:
+    """Describe one attempt of a container."""
+    pod, container = given.pod, given.container
+    config = cri.ContainerConfig(
+        metadata=cri.ContainerMetadata(name=container.name, attempt=given.attempt),
+        image=cri.ImageSpec(image=given.image_ref),
+        command=expand_all(container.command, given.environment),
+        args=expand_all(container.args, given.environment),
+        working_dir=container.workingDir,
+        envs=[cri.KeyValue(key=k, value=v) for k, v in given.environment.items()],
+        labels={**_pod_labels(pod), CONTAINER_NAME_LABEL: container.name},
+        annotations={
+            HASH_ANNOTATION: container_hash(container),
+            RESTART_COUNT_ANNOTATION: str(given.attempt),
+            GRACE_ANNOTATION: str(pod.spec.terminationGracePeriodSeconds),
+        },
+        log_path=f"{container.name}/{given.attempt}.log",
+    )
+    config.linux.resources.CopyFrom(resources(pod, container, node.memory_bytes))
+    security = config.linux.security_context
+    security.namespace_options.CopyFrom(_namespaces(pod))
+    own, shared = container.securityContext, pod.spec.securityContext
+    security.privileged = own.privileged
+    security.readonly_rootfs = own.readOnlyRootFilesystem
+    if own.HasField("runAsUser") or shared.HasField("runAsUser"):
+        security.run_as_user.value = own.runAsUser if own.HasField("runAsUser") else shared.runAsUser
+    if own.HasField("runAsGroup") or shared.HasField("runAsGroup"):
+        security.run_as_group.value = own.runAsGroup if own.HasField("runAsGroup") else shared.runAsGroup
+    return config
+
+
+def resources(pod: core_pb2.Pod, container: core_pb2.Container, memory_bytes: int) -> cri.LinuxContainerResources:
+    """Turn requests and limits into shares, quota and bytes, as upstream does; 0 is without a limit."""
+    limits, requests = container.resources.limits, container.resources.requests
+    cpu_limit = _milli(limits["cpu"].string) if "cpu" in limits else 0
+    cpu_request = _milli(requests["cpu"].string) if "cpu" in requests else cpu_limit
+    memory_limit = _bytes(limits["memory"].string) if "memory" in limits else 0
+    memory_request = _bytes(requests["memory"].string) if "memory" in requests else memory_limit
+    quota = max(cpu_limit * CPU_PERIOD_MICROSECONDS // 1000, MIN_CPU_QUOTA_MICROSECONDS) if cpu_limit else 0
+    return cri.LinuxContainerResources(
+        cpu_period=CPU_PERIOD_MICROSECONDS,
+        cpu_quota=quota,
+        cpu_shares=min(max(cpu_request * 1024 // 1000, MIN_CPU_SHARES), MAX_CPU_SHARES),
+        memory_limit_in_bytes=memory_limit,
+        oom_score_adj=oom_score_adj(pod, memory_request, memory_bytes),
+    )
+
+
+def oom_score_adj(pod: core_pb2.Pod, memory_request: int, memory_bytes: int) -> int:
+    """Say who is killed first when memory runs out: those that asked for nothing."""
+    quality = pod.status.qosClass or qos_class(pod)
+    if quality == "Guaranteed":
+        return -997
+    if quality == "BestEffort" or not memory_bytes:
+        return 1000
+    return min(max(1000 - 1000 * memory_request // memory_bytes, 3), 999)
+
+
+def dns_config(pod: core_pb2.Pod, node: NodeSettings) -> cri.DNSConfig:
+    """Give the pod's resolver: the cluster's where there is one and the policy asks for it, else the node's."""
+    policy = pod.spec.dnsPolicy or "ClusterFirst"
+    if policy == "None":
+        return cri.DNSConfig()
+    own = parse_resolv_conf(node.resolv_conf)
+    clustered = policy == "ClusterFirstWithHostNet" or (policy == "ClusterFirst" and not pod.spec.hostNetwork)
+    if not clustered or not node.cluster_dns:
+        return own
+    domain = node.cluster_domain
+    searches = [f"{pod.metadata.namespace}.svc.{domain}", f"svc.{domain}", domain, *own.searches]
+    return cri.DNSConfig(servers=node.cluster_dns, searches=list(dict.fromkeys(searches)), options=["ndots:5"])
+
+
+def parse_resolv_conf(text: str) -> cri.DNSConfig:
+    """Read resolv.conf(5); of several ``search`` lines the last one counts."""
+    config = cri.DNSConfig()
+    for line in text.splitlines():
+        words = line.split("#")[0].split(";")[0].split()
+        if len(words) < 2:
+            continue
+        if words[0] == "nameserver":
+            config.servers.append(words[1])
+        elif words[0] == "search":
+            del config.searches[:]
+            config.searches.extend(words[1:])
+        elif words[0] == "options":
+            config.options.extend(words[1:])
+    return config
+
+
+def _namespaces(pod: core_pb2.Pod) -> cri.NamespaceOption:
+    network = cri.NODE if pod.spec.hostNetwork else cri.POD
+    return cri.NamespaceOption(network=network, pid=cri.CONTAINER, ipc=cri.POD)
+
+
+def _pod_labels(pod: core_pb2.Pod) -> dict[str, str]:
+    meta = pod.metadata
+    return {POD_NAME_LABEL: meta.name, POD_NAMESPACE_LABEL: meta.namespace, POD_UID_LABEL: meta.uid}
+
+
+def _milli(text: str) -> int:
+    return quantity.milli_value(text)
+
+
+def _bytes(text: str) -> int:
+    return quantity.value(text)

@@ -1,0 +1,258 @@
+"""From nothing to a running container: sandbox, image, configuration, create, start; and what is told and remembered
+where a step fails.
+
+Part of a pod's worker: never in two tasks for one pod. Pulling an image is a task of its own that wakes the worker.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from kubelab.api.core.v1 import core_pb2
+from kubelab.apimachinery import errors
+from kubelab.apimachinery.scheme import CONFIG_MAPS, SECRETS
+from kubelab.cri.runtime.v1 import api_pb2 as cri
+from kubelab.kubelet.backoff import duration_text
+from kubelab.kubelet.cri import RuntimeFailure, RuntimeUnavailable
+from kubelab.kubelet.env import ConfigError, Sources, environment, references
+from kubelab.kubelet.images import InvalidImageName, pull_policy, with_default_tag
+from kubelab.kubelet.model import PodView, SandboxView, pod_text
+from kubelab.kubelet.plan import SANDBOX, Action, CreateSandbox, Failure, StartContainer, Waiting
+from kubelab.kubelet.podconfig import ContainerInput, container_config, log_directory, sandbox_config
+from kubelab.kubelet.state import Kit, PodState
+
+FLIP_SECONDS = 2.0
+"""How long a fresh failure is shown under its own name before it is called a back-off."""
+
+
+class Starter:
+    """See the module."""
+
+    def __init__(self, state: PodState, kit: Kit) -> None:
+        self._state, self._kit = state, kit
+        self._present: dict[str, cri.Image | None] = {}
+
+    # --- the sandbox
+
+    async def create_sandbox(self, action: CreateSandbox, then: Sequence[Action]) -> bool:
+        """Make the pod's namespaces, its log directories, and meanwhile look which images are there. False: failed."""
+        state, kit, pod = self._state, self._kit, self._pod
+        config = sandbox_config(pod, kit.node, action.attempt)
+        if action.changed:
+            kit.events.sandbox_changed(pod)
+        state.dirty = True
+        starting = {a.name for a in then if isinstance(a, StartContainer)}
+        images = {c.image for c in pod.spec.containers if c.name in starting and _looked_up(c)}
+        try:
+            sandbox_id, self._present = await self._sandbox_and_images(config, images)
+        except RuntimeUnavailable:
+            raise
+        except RuntimeFailure as err:
+            self._sandbox_failed(err)
+            return False
+        state.failures.pop(SANDBOX, None)
+        state.starts.forget(SANDBOX)
+        view = SandboxView(sandbox_id, action.attempt, created_at=kit.clock.time())
+        if _needs_address(pod):
+            state.view = await kit.runtime.pod_of(state.ref, [view.id])
+        else:  # what was asked for is enough to go on; the look after the last step tells the rest
+            state.view = PodView.of(
+                state.ref.uid, state.ref.name, state.ref.namespace, [view, *state.view.sandboxes], state.view.containers
+            )
+        return True
+
+    async def _sandbox_and_images(
+        self, config: cri.PodSandboxConfig, images: set[str]
+    ) -> tuple[str, dict[str, cri.Image | None]]:
+        """Do side by side what does not depend on each other. Raises the first RuntimeFailure, the sandbox's own."""
+        runtime = self._kit.runtime
+        try:
+            async with asyncio.TaskGroup() as group:
+                sandbox = group.create_task(runtime.run_sandbox(config))
+                group.create_task(asyncio.to_thread(self._make_log_directories))
+                found = {name: group.create_task(runtime.image(with_default_tag(name))) for name in images}
+        except* RuntimeFailure as several:
+            raise several.exceptions[0] from None
+        return sandbox.result(), {name: task.result() for name, task in found.items()}
+
+    def _make_log_directories(self) -> None:
+        root = log_directory(self._kit.node.log_root, self._pod)
+        for container in self._pod.spec.containers:
+            (root / container.name).mkdir(parents=True, exist_ok=True)
+
+    def _sandbox_failed(self, err: BaseException) -> None:
+        state, kit, now = self._state, self._kit, self._kit.clock.time()
+        kit.log.warning("no sandbox", pod=state.ref.name, namespace=state.ref.namespace, error=str(err))
+        kit.events.sandbox_failed(self._pod, str(err))
+        failure = Waiting("ContainerCreating")
+        delay = min(1.0 * 2 ** min(self._count(SANDBOX), 5), 30.0)
+        state.failures[SANDBOX] = Failure(now + delay, failure)
+
+    def _count(self, name: str) -> int:
+        """How often in a row a start failed."""
+        backoff = self._state.starts
+        now = self._kit.clock.time()
+        return max(round(backoff.next(name, now, now) / backoff.base) - 1, 0)
+
+    # --- a container
+
+    async def start(self, action: StartContainer) -> bool:
+        """Bring one container up as far as it goes; say whether the runtime has to be looked at again."""
+        state, kit, pod = self._state, self._kit, self._pod
+        spec = next(c for c in pod.spec.containers if c.name == action.name)
+        if spec.name in state.pulling:
+            return False
+        image = await self._image(spec)
+        if image is None:
+            return spec.name in state.failures and spec.name not in state.pulling
+        try:
+            sources = await self._sources(spec)
+            variables = environment(pod, spec, sources)
+        except ConfigError as err:
+            self._failed(spec.name, "CreateContainerConfigError", str(err))
+            kit.events.container_failed(pod, spec.name, f"Error: {err}")
+            return True
+        sandbox = state.view.sandbox
+        assert sandbox is not None, "a container is started in a sandbox"
+        settings = sandbox_config(pod, kit.node, sandbox.attempt)
+        config = container_config(ContainerInput(pod, spec, action.attempt, image, variables), kit.node)
+        now = kit.clock.time()
+        ended = next((c for c in state.view.containers if c.id == action.restart_of), None)
+        if ended is not None:
+            state.crashes.next(spec.name, ended.finished_at, now)
+        state.dirty = True
+        try:
+            container_id = await kit.runtime.create_container(sandbox.id, config, settings)
+        except RuntimeUnavailable:
+            raise
+        except RuntimeFailure as err:
+            self._failed(spec.name, "CreateContainerError", err.details)
+            kit.events.container_failed(pod, spec.name, f"Error: {err.details}")
+            return True
+        kit.events.created(pod, spec.name)
+        return await self._start_created(spec, container_id)
+
+    async def _start_created(self, spec: core_pb2.Container, container_id: str) -> bool:
+        state, kit, pod = self._state, self._kit, self._pod
+        try:
+            await kit.runtime.start_container(container_id, spec.name)
+        except RuntimeUnavailable:
+            raise
+        except RuntimeFailure as err:
+            delay = duration_text(state.starts.base)
+            text = f"back-off {delay} restarting failed container={spec.name} pod={pod_text(pod)}"
+            self._failed(spec.name, "RunContainerError", err.details, Waiting("CrashLoopBackOff", text))
+            kit.events.container_failed(pod, spec.name, f"Error: {err.details}")
+            return True
+        kit.events.started(pod, spec.name)
+        state.failures.pop(spec.name, None)
+        state.pulled.pop(spec.name, None)
+        state.starts.forget(spec.name)
+        return True
+
+    def _failed(self, name: str, reason: str, message: str, then: Waiting | None = None) -> None:
+        state, now = self._state, self._kit.clock.time()
+        delay = state.starts.next(name, now, now)
+        state.failures[name] = Failure(now + delay, Waiting(reason, message), now + FLIP_SECONDS if then else 0.0, then)
+
+    # --- its image
+
+    async def _image(self, spec: core_pb2.Container) -> str | None:
+        """Give the image to make the container of, or None: it is being pulled, or cannot be had."""
+        state, kit, pod = self._state, self._kit, self._pod
+        try:
+            image, policy = with_default_tag(spec.image), pull_policy(spec)
+        except InvalidImageName as err:
+            kit.events.inspect_failed(pod, spec.name, str(err))
+            self._failed(spec.name, "InvalidImageName", str(err))
+            return None
+        if spec.name in state.pulled:
+            return image
+        if policy != "Always":
+            found = self._present.pop(spec.image, None) or await kit.runtime.image(image)
+            if found is not None:
+                kit.events.present(pod, spec.name, spec.image)
+                state.pulls_failed.forget(spec.image)
+                return image
+        if policy == "Never":
+            text = f'Container image "{spec.image}" is not present with pull policy of Never'
+            kit.events.never_pulled(pod, spec.name, text)
+            self._failed(spec.name, "ErrImageNeverPull", text)
+            return None
+        state.pulling.add(spec.name)
+        kit.events.pulling(pod, spec.name, spec.image)
+        kit.spawn(self._pull(spec, image), f"pull {image}")
+        return None
+
+    async def _pull(self, spec: core_pb2.Container, image: str) -> None:
+        state, kit, pod = self._state, self._kit, self._pod
+        begun = kit.clock.monotonic()
+        try:
+            ref = await kit.runtime.pull(image, sandbox_config(pod, kit.node, 0))
+            found = await kit.runtime.image(image)
+        except RuntimeFailure as err:
+            self._pull_failed(spec, str(err))
+        else:
+            size = found.size if found is not None else 0
+            kit.events.pulled(pod, spec.name, spec.image, kit.clock.monotonic() - begun, size)
+            state.pulled[spec.name] = ref
+            state.failures.pop(spec.name, None)
+            state.pulls_failed.forget(spec.image)
+        finally:
+            state.pulling.discard(spec.name)
+            kit.wake(state.ref.uid, 0.0)
+
+    def _pull_failed(self, spec: core_pb2.Container, why: str) -> None:
+        state, kit, now = self._state, self._kit, self._kit.clock.time()
+        text = f'failed to pull image "{spec.image}": {why}'
+        delay = state.pulls_failed.next(spec.image, now, now)
+        state.failures[spec.name] = Failure(
+            retry_at=now + delay,
+            waiting=Waiting("ErrImagePull", text),
+            then_at=now + FLIP_SECONDS,
+            then=Waiting("ImagePullBackOff", f'Back-off pulling image "{spec.image}": ErrImagePull: {text}'),
+        )
+        kit.events.pull_failed(self._pod, spec.name, spec.image, why)
+
+    # --- its environment
+
+    async def _sources(self, spec: core_pb2.Container) -> Sources:
+        """Read what the environment refers to. ApiErrors other than NotFound are the queue's to retry."""
+        kit, pod = self._kit, self._pod
+        await kit.synced()
+        maps, secrets = references(spec)
+        namespace = pod.metadata.namespace
+        config_maps: dict[str, core_pb2.ConfigMap] = {}
+        found: dict[str, core_pb2.Secret] = {}
+        for name in sorted(maps):
+            try:
+                config_maps[name] = await kit.client.get(CONFIG_MAPS, name, namespace)
+            except errors.NotFound:
+                continue  # whether that matters, the environment decides
+        for name in sorted(secrets):
+            try:
+                found[name] = await kit.client.get(SECRETS, name, namespace)
+            except errors.NotFound:
+                continue
+        sandbox = self._state.view.sandbox
+        ips = (kit.node.node_ip,) if pod.spec.hostNetwork else (sandbox.ips if sandbox else ())
+        return Sources(config_maps, found, tuple(kit.services()), kit.node.node_ip, ips)
+
+    @property
+    def _pod(self) -> core_pb2.Pod:
+        assert self._state.pod is not None, "only a pod that the api-server told of is started"
+        return self._state.pod
+
+
+def _looked_up(container: core_pb2.Container) -> bool:
+    try:
+        return pull_policy(container) != "Always" and bool(with_default_tag(container.image))
+    except InvalidImageName:
+        return False
+
+
+def _needs_address(pod: core_pb2.Pod) -> bool:
+    """Whether a container is told the pod's address, so that it must be known before."""
+    paths = {env.valueFrom.fieldRef.fieldPath for c in pod.spec.containers for env in c.env}
+    return bool(paths & {"status.podIP", "status.podIPs"})

@@ -1,0 +1,76 @@
+"""What the workers of one kubelet share, and what each of them knows of its pod."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import Any
+
+from structlog.typing import FilteringBoundLogger
+
+from kubelab.api.core.v1 import core_pb2
+from kubelab.apimachinery.clock import Clock
+from kubelab.client.client import Client
+from kubelab.kubelet.backoff import Backoff
+from kubelab.kubelet.config import KubeletConfig
+from kubelab.kubelet.cri import PodRef, Runtime
+from kubelab.kubelet.metrics import KubeletMetrics
+from kubelab.kubelet.model import PodView
+from kubelab.kubelet.plan import Failure, Waiting
+from kubelab.kubelet.podconfig import NodeSettings
+from kubelab.kubelet.statusmanager import StatusManager
+from kubelab.kubelet.telling import PodEvents
+
+
+@dataclass(frozen=True)
+class Kit:
+    """What every worker of one kubelet shares."""
+
+    client: Client
+    runtime: Runtime
+    statuses: StatusManager
+    events: PodEvents
+    config: KubeletConfig
+    node: NodeSettings
+    services: Callable[[], list[core_pb2.Service]]
+    clock: Clock
+    log: FilteringBoundLogger
+    metrics: KubeletMetrics
+    wake: Callable[[str, float], None]
+    """Have the worker of a uid look again in so many seconds."""
+    spawn: Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]]
+    """Run an operation that takes long, owned by the manager's task group."""
+    synced: Callable[[], Awaitable[None]]
+    """Wait until the services are known: containers are told of them."""
+
+
+@dataclass(slots=True)
+class StopUnderWay:
+    until: float
+    task: asyncio.Task[None]
+
+
+@dataclass(slots=True)
+class PodState:
+    """All that is known of one pod. ``pod`` is None for one that only the runtime has."""
+
+    ref: PodRef
+    pod: core_pb2.Pod | None
+    view: PodView
+    crashes: Backoff[str]
+    starts: Backoff[str]
+    pulls_failed: Backoff[str]
+    gone: bool = False
+    dirty: bool = True
+    finished: str = ""
+    """The resourceVersion at which the last delete was sent."""
+    rejected: Waiting | None = None
+    first_seen: float = 0.0
+    ran: bool = False
+    failures: dict[str, Failure] = field(default_factory=dict[str, Failure])
+    pulling: set[str] = field(default_factory=set[str])
+    pulled: dict[str, str] = field(default_factory=dict[str, str])
+    stops: dict[str, StopUnderWay] = field(default_factory=dict[str, StopUnderWay])
+    told: dict[str, Waiting] = field(default_factory=dict[str, Waiting])
+    status: core_pb2.PodStatus = field(default_factory=core_pb2.PodStatus)

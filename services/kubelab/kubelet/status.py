@@ -1,0 +1,228 @@
+"""A pod's status, computed: what the runtime has, why something waits, and what was last told. Pure.
+
+Words and rules are upstream's: https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from kubelab.api.core.v1 import core_pb2
+from kubelab.api.meta.v1 import meta_pb2
+from kubelab.kubelet.model import ContainerView, PodView, State, is_terminal
+from kubelab.kubelet.plan import Waiting, dead_attempt, first_attempt
+
+OURS = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
+_LOST = "The container could not be located when the pod was deleted.  The container used to be Running"
+
+
+@dataclass(frozen=True, slots=True)
+class StatusInput:
+    """All that a status is made from. ``last`` is what was last computed, or what the api-server had at first."""
+
+    pod: core_pb2.Pod
+    last: core_pb2.PodStatus
+    seen: PodView
+    now: float
+    host_ip: str
+    runtime_name: str
+    waiting: Mapping[str, Waiting] = field(default_factory=dict[str, Waiting])
+    failed: Waiting | None = None
+
+
+def time_of(seconds: float) -> meta_pb2.Time:
+    """Whole seconds, as the api keeps them."""
+    return meta_pb2.Time(seconds=int(seconds))
+
+
+def compute(given: StatusInput) -> core_pb2.PodStatus:
+    """Compute the whole status; conditions keep their transition times where they did not change."""
+    pod, last = given.pod, given.last
+    statuses = [_container(given, c) for c in sorted(pod.spec.containers, key=lambda c: c.name)]
+    status = core_pb2.PodStatus(
+        hostIP=given.host_ip,
+        hostIPs=[core_pb2.HostIP(ip=given.host_ip)],
+        startTime=last.startTime if last.HasField("startTime") else time_of(given.now),
+        containerStatuses=statuses,
+        qosClass=pod.status.qosClass or qos_class(pod),
+        nominatedNodeName=last.nominatedNodeName,
+    )
+    if given.failed is not None:
+        status.phase, status.reason, status.message = "Failed", given.failed.reason, given.failed.message
+    elif last.phase in ("Succeeded", "Failed"):
+        status.phase, status.reason, status.message = last.phase, last.reason, last.message
+    else:
+        status.phase = phase(pod, statuses)
+    _addresses(status, given)
+    ready_sandbox = any(s.ready for s in given.seen.sandboxes)
+    status.conditions.extend(conditions(pod, status, last, ready_sandbox, given.now))
+    return status
+
+
+def _addresses(status: core_pb2.PodStatus, given: StatusInput) -> None:
+    sandbox = given.seen.sandbox
+    ips: Sequence[str] = ()
+    if given.pod.spec.hostNetwork:
+        ips = (given.host_ip,)
+    elif sandbox is not None and sandbox.ready:
+        ips = sandbox.ips
+    ips = ips or [ip.ip for ip in given.last.podIPs]
+    if ips:
+        status.podIP = ips[0]
+        status.podIPs.extend(core_pb2.PodIP(ip=ip) for ip in ips)
+
+
+def _container(given: StatusInput, spec: core_pb2.Container) -> core_pb2.ContainerStatus:
+    newest = given.seen.newest(spec.name)
+    waiting = given.waiting.get(spec.name)
+    told = next((s for s in given.last.containerStatuses if s.name == spec.name), None)
+    if newest is None:
+        return _unseen(given, spec, told, waiting)
+    status = core_pb2.ContainerStatus(
+        name=spec.name,
+        image=newest.image or spec.image,
+        imageID=newest.image_ref,
+        containerID=f"{given.runtime_name}://{newest.id}",
+        restartCount=newest.attempt,
+        ready=newest.state is State.RUNNING,
+        started=newest.state is State.RUNNING,
+    )
+    earlier = dead_attempt(given.seen, spec.name)
+    if newest.state is State.RUNNING:
+        status.state.running.startedAt.CopyFrom(time_of(newest.started_at))
+    elif newest.state is State.EXITED and waiting is None:
+        status.state.terminated.CopyFrom(terminated(newest, given.runtime_name))
+    elif newest.state is State.EXITED and waiting is not None:
+        status.state.waiting.CopyFrom(core_pb2.ContainerStateWaiting(reason=waiting.reason, message=waiting.message))
+        earlier = newest
+    else:
+        held = waiting or Waiting("ContainerCreating")
+        status.state.waiting.CopyFrom(core_pb2.ContainerStateWaiting(reason=held.reason, message=held.message))
+    if earlier is not None:
+        status.lastState.terminated.CopyFrom(terminated(earlier, given.runtime_name))
+    elif told is not None and told.lastState.HasField("terminated"):
+        status.lastState.CopyFrom(told.lastState)
+    return status
+
+
+def _unseen(
+    given: StatusInput,
+    spec: core_pb2.Container,
+    told: core_pb2.ContainerStatus | None,
+    waiting: Waiting | None,
+) -> core_pb2.ContainerStatus:
+    """Tell of a container that the runtime knows nothing of: not made yet, or lost."""
+    status = core_pb2.ContainerStatus(name=spec.name, image=spec.image, started=False)
+    held = waiting or Waiting("ContainerCreating")
+    status.state.waiting.CopyFrom(core_pb2.ContainerStateWaiting(reason=held.reason, message=held.message))
+    if told is None:
+        return status
+    ending = given.failed is not None or is_terminal(given.pod) or given.pod.metadata.HasField("deletionTimestamp")
+    if ending and told.state.HasField("terminated"):
+        status.CopyFrom(told)
+        return status
+    if told.state.HasField("running"):
+        lost = core_pb2.ContainerStateTerminated(
+            exitCode=137,
+            reason="ContainerStatusUnknown",
+            message=_LOST,
+            startedAt=told.state.running.startedAt,
+            finishedAt=time_of(given.now),
+            containerID=told.containerID,
+        )
+        if ending:
+            status.CopyFrom(told)
+            status.ready, status.started = False, False
+            status.state.Clear()
+            status.state.terminated.CopyFrom(lost)
+            return status
+        status.lastState.terminated.CopyFrom(lost)
+    elif told.state.HasField("terminated"):
+        status.lastState.CopyFrom(told.state)
+    else:
+        status.lastState.CopyFrom(told.lastState)
+    status.restartCount = first_attempt(told)
+    return status
+
+
+def terminated(view: ContainerView, runtime_name: str) -> core_pb2.ContainerStateTerminated:
+    """Tell how an attempt ended; the runtime's reason, or upstream's words for the exit code."""
+    return core_pb2.ContainerStateTerminated(
+        exitCode=view.exit_code,
+        reason=view.reason or ("Completed" if view.exit_code == 0 else "Error"),
+        message=view.message,
+        startedAt=time_of(view.started_at),
+        finishedAt=time_of(view.finished_at),
+        containerID=f"{runtime_name}://{view.id}",
+    )
+
+
+def phase(pod: core_pb2.Pod, statuses: Sequence[core_pb2.ContainerStatus]) -> str:
+    """Pending until every container has been started once, then Running, until none is and none will be again."""
+    waiting = running = stopped = succeeded = 0
+    for status in statuses:
+        if status.state.HasField("running"):
+            running += 1
+        elif status.state.HasField("terminated"):
+            stopped += 1
+            succeeded += status.state.terminated.exitCode == 0
+        elif status.lastState.HasField("terminated"):
+            stopped += 1
+        else:
+            waiting += 1
+    if waiting or not statuses:
+        return "Pending"
+    if running or pod.spec.restartPolicy not in ("Never", "OnFailure"):
+        return "Running"
+    if stopped == succeeded:
+        return "Succeeded"
+    return "Failed" if pod.spec.restartPolicy == "Never" else "Running"
+
+
+def conditions(
+    pod: core_pb2.Pod, status: core_pb2.PodStatus, last: core_pb2.PodStatus, ready_sandbox: bool, now: float
+) -> list[core_pb2.PodCondition]:
+    """Upstream's five in its order; those of others are not touched."""
+    reason, message = _unready(status)
+    # A finished pod's sandbox is stopped; its address is still the one it had, so the condition says what is now.
+    sandbox = ready_sandbox and bool(status.podIP)
+    wanted = [
+        _condition("PodReadyToStartContainers", sandbox),
+        _condition("Initialized", True, "PodCompleted" if status.phase == "Succeeded" else ""),
+        _condition("Ready", not reason, reason, message),
+        _condition("ContainersReady", not reason, reason, message),
+        _condition("PodScheduled", True),
+    ]
+    known = {c.type: c for c in (*pod.status.conditions, *last.conditions)}
+    for condition in wanted:
+        old = known.get(condition.type)
+        same = old is not None and old.status == condition.status and old.HasField("lastTransitionTime")
+        condition.lastTransitionTime.CopyFrom(old.lastTransitionTime if same and old is not None else time_of(now))
+    return wanted
+
+
+def _condition(kind: str, holds: bool, reason: str = "", message: str = "") -> core_pb2.PodCondition:
+    return core_pb2.PodCondition(type=kind, status="True" if holds else "False", reason=reason, message=message)
+
+
+def _unready(status: core_pb2.PodStatus) -> tuple[str, str]:
+    if status.phase == "Succeeded":
+        return "PodCompleted", ""
+    if status.phase == "Failed":
+        return "PodFailed", ""
+    unready = [s.name for s in status.containerStatuses if not s.ready]
+    return ("ContainersNotReady", f"containers with unready status: [{' '.join(unready)}]") if unready else ("", "")
+
+
+def qos_class(pod: core_pb2.Pod) -> str:
+    """Guaranteed, Burstable or BestEffort, by requests and limits of cpu and memory."""
+    asked, guaranteed = False, True
+    for container in pod.spec.containers:
+        limits, requests = container.resources.limits, container.resources.requests
+        for name in ("cpu", "memory"):
+            asked = asked or name in limits or name in requests
+            wanted = requests[name].string if name in requests else ""
+            if name not in limits or (wanted and wanted != limits[name].string):
+                guaranteed = False
+    return ("Guaranteed" if guaranteed else "Burstable") if asked else "BestEffort"

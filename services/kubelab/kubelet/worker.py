@@ -1,0 +1,244 @@
+"""One pod's worker: it looks, plans, acts, tells, and looks again until there is nothing to do at once.
+
+What is serial: a worker's :meth:`PodWorker.sync` is never in two tasks (the queue sees to it), so its fields need no
+lock. What is parallel: different pods, and the operations that take long (pulling an image, waiting for a container's
+end): they are tasks of their own, known to the worker, and wake it when they are done. Who stops it: the manager's
+task group.
+
+::
+
+    pod changed ─┐
+    CRI event   ─┼─▶ sync: look (if something changed) ─▶ plan ─▶ tell the status ─▶ act ─┐
+    timer due   ─┤              ▲                                                         │ something was done
+    pull, stop  ─┘              └─────────────────────────────────────────────────────────┘
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from pathlib import Path
+
+from kubelab.api.core.v1 import core_pb2
+from kubelab.apimachinery import errors
+from kubelab.apimachinery.scheme import PODS
+from kubelab.client import tracing
+from kubelab.kubelet import plan as planning
+from kubelab.kubelet.backoff import Backoff
+from kubelab.kubelet.cri import PodRef, RuntimeFailure, RuntimeUnavailable, calls_for
+from kubelab.kubelet.model import PodView
+from kubelab.kubelet.plan import (
+    Action,
+    CreateSandbox,
+    Finish,
+    Memory,
+    Plan,
+    RemoveContainer,
+    RemoveSandbox,
+    StartContainer,
+    StopContainer,
+    StopSandbox,
+)
+from kubelab.kubelet.podconfig import log_directory
+from kubelab.kubelet.starting import Starter
+from kubelab.kubelet.state import Kit, PodState, StopUnderWay
+from kubelab.kubelet.status import StatusInput, compute
+
+MAX_ROUNDS = 10
+STOP_RETRY_SECONDS = 1.0
+
+
+class PodWorker:
+    """See the module."""
+
+    def __init__(self, ref: PodRef, pod: core_pb2.Pod | None, kit: Kit, *, known: bool) -> None:
+        """``known``: the runtime may have something of this pod already, so it has to be looked at first."""
+        self._kit = kit
+        config, now = kit.config, kit.clock.time()
+        self.state = PodState(
+            ref=ref,
+            pod=pod,
+            view=PodView(ref.uid, ref.name, ref.namespace),
+            crashes=Backoff(config.crash_loop_backoff, config.max_container_restart_period),
+            starts=Backoff(config.crash_loop_backoff, config.max_container_restart_period),
+            pulls_failed=Backoff(config.image_pull_backoff, config.max_container_restart_period),
+            dirty=known,
+            first_seen=now,
+        )
+        if pod is not None:
+            self.state.status.CopyFrom(pod.status)
+        self._starter = Starter(self.state, kit)
+
+    @property
+    def over(self) -> bool:
+        """Nothing is left: neither the runtime nor the api-server has it."""
+        state = self.state
+        return (state.gone or state.pod is None) and state.view.empty and not state.dirty and not state.stops
+
+    async def sync(self) -> None:
+        """Bring the pod one step, or as many as can be made at once, towards what is wanted."""
+        state = self.state
+        revision = state.pod.metadata.resourceVersion if state.pod else ""
+        with calls_for(state.ref), tracing.cause(revision):
+            try:
+                for _ in range(MAX_ROUNDS):
+                    if not await self._round():
+                        return
+            except RuntimeUnavailable as err:
+                raise errors.Unavailable(f"container runtime: {err}") from err
+            except RuntimeFailure as err:
+                raise errors.InternalError(f"container runtime: {err}") from err
+        self._kit.wake(state.ref.uid, 0.0)  # still busy: let the others have a turn
+
+    async def _round(self) -> bool:
+        """Look, plan, tell, act; say whether anything was done."""
+        state, now = self.state, self._kit.clock.time()
+        if state.dirty:
+            state.dirty = False
+            try:
+                state.view = await self._kit.runtime.pod(state.ref)
+            except BaseException:
+                state.dirty = True
+                raise
+        decided = self._decide(now)
+        self._tell(decided, now)
+        if decided.wake_at is not None:
+            self._kit.wake(state.ref.uid, max(decided.wake_at - now, 0.0))
+        return await self._act(decided.actions)
+
+    def _decide(self, now: float) -> Plan:
+        state = self.state
+        if state.pod is None:
+            return planning.orphan(state.view)
+        if state.rejected is not None and not state.gone and not state.pod.metadata.HasField("deletionTimestamp"):
+            return Plan(failed=state.rejected)
+        started = float(state.status.startTime.seconds) if state.status.HasField("startTime") else None
+        first = {s.name: planning.first_attempt(s) for s in state.status.containerStatuses}
+        memory = Memory(state.crashes, state.failures, started, first)
+        ended = state.status.phase in ("Succeeded", "Failed") and state.pod.status.phase != state.status.phase
+        pod = _with_phase(state.pod, state.status) if ended else state.pod
+        return planning.plan(pod, state.view, now, memory, gone=state.gone)
+
+    # --- telling
+
+    def _tell(self, decided: Plan, now: float) -> None:
+        state, kit = self.state, self._kit
+        if state.pod is None or state.gone:
+            return
+        waiting = {n: f.told(now) for n, f in state.failures.items() if n in state.pulling}
+        waiting.update(decided.waiting)
+        for name, held in waiting.items():
+            if state.told.get(name) != held:
+                kit.events.held_up(state.pod, name, held)
+        state.told = waiting
+        if decided.failed is not None and state.status.phase != "Failed":
+            kit.events.failed(state.pod, decided.failed)
+        status = compute(
+            StatusInput(
+                pod=state.pod,
+                last=state.status,
+                seen=state.view,
+                now=now,
+                host_ip=kit.node.node_ip,
+                runtime_name=kit.runtime.name,
+                waiting=waiting,
+                failed=decided.failed,
+            )
+        )
+        state.status = status
+        kit.statuses.set(state.pod, status)
+        if not state.ran and all(s.ready for s in status.containerStatuses):
+            state.ran = True
+            kit.metrics.pod_start_seconds.observe(max(now - state.first_seen, 0.0))
+
+    # --- acting
+
+    async def _act(self, actions: tuple[Action, ...]) -> bool:
+        done = False
+        for action in actions:
+            if isinstance(action, CreateSandbox):
+                if not await self._starter.create_sandbox(action, actions):
+                    return True
+                done = True
+            elif isinstance(action, StartContainer):
+                done |= await self._starter.start(action)
+            elif isinstance(action, StopContainer):
+                self._stop(action)
+            elif isinstance(action, Finish):
+                await self._finish()
+            else:
+                await self._dispose(action)
+                done = True
+        return done
+
+    async def _dispose(self, action: StopSandbox | RemoveSandbox | RemoveContainer) -> None:
+        runtime, self.state.dirty = self._kit.runtime, True
+        match action:
+            case StopSandbox():
+                await runtime.stop_sandbox(action.id)
+            case RemoveSandbox():
+                await runtime.remove_sandbox(action.id)
+            case RemoveContainer():
+                await runtime.remove_container(action.id)
+                if action.log_path:
+                    await asyncio.to_thread(Path(action.log_path).unlink, missing_ok=True)
+
+    def _stop(self, action: StopContainer) -> None:
+        """Begin to end a container, or hurry an end that is under way with more time than is left now."""
+        state, kit = self.state, self._kit
+        until = kit.clock.time() + action.grace
+        under_way = state.stops.get(action.id)
+        if under_way is not None:
+            if until > under_way.until - 1.0:
+                return
+            under_way.task.cancel()
+        elif state.pod is not None and action.message:
+            kit.events.stopping(state.pod, action.name, action.message)
+        task = kit.spawn(self._await_end(action), f"stop {action.name} of {state.ref.name}")
+        state.stops[action.id] = StopUnderWay(until, task)
+
+    async def _await_end(self, action: StopContainer) -> None:
+        state, delay = self.state, 0.0
+        try:
+            await self._kit.runtime.stop_container(action.id, action.name, action.grace)
+        except RuntimeFailure as err:
+            self._kit.log.warning("container does not stop", pod=state.ref.name, container=action.name, error=str(err))
+            delay = STOP_RETRY_SECONDS
+        finally:
+            under_way = state.stops.get(action.id)
+            if under_way is not None and under_way.task is asyncio.current_task():
+                del state.stops[action.id]
+            state.dirty = True
+            self._kit.wake(state.ref.uid, delay)
+
+    async def _finish(self) -> None:
+        state, kit = self.state, self._kit
+        pod = state.pod
+        if pod is None:
+            directory = kit.node.log_root / f"{state.ref.namespace}_{state.ref.name}_{state.ref.uid}"
+        else:
+            directory = log_directory(kit.node.log_root, pod)
+        await asyncio.to_thread(shutil.rmtree, directory, True)
+        if pod is None or state.gone:
+            return
+        if state.finished == pod.metadata.resourceVersion:
+            return  # a finalizer keeps the object: nothing changed since we asked
+        state.finished = pod.metadata.resourceVersion
+        meta = pod.metadata
+        try:
+            await kit.client.delete(PODS, meta.name, meta.namespace, grace_period_seconds=0, uid=meta.uid)
+        except errors.NotFound:
+            return
+        except errors.Conflict:
+            return  # another pod has its name by now
+        except errors.ApiError:
+            state.finished = ""
+            raise
+
+
+def _with_phase(pod: core_pb2.Pod, status: core_pb2.PodStatus) -> core_pb2.Pod:
+    """The pod as it will be once its end is written: a worker never takes up again what it saw end."""
+    ended = core_pb2.Pod()
+    ended.CopyFrom(pod)
+    ended.status.phase = status.phase
+    return ended
