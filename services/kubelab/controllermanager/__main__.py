@@ -36,6 +36,7 @@ def elector(config: ControllerManagerConfig, env: Environment, client: Client) -
         election.resource_name,
         env.name,
         env.clock,
+        log=env.log,
         lease_duration=election.lease_duration,
         renew_deadline=election.renew_deadline,
         retry_period=election.retry_period,

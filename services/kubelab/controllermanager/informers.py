@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from google.protobuf.message import Message
 
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
     from structlog.typing import FilteringBoundLogger
 
+T = TypeVar("T", bound=Message)
+S = TypeVar("S", core_pb2.Service, core_pb2.ReplicationController)
+
 BY_CONTROLLER = "controller-uid"
 ORPHANS = "without-controller"
 BY_NODE = "node"
@@ -33,32 +36,30 @@ class SharedInformers:
     """Every resource that can be listed, watched and deleted, except events (they expire by themselves)."""
 
     def __init__(self, client: Client, *, clock: Clock, log: FilteringBoundLogger, registry: CollectorRegistry) -> None:
-        options = {"clock": clock, "log": log, "registry": registry}
-        self.pods: Informer[core_pb2.Pod] = Informer(
-            client,
+        def informer(
+            resource: Resource[T], indexers: Mapping[str, Callable[[T], Iterable[str]]] | None = None
+        ) -> Informer[T]:
+            return Informer(client, resource, indexers=indexers, clock=clock, log=log, registry=registry)
+
+        self.pods = informer(
             scheme.PODS,
-            indexers={
+            {
                 BY_CONTROLLER: _controller_uid,
                 ORPHANS: _orphan_namespace,
                 BY_NODE: _node_name,
                 BY_LABEL: _labels,
-                TERMINATED: lambda pod: ("",) if pod_rules.ended(pod) else (),
+                TERMINATED: _ended,
             },
-            **options,
         )
-        self.nodes = Informer(client, scheme.NODES, **options)
-        self.services: Informer[core_pb2.Service] = Informer(
-            client, scheme.SERVICES, indexers={BY_SELECTOR: _one_of_selector}, **options
-        )
-        self.endpoints = Informer(client, scheme.ENDPOINTS, **options)
-        self.namespaces = Informer(client, scheme.NAMESPACES, **options)
-        self.replication_controllers: Informer[core_pb2.ReplicationController] = Informer(
-            client, scheme.REPLICATION_CONTROLLERS, indexers={BY_SELECTOR: _one_of_rc_selector}, **options
-        )
-        self.leases = Informer(client, scheme.LEASES, **options)
-        self.config_maps = Informer(client, scheme.CONFIG_MAPS, **options)
-        self.secrets = Informer(client, scheme.SECRETS, **options)
-        self.all: tuple[tuple[Resource[Message], Informer[Message]], ...] = (
+        self.nodes = informer(scheme.NODES)
+        self.services = informer(scheme.SERVICES, {BY_SELECTOR: _one_of_selector})
+        self.endpoints = informer(scheme.ENDPOINTS)
+        self.namespaces = informer(scheme.NAMESPACES)
+        self.replication_controllers = informer(scheme.REPLICATION_CONTROLLERS, {BY_SELECTOR: _one_of_selector})
+        self.leases = informer(scheme.LEASES)
+        self.config_maps = informer(scheme.CONFIG_MAPS)
+        self.secrets = informer(scheme.SECRETS)
+        each = (
             (scheme.PODS, self.pods),
             (scheme.NODES, self.nodes),
             (scheme.SERVICES, self.services),
@@ -68,7 +69,9 @@ class SharedInformers:
             (scheme.LEASES, self.leases),
             (scheme.CONFIG_MAPS, self.config_maps),
             (scheme.SECRETS, self.secrets),
-        )  # type: ignore[assignment]  # an informer hands out only what it was made for
+        )
+        # Informers of different types in one row: whoever walks it treats what it finds as messages only.
+        self.all: tuple[tuple[Resource[Message], Informer[Any]], ...] = each
 
     async def run(self) -> None:
         """Keep every cache up until cancelled."""
@@ -104,18 +107,14 @@ def _labels(pod: core_pb2.Pod) -> Iterable[str]:
     return [selector_key(pod.metadata.namespace, key, value) for key, value in pod.metadata.labels.items()]
 
 
-def _one_of_selector(service: core_pb2.Service) -> Iterable[str]:
+def _ended(pod: core_pb2.Pod) -> Iterable[str]:
+    return ("",) if pod_rules.ended(pod) else ()
+
+
+def _one_of_selector(selecting: core_pb2.Service | core_pb2.ReplicationController) -> Iterable[str]:
     # One label is enough to find it: a pod that is selected carries them all.
-    for key, value in sorted(service.spec.selector.items())[:1]:
-        yield selector_key(service.metadata.namespace, key, value)
-
-
-def _one_of_rc_selector(rc: core_pb2.ReplicationController) -> Iterable[str]:
-    for key, value in sorted(rc.spec.selector.items())[:1]:
-        yield selector_key(rc.metadata.namespace, key, value)
-
-
-S = TypeVar("S", core_pb2.Service, core_pb2.ReplicationController)
+    for key, value in sorted(selecting.spec.selector.items())[:1]:
+        yield selector_key(selecting.metadata.namespace, key, value)
 
 
 def selecting(informer: Informer[S], pod: core_pb2.Pod) -> list[S]:
@@ -129,9 +128,7 @@ def selecting(informer: Informer[S], pod: core_pb2.Pod) -> list[S]:
     ]
 
 
-def selected_pods(
-    informer: Informer[core_pb2.Pod], namespace: str, selector: Mapping[str, str]
-) -> list[core_pb2.Pod]:
+def selected_pods(informer: Informer[core_pb2.Pod], namespace: str, selector: Mapping[str, str]) -> list[core_pb2.Pod]:
     """Find the pods that carry every label of a selector; an empty selector selects nothing."""
     if not selector:
         return []

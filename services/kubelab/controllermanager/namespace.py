@@ -54,9 +54,7 @@ def content_condition(remaining: Mapping[str, int], now: float) -> core_pb2.Name
     return condition
 
 
-def with_condition(
-    namespace: core_pb2.Namespace, condition: core_pb2.NamespaceCondition
-) -> core_pb2.Namespace | None:
+def with_condition(namespace: core_pb2.Namespace, condition: core_pb2.NamespaceCondition) -> core_pb2.Namespace | None:
     """Copy a namespace with a condition; None when it says so already."""
     changed = copied(namespace)
     found = next((c for c in changed.status.conditions if c.type == condition.type), None)

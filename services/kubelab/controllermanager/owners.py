@@ -13,7 +13,6 @@ from google.protobuf.message import Message
 from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery.scheme import Resource
 
-
 M = TypeVar("M", bound=Message)
 
 

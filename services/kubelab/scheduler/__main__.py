@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from typing import TypeVar
+
+from google.protobuf.message import Message
 
 from kubelab.apimachinery import scheme
+from kubelab.apimachinery.scheme import Resource
 from kubelab.client.client import Client
 from kubelab.client.events import EventRecorder
 from kubelab.client.informer import Informer
@@ -20,6 +24,8 @@ from kubelab.scheduler.queue import SchedulingQueue
 from kubelab.scheduler.scheduler import Scheduler
 from kubelab.scheduler.siblings import Siblings
 from kubelab.scheduler.sources import Sources
+
+T = TypeVar("T", bound=Message)
 
 
 async def run(config: SchedulerConfig, env: Environment) -> None:
@@ -36,12 +42,11 @@ async def run(config: SchedulerConfig, env: Environment) -> None:
         metrics = SchedulerMetrics(env.registry)
         metrics.observe(queue, cache)
         recorder = EventRecorder(client, config.scheduler_name, env.node, env.clock)
-        options = {"clock": env.clock, "log": env.log, "registry": env.registry}
         # Ended pods take no room: the server leaves them out, and one that ends is told as deleted.
-        pods = Informer(client, scheme.PODS, field_selector="status.phase!=Succeeded,status.phase!=Failed", **options)
-        nodes = Informer(client, scheme.NODES, **options)
-        services = Informer(client, scheme.SERVICES, **options)
-        controllers = Informer(client, scheme.REPLICATION_CONTROLLERS, **options)
+        pods = informer(env, client, scheme.PODS, field_selector="status.phase!=Succeeded,status.phase!=Failed")
+        nodes = informer(env, client, scheme.NODES)
+        services = informer(env, client, scheme.SERVICES)
+        controllers = informer(env, client, scheme.REPLICATION_CONTROLLERS)
         sources = Sources(
             pods=pods,
             nodes=nodes,
@@ -70,13 +75,20 @@ async def run(config: SchedulerConfig, env: Environment) -> None:
             env.log.info("scheduling", scheduler=config.scheduler_name, **cache.statistics())
             await scheduler.run()
 
-        for informer in (pods, nodes, services, controllers):
-            group.create_task(informer.run(), name=f"informer-{informer.name}")
+        for source in (pods, nodes, services, controllers):
+            group.create_task(source.run(), name=f"informer-{source.name}")
         group.create_task(recorder.run(), name="events")
         if config.leader_election.leader_elect:
             group.create_task(elector(config, env, client).run(lead), name="leader-election")
         else:
             group.create_task(lead(), name="scheduler")
+
+
+def informer(env: Environment, client: Client, resource: Resource[T], *, field_selector: str = "") -> Informer[T]:
+    """Watch one resource with this process's clock, log and metrics."""
+    return Informer(
+        client, resource, field_selector=field_selector, clock=env.clock, log=env.log, registry=env.registry
+    )
 
 
 def elector(config: SchedulerConfig, env: Environment, client: Client) -> LeaderElector:
@@ -88,6 +100,7 @@ def elector(config: SchedulerConfig, env: Environment, client: Client) -> Leader
         election.resource_name,
         env.name,
         env.clock,
+        log=env.log,
         lease_duration=election.lease_duration,
         renew_deadline=election.renew_deadline,
         retry_period=election.retry_period,

@@ -80,9 +80,7 @@ class Algorithm:
         best = feasible[0] if len(feasible) == 1 else self._best(pod, feasible, cache)
         return Placement(best.name, len(feasible) + len(rejected), len(feasible))
 
-    def _filter(
-        self, pod: PodInfo, nodes: Sequence[NodeInfo], cache: Cache
-    ) -> tuple[list[NodeInfo], list[Rejection]]:
+    def _filter(self, pod: PodInfo, nodes: Sequence[NodeInfo], cache: Cache) -> tuple[list[NodeInfo], list[Rejection]]:
         checks = [plugin.filter for plugin in self._filters if not plugin.skip_filter(pod, cache)]
         wanted = feasible_wanted(len(nodes), self._percentage)
         start = self._start % len(nodes)
@@ -109,14 +107,12 @@ class Algorithm:
         for plugin in self._scores:
             if not plugin.skip_score(pod, cache):
                 weight = plugin.weight
-                totals = [t + weight * s for t, s in zip(totals, plugin.score(pod, feasible, cache), strict=True)]
+                scores = plugin.score(pod, feasible, cache)
+                totals = [t + weight * s for t, s in zip(totals, scores, strict=True)]
         most = max(totals)
         equals = [node for node, total in zip(feasible, totals, strict=True) if total == most]
-        return equals[0] if len(equals) == 1 else min(equals, key=lambda node: _lot(pod, node))
-
-
-def _lot(pod: PodInfo, node: NodeInfo) -> tuple[int, str]:
-    return zlib.crc32(f"{pod.uid}/{node.name}".encode()), node.name
+        lot = zlib.crc32(pod.uid.encode())
+        return equals[0] if len(equals) == 1 else min(equals, key=lambda node: (lot ^ node.lot, node.name))
 
 
 def feasible_wanted(nodes: int, percentage: int = 0) -> int:

@@ -14,9 +14,7 @@ class SchedulerMetrics:
     """One per scheduler."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self.attempts = Counter(
-            "scheduler_schedule_attempts", "Attempts by result", ["result"], registry=registry
-        )
+        self.attempts = Counter("scheduler_schedule_attempts", "Attempts by result", ["result"], registry=registry)
         self.decision_seconds = Histogram(
             "scheduler_scheduling_algorithm_duration_seconds", "Filter and score", buckets=_BUCKETS, registry=registry
         )

@@ -6,6 +6,7 @@ plugins only read it. Units: CPU in thousandths of a core, memory and storage in
 
 from __future__ import annotations
 
+import zlib
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -22,7 +23,7 @@ DEFAULT_MEMORY = 200 * 1024 * 1024
 HostPort = tuple[str, str, int]
 """Address, protocol, port."""
 
-ANY_ADDRESS = "0.0.0.0"  # noqa: S104 - upstream's word for "every address of the node"
+ANY_ADDRESS = "0.0.0.0"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,9 +59,9 @@ class PodInfo:
         for container in spec.containers:
             requests = container.resources.requests
             for name, quantity in requests.items():
-                sums[name] += milli_value(quantity) if name == "cpu" else value(quantity)
-            scored_cpu += milli_value(requests["cpu"]) if "cpu" in requests else DEFAULT_MILLI_CPU
-            scored_memory += value(requests["memory"]) if "memory" in requests else DEFAULT_MEMORY
+                sums[name] += milli_value(quantity.string) if name == "cpu" else value(quantity.string)
+            scored_cpu += milli_value(requests["cpu"].string) if "cpu" in requests else DEFAULT_MILLI_CPU
+            scored_memory += value(requests["memory"].string) if "memory" in requests else DEFAULT_MEMORY
         return PodInfo(
             pod=pod,
             key=f"{meta.namespace}/{meta.name}",
@@ -94,6 +95,8 @@ class NodeInfo:
     """A node and the sum of what its pods ask for. ``present`` is False while only its pods are known."""
 
     name: str
+    lot: int = 0
+    """A number drawn from the name: among equal nodes it decides, together with the pod's."""
     present: bool = False
     labels: dict[str, str] = field(default_factory=dict)
     hard_taints: tuple[core_pb2.Taint, ...] = ()
@@ -113,10 +116,15 @@ class NodeInfo:
     host_ports: Counter[HostPort] = field(default_factory=Counter)
     pods: dict[str, PodInfo] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        self.lot = zlib.crc32(self.name.encode())
+
     def describe(self, node: core_pb2.Node) -> None:
         """Take over what the node object says."""
         allocatable = node.status.allocatable
-        amounts = {name: (milli_value(q) if name == "cpu" else value(q)) for name, q in allocatable.items()}
+        amounts = {
+            name: (milli_value(q.string) if name == "cpu" else value(q.string)) for name, q in allocatable.items()
+        }
         self.present = True
         self.labels = dict(node.metadata.labels)
         self.hard_taints = tuple(t for t in node.spec.taints if t.effect in (taints.NO_SCHEDULE, taints.NO_EXECUTE))

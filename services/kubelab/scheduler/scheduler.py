@@ -9,6 +9,7 @@ was lost, or the process stops) every unfinished binding gives its pod back to t
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from typing import TYPE_CHECKING
 
 from kubelab.api.core.v1 import core_pb2
@@ -68,7 +69,7 @@ class Scheduler:
                     task.add_done_callback(lambda _: slots.release())
                 await asyncio.sleep(0)  # let watches and bindings in between two decisions
 
-    def _cycle(self, queued: QueuedPod):
+    def _cycle(self, queued: QueuedPod) -> Coroutine[None, None, None] | None:
         """Decide on one pod; return what is left to tell the api-server, to be run beside the next decision."""
         pod = queued.pod
         if pod.terminating:
@@ -81,7 +82,7 @@ class Scheduler:
             self._log.warning("a bound pod was never seen, its room is free again", pod=lost.key)
         try:
             decision = self._algorithm.decide(pod, self._cache)
-        except Exception:  # a bug: one poisonous pod must not stop the others
+        except Exception:  # noqa: BLE001 — a bug: one poisonous pod must not stop the others
             self._queue.back_off(queued)
             bugs.record(self._log, "decide", pod.key)
             return None
@@ -91,7 +92,7 @@ class Scheduler:
         self._cache.assume(pod, decision.node)
         return self._bind(queued, decision)
 
-    def _give_up(self, queued: QueuedPod, decision: NoFit):
+    def _give_up(self, queued: QueuedPod, decision: NoFit) -> Coroutine[None, None, None]:
         self._metrics.attempts.labels("unschedulable").inc()
         self._log.info("no node fits", pod=queued.pod.key, why=decision.message)
         self._queue.reject(queued, decision.retry_on)

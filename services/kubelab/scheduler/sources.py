@@ -60,9 +60,8 @@ class Sources:
         elif pod.spec.nodeName:
             self._queue.remove(uid)
             self._cache.set_pod(PodInfo.of(pod))
-        elif pod.spec.schedulerName == self._scheduler_name:
-            if not self._cache.is_assumed(uid):  # then it is being bound: an older version changes nothing
-                self._queue.add(PodInfo.of(pod))
+        elif pod.spec.schedulerName == self._scheduler_name and not self._cache.is_assumed(uid):
+            self._queue.add(PodInfo.of(pod))  # an assumed one is being bound: an older version changes nothing
 
     def pod_gone(self, pod: core_pb2.Pod) -> None:
         self._queue.remove(pod.metadata.uid)

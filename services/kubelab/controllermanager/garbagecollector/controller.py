@@ -8,7 +8,7 @@ and decided again.
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from google.protobuf.message import Message
 
@@ -48,12 +48,12 @@ class GarbageCollector:
         self._client, self._queue, self._log = client, queue, log
         self._graph = Graph()
         self._absent: OrderedDict[str, None] = OrderedDict()
-        self._caches: dict[str, Informer[Message]] = {}
+        self._caches: dict[str, Informer[Any]] = {}
         for resource, informer in informers.all:
             self._caches[resource.qualified] = informer
             self._follow(resource, informer)
 
-    def _follow(self, resource: Resource[Message], informer: Informer[Message]) -> None:
+    def _follow(self, resource: Resource[Message], informer: Informer[Any]) -> None:
         def observe(obj: Message) -> None:
             self._look(self._graph.observe(Item.of(resource, obj)))
 

@@ -149,9 +149,7 @@ class ReplicationManager:
             return None
         return _first(await together(self._delete_one(key, rc, pod) for pod in todo.delete))
 
-    async def _create_one(
-        self, key: str, rc: core_pb2.ReplicationController, pod: core_pb2.Pod
-    ) -> Failure | None:
+    async def _create_one(self, key: str, rc: core_pb2.ReplicationController, pod: core_pb2.Pod) -> Failure | None:
         try:
             made = await self._client.create(pod)
         except ApiError as err:
@@ -163,9 +161,7 @@ class ReplicationManager:
         self._recorder.event(rc, "Normal", "SuccessfulCreate", f"Created pod: {made.metadata.name}")
         return None
 
-    async def _delete_one(
-        self, key: str, rc: core_pb2.ReplicationController, pod: core_pb2.Pod
-    ) -> Failure | None:
+    async def _delete_one(self, key: str, rc: core_pb2.ReplicationController, pod: core_pb2.Pod) -> Failure | None:
         meta = pod.metadata
         try:
             await self._client.delete(PODS, meta.name, meta.namespace, uid=meta.uid)

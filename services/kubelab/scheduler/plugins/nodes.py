@@ -30,9 +30,7 @@ class NodeName:
     """Honour a node name that the pod already carries."""
 
     name = "NodeName"
-    rejection = Rejection(
-        name, ("node(s) didn't match the requested node name",), frozenset({ClusterEvent.NODE_ADDED})
-    )
+    rejection = Rejection(name, ("node(s) didn't match the requested node name",), frozenset({ClusterEvent.NODE_ADDED}))
 
     def skip_filter(self, pod: PodInfo, cluster: Cluster) -> bool:
         return not pod.node

@@ -25,7 +25,9 @@ class PodTopologySpread:
 
     def score(self, pod: PodInfo, nodes: Sequence[NodeInfo], cluster: Cluster) -> list[int]:
         counts = cluster.siblings(pod) or {}
+        found = [counts.get(node.name, 0) for node in nodes]
         factor = math.log(len(nodes) + 2)
-        raw = [round(counts.get(node.name, 0) * factor + (MAX_SKEW - 1)) for node in nodes]
-        least, most = min(raw), max(raw)
-        return [MAX_SCORE * (most + least - score) // most for score in raw]
+        raw = {count: round(count * factor + (MAX_SKEW - 1)) for count in set(found)}  # few different ones
+        least, most = min(raw.values()), max(raw.values())
+        scores = {count: MAX_SCORE * (most + least - score) // most for count, score in raw.items()}
+        return [scores[count] for count in found]
