@@ -29,10 +29,9 @@ class User(NamedTuple):
 
 def user_of(context: grpc.aio.ServicerContext[Any, Any]) -> User:
     """The caller of a request; Unauthorized without a client certificate."""
-    certificates = context.auth_context().get("x509_pem_cert")
-    if not certificates:
-        raise errors.Unauthorized("Unauthorized")
-    return user_from_pem(bytes(certificates[0]))
+    for pem in context.auth_context().get("x509_pem_cert", ()):
+        return user_from_pem(pem)
+    raise errors.Unauthorized("Unauthorized")
 
 
 @functools.lru_cache(maxsize=4096)

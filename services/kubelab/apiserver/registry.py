@@ -382,7 +382,7 @@ def _finalize(new: core_pb2.Namespace, old: core_pb2.Namespace) -> core_pb2.Name
 
 def _occupied(claims: Claims, current: Mapping[str, KeyValue | None]) -> set[str]:
     """Which of the claimed records somebody else holds already."""
-    return {c.key for c in claims.conditions if isinstance(c, Absent) and current.get(c.key) is not None}
+    return {c.key for c in claims.conditions if current.get(c.key) is not None}
 
 
 def _encode(obj: Message) -> bytes:
