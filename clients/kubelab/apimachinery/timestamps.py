@@ -1,0 +1,61 @@
+"""Points in time as messages, as RFC 3339, and as the ages that people read."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from kubelab.api.meta.v1.meta_pb2 import MicroTime, Time
+
+
+def to_time(seconds: float) -> Time:
+    """Whole seconds, as upstream stores them."""
+    return Time(seconds=int(seconds))
+
+
+def to_micro_time(seconds: float) -> MicroTime:
+    """With microseconds."""
+    micros = int(seconds * 1_000_000)
+    return MicroTime(seconds=micros // 1_000_000, nanos=micros % 1_000_000 * 1000)
+
+
+def from_time(time: Time | MicroTime) -> float:
+    """Seconds since the epoch."""
+    return time.seconds + time.nanos / 1e9
+
+
+def format_time(time: Time) -> str:
+    """``2006-01-02T15:04:05Z``."""
+    return datetime.fromtimestamp(time.seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def format_micro_time(time: MicroTime) -> str:
+    """``2006-01-02T15:04:05.000000Z``."""
+    return datetime.fromtimestamp(time.seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S") + f".{time.nanos // 1000:06d}Z"
+
+
+def human_duration(seconds: float) -> str:
+    """An age as kubectl prints it: ``25s``, ``4m32s``, ``7m``, ``27h``, ``8d`` (apimachinery's HumanDuration)."""
+    total = int(seconds)
+    if total < -1:
+        return "<invalid>"
+    if total < 0:
+        return "0s"
+    minutes, hours, days = total // 60, total // 3600, total // 86400
+    if total < 60 * 2:
+        return f"{total}s"
+    if minutes < 10:
+        return f"{minutes}m{total % 60}s" if total % 60 else f"{minutes}m"
+    if minutes < 60 * 3:
+        return f"{minutes}m"
+    if hours < 8:
+        return f"{hours}h{minutes % 60}m" if minutes % 60 else f"{hours}h"
+    if hours < 48:
+        return f"{hours}h"
+    if hours < 24 * 8:
+        return f"{days}d{hours % 24}h" if hours % 24 else f"{days}d"
+    if hours < 24 * 365 * 2:
+        return f"{days}d"
+    if hours < 24 * 365 * 8:
+        years, rest = hours // 24 // 365, hours // 24 % 365
+        return f"{years}y{rest}d" if rest else f"{years}y"
+    return f"{hours // 24 // 365}y"
