@@ -73,6 +73,7 @@ class EventRecorder:
         self._known: OrderedDict[tuple[str, ...], core_pb2.Event] = OrderedDict()
         self._groups: OrderedDict[tuple[str, ...], _Group] = OrderedDict()
         self._buckets: OrderedDict[tuple[str, ...], _Bucket] = OrderedDict()
+        self._last_nanos = 0
         self.dropped = 0
 
     def event(
@@ -105,10 +106,11 @@ class EventRecorder:
 
     def _make(self, reference: core_pb2.ObjectReference, kind: EventKind, reason: str, message: str) -> core_pb2.Event:
         now = self._clock.time()
+        self._last_nanos = max(int(now * 1e9), self._last_nanos + 1)  # two events of one moment need two names
         moment = meta_pb2.Time(seconds=int(now))
         return core_pb2.Event(
             metadata=meta_pb2.ObjectMeta(
-                name=f"{reference.name}.{int(now * 1e9):x}", namespace=reference.namespace or "default"
+                name=f"{reference.name}.{self._last_nanos:x}", namespace=reference.namespace or "default"
             ),
             involvedObject=reference,
             reason=reason,

@@ -98,14 +98,14 @@ class FakeApiServer:
     # --- for tests: what is there, without a request
 
     def add(self, *objects: Message) -> None:
-        """Put objects in as if somebody had created them, status and all."""
+        """Put objects in as they are, status and all; one that is there already becomes like this, with its uid."""
         for obj in objects:
-            copied = _copy(obj)
-            meta = _meta(copied)
-            meta.uid = meta.uid or f"uid-{next(self._uids)}"
+            resource, copied = scheme.of_object(obj), _copy(obj)
+            meta, old = _meta(copied), self._objects[scheme.of_object(obj).qualified].get(key_of(obj))
+            meta.uid = meta.uid or (_meta(old).uid if old is not None else f"uid-{next(self._uids)}")
             if not meta.HasField("creationTimestamp"):
                 meta.creationTimestamp.seconds = int(self.clock.time())
-            self._write(scheme.of_object(obj), copied)
+            self._write(resource, copied)
 
     def get(self, resource: Resource[T], key: str) -> T | None:
         """Look at one object, ``namespace/name``."""
@@ -128,6 +128,10 @@ class FakeApiServer:
     def fail(self, error: ApiError, *, verb: str = "", resource: str = "", times: int = 1, after: bool = False) -> None:
         """Answer the next matching requests with an error; ``after`` does what was asked first."""
         self._faults.append(_Fault(error, verb, resource, times, after))
+
+    def heal(self) -> None:
+        """Take back every :meth:`fail`."""
+        self._faults.clear()
 
     def compact(self) -> None:
         """Forget the history: a watch from an earlier revision gets Expired."""

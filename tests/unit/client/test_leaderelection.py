@@ -1,0 +1,166 @@
+"""Leader election: one leader at a time, by the candidate's own clock."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator
+
+import pytest
+
+from kubelab.apimachinery import errors
+from kubelab.apimachinery.scheme import LEASES
+from kubelab.client.leaderelection import LeaderElector
+from kubelab.testing.apiserver import FakeApiServer
+from kubelab.testing.clock import FakeClock
+
+KEY = "kube-system/kube-scheduler"
+
+
+class Candidate:
+    """An elector and whether its work is going on."""
+
+    def __init__(self, server: FakeApiServer, clock: FakeClock, name: str, leading: list[str]) -> None:
+        self.name, self.leading = name, leading
+        self.times = 0
+        self.finish = asyncio.Event()
+        self.elector = LeaderElector(server.client(name), "kube-system", "kube-scheduler", name, clock)
+
+    async def lead(self) -> None:
+        self.times += 1
+        self.leading.append(self.name)
+        assert len(self.leading) == 1, f"two leaders: {self.leading}"
+        try:
+            await self.finish.wait()
+        finally:
+            self.leading.remove(self.name)
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncGenerator[asyncio.Task[None]]:
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(self.elector.run(self.lead))
+            try:
+                yield task
+            finally:
+                task.cancel()
+
+
+class Lab:
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.server = FakeApiServer(clock=self.clock)
+        self.leading: list[str] = []
+
+    def candidate(self, name: str) -> Candidate:
+        return Candidate(self.server, self.clock, name, self.leading)
+
+
+@pytest.fixture
+def lab() -> Lab:
+    return Lab()
+
+
+async def test_the_first_one_creates_the_lease_and_renews_it(lab: Lab) -> None:
+    async with lab.candidate("a").running():
+        await lab.clock.settle()
+        assert lab.leading == ["a"]
+        lease = lab.server.get(LEASES, KEY)
+        assert lease is not None
+        assert (lease.spec.holderIdentity, lease.spec.leaseDurationSeconds, lease.spec.leaseTransitions) == ("a", 15, 0)
+        acquired = lease.spec.acquireTime.seconds
+        await lab.clock.advance(20)
+        lease = lab.server.get(LEASES, KEY)
+        assert lease is not None
+        assert lease.spec.acquireTime.seconds == acquired
+        assert lease.spec.renewTime.seconds == acquired + 20
+        assert len(lab.server.calls_of("update", LEASES)) == 10
+        assert len(lab.server.calls_of("get", LEASES)) == 1  # renewing needs no reading
+
+
+async def test_another_one_waits_while_the_lease_is_renewed(lab: Lab) -> None:
+    async with lab.candidate("a").running():
+        await lab.clock.settle()
+        async with lab.candidate("b").running():
+            await lab.clock.advance(120)
+            assert lab.leading == ["a"]
+
+
+async def test_a_clean_stop_gives_the_lease_up_at_once(lab: Lab) -> None:
+    b = lab.candidate("b")
+    async with lab.candidate("a").running() as a:
+        await lab.clock.settle()
+        async with b.running():
+            await lab.clock.advance(5)
+            a.cancel()
+            await lab.clock.advance(3)
+            assert lab.leading == ["b"]
+            lease = lab.server.get(LEASES, KEY)
+            assert lease is not None
+            assert lease.spec.leaseTransitions == 1  # giving it up does not count, taking it does
+
+
+async def test_after_a_crash_the_lease_runs_out_on_the_follower_s_clock(lab: Lab) -> None:
+    async with lab.candidate("a").running():
+        await lab.clock.settle()
+        async with lab.candidate("b").running():
+            await lab.clock.advance(6)
+            lab.server.fail(errors.Unavailable("a is cut off"), verb="update", times=1000)
+            # The leader stops at its renew deadline, before the follower may begin.
+            await lab.clock.advance(13)
+            assert lab.leading == []
+            lab.server.heal()
+            await lab.clock.advance(20)
+            assert len(lab.leading) == 1
+
+
+async def test_a_leader_that_loses_the_lease_stops_and_campaigns_again(lab: Lab) -> None:
+    a = lab.candidate("a")
+    async with a.running():
+        await lab.clock.settle()
+        lease = lab.server.get(LEASES, KEY)
+        assert lease is not None
+        lease.spec.holderIdentity = "usurper"
+        lab.server.add(lease)
+        await lab.clock.advance(3)
+        assert lab.leading == []
+        await lab.clock.advance(20)
+        assert lab.leading == ["a"]
+        assert a.times == 2
+
+
+async def test_a_short_outage_is_survived(lab: Lab) -> None:
+    a = lab.candidate("a")
+    async with a.running():
+        await lab.clock.advance(3)
+        lab.server.fail(errors.Unavailable("restarting"), times=4)
+        await lab.clock.advance(30)
+        assert lab.leading == ["a"]
+        assert a.times == 1
+
+
+async def test_it_ends_when_the_work_does_and_gives_the_lease_up(lab: Lab) -> None:
+    a = lab.candidate("a")
+    async with a.running() as task:
+        await lab.clock.settle()
+        a.finish.set()
+        await lab.clock.settle()
+        assert task.done()
+        lease = lab.server.get(LEASES, KEY)
+        assert lease is not None
+        assert lease.spec.holderIdentity == ""
+
+
+async def test_what_the_work_raises_comes_out(lab: Lab) -> None:
+    async def broken() -> None:
+        raise KeyError("bug")
+
+    elector = lab.candidate("a").elector
+    with pytest.raises(ExceptionGroup) as caught:
+        await elector.run(broken)
+    assert caught.group_contains(KeyError)
+
+
+@pytest.mark.parametrize(("duration", "deadline", "period"), [(10, 10, 2), (15, 2, 2)])
+def test_durations_that_cannot_work_are_refused(lab: Lab, duration: float, deadline: float, period: float) -> None:
+    with pytest.raises(ValueError, match="must be greater"):
+        LeaderElector(lab.server.client(), "ns", "name", "a", lab.clock, duration, deadline, period)

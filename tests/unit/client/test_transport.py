@@ -1,0 +1,217 @@
+"""The client over real gRPC with TLS: errors, fail-over, what is repeated and what never is."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from typing import Any
+
+import grpc
+import pytest
+
+from kubelab.api.core.v1 import core_pb2
+from kubelab.api.meta.v1 import meta_pb2
+from kubelab.apimachinery import errors, scheme
+from kubelab.apimachinery.grpcstatus import answering
+from kubelab.apimachinery.scheme import PODS
+from kubelab.apiserver.v1 import apiserver_pb2 as pb
+from kubelab.apiserver.v1.apiserver_pb2_grpc import ResourcesServicer, add_ResourcesServicer_to_server
+from kubelab.client import tracing
+from kubelab.client.channels import SERVER_OPTIONS, Identity, server_credentials
+from kubelab.client.client import Client, EventType
+from kubelab.client.kubeconfig import Access
+from kubelab.client.transport import ATTEMPTS
+from kubelab.testing.clock import FakeClock
+from kubelab.testing.pki import TestAuthority
+
+WEB = core_pb2.Pod(metadata=meta_pb2.ObjectMeta(name="web", namespace="default", resourceVersion="5"))
+
+
+class Servicer(ResourcesServicer):
+    """Answers with one pod, or fails as told; remembers the calls."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[str, tracing.Incoming]] = []
+        self.fail: Callable[[], errors.ApiError | None] = lambda: None
+
+    @contextlib.asynccontextmanager
+    async def _answering(self, verb: str, context: Any) -> AsyncGenerator[None]:
+        self.seen.append((verb, tracing.incoming(context.invocation_metadata())))
+        async with answering(context):
+            if (error := self.fail()) is not None:
+                raise error
+            yield
+
+    async def Get(self, request: pb.GetRequest, context: Any) -> pb.ObjectResponse:
+        async with self._answering("get", context):
+            return pb.ObjectResponse(object=scheme.pack(WEB))
+        raise AssertionError
+
+    async def Create(self, request: pb.CreateRequest, context: Any) -> pb.ObjectResponse:
+        async with self._answering("create", context):
+            return pb.ObjectResponse(object=request.object)
+        raise AssertionError
+
+    async def Watch(self, request: pb.WatchRequest, context: Any) -> AsyncIterator[pb.WatchEvent]:
+        async with self._answering("watch", context):
+            yield pb.WatchEvent(type=pb.WatchEvent.ADDED, object=scheme.pack(WEB), resource_version="5")
+            yield pb.WatchEvent(type=pb.WatchEvent.BOOKMARK, resource_version="9")
+            raise errors.Expired("too old resource version: 5 (8)")
+
+    async def List(self, request: pb.ListRequest, context: Any) -> pb.ListResponse:
+        raise NotImplementedError
+
+    Update = Delete = DeleteCollection = List  # pyright: ignore[reportAssignmentType]
+
+
+class Server:
+    def __init__(self, authority: TestAuthority) -> None:
+        files = authority.issue("kube-apiserver")
+        self._identity = Identity.from_files(files.ca, files.certificate, files.key)
+        self.servicer = Servicer()
+        self.port = 0
+        self._server: grpc.aio.Server | None = None
+
+    async def start(self) -> None:
+        self._server = grpc.aio.server(options=SERVER_OPTIONS)
+        add_ResourcesServicer_to_server(self.servicer, self._server)
+        self.port = self._server.add_secure_port(f"127.0.0.1:{self.port}", server_credentials(self._identity))
+        await self._server.start()
+
+    async def stop(self) -> None:
+        assert self._server is not None
+        await self._server.stop(0)
+
+    @property
+    def target(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> TestAuthority:
+    return TestAuthority(tmp_path_factory.mktemp("pki"))
+
+
+@pytest.fixture
+async def server(authority: TestAuthority) -> AsyncIterator[Server]:
+    server = Server(authority)
+    await server.start()
+    yield server
+    await server.stop()
+
+
+@pytest.fixture
+async def other(authority: TestAuthority) -> AsyncIterator[Server]:
+    server = Server(authority)
+    await server.start()
+    yield server
+    await server.stop()
+
+
+def connect(authority: TestAuthority, *servers: Server) -> Client:
+    files = authority.issue("kubernetes-admin", "system:masters")
+    access = Access(
+        servers=tuple(server.target for server in servers),
+        ca=files.ca.read_bytes(),
+        certificate=files.certificate.read_bytes(),
+        key=files.key.read_bytes(),
+    )
+    return Client.from_kubeconfig(access, caller="kctl", clock=FakeClock(auto=True))
+
+
+async def test_a_call_carries_trace_caller_and_cause(authority: TestAuthority, server: Server) -> None:
+    async with connect(authority, server) as client:
+        with tracing.root() as here, tracing.cause("4"):
+            pod = await client.get(PODS, "web", "default")
+    assert pod == WEB
+    ((verb, told),) = server.servicer.seen
+    assert (verb, told.caller, told.cause) == ("get", "kctl", "4")
+    assert told.span is not None
+    assert told.span.trace_id == here.trace_id
+
+
+@pytest.mark.parametrize("error", [errors.not_found("pods", "web"), errors.conflict("pods", "web", "modified")])
+async def test_errors_come_back_as_they_were_raised(
+    authority: TestAuthority, server: Server, error: errors.ApiError
+) -> None:
+    server.servicer.fail = lambda: error
+    async with connect(authority, server) as client:
+        with pytest.raises(type(error)) as caught:
+            await client.get(PODS, "web", "default")
+    assert (caught.value.message, caught.value.name) == (error.message, "web")
+
+
+async def test_a_read_is_repeated_a_few_times_and_a_write_never(authority: TestAuthority, server: Server) -> None:
+    server.servicer.fail = lambda: errors.Unavailable("etcd is away")
+    async with connect(authority, server) as client:
+        with pytest.raises(errors.Unavailable):
+            await client.get(PODS, "web", "default")
+        assert [verb for verb, _ in server.servicer.seen] == ["get"] * ATTEMPTS
+        server.servicer.seen.clear()
+        with pytest.raises(errors.Unavailable):
+            await client.create(WEB)
+        assert [verb for verb, _ in server.servicer.seen] == ["create"]
+
+
+async def test_a_read_that_failed_once_succeeds(authority: TestAuthority, server: Server) -> None:
+    failures = [errors.Unavailable("etcd is away")]
+    server.servicer.fail = lambda: failures.pop() if failures else None
+    async with connect(authority, server) as client:
+        assert await client.get(PODS, "web", "default") == WEB
+
+
+async def test_nobody_there_is_unavailable(authority: TestAuthority, server: Server) -> None:
+    async with connect(authority, server) as client:
+        await server.stop()
+        with pytest.raises(errors.Unavailable, match="refused"):
+            await client.create(WEB)
+    await server.start()
+
+
+async def test_when_one_server_goes_the_other_takes_over_writes_too(
+    authority: TestAuthority, server: Server, other: Server
+) -> None:
+    async with connect(authority, server, other) as client:
+        await client.get(PODS, "web", "default")
+        first, second = (server, other) if server.servicer.seen else (other, server)
+        await first.stop()
+        for _ in range(3):
+            assert await client.create(WEB) == WEB
+        assert [verb for verb, _ in second.servicer.seen] == ["create"] * 3
+        await first.start()
+
+
+async def test_a_server_that_comes_back_is_found_again(authority: TestAuthority, server: Server) -> None:
+    async with connect(authority, server) as client:
+        await client.get(PODS, "web", "default")
+        await server.stop()
+        with pytest.raises(errors.Unavailable):
+            await client.get(PODS, "web", "default")
+        await server.start()
+        while True:  # the channel tries again within two seconds
+            with contextlib.suppress(errors.Unavailable):
+                assert await client.get(PODS, "web", "default") == WEB
+                break
+
+
+async def test_a_watch_yields_events_and_ends_with_the_servers_error(authority: TestAuthority, server: Server) -> None:
+    async with connect(authority, server) as client:
+        seen: list[tuple[EventType, str, str]] = []
+
+        async def follow() -> None:
+            async for event in client.watch(PODS, resource_version="3"):
+                name = event.object.metadata.name if event.object else ""
+                seen.append((event.type, name, event.resource_version))
+
+        with pytest.raises(errors.Expired):
+            await follow()
+    assert seen == [(EventType.ADDED, "web", "5"), (EventType.BOOKMARK, "", "9")]
+
+
+async def test_a_caller_without_a_certificate_is_not_served(authority: TestAuthority, server: Server) -> None:
+    files = authority.issue("nobody")
+    access = Access(servers=(server.target,), ca=files.ca.read_bytes(), certificate=b"", key=b"")
+    async with Client.from_kubeconfig(access, caller="kctl", clock=FakeClock(auto=True)) as client:
+        with pytest.raises(errors.Unavailable):
+            await client.get(PODS, "web", "default")
+    assert server.servicer.seen == []
