@@ -386,7 +386,11 @@ def _occupied(claims: Claims, current: Mapping[str, KeyValue | None]) -> set[str
 
 
 def _encode(obj: Message) -> bytes:
-    """Encode for the store; the same object always gives the same bytes."""
+    """Encode for the store; the same object always gives the same bytes. Spec and status are always there, as in
+    upstream's encoding, so that copying an empty one changes nothing."""
+    for part in ("spec", "status"):
+        if part in obj.DESCRIPTOR.fields_by_name:
+            getattr(obj, part).SetInParent()
     raw = obj.SerializeToString(deterministic=True)
     if len(raw) > MAX_OBJECT:
         raise errors.TooLarge(f"Request entity too large: limit is {MAX_OBJECT}")

@@ -1,0 +1,255 @@
+"""Create, read, change and delete, on two api-servers of one etcd."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from kubelab.api.core.v1 import core_pb2
+from kubelab.apimachinery import errors, scheme
+
+
+def pod(name: str = "", *, generate: str = "", node: str = "", **labels: str) -> core_pb2.Pod:
+    made = core_pb2.Pod()
+    made.metadata.name, made.metadata.generateName = name, generate
+    made.metadata.labels.update(labels)
+    made.spec.nodeName = node
+    made.spec.containers.add(name="main", image="hello")
+    return made
+
+
+async def test_what_one_server_wrote_the_other_reads_at_once(servers: Any) -> None:
+    for n in range(10):
+        made = await servers.a.create(pod(f"web-{n}"), "default")
+        read = await servers.b.get(scheme.PODS, f"web-{n}", "default")
+        assert read == made
+        assert len((await servers.b.list(scheme.PODS, "default")).items) == n + 1
+    assert made.metadata.uid
+    assert made.metadata.creationTimestamp.seconds > 0
+
+
+async def test_a_duplicate_is_refused(servers: Any) -> None:
+    await servers.a.create(pod("web"), "default")
+    with pytest.raises(errors.AlreadyExists, match='^pods "web" already exists$'):
+        await servers.b.create(pod("web"), "default")
+
+
+async def test_what_is_not_there_is_not_found(servers: Any) -> None:
+    with pytest.raises(errors.NotFound, match='^pods "web" not found$'):
+        await servers.a.get(scheme.PODS, "web", "default")
+    with pytest.raises(errors.NotFound, match='^pods "web" not found$'):
+        await servers.a.delete(scheme.PODS, "web", "default")
+    with pytest.raises(errors.NotFound, match='^namespaces "nowhere" not found$'):
+        await servers.a.create(pod("web"), "nowhere")
+
+
+async def test_an_invalid_object_names_its_fields_and_stays_out(servers: Any) -> None:
+    with pytest.raises(errors.Invalid, match=r'^Pod "web" is invalid: spec.containers: Required value$') as told:
+        await servers.a.create(core_pb2.Pod(metadata=pod("web").metadata), "default")
+    assert [c.field for c in told.value.causes] == ["spec.containers"]
+    with pytest.raises(errors.NotFound):
+        await servers.b.get(scheme.PODS, "web", "default")
+
+
+async def test_an_update_of_an_old_version_conflicts(servers: Any) -> None:
+    first = await servers.a.create(pod("web"), "default")
+    changed = core_pb2.Pod()
+    changed.CopyFrom(first)
+    changed.metadata.labels["by"] = "a"
+    second = await servers.a.update(changed)
+    assert int(second.metadata.resourceVersion) > int(first.metadata.resourceVersion)
+    first.metadata.labels["by"] = "b"
+    with pytest.raises(errors.Conflict) as told:
+        await servers.b.update(first)
+    assert told.value.message == (
+        'Operation cannot be fulfilled on pods "web": the object has been modified; '
+        "please apply your changes to the latest version and try again"
+    )
+    first.metadata.resourceVersion = ""  # an unconditional update is done on whatever is there
+    assert (await servers.b.update(first)).metadata.labels["by"] == "b"
+
+
+async def test_concurrent_updates_lose_nothing(servers: Any) -> None:
+    """Each of twenty writers adds its label, reading again on a conflict."""
+    await servers.a.create(pod("web"), "default")
+
+    async def add(n: int) -> None:
+        client = servers.a if n % 2 else servers.b
+        while True:
+            current = await client.get(scheme.PODS, "web", "default")
+            current.metadata.labels[f"n{n}"] = "x"
+            try:
+                await client.update(current)
+            except errors.Conflict:
+                continue
+            return
+
+    await asyncio.gather(*(add(n) for n in range(20)))
+    assert len((await servers.a.get(scheme.PODS, "web", "default")).metadata.labels) == 20
+
+
+async def test_an_update_that_changes_nothing_writes_nothing(servers: Any) -> None:
+    made = await servers.a.create(pod("web"), "default")
+    again = await servers.b.update(made)
+    assert again.metadata.resourceVersion == made.metadata.resourceVersion
+
+
+async def test_clients_cannot_change_what_the_server_owns(servers: Any) -> None:
+    made = await servers.a.create(pod("web"), "default")
+    forged = core_pb2.Pod()
+    forged.CopyFrom(made)
+    forged.metadata.creationTimestamp.seconds = 1
+    forged.metadata.deletionTimestamp.seconds = 1
+    forged.metadata.generation = 99
+    forged.metadata.labels["x"] = "y"
+    after = await servers.a.update(forged)
+    assert after.metadata.creationTimestamp == made.metadata.creationTimestamp
+    assert not after.metadata.HasField("deletionTimestamp")
+    assert after.metadata.generation == made.metadata.generation
+    forged.metadata.resourceVersion, forged.metadata.uid = "", "another"
+    with pytest.raises(errors.Conflict, match="UID in precondition: another"):
+        await servers.a.update(forged)
+
+
+async def test_status_and_spec_are_written_apart(servers: Any) -> None:
+    made = await servers.a.create(pod("web"), "default")
+    made.status.phase, made.spec.nodeName = "Running", "node-1"
+    after = await servers.a.update_status(made)
+    assert (after.status.phase, after.spec.nodeName) == ("Running", "")
+
+
+async def test_generated_names_differ_and_are_tried_again(servers: Any) -> None:
+    made = await asyncio.gather(
+        *((servers.a if n % 2 else servers.b).create(pod(generate="web-"), "default") for n in range(100))
+    )
+    names = {p.metadata.name for p in made}
+    assert len(names) == 100
+    assert all(name.startswith("web-") and len(name) == 9 for name in names)
+    with pytest.raises(errors.Invalid, match="name or generateName is required"):
+        await servers.a.create(pod(), "default")
+
+
+async def test_a_pod_on_a_node_goes_when_the_kubelet_says_so(servers: Any) -> None:
+    await servers.a.create(pod("web", node="node-1"), "default")
+    going = await servers.a.delete(scheme.PODS, "web", "default")
+    assert going.metadata.deletionGracePeriodSeconds == 30
+    assert going.metadata.HasField("deletionTimestamp")
+    same = await servers.b.delete(scheme.PODS, "web", "default")
+    assert same.metadata.resourceVersion == going.metadata.resourceVersion
+    sooner = await servers.b.delete(scheme.PODS, "web", "default", grace_period_seconds=5)
+    assert sooner.metadata.deletionTimestamp.seconds == going.metadata.deletionTimestamp.seconds - 25
+    await servers.a.delete(scheme.PODS, "web", "default", grace_period_seconds=0)
+    with pytest.raises(errors.NotFound):
+        await servers.b.get(scheme.PODS, "web", "default")
+
+
+async def test_an_unscheduled_pod_goes_at_once(servers: Any) -> None:
+    await servers.a.create(pod("web"), "default")
+    await servers.b.delete(scheme.PODS, "web", "default")
+    with pytest.raises(errors.NotFound):
+        await servers.a.get(scheme.PODS, "web", "default")
+
+
+async def test_finalizers_hold_an_object_until_the_last_is_gone(servers: Any) -> None:
+    held = core_pb2.ConfigMap(data={"a": "b"})
+    held.metadata.name = "held"
+    held.metadata.finalizers.append("example.org/hold")
+    await servers.a.create(held, "default")
+    marked = await servers.b.delete(scheme.CONFIG_MAPS, "held", "default")
+    assert marked.metadata.HasField("deletionTimestamp")
+    assert marked.metadata.deletionGracePeriodSeconds == 0
+    marked.metadata.ClearField("finalizers")
+    await servers.a.update(marked)
+    with pytest.raises(errors.NotFound):
+        await servers.b.get(scheme.CONFIG_MAPS, "held", "default")
+
+
+@pytest.mark.parametrize(
+    ("policy", "finalizer"), [("Foreground", "foregroundDeletion"), ("Orphan", "orphan"), ("Background", "")]
+)
+async def test_the_propagation_policy_becomes_a_finalizer(servers: Any, policy: str, finalizer: str) -> None:
+    rc = core_pb2.ReplicationController()
+    rc.metadata.name = "rc"
+    await servers.a.create(rc, "default")
+    await servers.a.delete(scheme.REPLICATION_CONTROLLERS, "rc", "default", propagation_policy=policy)
+    if not finalizer:
+        with pytest.raises(errors.NotFound):
+            await servers.a.get(scheme.REPLICATION_CONTROLLERS, "rc", "default")
+        return
+    left = await servers.a.get(scheme.REPLICATION_CONTROLLERS, "rc", "default")
+    assert list(left.metadata.finalizers) == [finalizer]
+    with pytest.raises(errors.Invalid, match="propagationPolicy"):
+        await servers.a.delete(scheme.REPLICATION_CONTROLLERS, "rc", "default", propagation_policy="Sideways")
+
+
+async def test_preconditions_of_a_deletion(servers: Any) -> None:
+    made = await servers.a.create(pod("web"), "default")
+    with pytest.raises(errors.Conflict, match="Precondition failed: UID in precondition: other, UID in object meta"):
+        await servers.b.delete(scheme.PODS, "web", "default", uid="other")
+    with pytest.raises(errors.Conflict, match="Precondition failed: ResourceVersion in precondition: 1"):
+        await servers.b.delete(scheme.PODS, "web", "default", resource_version="1")
+    await servers.b.delete(scheme.PODS, "web", "default", uid=made.metadata.uid)
+
+
+async def test_a_collection_is_deleted_by_selector(servers: Any) -> None:
+    for n in range(6):
+        await servers.a.create(pod(f"web-{n}", app="even" if n % 2 == 0 else "odd"), "default")
+    gone = await servers.b.delete_collection(scheme.PODS, "default", label_selector="app=even")
+    assert [p.metadata.name for p in gone.items] == ["web-0", "web-2", "web-4"]
+    left = await servers.a.list(scheme.PODS, "default")
+    assert [p.metadata.name for p in left.items] == ["web-1", "web-3", "web-5"]
+
+
+async def test_only_one_binding_wins(servers: Any) -> None:
+    await servers.a.create(pod("web"), "default")
+
+    def binding(node: str) -> core_pb2.Binding:
+        made = core_pb2.Binding(target=core_pb2.ObjectReference(kind="Node", name=node))
+        made.metadata.name, made.metadata.namespace = "web", "default"
+        return made
+
+    results = await asyncio.gather(
+        *((servers.a if n % 2 else servers.b).bind(binding(f"node-{n}")) for n in range(8)), return_exceptions=True
+    )
+    assert results.count(None) == 1
+    lost = [r for r in results if r is not None]
+    assert all(isinstance(r, errors.Conflict) for r in lost)
+    bound = await servers.a.get(scheme.PODS, "web", "default")
+    assert isinstance(lost[0], errors.Conflict)
+    assert lost[0].message == (
+        'Operation cannot be fulfilled on pods/binding "web": '
+        f'pod web is already assigned to node "{bound.spec.nodeName}"'
+    )
+    assert [(c.type, c.status) for c in bound.status.conditions] == [("PodScheduled", "True")]
+
+
+async def test_scale_reads_and_writes_the_replicas(servers: Any) -> None:
+    rc = core_pb2.ReplicationController()
+    rc.metadata.name = "rc"
+    rc.spec.replicas = 3
+    rc.spec.selector["app"] = "web"
+    await servers.a.create(rc, "default")
+    scale = await servers.b.get_scale(scheme.REPLICATION_CONTROLLERS, "rc", "default")
+    assert (scale.spec.replicas, scale.status.selector) == (3, "app=web")
+    scale.spec.replicas = 0
+    after = await servers.b.update_scale(scheme.REPLICATION_CONTROLLERS, "rc", "default", scale)
+    assert after.spec.replicas == 0
+    with pytest.raises(errors.Conflict):
+        await servers.a.update_scale(scheme.REPLICATION_CONTROLLERS, "rc", "default", scale)
+    scale.spec.replicas = -1
+    with pytest.raises(errors.Invalid, match="must be greater than or equal to 0"):
+        await servers.a.update_scale(scheme.REPLICATION_CONTROLLERS, "rc", "default", scale)
+    read = await servers.a.get(scheme.REPLICATION_CONTROLLERS, "rc", "default")
+    assert read.metadata.generation == 2
+
+
+async def test_a_too_large_object_is_refused_in_words(servers: Any) -> None:
+    big = core_pb2.ConfigMap(data={"a": "x" * 1_499_000})
+    big.metadata.name = "big"
+    made = await servers.a.create(big, "default")
+    assert len((await servers.b.get(scheme.CONFIG_MAPS, "big", "default")).data["a"]) == 1_499_000
+    made.data["b"] = "y" * 2_000_000
+    with pytest.raises(errors.TooLarge, match="Request entity too large: limit is 1500000"):
+        await servers.b.update(made)
