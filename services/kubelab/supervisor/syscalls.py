@@ -15,16 +15,12 @@ NSFS_MAGIC = 0x6E736673
 _MS_BIND = 4096
 _MNT_DETACH = 2
 _PR_SET_NAME = 15
-_PR_SET_MM = 35
-_PR_SET_MM_ARG_START = 8
-_PR_SET_MM_ARG_END = 9
 _PR_SET_CHILD_SUBREAPER = 36
 _IN_MODIFY = 0x2
 _IN_NONBLOCK = 0o4000
 _IN_CLOEXEC = 0o2000000
 
 _libc = ctypes.CDLL(None, use_errno=True)
-_title: ctypes.Array[ctypes.c_char] | None = None  # the kernel reads the title from this memory, so it must stay
 
 
 def _check(result: int, what: str) -> int:
@@ -72,13 +68,13 @@ def become_subreaper() -> None:
 
 
 def set_title(title: str) -> None:
-    """Show ``title`` in ps and top. Where the kernel refuses (it wants CAP_SYS_RESOURCE) only the short name is set."""
-    global _title  # noqa: PLW0603
+    """Show ``title`` in ps and top, cut to the room that this process's command line has."""
     _libc.prctl(_PR_SET_NAME, title.encode()[:15], 0, 0, 0)
-    _title = ctypes.create_string_buffer(title.encode())
-    start = ctypes.addressof(_title)
-    if _libc.prctl(_PR_SET_MM, _PR_SET_MM_ARG_START, ctypes.c_ulong(start), 0, 0) == 0:
-        _libc.prctl(_PR_SET_MM, _PR_SET_MM_ARG_END, ctypes.c_ulong(start + len(_title)), 0, 0)
+    fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
+    start, end = int(fields[45]), int(fields[46])  # arg_start and arg_end, proc(5)
+    room = end - start
+    if room > 1:
+        ctypes.memmove(start, title.encode()[: room - 1].ljust(room, b"\0"), room)
 
 
 def inotify() -> int:

@@ -1,0 +1,247 @@
+"""``python -m kubelab.supervisor --cluster NAME``: certificates → network → zygote → supervisor.
+
+One process imports every component, freezes what it has, and forks: the child is the zygote, the parent goes on as the
+supervisor, so the two share their memory with each other and with every component. ``--progress-fd`` is told each step
+in a line, then ``ready``; ``kubelab up`` reads it. ``--clean`` takes away a cluster that nobody looks after any more.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import importlib
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from kubelab.cluster.record import Record, RecordError
+from kubelab.supervisor import network, processes
+
+if TYPE_CHECKING:
+    import structlog
+
+    from kubelab.apimachinery.clock import Clock
+
+FAILED, BUSY = 1, 3
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    home: Path
+    cluster: str
+    progress: int | None
+    clean: bool
+    delete: bool
+    zygote: tuple[int, int] | None  # restarts, descriptor
+
+    def command(self) -> list[str]:
+        """What starts another zygote for this cluster, up to its two numbers."""
+        return ["-m", "kubelab.supervisor", "--home", str(self.home), "--cluster", self.cluster, "--zygote"]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run, clean up, or be a zygote; gives the exit code."""
+    options = _options(argv)
+    progress = _Progress(options.progress)
+    try:
+        record = Record.load(options.home, options.cluster)
+    except RecordError as err:
+        return progress.failed(str(err))
+    if record is None:
+        return progress.failed(f'cluster "{options.cluster}" not found in {options.home}')
+    if options.clean:
+        from kubelab.supervisor import cleanup
+
+        cleanup.everything(record, delete=options.delete)
+        return 0
+    if options.zygote:
+        restarts, descriptor = options.zygote
+        _preload()
+        _be_zygote(record, options, socket.socket(fileno=descriptor), restarts)
+    return _begin(record, options, progress)
+
+
+def _begin(record: Record, options: Options, progress: _Progress) -> int:
+    from kubelab.supervisor import pki, plan, syscalls
+
+    record.processes.mkdir(parents=True, exist_ok=True, mode=0o700)
+    syscalls.become_subreaper()
+    try:
+        progress.step("certificates")
+        pki.ensure(record.pki, record.nodes)
+        plan.write(record, plan.plan(record).files)
+        progress.step("network")
+        network.create(record)
+    except (OSError, network.NetworkError) as err:
+        return progress.failed(str(err))
+    _preload()
+    progress.step("processes")
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    if os.fork() == 0:
+        ours.close()
+        progress.close()
+        _be_zygote(record, options, theirs, restarts=0)
+    theirs.close()
+    return _supervise(record, options, ours, progress, restarts=0)
+
+
+def _preload() -> None:
+    """Import everything that components need, and keep the garbage collector from touching (and copying) it."""
+    from kubelab.supervisor import plan
+
+    for module in (*plan.MODULES.values(), "kubelab.supervisor.rpc", "kubelab.component.logs"):
+        try:
+            importlib.import_module(module)
+        except Exception as err:  # noqa: BLE001 — its own process will fail with it, and say so in its own log
+            print(f"{module} cannot be imported: {err!r}", file=sys.stderr)  # noqa: T201
+    gc.collect()
+    gc.freeze()
+
+
+def _be_zygote(record: Record, options: Options, channel: socket.socket, restarts: int) -> NoReturn:
+    from kubelab.supervisor import syscalls, zygote
+
+    syscalls.become_subreaper()
+    _own(record, processes.ZYGOTE, restarts)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+    def respawn(to_zygote: socket.socket) -> NoReturn:
+        before = processes.restarts_of(record.processes, processes.SUPERVISOR)
+        syscalls.become_subreaper()
+        os._exit(_supervise(record, options, to_zygote, _Progress(None), restarts=before + 1))
+
+    zygote.Zygote(channel, respawn).run()
+    processes.forget(record.processes, processes.ZYGOTE)
+    os._exit(0)
+
+
+def _supervise(record: Record, options: Options, channel: socket.socket, progress: _Progress, *, restarts: int) -> int:
+    from kubelab.apimachinery.clock import SystemClock
+    from kubelab.component import logs
+    from kubelab.supervisor import cleanup, supervisor
+
+    clock = SystemClock()
+    log = logs.configure("supervisor", level="info", form="text", clock=clock)
+    try:
+        supervisor.lock(record.run)
+    except supervisor.AlreadyRunning:
+        channel.send(b'{"op": "quit"}')
+        progress.failed(f'another supervisor looks after "{record.name}"')
+        return BUSY
+    own = _own(record, processes.SUPERVISOR, restarts)
+    host = supervisor.enter_cluster(record)
+    try:
+        delete = asyncio.run(_run(record, options, channel, host, clock, log, own, progress))
+    except Exception as err:
+        log.error("failed", exc_info=err)
+        return progress.failed(_innermost(err))
+    finally:
+        host.close()
+    cleanup.files(record, delete=delete)
+    return 0
+
+
+async def _run(
+    record: Record,
+    options: Options,
+    channel: socket.socket,
+    host: network.NamespaceThread,
+    clock: Clock,
+    log: structlog.typing.FilteringBoundLogger,
+    own: processes.Running,
+    progress: _Progress,
+) -> bool:
+    from kubelab.supervisor.rpc import SupervisorServicer
+    from kubelab.supervisor.spawner import Spawner
+    from kubelab.supervisor.supervisor import Supervisor
+    from kubelab.supervisor.v1 import supervisor_pb2_grpc
+
+    spawner = Spawner(channel, options.command(), record.processes, host, log)
+    it = Supervisor(record, spawner, host, clock, log, own)
+    servicer = SupervisorServicer(it)
+    async with asyncio.TaskGroup() as group:
+        terminated = asyncio.Event()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, terminated.set)
+
+        async def on_sigterm() -> None:
+            await terminated.wait()
+            await it.shutdown()
+            it.end()
+
+        waiting = group.create_task(on_sigterm(), name="sigterm")
+        await it.run(
+            lambda server: supervisor_pb2_grpc.add_SupervisorServicer_to_server(servicer, server), progress.ready
+        )
+        waiting.cancel()
+    return it.delete
+
+
+def _own(record: Record, name: str, restarts: int) -> processes.Running:
+    """Become ``name`` for people and for the record."""
+    from kubelab.supervisor import syscalls
+
+    if os.getpid() != os.getsid(0):
+        os.setsid()
+    syscalls.set_title(f"kubelab: {name} {record.name}")
+    return processes.write_own(record.processes, name, since=time.time_ns(), restarts=restarts)
+
+
+class _Progress:
+    """Lines for ``kubelab up``; nobody listens when there is no descriptor."""
+
+    def __init__(self, fd: int | None) -> None:
+        self._fd = fd
+
+    def step(self, name: str) -> None:
+        self._tell(f"step {name}")
+
+    def ready(self) -> None:
+        self._tell("ready")
+        self.close()
+
+    def failed(self, why: str) -> int:
+        print(why, file=sys.stderr)  # noqa: T201 — the log of this process
+        self._tell(f"failed {why}")
+        return FAILED
+
+    def close(self) -> None:
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
+
+    def _tell(self, line: str) -> None:
+        if self._fd is not None:
+            try:
+                os.write(self._fd, f"{line}\n".encode())
+            except BrokenPipeError:
+                self._fd = None  # `kubelab up` was interrupted
+
+
+def _innermost(err: BaseException) -> str:
+    while isinstance(err, BaseExceptionGroup) and err.exceptions:
+        err = err.exceptions[0]
+    return str(err) or repr(err)
+
+
+def _options(argv: Sequence[str] | None) -> Options:
+    parser = argparse.ArgumentParser(prog="kubelab.supervisor", description=__doc__, allow_abbrev=False)
+    parser.add_argument("--home", type=Path, default=Path(os.environ.get("KUBELAB_HOME") or "~/.kubelab").expanduser())
+    parser.add_argument("--cluster", required=True, help="name of the cluster")
+    parser.add_argument("--progress-fd", type=int, help="descriptor to tell each step to")
+    parser.add_argument("--clean", action="store_true", help="stop and remove what is left of the cluster")
+    parser.add_argument("--delete", action="store_true", help="with --clean: the data too")
+    parser.add_argument("--zygote", type=int, nargs=2, help=argparse.SUPPRESS)
+    told = parser.parse_args(argv)
+    zygote = (int(told.zygote[0]), int(told.zygote[1])) if told.zygote else None
+    return Options(told.home, told.cluster, told.progress_fd, told.clean, told.delete, zygote)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

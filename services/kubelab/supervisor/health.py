@@ -1,0 +1,66 @@
+"""Is a process well? Asked once by the gRPC health service's Watch, which answers at every change.
+
+The channel lives as long as the process that it looks at. A process that hangs (stopped by SIGSTOP, say) is noticed
+by the channel's keepalive.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from kubelab.apimachinery.clock import Clock
+
+RETRY_SECONDS = 1.0
+CHANNEL_OPTIONS: tuple[tuple[str, int | str], ...] = (
+    ("grpc.keepalive_time_ms", 10_000),  # etcd takes pings every five seconds and more as an attack
+    ("grpc.keepalive_timeout_ms", 5_000),
+    ("grpc.initial_reconnect_backoff_ms", 20),
+    ("grpc.min_reconnect_backoff_ms", 500),
+    ("grpc.max_reconnect_backoff_ms", 250),
+    ("grpc.enable_http_proxy", 0),
+    ("grpc.use_local_subchannel_pool", 1),  # a new process begins with a new back-off
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a process answers. ``unix:`` addresses go without certificates."""
+
+    address: str
+    ca: Path | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+
+    def channel(self) -> grpc.aio.Channel:
+        """Open a channel; OSError when a certificate cannot be read."""
+        if self.ca is None or self.certificate is None or self.key is None:
+            return grpc.aio.insecure_channel(self.address, options=CHANNEL_OPTIONS)
+        credentials = grpc.ssl_channel_credentials(
+            self.ca.read_bytes(), self.key.read_bytes(), self.certificate.read_bytes()
+        )
+        return grpc.aio.secure_channel(self.address, credentials, options=CHANNEL_OPTIONS)
+
+
+async def watch(target: Target, clock: Clock, tell: Callable[[bool], Awaitable[None]]) -> None:
+    """Tell every change of a process's health, until cancelled. OSError when a certificate cannot be read."""
+    channel = target.channel()
+    try:
+        stub: Any = health_pb2_grpc.HealthStub(channel)
+        while True:
+            try:
+                async for answer in stub.Watch(health_pb2.HealthCheckRequest(), wait_for_ready=True):
+                    await tell(answer.status == health_pb2.HealthCheckResponse.SERVING)
+                code = grpc.StatusCode.UNAVAILABLE
+            except grpc.aio.AioRpcError as err:
+                code = err.code()
+            await tell(False)
+            if code is not grpc.StatusCode.UNAVAILABLE:
+                await clock.sleep(RETRY_SECONDS)  # it answers, but not this: do not ask at full speed
+    finally:
+        await channel.close()

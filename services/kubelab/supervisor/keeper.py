@@ -1,0 +1,259 @@
+"""One keeper per process: it starts it, listens to its health, and starts it again when it has ended.
+
+A keeper is one task; what people ask for (kill, stop, start, …) only changes what is wanted and wakes it. So a process
+is never started twice, and every change of state happens here. Changes are told by ``changed``, a callable.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import structlog
+
+from kubelab.apimachinery.clock import Clock
+from kubelab.apimachinery.errors import BadRequest
+from kubelab.supervisor import health, logfiles, processes
+from kubelab.supervisor.machine import LIVE, BackOff, Event, Machine, State
+from kubelab.supervisor.processes import Running
+from kubelab.supervisor.spawner import Spawner, SpawnError
+from kubelab.supervisor.zygote import Order
+
+STOP_SECONDS = 10.0  # between SIGTERM and SIGKILL
+STARTED_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What a process is: how to start it, where its health is asked, and what must be well before its first start."""
+
+    name: str
+    component: str
+    node: str
+    order: Order
+    log: Path
+    namespace: Path | None
+    target: health.Target
+    after: tuple[str, ...] = ()
+
+
+class Keeper:
+    """Keeps one process."""
+
+    def __init__(
+        self,
+        spec: Spec,
+        spawner: Spawner,
+        clock: Clock,
+        log: structlog.typing.FilteringBoundLogger,
+        changed: Callable[[], None],
+    ) -> None:
+        self.spec = spec
+        self._spawner, self._clock, self._changed = spawner, clock, changed
+        self._log = log.bind(process=spec.name)
+        self.machine = Machine(spec.name)
+        self.running: Running | None = None
+        self.restarts = 0
+        self.message = ""
+        self.ready = asyncio.Event()  # it has been well once
+        self._wanted = not self._stopped.exists()
+        self._wake = asyncio.Event()
+        self._moved = asyncio.Condition()
+        self._back_off = BackOff()
+        self._healthy = False
+
+    @property
+    def _stopped(self) -> Path:
+        """A mark that it is down on request, for the supervisor after this one."""
+        return Path(self.spec.order.records) / f".stopped-{self.spec.name}"
+
+    @property
+    def state(self) -> State:
+        return self.machine.state
+
+    async def run(self, before: Sequence[Keeper]) -> None:
+        """Keep the process, from the first moment at which all of ``before`` have been well; until cancelled."""
+        running = processes.read(Path(self.spec.order.records), self.spec.name)
+        if running:
+            self._log.info("adopted", pid=running.pid)
+            self.restarts = running.restarts
+            self._spawner.adopt(running)
+            await self._apply(Event.START)
+            if processes.is_frozen(running.pid):
+                await self._apply(Event.PAUSE)
+        elif self._wanted:
+            for other in before:
+                await other.ready.wait()
+        while True:
+            if not running:
+                await self._until_wanted()
+                running = await self._start()
+            if running:
+                delay = await self._keep(running)
+                running = None
+            else:
+                delay = self._back_off.after(0.0)
+            if self._wanted and self.state is State.BACK_OFF:
+                await self._pause(delay)
+                self.restarts += 1
+
+    async def stop(self) -> None:
+        """End the process and keep it down; answers when it is gone. SIGKILL follows SIGTERM after ten seconds."""
+        self._wanted = False
+        self._stopped.touch()
+        self._wake.set()
+        if self.state not in LIVE:
+            await self._apply(Event.STOPPED)
+            return
+        self._resume()
+        self._signal(signal.SIGTERM)
+        if not await self._until(lambda: self.state is State.STOPPED, STOP_SECONDS):
+            self._log.warning("does not stop, killing it", seconds=STOP_SECONDS)
+            self._signal(signal.SIGKILL)
+            await self._until(lambda: self.state is State.STOPPED, STOP_SECONDS)
+
+    async def start(self) -> None:
+        """Start it, if it is down; answers when it is well, or after half a minute."""
+        self._wanted = True
+        self._stopped.unlink(missing_ok=True)
+        self._wake.set()
+        await self._until(lambda: self.state is State.RUNNING, STARTED_SECONDS)
+
+    async def restart(self) -> None:
+        """Stop and start."""
+        await self.stop()
+        await self.start()
+
+    async def kill(self) -> None:
+        """Kill it without warning; answers when it is dead. It is started again."""
+        if self.state not in LIVE or self.running is None:
+            raise BadRequest(f"{self.spec.name} does not run")
+        killed = self.running
+        self._signal(signal.SIGKILL)
+        await self._until(lambda: self.running is not killed, STOP_SECONDS)
+
+    async def pause(self) -> None:
+        """Freeze it."""
+        if self.state not in LIVE:
+            raise BadRequest(f"{self.spec.name} does not run")
+        self._signal_group(signal.SIGSTOP)
+        await self._apply(Event.PAUSE)
+
+    async def resume(self) -> None:
+        """Let a frozen one go on."""
+        if self.state not in LIVE:
+            raise BadRequest(f"{self.spec.name} does not run")
+        self._resume()
+        await self._apply(Event.RESUME)
+        if self._healthy:
+            await self._apply(Event.HEALTHY)
+
+    async def _until_wanted(self) -> None:
+        while not self._wanted:
+            self._wake.clear()
+            await self._wake.wait()
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait for the back-off; a request ends it early."""
+        self._wake.clear()
+        with contextlib.suppress(TimeoutError):
+            async with self._clock.timeout(seconds):
+                await self._wake.wait()
+
+    async def _start(self) -> Running | None:
+        await self._apply(Event.START)
+        order = replace(self.spec.order, restarts=self.restarts)
+        logfiles.rotate(self.spec.log)
+        try:
+            with _descriptors(self.spec.log, self.spec.namespace) as (log, namespace):
+                return await self._spawner.start(order, log, namespace)
+        except (SpawnError, OSError) as err:
+            self.message = str(err)
+            self._log.error("cannot be started", error=str(err))
+            await self._apply(Event.EXITED if self._wanted else Event.STOPPED)
+            return None
+
+    async def _keep(self, running: Running) -> float:
+        """Stay with a process until it has ended; gives the delay before the next one."""
+        self.running, began = running, self._clock.monotonic()
+        self._changed()
+        if not self._wanted:
+            self._signal(signal.SIGTERM)
+        async with asyncio.TaskGroup() as group:
+            watching = group.create_task(self._watch_health(), name=f"health of {self.spec.name}")
+            code = await self._spawner.ended(running)
+            watching.cancel()
+        self.running, self._healthy = None, False
+        lived = self._clock.monotonic() - began
+        self.message = _how(code)
+        processes.forget(Path(self.spec.order.records), self.spec.name)
+        await self._apply(Event.EXITED if self._wanted else Event.STOPPED)
+        delay = self._back_off.after(lived)
+        self._log.info("ended", pid=running.pid, how=self.message, lived=round(lived, 1), again=self._wanted)
+        return delay
+
+    async def _watch_health(self) -> None:
+        try:
+            await health.watch(self.spec.target, self._clock, self._heard)
+        except OSError as err:  # its certificates are gone: it may run on, but nobody can ask how it is
+            self._log.error("its health cannot be asked", error=str(err))
+
+    async def _heard(self, well: bool) -> None:
+        self._healthy = well
+        if well:
+            self.ready.set()
+        await self._apply(Event.HEALTHY if well else Event.UNHEALTHY)
+
+    async def _apply(self, event: Event) -> None:
+        if self.machine.apply(event):
+            self._changed()
+            async with self._moved:
+                self._moved.notify_all()
+
+    async def _until(self, true: Callable[[], bool], seconds: float) -> bool:
+        try:
+            async with self._clock.timeout(seconds), self._moved:
+                await self._moved.wait_for(true)
+        except TimeoutError:
+            return False
+        return True
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self.running:
+            self.running.signal(number)
+
+    def _signal_group(self, number: signal.Signals) -> None:
+        """Signal a process with its workers: it leads a session of its own."""
+        if self.running and self.running.alive():
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.running.pid, number)
+
+    def _resume(self) -> None:
+        self._signal_group(signal.SIGCONT)
+
+
+@contextlib.contextmanager
+def _descriptors(log: Path, namespace: Path | None) -> Generator[tuple[int, int | None]]:
+    """Open what a new process is given."""
+    with contextlib.ExitStack() as stack:
+        out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        stack.callback(os.close, out)
+        inner = None
+        if namespace:
+            inner = os.open(namespace, os.O_RDONLY | os.O_CLOEXEC)
+            stack.callback(os.close, inner)
+        yield out, inner
+
+
+def _how(code: int | None) -> str:
+    """Say how a process ended."""
+    if code is None:
+        return "ended"
+    if code < 0:
+        return f"killed by {signal.Signals(-code).name}"
+    return f"exited with code {code}"

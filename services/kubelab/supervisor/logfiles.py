@@ -1,0 +1,106 @@
+"""The lines that a process has written: the end of its log file, and what is added while somebody looks.
+
+One inotify descriptor serves every follower, since a machine has few of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import struct
+from collections.abc import AsyncGenerator, Generator
+from pathlib import Path
+
+from kubelab.supervisor import syscalls
+
+CHUNK = 64 * 1024
+KEEP_BYTES = 16 * 1024 * 1024
+_EVENT = struct.Struct("iIII")
+
+
+class Follower:
+    """Tells when files grow."""
+
+    def __init__(self) -> None:
+        self._fd = syscalls.inotify()
+        self._grown: dict[int, set[asyncio.Event]] = {}
+        asyncio.get_running_loop().add_reader(self._fd, self._read)
+
+    def close(self) -> None:
+        asyncio.get_running_loop().remove_reader(self._fd)
+        os.close(self._fd)
+
+    @contextlib.contextmanager
+    def watching(self, path: Path) -> Generator[asyncio.Event]:
+        """Give an event that is set whenever the file was written to."""
+        event = asyncio.Event()
+        number = syscalls.inotify_modified(self._fd, path)
+        self._grown.setdefault(number, set()).add(event)
+        try:
+            yield event
+        finally:
+            self._grown[number].discard(event)
+
+    def _read(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            data = os.read(self._fd, CHUNK)
+            offset = 0
+            while offset < len(data):
+                number, _, _, length = _EVENT.unpack_from(data, offset)
+                offset += _EVENT.size + length
+                for event in self._grown.get(number, ()):
+                    event.set()
+
+
+async def read(follower: Follower, path: Path, *, tail: int = 0, follow: bool = False) -> AsyncGenerator[bytes]:
+    """Give a log file's last ``tail`` lines (0: all) in pieces, and with ``follow`` what comes after, for ever."""
+    await asyncio.to_thread(path.touch, 0o600)
+    with path.open("rb") as file, follower.watching(path) as grown:
+        await asyncio.to_thread(_seek, file.fileno(), tail)
+        while True:
+            grown.clear()  # before reading: what is written from here on sets it again
+            data = await asyncio.to_thread(file.read, CHUNK)
+            if data:
+                yield data
+            elif not follow:
+                return
+            else:
+                await grown.wait()
+
+
+def last_lines(path: Path, count: int) -> list[str]:
+    """Give the last lines of a file; none when there is no such file."""
+    try:
+        with path.open("rb") as file:
+            _seek(file.fileno(), count)
+            return file.read().decode(errors="replace").splitlines()
+    except FileNotFoundError:
+        return []
+
+
+def rotate(path: Path) -> None:
+    """Put a log that has grown large aside, as ``.1``, before a process opens it."""
+    with contextlib.suppress(FileNotFoundError):
+        if path.stat().st_size > KEEP_BYTES:
+            path.replace(path.with_name(path.name + ".1"))
+
+
+def _seek(fd: int, lines: int) -> None:
+    """Move to the start of the last so many lines."""
+    if not lines:
+        return
+    position, found = os.fstat(fd).st_size, -1  # the newline that ends the last line does not count
+    if position and os.pread(fd, 1, position - 1) != b"\n":
+        found = 0
+    while position > 0:
+        begin = max(0, position - CHUNK)
+        piece = os.pread(fd, position - begin, begin)
+        for n in range(len(piece) - 1, -1, -1):
+            if piece[n] == 10:
+                found += 1
+                if found == lines:
+                    os.lseek(fd, begin + n + 1, os.SEEK_SET)
+                    return
+        position = begin
+    os.lseek(fd, 0, os.SEEK_SET)

@@ -1,0 +1,232 @@
+"""Which processes a cluster has, and the files that configure them. Pure, except for :func:`write`.
+
+::
+
+    cp-1     etcd → api-server → scheduler, controller-manager   and everything below
+    node-N   runtime; kubelet and kube-proxy after the api-server
+
+An arrow is "after it has been well once", at the first start only.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from kubelab.cluster.record import Node, Record
+from kubelab.supervisor.health import Target
+from kubelab.supervisor.keeper import Spec
+from kubelab.supervisor.zygote import Order
+
+API_PORT, ETCD_PORT, ETCD_PEER_PORT = 6443, 2379, 2380
+KUBELET_PORT, CONTROLLER_MANAGER_PORT, SCHEDULER_PORT, KUBE_PROXY_PORT = 10250, 10257, 10259, 10256
+MODULES = {
+    "api-server": "kubelab.apiserver.__main__",
+    "scheduler": "kubelab.scheduler.__main__",
+    "controller-manager": "kubelab.controllermanager.__main__",
+    "kubelet": "kubelab.kubelet.__main__",
+    "kube-proxy": "kubelab.kubeproxy.__main__",
+    "runtime": "kubelab.runtime.__main__",
+}
+# One member needs no patience with others: it elects itself after one tick instead of a second.
+ETCD_TICK_MS, ETCD_ELECTION_MS = 20, 200
+ETCD_SNAPSHOT_COUNT = 10_000  # entries kept in memory; the default of 100,000 is made for larger machines
+ETCD_QUOTA_BYTES = 2 * 1024**3
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The processes in the order of :class:`Spec.after`, and the text of every file."""
+
+    specs: tuple[Spec, ...]
+    files: dict[Path, str]
+
+
+def plan(record: Record) -> Plan:
+    """Lay a cluster out."""
+    specs: list[Spec] = []
+    files: dict[Path, str] = {}
+    for node in record.nodes:
+        components = ["runtime", "kubelet", "kube-proxy"]
+        if node.control_plane:
+            specs.append(_etcd(record, node))
+            components[:0] = ["api-server", "scheduler", "controller-manager"]
+        for component in components:
+            name = f"{component}@{node.name}"
+            files[record.config / f"{name}.yaml"] = yaml.safe_dump(_config(record, node, component), sort_keys=False)
+            if component not in ("api-server", "runtime"):
+                files[record.config / f"{name}.kubeconfig"] = _kubeconfig(record, name)
+            specs.append(_component(record, node, component))
+    return Plan(tuple(specs), files)
+
+
+def write(record: Record, files: dict[Path, str]) -> None:
+    """Write the configuration; OSError when a folder cannot be written."""
+    for folder in (record.config, record.logs, record.folder / "etcd", record.folder / "runtime"):
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for path, text in files.items():
+        path.write_text(text)
+        path.chmod(0o600)
+
+
+def control_plane(record: Record) -> Node:
+    """The node that the api-server runs on."""
+    return next(node for node in record.nodes if node.control_plane)
+
+
+def _component(record: Record, node: Node, component: str) -> Spec:
+    name = f"{component}@{node.name}"
+    first = control_plane(record).name
+    after = {"api-server": (f"etcd@{first}",), "runtime": ()}.get(component, (f"api-server@{first}",))
+    order = Order(
+        name=name,
+        argv=("--config", str(record.config / f"{name}.yaml")),
+        records=str(record.processes),
+        module=MODULES[component],
+        environment={"KUBELAB_HOST_NETNS": str(record.namespace("host"))},
+    )
+    return Spec(
+        name=name,
+        component=component,
+        node=node.name,
+        order=order,
+        log=record.log(name),
+        namespace=record.namespace(node.name),
+        target=_target(record, node, component),
+        after=after,
+    )
+
+
+def _target(record: Record, node: Node, component: str) -> Target:
+    ports = {
+        "api-server": API_PORT,
+        "scheduler": SCHEDULER_PORT,
+        "controller-manager": CONTROLLER_MANAGER_PORT,
+        "kubelet": KUBELET_PORT,
+        "kube-proxy": KUBE_PROXY_PORT,
+    }
+    if component == "runtime":
+        return Target(f"unix:{record.runtime_socket(node.name)}")
+    return Target(
+        f"{node.address}:{ports[component]}",
+        record.pki / "ca.crt",
+        record.pki / "supervisor.crt",
+        record.pki / "supervisor.key",
+    )
+
+
+def _etcd(record: Record, node: Node) -> Spec:
+    name = f"etcd@{node.name}"
+    client, peer = f"https://{node.address}:{ETCD_PORT}", f"https://{node.address}:{ETCD_PEER_PORT}"
+    own = str(record.pki / name)
+    authority = str(record.pki / "etcd-ca.crt")
+    flags = {
+        "name": node.name,
+        "data-dir": str(record.folder / "etcd" / node.name),
+        "listen-client-urls": f"{client},https://127.0.0.1:{ETCD_PORT}",
+        "advertise-client-urls": client,
+        "listen-peer-urls": peer,
+        "initial-advertise-peer-urls": peer,
+        "initial-cluster": f"{node.name}={peer}",
+        "initial-cluster-token": record.id,
+        "cert-file": f"{own}.crt",
+        "key-file": f"{own}.key",
+        "client-cert-auth": "true",
+        "trusted-ca-file": authority,
+        "peer-cert-file": f"{own}.crt",
+        "peer-key-file": f"{own}.key",
+        "peer-client-cert-auth": "true",
+        "peer-trusted-ca-file": authority,
+        "heartbeat-interval": str(ETCD_TICK_MS),
+        "election-timeout": str(ETCD_ELECTION_MS),
+        "snapshot-count": str(ETCD_SNAPSHOT_COUNT),
+        "quota-backend-bytes": str(ETCD_QUOTA_BYTES),
+        "logger": "zap",
+        "log-outputs": "stderr",
+        "log-level": "warn",
+    }
+    order = Order(
+        name=name,
+        argv=tuple(f"--{flag}={value}" for flag, value in flags.items()),
+        records=str(record.processes),
+        program=shutil.which("etcd") or "/usr/bin/etcd",
+        environment={"GOMAXPROCS": str(min(2, os.cpu_count() or 1)), "GOGC": "50"},
+    )
+    target = Target(
+        f"{node.address}:{ETCD_PORT}",
+        record.pki / "etcd-ca.crt",
+        record.pki / "etcd-healthcheck-client.crt",
+        record.pki / "etcd-healthcheck-client.key",
+    )
+    return Spec(name, "etcd", node.name, order, record.log(name), record.namespace(node.name), target)
+
+
+def _tls(record: Record, identity: str, authority: str = "ca") -> dict[str, str]:
+    return {
+        "ca": str(record.pki / f"{authority}.crt"),
+        "certificate": str(record.pki / f"{identity}.crt"),
+        "key": str(record.pki / f"{identity}.key"),
+    }
+
+
+def _config(record: Record, node: Node, component: str) -> dict[str, Any]:
+    name = f"{component}@{node.name}"
+    base: dict[str, Any] = {"name": name}
+    if component != "runtime":
+        base["tls"] = _tls(record, name)
+    if component not in ("api-server", "runtime"):
+        base["kubeconfig"] = str(record.config / f"{name}.kubeconfig")
+    return {**base, **_own_config(record, node, component)}
+
+
+def _own_config(record: Record, node: Node, component: str) -> dict[str, Any]:
+    """The part of a component's configuration that only it has."""
+    first = control_plane(record)
+    match component:
+        case "api-server":
+            return {
+                "etcd": {
+                    "servers": [f"https://{first.address}:{ETCD_PORT}"],
+                    "tls": _tls(record, "apiserver-etcd-client", "etcd-ca"),
+                },
+                "advertiseAddress": f"{node.address}:{API_PORT}",
+                "kubeletClient": _tls(record, "apiserver-kubelet-client"),
+                "auditLog": str(record.logs / f"audit@{node.name}.log"),
+            }
+        case "kubelet":
+            return {
+                "nodeName": node.name,
+                "nodeIp": node.address,
+                "nodeLabels": {"node-role.kubernetes.io/control-plane": ""} if node.control_plane else {},
+                "runtimeSocket": str(record.runtime_socket(node.name)),
+                "stateDir": str(record.folder / "kubelet" / node.name),
+                "logDir": str(record.logs / "pods" / node.name),
+            }
+        case "kube-proxy":
+            return {"nodeName": node.name}
+        case _:
+            return {}
+
+
+def _kubeconfig(record: Record, name: str) -> str:
+    server = f"https://{control_plane(record).address}:{API_PORT}"
+    cluster = {"certificate-authority": str(record.pki / "ca.crt"), "server": server}
+    user = {
+        "client-certificate": str(record.pki / f"{name}.crt"),
+        "client-key": str(record.pki / f"{name}.key"),
+    }
+    context = {"cluster": record.name, "user": name}
+    document = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": record.name, "cluster": cluster}],
+        "users": [{"name": name, "user": user}],
+        "contexts": [{"name": record.name, "context": context}],
+        "current-context": record.name,
+    }
+    return yaml.safe_dump(document, sort_keys=False)

@@ -1,0 +1,152 @@
+"""The record that every process of a cluster leaves: which pid it has, and when that pid began.
+
+The process itself writes it before it does anything else, so that there is no moment at which a running process is
+unknown, whoever is killed. A pid alone proves nothing (numbers are used again), pid, start and boot together do.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+
+from kubelab.cluster.record import boot_id, start_ticks
+
+SUPERVISOR, ZYGOTE = "supervisor", "zygote"
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """One process: ``ticks`` is its start in the kernel's own measure, ``since`` in nanoseconds since the epoch."""
+
+    name: str
+    pid: int
+    ticks: int
+    since: int
+    restarts: int = 0
+
+    def alive(self) -> bool:
+        """Does this very process still run? A zombie does not."""
+        return start_ticks(self.pid) == self.ticks
+
+    def open(self) -> int | None:
+        """Open a pidfd, which can be waited for and never means another process; None when it is gone."""
+        try:
+            fd = os.pidfd_open(self.pid)
+        except ProcessLookupError:
+            return None
+        if self.alive():  # looked at after the descriptor was had: it is the right one
+            return fd
+        os.close(fd)
+        return None
+
+    def signal(self, number: signal.Signals) -> bool:
+        """Send a signal; False when the process is gone."""
+        fd = self.open()
+        if fd is None:
+            return False
+        try:
+            signal.pidfd_send_signal(fd, number)
+        except ProcessLookupError:
+            return False
+        finally:
+            os.close(fd)
+        return True
+
+
+def write_own(folder: Path, name: str, *, since: int, restarts: int = 0) -> Running:
+    """Record the calling process under ``name``."""
+    pid = os.getpid()
+    ticks = start_ticks(pid) or 0
+    body = {"pid": pid, "ticks": ticks, "since": since, "restarts": restarts, "boot": boot_id()}
+    temporary = folder / f".{name}"
+    temporary.write_text(json.dumps(body))
+    temporary.replace(folder / name)
+    return Running(name, pid, ticks, since, restarts)
+
+
+def read(folder: Path, name: str) -> Running | None:
+    """Give a process that runs now; None when there is no record, or its process is gone."""
+    try:
+        body = json.loads((folder / name).read_text())
+        found = Running(name, int(body["pid"]), int(body["ticks"]), int(body["since"]), int(body["restarts"]))
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return None
+    return found if body.get("boot") == boot_id() and found.alive() else None
+
+
+def restarts_of(folder: Path, name: str) -> int:
+    """Give how often a process had been started again when it last left its record, dead or alive."""
+    try:
+        return int(json.loads((folder / name).read_text())["restarts"])
+    except (FileNotFoundError, ValueError, KeyError):
+        return 0
+
+
+def read_all(folder: Path) -> dict[str, Running]:
+    """Give every process that runs now, by name."""
+    if not folder.is_dir():
+        return {}
+    found = (read(folder, path.name) for path in folder.iterdir() if not path.name.startswith("."))
+    return {running.name: running for running in found if running}
+
+
+def forget(folder: Path, name: str) -> None:
+    """Remove a record; one that is not there is no error."""
+    (folder / name).unlink(missing_ok=True)
+
+
+def inside(namespaces: set[int]) -> list[int]:
+    """Find every pid whose network namespace (by inode) is one of these."""
+    found: list[int] = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                inode = (entry / "ns/net").stat().st_ino
+            except OSError:
+                continue  # it ended meanwhile
+            if inode in namespaces:
+                found.append(int(entry.name))
+    return found
+
+
+def is_frozen(pid: int) -> bool:
+    """Was the process stopped by a signal?"""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def pss_bytes(pid: int) -> int:
+    """Give a process's share of memory (PSS): pages shared by n processes count one n-th. 0 when it is gone."""
+    try:
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) * 1024
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        pass
+    return 0
+
+
+def cpu_seconds(pid: int) -> float:
+    """Give the processor time a process has used, its ended children included. 0 when it is gone."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0.0
+    return sum(int(field) for field in fields[11:15]) / os.sysconf("SC_CLK_TCK")
+
+
+def descendants(pid: int) -> list[int]:
+    """Give the children of a process, and theirs."""
+    found: list[int] = []
+    try:
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            for child in (task / "children").read_text().split():
+                found += [int(child), *descendants(int(child))]
+    except (FileNotFoundError, ProcessLookupError):
+        pass
+    return found

@@ -1,0 +1,130 @@
+"""The Supervisor service: check, call, convert."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import grpc
+
+from kubelab.apimachinery import errors
+from kubelab.apimachinery.grpcstatus import answering
+from kubelab.supervisor import logfiles, processes
+from kubelab.supervisor.machine import State
+from kubelab.supervisor.supervisor import Supervisor, Usage
+from kubelab.supervisor.tunnels import Tunnel
+from kubelab.supervisor.v1 import supervisor_pb2 as pb
+from kubelab.supervisor.v1 import supervisor_pb2_grpc
+
+Context = grpc.aio.ServicerContext[Any, Any]
+Action = pb.ActRequest.Action
+
+
+class SupervisorServicer(supervisor_pb2_grpc.SupervisorServicer):
+    """Answers for one cluster."""
+
+    def __init__(self, supervisor: Supervisor) -> None:
+        self._supervisor = supervisor
+
+    async def Status(self, request: pb.StatusRequest, context: Context) -> pb.StatusResponse:
+        async with answering(context):
+            return self._status(await self._supervisor.usage())
+
+    async def WatchStatus(self, request: pb.StatusRequest, context: Context) -> AsyncGenerator[pb.StatusResponse]:
+        async with answering(context), contextlib.aclosing(self._supervisor.changes()) as changes:
+            async for _ in changes:
+                yield self._status({})
+
+    async def Act(self, request: pb.ActRequest, context: Context) -> pb.ActResponse:
+        async with answering(context):
+            keeper = self._supervisor.keeper(request.process)
+            act = {
+                Action.KILL: keeper.kill,
+                Action.STOP: keeper.stop,
+                Action.START: keeper.start,
+                Action.RESTART: keeper.restart,
+                Action.PAUSE: keeper.pause,
+                Action.RESUME: keeper.resume,
+            }.get(request.action)
+            if act is None:
+                raise errors.BadRequest("action: required value")
+            await act()
+            answer = self._status({})
+            return pb.ActResponse(process=next(p for p in answer.processes if p.name == request.process))
+
+    async def Logs(self, request: pb.LogsRequest, context: Context) -> AsyncGenerator[pb.LogsChunk]:
+        async with answering(context):
+            supervisor = self._supervisor
+            own = (processes.SUPERVISOR, processes.ZYGOTE)
+            name = processes.SUPERVISOR if request.process in own else supervisor.keeper(request.process).spec.name
+            lines = logfiles.read(
+                supervisor.follower, supervisor.record.log(name), tail=request.tail_lines, follow=request.follow
+            )
+            async with contextlib.aclosing(lines):
+                async for data in lines:
+                    yield pb.LogsChunk(data=data)
+
+    async def OpenTunnel(self, request: pb.OpenTunnelRequest, context: Context) -> pb.Tunnel:
+        async with answering(context):
+            return _tunnel(await self._supervisor.tunnels.open(request.node, request.address, request.local_port))
+
+    async def CloseTunnel(self, request: pb.CloseTunnelRequest, context: Context) -> pb.CloseTunnelResponse:
+        async with answering(context):
+            await self._supervisor.tunnels.close(request.local_port)
+            return pb.CloseTunnelResponse()
+
+    async def ListTunnels(self, request: pb.ListTunnelsRequest, context: Context) -> pb.ListTunnelsResponse:
+        return pb.ListTunnelsResponse(tunnels=[_tunnel(t) for t in self._supervisor.tunnels.list()])
+
+    async def Shutdown(self, request: pb.ShutdownRequest, context: Context) -> pb.ShutdownResponse:
+        async with answering(context):
+            await self._supervisor.shutdown()
+            self._supervisor.end(delete=request.delete)
+            return pb.ShutdownResponse()
+
+    def _status(self, usage: dict[str, Usage]) -> pb.StatusResponse:
+        supervisor = self._supervisor
+        record = supervisor.record
+        own = supervisor.own
+        nobody = Usage(0, 0.0)
+        answer = pb.StatusResponse(cluster=record.name)
+        for running, component in ((own, processes.SUPERVISOR), (supervisor.zygote(), processes.ZYGOTE)):
+            used = usage.get(component, nobody)
+            answer.processes.add(
+                name=component,
+                component=component,
+                pid=running.pid if running else 0,
+                started_unix_nano=running.since if running else 0,
+                restarts=running.restarts if running else 0,
+                state=State.RUNNING if running else State.STARTING,  # type: ignore[arg-type]
+                memory_bytes=used.memory_bytes,
+                cpu_seconds=used.cpu_seconds,
+            )
+        for keeper in supervisor.keepers.values():
+            running, used = keeper.running, usage.get(keeper.spec.name, nobody)
+            answer.processes.add(
+                name=keeper.spec.name,
+                component=keeper.spec.component,
+                node=keeper.spec.node,
+                pid=running.pid if running else 0,
+                started_unix_nano=running.since if running else 0,
+                restarts=keeper.restarts,
+                state=keeper.state.value,  # type: ignore[arg-type]
+                message=keeper.message,
+                memory_bytes=used.memory_bytes,
+                cpu_seconds=used.cpu_seconds,
+            )
+        for node in record.nodes:
+            answer.nodes.add(
+                name=node.name,
+                address=node.address,
+                netns_path=str(record.namespace(node.name)),
+                runtime_socket=str(record.runtime_socket(node.name)),
+                control_plane=node.control_plane,
+            )
+        return answer
+
+
+def _tunnel(tunnel: Tunnel) -> pb.Tunnel:
+    return pb.Tunnel(local_port=tunnel.local_port, node=tunnel.node, address=tunnel.address)

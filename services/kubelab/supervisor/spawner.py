@@ -1,0 +1,181 @@
+"""The supervisor's side of the zygote: orders go out, pids and exits come back; a dead zygote is replaced.
+
+All methods run on the event loop. The supervisor is the parent of the zygote (except after the supervisor's own
+restart) and the subreaper of what a dead zygote leaves behind, so exits come from two sides: reported by the zygote,
+or collected here. That a process has ended is told by its pidfd, whoever its parent is; only its exit code may stay
+unknown.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import structlog
+
+from kubelab.supervisor import processes
+from kubelab.supervisor.network import NamespaceThread
+from kubelab.supervisor.processes import Running
+from kubelab.supervisor.zygote import MAX_MESSAGE, Order
+
+START_SECONDS = 20.0
+CODE_SECONDS = 1.0  # that a parent has to tell the exit code of a process that is known to have ended
+
+
+class SpawnError(Exception):
+    """A process could not be started; the message is the zygote's."""
+
+
+class Spawner:
+    """``command`` starts a new zygote; it is given the restarts and the number of its descriptor as last arguments."""
+
+    def __init__(
+        self,
+        channel: socket.socket,
+        command: Sequence[str],
+        folder: Path,
+        host: NamespaceThread,
+        log: structlog.typing.FilteringBoundLogger,
+    ) -> None:
+        self._channel = channel
+        self._command = command
+        self._host = host
+        self._log = log
+        self._next = 0
+        self._answers: dict[int, asyncio.Future[Running]] = {}
+        self._orders: dict[int, Order] = {}
+        self._codes: dict[int, asyncio.Future[int | None]] = {}
+        zygote = processes.read(folder, processes.ZYGOTE)
+        self.zygote_restarts = zygote.restarts if zygote else 0
+        self._closing = False
+
+    def open(self) -> None:
+        """Begin to listen to the zygote and to collect children."""
+        loop = asyncio.get_running_loop()
+        self._channel.setblocking(False)
+        loop.add_reader(self._channel.fileno(), self._receive)
+        loop.add_signal_handler(signal.SIGCHLD, self._reap)
+        self._reap()
+
+    def close(self) -> None:
+        """Let the zygote end, and stop listening."""
+        self._closing = True
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(self._channel.fileno())
+        with contextlib.suppress(OSError):
+            self._channel.send(b'{"op": "quit"}')
+        self._channel.close()
+
+    async def start(self, order: Order, log: int, namespace: int | None) -> Running:
+        """Start a process; SpawnError says why it did not begin. The descriptors stay the caller's."""
+        self._next += 1
+        number = self._next
+        answer: asyncio.Future[Running] = asyncio.get_running_loop().create_future()
+        self._answers[number], self._orders[number] = answer, order
+        fds = [log] if namespace is None else [log, namespace]
+        try:
+            socket.send_fds(self._channel, [order.encode(number)], fds)
+            async with asyncio.timeout(START_SECONDS):
+                return await answer
+        except (OSError, TimeoutError) as err:  # the zygote is just being replaced, or hangs
+            raise SpawnError(f"the zygote does not answer: {err!r}") from err
+        finally:
+            self._answers.pop(number, None)
+            self._orders.pop(number, None)
+
+    async def ended(self, running: Running) -> int | None:
+        """Wait until a process has ended; gives its exit code (negative: the signal), None when nobody knows it."""
+        fd = running.open()
+        if fd is not None:
+            loop = asyncio.get_running_loop()
+            gone: asyncio.Future[None] = loop.create_future()
+            loop.add_reader(fd, lambda: gone.done() or gone.set_result(None))
+            try:
+                await gone
+            finally:
+                loop.remove_reader(fd)
+                os.close(fd)
+        known = self._codes.get(running.pid)
+        if known is None:
+            return None
+        try:
+            async with asyncio.timeout(CODE_SECONDS):
+                return await known
+        except TimeoutError:
+            return None  # its parent was killed with the code in its hands, or it is not below us
+        finally:
+            del self._codes[running.pid]
+
+    def adopt(self, running: Running) -> None:
+        """Expect the exit of a process that runs already."""
+        self._codes[running.pid] = asyncio.get_running_loop().create_future()
+
+    def _receive(self) -> None:
+        try:
+            data = self._channel.recv(MAX_MESSAGE)
+        except BlockingIOError:
+            return
+        except ConnectionError:
+            data = b""
+        if not data:
+            self._replace()
+            return
+        message = json.loads(data)
+        if "exited" in message:
+            self._tell(message["exited"], message["code"])
+            return
+        answer, order = self._answers.get(message["id"]), self._orders.get(message["id"])
+        if answer is None or order is None or answer.done():
+            return
+        if "error" in message:
+            answer.set_exception(SpawnError(message["error"]))
+            return
+        running = Running(order.name, message["pid"], message["ticks"], message["since"], restarts=order.restarts)
+        self.adopt(running)
+        answer.set_result(running)
+
+    def _tell(self, pid: int, code: int | None) -> None:
+        known = self._codes.get(pid)
+        if known and not known.done():
+            known.set_result(code)
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            self._tell(pid, os.waitstatus_to_exitcode(status))
+
+    def _replace(self) -> None:
+        """The zygote is dead: its children are ours now (or nobody's), and a new one is needed."""
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(self._channel.fileno())
+        self._channel.close()
+        for answer in self._answers.values():
+            if not answer.done():
+                answer.set_exception(SpawnError("the zygote died"))
+        if self._closing:
+            return
+        self.zygote_restarts += 1
+        self._log.warning("the zygote died, starting another one", restarts=self.zygote_restarts)
+        self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._channel.setblocking(False)
+        theirs.set_inheritable(True)
+        arguments = [sys.executable, *self._command, str(self.zygote_restarts), str(theirs.fileno())]
+
+        def spawn() -> None:
+            os.posix_spawn(sys.executable, arguments, os.environ)
+            theirs.close()
+
+        self._host.submit(spawn)  # the zygote belongs in the host's namespace
+        loop.add_reader(self._channel.fileno(), self._receive)

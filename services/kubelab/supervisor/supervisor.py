@@ -1,0 +1,223 @@
+"""The supervisor: every process of a cluster kept alive, its tunnels, and a gRPC service on a unix socket.
+
+It lives in the cluster's network namespace (so that it reaches every node), listens for tunnels from the host's, and
+holds nothing that is not on disk: a supervisor that was killed is followed by one that adopts everything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+import structlog
+
+from kubelab.apimachinery import errors
+from kubelab.apimachinery.clock import Clock
+from kubelab.cluster.record import Record
+from kubelab.component.serving import Health, serve_grpc
+from kubelab.supervisor import cleanup, network, plan, processes, syscalls
+from kubelab.supervisor.keeper import Keeper
+from kubelab.supervisor.logfiles import Follower
+from kubelab.supervisor.machine import State
+from kubelab.supervisor.network import NamespaceThread
+from kubelab.supervisor.processes import Running
+from kubelab.supervisor.spawner import Spawner
+from kubelab.supervisor.tunnels import Tunnels
+
+STOP_ORDER = (("scheduler", "controller-manager", "kubelet", "kube-proxy"), ("runtime", "api-server"), ("etcd",))
+
+
+class AlreadyRunning(Exception):
+    """Another supervisor looks after this cluster."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a process takes: PSS in bytes and processor time in seconds, with its workers."""
+
+    memory_bytes: int
+    cpu_seconds: float
+
+
+class Supervisor:
+    """``record`` says which cluster; ``spawner`` starts its processes."""
+
+    def __init__(
+        self,
+        record: Record,
+        spawner: Spawner,
+        host: NamespaceThread,
+        clock: Clock,
+        log: structlog.typing.FilteringBoundLogger,
+        own: Running,
+    ) -> None:
+        self.record, self.clock, self.own = record, clock, own
+        self._spawner, self._host, self._log = spawner, host, log
+        self._version = 0
+        self._stop = asyncio.Event()
+        self.delete = False
+        self.keepers: dict[str, Keeper] = {
+            spec.name: Keeper(spec, spawner, clock, log, self._touch) for spec in plan.plan(record).specs
+        }
+        self.tunnels: Tunnels
+        self.follower: Follower
+        self._version_event = asyncio.Event()
+
+    async def run(self, add_service: Callable[[grpc.aio.Server], None], ready: Callable[[], None]) -> None:
+        """Look after the cluster until :meth:`shutdown`. ``ready`` is called when the socket answers."""
+        self.follower = Follower()
+        self._spawner.open()
+        nodes = await asyncio.to_thread(self._enter_nodes)
+        keeping: asyncio.Task[None] | None = None
+        try:
+            async with (
+                Tunnels(self._host, nodes, self.record.run / "tunnels.json", self.clock, self._log) as self.tunnels,
+                self._serve(add_service),
+                asyncio.TaskGroup() as group,
+            ):
+                first = plan.control_plane(self.record)
+                await self._open_api(first.name, f"{first.address}:{plan.API_PORT}")
+                ready()
+                keeping = group.create_task(self._keep_all(), name="keepers")
+                await self._stop.wait()
+                keeping.cancel()
+        finally:
+            self.follower.close()
+            for thread in nodes.values():
+                thread.close()
+
+    async def shutdown(self) -> None:
+        """Stop every process, the api-server when nobody needs it any more, then etcd; then pods and network go."""
+        keepers = self.keepers.values()
+        for components in STOP_ORDER:
+            chosen = [keeper for keeper in keepers if keeper.spec.component in components]
+            await asyncio.gather(*(keeper.stop() for keeper in chosen))
+        self._spawner.close()
+        await asyncio.to_thread(cleanup.pods, self.record)
+        await asyncio.to_thread(network.remove, self.record)
+
+    def end(self, *, delete: bool = False) -> None:
+        """Let :meth:`run` return; ``delete`` is for whoever called it."""
+        self.delete = delete
+        self._stop.set()
+
+    def keeper(self, name: str) -> Keeper:
+        """Find a process; NotFound."""
+        found = self.keepers.get(name)
+        if found is None:
+            raise errors.NotFound(f'process "{name}" not found')
+        return found
+
+    async def changes(self) -> AsyncGenerator[None]:
+        """Yield once now, and at every change."""
+        seen = -1
+        while True:
+            while seen == self._version:
+                await self._version_event.wait()
+            seen = self._version
+            yield
+
+    async def usage(self) -> dict[str, Usage]:
+        """Measure every process."""
+        pids = {name: keeper.running.pid for name, keeper in self.keepers.items() if keeper.running}
+        pids[processes.SUPERVISOR] = self.own.pid
+        zygote = self.zygote()
+        if zygote:
+            pids[processes.ZYGOTE] = zygote.pid
+        return await asyncio.to_thread(_measure, pids)
+
+    def zygote(self) -> Running | None:
+        """The zygote, while one is there."""
+        return processes.read(self.record.processes, processes.ZYGOTE)
+
+    def all_well(self) -> bool:
+        return all(keeper.state is State.RUNNING for keeper in self.keepers.values())
+
+    def _touch(self) -> None:
+        self._version += 1
+        self._version_event.set()
+        self._version_event = asyncio.Event()
+
+    def _enter_nodes(self) -> dict[str, NamespaceThread]:
+        threads: dict[str, NamespaceThread] = {}
+        for node in self.record.nodes:
+            fd = os.open(self.record.namespace(node.name), os.O_RDONLY | os.O_CLOEXEC)
+            threads[node.name] = NamespaceThread(fd, node.name)
+            threads[node.name].submit(int).result()  # it has entered
+            os.close(fd)
+        return threads
+
+    async def _open_api(self, node: str, address: str) -> None:
+        try:
+            await self.tunnels.open(node, address, self.record.api_port)
+        except errors.AlreadyExists as err:
+            self._log.error("the api-server's port is taken", port=self.record.api_port, error=err.message)
+            raise
+
+    async def _keep_all(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            for keeper in self.keepers.values():
+                before = [self.keepers[name] for name in keeper.spec.after]
+                group.create_task(keeper.run(before), name=f"keeper of {keeper.spec.name}")
+
+    @contextlib.asynccontextmanager
+    async def _serve(self, add_service: Callable[[grpc.aio.Server], None]) -> AsyncGenerator[None]:
+        self.record.socket.unlink(missing_ok=True)
+        umask = os.umask(0o177)
+        try:
+            serving = serve_grpc(f"unix:{self.record.socket}", [add_service], tls=None, health=Health())
+            await serving.__aenter__()
+        finally:
+            os.umask(umask)
+        try:
+            yield
+        finally:
+            await serving.__aexit__(None, None, None)
+            self.record.socket.unlink(missing_ok=True)
+
+
+def lock(run: Path) -> int:
+    """Be the only supervisor of a cluster, as long as this process lives. Raises AlreadyRunning."""
+    fd = os.open(run / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)  # not flock: a fork must not inherit it
+    except OSError as err:
+        os.close(fd)
+        raise AlreadyRunning(str(run)) from err
+    return fd
+
+
+def enter_cluster(record: Record) -> NamespaceThread:
+    """Move this process, which has one thread yet, into the cluster's namespace; gives a thread that stays outside."""
+    outside = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    host = NamespaceThread(outside, "host")
+    host.submit(int).result()
+    os.close(outside)
+    inside = os.open(record.namespace(network.CLUSTER), os.O_RDONLY | os.O_CLOEXEC)
+    syscalls.setns(inside)
+    os.close(inside)
+    return host
+
+
+def _measure(pids: dict[str, int]) -> dict[str, Usage]:
+    found: dict[str, Usage] = {}
+    for name, pid in pids.items():
+        # A component's workers are its own; what the zygote and the supervisor have forked has names of its own.
+        workers = processes.descendants(pid) if name not in (processes.SUPERVISOR, processes.ZYGOTE) else []
+        family = [pid, *(worker for worker in workers if _is_worker(worker))]
+        found[name] = Usage(sum(map(processes.pss_bytes, family)), sum(map(processes.cpu_seconds, family)))
+    return found
+
+
+def _is_worker(pid: int) -> bool:
+    """Is this a fork of a component, and not a program that it runs (a container, say)?"""
+    try:
+        return os.readlink(f"/proc/{pid}/exe") == os.readlink("/proc/self/exe")  # noqa: PTH115
+    except OSError:
+        return False
