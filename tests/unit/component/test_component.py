@@ -1,0 +1,223 @@
+"""A component as a process: it serves with TLS, stops cleanly, fails loudly, and comes in several workers."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+
+from kubelab.testing.pki import Files, TestAuthority
+
+SOURCE = """
+import asyncio, os, sys
+from dataclasses import dataclass
+from kubelab.component.component import Component
+from kubelab.component.config import BaseConfig
+
+@dataclass(kw_only=True)
+class Config(BaseConfig):
+    what: str = "serve"
+    processes: int = 1
+
+async def run(config, env):
+    async with env.serve() as serving:
+        print("ready", serving.port, os.getpid(), flush=True)
+        if config.what == "serve":
+            await env.stop.wait()
+            print("bye", flush=True)
+        elif config.what == "loops":
+            try:
+                await asyncio.Event().wait()
+            finally:
+                print("cleaned up", flush=True)
+        elif config.what == "fails":
+            raise KeyError("bug")
+        elif config.what == "callback":
+            asyncio.get_running_loop().call_soon(lambda: 1 / 0)
+            await env.stop.wait()
+
+COMPONENT = Component("thing", Config, run, workers=lambda config: config.processes)
+if __name__ == "__main__":
+    sys.exit(COMPONENT.main())
+"""
+
+
+class Process:
+    """The component as a child of the test."""
+
+    def __init__(self, folder: Path, files: Files, *flags: str) -> None:
+        script = folder / "thing.py"
+        script.write_text(textwrap.dedent(SOURCE))
+        tls = [f"--tls-ca={files.ca}", f"--tls-certificate={files.certificate}", f"--tls-key={files.key}"]
+        self.popen = subprocess.Popen(
+            [sys.executable, str(script), "--name=thing@test", "--bind-address=127.0.0.1:0", *tls, *flags],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def line(self) -> list[str]:
+        assert self.popen.stdout is not None
+        return self.popen.stdout.readline().split()
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, str, str]:
+        self.popen.send_signal(number)
+        return self.wait()
+
+    def wait(self) -> tuple[int, str, str]:
+        out, err = self.popen.communicate(timeout=30)
+        return self.popen.returncode, out, err
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Files:
+    return TestAuthority(tmp_path).issue("thing")
+
+
+@pytest.fixture
+def started(tmp_path: Path, files: Files) -> Iterator[list[Process]]:
+    processes: list[Process] = []
+    yield processes
+    for process in processes:
+        if process.popen.poll() is None:
+            process.popen.kill()
+            process.wait()
+        for pipe in (process.popen.stdout, process.popen.stderr):
+            assert pipe is not None
+            pipe.close()
+
+
+def start(started: list[Process], tmp_path: Path, files: Files, *flags: str) -> Process:
+    process = Process(tmp_path, files, *flags)
+    started.append(process)
+    return process
+
+
+def stub(kind: Any, to: grpc.Channel) -> Any:
+    """Make a stub of a library whose types are incomplete."""
+    return kind(to)
+
+
+def channel(port: str, files: Files, *, own: bool = True) -> grpc.Channel:
+    key, certificate = (files.key.read_bytes(), files.certificate.read_bytes()) if own else (None, None)
+    return grpc.secure_channel(
+        f"127.0.0.1:{port}", grpc.ssl_channel_credentials(files.ca.read_bytes(), key, certificate)
+    )
+
+
+def test_it_answers_health_and_reflection_and_stops_cleanly(
+    started: list[Process], tmp_path: Path, files: Files
+) -> None:
+    process = start(started, tmp_path, files)
+    _, port, _ = process.line()
+    with channel(port, files) as secure:
+        answer = stub(health_pb2_grpc.HealthStub, secure).Check(health_pb2.HealthCheckRequest(), timeout=10)
+        assert answer.status == health_pb2.HealthCheckResponse.SERVING
+        ask = reflection_pb2.ServerReflectionRequest(list_services="")
+        (told,) = stub(reflection_pb2_grpc.ServerReflectionStub, secure).ServerReflectionInfo(iter([ask]), timeout=10)
+        names = {service.name for service in told.list_services_response.service}
+        assert names == {"grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"}
+    code, out, err = process.stop()
+    assert (code, out) == (0, "bye\n")
+    assert "INFO  stopping" in err
+
+
+def test_a_caller_without_a_certificate_is_turned_away(started: list[Process], tmp_path: Path, files: Files) -> None:
+    process = start(started, tmp_path, files)
+    _, port, _ = process.line()
+    with channel(port, files, own=False) as insecure, pytest.raises(grpc.RpcError) as caught:
+        stub(health_pb2_grpc.HealthStub, insecure).Check(health_pb2.HealthCheckRequest(), timeout=10)
+    error: object = caught.value
+    assert isinstance(error, grpc.Call)
+    assert error.code() is grpc.StatusCode.UNAVAILABLE
+
+
+def test_who_does_not_wait_for_stop_is_cancelled(started: list[Process], tmp_path: Path, files: Files) -> None:
+    process = start(started, tmp_path, files, "--what=loops")
+    process.line()
+    assert process.stop(signal.SIGINT)[:2] == (0, "cleaned up\n")
+
+
+@pytest.mark.parametrize(("what", "says"), [("fails", "KeyError: 'bug'"), ("callback", "ZeroDivisionError")])
+def test_a_bug_ends_the_process_with_its_traceback(
+    started: list[Process], tmp_path: Path, files: Files, what: str, says: str
+) -> None:
+    code, _, err = start(started, tmp_path, files, f"--what={what}").wait()
+    assert code == 1
+    assert says in err
+
+
+@pytest.mark.parametrize(
+    ("flag", "says"),
+    [
+        ("--processes=many", "thing: command line: --processes: got 'many', expected integer"),
+        ("--tls-key=/nowhere/key", "/nowhere/key"),
+        ("--bind-address=256.0.0.1:1", "cannot listen on 256.0.0.1:1"),
+        ("--metrics-address=256.0.0.1:1", "cannot listen on 256.0.0.1:1"),
+    ],
+)
+def test_a_bad_configuration_is_said_on_stderr(
+    started: list[Process], tmp_path: Path, files: Files, flag: str, says: str
+) -> None:
+    code, out, err = start(started, tmp_path, files, flag).wait()
+    assert (code, out) == (1, "")
+    assert says in err
+    assert "Traceback" not in err
+
+
+def test_logs_are_json_on_request(started: list[Process], tmp_path: Path, files: Files) -> None:
+    process = start(started, tmp_path, files, "--log-format=json")
+    process.line()
+    _, _, err = process.stop()
+    lines = [json.loads(line) for line in err.splitlines()]
+    assert {line["process"] for line in lines} == {"thing@test"}
+    assert [line["event"] for line in lines] == ["serving", "stopping"]
+
+
+def test_metrics_are_served(started: list[Process], tmp_path: Path, files: Files) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    start(started, tmp_path, files, f"--metrics-address=127.0.0.1:{port}").line()
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+        assert b"process_resident_memory_bytes" in answer.read()
+
+
+def test_workers_come_back_and_end_with_their_parent(started: list[Process], tmp_path: Path, files: Files) -> None:
+    process = start(started, tmp_path, files, "--processes=2")
+    workers = [int(process.line()[2]) for _ in range(2)]
+    os.kill(workers[0], signal.SIGKILL)
+    again = int(process.line()[2])
+    assert again not in workers
+    code, out, err = process.stop()
+    assert (code, out) == (0, "bye\nbye\n")
+    assert "ended (-9), again in 0.1s" in err
+
+
+def test_workers_die_with_a_parent_that_is_killed(started: list[Process], tmp_path: Path, files: Files) -> None:
+    process = start(started, tmp_path, files, "--processes=2")
+    workers = [os.pidfd_open(int(process.line()[2])) for _ in range(2)]
+    process.popen.kill()
+    for worker in workers:
+        assert select.select([worker], [], [], 10)[0]  # readable when the process has ended
+        os.close(worker)
+
+
+def test_workers_that_cannot_start_end_the_parent(started: list[Process], tmp_path: Path, files: Files) -> None:
+    code, _, err = start(started, tmp_path, files, "--processes=2", "--what=fails").wait()
+    assert code == 1
+    assert "KeyError" in err
