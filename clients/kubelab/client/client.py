@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar, cast
+from typing import Generic, Self, TypeVar
 
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.message import Message
@@ -21,6 +21,7 @@ from kubelab.api.core.v1 import core_pb2
 from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery import scheme
 from kubelab.apimachinery.clock import Clock, SystemClock
+from kubelab.apimachinery.meta import meta_of
 from kubelab.apimachinery.scheme import Resource
 from kubelab.apiserver.v1 import apiserver_pb2 as pb
 from kubelab.client.channels import Identity
@@ -304,7 +305,7 @@ class Client:
     async def create(self, obj: M, namespace: str = "") -> M:
         """Create it and return it as stored. Raises AlreadyExists, Invalid."""
         resource = scheme.of_object(obj)
-        meta = _meta(obj)
+        meta = meta_of(obj)
         request = pb.CreateRequest(path=_path(resource, namespace or meta.namespace), object=scheme.pack(obj))
         answer = await self._transport.unary(CREATE, request, timeout=CALL_SECONDS)
         return type(obj).FromString(answer.object.value)
@@ -318,7 +319,7 @@ class Client:
         return await self._update(obj, "status")
 
     async def _update(self, obj: M, subresource: str) -> M:
-        meta = _meta(obj)
+        meta = meta_of(obj)
         path = _path(scheme.of_object(obj), meta.namespace, meta.name, subresource)
         answer = await self._transport.unary(
             UPDATE, pb.UpdateRequest(path=path, object=scheme.pack(obj)), timeout=CALL_SECONDS
@@ -450,10 +451,6 @@ def _delete_options(grace: int | None, policy: str | None, uid: str, resource_ve
     if resource_version:
         options.preconditions.resourceVersion = resource_version
     return options
-
-
-def _meta(obj: Message) -> meta_pb2.ObjectMeta:
-    return cast(Any, obj).metadata
 
 
 def _continue_of(metadata: meta_pb2.ListMeta) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict, deque
 from dataclasses import dataclass, field
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import structlog
 from google.protobuf.message import Message
@@ -20,6 +20,8 @@ from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery import scheme
 from kubelab.apimachinery.clock import Clock
 from kubelab.apimachinery.errors import ApiError, Conflict, NotFound, Timeout, TooManyRequests, Unavailable
+from kubelab.apimachinery.meta import meta_of
+from kubelab.apimachinery.timestamps import to_time
 from kubelab.client import bugs, tracing
 from kubelab.client.client import Client
 from kubelab.client.controller import Logger
@@ -107,7 +109,7 @@ class EventRecorder:
     def _make(self, reference: core_pb2.ObjectReference, kind: EventKind, reason: str, message: str) -> core_pb2.Event:
         now = self._clock.time()
         self._last_nanos = max(int(now * 1e9), self._last_nanos + 1)  # two events of one moment need two names
-        moment = meta_pb2.Time(seconds=int(now))
+        moment = to_time(now)
         return core_pb2.Event(
             metadata=meta_pb2.ObjectMeta(
                 name=f"{reference.name}.{self._last_nanos:x}", namespace=reference.namespace or "default"
@@ -196,7 +198,7 @@ def reference_to(obj: Message, field_path: str = "") -> core_pb2.ObjectReference
     if isinstance(obj, core_pb2.ObjectReference):
         return obj
     resource = scheme.of_object(obj)
-    meta: meta_pb2.ObjectMeta = cast(Any, obj).metadata
+    meta = meta_of(obj)
     return core_pb2.ObjectReference(
         kind=resource.kind,
         namespace=meta.namespace,

@@ -19,15 +19,15 @@ import asyncio
 import random
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar, cast
+from typing import Generic, TypeVar
 
 import structlog
 from google.protobuf.message import Message
 from prometheus_client import CollectorRegistry
 
-from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery.clock import Clock
 from kubelab.apimachinery.errors import ApiError, Expired
+from kubelab.apimachinery.meta import key_of, meta_of
 from kubelab.apimachinery.scheme import Resource
 from kubelab.client import bugs, tracing
 from kubelab.client.client import Client, EventType
@@ -196,7 +196,7 @@ class Informer(Generic[T]):
         key = key_of(obj)
         old = self._objects.get(key)
         if old is not None:
-            was, now = _meta(old), _meta(obj)
+            was, now = meta_of(old), meta_of(obj)
             if was.resourceVersion == now.resourceVersion:
                 return key
             if was.uid != now.uid:  # deleted and made again while nobody watched
@@ -223,13 +223,13 @@ class Informer(Generic[T]):
                 self._call(handler.on_delete, last)
 
     def _index(self, key: str, obj: T) -> None:
-        self._by_namespace.setdefault(_meta(obj).namespace, {})[key] = None
+        self._by_namespace.setdefault(meta_of(obj).namespace, {})[key] = None
         for index, indexer in self._indexers.items():
             for value in indexer(obj):
                 self._indexes[index].setdefault(value, {})[key] = None
 
     def _unindex(self, key: str, obj: T) -> None:
-        _drop(self._by_namespace, _meta(obj).namespace, key)
+        _drop(self._by_namespace, meta_of(obj).namespace, key)
         for index, indexer in self._indexers.items():
             for value in indexer(obj):
                 _drop(self._indexes[index], value, key)
@@ -250,16 +250,6 @@ class Informer(Generic[T]):
                 for value in indexer(obj):
                     want.setdefault(value, {})[key] = None
             assert self._indexes[index] == want, f"index {index} and the cache differ"
-
-
-def key_of(obj: Message) -> str:
-    """``namespace/name``, or ``name`` where there is no namespace."""
-    meta = _meta(obj)
-    return f"{meta.namespace}/{meta.name}" if meta.namespace else meta.name
-
-
-def _meta(obj: Message) -> meta_pb2.ObjectMeta:
-    return cast(Any, obj).metadata
 
 
 def _drop(index: dict[str, dict[str, None]], value: str, key: str) -> None:

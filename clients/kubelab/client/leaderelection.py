@@ -18,10 +18,10 @@ from dataclasses import dataclass
 import structlog
 
 from kubelab.api.coordination.v1 import coordination_pb2
-from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery.clock import Clock
 from kubelab.apimachinery.errors import ApiError, NotFound
 from kubelab.apimachinery.scheme import LEASES
+from kubelab.apimachinery.timestamps import to_micro_time
 from kubelab.client import tracing
 from kubelab.client.client import Client
 from kubelab.client.controller import Logger
@@ -170,7 +170,7 @@ class LeaderElector:
             lease.spec.leaseTransitions = 0
         else:
             lease.CopyFrom(old)
-        now = _micro_time(self._clock.time())
+        now = to_micro_time(self._clock.time())
         if lease.spec.holderIdentity != self.identity:
             if old is not None:
                 lease.spec.leaseTransitions += 1
@@ -197,8 +197,3 @@ class LeaderElector:
 
 async def _whole(lead: Callable[[], Awaitable[None]]) -> None:
     await lead()
-
-
-def _micro_time(seconds: float) -> meta_pb2.MicroTime:
-    whole = int(seconds)
-    return meta_pb2.MicroTime(seconds=whole, nanos=int((seconds - whole) * 1_000_000) * 1000)

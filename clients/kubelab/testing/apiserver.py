@@ -20,14 +20,14 @@ from google.protobuf.message import Message
 from kubelab.api.autoscaling.v1 import autoscaling_pb2
 from kubelab.api.core.v1 import core_pb2
 from kubelab.api.meta.v1 import meta_pb2
-from kubelab.apimachinery import errors, scheme
+from kubelab.apimachinery import errors, fields, labels, scheme
 from kubelab.apimachinery.clock import Clock, SystemClock
 from kubelab.apimachinery.errors import ApiError
+from kubelab.apimachinery.meta import key_of, meta_of
 from kubelab.apimachinery.scheme import Resource
 from kubelab.apiserver.v1 import apiserver_pb2 as pb
 from kubelab.client import tracing
 from kubelab.client.client import Client
-from kubelab.client.informer import key_of
 from kubelab.client.transport import Method
 
 T = TypeVar("T", bound=Message)
@@ -101,8 +101,8 @@ class FakeApiServer:
         """Put objects in as they are, status and all; one that is there already becomes like this, with its uid."""
         for obj in objects:
             resource, copied = scheme.of_object(obj), _copy(obj)
-            meta, old = _meta(copied), self._objects[scheme.of_object(obj).qualified].get(key_of(obj))
-            meta.uid = meta.uid or (_meta(old).uid if old is not None else f"uid-{next(self._uids)}")
+            meta, old = meta_of(copied), self._objects[scheme.of_object(obj).qualified].get(key_of(obj))
+            meta.uid = meta.uid or (meta_of(old).uid if old is not None else f"uid-{next(self._uids)}")
             if not meta.HasField("creationTimestamp"):
                 meta.creationTimestamp.seconds = int(self.clock.time())
             self._write(resource, copied)
@@ -196,7 +196,7 @@ class FakeApiServer:
                 verb,
                 resource.qualified if resource else path.resource,
                 path.namespace,
-                path.name or (_meta(obj).name if obj is not None else ""),
+                path.name or (meta_of(obj).name if obj is not None else ""),
                 path.subresource,
                 obj,
                 tracing.current_cause(),
@@ -243,7 +243,7 @@ class FakeApiServer:
             return self._bind(request)
         resource = _resource(request.path)
         obj = resource.message.FromString(request.object.value)
-        meta = _meta(obj)
+        meta = meta_of(obj)
         if resource.namespaced:
             meta.namespace = request.path.namespace or meta.namespace
         if not meta.name and meta.generateName:
@@ -276,7 +276,7 @@ class FakeApiServer:
         if request.path.subresource == "scale":
             return self._scale(request, resource, old)
         new = resource.message.FromString(request.object.value)
-        meta, was = _meta(new), _meta(old)
+        meta, was = meta_of(new), meta_of(old)
         if meta.resourceVersion and meta.resourceVersion != was.resourceVersion:
             why = "the object has been modified; please apply your changes to the latest version and try again"
             raise errors.conflict(resource.plural, meta.name, why, resource.group)
@@ -293,9 +293,9 @@ class FakeApiServer:
             _keep_server_fields(meta, was)
             if _has_spec(new) and cast(Any, new).spec != cast(Any, old).spec:
                 meta.generation = was.generation + 1
-        if _meta(new).HasField("deletionTimestamp") and not _meta(new).finalizers and _gone(new):
+        if meta_of(new).HasField("deletionTimestamp") and not meta_of(new).finalizers and _gone(new):
             return _answer(self._drop(resource, new))
-        _meta(new).resourceVersion = was.resourceVersion
+        meta_of(new).resourceVersion = was.resourceVersion
         if new == old:
             return _answer(old)  # no change, no revision
         return _answer(self._write(resource, new))
@@ -309,7 +309,7 @@ class FakeApiServer:
 
     async def _delete(self, request: pb.DeleteRequest) -> pb.ObjectResponse:
         resource, obj = self._find(request.path)
-        options, meta = request.options, _meta(obj)
+        options, meta = request.options, meta_of(obj)
         wanted = options.preconditions
         if wanted.HasField("uid") and wanted.uid != meta.uid:
             why = f"Precondition failed: UID in precondition: {wanted.uid}, UID in object meta: {meta.uid}"
@@ -335,7 +335,7 @@ class FakeApiServer:
         for obj in self._select(resource, request.path.namespace, request.list_options):
             path = pb.ResourcePath()
             path.CopyFrom(request.path)
-            path.namespace, path.name = _meta(obj).namespace, _meta(obj).name
+            path.namespace, path.name = meta_of(obj).namespace, meta_of(obj).name
             gone = await self._delete(pb.DeleteRequest(path=path, options=request.options))
             answer.items.append(gone.object)
         answer.metadata.resourceVersion = str(self.revision)
@@ -416,7 +416,7 @@ class FakeApiServer:
         key = key_of(obj)
         old = self._objects[resource.qualified].get(key)
         self.revision += 1
-        _meta(obj).resourceVersion = str(self.revision)
+        meta_of(obj).resourceVersion = str(self.revision)
         kept = self._objects[resource.qualified][key] = _copy(obj)
         self._publish(resource, pb.WatchEvent.ADDED if old is None else pb.WatchEvent.MODIFIED, kept, old)
         return _copy(kept)
@@ -425,7 +425,7 @@ class FakeApiServer:
         old = self._objects[resource.qualified].pop(key_of(obj))
         self.revision += 1
         last = _copy(obj)
-        _meta(last).resourceVersion = str(self.revision)
+        meta_of(last).resourceVersion = str(self.revision)
         self._publish(resource, pb.WatchEvent.DELETED, last, old)
         return last
 
@@ -512,32 +512,18 @@ def _for_watcher(
 
 
 def _matcher(namespace: str, options: meta_pb2.ListOptions) -> Callable[[Message], bool]:
-    labels = _requirements(options.labelSelector)
-    fields = _requirements(options.fieldSelector)
+    wanted_labels = labels.parse(options.labelSelector)
+    wanted_fields = fields.parse(options.fieldSelector)
 
     def matches(obj: Message) -> bool:
-        meta = _meta(obj)
+        meta = meta_of(obj)
         if namespace and meta.namespace != namespace:
             return False
-        if not all((meta.labels.get(key) == value) is equal for key, equal, value in labels):
+        if not wanted_labels.matches(meta.labels):
             return False
-        return all((_field(obj, key) == value) is equal for key, equal, value in fields)
+        return wanted_fields.matches({term.field: _field(obj, term.field) for term in wanted_fields.terms})
 
     return matches
-
-
-def _requirements(selector: str) -> list[tuple[str, bool, str]]:
-    """Read ``a=b,c!=d`` as (key, equal, value). The fake knows no set-based selectors."""
-    found: list[tuple[str, bool, str]] = []
-    for part in selector.split(",") if selector else []:
-        for sign, equal in (("!=", False), ("==", True), ("=", True)):
-            key, separator, value = part.partition(sign)
-            if separator:
-                found.append((key.strip(), equal, value.strip()))
-                break
-        else:
-            raise errors.BadRequest(f"the fake api-server does not know the selector {part!r}")
-    return found
 
 
 def _field(obj: Any, path: str) -> str:
@@ -556,7 +542,7 @@ def _grace(obj: Message, options: meta_pb2.DeleteOptions) -> int:
 
 
 def _gone(obj: Message) -> bool:
-    return _meta(obj).deletionGracePeriodSeconds == 0 or not isinstance(obj, core_pb2.Pod)
+    return meta_of(obj).deletionGracePeriodSeconds == 0 or not isinstance(obj, core_pb2.Pod)
 
 
 def _keep_server_fields(meta: meta_pb2.ObjectMeta, was: meta_pb2.ObjectMeta) -> None:
@@ -586,7 +572,3 @@ def _copy(obj: T) -> T:
     copied = type(obj)()
     copied.CopyFrom(obj)
     return copied
-
-
-def _meta(obj: Message) -> meta_pb2.ObjectMeta:
-    return cast(Any, obj).metadata

@@ -238,9 +238,7 @@ class FakeRuntime(cri_grpc.RuntimeServiceServicer, cri_grpc.ImageServiceServicer
         ]
         return cri.ListPodSandboxResponse(items=items)
 
-    async def CreateContainer(
-        self, request: cri.CreateContainerRequest, context: Any
-    ) -> cri.CreateContainerResponse:
+    async def CreateContainer(self, request: cri.CreateContainerRequest, context: Any) -> cri.CreateContainerResponse:
         await self._admit("CreateContainer", request, context)
         sandbox = self.sandboxes.get(request.pod_sandbox_id)
         if sandbox is None or not sandbox.ready:
@@ -273,9 +271,7 @@ class FakeRuntime(cri_grpc.RuntimeServiceServicer, cri_grpc.ImageServiceServicer
             self._end(container, 143)
         return cri.StopContainerResponse()
 
-    async def RemoveContainer(
-        self, request: cri.RemoveContainerRequest, context: Any
-    ) -> cri.RemoveContainerResponse:
+    async def RemoveContainer(self, request: cri.RemoveContainerRequest, context: Any) -> cri.RemoveContainerResponse:
         await self._admit("RemoveContainer", request, context)
         container = self.containers.get(request.container_id)
         if container is not None:
@@ -303,9 +299,7 @@ class FakeRuntime(cri_grpc.RuntimeServiceServicer, cri_grpc.ImageServiceServicer
         ]
         return cri.ListContainersResponse(containers=found)
 
-    async def ContainerStatus(
-        self, request: cri.ContainerStatusRequest, context: Any
-    ) -> cri.ContainerStatusResponse:
+    async def ContainerStatus(self, request: cri.ContainerStatusRequest, context: Any) -> cri.ContainerStatusResponse:
         await self._admit("ContainerStatus", request, context)
         return cri.ContainerStatusResponse(status=self._status(await self._find(request.container_id, context)))
 
@@ -370,9 +364,7 @@ class FakeRuntime(cri_grpc.RuntimeServiceServicer, cri_grpc.ImageServiceServicer
 
     def _tell(self, sandbox_id: str, container_id: str, kind: Any) -> None:
         sandbox = self.sandboxes.get(sandbox_id)
-        event = cri.ContainerEventResponse(
-            container_id=container_id, container_event_type=kind, created_at=self.now()
-        )
+        event = cri.ContainerEventResponse(container_id=container_id, container_event_type=kind, created_at=self.now())
         if sandbox is not None:
             event.pod_sandbox_status.CopyFrom(self._sandbox_status(sandbox))
             event.containers_statuses.extend(
