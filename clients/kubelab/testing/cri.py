@@ -317,6 +317,16 @@ class FakeRuntime(cri_grpc.RuntimeServiceServicer, cri_grpc.ImageServiceServicer
         finally:
             self._listeners.discard(queue)
 
+    async def ReopenContainerLog(
+        self, request: cri.ReopenContainerLogRequest, context: Any
+    ) -> cri.ReopenContainerLogResponse:
+        await self._admit("ReopenContainerLog", request, context)
+        return cri.ReopenContainerLogResponse()
+
+    async def ExecSync(self, request: cri.ExecSyncRequest, context: Any) -> cri.ExecSyncResponse:
+        await self._admit("ExecSync", request, context)
+        return cri.ExecSyncResponse()
+
     # --- the image service
 
     async def ListImages(self, request: cri.ListImagesRequest, context: Any) -> cri.ListImagesResponse:
@@ -337,6 +347,16 @@ class FakeRuntime(cri_grpc.RuntimeServiceServicer, cri_grpc.ImageServiceServicer
             await context.abort(grpc.StatusCode.NOT_FOUND, f'failed to pull and unpack image "{name}": not found')
         self.images[name] = self.registry[name]
         return cri.PullImageResponse(image_ref=f"sha256:{name}")
+
+    async def RemoveImage(self, request: cri.RemoveImageRequest, context: Any) -> cri.RemoveImageResponse:
+        await self._admit("RemoveImage", request, context)
+        self.images.pop(request.image.image, None)
+        return cri.RemoveImageResponse()
+
+    async def ImageFsInfo(self, request: cri.ImageFsInfoRequest, context: Any) -> cri.ImageFsInfoResponse:
+        await self._admit("ImageFsInfo", request, context)
+        used = cri.UInt64Value(value=sum(self.images.values()))
+        return cri.ImageFsInfoResponse(image_filesystems=[cri.FilesystemUsage(used_bytes=used)])
 
     # --- inside
 

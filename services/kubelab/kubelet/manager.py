@@ -68,6 +68,7 @@ class PodManager:
         self._known: dict[str, PodRef] = {}
         self._surveyed: dict[str, frozenset[tuple[str, int]]] = {}
         self._first_survey = asyncio.Event()
+        self.surveys = 0
         self._look = asyncio.Event()
         self._has_events = True
         self._changed: dict[str, asyncio.Event] = {}
@@ -139,7 +140,10 @@ class PodManager:
         if worker is not None:
             if event.container_event_type == cri.CONTAINER_CREATED_EVENT or _is_known(worker, event):
                 return
-            worker.state.dirty = True
+            state = worker.state
+            state.dirty = True
+            known = [s.id for s in state.view.sandboxes]
+            state.unsure |= not state.making and event.pod_sandbox_status.id not in known
         self.queue.add(meta.uid)
 
     # --- running
@@ -258,9 +262,10 @@ class PodManager:
             worker = self._workers_by_uid.get(uid)
             if worker is None or states != _states(worker):
                 if worker is not None:
-                    worker.state.dirty = True
+                    worker.state.dirty = worker.state.unsure = True
                 self.queue.add(uid)
         self._surveyed = {uid: states for uid, (_, states) in found.items()}
+        self.surveys += 1
         self._first_survey.set()
 
 

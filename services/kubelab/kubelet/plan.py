@@ -144,13 +144,9 @@ def orphan(seen: PodView) -> Plan:
 
 def _remove(pod: core_pb2.Pod, seen: PodView, now: float, gone: bool) -> Plan:
     meta = pod.metadata
-    if meta.HasField("deletionTimestamp"):
-        left = meta.deletionTimestamp.seconds - now
-        grace = (
-            min(left, float(meta.deletionGracePeriodSeconds)) if not gone else float(meta.deletionGracePeriodSeconds)
-        )
-    else:
-        grace = float(MIN_GRACE_SECONDS)  # taken from the api-server without a farewell: a forced deletion
+    grace = 0.0  # gone without being asked to finish, or any longer: a forced deletion
+    if not gone:
+        grace = min(meta.deletionTimestamp.seconds - now, float(meta.deletionGracePeriodSeconds))
     stops = _stops(pod, seen, max(grace, float(MIN_GRACE_SECONDS)))
     return Plan(stops or _clear(seen))
 

@@ -67,6 +67,7 @@ class Starter:
     ) -> tuple[str, dict[str, cri.Image | None]]:
         """Do side by side what does not depend on each other. Raises the first RuntimeFailure, the sandbox's own."""
         runtime = self._kit.runtime
+        self._state.making = True
         try:
             async with asyncio.TaskGroup() as group:
                 sandbox = group.create_task(runtime.run_sandbox(config))
@@ -74,6 +75,8 @@ class Starter:
                 found = {name: group.create_task(runtime.image(with_default_tag(name))) for name in images}
         except* RuntimeFailure as several:
             raise several.exceptions[0] from None
+        finally:
+            self._state.making = False
         return sandbox.result(), {name: task.result() for name, task in found.items()}
 
     def _make_log_directories(self) -> None:

@@ -61,8 +61,13 @@ class PodState:
     crashes: Backoff[str]
     starts: Backoff[str]
     pulls_failed: Backoff[str]
+    making: bool = False
+    """A sandbox is being made: events may tell of it before the call's answer does."""
     gone: bool = False
     dirty: bool = True
+    """Something changed since the runtime was looked at."""
+    unsure: bool = True
+    """There may be sandboxes that the view does not have: a call's outcome is unknown, or another kubelet was here."""
     finished: str = ""
     """The resourceVersion at which the last delete was sent."""
     rejected: Waiting | None = None

@@ -63,6 +63,7 @@ class PodWorker:
             starts=Backoff(config.crash_loop_backoff, config.max_container_restart_period),
             pulls_failed=Backoff(config.image_pull_backoff, config.max_container_restart_period),
             dirty=known,
+            unsure=known,
             first_seen=now,
         )
         if pod is not None:
@@ -85,6 +86,7 @@ class PodWorker:
                     if not await self._round():
                         return
             except RuntimeUnavailable as err:
+                state.dirty = state.unsure = True
                 raise errors.Unavailable(f"container runtime: {err}") from err
             except RuntimeFailure as err:
                 raise errors.InternalError(f"container runtime: {err}") from err
@@ -94,17 +96,24 @@ class PodWorker:
         """Look, plan, tell, act; say whether anything was done."""
         state, now = self.state, self._kit.clock.time()
         if state.dirty:
-            state.dirty = False
-            try:
-                state.view = await self._kit.runtime.pod(state.ref)
-            except BaseException:
-                state.dirty = True
-                raise
+            await self._look()
         decided = self._decide(now)
         self._tell(decided, now)
         if decided.wake_at is not None:
             self._kit.wake(state.ref.uid, max(decided.wake_at - now, 0.0))
         return await self._act(decided.actions)
+
+    async def _look(self) -> None:
+        state, runtime = self.state, self._kit.runtime
+        unsure, state.dirty, state.unsure = state.unsure, False, False
+        try:
+            if unsure:
+                state.view = await runtime.pod(state.ref)
+            else:
+                state.view = await runtime.pod_of(state.ref, [s.id for s in state.view.sandboxes])
+        except BaseException:
+            state.dirty = state.unsure = True
+            raise
 
     def _decide(self, now: float) -> Plan:
         state = self.state
