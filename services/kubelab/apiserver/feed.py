@@ -91,6 +91,12 @@ class Feed:
             for watcher in list(cache.watchers):
                 watcher.close()
 
+    def send_bookmarks(self) -> None:
+        """Tell every watch that asked for it how far the caches are."""
+        for cache in self._caches.values():
+            for watcher in list(cache.watchers):
+                watcher.offer_bookmark(self.revision)
+
     async def _ask(self) -> None:
         """Read the store's revision for all who came since the last reading began."""
         while True:
@@ -180,6 +186,4 @@ class Feed:
     async def _bookmark(self) -> None:
         while True:
             await self._clock.sleep(BOOKMARKS)
-            for cache in self._caches.values():
-                for watcher in list(cache.watchers):
-                    watcher.offer_bookmark(self.revision)
+            self.send_bookmarks()
