@@ -1,0 +1,89 @@
+"""``kctl cluster-info``: where the control plane is; ``dump``: everything that helps to see what is wrong."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from kubelab.kctl.command import Command, Entry, unexpected
+from kubelab.kctl.session import Session
+
+if TYPE_CHECKING:
+    from kubelab.client.client import Client
+
+GREEN, YELLOW, PLAIN = "\033[0;32m", "\033[0;33m", "\033[0m"
+FURTHER = "To further debug and diagnose cluster problems, use 'kctl cluster-info dump'."
+DUMPED_NAMESPACES = ("kube-system", "default")
+
+
+@click.pass_context
+def _cluster_info(ctx: click.Context, args: tuple[str, ...], **_: object) -> int:
+    session: Session = ctx.obj
+    unexpected(ctx, args)
+    session.run(lambda client: client.server_version())  # an address where nobody answers is none
+    color = sys.stdout.isatty()
+    what, where = "Kubernetes control plane", session.server
+    if color:
+        what, where = f"{GREEN}{what}{PLAIN}", f"{YELLOW}{where}{PLAIN}"
+    print(f"{what} is running at {where}\n\n{FURTHER}")
+    return 0
+
+
+@click.pass_context
+def _dump(ctx: click.Context, args: tuple[str, ...], **_: object) -> int:
+    session: Session = ctx.obj
+    unexpected(ctx, args)
+    session.run(_dump_all)
+    return 0
+
+
+async def _dump_all(client: Client) -> None:
+    from kubelab.apimachinery import scheme
+    from kubelab.apimachinery.errors import ApiError
+    from kubelab.apimachinery.manifest import encode
+
+    print(encode.to_json(encode.list_to_dict((await client.list(scheme.NODES)).items)), end="")
+    for namespace in DUMPED_NAMESPACES:
+        for resource in (scheme.EVENTS, scheme.REPLICATION_CONTROLLERS, scheme.SERVICES, scheme.PODS):
+            there = await client.list(resource, namespace)
+            print(encode.to_json(encode.list_to_dict(there.items)), end="")
+        for pod in (await client.list(scheme.PODS, namespace)).items:
+            for container in pod.spec.containers:
+                title = f"container {container.name} of pod {namespace}/{pod.metadata.name}"
+                print(f"==== START logs for {title} ====", flush=True)
+                try:
+                    await _print_log(client, namespace, pod.metadata.name, container.name)
+                except ApiError as err:
+                    print(f"Failed to get logs: {err.message}", flush=True)
+                print(f"==== END logs for {title} ====", flush=True)
+
+
+async def _print_log(client: Client, namespace: str, pod: str, container: str) -> None:
+    from kubelab.api.core.v1 import core_pb2
+
+    chunks = client.pod_logs(namespace, pod, core_pb2.PodLogOptions(container=container))
+    try:
+        async for chunk in chunks:
+            sys.stdout.buffer.write(chunk)
+    finally:
+        await chunks.aclose()
+        sys.stdout.buffer.flush()
+
+
+DUMP = Command(
+    "dump",
+    callback=_dump,
+    about="Dump cluster information to standard output, as JSON: nodes, and events, replication controllers, services, "
+    "pods and logs of the namespaces kube-system and default.",
+    usage="kctl cluster-info dump",
+)
+CLUSTER_INFO = Command(
+    "cluster-info",
+    callback=_cluster_info,
+    children=(Entry("dump", "Dump relevant information for debugging and diagnosis", "clusterinfo:DUMP"),),
+    about=f"Display addresses of the control plane.\n {FURTHER}",
+    examples="# Print the address of the control plane\nkctl cluster-info",
+    usage="kctl cluster-info",
+)

@@ -1,0 +1,167 @@
+"""The tree of commands: found as kubectl finds them, loaded when they are asked for, helped as kubectl helps.
+
+A :class:`Entry` is all that the tree knows of a command until it runs, so that ``kctl --help`` imports none and
+``kctl get pods`` one.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from kubelab.kctl.flags import Flag, Line, UsageProblem, normalise, words
+
+GLOBAL_FLAGS = (
+    Flag("--kubeconfig", help="Path to the kubeconfig file to use for CLI requests."),
+    Flag("--context", help="The name of the kubeconfig context to use"),
+    Flag("--namespace", "-n", help="If present, the namespace scope for this CLI request"),
+    Flag(
+        "--request-timeout",
+        default="0",
+        help="The length of time to wait before giving up on a server request, such as 1s, 2m or 3h. A value of zero "
+        "means the client's own deadlines.",
+    ),
+    Flag("--server", "-s", help="The address and port of the Kubernetes API server"),
+)
+GLOBALS_LINE = 'Use "kctl options" for a list of global command-line options (applies to all commands).'
+HELP = Flag("--help", "-h", kind="bool", hidden=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A command's place in the tree: where it is defined, and what its parent's help says of it."""
+
+    name: str
+    short: str
+    where: str  # module:attribute, below kubelab.kctl
+    section: str = ""
+    aliases: tuple[str, ...] = ()
+    hidden: bool = False
+
+    def load(self) -> Command:
+        """Import the command."""
+        module, _, attribute = self.where.partition(":")
+        return getattr(importlib.import_module(f"kubelab.kctl.{module}"), attribute)
+
+
+class Command(click.Command):
+    """A command, maybe with others below it."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        callback: Callable[..., int | None] | None = None,
+        flags: Sequence[Flag] = (),
+        children: Sequence[Entry] = (),
+        about: str,
+        examples: str = "",
+        usage: str = "",
+    ) -> None:
+        self.flags: tuple[Flag, ...] = (*flags, *GLOBAL_FLAGS, HELP)
+        super().__init__(
+            name, callback=callback, params=[*self.flags, click.Argument(["args"], nargs=-1)], add_help_option=False
+        )
+        self.children = tuple(children)
+        self.about, self.examples, self.usage = about, examples, usage
+
+    def child(self, word: str) -> Entry | None:
+        """Find a sub-command by its name or an alias."""
+        return next((e for e in self.children if word == e.name or word in e.aliases), None)
+
+    def unknown(self, word: str, path: str) -> UsageProblem:
+        """Say that there is no such command, and which ones come near."""
+        told = f'unknown command "{word}" for "{path}"'
+        near = difflib.get_close_matches(word, [e.name for e in self.children if not e.hidden], n=3)
+        if near:
+            told += "\n\nDid you mean this?\n" + "".join(f"\t{name}\n" for name in near)
+        return UsageProblem(told)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        line = normalise(self.flags, args, ctx.command_path)
+        ctx.meta["line"] = line
+        rest = super().parse_args(ctx, [*line.flags, "--", *line.arguments])
+        if not ctx.params["help"]:
+            missing = [f'"{f.long}"' for f in self.flags if f.must and not line.given(f.long)]
+            if missing:
+                raise UsageProblem(f"required flag(s) {', '.join(missing)} not set")
+        return rest
+
+    def help_text(self, path: str) -> str:
+        """Give the help, in kubectl's layout."""
+        parts = [self.about.strip()]
+        if self.examples:
+            lines = self.examples.strip("\n").splitlines()
+            parts.append("\n".join(["Examples:", *(f"  {line}" for line in lines)]))
+        parts += self._sections()
+        shown = [f for f in self.flags if not f.hidden and f not in GLOBAL_FLAGS]
+        if shown:
+            parts.append("Options:\n" + "\n\n".join(f"    {f.usage()}\n\t{f.help}" for f in sorted(shown, key=_long)))
+        parts.append(f"Usage:\n  {self.usage or path} [options]")
+        if self.children:
+            parts.append(f'Use "{path} <command> --help" for more information about a given command.\n{GLOBALS_LINE}')
+        else:
+            parts.append(GLOBALS_LINE)
+        return "\n\n".join(parts)
+
+    def _sections(self) -> list[str]:
+        visible = [e for e in self.children if not e.hidden]
+        width = max((len(e.name) for e in visible), default=0) + 3
+        sections = dict.fromkeys(e.section or "Available Commands:" for e in visible)
+        return [
+            "\n".join(
+                [
+                    title,
+                    *(
+                        f"  {e.name:<{width}}{e.short}"
+                        for e in visible
+                        if (e.section or "Available Commands:") == title
+                    ),
+                ]
+            )
+            for title in sections
+        ]
+
+
+def _long(flag: Flag) -> str:
+    return flag.long
+
+
+def find(root: Command, path: str, args: Sequence[str]) -> tuple[Command, str, list[str]]:
+    """Walk down the tree as far as the arguments name commands; gives the command, its path and what is left."""
+    rest = list(args)
+    while root.children:
+        found = words(root.flags, rest)
+        if not found:
+            break
+        place, word = found[0]
+        entry = root.child(word)
+        if entry is None:
+            break
+        del rest[place]
+        root, path = entry.load(), f"{path} {entry.name}"
+    return root, path, rest
+
+
+def line_of(ctx: click.Context) -> Line:
+    """Give the command line that a command was called with."""
+    line: Any = ctx.meta["line"]
+    return line
+
+
+def unexpected(ctx: click.Context, args: Sequence[str]) -> None:
+    """Refuse arguments where a command takes none."""
+    if args:
+        raise UsageProblem(f"Unexpected args: [{' '.join(args)}]", ctx.command_path, hint="arguments")
+
+
+def only_name(ctx: click.Context, args: Sequence[str]) -> str:
+    """Expect exactly one argument, a name."""
+    if len(args) != 1:
+        raise UsageProblem(f"exactly one NAME is required, got {len(args)}", ctx.command_path, hint="arguments")
+    return args[0]

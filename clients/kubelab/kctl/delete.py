@@ -1,0 +1,347 @@
+"""``kctl delete``: by names, files or selectors; it waits until what it deleted is gone."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+import click
+
+from kubelab.kctl import targets
+from kubelab.kctl.command import Command, line_of
+from kubelab.kctl.creating import DRY_RUN, FILENAME, RECURSIVE, Printer
+from kubelab.kctl.flags import Flag, UsageProblem
+from kubelab.kctl.get import ALL_NAMESPACES, FIELD_SELECTOR, SELECTOR
+from kubelab.kctl.session import Failed, Session
+from kubelab.kctl.targets import NOTHING_TOLD, Target, Targets, noun
+
+if TYPE_CHECKING:
+    from google.protobuf.message import Message
+
+    from kubelab.apimachinery.errors import ApiError
+    from kubelab.client.client import Client
+
+CASCADES = {"background": "Background", "foreground": "Foreground", "orphan": "Orphan"}
+FOR_EVER = 168 * 3600.0  # seconds: kubectl's "no timeout" is a week
+FORCE_WARNING = (
+    "Warning: Immediate deletion does not wait for confirmation that the running resource has been terminated. The "
+    "resource may continue to run on the cluster indefinitely."
+)
+SCOPE_WARNING = "Warning: deleting cluster-scoped resources, not scoped to the provided namespace"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is to go, and how."""
+
+    targets: Targets
+    namespace: str
+    label_selector: str
+    field_selector: str
+    grace: int | None
+    policy: str
+    wait: bool
+    timeout: float
+    force: bool
+    ignore_not_found: bool
+    printer: Printer
+    warn_scope: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Gone:
+    target: Target
+    uid: str
+
+
+@click.pass_context
+def _delete(
+    ctx: click.Context,
+    args: tuple[str, ...],
+    filename: tuple[str, ...],
+    recursive: bool,
+    selector: str,
+    field_selector: str,
+    all: bool,
+    all_namespaces: bool,
+    grace_period: int,
+    now: bool,
+    force: bool,
+    wait: bool,
+    timeout: float,
+    cascade: str,
+    ignore_not_found: bool,
+    dry_run: str,
+    output: str,
+    **_: object,
+) -> int:
+    session: Session = ctx.obj
+    grace = _grace(grace_period, now=now, force=force)
+    if cascade not in CASCADES:
+        raise UsageProblem(f'invalid cascade value ({cascade}). Must be "background", "foreground", or "orphan"')
+    if output not in ("", "name"):
+        raise UsageProblem(f"unexpected -o output mode: {output}. We only support '-o name'")
+    if all and (selector or field_selector):
+        which = "label" if selector else "field"
+        raise UsageProblem(f"cannot set --all and --{'field-' if which == 'field' else ''}selector at the same time")
+    wanted = _wanted(session, args, filename, recursive, selecting=bool(selector or field_selector or all))
+    given = line_of(ctx).given
+    request = Request(
+        targets=wanted,
+        namespace="" if all_namespaces else session.namespace,
+        label_selector=selector,
+        field_selector=field_selector,
+        grace=grace,
+        policy=CASCADES[cascade],
+        wait=wait,
+        timeout=timeout or FOR_EVER,
+        force=force,
+        ignore_not_found=ignore_not_found if given("ignore-not-found") else ignore_not_found or all,
+        printer=Printer.of(output, dry_run),
+        warn_scope=bool(session.told_namespace) or all_namespaces,
+    )
+    failed = session.run(lambda client: _Deletion(client, session, request).run(), endless=True)
+    return _told(failed, session)
+
+
+def _grace(grace_period: int, *, now: bool, force: bool) -> int | None:
+    if now:
+        if grace_period != -1:
+            raise UsageProblem("--now and --grace-period cannot be specified together")
+        grace_period = 1
+    if force:
+        if grace_period > 0:
+            raise UsageProblem("--force and --grace-period greater than 0 cannot be specified together")
+        grace_period = 0
+    elif grace_period == 0:
+        grace_period = 1  # kubectl: only --force skips the kubelet's word that the containers are gone
+    return None if grace_period < 0 else grace_period
+
+
+def _wanted(
+    session: Session, args: Sequence[str], filename: Sequence[str], recursive: bool, *, selecting: bool
+) -> Targets:
+    if filename:
+        if args:
+            raise UsageProblem(
+                "when paths, URLs, or stdin is provided as input, you may not specify resource arguments as well"
+            )
+        from kubelab.kctl import files
+
+        return files.targets(session, filename, recursive=recursive)
+    if not args:
+        raise UsageProblem(NOTHING_TOLD)
+    wanted = targets.parse(args, selecting=selecting)
+    if not wanted.named and not selecting:
+        raise UsageProblem("resource(s) were provided, but no name was specified")
+    return wanted
+
+
+class _Deletion:
+    """Deletes one object after the other, says so, then waits for all of them."""
+
+    def __init__(self, client: Client, session: Session, request: Request) -> None:
+        self._client, self._session, self._request = client, session, request
+        self._found = 0
+        self._warned = False
+
+    async def run(self) -> list[ApiError]:
+        from kubelab.apimachinery.errors import ApiError, NotFound
+
+        request = self._request
+        failed: list[ApiError] = []
+        gone: list[_Gone] = []
+        if request.force:
+            print(FORCE_WARNING, file=sys.stderr)
+        for wanted in request.targets.items:
+            try:
+                async for target in self._each(wanted):
+                    try:
+                        gone.append(await self._one(target))
+                    except ApiError as err:
+                        if not (isinstance(err, NotFound) and request.ignore_not_found):
+                            failed.append(err)
+            except ApiError as err:  # of listing a whole type
+                failed.append(err)
+        if not self._found and not failed and not request.targets.named:
+            print("No resources found", file=sys.stderr)
+        if request.wait and not request.printer.dry:
+            await self._wait(gone)
+        return failed
+
+    async def _each(self, wanted: Target) -> AsyncIterator[Target]:
+        request = self._request
+        if wanted.name:
+            yield Target(wanted.resource, wanted.name, wanted.namespace or request.namespace)
+            return
+        pages = self._client.pages(
+            wanted.resource,
+            request.namespace,
+            label_selector=request.label_selector,
+            field_selector=request.field_selector,
+        )
+        async for page in pages:
+            for item in page.items:
+                meta = cast(Any, item).metadata
+                yield Target(wanted.resource, meta.name, meta.namespace)
+
+    async def _one(self, target: Target) -> _Gone:
+        request = self._request
+        self._found += 1
+        if request.warn_scope and not target.resource.namespaced and not self._warned:
+            self._warned = True
+            print(SCOPE_WARNING, file=sys.stderr)
+        uid = ""
+        if request.printer.dry:
+            await self._client.get(target.resource, target.name, target.namespace)  # or NotFound
+        else:
+            answer = await self._client.delete(
+                target.resource,
+                target.name,
+                target.namespace,
+                grace_period_seconds=request.grace,
+                propagation_policy=request.policy,
+            )
+            uid = _uid(answer)
+        if request.printer.output == "name":
+            print(f"{noun(target.resource)}/{target.name}", flush=True)
+        else:
+            did = "force deleted" if request.force else "deleted"
+            dry = " (dry run)" if request.printer.dry else ""
+            print(f'{noun(target.resource)} "{target.name}" {did}{dry}', flush=True)
+        return _Gone(target, uid)
+
+    async def _wait(self, gone: Sequence[_Gone]) -> None:
+        try:
+            async with self._session.clock.timeout(self._request.timeout):
+                for one in gone:
+                    await self._until_gone(one)
+        except TimeoutError as err:
+            raise Failed("error: timed out waiting for the condition") from err
+
+    async def _until_gone(self, gone: _Gone) -> None:
+        """Wait until the object with this uid is no more; another one of its name does not count."""
+        from kubelab.apimachinery.errors import Expired
+        from kubelab.client.client import EventType
+
+        target = gone.target
+        chosen = f"metadata.name={target.name}"
+        while True:
+            there = await self._client.list(target.resource, target.namespace, field_selector=chosen)
+            if not any(_is(item, gone.uid) for item in there.items):
+                return
+            events = self._client.watch(
+                target.resource, target.namespace, resource_version=there.resource_version, field_selector=chosen
+            )
+            try:
+                async for event in events:
+                    if event.type is EventType.DELETED or (event.object and not _is(event.object, gone.uid)):
+                        return
+            except Expired:  # the server forgot the revision meanwhile: look again
+                continue
+            finally:
+                await events.aclose()
+
+
+def _uid(answer: Message) -> str:
+    """Find the uid in what the server answered: the object, or a Status about it."""
+    told = cast(Any, answer)
+    return told.details.uid if answer.DESCRIPTOR.name == "Status" else told.metadata.uid
+
+
+def _is(obj: Message, uid: str) -> bool:
+    return not uid or cast(Any, obj).metadata.uid == uid
+
+
+def _told(failed: Sequence[ApiError], session: Session) -> int:
+    from kubelab.kctl import failures
+
+    servers = session.access.servers
+    for line in dict.fromkeys(failures.describe(err, servers=servers, alone=len(failed) == 1) for err in failed):
+        print(line, file=sys.stderr)
+    return 1 if failed else 0
+
+
+DELETE = Command(
+    "delete",
+    callback=_delete,
+    flags=(
+        Flag("--all", kind="bool", help="Delete all resources, in the namespace of the specified resource types."),
+        ALL_NAMESPACES,
+        Flag(
+            "--cascade",
+            default="background",
+            bare="background",
+            help='Must be "background", "orphan", or "foreground". Selects the deletion cascading strategy for the '
+            "dependents (e.g. Pods created by a ReplicationController). Defaults to background.",
+        ),
+        DRY_RUN,
+        FIELD_SELECTOR,
+        FILENAME,
+        Flag(
+            "--force",
+            kind="bool",
+            help="If true, immediately remove resources from API and bypass graceful deletion. Note that immediate "
+            "deletion of some resources may result in inconsistency or data loss.",
+        ),
+        Flag(
+            "--grace-period",
+            kind="int",
+            default=-1,
+            help="Period of time in seconds given to the resource to terminate gracefully. Ignored if negative. Set "
+            "to 1 for immediate shutdown. Can only be set to 0 when --force is true (force deletion).",
+        ),
+        Flag(
+            "--ignore-not-found",
+            kind="bool",
+            help='Treat "resource not found" as a successful delete. Defaults to "true" when --all is specified.',
+        ),
+        Flag(
+            "--now",
+            kind="bool",
+            help="If true, resources are signaled for immediate shutdown (same as --grace-period=1).",
+        ),
+        Flag("--output", "-o", help='Output mode. Use "-o name" for shorter output (resource/name).'),
+        RECURSIVE,
+        SELECTOR,
+        Flag(
+            "--timeout",
+            kind="duration",
+            help="The length of time to wait before giving up on a delete, zero means to wait for as long as it takes",
+        ),
+        Flag(
+            "--wait",
+            kind="bool",
+            default=True,
+            help="If true, wait for resources to be gone before returning. This waits for finalizers.",
+        ),
+    ),
+    about="""\
+Delete resources by file names, stdin, resources and names, or by resources and label selector.
+
+ JSON and YAML formats are accepted. Only one type of argument may be specified: file names, resources and names, or \
+resources and label selector.
+
+ Some resources, such as pods, support graceful deletion. These resources define a default period before they are \
+forcibly terminated (the grace period) but you may override that value with the --grace-period flag, or pass --now to \
+set a grace-period of 1. To force delete a resource, you must specify the --force flag.""",
+    examples="""\
+# Delete a pod using the type and name specified in pod.yml
+kctl delete -f ./pod.yml
+
+# Delete pods and services with same names "baz" and "foo"
+kctl delete pod,service baz foo
+
+# Delete pods and services with label name=myLabel
+kctl delete pods,services -l name=myLabel
+
+# Delete a pod with minimal delay
+kctl delete pod foo --now
+
+# Delete all pods
+kctl delete pods --all
+""",
+    usage="kctl delete ([-f FILENAME] | TYPE [(NAME | -l label | --all)])",
+)

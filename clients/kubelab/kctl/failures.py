@@ -1,0 +1,37 @@
+"""Errors in kubectl's words, and the exit code that goes with them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from kubelab.apimachinery.errors import ApiError, Invalid, Unavailable, qualified
+
+
+def describe(err: ApiError, doing: str = "", *, servers: Sequence[str] = (), alone: bool = True) -> str:
+    """Say what a server answered.
+
+    ``doing`` is such as ``error when creating "web.yml"``; ``alone`` is whether it is the command's only error (kubectl
+    lists the causes of an invalid object only then).
+    """
+    if nobody_there(err):
+        where = ", ".join(servers) or "the server"
+        return f"The connection to the server {where} was refused - did you specify the right host or port?"
+    if isinstance(err, Invalid) and alone and err.kind:
+        return _invalid(err)
+    told = f"{doing}: {err.message}" if doing else err.message
+    return f"Error from server ({err.reason}): {told}" if err.reason else f"Error from server: {told}"
+
+
+def nobody_there(err: ApiError) -> bool:
+    """Say whether no server could be reached at all: what a server answered has gRPC's error as its cause."""
+    return isinstance(err, Unavailable) and err.__cause__ is None
+
+
+def _invalid(err: Invalid) -> str:
+    start = f'The {qualified(err.kind, err.group)} "{err.name}" is invalid'
+    causes = list(dict.fromkeys(f"{c.field}: {c.message}" if c.field else c.message for c in err.causes))
+    if not causes:
+        return f"{start}: {err.message}"
+    if len(causes) == 1:
+        return f"{start}: {causes[0]}"
+    return "\n".join([f"{start}: ", *(f"* {cause}" for cause in causes)])

@@ -1,0 +1,124 @@
+"""The objects that ``kctl run`` and ``kctl create …`` make from flags, as kubectl's generators do. Pure functions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+from kubelab.api.core.v1 import core_pb2
+from kubelab.kctl.flags import UsageProblem
+
+RESTART_POLICIES = ("Always", "OnFailure", "Never")
+_IMAGE = re.compile(  # https://github.com/distribution/reference: a name, a tag, a digest
+    r"(?:[A-Za-z0-9]|[A-Za-z0-9][A-Za-z0-9.:\-]*[A-Za-z0-9])(?:[._\-/]|[A-Za-z0-9])*(?::[\w][\w.\-]{0,127})?"
+    r"(?:@[A-Za-z][A-Za-z0-9]*(?:[\-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,})?",
+    re.ASCII,
+)
+_ENV_NAME = re.compile(r"[-._a-zA-Z][-._a-zA-Z0-9]*", re.ASCII)
+
+
+def pod(
+    name: str,
+    *,
+    image: str,
+    restart: str = "Always",
+    port: str = "",
+    labels: str = "",
+    annotations: Sequence[str] = (),
+    env: Sequence[str] = (),
+    arguments: Sequence[str] = (),
+    as_command: bool = False,
+    image_pull_policy: str = "",
+    privileged: bool = False,
+) -> core_pb2.Pod:
+    """Make the pod of ``kctl run``. Raises UsageProblem for what is not well formed."""
+    if restart not in RESTART_POLICIES:
+        raise UsageProblem(f"invalid restart policy: {restart}", "kctl run", hint="arguments")
+    if not _IMAGE.fullmatch(image):
+        raise UsageProblem(f'Invalid image name "{image}": invalid reference format')
+    made = core_pb2.Pod()
+    made.metadata.name = name
+    made.metadata.labels.update(parse_labels(labels) if labels else {"run": name})
+    for annotation in annotations:
+        key, separator, value = annotation.partition("=")
+        if not separator:
+            raise UsageProblem(f"unexpected annotation: {annotation}")
+        made.metadata.annotations[key] = value
+    made.spec.restartPolicy = restart
+    made.spec.dnsPolicy = "ClusterFirst"
+    container = made.spec.containers.add(name=name, image=image, imagePullPolicy=image_pull_policy)
+    (container.command if as_command else container.args).extend(arguments)
+    for variable in env:
+        key, separator, value = variable.partition("=")
+        if not separator or not _ENV_NAME.fullmatch(key):
+            raise UsageProblem(f"invalid env: {variable}")
+        container.env.add(name=key, value=value)
+    if port:
+        container.ports.add(containerPort=_number(port, "Atoi"))
+    if privileged:
+        container.securityContext.privileged = True
+    return made
+
+
+def namespace(name: str) -> core_pb2.Namespace:
+    """Make what ``kctl create namespace`` creates."""
+    made = core_pb2.Namespace()
+    made.metadata.name = name
+    return made
+
+
+def service(
+    name: str, kind: str, *, tcp: Sequence[str] = (), cluster_ip: str = "", node_port: int = 0, external_name: str = ""
+) -> core_pb2.Service:
+    """Make what ``kctl create service …`` creates: it selects ``app=NAME``, and carries that label."""
+    made = core_pb2.Service()
+    made.metadata.name = name
+    made.metadata.labels["app"] = name
+    made.spec.selector["app"] = name
+    made.spec.type = kind
+    headless = cluster_ip == "None" or kind == "ExternalName"
+    if not tcp and not headless:
+        raise UsageProblem("at least one tcp port specifier must be provided")
+    if cluster_ip:
+        made.spec.clusterIP = cluster_ip
+    if external_name:
+        made.spec.externalName = external_name
+    for pair in tcp:
+        made.spec.ports.append(_service_port(pair, node_port))
+    return made
+
+
+def _service_port(pair: str, node_port: int) -> core_pb2.ServicePort:
+    first, separator, second = pair.partition(":")
+    port = core_pb2.ServicePort(name=pair.replace(":", "-"), protocol="TCP", port=_number(first, "ParseUint"))
+    target = second if separator else first
+    if not target:
+        raise UsageProblem(f"invalid port format: {pair}")
+    if target.isdigit():
+        port.targetPort.intVal = _number(target, "ParseUint")
+    else:
+        port.targetPort.type, port.targetPort.strVal = 1, target
+    if node_port:
+        if not 0 < node_port < 2**31:
+            raise UsageProblem(f"invalid node port: {node_port}")
+        port.nodePort = node_port
+    return port
+
+
+def parse_labels(text: str) -> Mapping[str, str]:
+    """Read ``app=web,tier=front``."""
+    labels: dict[str, str] = {}
+    for part in text.split(","):
+        key, separator, value = part.partition("=")
+        if not separator or not key:
+            raise UsageProblem(f"unexpected label spec: {part}")
+        labels[key.strip()] = value.strip()
+    return labels
+
+
+def _number(text: str, function: str) -> int:
+    if not re.fullmatch(r"[0-9]+", text, re.ASCII):
+        raise UsageProblem(f'strconv.{function}: parsing "{text}": invalid syntax')
+    if not 0 <= int(text) < 2**16:
+        raise UsageProblem(f'strconv.{function}: parsing "{text}": value out of range')
+    return int(text)

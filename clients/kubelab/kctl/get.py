@@ -1,0 +1,226 @@
+"""``kctl get``: the server's tables, or whole objects, once or as they change."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import click
+
+from kubelab.kctl import targets
+from kubelab.kctl.command import Command
+from kubelab.kctl.creating import FILENAME, RECURSIVE
+from kubelab.kctl.flags import Flag, UsageProblem
+from kubelab.kctl.session import Session
+from kubelab.kctl.targets import Targets
+
+if TYPE_CHECKING:
+    from kubelab.apimachinery.errors import ApiError
+
+FORMATS = ("json", "name", "wide", "yaml")
+ALL_NAMESPACES = Flag(
+    "--all-namespaces",
+    "-A",
+    kind="bool",
+    help="If present, list the requested object(s) across all namespaces. Namespace in current context is ignored even "
+    "if specified with --namespace.",
+)
+SELECTOR = Flag(
+    "--selector",
+    "-l",
+    help="Selector (label query) to filter on, supports '=', '==', '!=', 'in' and 'notin'.(e.g. -l key1=value1,key2="
+    "value2). Matching objects must satisfy all of the specified label constraints.",
+)
+FIELD_SELECTOR = Flag(
+    "--field-selector",
+    help="Selector (field query) to filter on, supports '=', '==', and '!='.(e.g. --field-selector key1=value1,key2="
+    "value2). The server only supports a limited number of field queries per type.",
+)
+IGNORE_NOT_FOUND = Flag(
+    "--ignore-not-found",
+    kind="bool",
+    help="If the requested object does not exist the command will return exit code 0.",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is to be shown, and how."""
+
+    targets: Targets
+    namespace: str  # "" for all
+    all_namespaces: bool = False
+    label_selector: str = ""
+    field_selector: str = ""
+    output: str = ""
+    label_columns: tuple[str, ...] = ()
+    show_labels: bool = False
+    show_kind: bool = False
+    no_headers: bool = False
+    ignore_not_found: bool = False
+    chunk: int = 500
+
+    @property
+    def as_objects(self) -> bool:
+        """Whether whole objects are printed, not a table."""
+        return self.output in ("json", "yaml", "name")
+
+
+@click.pass_context
+def _get(
+    ctx: click.Context,
+    args: tuple[str, ...],
+    filename: tuple[str, ...],
+    recursive: bool,
+    all_namespaces: bool,
+    selector: str,
+    field_selector: str,
+    output: str,
+    label_columns: tuple[str, ...],
+    show_labels: bool,
+    show_kind: bool,
+    no_headers: bool,
+    ignore_not_found: bool,
+    watch: bool,
+    watch_only: bool,
+    chunk_size: int,
+    **_: object,
+) -> int:
+    session: Session = ctx.obj
+    if output not in ("", *FORMATS):
+        raise UsageProblem(
+            f'unable to match a printer suitable for the output format "{output}", allowed formats are: '
+            f"{','.join(FORMATS)}"
+        )
+    if filename:
+        from kubelab.kctl import files
+
+        wanted = files.targets(session, filename, recursive=recursive)
+    elif args:
+        wanted = targets.parse(args, selecting=bool(selector or field_selector))
+    else:
+        print(
+            'You must specify the type of resource to get. Use "kctl api-resources" for a complete list of supported '
+            "resources.\n",
+            file=sys.stderr,
+        )
+        raise UsageProblem("Required resource not specified.", ctx.command_path, hint="arguments")
+    if all_namespaces and wanted.named and not filename:
+        raise UsageProblem("a resource cannot be retrieved by name across all namespaces")
+    request = Request(
+        targets=wanted,
+        namespace="" if all_namespaces else session.namespace,
+        all_namespaces=all_namespaces,
+        label_selector=selector,
+        field_selector=field_selector,
+        output=output,
+        label_columns=label_columns,
+        show_labels=show_labels,
+        show_kind=show_kind or wanted.several_types,
+        no_headers=no_headers,
+        ignore_not_found=ignore_not_found,
+        chunk=chunk_size,
+    )
+    if watch or watch_only:
+        from kubelab.kctl import watching
+
+        return session.run(lambda client: watching.run(client, request, only=watch_only), endless=True)
+    from kubelab.kctl import showing
+
+    return _told(session.run(lambda client: showing.run(client, request)), session)
+
+
+def _told(failed: list[ApiError], session: Session) -> int:
+    """Print what went wrong with single objects, after what went well."""
+    if not failed:
+        return 0
+    from kubelab.kctl import failures
+
+    sys.stdout.flush()
+    servers = session.access.servers
+    told = [failures.describe(err, servers=servers, alone=len(failed) == 1) for err in failed]
+    for line in dict.fromkeys(told):
+        print(line, file=sys.stderr)
+    return 1
+
+
+GET = Command(
+    "get",
+    callback=_get,
+    flags=(
+        ALL_NAMESPACES,
+        Flag(
+            "--chunk-size",
+            kind="int",
+            default=500,
+            help="Return large lists in chunks rather than all at once. Pass 0 to disable.",
+        ),
+        FIELD_SELECTOR,
+        FILENAME,
+        IGNORE_NOT_FOUND,
+        Flag(
+            "--label-columns",
+            "-L",
+            kind="csv",
+            help="Accepts a comma separated list of labels that are going to be presented as columns. Names are "
+            "case-sensitive. You can also use multiple flag options like -L label1 -L label2...",
+        ),
+        Flag(
+            "--no-headers",
+            kind="bool",
+            help="When using the default output format, don't print headers (default print headers).",
+        ),
+        Flag("--output", "-o", help="Output format. One of: (json, yaml, name, wide)."),
+        RECURSIVE,
+        SELECTOR,
+        Flag("--show-kind", kind="bool", help="If present, list the resource type for the requested object(s)."),
+        Flag(
+            "--show-labels",
+            kind="bool",
+            help="When printing, show all labels as the last column (default hide labels column)",
+        ),
+        Flag(
+            "--watch",
+            "-w",
+            kind="bool",
+            help="After listing/getting the requested object, watch for changes.",
+        ),
+        Flag(
+            "--watch-only",
+            kind="bool",
+            help="Watch for changes to the requested object(s), without listing/getting first.",
+        ),
+    ),
+    about="""\
+Display one or many resources.
+
+ Prints a table of the most important information about the specified resources. You can filter the list using a label \
+selector and the --selector flag. If the desired resource type is namespaced you will only see results in the current \
+namespace if you don't specify any namespace.
+
+Use "kctl api-resources" for a complete list of supported resources.""",
+    examples="""\
+# List all pods in ps output format
+kctl get pods
+
+# List all pods in ps output format with more information (such as node name)
+kctl get pods -o wide
+
+# List a single replication controller with specified NAME in ps output format
+kctl get replicationcontroller web
+
+# List a single pod in JSON output format
+kctl get -o json pod web-pod-13je7
+
+# List all replication controllers and services together in ps output format
+kctl get rc,services
+
+# List one or more resources by their type and names
+kctl get rc/web service/frontend pods/web-pod-13je7
+
+# List all pods existing in all namespaces
+kctl get pods --all-namespaces
+""",
+    usage="kctl get [(-o|--output=)json|yaml|name|wide] (TYPE [NAME | -l label] | TYPE/NAME ...) [flags]",
+)

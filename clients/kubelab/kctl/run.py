@@ -1,0 +1,105 @@
+"""``kctl run``: one pod of one image."""
+
+from __future__ import annotations
+
+import click
+
+from kubelab.kctl import generators
+from kubelab.kctl.command import Command
+from kubelab.kctl.creating import DRY_RUN, OUTPUT, Printer, create_one
+from kubelab.kctl.flags import Flag, UsageProblem
+from kubelab.kctl.session import Session
+
+
+@click.pass_context
+def _run(
+    ctx: click.Context,
+    args: tuple[str, ...],
+    image: str,
+    restart: str,
+    port: str,
+    labels: str,
+    env: tuple[str, ...],
+    annotations: tuple[str, ...],
+    command: bool,
+    image_pull_policy: str,
+    privileged: bool,
+    dry_run: str,
+    output: str,
+    **_: object,
+) -> int:
+    session: Session = ctx.obj
+    if not args:
+        raise UsageProblem("NAME is required for run", ctx.command_path, hint="arguments")
+    if not image:
+        raise UsageProblem("--image is required")
+    printer = Printer.of(output, dry_run)
+    pod = generators.pod(
+        args[0],
+        image=image,
+        restart=restart,
+        port=port,
+        labels=labels,
+        annotations=annotations,
+        env=env,
+        arguments=args[1:],
+        as_command=command,
+        image_pull_policy=image_pull_policy,
+        privileged=privileged,
+    )
+    return create_one(session, pod, printer)
+
+
+RUN = Command(
+    "run",
+    callback=_run,
+    flags=(
+        Flag("--annotations", kind="list", help="Annotations to apply to the pod."),
+        Flag(
+            "--command",
+            kind="bool",
+            help="If true and extra arguments are present, use them as the 'command' field in the container, rather "
+            "than the 'args' field which is the default.",
+        ),
+        DRY_RUN,
+        Flag("--env", kind="list", help="Environment variables to set in the container."),
+        Flag("--image", required=True, help="The image for the container to run."),
+        Flag(
+            "--image-pull-policy",
+            help="The image pull policy for the container.  If left empty, this value will not be specified by the "
+            "client and defaulted by the server.",
+        ),
+        Flag(
+            "--labels",
+            "-l",
+            help="Comma separated labels to apply to the pod. Will override previous values.",
+        ),
+        OUTPUT,
+        Flag("--port", help="The port that this container exposes."),
+        Flag("--privileged", kind="bool", help="If true, run the container in privileged mode."),
+        Flag(
+            "--restart",
+            default="Always",
+            help="The restart policy for this Pod.  Legal values [Always, OnFailure, Never].",
+        ),
+    ),
+    about="Create and run a particular image in a pod.",
+    examples="""\
+# Start a pod
+kctl run web --image=kubelab/hello:v-1.0.0
+
+# Start a pod and let the container expose port 8080, with a label
+kctl run web --image=kubelab/hello:v-1.0.0 --port=8080 --labels="app=web"
+
+# Print the API object without creating it
+kctl run web --image=kubelab/hello:v-1.0.0 --dry-run=client -o yaml
+
+# Start a pod with the default command, but other arguments
+kctl run web --image=kubelab/hello:v-1.0.0 -- <arg1> <arg2> ... <argN>
+
+# Start a pod with another command
+kctl run once --image=host --restart=Never --command -- /bin/sh -c 'echo hello'
+""",
+    usage='kctl run NAME --image=image [--env="key=value"] [--port=port] [--dry-run=client] [--command] -- [COMMAND] '
+    "[args...]",
+)

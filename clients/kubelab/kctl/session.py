@@ -1,0 +1,111 @@
+"""What a command has to do with the world: the kubeconfig, the client, its input and output."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import os
+import sys
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from kubelab.apimachinery.clock import Clock, SystemClock
+from kubelab.client.kubeconfig import Access, Kubeconfig, KubeconfigMissing, default_path, servers_of
+from kubelab.kctl.flags import UsageProblem, parse_duration
+
+if TYPE_CHECKING:
+    from kubelab.client.client import Client
+
+R = TypeVar("R")
+CALLER = "kctl"
+
+
+class Failed(Exception):
+    """The command failed; the message is what to tell, as it is."""
+
+
+def connect(access: Access, clock: Clock) -> Client:
+    """Make the real client; its import is most of what a command weighs."""
+    from kubelab.client.client import Client
+
+    return Client.from_kubeconfig(access, caller=CALLER, clock=clock)
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What tests replace: where a client comes from, the environment, the clock and standard input."""
+
+    connect: Callable[[Access, Clock], Client] = connect
+    environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    clock: Clock = field(default_factory=SystemClock)
+    stdin: Callable[[], bytes] = field(default_factory=lambda: sys.stdin.buffer.read)
+
+
+class Session:
+    """One command's. ``namespace`` is what it works in, ``told_namespace`` what ``-n`` said."""
+
+    def __init__(self, world: World, options: Mapping[str, Any]) -> None:
+        self.world = world
+        self.clock = world.clock
+        self._path, self._context = str(options["kubeconfig"]), str(options["context"])
+        self._server, self._timeout = str(options["server"]), str(options["request_timeout"])
+        self.told_namespace = str(options["namespace"])
+
+    @property
+    def kubeconfig_path(self) -> Path:
+        return Path(self._path).expanduser() if self._path else default_path(self.world.environ)
+
+    @cached_property
+    def kubeconfig(self) -> Kubeconfig:
+        """Read the file; says how to get one when there is none."""
+        try:
+            return Kubeconfig.load(self.kubeconfig_path)
+        except KubeconfigMissing as err:
+            raise Failed(
+                f"error: there is no cluster to talk to: {err}\n"
+                "Start one with 'kubelab up', or name a file with --kubeconfig."
+            ) from err
+
+    @cached_property
+    def access(self) -> Access:
+        access = self.kubeconfig.access(self._context)
+        if self._server:
+            access = dataclasses.replace(access, servers=servers_of(self._server))
+        return access
+
+    @property
+    def server(self) -> str:
+        """The server as people write it, ``https://127.0.0.1:6443``."""
+        return self._server or self.kubeconfig.server(self._context)
+
+    @property
+    def namespace(self) -> str:
+        return self.told_namespace or self.access.namespace
+
+    def run(self, work: Callable[[Client], Coroutine[Any, Any, R]], *, endless: bool = False) -> R:
+        """Run a command's requests; ``endless`` ones (watch, follow) are not subject to ``--request-timeout``."""
+        seconds = None if endless else self._seconds()
+        access = self.access
+
+        async def body() -> R:
+            async with self.world.connect(access, self.clock) as client:
+                try:
+                    async with self.clock.timeout(seconds):
+                        return await work(client)
+                except TimeoutError as err:
+                    raise Failed("Unable to connect to the server: request timed out") from err
+
+        return asyncio.run(body())
+
+    def _seconds(self) -> float | None:
+        text = f"{self._timeout}s" if self._timeout.isdigit() else self._timeout
+        try:
+            return parse_duration(text) or None
+        except ValueError as err:
+            raise UsageProblem(
+                "Invalid timeout value. Timeout must be a single integer in seconds, or an integer "
+                "followed by a corresponding time unit (e.g. 1s | 2m | 3h)"
+            ) from err
