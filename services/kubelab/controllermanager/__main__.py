@@ -15,8 +15,14 @@ from kubelab.controllermanager.registry import Controllers
 
 
 async def run(config: ControllerManagerConfig, env: Environment) -> None:
-    """Watch everything, lead if nobody else does, and control until told to stop."""
-    async with env.client() as client, env.serve(), asyncio.TaskGroup() as group:
+    """Serve health and metrics, and work until told to stop."""
+    async with env.client() as client, env.serve():
+        await work(config, env, client)
+
+
+async def work(config: ControllerManagerConfig, env: Environment, client: Client) -> None:
+    """Watch everything, lead if nobody else does, and control until cancelled."""
+    async with asyncio.TaskGroup() as group:
         informers = SharedInformers(client, clock=env.clock, log=env.log, registry=env.registry)
         controllers = Controllers(config, env, client, informers)
         group.create_task(informers.run(), name="informers")

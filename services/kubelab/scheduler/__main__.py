@@ -29,8 +29,14 @@ T = TypeVar("T", bound=Message)
 
 
 async def run(config: SchedulerConfig, env: Environment) -> None:
-    """Watch pods and nodes, lead if nobody else does, and give pods their nodes until told to stop."""
-    async with env.client() as client, env.serve(), asyncio.TaskGroup() as group:
+    """Serve health and metrics, and work until told to stop."""
+    async with env.client() as client, env.serve():
+        await work(config, env, client)
+
+
+async def work(config: SchedulerConfig, env: Environment, client: Client) -> None:
+    """Watch pods and nodes, lead if nobody else does, and give pods their nodes until cancelled."""
+    async with asyncio.TaskGroup() as group:
         siblings = Siblings()
         cache = Cache(siblings)
         queue = SchedulingQueue(

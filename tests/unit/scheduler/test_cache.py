@@ -1,0 +1,96 @@
+"""The cache: assumed pods are confirmed, forgotten or expire, and every sum stays the sum of its pods."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kubelab.api.core.v1 import core_pb2
+from kubelab.scheduler.cache import Cache
+from kubelab.scheduler.framework import ClusterEvent
+from kubelab.scheduler.model import PodInfo
+from kubelab.scheduler.siblings import Siblings
+from kubelab.testing import objects as make
+
+
+def info(name: str, node: str = "") -> PodInfo:
+    return PodInfo.of(make.pod(name, node=node, requests={"cpu": "1"}, labels={"app": "web"}, host_ports=[80]))
+
+
+def test_the_watch_wins_over_an_assumption() -> None:
+    cache = Cache()
+    for name in "ab":
+        cache.set_node(make.node(name))
+    cache.assume(info("p"), "a")
+    assert cache.is_assumed("uid-of-p")
+    cache.set_pod(info("p", "b"))
+    assert {n.name: n.used_cpu for n in cache.nodes} == {"a": 0, "b": 1000}
+    cache.forget("uid-of-p")  # confirmed: nothing to take back
+    assert cache.statistics() == {"nodes": 2, "pods": 1, "assumed": 0}
+    cache.check_invariants()
+
+
+def test_a_bound_pod_that_is_never_seen_expires_and_an_unbound_one_does_not() -> None:
+    cache = Cache()
+    cache.set_node(make.node("a"))
+    for name in ("bound", "binding"):
+        cache.assume(info(name), "a")
+    cache.binding_finished("uid-of-bound", 30)
+    assert cache.expire(29) == []
+    assert [pod.name for pod in cache.expire(31)] == ["bound"]
+    assert cache.statistics()["pods"] == 1
+
+
+def test_what_changed_about_a_node() -> None:
+    cache = Cache()
+    assert cache.set_node(make.node("a")) == {ClusterEvent.NODE_ADDED}
+    assert cache.set_node(make.node("a", ready="False")) == set()
+    assert cache.set_node(make.node("a", labels={"x": "y"})) == {ClusterEvent.NODE_LABELED}
+    assert cache.set_node(make.node("a", labels={"x": "y"}, cpu="8")) == {ClusterEvent.NODE_RESIZED}
+    changed = make.node("a", labels={"x": "y"}, cpu="8", unschedulable=True)
+    assert cache.set_node(changed) == {ClusterEvent.NODE_TAINTED}
+    cache.remove_node("a")
+    assert cache.cordoned == 0
+    cache.check_invariants()
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["node", "no node", "assume", "finish", "forget", "see", "gone", "expire", "count"]),
+        st.integers(0, 3),
+        st.sampled_from("ab"),
+    ),
+    max_size=60,
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(STEPS)
+def test_sums_and_indexes_hold_whatever_happens(steps: list[tuple[str, int, str]]) -> None:
+    siblings = Siblings()
+    siblings.set_service("default", "web", {"app": "web"})
+    cache = Cache(siblings)
+    for now, (what, number, node) in enumerate(steps):
+        pod = info(f"p{number}")
+        known = pod.uid in {uid for n in cache.nodes for uid in n.pods} or cache.is_assumed(pod.uid)
+        match what:
+            case "node":
+                taints: list[core_pb2.Taint] = [make.taint("k")] if number % 2 else []
+                cache.set_node(make.node(node, taints=taints))
+            case "no node":
+                cache.remove_node(node)
+            case "assume" if not known and not cache.remove_pod(pod.uid):
+                cache.assume(pod, node)
+            case "finish":
+                cache.binding_finished(pod.uid, now + 5)
+            case "forget":
+                cache.forget(pod.uid)
+            case "see":
+                cache.set_pod(info(f"p{number}", node))
+            case "gone":
+                cache.remove_pod(pod.uid)
+            case "expire":
+                cache.expire(now)
+            case _:
+                cache.siblings(pod)
+        cache.check_invariants()

@@ -1,0 +1,133 @@
+"""The whole scheduler over an api-server in memory: bindings, conditions, events, retries."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager
+
+import pytest
+
+from kubelab.api.core.v1 import core_pb2
+from kubelab.apimachinery import errors
+from kubelab.apimachinery.scheme import EVENTS, LEASES, NODES, PODS
+from kubelab.component.environment import Environment
+from kubelab.scheduler import __main__ as component
+from kubelab.scheduler.config import SchedulerConfig
+from kubelab.testing import objects as make
+from kubelab.testing.apiserver import FakeApiServer
+
+Run = Callable[[FakeApiServer], AbstractAsyncContextManager[None]]
+
+
+@pytest.fixture
+def running() -> Run:
+    @contextlib.asynccontextmanager
+    async def run(server: FakeApiServer) -> AsyncGenerator[None]:
+        config = SchedulerConfig(
+            name="scheduler@test",
+            pod_initial_backoff=0.05,
+            pod_max_backoff=0.1,
+            bind_address="unix:",
+            metrics_address="",
+        )
+        env = Environment(config, "scheduler", make_client=server.client)
+        async with env.client() as client:
+            task = asyncio.ensure_future(component.work(config, env, client))
+            try:
+                yield
+            finally:
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
+
+    return run
+
+
+def pod_of(server: FakeApiServer, name: str) -> core_pb2.Pod:
+    pod = server.get(PODS, f"default/{name}")
+    assert pod is not None
+    return pod
+
+
+def messages(server: FakeApiServer, reason: str) -> list[str]:
+    return [event.message for event in server.objects(EVENTS) if event.reason == reason]
+
+
+async def test_a_pod_gets_a_node_and_an_event_says_so(running: Run) -> None:
+    server = FakeApiServer()
+    server.add(make.node("node-1"), make.pod("x"))
+    async with running(server):
+        await server.until(lambda: messages(server, "Scheduled"))
+    assert pod_of(server, "x").spec.nodeName == "node-1"
+    assert messages(server, "Scheduled") == ["Successfully assigned default/x to node-1"]
+    lease = server.get(LEASES, "kube-system/kube-scheduler")
+    assert lease is not None
+    bind = next(call for call in server.calls if call.subresource == "binding")
+    assert bind.cause  # the binding names what it followed from
+
+
+async def test_a_pod_that_fits_nowhere_says_why_and_goes_when_there_is_room(running: Run) -> None:
+    server = FakeApiServer()
+    server.add(make.node("node-1", cpu="1"), make.pod("x", requests={"cpu": "2"}))
+
+    def condition() -> core_pb2.PodCondition | None:
+        return next((c for c in pod_of(server, "x").status.conditions if c.type == "PodScheduled"), None)
+
+    async with running(server):
+        await server.until(condition)
+        told = condition()
+        assert told is not None
+        assert (told.status, told.reason) == ("False", "Unschedulable")
+        assert told.message == (
+            "0/1 nodes are available: 1 Insufficient cpu. "
+            "preemption: 0/1 nodes are available: 1 Preemption is not helpful for scheduling."
+        )
+        await server.until(lambda: messages(server, "FailedScheduling") == [told.message])
+        server.add(make.node("node-2", cpu="2"))
+        await server.until(lambda: pod_of(server, "x").spec.nodeName == "node-2")
+
+
+async def test_room_that_a_deleted_pod_leaves_is_used(running: Run) -> None:
+    server = FakeApiServer()
+    server.add(make.node("node-1", cpu="1"), make.pod("old", node="node-1", requests={"cpu": "1"}))
+    server.add(make.pod("new", requests={"cpu": "1"}))
+    async with running(server):
+        await server.until(lambda: messages(server, "FailedScheduling"))
+        server.remove(PODS, "default/old")
+        await server.until(lambda: pod_of(server, "new").spec.nodeName)
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["not done", "done, but nobody heard"])
+async def test_a_binding_that_fails_is_tried_again(running: Run, after: bool) -> None:
+    server = FakeApiServer()
+    server.fail(errors.Unavailable("gone"), verb="create", resource="pods", after=after)
+    server.add(make.node("node-1", cpu="1"), make.pod("x", requests={"cpu": "1"}))
+    async with running(server):
+        await server.until(lambda: pod_of(server, "x").spec.nodeName == "node-1")
+        server.add(make.pod("y", requests={"cpu": "1"}))  # the room is counted once, whatever happened
+        await server.until(lambda: any("1 Insufficient cpu" in m for m in messages(server, "FailedScheduling")))
+
+
+async def test_other_schedulers_pods_are_left_alone(running: Run) -> None:
+    server = FakeApiServer()
+    foreign = make.pod("foreign")
+    foreign.spec.schedulerName = "mine"
+    server.add(make.node("node-1"), foreign, make.pod("x"))
+    async with running(server):
+        await server.until(lambda: pod_of(server, "x").spec.nodeName)
+    assert pod_of(server, "foreign").spec.nodeName == ""
+
+
+async def test_many_pods_spread_over_the_nodes_and_a_cordoned_one_gets_none(running: Run) -> None:
+    server = FakeApiServer()
+    server.add(*(make.node(f"node-{n}") for n in range(3)), make.node("cordoned", unschedulable=True))
+    rc = make.replication_controller("web")
+    server.add(rc)
+    server.add(*(make.pod(f"w{n}", labels={"app": "web"}, owner=make.controlled_by(rc)) for n in range(30)))
+    async with running(server):
+        await server.until(lambda: all(pod.spec.nodeName for pod in server.objects(PODS)))
+    nodes = [pod.spec.nodeName for pod in server.objects(PODS)]
+    assert {node: nodes.count(node) for node in set(nodes)} == {f"node-{n}": 10 for n in range(3)}
+    assert len(server.objects(NODES)) == 4
