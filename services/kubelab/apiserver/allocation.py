@@ -36,7 +36,7 @@ class Claims(NamedTuple):
 NO_CLAIMS = Claims()
 
 
-class RangeFull(errors.InternalError):
+class RangeFull(Exception):
     """Nothing is left to hand out, as far as the cache knows."""
 
 
@@ -153,7 +153,7 @@ class ServiceAllocator:
             index = self._pick(low, high, lambda i: ADDRESSES + str(self._network[i]), taken)
             if index is not None:
                 return str(self._network[index])
-        raise RangeFull("Internal error occurred: failed to allocate a serviceIP: range is full")
+        raise RangeFull("failed to allocate a serviceIP: range is full")
 
     def _claim_ports(self, service: core_pb2.Service, held: set[str], taken: set[str]) -> None:
         if service.spec.type not in _WITH_NODE_PORTS:
@@ -184,7 +184,7 @@ class ServiceAllocator:
         avoid = taken | {f"{PORTS}{port}" for port in mine}
         port = self._pick(self._ports.start, self._ports.stop, lambda p: f"{PORTS}{p}", avoid)
         if port is None:
-            raise RangeFull("Internal error occurred: failed to allocate a nodePort: range is full")
+            raise RangeFull("failed to allocate a nodePort: range is full")
         return port
 
     def _pick(self, low: int, high: int, key: Callable[[int], str], avoid: set[str]) -> int | None:

@@ -7,7 +7,6 @@ again on that. An error that was decided on a cached state is only told after it
 
 from __future__ import annotations
 
-import secrets
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, TypeVar, cast
@@ -16,7 +15,7 @@ from google.protobuf.message import Message
 
 from kubelab.api.core.v1 import core_pb2
 from kubelab.api.meta.v1 import meta_pb2
-from kubelab.apimachinery import errors
+from kubelab.apimachinery import errors, names
 from kubelab.apimachinery.clock import Clock
 from kubelab.apimachinery.scheme import Resource
 from kubelab.apiserver import deletion
@@ -31,7 +30,6 @@ M = TypeVar("M", bound=Message)
 
 MAX_OBJECT = 1_500_000  # bytes of an encoded object
 GENERATED_NAME_TRIES = 8
-_SUFFIX = "bcdfghjklmnpqrstvwxz2456789"  # upstream's: no vowels, no words
 _MODIFIED = "the object has been modified; please apply your changes to the latest version and try again"
 SYSTEM_NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 
@@ -92,7 +90,7 @@ class Registry:
         self._stamp(resource, m)
         for left in range(GENERATED_NAME_TRIES if generate else 1, 0, -1):
             if generate:
-                m.name = m.generateName[:58] + "".join(secrets.choice(_SUFFIX) for _ in range(5))
+                m.name = names.generate(m.generateName)
             try:
                 return await self._insert(resource, obj)
             except errors.AlreadyExists:
@@ -139,14 +137,20 @@ class Registry:
                 home = self._admit(resource, m.namespace, m.name, self._namespace_entry(there))
 
     async def _claim(self, pristine: core_pb2.Service, taken: set[str]) -> tuple[core_pb2.Service, Claims]:
-        """Give a copy of a service its address and ports; a full range is told only after a fresh look."""
+        """Give a copy of a service its address and ports; that a range is full is told only after a fresh look."""
         service = twin(pristine)
         try:
             return service, self._allocator.claim(service, None, taken)
         except RangeFull:
             await self._feed.fresh()
             service = twin(pristine)
-            return service, self._allocator.claim(service, None, taken)
+            return service, self._claim_more(service, None, taken)
+
+    def _claim_more(self, service: core_pb2.Service, old: core_pb2.Service | None, taken: set[str]) -> Claims:
+        try:
+            return self._allocator.claim(service, old, taken)
+        except RangeFull as err:
+            raise errors.InternalError(f"Internal error occurred: {err}") from err
 
     # --- namespaces
 
@@ -207,7 +211,7 @@ class Registry:
             if causes:
                 raise errors.invalid(resource.kind, name, causes, resource.group)
             if isinstance(new, core_pb2.Service) and not subresource:
-                return self._plan(new, self._allocator.claim(new, cast(core_pb2.Service, old), taken))
+                return self._plan(new, self._claim_more(new, cast(core_pb2.Service, old), taken))
             return self._plan(new)
 
         return await self.rewrite(resource, namespace, name, decide)

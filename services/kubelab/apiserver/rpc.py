@@ -15,6 +15,7 @@ from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery import errors, scheme
 from kubelab.apimachinery.scheme import Resource
 from kubelab.apiserver.gate import Call, Context, Gate
+from kubelab.apiserver.kinds import meta
 from kubelab.apiserver.reads import Reads
 from kubelab.apiserver.registry import Registry, Written
 from kubelab.apiserver.storage.wire import delimited, object_response
@@ -72,6 +73,7 @@ class ResourcesServicer:
             if path.subresource == "binding" or call.resource is scheme.BINDINGS:
                 return await self._bind(call, request)
             obj = decode(call.resource, request.object)
+            call.name = meta(obj).name
             return _answer(call, await self._registry.create(call.resource, path.namespace, obj))
 
     async def _bind(self, call: Call, request: pb.CreateRequest) -> bytes:

@@ -32,16 +32,16 @@ async def test_what_one_server_wrote_the_other_reads_at_once(servers: Any) -> No
 
 async def test_a_duplicate_is_refused(servers: Any) -> None:
     await servers.a.create(pod("web"), "default")
-    with pytest.raises(errors.AlreadyExists, match='^pods "web" already exists$'):
+    with pytest.raises(errors.AlreadyExists, match=r'^pods "web" already exists$'):
         await servers.b.create(pod("web"), "default")
 
 
 async def test_what_is_not_there_is_not_found(servers: Any) -> None:
-    with pytest.raises(errors.NotFound, match='^pods "web" not found$'):
+    with pytest.raises(errors.NotFound, match=r'^pods "web" not found$'):
         await servers.a.get(scheme.PODS, "web", "default")
-    with pytest.raises(errors.NotFound, match='^pods "web" not found$'):
+    with pytest.raises(errors.NotFound, match=r'^pods "web" not found$'):
         await servers.a.delete(scheme.PODS, "web", "default")
-    with pytest.raises(errors.NotFound, match='^namespaces "nowhere" not found$'):
+    with pytest.raises(errors.NotFound, match=r'^namespaces "nowhere" not found$'):
         await servers.a.create(pod("web"), "nowhere")
 
 
@@ -109,7 +109,7 @@ async def test_clients_cannot_change_what_the_server_owns(servers: Any) -> None:
     assert not after.metadata.HasField("deletionTimestamp")
     assert after.metadata.generation == made.metadata.generation
     forged.metadata.resourceVersion, forged.metadata.uid = "", "another"
-    with pytest.raises(errors.Conflict, match="UID in precondition: another"):
+    with pytest.raises(errors.Conflict, match=r"UID in precondition: another"):
         await servers.a.update(forged)
 
 
@@ -127,7 +127,7 @@ async def test_generated_names_differ_and_are_tried_again(servers: Any) -> None:
     names = {p.metadata.name for p in made}
     assert len(names) == 100
     assert all(name.startswith("web-") and len(name) == 9 for name in names)
-    with pytest.raises(errors.Invalid, match="name or generateName is required"):
+    with pytest.raises(errors.Invalid, match=r"name or generateName is required"):
         await servers.a.create(pod(), "default")
 
 
@@ -180,15 +180,15 @@ async def test_the_propagation_policy_becomes_a_finalizer(servers: Any, policy: 
         return
     left = await servers.a.get(scheme.REPLICATION_CONTROLLERS, "rc", "default")
     assert list(left.metadata.finalizers) == [finalizer]
-    with pytest.raises(errors.Invalid, match="propagationPolicy"):
+    with pytest.raises(errors.Invalid, match=r"propagationPolicy"):
         await servers.a.delete(scheme.REPLICATION_CONTROLLERS, "rc", "default", propagation_policy="Sideways")
 
 
 async def test_preconditions_of_a_deletion(servers: Any) -> None:
     made = await servers.a.create(pod("web"), "default")
-    with pytest.raises(errors.Conflict, match="Precondition failed: UID in precondition: other, UID in object meta"):
+    with pytest.raises(errors.Conflict, match=r"Precondition failed: UID in precondition: other, UID in object meta"):
         await servers.b.delete(scheme.PODS, "web", "default", uid="other")
-    with pytest.raises(errors.Conflict, match="Precondition failed: ResourceVersion in precondition: 1"):
+    with pytest.raises(errors.Conflict, match=r"Precondition failed: ResourceVersion in precondition: 1"):
         await servers.b.delete(scheme.PODS, "web", "default", resource_version="1")
     await servers.b.delete(scheme.PODS, "web", "default", uid=made.metadata.uid)
 
@@ -239,7 +239,7 @@ async def test_scale_reads_and_writes_the_replicas(servers: Any) -> None:
     with pytest.raises(errors.Conflict):
         await servers.a.update_scale(scheme.REPLICATION_CONTROLLERS, "rc", "default", scale)
     scale.spec.replicas = -1
-    with pytest.raises(errors.Invalid, match="must be greater than or equal to 0"):
+    with pytest.raises(errors.Invalid, match=r"must be greater than or equal to 0"):
         await servers.a.update_scale(scheme.REPLICATION_CONTROLLERS, "rc", "default", scale)
     read = await servers.a.get(scheme.REPLICATION_CONTROLLERS, "rc", "default")
     assert read.metadata.generation == 2
@@ -251,5 +251,5 @@ async def test_a_too_large_object_is_refused_in_words(servers: Any) -> None:
     made = await servers.a.create(big, "default")
     assert len((await servers.b.get(scheme.CONFIG_MAPS, "big", "default")).data["a"]) == 1_499_000
     made.data["b"] = "y" * 2_000_000
-    with pytest.raises(errors.TooLarge, match="Request entity too large: limit is 1500000"):
+    with pytest.raises(errors.TooLarge, match=r"Request entity too large: limit is 1500000"):
         await servers.b.update(made)
