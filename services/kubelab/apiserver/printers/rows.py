@@ -1,0 +1,229 @@
+"""The cells of an object's row, as kubectl 1.32 prints them
+(upstream: pkg/printers/internalversion/printers.go)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from google.protobuf.message import Message
+
+from kubelab.api.coordination.v1 import coordination_pb2
+from kubelab.api.core.v1 import core_pb2
+from kubelab.api.meta.v1 import meta_pb2
+from kubelab.apimachinery.scheme import Resource
+from kubelab.apimachinery.timestamps import from_time, human_duration
+
+NONE, UNKNOWN = "<none>", "<unknown>"
+MAX_ENDPOINTS = 3
+ROLE_PREFIX, ROLE_LABEL = "node-role.kubernetes.io/", "kubernetes.io/role"
+
+
+def row(resource: Resource[Message], obj: Message, now: float) -> list[str]:
+    """One cell for each of the resource's columns; ``now`` is seconds since the epoch."""
+    return _ROWS[resource.plural](obj, now)
+
+
+def age(time: meta_pb2.Time, now: float) -> str:
+    return human_duration(now - from_time(time)) if time.seconds else UNKNOWN
+
+
+def _joined(values: Iterable[str]) -> str:
+    return ",".join(values) or NONE
+
+
+def _pairs(values: Mapping[str, str]) -> str:
+    return _joined(f"{key}={value}" for key, value in sorted(values.items()))
+
+
+def pod_status(pod: core_pb2.Pod) -> tuple[str, int, int, float]:
+    """STATUS, ready containers, restarts, and when the last restart was (0: never)."""
+    reason = pod.status.reason or pod.status.phase
+    ready = restarts = 0
+    last_restart, running = 0.0, False
+    for status in reversed(pod.status.containerStatuses):
+        restarts += status.restartCount
+        if status.lastState.HasField("terminated"):
+            last_restart = max(last_restart, from_time(status.lastState.terminated.finishedAt))
+        state = status.state
+        if state.HasField("waiting") and state.waiting.reason:
+            reason = state.waiting.reason
+        elif state.HasField("terminated"):
+            ended = state.terminated
+            reason = ended.reason or (f"Signal:{ended.signal}" if ended.signal else f"ExitCode:{ended.exitCode}")
+        elif status.ready and state.HasField("running"):
+            running = True
+            ready += 1
+    if reason == "Completed" and running:
+        is_ready = any(c.type == "Ready" and c.status == "True" for c in pod.status.conditions)
+        reason = "Running" if is_ready else "NotReady"
+    if pod.metadata.HasField("deletionTimestamp"):
+        if pod.status.reason == "NodeLost":
+            reason = "Unknown"
+        elif pod.status.phase not in ("Failed", "Succeeded"):
+            reason = "Terminating"
+    return reason, ready, restarts, last_restart
+
+
+def _pod(pod: core_pb2.Pod, now: float) -> list[str]:
+    reason, ready, restarts, last = pod_status(pod)
+    told = f"{restarts} ({human_duration(now - last)} ago)" if restarts and last else str(restarts)
+    return [
+        pod.metadata.name,
+        f"{ready}/{len(pod.spec.containers)}",
+        reason,
+        told,
+        age(pod.metadata.creationTimestamp, now),
+        pod.status.podIP or NONE,
+        pod.spec.nodeName or NONE,
+        pod.status.nominatedNodeName or NONE,
+        NONE,
+    ]
+
+
+def _node(node: core_pb2.Node, now: float) -> list[str]:
+    ready = next((c for c in node.status.conditions if c.type == "Ready"), None)
+    words = ["Unknown" if ready is None else "Ready" if ready.status == "True" else "NotReady"]
+    if node.spec.unschedulable:
+        words.append("SchedulingDisabled")
+    addresses = {a.type: a.address for a in reversed(node.status.addresses)}
+    info = node.status.nodeInfo
+    return [
+        node.metadata.name,
+        ",".join(words),
+        _joined(node_roles(node)),
+        age(node.metadata.creationTimestamp, now),
+        info.kubeletVersion,
+        addresses.get("InternalIP", NONE),
+        addresses.get("ExternalIP", NONE),
+        info.osImage or UNKNOWN,
+        info.kernelVersion or UNKNOWN,
+        info.containerRuntimeVersion or UNKNOWN,
+    ]
+
+
+def node_roles(node: core_pb2.Node) -> list[str]:
+    roles: set[str] = set()
+    for key, value in node.metadata.labels.items():
+        if key.startswith(ROLE_PREFIX) and len(key) > len(ROLE_PREFIX):
+            roles.add(key.removeprefix(ROLE_PREFIX))
+        elif key == ROLE_LABEL and value:
+            roles.add(value)
+    return sorted(roles)
+
+
+def _service(service: core_pb2.Service, now: float) -> list[str]:
+    spec = service.spec
+    return [
+        service.metadata.name,
+        spec.type,
+        spec.clusterIP or NONE,
+        _external_address(service),
+        _joined(_port(port) for port in spec.ports),
+        age(service.metadata.creationTimestamp, now),
+        _pairs(spec.selector),
+    ]
+
+
+def _external_address(service: core_pb2.Service) -> str:
+    spec = service.spec
+    match spec.type:
+        case "LoadBalancer":
+            ingress = [point.ip or point.hostname for point in service.status.loadBalancer.ingress]
+            return ",".join([*ingress, *spec.externalIPs]) or "<pending>"
+        case "ExternalName":
+            return spec.externalName
+        case _:
+            return _joined(spec.externalIPs)
+
+
+def _port(port: core_pb2.ServicePort) -> str:
+    return f"{port.port}:{port.nodePort}/{port.protocol}" if port.nodePort else f"{port.port}/{port.protocol}"
+
+
+def _endpoints(endpoints: core_pb2.Endpoints, now: float) -> list[str]:
+    return [
+        endpoints.metadata.name,
+        endpoints_text(endpoints),
+        age(endpoints.metadata.creationTimestamp, now),
+    ]
+
+
+def endpoints_text(endpoints: core_pb2.Endpoints) -> str:
+    """``10.244.1.2:8080,10.244.2.2:8080 + 3 more...``."""
+    found: list[str] = []
+    for subset in endpoints.subsets:
+        if subset.ports:
+            found += [f"{a.ip}:{port.port}" for port in subset.ports for a in subset.addresses]
+        else:
+            found += [a.ip for a in subset.addresses]
+    shown = ",".join(found[:MAX_ENDPOINTS])
+    more = len(found) - MAX_ENDPOINTS
+    return (f"{shown} + {more} more..." if more > 0 else shown) or NONE
+
+
+def _namespace(namespace: core_pb2.Namespace, now: float) -> list[str]:
+    return [namespace.metadata.name, namespace.status.phase, age(namespace.metadata.creationTimestamp, now)]
+
+
+def _controller(rc: core_pb2.ReplicationController, now: float) -> list[str]:
+    containers = rc.spec.template.spec.containers
+    return [
+        rc.metadata.name,
+        str(rc.spec.replicas),
+        str(rc.status.replicas),
+        str(rc.status.readyReplicas),
+        age(rc.metadata.creationTimestamp, now),
+        ",".join(c.name for c in containers),
+        ",".join(c.image for c in containers),
+        _pairs(rc.spec.selector),
+    ]
+
+
+def _event(event: core_pb2.Event, now: float) -> list[str]:
+    first = age(event.firstTimestamp, now)
+    if not event.firstTimestamp.seconds and event.eventTime.seconds:
+        first = human_duration(now - from_time(event.eventTime))
+    last = age(event.lastTimestamp, now) if event.lastTimestamp.seconds else first
+    about = event.involvedObject
+    source = event.source.component or event.reportingComponent
+    host = event.source.host or event.reportingInstance
+    return [
+        last,
+        event.type,
+        event.reason,
+        f"{about.kind.lower()}/{about.name}" if about.kind else about.name,
+        about.fieldPath,
+        f"{source}, {host}" if host else source,
+        event.message.strip(),
+        first,
+        str(event.count or 1),
+        event.metadata.name,
+    ]
+
+
+def _config_map(config_map: core_pb2.ConfigMap, now: float) -> list[str]:
+    keys = len(config_map.data) + len(config_map.binaryData)
+    return [config_map.metadata.name, str(keys), age(config_map.metadata.creationTimestamp, now)]
+
+
+def _secret(secret: core_pb2.Secret, now: float) -> list[str]:
+    return [secret.metadata.name, secret.type, str(len(secret.data)), age(secret.metadata.creationTimestamp, now)]
+
+
+def _lease(lease: coordination_pb2.Lease, now: float) -> list[str]:
+    return [lease.metadata.name, lease.spec.holderIdentity, age(lease.metadata.creationTimestamp, now)]
+
+
+_ROWS: dict[str, Callable[[Any, float], list[str]]] = {
+    "pods": _pod,
+    "nodes": _node,
+    "services": _service,
+    "endpoints": _endpoints,
+    "namespaces": _namespace,
+    "replicationcontrollers": _controller,
+    "events": _event,
+    "configmaps": _config_map,
+    "secrets": _secret,
+    "leases": _lease,
+}

@@ -1,0 +1,89 @@
+"""What a resource's rules are made of. Pure: objects in, complaints out; nothing here waits or writes.
+
+The registry calls, for a create: default, prepare_for_create, validate; for an update: default, prepare_for_update,
+validate_update; for the status subresource: prepare_for_status_update, validate_status_update.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Generic, TypeVar, cast
+
+from google.protobuf.message import Message
+
+from kubelab.api.meta.v1 import meta_pb2
+from kubelab.apimachinery import names
+from kubelab.apimachinery.errors import Cause
+from kubelab.apimachinery.meta import meta_of
+from kubelab.apimachinery.scheme import Resource
+from kubelab.apiserver.strategies import metadata
+
+T = TypeVar("T", bound=Message)
+
+
+class Strategy(Generic[T]):
+    """The rules of one resource; subclasses say what differs."""
+
+    check_name: metadata.NameCheck = staticmethod(names.dns_subdomain)
+
+    def __init__(self, resource: Resource[T]) -> None:
+        self.resource = resource
+        self.has_status = "status" in resource.subresources
+
+    def default(self, obj: T) -> None:
+        """Fill in what upstream's defaulting fills in."""
+
+    def prepare_for_create(self, obj: T) -> None:
+        """Take away what only the system says: the status."""
+        if self.has_status:
+            obj.ClearField(cast(Any, "status"))
+        if self._has_spec():
+            meta_of(obj).generation = 1
+
+    def prepare_for_update(self, obj: T, old: T) -> None:
+        """Keep the status, which has a subresource of its own, and count changes of the spec."""
+        if self.has_status:
+            cast(Any, obj).status.CopyFrom(cast(Any, old).status)
+        if self._has_spec():
+            changed = cast(Any, obj).spec != cast(Any, old).spec
+            meta_of(obj).generation = meta_of(old).generation + changed
+
+    def prepare_for_status_update(self, obj: T, old: T) -> None:
+        """Keep all but the status."""
+        status = type(obj)()
+        status.CopyFrom(obj)
+        obj.CopyFrom(old)
+        cast(Any, obj).status.CopyFrom(cast(Any, status).status)
+
+    def validate(self, obj: T) -> list[Cause]:
+        """All complaints about a new object."""
+        return [*self.validate_metadata(obj), *self.validate_content(obj)]
+
+    def validate_update(self, obj: T, old: T) -> list[Cause]:
+        """All complaints about a change."""
+        return [*metadata.validate_update(meta_of(obj), meta_of(old)), *self.validate(obj)]
+
+    def validate_status_update(self, obj: T, old: T) -> list[Cause]:
+        return metadata.validate_update(meta_of(obj), meta_of(old))
+
+    def validate_metadata(self, obj: T) -> list[Cause]:
+        return metadata.validate(meta_of(obj), namespaced=self.resource.namespaced, check_name=type(self).check_name)
+
+    def validate_content(self, obj: T) -> list[Cause]:
+        """Complaints about everything but the metadata."""
+        return []
+
+    def selectable_fields(self, obj: T) -> Mapping[str, str]:
+        """What field selectors can ask for."""
+        meta = meta_of(obj)
+        fields = {"metadata.name": meta.name}
+        if self.resource.namespaced:
+            fields["metadata.namespace"] = meta.namespace
+        return fields
+
+    def graceful_delete_seconds(self, obj: T, options: meta_pb2.DeleteOptions) -> int | None:
+        """How long the object may take to go; None: it has no such time and goes at once."""
+        return None
+
+    def _has_spec(self) -> bool:
+        return "spec" in self.resource.message.DESCRIPTOR.fields_by_name
