@@ -18,6 +18,7 @@ from kubelab.cluster.record import DEFAULT_NAME, Record
 from kubelab.supervisor.v1 import supervisor_pb2 as pb
 
 CALL_SECONDS = 10.0
+SHUTDOWN_SECONDS = 120.0
 ACT_SECONDS = 60.0  # it answers once the effect is there: a stop may take its grace period
 
 _SERVICE = "/kubelab.supervisor.v1.Supervisor/"
@@ -27,6 +28,7 @@ ACT = Method(_SERVICE + "Act", pb.ActRequest, pb.ActResponse)
 LOGS = Method(_SERVICE + "Logs", pb.LogsRequest, pb.LogsChunk)
 OPEN_TUNNEL = Method(_SERVICE + "OpenTunnel", pb.OpenTunnelRequest, pb.Tunnel, idempotent=True)
 CLOSE_TUNNEL = Method(_SERVICE + "CloseTunnel", pb.CloseTunnelRequest, pb.CloseTunnelResponse)
+SHUTDOWN = Method(_SERVICE + "Shutdown", pb.ShutdownRequest, pb.ShutdownResponse)
 LIST_TUNNELS = Method(_SERVICE + "ListTunnels", pb.ListTunnelsRequest, pb.ListTunnelsResponse, idempotent=True)
 
 _STATES = {
@@ -126,6 +128,11 @@ class LocalCluster:
         if found is None:
             raise errors.not_found("nodes", node)
         return unix_channel(found.runtime_socket)
+
+    async def shutdown(self, *, delete: bool = False) -> None:
+        """Stop the cluster; answers when processes, pods and network are gone. With ``delete`` its data goes too."""
+        self._must_run()
+        await self._calls.unary(SHUTDOWN, pb.ShutdownRequest(delete=delete), timeout=SHUTDOWN_SECONDS)
 
     async def close(self) -> None:
         await self._calls.close()

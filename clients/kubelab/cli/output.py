@@ -1,0 +1,35 @@
+"""How ``kubelab`` speaks: a line for each step with a picture where the terminal can show it, and plain tables."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import TextIO
+
+
+def picture(emoji: str, stream: TextIO = sys.stdout) -> str:
+    """Give the emoji for a terminal in UTF-8, else ``*``."""
+    unicode = (stream.encoding or "").lower().replace("-", "") == "utf8"
+    return emoji if unicode and stream.isatty() else "*"
+
+
+def step(emoji: str, text: str) -> None:
+    """Tell a step of something that takes a moment."""
+    print(f"{picture(emoji)}  {text}", flush=True)
+
+
+def problem(text: str) -> None:
+    """Tell what went wrong, on stderr."""
+    print(f"{picture('❌', sys.stderr)}  {text}", file=sys.stderr, flush=True)
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Lay out columns as kubectl does: three blanks between them, none at the end of a line."""
+    widths = [max(len(row[n]) for row in (header, *rows)) for n in range(len(header))]
+    lines = ("   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in (header, *rows))
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def mebibytes(size: int) -> str:
+    """``42Mi``; ``-`` for nothing."""
+    return f"{size / 1024**2:.0f}Mi" if size else "-"

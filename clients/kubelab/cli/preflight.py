@@ -1,0 +1,109 @@
+"""What the machine must have before a cluster can be started, looked at in a few milliseconds."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+PACKAGES = {
+    "apt-get": {"etcd": "etcd-server", "crun": "crun", "nft": "nftables", "ip": "iproute2"},
+    "dnf": {"etcd": "etcd", "crun": "crun", "nft": "nftables", "ip": "iproute"},
+    "pacman": {"etcd": "etcd", "crun": "crun", "nft": "nftables", "ip": "iproute2"},
+    "apk": {"etcd": "etcd", "crun": "crun", "nft": "nftables", "ip": "iproute2"},
+}
+INSTALL = {"apt-get": "apt-get install -y", "dnf": "dnf install -y", "pacman": "pacman -S", "apk": "apk add"}
+PROGRAMS = ("etcd", "crun", "nft", "ip")
+SYSTEM_PATH = "/usr/local/sbin:/usr/sbin:/sbin"  # where nft and ip are, which not every user's PATH names
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What lacks, and what to do about it."""
+
+    what: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.what}\n   {self.remedy}"
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The machine as the checks see it; tests give another one."""
+
+    which: Callable[[str], str | None]
+    user: int
+    capabilities: int
+    mounts: str
+    filesystems: str
+    files: Callable[[str], bool]
+
+
+CAP_NET_ADMIN, CAP_SYS_ADMIN = 12, 21
+
+
+def this_machine(environ: Mapping[str, str] = os.environ) -> Machine:
+    """Look at the real one."""
+    path = f"{environ.get('PATH', os.defpath)}:{SYSTEM_PATH}"
+    status = Path("/proc/self/status").read_text()
+    effective = next(line for line in status.splitlines() if line.startswith("CapEff:")).split()[1]
+    return Machine(
+        which=lambda program: shutil.which(program, path=path),
+        user=os.geteuid(),
+        capabilities=int(effective, 16),
+        mounts=Path("/proc/self/mounts").read_text(),
+        filesystems=Path("/proc/filesystems").read_text(),
+        files=lambda name: Path(name).exists(),
+    )
+
+
+def check(machine: Machine) -> list[Problem]:
+    """Find everything that would stop a cluster from starting."""
+    return [*_programs(machine), *_rights(machine), *_kernel(machine)]
+
+
+def _programs(machine: Machine) -> list[Problem]:
+    missing = [program for program in PROGRAMS if not machine.which(program)]
+    if not missing:
+        return []
+    manager = next((manager for manager in PACKAGES if machine.which(manager)), None)
+    told = f"these programs are missing: {', '.join(missing)}"
+    if manager is None:
+        return [Problem(told, "install them with your distribution's package manager")]
+    names = " ".join(PACKAGES[manager][program] for program in missing)
+    sudo = "" if machine.user == 0 else "sudo "
+    return [Problem(told, f"type: {sudo}{INSTALL[manager]} {names}")]
+
+
+def _rights(machine: Machine) -> list[Problem]:
+    if machine.user != 0:
+        return [
+            Problem(
+                "a cluster makes network namespaces and mounts, which needs root",
+                "type the same with sudo -E, or as root",
+            )
+        ]
+    lacking = [
+        name
+        for name, bit in (("CAP_SYS_ADMIN", CAP_SYS_ADMIN), ("CAP_NET_ADMIN", CAP_NET_ADMIN))
+        if not machine.capabilities >> bit & 1
+    ]
+    if lacking:
+        told = f"root may not do enough here: {' and '.join(lacking)} is missing"
+        return [Problem(told, "in a container, start it with --privileged")]
+    return []
+
+
+def _kernel(machine: Machine) -> list[Problem]:
+    found: list[Problem] = []
+    kinds = {line.split()[2] for line in machine.mounts.splitlines() if len(line.split()) > 2}
+    if not kinds & {"cgroup", "cgroup2"}:
+        found.append(Problem("no cgroup file system is mounted", "type: mount -t cgroup2 none /sys/fs/cgroup"))
+    if not machine.files("/proc/self/ns/net"):
+        found.append(Problem("the kernel has no network namespaces", "use a kernel with CONFIG_NET_NS"))
+    if "overlay" not in machine.filesystems and not machine.files("/sys/module/overlay"):
+        found.append(Problem("the kernel has not loaded overlay file systems", "type: modprobe overlay"))
+    return found
