@@ -20,6 +20,7 @@ from kubelab.client.controller import run_workers
 from kubelab.client.events import EventRecorder
 from kubelab.client.workqueue import WorkQueue
 from kubelab.controllermanager import pods as pod_rules
+from kubelab.controllermanager.awaited import EXPIRY, AwaitedWrites
 from kubelab.controllermanager.informers import BY_NODE, SharedInformers
 from kubelab.controllermanager.nodelifecycle.decide import (
     READY,
@@ -87,6 +88,7 @@ class NodeLifecycleController:
         self._queue = queue
         self._heard: dict[str, _Heard] = {}
         self._registered: set[str] = set()
+        self._awaited = AwaitedWrites(self._nodes, clock)
         self._pace = Pace()
         self._zone = Zone.NORMAL
         self._nodes.add_handler(
@@ -108,6 +110,8 @@ class NodeLifecycleController:
     def _renewed(self, lease: coordination_pb2.Lease) -> None:
         if lease.metadata.namespace == LEASES:
             self._listen(lease.metadata.name)
+            if self._zone is not Zone.NORMAL:
+                self._queue.add(lease.metadata.name)  # one more that is heard may change everybody's fate
 
     def _pod_changed(self, pod: core_pb2.Pod) -> None:
         node = self._nodes.get(pod.spec.nodeName) if pod.spec.nodeName else None
@@ -132,6 +136,9 @@ class NodeLifecycleController:
         if node is None:
             self._forget(key)
             return
+        if not self._awaited.seen(key):
+            self._queue.add_after(key, EXPIRY)  # the node's own event brings the key back much sooner
+            return
         if key not in self._registered:
             self._registered.add(key)
             message = f"Node {key} event: Registered Node {key} in Controller"
@@ -152,6 +159,7 @@ class NodeLifecycleController:
 
     def _forget(self, key: str) -> None:
         self._heard.pop(key, None)
+        self._awaited.forget(key)
         self._registered.discard(key)
         self._judge_zone()
 
@@ -164,6 +172,7 @@ class NodeLifecycleController:
         if changed is None:
             return node
         written = await self._client.update_status(changed)
+        self._awaited.created(node.metadata.name, written)
         name = node.metadata.name
         self._log.warning("node is not heard any more", node=name)
         self._recorder.event(node, "Normal", "NodeNotReady", f"Node {name} status is now: NodeNotReady")
@@ -171,7 +180,7 @@ class NodeLifecycleController:
 
     def _judge_zone(self) -> None:
         """Notice when nobody is heard, or somebody again: then every node's taints must be looked at."""
-        statuses = [ready_status(node) for node in self._nodes.list()]
+        statuses = ["Unknown" if self._doubtful(node) else ready_status(node) for node in self._nodes.list()]
         before, self._zone = self._zone, zone_state(statuses, self._config.unhealthy_zone_threshold)
         if before is self._zone:
             return
@@ -182,11 +191,18 @@ class NodeLifecycleController:
                 self._heard[node.metadata.name].at = now  # it was we who were deaf: everybody gets another chance
             self._queue.add(node.metadata.name)
 
+    def _doubtful(self, node: core_pb2.Node) -> bool:
+        """Say whether a node has been silent for half its grace. When everybody stops at once, the first to be given
+        up must not be emptied because the others had renewed some seconds later."""
+        heard = self._heard.get(node.metadata.name)
+        return heard is not None and self._clock.monotonic() - heard.at > self._grace(node) / 2
+
     async def _taint(self, key: str, node: core_pb2.Node) -> core_pb2.Node:
         changed = with_taints(node, wanted_taints(node, evict=self._may_evict(key, node)), self._clock.time())
         if changed is None:
             return node
         written = await self._client.update(changed)
+        self._awaited.created(key, written)
         told = [f"{t.key}:{t.effect}" for t in written.spec.taints]
         self._log.info("set the node's taints", node=key, taints=told)
         return written

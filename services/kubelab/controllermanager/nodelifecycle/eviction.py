@@ -20,6 +20,7 @@ from kubelab.client.events import EventRecorder
 from kubelab.client.informer import key_of
 from kubelab.client.workqueue import WorkQueue
 from kubelab.controllermanager import pods as pod_rules
+from kubelab.controllermanager.awaited import AwaitedWrites
 from kubelab.controllermanager.informers import BY_NODE, SharedInformers
 from kubelab.controllermanager.nodelifecycle.decide import evict_at
 from kubelab.controllermanager.owners import copied, terminating
@@ -47,6 +48,7 @@ class TaintEvictionController:
     ) -> None:
         self._client, self._recorder, self._clock, self._log = client, recorder, clock, log
         self._pods, self._nodes, self._queue = informers.pods, informers.nodes, queue
+        self._awaited = AwaitedWrites(self._pods, clock)
         self._announced: set[str] = set()  # uids of pods with an eviction ahead
         self._nodes.add_handler(on_add=self._node_changed, on_update=self._node_updated)
         self._pods.add_handler(
@@ -75,12 +77,13 @@ class TaintEvictionController:
             self._queue.add(key_of(pod))
 
     def _pod_gone(self, pod: core_pb2.Pod) -> None:
+        self._awaited.forget(key_of(pod))
         self._announced.discard(pod.metadata.uid)
 
     async def sync(self, key: str) -> None:
         """Evict one pod, or come back when it is time."""
         pod = self._pods.get(key)
-        if pod is None or terminating(pod) or pod_rules.ended(pod):
+        if not self._awaited.seen(key) or pod is None or terminating(pod) or pod_rules.ended(pod):
             return
         node = self._nodes.get(pod.spec.nodeName)
         now = self._clock.time()
@@ -100,8 +103,6 @@ class TaintEvictionController:
 
     async def _evict(self, pod: core_pb2.Pod, now: float) -> None:
         meta = pod.metadata
-        self._recorder.event(pod, "Normal", REASON, f"Marking for deletion Pod {key_of(pod)}")
-        self._log.info("evicting", pod=key_of(pod), node=pod.spec.nodeName)
         changed = copied(pod)
         message = "Taint manager: deleting due to NoExecute taint"
         told = pod_rules.set_condition(
@@ -111,13 +112,16 @@ class TaintEvictionController:
             try:
                 if told:
                     await self._client.update_status(changed)
+                self._recorder.event(pod, "Normal", REASON, f"Marking for deletion Pod {key_of(pod)}")
                 await self._client.delete(PODS, meta.name, meta.namespace, uid=meta.uid)
             except NotFound:
                 return
             except Conflict:
                 self._queue.add(key_of(pod))  # it changed under us: look again
                 return
+        self._awaited.deleted(key_of(pod), pod)
         self._announced.discard(meta.uid)
+        self._log.info("evicted", pod=key_of(pod), node=pod.spec.nodeName)
 
 
 def _no_execute(node: core_pb2.Node) -> list[tuple[str, str, int]]:

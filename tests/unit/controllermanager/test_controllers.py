@@ -1,0 +1,420 @@
+"""The whole controller-manager over an api-server in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager
+
+import pytest
+
+from kubelab.api.coordination.v1 import coordination_pb2
+from kubelab.api.core.v1 import core_pb2
+from kubelab.api.meta.v1 import meta_pb2
+from kubelab.apimachinery import errors, taints
+from kubelab.apimachinery.scheme import (
+    CONFIG_MAPS,
+    ENDPOINTS,
+    EVENTS,
+    LEASES,
+    NAMESPACES,
+    NODES,
+    PODS,
+    REPLICATION_CONTROLLERS,
+    SERVICES,
+)
+from kubelab.component.environment import Environment
+from kubelab.controllermanager import __main__ as component
+from kubelab.controllermanager.config import ControllerManagerConfig, LeaderElectionConfig
+from kubelab.testing import objects as make
+from kubelab.testing.apiserver import FakeApiServer
+from kubelab.testing.clock import FakeClock
+
+Run = Callable[..., AbstractAsyncContextManager[None]]
+
+
+@pytest.fixture
+def running() -> Run:
+    @contextlib.asynccontextmanager
+    async def run(
+        server: FakeApiServer, *controllers: str, clock: FakeClock | None = None, elect: bool = False
+    ) -> AsyncGenerator[None]:
+        config = ControllerManagerConfig(
+            name="controller-manager@test",
+            controllers=list(controllers) or ["*"],
+            leader_election=LeaderElectionConfig(leader_elect=elect),
+        )
+        env = Environment(config, "controller-manager", clock=clock, make_client=server.client)
+        async with env.client() as client:
+            task = asyncio.ensure_future(component.work(config, env, client))
+            try:
+                yield
+                assert not task.done()
+            finally:
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
+
+    return run
+
+
+def pods(server: FakeApiServer, *, leaving: bool = False) -> list[core_pb2.Pod]:
+    return [p for p in server.objects(PODS) if p.metadata.HasField("deletionTimestamp") is leaving]
+
+
+def events(server: FakeApiServer, reason: str) -> list[core_pb2.Event]:
+    return [event for event in server.objects(EVENTS) if event.reason == reason]
+
+
+def run_all(server: FakeApiServer) -> None:
+    """Do a kubelet's part: every pod runs and is ready."""
+    for pod in server.objects(PODS):
+        if pod.status.phase == "Pending":
+            pod.status.phase, pod.status.podIP = "Running", f"10.244.0.{pod.metadata.uid.removeprefix('uid-')}"
+            pod.status.conditions.add(type="Ready", status="True")
+            server.add(pod)
+
+
+def status(server: FakeApiServer, key: str = "default/web") -> core_pb2.ReplicationControllerStatus:
+    rc = server.get(REPLICATION_CONTROLLERS, key)
+    assert rc is not None
+    return rc.status
+
+
+# --- replication controllers
+
+
+async def test_pods_are_created_counted_replaced_and_scaled_down(running: Run) -> None:
+    server = FakeApiServer()
+    rc = make.replication_controller("web", replicas=20)
+    server.add(rc)
+    async with running(server, "replicationcontroller", elect=True):
+        await server.until(lambda: status(server).replicas == 20)
+        run_all(server)
+        await server.until(lambda: status(server).availableReplicas == 20)
+        assert len(pods(server)) == 20
+        assert {p.metadata.ownerReferences[0].uid for p in pods(server)} == {rc.metadata.uid}
+        server.remove(PODS, f"default/{pods(server)[0].metadata.name}")
+        await server.until(lambda: len(pods(server)) == 20 and status(server).readyReplicas == 19)
+        smaller = server.get(REPLICATION_CONTROLLERS, "default/web")
+        assert smaller is not None
+        smaller.spec.replicas = 3
+        server.add(smaller)
+        await server.until(lambda: status(server).replicas == 3)
+    assert len(pods(server)) == 3
+    assert len(server.calls_of("create", PODS)) == 21
+    assert events(server, "SuccessfulCreate")
+    assert any(e.message.startswith("Deleted pod: web-") for e in events(server, "SuccessfulDelete"))
+
+
+async def test_orphans_are_adopted_and_strays_released(running: Run) -> None:
+    server = FakeApiServer()
+    rc = make.replication_controller("web", replicas=2)
+    stray = make.pod("stray", owner=make.controlled_by(rc), labels={"app": "other"})
+    server.add(rc, make.pod("orphan", labels={"app": "web"}), stray)
+    async with running(server, "replicationcontroller"):
+        await server.until(lambda: status(server).replicas == 2)
+    orphan, released = server.get(PODS, "default/orphan"), server.get(PODS, "default/stray")
+    assert orphan is not None
+    assert released is not None
+    assert [ref.uid for ref in orphan.metadata.ownerReferences] == [rc.metadata.uid]
+    assert [*released.metadata.ownerReferences] == []
+
+
+async def test_a_creation_that_is_refused_is_told_and_tried_again(running: Run) -> None:
+    server = FakeApiServer()
+    server.fail(errors.Forbidden("no room for it"), verb="create", resource="pods", times=2)
+    server.add(make.replication_controller("web", replicas=4))
+    async with running(server, "replicationcontroller"):
+        await server.until(lambda: status(server).replicas == 4)
+        await server.until(lambda: events(server, "FailedCreate"))
+        await server.until(lambda: not status(server).conditions)
+    assert len(pods(server)) == 4
+    assert events(server, "FailedCreate")[0].message == "Error creating: no room for it"
+
+
+async def test_nothing_is_created_twice_while_the_watch_is_slow(running: Run) -> None:
+    server = FakeApiServer()
+    server.add(make.replication_controller("web", replicas=3))
+    async with running(server, "replicationcontroller"):
+        await server.until(lambda: len(pods(server)) == 3)
+        for _ in range(5):  # broken watches come back, and other changes bring the key
+            server.break_watches()
+            rc = server.get(REPLICATION_CONTROLLERS, "default/web")
+            assert rc is not None
+            rc.metadata.annotations["touched"] = str(server.revision)
+            server.add(rc)
+        await server.until(lambda: status(server).replicas == 3)
+    assert len(server.calls_of("create", PODS)) == 3
+
+
+# --- endpoints
+
+
+async def test_endpoints_follow_the_ready_pods_and_go_with_the_service(running: Run) -> None:
+    server = FakeApiServer()
+    server.add(make.service("web"), make.service("manual", selector={}))
+    server.add(core_pb2.Endpoints(metadata=meta_pb2.ObjectMeta(namespace="default", name="manual")))
+    server.add(core_pb2.Endpoints(metadata=meta_pb2.ObjectMeta(namespace="default", name="left-behind")))
+    server.add(make.pod("a", labels={"app": "web"}, ip="10.244.0.1", ready=True, phase="Running"))
+
+    def addresses() -> tuple[list[str], list[str]]:
+        endpoints = server.get(ENDPOINTS, "default/web")
+        subsets = endpoints.subsets if endpoints is not None else []
+        return ([a.ip for s in subsets for a in s.addresses], [a.ip for s in subsets for a in s.notReadyAddresses])
+
+    async with running(server, "endpoints"):
+        await server.until(lambda: addresses() == (["10.244.0.1"], []))
+        await server.until(lambda: server.get(ENDPOINTS, "default/left-behind") is None)
+        server.add(make.pod("b", labels={"app": "web"}, ip="10.244.0.2", ready=False, phase="Running"))
+        await server.until(lambda: addresses() == (["10.244.0.1"], ["10.244.0.2"]))
+        server.remove(PODS, "default/a")
+        await server.until(lambda: addresses() == ([], ["10.244.0.2"]))
+        server.remove(SERVICES, "default/web")
+        await server.until(lambda: server.get(ENDPOINTS, "default/web") is None)
+    assert server.get(ENDPOINTS, "default/manual") is not None
+    assert not [c for c in server.calls if c.resource == "endpoints" and c.name == "manual"]
+
+
+async def test_changes_at_once_are_one_write(running: Run) -> None:
+    server, clock = FakeApiServer(), FakeClock()
+    server.add(make.service("web"))
+    async with running(server, "endpoints", clock=clock):
+        await clock.settle()
+        await server.until(lambda: server.get(ENDPOINTS, "default/web") is not None)
+        server.add(
+            *(make.pod(f"p{n}", labels={"app": "web"}, ip=f"10.244.0.{n + 1}", ready=True) for n in range(50))
+        )
+        await clock.settle()
+        await clock.advance(1)
+    endpoints = server.get(ENDPOINTS, "default/web")
+    assert endpoints is not None
+    assert len(endpoints.subsets[0].addresses) == 50
+    assert len(server.calls_of("update", ENDPOINTS)) == 1
+
+
+# --- namespaces
+
+
+async def test_a_namespace_is_emptied_gracefully_before_it_goes(running: Run) -> None:
+    server = FakeApiServer()
+    doomed = core_pb2.Namespace()
+    doomed.metadata.name = "doomed"
+    doomed.metadata.deletionTimestamp.seconds = 1
+    doomed.spec.finalizers.append("kubernetes")
+    doomed.status.phase = "Terminating"
+    config = core_pb2.ConfigMap(metadata=meta_pb2.ObjectMeta(namespace="doomed", name="c"))
+    server.add(doomed, config, make.pod("slow", namespace="doomed", node="node-1", phase="Running"), make.pod("safe"))
+    async with running(server, "namespace"):
+        await server.until(lambda: pods(server, leaving=True))
+        await server.until(lambda: server.get(CONFIG_MAPS, "doomed/c") is None)
+        left = server.get(NAMESPACES, "doomed")
+        assert left is not None
+        assert [*left.spec.finalizers] == ["kubernetes"]
+        await server.until(lambda: (server.get(NAMESPACES, "doomed") or doomed).status.conditions)
+        told = (server.get(NAMESPACES, "doomed") or doomed).status.conditions[0]
+        assert told.message == "Some resources are remaining: pods. has 1 resource instances"
+        server.remove(PODS, "doomed/slow")  # its kubelet is done
+        await server.until(lambda: not (server.get(NAMESPACES, "doomed") or core_pb2.Namespace()).spec.finalizers)
+    assert server.get(PODS, "default/safe") is not None
+
+
+# --- nodes
+
+
+def lease(name: str, renewed: float) -> coordination_pb2.Lease:
+    made = coordination_pb2.Lease()
+    made.metadata.namespace, made.metadata.name = "kube-node-lease", name
+    made.spec.renewTime.seconds = int(renewed)
+    return made
+
+
+def node_of(server: FakeApiServer, name: str) -> core_pb2.Node:
+    node = server.get(NODES, name)
+    assert node is not None
+    return node
+
+
+def ready_of(server: FakeApiServer, name: str) -> str:
+    return next(c.status for c in node_of(server, name).status.conditions if c.type == "Ready")
+
+
+def tainted(server: FakeApiServer, name: str) -> list[tuple[str, str]]:
+    return [(t.key.rpartition("/")[2], t.effect) for t in node_of(server, name).spec.taints]
+
+
+async def test_a_silent_node_is_unknown_tainted_emptied_and_forgiven(running: Run) -> None:
+    clock = FakeClock()
+    server = FakeApiServer(clock=clock)
+    patient = core_pb2.Toleration(
+        key=taints.UNREACHABLE, operator="Exists", effect="NoExecute", tolerationSeconds=300
+    )
+    server.add(make.node("node-1"), make.node("node-2"), lease("node-1", 0), lease("node-2", 0))
+    server.add(make.pod("p", node="node-2", phase="Running", ready=True, tolerations=[patient]))
+    server.add(make.pod("impatient", node="node-2", phase="Running", ready=True))
+
+    async def seconds(count: int, *names: str) -> None:
+        for _ in range(count // 10):
+            for name in names:
+                renewed = server.get(LEASES, f"kube-node-lease/{name}")
+                assert renewed is not None
+                renewed.spec.renewTime.seconds += 10
+                server.add(renewed)
+            await clock.advance(10)
+
+    async with running(server, "nodelifecycle", "tainteviction", clock=clock):
+        await clock.settle()
+        await seconds(120, "node-1", "node-2")
+        assert ready_of(server, "node-2") == "True"
+        await seconds(20, "node-1")
+        assert ready_of(server, "node-2") == "True"
+        await seconds(20, "node-1")
+        assert (ready_of(server, "node-1"), ready_of(server, "node-2")) == ("True", "Unknown")
+        assert tainted(server, "node-2") == [("unreachable", "NoSchedule"), ("unreachable", "NoExecute")]
+        assert tainted(server, "node-1") == []
+        p = server.get(PODS, "default/p")
+        assert p is not None
+        assert [(c.type, c.status) for c in p.status.conditions] == [("Ready", "False")]
+        assert [x.metadata.name for x in pods(server, leaving=True)] == ["impatient"]
+        await seconds(250, "node-1")
+        assert [x.metadata.name for x in pods(server, leaving=True)] == ["impatient"]
+        await seconds(60, "node-1")
+        assert [x.metadata.name for x in pods(server, leaving=True)] == ["impatient", "p"]
+        told = {e.message for e in events(server, "TaintManagerEviction")}
+        assert told == {"Marking for deletion Pod default/p", "Marking for deletion Pod default/impatient"}
+        back = node_of(server, "node-2")
+        back.status.CopyFrom(make.node("node-2").status)
+        server.add(back)
+        await seconds(10, "node-1", "node-2")
+        assert tainted(server, "node-2") == []
+    told = {e.message for e in events(server, "NodeNotReady")}
+    assert told == {"Node node-2 status is now: NodeNotReady", "Node is not ready"}
+
+
+async def test_where_nobody_is_heard_nobody_is_evicted(running: Run) -> None:
+    clock = FakeClock()
+    server = FakeApiServer(clock=clock)
+    server.add(make.node("node-1"), make.node("node-2"), make.pod("p", node="node-1", phase="Running", ready=True))
+    async with running(server, "nodelifecycle", "tainteviction", clock=clock):
+        await clock.settle()
+        await clock.advance(100)
+        await clock.advance(1000)
+    assert tainted(server, "node-1") == [("unreachable", "NoSchedule")]
+    assert pods(server, leaving=True) == []
+
+
+async def test_an_eviction_is_called_off_when_the_node_comes_back(running: Run) -> None:
+    clock = FakeClock()
+    server = FakeApiServer(clock=clock)
+    patient = core_pb2.Toleration(operator="Exists", effect="NoExecute", tolerationSeconds=300)
+    now = int(clock.time())
+    server.add(make.node("node-1", taints=[make.taint("k", "NoExecute", added=now)]))
+    server.add(make.pod("p", node="node-1", tolerations=[patient]))
+    async with running(server, "tainteviction", clock=clock):
+        await clock.advance(200)
+        server.add(make.node("node-1"))
+        await clock.advance(200)
+    assert pods(server, leaving=True) == []
+    assert [e.message for e in events(server, "TaintManagerEviction")] == ["Cancelling deletion of Pod default/p"]
+
+
+async def test_every_node_gets_its_own_range_and_keeps_it_over_a_restart(running: Run) -> None:
+    server = FakeApiServer()
+    server.add(make.node("old", pod_cidr="10.244.1.0/24"), *(make.node(f"n{n}") for n in range(5)))
+    async with running(server, "nodeipam"):
+        await server.until(lambda: all(n.spec.podCIDR for n in server.objects(NODES)))
+    before = {n.metadata.name: n.spec.podCIDR for n in server.objects(NODES)}
+    server.add(make.node("late"))
+    async with running(server, "nodeipam"):
+        await server.until(lambda: node_of(server, "late").spec.podCIDR)
+    after = {n.metadata.name: n.spec.podCIDR for n in server.objects(NODES)}
+    assert before.items() <= after.items()
+    assert len(set(after.values())) == 7
+    assert after["old"] == "10.244.1.0/24"
+
+
+async def test_a_range_whose_writing_was_not_heard_is_not_given_to_another(running: Run) -> None:
+    server = FakeApiServer()
+    server.fail(errors.Timeout("too late"), verb="update", resource="nodes", after=True)
+    server.add(*(make.node(f"n{n}") for n in range(4)))
+    async with running(server, "nodeipam"):
+        await server.until(lambda: all(n.spec.podCIDR for n in server.objects(NODES)))
+    assert len({n.spec.podCIDR for n in server.objects(NODES)}) == 4
+
+
+# --- garbage
+
+
+async def test_pods_go_with_their_controller_in_the_background(running: Run) -> None:
+    server = FakeApiServer()
+    rc = make.replication_controller("web")
+    server.add(rc, *(make.pod(f"p{n}", owner=make.controlled_by(rc), node="n") for n in range(3)), make.pod("free"))
+    async with running(server, "garbagecollector"):
+        async with server.client() as client:
+            await client.delete(REPLICATION_CONTROLLERS, "web", "default")
+        await server.until(lambda: len(pods(server, leaving=True)) == 3)
+    assert [p.metadata.name for p in pods(server)] == ["free"]
+
+
+async def test_what_lost_its_owner_while_nobody_watched_is_found_but_only_after_asking(running: Run) -> None:
+    server = FakeApiServer()
+    gone = make.replication_controller("gone")
+    server.add(make.pod("p", owner=make.controlled_by(gone)))
+    async with running(server, "garbagecollector"):
+        await server.until(lambda: not pods(server))
+    assert [c.name for c in server.calls_of("get", REPLICATION_CONTROLLERS)] == ["gone"]
+
+
+async def test_foreground_waits_for_the_dependents(running: Run) -> None:
+    server = FakeApiServer()
+    rc = make.replication_controller("web")
+    server.add(rc, make.pod("p", owner=make.controlled_by(rc), node="n"))
+    async with running(server, "garbagecollector"):
+        async with server.client() as client:
+            await client.delete(REPLICATION_CONTROLLERS, "web", "default", propagation_policy="Foreground")
+        await server.until(lambda: pods(server, leaving=True))
+        assert server.get(REPLICATION_CONTROLLERS, "default/web") is not None
+        server.remove(PODS, "default/p")
+        await server.until(lambda: server.get(REPLICATION_CONTROLLERS, "default/web") is None)
+
+
+async def test_orphans_are_let_live(running: Run) -> None:
+    server = FakeApiServer()
+    rc = make.replication_controller("web")
+    server.add(rc, make.pod("p", owner=make.controlled_by(rc)))
+    async with running(server, "garbagecollector"):
+        async with server.client() as client:
+            await client.delete(REPLICATION_CONTROLLERS, "web", "default", propagation_policy="Orphan")
+        await server.until(lambda: server.get(REPLICATION_CONTROLLERS, "default/web") is None)
+        await server.until(lambda: not pods(server)[0].metadata.ownerReferences)
+    assert pods(server, leaving=True) == []
+
+
+async def test_pods_of_a_node_that_is_gone_finally_go(running: Run) -> None:
+    clock = FakeClock()
+    server = FakeApiServer(clock=clock)
+    server.add(make.node("node-1"), make.node("node-2"))
+    server.add(make.pod("leaving", node="node-2", phase="Running", deleting=True), make.pod("p", node="node-2"))
+    server.add(make.pod("never-had-one", deleting=True), make.pod("fine", node="node-1"))
+    async with running(server, "podgc", clock=clock):
+        await clock.settle()
+        assert server.get(PODS, "default/never-had-one") is None
+        server.remove(NODES, "node-2")
+        await clock.advance(30)
+        assert len(server.objects(PODS)) == 3
+        await clock.advance(20)
+    assert [p.metadata.name for p in server.objects(PODS)] == ["fine"]
+
+
+async def test_a_node_that_comes_back_in_time_keeps_its_pods(running: Run) -> None:
+    clock = FakeClock()
+    server = FakeApiServer(clock=clock)
+    server.add(make.node("node-1"), make.pod("p", node="node-1"))
+    async with running(server, "podgc", clock=clock):
+        await clock.settle()
+        server.remove(NODES, "node-1")
+        await clock.advance(30)
+        server.add(make.node("node-1"))
+        await clock.advance(100)
+    assert len(server.objects(PODS)) == 1
