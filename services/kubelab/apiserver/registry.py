@@ -82,11 +82,6 @@ class Registry:
         if m.resourceVersion:
             raise errors.BadRequest("resourceVersion should not be set on objects to be created")
         generate = not m.name and bool(m.generateName)
-        if not m.name and not generate:
-            required = errors.Cause(
-                "metadata.name", "Required value: name or generateName is required", "FieldValueRequired"
-            )
-            raise errors.invalid(resource.kind, "", [required], resource.group)
         self._stamp(resource, m)
         for left in range(GENERATED_NAME_TRIES if generate else 1, 0, -1):
             if generate:

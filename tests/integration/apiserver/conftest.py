@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
-from google.protobuf.message import Message
 from prometheus_client import CollectorRegistry
 
-from kubelab.api.core.v1 import core_pb2
-from kubelab.api.meta.v1 import meta_pb2
-from kubelab.apimachinery import scheme
 from kubelab.apimachinery.clock import SystemClock
-from kubelab.apimachinery.errors import Cause
-from kubelab.apimachinery.scheme import Resource
 from kubelab.apiserver.config import ApiServerConfig
+from kubelab.apiserver.printers.rows import row
 from kubelab.apiserver.server import MESSAGE_OPTIONS, ApiServer
 from kubelab.apiserver.storage.etcd import EtcdStore, EtcdTLS
+from kubelab.apiserver.strategies.registry import STRATEGIES
 from kubelab.client.channels import Identity
 from kubelab.client.client import Client
 from kubelab.client.transport import Connections
@@ -28,56 +24,6 @@ from kubelab.component.config import TLS
 from kubelab.component.serving import Health, serve_grpc
 from kubelab.testing.etcd import Etcd
 from kubelab.testing.pki import TestAuthority
-
-
-class PlainRules:
-    """The least that the registry needs: what these tests show does not depend on any resource's own rules."""
-
-    def __init__(self, resource: Resource[Message]) -> None:
-        self.resource = resource
-
-    def default(self, obj: Any) -> None:
-        if isinstance(obj, core_pb2.Namespace):
-            obj.metadata.labels["kubernetes.io/metadata.name"] = obj.metadata.name
-
-    def prepare_for_create(self, obj: Any) -> None:
-        obj.metadata.generation = 1
-        if isinstance(obj, core_pb2.Namespace):
-            obj.status.phase = "Active"
-            obj.spec.finalizers[:] = ["kubernetes"]
-
-    def prepare_for_update(self, obj: Any, old: Any) -> None:
-        if "status" in obj.DESCRIPTOR.fields_by_name:
-            obj.status.CopyFrom(old.status)
-
-    def prepare_for_status_update(self, obj: Any, old: Any) -> None:
-        obj.spec.CopyFrom(old.spec)
-
-    def validate(self, obj: Any) -> list[Cause]:
-        if isinstance(obj, core_pb2.Pod) and not obj.spec.containers:
-            return [Cause("spec.containers", "Required value", "FieldValueRequired")]
-        return []
-
-    def validate_update(self, obj: Any, old: Any) -> list[Cause]:
-        return self.validate(obj)
-
-    def validate_status_update(self, obj: Any, old: Any) -> list[Cause]:
-        return []
-
-    def selectable_fields(self, obj: Any) -> Mapping[str, str]:
-        fields = {"metadata.name": obj.metadata.name, "metadata.namespace": obj.metadata.namespace}
-        if isinstance(obj, core_pb2.Pod):
-            fields |= {"spec.nodeName": obj.spec.nodeName, "status.phase": obj.status.phase}
-        if isinstance(obj, core_pb2.Namespace):
-            fields["status.phase"] = obj.status.phase
-        return fields
-
-    def graceful_delete_seconds(self, obj: Any, options: meta_pb2.DeleteOptions) -> int | None:
-        if not isinstance(obj, core_pb2.Pod):
-            return None
-        if not obj.spec.nodeName:
-            return 0
-        return options.gracePeriodSeconds if options.HasField("gracePeriodSeconds") else 30
 
 
 @dataclass
@@ -127,8 +73,8 @@ async def start(etcd_server: Etcd, authority: TestAuthority, tmp_path: Path) -> 
                     config,
                     store,
                     process=f"api-server@cp-{n + 1}",
-                    rules={r.plural: PlainRules(r) for r in scheme.ALL},
-                    row=lambda _resource, obj, _now: [obj.metadata.name],  # pyright: ignore
+                    rules=STRATEGIES,
+                    row=row,
                     clock=clock,
                     metrics=CollectorRegistry(),
                 )

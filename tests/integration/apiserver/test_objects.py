@@ -20,7 +20,18 @@ def pod(name: str = "", *, generate: str = "", node: str = "", **labels: str) ->
     return made
 
 
+def controller() -> core_pb2.ReplicationController:
+    rc = core_pb2.ReplicationController()
+    rc.metadata.name = "rc"
+    rc.spec.replicas = 3
+    rc.spec.selector["app"] = "web"
+    rc.spec.template.metadata.labels["app"] = "web"
+    rc.spec.template.spec.CopyFrom(pod().spec)
+    return rc
+
+
 async def test_what_one_server_wrote_the_other_reads_at_once(servers: Any) -> None:
+    made = core_pb2.Pod()
     for n in range(10):
         made = await servers.a.create(pod(f"web-{n}"), "default")
         read = await servers.b.get(scheme.PODS, f"web-{n}", "default")
@@ -170,9 +181,7 @@ async def test_finalizers_hold_an_object_until_the_last_is_gone(servers: Any) ->
     ("policy", "finalizer"), [("Foreground", "foregroundDeletion"), ("Orphan", "orphan"), ("Background", "")]
 )
 async def test_the_propagation_policy_becomes_a_finalizer(servers: Any, policy: str, finalizer: str) -> None:
-    rc = core_pb2.ReplicationController()
-    rc.metadata.name = "rc"
-    await servers.a.create(rc, "default")
+    await servers.a.create(controller(), "default")
     await servers.a.delete(scheme.REPLICATION_CONTROLLERS, "rc", "default", propagation_policy=policy)
     if not finalizer:
         with pytest.raises(errors.NotFound):
@@ -226,11 +235,7 @@ async def test_only_one_binding_wins(servers: Any) -> None:
 
 
 async def test_scale_reads_and_writes_the_replicas(servers: Any) -> None:
-    rc = core_pb2.ReplicationController()
-    rc.metadata.name = "rc"
-    rc.spec.replicas = 3
-    rc.spec.selector["app"] = "web"
-    await servers.a.create(rc, "default")
+    await servers.a.create(controller(), "default")
     scale = await servers.b.get_scale(scheme.REPLICATION_CONTROLLERS, "rc", "default")
     assert (scale.spec.replicas, scale.status.selector) == (3, "app=web")
     scale.spec.replicas = 0
@@ -246,10 +251,11 @@ async def test_scale_reads_and_writes_the_replicas(servers: Any) -> None:
 
 
 async def test_a_too_large_object_is_refused_in_words(servers: Any) -> None:
-    big = core_pb2.ConfigMap(data={"a": "x" * 1_499_000})
-    big.metadata.name = "big"
-    made = await servers.a.create(big, "default")
-    assert len((await servers.b.get(scheme.CONFIG_MAPS, "big", "default")).data["a"]) == 1_499_000
-    made.data["b"] = "y" * 2_000_000
+    node = core_pb2.Node()
+    node.metadata.name = "node-1"
+    node.status.images.add(names=["x" * 1_499_000])
+    made = await servers.a.create(node)
+    assert await servers.b.get(scheme.NODES, "node-1") == made
+    made.status.images.add(names=["y" * 2_000_000])
     with pytest.raises(errors.TooLarge, match=r"Request entity too large: limit is 1500000"):
-        await servers.b.update(made)
+        await servers.b.update_status(made)

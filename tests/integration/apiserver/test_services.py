@@ -35,12 +35,12 @@ async def gathered(*calls: Any) -> tuple[list[core_pb2.Service], list[errors.Api
 
 
 async def test_the_api_server_has_its_own_service(start: Any) -> None:
-    servers = await start(2, advertise_address="127.0.0.1:6443")
+    servers = await start(2, advertise_address="192.0.2.1:6443")
     made = await servers.a.get(scheme.SERVICES, "kubernetes", "default")
     assert made.spec.clusterIP == "10.96.0.1"
-    found = [e async for e in _until(servers.b, lambda e: bool(e.subsets))]
-    assert [a.ip for a in found[-1].subsets[0].addresses] == ["127.0.0.1"]
-    assert found[-1].subsets[0].ports[0].port == 6443
+    endpoints = await _endpoints(servers.b)
+    assert [a.ip for a in endpoints.subsets[0].addresses] == ["192.0.2.1"]
+    assert endpoints.subsets[0].ports[0].port == 6443
     with pytest.raises(errors.Invalid) as told:
         await servers.b.create(service("thief", address="10.96.0.1"), "default")
     assert told.value.message == (
@@ -54,13 +54,13 @@ async def test_the_api_server_has_its_own_service(start: Any) -> None:
                 break
 
 
-async def _until(client: Any, done: Any) -> Any:
+async def _endpoints(client: Any) -> core_pb2.Endpoints:
+    """The endpoints of the api-servers, once there are any."""
     async with asyncio.timeout(10):
         async for event in client.watch(scheme.ENDPOINTS, "default", resource_version="0"):
-            if event.object is not None:
-                yield event.object
-                if done(event.object):
-                    return
+            if event.object is not None and event.object.subsets:
+                return event.object
+    raise AssertionError("the watch ended")
 
 
 async def test_one_address_goes_to_one_of_many(servers: Any) -> None:
