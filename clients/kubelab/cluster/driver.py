@@ -1,49 +1,107 @@
 """A running cluster seen from outside: its processes, logs, tunnels and nodes.
 
 ``kubelab`` and experiments know only this; what the cluster is made of (processes of this machine, containers) is the
-driver's business. Answers are the contract's own messages (``protos/kubelab/supervisor/v1``). Every call raises
-``kubelab.apimachinery.errors``, or :class:`NotRunning`.
+driver's business. Every call raises ``kubelab.apimachinery.errors``.
 """
 
 from __future__ import annotations
 
+import enum
 from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import grpc
 
-from kubelab.supervisor.v1 import supervisor_pb2 as pb
+
+class State(enum.Enum):
+    """What a process is doing."""
+
+    UNKNOWN = "Unknown"
+    STARTING = "Starting"
+    RUNNING = "Running"
+    UNHEALTHY = "Unhealthy"
+    BACK_OFF = "BackOff"
+    STOPPED = "Stopped"
+    PAUSED = "Paused"
 
 
-class ClusterNotFound(Exception):
-    """There is no cluster of that name."""
+class Action(enum.Enum):
+    """What can be done to a process."""
+
+    KILL = "kill"
+    STOP = "stop"
+    START = "start"
+    RESTART = "restart"
+    PAUSE = "pause"
+    RESUME = "resume"
 
 
-class NotRunning(Exception):
-    """There is such a cluster, but nobody answers for it."""
+@dataclass(frozen=True, slots=True)
+class Process:
+    """One process, ``scheduler@cp-1``. ``since`` is in seconds since the epoch, 0 when it does not run."""
+
+    name: str
+    component: str
+    node: str
+    pid: int
+    since: float
+    restarts: int
+    state: State
+    message: str = ""
+    memory_bytes: int = 0
+    cpu_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class NodeInfo:
+    """One node. ``netns`` is its network namespace as a file, ``runtime_socket`` its container runtime's socket."""
+
+    name: str
+    address: str
+    netns: Path
+    runtime_socket: Path
+    control_plane: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterStatus:
+    """Everything that runs, as of one moment."""
+
+    cluster: str
+    processes: tuple[Process, ...]
+    nodes: tuple[NodeInfo, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Tunnel:
+    """``local_port`` of 127.0.0.1 leads to ``address`` (host:port) as seen from ``node``."""
+
+    local_port: int
+    node: str
+    address: str
 
 
 class ClusterDriver(Protocol):
     """What can be asked of any cluster."""
 
-    @property
-    def name(self) -> str: ...
+    name: str
 
     @property
     def kubeconfig(self) -> Path:
-        """The file whose context :attr:`name` leads to this cluster's api-servers."""
+        """The file whose context ``name`` leads to this cluster's api-servers."""
         ...
 
-    async def status(self) -> pb.StatusResponse:
-        """Look at every process, with what it uses, and at every node."""
+    async def status(self) -> ClusterStatus:
+        """Look at every process, with what it uses."""
         ...
 
-    def watch_status(self) -> AsyncGenerator[pb.StatusResponse]:
+    def watch_status(self) -> AsyncGenerator[ClusterStatus]:
         """Yield the status now and at every change."""
         ...
 
-    async def nodes(self) -> Sequence[pb.NodeStatus]:
+    async def nodes(self) -> Sequence[NodeInfo]:
         """Name the nodes, the control plane's first."""
         ...
 
@@ -51,17 +109,17 @@ class ClusterDriver(Protocol):
         """Yield what a process wrote, oldest first; the last ``tail`` lines, 0 for all."""
         ...
 
-    async def act(self, process: str, action: pb.ActRequest.Action) -> pb.Process:
-        """Kill, stop, start, restart, pause or resume a process; answers once the effect is there."""
+    async def act(self, process: str, action: Action) -> Process:
+        """Do something to a process; answers once the effect is there."""
         ...
 
-    async def open_tunnel(self, node: str, address: str, local_port: int = 0) -> pb.Tunnel:
-        """Lead a port of 127.0.0.1 to ``host:port`` as seen from a node; gives the one that is open already."""
+    async def open_tunnel(self, node: str, address: str, local_port: int = 0) -> Tunnel:
+        """Lead a port of 127.0.0.1 to an address inside; gives the one that is open already, if it is."""
         ...
 
     async def close_tunnel(self, local_port: int) -> None: ...
 
-    async def tunnels(self) -> Sequence[pb.Tunnel]: ...
+    async def tunnels(self) -> Sequence[Tunnel]: ...
 
     async def runtime_channel(self, node: str = "") -> grpc.aio.Channel:
         """Open a channel to a node's container runtime, the first node's by default; close it."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -12,54 +11,64 @@ import grpc
 
 from kubelab.apimachinery import errors
 from kubelab.client.channels import unix_channel
-from kubelab.client.kubeconfig import default_path
+from kubelab.client.kubeconfig import default_path, home
 from kubelab.client.transport import Connections, Method
-from kubelab.cluster.driver import ClusterNotFound, NotRunning
-from kubelab.cluster.record import Record
+from kubelab.cluster.driver import Action, ClusterStatus, NodeInfo, Process, State, Tunnel
+from kubelab.cluster.record import DEFAULT_NAME, Record
 from kubelab.supervisor.v1 import supervisor_pb2 as pb
 
-__all__ = ["ClusterNotFound", "LocalCluster", "NotRunning"]
-
 CALL_SECONDS = 10.0
+SHUTDOWN_SECONDS = 120.0
 ACT_SECONDS = 60.0  # it answers once the effect is there: a stop may take its grace period
-SHUTDOWN_SECONDS = 90.0
 
 _SERVICE = "/kubelab.supervisor.v1.Supervisor/"
 STATUS = Method(_SERVICE + "Status", pb.StatusRequest, pb.StatusResponse, idempotent=True)
 WATCH_STATUS = Method(_SERVICE + "WatchStatus", pb.StatusRequest, pb.StatusResponse)
 ACT = Method(_SERVICE + "Act", pb.ActRequest, pb.ActResponse)
 LOGS = Method(_SERVICE + "Logs", pb.LogsRequest, pb.LogsChunk)
-OPEN_TUNNEL = Method(_SERVICE + "OpenTunnel", pb.OpenTunnelRequest, pb.Tunnel)
+OPEN_TUNNEL = Method(_SERVICE + "OpenTunnel", pb.OpenTunnelRequest, pb.Tunnel, idempotent=True)
 CLOSE_TUNNEL = Method(_SERVICE + "CloseTunnel", pb.CloseTunnelRequest, pb.CloseTunnelResponse)
-LIST_TUNNELS = Method(_SERVICE + "ListTunnels", pb.ListTunnelsRequest, pb.ListTunnelsResponse, idempotent=True)
 SHUTDOWN = Method(_SERVICE + "Shutdown", pb.ShutdownRequest, pb.ShutdownResponse)
+LIST_TUNNELS = Method(_SERVICE + "ListTunnels", pb.ListTunnelsRequest, pb.ListTunnelsResponse, idempotent=True)
+
+_STATES = {
+    pb.Process.STARTING: State.STARTING,
+    pb.Process.RUNNING: State.RUNNING,
+    pb.Process.UNHEALTHY: State.UNHEALTHY,
+    pb.Process.BACK_OFF: State.BACK_OFF,
+    pb.Process.STOPPED: State.STOPPED,
+    pb.Process.PAUSED: State.PAUSED,
+}
+_ACTIONS = {
+    Action.KILL: pb.ActRequest.KILL,
+    Action.STOP: pb.ActRequest.STOP,
+    Action.START: pb.ActRequest.START,
+    Action.RESTART: pb.ActRequest.RESTART,
+    Action.PAUSE: pb.ActRequest.PAUSE,
+    Action.RESUME: pb.ActRequest.RESUME,
+}
 
 
 class LocalCluster:
-    """A cluster of processes on this machine. Nothing is opened before the first call.
+    """A cluster of processes on this machine. Nothing is opened before the first call."""
 
-    Every call raises NotRunning when nobody listens on the supervisor's socket.
-    """
-
-    def __init__(self, record: Record, *, caller: str = "kubelab") -> None:
-        self.record = record
-        self._calls = Connections([str(record.socket)], unix_channel, caller=caller)
+    def __init__(self, name: str, socket: Path, *, kubeconfig: Path | None = None, caller: str = "kubelab") -> None:
+        self.name = name
+        self._socket = socket
+        self._kubeconfig = kubeconfig
+        self._calls = Connections([str(socket)], unix_channel, caller=caller)
 
     @classmethod
-    def find(cls, home: Path, name: str, *, caller: str = "kubelab") -> LocalCluster:
-        """Find a cluster by its record. Raises ClusterNotFound when there is none, RecordError for a broken one."""
-        record = Record.load(home, name)
+    def find(cls, name: str, *, folder: Path | None = None, caller: str = "kubelab") -> LocalCluster:
+        """Find a cluster by its record on disk. Raises NotFound when there is none, RecordError for a broken one."""
+        record = Record.load(folder or home(), name)
         if record is None:
-            raise ClusterNotFound(f'cluster "{name}" not found')
-        return cls(record, caller=caller)
-
-    @property
-    def name(self) -> str:
-        return self.record.name
+            raise errors.NotFound(f'cluster "{name}" not found; start it with: kubelab up{_named(name)}')
+        return cls(name, record.socket, caller=caller)
 
     @property
     def kubeconfig(self) -> Path:
-        return default_path()
+        return self._kubeconfig or default_path()
 
     async def __aenter__(self) -> Self:
         return self
@@ -69,20 +78,20 @@ class LocalCluster:
     ) -> None:
         await self.close()
 
-    async def status(self) -> pb.StatusResponse:
+    async def status(self) -> ClusterStatus:
         self._must_run()
-        return await self._calls.unary(STATUS, pb.StatusRequest(), timeout=CALL_SECONDS)
+        return _status_of(await self._calls.unary(STATUS, pb.StatusRequest(), timeout=CALL_SECONDS))
 
-    async def watch_status(self) -> AsyncGenerator[pb.StatusResponse]:
+    async def watch_status(self) -> AsyncGenerator[ClusterStatus]:
         self._must_run()
         answers = self._calls.stream(WATCH_STATUS, pb.StatusRequest())
         try:
             async for answer in answers:
-                yield answer
+                yield _status_of(answer)
         finally:
             await answers.aclose()
 
-    async def nodes(self) -> Sequence[pb.NodeStatus]:
+    async def nodes(self) -> Sequence[NodeInfo]:
         return (await self.status()).nodes
 
     async def logs(self, process: str, *, follow: bool = False, tail: int = 0) -> AsyncGenerator[bytes]:
@@ -94,32 +103,34 @@ class LocalCluster:
         finally:
             await chunks.aclose()
 
-    async def act(self, process: str, action: pb.ActRequest.Action) -> pb.Process:
+    async def act(self, process: str, action: Action) -> Process:
         self._must_run()
-        request = pb.ActRequest(process=process, action=action)
-        return (await self._calls.unary(ACT, request, timeout=ACT_SECONDS)).process
+        request = pb.ActRequest(process=process, action=_ACTIONS[action])
+        return _process_of((await self._calls.unary(ACT, request, timeout=ACT_SECONDS)).process)
 
-    async def open_tunnel(self, node: str, address: str, local_port: int = 0) -> pb.Tunnel:
+    async def open_tunnel(self, node: str, address: str, local_port: int = 0) -> Tunnel:
         self._must_run()
         request = pb.OpenTunnelRequest(node=node, address=address, local_port=local_port)
-        return await self._calls.unary(OPEN_TUNNEL, request, timeout=CALL_SECONDS)
+        return _tunnel_of(await self._calls.unary(OPEN_TUNNEL, request, timeout=CALL_SECONDS))
 
     async def close_tunnel(self, local_port: int) -> None:
         self._must_run()
         await self._calls.unary(CLOSE_TUNNEL, pb.CloseTunnelRequest(local_port=local_port), timeout=CALL_SECONDS)
 
-    async def tunnels(self) -> Sequence[pb.Tunnel]:
+    async def tunnels(self) -> Sequence[Tunnel]:
         self._must_run()
-        return (await self._calls.unary(LIST_TUNNELS, pb.ListTunnelsRequest(), timeout=CALL_SECONDS)).tunnels
+        answer = await self._calls.unary(LIST_TUNNELS, pb.ListTunnelsRequest(), timeout=CALL_SECONDS)
+        return [_tunnel_of(tunnel) for tunnel in answer.tunnels]
 
     async def runtime_channel(self, node: str = "") -> grpc.aio.Channel:
-        found = next((n for n in await self.nodes() if n.name == node or not node), None)
+        nodes = await self.nodes()
+        found = next((n for n in nodes if n.name == node or not node), None)
         if found is None:
             raise errors.not_found("nodes", node)
         return unix_channel(found.runtime_socket)
 
     async def shutdown(self, *, delete: bool = False) -> None:
-        """Stop every process and take the network down; the supervisor ends a moment after it has answered."""
+        """Stop the cluster; answers when processes, pods and network are gone. With ``delete`` its data goes too."""
         self._must_run()
         await self._calls.unary(SHUTDOWN, pb.ShutdownRequest(delete=delete), timeout=SHUTDOWN_SECONDS)
 
@@ -127,9 +138,37 @@ class LocalCluster:
         await self._calls.close()
 
     def _must_run(self) -> None:
-        """Knock at the socket; the kernel answers at once whether anybody listens."""
-        with socket.socket(socket.AF_UNIX) as knock:
-            try:
-                knock.connect(str(self.record.socket))
-            except (FileNotFoundError, ConnectionRefusedError) as err:
-                raise NotRunning(f'cluster "{self.name}" is not running') from err
+        if not self._socket.exists():
+            raise errors.Unavailable(
+                f'cluster "{self.name}" is not running; start it with: kubelab up{_named(self.name)}'
+            )
+
+
+def _named(name: str) -> str:
+    return "" if name == DEFAULT_NAME else f" --name {name}"
+
+
+def _status_of(answer: pb.StatusResponse) -> ClusterStatus:
+    nodes = tuple(
+        NodeInfo(n.name, n.address, Path(n.netns_path), Path(n.runtime_socket), n.control_plane) for n in answer.nodes
+    )
+    return ClusterStatus(answer.cluster, tuple(_process_of(p) for p in answer.processes), nodes)
+
+
+def _process_of(told: pb.Process) -> Process:
+    return Process(
+        name=told.name,
+        component=told.component,
+        node=told.node,
+        pid=told.pid,
+        since=told.started_unix_nano / 1e9,
+        restarts=told.restarts,
+        state=_STATES.get(told.state, State.UNKNOWN),
+        message=told.message,
+        memory_bytes=told.memory_bytes,
+        cpu_seconds=told.cpu_seconds,
+    )
+
+
+def _tunnel_of(told: pb.Tunnel) -> Tunnel:
+    return Tunnel(told.local_port, told.node, told.address)
