@@ -58,6 +58,9 @@ class NodeAgent:
         self._wake = asyncio.Event()
         self._registered = asyncio.Event()
         self._node: core_pb2.Node | None = None
+        self._ours = ""
+        """The uid of the object that was registered or taken over."""
+        self._started = False
         self._told_cidr = ""
         self._reported_at = 0.0
         self._images_at: float | None = None
@@ -125,7 +128,7 @@ class NodeAgent:
         """One look: the runtime, the machine, the object; one write if something changed."""
         await self._hand_on_cidr()
         await self._read_facts()
-        if self._node is None:
+        if self._node is None or self._node.metadata.uid != self._ours:
             await self._register()
             await self._hand_on_cidr()
         await self._report()
@@ -164,7 +167,9 @@ class NodeAgent:
     async def _register(self) -> None:
         """Make the Node object, or take over the one that is there: after a restart it is ours already."""
         now = self._clock.time()
-        self._recorder.event(self._ref(), "Normal", "Starting", "Starting kubelet.")
+        if not self._started:
+            self._started = True
+            self._recorder.event(self._ref(), "Normal", "Starting", "Starting kubelet.")
         wanted = nodes.new_node(self._facts, now)
         try:
             node = await self._client.create(wanted)
@@ -177,7 +182,7 @@ class NodeAgent:
         else:
             self._log.info("node registered", node=self._facts.name)
             self._tell(core_pb2.NodeStatus(), wanted.status)
-        self._node = node
+        self._node, self._ours = node, node.metadata.uid
         self._registered.set()
 
     async def _report(self) -> None:
@@ -212,7 +217,6 @@ class NodeAgent:
         raise errors.Conflict(f"node {self._facts.name} changes faster than its status can be written")
 
     def _heard(self, status: core_pb2.NodeStatus) -> None:
-        self._registered.set()
         if self._on_ready is not None:
             self._on_ready(_is_ready(status))
 

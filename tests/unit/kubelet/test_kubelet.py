@@ -1,0 +1,196 @@
+"""The whole component: its node, its lease, its server, from configuration to a clean stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from kubelab.api.core.v1 import core_pb2
+from kubelab.apimachinery.scheme import EVENTS, LEASES, NODES, PODS
+from kubelab.apimachinery.version import GIT_VERSION
+from kubelab.client.channels import Identity, secure_channel
+from kubelab.component.config import TLS
+from kubelab.component.environment import Environment
+from kubelab.kubelet.__main__ import run
+from kubelab.kubelet.config import KubeletConfig
+from kubelab.kubelet.v1 import kubelet_pb2, kubelet_pb2_grpc
+from kubelab.testing.apiserver import FakeApiServer
+from kubelab.testing.cri import FakeRuntime
+from kubelab.testing.pki import Files, TestAuthority
+
+MakePod = Callable[..., core_pb2.Pod]
+
+
+@dataclass
+class House:
+    api: FakeApiServer
+    cri: FakeRuntime
+    config: KubeletConfig
+    files: Files
+
+    @contextlib.asynccontextmanager
+    async def kubelet(self) -> AsyncGenerator[None]:
+        env = Environment(self.config, "kubelet", make_client=self.api.client)
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(run(self.config, env))
+            try:
+                yield
+            finally:
+                env.stop.set()
+                await asyncio.wait([task], timeout=10)
+                assert task.done(), "a kubelet stops when it is told to"
+
+    def node(self) -> core_pb2.Node:
+        return self.api.get(NODES, "node-1") or core_pb2.Node()
+
+    def ready(self) -> core_pb2.NodeCondition:
+        return next((c for c in self.node().status.conditions if c.type == "Ready"), core_pb2.NodeCondition())
+
+    @contextlib.asynccontextmanager
+    async def stub(self) -> AsyncGenerator[Any]:
+        identity = Identity.from_files(self.files.ca, self.files.certificate, self.files.key)
+        async with secure_channel(self.config.bind_address, identity) as channel:
+            yield kubelet_pb2_grpc.KubeletStub(channel)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture
+async def house(short_folder: Path) -> AsyncIterator[House]:
+    files = TestAuthority(short_folder).issue("system:node:node-1", "system:nodes")
+    config = KubeletConfig(
+        name="kubelet@node-1",
+        node_name="node-1",
+        node_ip="127.0.0.1",
+        bind_address=f"127.0.0.1:{_free_port()}",
+        metrics_address="",
+        tls=TLS(ca=files.ca, certificate=files.certificate, key=files.key),
+        runtime_socket=short_folder / "cri.sock",
+        state_dir=short_folder / "state",
+        log_dir=short_folder / "logs",
+        node_labels={"node-role.kubernetes.io/control-plane": ""},
+        routes=False,
+    )
+    api, cri = FakeApiServer(), FakeRuntime(images={"app:v1": 1000}, network_ready=False)
+    async with cri.serving(config.runtime_socket):
+        yield House(api, cri, config, files)
+
+
+async def test_a_node_registers_waits_for_its_network_and_gets_ready(house: House) -> None:
+    async with house.kubelet():
+        await house.api.until(lambda: house.ready().reason == "KubeletNotReady")
+        assert house.ready().message == (
+            "container runtime network not ready: NetworkReady=false "
+            "reason:NetworkPluginNotReady message:no pod CIDR yet"
+        )
+        node = house.node()
+        node.spec.podCIDR = "10.244.1.0/24"
+        await house.api.client().update(node)
+        await house.api.until(lambda: house.ready().status == "True")
+        await house.api.until(lambda: house.api.get(LEASES, "kube-node-lease/node-1"))
+        await house.api.until(lambda: any(e.reason == "NodeReady" for e in _events(house)))
+    assert house.cri.pod_cidr == "10.244.1.0/24"
+    status = house.node().status
+    assert (house.ready().reason, house.ready().message) == ("KubeletReady", "kubelet is posting ready status")
+    assert [(c.type, c.status) for c in status.conditions] == [
+        ("MemoryPressure", "False"),
+        ("DiskPressure", "False"),
+        ("PIDPressure", "False"),
+        ("Ready", "True"),
+    ]
+    assert [(a.type, a.address) for a in status.addresses] == [("InternalIP", "127.0.0.1"), ("Hostname", "node-1")]
+    assert status.nodeInfo.kubeletVersion == GIT_VERSION
+    assert status.nodeInfo.containerRuntimeVersion == "fake://1.0"
+    assert status.capacity["pods"].string == "110"
+    assert [i.names[0] for i in status.images] == ["app:v1"]
+    labels = house.node().metadata.labels
+    assert labels["kubernetes.io/hostname"] == "node-1"
+    assert "node-role.kubernetes.io/control-plane" in labels
+    lease = house.api.get(LEASES, "kube-node-lease/node-1")
+    assert lease is not None
+    assert (lease.spec.holderIdentity, lease.spec.leaseDurationSeconds) == ("node-1", 40)
+    assert lease.metadata.ownerReferences[0].uid == house.node().metadata.uid
+    reasons = {e.reason: e.message for e in _events(house)}
+    assert reasons["Starting"] == "Starting kubelet."
+    assert reasons["NodeReady"] == "Node node-1 status is now: NodeReady"
+    assert reasons["NodeHasSufficientMemory"] == "Node node-1 status is now: NodeHasSufficientMemory"
+
+
+async def test_a_restarted_kubelet_takes_its_node_over_and_a_deleted_node_comes_back(house: House) -> None:
+    async with house.kubelet():
+        await house.api.until(lambda: house.ready().reason)
+    first = house.node().metadata.uid
+    house.config.node_labels["disk"] = "ssd"
+    async with house.kubelet():
+        await house.api.until(lambda: house.node().metadata.labels.get("disk") == "ssd")
+        assert house.node().metadata.uid == first
+        house.api.remove(NODES, "node-1")
+        await house.api.until(lambda: house.node().metadata.uid not in ("", first))
+
+
+async def test_a_runtime_that_goes_and_comes_back(house: House, short_folder: Path) -> None:
+    house.cri.network_ready = True
+    async with contextlib.AsyncExitStack() as stack:
+        house.config.runtime_socket = short_folder / "other.sock"
+        serving = house.cri.serving(house.config.runtime_socket)
+        await serving.__aenter__()
+        await stack.enter_async_context(house.kubelet())
+        await house.api.until(lambda: house.ready().status == "True")
+        await serving.__aexit__(None, None, None)
+        await house.api.until(lambda: house.ready().message == "container runtime is down")
+        await stack.enter_async_context(house.cri.serving(house.config.runtime_socket))
+        await house.api.until(lambda: house.ready().status == "True")
+        await stack.aclose()
+
+
+async def test_logs_and_calls_are_answered_over_mtls(house: House, make_pod: MakePod) -> None:
+    house.cri.network_ready = True
+    pod = make_pod()
+    async with house.kubelet(), house.stub() as stub:
+        house.api.add(pod)
+        await house.api.until(lambda: _phase(house) == "Running")
+        await asyncio.to_thread(house.cri.log, "app", "hello")
+        found = house.api.get(PODS, "default/web")
+        assert found is not None
+        uid = found.metadata.uid
+        request = kubelet_pb2.ContainerLogsRequest(namespace="default", pod="web", pod_uid=uid)
+        assert await _logs(stub, request) == b"hello\n"
+        assert [r.verb async for r in stub.CallRecords(kubelet_pb2.CallRecordsRequest(pod_uid=uid))].count(
+            "StartContainer"
+        ) == 1
+        request.options.previous = True
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await _logs(stub, request)
+        assert refused.value.details() == 'previous terminated container "app" in pod "web" not found'
+        follow = kubelet_pb2.ContainerLogsRequest(namespace="default", pod="web", pod_uid=uid)
+        follow.options.follow = True
+        async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+            following = group.create_task(_logs(stub, follow))
+            await asyncio.to_thread(house.cri.log, "app", "bye")
+            house.cri.exit("app", 0)
+        assert following.result() == b"hello\nbye\n"
+
+
+def _events(house: House) -> list[core_pb2.Event]:
+    return house.api.objects(EVENTS)
+
+
+def _phase(house: House) -> str:
+    pod = house.api.get(PODS, "default/web")
+    return pod.status.phase if pod is not None else ""
+
+
+async def _logs(stub: Any, request: kubelet_pb2.ContainerLogsRequest) -> bytes:
+    return b"".join([chunk.data async for chunk in stub.ContainerLogs(request, timeout=10)])
