@@ -31,7 +31,7 @@ def validate(meta: meta_pb2.ObjectMeta, *, namespaced: bool, check_name: NameChe
     elif meta.namespace:
         found.append(causes.forbidden("metadata.namespace", "not allowed on this type"))
     found += labels("metadata.labels", meta.labels)
-    found += annotations("metadata.annotations", meta.annotations)
+    found += annotation_values("metadata.annotations", meta.annotations)
     found += _owners(meta)
     for i, finalizer in enumerate(meta.finalizers):
         field = f"metadata.finalizers[{i}]"
@@ -69,7 +69,7 @@ def labels(field: str, values: Mapping[str, str]) -> list[Cause]:
     return found
 
 
-def annotations(field: str, values: Mapping[str, str]) -> list[Cause]:
+def annotation_values(field: str, values: Mapping[str, str]) -> list[Cause]:
     found: list[Cause] = []
     size = 0
     for key, value in sorted(values.items()):

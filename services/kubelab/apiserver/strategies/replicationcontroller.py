@@ -36,7 +36,7 @@ class ReplicationControllerStrategy(Strategy[core_pb2.ReplicationController]):
             told = "`selector` does not match template `labels`"
             found.append(causes.invalid("spec.template.metadata.labels", dict(template.metadata.labels), told))
         found += metadata.labels("spec.template.labels", template.metadata.labels)
-        found += metadata.annotations("spec.template.annotations", template.metadata.annotations)
+        found += metadata.annotation_values("spec.template.annotations", template.metadata.annotations)
         found += podspec.validate(template.spec, "spec.template.spec")
         if template.spec.restartPolicy in ("OnFailure", "Never"):
             found.append(
