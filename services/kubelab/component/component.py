@@ -137,8 +137,8 @@ def _config_error(err: BaseException) -> ConfigError | None:
 
 
 async def _either(*events: asyncio.Event) -> None:
-    """Return when one of the events is set."""
-    tasks = [asyncio.ensure_future(event.wait()) for event in events]
+    """Return when one of the events is set; this is not a component's own watching of ``env.stop``."""
+    tasks = [asyncio.ensure_future(asyncio.Event.wait(event)) for event in events]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
