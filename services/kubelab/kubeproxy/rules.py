@@ -42,7 +42,7 @@ add chain {TABLE} nat-output {{ type nat hook output priority -100 ; }}
 add rule {TABLE} nat-output jump services
 add chain {TABLE} nat-postrouting {{ type nat hook postrouting priority 100 ; }}
 add rule {TABLE} nat-postrouting meta mark & {MASQUERADE_MARK} != 0 masquerade fully-random
-add rule {TABLE} nat-postrouting ip saddr . ip daddr @hairpin-connections masquerade fully-random
+add rule {TABLE} nat-postrouting ct status dnat ip saddr . ip daddr @hairpin-connections masquerade fully-random
 add chain {TABLE} reject-chain
 add rule {TABLE} reject-chain meta l4proto tcp reject with tcp reset
 add rule {TABLE} reject-chain reject
