@@ -183,9 +183,7 @@ async def test_changes_at_once_are_one_write(running: Run) -> None:
     async with running(server, "endpoints", clock=clock):
         await clock.settle()
         await server.until(lambda: server.get(ENDPOINTS, "default/web") is not None)
-        server.add(
-            *(make.pod(f"p{n}", labels={"app": "web"}, ip=f"10.244.0.{n + 1}", ready=True) for n in range(50))
-        )
+        server.add(*(make.pod(f"p{n}", labels={"app": "web"}, ip=f"10.244.0.{n + 1}", ready=True) for n in range(50)))
         await clock.settle()
         await clock.advance(1)
     endpoints = server.get(ENDPOINTS, "default/web")
@@ -247,9 +245,7 @@ def tainted(server: FakeApiServer, name: str) -> list[tuple[str, str]]:
 async def test_a_silent_node_is_unknown_tainted_emptied_and_forgiven(running: Run) -> None:
     clock = FakeClock()
     server = FakeApiServer(clock=clock)
-    patient = core_pb2.Toleration(
-        key=taints.UNREACHABLE, operator="Exists", effect="NoExecute", tolerationSeconds=300
-    )
+    patient = core_pb2.Toleration(key=taints.UNREACHABLE, operator="Exists", effect="NoExecute", tolerationSeconds=300)
     server.add(make.node("node-1"), make.node("node-2"), lease("node-1", 0), lease("node-2", 0))
     server.add(make.pod("p", node="node-2", phase="Running", ready=True, tolerations=[patient]))
     server.add(make.pod("impatient", node="node-2", phase="Running", ready=True))

@@ -209,7 +209,7 @@ class NodeLifecycleController:
 
     def _may_evict(self, key: str, node: core_pb2.Node) -> bool:
         """Keep a NoExecute taint that is there; grant new ones at the zone's rate, none while nobody is heard."""
-        if self._zone is Zone.FULL_DISRUPTION or ready_status(node) == "True":
+        if self._zone is Zone.FULL_DISRUPTION or ready_status(node) == "True" or condition(node, READY) is None:
             return False
         if evicting(node):
             return True

@@ -93,7 +93,9 @@ def wanted_taints(node: core_pb2.Node, *, evict: bool) -> list[tuple[str, str]]:
     """List key and effect of the taints that the node's conditions ask for; NoExecute only where it may ``evict``."""
     wanted: list[tuple[str, str]] = []
     status = ready_status(node)
-    if status != "True":
+    if condition(node, READY) is None:  # just registered: nothing may come, but nothing need go either
+        wanted.append((taints.NOT_READY, taints.NO_SCHEDULE))
+    elif status != "True":
         key = taints.NOT_READY if status == "False" else taints.UNREACHABLE
         wanted.append((key, taints.NO_SCHEDULE))
         if evict:

@@ -61,6 +61,7 @@ class ReplicationManager:
         self._controllers, self._pods = informers.replication_controllers, informers.pods
         self._queue = queue
         self._awaited = AwaitedWrites(self._pods, clock)
+        self._told = AwaitedWrites(self._controllers, clock)  # the status that was written last
         self._controllers.add_handler(
             on_add=self._enqueue, on_update=lambda _, new: self._enqueue(new), on_delete=self._enqueue
         )
@@ -92,9 +93,10 @@ class ReplicationManager:
         rc = self._controllers.get(key)
         if rc is None:
             self._awaited.forget(key)
+            self._told.forget(key)
             return
-        if not self._awaited.seen(key):
-            self._queue.add_after(key, EXPIRY)  # the pods' events bring the key back much sooner
+        if not (self._awaited.seen(key) and self._told.seen(key)):
+            self._queue.add_after(key, EXPIRY)  # the awaited events bring the key back much sooner
             return
         with tracing.cause(rc.metadata.resourceVersion):
             pods = active(await self._claim(key, rc))
@@ -183,7 +185,7 @@ class ReplicationManager:
             changed = copied(rc)
             changed.status.CopyFrom(fresh)
             try:
-                await self._client.update_status(changed)
+                self._told.created(key, await self._client.update_status(changed))
             except NotFound:
                 return
         soonest = [seconds for pod in pods if (seconds := available_in(pod, rc.spec.minReadySeconds, now))]
