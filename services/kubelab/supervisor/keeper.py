@@ -65,6 +65,7 @@ class Keeper:
         self._wake = asyncio.Event()
         self._moved = asyncio.Condition()
         self._back_off = BackOff()
+        self._watching: asyncio.Task[None] | None = None
         self._healthy = False
 
     @property
@@ -111,6 +112,8 @@ class Keeper:
             await self._apply(Event.STOPPED)
             return
         self._resume()
+        if self._watching:
+            self._watching.cancel()  # a server that stops waits for its open calls, ours among them
         self._signal(signal.SIGTERM)
         if not await self._until(lambda: self.state is State.STOPPED, STOP_SECONDS):
             self._log.warning("does not stop, killing it", seconds=STOP_SECONDS)
@@ -185,9 +188,9 @@ class Keeper:
         if not self._wanted:
             self._signal(signal.SIGTERM)
         async with asyncio.TaskGroup() as group:
-            watching = group.create_task(self._watch_health(), name=f"health of {self.spec.name}")
+            self._watching = group.create_task(self._watch_health(), name=f"health of {self.spec.name}")
             code = await self._spawner.ended(running)
-            watching.cancel()
+            self._watching.cancel()
         self.running, self._healthy = None, False
         lived = self._clock.monotonic() - began
         self.message = _how(code)
