@@ -1,0 +1,235 @@
+"""``kctl describe``: reads an object with all that belongs to it, and hands it to the pure function that describes "
+"it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterator, Sequence
+from typing import TYPE_CHECKING, cast
+
+import click
+
+from kubelab.kctl import targets
+from kubelab.kctl.command import Command
+from kubelab.kctl.creating import FILENAME, RECURSIVE
+from kubelab.kctl.flags import Flag, UsageProblem
+from kubelab.kctl.get import ALL_NAMESPACES, SELECTOR
+from kubelab.kctl.session import Session
+from kubelab.kctl.targets import Target, Targets
+
+if TYPE_CHECKING:
+    from google.protobuf.message import Message
+
+    from kubelab.api.coordination.v1 import coordination_pb2
+    from kubelab.api.core.v1 import core_pb2
+    from kubelab.apimachinery.errors import ApiError
+    from kubelab.client.client import Client
+
+LEASE_NAMESPACE = "kube-node-lease"
+
+
+@click.pass_context
+def _describe(
+    ctx: click.Context,
+    args: tuple[str, ...],
+    filename: tuple[str, ...],
+    recursive: bool,
+    all_namespaces: bool,
+    selector: str,
+    show_events: bool,
+    **_: object,
+) -> int:
+    session: Session = ctx.obj
+    if filename:
+        from kubelab.kctl import files
+
+        wanted = files.targets(session, filename, recursive=recursive)
+    elif args:
+        wanted = targets.parse(args, selecting=bool(selector))
+    else:
+        raise UsageProblem(
+            'You must specify the type of resource to describe. Use "kctl api-resources" for a complete list of '
+            "supported resources."
+        )
+    if all_namespaces and wanted.named and not filename:
+        raise UsageProblem("a resource cannot be retrieved by name across all namespaces")
+    namespace = "" if all_namespaces else session.namespace
+    work = _Describing(session, namespace, selector, show_events)
+    failed = session.run(lambda client: work.run(client, wanted))
+    if not failed:
+        return 0
+    from kubelab.kctl import failures
+
+    sys.stdout.flush()
+    servers = session.access.servers
+    for line in dict.fromkeys(failures.describe(err, servers=servers, alone=len(failed) == 1) for err in failed):
+        print(line, file=sys.stderr)
+    return 1
+
+
+class _Describing:
+    def __init__(self, session: Session, namespace: str, selector: str, show_events: bool) -> None:
+        self._session, self._namespace, self._selector = session, namespace, selector
+        self._show_events = show_events
+        self._described = 0
+
+    async def run(self, client: Client, wanted: Targets) -> list[ApiError]:
+        from kubelab.apimachinery.errors import ApiError
+        from kubelab.apimachinery.meta import meta_of
+
+        failed: list[ApiError] = []
+        for target in wanted.items:
+            try:
+                async for obj in self._objects(client, target):
+                    text = await self._one(client, target, obj)
+                    if target.name and meta_of(obj).name != target.name:  # found by a prefix: kubectl spaces these so
+                        print(text, flush=True)
+                    else:
+                        print(("\n\n" if self._described else "") + text, end="", flush=True)
+                    self._described += 1
+            except ApiError as err:
+                failed.append(err)
+        if not self._described and not failed:
+            where = f" in {self._namespace} namespace." if self._namespace else ""
+            print(f"No resources found{where}", file=sys.stderr)
+        return failed
+
+    async def _objects(self, client: Client, target: Target) -> AsyncIterator[Message]:
+        """Yield the object of this name; if there is none, all whose names begin so."""
+        from kubelab.apimachinery.errors import NotFound
+        from kubelab.apimachinery.meta import meta_of
+
+        namespace = target.namespace or self._namespace
+        missing: NotFound | None = None
+        if target.name:
+            try:
+                yield await client.get(target.resource, target.name, namespace)
+                return
+            except NotFound as err:
+                missing = err
+        found = False
+        async for page in client.pages(target.resource, namespace, label_selector=self._selector):
+            for obj in page.items:
+                if not target.name or meta_of(obj).name.startswith(target.name):
+                    found = True
+                    yield obj
+        if missing is not None and not found:
+            raise missing
+
+    async def _one(self, client: Client, target: Target, obj: Message) -> str:
+        from kubelab.kctl.describe import others, pods, services
+
+        now = self._session.clock.time()
+        kind = target.resource.kind
+        if kind == "Namespace":
+            return others.namespace(cast("core_pb2.Namespace", obj))
+        if kind == "Secret":
+            return others.secret(cast("core_pb2.Secret", obj))
+        found = await self._events(client, target, obj) if self._show_events else None
+        if kind == "Pod":
+            return pods.describe(cast("core_pb2.Pod", obj), found, now)
+        if kind == "Node":
+            return await self._node(client, cast("core_pb2.Node", obj), found, now)
+        if kind == "Service":
+            endpoints = await self._endpoints(client, obj)
+            return services.describe(cast("core_pb2.Service", obj), endpoints, found, now)
+        if kind == "ReplicationController":
+            rc = cast("core_pb2.ReplicationController", obj)
+            return others.replication_controller(rc, await self._selected(client, rc), found, now)
+        if kind == "Endpoints":
+            return services.describe_endpoints(cast("core_pb2.Endpoints", obj), found, now)
+        if kind == "ConfigMap":
+            return others.config_map(cast("core_pb2.ConfigMap", obj), found, now)
+        return others.generic(obj, found, now)
+
+    async def _events(self, client: Client, target: Target, obj: Message) -> Sequence[core_pb2.Event]:
+        """Find what happened to the object: by its uid, and by the node's name, which kubelets use as its uid."""
+        from kubelab.apimachinery.meta import meta_of
+        from kubelab.apimachinery.scheme import EVENTS
+
+        metadata = meta_of(obj)
+        about = {"involvedObject.name": metadata.name, "involvedObject.namespace": metadata.namespace}
+        about["involvedObject.kind"] = target.resource.kind
+        uids = [metadata.uid] + ([metadata.name] if target.resource.kind == "Node" else [])
+        found: dict[str, core_pb2.Event] = {}
+        for uid in dict.fromkeys(uids):
+            chosen = {**about, "involvedObject.uid": uid} if uid else about
+            selector = ",".join(f"{key}={value}" for key, value in chosen.items())
+            there = await client.list(EVENTS, metadata.namespace, field_selector=selector)
+            found.update({f"{e.metadata.namespace}/{e.metadata.name}": e for e in there.items})
+        return list(found.values())
+
+    async def _node(
+        self, client: Client, node: core_pb2.Node, found: Sequence[core_pb2.Event] | None, now: float
+    ) -> str:
+        from kubelab.apimachinery.errors import ApiError
+        from kubelab.apimachinery.scheme import LEASES, PODS
+        from kubelab.kctl.describe import nodes
+
+        name = node.metadata.name
+        lease: coordination_pb2.Lease | str
+        try:
+            lease = await client.get(LEASES, name, LEASE_NAMESPACE)
+        except ApiError as err:
+            lease = err.message
+        running = f"spec.nodeName={name},status.phase!=Succeeded,status.phase!=Failed"
+        pods = await client.list(PODS, field_selector=running)
+        return nodes.describe(node, lease, pods.items, found, now)
+
+    async def _endpoints(self, client: Client, obj: Message) -> core_pb2.Endpoints | None:
+        from kubelab.apimachinery.errors import NotFound
+        from kubelab.apimachinery.meta import meta_of
+        from kubelab.apimachinery.scheme import ENDPOINTS
+
+        metadata = meta_of(obj)
+        try:
+            return await client.get(ENDPOINTS, metadata.name, metadata.namespace)
+        except NotFound:
+            return None
+
+    async def _selected(self, client: Client, rc: core_pb2.ReplicationController) -> Sequence[core_pb2.Pod]:
+        from kubelab.apimachinery.scheme import PODS
+
+        selector = ",".join(f"{key}={value}" for key, value in sorted(rc.spec.selector.items()))
+        return (await client.list(PODS, rc.metadata.namespace, label_selector=selector)).items if selector else []
+
+
+DESCRIBE = Command(
+    "describe",
+    callback=_describe,
+    flags=(
+        ALL_NAMESPACES,
+        FILENAME,
+        RECURSIVE,
+        SELECTOR,
+        Flag(
+            "--show-events", kind="bool", default=True, help="If true, display events related to the described object."
+        ),
+    ),
+    about="""\
+Show details of a specific resource or group of resources.
+
+ Print a detailed description of the selected resources, including related resources such as events or controllers. \
+You may select a single object by name, all objects of that type, provide a name prefix, or label selector. For example:
+
+        $ kctl describe TYPE NAME_PREFIX
+
+ will first check for an exact match on TYPE and NAME_PREFIX. If no such resource exists, it will output details for \
+every resource that has a name prefixed with NAME_PREFIX.
+
+Use "kctl api-resources" for a complete list of supported resources.""",
+    examples="""\
+# Describe a node
+kctl describe nodes node-1
+
+# Describe a pod
+kctl describe pods/web
+
+# Describe all pods
+kctl describe pods
+
+# Describe pods by label name=myLabel
+kctl describe pods -l name=myLabel
+""",
+    usage="kctl describe (-f FILENAME | TYPE [NAME_PREFIX | -l label] | TYPE/NAME)",
+)

@@ -1,0 +1,82 @@
+"""``kctl describe`` against what kubectl 1.32 printed for the same objects at the same moment (golden/)."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from tests.unit.kctl.conftest import GOLDEN, NOON, Shell
+
+from kubelab.apimachinery.manifest.decode import decode
+from kubelab.apimachinery.meta import meta_of
+from kubelab.kctl.describe import nodes, others
+from kubelab.kctl.describe.writer import align
+
+OBJECTS = (GOLDEN / "objects.yaml").read_text()
+DESCRIBED = dict(
+    re.findall(r"^\$ (describe .*)\n((?:(?!\$ ).*\n)*)", (GOLDEN / "describe.txt").read_text(), re.MULTILINE)
+)
+GENERIC = ("describe event web.1", "describe lease -n kube-node-lease")  # they show what only a real server sets
+
+
+@pytest.mark.usefixtures("utc")
+@pytest.mark.parametrize("command", sorted(DESCRIBED.keys() - set(GENERIC)))
+def test_as_kubectl(shell: Shell, command: str) -> None:
+    shell.add(OBJECTS)
+    described = shell(*command.split())
+    assert described.stderr == ""
+    # The real server has its own words for the group; everything else is the same, to the space.
+    assert described.stdout.replace('leases.coordination.k8s.io "', 'leases "') == DESCRIBED[command]
+    assert described.code == 0
+
+
+@pytest.mark.usefixtures("utc")
+def test_any_kind_by_its_fields() -> None:
+    lease = next(d.obj for d in decode(OBJECTS, "objects") if d.resource.kind == "Lease")
+    assert others.generic(lease, [], NOON) == DESCRIBED["describe lease -n kube-node-lease"]
+
+
+def test_nothing_to_describe(shell: Shell) -> None:
+    assert shell("describe", "pods").stderr == "No resources found in default namespace.\n"
+    missing = shell("describe", "pod", "nope")
+    assert (missing.code, missing.stderr) == (1, 'Error from server (NotFound): pods "nope" not found\n')
+    assert "You must specify the type of resource to describe" in shell("describe").stderr
+
+
+@pytest.mark.usefixtures("utc")
+def test_a_pod_that_terminates(shell: Shell) -> None:
+    pod = next(d.obj for d in decode(OBJECTS, "objects") if meta_of(d.obj).name == "elsewhere")
+    meta_of(pod).deletionTimestamp.seconds = int(NOON) - 90
+    meta_of(pod).deletionGracePeriodSeconds = 30
+    shell.server.add(pod)
+    described = shell("describe", "pod", "elsewhere", "-n", "user-namespace").stdout
+    assert re.search(r"^Status: +Terminating \(lasts 90s\)$", described, re.MULTILINE)
+    assert re.search(r"^Termination Grace Period: +30s$", described, re.MULTILINE)
+
+
+def test_columns_end_with_the_run_of_lines_that_have_them() -> None:
+    assert align("a\tb\nlonger\tc\nalone\nx\ty\n") == "a       b\nlonger  c\nalone\nx  y\n"
+    assert align("a\tb\tc\nlong\tlonger\tc\nq\tr\n") == "a     b       c\nlong  longer  c\nq     r\n"
+
+
+@pytest.mark.parametrize(
+    ("amounts", "total"),
+    [(["64Mi", "1Gi"], "1088Mi"), (["250m", "1"], "1250m"), (["1", "1"], "2"), (["1Gi", "1Gi"], "2Gi"), ([], "0")],
+)
+def test_sums_keep_their_form(amounts: list[str], total: str) -> None:
+    from kubelab.apimachinery import quantity
+
+    assert nodes.total(sum((quantity.parse(a) for a in amounts), quantity.parse("")), (amounts or [""])[0]) == total
+
+
+@pytest.mark.parametrize(
+    ("key", "label"),
+    [
+        ("creationTimestamp", "Creation Timestamp"),
+        ("uid", "UID"),
+        ("apiVersion", "API Version"),
+        ("podCIDR", "Pod CIDR"),
+    ],
+)
+def test_labels_of_fields(key: str, label: str) -> None:
+    assert others.label_of(key) == label
