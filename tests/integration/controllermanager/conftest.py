@@ -8,6 +8,7 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 from google.protobuf.message import Message
@@ -39,6 +40,7 @@ from kubelab.testing.etcd import Etcd
 from kubelab.testing.pki import TestAuthority
 
 CLOCK = SystemClock()
+M = TypeVar("M", bound=Message)
 
 
 @dataclass
@@ -146,13 +148,13 @@ class ControlPlane:
             await self.admin.update_status(running)
 
     async def until(
-        self, resource: Resource[Message], condition: Callable[[list[core_pb2.Pod]], object], namespace: str = "default"
+        self, resource: Resource[M], condition: Callable[[list[M]], object], namespace: str = "default"
     ) -> None:
         """Wait until the objects of a namespace are as they should be; asked again after every change of one."""
         async with asyncio.timeout(30):
             while True:
                 listed = await self.admin.list(resource, namespace)
-                if condition(listed.items):  # pyright: ignore[reportArgumentType]
+                if condition(listed.items):
                     return
                 changes = self.admin.watch(resource, namespace, resource_version=listed.resource_version)
                 async for event in changes:

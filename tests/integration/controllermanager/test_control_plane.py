@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Protocol, TypeVar
+
+from google.protobuf.message import Message
 
 from kubelab.api.core.v1 import core_pb2
 from kubelab.api.meta.v1 import meta_pb2
@@ -17,10 +20,29 @@ from kubelab.apimachinery.scheme import (
     NODES,
     PODS,
     REPLICATION_CONTROLLERS,
+    Resource,
 )
+from kubelab.client.client import Client
 from kubelab.testing import objects as make
 
-Plane = Any  # the fixture's class: conftest.py is no module that could be imported
+M = TypeVar("M", bound=Message)
+Stop = Callable[[], Awaitable[None]]
+
+
+class Plane(Protocol):
+    """The fixture's class, as far as it is used here: conftest.py is no module that could be imported."""
+
+    admin: Client
+
+    async def start_scheduler(self, name: str = ...) -> Stop: ...
+    async def start_controllers(self, name: str = ...) -> Stop: ...
+    async def start_kubelets(self) -> None: ...
+    async def add_node(self, name: str) -> None: ...
+    async def post_status(self, name: str, status: core_pb2.NodeStatus) -> None: ...
+    async def nodes(self) -> dict[str, core_pb2.Node]: ...
+    async def until(
+        self, resource: Resource[M], condition: Callable[[list[M]], object], namespace: str = ...
+    ) -> None: ...
 
 
 def bare(rc: core_pb2.ReplicationController) -> core_pb2.ReplicationController:
@@ -162,5 +184,5 @@ async def test_a_silent_node_is_emptied_and_its_pods_finally_go(plane: Plane) ->
     assert ranges == ["10.244.1.0/24"]
 
 
-def _taints(nodes: list[Any], name: str) -> set[str]:
+def _taints(nodes: list[core_pb2.Node], name: str) -> set[str]:
     return {taint.effect for node in nodes if node.metadata.name == name for taint in node.spec.taints}
