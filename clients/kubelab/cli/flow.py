@@ -1,0 +1,51 @@
+"""``kubelab flow pod/NAME``: how a pod came to be, call by call, from the audit records of every process."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+
+import click
+
+from kubelab.apimachinery.errors import not_found
+from kubelab.cli import flowtext
+from kubelab.cli.flowsteps import steps_of
+from kubelab.client.client import Client
+from kubelab.cluster.local import LocalCluster
+from kubelab.cluster.record import DEFAULT_NAME
+
+
+@click.command("flow", short_help="Show how a pod came to be, call by call")
+@click.argument("what", metavar="pod/NAME")
+@click.option("-n", "--namespace", default="default", show_default=True, help="the pod's namespace")
+@click.option("-o", "--output", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option("--all", "everything", is_flag=True, help="show calls that only read, too")
+@click.option("-p", "--name", default=DEFAULT_NAME, show_default=True, help="the cluster's name")
+def command(what: str, namespace: str, form: str, everything: bool, name: str) -> int:
+    """Draw which process called which, from the first request to the running containers, with milliseconds.
+
+    A pod that is gone can be asked for as long as its records are kept.
+    """
+    kind, separator, pod = what.partition("/")
+    if not separator or not pod or kind not in ("pod", "pods", "po"):
+        raise click.UsageError(f'"{what}": expected pod/NAME')
+    return asyncio.run(_flow(pod, namespace, form, everything, name))
+
+
+async def _flow(pod: str, namespace: str, form: str, everything: bool, name: str) -> int:
+    async with (
+        LocalCluster.find(name) as cluster,
+        Client.from_kubeconfig(cluster.kubeconfig, caller="kubelab", context=cluster.name) as client,
+    ):
+        records = [record async for record in client.audit_records("pods", namespace, pod)]
+    steps = steps_of(records, everything=everything)
+    if not steps:
+        raise not_found("pods", pod)
+    if form == "json":
+        click.echo(json.dumps([step.as_dict() for step in steps], indent=2))
+    elif sys.stdout.isatty():
+        flowtext.show(f"{namespace}/{pod}", steps)
+    else:
+        click.echo(flowtext.draw(f"{namespace}/{pod}", steps))
+    return 0

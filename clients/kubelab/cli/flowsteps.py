@@ -1,0 +1,146 @@
+"""From audit records to the arrows between processes. Pure: records in, steps out.
+
+Nothing is guessed from time stamps. A request is an arrow from who asked to who answered; an api-server that wrote has
+an arrow to etcd below it; a process that acted because of a revision was told of it by the api-server's watch.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from kubelab.apiserver.v1 import apiserver_pb2 as pb
+
+READS = frozenset({"get", "list", "watch"})
+CRI_CHANGES = frozenset(
+    {
+        "RunPodSandbox",
+        "StopPodSandbox",
+        "RemovePodSandbox",
+        "PullImage",
+        "CreateContainer",
+        "StartContainer",
+        "StopContainer",
+        "RemoveContainer",
+    }
+)
+CONTAINER_EFFECTS = {"StartContainer": "runs", "StopContainer": "stops"}
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One arrow. ``at`` and ``took`` are milliseconds, ``at`` since the first record; ``took`` is None when nobody
+    measured it. ``depth`` is 1 for what happened inside of the step above."""
+
+    at: float
+    took: float | None
+    source: str
+    target: str
+    what: str
+    revision: str = ""
+    cause: str = ""
+    trace_id: str = ""
+    code: str = "OK"
+    depth: int = 0
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same for programs; empty fields are left out."""
+        return {key: value for key, value in dataclasses.asdict(self).items() if value not in ("", None)}
+
+
+def steps_of(records: Iterable[pb.AuditRecord], *, everything: bool = False) -> list[Step]:
+    """Give the arrows of one object's records, oldest first. Calls that only read are left out unless asked for."""
+    ordered = sorted(records, key=lambda record: record.started_unix_nano)
+    shown = [record for record in ordered if everything or _changes(record)]
+    if not shown:
+        return []
+    began = shown[0].started_unix_nano
+    writers = {record.resource_version: record.process for record in ordered if record.resource_version}
+    told: set[tuple[str, str]] = set()
+    steps: list[Step] = []
+    for record in shown:
+        steps += _told_by_watch(record, began, writers, told)
+        steps += _runtime_call(record, began) if _is_cri(record) else _request(record, began)
+    return steps
+
+
+def _changes(record: pb.AuditRecord) -> bool:
+    return record.verb in CRI_CHANGES if _is_cri(record) else record.verb not in READS
+
+
+def _is_cri(record: pb.AuditRecord) -> bool:
+    return record.process.startswith("kubelet@")
+
+
+def _told_by_watch(
+    record: pb.AuditRecord, began: int, writers: dict[str, str], told: set[tuple[str, str]]
+) -> Sequence[Step]:
+    """The watch event that made a process act, once for each process and revision."""
+    caller = _caller(record)
+    known = (caller, record.cause)
+    if not record.cause or known in told or record.cause not in writers:
+        return ()
+    told.add(known)
+    at = _milliseconds(record.started_unix_nano - began)
+    return [Step(at, None, writers[record.cause], caller, "watch event", record.cause, trace_id=record.trace_id)]
+
+
+def _request(record: pb.AuditRecord, began: int) -> Sequence[Step]:
+    """A request to the api-server, and below it what it stored."""
+    at = _milliseconds(record.started_unix_nano - began)
+    asked = Step(
+        at,
+        _milliseconds(record.duration_nano),
+        _caller(record),
+        record.process,
+        _words(record),
+        cause=record.cause,
+        trace_id=record.trace_id,
+        code=record.code or "OK",
+    )
+    if not record.resource_version and not record.store_nano:
+        return [asked]
+    node = record.process.partition("@")[2]
+    etcd = f"etcd@{node}" if node else "etcd"
+    what = "write" if record.resource_version else "read"
+    took = _milliseconds(record.store_nano) if record.store_nano else None
+    return [
+        asked,
+        Step(at, took, record.process, etcd, what, record.resource_version, trace_id=record.trace_id, depth=1),
+    ]
+
+
+def _runtime_call(record: pb.AuditRecord, began: int) -> Sequence[Step]:
+    """A CRI call, and below it what became of a container."""
+    at = _milliseconds(record.started_unix_nano - began)
+    took = _milliseconds(record.duration_nano)
+    runtime = f"runtime@{record.process.partition('@')[2]}"
+    what = f"{record.verb} {record.detail}".strip()
+    code = record.code or "OK"
+    call = Step(at, took, record.process, runtime, what, cause=record.cause, trace_id=record.trace_id, code=code)
+    effect = CONTAINER_EFFECTS.get(record.verb)
+    if effect is None or code != "OK":
+        return [call]
+    container = f"container {record.detail}".strip()
+    return [call, Step(at + took, None, runtime, container, effect, trace_id=record.trace_id, depth=1)]
+
+
+def _words(record: pb.AuditRecord) -> str:
+    name = record.name or record.resource
+    if record.subresource == "binding":
+        return f"bind {name} to {record.detail}"
+    if record.subresource:
+        return f"{record.verb} {record.subresource} of {name}" + (f" ({record.detail})" if record.detail else "")
+    return f"{record.verb} {record.resource.removesuffix('s')} {name}" + (
+        f" ({record.detail})" if record.detail else ""
+    )
+
+
+def _caller(record: pb.AuditRecord) -> str:
+    return record.caller or record.user or "somebody"
+
+
+def _milliseconds(nanoseconds: int) -> float:
+    return round(nanoseconds / 1e6, 3)

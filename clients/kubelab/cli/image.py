@@ -1,0 +1,219 @@
+"""``kubelab image``: bring images into the cluster without a registry, list and remove them.
+
+The nodes of a local cluster share one image store: what one node's runtime is given, every node has.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import click
+import grpc
+
+from kubelab.apimachinery.errors import ApiError, InternalError, NotFound
+from kubelab.cli import buildcontext, output
+from kubelab.client.transport import translate
+from kubelab.cluster.local import LocalCluster
+from kubelab.cluster.record import DEFAULT_NAME
+from kubelab.cri.runtime.v1 import api_pb2 as cri
+from kubelab.cri.runtime.v1 import api_pb2_grpc as cri_grpc
+from kubelab.runtime.v1 import images_pb2 as pb
+from kubelab.runtime.v1 import images_pb2_grpc
+
+CHUNK = 1024 * 1024
+QUICK_SECONDS = 30.0
+LONG_SECONDS = 1800.0  # a build runs what its Dockerfile says
+
+cluster_option = click.option("-p", "--name", default=DEFAULT_NAME, show_default=True, help="the cluster's name")
+
+
+@click.group("image", short_help="Load, build, list and remove images")
+def command() -> None:
+    """Load, build, list and remove images. The nodes of a cluster share them."""
+
+
+@command.command("load")
+@click.argument("archive", metavar="FILE|-")
+@cluster_option
+def load(archive: str, name: str) -> int:
+    """Load an archive of `docker save`, or an OCI archive; `-` is the standard input."""
+    if archive == "-":
+        return asyncio.run(_load(sys.stdin.buffer, name))
+    try:
+        file = Path(archive).open("rb")  # noqa: SIM115 — closed below
+    except OSError as err:
+        raise click.ClickException(f"open {archive}: {err.strerror}") from err
+    with file:
+        return asyncio.run(_load(file, name))
+
+
+@command.command("ls")
+@click.option("-q", "--quiet", is_flag=True, help="only the names")
+@cluster_option
+def ls(quiet: bool, name: str) -> int:
+    """List the images."""
+    return asyncio.run(_list(quiet, name))
+
+
+@command.command("rm")
+@click.argument("images", nargs=-1, required=True)
+@cluster_option
+def rm(images: tuple[str, ...], name: str) -> int:
+    """Remove images."""
+    return asyncio.run(_remove(images, name))
+
+
+@command.command("build")
+@click.option("-t", "--tag", "tags", multiple=True, required=True, help="the image's name, NAME[:TAG]")
+@click.option("-f", "--file", "dockerfile", type=click.Path(path_type=Path), help="default: CONTEXT/Dockerfile")
+@click.option("--base", "bases", multiple=True, metavar="FROM=IMAGE", help="put another image in the place of a FROM")
+@click.option("--build-arg", "build_args", multiple=True, metavar="NAME=VALUE", help="the value of an ARG")
+@click.argument("context", type=click.Path(path_type=Path))
+@cluster_option
+def build(
+    tags: tuple[str, ...],
+    dockerfile: Path | None,
+    bases: tuple[str, ...],
+    build_args: tuple[str, ...],
+    context: Path,
+    name: str,
+) -> int:
+    """Build an image from a Dockerfile and the files of the folder CONTEXT."""
+    if not context.is_dir():
+        raise click.ClickException(f"unable to prepare context: path {str(context)!r} not found")
+    path = dockerfile or context / "Dockerfile"
+    try:
+        text = path.read_text()
+    except OSError as err:
+        raise click.ClickException(f"failed to read Dockerfile: {path}: {err.strerror}") from err
+    plan = pb.BuildRequest.Plan(
+        dockerfile=text,
+        dockerfile_path=str(path),
+        tags=tags,
+        build_args=_pairs("--build-arg", build_args),
+        bases=_pairs("--base", bases),
+    )
+    return asyncio.run(_build(plan, context, path, name))
+
+
+def _pairs(option: str, told: tuple[str, ...]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for pair in told:
+        key, separator, value = pair.partition("=")
+        if not separator or not key:
+            raise click.UsageError(f"{option}: expected NAME=VALUE, got {pair!r}")
+        found[key] = value
+    return found
+
+
+async def _load(file: BinaryIO, name: str) -> int:
+    async with _runtime(name) as channel:
+        stub: Any = images_pb2_grpc.ImageStoreStub(channel)
+        with _translated():
+            answer = await stub.Load(_chunks(file), timeout=LONG_SECONDS)
+    for image in answer.names:
+        click.echo(f"Loaded image: {image}")
+    return 0
+
+
+async def _chunks(file: BinaryIO) -> AsyncIterator[pb.LoadRequest]:
+    while chunk := await asyncio.to_thread(file.read, CHUNK):
+        yield pb.LoadRequest(chunk=chunk)
+
+
+async def _list(quiet: bool, name: str) -> int:
+    async with _runtime(name) as channel:
+        stub: Any = cri_grpc.ImageServiceStub(channel)
+        with _translated():
+            answer: cri.ListImagesResponse = await stub.ListImages(cri.ListImagesRequest(), timeout=QUICK_SECONDS)
+    rows = sorted(row for image in answer.images for row in _rows(image))
+    if quiet:
+        click.echo("\n".join(f"{row[0]}:{row[1]}" for row in rows))
+    else:
+        click.echo(output.table(("IMAGE", "TAG", "IMAGE ID", "SIZE"), rows))
+    return 0
+
+
+def _rows(image: cri.Image) -> Iterator[tuple[str, str, str, str]]:
+    for tag in image.repo_tags or ("<none>:<none>",):
+        repository, _, version = tag.rpartition(":")
+        yield repository, version, image.id.removeprefix("sha256:")[:13], size_text(image.size)
+
+
+def size_text(size: int) -> str:
+    """Give a size as crictl does: ``1.45MB``, in powers of a thousand with three digits."""
+    number, units = float(size), ["B", "kB", "MB", "GB", "TB"]
+    while number >= 1000 and len(units) > 1:
+        number, units = number / 1000, units[1:]
+    return f"{number:.3g}{units[0]}"
+
+
+async def _remove(images: tuple[str, ...], name: str) -> int:
+    failed = False
+    async with _runtime(name) as channel:
+        stub: Any = cri_grpc.ImageServiceStub(channel)
+        for image in images:
+            spec = cri.ImageSpec(image=image)
+            try:
+                with _translated():
+                    answer = await stub.ImageStatus(cri.ImageStatusRequest(image=spec), timeout=QUICK_SECONDS)
+                    if not answer.HasField("image"):
+                        raise NotFound(f"No such image: {image}")
+                    await stub.RemoveImage(cri.RemoveImageRequest(image=spec), timeout=QUICK_SECONDS)
+            except ApiError as err:
+                click.echo(f"error: {err}", err=True)
+                failed = True
+            else:
+                click.echo(f"Deleted: {image}")
+    return 1 if failed else 0
+
+
+async def _build(plan: pb.BuildRequest.Plan, context: Path, dockerfile: Path, name: str) -> int:
+    image_id = ""
+    async with _runtime(name) as channel:
+        stub: Any = images_pb2_grpc.ImageStoreStub(channel)
+        with _translated():
+            async for progress in stub.Build(_plan_then_context(plan, context, dockerfile), timeout=LONG_SECONDS):
+                if progress.line:
+                    click.echo(progress.line)
+                image_id = progress.image_id or image_id
+    if not image_id:
+        raise InternalError("the build ended without an image")
+    click.echo(f"Successfully built {image_id.removeprefix('sha256:')[:12]}")
+    for tag in plan.tags:
+        click.echo(f"Successfully tagged {tag if ':' in tag.rpartition('/')[2] else tag + ':latest'}")
+    return 0
+
+
+async def _plan_then_context(
+    plan: pb.BuildRequest.Plan, context: Path, dockerfile: Path
+) -> AsyncIterator[pb.BuildRequest]:
+    yield pb.BuildRequest(plan=plan)
+    chunks = buildcontext.tar_chunks(context, dockerfile, CHUNK)
+    while (chunk := await asyncio.to_thread(next, chunks, None)) is not None:
+        if chunk:
+            yield pb.BuildRequest(context_chunk=chunk)
+
+
+@contextlib.asynccontextmanager
+async def _runtime(name: str) -> AsyncGenerator[grpc.aio.Channel]:
+    """Open the first node's runtime."""
+    async with LocalCluster.find(name) as cluster:
+        channel = await cluster.runtime_channel()
+        try:
+            yield channel
+        finally:
+            await channel.close()
+
+
+@contextlib.contextmanager
+def _translated() -> Generator[None]:
+    try:
+        yield
+    except grpc.aio.AioRpcError as rpc:
+        raise translate(rpc) from rpc

@@ -1,0 +1,117 @@
+"""``kubelab service NAME``: a URL at which a service answers, in minikube's tables.
+
+A node's address lives in a network namespace that this machine cannot reach, so every port gets a tunnel from
+127.0.0.1 as well. The tunnels are the cluster's: they stay when this command has ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import click
+
+from kubelab.api.core.v1 import core_pb2
+from kubelab.apimachinery.errors import NotFound
+from kubelab.apimachinery.scheme import SERVICES
+from kubelab.cli import output
+from kubelab.client.client import Client
+from kubelab.cluster.driver import ClusterDriver, NodeInfo
+from kubelab.cluster.local import LocalCluster
+from kubelab.cluster.record import DEFAULT_NAME
+
+HEADER = ("NAMESPACE", "NAME", "TARGET PORT", "URL")
+NOT_FOUND = 115  # minikube's exit codes
+NOT_REACHABLE = 119
+FORWARDED = ("", "TCP")
+
+
+@click.command("service", short_help="Give a URL at which a service answers")
+@click.argument("service")
+@click.option("-n", "--namespace", default="default", show_default=True, help="the service's namespace")
+@click.option("--url", "only_url", is_flag=True, help="print nothing but the URLs")
+@click.option("-p", "--name", default=DEFAULT_NAME, show_default=True, help="the cluster's name")
+def command(service: str, namespace: str, only_url: bool, name: str) -> int:
+    """Open tunnels to a service and print its URLs."""
+    return asyncio.run(_service(service, namespace, only_url, name))
+
+
+async def _service(name: str, namespace: str, only_url: bool, cluster_name: str) -> int:
+    async with LocalCluster.find(cluster_name) as cluster:
+        nodes = await cluster.nodes()
+        async with Client.from_kubeconfig(cluster.kubeconfig, caller="kubelab", context=cluster.name) as client:
+            try:
+                service = await client.get(SERVICES, name, namespace)
+            except NotFound:
+                _missing(name, namespace)
+                return NOT_FOUND
+        return await show(service, cluster, nodes[0], only_url=only_url)
+
+
+async def show(service: core_pb2.Service, cluster: ClusterDriver, node: NodeInfo, *, only_url: bool) -> int:
+    """Print a service's tables (or its URLs) with a tunnel for each port; gives the exit code."""
+    name, namespace = service.metadata.name, service.metadata.namespace
+    if not only_url:
+        click.echo(node_port_table(service, node.address))
+        if not any(port.nodePort for port in service.spec.ports):
+            click.echo(f"{output.picture('😿')}  service {namespace}/{name} has no node port")
+    targets = tunnel_targets(service, node.address)
+    if not targets:
+        output.problem(f"service {namespace}/{name} has no address in the cluster that TCP could be sent to")
+        return NOT_REACHABLE
+    if not only_url:
+        click.echo(f"{output.picture('🏃')}  Starting tunnel for service {name}.")
+    tunnels = [await cluster.open_tunnel(node.name, target) for target in targets]
+    urls = [f"http://127.0.0.1:{tunnel.local_port}" for tunnel in tunnels]
+    click.echo("\n".join(urls) if only_url else table([(namespace, name, "", "\n".join(urls))]))
+    return 0
+
+
+def node_port_table(service: core_pb2.Service, address: str) -> str:
+    """Give the first table: the URLs of the node ports at a node's address, or ``No node port``."""
+    ports = [port for port in service.spec.ports if port.nodePort]
+    names = [f"{port.name}/{port.port}" if port.name else str(port.port) for port in ports]
+    urls = [f"http://{address}:{port.nodePort}" for port in ports] or ["No node port"]
+    return table([(service.metadata.namespace, service.metadata.name, "\n".join(names), "\n".join(urls))])
+
+
+def tunnel_targets(service: core_pb2.Service, address: str) -> list[str]:
+    """Say where tunnels lead to, a ``host:port`` for each TCP port: the node port, else the service's own address."""
+    own = service.spec.clusterIP if service.spec.clusterIP not in ("", "None") else ""
+    ports = [port for port in service.spec.ports if port.protocol in FORWARDED]
+    return [
+        f"{address}:{port.nodePort}" if port.nodePort else f"{own}:{port.port}"
+        for port in ports
+        if port.nodePort or own
+    ]
+
+
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """Draw a table as minikube does: the header in the middle, cells to the left, one line for each line of a cell."""
+    lines = [line for row in rows for line in _lines(row)]
+    widths = [max(len(line[n]) for line in (HEADER, *lines)) for n in range(len(HEADER))]
+    rule = "|" + "|".join("-" * (width + 2) for width in widths) + "|"
+    header = "|" + "|".join(f" {_centred(text, width)} " for text, width in zip(HEADER, widths, strict=True)) + "|"
+    body = [
+        "|" + "|".join(f" {cell:<{width}} " for cell, width in zip(line, widths, strict=True)) + "|" for line in lines
+    ]
+    return "\n".join([rule, header, rule, *body, rule])
+
+
+def _lines(row: Sequence[str]) -> list[tuple[str, ...]]:
+    cells = [cell.split("\n") for cell in row]
+    height = max(len(cell) for cell in cells)
+    return [tuple(cell[n] if n < len(cell) else "" for cell in cells) for n in range(height)]
+
+
+def _centred(text: str, width: int) -> str:
+    left = (width - len(text)) // 2
+    return " " * left + text + " " * (width - len(text) - left)
+
+
+def _missing(name: str, namespace: str) -> None:
+    output.problem(
+        f"Exiting due to SVC_NOT_FOUND: Service '{name}' was not found in '{namespace}' namespace.\n"
+        f"You may select another namespace by using 'kubelab service {name} -n <namespace>'. "
+        "Or list out all the services using 'kctl get services -A'"
+    )

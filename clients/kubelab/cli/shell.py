@@ -1,0 +1,50 @@
+"""``kubelab shell [NODE] [-- COMMAND]``: a shell, or one command, in a node's network namespace."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+from collections.abc import Sequence
+
+import click
+
+from kubelab.cluster.driver import NodeInfo
+from kubelab.cluster.local import LocalCluster
+from kubelab.cluster.record import DEFAULT_NAME
+
+SHELL = "/bin/sh"
+
+
+@click.command("shell", short_help="Open a shell inside a node", context_settings={"ignore_unknown_options": True})
+@click.option("-p", "--name", default=DEFAULT_NAME, show_default=True, help="the cluster's name")
+@click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="[NODE] [-- COMMAND...]")
+def command(name: str, words: tuple[str, ...]) -> int:
+    """Open a shell inside a node, the control plane by default: its interfaces, routes and rules are the node's.
+
+    The exit code is the command's.
+    """
+    nodes = asyncio.run(_nodes(name))
+    node, told = choose(nodes, words)
+    environment = {**os.environ, "PS1": f"[{node.name}] \\w # "}
+    arguments = ["nsenter", f"--net={node.netns}", "--", *(told or [os.environ.get("SHELL") or SHELL])]
+    try:
+        ended = subprocess.run(arguments, env=environment, check=False)
+    except FileNotFoundError as err:
+        raise click.ClickException("nsenter is missing; it belongs to the package util-linux") from err
+    return ended.returncode if ended.returncode >= 0 else 128 - ended.returncode
+
+
+async def _nodes(name: str) -> Sequence[NodeInfo]:
+    async with LocalCluster.find(name) as cluster:
+        return await cluster.nodes()
+
+
+def choose(nodes: Sequence[NodeInfo], words: Sequence[str]) -> tuple[NodeInfo, list[str]]:
+    """Tell node and command apart: a first word that names a node is the node."""
+    if not words:
+        return nodes[0], []
+    found = next((node for node in nodes if node.name == words[0]), None)
+    if found is not None:
+        return found, [*words[1:]]
+    return nodes[0], [*words]
