@@ -1,0 +1,61 @@
+"""Which process, which node, which size is meant."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+import pytest
+
+from kubelab.cli.image import size_text
+from kubelab.cli.logs import find
+from kubelab.cli.shell import choose
+from kubelab.cluster.driver import NodeInfo, Process, State
+
+PROCESSES = [
+    Process(name, name.partition("@")[0], name.partition("@")[2], 1, 0.0, 0, State.RUNNING)
+    for name in ("supervisor", "api-server@cp-1", "controller-manager@cp-1", "kubelet@cp-1", "kubelet@node-1")
+]
+NODES = [NodeInfo(name, "", Path("/n"), Path("/r")) for name in ("cp-1", "node-1")]
+
+
+@pytest.mark.parametrize(
+    ("word", "name"),
+    [
+        ("kubelet@node-1", "kubelet@node-1"),
+        ("api-server", "api-server@cp-1"),
+        ("apiserver", "api-server@cp-1"),
+        ("supervisor", "supervisor"),
+    ],
+)
+def test_a_process_is_found_by_its_name_or_its_component(word: str, name: str) -> None:
+    assert find(PROCESSES, word) == name
+
+
+@pytest.mark.parametrize(
+    ("word", "says"), [("kubelet", "kubelet@cp-1, kubelet@node-1"), ("dns", 'no process "dns"; there are: supervisor')]
+)
+def test_what_is_not_clear_is_refused_with_the_choices(word: str, says: str) -> None:
+    with pytest.raises(click.UsageError, match=says):
+        find(PROCESSES, word)
+
+
+@pytest.mark.parametrize(
+    ("words", "node", "command"),
+    [
+        ([], "cp-1", []),
+        (["node-1"], "node-1", []),
+        (["node-1", "ip", "addr"], "node-1", ["ip", "addr"]),
+        (["ip", "addr"], "cp-1", ["ip", "addr"]),
+    ],
+)
+def test_a_first_word_that_names_a_node_is_the_node(words: list[str], node: str, command: list[str]) -> None:
+    found, told = choose(NODES, words)
+    assert (found.name, told) == (node, command)
+
+
+@pytest.mark.parametrize(
+    ("size", "text"), [(0, "0B"), (999, "999B"), (1450, "1.45kB"), (123456789, "123MB"), (5e9, "5GB")]
+)
+def test_sizes_read_like_crictl_s(size: int, text: str) -> None:
+    assert size_text(size) == text
