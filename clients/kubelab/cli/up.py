@@ -133,18 +133,14 @@ async def _start(record: Record) -> None:
 
 async def wait_ready(record: Record, clock: Clock) -> None:
     """Return when every node is Ready. Raises UpFailed as soon as a process ends again and again."""
-    async with LocalCluster(record.name, record.socket) as cluster:
-        serving = asyncio.Event()
-        watching = asyncio.create_task(_watch_processes(cluster, record.api_port, serving), name="processes")
-        nodes = asyncio.create_task(_watch_nodes(record, serving, clock), name="nodes")
-        try:
-            done, _ = await asyncio.wait((watching, nodes), return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
-        finally:
-            for task in (watching, nodes):
-                task.cancel()
-            await asyncio.gather(watching, nodes, return_exceptions=True)
+    serving = asyncio.Event()
+    try:
+        async with LocalCluster(record.name, record.socket) as cluster, asyncio.TaskGroup() as group:
+            watching = group.create_task(_watch_processes(cluster, record.api_port, serving), name="processes")
+            await _watch_nodes(record, serving, clock)
+            watching.cancel()
+    except ExceptionGroup as errs:
+        raise errs.exceptions[0] from errs  # whoever failed first; the other was only cancelled
 
 
 async def _watch_processes(cluster: LocalCluster, port: int, serving: asyncio.Event) -> None:

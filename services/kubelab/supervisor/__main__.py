@@ -9,26 +9,24 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import datetime
 import gc
 import importlib
 import os
 import signal
 import socket
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from kubelab.apimachinery.clock import Clock, SystemClock
 from kubelab.cluster.record import Record, RecordError
 from kubelab.supervisor import network, processes
 
 if TYPE_CHECKING:
     import structlog
-
-    from kubelab.apimachinery.clock import Clock
-
 FAILED, BUSY = 1, 3
 
 
@@ -59,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.clean:
         from kubelab.supervisor import cleanup
 
-        cleanup.everything(record, delete=options.delete)
+        cleanup.everything(record, SystemClock(), delete=options.delete)
         return 0
     if options.zygote:
         restarts, descriptor = options.zygote
@@ -75,7 +73,7 @@ def _begin(record: Record, options: Options, progress: _Progress) -> int:
     syscalls.become_subreaper()
     try:
         progress.step("certificates")
-        pki.ensure(record.pki, record.nodes)
+        pki.ensure(record.pki, record.nodes, datetime.datetime.fromtimestamp(SystemClock().time(), datetime.UTC))
         plan.write(record, plan.plan(record).files)
         progress.step("network")
         network.create(record)
@@ -117,13 +115,12 @@ def _be_zygote(record: Record, options: Options, channel: socket.socket, restart
         syscalls.become_subreaper()
         os._exit(_supervise(record, options, to_zygote, _Progress(None), restarts=before + 1))
 
-    zygote.Zygote(channel, respawn).run()
+    zygote.Zygote(channel, respawn, SystemClock()).run()
     processes.forget(record.processes, processes.ZYGOTE)
     os._exit(0)
 
 
 def _supervise(record: Record, options: Options, channel: socket.socket, progress: _Progress, *, restarts: int) -> int:
-    from kubelab.apimachinery.clock import SystemClock
     from kubelab.component import logs
     from kubelab.supervisor import cleanup, supervisor
 
@@ -190,7 +187,7 @@ def _own(record: Record, name: str, restarts: int) -> processes.Running:
     if os.getpid() != os.getsid(0):
         os.setsid()
     syscalls.set_title(f"kubelab: {name} {record.name}")
-    return processes.write_own(record.processes, name, since=time.time_ns(), restarts=restarts)
+    return processes.write_own(record.processes, name, since=int(SystemClock().time() * 1e9), restarts=restarts)
 
 
 class _Progress:

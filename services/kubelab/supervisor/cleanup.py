@@ -10,27 +10,27 @@ import os
 import select
 import shutil
 import signal
-import time
 from collections.abc import Iterable
 
+from kubelab.apimachinery.clock import Clock
 from kubelab.cluster.record import RUN_ROOT, Record
 from kubelab.supervisor import network, processes
 
 STOP_SECONDS = 5.0
 
 
-def everything(record: Record, *, delete: bool) -> None:
+def everything(record: Record, clock: Clock, *, delete: bool) -> None:
     """Stop every process and pod of a cluster, and remove its network; with ``delete`` its data as well."""
     running = processes.read_all(record.processes)
     for name in (processes.ZYGOTE, processes.SUPERVISOR):  # in this order: the zygote would start a new supervisor
         found = running.pop(name, None)
         if found:
-            end([found.pid], signal.SIGKILL)
+            end([found.pid], signal.SIGKILL, clock)
     etcd = [r.pid for r in running.values() if r.name.startswith("etcd@")]
-    end([r.pid for r in running.values() if r.pid not in etcd], signal.SIGTERM)
-    end(etcd, signal.SIGTERM)
+    end([r.pid for r in running.values() if r.pid not in etcd], signal.SIGTERM, clock)
+    end(etcd, signal.SIGTERM, clock)
     pods(record)
-    end(processes.inside(network.inodes(record)), signal.SIGKILL)
+    end(processes.inside(network.inodes(record)), signal.SIGKILL, clock)
     network.remove(record)
     files(record, delete=delete)
 
@@ -50,7 +50,7 @@ def files(record: Record, *, delete: bool) -> None:
             record.folder.parent.rmdir()
 
 
-def end(pids: Iterable[int], number: signal.Signals) -> None:
+def end(pids: Iterable[int], number: signal.Signals, clock: Clock) -> None:
     """Signal processes and wait until they are gone; SIGKILL for those that are not after five seconds."""
     watched: dict[int, int] = {}
     for pid in pids:
@@ -60,22 +60,22 @@ def end(pids: Iterable[int], number: signal.Signals) -> None:
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(fd, number)
             signal.pidfd_send_signal(fd, signal.SIGCONT)
-    left = _wait(set(watched), STOP_SECONDS)
+    left = _wait(set(watched), STOP_SECONDS, clock)
     for fd in left:
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(fd, signal.SIGKILL)
-    _wait(left, STOP_SECONDS)
+    _wait(left, STOP_SECONDS, clock)
     for fd in watched:
         os.close(fd)
 
 
-def _wait(fds: set[int], seconds: float) -> set[int]:
+def _wait(fds: set[int], seconds: float, clock: Clock) -> set[int]:
     """Wait until every process behind these pidfds has ended; gives those that have not in time."""
     poll = select.poll()
     for fd in fds:
         poll.register(fd, select.POLLIN)
-    left, deadline = set(fds), time.monotonic() + seconds
-    while left and (rest := deadline - time.monotonic()) > 0:
+    left, deadline = set(fds), clock.monotonic() + seconds
+    while left and (rest := deadline - clock.monotonic()) > 0:
         for fd, _ in poll.poll(rest * 1000):
             poll.unregister(fd)
             left.discard(fd)

@@ -77,9 +77,8 @@ def identities(nodes: Sequence[Node]) -> list[Identity]:
     return found
 
 
-def ensure(folder: Path, nodes: Sequence[Node], now: datetime.datetime | None = None) -> None:
+def ensure(folder: Path, nodes: Sequence[Node], now: datetime.datetime) -> None:
     """Make every missing or expiring certificate. OSError when the folder cannot be written."""
-    now = now or datetime.datetime.now(datetime.UTC)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     wanted = identities(nodes)
     for authority, name in (("ca", "kubelab-ca"), ("etcd-ca", "kubelab-etcd-ca")):

@@ -22,13 +22,13 @@ import selectors
 import signal
 import socket
 import sys
-import time
 import traceback
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
+from kubelab.apimachinery.clock import Clock
 from kubelab.supervisor import processes, syscalls
 
 MAX_MESSAGE = 128 * 1024
@@ -61,9 +61,10 @@ class Order:
 class Zygote:
     """``respawn(socket)`` is called in a fresh fork, to become the next supervisor."""
 
-    def __init__(self, channel: socket.socket, respawn: Callable[[socket.socket], NoReturn]) -> None:
+    def __init__(self, channel: socket.socket, respawn: Callable[[socket.socket], NoReturn], clock: Clock) -> None:
         self._channel = channel
         self._respawn = respawn
+        self._clock = clock
         self._selector = selectors.DefaultSelector()
         self._wake_in, self._wake_out = socket.socketpair()
         self._respawned: list[float] = []
@@ -110,7 +111,7 @@ class Zygote:
     def _start(self, order: Order, fds: list[int]) -> dict[str, Any]:
         """Fork; answer when the child has entered its namespace and left its record, or with what stopped it."""
         ready_in, ready_out = os.pipe()
-        since = time.time_ns()
+        since = int(self._clock.time() * 1e9)
         pid = os.fork()
         if pid == 0:
             os.close(ready_in)
@@ -139,7 +140,7 @@ class Zygote:
             self._channel.send(json.dumps(message).encode())
 
     def _replace_supervisor(self) -> bool:
-        now = time.monotonic()
+        now = self._clock.monotonic()
         self._respawned = [t for t in self._respawned if now - t < RESPAWN_WITHIN_SECONDS] + [now]
         if len(self._respawned) > RESPAWN_LIMIT:
             print("the supervisor ends again and again: giving up", file=sys.stderr)  # noqa: T201
