@@ -17,7 +17,8 @@ from kubelab.apimachinery.clock import Clock, SystemClock
 from kubelab.client.client import Client
 from kubelab.client.metrics import BugCounts
 from kubelab.component.config import BaseConfig, ConfigError
-from kubelab.component.serving import Adder, Health, Serving, serve_grpc, serve_metrics
+from kubelab.component.scraping import Workers, serve_metrics
+from kubelab.component.serving import Adder, Health, Serving, serve_grpc
 
 
 class Stop(asyncio.Event):
@@ -84,7 +85,7 @@ class Environment:
         """
         several = self.workers > 1
         async with (
-            serve_metrics(self.config.metrics_address, self.registry, share_port=several),
+            serve_metrics(self.config.metrics_address, self.registry, self.clock, Workers(self.worker, self.workers)),
             serve_grpc(
                 address or self.config.bind_address,
                 adders,

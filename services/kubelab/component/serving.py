@@ -1,8 +1,7 @@
-"""A component's own servers: gRPC with mutual TLS, health and reflection; Prometheus' /metrics over HTTP."""
+"""A component's own server: gRPC with mutual TLS, health and reflection."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
@@ -12,14 +11,11 @@ import grpc
 from grpc_health.v1 import health as grpc_health
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from kubelab.client.channels import SERVER_OPTIONS, Identity, server_credentials
 from kubelab.component.config import TLS, ConfigError
 
 STOP_SECONDS = 2.0  # for calls that are under way when a server stops
-SCRAPE_SECONDS = 10.0
 
 Adder = Callable[[grpc.aio.Server], None]
 
@@ -109,41 +105,3 @@ def _listen(server: grpc.aio.Server, address: str, tls: TLS | None) -> int:
         raise ConfigError(f"tls: {err}") from err
     except RuntimeError as err:  # what grpc raises when it cannot bind
         raise ConfigError(f"bindAddress: cannot listen on {address}") from err
-
-
-@contextlib.asynccontextmanager
-async def serve_metrics(
-    address: str, registry: CollectorRegistry, *, share_port: bool = False
-) -> AsyncGenerator[int | None]:
-    """Answer GET /metrics on ``host:port`` until the body ends; gives the port, None when it is off."""
-    host, _, port = address.rpartition(":")
-    if not address or port == "0":
-        yield None
-        return
-
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, TimeoutError):
-            async with asyncio.timeout(SCRAPE_SECONDS):
-                request = await reader.readuntil(b"\r\n\r\n")
-                writer.write(_http(request, registry))
-                await writer.drain()
-        writer.close()
-
-    try:
-        server = await asyncio.start_server(
-            answer, host.strip("[]") or None, int(port), reuse_port=share_port or None, start_serving=True
-        )
-    except (OSError, ValueError) as err:
-        raise ConfigError(f"metricsAddress: cannot listen on {address}: {err}") from err
-    async with server:
-        yield server.sockets[0].getsockname()[1]
-
-
-def _http(request: bytes, registry: CollectorRegistry) -> bytes:
-    path = [*request.split(b" ", 2), b"", b""][1].split(b"?")[0]
-    if path == b"/metrics":
-        status, kind, body = "200 OK", CONTENT_TYPE_LATEST, generate_latest(registry)
-    else:
-        status, kind, body = "404 Not Found", "text/plain", b"only /metrics is here\n"
-    head = f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
-    return head.encode() + body

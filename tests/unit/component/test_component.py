@@ -188,13 +188,32 @@ def test_logs_are_json_on_request(started: list[Process], tmp_path: Path, files:
     assert [line["event"] for line in lines] == ["serving", "stopping"]
 
 
-def test_metrics_are_served(started: list[Process], tmp_path: Path, files: Files) -> None:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    start(started, tmp_path, files, f"--metrics-address=127.0.0.1:{port}").line()
+        return int(probe.getsockname()[1])
+
+
+def scrape(port: int) -> str:
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
-        assert b"process_resident_memory_bytes" in answer.read()
+        return answer.read().decode()
+
+
+def test_metrics_are_served(started: list[Process], tmp_path: Path, files: Files) -> None:
+    port = free_port()
+    start(started, tmp_path, files, f"--metrics-address=127.0.0.1:{port}").line()
+    assert "process_resident_memory_bytes " in scrape(port)
+
+
+def test_one_scrape_shows_every_worker(started: list[Process], tmp_path: Path, files: Files) -> None:
+    port = free_port()
+    process = start(started, tmp_path, files, "--processes=2", f"--metrics-address=127.0.0.1:{port}")
+    for _ in range(2):
+        process.line()
+    page = scrape(port)
+    for worker in range(2):
+        assert f'process_resident_memory_bytes{{worker="{worker}"}}' in page
+    assert page.count("# TYPE process_resident_memory_bytes ") == 1
 
 
 def test_workers_come_back_and_end_with_their_parent(started: list[Process], tmp_path: Path, files: Files) -> None:
