@@ -82,9 +82,8 @@ def create(record: Record) -> None:
     folder = record.namespace(CLUSTER).parent
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     try:
-        for name in (CLUSTER, *record.node_names):
-            _ensure_namespace(record.namespace(name))
-        inside(record.namespace(CLUSTER), lambda: _build_bridge(record))
+        fresh = {name for name in (CLUSTER, *record.node_names) if _ensure_namespace(record.namespace(name))}
+        inside(record.namespace(CLUSTER), lambda: _build_bridge(record, fresh))
         for node in record.nodes:
             inside(record.namespace(node.name), lambda node=node: _build_node(node))
     except NetlinkError as err:
@@ -142,9 +141,10 @@ def _in_thread(work: Callable[[], T]) -> T:
     return answer.result()
 
 
-def _ensure_namespace(path: Path) -> None:
+def _ensure_namespace(path: Path) -> bool:
+    """Make a namespace; False when it is there already."""
     if syscalls.is_namespace(path):
-        return
+        return False
     path.touch(mode=0o600)
 
     def make() -> None:
@@ -153,9 +153,10 @@ def _ensure_namespace(path: Path) -> None:
         syscalls.bind_mount(f"/proc/self/task/{threading.get_native_id()}/ns/net", path)
 
     _in_thread(make)
+    return True
 
 
-def _build_bridge(record: Record) -> None:
+def _build_bridge(record: Record, fresh: set[str]) -> None:
     from pyroute2 import IPRoute
 
     _set_sysctls()
@@ -168,6 +169,9 @@ def _build_bridge(record: Record) -> None:
         ip.link("set", index=bridge, state="up")
         for node in record.nodes:
             port = _index(ip, node.name)
+            if port and node.name in fresh:
+                _delete(ip, port)  # it led to a namespace that is no more; the kernel removes it only by and by
+                port = 0
             if not port:
                 fd = os.open(record.namespace(node.name), os.O_RDONLY | os.O_CLOEXEC)
                 try:
@@ -199,6 +203,16 @@ def _index(ip: Any, name: str) -> int:
 
 def _up(ip: Any, name: str) -> None:
     ip.link("set", index=_index(ip, name), state="up")
+
+
+def _delete(ip: Any, index: int) -> None:
+    from pyroute2.netlink.exceptions import NetlinkError
+
+    try:
+        ip.link("del", index=index)
+    except NetlinkError as err:
+        if err.code != errno.ENODEV:
+            raise
 
 
 def _address(ip: Any, index: int, address: str) -> None:

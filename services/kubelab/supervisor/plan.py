@@ -209,6 +209,12 @@ def _own_config(record: Record, node: Node, component: str) -> dict[str, Any]:
             }
         case "kube-proxy":
             return {"nodeName": node.name}
+        case "runtime":
+            return {
+                "socket": str(record.runtime_socket(node.name)),
+                "stateDir": str(record.folder / "runtime" / node.name),
+                "storeDir": str(record.folder / "images"),
+            }
         case _:
             return {}
 

@@ -91,7 +91,7 @@ class Tunnels:
         log: structlog.typing.FilteringBoundLogger,
     ) -> None:
         self._host, self._nodes, self._file, self._clock, self._log = host, nodes, file, clock, log
-        self._open: dict[int, tuple[Tunnel, asyncio.Task[None]]] = {}
+        self._open: dict[int, tuple[Tunnel, asyncio.Task[None], socket.socket]] = {}
         self._group = asyncio.TaskGroup()
 
     async def __aenter__(self) -> Tunnels:
@@ -102,13 +102,15 @@ class Tunnels:
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        for _, task in self._open.values():
+        for _, task, _ in self._open.values():
             task.cancel()
         await self._group.__aexit__(None, None, None)
+        for _, _, listener in self._open.values():
+            listener.close()
 
     def list(self) -> list[Tunnel]:
         """Give every open tunnel."""
-        return [tunnel for tunnel, _ in self._open.values()]
+        return [tunnel for tunnel, *_ in self._open.values()]
 
     async def open(self, node: str, address: str, local_port: int = 0) -> Tunnel:
         """Open a tunnel, or give the one that is open. AlreadyExists: the port is taken; BadRequest: no such node."""
@@ -117,7 +119,7 @@ class Tunnels:
         host, _, port = address.rpartition(":")
         if not host or not port.isdigit() or not 0 < int(port) < 65536:
             raise BadRequest(f'address "{address}": expected host:port')
-        for tunnel, _ in self._open.values():
+        for tunnel, *_ in self._open.values():
             if (tunnel.node, tunnel.address) == (node, address) and local_port in (0, tunnel.local_port):
                 return tunnel
         listener = await asyncio.wrap_future(self._host.tcp_socket())
@@ -131,7 +133,7 @@ class Tunnels:
             raise AlreadyExists(f"cannot listen on {LOCALHOST}:{local_port}: {err.strerror}") from err
         tunnel = Tunnel(int(listener.getsockname()[1]), node, address)
         task = self._group.create_task(self._serve(tunnel, listener), name=f"tunnel {tunnel.local_port}")
-        self._open[tunnel.local_port] = (tunnel, task)
+        self._open[tunnel.local_port] = (tunnel, task, listener)
         self._write()
         return tunnel
 
@@ -139,23 +141,24 @@ class Tunnels:
         """Close a tunnel with its connections; one that is not open is no error."""
         found = self._open.pop(local_port, None)
         if found:
-            found[1].cancel()
-            await asyncio.wait([found[1]])
+            _, task, listener = found
+            task.cancel()
+            await asyncio.wait([task])
+            listener.close()
             self._write()
 
     async def _serve(self, tunnel: Tunnel, listener: socket.socket) -> None:
         loop = asyncio.get_running_loop()
-        with listener:
-            async with asyncio.TaskGroup() as connections:
-                while True:
-                    try:
-                        accepted, _ = await loop.sock_accept(listener)
-                    except OSError as err:  # no descriptor left, say: connections that end give some back
-                        self._log.warning("tunnel cannot accept", port=tunnel.local_port, error=str(err))
-                        await self._clock.sleep(ACCEPT_RETRY_SECONDS)
-                        continue
-                    accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                    connections.create_task(self._carry(tunnel, accepted), name=f"connection of {tunnel.local_port}")
+        async with asyncio.TaskGroup() as connections:
+            while True:
+                try:
+                    accepted, _ = await loop.sock_accept(listener)
+                except OSError as err:  # no descriptor left, say: connections that end give some back
+                    self._log.warning("tunnel cannot accept", port=tunnel.local_port, error=str(err))
+                    await self._clock.sleep(ACCEPT_RETRY_SECONDS)
+                    continue
+                accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                connections.create_task(self._carry(tunnel, accepted), name=f"connection of {tunnel.local_port}")
 
     async def _carry(self, tunnel: Tunnel, accepted: socket.socket) -> None:
         """Connect to the inside, then let bytes flow until both directions have ended."""

@@ -1,0 +1,43 @@
+"""What a machine lacks is named, with the command that mends it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from kubelab.cli import preflight
+from kubelab.cli.preflight import Machine
+
+GOOD = Machine(
+    which=lambda program: f"/usr/bin/{program}",
+    user=0,
+    capabilities=(1 << 40) - 1,
+    mounts="none /sys/fs/cgroup cgroup2 rw 0 0\n",
+    filesystems="nodev\toverlay\n",
+    files=lambda _: True,
+)
+
+
+def only(*programs: str) -> Machine:
+    return replace(GOOD, which=lambda program: program if program in programs else None)
+
+
+@pytest.mark.parametrize(
+    ("machine", "told"),
+    [
+        (GOOD, []),
+        (replace(GOOD, mounts="none /sys/fs/cgroup/cpu cgroup rw 0 0\n"), []),
+        (only("apt-get", "nft", "ip"), ["missing: etcd, crun", "type: apt-get install -y etcd-server crun"]),
+        (only("dnf", "etcd", "crun", "nft"), ["missing: ip", "type: dnf install -y iproute"]),
+        (only(), ["missing: etcd, crun, nft, ip", "with your distribution's package manager"]),
+        (replace(GOOD, user=1000), ["needs root", "sudo -E"]),
+        (replace(GOOD, capabilities=0xA80425FB), ["CAP_SYS_ADMIN and CAP_NET_ADMIN", "--privileged"]),
+        (replace(GOOD, mounts=""), ["no cgroup file system"]),
+        (replace(GOOD, filesystems="", files=lambda name: "overlay" not in name), ["modprobe overlay"]),
+    ],
+)
+def test_check(machine: Machine, told: list[str]) -> None:
+    text = "\n".join(str(problem) for problem in preflight.check(machine))
+    assert all(words in text for words in told)
+    assert bool(text) == bool(told)
