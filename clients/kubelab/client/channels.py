@@ -20,6 +20,7 @@ MAX_BACKOFF_MS = 2000
 CHANNEL_OPTIONS: tuple[tuple[str, int | str], ...] = (
     ("grpc.keepalive_time_ms", 5000),
     ("grpc.keepalive_timeout_ms", 5000),
+    ("grpc.http2.ping_timeout_ms", 5000),  # what keepalive really waits for; a minute by default (grpc-core 1.85)
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.initial_reconnect_backoff_ms", 100),
@@ -34,6 +35,7 @@ CHANNEL_OPTIONS: tuple[tuple[str, int | str], ...] = (
 SERVER_OPTIONS: tuple[tuple[str, int | str], ...] = (
     ("grpc.keepalive_time_ms", 10000),
     ("grpc.keepalive_timeout_ms", 5000),
+    ("grpc.http2.ping_timeout_ms", 5000),  # what keepalive really waits for; a minute by default (grpc-core 1.85)
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 1000),
     ("grpc.http2.max_ping_strikes", 0),
@@ -73,7 +75,7 @@ def unix_channel(path: str | Path, *, options: tuple[tuple[str, int | str], ...]
 
     It sends no pings: the kernel tells of a dead peer at once, and containerd hangs up on callers that ping often.
     """
-    quiet = tuple(option for option in CHANNEL_OPTIONS if "keepalive" not in option[0])
+    quiet = tuple(option for option in CHANNEL_OPTIONS if "keepalive" not in option[0] and "ping" not in option[0])
     return grpc.aio.insecure_channel(f"unix:{path}", options=(*quiet, *options))
 
 

@@ -15,7 +15,7 @@ from grpc_reflection.v1alpha import reflection
 from kubelab.client.channels import SERVER_OPTIONS, Identity, server_credentials
 from kubelab.component.config import TLS, ConfigError
 
-STOP_SECONDS = 2.0  # for calls that are under way when a server stops
+STOP_SECONDS = 1.0  # for calls that are under way when a server stops; watches last until then
 
 Adder = Callable[[grpc.aio.Server], None]
 

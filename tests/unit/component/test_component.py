@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import select
@@ -20,6 +21,9 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
+from kubelab.apimachinery.errors import Unavailable
+from kubelab.client.channels import CHANNEL_OPTIONS
+from kubelab.client.transport import Connections, Method
 from kubelab.testing.pki import Files, TestAuthority
 
 SOURCE = """
@@ -240,3 +244,22 @@ def test_workers_that_cannot_start_end_the_parent(started: list[Process], tmp_pa
     code, _, err = start(started, tmp_path, files, "--processes=2", "--what=fails").wait()
     assert code == 1
     assert "KeyError" in err
+
+
+async def test_a_paused_server_is_noticed_by_its_watchers(started: list[Process], tmp_path: Path, files: Files) -> None:
+    process = start(started, tmp_path, files)
+    _, port, _ = process.line()
+    # The real options with their seconds divided by 25: which options do it is what this test holds.
+    quick = [(key, int(value) // 25 if key.endswith("_ms") else value) for key, value in CHANNEL_OPTIONS]
+    credentials = grpc.ssl_channel_credentials(*(p.read_bytes() for p in (files.ca, files.key, files.certificate)))
+    watch = Method("/grpc.health.v1.Health/Watch", health_pb2.HealthCheckRequest, health_pb2.HealthCheckResponse)
+    connections = Connections(
+        [f"127.0.0.1:{port}"], lambda to: grpc.aio.secure_channel(to, credentials, options=quick), caller="test"
+    )
+    answers = connections.stream(watch, health_pb2.HealthCheckRequest())
+    await anext(answers)
+    process.popen.send_signal(signal.SIGSTOP)
+    async with asyncio.timeout(10):
+        with pytest.raises(Unavailable):
+            await anext(answers)
+    await connections.close()
