@@ -12,13 +12,10 @@ import base64
 import binascii
 import copy
 import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
-
-import yaml
 
 ENVIRONMENT = "KUBELAB_KUBECONFIG"
 HOME = "KUBELAB_HOME"
@@ -96,6 +93,8 @@ class Kubeconfig:
     @classmethod
     def parse(cls, text: str, path: Path | None = None) -> Kubeconfig:
         """Read the text of a file; relative paths in it start at ``path``'s folder."""
+        import yaml
+
         where = path or "kubeconfig"
         try:
             document: object = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
@@ -110,10 +109,14 @@ class Kubeconfig:
 
     def to_yaml(self) -> str:
         """Give the text of the file."""
+        import yaml
+
         return yaml.safe_dump(self.document, sort_keys=True, default_flow_style=False)
 
     def write(self, path: str | Path | None = None) -> None:
         """Replace the file in one step; only its owner may read it, for there are keys in it."""
+        import tempfile
+
         path = Path(path or self.path or default_path())
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".kubeconfig-")  # mode 0600

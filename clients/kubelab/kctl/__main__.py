@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, cast
 
 import click
 
-from kubelab.apimachinery.errors import ApiError
-from kubelab.client.kubeconfig import KubeconfigError
-from kubelab.kctl.command import find
+from kubelab.kctl.command import Command, find
 from kubelab.kctl.flags import UsageProblem
 from kubelab.kctl.root import ROOT
-from kubelab.kctl.session import Failed, Session, World
+
+if TYPE_CHECKING:
+    from kubelab.kctl.session import World
 
 INTERRUPTED = 130  # 128 + SIGINT
 
@@ -21,7 +22,7 @@ INTERRUPTED = 130  # 128 + SIGINT
 def main(argv: Sequence[str] | None = None, world: World | None = None) -> int:
     """Run one command line and return its exit code."""
     try:
-        code = _run(sys.argv[1:] if argv is None else argv, world or World())
+        code = _run(sys.argv[1:] if argv is None else argv, world)
         sys.stdout.flush()
         return code
     except KeyboardInterrupt:
@@ -31,46 +32,48 @@ def main(argv: Sequence[str] | None = None, world: World | None = None) -> int:
         return 1
 
 
-def _run(argv: Sequence[str], world: World) -> int:
-    session: Session | None = None
+def _run(argv: Sequence[str], world: World | None) -> int:
+    servers: Sequence[str] = ()
     try:
-        command, path, rest = find(ROOT, ROOT.name or "kctl", argv)
+        command, path, rest = find(ROOT, "kctl", argv)
         with click.Context(command, info_name=path) as ctx:
             command.parse_args(ctx, rest)
             if ctx.params["help"] or command.callback is None:
-                return _helped(ctx)
-            session = ctx.obj = Session(world, ctx.params)
-            return command.invoke(ctx) or 0
+                return _helped(ctx, command)
+            from kubelab.kctl.session import Session, World
+
+            session = ctx.obj = Session(world or World(), ctx.params)
+            try:
+                return cast("int | None", command.invoke(ctx)) or 0
+            finally:
+                servers = session.servers
     except UsageProblem as problem:
         return _fail(problem.lines())
-    except click.UsageError as err:
-        return _fail(f"error: {err.format_message()}")
-    except Failed as err:
-        return _fail(str(err))
-    except KubeconfigError as err:
-        return _fail(f"error: {err}")
-    except ApiError as err:
-        from kubelab.kctl import failures
+    except (KeyboardInterrupt, BrokenPipeError):
+        raise
+    except Exception as err:
+        from kubelab.kctl import failures  # with the errors' types, which weigh more than kctl itself
 
-        return _fail(failures.describe(err, servers=session.access.servers if session else ()))
+        told = failures.of_command(err, servers)
+        if told is None:
+            raise
+        return _fail(told)
 
 
-def _helped(ctx: click.Context) -> int:
+def _helped(ctx: click.Context, command: Command) -> int:
     """Print the help of a command that was asked for it, or that only has others below it."""
-    command = ctx.command
     args: tuple[str, ...] = ctx.params["args"]
     if not ctx.params["help"] and args:
         if ctx.command_path == "kctl":
-            raise command.unknown(args[0], ctx.command_path)  # type: ignore[attr-defined]
+            raise command.unknown(args[0], ctx.command_path)
         raise UsageProblem(f'unknown command "{args[0]}"', ctx.command_path, hint="arguments")
-    print(command.help_text(ctx.command_path))  # type: ignore[attr-defined]
+    print(command.help_text(ctx.command_path))
     return 0
 
 
 def _fail(told: str) -> int:
-    if told:
-        sys.stdout.flush()
-        print(told, file=sys.stderr)
+    sys.stdout.flush()
+    print(told, file=sys.stderr)
     return 1
 
 

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import click
+
 from kubelab.apimachinery.errors import ApiError, Invalid, Unavailable, qualified
+from kubelab.client.kubeconfig import KubeconfigError
+from kubelab.kctl.session import Failed
 
 
 def describe(err: ApiError, doing: str = "", *, servers: Sequence[str] = (), alone: bool = True) -> str:
@@ -20,6 +24,19 @@ def describe(err: ApiError, doing: str = "", *, servers: Sequence[str] = (), alo
         return _invalid(err)
     told = f"{doing}: {err.message}" if doing else err.message
     return f"Error from server ({err.reason}): {told}" if err.reason else f"Error from server: {told}"
+
+
+def of_command(err: Exception, servers: Sequence[str]) -> str | None:
+    """Say what ended a command; None for what should never happen, where the traceback is wanted."""
+    if isinstance(err, Failed):
+        return str(err)
+    if isinstance(err, KubeconfigError):
+        return f"error: {err}"
+    if isinstance(err, ApiError):
+        return describe(err, servers=servers)
+    if isinstance(err, click.UsageError):
+        return f"error: {err.format_message()}"
+    return f"error: {err.strerror}: {err.filename}" if isinstance(err, OSError) and err.filename else None
 
 
 def nobody_there(err: ApiError) -> bool:

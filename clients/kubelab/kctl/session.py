@@ -77,6 +77,12 @@ class Session:
         return access
 
     @property
+    def servers(self) -> tuple[str, ...]:
+        """``host:port`` of every server, once they were needed; for messages."""
+        access = self.__dict__.get("access")
+        return access.servers if access else ()
+
+    @property
     def server(self) -> str:
         """The server as people write it, ``https://127.0.0.1:6443``."""
         return self._server or self.kubeconfig.server(self._context)
