@@ -91,7 +91,9 @@ class NamespaceController:
                 informer.add_handler(on_delete=self._content_gone)
 
     async def run(self, workers: int) -> None:
-        """Sync until cancelled."""
+        """Sync until cancelled; first everything, for what an earlier lead left half done."""
+        for namespace in self._namespaces.list():
+            self._changed(namespace)
         await run_workers(self._queue, self.sync, workers=workers, name=self.name, log=self._log)
 
     def _changed(self, namespace: core_pb2.Namespace) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from functools import partial
 from typing import TYPE_CHECKING
 
 from kubelab.api.core.v1 import core_pb2
@@ -25,7 +26,7 @@ from kubelab.scheduler.condition import with_unschedulable
 from kubelab.scheduler.framework import ClusterEvent
 from kubelab.scheduler.metrics import SchedulerMetrics
 from kubelab.scheduler.model import PodInfo
-from kubelab.scheduler.queue import QueuedPod, SchedulingQueue
+from kubelab.scheduler.queue import Place, QueuedPod, SchedulingQueue
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
@@ -66,8 +67,14 @@ class Scheduler:
                     slots.release()
                 else:
                     task = group.create_task(follow_up, name=f"bind-{queued.pod.key}")
-                    task.add_done_callback(lambda _: slots.release())
+                    task.add_done_callback(partial(self._landed, slots, queued))
                 await asyncio.sleep(0)  # let watches and bindings in between two decisions
+
+    def _landed(self, slots: asyncio.Semaphore, queued: QueuedPod, task: asyncio.Task[None]) -> None:
+        slots.release()
+        if task.cancelled() and queued.place is Place.IN_FLIGHT:  # perhaps before its first step: nothing ran
+            self._cache.forget(queued.pod.uid)
+            self._queue.back_off(queued)
 
     def _cycle(self, queued: QueuedPod) -> Coroutine[None, None, None] | None:
         """Decide on one pod; return what is left to tell the api-server, to be run beside the next decision."""

@@ -82,11 +82,13 @@ class ControlPlane:
         env = Environment(config, "scheduler", registry=CollectorRegistry())
         return await self._start(lambda client: scheduler.work(config, env, client), "system:kube-scheduler")
 
-    async def start_controllers(self, name: str = "controller-manager@cp-1") -> Callable[[], Awaitable[None]]:
+    async def start_controllers(
+        self, name: str = "controller-manager@cp-1", *, grace: float = 40
+    ) -> Callable[[], Awaitable[None]]:
         config = ControllerManagerConfig(
             name=name,
             leader_election=LeaderElectionConfig(lease_duration=3, renew_deadline=2, retry_period=0.2),
-            node_lifecycle=NodeLifecycleConfig(node_monitor_grace_period=2, node_eviction_rate=10),
+            node_lifecycle=NodeLifecycleConfig(node_monitor_grace_period=grace, node_eviction_rate=10),
         )
         config.pod_gc.node_quarantine = 0.5
         env = Environment(config, "controller-manager", registry=CollectorRegistry())

@@ -414,3 +414,18 @@ async def test_a_node_that_comes_back_in_time_keeps_its_pods(running: Run) -> No
         server.add(make.node("node-1"))
         await clock.advance(100)
     assert len(server.objects(PODS)) == 1
+
+
+async def test_a_leader_that_stops_in_the_middle_leaves_nothing_undone(running: Run) -> None:
+    server = FakeApiServer()
+    server.add(make.replication_controller("web", replicas=12), make.service("web"))
+    for _ in range(4):
+        async with running(server, elect=True):
+            before = len(server.calls_of("create", PODS))
+            await server.until(lambda before=before: len(server.calls_of("create", PODS)) > before or before >= 12)
+    async with running(server, elect=True):
+        await server.until(lambda: status(server).replicas == 12)
+        run_all(server)
+        await server.until(lambda: status(server).readyReplicas == 12)
+        await server.until(lambda: len((server.get(ENDPOINTS, "default/web") or core_pb2.Endpoints()).subsets) == 1)
+    assert len(pods(server)) == 12

@@ -8,15 +8,25 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager
 
 import pytest
+import structlog
+from prometheus_client import CollectorRegistry
 
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import errors
 from kubelab.apimachinery.scheme import EVENTS, LEASES, NODES, PODS
+from kubelab.client.events import EventRecorder
 from kubelab.component.environment import Environment
 from kubelab.scheduler import __main__ as component
+from kubelab.scheduler.algorithm import Algorithm
+from kubelab.scheduler.cache import Cache
 from kubelab.scheduler.config import SchedulerConfig
+from kubelab.scheduler.metrics import SchedulerMetrics
+from kubelab.scheduler.model import PodInfo
+from kubelab.scheduler.queue import SchedulingQueue
+from kubelab.scheduler.scheduler import Scheduler
 from kubelab.testing import objects as make
 from kubelab.testing.apiserver import FakeApiServer
+from kubelab.testing.clock import FakeClock
 
 Run = Callable[[FakeApiServer], AbstractAsyncContextManager[None]]
 
@@ -131,3 +141,45 @@ async def test_many_pods_spread_over_the_nodes_and_a_cordoned_one_gets_none(runn
     nodes = [pod.spec.nodeName for pod in server.objects(PODS)]
     assert {node: nodes.count(node) for node in set(nodes)} == {f"node-{n}": 10 for n in range(3)}
     assert len(server.objects(NODES)) == 4
+
+
+async def test_a_leader_that_stops_in_the_middle_gives_its_pods_back(running: Run) -> None:
+    server = FakeApiServer()
+    server.add(make.node("node-1", cpu="64"), *(make.pod(f"p{n}", requests={"cpu": "1"}) for n in range(40)))
+    for _ in range(3):
+        async with running(server):
+            bound = len([call for call in server.calls if call.subresource == "binding"])
+            await server.until(lambda bound=bound: any(c.subresource == "binding" for c in server.calls[bound:]))
+    async with running(server):
+        await server.until(lambda: all(pod.spec.nodeName for pod in server.objects(PODS)))
+
+
+async def test_work_that_is_cancelled_before_its_first_step_is_not_lost() -> None:
+    clock, cache = FakeClock(), Cache()
+    queue = SchedulingQueue(clock)
+    server = FakeApiServer(clock=clock)
+    client = server.client()
+    scheduler = Scheduler(
+        client=client,
+        queue=queue,
+        cache=cache,
+        algorithm=Algorithm(),
+        recorder=EventRecorder(client, "default-scheduler"),
+        clock=clock,
+        log=structlog.get_logger(),
+        metrics=SchedulerMetrics(CollectorRegistry()),
+    )
+    cache.set_node(make.node("node-1"))
+    queue.add(PodInfo.of(make.pod("x")))
+    leading = asyncio.ensure_future(scheduler.run())
+    for _ in range(100):
+        if queue.statistics()["in_flight"]:
+            break
+        await asyncio.sleep(0)
+    leading.cancel()  # the binding's task exists, but nothing of it ran
+    with contextlib.suppress(asyncio.CancelledError):
+        await leading
+    assert queue.statistics()["backoff"] == 1
+    assert cache.statistics()["assumed"] == 0
+    queue.check_invariants()
+    cache.check_invariants()

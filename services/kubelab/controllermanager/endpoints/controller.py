@@ -1,7 +1,8 @@
 """Keep the Endpoints of every service with a selector equal to its pods.
 
-One key is one service. What changes about its pods within the batch period is written once. A stale cache cannot do
-harm: each write names the version that it replaces, and a refused one is tried again on newer caches.
+One key is one service. What changes about its pods within the batch period is written once. Own writes are awaited in
+the cache, and a stale one cannot do harm: each write names the version that it replaces, and a refused one is tried
+again.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kubelab.api.core.v1 import core_pb2
-from kubelab.apimachinery.errors import ApiError, NotFound
+from kubelab.apimachinery.errors import ApiError, Conflict, NotFound
 from kubelab.apimachinery.scheme import ENDPOINTS
 from kubelab.client import tracing
 from kubelab.client.client import Client
@@ -18,6 +19,7 @@ from kubelab.client.events import EventRecorder
 from kubelab.client.informer import key_of
 from kubelab.client.workqueue import WorkQueue
 from kubelab.controllermanager import pods as pod_rules
+from kubelab.controllermanager.awaited import EXPIRY, AwaitedWrites
 from kubelab.controllermanager.endpoints.decide import desired
 from kubelab.controllermanager.informers import SharedInformers, selected_pods, selecting
 from kubelab.controllermanager.owners import terminating
@@ -48,10 +50,14 @@ class EndpointsController:
             on_add=self._enqueue, on_update=lambda _, new: self._enqueue(new), on_delete=self._enqueue
         )
         self._pods.add_handler(on_add=self._pod_changed, on_update=self._pod_updated, on_delete=self._pod_changed)
-        self._endpoints.add_handler(on_delete=self._enqueue)
+        # Also what others did to Endpoints: it is undone, and the writes that a sync waits to see come back this way.
+        self._endpoints.add_handler(on_update=lambda _, new: self._enqueue(new), on_delete=self._enqueue)
+        self._awaited = AwaitedWrites(self._endpoints, client.clock)
 
     async def run(self, workers: int) -> None:
-        """Sync until cancelled; first whatever Endpoints a service left behind while nobody watched."""
+        """Sync until cancelled; first everything, and what services left behind while nobody watched."""
+        for service in self._services.list():
+            self._enqueue(service)
         for endpoints in self._endpoints.list():
             self._queue.add(key_of(endpoints))
         await run_workers(self._queue, self.sync, workers=workers, name=self.name, log=self._log)
@@ -72,6 +78,9 @@ class EndpointsController:
 
     async def sync(self, key: str) -> None:
         """Write one service's Endpoints, if they are not right."""
+        if not self._awaited.seen(key):
+            self._queue.add_after(key, EXPIRY)  # the awaited event brings the key back much sooner
+            return
         service, current = self._services.get(key), self._endpoints.get(key)
         if service is None:
             if current is not None:
@@ -85,10 +94,10 @@ class EndpointsController:
             return
         try:
             with tracing.cause(_newest(service, selected)):
-                if current is None:
-                    await self._client.create(wanted)
-                else:
-                    await self._client.update(wanted)
+                write = self._client.create if current is None else self._client.update
+                self._awaited.created(key, await write(wanted))
+        except Conflict:
+            raise  # no news for people: it is decided again on newer caches
         except ApiError as err:
             verb = "create" if current is None else "update"
             if not any(cause.reason == "NamespaceTerminating" for cause in err.causes):

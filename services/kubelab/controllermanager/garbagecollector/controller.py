@@ -72,7 +72,8 @@ class GarbageCollector:
             self._queue.add(uid)
 
     async def run(self, workers: int) -> None:
-        """Sync until cancelled. All caches must have synced."""
+        """Sync until cancelled. All caches must have synced. First everything that an earlier lead left half done."""
+        self._look(self._graph.suspects())
         await run_workers(self._queue, self.sync, workers=workers, name=self.name, log=self._log)
 
     async def sync(self, uid: str) -> None:

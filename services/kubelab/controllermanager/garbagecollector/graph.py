@@ -109,6 +109,14 @@ class Graph:
             self._drop(owner, uid)
         return self._waiting(owners) | self._dependents.get(uid, set())
 
+    def suspects(self) -> set[str]:
+        """Give every uid that there may be something to do about."""
+        return {
+            uid
+            for uid, item in self._items.items()
+            if item.orphaning or item.in_foreground or not (item.deleting or self._all_well(item))
+        }
+
     def _all_well(self, item: Item) -> bool:
         owners = [self._items.get(ref.uid) for ref in item.owners]
         return all(owner is not None and not owner.in_foreground for owner in owners)

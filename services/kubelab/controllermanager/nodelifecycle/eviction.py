@@ -56,7 +56,9 @@ class TaintEvictionController:
         )
 
     async def run(self, workers: int) -> None:
-        """Sync until cancelled."""
+        """Sync until cancelled; first everything, for what an earlier lead left half done."""
+        for node in self._nodes.list():
+            self._node_changed(node)
         await run_workers(self._queue, self.sync, workers=workers, name=self.name, log=self._log)
 
     def _node_updated(self, old: core_pb2.Node, new: core_pb2.Node) -> None:

@@ -68,7 +68,9 @@ class ReplicationManager:
         self._pods.add_handler(on_add=self._pod_changed, on_update=self._pod_updated, on_delete=self._pod_changed)
 
     async def run(self, workers: int) -> None:
-        """Sync until cancelled."""
+        """Sync until cancelled; first everything, for what an earlier lead left half done."""
+        for rc in self._controllers.list():
+            self._enqueue(rc)
         await run_workers(self._queue, self.sync, workers=workers, name=self.name, log=self._log)
 
     def _enqueue(self, rc: core_pb2.ReplicationController) -> None:
