@@ -19,7 +19,7 @@ import structlog
 
 from kubelab.api.coordination.v1 import coordination_pb2
 from kubelab.apimachinery.clock import Clock
-from kubelab.apimachinery.errors import ApiError, NotFound
+from kubelab.apimachinery.errors import ApiError, Conflict, NotFound
 from kubelab.apimachinery.scheme import LEASES
 from kubelab.apimachinery.timestamps import to_micro_time
 from kubelab.client import tracing
@@ -180,16 +180,24 @@ class LeaderElector:
         lease.spec.renewTime.CopyFrom(now)
         return lease
 
+    def _released(self, held: coordination_pb2.Lease) -> coordination_pb2.Lease:
+        lease = self._record(held)
+        lease.spec.holderIdentity = ""
+        lease.spec.leaseDurationSeconds = 1
+        return lease
+
     async def _release(self) -> None:
         """Let the next one in at once, if we still hold the lease; best effort, within one second."""
         if self._observed is None or not self.is_leader():
             return
-        lease = self._record(self._observed.lease)
-        lease.spec.holderIdentity = ""
-        lease.spec.leaseDurationSeconds = 1
         try:
             async with self._clock.timeout(1):
-                self._saw(await self._client.update(lease))
+                try:
+                    self._saw(await self._client.update(self._released(self._observed.lease)))
+                except Conflict:  # a renewal was under way when leading was cancelled, and it was written
+                    found = await self._client.get(LEASES, self._name, self._namespace)
+                    if found.spec.holderIdentity == self.identity:
+                        self._saw(await self._client.update(self._released(found)))
         except (ApiError, TimeoutError) as err:
             self._log.warning("lease not released", lease=self._name, error=str(err))
             self._observed = None

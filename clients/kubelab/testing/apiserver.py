@@ -542,6 +542,8 @@ def _grace(obj: Message, options: meta_pb2.DeleteOptions) -> int:
 
 
 def _gone(obj: Message) -> bool:
+    if isinstance(obj, core_pb2.Namespace):
+        return not obj.spec.finalizers
     return meta_of(obj).deletionGracePeriodSeconds == 0 or not isinstance(obj, core_pb2.Pod)
 
 
