@@ -20,6 +20,9 @@ import yaml
 
 from kubelab.apimachinery.version import GIT_VERSION
 
+# libyaml's, where it is there: ten times as quick, and every component reads a file while the cluster starts.
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
 
 class ConfigError(Exception):
     """The configuration cannot be used; the message says which value of which key of which file, and why."""
@@ -82,7 +85,7 @@ def load(kind: type[C], argv: Sequence[str], *, prog: str) -> C:
 def read_file(path: Path) -> dict[str, Any]:
     """Read a YAML mapping; an empty file is an empty mapping."""
     try:
-        document: object = yaml.safe_load(path.read_text())
+        document: object = yaml.load(path.read_text(), Loader=_LOADER)
     except OSError as err:
         raise ConfigError(f"{path}: {err.strerror}") from err
     except (yaml.YAMLError, UnicodeDecodeError) as err:
