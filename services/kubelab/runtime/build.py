@@ -1,0 +1,310 @@
+"""Building an image from a Dockerfile and a context, one layer for each instruction that changes files.
+
+A step whose instruction, parent and files are those of a build before is not run again: its layer is remembered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import os
+import platform
+import shutil
+import stat
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from kubelab.apimachinery.clock import Clock
+from kubelab.runtime import copying, dockerfile, references, rootfs, spec, state
+from kubelab.runtime.config import RuntimeConfig
+from kubelab.runtime.dockerfile import DockerfileError, Instruction
+from kubelab.runtime.faults import Fault
+from kubelab.runtime.processes import Launcher, Watch
+from kubelab.runtime.store import BASE_LABEL, LAYER_TYPE, Store
+from kubelab.runtime.syscalls import start_time
+
+HOST, SCRATCH = "host", "scratch"
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+
+
+class BuildError(Exception):
+    """The build failed; the message names the step."""
+
+
+@dataclass(slots=True)
+class Plan:
+    """What is asked for: ``bases`` says what stands in for an image (``node`` → ``host``)."""
+
+    dockerfile: str
+    path: str
+    tags: list[str]
+    arguments: Mapping[str, str]
+    bases: Mapping[str, str]
+
+
+@dataclass(slots=True)
+class Draft:
+    """The image as far as it is built."""
+
+    config: dict[str, Any]
+    layers: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    diff_ids: list[str] = field(default_factory=list[str])
+    environment: dict[str, str] = field(default_factory=dict[str, str])
+    arguments: dict[str, str] = field(default_factory=dict[str, str])
+    chain: str = ""  # what the layers so far came from: the cache's key
+
+    @property
+    def on_host(self) -> bool:
+        return self.config["Labels"].get(BASE_LABEL) == HOST
+
+    @property
+    def variables(self) -> dict[str, str]:
+        return {**self.arguments, **self.environment}
+
+
+class Builder:
+    """One build at a time shares nothing with another but the store."""
+
+    def __init__(self, config: RuntimeConfig, store: Store, skeleton: Path, launcher: Launcher, clock: Clock) -> None:
+        self._config, self._store, self._skeleton = config, store, skeleton
+        self._launcher, self._clock = launcher, clock
+        self._cache = store.layer("cache").parent.parent / "build-cache"
+        self._cache.mkdir(exist_ok=True)
+
+    async def build(self, plan: Plan, context: Path) -> AsyncGenerator[str]:
+        """Yield what people read, line by line; the last one is the image's id. BuildError, DockerfileError."""
+        tags = [_reference(tag) for tag in plan.tags]
+        instructions = dockerfile.parse(plan.dockerfile, plan.path)
+        draft = Draft({})
+        for number, raw in enumerate(instructions, start=1):
+            instruction = dockerfile.expand(raw, draft.variables)
+            yield f"Step {number}/{len(instructions)} : {raw}"
+            try:
+                async for line in self._step(draft, instruction, plan, context):
+                    yield line
+            except (Fault, spec.SpecError) as err:
+                raise BuildError(f"{plan.path}:{instruction.line}: {instruction.name}: {err}") from err
+        image = await asyncio.to_thread(self._finish, draft, tags)
+        yield f"Successfully built {image.removeprefix('sha256:')[:12]}"
+        for tag in tags:
+            yield f"Successfully tagged {tag.familiar}"
+        yield image
+
+    def _finish(self, draft: Draft, tags: list[references.Reference]) -> str:
+        config = {
+            "created": "1970-01-01T00:00:00Z",  # equal files make an equal image
+            "architecture": _ARCHITECTURES.get(platform.machine(), platform.machine()),
+            "os": "linux",
+            "config": {**draft.config, "Env": [f"{k}={v}" for k, v in draft.environment.items()]},
+            "rootfs": {"type": "layers", "diff_ids": draft.diff_ids},
+        }
+        return self._store.add_image(json.dumps(config, sort_keys=True).encode(), draft.layers, tags).id
+
+    async def _step(self, draft: Draft, instruction: Instruction, plan: Plan, context: Path) -> AsyncGenerator[str]:
+        config = draft.config
+        match instruction.name:
+            case "FROM":
+                yield self._from(draft, instruction, plan)
+            case "ARG":
+                for name, value in dockerfile.pairs(instruction, plan.path).items():
+                    draft.arguments[name] = plan.arguments.get(name, dockerfile.expand_text(value, draft.variables))
+            case "ENV":
+                draft.environment.update(dockerfile.pairs(instruction, plan.path))
+            case "LABEL":
+                config["Labels"].update(dockerfile.pairs(instruction, plan.path))
+            case "WORKDIR":
+                config["WorkingDir"] = _joined(config.get("WorkingDir") or "/", instruction.text)
+            case "USER":
+                config["User"] = instruction.text
+            case "EXPOSE":
+                for port in instruction.text.split():
+                    config.setdefault("ExposedPorts", {})[port if "/" in port else f"{port}/tcp"] = {}
+            case "ENTRYPOINT":
+                config["Entrypoint"] = instruction.command()
+                config.pop("Cmd", None)
+            case "CMD":
+                config["Cmd"] = instruction.command()
+            case "RUN":
+                async for line in self._run(draft, instruction):
+                    yield line
+            case _:
+                yield await self._copy(draft, instruction, plan, context)
+
+    def _from(self, draft: Draft, instruction: Instruction, plan: Plan) -> str:
+        asked = dockerfile.expand_text(instruction.text, draft.arguments).split()[0]
+        name = plan.bases.get(asked, asked)
+        draft.config = {"Labels": {}}
+        draft.chain = _hash("from", name)
+        if name == HOST:
+            draft.config["Labels"][BASE_LABEL] = HOST
+            draft.environment["PATH"] = spec.DEFAULT_PATH.partition("=")[2]
+            return " ---> host"
+        if name == SCRATCH:
+            return " ---> scratch"
+        image = self._store.find(name)
+        if image is None:
+            raise DockerfileError(
+                f"{plan.path}:{instruction.line}: FROM {asked}: the image {name} is not here. Bring it in with "
+                f"`docker save {name} | kubelab image load -`, or let this machine's own programs stand in for it: "
+                f"`kubelab image build --base {asked}=host …`"
+            )
+        manifest = json.loads(self._store.blob(image.digest).read_text())
+        draft.config = {**image.process, "Labels": dict(image.process.get("Labels") or {})}
+        for text in draft.config.pop("Env", None) or ():
+            key, _, value = text.partition("=")
+            draft.environment[key] = value
+        draft.layers, draft.diff_ids = list(manifest["layers"]), list(image.diff_ids)
+        draft.chain = _hash("from", image.id)
+        return f" ---> {image.id.removeprefix('sha256:')[:12]}"
+
+    # --- steps that change files
+
+    async def _copy(self, draft: Draft, instruction: Instruction, plan: Plan, context: Path) -> str:
+        sources, target = dockerfile.sources_and_target(instruction, plan.path)
+        if not target.startswith("/"):
+            target = f"{(draft.config.get('WorkingDir') or '/').rstrip('/')}/{target}"
+        copies: list[tuple[Path, str]] = []
+        for pattern in sources:
+            found = _matching(context, pattern)
+            if not found:
+                told = f'{instruction.name} failed: file not found in build context: "{pattern}"'
+                raise DockerfileError(f"{plan.path}:{instruction.line}: {told}")
+            copies += [(path, target) for path in found]
+        if len(copies) > 1 and not target.endswith("/"):
+            told = f"When using {instruction.name} with more than one source file, the destination must end with a /"
+            raise DockerfileError(f"{plan.path}:{instruction.line}: {told}")
+        digest = await asyncio.to_thread(_digest_of, [path for path, _ in copies])
+        key = _hash(draft.chain, instruction.name, target, digest)
+        if self._from_cache(draft, key):
+            return " ---> Using cache"
+        with self._store.scratch() as folder:
+            request = {"do": "task", "copies": [[str(source), to] for source, to in copies]}
+            await self._launcher.ask({**request, **self._root(draft, folder)}, seconds=300)
+            return await self._keep(draft, key, folder)
+
+    async def _run(self, draft: Draft, instruction: Instruction) -> AsyncGenerator[str]:
+        variables = "".join(f"{k}={v}\0" for k, v in sorted(draft.variables.items()))
+        key = _hash(draft.chain, "RUN", instruction.text, variables, draft.config.get("User") or "")
+        if self._from_cache(draft, key):
+            yield " ---> Using cache"
+            return
+        with self._store.scratch() as folder:
+            request = self._root(draft, folder)
+            layers = [self._store.layer(diff_id) for diff_id in draft.diff_ids]
+            image = {**draft.config, "Env": [f"{k}={v}" for k, v in draft.variables.items()], "Entrypoint": None}
+            bundle = spec.build_step(
+                instruction.command(),
+                image,
+                root=Path(request["root"]),
+                lookup=[*reversed(layers), *([self._skeleton] if draft.on_host else [])],
+            )
+            (folder / "config.json").write_text(json.dumps(bundle))
+            log = folder / "log"
+            name = f"build-{key[:24]}"
+            crun_root = self._config.state_dir / "crun"
+            started = await self._launcher.ask(
+                {
+                    **request,
+                    "do": "monitor",
+                    "id": name,
+                    "dir": str(folder),
+                    "log_path": str(log),
+                    "crun": self._config.crun,
+                    "crun_root": str(crun_root),
+                }
+            )
+            watch = Watch(started["monitor"], lambda: None)
+            try:
+                if start_time(started["monitor"]):
+                    await watch.over.wait()
+            finally:
+                watch.close()
+            await asyncio.to_thread(shutil.rmtree, crun_root / name, ignore_errors=True)
+            for line in (await asyncio.to_thread(log.read_text, errors="replace")).splitlines():
+                yield line.split(" ", 3)[3]
+            ended = state.read_json(folder / "exit.json") or {"exit_code": state.UNKNOWN_EXIT}
+            if ended["exit_code"] != 0:
+                shown = " ".join(instruction.command())
+                raise Fault(f"The command '{shown}' returned a non-zero code: {ended['exit_code']}")
+            yield await self._keep(draft, key, folder)
+
+    def _root(self, draft: Draft, folder: Path) -> dict[str, Any]:
+        root = folder / "rootfs"
+        root.mkdir()
+        layers = [self._store.layer(diff_id) for diff_id in draft.diff_ids]
+        parts = rootfs.overlays(layers, self._skeleton if draft.on_host else None, folder)
+        return {"root": str(root), "overlays": rootfs.as_request(parts)}
+
+    async def _keep(self, draft: Draft, key: str, folder: Path) -> str:
+        def keep() -> tuple[str, str, int]:
+            root = rootfs.written(folder)
+            for name in ("etc/resolv.conf", "etc/hosts"):  # mount points of RUN, not its files
+                path = root / name
+                if path.is_file() and path.stat().st_size == 0:
+                    path.unlink()
+            return self._store.adopt_layer(root)
+
+        diff_id, digest, size = await asyncio.to_thread(keep)
+        layer = {"mediaType": LAYER_TYPE, "digest": digest, "size": size}
+        state.write_json(self._cache / f"{key}.json", {"diff_id": diff_id, "layer": layer})
+        self._append(draft, key, diff_id, layer)
+        return f" ---> {diff_id.removeprefix('sha256:')[:12]}"
+
+    def _from_cache(self, draft: Draft, key: str) -> bool:
+        known = state.read_json(self._cache / f"{key}.json")
+        if known is None or not self._store.has_layer(known["diff_id"]):
+            return False
+        if not self._store.blob(known["layer"]["digest"]).exists():
+            return False
+        self._append(draft, key, known["diff_id"], known["layer"])
+        return True
+
+    @staticmethod
+    def _append(draft: Draft, key: str, diff_id: str, layer: dict[str, Any]) -> None:
+        draft.layers.append(layer)
+        draft.diff_ids.append(diff_id)
+        draft.chain = key
+
+
+def _joined(folder: str, path: str) -> str:
+    return os.path.normpath(PurePosixPath(folder, path))
+
+
+def _reference(tag: str) -> references.Reference:
+    try:
+        return references.parse(tag)
+    except references.BadReference as err:
+        raise BuildError(f'invalid argument "{tag}" for "-t, --tag" flag: {err}') from err
+
+
+def _matching(context: Path, pattern: str) -> list[Path]:
+    """Files of the context, never beyond it."""
+    name = pattern.lstrip("/").rstrip("/")
+    if ".." in Path(name).parts:
+        raise DockerfileError(f"{pattern}: forbidden path outside the build context")
+    if name in ("", "."):
+        return [context]
+    if any(c in name for c in "*?["):
+        return sorted(context.glob(name))
+    path = copying.resolve(context, name)
+    return [path] if path.exists() else []
+
+
+def _digest_of(paths: list[Path]) -> str:
+    digest = hashlib.sha256()
+    for top in paths:
+        for path in [top, *sorted(top.rglob("*"))] if top.is_dir() else [top]:
+            status = path.lstat()
+            digest.update(f"{path.relative_to(top.parent)}\0{stat.S_IMODE(status.st_mode)}\0".encode())
+            if path.is_symlink():
+                digest.update(str(path.readlink()).encode())
+            elif path.is_file():
+                digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _hash(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()

@@ -1,0 +1,18 @@
+"""The configuration of the embedded container runtime."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from kubelab.component.config import BaseConfig
+
+
+@dataclass(kw_only=True)
+class RuntimeConfig(BaseConfig):
+    """One runtime per node. ``storeDir`` may be shared by the nodes of one machine, ``stateDir`` may not."""
+
+    socket: Path = Path("/run/kubelab/runtime.sock")
+    state_dir: Path = Path("/var/lib/kubelab/runtime")
+    store_dir: Path = Path("/var/lib/kubelab/images")
+    crun: str = "crun"

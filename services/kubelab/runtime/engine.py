@@ -1,0 +1,440 @@
+"""Sandboxes and containers: making, starting, stopping, removing them, and taking them over after a restart.
+
+Calls about one pod are serial (a lock per sandbox), those about different pods run side by side. Making what is made
+and removing what is gone succeed. Nothing blocks the event loop: netlink has a thread of its own, files go to threads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import secrets
+import shutil
+import signal
+from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import grpc
+from structlog.typing import FilteringBoundLogger
+
+from kubelab.apimachinery.clock import Clock
+from kubelab.cri.runtime.v1 import api_pb2 as cri
+from kubelab.runtime import network, references, rootfs, spec, state, syscalls
+from kubelab.runtime.config import RuntimeConfig
+from kubelab.runtime.events import Events
+from kubelab.runtime.faults import Fault, not_found
+from kubelab.runtime.processes import Launcher, Watch, send, signal_number
+from kubelab.runtime.state import Container, Sandbox
+from kubelab.runtime.store import Image, Store
+
+KILL_SECONDS = 10.0  # for SIGKILL to take effect
+
+
+class Engine:
+    """What the CRI's RuntimeService does, without gRPC."""
+
+    def __init__(
+        self,
+        config: RuntimeConfig,
+        store: Store,
+        skeleton: Path,
+        launcher: Launcher,
+        clock: Clock,
+        log: FilteringBoundLogger,
+    ) -> None:
+        self._config, self._store, self._skeleton, self._launcher = config, store, skeleton, launcher
+        self._clock, self._log = clock, log
+        self.events = Events()
+        self.sandboxes: dict[str, Sandbox] = {}
+        self.containers: dict[str, Container] = {}
+        self._watches: dict[str, Watch] = {}
+        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._netlink = ThreadPoolExecutor(1, "netlink")
+        self._addresses = network.Addresses()
+        self._root = config.state_dir
+        self._crun_root = config.state_dir / "crun"
+
+    def _now(self) -> int:
+        return int(self._clock.time() * 1e9)
+
+    # --- life
+
+    async def start(self) -> None:
+        """Take over what is there: running pods go on, what ended meanwhile is told, leftovers of a reboot too."""
+        for name in ("sandboxes", "containers", "crun"):
+            (self._root / name).mkdir(parents=True, exist_ok=True)
+        self.sandboxes, self.containers = await asyncio.to_thread(state.load, self._root)
+        self._addresses = network.Addresses(
+            sandbox.address for sandbox in self.sandboxes.values() if sandbox.address and not sandbox.stopped
+        )
+        known = state.read_json(self._root / "network.json")
+        if known:
+            self._addresses.set_range(known["pod_cidr"])
+        await self._on_netlink(network.prepare_node)
+        for container in self.containers.values():
+            if container.started is not None and container.exit is None:
+                self._watch_container(container)
+        for sandbox in self.sandboxes.values():
+            if sandbox.ready:
+                self._watch_sandbox(sandbox)
+        self._log.info("took over", sandboxes=len(self.sandboxes), containers=len(self.containers))
+
+    def close(self) -> None:
+        """Let go of everything; what runs goes on."""
+        for watch in self._watches.values():
+            watch.close()
+        self._netlink.shutdown(wait=False)
+
+    async def _on_netlink(self, call: object, *arguments: object) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._netlink, call, *arguments)  # pyright: ignore[reportArgumentType, reportCallIssue]
+
+    # --- network
+
+    @property
+    def pod_cidr(self) -> str:
+        """ "" until somebody has told."""
+        return self._addresses.cidr
+
+    def set_pod_cidr(self, cidr: str) -> None:
+        """From now on addresses are taken from this range; those in use stay. Fault when it is none."""
+        if cidr and cidr != self._addresses.cidr:
+            try:
+                self._addresses.set_range(cidr)
+            except ValueError as err:
+                raise Fault(f"pod CIDR {cidr!r}: {err}", grpc.StatusCode.INVALID_ARGUMENT) from err
+            state.write_json(self._root / "network.json", {"pod_cidr": cidr})
+            self._log.info("pod CIDR", cidr=cidr)
+
+    # --- sandboxes
+
+    def sandbox(self, name: str) -> Sandbox:
+        """By id or by the beginning of one; Fault NOT_FOUND."""
+        if name in self.sandboxes:
+            return self.sandboxes[name]
+        found = [s for s in self.sandboxes.values() if name and s.id.startswith(name)]
+        if len(found) != 1:
+            raise not_found("sandbox", name)
+        return found[0]
+
+    async def run_sandbox(self, config: cri.PodSandboxConfig) -> str:
+        """Make a pod's namespaces and its network; gives the id. Fault leaves nothing behind."""
+        for sandbox in self.sandboxes.values():
+            if sandbox.config.metadata == config.metadata and sandbox.ready:
+                return sandbox.id
+        name = secrets.token_hex(32)
+        folder = self._root / "sandboxes" / name
+        sandbox = Sandbox(name, folder, config, self._now())
+        folder.mkdir()
+        try:
+            launched = await self._launcher.ask(
+                {"do": "pause", "hostname": config.hostname, "host_network": sandbox.host_network}
+            )
+            sandbox.pid, sandbox.pid_start = launched["pid"], syscalls.start_time(launched["pid"])
+            if not sandbox.host_network:
+                sandbox.address = self._addresses.take()
+                await self._on_netlink(network.connect, name, sandbox.pid, sandbox.address)
+            self._write_files(sandbox)
+            sandbox.save()
+        except (Fault, network.NoAddress, OSError) as err:
+            if sandbox.pid:
+                send(sandbox.pid, signal.SIGKILL)
+            self._addresses.give_back(sandbox.address)
+            shutil.rmtree(folder, ignore_errors=True)
+            raise Fault(f"failed to setup network for sandbox {name!r}: {err}") from err
+        self.sandboxes[name] = sandbox
+        self._watch_sandbox(sandbox)
+        self._tell(sandbox, name, cri.CONTAINER_CREATED_EVENT)
+        self._tell(sandbox, name, cri.CONTAINER_STARTED_EVENT)
+        return name
+
+    def _write_files(self, sandbox: Sandbox) -> None:
+        """The files of /etc that differ from pod to pod."""
+        dns = sandbox.config.dns_config
+        hostname = sandbox.config.hostname
+        lines = ["127.0.0.1\tlocalhost", "::1\tlocalhost ip6-localhost ip6-loopback"]
+        if sandbox.address and hostname:
+            lines.append(f"{sandbox.address}\t{hostname}")
+        (sandbox.folder / "hosts").write_text("\n".join(["# Kubernetes-managed hosts file.", *lines, ""]))
+        (sandbox.folder / "hostname").write_text(f"{hostname}\n")
+        resolv = [f"nameserver {server}" for server in dns.servers]
+        resolv += [f"search {' '.join(dns.searches)}"] if dns.searches else []
+        resolv += [f"options {' '.join(dns.options)}"] if dns.options else []
+        (sandbox.folder / "resolv.conf").write_text("".join(f"{line}\n" for line in resolv))
+
+    async def stop_sandbox(self, name: str) -> None:
+        """End a pod's containers and give back its network. Nothing there is no error."""
+        try:
+            sandbox = self.sandbox(name)
+        except Fault:
+            return
+        async with self._locks[sandbox.id]:
+            if sandbox.stopped:
+                return
+            for container in self._containers_of(sandbox.id):
+                await self._stop(container, 0)
+            if not sandbox.host_network:
+                await self._on_netlink(network.disconnect, sandbox.id)
+            sandbox.stopped = True
+            sandbox.save()
+            if sandbox.alive:
+                send(sandbox.pid, signal.SIGKILL)
+                if watch := self._watches.get(sandbox.id):
+                    async with self._clock.timeout(KILL_SECONDS):
+                        await watch.over.wait()
+            self._addresses.give_back(sandbox.address)
+
+    async def remove_sandbox(self, name: str) -> None:
+        """Stop a pod and forget it and its containers. Nothing there is no error."""
+        try:
+            sandbox = self.sandbox(name)
+        except Fault:
+            return
+        await self.stop_sandbox(sandbox.id)
+        for container in self._containers_of(sandbox.id):
+            await self.remove_container(container.id)
+        async with self._locks[sandbox.id]:
+            if self.sandboxes.pop(sandbox.id, None) is None:
+                return
+            self._forget_watch(sandbox.id)
+            await asyncio.to_thread(shutil.rmtree, sandbox.folder, ignore_errors=True)
+            self._tell(sandbox, sandbox.id, cri.CONTAINER_DELETED_EVENT)
+        self._locks.pop(sandbox.id, None)
+
+    def _watch_sandbox(self, sandbox: Sandbox) -> None:
+        def ended() -> None:
+            self._log.info("sandbox ended", sandbox=sandbox.id[:12], pod=sandbox.config.metadata.name)
+            self._tell(sandbox, sandbox.id, cri.CONTAINER_STOPPED_EVENT)
+
+        self._watches[sandbox.id] = Watch(sandbox.pid, ended)
+
+    # --- containers
+
+    def container(self, name: str) -> Container:
+        """By id or by the beginning of one; Fault NOT_FOUND."""
+        if name in self.containers:
+            return self.containers[name]
+        found = [c for c in self.containers.values() if name and c.id.startswith(name)]
+        if len(found) != 1:
+            raise not_found("container", name)
+        return found[0]
+
+    def _containers_of(self, sandbox: str) -> list[Container]:
+        return [c for c in self.containers.values() if c.sandbox_id == sandbox]
+
+    def find_image(self, name: str) -> Image:
+        """Fault NOT_FOUND, INVALID_ARGUMENT."""
+        try:
+            image = self._store.find(name)
+        except references.BadReference as err:
+            raise Fault(str(err), grpc.StatusCode.INVALID_ARGUMENT) from err
+        if image is None:
+            raise not_found("image", name)
+        return image
+
+    async def create_container(self, sandbox_name: str, config: cri.ContainerConfig) -> str:
+        """Make a container that is not started; gives the id. Fault for an image that is not here."""
+        sandbox = self.sandbox(sandbox_name)
+        async with self._locks[sandbox.id]:
+            for container in self._containers_of(sandbox.id):
+                if container.config.metadata == config.metadata:
+                    return container.id
+            if not sandbox.ready:
+                raise Fault(f"sandbox container {sandbox.id!r} is not running", grpc.StatusCode.FAILED_PRECONDITION)
+            image = self.find_image(config.image.image)
+            name = secrets.token_hex(32)
+            log_path = ""
+            if config.log_path and sandbox.config.log_directory:
+                log_path = str(Path(sandbox.config.log_directory) / config.log_path)
+            container = Container(
+                id=name,
+                folder=self._root / "containers" / name,
+                sandbox_id=sandbox.id,
+                config=config,
+                image_ref=image.id,
+                log_path=log_path,
+                created_at=self._now(),
+                stop_signal=str(image.process.get("StopSignal") or "SIGTERM"),
+            )
+            container.folder.mkdir()
+            container.save()
+            self.containers[name] = container
+            self._tell(sandbox, name, cri.CONTAINER_CREATED_EVENT)
+            return name
+
+    async def start_container(self, name: str) -> None:
+        """Start a created container; a running one is left alone. Fault, in the OCI runtime's words."""
+        container = self.container(name)
+        async with self._locks[container.sandbox_id]:
+            if container.state == cri.CONTAINER_RUNNING:
+                return
+            if container.state == cri.CONTAINER_EXITED:
+                raise Fault(f"container {container.id!r} is in CONTAINER_EXITED state")
+            sandbox = self.sandbox(container.sandbox_id)
+            try:
+                request = self._monitor_request(container, sandbox)
+                await self._launcher.ask(request)
+            except (Fault, spec.SpecError) as err:
+                why = f"failed to start container {container.id!r}: OCI runtime create failed: {err}"
+                container.end(128, self._now(), "StartError", why)
+                self._tell(sandbox, container.id, cri.CONTAINER_STOPPED_EVENT)
+                raise Fault(why) from err
+            container.refresh()
+            self._watch_container(container)
+            self._tell(sandbox, container.id, cri.CONTAINER_STARTED_EVENT)
+
+    def _monitor_request(self, container: Container, sandbox: Sandbox) -> dict[str, object]:
+        image = self.find_image(container.image_ref)
+        layers = [self._store.layer(diff_id) for diff_id in image.diff_ids]
+        skeleton = self._skeleton if image.on_host else None
+        root = container.folder / "rootfs"
+        root.mkdir(exist_ok=True)
+        parts = rootfs.overlays(layers, skeleton, container.folder)
+        files = {f"/etc/{name}": sandbox.folder / name for name in ("hosts", "hostname", "resolv.conf")}
+        bundle = spec.build(
+            container.config,
+            image.process,
+            root=root,
+            lookup=[*reversed(layers), *([skeleton] if skeleton else [])],
+            pause=sandbox.pid,
+            host_network=sandbox.host_network,
+            files=files,
+        )
+        (container.folder / "config.json").write_text(json.dumps(bundle))
+        return {
+            "do": "monitor",
+            "id": container.id,
+            "dir": str(container.folder),
+            "root": str(root),
+            "overlays": rootfs.as_request(parts),
+            "log_path": container.log_path,
+            "crun": self._config.crun,
+            "crun_root": str(self._crun_root),
+        }
+
+    async def stop_container(self, name: str, seconds: float) -> None:
+        """Ask a container to end, and end it after so many seconds. Nothing there is no error."""
+        try:
+            container = self.container(name)
+        except Fault:
+            return
+        await self._stop(container, seconds)
+
+    async def _stop(self, container: Container, seconds: float) -> None:
+        if container.state == cri.CONTAINER_CREATED:
+            container.end(0, self._now())
+            return
+        watch = self._watches.get(container.id)
+        if container.state != cri.CONTAINER_RUNNING or container.started is None or watch is None:
+            return
+        pid: int = container.started["pid"]
+        if seconds > 0:
+            send(pid, signal_number(container.stop_signal))
+            try:
+                async with self._clock.timeout(seconds):
+                    await watch.over.wait()
+                return
+            except TimeoutError:
+                self._log.info("did not end in time", container=container.id[:12], seconds=seconds)
+        send(pid, signal.SIGKILL)
+        try:
+            async with self._clock.timeout(KILL_SECONDS):
+                await watch.over.wait()
+        except TimeoutError:
+            raise Fault(f"container {container.id!r} does not end", grpc.StatusCode.DEADLINE_EXCEEDED) from None
+
+    async def remove_container(self, name: str) -> None:
+        """End a container and forget it. Nothing there is no error."""
+        try:
+            container = self.container(name)
+        except Fault:
+            return
+        await self._stop(container, 0)
+        if self.containers.pop(container.id, None) is None:
+            return
+        self._forget_watch(container.id)
+        # crun keeps no more than this folder: the process is gone, and there are no cgroups
+        for folder in (self._crun_root / container.id, container.folder):
+            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+        if sandbox := self.sandboxes.get(container.sandbox_id):
+            self._tell(sandbox, container.id, cri.CONTAINER_DELETED_EVENT)
+
+    def reopen_log(self, name: str) -> None:
+        """Have the monitor write to a new file; Fault when the container does not run."""
+        container = self.container(name)
+        if container.state != cri.CONTAINER_RUNNING or container.started is None:
+            raise Fault("container is not running", grpc.StatusCode.FAILED_PRECONDITION)
+        send(container.started["monitor"], signal.SIGHUP)
+
+    async def exec_sync(self, name: str, command: list[str], seconds: float) -> tuple[bytes, bytes, int]:
+        """Run a command in a running container: what it printed, and its exit code. Fault DEADLINE_EXCEEDED."""
+        container = self.container(name)
+        if container.state != cri.CONTAINER_RUNNING:
+            raise Fault(f"container {container.id!r} is not running", grpc.StatusCode.FAILED_PRECONDITION)
+        # an empty cgroup folder, seen by this crun alone, for the reason that the launcher has one
+        hide = 'mount -t tmpfs tmpfs /sys/fs/cgroup && exec "$@"'
+        process = await asyncio.create_subprocess_exec(
+            *("unshare", "--mount", "sh", "-c", hide, "exec", self._config.crun, f"--root={self._crun_root}"),
+            *("--cgroup-manager=disabled", "exec", container.id, *command),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        try:
+            async with self._clock.timeout(seconds or None):
+                out, err = await process.communicate()
+        except TimeoutError:
+            told = f"command {' '.join(command)!r} timed out"
+            raise Fault(told, grpc.StatusCode.DEADLINE_EXCEEDED) from None
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+        return out, err, process.returncode or 0
+
+    def _watch_container(self, container: Container) -> None:
+        assert container.started is not None
+        if not container.monitored:
+            self._container_ended(container)
+            return
+        monitor: int = container.started["monitor"]
+        self._watches[container.id] = Watch(monitor, lambda: self._container_ended(container))
+
+    def _container_ended(self, container: Container) -> None:
+        container.refresh()
+        if container.exit is None:
+            # somebody killed the monitor: nobody reads what the container prints, so it cannot go on
+            started = container.started or {}
+            if started.get("pid") and _runs_in(started["pid"], container.id):
+                send(started["pid"], signal.SIGKILL)
+            container.end(state.UNKNOWN_EXIT, self._now(), "ContainerStatusUnknown", "its monitor is gone")
+        ended = container.exit or {}
+        self._log.info("container ended", container=container.id[:12], code=ended.get("exit_code"))
+        if sandbox := self.sandboxes.get(container.sandbox_id):
+            self._tell(sandbox, container.id, cri.CONTAINER_STOPPED_EVENT)
+
+    def _forget_watch(self, name: str) -> None:
+        if watch := self._watches.pop(name, None):
+            watch.close()
+
+    # --- events
+
+    def _tell(self, sandbox: Sandbox, name: str, kind: cri.ContainerEventType.ValueType) -> None:
+        self.events.publish(
+            cri.ContainerEventResponse(
+                container_id=name,
+                container_event_type=kind,
+                created_at=self._now(),
+                pod_sandbox_status=sandbox.status(),
+                containers_statuses=[c.status() for c in self._containers_of(sandbox.id)],
+            )
+        )
+
+
+def _runs_in(pid: int, container: str) -> bool:
+    """Whether a pid is still the container's first process: its root is the container's."""
+    try:
+        return container in os.readlink(f"/proc/{pid}/root") or container in Path(f"/proc/{pid}/mountinfo").read_text()  # noqa: PTH115
+    except OSError:
+        return False

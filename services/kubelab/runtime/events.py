@@ -1,0 +1,36 @@
+"""Telling whoever listens what happens to containers: the stream behind GetContainerEvents."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+
+from kubelab.cri.runtime.v1 import api_pb2 as cri
+
+BACKLOG = 1000
+
+
+class Events:
+    """Every listener has a queue. One that does not keep up is dropped; it will list again, as after any break."""
+
+    def __init__(self) -> None:
+        self._listeners: set[asyncio.Queue[cri.ContainerEventResponse | None]] = set()
+
+    def publish(self, event: cri.ContainerEventResponse) -> None:
+        for listener in tuple(self._listeners):
+            try:
+                listener.put_nowait(event)
+            except asyncio.QueueFull:
+                self._listeners.discard(listener)
+                listener.get_nowait()
+                listener.put_nowait(None)
+
+    async def listen(self) -> AsyncGenerator[cri.ContainerEventResponse]:
+        """Every event from now on; ends when the listener was too slow."""
+        queue: asyncio.Queue[cri.ContainerEventResponse | None] = asyncio.Queue(BACKLOG)
+        self._listeners.add(queue)
+        try:
+            while (event := await queue.get()) is not None:
+                yield event
+        finally:
+            self._listeners.discard(queue)

@@ -1,0 +1,141 @@
+"""Images for the CRI and for `kubelab image`: list, status, pull, remove, load, build. Files are a thread's work."""
+
+from __future__ import annotations
+
+import asyncio
+import tarfile
+from collections.abc import AsyncGenerator, AsyncIterable
+from pathlib import Path
+from typing import Any
+
+import grpc
+
+from kubelab.cri.runtime.v1 import api_pb2 as cri
+from kubelab.runtime import archive, layers, references, registry
+from kubelab.runtime.build import Builder, BuildError, Plan
+from kubelab.runtime.dockerfile import DockerfileError
+from kubelab.runtime.faults import Fault, answering
+from kubelab.runtime.store import BadDigest, Image, Store
+from kubelab.runtime.v1 import images_pb2, images_pb2_grpc
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class Images:
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._pulls: dict[str, asyncio.Lock] = {}
+
+    async def list(self, name: str) -> list[cri.Image]:
+        """Every image, or the one of that name."""
+        if name:
+            image = self.status(name)
+            return [image] if image else []
+        return [_to_cri(image) for image in await asyncio.to_thread(self._store.images)]
+
+    def status(self, name: str) -> cri.Image | None:
+        """None when it is not here; Fault INVALID_ARGUMENT for what is no name."""
+        try:
+            image = self._store.find(name)
+        except references.BadReference as err:
+            raise Fault(str(err), grpc.StatusCode.INVALID_ARGUMENT) from err
+        return _to_cri(image) if image else None
+
+    async def pull(self, name: str, auth: cri.AuthConfig) -> str:
+        """Bring an image in from its registry; one pull of a name at a time. Fault NOT_FOUND, UNAVAILABLE."""
+        try:
+            reference = references.parse(name)
+        except references.BadReference as err:
+            raise Fault(str(err), grpc.StatusCode.INVALID_ARGUMENT) from err
+        login = (auth.username, auth.password) if auth.username else None
+        async with self._pulls.setdefault(str(reference), asyncio.Lock()):
+            try:
+                image = await asyncio.to_thread(registry.Registry(reference, login).pull, self._store)
+            except registry.PullError as err:
+                code = grpc.StatusCode.NOT_FOUND if err.missing else grpc.StatusCode.UNAVAILABLE
+                raise Fault(str(err), code) from err
+        return image.id
+
+    async def remove(self, name: str) -> None:
+        """Nothing there is no error."""
+        try:
+            await asyncio.to_thread(self._store.remove, name)
+        except references.BadReference as err:
+            raise Fault(str(err), grpc.StatusCode.INVALID_ARGUMENT) from err
+
+    async def used(self) -> tuple[str, int]:
+        """Where images lie, and how many bytes they take."""
+        return str(self._store.blob("").parent.parent), await asyncio.to_thread(self._store.used_bytes)
+
+
+def _to_cri(image: Image) -> cri.Image:
+    names = [references.parse(name) for name in image.names if not name.startswith("sha256:")]
+    return cri.Image(
+        id=image.id,
+        repo_tags=[str(name) for name in names if name.tag],
+        repo_digests=[f"{name.name}@{image.digest}" for name in names],
+        size=image.size,
+        username=image.process.get("User") or "",
+        spec=cri.ImageSpec(image=image.id),
+    )
+
+
+class ImageStoreServicer(images_pb2_grpc.ImageStoreServicer):
+    """Loading and building, with what is sent kept in files of the store's own file system."""
+
+    def __init__(self, store: Store, builder: Builder) -> None:
+        self._store, self._builder = store, builder
+
+    async def Load(self, request_iterator: AsyncIterable[images_pb2.LoadRequest], context: Context) -> Any:
+        async with answering(context):
+            with self._store.scratch() as folder:
+                await _receive((request.chunk async for request in request_iterator), folder / "archive.tar")
+                try:
+                    names = await asyncio.to_thread(archive.load, self._store, folder / "archive.tar")
+                except (archive.BadArchive, layers.BadLayer, BadDigest, references.BadReference, KeyError) as err:
+                    raise Fault(str(err), grpc.StatusCode.INVALID_ARGUMENT) from err
+            return images_pb2.LoadResponse(names=names)
+
+    async def Build(
+        self, request_iterator: AsyncIterable[images_pb2.BuildRequest], context: Context
+    ) -> AsyncGenerator[images_pb2.BuildProgress]:
+        async with answering(context):
+            requests = aiter(request_iterator)
+            first = await anext(requests, None)
+            if first is None or not first.HasField("plan"):
+                raise Fault("the first message has to be the plan", grpc.StatusCode.INVALID_ARGUMENT)
+            asked = first.plan
+            plan = Plan(
+                asked.dockerfile,
+                asked.dockerfile_path or "Dockerfile",
+                list(asked.tags),
+                dict(asked.build_args),
+                dict(asked.bases),
+            )
+            with self._store.scratch() as folder:
+                await _receive((request.context_chunk async for request in requests), folder / "context.tar")
+                root = folder / "context"
+                root.mkdir()
+                try:
+                    await asyncio.to_thread(_unpack_context, folder / "context.tar", root)
+                    last = ""
+                    async for line in self._builder.build(plan, root):
+                        if last:
+                            yield images_pb2.BuildProgress(line=last)
+                        last = line
+                    yield images_pb2.BuildProgress(image_id=last)
+                except (BuildError, DockerfileError, references.BadReference, layers.BadLayer) as err:
+                    raise Fault(str(err), grpc.StatusCode.INVALID_ARGUMENT) from err
+
+
+async def _receive(chunks: AsyncIterable[bytes], path: Path) -> None:
+    with path.open("wb") as target:
+        async for chunk in chunks:
+            await asyncio.to_thread(target.write, chunk)
+
+
+def _unpack_context(path: Path, root: Path) -> None:
+    if path.stat().st_size:
+        with path.open("rb") as content, tarfile.open(fileobj=content):
+            content.seek(0)
+            layers.unpack(content, root)

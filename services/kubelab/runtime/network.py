@@ -1,0 +1,128 @@
+"""A pod's network: a routed point-to-point veth, with no bridge.
+
+In the node: ``kl<id>`` with a /32 route to the pod. In the pod: ``eth0`` with its address, and a default route by a
+link-local gateway that exists only as a neighbour entry. Traffic between two pods of one node so passes the node's
+rules like any other. Everything here blocks (netlink), so callers use one thread for it.
+"""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from pyroute2 import IPRoute
+from pyroute2.netlink.exceptions import NetlinkError
+
+from kubelab.runtime import syscalls
+
+GATEWAY = "169.254.1.1"
+_NUD_PERMANENT = 0x80
+
+
+class NoAddress(Exception):
+    """Every address of the node's range is in use, or the node has no range yet."""
+
+
+class Addresses:
+    """Hands out the addresses of the pod CIDR, each time the next one, so that one is not used again at once."""
+
+    def __init__(self, used: Iterable[str] = ()) -> None:
+        self._used = set(used)
+        self._network: ipaddress.IPv4Network | None = None
+        self._last = 1  # .1 is left to gateways of other layouts
+
+    @property
+    def cidr(self) -> str:
+        return str(self._network) if self._network else ""
+
+    def set_range(self, cidr: str) -> None:
+        self._network = ipaddress.IPv4Network(cidr)
+
+    def take(self) -> str:
+        """The next free address; NoAddress."""
+        if self._network is None:
+            raise NoAddress("the node has no pod CIDR yet")
+        size = self._network.num_addresses - 3  # not the network, not .1, not the broadcast address
+        for _ in range(size):
+            self._last = 2 if self._last >= size + 1 else self._last + 1
+            address = str(self._network[self._last])
+            if address not in self._used:
+                self._used.add(address)
+                return address
+        raise NoAddress(f"no address is free in {self._network}")
+
+    def give_back(self, address: str) -> None:
+        self._used.discard(address)
+
+
+def prepare_node() -> None:
+    """Let this network namespace forward, and not drop what comes back another way."""
+    for key, value in (("ip_forward", "1"), ("conf/all/rp_filter", "0"), ("conf/default/rp_filter", "0")):
+        path = Path("/proc/sys/net/ipv4") / key
+        if path.read_text().strip() != value:
+            path.write_text(value)
+
+
+def device_name(sandbox: str) -> str:
+    """15 bytes at most."""
+    return f"kl{sandbox[:11]}"
+
+
+def connect(sandbox: str, pid: int, address: str) -> None:
+    """Give the network namespace of a process its address and a way out. Done before: done again."""
+    device = device_name(sandbox)
+    disconnect(sandbox)
+    with IPRoute() as node:
+        node.link("add", ifname=device, kind="veth", peer={"ifname": "eth0", "net_ns_pid": pid})
+        index = _index(node, device)
+        mac = _mac(node, index)
+        node.link("set", index=index, state="up")
+        node.route("replace", dst=f"{address}/32", oif=index, scope="link")
+        pod_mac = _configure_pod(pid, address, mac)
+        node.neigh("replace", dst=address, lladdr=pod_mac, ifindex=index, state=_NUD_PERMANENT)
+
+
+def _index(route: IPRoute, device: str) -> int:
+    return next(iter(route.link_lookup(ifname=device)))
+
+
+def _mac(route: IPRoute, index: int) -> str:
+    link: Any = next(iter(route.get_links(index)))
+    return dict(link["attrs"])["IFLA_ADDRESS"]
+
+
+def _configure_pod(pid: int, address: str, gateway_mac: str) -> str:
+    here = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    there = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        syscalls.setns(there, syscalls.CLONE_NEWNET)
+        try:
+            with IPRoute() as pod:
+                pod.link("set", index=1, state="up")
+                index = _index(pod, "eth0")
+                pod.addr("add", index=index, address=address, prefixlen=32)
+                pod.link("set", index=index, state="up")
+                pod.neigh("replace", dst=GATEWAY, lladdr=gateway_mac, ifindex=index, state=_NUD_PERMANENT)
+                pod.route("replace", dst=f"{GATEWAY}/32", oif=index, scope="link", prefsrc=address)
+                pod.route("replace", dst="0.0.0.0/0", gateway=GATEWAY, oif=index)
+                return _mac(pod, index)
+        finally:
+            syscalls.setns(here, syscalls.CLONE_NEWNET)
+    finally:
+        os.close(here)
+        os.close(there)
+
+
+def disconnect(sandbox: str) -> None:
+    """Remove a pod's device; its routes go with it. Nothing there is no error."""
+    with IPRoute() as node:
+        for index in node.link_lookup(ifname=device_name(sandbox)):
+            try:
+                node.link("del", index=index)
+            except NetlinkError as err:
+                if err.code != errno.ENODEV:  # it went with the pod's namespace meanwhile
+                    raise

@@ -1,0 +1,192 @@
+"""The CRI over gRPC: check, call, convert (https://kubernetes.io/docs/concepts/architecture/cri/)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+import grpc
+
+from kubelab.apimachinery.clock import Clock
+from kubelab.apimachinery.version import VERSION
+from kubelab.cri.runtime.v1 import api_pb2 as cri
+from kubelab.cri.runtime.v1 import api_pb2_grpc
+from kubelab.runtime.engine import Engine
+from kubelab.runtime.faults import answering
+from kubelab.runtime.images import Images
+
+NAME = "kubelab-runtime"
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+def _matches(labels: Mapping[str, str], wanted: Mapping[str, str]) -> bool:
+    return all(labels.get(key) == value for key, value in wanted.items())
+
+
+class RuntimeServicer(api_pb2_grpc.RuntimeServiceServicer):
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def Version(self, request: cri.VersionRequest, context: Context) -> cri.VersionResponse:
+        return cri.VersionResponse(
+            version="0.1.0", runtime_name=NAME, runtime_version=VERSION, runtime_api_version="v1"
+        )
+
+    async def Status(self, request: cri.StatusRequest, context: Context) -> cri.StatusResponse:
+        network = bool(self._engine.pod_cidr)
+        conditions = [
+            cri.RuntimeCondition(type="RuntimeReady", status=True),
+            cri.RuntimeCondition(
+                type="NetworkReady",
+                status=network,
+                reason="" if network else "NetworkPluginNotReady",
+                message="" if network else "the node has no pod CIDR yet",
+            ),
+        ]
+        return cri.StatusResponse(status=cri.RuntimeStatus(conditions=conditions))
+
+    async def UpdateRuntimeConfig(
+        self, request: cri.UpdateRuntimeConfigRequest, context: Context
+    ) -> cri.UpdateRuntimeConfigResponse:
+        async with answering(context):
+            self._engine.set_pod_cidr(request.runtime_config.network_config.pod_cidr)
+        return cri.UpdateRuntimeConfigResponse()
+
+    async def RunPodSandbox(self, request: cri.RunPodSandboxRequest, context: Context) -> cri.RunPodSandboxResponse:
+        async with answering(context):
+            return cri.RunPodSandboxResponse(pod_sandbox_id=await self._engine.run_sandbox(request.config))
+        raise AssertionError("abort raises")
+
+    async def StopPodSandbox(self, request: cri.StopPodSandboxRequest, context: Context) -> cri.StopPodSandboxResponse:
+        async with answering(context):
+            await self._engine.stop_sandbox(request.pod_sandbox_id)
+        return cri.StopPodSandboxResponse()
+
+    async def RemovePodSandbox(
+        self, request: cri.RemovePodSandboxRequest, context: Context
+    ) -> cri.RemovePodSandboxResponse:
+        async with answering(context):
+            await self._engine.remove_sandbox(request.pod_sandbox_id)
+        return cri.RemovePodSandboxResponse()
+
+    async def PodSandboxStatus(
+        self, request: cri.PodSandboxStatusRequest, context: Context
+    ) -> cri.PodSandboxStatusResponse:
+        async with answering(context):
+            return cri.PodSandboxStatusResponse(status=self._engine.sandbox(request.pod_sandbox_id).status())
+        raise AssertionError("abort raises")
+
+    async def ListPodSandbox(self, request: cri.ListPodSandboxRequest, context: Context) -> cri.ListPodSandboxResponse:
+        wanted = request.filter
+        found = [sandbox.summary() for sandbox in self._engine.sandboxes.values()]
+        return cri.ListPodSandboxResponse(
+            items=[
+                item
+                for item in found
+                if item.id.startswith(wanted.id)
+                and (not wanted.HasField("state") or item.state == wanted.state.state)
+                and _matches(item.labels, wanted.label_selector)
+            ]
+        )
+
+    async def CreateContainer(
+        self, request: cri.CreateContainerRequest, context: Context
+    ) -> cri.CreateContainerResponse:
+        async with answering(context):
+            name = await self._engine.create_container(request.pod_sandbox_id, request.config)
+            return cri.CreateContainerResponse(container_id=name)
+        raise AssertionError("abort raises")
+
+    async def StartContainer(self, request: cri.StartContainerRequest, context: Context) -> cri.StartContainerResponse:
+        async with answering(context):
+            await self._engine.start_container(request.container_id)
+        return cri.StartContainerResponse()
+
+    async def StopContainer(self, request: cri.StopContainerRequest, context: Context) -> cri.StopContainerResponse:
+        async with answering(context):
+            await self._engine.stop_container(request.container_id, float(request.timeout))
+        return cri.StopContainerResponse()
+
+    async def RemoveContainer(
+        self, request: cri.RemoveContainerRequest, context: Context
+    ) -> cri.RemoveContainerResponse:
+        async with answering(context):
+            await self._engine.remove_container(request.container_id)
+        return cri.RemoveContainerResponse()
+
+    async def ListContainers(self, request: cri.ListContainersRequest, context: Context) -> cri.ListContainersResponse:
+        wanted = request.filter
+        found = [container.summary() for container in self._engine.containers.values()]
+        return cri.ListContainersResponse(
+            containers=[
+                item
+                for item in found
+                if item.id.startswith(wanted.id)
+                and wanted.pod_sandbox_id in ("", item.pod_sandbox_id)
+                and (not wanted.HasField("state") or item.state == wanted.state.state)
+                and _matches(item.labels, wanted.label_selector)
+            ]
+        )
+
+    async def ContainerStatus(
+        self, request: cri.ContainerStatusRequest, context: Context
+    ) -> cri.ContainerStatusResponse:
+        async with answering(context):
+            return cri.ContainerStatusResponse(status=self._engine.container(request.container_id).status())
+        raise AssertionError("abort raises")
+
+    async def ReopenContainerLog(
+        self, request: cri.ReopenContainerLogRequest, context: Context
+    ) -> cri.ReopenContainerLogResponse:
+        async with answering(context):
+            self._engine.reopen_log(request.container_id)
+        return cri.ReopenContainerLogResponse()
+
+    async def ExecSync(self, request: cri.ExecSyncRequest, context: Context) -> cri.ExecSyncResponse:
+        async with answering(context):
+            out, err, code = await self._engine.exec_sync(request.container_id, list(request.cmd), request.timeout)
+            return cri.ExecSyncResponse(stdout=out, stderr=err, exit_code=code)
+        raise AssertionError("abort raises")
+
+    async def GetContainerEvents(
+        self, request: cri.GetEventsRequest, context: Context
+    ) -> AsyncIterator[cri.ContainerEventResponse]:
+        async for event in self._engine.events.listen():
+            yield event
+
+
+class ImageServicer(api_pb2_grpc.ImageServiceServicer):
+    def __init__(self, images: Images, clock: Clock) -> None:
+        self._images, self._clock = images, clock
+
+    async def ListImages(self, request: cri.ListImagesRequest, context: Context) -> cri.ListImagesResponse:
+        async with answering(context):
+            return cri.ListImagesResponse(images=await self._images.list(request.filter.image.image))
+        raise AssertionError("abort raises")
+
+    async def ImageStatus(self, request: cri.ImageStatusRequest, context: Context) -> cri.ImageStatusResponse:
+        async with answering(context):
+            return cri.ImageStatusResponse(image=self._images.status(request.image.image))
+        raise AssertionError("abort raises")
+
+    async def PullImage(self, request: cri.PullImageRequest, context: Context) -> cri.PullImageResponse:
+        async with answering(context):
+            return cri.PullImageResponse(image_ref=await self._images.pull(request.image.image, request.auth))
+        raise AssertionError("abort raises")
+
+    async def RemoveImage(self, request: cri.RemoveImageRequest, context: Context) -> cri.RemoveImageResponse:
+        async with answering(context):
+            await self._images.remove(request.image.image)
+        return cri.RemoveImageResponse()
+
+    async def ImageFsInfo(self, request: cri.ImageFsInfoRequest, context: Context) -> cri.ImageFsInfoResponse:
+        root, used = await self._images.used()
+        return cri.ImageFsInfoResponse(
+            image_filesystems=[
+                cri.FilesystemUsage(
+                    timestamp=int(self._clock.time() * 1e9),
+                    fs_id=cri.FilesystemIdentifier(mountpoint=root),
+                    used_bytes=cri.UInt64Value(value=used),
+                )
+            ]
+        )

@@ -1,0 +1,186 @@
+"""The OCI bundle's config.json for one container
+(https://github.com/opencontainers/runtime-spec/blob/main/config.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kubelab.cri.runtime.v1 import api_pb2 as cri
+from kubelab.runtime import copying
+
+DEFAULT_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+CAPABILITIES = [  # containerd's default
+    "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FSETID", "CAP_FOWNER", "CAP_MKNOD", "CAP_NET_RAW", "CAP_SETGID",
+    "CAP_SETUID", "CAP_SETFCAP", "CAP_SETPCAP", "CAP_NET_BIND_SERVICE", "CAP_SYS_CHROOT", "CAP_KILL",
+    "CAP_AUDIT_WRITE",
+]  # fmt: skip
+MASKED = ["/proc/acpi", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/timer_list", "/proc/timer_stats",
+          "/proc/sched_debug", "/proc/scsi", "/sys/firmware"]  # fmt: skip
+READ_ONLY = ["/proc/asound", "/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]
+_MOUNTS: list[dict[str, Any]] = [
+    {"destination": "/proc", "type": "proc", "source": "proc", "options": ["nosuid", "noexec", "nodev"]},
+    {"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "mode=755", "size=65536k"]},
+    {
+        "destination": "/dev/pts",
+        "type": "devpts",
+        "source": "devpts",
+        "options": ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
+    },
+    {
+        "destination": "/dev/shm",
+        "type": "tmpfs",
+        "source": "shm",
+        "options": ["nosuid", "noexec", "nodev", "mode=1777", "size=65536k"],
+    },
+    {"destination": "/dev/mqueue", "type": "mqueue", "source": "mqueue", "options": ["nosuid", "noexec", "nodev"]},
+    {"destination": "/sys", "type": "sysfs", "source": "sysfs", "options": ["nosuid", "noexec", "nodev", "ro"]},
+]
+
+
+class SpecError(ValueError):
+    """The container cannot be described: no command, an unknown user."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    uid: int
+    gid: int
+    home: str = "/"
+
+
+def build(
+    config: cri.ContainerConfig,
+    image: Mapping[str, Any],
+    *,
+    root: Path,
+    lookup: Sequence[Path],
+    pause: int,
+    host_network: bool,
+    files: Mapping[str, Path],
+) -> dict[str, Any]:
+    """Describe a container. ``image`` is the image's process section, ``lookup`` the layers' folders from the highest
+    down, for /etc/passwd; ``pause`` holds the pod's namespaces; ``files`` are mounted: path in the container → file.
+    """
+    security = config.linux.security_context
+    identity = find_user(_wanted_user(security, image), lookup)
+    if security.HasField("run_as_group"):
+        identity = Identity(identity.uid, security.run_as_group.value, identity.home)
+    capabilities = [] if identity.uid else CAPABILITIES
+    namespaces = [{"type": "pid"}, {"type": "mount"}]
+    namespaces += [{"type": kind, "path": f"/proc/{pause}/ns/{kind}"} for kind in ("ipc", "uts")]
+    if not host_network:
+        namespaces.append({"type": "network", "path": f"/proc/{pause}/ns/net"})
+    return {
+        "ociVersion": "1.0.2",
+        "process": {
+            "terminal": False,
+            "user": {
+                "uid": identity.uid,
+                "gid": identity.gid,
+                "additionalGids": list(security.supplemental_groups),
+            },
+            "args": command(config, image),
+            "env": environment(config, image, identity),
+            "cwd": config.working_dir or image.get("WorkingDir") or "/",
+            "capabilities": {
+                "bounding": CAPABILITIES,
+                "effective": capabilities,
+                "permitted": capabilities,
+            },
+            "noNewPrivileges": security.no_new_privs,
+        },
+        "root": {"path": str(root), "readonly": security.readonly_rootfs},
+        "mounts": [
+            *_MOUNTS,
+            *(_bind(source, path, read_only=False) for path, source in files.items()),
+            *(_bind(Path(m.host_path), m.container_path, read_only=m.readonly) for m in config.mounts),
+        ],
+        "linux": {
+            "namespaces": namespaces,
+            "maskedPaths": [] if security.privileged else MASKED,
+            "readonlyPaths": [] if security.privileged else READ_ONLY,
+        },
+    }
+
+
+def build_step(args: Sequence[str], image: Mapping[str, Any], *, root: Path, lookup: Sequence[Path]) -> dict[str, Any]:
+    """Describe a RUN of a Dockerfile: with the network of the runtime itself."""
+    config = cri.ContainerConfig(command=args)
+    spec = build(
+        config,
+        image,
+        root=root,
+        lookup=lookup,
+        pause=0,
+        host_network=True,
+        files={"/etc/resolv.conf": Path("/etc/resolv.conf"), "/etc/hosts": Path("/etc/hosts")},
+    )
+    spec["linux"]["namespaces"] = [{"type": kind} for kind in ("pid", "mount", "ipc", "uts")]
+    return spec
+
+
+def _bind(source: Path, path: str, *, read_only: bool) -> dict[str, Any]:
+    options = ["rbind", "rprivate", "ro" if read_only else "rw"]
+    return {"destination": path, "type": "bind", "source": str(source), "options": options}
+
+
+def command(config: cri.ContainerConfig, image: Mapping[str, Any]) -> list[str]:
+    """Kubernetes' command replaces the image's entrypoint and its cmd, args replace the cmd alone; SpecError."""
+    if config.command:
+        args = [*config.command, *config.args]
+    else:
+        args = [*(image.get("Entrypoint") or ()), *(config.args or image.get("Cmd") or ())]
+    if not args:
+        raise SpecError("no command specified")
+    return args
+
+
+def environment(config: cri.ContainerConfig, image: Mapping[str, Any], identity: Identity) -> list[str]:
+    """The image's variables, then the pod's over them; PATH and HOME where nobody says them."""
+    given: list[str] = [DEFAULT_PATH, *(image.get("Env") or ())]
+    variables: dict[str, str] = {}
+    for text in given:
+        key, _, value = text.partition("=")
+        variables[key] = value
+    variables.update({pair.key: pair.value for pair in config.envs})
+    variables.setdefault("HOME", identity.home)
+    return [f"{key}={value}" for key, value in variables.items()]
+
+
+def _wanted_user(security: cri.LinuxContainerSecurityContext, image: Mapping[str, Any]) -> str:
+    if security.HasField("run_as_user"):
+        return str(security.run_as_user.value)
+    return security.run_as_username or image.get("User") or "0"
+
+
+def find_user(wanted: str, lookup: Sequence[Path]) -> Identity:
+    """``www-data``, ``33``, ``33:33``: from the image's /etc/passwd and /etc/group; SpecError for a name not there."""
+    user, _, group = wanted.partition(":")
+    passwd = _entries(lookup, "etc/passwd")
+    uid, gid, home = 0, 0, "/"
+    entry = next((e for e in passwd if len(e) > 5 and user in (e[0], e[2])), None)
+    if entry:
+        uid, gid, home = int(entry[2]), int(entry[3]), entry[5]
+    elif user.isdecimal():
+        uid = int(user)
+    else:
+        raise SpecError(f"unable to find user {user}: no matching entries in passwd file")
+    if group.isdecimal():
+        gid = int(group)
+    elif group:
+        found = next((e for e in _entries(lookup, "etc/group") if e[0] == group), None)
+        if found is None:
+            raise SpecError(f"unable to find group {group}: no matching entries in group file")
+        gid = int(found[2])
+    return Identity(uid, gid, home)
+
+
+def _entries(lookup: Sequence[Path], name: str) -> list[list[str]]:
+    for layer in lookup:
+        path = copying.resolve(layer, name)
+        if path.is_file():
+            return [line.split(":") for line in path.read_text(errors="replace").splitlines() if line]
+    return []

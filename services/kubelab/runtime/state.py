@@ -1,0 +1,212 @@
+"""Pods and containers as this node's runtime knows them, each in a folder of its own on disk.
+
+A container's state is never written down; it follows from what is there::
+
+    config.pb            ─▶ CREATED
+      └ started.json     ─▶ RUNNING     the monitor wrote it: pid, monitor, when
+          └ exit.json    ─▶ EXITED      the monitor wrote it: exit code, when
+
+So a runtime that was killed reads everything again and goes on. A container without an exit.json whose monitor is gone
+(the machine was restarted, somebody killed it) counts as ended with code 137, as containerd counts it.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from kubelab.cri.runtime.v1 import api_pb2 as cri
+from kubelab.runtime import syscalls
+
+UNKNOWN_EXIT = 137
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """A file's content, or None where it is not there."""
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        return None
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write so that a reader sees all of it or nothing."""
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(content))
+    part.rename(path)
+
+
+@dataclass(slots=True)
+class Sandbox:
+    """A pod's namespaces. Ready while the process that holds them lives and nobody has stopped it."""
+
+    id: str
+    folder: Path
+    config: cri.PodSandboxConfig
+    created_at: int
+    pid: int = 0
+    pid_start: int = 0
+    address: str = ""
+    stopped: bool = False
+
+    @property
+    def host_network(self) -> bool:
+        return self.config.linux.security_context.namespace_options.network == cri.NODE
+
+    @property
+    def alive(self) -> bool:
+        return self.pid > 0 and syscalls.start_time(self.pid) == self.pid_start
+
+    @property
+    def ready(self) -> bool:
+        return not self.stopped and self.alive
+
+    def save(self) -> None:
+        (self.folder / "config.pb").write_bytes(self.config.SerializeToString())
+        write_json(
+            self.folder / "sandbox.json",
+            {
+                "created_at": self.created_at,
+                "pid": self.pid,
+                "pid_start": self.pid_start,
+                "address": self.address,
+                "stopped": self.stopped,
+            },
+        )
+
+    def status(self) -> cri.PodSandboxStatus:
+        return cri.PodSandboxStatus(
+            id=self.id,
+            metadata=self.config.metadata,
+            state=cri.SANDBOX_READY if self.ready else cri.SANDBOX_NOTREADY,
+            created_at=self.created_at,
+            network=cri.PodSandboxNetworkStatus(ip=self.address),
+            linux=cri.LinuxPodSandboxStatus(
+                namespaces=cri.Namespace(options=self.config.linux.security_context.namespace_options)
+            ),
+            labels=self.config.labels,
+            annotations=self.config.annotations,
+        )
+
+    def summary(self) -> cri.PodSandbox:
+        return cri.PodSandbox(
+            id=self.id,
+            metadata=self.config.metadata,
+            state=cri.SANDBOX_READY if self.ready else cri.SANDBOX_NOTREADY,
+            created_at=self.created_at,
+            labels=self.config.labels,
+            annotations=self.config.annotations,
+        )
+
+
+@dataclass(slots=True)
+class Container:
+    id: str
+    folder: Path
+    sandbox_id: str
+    config: cri.ContainerConfig
+    image_ref: str
+    log_path: str
+    created_at: int
+    stop_signal: str = "SIGTERM"
+    started: dict[str, Any] | None = None
+    exit: dict[str, Any] | None = field(default=None)
+
+    @property
+    def state(self) -> cri.ContainerState.ValueType:
+        if self.exit is not None:
+            return cri.CONTAINER_EXITED
+        return cri.CONTAINER_RUNNING if self.started is not None else cri.CONTAINER_CREATED
+
+    @property
+    def monitored(self) -> bool:
+        """Whether its monitor still lives, by pid and start: pids are used again."""
+        return self.started is not None and (
+            syscalls.start_time(self.started["monitor"]) == self.started["monitor_start"] != 0
+        )
+
+    def save(self) -> None:
+        (self.folder / "config.pb").write_bytes(self.config.SerializeToString())
+        write_json(
+            self.folder / "container.json",
+            {
+                "sandbox_id": self.sandbox_id,
+                "image_ref": self.image_ref,
+                "log_path": self.log_path,
+                "created_at": self.created_at,
+                "stop_signal": self.stop_signal,
+            },
+        )
+
+    def refresh(self) -> None:
+        """Take in what the monitor has written."""
+        self.started = self.started or read_json(self.folder / "started.json")
+        self.exit = self.exit or read_json(self.folder / "exit.json")
+
+    def end(self, code: int, now: int, reason: str = "", message: str = "") -> None:
+        """Write down an end that no monitor saw."""
+        self.exit = {"exit_code": code, "finished_at": now, "reason": reason, "message": message}
+        write_json(self.folder / "exit.json", self.exit)
+
+    def status(self) -> cri.ContainerStatus:
+        ended = self.exit or {}
+        code = ended.get("exit_code", 0)
+        return cri.ContainerStatus(
+            id=self.id,
+            metadata=self.config.metadata,
+            state=self.state,
+            created_at=self.created_at,
+            started_at=(self.started or {}).get("started_at", 0),
+            finished_at=ended.get("finished_at", 0),
+            exit_code=code,
+            image=self.config.image,
+            image_ref=self.image_ref,
+            reason=(ended.get("reason") or ("Completed" if code == 0 else "Error")) if ended else "",
+            message=ended.get("message", ""),
+            labels=self.config.labels,
+            annotations=self.config.annotations,
+            mounts=self.config.mounts,
+            log_path=self.log_path,
+        )
+
+    def summary(self) -> cri.Container:
+        return cri.Container(
+            id=self.id,
+            pod_sandbox_id=self.sandbox_id,
+            metadata=self.config.metadata,
+            image=self.config.image,
+            image_ref=self.image_ref,
+            state=self.state,
+            created_at=self.created_at,
+            labels=self.config.labels,
+            annotations=self.config.annotations,
+        )
+
+
+def load(root: Path) -> tuple[dict[str, Sandbox], dict[str, Container]]:
+    """Read everything that is on disk; what was only half made is removed."""
+    sandboxes: dict[str, Sandbox] = {}
+    containers: dict[str, Container] = {}
+    for folder in _folders(root / "sandboxes"):
+        facts = read_json(folder / "sandbox.json")
+        if facts is None:
+            shutil.rmtree(folder)
+            continue
+        config = cri.PodSandboxConfig.FromString((folder / "config.pb").read_bytes())
+        sandboxes[folder.name] = Sandbox(folder.name, folder, config, **facts)
+    for folder in _folders(root / "containers"):
+        facts = read_json(folder / "container.json")
+        if facts is None:
+            shutil.rmtree(folder)
+            continue
+        config = cri.ContainerConfig.FromString((folder / "config.pb").read_bytes())
+        containers[folder.name] = container = Container(folder.name, folder, config=config, **facts)
+        container.refresh()
+    return sandboxes, containers
+
+
+def _folders(parent: Path) -> list[Path]:
+    return sorted(path for path in parent.iterdir() if path.is_dir()) if parent.is_dir() else []

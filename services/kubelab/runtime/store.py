@@ -1,0 +1,248 @@
+"""The images of one machine: an OCI content store that several runtimes share.
+
+::
+
+    blobs/sha256/…      manifests, configurations, layers, each under the digest of its bytes
+    layers/DIFF_ID/     a layer unpacked, as overlay takes it
+    images.json         name → digest of the manifest
+    store.lock          held while images.json changes
+
+A file appears under its name only when it is whole (rename), so readers need no lock.
+(https://github.com/opencontainers/image-spec)
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from kubelab.runtime import layers
+from kubelab.runtime.references import Reference, parse
+
+MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
+CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
+LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar"
+BASE_LABEL = "io.kubelab.base"  # "host": the image's layers lie over the host's own system folders
+
+
+class NoSuchImage(KeyError):
+    """No image of that name or digest is here."""
+
+
+class BadDigest(ValueError):
+    """Bytes are not what their digest says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """An image that is here. ``id`` is the digest of its configuration, ``digest`` that of its manifest."""
+
+    id: str
+    digest: str
+    names: tuple[str, ...]
+    config: Mapping[str, Any]
+    size: int
+
+    @property
+    def process(self) -> Mapping[str, Any]:
+        """What the image says about the process: Entrypoint, Cmd, Env, WorkingDir, User, Labels."""
+        return self.config.get("config") or {}
+
+    @property
+    def diff_ids(self) -> tuple[str, ...]:
+        """The layers, lowest first."""
+        return tuple(self.config.get("rootfs", {}).get("diff_ids") or ())
+
+    @property
+    def on_host(self) -> bool:
+        """Whether the host's system folders lie below the layers."""
+        return (self.process.get("Labels") or {}).get(BASE_LABEL) == "host"
+
+
+class Store:
+    """Blocking: callers keep it off the event loop, except :meth:`find`, which reads one small file."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._blobs, self._layers = root / "blobs" / "sha256", root / "layers"
+        self._index, self._lock = root / "images.json", root / "store.lock"
+        self._temporary = root / "tmp"
+        for folder in (self._blobs, self._layers, self._temporary):
+            folder.mkdir(parents=True, exist_ok=True)
+        self._seen: tuple[int, int] = (0, 0)
+        self._names: dict[str, str] = {}
+        self._images: dict[str, Image] = {}
+
+    # --- reading
+
+    def find(self, text: str) -> Image | None:
+        """By name (``node``, ``docker.io/library/node:latest``), by id or by digest; BadReference."""
+        names = self._read_names()
+        if text.startswith("sha256:"):
+            return next((image for image in self.images() if text in (image.id, image.digest)), None)
+        reference = parse(text)
+        if reference.digest:
+            return next((image for image in self.images() if reference.digest == image.digest), None)
+        digest = names.get(str(reference))
+        return self._image(digest) if digest else None
+
+    def images(self) -> list[Image]:
+        """Every image, once."""
+        return [self._image(digest) for digest in sorted(set(self._read_names().values()))]
+
+    def layer(self, diff_id: str) -> Path:
+        """The unpacked layer's folder."""
+        return self._layers / diff_id.removeprefix("sha256:")
+
+    def blob(self, digest: str) -> Path:
+        return self._blobs / digest.removeprefix("sha256:")
+
+    def has_layer(self, diff_id: str) -> bool:
+        return self.layer(diff_id).is_dir()
+
+    def used_bytes(self) -> int:
+        """What all blobs take."""
+        return sum(entry.stat().st_size for entry in os.scandir(self._blobs))
+
+    def _read_names(self) -> dict[str, str]:
+        try:
+            status = self._index.stat()
+        except FileNotFoundError:
+            return {}
+        if (seen := (status.st_mtime_ns, status.st_ino)) != self._seen:  # another runtime may have written it
+            self._names = json.loads(self._index.read_text())
+            self._seen = seen
+            self._images.clear()
+        return self._names
+
+    def _image(self, digest: str) -> Image:
+        if digest not in self._images:
+            manifest = json.loads(self.blob(digest).read_text())
+            names = tuple(sorted(name for name, of in self._read_names().items() if of == digest))
+            size = manifest["config"]["size"] + sum(layer["size"] for layer in manifest["layers"])
+            config = json.loads(self.blob(manifest["config"]["digest"]).read_text())
+            self._images[digest] = Image(manifest["config"]["digest"], digest, names, config, size)
+        return self._images[digest]
+
+    # --- writing
+
+    @contextmanager
+    def scratch(self) -> Generator[Path]:
+        """A folder in the store's own file system, so that its content can be renamed into place."""
+        folder = Path(tempfile.mkdtemp(dir=self._temporary))
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def add_blob(self, content: bytes, expected: str = "") -> str:
+        """Keep bytes; give their digest. BadDigest when it is not the expected one."""
+        digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
+        if expected and digest != expected:
+            raise BadDigest(f"expected {expected}, got {digest}")
+        with self.scratch() as folder:
+            (folder / "blob").write_bytes(content)
+            (folder / "blob").rename(self.blob(digest))
+        return digest
+
+    def add_file(self, path: Path, expected: str = "") -> tuple[str, int]:
+        """Keep a file of the same file system by moving it; give digest and size. BadDigest."""
+        with path.open("rb") as content:
+            digest = f"sha256:{hashlib.file_digest(content, 'sha256').hexdigest()}"
+        if expected and digest != expected:
+            raise BadDigest(f"expected {expected}, got {digest}")
+        size = path.stat().st_size
+        path.rename(self.blob(digest))
+        return digest, size
+
+    def add_layer(self, archive: IO[bytes], diff_id: str) -> None:
+        """Unpack a layer unless it is here; BadLayer."""
+        if self.has_layer(diff_id):
+            return
+        with self.scratch() as folder:
+            root = folder / "layer"
+            root.mkdir()
+            layers.unpack(archive, root)
+            self._place_layer(root, diff_id)
+
+    def adopt_layer(self, folder: Path) -> tuple[str, str, int]:
+        """Make a layer of a folder in the store's file system, which is moved. Gives diff id, digest and size."""
+        with self.scratch() as scratch:
+            with (scratch / "layer.tar").open("wb") as archive:
+                layers.pack(folder, archive)
+            digest, size = self.add_file(scratch / "layer.tar")
+        self._place_layer(folder, digest)
+        return digest, digest, size
+
+    def _place_layer(self, folder: Path, diff_id: str) -> None:
+        folder.chmod(0o755)
+        try:
+            folder.rename(self.layer(diff_id))
+        except OSError:
+            if not self.has_layer(diff_id):  # else somebody else was quicker, with the same content
+                raise
+
+    def add_image(self, config: bytes, layer_list: list[dict[str, Any]], names: list[Reference]) -> Image:
+        """Keep a configuration and a manifest over layers that are here, under these names."""
+        digest = self.add_blob(config)
+        manifest = {
+            "schemaVersion": 2,
+            "mediaType": MANIFEST_TYPE,
+            "config": {"mediaType": CONFIG_TYPE, "digest": digest, "size": len(config)},
+            "layers": layer_list,
+        }
+        return self.name_image(self.add_blob(json.dumps(manifest, sort_keys=True).encode()), names)
+
+    def name_image(self, manifest: str, names: list[Reference]) -> Image:
+        """Give an image whose manifest is here these names; whoever had them loses them."""
+        with self._changing_names() as index:
+            for name in names:
+                index[str(name)] = manifest
+            if not names:
+                index.setdefault(manifest, manifest)
+        return self._image(manifest)
+
+    def remove(self, text: str) -> None:
+        """Forget a name, or an image with all its names; what nothing uses any more goes. Nothing there is no error."""
+        image = self.find(text)
+        if image is None:
+            return
+        wanted = {str(parse(text))} if not text.startswith("sha256:") else set(image.names)
+        with self._changing_names() as index:
+            for name in wanted:
+                index.pop(name, None)
+            self._sweep(set(index.values()))
+
+    def _sweep(self, manifests: set[str]) -> None:
+        used, used_layers = set(manifests), set[str]()
+        for digest in manifests:
+            manifest = json.loads(self.blob(digest).read_text())
+            config = manifest["config"]["digest"]
+            used |= {config, *(layer["digest"] for layer in manifest["layers"])}
+            used_layers |= set(json.loads(self.blob(config).read_text()).get("rootfs", {}).get("diff_ids") or ())
+        for entry in os.scandir(self._blobs):
+            if f"sha256:{entry.name}" not in used:
+                Path(entry.path).unlink(missing_ok=True)
+        for entry in os.scandir(self._layers):
+            if f"sha256:{entry.name}" not in used_layers:
+                # containers that still run on it keep what they have open; a new image unpacks it again
+                shutil.rmtree(entry.path, ignore_errors=True)
+
+    @contextmanager
+    def _changing_names(self) -> Generator[dict[str, str]]:
+        with self._lock.open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            index = dict(self._read_names())
+            yield index
+            part = self._index.with_suffix(".part")
+            part.write_text(json.dumps(index, indent=1, sort_keys=True))
+            part.rename(self._index)

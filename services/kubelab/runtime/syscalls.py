@@ -1,0 +1,67 @@
+"""The few Linux calls that Python 3.11 does not offer: unshare, setns, mount, prctl."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from pathlib import Path
+
+CLONE_NEWNS = 0x00020000
+CLONE_NEWUTS = 0x04000000
+CLONE_NEWIPC = 0x08000000
+CLONE_NEWNET = 0x40000000
+
+MS_NOSUID, MS_NODEV, MS_NOEXEC = 2, 4, 8
+MS_REC = 0x4000
+MS_PRIVATE = 1 << 18
+
+_PR_SET_NAME, _PR_SET_CHILD_SUBREAPER = 15, 36
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _check(result: int, what: str) -> None:
+    if result != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{what}: {os.strerror(number)}")
+
+
+def unshare(flags: int) -> None:
+    """unshare(2)."""
+    _check(_libc.unshare(flags), "unshare")
+
+
+def setns(fd: int, kind: int) -> None:
+    """setns(2), for the calling thread."""
+    _check(_libc.setns(fd, kind), "setns")
+
+
+def mount(source: str, target: str, kind: str, flags: int = 0, options: str = "") -> None:
+    """mount(2)."""
+    done = _libc.mount(source.encode(), target.encode(), kind.encode(), ctypes.c_ulong(flags), options.encode())
+    _check(done, f"mount {kind} at {target}")
+
+
+def make_mounts_private() -> None:
+    """What is mounted from now on is seen by this process and its children alone, and goes with them."""
+    done = _libc.mount(b"none", b"/", None, ctypes.c_ulong(MS_REC | MS_PRIVATE), None)
+    _check(done, "mount --make-rprivate /")
+
+
+def set_name(name: str) -> None:
+    """The name that ``ps`` shows, 15 bytes at most."""
+    _libc.prctl(_PR_SET_NAME, name.encode()[:15] + b"\0", 0, 0, 0)
+
+
+def become_subreaper() -> None:
+    """Orphans below this process become its children (prctl(2), PR_SET_CHILD_SUBREAPER)."""
+    _check(_libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), "prctl")
+
+
+def start_time(pid: int) -> int:
+    """When a process began, in clock ticks since boot; 0: there is none. Pid and start name a process for good."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return int(text.rpartition(")")[2].split()[19])
