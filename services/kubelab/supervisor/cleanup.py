@@ -11,6 +11,7 @@ import select
 import shutil
 import signal
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 
 from kubelab.apimachinery.clock import Clock
 from kubelab.cluster.record import RUN_ROOT, Record
@@ -37,6 +38,12 @@ def everything(record: Record, clock: Clock, *, delete: bool) -> None:
 
 def pods(record: Record) -> None:
     """Stop the pods of every node, and take their mounts, cgroups and namespaces away."""
+    from kubelab.runtime.cleanup import cleanup  # only here: it brings the runtime's imports along
+
+    states = [record.folder / "runtime" / node for node in record.node_names]
+    with ThreadPoolExecutor(max_workers=len(states)) as pool:
+        for done in [pool.submit(cleanup, state) for state in states if state.is_dir()]:
+            done.result()
 
 
 def files(record: Record, *, delete: bool) -> None:

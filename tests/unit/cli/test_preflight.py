@@ -9,6 +9,11 @@ import pytest
 from kubelab.cli import preflight
 from kubelab.cli.preflight import Machine
 
+
+def no_overlay(name: str) -> bool:
+    return "overlay" not in name
+
+
 GOOD = Machine(
     which=lambda program: f"/usr/bin/{program}",
     user=0,
@@ -20,7 +25,10 @@ GOOD = Machine(
 
 
 def only(*programs: str) -> Machine:
-    return replace(GOOD, which=lambda program: program if program in programs else None)
+    def which(program: str) -> str | None:
+        return program if program in programs else None
+
+    return replace(GOOD, which=which)
 
 
 @pytest.mark.parametrize(
@@ -34,7 +42,7 @@ def only(*programs: str) -> Machine:
         (replace(GOOD, user=1000), ["needs root", "sudo -E"]),
         (replace(GOOD, capabilities=0xA80425FB), ["CAP_SYS_ADMIN and CAP_NET_ADMIN", "--privileged"]),
         (replace(GOOD, mounts=""), ["no cgroup file system"]),
-        (replace(GOOD, filesystems="", files=lambda name: "overlay" not in name), ["modprobe overlay"]),
+        (replace(GOOD, filesystems="", files=no_overlay), ["modprobe overlay"]),
     ],
 )
 def test_check(machine: Machine, told: list[str]) -> None:
