@@ -9,6 +9,7 @@ import click
 
 from kubelab.apimachinery.errors import Unavailable
 from kubelab.cli import output
+from kubelab.cli.options import cluster_option
 from kubelab.client import kubeconfig
 from kubelab.client.kubeconfig import Kubeconfig, KubeconfigMissing
 from kubelab.cluster import launch
@@ -19,7 +20,7 @@ END_SECONDS = 10.0
 
 
 @click.command("down", short_help="Stop a cluster; its objects are kept")
-@click.option("-p", "--name", default=DEFAULT_NAME, show_default=True, help="the cluster's name")
+@cluster_option
 @click.option("--delete", is_flag=True, help="remove its objects, images and files as well")
 def command(name: str, delete: bool) -> int:
     """Stop a cluster. Its objects are kept: after the next up, the same pods run again."""

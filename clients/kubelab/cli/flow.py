@@ -11,9 +11,9 @@ import click
 from kubelab.apimachinery.errors import not_found
 from kubelab.cli import flowtext
 from kubelab.cli.flowsteps import steps_of
+from kubelab.cli.options import cluster_option
 from kubelab.client.client import Client
 from kubelab.cluster.local import LocalCluster
-from kubelab.cluster.record import DEFAULT_NAME
 
 
 @click.command("flow", short_help="Show how a pod came to be, call by call")
@@ -21,7 +21,7 @@ from kubelab.cluster.record import DEFAULT_NAME
 @click.option("-n", "--namespace", default="default", show_default=True, help="the pod's namespace")
 @click.option("-o", "--output", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @click.option("--all", "everything", is_flag=True, help="show calls that only read, too")
-@click.option("-p", "--name", default=DEFAULT_NAME, show_default=True, help="the cluster's name")
+@cluster_option
 def command(what: str, namespace: str, form: str, everything: bool, name: str) -> int:
     """Draw which process called which, from the first request to the running containers, with milliseconds.
 

@@ -17,9 +17,9 @@ import grpc
 
 from kubelab.apimachinery.errors import ApiError, InternalError, NotFound
 from kubelab.cli import buildcontext, output
+from kubelab.cli.options import cluster_option
 from kubelab.client.transport import translate
 from kubelab.cluster.local import LocalCluster
-from kubelab.cluster.record import DEFAULT_NAME
 from kubelab.cri.runtime.v1 import api_pb2 as cri
 from kubelab.cri.runtime.v1 import api_pb2_grpc as cri_grpc
 from kubelab.runtime.v1 import images_pb2 as pb
@@ -28,8 +28,6 @@ from kubelab.runtime.v1 import images_pb2_grpc
 CHUNK = 1024 * 1024
 QUICK_SECONDS = 30.0
 LONG_SECONDS = 1800.0  # a build runs what its Dockerfile says
-
-cluster_option = click.option("-p", "--name", default=DEFAULT_NAME, show_default=True, help="the cluster's name")
 
 
 @click.group("image", short_help="Load, build, list and remove images")

@@ -9,16 +9,16 @@ from contextlib import aclosing
 
 import click
 
+from kubelab.cli.options import cluster_option
 from kubelab.cluster.driver import Process
 from kubelab.cluster.local import LocalCluster
-from kubelab.cluster.record import DEFAULT_NAME
 
 
 @click.command("logs", short_help="Print what a component wrote")
 @click.argument("process", metavar="COMPONENT[@NODE]")
 @click.option("-f", "--follow", is_flag=True, help="go on until interrupted")
 @click.option("--tail", type=click.IntRange(min=0), default=0, help="only so many last lines; 0: all")
-@click.option("-p", "--name", default=DEFAULT_NAME, show_default=True, help="the cluster's name")
+@cluster_option
 def command(process: str, follow: bool, tail: int, name: str) -> int:
     """Print what a component wrote. The node may be left out where only one runs it."""
     return asyncio.run(_logs(process, follow, tail, name))

@@ -15,10 +15,10 @@ from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery.errors import NotFound
 from kubelab.apimachinery.scheme import SERVICES
 from kubelab.cli import output
+from kubelab.cli.options import cluster_option
 from kubelab.client.client import Client
 from kubelab.cluster.driver import ClusterDriver, NodeInfo
 from kubelab.cluster.local import LocalCluster
-from kubelab.cluster.record import DEFAULT_NAME
 
 HEADER = ("NAMESPACE", "NAME", "TARGET PORT", "URL")
 NOT_FOUND = 115  # minikube's exit codes
@@ -30,7 +30,7 @@ FORWARDED = ("", "TCP")
 @click.argument("service")
 @click.option("-n", "--namespace", default="default", show_default=True, help="the service's namespace")
 @click.option("--url", "only_url", is_flag=True, help="print nothing but the URLs")
-@click.option("-p", "--name", default=DEFAULT_NAME, show_default=True, help="the cluster's name")
+@cluster_option
 def command(service: str, namespace: str, only_url: bool, name: str) -> int:
     """Open tunnels to a service and print its URLs."""
     return asyncio.run(_service(service, namespace, only_url, name))

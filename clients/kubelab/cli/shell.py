@@ -9,15 +9,15 @@ from collections.abc import Sequence
 
 import click
 
+from kubelab.cli.options import cluster_option
 from kubelab.cluster.driver import NodeInfo
 from kubelab.cluster.local import LocalCluster
-from kubelab.cluster.record import DEFAULT_NAME
 
 SHELL = "/bin/sh"
 
 
 @click.command("shell", short_help="Open a shell inside a node", context_settings={"ignore_unknown_options": True})
-@click.option("-p", "--name", default=DEFAULT_NAME, show_default=True, help="the cluster's name")
+@cluster_option
 @click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="[NODE] [-- COMMAND...]")
 def command(name: str, words: tuple[str, ...]) -> int:
     """Open a shell inside a node, the control plane by default: its interfaces, routes and rules are the node's.

@@ -14,16 +14,16 @@ import click
 from kubelab.apimachinery.clock import Clock, SystemClock
 from kubelab.apimachinery.timestamps import human_duration
 from kubelab.cli import output
+from kubelab.cli.options import cluster_option
 from kubelab.cluster.driver import ClusterStatus, Process, State
 from kubelab.cluster.local import LocalCluster
-from kubelab.cluster.record import DEFAULT_NAME
 
 HEADER = ("NAME", "NODE", "PID", "SINCE", "RESTARTS", "HEALTH", "MEMORY")
 HEALTH = {State.RUNNING: "Healthy"}  # a process that runs but is not well is Unhealthy; the rest go by their own names
 
 
 @click.command("status", short_help="Show every process of a cluster")
-@click.option("-p", "--name", default=DEFAULT_NAME, show_default=True, help="the cluster's name")
+@cluster_option
 @click.option("-o", "--output", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
 @click.option("-w", "--watch", is_flag=True, help="print every process that changes, until interrupted")
 def command(name: str, form: str, watch: bool) -> int:

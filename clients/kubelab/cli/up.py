@@ -21,6 +21,7 @@ from kubelab.apimachinery.errors import ApiError, Unavailable
 from kubelab.apimachinery.scheme import NODES
 from kubelab.apimachinery.version import GIT_VERSION
 from kubelab.cli import output, preflight
+from kubelab.cli.options import cluster_option
 from kubelab.client import kubeconfig
 from kubelab.client.client import Client, EventType
 from kubelab.client.kubeconfig import Kubeconfig, KubeconfigMissing
@@ -60,7 +61,7 @@ class Wanted:
 
 @click.command("up", short_help="Start a cluster, or say that it runs")
 @click.option("-n", "--nodes", type=int, help=f"how many nodes a new cluster gets  [default: {DEFAULT_NODES}]")
-@click.option("-p", "--name", default=DEFAULT_NAME, show_default=True, help="the cluster's name")
+@cluster_option
 @click.option("--wait/--no-wait", default=True, help="wait until every node is Ready  [default: wait]")
 @click.option("--timeout", default=120.0, show_default=True, help="seconds to wait at most")
 def command(nodes: int | None, name: str, wait: bool, timeout: float) -> int:
