@@ -1,29 +1,24 @@
 """``kubelab up``: check the machine, start the supervisor, wait until every node is Ready, say what to type next.
 
-Two things are watched at once, the processes (by the supervisor) and the nodes (by the api-server); whoever first
-shows that it cannot work ends the waiting. A cluster that was new is then removed, one that was there keeps its data.
+When it fails it says why, and takes down what it started: a new cluster is removed, an older one keeps its data.
 """
 
 from __future__ import annotations
 
 import asyncio
 import platform
-from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
-from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery.clock import Clock, SystemClock
 from kubelab.apimachinery.errors import ApiError, Unavailable
-from kubelab.apimachinery.scheme import NODES
 from kubelab.apimachinery.version import GIT_VERSION
-from kubelab.cli import output, preflight
+from kubelab.cli import output, preflight, readiness
 from kubelab.cli.options import cluster_option
 from kubelab.client import kubeconfig
-from kubelab.client.client import Client, EventType
 from kubelab.client.kubeconfig import Kubeconfig, KubeconfigMissing
 from kubelab.cluster import launch
 from kubelab.cluster.driver import State
@@ -31,21 +26,12 @@ from kubelab.cluster.local import LocalCluster
 from kubelab.cluster.record import DEFAULT_NAME, Record
 
 DEFAULT_NODES = 3
-GIVE_UP_RESTARTS = 3
 LOG_LINES = 12
 STEPS = {
     "certificates": ("🔑", "Making certificates"),
     "network": ("🌐", "Connecting {nodes} by a network of their own"),
     "processes": ("🚀", "Starting etcd, the control plane and {nodes}"),
 }
-
-
-class UpFailed(Exception):
-    """The cluster did not come up. ``process`` names the one to blame, if it is known."""
-
-    def __init__(self, message: str, process: str = "") -> None:
-        super().__init__(message)
-        self.process = process
 
 
 @dataclass(frozen=True)
@@ -108,8 +94,8 @@ async def _finish(
             remember(record)
         if wanted.wait:
             async with clock.timeout(wanted.seconds):
-                await wait_ready(record, clock)
-    except (ApiError, UpFailed, launch.LaunchFailed, TimeoutError) as err:
+                await readiness.wait(record, clock, output.step if start else _quietly)
+    except (ApiError, readiness.UpFailed, launch.LaunchFailed, TimeoutError) as err:
         await _explain(record, err, wanted.seconds)
         if start:
             await _undo(record, delete=fresh)
@@ -130,63 +116,6 @@ async def _start(record: Record) -> None:
         async for step in steps:
             emoji, text = STEPS.get(step, ("🔹", step))
             output.step(emoji, text.format(nodes=_count(record)))
-
-
-async def wait_ready(record: Record, clock: Clock) -> None:
-    """Return when every node is Ready. Raises UpFailed as soon as a process ends again and again."""
-    serving = asyncio.Event()
-    try:
-        async with LocalCluster(record.name, record.socket) as cluster, asyncio.TaskGroup() as group:
-            watching = group.create_task(_watch_processes(cluster, record.api_port, serving), name="processes")
-            await _watch_nodes(record, serving, clock)
-            watching.cancel()
-    except ExceptionGroup as errs:
-        raise errs.exceptions[0] from errs  # whoever failed first; the other was only cancelled
-
-
-async def _watch_processes(cluster: LocalCluster, port: int, serving: asyncio.Event) -> None:
-    """Set ``serving`` when the api-server is well; raise when something keeps failing."""
-    before: dict[str, int] = {}
-    async with aclosing(cluster.watch_status()) as answers:
-        async for answer in answers:
-            for process in answer.processes:
-                first = before.setdefault(process.name, process.restarts)
-                failing = process.state == State.BACK_OFF and process.restarts - first >= GIVE_UP_RESTARTS
-                if failing:
-                    raise UpFailed(f"{process.name} keeps failing: {process.message}", process.name)
-                if process.component == "api-server" and process.state == State.RUNNING and not serving.is_set():
-                    output.step("🧠", f"{process.name} answers at https://127.0.0.1:{port}")
-                    serving.set()
-    raise UpFailed("the supervisor went away")
-
-
-async def _watch_nodes(record: Record, serving: asyncio.Event, clock: Clock) -> None:
-    """Return when every node of the cluster is Ready."""
-    await serving.wait()
-    missing = set(record.node_names)
-    config = Kubeconfig.load(kubeconfig.default_path())
-    client = Client.from_kubeconfig(config, caller="kubelab", clock=clock, context=record.name)
-    async with client, aclosing(_nodes(client)) as nodes:
-        async for node in nodes:
-            if node.metadata.name in missing and _is_ready(node):
-                missing.discard(node.metadata.name)
-                output.step("📦", f"{node.metadata.name} is Ready")
-            if not missing:
-                return
-
-
-async def _nodes(client: Client) -> AsyncGenerator[core_pb2.Node]:
-    """Every node as it is, and as it changes."""
-    listed = await client.list(NODES)
-    for node in listed.items:
-        yield node
-    async for event in client.watch(NODES, resource_version=listed.resource_version):
-        if event.object is not None and event.type is not EventType.DELETED:
-            yield event.object
-
-
-def _is_ready(node: core_pb2.Node) -> bool:
-    return any(c.type == "Ready" and c.status == "True" for c in node.status.conditions)
 
 
 def remember(record: Record) -> None:
@@ -217,7 +146,7 @@ async def _runs(record: Record) -> bool:
 
 async def _explain(record: Record, err: Exception, seconds: float) -> None:
     """Say what failed, with the last lines of its log."""
-    process = err.process if isinstance(err, UpFailed) else launch.SUPERVISOR
+    process = err.process if isinstance(err, readiness.UpFailed) else launch.SUPERVISOR
     text = str(err)
     if isinstance(err, TimeoutError):
         text, process = await _unwell(record, seconds)
@@ -257,6 +186,10 @@ async def _undo(record: Record, *, delete: bool) -> None:
     await take_down(record, delete=delete)
     if delete:
         output.step("🧹", "Nothing of it is left")
+
+
+def _quietly(_emoji: str, _text: str) -> None:
+    """Say nothing: it runs already."""
 
 
 def _count(record: Record) -> str:

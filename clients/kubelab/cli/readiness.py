@@ -1,0 +1,116 @@
+"""Waiting until a cluster is of use: every process well, and every node Ready.
+
+Two watches run side by side, the processes' (from the supervisor) and the nodes' (from the api-server, once it
+answers). A node counts when both say so: after a ``down`` and ``up`` its object still says Ready from the last time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+
+from kubelab.api.core.v1 import core_pb2
+from kubelab.apimachinery.clock import Clock
+from kubelab.apimachinery.scheme import NODES
+from kubelab.client import kubeconfig
+from kubelab.client.client import Client, EventType
+from kubelab.client.kubeconfig import Kubeconfig
+from kubelab.cluster.driver import ClusterStatus, State
+from kubelab.cluster.local import LocalCluster
+from kubelab.cluster.record import Record
+
+GIVE_UP_RESTARTS = 3
+Tell = Callable[[str, str], None]  # an emoji and a line
+
+
+class UpFailed(Exception):
+    """The cluster did not come up. ``process`` names the one to blame, if it is known."""
+
+    def __init__(self, message: str, process: str = "") -> None:
+        super().__init__(message)
+        self.process = process
+
+
+class Readiness:
+    """What is known so far. ``tell`` is called once for each thing that has become of use."""
+
+    def __init__(self, record: Record, tell: Tell) -> None:
+        self._record, self._tell = record, tell
+        self._restarts: dict[str, int] = {}
+        self._well: set[str] = set()
+        self._ready: set[str] = set()
+        self._told: set[str] = set()
+        self.serving = asyncio.Event()
+        self.complete = asyncio.Event()
+
+    def heard_processes(self, status: ClusterStatus) -> None:
+        """Take a status of all processes; UpFailed when one of them ends again and again."""
+        for process in status.processes:
+            first = self._restarts.setdefault(process.name, process.restarts)
+            if process.state is State.BACK_OFF and process.restarts - first >= GIVE_UP_RESTARTS:
+                raise UpFailed(f"{process.name} keeps failing: {process.message}", process.name)
+            if process.component == "api-server" and process.state is State.RUNNING and not self.serving.is_set():
+                self._tell("🧠", f"{process.name} answers at https://127.0.0.1:{self._record.api_port}")
+                self.serving.set()
+        unwell = {process.node for process in status.processes if process.state is not State.RUNNING}
+        self._well = set(self._record.node_names) - unwell
+        self._look()
+
+    def heard_node(self, node: core_pb2.Node) -> None:
+        """Take a node as the api-server shows it."""
+        ready = any(c.type == "Ready" and c.status == "True" for c in node.status.conditions)
+        (self._ready.add if ready else self._ready.discard)(node.metadata.name)
+        self._look()
+
+    def _look(self) -> None:
+        both = self._well & self._ready
+        for node in self._record.node_names:
+            if node in both and node not in self._told:
+                self._told.add(node)
+                self._tell("📦", f"{node} is Ready")
+        if both >= set(self._record.node_names):
+            self.complete.set()
+
+
+async def wait(record: Record, clock: Clock, tell: Tell) -> None:
+    """Return when every process is well and every node Ready. Raises UpFailed, ApiError."""
+    readiness = Readiness(record, tell)
+    try:
+        async with asyncio.TaskGroup() as group:
+            watches = (
+                group.create_task(_watch_processes(record, readiness), name="processes"),
+                group.create_task(_watch_nodes(record, readiness, clock), name="nodes"),
+            )
+            await readiness.complete.wait()
+            for watch in watches:
+                watch.cancel()
+    except ExceptionGroup as errs:
+        raise errs.exceptions[0] from errs  # whoever failed first; the other was only cancelled
+
+
+async def _watch_processes(record: Record, readiness: Readiness) -> None:
+    async with LocalCluster(record.name, record.socket) as cluster, aclosing(cluster.watch_status()) as answers:
+        async for answer in answers:
+            readiness.heard_processes(answer)
+    raise UpFailed("the supervisor went away")
+
+
+async def _watch_nodes(record: Record, readiness: Readiness, clock: Clock) -> None:
+    await readiness.serving.wait()
+    config = Kubeconfig.load(kubeconfig.default_path())
+    client = Client.from_kubeconfig(config, caller="kubelab", clock=clock, context=record.name)
+    async with client, aclosing(_nodes(client)) as nodes:
+        async for node in nodes:
+            readiness.heard_node(node)
+    raise UpFailed("the api-server ended its answer")
+
+
+async def _nodes(client: Client) -> AsyncGenerator[core_pb2.Node]:
+    """Every node as it is, and as it changes."""
+    listed = await client.list(NODES)
+    for node in listed.items:
+        yield node
+    async for event in client.watch(NODES, resource_version=listed.resource_version):
+        if event.object is not None and event.type is not EventType.DELETED:
+            yield event.object
