@@ -9,6 +9,7 @@ INTERMEDIATE = "Basic Commands (Intermediate):"
 DEPLOY = "Deploy Commands:"
 CLUSTER = "Cluster Management Commands:"
 DEBUG = "Troubleshooting and Debugging Commands:"
+ADVANCED = "Advanced Commands:"
 OTHER = "Other Commands:"
 
 ROOT = Command(
@@ -31,6 +32,7 @@ ROOT = Command(
             "describe", "Show details of a specific resource or group of resources", "describe.command:DESCRIBE", DEBUG
         ),
         Entry("logs", "Print the logs for a container in a pod", "logs:LOGS", DEBUG, aliases=("log",)),
+        Entry("wait", "Wait for a specific condition on one or many resources", "wait:WAIT", ADVANCED),
         Entry("api-resources", "Print the supported API resources on the server", "discovery:API_RESOURCES", OTHER),
         Entry("config", "Look into kubeconfig files, and change the context", "config:CONFIG", OTHER),
         Entry("version", "Print the client and server version information", "discovery:VERSION", OTHER),

@@ -88,9 +88,6 @@ class Builder:
             except (Fault, spec.SpecError) as err:
                 raise BuildError(f"{plan.path}:{instruction.line}: {instruction.name}: {err}") from err
         image = await asyncio.to_thread(self._finish, draft, tags)
-        yield f"Successfully built {image.removeprefix('sha256:')[:12]}"
-        for tag in tags:
-            yield f"Successfully tagged {tag.familiar}"
         yield image
 
     def _finish(self, draft: Draft, tags: list[references.Reference]) -> str:
