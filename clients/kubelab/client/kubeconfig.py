@@ -201,7 +201,7 @@ class Kubeconfig:
                 told = entry.get(value) or {}
                 for key in told:
                     if key.endswith("-data"):
-                        told[key] = "DATA+OMITTED" if "key" not in key else "REDACTED"
+                        told[key] = "DATA+OMITTED"
                     elif key in ("token", "password"):
                         told[key] = "REDACTED"
         return document

@@ -84,8 +84,7 @@ def _delete(
     if output not in ("", "name"):
         raise UsageProblem(f"unexpected -o output mode: {output}. We only support '-o name'")
     if all and (selector or field_selector):
-        which = "label" if selector else "field"
-        raise UsageProblem(f"cannot set --all and --{'field-' if which == 'field' else ''}selector at the same time")
+        raise UsageProblem("setting 'all' parameter but found a non empty selector. ")  # kubectl's words, space and all
     wanted = _wanted(session, args, filename, recursive, selecting=bool(selector or field_selector or all))
     given = line_of(ctx).given
     request = Request(

@@ -176,8 +176,11 @@ def parse_duration(text: str) -> float:
     bare = text.removeprefix("-").removeprefix("+")
     parts = _DURATION.findall(bare)
     if not parts or "".join(n + u for n, u in parts) != bare:
-        unit = "missing unit in duration" if re.fullmatch(r"[0-9.]+", bare) else "invalid duration"
-        raise ValueError(f'time: {unit} "{text}"')
+        if re.fullmatch(r"[0-9]+\.?[0-9]*", bare):
+            raise ValueError(f'time: missing unit in duration "{text}"')
+        unknown = re.fullmatch(r"(?:[0-9.]+(?:ns|us|µs|ms|s|m|h))*[0-9.]+([^0-9.]+).*", bare)
+        what = f'unknown unit "{unknown[1]}" in' if unknown else "invalid"
+        raise ValueError(f'time: {what} duration "{text}"')
     return sign * sum(float(number) * _UNITS[unit] for number, unit in parts)
 
 

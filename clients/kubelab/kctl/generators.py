@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from kubelab.api.core.v1 import core_pb2
+from kubelab.apimachinery import intstr, names
 from kubelab.kctl.flags import UsageProblem
 
 RESTART_POLICIES = ("Always", "OnFailure", "Never")
@@ -92,12 +93,13 @@ def _service_port(pair: str, node_port: int) -> core_pb2.ServicePort:
     first, separator, second = pair.partition(":")
     port = core_pb2.ServicePort(name=pair.replace(":", "-"), protocol="TCP", port=_number(first, "ParseUint"))
     target = second if separator else first
-    if not target:
-        raise UsageProblem(f"invalid port format: {pair}")
     if target.isdigit():
-        port.targetPort.intVal = _number(target, "ParseUint")
+        port.targetPort.CopyFrom(intstr.from_int(_number(target, "ParseUint")))
     else:
-        port.targetPort.type, port.targetPort.strVal = 1, target
+        problems = names.port_name(target)
+        if problems:
+            raise UsageProblem(",".join(problems))
+        port.targetPort.CopyFrom(intstr.from_string(target))
     if node_port:
         if not 0 < node_port < 2**31:
             raise UsageProblem(f"invalid node port: {node_port}")

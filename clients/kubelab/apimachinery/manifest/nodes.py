@@ -31,6 +31,7 @@ _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _INTEGER = re.compile(r"[-+]?[0-9]+")
 _BASED = re.compile(r"([-+]?)0(?:b([01]+)|x([0-9a-fA-F]+)|o([0-7]+)|([0-7]+))")
 _SURROGATES = re.compile(r"\\u(d[89ab][0-9a-f]{2})\\u(d[c-f][0-9a-f]{2})", re.IGNORECASE)
+_SPECIAL_IN_YAML = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 
 PLAIN = "kubelab/plain"  # the tag of an unquoted scalar: what it means is decided here, not by PyYAML
 MERGE = "<<"
@@ -146,7 +147,7 @@ def _pieces(text: str) -> Iterator[tuple[int, str]]:
     try:
         while position < len(text):
             _, end = decoder.raw_decode(text, position)
-            pieces.append((text.count("\n", 0, position) + 1, _joined(text[position:end])))
+            pieces.append((text.count("\n", 0, position) + 1, _as_yaml(text[position:end])))
             position = end
             while position < len(text) and text[position] in " \t\r\n":
                 position += 1
@@ -156,14 +157,18 @@ def _pieces(text: str) -> Iterator[tuple[int, str]]:
     yield from pieces
 
 
-def _joined(text: str) -> str:
-    """Write JSON's surrogate pairs as the one character they stand for; YAML has no such pairs."""
+def _as_yaml(text: str) -> str:
+    """Write JSON so that YAML reads the same.
+
+    YAML has no surrogate pairs: each becomes the one character it stands for. And what YAML takes for a line break or
+    refuses is escaped; in JSON it can only stand inside quotes.
+    """
 
     def join(match: re.Match[str]) -> str:
         high, low = (int(part, 16) for part in match.groups())
         return chr(0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00))
 
-    return _SURROGATES.sub(join, text)
+    return _SPECIAL_IN_YAML.sub(lambda match: f"\\u{ord(match[0]):04x}", _SURROGATES.sub(join, text))
 
 
 def _compose(text: str) -> Iterator[yaml.Node]:

@@ -32,7 +32,8 @@ def _looks_otherwise(dumper: Any, text: str) -> bool:
     """Say whether some YAML reader would take the text for something else if it stood there without quotes."""
     if not text or text == "<<" or not isinstance(resolve(text), str) or _BASE_60.fullmatch(text):
         return True
-    return dumper.resolve(yaml.ScalarNode, text, (True, False)) != "tag:yaml.org,2002:str"
+    tag: str = dumper.resolve(yaml.ScalarNode, text, (True, False))
+    return tag not in ("tag:yaml.org,2002:str", "tag:yaml.org,2002:yaml")  # the latter: "!", "&" and "*"
 
 
 _Dumper.add_representer(str, _text)

@@ -1,0 +1,160 @@
+"""``kctl logs``, ``version``, ``api-resources``, ``cluster-info``, ``config`` and help."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tests.unit.kctl.conftest import Shell
+
+from kubelab.api.core.v1 import core_pb2
+from kubelab.apimachinery.version import GIT_VERSION
+from kubelab.client.kubeconfig import Kubeconfig
+from kubelab.kctl.logs import _Lines
+from kubelab.kctl.root import ROOT
+from kubelab.testing.objects import pod as make_pod
+
+
+def two_containers() -> core_pb2.Pod:
+    pod = make_pod("two")
+    del pod.spec.containers[:]
+    pod.spec.containers.add(name="node")
+    pod.spec.containers.add(name="flask")
+    return pod
+
+
+def test_logs(shell: Shell) -> None:
+    shell.server.add(make_pod("web"), two_containers())
+    shell.server.logs = {("default", "web"): b"one\ntwo\n", ("default", "two"): b"no newline"}
+    assert shell("logs", "web").stdout == "one\ntwo\n"
+    assert shell("logs", "pod/web", "-f").stdout == "one\ntwo\n"
+    several = shell("logs", "two")
+    assert (several.stdout, several.stderr) == ("no newline", 'Defaulted container "node" out of: node, flask\n')
+    chosen = shell("logs", "two", "-c", "flask", "--prefix")
+    assert (chosen.stdout, chosen.stderr) == ("[pod/two/flask] no newline", "")
+    assert shell("logs", "two", "-c", "nope").stderr == "error: container nope is not valid for pod two\n"
+    told = 'error: error from server (NotFound): pods "nope" not found in namespace "default"\n'
+    assert shell("logs", "nope").stderr == told
+    told = "error: you are attempting to follow 2 log streams, but maximum allowed concurrency is 1"
+    assert shell("logs", "two", "-f", "--all-containers", "--max-log-requests=1").stderr.startswith(told)
+
+
+def test_logs_of_a_controllers_pods(shell: Shell) -> None:
+    shell.add(
+        "apiVersion: v1\nkind: ReplicationController\nmetadata: {name: rc, namespace: default}\n"
+        "spec: {selector: {app: web}}"
+    )
+    for name in ("a", "b"):
+        pod = make_pod(name)
+        pod.metadata.labels["app"] = "web"
+        shell.server.add(pod)
+        shell.server.logs["default", name] = f"{name}\n".encode()
+    first = shell("logs", "rc/rc")
+    assert (first.stdout, first.stderr) == ("a\n", "Found 2 pods, using pod/a\n")
+    assert shell("logs", "-l", "app=web").stdout == "a\nb\n"
+    assert shell("logs", "-l=app=web", "-f", "--prefix").stdout.splitlines() == ["[pod/a/main] a", "[pod/b/main] b"]
+    assert shell("logs", "-l", "app=x").stderr == "No resources found in default namespace.\n"
+
+
+def test_lines_do_not_tear(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    lines = _Lines(b"> ")
+    for chunk in (b"a", b"b\nc", b"\n\nd"):
+        lines.write(chunk)
+    lines.end()
+    assert capfdbinary.readouterr().out == b"> ab\n> c\n> \n> d"
+
+
+def test_version(shell: Shell) -> None:
+    assert shell("version").stdout == f"Client Version: {GIT_VERSION}\nServer Version: v0.0.0-fake\n"
+    assert shell("version", "--client").stdout == f"Client Version: {GIT_VERSION}\n"
+
+
+def test_api_resources(shell: Shell) -> None:
+    lines = shell("api-resources").stdout.splitlines()
+    assert lines[0].split() == ["NAME", "SHORTNAMES", "APIVERSION", "NAMESPACED", "KIND"]
+    assert "replicationcontrollers   rc           v1                       true         ReplicationController" in lines
+    assert lines[-1].split() == ["leases", "coordination.k8s.io/v1", "true", "Lease"]
+    cluster = shell("api-resources", "--namespaced=false", "--no-headers").stdout.splitlines()
+    assert cluster == ["namespaces   ns    v1    false   Namespace", "nodes        no    v1    false   Node"]
+    assert "leases.coordination.k8s.io\n" in shell("api-resources", "-o", "name").stdout
+    assert shell("api-resources", "-o", "wide", "--verbs=bind").stdout.split()[-2:] == ["VERBS", "CATEGORIES"]
+
+
+def test_cluster_info(shell: Shell) -> None:
+    assert shell("cluster-info").stdout == (
+        "Kubernetes control plane is running at https://127.0.0.1:6443\n\n"
+        "To further debug and diagnose cluster problems, use 'kctl cluster-info dump'.\n"
+    )
+    shell.server.add(make_pod("web"))
+    dump = shell("cluster-info", "dump").stdout
+    assert "==== START logs for container main of pod default/web ====\nFailed to get logs: " in dump
+
+
+def test_config(shell: Shell) -> None:
+    config = Kubeconfig.load(shell.kubeconfig)
+    config.set_cluster("other", server="https://127.0.0.1:7443", ca=b"ca", certificate=b"c", key=b"secret")
+    config.write()
+    assert shell("config", "current-context").stdout == "other\n"
+    assert shell("config", "use-context", "test").stdout == 'Switched to context "test".\n'
+    assert shell("config", "get-contexts").stdout == (
+        "CURRENT   NAME    CLUSTER   AUTHINFO   NAMESPACE\n"
+        "          other   other     other      default\n"
+        "*         test    test      test       default\n"
+    )
+    told = 'error: no context exists with the name: "nope"\n'
+    assert shell("config", "use-context", "nope").stderr == told
+    assert 'context "nope" does not exist' in shell("get", "pods", "--context=nope").stderr
+    view = shell("config", "view").stdout
+    assert "certificate-authority-data: DATA+OMITTED" in view
+    assert "client-key-data: DATA+OMITTED" in view
+    assert "c2VjcmV0" not in view  # "secret", in base64
+    assert "c2VjcmV0" in shell("config", "view", "--raw").stdout
+
+
+def test_without_a_cluster(shell: Shell, tmp_path: Path) -> None:
+    nowhere = replace(shell, kubeconfig=tmp_path / "none")
+    refused = nowhere("get", "pods")
+    assert refused.code == 1
+    assert str(tmp_path / "none") in refused.stderr
+    assert "kubelab up" in refused.stderr
+    assert nowhere("run", "a", "--image=b", "--dry-run=client").stdout == "pod/a created (dry run)\n"
+
+
+def test_help_of_every_command(shell: Shell) -> None:
+    typed = shell()
+    assert (typed.code, typed.stdout) == (0, shell("--help").stdout)
+    for entry in ROOT.children:
+        command = entry.load()
+        for words in ([entry.name], *([entry.name, child.name] for child in command.children)):
+            told = shell(*words, "--help")
+            assert told.code == 0
+            assert f"Usage:\n  kctl {' '.join(words)}" in told.stdout or entry.hidden
+            assert told.stdout == shell("help", *words).stdout or entry.hidden
+    assert shell("help", "nonsense").code == 1
+    assert "--kubeconfig=''" in shell("options").stdout
+
+
+def test_unknown_commands(shell: Shell) -> None:
+    assert shell("grab", "pods").stderr == 'error: unknown command "grab" for "kctl"\n'
+    assert shell("gett").stderr == 'error: unknown command "gett" for "kctl"\n\nDid you mean this?\n\tget\n\n'
+
+
+def test_help_imports_neither_grpc_nor_protobuf() -> None:
+    program = (
+        "import sys; from kubelab.kctl.__main__ import main; main(['--help']);"
+        "print(*sorted({'grpc', 'google.protobuf', 'yaml', 'asyncio', 'rich'} & set(sys.modules)), file=sys.stderr)"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    assert ran.stderr.strip() == ""
+
+
+def test_reading_pods_imports_no_yaml_writer() -> None:
+    program = (
+        "import sys; import kubelab.kctl.showing, kubelab.kctl.get;"
+        "print(*sorted({'rich', 'structlog', 'kubelab.apimachinery.manifest.encode'} & set(sys.modules)))"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    assert ran.stdout.strip() == ""

@@ -1,0 +1,316 @@
+"""Manifests to messages: what is read, and every way in which one can be wrong, with its path, file and line."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, cast
+
+import pytest
+
+from kubelab.api.core.v1 import core_pb2
+from kubelab.apimachinery import scheme
+from kubelab.apimachinery.manifest.decode import decode, decode_one
+from kubelab.apimachinery.manifest.problems import ManifestError, Problem, Stage
+
+POD = """\
+apiVersion: v1
+kind: Pod
+metadata:
+  name: web
+spec:
+  containers:
+  - name: app
+    image: x
+"""
+
+
+def problems(text: str) -> tuple[Problem, ...]:
+    with pytest.raises(ManifestError) as refused:
+        decode(text, "f.yml")
+    return refused.value.problems
+
+
+def pod(text: str) -> core_pb2.Pod:
+    (document,) = decode(text, "f.yml")
+    assert isinstance(document.obj, core_pb2.Pod)
+    return document.obj
+
+
+def test_every_form_of_a_field() -> None:
+    read = pod("""\
+apiVersion: v1
+kind: Pod
+metadata:
+  name: "1"
+  creationTimestamp: null
+  deletionTimestamp: 2024-05-01T12:00:00+02:00
+  labels: {app: web, empty: , quoted: "true"}
+spec:
+  terminationGracePeriodSeconds: 0
+  hostNetwork: yes
+  securityContext: {}
+  containers:
+  - name: app
+    command: [sh, -c, "sleep 1"]
+    env:
+    - name: A
+      valueFrom: {configMapKeyRef: {name: conf, key: a, optional: false}}
+    envFrom:
+    - secretRef: {name: s}
+    resources:
+      limits: {cpu: 2, memory: 64Mi, ephemeral-storage: 1e3}
+      requests: {cpu: 0.5}
+""")
+    assert read.metadata.name == "1"
+    assert not read.metadata.HasField("creationTimestamp")
+    assert read.metadata.deletionTimestamp.seconds == 1714557600
+    assert dict(read.metadata.labels) == {"app": "web", "empty": "", "quoted": "true"}
+    assert read.spec.HasField("terminationGracePeriodSeconds")
+    assert read.spec.hostNetwork
+    assert read.spec.HasField("securityContext")
+    assert not read.HasField("status")
+    container = read.spec.containers[0]
+    assert [*container.command] == ["sh", "-c", "sleep 1"]
+    reference = container.env[0].valueFrom.configMapKeyRef
+    assert (reference.localObjectReference.name, reference.key) == ("conf", "a")
+    assert reference.HasField("optional")
+    assert container.envFrom[0].secretRef.localObjectReference.name == "s"
+    limits = {key: value.string for key, value in container.resources.limits.items()}
+    assert limits == {"cpu": "2", "memory": "64Mi", "ephemeral-storage": "1000.0"}
+    assert container.resources.requests["cpu"].string == "0.5"
+
+
+@pytest.mark.parametrize(
+    ("written", "kind", "number", "name"),
+    [("8080", 0, 8080, ""), ('"8080"', 1, 0, "8080"), ("http", 1, 0, "http")],
+)
+def test_int_or_string(written: str, kind: int, number: int, name: str) -> None:
+    text = f"apiVersion: v1\nkind: Service\nspec: {{ports: [{{port: 1, targetPort: {written}}}]}}"
+    service = cast(core_pb2.Service, decode(text, "f")[0].obj)
+    port = service.spec.ports[0].targetPort
+    assert (port.type, port.intVal, port.strVal) == (kind, number, name)
+
+
+def test_bytes() -> None:
+    text = "apiVersion: v1\nkind: Secret\ndata: {a: aGVs\n    bG8=}\nstringData: {b: c}"
+    secret = cast(core_pb2.Secret, decode(text, "f")[0].obj)
+    assert (dict(secret.data), dict(secret.stringData)) == ({"a": b"hello"}, {"b": "c"})
+
+
+def test_documents_have_their_lines() -> None:
+    text = f"# a comment\n---\n\n{POD}---\n# nothing\n---\n\n{POD.replace('web', 'db')}"
+    assert [(d.name, d.line) for d in decode(text, "f")] == [("web", 4), ("db", 16)]
+    assert [d.resource for d in decode(text, "f")] == [scheme.PODS, scheme.PODS]
+
+
+@pytest.mark.parametrize("text", ["", "\n\n", "---\n---\n", "# only\n", "null\n", "\ufeff"])
+def test_nothing(text: str) -> None:
+    assert decode(text, "f") == []
+
+
+def test_json() -> None:
+    one = '{"apiVersion": "v1",\n\t"kind": "Pod",\n\t"metadata": {"name": "\\ud83d\\ude00\\/"}}'
+    two = '\n{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "n"}}\n'
+    documents = decode(one + two, "f.json")
+    assert [(d.name, d.line) for d in documents] == [("\U0001f600/", 1), ("n", 4)]
+    (problem,) = problems(one + two.replace('"name"', '"nam"'))
+    assert (problem.line, problem.message) == (4, 'unknown field "metadata.nam", did you mean "name"?')
+    (flow,) = decode("{apiVersion: v1, kind: Pod, metadata: {name: flow}}", "f.yml")
+    assert flow.name == "flow"
+
+
+def test_lists_are_their_items() -> None:
+    item = json.dumps({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}})
+    assert [d.name for d in decode(f'{{"apiVersion": "v1", "kind": "List", "items": [{item}, {item}]}}', "f")] == [
+        "a"
+    ] * 2
+    typed = "apiVersion: v1\nkind: PodList\nmetadata: {}\nitems:\n- apiVersion: v1\n  kind: Pod\n  metadata: {nme: a}"
+    (problem,) = problems(typed)
+    assert (problem.path, problem.line) == ("items[0].metadata.nme", 7)
+    assert decode('{"apiVersion": "v1", "kind": "List", "items": []}', "f") == []
+
+
+def test_anchors_and_merges() -> None:
+    text = """\
+apiVersion: v1
+kind: Pod
+metadata:
+  labels: &labels {a: b, c: d}
+  annotations:
+    <<: *labels
+    c: mine
+"""
+    metadata = pod(text).metadata
+    assert (dict(metadata.labels), dict(metadata.annotations)) == ({"a": "b", "c": "d"}, {"a": "b", "c": "mine"})
+
+
+WRONG = {  # what is added to the pod, and the problem: path, line, value, expected
+    "unknown field": ("    imagine: y\n", "spec.containers[0].imagine", 9, "", "image"),
+    "unknown field at the top": ("spce: {}\n", "spce", 9, "", "spec"),
+    "a field of another case": ("    Image: y\n", "spec.containers[0].Image", 9, "", "image"),
+    "text for a number": (
+        "    ports:\n    - containerPort: many\n",
+        "spec.containers[0].ports[0].containerPort",
+        10,
+        '"many"',
+        "an integer (int32)",
+    ),
+    "a number in quotes": (
+        "    ports:\n    - containerPort: '80'\n",
+        "spec.containers[0].ports[0].containerPort",
+        10,
+        '"80"',
+        "an integer (int32)",
+    ),
+    "too large": (
+        "    ports:\n    - containerPort: 3000000000\n",
+        "spec.containers[0].ports[0].containerPort",
+        10,
+        "3000000000",
+        "an integer (int32)",
+    ),
+    "a fraction": (
+        "  terminationGracePeriodSeconds: 1.5\n",
+        "spec.terminationGracePeriodSeconds",
+        9,
+        "1.5",
+        "an integer (int64)",
+    ),
+    "true for a number": (
+        "  terminationGracePeriodSeconds: true\n",
+        "spec.terminationGracePeriodSeconds",
+        9,
+        "true",
+        "an integer (int64)",
+    ),
+    "a number for text": ("  nodeName: 5\n", "spec.nodeName", 9, "5", 'a string; write "5" in quotes'),
+    "yes for text": ("  nodeName: yes\n", "spec.nodeName", 9, "true", 'a string; write "true" in quotes'),
+    "an octal number for text": ("  nodeName: 010\n", "spec.nodeName", 9, "8", 'a string; write "8" in quotes'),
+    "text for a truth value": ("  hostNetwork: 'yes'\n", "spec.hostNetwork", 9, '"yes"', "true or false"),
+    "a number for a truth value": ("  hostNetwork: 1\n", "spec.hostNetwork", 9, "1", "true or false"),
+    "a list for a mapping": ("  nodeSelector: [a]\n", "spec.nodeSelector", 9, '["a"]', "an object"),
+    "a mapping for a list": ("  tolerations: {}\n", "spec.tolerations", 9, "{}", "a list"),
+    "text for an object": ("status: x\n", "status", 9, '"x"', "an object"),
+    "null in a list": ("  tolerations:\n  -\n", "spec.tolerations[0]", 10, "null", "an object"),
+    "a label that is a number": (
+        "  nodeSelector: {a: 1}\n",
+        "spec.nodeSelector.a",
+        9,
+        "1",
+        'a string; write "1" in quotes',
+    ),
+    "a quantity": (
+        "    resources: {limits: {cpu: lots}}\n",
+        "spec.containers[0].resources.limits.cpu",
+        9,
+        '"lots"',
+        "a quantity such as 500m, 64Mi or 2",
+    ),
+    "a time": (
+        "status: {startTime: yesterday}\n",
+        "status.startTime",
+        9,
+        '"yesterday"',
+        "a time such as 2006-01-02T15:04:05Z (RFC 3339)",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_wrong(case: str) -> None:
+    added, path, line, value, expected = WRONG[case]
+    (problem,) = problems(POD + added)
+    assert (problem.stage, problem.source) == (Stage.VALIDATE, "f.yml")
+    assert (problem.path, problem.line, problem.value, problem.expected) == (path, line, value, expected)
+
+
+@pytest.mark.parametrize(
+    ("text", "stage", "line", "message"),
+    [
+        (
+            POD.replace("Pod", "Pud"),
+            Stage.RECOGNIZE,
+            2,
+            'resource mapping not found for name: "web" namespace: "" from "f.yml": no matches for kind "Pud" in '
+            'version "v1", did you mean "Pod" in version "v1"?',
+        ),
+        (
+            POD.replace("v1", "v2"),
+            Stage.RECOGNIZE,
+            2,
+            'resource mapping not found for name: "web" namespace: "" from "f.yml": no matches for kind "Pod" in '
+            'version "v2", did you mean "Pod" in version "v1"?',
+        ),
+        ("apiVersion: v1\nmetadata: {}\n", Stage.VALIDATE, 1, "kind not set"),
+        ("kind: Pod\n", Stage.VALIDATE, 1, "apiVersion not set"),
+        ("apiVersion: 1\nkind: Pod\n", Stage.VALIDATE, 1, "apiVersion: Invalid value: 1: expected a string"),
+        ("- a\n", Stage.VALIDATE, 1, 'document: Invalid value: ["a"]: expected an object'),
+        ("hello\n", Stage.VALIDATE, 1, 'document: Invalid value: "hello": expected an object'),
+        (
+            POD + "  containers: []\n",
+            Stage.PARSE,
+            9,
+            'error converting YAML to JSON: yaml: line 9: key "containers" already set in map (line 6)',
+        ),
+        (
+            "a: b\n c: d\n",
+            Stage.PARSE,
+            2,
+            "error converting YAML to JSON: yaml: line 2: mapping values are not allowed in this context",
+        ),
+        (
+            "apiVersion: v1\nkind: Pod\nmetadata: &m {labels: *m}\n",
+            Stage.PARSE,
+            3,
+            "error converting YAML to JSON: yaml: line 3: document is nested too deeply or too large",
+        ),
+        ('{"a": }', Stage.VALIDATE, 1, "apiVersion not set"),
+    ],
+)
+def test_wrong_documents(text: str, stage: Stage, line: int, message: str) -> None:
+    first = problems(text)[0]
+    assert (first.stage, first.line) == (stage, line)
+    assert first.message == message
+
+
+def test_all_problems_at_once() -> None:
+    text = "---\n".join([POD.replace("image", "imagine").replace("web", "5"), POD.replace("Pod", "Pud"), "kind: Pod\n"])
+    with pytest.raises(ManifestError) as refused:
+        decode(text, "f.yml")
+    assert (
+        str(refused.value)
+        == """\
+error validating "f.yml": error validating data:
+* f.yml:4: metadata.name: Invalid value: 5: expected a string; write "5" in quotes
+* f.yml:8: unknown field "spec.containers[0].imagine", did you mean "image"?
+* f.yml:19: apiVersion not set
+resource mapping not found for name: "web" namespace: "" from "f.yml": no matches for kind "Pud" in version "v1", \
+did you mean "Pod" in version "v1"? (f.yml:11)"""
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 5000,
+        '{"a":' * 5000,
+        "a: &a [x,x,x,x,x,x,x,x,x]\n"
+        + "".join(f"{c}: &{c} [{','.join([f'*{p}'] * 9)}]\n" for p, c in zip("abcdefgh", "bcdefghi", strict=True)),
+        "a: \x00",
+        "? [a]\n: b",
+        "!!python/object/apply:os.system [x]",
+        "a: *missing",
+        "\t- a",
+        "%YAML 9.9\n---\na",
+        "a: 'open",
+    ],
+)
+def test_hostile_text_is_refused(text: str) -> None:
+    assert problems(text)
+
+
+def test_exactly_one() -> None:
+    assert cast(Any, decode_one(POD, "f", scheme.PODS)).metadata.name == "web"
+    for text in ("", POD + "---\n" + POD, POD.replace("Pod", "Namespace").split("spec")[0]):
+        with pytest.raises(ManifestError, match="expected exactly one Pod"):
+            decode_one(text, "f", scheme.PODS)
