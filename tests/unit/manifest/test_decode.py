@@ -292,8 +292,10 @@ did you mean "Pod" in version "v1"? (f.yml:11)"""
 @pytest.mark.parametrize(
     "text",
     [
-        "[" * 5000,
-        '{"a":' * 5000,
+        "[" * 100_000,
+        "- " * 100_000,
+        "? " * 100_000,
+        '{"a":' * 100_000,
         "a: &a [x,x,x,x,x,x,x,x,x]\n"
         + "".join(f"{c}: &{c} [{','.join([f'*{p}'] * 9)}]\n" for p, c in zip("abcdefgh", "bcdefghi", strict=True)),
         "a: \x00",

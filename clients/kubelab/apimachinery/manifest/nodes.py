@@ -36,7 +36,9 @@ _SPECIAL_IN_YAML = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 PLAIN = "kubelab/plain"  # the tag of an unquoted scalar: what it means is decided here, not by PyYAML
 MERGE = "<<"
 MAX_DEPTH = 200  # far more than an object needs; keeps a hostile file from exhausting the stack
-MAX_DOCUMENT_NODES = 1_000_000  # after aliases are followed; keeps "a billion laughs" from exhausting memory
+SHALLOW_CHARACTERS = 4000  # a shorter text cannot nest deeply enough to do harm
+TOO_DEEP = "document is nested too deeply or too large"
+ALIASED_NODES = 100_000  # more nodes than characters: so many may aliases add ("a billion laughs" adds more)
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the first is libyaml's and ten times as fast
 
@@ -99,7 +101,7 @@ def parse(text: str, source: str) -> list[Node]:
     for first_line, piece in _pieces(text):
         try:
             for root in _compose(piece):
-                node = _Converter(source, first_line, problems).convert(root, 0)
+                node = _Converter(source, first_line, problems, len(piece)).convert(root, 0)
                 if node.value is not None:
                     documents.append(node)
         except yaml.MarkedYAMLError as err:
@@ -171,7 +173,26 @@ def _as_yaml(text: str) -> str:
     return _SPECIAL_IN_YAML.sub(lambda match: f"\\u{ord(match[0]):04x}", _SURROGATES.sub(join, text))
 
 
+def _check_depth(text: str) -> None:
+    """Refuse what is nested too deeply before nodes are made: libyaml makes them by recursion, with no limit."""
+    if len(text) < SHALLOW_CHARACTERS:
+        return
+    composer = _Composer(text)
+    depth = 0
+    try:
+        while not isinstance(event := composer.get_event(), yaml.StreamEndEvent):
+            if isinstance(event, yaml.CollectionStartEvent):
+                depth += 1
+                if depth > MAX_DEPTH:
+                    raise yaml.MarkedYAMLError(problem=TOO_DEEP, problem_mark=cast(Any, event).start_mark)
+            elif isinstance(event, yaml.CollectionEndEvent):
+                depth -= 1
+    finally:
+        composer.dispose()
+
+
 def _compose(text: str) -> Iterator[yaml.Node]:
+    _check_depth(text)
     composer = _Composer(text)
     try:
         while composer.check_node():
@@ -193,16 +214,14 @@ def _syntax_error(err: yaml.MarkedYAMLError, source: str, first_line: int, text:
 class _Converter:
     """One document's nodes, from PyYAML's to ours: scalars resolved, keys made strings, merges and aliases followed."""
 
-    def __init__(self, source: str, first_line: int, problems: list[Problem]) -> None:
+    def __init__(self, source: str, first_line: int, problems: list[Problem], characters: int) -> None:
         self._source, self._first_line, self._problems = source, first_line, problems
-        self._left = MAX_DOCUMENT_NODES
+        self._left = characters + ALIASED_NODES
 
     def convert(self, node: yaml.Node, depth: int) -> Node:
         self._left -= 1
         if depth > MAX_DEPTH or self._left < 0:
-            raise yaml.MarkedYAMLError(
-                problem="document is nested too deeply or too large", problem_mark=node.start_mark
-            )
+            raise yaml.MarkedYAMLError(problem=TOO_DEEP, problem_mark=node.start_mark)
         line = self._line(node)
         if isinstance(node, yaml.ScalarNode):
             return Node(line, self._scalar(node))
