@@ -54,10 +54,9 @@ def _run(argv: Sequence[str], world: World | None) -> int:
     except Exception as err:
         from kubelab.kctl import failures  # with the errors' types, which weigh more than kctl itself
 
-        told = failures.of_command(err, servers)
-        if told is None:
+        if os.environ.get(failures.TRACEBACK):
             raise
-        return _fail(told)
+        return _fail(failures.of_command(err, servers))
 
 
 def _helped(ctx: click.Context, command: Command) -> int:

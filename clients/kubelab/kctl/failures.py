@@ -10,6 +10,8 @@ from kubelab.apimachinery.errors import ApiError, Invalid, Unavailable, qualifie
 from kubelab.client.kubeconfig import KubeconfigError
 from kubelab.kctl.session import Failed
 
+TRACEBACK = "KUBELAB_TRACEBACK"
+
 
 def describe(err: ApiError, doing: str = "", *, servers: Sequence[str] = (), alone: bool = True) -> str:
     """Say what a server answered.
@@ -26,8 +28,8 @@ def describe(err: ApiError, doing: str = "", *, servers: Sequence[str] = (), alo
     return f"Error from server ({err.reason}): {told}" if err.reason else f"Error from server: {told}"
 
 
-def of_command(err: Exception, servers: Sequence[str]) -> str | None:
-    """Say what ended a command; None for what should never happen, where the traceback is wanted."""
+def of_command(err: Exception, servers: Sequence[str]) -> str:
+    """Say what ended a command. What should never happen is told in one line too; ``KUBELAB_TRACEBACK`` shows where."""
     if isinstance(err, Failed):
         return str(err)
     if isinstance(err, KubeconfigError):
@@ -36,7 +38,9 @@ def of_command(err: Exception, servers: Sequence[str]) -> str | None:
         return describe(err, servers=servers)
     if isinstance(err, click.UsageError):
         return f"error: {err.format_message()}"
-    return f"error: {err.strerror}: {err.filename}" if isinstance(err, OSError) and err.filename else None
+    if isinstance(err, OSError) and err.filename:
+        return f"error: {err.filename}: {err.strerror}"
+    return f"error: this is a bug in kctl, {TRACEBACK}=1 shows where: {type(err).__name__}: {err}"
 
 
 def nobody_there(err: ApiError) -> bool:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from tests.unit.kctl.conftest import Shell
@@ -135,6 +136,17 @@ def test_help_of_every_command(shell: Shell) -> None:
             assert told.stdout == shell("help", *words).stdout or entry.hidden
     assert shell("help", "nonsense").code == 1
     assert "--kubeconfig=''" in shell("options").stdout
+
+
+def test_a_bug_is_told_in_one_line(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    shell.server.logs = {("default", "web"): cast(Any, "not bytes")}
+    shell.server.add(make_pod("web"))
+    refused = shell("logs", "web")
+    assert (refused.code, refused.stderr.count("\n")) == (1, 1)
+    assert refused.stderr.startswith("error: this is a bug in kctl, KUBELAB_TRACEBACK=1 shows where: TypeError: ")
+    monkeypatch.setenv("KUBELAB_TRACEBACK", "1")
+    with pytest.raises(TypeError):
+        shell("logs", "web")
 
 
 def test_unknown_commands(shell: Shell) -> None:
