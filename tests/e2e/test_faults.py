@@ -91,7 +91,7 @@ def test_a_killed_process_comes_back_and_nothing_else_notices(terminal: Terminal
 
         def back() -> bool:
             now = processes(terminal)[name]
-            return now["pid"] != before["pid"] and now["health"] == "Running"
+            return now["pid"] != before["pid"] and now["health"] == "Healthy"
 
         eventually(back, what=f"{name} back and healthy")
         # and it works again: a pod goes away and another takes its place

@@ -30,11 +30,15 @@ def test_the_flow_shows_each_arrow_in_order(terminal: Terminal) -> None:
 
 
 def test_the_flow_as_data_joins_causes(terminal: Terminal) -> None:
+    """Every write of the pod names its revision, and what came of it names the revision it acted on."""
     steps = json.loads(terminal.type("kubelab flow pod/app-node -o json").stdout)
-    assert steps, "no steps"
-    text = json.dumps(steps)
-    assert "binding" in text
-    assert "resourceVersion" in text or "resource_version" in text
+    written = [step["revision"] for step in steps if step["what"] == "write"]
+    assert written == sorted(written, key=int)
+    heard = {step["target"].split("@")[0]: step["revision"] for step in steps if step["what"] == "watch event"}
+    assert heard["scheduler"] == written[0], "the scheduler acted on the create"
+    assert heard["kubelet"] in written[1:], "the kubelet acted on the binding, or on its own status after it"
+    assert any(step["what"].startswith("bind app-node to ") for step in steps)
+    assert all(step["trace_id"] for step in steps if step["source"] == "kctl")
 
 
 def test_a_pod_that_is_not_there(terminal: Terminal) -> None:
