@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from kubelab.apimachinery.clock import Clock
-from kubelab.runtime import copying, dockerfile, references, rootfs, spec, state
+from kubelab.runtime import copying, dockerfile, hostbase, references, rootfs, spec, state
 from kubelab.runtime.config import RuntimeConfig
 from kubelab.runtime.dockerfile import DockerfileError, Instruction
 from kubelab.runtime.faults import Fault
@@ -71,6 +71,7 @@ class Builder:
     def __init__(self, config: RuntimeConfig, store: Store, skeleton: Path, launcher: Launcher, clock: Clock) -> None:
         self._config, self._store, self._skeleton = config, store, skeleton
         self._launcher, self._clock = launcher, clock
+        self._hidden = hostbase.hidden((config.state_dir, config.store_dir))
         self._cache = store.layer("cache").parent.parent / "build-cache"
         self._cache.mkdir(exist_ok=True)
 
@@ -197,6 +198,7 @@ class Builder:
                 image,
                 root=Path(request["root"]),
                 lookup=[*reversed(layers), *([self._skeleton] if draft.on_host else [])],
+                hidden=self._hidden if draft.on_host else (),
             )
             (folder / "config.json").write_text(json.dumps(bundle))
             log = folder / "log"

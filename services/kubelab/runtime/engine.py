@@ -21,7 +21,7 @@ from structlog.typing import FilteringBoundLogger
 
 from kubelab.apimachinery.clock import Clock
 from kubelab.cri.runtime.v1 import api_pb2 as cri
-from kubelab.runtime import network, references, rootfs, spec, state, syscalls
+from kubelab.runtime import hostbase, network, references, rootfs, spec, state, syscalls
 from kubelab.runtime.config import RuntimeConfig
 from kubelab.runtime.events import Events
 from kubelab.runtime.faults import Fault, not_found
@@ -55,6 +55,7 @@ class Engine:
         self._addresses = network.Addresses()
         self._root = config.state_dir
         self._crun_root = config.state_dir / "crun"
+        self._hidden = hostbase.hidden((config.state_dir, config.store_dir))
 
     def _now(self) -> int:
         return int(self._clock.time() * 1e9)
@@ -300,6 +301,7 @@ class Engine:
             pause=sandbox.pid,
             host_network=sandbox.host_network,
             files=files,
+            hidden=self._hidden if skeleton else (),
         )
         (container.folder / "config.json").write_text(json.dumps(bundle))
         return {

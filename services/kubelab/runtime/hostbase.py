@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 _SYSTEM = ("usr", "opt", "bin", "sbin", "lib", "lib32", "lib64", "libx32")
@@ -29,6 +30,16 @@ _NSSWITCH = "passwd: files\ngroup: files\nshadow: files\nhosts: files dns\n"
 def system_folders() -> tuple[str, ...]:
     """The host's folders that containers read through: ``/usr``, ``/opt`` …; links among them are not folders."""
     return tuple(f"/{name}" for name in _SYSTEM if (Path("/") / name).is_dir() and not (Path("/") / name).is_symlink())
+
+
+def hidden(private: Iterable[Path]) -> list[str]:
+    """Folders among ``private`` (and this user's home and kubelab's) that would be seen through a system folder.
+
+    Somebody whose home is ``/opt/me`` still does not show it, nor the cluster's keys in it, to a pod.
+    """
+    own = [Path.home(), Path(os.environ.get("KUBELAB_HOME") or Path.home() / ".kubelab")]
+    seen = {os.path.realpath(path) for path in (*own, *private)}
+    return sorted(path for path in seen if path.startswith(tuple(f"{folder}/" for folder in system_folders())))
 
 
 def make_skeleton(parent: Path) -> Path:

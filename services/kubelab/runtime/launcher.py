@@ -146,7 +146,8 @@ def mount_root(root: str, overlays: Sequence[Mapping[str, Any]]) -> None:
     syscalls.make_mounts_private()
     for overlay in overlays:
         options = f"lowerdir={':'.join(overlay['lower'])},upperdir={overlay['upper']},workdir={overlay['work']}"
-        syscalls.mount("overlay", root + overlay["at"], "overlay", 0, options)
+        # an image may bring device nodes along: none of them can be opened
+        syscalls.mount("overlay", root + overlay["at"], "overlay", syscalls.MS_NODEV, options)
     if Path(CGROUP_ROOT).is_dir():
         # crun refuses hybrid cgroups even where it is told to leave cgroups alone; an empty folder it accepts
         syscalls.mount("tmpfs", CGROUP_ROOT, "tmpfs", syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC)
@@ -234,6 +235,7 @@ class LogSink:
         self._path = path
         self._rest: dict[str, bytes] = {"stdout": b"", "stderr": b""}
         self._fd = -1
+        self._failed = False
         self.reopen()
 
     def reopen(self) -> None:
@@ -242,9 +244,12 @@ class LogSink:
             return
         Path(self._path).parent.mkdir(parents=True, exist_ok=True)
         fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
-        if self._fd >= 0:
-            os.close(self._fd)
-        self._fd = fd
+        if self._fd < 0:
+            self._fd = fd
+            return
+        # a signal calls this in the middle of a write: the descriptor's number has to stay good
+        os.dup2(fd, self._fd, inheritable=False)
+        os.close(fd)
 
     def write(self, stream: str, data: bytes) -> None:
         *lines, rest = (self._rest[stream] + data).split(b"\n")
@@ -258,7 +263,19 @@ class LogSink:
             rest = rest[LOG_LINE:]
         self._rest[stream] = rest
         if self._fd >= 0 and found:
-            os.write(self._fd, b"".join(found))
+            self._append(b"".join(found))
+
+    def _append(self, data: bytes) -> None:
+        """A log that cannot be written (the disk is full) loses lines; the container goes on."""
+        try:
+            while data:
+                data = data[os.write(self._fd, data) :]
+        except OSError as err:
+            if not self._failed:
+                print(f"{self._path}: lines are lost: {err}", file=sys.stderr)  # noqa: T201
+            self._failed = True
+        else:
+            self._failed = False
 
     def flush(self) -> None:
         """Write lines that never ended."""

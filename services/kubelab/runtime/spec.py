@@ -12,8 +12,10 @@ from kubelab.cri.runtime.v1 import api_pb2 as cri
 from kubelab.runtime import copying
 
 DEFAULT_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-CAPABILITIES = [  # containerd's default
-    "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FSETID", "CAP_FOWNER", "CAP_MKNOD", "CAP_NET_RAW", "CAP_SETGID",
+# containerd's default without CAP_MKNOD: it is safe where a device cgroup decides which nodes can be opened, and there
+# is none here. With it, root of a pod could make a node of the machine's disk and read every file on it.
+CAPABILITIES = [
+    "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FSETID", "CAP_FOWNER", "CAP_NET_RAW", "CAP_SETGID",
     "CAP_SETUID", "CAP_SETFCAP", "CAP_SETPCAP", "CAP_NET_BIND_SERVICE", "CAP_SYS_CHROOT", "CAP_KILL",
     "CAP_AUDIT_WRITE",
 ]  # fmt: skip
@@ -60,9 +62,11 @@ def build(
     pause: int,
     host_network: bool,
     files: Mapping[str, Path],
+    hidden: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Describe a container. ``image`` is the image's process section, ``lookup`` the layers' folders from the highest
-    down, for /etc/passwd; ``pause`` holds the pod's namespaces; ``files`` are mounted: path in the container → file.
+    down, for /etc/passwd; ``pause`` holds the pod's namespaces; ``files`` are mounted: path in the container → file;
+    ``hidden`` are folders that no container may look into, privileged or not.
     """
     security = config.linux.security_context
     identity = find_user(_wanted_user(security, image), lookup)
@@ -100,13 +104,15 @@ def build(
         ],
         "linux": {
             "namespaces": namespaces,
-            "maskedPaths": [] if security.privileged else MASKED,
+            "maskedPaths": [*([] if security.privileged else MASKED), *hidden],
             "readonlyPaths": [] if security.privileged else READ_ONLY,
         },
     }
 
 
-def build_step(args: Sequence[str], image: Mapping[str, Any], *, root: Path, lookup: Sequence[Path]) -> dict[str, Any]:
+def build_step(
+    args: Sequence[str], image: Mapping[str, Any], *, root: Path, lookup: Sequence[Path], hidden: Sequence[str] = ()
+) -> dict[str, Any]:
     """Describe a RUN of a Dockerfile: with the network of the runtime itself."""
     config = cri.ContainerConfig(command=args)
     spec = build(
@@ -117,6 +123,7 @@ def build_step(args: Sequence[str], image: Mapping[str, Any], *, root: Path, loo
         pause=0,
         host_network=True,
         files={"/etc/resolv.conf": Path("/etc/resolv.conf"), "/etc/hosts": Path("/etc/hosts")},
+        hidden=hidden,
     )
     spec["linux"]["namespaces"] = [{"type": kind} for kind in ("pid", "mount", "ipc", "uts")]
     return spec
