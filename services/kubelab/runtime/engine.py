@@ -21,7 +21,7 @@ from structlog.typing import FilteringBoundLogger
 
 from kubelab.apimachinery.clock import Clock
 from kubelab.cri.runtime.v1 import api_pb2 as cri
-from kubelab.runtime import hostbase, network, references, rootfs, spec, state, syscalls
+from kubelab.runtime import execution, hostbase, network, references, rootfs, spec, state, syscalls
 from kubelab.runtime.config import RuntimeConfig
 from kubelab.runtime.events import Events
 from kubelab.runtime.faults import Fault, not_found
@@ -369,31 +369,14 @@ class Engine:
             raise Fault("container is not running", grpc.StatusCode.FAILED_PRECONDITION)
         send(container.started["monitor"], signal.SIGHUP)
 
-    async def exec_sync(self, name: str, command: list[str], seconds: float) -> tuple[bytes, bytes, int]:
-        """Run a command in a running container: what it printed, and its exit code. Fault DEADLINE_EXCEEDED."""
+    async def exec_sync(self, name: str, command: list[str], seconds: float) -> execution.Result:
+        """Run a command in a running container. Fault DEADLINE_EXCEEDED, FAILED_PRECONDITION."""
         container = self.container(name)
         if container.state != cri.CONTAINER_RUNNING:
             raise Fault(f"container {container.id!r} is not running", grpc.StatusCode.FAILED_PRECONDITION)
-        # an empty cgroup folder, seen by this crun alone, for the reason that the launcher has one
-        hide = 'mount -t tmpfs tmpfs /sys/fs/cgroup && exec "$@"'
-        process = await asyncio.create_subprocess_exec(
-            *("unshare", "--mount", "sh", "-c", hide, "exec", self._config.crun, f"--root={self._crun_root}"),
-            *("--cgroup-manager=disabled", "exec", container.id, *command),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
+        return await execution.run(
+            self._config.crun, self._crun_root, container.id, command, seconds=seconds, clock=self._clock
         )
-        try:
-            async with self._clock.timeout(seconds or None):
-                out, err = await process.communicate()
-        except TimeoutError:
-            told = f"command {' '.join(command)!r} timed out"
-            raise Fault(told, grpc.StatusCode.DEADLINE_EXCEEDED) from None
-        finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
-        return out, err, process.returncode or 0
 
     def _watch_container(self, container: Container) -> None:
         assert container.started is not None

@@ -146,8 +146,7 @@ def mount_root(root: str, overlays: Sequence[Mapping[str, Any]]) -> None:
     syscalls.make_mounts_private()
     for overlay in overlays:
         options = f"lowerdir={':'.join(overlay['lower'])},upperdir={overlay['upper']},workdir={overlay['work']}"
-        # an image may bring device nodes along: none of them can be opened
-        syscalls.mount("overlay", root + overlay["at"], "overlay", syscalls.MS_NODEV, options)
+        syscalls.mount("overlay", root + overlay["at"], "overlay", 0, options)
     if Path(CGROUP_ROOT).is_dir():
         # crun refuses hybrid cgroups even where it is told to leave cgroups alone; an empty folder it accepts
         syscalls.mount("tmpfs", CGROUP_ROOT, "tmpfs", syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC)

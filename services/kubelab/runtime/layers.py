@@ -23,10 +23,16 @@ def unpack(archive: IO[bytes], target: Path) -> None:
     root = os.path.realpath(target)
     try:
         with tarfile.open(fileobj=archive, mode="r|*") as tar:
+            # _place has checked where a member goes; Python 3.14's own filter would drop modes and absolute links
+            tar.extraction_filter = _as_it_is
             for member in tar:
                 _place(tar, member, target, root)
     except tarfile.TarError as err:
         raise BadLayer(f"not a layer: {err}") from err
+
+
+def _as_it_is(member: tarfile.TarInfo, _target: str) -> tarfile.TarInfo:
+    return member
 
 
 def _place(tar: tarfile.TarFile, member: tarfile.TarInfo, target: Path, root: str) -> None:
@@ -45,6 +51,8 @@ def _place(tar: tarfile.TarFile, member: tarfile.TarInfo, target: Path, root: st
         path.parent.mkdir(parents=True, exist_ok=True)
         os.mknod(path.parent / path.name.removeprefix(WHITEOUT), stat.S_IFCHR, os.makedev(0, 0))
         return
+    if member.isdev() and not member.isfifo():
+        return  # no container may open the machine's devices, and it has those of /dev
     if path.is_symlink() or (path.exists() and not (member.isdir() and path.is_dir())):
         _remove(path)
     member.name = name

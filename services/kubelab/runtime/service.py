@@ -144,8 +144,8 @@ class RuntimeServicer(api_pb2_grpc.RuntimeServiceServicer):
 
     async def ExecSync(self, request: cri.ExecSyncRequest, context: Context) -> cri.ExecSyncResponse:
         async with answering(context):
-            out, err, code = await self._engine.exec_sync(request.container_id, list(request.cmd), request.timeout)
-            return cri.ExecSyncResponse(stdout=out, stderr=err, exit_code=code)
+            done = await self._engine.exec_sync(request.container_id, list(request.cmd), request.timeout)
+            return cri.ExecSyncResponse(stdout=done.stdout, stderr=done.stderr, exit_code=done.exit_code)
         raise AssertionError("abort raises")
 
     async def GetContainerEvents(
