@@ -12,11 +12,13 @@ from typing import Any
 import click
 
 from kubelab.apimachinery.clock import Clock, SystemClock
+from kubelab.apimachinery.errors import Unavailable
 from kubelab.apimachinery.timestamps import human_duration
 from kubelab.cli import output
 from kubelab.cli.options import cluster_option
 from kubelab.cluster.driver import ClusterStatus, Process, State
 from kubelab.cluster.local import LocalCluster
+from kubelab.cluster.record import DEFAULT_NAME
 
 HEADER = ("NAME", "NODE", "PID", "SINCE", "RESTARTS", "HEALTH", "MEMORY")
 HEALTH = {State.RUNNING: "Healthy"}  # a process that runs but is not well is Unhealthy; the rest go by their own names
@@ -27,13 +29,17 @@ HEALTH = {State.RUNNING: "Healthy"}  # a process that runs but is not well is Un
 @click.option("-o", "--output", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
 @click.option("-w", "--watch", is_flag=True, help="print every process that changes, until interrupted")
 def command(name: str, form: str, watch: bool) -> int:
-    """Show every process of a cluster: 0 when all are well, 1 when not, 3 when the cluster does not run."""
+    """Show every process of a cluster. The exit code is 0 when all of them are well, else 1."""
     return asyncio.run(_status(name, form, watch, SystemClock()))
 
 
 async def _status(name: str, form: str, watch: bool, clock: Clock) -> int:
     async with LocalCluster.find(name) as cluster:
-        status = await cluster.status()
+        try:
+            status = await cluster.status()
+        except Unavailable as err:
+            again = "kubelab up" + ("" if name == DEFAULT_NAME else f" --name {name}")
+            raise Unavailable(f'cluster "{name}" is not running; start it with: {again}') from err
         click.echo(as_json(status) if form == "json" else as_table(status.processes, clock.time()))
         if watch:
             await _watch(cluster, status, form, clock)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import platform
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
@@ -23,7 +23,7 @@ from kubelab.client.kubeconfig import Kubeconfig, KubeconfigMissing
 from kubelab.cluster import launch
 from kubelab.cluster.driver import State
 from kubelab.cluster.local import LocalCluster
-from kubelab.cluster.record import DEFAULT_NAME, Record
+from kubelab.cluster.record import DEFAULT_NAME, Record, free_port, port_is_free
 
 DEFAULT_NODES = 3
 LOG_LINES = 12
@@ -80,6 +80,9 @@ async def up(wanted: Wanted, clock: Clock) -> int:
     fresh = record is None
     record = record or Record.new(wanted.home, wanted.name, wanted.nodes or DEFAULT_NODES)
     output.step("😄", f"kubelab {GIT_VERSION} on {_system()}")
+    if not port_is_free(record.api_port):
+        record = replace(record, api_port=free_port())
+        output.step("🔀", f"The api-server's port was taken meanwhile; it moves to {record.api_port}")
     record.save()
     return await _finish(wanted, record, clock, began, fresh=fresh, start=True)
 

@@ -155,6 +155,17 @@ def names(home: Path) -> list[str]:
     return sorted(p.parent.name for p in folder.glob("*/cluster.yaml")) if folder.is_dir() else []
 
 
+def port_is_free(port: int) -> bool:
+    """Could somebody listen on this port of 127.0.0.1 now?"""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
 def free_port() -> int:
     """Find a port of 127.0.0.1 that nobody listens on now."""
     with socket.socket() as probe:

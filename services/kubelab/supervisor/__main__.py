@@ -69,7 +69,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _begin(record: Record, options: Options, progress: _Progress) -> int:
     from kubelab.supervisor import pki, plan, syscalls
 
-    record.processes.mkdir(parents=True, exist_ok=True, mode=0o700)
+    record.run.mkdir(parents=True, exist_ok=True)
+    record.run.chmod(0o700)
+    record.processes.mkdir(exist_ok=True, mode=0o700)
     syscalls.become_subreaper()
     try:
         progress.step("certificates")

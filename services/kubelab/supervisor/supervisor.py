@@ -169,17 +169,10 @@ class Supervisor:
     @contextlib.asynccontextmanager
     async def _serve(self, add_service: Callable[[grpc.aio.Server], None]) -> AsyncGenerator[None]:
         self.record.socket.unlink(missing_ok=True)
-        umask = os.umask(0o177)
-        try:
-            serving = serve_grpc(f"unix:{self.record.socket}", [add_service], tls=None, health=Health())
-            await serving.__aenter__()
-        finally:
-            os.umask(umask)
-        try:
+        async with serve_grpc(f"unix:{self.record.socket}", [add_service], tls=None, health=Health()):
+            self.record.socket.chmod(0o600)  # nobody was quicker: its folder is open to the owner alone
             yield
-        finally:
-            await serving.__aexit__(None, None, None)
-            self.record.socket.unlink(missing_ok=True)
+        self.record.socket.unlink(missing_ok=True)
 
 
 def lock(run: Path) -> int:

@@ -17,6 +17,7 @@ from kubelab.apimachinery.clock import SystemClock
 from kubelab.client.kubeconfig import Kubeconfig
 from kubelab.cluster.record import RUN_ROOT, Record
 from kubelab.supervisor import cleanup, processes
+from kubelab.supervisor.processes import Running
 
 pytestmark = pytest.mark.root
 SECONDS = 120
@@ -106,13 +107,33 @@ def test_up_status_down_up_delete(kubelab: Kubelab, home: Path, name: str) -> No
     assert not home.exists()
 
 
+def kill_together(*victims: Running) -> None:
+    """Neither of them gets to replace the other."""
+    for number in (signal.SIGSTOP, signal.SIGKILL):
+        for victim in victims:
+            assert victim.signal(number)
+
+
+def guardians(record: Record) -> list[Running]:
+    found = [processes.read(record.processes, name) for name in (processes.ZYGOTE, processes.SUPERVISOR)]
+    return [running for running in found if running]
+
+
+def test_up_adopts_what_runs_when_nobody_looks_after_it(kubelab: Kubelab, home: Path, name: str) -> None:
+    assert kubelab("up", "--name", name, "--nodes", "1").returncode == 0
+    record = record_of(home, name)
+    before = processes.read_all(record.processes)
+    kill_together(*guardians(record))
+    assert "is not running" in kubelab("status", "--name", name).stderr
+    assert kubelab("up", "--name", name).returncode == 0
+    after = processes.read_all(record.processes)
+    assert {n: r.pid for n, r in after.items() if "@" in n} == {n: r.pid for n, r in before.items() if "@" in n}
+
+
 def test_down_cleans_up_when_everybody_was_killed(kubelab: Kubelab, home: Path, name: str) -> None:
     assert kubelab("up", "--name", name, "--nodes", "1").returncode == 0
     record = record_of(home, name)
-    for victim in (processes.ZYGOTE, processes.SUPERVISOR):
-        running = processes.read(record.processes, victim)
-        assert running is not None
-        running.signal(signal.SIGKILL)
+    kill_together(*guardians(record))
     assert kubelab("down", "--name", name, "--delete").returncode == 0
     assert traces(record) == []
 
