@@ -133,6 +133,11 @@ class Record:
         """The network namespace of a node, as a mounted file."""
         return self.run / "ns" / node
 
+    @property
+    def host_namespace(self) -> Path:
+        """The machine's own network namespace, for image pulls; not in ``ns``, where everything is the cluster's."""
+        return self.run / "host-netns"
+
     def runtime_socket(self, node: str) -> Path:
         return self.run / f"{node}.sock"
 

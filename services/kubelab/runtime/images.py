@@ -15,6 +15,7 @@ from kubelab.runtime import archive, layers, references, registry
 from kubelab.runtime.build import Builder, BuildError, Plan
 from kubelab.runtime.dockerfile import DockerfileError
 from kubelab.runtime.faults import Fault, answering
+from kubelab.runtime.outside import host_network
 from kubelab.runtime.store import BadDigest, Image, Store
 from kubelab.runtime.v1 import images_pb2, images_pb2_grpc
 
@@ -50,7 +51,7 @@ class Images:
         login = (auth.username, auth.password) if auth.username else None
         async with self._pulls.setdefault(str(reference), asyncio.Lock()):
             try:
-                image = await asyncio.to_thread(registry.Registry(reference, login).pull, self._store)
+                image = await asyncio.to_thread(_pull, registry.Registry(reference, login), self._store)
             except registry.PullError as err:
                 code = grpc.StatusCode.NOT_FOUND if err.missing else grpc.StatusCode.UNAVAILABLE
                 raise Fault(str(err), code) from err
@@ -66,6 +67,11 @@ class Images:
     async def used(self) -> tuple[str, int]:
         """Where images lie, and how many bytes they take."""
         return str(self._store.blob("").parent.parent), await asyncio.to_thread(self._store.used_bytes)
+
+
+def _pull(source: registry.Registry, store: Store) -> Image:
+    with host_network():
+        return source.pull(store)
 
 
 def _to_cri(image: Image) -> cri.Image:

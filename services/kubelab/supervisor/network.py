@@ -82,6 +82,9 @@ def create(record: Record) -> None:
     folder = record.namespace(CLUSTER).parent
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     try:
+        if not syscalls.is_namespace(record.host_namespace):
+            record.host_namespace.touch(mode=0o600)
+            syscalls.bind_mount("/proc/self/ns/net", record.host_namespace)
         fresh = {name for name in (CLUSTER, *record.node_names) if _ensure_namespace(record.namespace(name))}
         inside(record.namespace(CLUSTER), lambda: _build_bridge(record, fresh))
         for node in record.nodes:
@@ -97,10 +100,10 @@ def remove(record: Record) -> None:
     folder = record.namespace(CLUSTER).parent
     if not folder.is_dir():
         return
-    for path in folder.iterdir():
+    for path in (*folder.iterdir(), record.host_namespace):
         while syscalls.is_namespace(path):
             syscalls.unmount(path)
-        path.unlink()
+        path.unlink(missing_ok=True)
     folder.rmdir()
 
 

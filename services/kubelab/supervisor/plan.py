@@ -89,7 +89,7 @@ def _component(record: Record, node: Node, component: str) -> Spec:
         argv=("--config", str(record.config / f"{name}.yaml")),
         records=str(record.processes),
         module=MODULES[component],
-        environment={"KUBELAB_HOST_NETNS": str(record.namespace("host"))},
+        environment={"KUBELAB_HOST_NETNS": str(record.host_namespace)} if component == "runtime" else {},
     )
     return Spec(
         name=name,
