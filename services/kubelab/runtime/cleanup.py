@@ -27,6 +27,9 @@ def cleanup(state_dir: Path, *, grace: float = 2.0) -> None:
     Blocking. Nothing there is no error; what is on disk stays, and a runtime that is started again sees all ended.
     """
     sandboxes, containers = state.load(state_dir)
+    orphans = [pid for c in containers.values() if (pid := c.orphan)]  # somebody killed their monitors
+    for pid in orphans:
+        send(pid, signal.SIGKILL)
     running = [c for c in containers.values() if c.state == cri.CONTAINER_RUNNING and c.started and c.monitored]
     for container in running:
         if container.started:
@@ -35,7 +38,7 @@ def cleanup(state_dir: Path, *, grace: float = 2.0) -> None:
     for container in running:
         if container.started and container.started["monitor"] in left:
             send(container.started["pid"], signal.SIGKILL)
-    _wait(left, SECONDS)
+    _wait([*left, *orphans], SECONDS)
     pauses = [sandbox.pid for sandbox in sandboxes.values() if sandbox.alive]
     for pid in pauses:
         send(pid, signal.SIGKILL)

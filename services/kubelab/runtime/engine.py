@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import secrets
 import shutil
 import signal
@@ -21,7 +20,7 @@ from structlog.typing import FilteringBoundLogger
 
 from kubelab.apimachinery.clock import Clock
 from kubelab.cri.runtime.v1 import api_pb2 as cri
-from kubelab.runtime import execution, hostbase, network, references, rootfs, spec, state, syscalls
+from kubelab.runtime import execution, hostbase, network, references, rootfs, spec, state
 from kubelab.runtime.config import RuntimeConfig
 from kubelab.runtime.events import Events
 from kubelab.runtime.faults import Fault, not_found
@@ -74,6 +73,7 @@ class Engine:
         if known:
             self._addresses.set_range(known["pod_cidr"])
         await self._on_netlink(network.prepare_node)
+        await self._on_netlink(network.prune, [s.id for s in self.sandboxes.values() if not s.stopped])
         for container in self.containers.values():
             if container.started is not None and container.exit is None:
                 self._watch_container(container)
@@ -121,18 +121,28 @@ class Engine:
 
     async def run_sandbox(self, config: cri.PodSandboxConfig) -> str:
         """Make a pod's namespaces and its network; gives the id. Fault leaves nothing behind."""
-        for sandbox in self.sandboxes.values():
-            if sandbox.config.metadata == config.metadata and sandbox.ready:
-                return sandbox.id
+        pod = config.metadata
+        async with self._locks[f"{pod.namespace}/{pod.name}/{pod.uid}"]:  # twice at once is once, too
+            for sandbox in self.sandboxes.values():
+                if sandbox.config.metadata == pod and sandbox.ready:
+                    return sandbox.id
+            return await self._make_sandbox(config)
+
+    async def _make_sandbox(self, config: cri.PodSandboxConfig) -> str:
         name = secrets.token_hex(32)
         folder = self._root / "sandboxes" / name
         sandbox = Sandbox(name, folder, config, self._now())
         folder.mkdir()
         try:
             launched = await self._launcher.ask(
-                {"do": "pause", "hostname": config.hostname, "host_network": sandbox.host_network}
+                {
+                    "do": "pause",
+                    "dir": str(folder),
+                    "hostname": config.hostname,
+                    "host_network": sandbox.host_network,
+                }
             )
-            sandbox.pid, sandbox.pid_start = launched["pid"], syscalls.start_time(launched["pid"])
+            sandbox.pid, sandbox.pid_start = launched["pid"], launched["pid_start"]
             if not sandbox.host_network:
                 sandbox.address = self._addresses.take()
                 await self._on_netlink(network.connect, name, sandbox.pid, sandbox.address)
@@ -201,7 +211,10 @@ class Engine:
             self._forget_watch(sandbox.id)
             await asyncio.to_thread(shutil.rmtree, sandbox.folder, ignore_errors=True)
             self._tell(sandbox, sandbox.id, cri.CONTAINER_DELETED_EVENT)
-        self._locks.pop(sandbox.id, None)
+        pod = sandbox.config.metadata
+        for key in (sandbox.id, f"{pod.namespace}/{pod.name}/{pod.uid}"):
+            if key in self._locks and not self._locks[key].locked():
+                del self._locks[key]
 
     def _watch_sandbox(self, sandbox: Sandbox) -> None:
         def ended() -> None:
@@ -268,6 +281,10 @@ class Engine:
         """Start a created container; a running one is left alone. Fault, in the OCI runtime's words."""
         container = self.container(name)
         async with self._locks[container.sandbox_id]:
+            if container.started is None:
+                container.refresh()  # a runtime that was killed meanwhile may have had it started
+                if container.started is not None:
+                    self._watch_container(container)
             if container.state == cri.CONTAINER_RUNNING:
                 return
             if container.state == cri.CONTAINER_EXITED:
@@ -390,9 +407,8 @@ class Engine:
         container.refresh()
         if container.exit is None:
             # somebody killed the monitor: nobody reads what the container prints, so it cannot go on
-            started = container.started or {}
-            if started.get("pid") and _runs_in(started["pid"], container.id):
-                send(started["pid"], signal.SIGKILL)
+            if pid := container.orphan:
+                send(pid, signal.SIGKILL)
             container.end(state.UNKNOWN_EXIT, self._now(), "ContainerStatusUnknown", "its monitor is gone")
         ended = container.exit or {}
         self._log.info("container ended", container=container.id[:12], code=ended.get("exit_code"))
@@ -415,11 +431,3 @@ class Engine:
                 containers_statuses=[c.status() for c in self._containers_of(sandbox.id)],
             )
         )
-
-
-def _runs_in(pid: int, container: str) -> bool:
-    """Whether a pid is still the container's first process: its root is the container's."""
-    try:
-        return container in os.readlink(f"/proc/{pid}/root") or container in Path(f"/proc/{pid}/mountinfo").read_text()  # noqa: PTH115
-    except OSError:
-        return False

@@ -133,7 +133,10 @@ def _pause(reply: int, request: Request) -> None:
     flags = syscalls.CLONE_NEWIPC | syscalls.CLONE_NEWUTS
     syscalls.unshare(flags | (0 if request["host_network"] else syscalls.CLONE_NEWNET))
     socket.sethostname(request["hostname"])
-    _tell(reply, pid=os.getpid())
+    # on disk before anybody knows: a runtime killed right now finds it, or has removed the folder and this fails
+    started = {"pid": os.getpid(), "pid_start": syscalls.start_time(os.getpid())}
+    _write_atomically(Path(request["dir"]) / "pause.json", started)
+    _tell(reply, **started)
     os.execvp("sleep", ["pause", "infinity"])
 
 
@@ -176,7 +179,12 @@ def _monitor(reply: int, request: Request) -> None:
         _tell(reply, error=told.splitlines()[-1] if told else f"crun ended with {os.waitstatus_to_exitcode(status)}")
         return
     pid = int(pid_file.read_text())
-    started = {"pid": pid, "monitor": os.getpid(), "monitor_start": syscalls.start_time(os.getpid())}
+    started = {
+        "pid": pid,
+        "pid_start": syscalls.start_time(pid),
+        "monitor": os.getpid(),
+        "monitor_start": syscalls.start_time(os.getpid()),
+    }
     _write_atomically(folder / "started.json", {**started, "started_at": _now()})
     _tell(reply, **started)
     sink = LogSink(request["log_path"])

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import ipaddress
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from kubelab.runtime import syscalls
 
 GATEWAY = "169.254.1.1"
 _NUD_PERMANENT = 0x80
+_DEVICE = re.compile(r"kl[0-9a-f]{11}")
 
 
 class NoAddress(Exception):
@@ -65,6 +67,16 @@ def prepare_node() -> None:
         path = Path("/proc/sys/net/ipv4") / key
         if path.read_text().strip() != value:
             path.write_text(value)
+
+
+def prune(sandboxes: Iterable[str]) -> None:
+    """Remove the devices of pods that are not there: a runtime was killed while it made or removed them."""
+    known = {device_name(sandbox) for sandbox in sandboxes}
+    with IPRoute() as node:
+        names = [dict(link["attrs"])["IFLA_IFNAME"] for link in node.get_links(kind="veth")]
+    for name in names:
+        if _DEVICE.fullmatch(name) and name not in known:
+            disconnect(name.removeprefix("kl"))
 
 
 def device_name(sandbox: str) -> str:

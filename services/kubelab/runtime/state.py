@@ -13,7 +13,9 @@ So a runtime that was killed reads everything again and goes on. A container wit
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -77,11 +79,15 @@ class Sandbox:
             },
         )
 
+    @property
+    def state(self) -> cri.PodSandboxState.ValueType:
+        return cri.SANDBOX_READY if self.ready else cri.SANDBOX_NOTREADY
+
     def status(self) -> cri.PodSandboxStatus:
         return cri.PodSandboxStatus(
             id=self.id,
             metadata=self.config.metadata,
-            state=cri.SANDBOX_READY if self.ready else cri.SANDBOX_NOTREADY,
+            state=self.state,
             created_at=self.created_at,
             network=cri.PodSandboxNetworkStatus(ip=self.address),
             linux=cri.LinuxPodSandboxStatus(
@@ -95,7 +101,7 @@ class Sandbox:
         return cri.PodSandbox(
             id=self.id,
             metadata=self.config.metadata,
-            state=cri.SANDBOX_READY if self.ready else cri.SANDBOX_NOTREADY,
+            state=self.state,
             created_at=self.created_at,
             labels=self.config.labels,
             annotations=self.config.annotations,
@@ -127,6 +133,14 @@ class Container:
         return self.started is not None and (
             syscalls.start_time(self.started["monitor"]) == self.started["monitor_start"] != 0
         )
+
+    @property
+    def orphan(self) -> int:
+        """The pid of the container's process where its monitor is gone and it is not; else 0."""
+        if self.started is None or self.exit is not None or self.monitored:
+            return 0
+        pid: int = self.started["pid"]
+        return pid if syscalls.start_time(pid) == self.started["pid_start"] != 0 else 0
 
     def save(self) -> None:
         (self.folder / "config.pb").write_bytes(self.config.SerializeToString())
@@ -193,7 +207,7 @@ def load(root: Path) -> tuple[dict[str, Sandbox], dict[str, Container]]:
     for folder in _folders(root / "sandboxes"):
         facts = read_json(folder / "sandbox.json")
         if facts is None:
-            shutil.rmtree(folder)
+            _end_half_made(folder)
             continue
         config = cri.PodSandboxConfig.FromString((folder / "config.pb").read_bytes())
         sandboxes[folder.name] = Sandbox(folder.name, folder, config, **facts)
@@ -206,6 +220,14 @@ def load(root: Path) -> tuple[dict[str, Sandbox], dict[str, Container]]:
         containers[folder.name] = container = Container(folder.name, folder, config=config, **facts)
         container.refresh()
     return sandboxes, containers
+
+
+def _end_half_made(folder: Path) -> None:
+    """Take back a sandbox whose runtime was killed while it made it: what holds the namespaces, then the folder."""
+    pause = read_json(folder / "pause.json")
+    if pause and syscalls.start_time(pause["pid"]) == pause["pid_start"] != 0:
+        os.kill(pause["pid"], signal.SIGKILL)
+    shutil.rmtree(folder)
 
 
 def _folders(parent: Path) -> list[Path]:

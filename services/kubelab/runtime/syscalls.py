@@ -59,9 +59,13 @@ def become_subreaper() -> None:
 
 
 def start_time(pid: int) -> int:
-    """When a process began, in clock ticks since boot; 0: there is none. Pid and start name a process for good."""
+    """When a process began, in clock ticks since boot. Pid and start name a process for good.
+
+    0: there is none, or it has ended and nobody has waited for it, which some machines' first process never does.
+    """
     try:
         text = Path(f"/proc/{pid}/stat").read_text()
     except (FileNotFoundError, ProcessLookupError):
         return 0
-    return int(text.rpartition(")")[2].split()[19])
+    fields = text.rpartition(")")[2].split()
+    return 0 if fields[0] in ("Z", "X") else int(fields[19])
