@@ -37,7 +37,6 @@ class Machine:
     which: Callable[[str], str | None]
     user: int
     capabilities: int
-    mounts: str
     filesystems: str
     files: Callable[[str], bool]
 
@@ -54,7 +53,6 @@ def this_machine(environ: Mapping[str, str] = os.environ) -> Machine:
         which=lambda program: shutil.which(program, path=path),
         user=os.geteuid(),
         capabilities=int(effective, 16),
-        mounts=Path("/proc/self/mounts").read_text(),
         filesystems=Path("/proc/filesystems").read_text(),
         files=lambda name: Path(name).exists(),
     )
@@ -99,9 +97,6 @@ def _rights(machine: Machine) -> list[Problem]:
 
 def _kernel(machine: Machine) -> list[Problem]:
     found: list[Problem] = []
-    kinds = {line.split()[2] for line in machine.mounts.splitlines() if len(line.split()) > 2}
-    if not kinds & {"cgroup", "cgroup2"}:
-        found.append(Problem("no cgroup file system is mounted", "type: mount -t cgroup2 none /sys/fs/cgroup"))
     if not machine.files("/proc/self/ns/net"):
         found.append(Problem("the kernel has no network namespaces", "use a kernel with CONFIG_NET_NS"))
     if "overlay" not in machine.filesystems and not machine.files("/sys/module/overlay"):
