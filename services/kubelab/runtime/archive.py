@@ -25,7 +25,7 @@ class BadArchive(ValueError):
 
 def load(store: Store, archive: Path) -> list[str]:
     """Bring in every image of an archive; give their names, or their ids where they have none. BadArchive."""
-    with store.scratch() as folder:
+    with store.adding(), store.scratch() as folder:
         try:
             with tarfile.open(archive) as tar:
                 for member in tar:

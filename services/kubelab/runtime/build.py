@@ -79,6 +79,13 @@ class Builder:
         """Yield what people read, line by line; the last one is the image's id. BuildError, DockerfileError."""
         tags = [_reference(tag) for tag in plan.tags]
         instructions = dockerfile.parse(plan.dockerfile, plan.path)
+        with await asyncio.to_thread(self._store.adding):
+            async for line in self._steps(plan, context, instructions, tags):
+                yield line
+
+    async def _steps(
+        self, plan: Plan, context: Path, instructions: list[Instruction], tags: list[references.Reference]
+    ) -> AsyncGenerator[str]:
         draft = Draft({})
         for number, raw in enumerate(instructions, start=1):
             instruction = dockerfile.expand(raw, draft.variables)

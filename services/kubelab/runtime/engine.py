@@ -7,6 +7,7 @@ and removing what is gone succeed. Nothing blocks the event loop: netlink has a 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import secrets
 import shutil
@@ -54,6 +55,7 @@ class Engine:
         self._addresses = network.Addresses()
         self._root = config.state_dir
         self._crun_root = config.state_dir / "crun"
+        self._node = hashlib.sha256(str(config.state_dir).encode()).hexdigest()[:16]  # among the store's users
         self._hidden = hostbase.hidden((config.state_dir, config.store_dir))
 
     def _now(self) -> int:
@@ -69,6 +71,7 @@ class Engine:
         self._addresses = network.Addresses(
             sandbox.address for sandbox in self.sandboxes.values() if sandbox.address and not sandbox.stopped
         )
+        await asyncio.to_thread(self._store.keep_pins, self._node, self.containers)
         known = state.read_json(self._root / "network.json")
         if known:
             self._addresses.set_range(known["pod_cidr"])
@@ -237,10 +240,10 @@ class Engine:
     def _containers_of(self, sandbox: str) -> list[Container]:
         return [c for c in self.containers.values() if c.sandbox_id == sandbox]
 
-    def find_image(self, name: str) -> Image:
-        """Fault NOT_FOUND, INVALID_ARGUMENT."""
+    async def _pin_image(self, name: str, container: str) -> Image:
+        """Find a container's image and keep it for the container; Fault NOT_FOUND, INVALID_ARGUMENT."""
         try:
-            image = self._store.find(name)
+            image = await asyncio.to_thread(self._store.pin, self._node, container, name)
         except references.BadReference as err:
             raise Fault(str(err), grpc.StatusCode.INVALID_ARGUMENT) from err
         if image is None:
@@ -256,8 +259,8 @@ class Engine:
                     return container.id
             if not sandbox.ready:
                 raise Fault(f"sandbox container {sandbox.id!r} is not running", grpc.StatusCode.FAILED_PRECONDITION)
-            image = self.find_image(config.image.image)
             name = secrets.token_hex(32)
+            image = await self._pin_image(config.image.image, name)
             log_path = ""
             if config.log_path and sandbox.config.log_directory:
                 log_path = str(Path(sandbox.config.log_directory) / config.log_path)
@@ -303,7 +306,9 @@ class Engine:
             self._tell(sandbox, container.id, cri.CONTAINER_STARTED_EVENT)
 
     def _monitor_request(self, container: Container, sandbox: Sandbox) -> dict[str, object]:
-        image = self.find_image(container.image_ref)
+        image = self._store.pinned(self._node, container.id)
+        if image is None:
+            raise not_found("image", container.image_ref)
         layers = [self._store.layer(diff_id) for diff_id in image.diff_ids]
         skeleton = self._skeleton if image.on_host else None
         root = container.folder / "rootfs"
@@ -376,6 +381,7 @@ class Engine:
         # crun keeps no more than this folder: the process is gone, and there are no cgroups
         for folder in (self._crun_root / container.id, container.folder):
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+        self._store.unpin(self._node, container.id)
         if sandbox := self.sandboxes.get(container.sandbox_id):
             self._tell(sandbox, container.id, cri.CONTAINER_DELETED_EVENT)
 

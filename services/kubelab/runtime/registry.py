@@ -52,6 +52,10 @@ class Registry:
 
     def pull(self, store: Store) -> Image:
         """Bring the image in, every byte checked against its digest; PullError."""
+        with store.adding():
+            return self._pull(store)
+
+    def _pull(self, store: Store) -> Image:
         target = str(self._reference)
         try:
             manifest = self._manifest(self._reference.digest or self._reference.tag)

@@ -5,9 +5,13 @@
     blobs/sha256/…      manifests, configurations, layers, each under the digest of its bytes
     layers/DIFF_ID/     a layer unpacked, as overlay takes it
     images.json         name → digest of the manifest
-    store.lock          held while images.json changes
+    pins/NODE/ID        the manifest of a container's image: it stays whole while the container is there
+    tmp/, trash/        what is not whole yet, and what nothing needs any more
+    store.lock          held while images.json or pins change
+    adding.lock         held, shared, by whoever brings in parts of an image that has no name yet
 
-A file appears under its name only when it is whole (rename), so readers need no lock.
+A file appears under its name only when it is whole (rename), so readers need no lock. What no name, no container and
+nobody who adds needs is swept away when an image is removed; while somebody adds, that is left to the next removal.
 (https://github.com/opencontainers/image-spec)
 """
 
@@ -19,7 +23,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Generator, Mapping
+from collections.abc import Container, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,8 +79,9 @@ class Store:
         self._root = root
         self._blobs, self._layers = root / "blobs" / "sha256", root / "layers"
         self._index, self._lock = root / "images.json", root / "store.lock"
-        self._temporary = root / "tmp"
-        for folder in (self._blobs, self._layers, self._temporary):
+        self._temporary, self._trash, self._pins = root / "tmp", root / "trash", root / "pins"
+        self._adding = root / "adding.lock"
+        for folder in (self._blobs, self._layers, self._temporary, self._trash, self._pins):
             folder.mkdir(parents=True, exist_ok=True)
         self._seen: tuple[int, int] = (0, 0)
         self._names: dict[str, str] = {}
@@ -133,16 +138,51 @@ class Store:
             self._images[digest] = Image(manifest["config"]["digest"], digest, names, config, size)
         return self._images[digest]
 
+    # --- containers' images
+
+    def pin(self, node: str, container: str, text: str) -> Image | None:
+        """Find an image and keep it for a container, whatever happens to its names; BadReference, None: not here."""
+        with self._locked():
+            image = self.find(text)
+            if image is not None:
+                pin = self._pins / node / container
+                pin.parent.mkdir(exist_ok=True)
+                pin.write_text(image.digest)
+            return image
+
+    def pinned(self, node: str, container: str) -> Image | None:
+        try:
+            return self._image((self._pins / node / container).read_text())
+        except FileNotFoundError:
+            return None
+
+    def unpin(self, node: str, container: str) -> None:
+        (self._pins / node / container).unlink(missing_ok=True)
+
+    def keep_pins(self, node: str, containers: Container[str]) -> None:
+        """Forget the pins of a node's containers that are not there any more."""
+        if (folder := self._pins / node).is_dir():
+            for pin in folder.iterdir():
+                if pin.name not in containers:
+                    pin.unlink(missing_ok=True)
+
     # --- writing
+
+    def adding(self) -> IO[str]:
+        """Begin to bring in an image, part by part; close what is given when its name is there."""
+        lock = self._adding.open("w")
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        return lock
 
     @contextmanager
     def scratch(self) -> Generator[Path]:
         """A folder in the store's own file system, so that its content can be renamed into place."""
-        folder = Path(tempfile.mkdtemp(dir=self._temporary))
-        try:
-            yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+        with self.adding():  # else a sweep would take it for something that a killed runtime left
+            folder = Path(tempfile.mkdtemp(dir=self._temporary))
+            try:
+                yield folder
+            finally:
+                shutil.rmtree(folder, ignore_errors=True)
 
     def add_blob(self, content: bytes, expected: str = "") -> str:
         """Keep bytes; give their digest. BadDigest when it is not the expected one."""
@@ -216,11 +256,32 @@ class Store:
         image = self.find(text)
         if image is None:
             return
-        wanted = {str(parse(text))} if not text.startswith("sha256:") else set(image.names)
         with self._changing_names() as index:
-            for name in wanted:
+            for name in self._meant(text, image):
                 index.pop(name, None)
-            self._sweep(set(index.values()))
+        self._collect()
+
+    @staticmethod
+    def _meant(text: str, image: Image) -> set[str]:
+        """The names that go: this one, those of a digest's repository, or all for an id."""
+        if text.startswith("sha256:"):
+            return {*image.names}
+        reference = parse(text)
+        if not reference.digest:
+            return {str(reference)}
+        return {name for name in image.names if not name.startswith("sha256:") and parse(name).name == reference.name}
+
+    def _collect(self) -> None:
+        """Take away what nothing needs, unless somebody adds right now. The names are written by then: being killed
+        here costs space, and nothing else."""
+        with self._locked(), self._adding.open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return
+            self._sweep({*self._read_names().values(), *(pin.read_text() for pin in self._pins.glob("*/*"))})
+        for path in self._trash.iterdir():  # outside of the locks: it may take long
+            shutil.rmtree(path, ignore_errors=True)
 
     def _sweep(self, manifests: set[str]) -> None:
         used, used_layers = set(manifests), set[str]()
@@ -229,18 +290,21 @@ class Store:
             config = manifest["config"]["digest"]
             used |= {config, *(layer["digest"] for layer in manifest["layers"])}
             used_layers |= set(json.loads(self.blob(config).read_text()).get("rootfs", {}).get("diff_ids") or ())
-        for entry in os.scandir(self._blobs):
-            if f"sha256:{entry.name}" not in used:
-                Path(entry.path).unlink(missing_ok=True)
-        for entry in os.scandir(self._layers):
-            if f"sha256:{entry.name}" not in used_layers:
-                # containers that still run on it keep what they have open; a new image unpacks it again
-                shutil.rmtree(entry.path, ignore_errors=True)
+        trash = Path(tempfile.mkdtemp(dir=self._trash))
+        for folder, kept in ((self._blobs, used), (self._layers, used_layers), (self._temporary, set[str]())):
+            for entry in folder.iterdir():
+                if f"sha256:{entry.name}" not in kept:
+                    entry.rename(trash / f"{folder.name}-{entry.name}")
+
+    @contextmanager
+    def _locked(self) -> Generator[None]:
+        with self._lock.open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
 
     @contextmanager
     def _changing_names(self) -> Generator[dict[str, str]]:
-        with self._lock.open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with self._locked():
             index = dict(self._read_names())
             yield index
             part = self._index.with_suffix(".part")
