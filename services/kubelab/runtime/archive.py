@@ -5,7 +5,9 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import platform
 import tarfile
+import zlib
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +18,7 @@ from kubelab.runtime.store import LAYER_TYPE, Image, Store
 
 GZIP_MAGIC, ZSTD_MAGIC = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 _NAME = "org.opencontainers.image.ref.name"
+ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 _CONTAINERD_NAME = "io.containerd.image.name"
 
 
@@ -32,12 +35,18 @@ def load(store: Store, archive: Path) -> list[str]:
                     _extract(tar, member, folder)
         except tarfile.TarError as err:
             raise BadArchive(f"not an image archive (docker save, OCI image layout): {err}") from err
-        if (folder / "manifest.json").is_file():
-            images = list(_load_docker(store, folder))
-        elif (folder / "index.json").is_file():
-            images = list(_load_oci(store, folder))
-        else:
-            raise BadArchive("not an image archive: neither manifest.json (docker save) nor index.json (OCI) is in it")
+        try:
+            if (folder / "manifest.json").is_file():
+                images = list(_load_docker(store, folder))
+            elif (folder / "index.json").is_file():
+                images = list(_load_oci(store, folder))
+            else:
+                told = "neither manifest.json (docker save) nor index.json (OCI) is in it"
+                raise BadArchive(f"not an image archive: {told}")
+        except (KeyError, TypeError) as err:
+            raise BadArchive(f"the archive's description of its images is not whole: {err}") from err
+        except (zlib.error, gzip.BadGzipFile, EOFError) as err:
+            raise BadArchive(f"a layer cannot be unpacked: {err}") from err
     return [name for image, names in images for name in (names or [image.id])]
 
 
@@ -63,12 +72,15 @@ def _extract(tar: tarfile.TarFile, member: tarfile.TarInfo, folder: Path) -> Non
 
 
 def _load_docker(store: Store, folder: Path) -> Iterator[tuple[Image, list[str]]]:
-    for entry in _read(folder / "manifest.json"):
+    for entry in _read(folder / "manifest.json"):  # its configuration is named after its digest, in one way or another
         config = _file(folder, entry["Config"]).read_bytes()
         diff_ids = json.loads(config)["rootfs"]["diff_ids"]
         found = entry["Layers"]
         if len(found) != len(diff_ids):
             raise BadArchive(f"{entry['Config']}: {len(diff_ids)} layers expected, {len(found)} are in the archive")
+        named = Path(entry["Config"]).name.removesuffix(".json")
+        if (found_digest := hashlib.sha256(config).hexdigest()) != named:
+            raise BadArchive(f"{entry['Config']}: expected sha256:{named}, got sha256:{found_digest}")
         layer_list = [add_layer(store, _file(folder, p), d) for p, d in zip(found, diff_ids, strict=True)]
         names = [parse(tag) for tag in entry.get("RepoTags") or ()]
         yield store.add_image(config, layer_list, names), [name.familiar for name in names]
@@ -79,15 +91,15 @@ def _load_oci(store: Store, folder: Path) -> Iterator[tuple[Image, list[str]]]:
         notes = entry.get("annotations") or {}
         text = notes.get(_CONTAINERD_NAME) or notes.get(_NAME) or ""
         names: list[Reference] = [parse(text)] if "/" in text or ":" in text else []
-        manifest = _read(_blob(folder, entry["digest"]))
+        manifest = json.loads(_checked(folder, entry["digest"]))
         if "manifests" in manifest:  # an index inside of the index: one for each platform
-            manifest = _read(_blob(folder, manifest["manifests"][0]["digest"]))
-        config = _blob(folder, manifest["config"]["digest"]).read_bytes()
+            manifest = json.loads(_checked(folder, for_this_machine(manifest["manifests"])["digest"]))
+        config = _checked(folder, manifest["config"]["digest"])
         diff_ids = json.loads(config)["rootfs"]["diff_ids"]
         layers = [
             add_layer(store, _blob(folder, layer["digest"]), diff_id)
             for layer, diff_id in zip(manifest["layers"], diff_ids, strict=True)
-        ]
+        ]  # each layer is checked against what the configuration says of it
         yield store.add_image(config, layers, names), [name.familiar for name in names]
 
 
@@ -128,6 +140,23 @@ def _file(folder: Path, name: str) -> Path:
     if not path.is_file():
         raise BadArchive(f"{name} is missing from the archive")
     return path
+
+
+def for_this_machine(entries: list[dict[str, Any]]) -> dict[str, Any]:
+    """Choose among an index's manifests; BadArchive when none is for this platform."""
+    machine = ARCHITECTURES.get(platform.machine(), platform.machine())
+    for entry in entries:
+        wanted = entry.get("platform") or {}
+        if (wanted.get("os"), wanted.get("architecture")) == ("linux", machine):
+            return entry
+    raise BadArchive(f"no match for platform linux/{machine} in manifest: not found")
+
+
+def _checked(folder: Path, digest: str) -> bytes:
+    content = _blob(folder, digest).read_bytes()
+    if (found := f"sha256:{hashlib.sha256(content).hexdigest()}") != digest:
+        raise BadArchive(f"expected {digest}, got {found}")
+    return content
 
 
 def _blob(folder: Path, digest: str) -> Path:

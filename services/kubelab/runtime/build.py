@@ -54,6 +54,7 @@ class Draft:
     diff_ids: list[str] = field(default_factory=list[str])
     environment: dict[str, str] = field(default_factory=dict[str, str])
     arguments: dict[str, str] = field(default_factory=dict[str, str])
+    own_cmd: bool = False  # this Dockerfile says CMD itself
     chain: str = ""  # what the layers so far came from: the cache's key
 
     @property
@@ -129,9 +130,11 @@ class Builder:
                     config.setdefault("ExposedPorts", {})[port if "/" in port else f"{port}/tcp"] = {}
             case "ENTRYPOINT":
                 config["Entrypoint"] = instruction.command()
-                config.pop("Cmd", None)
+                if not draft.own_cmd:  # the base image's belonged to the base image's entrypoint
+                    config.pop("Cmd", None)
             case "CMD":
                 config["Cmd"] = instruction.command()
+                draft.own_cmd = True
             case "RUN":
                 async for line in self._run(draft, instruction):
                     yield line

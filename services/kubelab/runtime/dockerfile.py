@@ -50,8 +50,8 @@ def parse(text: str, path: str) -> list[Instruction]:
     """Read a Dockerfile; DockerfileError for what is not supported, or does not begin with FROM."""
     found: list[Instruction] = []
     for line, joined in _logical_lines(text):
-        name, _, rest = joined.partition(" ")
-        name, rest = name.upper(), rest.strip()
+        name, *others = joined.split(maxsplit=1)
+        name, rest = name.upper(), others[0] if others else ""
         if name not in SUPPORTED:
             raise DockerfileError(
                 f"{path}:{line}: {name} is not supported by `kubelab image build`, which knows {', '.join(SUPPORTED)}. "
@@ -129,10 +129,7 @@ def expand_text(text: str, variables: Mapping[str, str]) -> str:
 
 def pairs(instruction: Instruction, path: str) -> dict[str, str]:
     """``A=1 B="two words"``, or the old form ``A one value``; DockerfileError."""
-    try:
-        words = shlex.split(instruction.text)
-    except ValueError as err:
-        raise DockerfileError(f"{path}:{instruction.line}: {instruction.name}: {err}") from err
+    words = _words(instruction, path)
     if "=" not in words[0] and len(words) > 1 and instruction.name != "ARG":
         return {words[0]: instruction.text[len(words[0]) :].strip()}
     found: dict[str, str] = {}
@@ -145,9 +142,16 @@ def pairs(instruction: Instruction, path: str) -> dict[str, str]:
     return found
 
 
+def _words(instruction: Instruction, path: str) -> list[str]:
+    try:
+        return shlex.split(instruction.text)
+    except ValueError as err:
+        raise DockerfileError(f"{path}:{instruction.line}: {instruction.name}: {err}") from err
+
+
 def sources_and_target(instruction: Instruction, path: str) -> tuple[list[str], str]:
     """What COPY and ADD copy, and where to; DockerfileError."""
-    words = instruction.json_list() or shlex.split(instruction.text)
+    words = instruction.json_list() or _words(instruction, path)
     if len(words) < 2:
         told = f"{instruction.name} requires at least two arguments, but only one was provided"
         raise DockerfileError(f"{path}:{instruction.line}: {told}")

@@ -122,6 +122,11 @@ class Engine:
             raise not_found("sandbox", name)
         return found[0]
 
+    def sandbox_status(self, name: str) -> tuple[cri.PodSandboxStatus, list[cri.ContainerStatus], int]:
+        """A sandbox, its containers, and when it was so, in nanoseconds; Fault NOT_FOUND."""
+        sandbox = self.sandbox(name)
+        return sandbox.status(), [c.status() for c in self._containers_of(sandbox.id)], self._now()
+
     async def run_sandbox(self, config: cri.PodSandboxConfig) -> str:
         """Make a pod's namespaces and its network; gives the id. Fault leaves nothing behind."""
         pod = config.metadata

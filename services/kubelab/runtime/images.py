@@ -16,7 +16,7 @@ from kubelab.runtime.build import Builder, BuildError, Plan
 from kubelab.runtime.dockerfile import DockerfileError
 from kubelab.runtime.faults import Fault, answering
 from kubelab.runtime.outside import host_network
-from kubelab.runtime.store import BadDigest, Image, Store
+from kubelab.runtime.store import Image, Store
 from kubelab.runtime.v1 import images_pb2, images_pb2_grpc
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -98,7 +98,7 @@ class ImageStoreServicer(images_pb2_grpc.ImageStoreServicer):
                 await _receive((request.chunk async for request in request_iterator), folder / "archive.tar")
                 try:
                     names = await asyncio.to_thread(archive.load, self._store, folder / "archive.tar")
-                except (archive.BadArchive, layers.BadLayer, BadDigest, references.BadReference, KeyError) as err:
+                except ValueError as err:  # BadArchive, BadLayer, BadDigest, BadReference, broken JSON
                     raise Fault(str(err), grpc.StatusCode.INVALID_ARGUMENT) from err
             return images_pb2.LoadResponse(names=names)
 

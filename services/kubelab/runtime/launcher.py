@@ -17,6 +17,7 @@ from __future__ import annotations
 import gc
 import json
 import os
+import re
 import select
 import signal
 import socket
@@ -33,6 +34,7 @@ from kubelab.runtime import syscalls
 MAX_MESSAGE = 256 * 1024
 LOG_LINE = 16 * 1024  # longer lines are written in parts, as containerd does
 CGROUP_ROOT = "/sys/fs/cgroup"
+_NO_PROGRAM = re.compile(r"executable file `(.*?)` not found in \$PATH")
 CLOCK = SystemClock()  # wall time, for people to read; nothing waits by it
 Request = Mapping[str, Any]
 
@@ -176,7 +178,8 @@ def _monitor(reply: int, request: Request) -> None:
     _, status = os.waitpid(crun, 0)
     if status != 0:
         told = log.read_text().strip() if log.exists() else ""
-        _tell(reply, error=told.splitlines()[-1] if told else f"crun ended with {os.waitstatus_to_exitcode(status)}")
+        last = told.splitlines()[-1] if told else f"crun ended with {os.waitstatus_to_exitcode(status)}"
+        _tell(reply, error=as_runc(last))
         return
     pid = int(pid_file.read_text())
     started = {
@@ -195,6 +198,16 @@ def _monitor(reply: int, request: Request) -> None:
     signal.signal(signal.SIGHUP, on_hangup)
     code = _follow(pid, {out: "stdout", err: "stderr"}, sink)
     _write_atomically(folder / "exit.json", {"exit_code": code, "finished_at": _now()})
+
+
+def as_runc(told: str) -> str:
+    """Say in runc's words, which people search for, that there is no such program; else as crun told it."""
+    found = _NO_PROGRAM.search(told)
+    if found is None:
+        return told
+    name = found[1]
+    why = f"stat {name}: no such file or directory" if "/" in name else "executable file not found in $PATH"
+    return f'exec: "{name}": {why}: unknown'
 
 
 def _follow(pid: int, streams: Mapping[int, str], sink: LogSink) -> int:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import platform
 import re
 import urllib.error
 import urllib.parse
@@ -17,7 +16,7 @@ from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from typing import Any
 
-from kubelab.runtime.archive import BadArchive, add_layer
+from kubelab.runtime.archive import BadArchive, add_layer, for_this_machine
 from kubelab.runtime.references import HUB, Reference
 from kubelab.runtime.store import CONFIG_TYPE, MANIFEST_TYPE, Image, Store
 
@@ -27,7 +26,6 @@ _DOCKER = "application/vnd.docker.distribution.manifest"
 _ACCEPT = ", ".join(
     (MANIFEST_TYPE, "application/vnd.oci.image.index.v1+json", f"{_DOCKER}.v2+json", f"{_DOCKER}.list.v2+json")
 )
-_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
 class PullError(Exception):
@@ -87,12 +85,11 @@ class Registry:
             raise PullError(f"the registry's manifest is not {name}")
         manifest: dict[str, Any] = json.loads(content)
         if "manifests" in manifest:
-            machine = _ARCHITECTURES.get(platform.machine(), platform.machine())
-            for entry in manifest["manifests"]:
-                wanted = entry.get("platform", {})
-                if (wanted.get("os"), wanted.get("architecture")) == ("linux", machine):
-                    return self._manifest(entry["digest"])
-            raise PullError(f"no match for platform linux/{machine} in manifest: not found", missing=True)
+            try:
+                entry = for_this_machine(manifest["manifests"])
+            except BadArchive as err:
+                raise PullError(str(err), missing=True) from err
+            return self._manifest(entry["digest"])
         return manifest
 
     def _blob(self, digest: str) -> bytes:

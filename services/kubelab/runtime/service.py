@@ -73,7 +73,8 @@ class RuntimeServicer(api_pb2_grpc.RuntimeServiceServicer):
         self, request: cri.PodSandboxStatusRequest, context: Context
     ) -> cri.PodSandboxStatusResponse:
         async with answering(context):
-            return cri.PodSandboxStatusResponse(status=self._engine.sandbox(request.pod_sandbox_id).status())
+            status, containers, now = self._engine.sandbox_status(request.pod_sandbox_id)
+            return cri.PodSandboxStatusResponse(status=status, containers_statuses=containers, timestamp=now)
         raise AssertionError("abort raises")
 
     async def ListPodSandbox(self, request: cri.ListPodSandboxRequest, context: Context) -> cri.ListPodSandboxResponse:
