@@ -1,0 +1,147 @@
+"""kctl as people type it, a process of its own, against a real api-server on a real etcd."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+from kubelab.client.kubeconfig import Kubeconfig
+from kubelab.testing.etcd import Etcd
+from kubelab.testing.pki import Files, TestAuthority
+
+SECONDS = 60.0
+KCTL = [sys.executable, "-m", "kubelab.kctl"]
+POD = """\
+apiVersion: v1
+kind: Pod
+metadata:
+  name: web
+  labels: {app: web}
+spec:
+  containers:
+  - name: app
+    image: kubelab/hello:v-1.0.0
+"""
+
+
+@dataclass(frozen=True)
+class Terminal:
+    """Types one command line and waits for its end."""
+
+    environ: dict[str, str]
+
+    def __call__(self, line: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*KCTL, *line.split()],
+            env=self.environ,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            check=False,
+        )
+
+
+def pem(files: Files) -> dict[str, str]:
+    return {"ca": str(files.ca), "certificate": str(files.certificate), "key": str(files.key)}
+
+
+@pytest.fixture
+def terminal(etcd_server: Etcd, authority: TestAuthority, tmp_path: Path) -> Iterator[Terminal]:
+    """An api-server on a free port, and the administrator's kubeconfig."""
+    serving = pem(authority.issue("kube-apiserver"))
+    held = socket.socket()  # bound, not listening: keeps the port from others, and the api-server shares it
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    held.bind(("127.0.0.1", 0))
+    address = f"127.0.0.1:{held.getsockname()[1]}"
+    config = {
+        "name": "api-server@cp-1",
+        "bindAddress": address,
+        "workers": 2,  # so that they share the port
+        "tls": serving,
+        "kubeletClient": serving,
+        "etcd": {"servers": [etcd_server.address], "tls": pem(etcd_server.client)},
+    }
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+    command = [sys.executable, "-u", "-m", "kubelab.apiserver", "--config", str(tmp_path / "config.yaml")]
+    with held, subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as server:
+        try:
+            assert server.stdout is not None
+            assert any("serving" in line for line in server.stdout), "the api-server ended"
+            admin = authority.issue("kubernetes-admin", "system:masters")
+            kubeconfig = Kubeconfig()
+            kubeconfig.set_cluster(
+                "test",
+                server=f"https://{address}",
+                ca=admin.ca.read_bytes(),
+                certificate=admin.certificate.read_bytes(),
+                key=admin.key.read_bytes(),
+            )
+            kubeconfig.write(tmp_path / "kubeconfig")
+            yield Terminal({**os.environ, "KUBELAB_KUBECONFIG": str(tmp_path / "kubeconfig")})
+        finally:
+            server.terminate()
+
+
+def test_a_session(terminal: Terminal) -> None:
+    assert terminal("get pods").stderr == "No resources found in default namespace.\n"
+    assert terminal("create -f -", POD).stdout == "pod/web created\n"
+    again = terminal("create -f -", POD)
+    told = 'Error from server (AlreadyExists): error when creating "STDIN": pods "web" already exists\n'
+    assert (again.returncode, again.stdout, again.stderr) == (1, "", told)
+    lines = [line.split() for line in terminal("get po -l=app=web --show-labels").stdout.splitlines()]
+    assert lines[0] == ["NAME", "READY", "STATUS", "RESTARTS", "AGE", "LABELS"]
+    assert (lines[1][:4], lines[1][-1]) == (["web", "0/1", "Pending", "0"], "app=web")
+    printed = yaml.safe_load(terminal("get pod web -o yaml").stdout)
+    assert (printed["kind"], printed["status"]["phase"]) == ("Pod", "Pending")
+    assert re.match(r"Name: +web\nNamespace: +default\n", terminal("describe pod web").stdout)
+    assert terminal("create service nodeport web --tcp=80:8080").stdout == "service/web created\n"
+    tables = terminal("get all").stdout.split("\n\n")
+    assert [table.split()[0] for table in tables] == ["NAME"] * 2
+    deleted = terminal("delete pod/web service/web")
+    assert (deleted.returncode, deleted.stdout) == (0, 'pod "web" deleted\nservice "web" deleted\n')
+    gone = terminal("get pod web")
+    assert (gone.returncode, gone.stderr) == (1, 'Error from server (NotFound): pods "web" not found\n')
+
+
+@pytest.mark.parametrize(
+    ("line", "stdin", "told"),
+    [
+        ("create -f -", POD.replace("Pod", "Pud"), 'no matches for kind "Pud" in version "v1"'),
+        ("create -f -", POD.replace("image:", "imagine:"), 'STDIN:9: unknown field "spec.containers[0].imagine"'),
+        ("create -f -", POD.replace("name: web", "name: Web_1"), 'The Pod "Web_1" is invalid: metadata.name: Invalid'),
+        ("create -n nowhere -f -", POD, 'error when creating "STDIN": namespaces "nowhere" not found'),
+        ("get pods -l a=(b", "", "Error from server (BadRequest): unable to parse requirement"),
+        ("delete ns default", "", 'Error from server (Forbidden): namespaces "default" is forbidden'),
+        ("-s https://127.0.0.1:1 get pods", "", "The connection to the server 127.0.0.1:1 was refused"),
+        ("--context nope get pods", "", 'error: context "nope" does not exist'),
+    ],
+)
+def test_refused(terminal: Terminal, line: str, stdin: str, told: str) -> None:
+    refused = terminal(line, stdin)
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert told in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_a_watch_ends_quietly_with_ctrl_c(terminal: Terminal) -> None:
+    command = [*KCTL, "get", "pods", "-w"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, env=terminal.environ, stdout=pipe, stderr=pipe, text=True) as watch:
+        assert terminal("create -f -", POD).returncode == 0
+        assert watch.stdout is not None
+        assert watch.stdout.readline().split()[0] == "NAME"
+        assert watch.stdout.readline().split()[0] == "web"
+        watch.send_signal(signal.SIGINT)
+        _, stderr = watch.communicate(timeout=SECONDS)
+    assert (watch.returncode, stderr) == (130, "")
