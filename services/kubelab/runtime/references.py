@@ -52,7 +52,7 @@ def parse(text: str) -> Reference:
         domain, path = HUB, name
     if domain == HUB and "/" not in path:
         path = f"library/{path}"
-    if not _PATH.fullmatch(path) or (tag and not _TAG.fullmatch(tag)):
+    if not _PATH.fullmatch(path) or rest.endswith(":") or (tag and not _TAG.fullmatch(tag)):
         told = "repository name must be lowercase" if path.lower() != path else f"{text!r}"
         raise BadReference(f"invalid reference format: {told}")
     return Reference(domain, path, tag or ("" if digest else "latest"), digest)

@@ -1,0 +1,160 @@
+"""States are read off the disk, addresses are handed out once, a container's description says what it should."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kubelab.cri.runtime.v1 import api_pb2 as cri
+from kubelab.runtime import hostbase, spec, state, syscalls
+from kubelab.runtime.network import Addresses, NoAddress
+from kubelab.runtime.state import Container
+
+NOBODY = {"pid": 2**22 + 1, "pid_start": 5, "monitor": 2**22 + 2, "monitor_start": 6, "started_at": 7}
+
+
+def container(folder: Path) -> Container:
+    folder.mkdir(parents=True)
+    config = cri.ContainerConfig(metadata=cri.ContainerMetadata(name="app"))
+    made = Container(folder.name, folder, "s", config, "sha256:i", "", 1)
+    made.save()
+    return made
+
+
+@pytest.mark.parametrize(
+    ("started", "ended", "expected", "reason"),
+    [
+        (None, None, cri.CONTAINER_CREATED, ""),
+        (NOBODY, None, cri.CONTAINER_RUNNING, ""),
+        (NOBODY, {"exit_code": 0, "finished_at": 9}, cri.CONTAINER_EXITED, "Completed"),
+        (NOBODY, {"exit_code": 3, "finished_at": 9}, cri.CONTAINER_EXITED, "Error"),
+        (None, {"exit_code": 128, "finished_at": 9, "reason": "StartError"}, cri.CONTAINER_EXITED, "StartError"),
+    ],
+)
+def test_a_containers_state_follows_from_what_is_on_disk(
+    tmp_path: Path,
+    started: dict[str, Any] | None,
+    ended: dict[str, Any] | None,
+    expected: cri.ContainerState.ValueType,
+    reason: str,
+) -> None:
+    folder = container(tmp_path / "containers" / "c").folder
+    for name, content in (("started.json", started), ("exit.json", ended)):
+        if content:
+            state.write_json(folder / name, content)
+    _, loaded = state.load(tmp_path)
+    status = loaded["c"].status()
+    assert (status.state, status.reason) == (expected, reason)
+    told = ended or {"exit_code": 0, "finished_at": 0}
+    assert (status.exit_code, status.finished_at) == (told["exit_code"], told["finished_at"])
+
+
+def test_half_made_things_are_forgotten(tmp_path: Path) -> None:
+    (tmp_path / "sandboxes" / "s").mkdir(parents=True)
+    state.write_json(tmp_path / "sandboxes" / "s" / "pause.json", {"pid": 2**22 + 1, "pid_start": 1})
+    (tmp_path / "containers" / "c").mkdir(parents=True)
+    assert state.load(tmp_path) == ({}, {})
+    assert [*(tmp_path / "sandboxes").iterdir()] == []
+
+
+def test_a_process_that_nobody_has_waited_for_is_gone() -> None:
+    read, write = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.read(read, 1)
+        os._exit(0)
+    assert syscalls.start_time(pid) > 0
+    os.write(write, b"x")
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    try:
+        assert syscalls.start_time(pid) == 0
+    finally:
+        os.waitpid(pid, 0)
+        os.close(read)
+        os.close(write)
+    assert syscalls.start_time(pid) == 0
+
+
+def test_addresses_are_never_in_use_twice() -> None:
+    addresses = Addresses(used=["10.244.1.3"])
+    with pytest.raises(NoAddress):
+        addresses.take()
+    addresses.set_range("10.244.1.0/29")
+    assert [addresses.take() for _ in range(4)] == ["10.244.1.2", "10.244.1.4", "10.244.1.5", "10.244.1.6"]
+    with pytest.raises(NoAddress):
+        addresses.take()
+    addresses.give_back("10.244.1.4")
+    assert addresses.take() == "10.244.1.4"
+
+
+@pytest.mark.parametrize(
+    ("command", "args", "entrypoint", "cmd", "expected"),
+    [
+        ([], [], ["e"], ["c"], ["e", "c"]),
+        ([], ["a"], ["e"], ["c"], ["e", "a"]),
+        (["x"], [], ["e"], ["c"], ["x"]),
+        (["x"], ["a"], ["e"], ["c"], ["x", "a"]),
+        ([], [], None, ["c"], ["c"]),
+    ],
+)
+def test_command_and_args_over_entrypoint_and_cmd(
+    command: list[str], args: list[str], entrypoint: list[str] | None, cmd: list[str], expected: list[str]
+) -> None:
+    image = {"Entrypoint": entrypoint, "Cmd": cmd}
+    assert spec.command(cri.ContainerConfig(command=command, args=args), image) == expected
+
+
+def test_a_container_with_nothing_to_run() -> None:
+    with pytest.raises(spec.SpecError, match="no command specified"):
+        spec.command(cri.ContainerConfig(), {})
+
+
+def described(config: cri.ContainerConfig, **image: Any) -> dict[str, Any]:
+    return spec.build(
+        config, image, root=Path("/r"), lookup=[], pause=1, host_network=False, files={}, hidden=["/opt/me"]
+    )
+
+
+def test_a_pod_cannot_make_device_nodes_nor_look_into_hidden_folders() -> None:
+    for privileged in (False, True):
+        security = cri.LinuxContainerSecurityContext(privileged=privileged)
+        config = cri.ContainerConfig(command=["x"], linux=cri.LinuxContainerConfig(security_context=security))
+        made = described(config)
+        assert "/opt/me" in made["linux"]["maskedPaths"]
+        assert all("CAP_MKNOD" not in kept for kept in made["process"]["capabilities"].values())
+        assert "rlimits" not in made["process"]
+        assert "oomScoreAdj" not in made["process"]
+
+
+def test_another_user_has_no_capabilities() -> None:
+    security = cri.LinuxContainerSecurityContext(run_as_user=cri.Int64Value(value=1000))
+    config = cri.ContainerConfig(command=["x"], linux=cri.LinuxContainerConfig(security_context=security))
+    process = described(config)["process"]
+    assert process["user"]["uid"] == 1000
+    assert process["capabilities"]["effective"] == []
+
+
+def test_users_are_found_in_the_images_files(tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/passwd").write_text("web:x:33:34:web:/srv:/bin/sh\n")
+    (tmp_path / "etc/group").write_text("staff:x:50:\n")
+    found = [spec.find_user(text, [tmp_path]) for text in ("web", "33", "web:staff", "7:8")]
+    assert [(i.uid, i.gid, i.home) for i in found] == [
+        (33, 34, "/srv"),
+        (33, 34, "/srv"),
+        (33, 50, "/srv"),
+        (7, 8, "/"),
+    ]
+    with pytest.raises(spec.SpecError, match="unable to find user nobody-here"):
+        spec.find_user("nobody-here", [tmp_path])
+
+
+def test_a_home_below_a_system_folder_is_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KUBELAB_HOME", "/usr/local/lab")
+    found = hostbase.hidden((Path("/usr/state/node-1"), Path("/var/lib/kubelab")))
+    assert "/usr/local/lab" in found
+    assert "/usr/state/node-1" in found
+    assert "/var/lib/kubelab" not in found

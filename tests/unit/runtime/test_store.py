@@ -1,0 +1,194 @@
+"""The content store, also when several runtimes use it at once."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kubelab.runtime import archive
+from kubelab.runtime.archive import BadArchive
+from kubelab.runtime.references import parse
+from kubelab.runtime.store import LAYER_TYPE, BadDigest, Image, Store
+
+
+def tar_of(**files: bytes) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for name, content in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def put_layer(store: Store, text: str) -> dict[str, Any]:
+    raw = tar_of(file=text.encode())
+    digest = store.add_blob(raw)
+    store.add_layer(io.BytesIO(raw), digest)
+    return {"mediaType": LAYER_TYPE, "digest": digest, "size": len(raw)}
+
+
+def name(store: Store, layer: dict[str, Any], *names: str) -> Image:
+    config = json.dumps({"rootfs": {"diff_ids": [layer["digest"]]}}).encode()
+    return store.add_image(config, [layer], [parse(text) for text in names])
+
+
+def put(store: Store, *names: str, text: str = "") -> Image:
+    return name(store, put_layer(store, text or names[0]), *names)
+
+
+def whole(store: Store, image: Image) -> bool:
+    """Whether every part of an image is here."""
+    return all(store.has_layer(d) and store.blob(d).exists() for d in image.diff_ids) and store.blob(image.id).exists()
+
+
+def test_an_image_is_found_by_all_its_names(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    image = put(store, "one:1", "other")
+    for text in ("one:1", "docker.io/library/other:latest", image.id, image.digest, f"one@{image.digest}"):
+        assert store.find(text) == image, text
+    assert store.find("one") is None
+
+
+def test_removing_a_name_keeps_what_another_needs_and_twice_is_no_error(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    image = put(store, "one", "two", text="same")
+    for _ in range(2):
+        store.remove("one")
+        assert store.find("one") is None
+        assert whole(store, image)
+    for _ in range(2):
+        store.remove("two")
+        assert not whole(store, image)
+    assert store.images() == []
+    assert store.used_bytes() == 0
+
+
+def test_an_id_removes_every_name_and_a_digest_those_of_its_repository(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    image = put(store, "one:1", "one:2", "two", text="same")
+    store.remove(f"one@{image.digest}")
+    assert [i.names for i in store.images()] == [("docker.io/library/two:latest",)]
+    store.remove(image.id)
+    assert store.images() == []
+
+
+def test_another_runtime_sees_what_this_one_brings_in(tmp_path: Path) -> None:
+    here, there = Store(tmp_path), Store(tmp_path)
+    assert there.images() == []
+    image = put(here, "one")
+    assert there.find("one") == image
+
+
+def test_nothing_is_swept_while_somebody_brings_an_image_in(tmp_path: Path) -> None:
+    here, there = Store(tmp_path), Store(tmp_path)
+    put(here, "one")
+    with here.adding():
+        layer = put_layer(here, "two")
+        there.remove("one")
+        image = name(here, layer, "two")
+    assert whole(here, image)
+    there.remove("two")
+    assert there.used_bytes() == 0, "the next removal takes both away"
+
+
+def test_a_containers_image_stays_whole_whatever_happens_to_its_name(tmp_path: Path) -> None:
+    here, there = Store(tmp_path), Store(tmp_path)
+    old = put(here, "app", text="old")
+    assert here.pin("node-1", "c1", "app") == old
+    put(there, "app", text="new")
+    there.remove("app")
+    assert whole(here, old)
+    assert (pinned := here.pinned("node-1", "c1")) is not None
+    assert pinned.id == old.id
+    here.keep_pins("node-1", {})
+    assert here.pinned("node-1", "c1") is None
+    put(there, "last")
+    there.remove("last")
+    assert not whole(here, old)
+
+
+def test_what_a_killed_runtime_left_half_done_is_swept(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    (tmp_path / "tmp" / "half").mkdir()
+    (tmp_path / "tmp" / "half" / "blob").write_text("x")
+    put_layer(store, "never named")
+    put(store, "one")
+    store.remove("one")
+    assert [*(tmp_path / "tmp").iterdir()] == []
+    assert [*(tmp_path / "trash").iterdir()] == []
+    assert store.used_bytes() == 0
+
+
+def test_bytes_that_are_not_what_their_digest_says(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    with pytest.raises(BadDigest):
+        store.add_blob(b"x", expected="sha256:" + "0" * 64)
+    assert store.used_bytes() == 0
+
+
+def oci_archive(path: Path, store: Store, *, spoil: str = "", architecture: str = "") -> Path:
+    """An OCI layout with one index inside of the index, as buildx writes it; ``spoil`` names a blob to change."""
+    raw = tar_of(file=b"content")
+    layer = store.add_blob(raw)
+    config = json.dumps({"rootfs": {"diff_ids": [layer]}}).encode()
+    manifest = json.dumps(
+        {"config": {"digest": store.add_blob(config)}, "layers": [{"digest": layer, "size": len(raw)}]}
+    ).encode()
+    other = json.dumps({"config": {"digest": "sha256:other"}, "layers": []}).encode()
+    machine = architecture or archive.ARCHITECTURES.get(archive.platform.machine(), archive.platform.machine())
+    index = json.dumps(
+        {
+            "manifests": [
+                {"digest": store.add_blob(other), "platform": {"os": "unknown", "architecture": "unknown"}},
+                {"digest": store.add_blob(manifest), "platform": {"os": "linux", "architecture": machine}},
+            ]
+        }
+    ).encode()
+    entry = {"digest": store.add_blob(index), "annotations": {"io.containerd.image.name": "example.org/app:1"}}
+    blobs = {"layer": raw, "config": config, "manifest": manifest, "other": other, "index": index}
+    digests = {kind: store.add_blob(content) for kind, content in blobs.items()}
+    if spoil:
+        blobs[spoil] = blobs[spoil][:-1] + b" " + blobs[spoil][-1:]
+    with tarfile.open(path, "w") as tar:
+        files = {f"blobs/sha256/{digests[kind].removeprefix('sha256:')}": blobs[kind] for kind in blobs}
+        for file, content in {**files, "index.json": json.dumps({"manifests": [entry]}).encode()}.items():
+            info = tarfile.TarInfo(file)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    return path
+
+
+def test_an_oci_archive_gives_this_machines_image(tmp_path: Path) -> None:
+    source, store = Store(tmp_path / "source"), Store(tmp_path / "store")
+    assert archive.load(store, oci_archive(tmp_path / "a.tar", source)) == ["example.org/app:1"]
+    image = store.find("example.org/app:1")
+    assert image is not None
+    assert (store.layer(image.diff_ids[0]) / "file").read_bytes() == b"content"
+
+
+@pytest.mark.parametrize("spoil", ["layer", "config", "manifest", "index"])
+def test_a_changed_byte_of_an_archive_is_refused(tmp_path: Path, spoil: str) -> None:
+    source, store = Store(tmp_path / "source"), Store(tmp_path / "store")
+    with pytest.raises(BadArchive, match="expected sha256"):
+        archive.load(store, oci_archive(tmp_path / "a.tar", source, spoil=spoil))
+    assert store.images() == []
+
+
+def test_an_archive_for_another_machine_is_refused(tmp_path: Path) -> None:
+    source, store = Store(tmp_path / "source"), Store(tmp_path / "store")
+    with pytest.raises(BadArchive, match="no match for platform"):
+        archive.load(store, oci_archive(tmp_path / "a.tar", source, architecture="other"))
+
+
+@pytest.mark.parametrize("content", [b"", b"no tar at all", tar_of(file=b"x"), tar_of(**{"manifest.json": b'[{"a"'})])
+def test_what_is_no_archive(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "a.tar"
+    path.write_bytes(content)
+    with pytest.raises(BadArchive):
+        archive.load(Store(tmp_path / "store"), path)
