@@ -6,7 +6,8 @@ BIN := $(VENV)/bin
 # Deferred imports and tools find the environment's programs first: kctl, kubelab, pytest.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 TESTS ?= tests
-PYTEST ?= pytest -n 2 --dist worksteal
+# A file is one worker's: a chapter goes on where its last test ended, and starts one cluster.
+PYTEST ?= pytest -n 2 --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help setup system protos up down hello test lint fix bench fresh-check clean

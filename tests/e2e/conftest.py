@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from tests.e2e.terminal import OWN_FILES, SHARED_FILES, Terminal, Tutorial, assert_nothing_left
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from tests.e2e.terminal import OWN_FILES, Terminal, eventually
 
 POD = """\

@@ -11,6 +11,7 @@ from collections.abc import Generator
 from dataclasses import dataclass, field
 
 import pytest
+
 from tests.e2e.terminal import OWN_FILES, Terminal, eventually, fetch, try_fetch
 
 KINDS = [
@@ -21,6 +22,7 @@ KINDS = [
     "kubelet@node-1",
     "kube-proxy@node-1",
     "runtime@node-1",
+    "zygote",
 ]
 
 

@@ -6,6 +6,7 @@ import json
 import re
 
 import pytest
+
 from tests.e2e.terminal import Tutorial, eventually, fetch, try_fetch
 
 POD = r"replication-controller-[bcdfghjklmnpqrstvwxz2456789]{5}"

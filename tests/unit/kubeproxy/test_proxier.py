@@ -1,0 +1,142 @@
+"""The loop: what changes at the api-server ends up in transactions, and nothing before its time."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass, field
+
+import pytest
+import structlog
+from prometheus_client import CollectorRegistry
+
+from kubelab.api.core.v1 import core_pb2
+from kubelab.apimachinery.clock import SystemClock
+from kubelab.apimachinery.errors import Unavailable
+from kubelab.apimachinery.scheme import ENDPOINTS, SERVICES
+from kubelab.client.informer import Informer
+from kubelab.client.workqueue import WorkQueue
+from kubelab.kubeproxy.metrics import ProxyMetrics
+from kubelab.kubeproxy.nft import Nft, NftError
+from kubelab.kubeproxy.proxier import Proxier
+from kubelab.kubeproxy.rules import BASE
+from kubelab.testing.apiserver import FakeApiServer
+
+
+@dataclass
+class RecordingNft(Nft):
+    """Takes transactions, or refuses the next ones."""
+
+    transactions: list[str] = field(default_factory=list[str])
+    refuse: int = 0
+
+    async def apply(self, transaction: str) -> None:
+        if self.refuse:
+            self.refuse -= 1
+            raise NftError("Error: No such file or directory")
+        self.transactions.append(transaction)
+
+    def holds(self, words: str) -> bool:
+        return any(words in transaction for transaction in self.transactions)
+
+
+@dataclass
+class Setup:
+    server: FakeApiServer
+    nft: RecordingNft
+    proxier: Proxier
+
+
+def service(name: str = "web", ip: str = "10.96.0.7") -> core_pb2.Service:
+    made = core_pb2.Service()
+    made.metadata.name, made.metadata.namespace = name, "default"
+    made.spec.clusterIP = ip
+    made.spec.ports.add(port=80, protocol="TCP")
+    return made
+
+
+def endpoints(*ips: str, name: str = "web") -> core_pb2.Endpoints:
+    made = core_pb2.Endpoints()
+    made.metadata.name, made.metadata.namespace = name, "default"
+    subset = made.subsets.add()
+    subset.ports.add(port=8080, protocol="TCP")
+    for ip in ips:
+        subset.addresses.add(ip=ip)
+    return made
+
+
+@contextlib.asynccontextmanager
+async def running(*objects: core_pb2.Service | core_pb2.Endpoints) -> AsyncGenerator[Setup]:
+    server, clock = FakeApiServer(), SystemClock()
+    server.add(*objects)
+    log = structlog.get_logger()
+    client = server.client()
+    informers = Informer(client, SERVICES, clock=clock), Informer(client, ENDPOINTS, clock=clock)
+    nft = RecordingNft()
+    proxier = Proxier(
+        services=informers[0],
+        endpoints=informers[1],
+        queue=WorkQueue(clock=clock),
+        nft=nft,
+        node="node-1",
+        clock=clock,
+        log=log,
+        metrics=ProxyMetrics.on(CollectorRegistry()),
+        min_sync_period=0,
+    )
+    tasks = [asyncio.ensure_future(run()) for run in (informers[0].run, informers[1].run, proxier.run)]
+    try:
+        yield Setup(server, nft, proxier)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        proxier.check_invariants()
+
+
+async def test_the_table_is_made_once_both_caches_are_in() -> None:
+    async with running(service(), endpoints("10.244.0.2", "10.244.0.3")) as it:
+        await it.proxier.first_sync.wait()
+        assert it.nft.transactions[0].startswith(BASE)
+        assert it.nft.holds("0 : 10.244.0.2 . 8080, 1 : 10.244.0.3 . 8080")
+
+
+async def test_nothing_is_written_while_one_cache_is_missing() -> None:
+    async with running(service()) as it:
+        it.server.fail(Unavailable("not now"), verb="list", resource="endpoints", times=1)
+        await it.server.until(lambda: it.server.calls_of("list", ENDPOINTS))
+        await it.proxier.first_sync.wait()
+        assert it.server.calls_of("watch", ENDPOINTS), "both were listed before the first write"
+        assert len(it.nft.transactions) == 1
+
+
+async def test_a_change_writes_the_difference_alone() -> None:
+    async with running(service(), endpoints("10.244.0.2"), service("other", "10.96.0.8")) as it:
+        await it.proxier.first_sync.wait()
+        changed = it.server.get(ENDPOINTS, "default/web")
+        assert changed
+        changed.subsets[0].addresses.add(ip="10.244.0.9")
+        await it.server.client().update(changed)
+        await it.server.until(lambda: len(it.nft.transactions) == 2)
+        assert "10.244.0.9" in it.nft.transactions[1]
+        assert "other" not in it.nft.transactions[1]
+        assert not it.nft.transactions[1].startswith(BASE)
+
+
+async def test_a_service_that_goes_takes_its_rules_along() -> None:
+    async with running(service(), endpoints("10.244.0.2")) as it:
+        await it.proxier.first_sync.wait()
+        await it.server.client().delete(SERVICES, "web", "default")
+        await it.server.until(lambda: it.nft.holds("delete element ip kube-proxy service-ips { 10.96.0.7 . tcp . 80 }"))
+
+
+@pytest.mark.parametrize("refusals", [1, 2])
+async def test_after_a_refusal_the_whole_table_is_made_anew(refusals: int) -> None:
+    async with running(service(), endpoints("10.244.0.2")) as it:
+        await it.proxier.first_sync.wait()
+        it.nft.refuse = refusals
+        it.server.add(service("other", "10.96.0.8"))
+        await it.server.until(lambda: len(it.nft.transactions) == 2)
+        assert it.nft.transactions[1].startswith(BASE)
+        assert "10.96.0.8" in it.nft.transactions[1]
