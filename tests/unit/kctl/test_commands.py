@@ -6,6 +6,7 @@ import re
 import shlex
 
 import pytest
+
 from tests.unit.kctl.conftest import GOLDEN, Shell
 
 TEXT = (GOLDEN / "commands.txt").read_text()

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 
 import pytest
-from tests.unit.kctl.conftest import GOLDEN, NOON, Shell
 
 from kubelab.apimachinery.manifest.decode import decode
 from kubelab.apimachinery.meta import meta_of
 from kubelab.kctl.describe import nodes, others
 from kubelab.kctl.describe.writer import align
+from tests.unit.kctl.conftest import GOLDEN, NOON, Shell
 
 OBJECTS = (GOLDEN / "objects.yaml").read_text()
 DESCRIBED = dict(

@@ -8,7 +8,6 @@ import json
 
 import pytest
 import yaml
-from tests.unit.kctl.conftest import Shell
 
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import scheme
@@ -16,6 +15,7 @@ from kubelab.apimachinery.errors import Forbidden, Unavailable
 from kubelab.kctl import targets, watching
 from kubelab.kctl.get import Request
 from kubelab.kctl.tables import Columns
+from tests.unit.kctl.conftest import Shell
 
 
 def pod(name: str, namespace: str = "default", **labels: str) -> core_pb2.Pod:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from tests.unit.kctl.conftest import Shell
 
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery.version import GIT_VERSION
@@ -17,6 +16,7 @@ from kubelab.client.kubeconfig import Kubeconfig
 from kubelab.kctl.logs import _Lines
 from kubelab.kctl.root import ROOT
 from kubelab.testing.objects import pod as make_pod
+from tests.unit.kctl.conftest import Shell
 
 
 def two_containers() -> core_pb2.Pod:

@@ -6,7 +6,6 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from tests.unit.kctl.conftest import Shell
 
 from kubelab.api.core.v1 import core_pb2
 from kubelab.api.meta.v1 import meta_pb2
@@ -15,6 +14,7 @@ from kubelab.apimachinery.errors import Cause
 from kubelab.client.client import Client
 from kubelab.kctl.delete import FORCE_WARNING, SCOPE_WARNING
 from kubelab.testing.objects import pod as make_pod
+from tests.unit.kctl.conftest import Shell
 
 POD = """\
 apiVersion: v1
