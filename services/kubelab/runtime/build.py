@@ -172,6 +172,8 @@ class Builder:
 
     async def _copy(self, draft: Draft, instruction: Instruction, plan: Plan, context: Path) -> str:
         sources, target = dockerfile.sources_and_target(instruction, plan.path)
+        if target.rpartition("/")[2] in (".", ".."):
+            target += "/"  # a folder, also when it is not there yet: WORKDIR /app, COPY main.py .
         if not target.startswith("/"):
             target = f"{(draft.config.get('WorkingDir') or '/').rstrip('/')}/{target}"
         copies: list[tuple[Path, str]] = []

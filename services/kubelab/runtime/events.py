@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+import contextlib
+from collections.abc import AsyncGenerator, Generator
 
 from kubelab.cri.runtime.v1 import api_pb2 as cri
 
@@ -25,12 +26,19 @@ class Events:
                 listener.get_nowait()
                 listener.put_nowait(None)
 
-    async def listen(self) -> AsyncGenerator[cri.ContainerEventResponse]:
-        """Every event from now on; ends when the listener was too slow."""
+    @contextlib.contextmanager
+    def listening(self) -> Generator[AsyncGenerator[cri.ContainerEventResponse]]:
+        """Every event from now on, also those before the first is asked for; ends when the listener was too slow."""
         queue: asyncio.Queue[cri.ContainerEventResponse | None] = asyncio.Queue(BACKLOG)
         self._listeners.add(queue)
         try:
-            while (event := await queue.get()) is not None:
-                yield event
+            yield _drain(queue)
         finally:
             self._listeners.discard(queue)
+
+
+async def _drain(
+    queue: asyncio.Queue[cri.ContainerEventResponse | None],
+) -> AsyncGenerator[cri.ContainerEventResponse]:
+    while (event := await queue.get()) is not None:
+        yield event

@@ -152,8 +152,10 @@ class RuntimeServicer(api_pb2_grpc.RuntimeServiceServicer):
     async def GetContainerEvents(
         self, request: cri.GetEventsRequest, context: Context
     ) -> AsyncIterator[cri.ContainerEventResponse]:
-        async for event in self._engine.events.listen():
-            yield event
+        with self._engine.events.listening() as events:
+            await context.send_initial_metadata(())  # who has seen this misses nothing from then on
+            async for event in events:
+                yield event
 
 
 class ImageServicer(api_pb2_grpc.ImageServiceServicer):

@@ -1,0 +1,258 @@
+"""A runtime as a process of its own, in a network namespace of its own, and short words for its calls."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import itertools
+import json
+import os
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import tarfile
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import grpc
+
+from kubelab.cri.runtime.v1 import api_pb2 as cri
+from kubelab.cri.runtime.v1 import api_pb2_grpc as cri_grpc
+from kubelab.runtime import syscalls
+from kubelab.runtime.cleanup import cleanup
+from kubelab.runtime.v1 import images_pb2 as pb
+from kubelab.runtime.v1 import images_pb2_grpc
+
+SECONDS = 30.0  # for any one call
+POD_CIDR = "10.244.9.0/24"
+_OPTIONS = (("grpc.min_reconnect_backoff_ms", 50), ("grpc.initial_reconnect_backoff_ms", 20))
+_numbers = itertools.count()
+
+
+def ip(*arguments: str) -> str:
+    return subprocess.run(["ip", *arguments], check=True, capture_output=True, text=True).stdout
+
+
+def wait_for_end(pid: int) -> None:
+    """Until a process that need not be ours has ended."""
+    try:
+        fd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    ended = poll.poll(SECONDS * 1000)
+    os.close(fd)
+    assert ended, f"{pid} does not end"
+
+
+class Lab:
+    """One node: its network namespace, its folders, its runtime."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.state, self.store = folder, folder / "state", folder / "store"
+        self.logs = folder / "logs"
+        self.namespace = f"kl-runtime-{os.getpid()}-{next(_numbers)}"
+        self._process: subprocess.Popen[bytes] | None = None
+        ip("netns", "add", self.namespace)
+        ip("-n", self.namespace, "link", "set", "lo", "up")
+
+    async def start(self) -> None:
+        """Start the runtime, again after :meth:`kill`, and wait until it answers."""
+        self._process, target = await asyncio.to_thread(self._spawn)
+        self._channel = grpc.aio.insecure_channel(target, options=_OPTIONS)
+        async with asyncio.timeout(SECONDS):
+            await self._channel.channel_ready()
+        self.runtime: Any = cri_grpc.RuntimeServiceStub(self._channel)
+        self.images: Any = cri_grpc.ImageServiceStub(self._channel)
+        self.image_store: Any = images_pb2_grpc.ImageStoreStub(self._channel)
+
+    def _spawn(self) -> tuple[subprocess.Popen[bytes], str]:
+        command = ["nsenter", f"--net=/run/netns/{self.namespace}", sys.executable, "-m", "kubelab.runtime"]
+        flags = {"name": "runtime@lab", "socket": "s", "state-dir": self.state, "store-dir": self.store}
+        with (self.folder / "runtime.log").open("ab") as log:
+            process = subprocess.Popen(
+                [*command, *(f"--{flag}={value}" for flag, value in flags.items())],
+                cwd=self.folder,
+                stdout=log,
+                stderr=log,
+            )
+        return process, f"unix:{self.folder / 's'}"
+
+    async def set_cidr(self) -> None:
+        network = cri.NetworkConfig(pod_cidr=POD_CIDR)
+        await self.runtime.UpdateRuntimeConfig(
+            cri.UpdateRuntimeConfigRequest(runtime_config=cri.RuntimeConfig(network_config=network)), timeout=SECONDS
+        )
+
+    async def kill(self, number: int = signal.SIGKILL) -> None:
+        """End the runtime alone."""
+        await self._channel.close()
+        assert self._process is not None
+        self._process.send_signal(number)
+        await asyncio.to_thread(self._process.wait, SECONDS)
+
+    async def close(self) -> None:
+        """End everything, by the state on disk, and see that it is gone."""
+        await self.kill()
+        await asyncio.to_thread(self._clean)
+
+    def _clean(self) -> None:
+        cleanup(self.state, grace=0.0)
+        left = self.processes()
+        for pid in left:
+            os.kill(pid, signal.SIGKILL)
+        mounts = [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if str(self.folder) in line]
+        ip("netns", "del", self.namespace)
+        shutil.rmtree(self.folder)
+        assert (left, mounts) == ({}, [])
+
+    def processes(self) -> dict[int, str]:
+        """What runs in the node's network namespace, or has mounted something of this node."""
+        node = os.stat(f"/run/netns/{self.namespace}").st_ino  # noqa: PTH116
+        found: dict[int, str] = {}
+        for entry in Path("/proc").iterdir():
+            if not entry.name.isdecimal() or int(entry.name) == os.getpid():
+                continue
+            with contextlib.suppress(OSError):
+                inside = (entry / "ns/net").stat().st_ino == node
+                if inside or f"{self.folder}/" in (entry / "mountinfo").read_text():
+                    found[int(entry.name)] = (entry / "comm").read_text().strip()
+        return found
+
+    def enter_network(self) -> None:
+        """Take the calling thread into the node's network namespace."""
+        with Path(f"/run/netns/{self.namespace}").open() as namespace:
+            syscalls.setns(namespace.fileno(), syscalls.CLONE_NEWNET)
+
+    # --- pods
+
+    def sandbox_config(self, name: str, attempt: int = 0) -> cri.PodSandboxConfig:
+        return cri.PodSandboxConfig(
+            metadata=cri.PodSandboxMetadata(name=name, uid=f"uid-{name}", namespace="default", attempt=attempt),
+            hostname=name,
+            log_directory=str(self.logs / name),
+            dns_config=cri.DNSConfig(servers=["10.96.0.10"], searches=["default.svc.cluster.local"]),
+            labels={"pod": name},
+        )
+
+    async def sandbox(self, name: str) -> str:
+        request = cri.RunPodSandboxRequest(config=self.sandbox_config(name))
+        return (await self.runtime.RunPodSandbox(request, timeout=SECONDS)).pod_sandbox_id
+
+    async def sandbox_status(self, sandbox: str) -> cri.PodSandboxStatusResponse:
+        request = cri.PodSandboxStatusRequest(pod_sandbox_id=sandbox)
+        return await self.runtime.PodSandboxStatus(request, timeout=SECONDS)
+
+    async def stop_sandbox(self, sandbox: str) -> None:
+        await self.runtime.StopPodSandbox(cri.StopPodSandboxRequest(pod_sandbox_id=sandbox), timeout=SECONDS)
+
+    async def remove_sandbox(self, sandbox: str) -> None:
+        await self.runtime.RemovePodSandbox(cri.RemovePodSandboxRequest(pod_sandbox_id=sandbox), timeout=SECONDS)
+
+    async def create(self, sandbox: str, name: str, command: Sequence[str], image: str = "app", **more: Any) -> str:
+        config = cri.ContainerConfig(
+            metadata=cri.ContainerMetadata(name=name),
+            image=cri.ImageSpec(image=image),
+            command=command,
+            log_path=f"{name}/0.log",
+            **more,
+        )
+        request = cri.CreateContainerRequest(pod_sandbox_id=sandbox, config=config)
+        return (await self.runtime.CreateContainer(request, timeout=SECONDS)).container_id
+
+    async def start_container(self, container: str) -> None:
+        await self.runtime.StartContainer(cri.StartContainerRequest(container_id=container), timeout=SECONDS)
+
+    async def run(self, sandbox: str, name: str, command: Sequence[str], image: str = "app", **more: Any) -> str:
+        container = await self.create(sandbox, name, command, image, **more)
+        await self.start_container(container)
+        return container
+
+    async def stop_container(self, container: str, seconds: int = 0) -> None:
+        request = cri.StopContainerRequest(container_id=container, timeout=seconds)
+        await self.runtime.StopContainer(request, timeout=SECONDS)
+
+    async def remove_container(self, container: str) -> None:
+        await self.runtime.RemoveContainer(cri.RemoveContainerRequest(container_id=container), timeout=SECONDS)
+
+    async def status(self, container: str) -> cri.ContainerStatus:
+        request = cri.ContainerStatusRequest(container_id=container)
+        return (await self.runtime.ContainerStatus(request, timeout=SECONDS)).status
+
+    async def ended(self, container: str) -> cri.ContainerStatus:
+        """Wait until a container has ended."""
+        async with self.events() as events:
+            status = await self.status(container)
+            while status.state == cri.CONTAINER_RUNNING:
+                async with asyncio.timeout(SECONDS):
+                    await anext(events)
+                status = await self.status(container)
+        return status
+
+    async def output(self, sandbox: str, name: str, script: str, image: str = "app", **more: Any) -> str:
+        """Run a script to its end in a container of its own and give what it printed."""
+        ended = await self.ended(await self.run(sandbox, name, ["/bin/sh", "-c", script], image, **more))
+        text = "".join(f"{line.split(' ', 3)[3]}\n" for line in self.lines(ended.log_path))
+        assert ended.exit_code == 0, text
+        return text
+
+    @staticmethod
+    def lines(log: Path | str) -> list[str]:
+        return Path(log).read_text().splitlines()
+
+    async def execute(self, container: str, *command: str, seconds: int = 10) -> cri.ExecSyncResponse:
+        request = cri.ExecSyncRequest(container_id=container, cmd=command, timeout=seconds)
+        return await self.runtime.ExecSync(request, timeout=SECONDS)
+
+    @contextlib.asynccontextmanager
+    async def events(self) -> AsyncGenerator[AsyncIterator[cri.ContainerEventResponse]]:
+        call = self.runtime.GetContainerEvents(cri.GetEventsRequest())
+        await call.initial_metadata()
+        try:
+            yield aiter(call)
+        finally:
+            call.cancel()
+
+    def started(self, container: str) -> dict[str, int]:
+        """What the monitor wrote: the pids of the container and of itself."""
+        return json.loads((self.state / "containers" / container / "started.json").read_text())
+
+    # --- images
+
+    async def build(
+        self,
+        dockerfile: str,
+        *tags: str,
+        files: Mapping[str, bytes] | None = None,
+        bases: Mapping[str, str] | None = None,
+    ) -> list[str]:
+        """Build an image; gives the lines that people read."""
+
+        async def requests() -> AsyncIterator[pb.BuildRequest]:
+            plan = pb.BuildRequest.Plan(dockerfile=dockerfile, dockerfile_path="Dockerfile", tags=tags, bases=bases)
+            yield pb.BuildRequest(plan=plan)
+            yield pb.BuildRequest(context_chunk=tar_of(files or {}))
+
+        return [m.line async for m in self.image_store.Build(requests(), timeout=SECONDS) if m.line]
+
+    async def load(self, archive: bytes) -> list[str]:
+        async def requests() -> AsyncIterator[pb.LoadRequest]:
+            for start in range(0, len(archive), 10_000):
+                yield pb.LoadRequest(chunk=archive[start : start + 10_000])
+
+        return list((await self.image_store.Load(requests(), timeout=SECONDS)).names)
+
+
+def tar_of(files: Mapping[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for name, content in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    return buffer.getvalue()

@@ -1,0 +1,257 @@
+"""Images: built, loaded, pulled, listed, removed; and containers that run on them."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import platform
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import grpc
+import pytest
+
+from kubelab.cri.runtime.v1 import api_pb2 as cri
+from kubelab.runtime.archive import ARCHITECTURES
+from tests.integration.runtime.lab import SECONDS, Lab, tar_of
+
+pytestmark = pytest.mark.root
+
+
+def sha(content: bytes) -> str:
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+def config_of(*layers: bytes) -> bytes:
+    """An image over the host's folders, with these layers."""
+    config = {"Cmd": ["cat", "/greeting"], "Labels": {"io.kubelab.base": "host"}}
+    return json.dumps({"config": config, "rootfs": {"diff_ids": [sha(layer) for layer in layers]}}).encode()
+
+
+def docker_save(name: str, *layers: bytes) -> bytes:
+    config = config_of(*layers)
+    file = sha(config).removeprefix("sha256:") + ".json"
+    paths = [f"{n}/layer.tar" for n in range(len(layers))]
+    manifest = json.dumps([{"Config": file, "RepoTags": [name], "Layers": paths}]).encode()
+    return tar_of({**dict(zip(paths, layers, strict=True)), file: config, "manifest.json": manifest})
+
+
+PART = bytes(memoryview(docker_save("a:1", tar_of({"f": b"x"})))[:900])
+
+
+async def status(lab: Lab, name: str) -> cri.Image | None:
+    request = cri.ImageStatusRequest(image=cri.ImageSpec(image=name))
+    answer = await lab.images.ImageStatus(request, timeout=SECONDS)
+    return answer.image if answer.HasField("image") else None
+
+
+async def remove(lab: Lab, name: str) -> None:
+    await lab.images.RemoveImage(cri.RemoveImageRequest(image=cri.ImageSpec(image=name)), timeout=SECONDS)
+
+
+async def pull(lab: Lab, name: str) -> str:
+    request = cri.PullImageRequest(image=cri.ImageSpec(image=name))
+    return (await lab.images.PullImage(request, timeout=SECONDS)).image_ref
+
+
+async def test_an_archive_of_docker_save_twice(lab: Lab) -> None:
+    archive = docker_save("me/hello:1", tar_of({"greeting": b"old"}), tar_of({"greeting": b"hello\n", "etc/more": b""}))
+    for _ in range(2):
+        assert await lab.load(archive) == ["me/hello:1"]
+    image = await status(lab, "me/hello:1")
+    assert image is not None
+    assert list(image.repo_tags) == ["docker.io/me/hello:1"]
+    container = await lab.run(await lab.sandbox("web"), "app", [], "me/hello:1")
+    assert [line.split(" ", 3)[3] for line in lab.lines((await lab.ended(container)).log_path)] == ["hello"]
+    for _ in range(2):
+        await remove(lab, "me/hello:1")
+        assert await status(lab, "me/hello:1") is None
+
+
+@pytest.mark.parametrize("archive", [b"", b"nonsense", PART])
+async def test_an_archive_that_is_not_whole_is_refused(lab: Lab, archive: bytes) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await lab.load(archive)
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert await status(lab, "a:1") is None
+
+
+async def test_a_layer_hides_files_of_the_one_below(lab: Lab) -> None:
+    below = tar_of({"data/gone": b"1", "data/kept": b"2", "old/a": b"3", "greeting": b""})
+    above = tar_of({"data/.wh.gone": b"", "old/.wh..wh..opq": b"", "old/b": b"4"})
+    await lab.load(docker_save("layers:1", below, above))
+    text = await lab.output(await lab.sandbox("web"), "app", "ls /data /old", "layers:1")
+    assert text == "/data:\nkept\n\n/old:\nb\n"
+
+
+async def test_a_dockerfile_from_first_to_last_instruction(lab: Lab) -> None:
+    dockerfile = """
+        ARG BASE=python:3.7
+        FROM $BASE
+        LABEL author="me and you"
+        ARG GREETING=hello
+        ENV TEXT="$GREETING world" MODE=test
+        WORKDIR /app
+        COPY main.py .
+        ADD static/ /static
+        RUN echo "built $MODE" \\
+            > built
+        EXPOSE 8080
+        CMD ["main.py"]
+        ENTRYPOINT ["/usr/bin/python3"]
+    """
+    main = b"import os; print(os.environ['TEXT'], os.getcwd(), open('built').read().strip(), os.listdir('/static'))\n"
+    files = {"main.py": main, "static/a.css": b"a"}
+    lines = await lab.build(dockerfile, "made:1", files=files, bases={"python:3.7": "host"})
+    assert "Step 1/12 : ARG BASE=python:3.7" in lines
+    container = await lab.run(await lab.sandbox("web"), "app", [], "made:1")
+    log = lab.lines((await lab.ended(container)).log_path)
+    assert [line.split(" ", 3)[3] for line in log] == ["hello world /app built test ['a.css']"]
+    again = await lab.build(dockerfile, "made:2", files=files, bases={"python:3.7": "host"})
+    assert again.count(" ---> Using cache") == 3
+    first, second = await status(lab, "made:1"), await status(lab, "made:2")
+    assert first == second is not None
+    changed = await lab.build(dockerfile, "made:3", files={**files, "main.py": b"#"}, bases={"python:3.7": "host"})
+    assert changed.count(" ---> Using cache") == 0
+
+
+@pytest.mark.parametrize(
+    ("dockerfile", "told"),
+    [
+        ("FROM nowhere", "Dockerfile:1: FROM nowhere: the image nowhere is not here."),
+        ('FROM host\nSHELL ["a"]', "Dockerfile:2: SHELL is not supported by `kubelab image build`"),
+        ("FROM host\nCOPY missing /", 'Dockerfile:2: COPY failed: file not found in build context: "missing"'),
+        ("FROM host\nCOPY ../x /", "../x: forbidden path outside the build context"),
+        ("FROM host\nRUN exit 3", "Dockerfile:2: RUN: The command '/bin/sh -c exit 3' returned a non-zero code: 3"),
+    ],
+)
+async def test_a_build_that_fails_says_where_and_leaves_no_image(lab: Lab, dockerfile: str, told: str) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await lab.build(dockerfile, "bad:1")
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert (caught.value.details() or "").startswith(told)
+    assert await status(lab, "bad:1") is None
+    assert "kl-monitor" not in lab.processes().values()
+
+
+async def test_a_containers_files_stay_when_its_image_is_removed(lab: Lab) -> None:
+    await lab.build("FROM host\nRUN mkdir /data && echo here > /data/file\n", "gone:1")
+    sandbox = await lab.sandbox("web")
+    running = await lab.run(sandbox, "running", ["sleep", "infinity"], "gone:1")
+    created = await lab.create(sandbox, "created", ["cat", "/data/file"], "gone:1")
+    await remove(lab, "gone:1")
+    assert (await lab.execute(running, "cat", "/data/file")).stdout == b"here\n"
+    await lab.start_container(created)
+    assert (await lab.ended(created)).exit_code == 0
+
+
+async def test_where_images_lie(lab: Lab) -> None:
+    answer = await lab.images.ImageFsInfo(cri.ImageFsInfoRequest(), timeout=SECONDS)
+    (info,) = answer.image_filesystems
+    assert info.fs_id.mountpoint.startswith(str(lab.store))
+    listed = (await lab.images.ListImages(cri.ListImagesRequest(), timeout=SECONDS)).images
+    assert [list(image.repo_tags) for image in listed] == [["docker.io/library/app:latest"]]
+
+
+class Registry(BaseHTTPRequestHandler):
+    """A registry with one image, that wants a token."""
+
+    answers: dict[str, bytes]
+
+    def do_GET(self) -> None:
+        if self.path.startswith("/token"):
+            self._send(200, b'{"token": "good"}')
+        elif self.headers.get("Authorization") != "Bearer good":
+            port = self.server.server_address[1]
+            challenge = f'Bearer realm="http://localhost:{port}/token",service="test",scope="repository:me/app:pull"'
+            self._send(401, b"", ("WWW-Authenticate", challenge))
+        elif content := self.answers.get(self.path):
+            self._send(200, content)
+        else:
+            self._send(404, b"{}")
+
+    def _send(self, code: int, body: bytes, *headers: tuple[str, str]) -> None:
+        self.send_response(code)
+        for key, value in (("Content-Length", str(len(body))), *headers):
+            self.send_header(key, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Keep tests quiet."""
+
+
+@pytest.fixture
+def answers() -> dict[str, bytes]:
+    """What the registry has, by path: one gzipped layer, an index of two platforms."""
+    layer = tar_of({"greeting": b"pulled\n"})
+    packed, config = gzip.compress(layer), config_of(layer)
+    manifest = json.dumps(
+        {"config": {"digest": sha(config)}, "layers": [{"digest": sha(packed), "size": len(packed)}]}
+    ).encode()
+    machine = ARCHITECTURES.get(platform.machine(), platform.machine())
+    others = {"digest": "sha256:" + "0" * 64, "platform": {"os": "windows", "architecture": machine}}
+    own = {"digest": sha(manifest), "platform": {"os": "linux", "architecture": machine}}
+    base = "/v2/me/app"
+    return {
+        f"{base}/manifests/1": json.dumps({"manifests": [others, own]}).encode(),
+        f"{base}/manifests/{sha(manifest)}": manifest,
+        f"{base}/blobs/{sha(config)}": config,
+        f"{base}/blobs/{sha(packed)}": packed,
+    }
+
+
+@pytest.fixture
+def registry(lab: Lab, answers: dict[str, bytes]) -> Iterator[str]:
+    """A registry on the node's own loopback: its socket is made in the node's network namespace."""
+    handler = type("Handler", (Registry,), {"answers": answers})
+    made: list[ThreadingHTTPServer] = []
+
+    def make() -> None:
+        lab.enter_network()  # for this thread alone
+        made.append(ThreadingHTTPServer(("127.0.0.1", 0), handler))
+
+    maker = threading.Thread(target=make)
+    maker.start()
+    maker.join()
+    (server,) = made
+    serving = threading.Thread(target=server.serve_forever)
+    serving.start()
+    yield f"localhost:{server.server_address[1]}"
+    server.shutdown()
+    serving.join()
+    server.server_close()
+
+
+async def test_a_registry_that_wants_a_token(lab: Lab, registry: str) -> None:
+    reference = await pull(lab, f"{registry}/me/app:1")
+    assert await pull(lab, f"{registry}/me/app:1") == reference
+    image = await status(lab, f"{registry}/me/app:1")
+    assert image is not None
+    assert image.id == reference
+    container = await lab.run(await lab.sandbox("web"), "app", [], f"{registry}/me/app:1")
+    assert [line.split(" ", 3)[3] for line in lab.lines((await lab.ended(container)).log_path)] == ["pulled"]
+
+
+async def test_what_a_registry_does_not_have(lab: Lab, registry: str) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await pull(lab, f"{registry}/me/app:2")
+    assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+    assert (caught.value.details() or "").endswith(f"{registry}/me/app:2: not found")
+
+
+async def test_a_changed_byte_on_the_way_is_refused(lab: Lab, registry: str, answers: dict[str, bytes]) -> None:
+    for path, content in answers.items():
+        if "/blobs/" in path:
+            answers[path] = content[:-1] + bytes([content[-1] ^ 1])
+    with pytest.raises(grpc.aio.AioRpcError, match="the registry's blob is not sha256"):
+        await pull(lab, f"{registry}/me/app:1")
+    assert await status(lab, f"{registry}/me/app:1") is None
+
+
+async def test_a_registry_that_does_not_answer(lab: Lab) -> None:
+    with pytest.raises(grpc.aio.AioRpcError, match="Connection refused") as caught:
+        await pull(lab, "localhost:1/me/app:1")
+    assert caught.value.code() is grpc.StatusCode.UNAVAILABLE

@@ -1,0 +1,208 @@
+"""Pods and containers by the CRI, each call made twice."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from pathlib import Path
+
+import grpc
+import pytest
+
+from kubelab.cri.runtime.v1 import api_pb2 as cri
+from tests.integration.runtime.lab import SECONDS, Lab, ip
+
+pytestmark = pytest.mark.root
+FOREVER = ["sleep", "infinity"]
+TIDY = ["/bin/sh", "-c", "trap 'echo bye; exit 5' TERM; while :; do sleep 0.05; done"]
+
+
+async def test_the_life_of_a_pod_each_call_twice(lab: Lab) -> None:
+    sandbox = await lab.sandbox("web")
+    assert await lab.sandbox("web") == sandbox
+    container = await lab.create(sandbox, "app", TIDY)
+    assert await lab.create(sandbox, "app", TIDY) == container
+    assert (await lab.status(container)).state == cri.CONTAINER_CREATED
+    for _ in range(2):
+        await lab.start_container(container)
+        assert (await lab.status(container)).state == cri.CONTAINER_RUNNING
+    assert (await lab.execute(container, "true")).exit_code == 0
+    for _ in range(2):
+        await lab.stop_container(container, 10)
+        status = await lab.status(container)
+        assert (status.state, status.exit_code, status.reason) == (cri.CONTAINER_EXITED, 5, "Error")
+        assert status.created_at <= status.started_at <= status.finished_at
+    for _ in range(2):
+        await lab.remove_container(container)
+    for _ in range(2):
+        await lab.stop_sandbox(sandbox)
+        assert (await lab.sandbox_status(sandbox)).status.state == cri.SANDBOX_NOTREADY
+    for _ in range(2):
+        await lab.remove_sandbox(sandbox)
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await lab.sandbox_status(sandbox)
+    assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+    assert "kl" not in ip("-n", lab.namespace, "-brief", "link")
+    assert set(lab.processes().values()) <= {"python", "python3", "kl-launcher"}
+
+
+async def test_one_pod_asked_for_three_times_at_once_is_one(lab: Lab) -> None:
+    assert len(set(await asyncio.gather(*(lab.sandbox("web") for _ in range(3))))) == 1
+
+
+async def test_removing_a_pod_takes_what_runs_in_it(lab: Lab) -> None:
+    sandbox = await lab.sandbox("web")
+    await lab.run(sandbox, "app", FOREVER)
+    await lab.remove_sandbox(sandbox)
+    listed = await lab.runtime.ListContainers(cri.ListContainersRequest(), timeout=SECONDS)
+    assert list(listed.containers) == []
+    assert "sleep" not in lab.processes().values()
+
+
+async def test_names_network_and_files_of_a_pod(lab: Lab) -> None:
+    sandbox = await lab.sandbox("web")
+    address = (await lab.sandbox_status(sandbox)).status.network.ip
+    assert await lab.output(sandbox, "a", "hostname; cat /etc/hostname") == "web\nweb\n"
+    assert f"{address}\tweb\n" in await lab.output(sandbox, "b", "cat /etc/hosts")
+    resolv = await lab.output(sandbox, "c", "cat /etc/resolv.conf")
+    assert resolv == "nameserver 10.96.0.10\nsearch default.svc.cluster.local\n"
+
+
+async def test_containers_of_a_pod_share_its_network_and_nothing_of_their_processes(lab: Lab) -> None:
+    serve = "import socket; s=socket.create_server(('', 8080)); c,_=s.accept(); c.sendall(b'hello'); c.close()"
+    ask = "import socket,sys; print(socket.create_connection((sys.argv[1], 8080), 5).recv(9).decode())"
+    wait = "while ! grep -q ':1F90 .* 0A ' /proc/net/tcp; do sleep 0.02; done; "
+    sandbox, other = await lab.sandbox("web"), await lab.sandbox("other")
+    address = (await lab.sandbox_status(sandbox)).status.network.ip
+    await lab.run(sandbox, "one", ["/usr/bin/python3", "-c", serve])
+    assert await lab.output(sandbox, "local", f'{wait} /usr/bin/python3 -c "{ask}" 127.0.0.1') == "hello\n"
+    server = await lab.run(sandbox, "two", ["/usr/bin/python3", "-c", serve])
+    await lab.output(sandbox, "listening", wait)
+    assert await lab.output(other, "remote", f'/usr/bin/python3 -c "{ask}" {address}') == "hello\n"
+    await lab.ended(server)
+    assert await lab.output(sandbox, "alone", "ls -d /proc/[0-9]*") == "/proc/1\n"
+
+
+async def test_the_log_has_both_streams_in_the_cri_format_and_begins_again(lab: Lab) -> None:
+    sandbox = await lab.sandbox("web")
+    script = "echo out; echo err >&2; read x < /tmp/pipe; printf 'no end'"
+    container = await lab.run(sandbox, "app", ["/bin/sh", "-c", f"mkfifo /tmp/pipe; {script}"])
+    log = Path((await lab.status(container)).log_path)
+    assert (
+        await lab.execute(container, "/bin/sh", "-c", "while ! test -p /tmp/pipe; do sleep 0.02; done")
+    ).exit_code == 0
+    moved = log.with_name("moved")
+    log.rename(moved)
+    for _ in range(2):
+        await lab.runtime.ReopenContainerLog(cri.ReopenContainerLogRequest(container_id=container), timeout=SECONDS)
+    await lab.execute(container, "/bin/sh", "-c", "echo > /tmp/pipe")
+    await lab.ended(container)
+    lines = [line for path in (moved, log) for line in lab.lines(path)]
+    stamp = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z"
+    assert sorted(re.sub(f"^{stamp} ", "", line) for line in lines) == [
+        "stderr F err",
+        "stdout F no end",
+        "stdout F out",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("script", "code", "reason"),
+    [("exit 0", 0, "Completed"), ("exit 7", 7, "Error"), ("kill -9 $$; sleep 1", 137, "Error")],
+)
+async def test_exit_codes(lab: Lab, script: str, code: int, reason: str) -> None:
+    # a shell below a shell: the first process of a namespace does not die of its own signals
+    command = ["/bin/sh", "-c", f'/bin/sh -c "{script.replace("$", chr(92) + "$")}"; exit $?']
+    status = await lab.ended(await lab.run(await lab.sandbox("web"), "app", command))
+    assert (status.exit_code, status.reason) == (code, reason)
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        ("nope", 'exec: "nope": executable file not found in $PATH: unknown'),
+        ("/no/such", 'exec: "/no/such": stat /no/such: no such file or directory: unknown'),
+    ],
+)
+async def test_a_program_that_is_not_there(lab: Lab, command: str, told: str) -> None:
+    container = await lab.create(await lab.sandbox("web"), "app", [command])
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await lab.start_container(container)
+    assert (caught.value.details() or "").endswith(told)
+    status = await lab.status(container)
+    assert (status.state, status.exit_code, status.reason) == (cri.CONTAINER_EXITED, 128, "StartError")
+
+
+async def test_an_image_that_is_not_here(lab: Lab) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await lab.create(await lab.sandbox("web"), "app", FOREVER, "missing")
+    assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+
+
+async def test_user_folder_variables_and_a_root_that_cannot_be_written(lab: Lab) -> None:
+    sandbox = await lab.sandbox("web")
+    security = cri.LinuxContainerSecurityContext(run_as_user=cri.Int64Value(value=1000), readonly_rootfs=True)
+    text = await lab.output(
+        sandbox,
+        "app",
+        "id -u; pwd; echo $GREETING; touch /tmp/x 2>/dev/null || echo read-only",
+        working_dir="/usr",
+        envs=[cri.KeyValue(key="GREETING", value="hello")],
+        linux=cri.LinuxContainerConfig(security_context=security),
+    )
+    assert text == "1000\n/usr\nhello\nread-only\n"
+
+
+async def test_exec_answers_when_its_command_ends_and_kills_one_that_is_late(lab: Lab) -> None:
+    container = await lab.run(await lab.sandbox("web"), "app", FOREVER)
+    done = await lab.execute(container, "/bin/sh", "-c", "sleep 60 & echo out; echo err >&2; exit 4")
+    assert (done.stdout, done.stderr, done.exit_code) == (b"out\n", b"err\n", 4)
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await lab.execute(container, "/bin/sh", "-c", "sleep 777; true", seconds=1)
+    assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert "timed out" in (caught.value.details() or "")
+    left = await lab.execute(container, "/bin/sh", "-c", "cat /proc/[0-9]*/cmdline | tr '\\0' ' '")
+    assert b"777" not in left.stdout.replace(b"cat /proc", b"")
+
+
+async def test_events_come_in_order(lab: Lab) -> None:
+    async with lab.events() as events:
+        sandbox = await lab.sandbox("web")
+        container = await lab.run(sandbox, "app", ["true"])
+        async with asyncio.timeout(SECONDS):
+            told = [await anext(events) for _ in range(5)]
+            await lab.remove_container(container)
+            deleted = await anext(events)
+    assert [(event.container_id, event.container_event_type) for event in told] == [
+        (sandbox, cri.CONTAINER_CREATED_EVENT),
+        (sandbox, cri.CONTAINER_STARTED_EVENT),
+        (container, cri.CONTAINER_CREATED_EVENT),
+        (container, cri.CONTAINER_STARTED_EVENT),
+        (container, cri.CONTAINER_STOPPED_EVENT),
+    ]
+    assert [s.state for s in told[-1].containers_statuses] == [cri.CONTAINER_EXITED]
+    assert (deleted.container_id, deleted.container_event_type) == (container, cri.CONTAINER_DELETED_EVENT)
+
+
+async def test_nothing_private_of_the_machine_is_seen(lab: Lab) -> None:
+    sandbox = await lab.sandbox("web")
+    assert await lab.output(sandbox, "homes", "ls -A /root /home /tmp /var/tmp /srv /mnt | grep -v : || true") in (
+        "",
+        "\n" * 5,
+    )
+    private = f"/etc/shadow /root/.ssh {lab.folder} {Path.cwd()} {Path.home()}/.kubelab"
+    seen = await lab.output(
+        sandbox,
+        "look",
+        f"for f in {private}; do test -e $f && echo $f; done;"
+        "for d in /dev/disk /tmp/disk; do mknod $d b 7 0 2>/dev/null && echo $d; done; true",
+    )
+    assert seen == ""
+
+
+async def test_status_and_version(lab: Lab) -> None:
+    version = await lab.runtime.Version(cri.VersionRequest(), timeout=SECONDS)
+    assert (version.runtime_name, version.runtime_api_version) == ("kubelab-runtime", "v1")
+    status = await lab.runtime.Status(cri.StatusRequest(), timeout=SECONDS)
+    assert {c.type: c.status for c in status.status.conditions} == {"RuntimeReady": True, "NetworkReady": True}
+    assert (lab.folder / "s").stat().st_mode & 0o777 == 0o600

@@ -1,0 +1,104 @@
+"""What goes on, and what is found again, when the runtime, a monitor or everything is killed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from kubelab.cri.runtime.v1 import api_pb2 as cri
+from kubelab.runtime.cleanup import cleanup
+from tests.integration.runtime.lab import SECONDS, Lab, ip, wait_for_end
+
+pytestmark = pytest.mark.root
+FOREVER = ["sleep", "infinity"]
+
+
+async def test_containers_run_and_log_on_without_the_runtime_and_are_taken_over(lab: Lab) -> None:
+    sandbox = await lab.sandbox("web")
+    ticks = await lab.run(sandbox, "ticks", ["/bin/sh", "-c", "while :; do echo tick; sleep 0.05; done"])
+    address = (await lab.sandbox_status(sandbox)).status.network.ip
+    log = Path((await lab.status(ticks)).log_path)
+    before = lab.started(ticks)["pid"]
+    await lab.kill()
+    lines = len(lab.lines(log))
+    await lab.start()  # takes longer than two ticks
+    assert (await lab.status(ticks)).state == cri.CONTAINER_RUNNING
+    assert lab.started(ticks)["pid"] == before
+    assert len(lab.lines(log)) > lines
+    status = (await lab.sandbox_status(sandbox)).status
+    assert (status.state, status.network.ip) == (cri.SANDBOX_READY, address)
+    assert await lab.sandbox("web") == sandbox
+    other = await lab.sandbox("other")
+    assert (await lab.sandbox_status(other)).status.network.ip != address
+    await lab.stop_container(ticks)
+    assert (await lab.status(ticks)).exit_code == 137
+
+
+async def test_an_exit_code_is_kept_while_the_runtime_is_down(lab: Lab) -> None:
+    sandbox = await lab.sandbox("web")
+    container = await lab.run(
+        sandbox, "app", ["/bin/sh", "-c", "trap 'echo bye; exit 7' TERM; while :; do sleep 0.05; done"]
+    )
+    assert (await lab.execute(container, "true")).exit_code == 0
+    started = lab.started(container)
+    await lab.kill()
+    os.kill(started["pid"], signal.SIGTERM)
+    await asyncio.to_thread(wait_for_end, started["monitor"])
+    await lab.start()
+    status = await lab.status(container)
+    assert (status.state, status.exit_code) == (cri.CONTAINER_EXITED, 7)
+    assert [line.split(" ", 3)[3] for line in lab.lines(status.log_path)] == ["bye"]
+
+
+async def test_a_container_ends_with_its_monitor(lab: Lab) -> None:
+    container = await lab.run(await lab.sandbox("web"), "app", FOREVER)
+    os.kill(lab.started(container)["monitor"], signal.SIGKILL)
+    status = await lab.ended(container)
+    assert (status.exit_code, status.reason) == (137, "ContainerStatusUnknown")
+    await asyncio.to_thread(wait_for_end, lab.started(container)["pid"])
+
+
+async def test_a_sandbox_is_not_ready_once_what_holds_it_is_killed(lab: Lab) -> None:
+    async with lab.events() as events:
+        sandbox = await lab.sandbox("web")
+        pause = json.loads((lab.state / "sandboxes" / sandbox / "sandbox.json").read_text())["pid"]
+        os.kill(pause, signal.SIGKILL)
+        async with asyncio.timeout(SECONDS):
+            while (await anext(events)).container_event_type != cri.CONTAINER_STOPPED_EVENT:
+                pass
+    assert (await lab.sandbox_status(sandbox)).status.state == cri.SANDBOX_NOTREADY
+    assert await lab.sandbox("web") != sandbox
+
+
+@pytest.mark.parametrize("milliseconds", [2, 6, 12, 18, 25])
+async def test_a_runtime_killed_while_it_makes_a_pod_leaves_no_half_of_it(lab: Lab, milliseconds: int) -> None:
+    making = asyncio.ensure_future(lab.sandbox("web"))
+    await asyncio.wait([making], timeout=milliseconds / 1000)
+    await lab.kill()
+    await asyncio.gather(making, return_exceptions=True)
+    await lab.start()
+    listed = await lab.runtime.ListPodSandbox(cri.ListPodSandboxRequest(), timeout=SECONDS)
+    devices = [line for line in ip("-n", lab.namespace, "-brief", "link").splitlines() if line.startswith("kl")]
+    assert len(devices) == len(listed.items)
+    assert await lab.sandbox("web")
+
+
+async def test_cleaning_up_needs_no_runtime_and_does_so_twice(lab: Lab) -> None:
+    sandbox = await lab.sandbox("web")
+    await lab.run(sandbox, "app", FOREVER)
+    unread = await lab.run(sandbox, "unread", FOREVER)
+    started = lab.started(unread)
+    await lab.kill()
+    os.kill(started["monitor"], signal.SIGKILL)
+    for _ in range(2):
+        await asyncio.to_thread(cleanup, lab.state, grace=0.0)
+        assert lab.processes() == {}
+    await lab.start()
+    listed = await lab.runtime.ListContainers(cri.ListContainersRequest(), timeout=SECONDS)
+    assert {c.state for c in listed.containers} == {cri.CONTAINER_EXITED}
+    assert (await lab.sandbox_status(sandbox)).status.state == cri.SANDBOX_NOTREADY
