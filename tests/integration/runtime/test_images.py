@@ -9,6 +9,7 @@ import platform
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import cast
 
 import grpc
 import pytest
@@ -164,7 +165,7 @@ class Registry(BaseHTTPRequestHandler):
         if self.path.startswith("/token"):
             self._send(200, b'{"token": "good"}')
         elif self.headers.get("Authorization") != "Bearer good":
-            port = self.server.server_address[1]
+            port = cast(ThreadingHTTPServer, self.server).server_port
             challenge = f'Bearer realm="http://localhost:{port}/token",service="test",scope="repository:me/app:pull"'
             self._send(401, b"", ("WWW-Authenticate", challenge))
         elif content := self.answers.get(self.path):
