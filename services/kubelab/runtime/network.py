@@ -13,7 +13,6 @@ import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
@@ -22,6 +21,7 @@ from kubelab.runtime import syscalls
 
 GATEWAY = "169.254.1.1"
 _NUD_PERMANENT = 0x80
+_NODE_MAC = "ee:ee:ee:ee:ee:ee"  # each is alone on its link
 _DEVICE = re.compile(r"kl[0-9a-f]{11}")
 
 
@@ -85,16 +85,24 @@ def device_name(sandbox: str) -> str:
 
 
 def connect(sandbox: str, pid: int, address: str) -> None:
-    """Give the network namespace of a process its address and a way out. Done before: done again."""
+    """Give the network namespace of a process its address and a way out. Done before: done again.
+
+    Link-layer addresses are chosen here, as Calico and CNI choose them: so nothing has to be asked for afterwards.
+    """
     device = device_name(sandbox)
-    disconnect(sandbox)
+    pod_mac = "0a:58:" + ":".join(f"{byte:02x}" for byte in ipaddress.IPv4Address(address).packed)
+    peer = {"ifname": "eth0", "net_ns_pid": pid, "address": pod_mac}
     with IPRoute() as node:
-        node.link("add", ifname=device, kind="veth", peer={"ifname": "eth0", "net_ns_pid": pid})
+        try:
+            node.link("add", ifname=device, kind="veth", peer=peer, address=_NODE_MAC, state="up")
+        except NetlinkError as err:
+            if err.code != errno.EEXIST:
+                raise
+            disconnect(sandbox)
+            node.link("add", ifname=device, kind="veth", peer=peer, address=_NODE_MAC, state="up")
         index = _index(node, device)
-        mac = _mac(node, index)
-        node.link("set", index=index, state="up")
+        _configure_pod(pid, address)
         node.route("replace", dst=f"{address}/32", oif=index, scope="link")
-        pod_mac = _configure_pod(pid, address, mac)
         node.neigh("replace", dst=address, lladdr=pod_mac, ifindex=index, state=_NUD_PERMANENT)
 
 
@@ -102,12 +110,7 @@ def _index(route: IPRoute, device: str) -> int:
     return next(iter(route.link_lookup(ifname=device)))
 
 
-def _mac(route: IPRoute, index: int) -> str:
-    link: Any = next(iter(route.get_links(index)))
-    return dict(link["attrs"])["IFLA_ADDRESS"]
-
-
-def _configure_pod(pid: int, address: str, gateway_mac: str) -> str:
+def _configure_pod(pid: int, address: str) -> None:
     here = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     there = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     try:
@@ -118,10 +121,9 @@ def _configure_pod(pid: int, address: str, gateway_mac: str) -> str:
                 index = _index(pod, "eth0")
                 pod.addr("add", index=index, address=address, prefixlen=32)
                 pod.link("set", index=index, state="up")
-                pod.neigh("replace", dst=GATEWAY, lladdr=gateway_mac, ifindex=index, state=_NUD_PERMANENT)
+                pod.neigh("replace", dst=GATEWAY, lladdr=_NODE_MAC, ifindex=index, state=_NUD_PERMANENT)
                 pod.route("replace", dst=f"{GATEWAY}/32", oif=index, scope="link", prefsrc=address)
                 pod.route("replace", dst="0.0.0.0/0", gateway=GATEWAY, oif=index)
-                return _mac(pod, index)
         finally:
             syscalls.setns(here, syscalls.CLONE_NEWNET)
     finally:
