@@ -95,6 +95,9 @@ class Lab:
         assert self._process is not None
         self._process.send_signal(number)
         await asyncio.to_thread(self._process.wait, SECONDS)
+        for pid, name in self.processes().items():
+            if name == "kl-launcher":  # it ends by itself, a moment after the runtime
+                await asyncio.to_thread(wait_for_end, pid)
 
     async def close(self) -> None:
         """End everything, by the state on disk, and see that it is gone."""
@@ -109,7 +112,7 @@ class Lab:
         mounts = [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if str(self.folder) in line]
         ip("netns", "del", self.namespace)
         shutil.rmtree(self.folder)
-        assert (left, mounts) == ({}, [])
+        assert (left, mounts) == ({}, []), (left, mounts)
 
     def processes(self) -> dict[int, str]:
         """What runs in the node's network namespace, or has mounted something of this node."""
