@@ -25,6 +25,7 @@ from kubelab.supervisor.spawner import Spawner, SpawnError
 from kubelab.supervisor.zygote import Order
 
 STOP_SECONDS = 10.0  # between SIGTERM and SIGKILL
+FROZEN_SECONDS = 2.0  # for SIGSTOP to take effect
 STARTED_SECONDS = 30.0
 
 
@@ -141,10 +142,15 @@ class Keeper:
         await self._until(lambda: self.running is not killed, STOP_SECONDS)
 
     async def pause(self) -> None:
-        """Freeze it."""
-        if self.state not in LIVE:
+        """Freeze it; answers when it stands still."""
+        if self.state not in LIVE or self.running is None:
             raise BadRequest(f"{self.spec.name} does not run")
+        pid = self.running.pid
         self._signal_group(signal.SIGSTOP)
+        with contextlib.suppress(TimeoutError):
+            async with self._clock.timeout(FROZEN_SECONDS):
+                while not processes.is_frozen(pid):  # only a parent is told of a stop, and this is not always one
+                    await self._clock.sleep(0.002)
         await self._apply(Event.PAUSE)
 
     async def resume(self) -> None:
