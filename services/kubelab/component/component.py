@@ -33,12 +33,17 @@ def _one(_config: BaseConfig) -> int:
 
 @dataclass(frozen=True)
 class Component(Generic[C]):
-    """A component: ``run`` is its table of contents, ``workers`` says how many processes share its port."""
+    """A component: ``run`` is its table of contents, ``workers`` says how many processes share its port.
+
+    ``prepare`` is called before there is an event loop, for what has to be forked while the process is still small and
+    shares nearly all of its memory with its siblings; ``env.prepared`` is what it gave.
+    """
 
     name: str
     config: type[C]
     run: Callable[[C, Environment], Awaitable[None]]
     workers: Callable[[C], int] = _one
+    prepare: Callable[[], object] | None = None
 
     def main(self, argv: Sequence[str] | None = None) -> int:
         """Run until SIGTERM or SIGINT. Gives the exit code: 0 after a clean stop, 1 after a failure."""
@@ -57,11 +62,12 @@ class Component(Generic[C]):
     def _serve(self, config: C, worker: int, workers: int) -> int:
         clock = SystemClock()
         name = process_name(config, self.name)
+        prepared = self.prepare() if self.prepare else None
         log = logs.configure(name, level=config.log_level, form=config.log_format, clock=clock)
         if workers > 1:
             log = log.bind(worker=worker)
         with asyncio.Runner() as runner:
-            return runner.run(_supervise(self, config, clock, log, worker, workers))
+            return runner.run(_supervise(self, config, clock, log, worker, workers, prepared))
 
 
 async def _supervise(
@@ -71,9 +77,11 @@ async def _supervise(
     log: structlog.typing.FilteringBoundLogger,
     worker: int,
     workers: int,
+    prepared: object,
 ) -> int:
     """Run the component until it ends, fails, or is told to stop."""
     env = Environment(config, component.name, clock=clock, log=log, worker=worker, workers=workers)
+    env.prepared = prepared
     loop = asyncio.get_running_loop()
     failures: list[BaseException] = []
     ended = asyncio.Event()

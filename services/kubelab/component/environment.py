@@ -58,6 +58,7 @@ class Environment:
         self.stop = Stop()
         self.health = Health()
         self.worker, self.workers = worker, workers
+        self.prepared: object = None  # what Component.prepare gave
         self._make_client = make_client
 
     def client(self, caller: str = "") -> Client:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 import sys
 from collections.abc import AsyncGenerator
 from functools import partial
+from typing import cast
 
 from kubelab.component.component import Component
 from kubelab.component.environment import Environment
@@ -27,7 +29,7 @@ async def run(config: RuntimeConfig, env: Environment) -> None:
     config.state_dir.mkdir(parents=True, exist_ok=True)
     store = Store(config.store_dir)
     skeleton = hostbase.make_skeleton(config.state_dir / "host")
-    link, _ = launcher.start()  # a fork: nothing of grpc may be there yet
+    link, _ = cast(tuple[socket.socket, int], env.prepared)
     ask = Launcher(link, env.clock)
     engine = Engine(config, store, skeleton, ask, env.clock, env.log)
     await engine.start()
@@ -62,7 +64,7 @@ async def serving(
         os.umask(before)
 
 
-COMPONENT = Component("runtime", RuntimeConfig, run)
+COMPONENT = Component("runtime", RuntimeConfig, run, prepare=launcher.start)
 
 if __name__ == "__main__":
     sys.exit(COMPONENT.main())

@@ -198,6 +198,7 @@ def _own_config(record: Record, node: Node, component: str) -> dict[str, Any]:
                 "advertiseAddress": f"{node.address}:{API_PORT}",
                 "kubeletClient": _tls(record, "apiserver-kubelet-client"),
                 "auditLog": str(record.logs / f"audit@{node.name}.log"),
+                "workers": 1,  # a second one would cost 24 MB, and on two cores it has no core to itself
             }
         case "kubelet":
             return {
