@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import socket
@@ -18,7 +19,7 @@ from kubelab.runtime.build import Builder
 from kubelab.runtime.config import RuntimeConfig
 from kubelab.runtime.engine import Engine
 from kubelab.runtime.images import Images, ImageStoreServicer
-from kubelab.runtime.processes import Launcher
+from kubelab.runtime.processes import Launcher, Watch
 from kubelab.runtime.service import ImageServicer, RuntimeServicer
 from kubelab.runtime.store import Store
 from kubelab.runtime.v1 import images_pb2_grpc
@@ -29,17 +30,32 @@ async def run(config: RuntimeConfig, env: Environment) -> None:
     config.state_dir.mkdir(parents=True, exist_ok=True)
     store = Store(config.store_dir)
     skeleton = hostbase.make_skeleton(config.state_dir / "host")
-    link, _ = cast(tuple[socket.socket, int], env.prepared)
+    link, launcher_pid = cast(tuple[socket.socket, int], env.prepared)
     ask = Launcher(link, env.clock)
     engine = Engine(config, store, skeleton, ask, env.clock, env.log)
     await engine.start()
     builder = Builder(config, store, skeleton, ask, env.clock)
     try:
         async with serving(config, env, engine, store, builder):
-            await env.stop.wait()
+            await until_told(env, launcher_pid)
     finally:
         engine.close()
         link.close()
+
+
+async def until_told(env: Environment, launcher_pid: int) -> None:
+    """Wait for SIGTERM. RuntimeError when the launcher ends: only a runtime that is started again has a new one, for
+    this process has threads by now and must not fork. Containers do not notice."""
+    launcher_ended = asyncio.get_running_loop().create_future()
+    watch = Watch(launcher_pid, partial(launcher_ended.set_result, None))
+    told = asyncio.ensure_future(env.stop.wait())
+    try:
+        await asyncio.wait((told, launcher_ended), return_when=asyncio.FIRST_COMPLETED)
+        if not env.stop.is_set():
+            raise RuntimeError(f"the launcher, process {launcher_pid}, has ended")
+    finally:
+        watch.close()
+        told.cancel()
 
 
 @contextlib.asynccontextmanager

@@ -89,15 +89,26 @@ class Lab:
             cri.UpdateRuntimeConfigRequest(runtime_config=cri.RuntimeConfig(network_config=network)), timeout=SECONDS
         )
 
-    async def kill(self, number: int = signal.SIGKILL) -> None:
-        """End the runtime alone."""
-        await self._channel.close()
+    @property
+    def log(self) -> str:
+        """What the runtime has logged."""
+        return (self.folder / "runtime.log").read_text()
+
+    async def kill(self, number: int = signal.SIGKILL) -> int:
+        """End the runtime alone; gives its exit code."""
         assert self._process is not None
         self._process.send_signal(number)
-        await asyncio.to_thread(self._process.wait, SECONDS)
+        return await self.ended_by_itself()
+
+    async def ended_by_itself(self) -> int:
+        """Wait until the runtime has ended; gives its exit code."""
+        assert self._process is not None
+        await self._channel.close()
+        code = await asyncio.to_thread(self._process.wait, SECONDS)
         for pid, name in self.processes().items():
             if name == "kl-launcher":  # it ends by itself, a moment after the runtime
                 await asyncio.to_thread(wait_for_end, pid)
+        return code
 
     async def close(self) -> None:
         """End everything, by the state on disk, and see that it is gone."""

@@ -50,6 +50,24 @@ async def test_one_pod_asked_for_three_times_at_once_is_one(lab: Lab) -> None:
     assert len(set(await asyncio.gather(*(lab.sandbox("web") for _ in range(3))))) == 1
 
 
+async def test_ten_pods_at_once_share_one_launcher_and_mix_nothing_up(lab: Lab) -> None:
+    names = [f"web-{n}" for n in range(10)]
+
+    async def make(name: str) -> tuple[str, str]:
+        sandbox = await lab.sandbox(name)
+        said = await lab.output(
+            sandbox, "app", 'echo "$(hostname) $(ip -4 -o addr show eth0 | grep -o "inet [0-9.]*")"'
+        )
+        return said.strip(), (await lab.sandbox_status(sandbox)).status.network.ip
+
+    made = dict(zip(names, await asyncio.gather(*map(make, names)), strict=True))
+    assert made == {name: (f"{name} inet {address}", address) for name, (_, address) in made.items()}
+    assert len({address for _, address in made.values()}) == len(names)
+    listed = await lab.runtime.ListPodSandbox(cri.ListPodSandboxRequest(), timeout=SECONDS)
+    await asyncio.gather(*(lab.remove_sandbox(item.id) for item in listed.items))
+    assert "kl" not in ip("-n", lab.namespace, "-brief", "link")
+
+
 async def test_removing_a_pod_takes_what_runs_in_it(lab: Lab) -> None:
     sandbox = await lab.sandbox("web")
     await lab.run(sandbox, "app", FOREVER)

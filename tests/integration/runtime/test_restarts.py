@@ -39,6 +39,44 @@ async def test_containers_run_and_log_on_without_the_runtime_and_are_taken_over(
     assert (await lab.status(ticks)).exit_code == 137
 
 
+async def test_sigterm_ends_the_runtime_alone(lab: Lab) -> None:
+    sandbox = await lab.sandbox("web")
+    container = await lab.run(sandbox, "app", FOREVER)
+    assert await lab.kill(signal.SIGTERM) == 0
+    assert (lab.state / "containers" / container).is_dir()
+    assert "kl-monitor" in lab.processes().values()
+    await lab.start()
+    assert (await lab.status(container)).state == cri.CONTAINER_RUNNING
+    assert (await lab.execute(container, "true")).exit_code == 0
+
+
+async def test_a_runtime_whose_launcher_is_killed_ends_and_the_next_one_goes_on(lab: Lab) -> None:
+    sandbox = await lab.sandbox("web")
+    container = await lab.run(sandbox, "app", FOREVER)
+    os.kill(next(pid for pid, name in lab.processes().items() if name == "kl-launcher"), signal.SIGKILL)
+    assert await lab.ended_by_itself() == 1
+    assert "the launcher, process" in lab.log
+    await lab.start()
+    assert (await lab.status(container)).state == cri.CONTAINER_RUNNING
+    assert await lab.run(sandbox, "next", FOREVER)
+
+
+async def test_what_goes_on_holds_nothing_of_the_runtime_open(lab: Lab) -> None:
+    """A descriptor in their hands would keep the runtime's socket, an event loop or a lock alive after it."""
+    sandbox = await lab.sandbox("web")
+    container = await lab.run(sandbox, "app", FOREVER)
+    pause = json.loads((lab.state / "sandboxes" / sandbox / "sandbox.json").read_text())["pid"]
+    assert set(open_files(pause)) == {"0", "1", "2"}
+    for name, link in open_files(lab.started(container)["monitor"]).items():
+        own = link.startswith(("pipe:", str(lab.logs), "/dev/null")) or link == "anon_inode:[pidfd]"
+        assert own or name in ("1", "2"), link
+    assert {link for name, link in open_files(lab.started(container)["pid"]).items() if name not in "012"} == set()
+
+
+def open_files(pid: int) -> dict[str, str]:
+    return {path.name: str(path.readlink()) for path in Path(f"/proc/{pid}/fd").iterdir()}
+
+
 async def test_an_exit_code_is_kept_while_the_runtime_is_down(lab: Lab) -> None:
     sandbox = await lab.sandbox("web")
     container = await lab.run(
