@@ -19,6 +19,7 @@ import structlog
 
 from kubelab.apimachinery import errors
 from kubelab.apimachinery.clock import Clock
+from kubelab.cluster import launch
 from kubelab.cluster.record import Record
 from kubelab.component.serving import Health, serve_grpc
 from kubelab.supervisor import cleanup, network, plan, processes, syscalls
@@ -30,6 +31,7 @@ from kubelab.supervisor.processes import Running
 from kubelab.supervisor.spawner import Spawner
 from kubelab.supervisor.tunnels import Tunnels
 
+ZYGOTE_SECONDS = 5.0  # for the zygote to end once it is told to
 STOP_ORDER = (("scheduler", "controller-manager", "kubelet", "kube-proxy"), ("runtime", "api-server"), ("etcd",))
 
 
@@ -98,7 +100,10 @@ class Supervisor:
         for components in STOP_ORDER:
             chosen = [keeper for keeper in keepers if keeper.spec.component in components]
             await asyncio.gather(*(keeper.stop() for keeper in chosen))
+        zygote = self.zygote()
         self._spawner.close()
+        if zygote:
+            await launch.ended(zygote.pid, ZYGOTE_SECONDS)
         await asyncio.to_thread(cleanup.pods, self.record)
         await asyncio.to_thread(network.remove, self.record)
 
