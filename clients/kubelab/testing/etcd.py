@@ -4,26 +4,44 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import signal
 import socket
 import subprocess
-import time
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 
+from kubelab.apimachinery.clock import SystemClock
 from kubelab.testing.pki import Files, TestAuthority
 
 START_SECONDS = 20.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Etcd:
-    """``address`` is host:port, ``client`` what an api-server shows it, ``process`` its server."""
+    """``address`` is host:port, ``client`` what an api-server shows it. Its data stay where they are when it dies."""
 
     address: str
     client: Files
-    process: subprocess.Popen[bytes]
+    command: list[str]
+    log: Path
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Run it; RuntimeError with its log when it does not come up."""
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(self.command, stdout=log, stderr=subprocess.STDOUT)
+        _wait_listening(self.process, int(self.address.rpartition(":")[2]), self.log)
+
+    def kill(self) -> None:
+        """Let it die without a word, as a power cut would."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait(10)
+
+    def stop(self) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.process.terminate()
+            self.process.wait(10)
 
 
 def missing() -> bool:
@@ -33,41 +51,33 @@ def missing() -> bool:
 
 @contextlib.contextmanager
 def etcd(folder: Path, authority: TestAuthority, *extra: str) -> Generator[Etcd]:
-    """Run one until the body ends; RuntimeError with its log when it does not come up."""
+    """Run one until the body ends."""
     server = authority.issue("etcd")
     client_port, peer_port = _free_ports(2)
     address = f"127.0.0.1:{client_port}"
-    log = (folder / "etcd.log").open("wb")
-    process = subprocess.Popen(
-        [
-            "etcd",
-            "--name=test",
-            f"--data-dir={folder / 'data'}",
-            f"--listen-client-urls=https://{address}",
-            f"--advertise-client-urls=https://{address}",
-            f"--listen-peer-urls=http://127.0.0.1:{peer_port}",
-            f"--initial-advertise-peer-urls=http://127.0.0.1:{peer_port}",
-            f"--initial-cluster=test=http://127.0.0.1:{peer_port}",
-            f"--cert-file={server.certificate}",
-            f"--key-file={server.key}",
-            f"--trusted-ca-file={server.ca}",
-            "--client-cert-auth=true",
-            "--unsafe-no-fsync=true",
-            "--logger=zap",
-            *extra,
-        ],
-        stdout=log,
-        stderr=subprocess.STDOUT,
-    )
+    command = [
+        "etcd",
+        "--name=test",
+        f"--data-dir={folder / 'data'}",
+        f"--listen-client-urls=https://{address}",
+        f"--advertise-client-urls=https://{address}",
+        f"--listen-peer-urls=http://127.0.0.1:{peer_port}",
+        f"--initial-advertise-peer-urls=http://127.0.0.1:{peer_port}",
+        f"--initial-cluster=test=http://127.0.0.1:{peer_port}",
+        f"--cert-file={server.certificate}",
+        f"--key-file={server.key}",
+        f"--trusted-ca-file={server.ca}",
+        "--client-cert-auth=true",
+        "--unsafe-no-fsync=true",
+        "--logger=zap",
+        *extra,
+    ]
+    running = Etcd(address, authority.issue("kube-apiserver-etcd-client"), command, folder / "etcd.log")
     try:
-        _wait_listening(process, client_port, folder / "etcd.log")
-        yield Etcd(address, authority.issue("kube-apiserver-etcd-client"), process)
+        running.start()
+        yield running
     finally:
-        if process.poll() is None:
-            process.send_signal(signal.SIGCONT)
-            process.terminate()
-        process.wait(10)
-        log.close()
+        running.stop()
 
 
 def _free_ports(count: int) -> list[int]:
@@ -80,8 +90,9 @@ def _free_ports(count: int) -> list[int]:
 
 
 def _wait_listening(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline and process.poll() is None:
+    clock = SystemClock()
+    deadline = clock.monotonic() + START_SECONDS
+    while clock.monotonic() < deadline and process.poll() is None:
         with socket.socket() as one:
             one.settimeout(0.05)
             if one.connect_ex(("127.0.0.1", port)) == 0:

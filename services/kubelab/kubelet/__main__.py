@@ -65,7 +65,7 @@ async def run(config: KubeletConfig, env: Environment) -> None:
         statuses = StatusManager(client, clock=env.clock, log=env.log, metrics=metrics)
         manager = _pods(config, env, settings, client, runtime, informers, recorder, statuses, metrics)
         agent = _node(config, env, machine, settings, client, runtime, informers, recorder)
-        manager.on_runtime_came(agent.runtime_came)
+        manager.on_runtime_moved(agent.runtime_moved)
         lease = NodeLease(
             client,
             name,

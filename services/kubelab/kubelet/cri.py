@@ -155,6 +155,8 @@ class Runtime:
 
     async def survey(self) -> dict[PodRef, frozenset[tuple[str, int]]]:
         """Look at everything from afar: by pod, the ids of its sandboxes and containers with their states."""
+        if not self.name:
+            await self.handshake()
         sandboxes = await self._call(self._runtime, "ListPodSandbox", cri.ListPodSandboxRequest(), QUICK_SECONDS)
         containers = await self._call(self._runtime, "ListContainers", cri.ListContainersRequest(), QUICK_SECONDS)
         refs: dict[str, PodRef] = {}
@@ -287,6 +289,7 @@ class Runtime:
         stub: Callable[..., Any] = getattr(service, method)
         started, begun = self._clock.time(), self._clock.monotonic()
         code = grpc.StatusCode.OK
+        parent = tracing.current()
         with tracing.span() as span:
             try:
                 return await stub(request, timeout=timeout, metadata=(("traceparent", span.traceparent),))
@@ -297,7 +300,7 @@ class Runtime:
                 taken = self._clock.monotonic() - begun
                 self._measure(method, code, taken)
                 if recorded:
-                    self._record(method, started, taken, code, detail, span)
+                    self._record(method, started, taken, code, detail, span, parent)
 
     def _failure(self, method: str, err: grpc.aio.AioRpcError) -> RuntimeFailure:
         return _KINDS.get(err.code(), RuntimeFailure)(method, err.code(), err.details() or "")
@@ -309,7 +312,14 @@ class Runtime:
             self._metrics.runtime_errors.labels(method).inc()
 
     def _record(
-        self, method: str, started: float, taken: float, code: grpc.StatusCode, detail: str, span: tracing.SpanContext
+        self,
+        method: str,
+        started: float,
+        taken: float,
+        code: grpc.StatusCode,
+        detail: str,
+        span: tracing.SpanContext,
+        parent: tracing.SpanContext | None,
     ) -> None:
         ref = _POD.get()
         if ref is None:
@@ -329,6 +339,7 @@ class Runtime:
                 cause=tracing.current_cause(),
                 trace_id=span.trace_id,
                 span_id=span.span_id,
+                parent_span_id=parent.span_id if parent else "",
                 detail=detail,
             )
         )

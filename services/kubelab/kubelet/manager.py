@@ -14,7 +14,9 @@ every container running for the kubelet that comes after.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+import shutil
+from collections.abc import Callable, Collection, Coroutine
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -38,7 +40,7 @@ Survey = dict[PodRef, frozenset[tuple[str, int]]]
 
 
 class PodManager:
-    """See the module. Give :meth:`kit_from` the rest of the kubelet, then :meth:`run`."""
+    """See the module. Give :meth:`use` the rest of the kubelet, then :meth:`run`."""
 
     def __init__(
         self,
@@ -55,7 +57,7 @@ class PodManager:
     ) -> None:
         self._informer, self._runtime = informer, runtime
         self._clock, self._log = clock, log
-        self.queue: WorkQueue[str] = queue or WorkQueue("pods", clock=clock, first_delay=0.1, max_delay=10.0)
+        self.queue: WorkQueue[str] = queue or WorkQueue("pods", clock=clock, first_delay=0.1, max_delay=2.0)
         self._max_pods, self._relist, self._safety, self._workers = (
             max_pods,
             relist_seconds,
@@ -74,16 +76,16 @@ class PodManager:
         self._changed: dict[str, asyncio.Event] = {}
         self._kit: Kit | None = None
         self._group: asyncio.TaskGroup | None = None
-        self._came: list[Any] = []
+        self._moved: list[Callable[[], None]] = []
         informer.add_handler(on_add=self._told, on_update=lambda _, new: self._told(new), on_delete=self._left)
 
     def use(self, kit: Kit) -> None:
         """Take what the workers need; it needs :meth:`wake` and :meth:`spawn` itself."""
         self._kit = kit
 
-    def on_runtime_came(self, callback: Any) -> None:
-        """Call this whenever the runtime is (back) there."""
-        self._came.append(callback)
+    def on_runtime_moved(self, callback: Callable[[], None]) -> None:
+        """Call this whenever the runtime is (back) there, and when its connection broke off."""
+        self._moved.append(callback)
 
     # --- what others ask
 
@@ -135,8 +137,10 @@ class PodManager:
         if not meta.uid:
             self._look.set()  # a runtime that does not say whose container it is: look at all
             return
-        self._known.setdefault(meta.uid, PodRef(meta.uid, meta.namespace, meta.name))
         worker = self._workers_by_uid.get(meta.uid)
+        if worker is None and meta.uid not in self._pods:
+            self._look.set()  # the last word of a pod that is gone, or a stranger: a look at everything tells which
+            return
         if worker is not None:
             if event.container_event_type == cri.CONTAINER_CREATED_EVENT or _is_known(worker, event):
                 return
@@ -144,6 +148,8 @@ class PodManager:
             state.dirty = True
             known = [s.id for s in state.view.sandboxes]
             state.unsure |= not state.making and event.pod_sandbox_status.id not in known
+        else:
+            self._known.setdefault(meta.uid, PodRef(meta.uid, meta.namespace, meta.name))
         self.queue.add(meta.uid)
 
     # --- running
@@ -157,6 +163,9 @@ class PodManager:
             # Nothing is decided before both sides are known: what is wanted, and what runs already.
             await self._informer.wait_synced()
             await self._first_survey.wait()
+            if self._kit is not None:
+                wanted = self._pods.keys() | self._known.keys()
+                await asyncio.to_thread(remove_orphaned_logs, self._kit.node.log_root, wanted)
             group.create_task(
                 run_workers(self.queue, self._sync, workers=self._workers, name="pods", log=self._log), name="pods"
             )
@@ -218,7 +227,7 @@ class PodManager:
     async def _follow_events(self) -> None:
         while True:
             await self._runtime.wait_ready()
-            for callback in self._came:
+            for callback in self._moved:
                 callback()
             self._look.set()  # after the stream is asked for: what happens between is seen by one of the two
             try:
@@ -231,7 +240,7 @@ class PodManager:
                     self._look.set()
                     return
                 self._log.warning("container events broke off", error=str(err))
-            for callback in self._came:
+            for callback in self._moved:
                 callback()  # it may be gone: the node's status says so at once
             await self._clock.sleep(RECONNECT_SECONDS)
 
@@ -285,6 +294,13 @@ def _is_known(worker: PodWorker, event: cri.ContainerEventResponse) -> bool:
     same_sandbox = sandbox is not None and sandbox.id == event.pod_sandbox_status.id
     ready = event.pod_sandbox_status.state == cri.SANDBOX_READY
     return seen == told and same_sandbox and sandbox is not None and sandbox.ready == ready
+
+
+def remove_orphaned_logs(root: Path, wanted: Collection[str]) -> None:
+    """Remove the log folders of pods that ended while no kubelet ran: ``<namespace>_<name>_<uid>``."""
+    for folder in root.iterdir() if root.exists() else ():
+        if folder.is_dir() and folder.name.count("_") == 2 and folder.name.rpartition("_")[2] not in wanted:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _takes_room(worker: PodWorker) -> bool:

@@ -72,8 +72,8 @@ class NodeAgent:
         """Look at the node's status at once."""
         self._wake.set()
 
-    def runtime_came(self) -> None:
-        """The runtime (re)started: it has to be told the pod CIDR again."""
+    def runtime_moved(self) -> None:
+        """The runtime came or went: it has to be told the pod CIDR again, and the node's status may change."""
         self._told_cidr = ""
         self._images_at = None
         self._wake.set()

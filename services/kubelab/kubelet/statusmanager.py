@@ -49,7 +49,7 @@ class StatusManager:
         queue: WorkQueue[str] | None = None,
     ) -> None:
         self._client, self._log, self._metrics = client, log, metrics
-        self._queue: WorkQueue[str] = queue or WorkQueue("pod-status", clock=clock, max_delay=10.0)
+        self._queue: WorkQueue[str] = queue or WorkQueue("pod-status", clock=clock, max_delay=2.0)
         self._entries: dict[str, _Entry] = {}
 
     async def run(self, *, workers: int = 4) -> None:
