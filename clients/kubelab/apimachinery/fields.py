@@ -1,15 +1,18 @@
 """Field selectors: ``spec.nodeName=node-1,status.phase!=Running``.
 
-https://kubernetes.io/docs/concepts/overview/working-with-objects/field-selectors/
+The grammar and the messages are apimachinery's ``pkg/fields``
+(https://kubernetes.io/docs/concepts/overview/working-with-objects/field-selectors/).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
-_TERM = re.compile(r"(?P<field>[^=!,\\]+)(?P<op>==|!=|=)(?P<value>(?:\\.|[^,\\])*)")
+_OPERATOR = re.compile(r"!=|==|=")
+# Every object has these; a resource that has no others words its refusal in another way.
+_EVERYWHERE = frozenset(("metadata.name", "metadata.namespace"))
 
 
 class FieldSelectorError(ValueError):
@@ -23,8 +26,7 @@ class Term:
     equal: bool
 
     def __str__(self) -> str:
-        escaped = re.sub(r"([\\,=])", r"\\\1", self.value)
-        return f"{self.field}{'=' if self.equal else '!='}{escaped}"
+        return f"{self.field}{'=' if self.equal else '!='}{escape(self.value)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,16 +48,54 @@ class FieldSelector:
 def parse(text: str) -> FieldSelector:
     """Read a selector as kubectl's ``--field-selector`` takes it; FieldSelectorError."""
     terms: list[Term] = []
-    at = 0
-    while at < len(text):
-        match = _TERM.match(text, at)
+    for part in sorted(_split(text)):
+        if not part:
+            continue
+        match = _OPERATOR.search(part)
         if match is None:
-            raise FieldSelectorError(f"invalid selector: '{text}'; can't understand '{text[at:]}'")
-        value = re.sub(r"\\([\\,=])", r"\1", match["value"])
-        terms.append(Term(match["field"].strip(), value, match["op"] != "!="))
-        at = match.end()
-        if at < len(text):
-            if text[at] != ",":
-                raise FieldSelectorError(f"invalid selector: '{text}'; can't understand '{text[at:]}'")
-            at += 1
+            raise FieldSelectorError(f"invalid selector: '{text}'; can't understand '{part}'")
+        terms.append(Term(part[: match.start()], unescape(part[match.end() :]), match[0] != "!="))
     return FieldSelector(tuple(terms))
+
+
+def unsupported(field: str, known: Collection[str]) -> str:
+    """Say that objects cannot be selected by this field. ``known`` are those by which they can."""
+    if set(known) <= _EVERYWHERE:
+        return f'"{field}" is not a known field selector: only "metadata.name", "metadata.namespace"'
+    return f"field label not supported: {field}"
+
+
+def escape(value: str) -> str:
+    """A value as it stands in a selector."""
+    return re.sub(r"([\\,=])", r"\\\1", value)
+
+
+def unescape(value: str) -> str:
+    """A value that stands in a selector; FieldSelectorError for what should have been escaped."""
+    result: list[str] = []
+    signs = iter(value)
+    for sign in signs:
+        if sign == "\\":
+            following = next(signs, "")
+            if following not in ("\\", ",", "="):
+                raise FieldSelectorError(f"invalid field selector: invalid escape sequence: \\{following}")
+            result.append(following)
+        elif sign in ",=":
+            raise FieldSelectorError(f"invalid field selector: unescaped character in value: {ord(sign)}")
+        else:
+            result.append(sign)
+    return "".join(result)
+
+
+def _split(text: str) -> Iterator[str]:
+    """The parts between commas that are not escaped."""
+    begin, escaped = 0, False
+    for at, sign in enumerate(text):
+        if escaped:
+            escaped = False
+        elif sign == "\\":
+            escaped = True
+        elif sign == ",":
+            yield text[begin:at]
+            begin = at + 1
+    yield text[begin:]

@@ -1,10 +1,13 @@
-"""A number or a name: ``8080``, ``http``."""
+"""A number or a name: ``8080``, ``http`` (apimachinery's ``util/intstr``)."""
 
 from __future__ import annotations
+
+import re
 
 from kubelab.api.intstr.intstr_pb2 import IntOrString
 
 INT, STRING = 0, 1
+_INT32 = re.compile(r"[+-]?[0-9]{1,10}", re.ASCII)
 
 
 def from_int(number: int) -> IntOrString:
@@ -16,8 +19,10 @@ def from_string(name: str) -> IntOrString:
 
 
 def parse(text: str) -> IntOrString:
-    """A number where the text is one, else a name."""
-    return from_int(int(text)) if text.isdecimal() else from_string(text)
+    """A number where the text is one that fits 32 bits, else a name."""
+    if _INT32.fullmatch(text) and -(2**31) <= int(text) < 2**31:
+        return from_int(int(text))
+    return from_string(text)
 
 
 def is_set(value: IntOrString) -> bool:

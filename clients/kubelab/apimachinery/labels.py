@@ -1,6 +1,7 @@
 """Label selectors: ``app=node,tier in (a, b),!old``.
 
-https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#label-selectors
+The grammar and the messages are apimachinery's ``pkg/labels``
+(https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#label-selectors).
 """
 
 from __future__ import annotations
@@ -10,8 +11,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from kubelab.api.meta.v1 import meta_pb2
+from kubelab.apimachinery import names
 
-_TOKEN = re.compile(r"\s*(==|!=|=|!|\(|\)|,|[^\s=!(),]+)\s*")
+_TOKEN = re.compile(r"[ \t\r\n]*(==|!=|[=!(),<>]|[^ \t\r\n=!(),<>]+|$)")
+_SYMBOLS = frozenset(("==", "!=", "=", "!", "(", ")", ",", "<", ">"))
+_END = ""
+_EXACT = ("=", "==", "!=")
+_NUMERIC = {">": "greater", "<": "less"}
+_SETS = ("in", "notin")
+_OPERATORS = {"In": "in", "NotIn": "notin", "Exists": "exists", "DoesNotExist": "!"}
+_BINARY = "in, notin, =, ==, !=, gt, lt"
 
 
 class SelectorError(ValueError):
@@ -20,7 +29,7 @@ class SelectorError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
-    """One condition. ``operator`` is ``in``, ``notin``, ``=``, ``!=``, ``exists`` or ``!``."""
+    """One condition. ``operator`` is ``in``, ``notin``, ``=``, ``==``, ``!=``, ``>``, ``<``, ``exists`` or ``!``."""
 
     key: str
     operator: str
@@ -30,25 +39,30 @@ class Requirement:
         """``!=`` and ``notin`` hold where the key is missing, as upstream."""
         found = labels.get(self.key)
         match self.operator:
-            case "=" | "in":
+            case "=" | "==" | "in":
                 return found is not None and found in self.values
             case "!=" | "notin":
                 return found is None or found not in self.values
             case "exists":
                 return found is not None
-            case _:
+            case "!":
                 return found is None
+            case _:
+                there, wanted = _integer(found), _integer(self.values[0])
+                if there is None or wanted is None:
+                    return False
+                return there > wanted if self.operator == ">" else there < wanted
 
     def __str__(self) -> str:
         match self.operator:
-            case "=" | "!=":
-                return f"{self.key}{self.operator}{self.values[0]}"
             case "in" | "notin":
-                return f"{self.key} {self.operator} ({','.join(self.values)})"
+                return f"{self.key} {self.operator} ({','.join(sorted(self.values))})"
             case "exists":
                 return self.key
-            case _:
+            case "!":
                 return f"!{self.key}"
+            case _:
+                return f"{self.key}{self.operator}{self.values[0]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,98 +87,147 @@ def from_mapping(labels: Mapping[str, str]) -> Selector:
 
 
 def from_label_selector(selector: meta_pb2.LabelSelector) -> Selector:
-    """Select by matchLabels and matchExpressions; SelectorError for an unknown operator."""
-    operators = {"In": "in", "NotIn": "notin", "Exists": "exists", "DoesNotExist": "!"}
+    """Select by matchLabels and matchExpressions; SelectorError for an unknown operator or values it cannot have."""
     found = list(from_mapping(selector.matchLabels).requirements)
     for expression in selector.matchExpressions:
-        if expression.operator not in operators:
+        if expression.operator not in _OPERATORS:
             raise SelectorError(f'"{expression.operator}" is not a valid label selector operator')
-        found.append(Requirement(expression.key, operators[expression.operator], tuple(sorted(expression.values))))
-    return Selector(tuple(found))
+        operator, values = _OPERATORS[expression.operator], tuple(sorted(expression.values))
+        if operator in _SETS and not values:
+            raise SelectorError("values: Invalid value: []: for 'in', 'notin' operators, values set can't be empty")
+        if operator not in _SETS and values:
+            shown = ", ".join(f'"{value}"' for value in values)
+            told = "values set must be empty for exists and does not exist"
+            raise SelectorError(f"values: Invalid value: []string{{{shown}}}: {told}")
+        found.append(Requirement(expression.key, operator, values))
+    return Selector(tuple(sorted(found, key=_by_key)))
 
 
 def parse(text: str) -> Selector:
     """Read a selector as kubectl's ``-l`` takes it; SelectorError with upstream's words."""
-    tokens = _tokens(text)
+    tokens = _Tokens(text)
     found: list[Requirement] = []
-    while tokens:
-        found.append(_requirement(tokens))
-        if not tokens:
+    while (token := tokens.peek()) != _END:
+        if token in _SYMBOLS and token != "!":
+            raise SelectorError(f"found '{token}', expected: !, identifier, or 'end of string'")
+        try:
+            found.append(_requirement(tokens))
+        except SelectorError as err:
+            raise SelectorError(f"unable to parse requirement: {err}") from err
+        token = tokens.take()
+        if token == _END:
             break
-        if tokens[0] != ",":
-            raise _unable(f"found '{tokens[0]}', expected: ',' or 'end of string'")
-        tokens.pop(0)
-        if not tokens:
-            raise _unable("found '', expected: identifier after ','")
-    return Selector(tuple(found))
+        if token != ",":
+            raise SelectorError(f"found '{token}', expected: ',' or 'end of string'")
+        following = tokens.peek()
+        if following == _END or (following in _SYMBOLS and following != "!"):
+            raise SelectorError(f"found '{following}', expected: identifier after ','")
+    return Selector(tuple(sorted(found, key=_by_key)))
 
 
-def _unable(why: str) -> SelectorError:
-    return SelectorError(f"unable to parse requirement: {why}")
+class _Tokens:
+    """The words and symbols of a text; after the last one comes the empty string, for ever."""
+
+    def __init__(self, text: str) -> None:
+        self._tokens: list[str] = []
+        self._at = at = 0
+        while at <= len(text):
+            match = _TOKEN.match(text, at)
+            if match is None or match[1] == _END:
+                break
+            self._tokens.append(match[1])
+            at = match.end()
+
+    def peek(self) -> str:
+        return self._tokens[self._at] if self._at < len(self._tokens) else _END
+
+    def take(self) -> str:
+        token = self.peek()
+        self._at += 1
+        return token
 
 
-def _tokens(text: str) -> list[str]:
-    tokens: list[str] = []
-    at = 0
-    while at < len(text.rstrip()):
-        match = _TOKEN.match(text, at)
-        if match is None:
-            raise _unable(f"found '{text[at]}', expected: identifier")
-        tokens.append(match[1])
-        at = match.end()
-    return tokens
+def _by_key(requirement: Requirement) -> str:
+    return requirement.key
 
 
-def _requirement(tokens: list[str]) -> Requirement:
-    if tokens[0] == "!":
-        tokens.pop(0)
-        return Requirement(_key(tokens), "!")
-    key = _key(tokens)
-    if not tokens or tokens[0] == ",":
-        return Requirement(key, "exists")
-    operator = tokens.pop(0)
-    if operator in ("=", "==", "!="):
-        value = tokens.pop(0) if tokens and tokens[0] != "," else ""
-        _check_value(key, value)
-        return Requirement(key, "!=" if operator == "!=" else "=", (value,))
-    if operator in ("in", "notin"):
-        return Requirement(key, operator, _values(key, tokens))
-    raise _unable(f"found '{operator}', expected: in, notin, =, ==, !=, gt, lt")
+def _is_word(token: str) -> bool:
+    return token != _END and token not in _SYMBOLS
 
 
-def _key(tokens: list[str]) -> str:
-    from kubelab.apimachinery import names
-
-    key = tokens.pop(0) if tokens else ""
-    if not key or key in ("=", "==", "!=", "!", "(", ")", ","):
-        raise _unable(f"found '{key}', expected: !, identifier, or 'end of string'")
+def _requirement(tokens: _Tokens) -> Requirement:
+    key = tokens.take()
+    absent = key == "!"
+    if absent:
+        key = tokens.take()
+    if not _is_word(key):
+        raise SelectorError(f"found '{key}', expected: identifier")
     if problems := names.qualified_name(key):
-        raise _unable(f'<nil>: Invalid value: "{key}": {"; ".join(problems)}')
-    return key
+        raise SelectorError(f'<nil>: Invalid value: "{key}": {"; ".join(problems)}')
+    if absent:
+        return Requirement(key, "!")
+    if tokens.peek() in (_END, ","):
+        return Requirement(key, "exists")
+    operator = tokens.take()
+    if operator in _SETS:
+        values = _values(tokens)
+    elif operator in _EXACT or operator in _NUMERIC:
+        values = (_exact_value(tokens),)
+    else:
+        raise SelectorError(f"found '{operator}', expected: {_BINARY}")
+    _check(key, operator, values)
+    return Requirement(key, operator, values)
 
 
-def _check_value(key: str, value: str) -> None:
-    from kubelab.apimachinery import names
+def _check(key: str, operator: str, values: tuple[str, ...]) -> None:
+    told: list[str] = []
+    if operator in _NUMERIC and _integer(values[0]) is None:
+        told.append(
+            f"values[0]: Invalid value: \"{values[0]}\": for 'Gt', 'Lt' operators, the value must be an integer"
+        )
+    for i, value in enumerate(values):
+        if problems := names.label_value(value):
+            told.append(f'values[{i}][{key}]: Invalid value: "{value}": {"; ".join(problems)}')
+    if told:
+        raise SelectorError(told[0] if len(told) == 1 else f"[{', '.join(told)}]")
 
-    if problems := names.label_value(value):
-        raise _unable(f'values[0][{key}]: Invalid value: "{value}": {"; ".join(problems)}')
+
+def _exact_value(tokens: _Tokens) -> str:
+    if tokens.peek() in (_END, ","):
+        return ""
+    value = tokens.take()
+    if not _is_word(value):
+        raise SelectorError(f"found '{value}', expected: identifier")
+    return value
 
 
-def _values(key: str, tokens: list[str]) -> tuple[str, ...]:
-    if not tokens or tokens.pop(0) != "(":
-        raise _unable("found '', expected: '('")
-    values: list[str] = []
-    while tokens and tokens[0] != ")":
-        if tokens[0] == ",":
-            values.append("")
+def _values(tokens: _Tokens) -> tuple[str, ...]:
+    """``(a, b)``, sorted. A place with nothing in it, such as between two commas, is the empty string."""
+    if (token := tokens.take()) != "(":
+        raise SelectorError(f"found '{token}' expected: '('")
+    if tokens.peek() == ")":
+        tokens.take()
+        return ("",)
+    if not _is_word(tokens.peek()) and tokens.peek() != ",":
+        raise SelectorError(f"found '{tokens.peek()}', expected: ',', ')' or identifier")
+    values: set[str] = set()
+    while True:
+        token = tokens.take()
+        if _is_word(token):
+            values.add(token)
+            if tokens.peek() not in (",", ")"):
+                raise SelectorError(f"found '{tokens.peek()}', expected: ',' or ')'")
+        elif token == ",":
+            if not values or tokens.peek() in (",", ")"):
+                values.add("")
         else:
-            values.append(tokens.pop(0))
-            _check_value(key, values[-1])
-        if tokens and tokens[0] == ",":
-            tokens.pop(0)
-        elif tokens and tokens[0] != ")":
-            raise _unable(f"found '{tokens[0]}', expected: ',' or ')'")
-    if not tokens:
-        raise _unable("found '', expected: ',' or ')'")
-    tokens.pop(0)
-    return tuple(sorted(set(values)))
+            raise SelectorError(f"found '{token}', expected: ',', or identifier")
+        if tokens.peek() == ")":
+            tokens.take()
+            return tuple(sorted(values))
+
+
+def _integer(text: str | None) -> int | None:
+    if text is None or not re.fullmatch(r"[+-]?[0-9]{1,19}", text):
+        return None
+    return int(text)

@@ -1,7 +1,7 @@
 """What may be a name, with upstream's words where it may not.
 
 Each check gives the list of its complaints, empty where all is well
-(https://kubernetes.io/docs/concepts/overview/working-with-objects/names/).
+(https://kubernetes.io/docs/concepts/overview/working-with-objects/names/, apimachinery's ``util/validation``).
 """
 
 from __future__ import annotations
@@ -17,25 +17,37 @@ _LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _SUBDOMAIN = rf"{_LABEL}(\.{_LABEL})*"
 _QUALIFIED = r"([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
 _RFC1035 = r"[a-z]([-a-z0-9]*[a-z0-9])?"
-_ENV = r"[-._a-zA-Z][-._a-zA-Z0-9]*"
 _CONFIG_KEY = r"[-._a-zA-Z0-9]+"
 
 _LABEL_RE = re.compile(_LABEL)
-_SUBDOMAIN_RE = re.compile(_SUBDOMAIN)
+# No nested repetition: the pattern above takes quadratic time on a long name that is none.
+_SUBDOMAIN_RE = re.compile(r"(?!.*(?:\.\.|\.-|-\.))[a-z0-9](?:[-a-z0-9.]*[a-z0-9])?", re.DOTALL)
 _QUALIFIED_RE = re.compile(_QUALIFIED)
 _RFC1035_RE = re.compile(_RFC1035)
 _CONFIG_KEY_RE = re.compile(_CONFIG_KEY)
+_PORT_NAME_RE = re.compile(r"[-a-z0-9]+")
+_LETTER_RE = re.compile(r"[a-z]")
+_RELAXED_ENV_RE = re.compile(r"[ -<>-~]+")
+
+_MUST_BE_QUALIFIED = (
+    "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character"
+)
 
 
 def _regex_message(text: str, pattern: str, *examples: str) -> str:
-    told = " or ".join(f"'{example}'" for example in examples)
-    if len(examples) > 1:
-        told = ",  ".join([" or ".join(f"'{example}'" for example in examples[:-1]), f"or '{examples[-1]}'"])
-    return f"{text} (e.g. {told}, regex used for validation is '{pattern}')"
+    """Upstream's RegexError, odd commas included: ``(e.g. 'my-name',  or '123-abc', regex used …)``."""
+    told = " or ".join(f"'{example}', " for example in examples)
+    return f"{text} (e.g. {told}regex used for validation is '{pattern}')"
 
 
 def too_long(limit: int) -> str:
+    """Upstream's MaxLenError."""
     return f"must be no more than {limit} characters"
+
+
+def out_of_range(low: int, high: int) -> str:
+    """Upstream's InclusiveRangeError."""
+    return f"must be between {low} and {high}, inclusive"
 
 
 LABEL_MESSAGE = _regex_message(
@@ -44,7 +56,7 @@ LABEL_MESSAGE = _regex_message(
     _LABEL,
     "my-name",
     "123-abc",
-).replace("'my-name',  or '123-abc'", "'my-name',  or '123-abc'")
+)
 SUBDOMAIN_MESSAGE = _regex_message(
     "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start "
     "and end with an alphanumeric character",
@@ -58,14 +70,7 @@ RFC1035_MESSAGE = _regex_message(
     "my-name",
     "abc-123",
 )
-_NAME_PART_MESSAGE = _regex_message(
-    "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric "
-    "character",
-    _QUALIFIED,
-    "MyName",
-    "my.name",
-    "123-abc",
-)
+_QUALIFIED_MESSAGE = _regex_message(_MUST_BE_QUALIFIED, _QUALIFIED, "MyName", "my.name", "123-abc")
 _LABEL_VALUE_MESSAGE = _regex_message(
     "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and "
     "end with an alphanumeric character",
@@ -74,6 +79,14 @@ _LABEL_VALUE_MESSAGE = _regex_message(
     "my_value",
     "12345",
 )
+_CONFIG_KEY_MESSAGE = _regex_message(
+    "a valid config key must consist of alphanumeric characters, '-', '_' or '.'",
+    _CONFIG_KEY,
+    "key.name",
+    "KEY_NAME",
+    "key-name",
+)
+_ENV_MESSAGE = "a valid environment variable name must consist only of printable ASCII characters other than '='"
 
 
 def dns_label(value: str) -> list[str]:
@@ -94,9 +107,16 @@ def dns1035_label(value: str) -> list[str]:
     return problems if _RFC1035_RE.fullmatch(value) else [*problems, RFC1035_MESSAGE]
 
 
-def generate_prefix(value: str, check: type | None = None) -> str:
-    """A generateName may end in a dash, because something follows."""
-    return value[:-1] + "a" if value.endswith("-") else value
+def path_segment(value: str) -> list[str]:
+    """What fits between two slashes of a path: names of events."""
+    if value in (".", ".."):
+        return [f"may not be '{value}'"]
+    return [f"may not contain '{sign}'" for sign in "/%" if sign in value]
+
+
+def generate_prefix(value: str) -> str:
+    """What to check of a generateName: it may end in a dash, because something follows."""
+    return f"{value[:-2]}a" if len(value) > 1 and value.endswith("-") else value
 
 
 def qualified_name(value: str) -> list[str]:
@@ -104,26 +124,25 @@ def qualified_name(value: str) -> list[str]:
     prefix, slash, name = value.rpartition("/")
     if "/" in prefix:
         return [
-            "a qualified name "
-            + _NAME_PART_MESSAGE.removeprefix("name part ")
-            + " with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"
+            f"a qualified name {_QUALIFIED_MESSAGE} with an optional DNS subdomain prefix and '/' "
+            "(e.g. 'example.com/MyName')"
         ]
     problems: list[str] = []
-    if slash:
-        if not prefix:
-            problems.append("prefix part must be non-empty")
-        else:
-            problems += [f"prefix part {problem}" for problem in dns_subdomain(prefix)]
+    if slash and not prefix:
+        problems.append("prefix part must be non-empty")
+    elif slash:
+        problems += [f"prefix part {problem}" for problem in dns_subdomain(prefix)]
     if not name:
         problems.append("name part must be non-empty")
     elif len(name) > 63:
         problems.append(f"name part {too_long(63)}")
     if not _QUALIFIED_RE.fullmatch(name):
-        problems.append(_NAME_PART_MESSAGE)
+        problems.append(f"name part {_QUALIFIED_MESSAGE}")
     return problems
 
 
 def label_value(value: str) -> list[str]:
+    """A label's value: empty, or at most 63 characters."""
     if not value:
         return []
     problems = [too_long(63)] if len(value) > 63 else []
@@ -133,25 +152,19 @@ def label_value(value: str) -> list[str]:
 def env_var_name(value: str) -> list[str]:
     """Any printable ASCII but ``=``, as Kubernetes 1.32 relaxed it."""
     if not value:
-        return ["environment variable name must not be empty"]
-    if any(not 32 <= ord(c) <= 126 or c == "=" for c in value):
-        return [
-            "a valid environment variable name must consist only of printable ASCII characters other than '=', "
-            f"regex used for validation is '{'^[ -<>-~]+$'}'"
-        ]
-    return []
+        return ["environment variable name must be non-empty"]
+    return [] if _RELAXED_ENV_RE.fullmatch(value) else [_ENV_MESSAGE]
 
 
 def config_key(value: str) -> list[str]:
     """A key in a config map or secret."""
     problems = [too_long(253)] if len(value) > 253 else []
     if not _CONFIG_KEY_RE.fullmatch(value):
-        problems.append(
-            "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or "
-            f"'KEY_NAME',  or 'key-name', regex used for validation is '{_CONFIG_KEY}')"
-        )
-    if value == "." or value.startswith(".."):
-        problems.append(f"must not be '{value}'" if value in (".", "..") else "must not start with '..'")
+        problems.append(_CONFIG_KEY_MESSAGE)
+    if value in (".", ".."):
+        problems.append(f"must not be '{value}'")
+    elif value.startswith(".."):
+        problems.append("must not start with '..'")
     return problems
 
 
@@ -160,9 +173,9 @@ def port_name(value: str) -> list[str]:
     problems: list[str] = []
     if len(value) > 15:
         problems.append(too_long(15))
-    if not re.fullmatch(r"[-a-z0-9]+", value):
+    if not _PORT_NAME_RE.fullmatch(value):
         problems.append("must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)")
-    if not re.search(r"[a-z]", value):
+    if not _LETTER_RE.search(value):
         problems.append("must contain at least one letter (a-z)")
     if "--" in value:
         problems.append("must not contain consecutive hyphens")
@@ -172,7 +185,7 @@ def port_name(value: str) -> list[str]:
 
 
 def port_number(value: int) -> list[str]:
-    return [] if 1 <= value <= 65535 else ["must be between 1 and 65535, inclusive"]
+    return [] if 1 <= value <= 65535 else [out_of_range(1, 65535)]
 
 
 def generate(base: str, pick: random.Random | None = None) -> str:

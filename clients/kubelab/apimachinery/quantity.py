@@ -1,6 +1,9 @@
 """Amounts such as ``500m``, ``64Mi`` or ``1e3``, exactly.
 
-https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/
+Reading, writing and rounding are those of apimachinery's ``resource.Quantity``
+(https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/): what is too small for a nanounit is
+one, and rounding goes away from zero, because who asks for some shall get some. Texts repeat a lot in a cluster, so
+what is worked out for one is remembered.
 """
 
 from __future__ import annotations
@@ -15,10 +18,16 @@ from kubelab.api.resource.quantity_pb2 import Quantity
 FORMAT_MESSAGE = (
     "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"  # upstream's words
 )
-_PATTERN = re.compile(r"([+-]?)(\d+\.?\d*|\.\d+)(?:([eE][+-]?\d{1,3})|([numkMGTPE]|[KMGTPE]i))?")
+NUMERIC_MESSAGE = "unable to parse numeric part of quantity"
+SUFFIX_MESSAGE = "unable to parse quantity's suffix"
+
+_SHAPE = re.compile(r"([+-]?)([0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)", re.ASCII)
+_NUMBER = re.compile(r"[0-9]+\.?[0-9]*|\.[0-9]+", re.ASCII)
+_EXPONENT = re.compile(r"[eE]([+-]?[0-9]{1,3})", re.ASCII)
+_NANO = Fraction(1, 10**9)
 _BINARY = {suffix: 1024**n for n, suffix in enumerate(("Ki", "Mi", "Gi", "Ti", "Pi", "Ei"), start=1)}
 _DECIMAL = {
-    "n": Fraction(1, 10**9),
+    "n": _NANO,
     "u": Fraction(1, 10**6),
     "m": Fraction(1, 1000),
     "": Fraction(1),
@@ -35,18 +44,24 @@ def parse(text: str) -> Fraction:
     """Give the exact amount; a field that is not set is 0. QuantityError when the text is no quantity."""
     if not text:
         return Fraction(0)
-    match = _PATTERN.fullmatch(text)
+    match = _SHAPE.fullmatch(text)
     if match is None:
         raise QuantityError(FORMAT_MESSAGE)
-    sign, digits, exponent, suffix = match.groups()
-    amount = Fraction(digits)
-    if exponent:
-        amount *= Fraction(10) ** int(exponent[1:])
+    sign, digits, suffix = match.groups()
+    if not _NUMBER.fullmatch(digits):
+        raise QuantityError(NUMERIC_MESSAGE)
+    exact = Fraction(digits)
+    if suffix in _DECIMAL:
+        exact *= _DECIMAL[suffix]
     elif suffix in _BINARY:
-        amount *= _BINARY[suffix]
+        exact *= _BINARY[suffix]
+    elif exponent := _EXPONENT.fullmatch(suffix):
+        exact *= Fraction(10) ** int(exponent[1])
     else:
-        amount *= _DECIMAL[suffix or ""]
-    return -amount if sign == "-" else amount
+        raise QuantityError(SUFFIX_MESSAGE)
+    if (exact / _NANO).denominator != 1:
+        exact = _round(exact, _NANO)
+    return -exact if sign == "-" else exact
 
 
 def amount(quantity: Quantity | str) -> Fraction:
@@ -55,13 +70,26 @@ def amount(quantity: Quantity | str) -> Fraction:
 
 
 def value(quantity: Quantity | str) -> int:
-    """Whole units, rounded up: bytes, pods."""
-    return math.ceil(amount(quantity))
+    """Whole units, rounded away from zero: bytes, pods."""
+    return _value(quantity if isinstance(quantity, str) else quantity.string)
 
 
 def milli_value(quantity: Quantity | str) -> int:
-    """Thousandths, rounded up: processor time."""
-    return math.ceil(amount(quantity) * 1000)
+    """Thousandths, rounded away from zero: processor time."""
+    return _milli_value(quantity if isinstance(quantity, str) else quantity.string)
+
+
+def compare(one: Quantity | str, other: Quantity | str) -> int:
+    """-1, 0 or 1: whether the first is less than, equal to or more than the second, however they are written."""
+    left, right = amount(one), amount(other)
+    return (left > right) - (left < right)
+
+
+def add(*quantities: Quantity | str) -> str:
+    """The sum in canonical form, written in the way of the first that is not zero."""
+    texts = [q if isinstance(q, str) else q.string for q in quantities]
+    written = next((text for text in texts if parse(text)), "")
+    return _write(sum((parse(text) for text in texts), Fraction(0)), _suffix(written))
 
 
 @lru_cache(maxsize=4096)
@@ -70,20 +98,58 @@ def canonical(text: str) -> str:
 
     ``0.5`` → ``500m``, ``1024Mi`` → ``1Gi``, ``1500m`` → ``1500m``, ``1e3`` → ``1e3``, ``+1`` → ``1``.
     """
+    return _write(parse(text), _suffix(text))
+
+
+@lru_cache(maxsize=4096)
+def stored(text: str) -> str:
+    """The canonical form of an amount of a resource, which the api-server keeps no finer than thousandths."""
     exact = parse(text)
+    return _write(_round(exact, _DECIMAL["m"]), _suffix(text))
+
+
+@lru_cache(maxsize=4096)
+def _value(text: str) -> int:
+    return int(_round(parse(text), _DECIMAL[""]))
+
+
+@lru_cache(maxsize=4096)
+def _milli_value(text: str) -> int:
+    return int(_round(parse(text), _DECIMAL["m"]) * 1000)
+
+
+def _round(exact: Fraction, unit: Fraction) -> Fraction:
+    """The nearest multiple of ``unit`` that is not closer to zero."""
+    steps = math.ceil(abs(exact) / unit) * unit
+    return -steps if exact < 0 else steps
+
+
+def _suffix(text: str) -> str:
+    return text.lstrip("+-0123456789.")
+
+
+def _write(exact: Fraction, suffix: str) -> str:
+    """The canonical text, with a suffix of the same kind as the given one."""
     if exact == 0:
         return "0"
-    suffix = re.sub(r"^[+-]?[\d.]+", "", text)
-    if suffix[:1] in ("e", "E") and len(suffix) > 1 and suffix[1:].lstrip("+-").isdigit():
-        exponent = next((e for e in range(18, -10, -3) if (exact / Fraction(10) ** e).denominator == 1), -9)
-        digits = math.ceil(exact / Fraction(10) ** exponent)
-        return f"{digits}e{exponent}" if exponent else str(digits)
+    if _EXPONENT.fullmatch(suffix):
+        return _write_exponent(exact)
     if suffix in _BINARY and exact.denominator == 1:
         for name, factor in reversed(_BINARY.items()):
             if exact % factor == 0:
                 return f"{exact // factor}{name}"
-        return str(exact)
+        # below 1024 upstream writes the decimal form, which for fewer than 1000 is the bare number
+        if abs(exact) >= 1024:
+            return str(exact)
     for name, factor in reversed(_DECIMAL.items()):
         if (exact / factor).denominator == 1:
             return f"{exact / factor}{name}"
-    return f"{math.ceil(exact * 10**9)}n"
+    raise AssertionError("a quantity is a whole number of nanounits")
+
+
+def _write_exponent(exact: Fraction) -> str:
+    """``12e6``: the exponent is the largest multiple of three that leaves no fraction."""
+    digits, exponent = exact / _NANO, -9
+    while (digits / 1000).denominator == 1:
+        digits, exponent = digits / 1000, exponent + 3
+    return f"{digits}e{exponent}" if exponent else str(digits)

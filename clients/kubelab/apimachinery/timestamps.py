@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import math
 
 from kubelab.api.meta.v1.meta_pb2 import MicroTime, Time
+from kubelab.apimachinery.clock import Clock
+from kubelab.apimachinery.manifest import forms
+
+
+def now(clock: Clock) -> Time:
+    """This moment, in whole seconds."""
+    return to_time(clock.time())
+
+
+def micro_now(clock: Clock) -> MicroTime:
+    """This moment, with microseconds."""
+    return to_micro_time(clock.time())
 
 
 def to_time(seconds: float) -> Time:
     """Whole seconds, as upstream stores them."""
-    return Time(seconds=int(seconds))
+    return Time(seconds=math.floor(seconds))
 
 
 def to_micro_time(seconds: float) -> MicroTime:
     """With microseconds."""
-    micros = int(seconds * 1_000_000)
+    micros = math.floor(seconds * 1_000_000)
     return MicroTime(seconds=micros // 1_000_000, nanos=micros % 1_000_000 * 1000)
 
 
@@ -23,14 +35,33 @@ def from_time(time: Time | MicroTime) -> float:
     return time.seconds + time.nanos / 1e9
 
 
+def parse_time(text: str) -> Time:
+    """Read RFC 3339, in any time zone, to the second; ValueError for anything else."""
+    seconds, _ = _parse(text)
+    return Time(seconds=seconds)
+
+
+def parse_micro_time(text: str) -> MicroTime:
+    """Read RFC 3339, in any time zone, to the microsecond; ValueError for anything else."""
+    seconds, nanos = _parse(text)
+    return MicroTime(seconds=seconds, nanos=nanos // 1000 * 1000)
+
+
 def format_time(time: Time) -> str:
     """``2006-01-02T15:04:05Z``."""
-    return datetime.fromtimestamp(time.seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return forms.format_time(time.seconds, time.nanos)
 
 
 def format_micro_time(time: MicroTime) -> str:
     """``2006-01-02T15:04:05.000000Z``."""
-    return datetime.fromtimestamp(time.seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S") + f".{time.nanos // 1000:06d}Z"
+    return forms.format_time(time.seconds, time.nanos, micro=True)
+
+
+def _parse(text: str) -> tuple[int, int]:
+    parsed = forms.parse_time(text)
+    if parsed is None:
+        raise ValueError(f"{text!r} is no time as RFC 3339 writes it")
+    return parsed
 
 
 def human_duration(seconds: float) -> str:
@@ -56,6 +87,6 @@ def human_duration(seconds: float) -> str:
     if hours < 24 * 365 * 2:
         return f"{days}d"
     if hours < 24 * 365 * 8:
-        years, rest = hours // 24 // 365, hours // 24 % 365
+        years, rest = divmod(days, 365)
         return f"{years}y{rest}d" if rest else f"{years}y"
-    return f"{hours // 24 // 365}y"
+    return f"{days // 365}y"
