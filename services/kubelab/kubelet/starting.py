@@ -73,8 +73,11 @@ class Starter:
                 sandbox = group.create_task(runtime.run_sandbox(config))
                 group.create_task(asyncio.to_thread(self._make_log_directories))
                 found = {name: group.create_task(runtime.image(with_default_tag(name))) for name in images}
-        except* RuntimeFailure as several:
-            raise several.exceptions[0] from None
+        except ExceptionGroup as several:  # not `except*`: what is raised in one may come out wrapped in a group again
+            failures, others = several.split(RuntimeFailure)
+            if failures is None or others is not None:
+                raise
+            raise failures.exceptions[0] from None
         finally:
             self._state.making = False
         return sandbox.result(), {name: task.result() for name, task in found.items()}
