@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import re
+from functools import lru_cache
 
 _ALPHABET = "bcdfghjklmnpqrstvwxz2456789"  # nothing that could spell a word
 SUFFIX_LENGTH = 5
@@ -121,12 +122,15 @@ def generate_prefix(value: str) -> str:
 
 def qualified_name(value: str) -> list[str]:
     """A label's or annotation's key: ``app``, ``example.com/app``."""
+    return list(_qualified_name(value))
+
+
+@lru_cache(maxsize=4096)  # a cluster has few keys, and they are on every object
+def _qualified_name(value: str) -> tuple[str, ...]:
     prefix, slash, name = value.rpartition("/")
     if "/" in prefix:
-        return [
-            f"a qualified name {_QUALIFIED_MESSAGE} with an optional DNS subdomain prefix and '/' "
-            "(e.g. 'example.com/MyName')"
-        ]
+        told = " with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"
+        return (f"a qualified name {_QUALIFIED_MESSAGE}{told}",)
     problems: list[str] = []
     if slash and not prefix:
         problems.append("prefix part must be non-empty")
@@ -138,7 +142,7 @@ def qualified_name(value: str) -> list[str]:
         problems.append(f"name part {too_long(63)}")
     if not _QUALIFIED_RE.fullmatch(name):
         problems.append(f"name part {_QUALIFIED_MESSAGE}")
-    return problems
+    return tuple(problems)
 
 
 def label_value(value: str) -> list[str]:

@@ -18,5 +18,5 @@ def selection(kind: Kind, namespace: str, options: meta_pb2.ListOptions) -> Sele
         known = kind.selectable_fields(kind.resource.message())
         for term in by_field.terms:
             if term.field not in known:
-                raise errors.BadRequest(f"field label not supported: {term.field}")
+                raise errors.BadRequest(fields.unsupported(term.field, known))
     return Selection(namespace, by_label or None, by_field or None)

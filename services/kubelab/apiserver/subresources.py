@@ -8,10 +8,11 @@ from kubelab.api.autoscaling.v1 import autoscaling_pb2
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import errors, scheme
 from kubelab.apimachinery.clock import Clock
-from kubelab.apimachinery.errors import Cause
 from kubelab.apiserver.gate import Call
 from kubelab.apiserver.reads import Reads
 from kubelab.apiserver.registry import Current, Plan, Registry, Written, twin
+from kubelab.apiserver.strategies import binding as bindings
+from kubelab.apiserver.strategies import scale as scales
 
 
 class Subresources:
@@ -63,9 +64,9 @@ class Subresources:
         self, namespace: str, name: str, scale: autoscaling_pb2.Scale, call: Call
     ) -> autoscaling_pb2.Scale:
         """Say how many replicas there shall be; Invalid for a negative number, Conflict for an old resourceVersion."""
-        if scale.spec.replicas < 0:
-            told = f"Invalid value: {scale.spec.replicas}: must be greater than or equal to 0"
-            raise errors.invalid("Scale", name, [Cause("spec.replicas", told)], "autoscaling")
+        scale.metadata.name, scale.metadata.namespace = name, namespace
+        if causes := scales.validate(scale):
+            raise errors.invalid("Scale", name, causes, "autoscaling")
 
         def decide(current: Current, taken: set[str]) -> Plan:
             del taken
@@ -83,13 +84,7 @@ class Subresources:
 
 
 def _check(name: str, binding: core_pb2.Binding) -> None:
-    causes: list[Cause] = []
-    if binding.target.kind not in ("", "Node"):
-        told = f'Unsupported value: "{binding.target.kind}": supported values: "Node", "<empty>"'
-        causes.append(Cause("target.kind", told, "FieldValueNotSupported"))
-    if not binding.target.name:
-        causes.append(Cause("target.name", "Required value", "FieldValueRequired"))
-    if causes:
+    if causes := bindings.validate(binding):
         raise errors.invalid("Binding", name, causes)
     if binding.metadata.name not in ("", name):
         told = f"the name of the object ({binding.metadata.name}) does not match the name on the URL ({name})"

@@ -7,7 +7,7 @@ validate_update; for the status subresource: prepare_for_status_update, validate
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, ClassVar, Generic, TypeVar, cast
 
 from google.protobuf.message import Message
 
@@ -25,6 +25,8 @@ class Strategy(Generic[T]):
     """The rules of one resource; subclasses say what differs."""
 
     check_name: metadata.NameCheck = staticmethod(names.dns_subdomain)
+    has_generation: ClassVar[bool] = False
+    """Whether changes of the spec are counted, as upstream does for some resources."""
 
     def __init__(self, resource: Resource[T]) -> None:
         self.resource = resource
@@ -37,23 +39,21 @@ class Strategy(Generic[T]):
         """Take away what only the system says: the status."""
         if self.has_status:
             obj.ClearField(cast(Any, "status"))
-        if self._has_spec():
-            meta_of(obj).generation = 1
+        meta_of(obj).generation = 1 if self.has_generation else 0
 
     def prepare_for_update(self, obj: T, old: T) -> None:
         """Keep the status, which has a subresource of its own, and count changes of the spec."""
         if self.has_status:
             cast(Any, obj).status.CopyFrom(cast(Any, old).status)
-        if self._has_spec():
-            changed = cast(Any, obj).spec != cast(Any, old).spec
-            meta_of(obj).generation = meta_of(old).generation + changed
+        changed = self.has_generation and cast(Any, obj).spec != cast(Any, old).spec
+        meta_of(obj).generation = meta_of(old).generation + changed
 
     def prepare_for_status_update(self, obj: T, old: T) -> None:
         """Keep all but the status."""
-        status = type(obj)()
-        status.CopyFrom(obj)
+        status = type(cast(Any, obj).status)()
+        status.CopyFrom(cast(Any, obj).status)
         obj.CopyFrom(old)
-        cast(Any, obj).status.CopyFrom(cast(Any, status).status)
+        cast(Any, obj).status.CopyFrom(status)
 
     def validate(self, obj: T) -> list[Cause]:
         """All complaints about a new object."""
@@ -64,6 +64,7 @@ class Strategy(Generic[T]):
         return [*metadata.validate_update(meta_of(obj), meta_of(old)), *self.validate(obj)]
 
     def validate_status_update(self, obj: T, old: T) -> list[Cause]:
+        """All complaints about a change of the status."""
         return metadata.validate_update(meta_of(obj), meta_of(old))
 
     def validate_metadata(self, obj: T) -> list[Cause]:
@@ -84,6 +85,3 @@ class Strategy(Generic[T]):
     def graceful_delete_seconds(self, obj: T, options: meta_pb2.DeleteOptions) -> int | None:
         """How long the object may take to go; None: it has no such time and goes at once."""
         return None
-
-    def _has_spec(self) -> bool:
-        return "spec" in self.resource.message.DESCRIPTOR.fields_by_name

@@ -2,21 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from typing import cast
 
 from kubelab.apimachinery.errors import Cause
 
+NEGATIVE = "must be greater than or equal to 0"
+IMMUTABLE = "field is immutable"
+_ESCAPES = {sign: f"\\{letter}" for sign, letter in zip('\\"\a\b\f\n\r\t\v', '\\"abfnrtv', strict=True)}
+
+
+class Raw(str):
+    """A value that is shown as it stands, for what Go prints without quotes."""
+
+    __slots__ = ()
+
 
 def shown(value: object) -> str:
-    """A value as Go prints it in these messages."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str):
-        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
-    if isinstance(value, Mapping):
-        inside = ", ".join(f"{shown(k)}:{shown(v)}" for k, v in sorted(value.items()))
-        return f"map[string]string{{{inside}}}"
-    return str(value)
+    """A value as Go prints it in these messages; None is a pointer to nothing."""
+    match value:
+        case Raw():
+            return value
+        case None:
+            return '"null"'
+        case bool():
+            return "true" if value else "false"
+        case str():
+            return quoted(value)
+        case Mapping():
+            pairs = cast("Mapping[str, str]", value)
+            inside = ", ".join(f"{shown(k)}:{shown(v)}" for k, v in sorted(pairs.items()))
+            return f"map[string]string{{{inside}}}" if inside else "map[string]string(nil)"
+        case Sequence():
+            inside = ", ".join(shown(item) for item in cast("Sequence[str]", value))
+            return f"[]string{{{inside}}}" if inside else "[]string(nil)"
+        case _:
+            return str(value)
+
+
+def quoted(text: str) -> str:
+    """Go's ``%q``."""
+    if text.isprintable() and "\\" not in text and '"' not in text:
+        return f'"{text}"'
+    return '"' + "".join(_ESCAPES.get(sign) or (sign if sign.isprintable() else _code(sign)) for sign in text) + '"'
+
+
+def _code(sign: str) -> str:
+    number = ord(sign)
+    return f"\\x{number:02x}" if number < 0x80 else f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"
 
 
 def required(field: str, detail: str = "") -> Cause:
@@ -27,13 +60,14 @@ def invalid(field: str, value: object, detail: str) -> Cause:
     return Cause(field, f"Invalid value: {shown(value)}: {detail}", "FieldValueInvalid")
 
 
-def unsupported(field: str, value: str, supported: Iterable[str]) -> Cause:
-    told = ", ".join(f'"{one}"' for one in supported)
+def unsupported(field: str, value: object, supported: Iterable[str]) -> Cause:
+    told = ", ".join(quoted(one) for one in supported)
     return Cause(field, f"Unsupported value: {shown(value)}: supported values: {told}", "FieldValueNotSupported")
 
 
-def duplicate(field: str, value: object) -> Cause:
-    return Cause(field, f"Duplicate value: {shown(value)}", "FieldValueDuplicate")
+def duplicate(field: str, value: object, detail: str = "") -> Cause:
+    told = f": {detail}" if detail else ""
+    return Cause(field, f"Duplicate value: {shown(value)}{told}", "FieldValueDuplicate")
 
 
 def forbidden(field: str, detail: str) -> Cause:
@@ -49,9 +83,16 @@ def each(field: str, value: object, problems: Iterable[str]) -> list[Cause]:
     return [invalid(field, value, problem) for problem in problems]
 
 
+def one_of(field: str, value: str, supported: Sequence[str]) -> list[Cause]:
+    """Complain unless the value is there and one of these."""
+    if value in supported:
+        return []
+    return [unsupported(field, value, supported) if value else required(field)]
+
+
 def non_negative(field: str, value: int) -> list[Cause]:
-    return [invalid(field, value, "must be greater than or equal to 0")] if value < 0 else []
+    return [invalid(field, value, NEGATIVE)] if value < 0 else []
 
 
 def immutable(field: str, value: object) -> Cause:
-    return invalid(field, value, "field is immutable")
+    return invalid(field, value, IMMUTABLE)

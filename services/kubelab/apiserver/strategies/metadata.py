@@ -1,4 +1,4 @@
-"""The rules for what every object carries (apimachinery's ValidateObjectMeta)."""
+"""The rules for what every object carries (apimachinery's ``api/validation/objectmeta.go``)."""
 
 from __future__ import annotations
 
@@ -7,89 +7,149 @@ from collections.abc import Callable, Mapping
 from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery import names
 from kubelab.apimachinery.errors import Cause
+from kubelab.apimachinery.timestamps import format_time
 from kubelab.apiserver.strategies import causes
 
 ANNOTATIONS_LIMIT = 256 * 1024  # bytes, keys and values together
+STANDARD_FINALIZERS = ("kubernetes", "orphan", "foregroundDeletion")
 NameCheck = Callable[[str], list[str]]
+
+_NOT_STANDARD = "name is neither a standard finalizer name nor is it fully qualified"
 
 
 def validate(meta: meta_pb2.ObjectMeta, *, namespaced: bool, check_name: NameCheck) -> list[Cause]:
-    """Name, generateName, namespace, labels, annotations, owners, finalizers: all complaints at once."""
+    """Name, generateName, namespace, generation, labels, annotations, owners, finalizers: all complaints at once."""
     found: list[Cause] = []
     if meta.generateName:
-        prefix = names.generate_prefix(meta.generateName)
-        found += causes.each("metadata.generateName", meta.generateName, check_name(prefix))
+        problems = check_name(names.generate_prefix(meta.generateName))
+        found += causes.each("metadata.generateName", meta.generateName, problems)
     if not meta.name:
         found.append(causes.required("metadata.name", "name or generateName is required"))
-    else:
-        found += causes.each("metadata.name", meta.name, check_name(meta.name))
+    elif problems := check_name(meta.name):
+        found += causes.each("metadata.name", meta.name, problems)
     if namespaced:
         if not meta.namespace:
             found.append(causes.required("metadata.namespace"))
-        else:
-            found += causes.each("metadata.namespace", meta.namespace, names.dns_label(meta.namespace))
+        elif problems := names.dns_label(meta.namespace):
+            found += causes.each("metadata.namespace", meta.namespace, problems)
     elif meta.namespace:
         found.append(causes.forbidden("metadata.namespace", "not allowed on this type"))
+    found += causes.non_negative("metadata.generation", meta.generation)
     found += labels("metadata.labels", meta.labels)
     found += annotation_values("metadata.annotations", meta.annotations)
-    found += _owners(meta)
-    for i, finalizer in enumerate(meta.finalizers):
-        field = f"metadata.finalizers[{i}]"
-        problems = names.qualified_name(finalizer)
-        if not problems and "/" not in finalizer and finalizer not in ("orphan", "foregroundDeletion", "kubernetes"):
-            problems = ["name is neither a standard finalizer name nor is it fully qualified"]
-        found += causes.each(field, finalizer, problems)
+    if meta.ownerReferences:
+        found += _owners(meta)
+    if meta.finalizers:
+        found += _finalizers(meta)
     return found
 
 
 def validate_update(new: meta_pb2.ObjectMeta, old: meta_pb2.ObjectMeta) -> list[Cause]:
     """What may never change."""
     found: list[Cause] = []
-    if new.name != old.name:
-        found.append(causes.immutable("metadata.name", new.name))
-    if new.namespace != old.namespace:
-        found.append(causes.immutable("metadata.namespace", new.namespace))
-    if new.uid != old.uid:
-        found.append(causes.immutable("metadata.uid", new.uid))
-    if new.creationTimestamp != old.creationTimestamp:
-        found.append(causes.immutable("metadata.creationTimestamp", new.creationTimestamp.seconds))
     if old.HasField("deletionTimestamp"):
         added = sorted(set(new.finalizers) - set(old.finalizers))
         if added:
-            told = f"no new finalizers can be added if the object is being deleted, found new finalizers {added}"
+            told = (
+                "no new finalizers can be added if the object is being deleted, "
+                f"found new finalizers {causes.shown(added)}"
+            )
             found.append(causes.forbidden("metadata.finalizers", told))
+    if new.generation < old.generation:
+        found.append(causes.invalid("metadata.generation", new.generation, "must not be decremented"))
+    for field in ("name", "namespace", "uid"):
+        value = getattr(new, field)
+        if value != getattr(old, field):
+            found.append(causes.immutable(f"metadata.{field}", value))
+    for field in ("creationTimestamp", "deletionTimestamp"):
+        moment = getattr(new, field)
+        if new.HasField(field) != old.HasField(field) or moment != getattr(old, field):
+            shown = causes.Raw(format_time(moment)) if new.HasField(field) else None
+            found.append(causes.immutable(f"metadata.{field}", shown))
+    grace = "deletionGracePeriodSeconds"
+    if new.HasField(grace) != old.HasField(grace) or new.deletionGracePeriodSeconds != old.deletionGracePeriodSeconds:
+        value = new.deletionGracePeriodSeconds if new.HasField(grace) else None
+        found.append(causes.immutable(f"metadata.{grace}", value))
     return found
 
 
 def labels(field: str, values: Mapping[str, str]) -> list[Cause]:
+    """Complaints about labels, a node selector or a service's selector."""
     found: list[Cause] = []
-    for key, value in sorted(values.items()):
-        found += causes.each(field, key, names.qualified_name(key))
-        found += causes.each(field, value, names.label_value(value))
+    for key in sorted(values):
+        if problems := names.qualified_name(key):
+            found += causes.each(field, key, problems)
+        if problems := names.label_value(values[key]):
+            found += causes.each(field, values[key], problems)
     return found
 
 
 def annotation_values(field: str, values: Mapping[str, str]) -> list[Cause]:
+    """Complaints about annotations: their keys may have capitals, their values anything, but not too much of it."""
     found: list[Cause] = []
     size = 0
-    for key, value in sorted(values.items()):
-        found += causes.each(field, key, names.qualified_name(key.lower()))
-        size += len(key) + len(value.encode())
+    for key in sorted(values):
+        if problems := names.qualified_name(key.lower()):
+            found += causes.each(field, key, problems)
+        size += len(key.encode()) + len(values[key].encode())
     if size > ANNOTATIONS_LIMIT:
         found.append(causes.too_long(field, ANNOTATIONS_LIMIT))
     return found
 
 
-def _owners(meta: meta_pb2.ObjectMeta) -> list[Cause]:
+def finalizer(field: str, name: str) -> list[Cause]:
+    """Complaints about one finalizer of a namespace's spec."""
+    return [*causes.each(field, name, names.qualified_name(name)), *_standard(field, name)]
+
+
+def _standard(field: str, name: str) -> list[Cause]:
+    if "/" in name or name in STANDARD_FINALIZERS:
+        return []
+    return [causes.invalid(field, name, _NOT_STANDARD)]
+
+
+def _finalizers(meta: meta_pb2.ObjectMeta) -> list[Cause]:
     found: list[Cause] = []
-    controllers = 0
-    for i, ref in enumerate(meta.ownerReferences):
-        field = f"metadata.ownerReferences[{i}]"
-        for part, value in (("apiVersion", ref.apiVersion), ("kind", ref.kind), ("name", ref.name), ("uid", ref.uid)):
+    for name in meta.finalizers:
+        found += causes.each("metadata.finalizers", name, names.qualified_name(name))
+    if "orphan" in meta.finalizers and "foregroundDeletion" in meta.finalizers:
+        told = "finalizer orphan and foregroundDeletion cannot be both set"
+        found.append(causes.invalid("metadata.finalizers", list(meta.finalizers), told))
+    for i, name in enumerate(meta.finalizers):
+        found += _standard(f"metadata.finalizers[{i}]", name)
+    return found
+
+
+def _owners(meta: meta_pb2.ObjectMeta) -> list[Cause]:
+    field = "metadata.ownerReferences"
+    found: list[Cause] = []
+    controller = ""
+    for ref in meta.ownerReferences:
+        if not ref.apiVersion.rpartition("/")[2]:
+            found.append(causes.invalid(f"{field}.apiVersion", ref.apiVersion, "version must not be empty"))
+        for part, value in (("kind", ref.kind), ("name", ref.name), ("uid", ref.uid)):
             if not value:
                 found.append(causes.invalid(f"{field}.{part}", value, "must not be empty"))
-        controllers += ref.controller
-        if ref.controller and controllers == 2:
-            told = "Only one reference can have Controller set to true."
-            found.append(causes.invalid("metadata.ownerReferences", ref.name, told))
+        if ref.apiVersion == "v1" and ref.kind == "Event":
+            told = "/v1, Kind=Event is disallowed from being an owner"
+            found.append(causes.invalid(field, _reference(ref), told))
+        if not ref.controller:
+            continue
+        named = f"{ref.kind}/{ref.name}"
+        if controller:
+            told = (
+                "Only one reference can have Controller set to true. "
+                f'Found "true" in references for {controller} and {named}'
+            )
+            shown = ", ".join(_reference(one) for one in meta.ownerReferences)
+            found.append(causes.invalid(field, causes.Raw(f"[]v1.OwnerReference{{{shown}}}"), told))
+        else:
+            controller = named
     return found
+
+
+def _reference(ref: meta_pb2.OwnerReference) -> causes.Raw:
+    """An owner as Go prints it, but for the pointers' addresses, which say nothing."""
+    words = (ref.apiVersion, ref.kind, ref.name, ref.uid)
+    version, kind, name, uid = (causes.quoted(word) for word in words)
+    return causes.Raw(f"v1.OwnerReference{{APIVersion:{version}, Kind:{kind}, Name:{name}, UID:{uid}}}")

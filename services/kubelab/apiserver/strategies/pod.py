@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 
 from kubelab.api.core.v1 import core_pb2
 from kubelab.api.meta.v1 import meta_pb2
-from kubelab.apimachinery import quantity
+from kubelab.apimachinery import names, quantity
 from kubelab.apimachinery.errors import Cause
-from kubelab.apiserver.strategies import causes, podspec
+from kubelab.apimachinery.taints import NO_EXECUTE, NOT_READY, UNREACHABLE
+from kubelab.apiserver.strategies import addresses, causes, difference, podspec
 from kubelab.apiserver.strategies.base import Strategy
 
 MAY_CHANGE = (
@@ -16,62 +18,96 @@ MAY_CHANGE = (
     "`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),"
     "`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)"
 )
-NOT_READY, UNREACHABLE = "node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"
 TOLERATION_SECONDS = 300  # upstream's DefaultTolerationSeconds admission
+# upstream's Priority admission, with the two classes that every cluster has
+PRIORITIES = {"": 0, "system-cluster-critical": 2_000_000_000, "system-node-critical": 2_000_001_000}
+_OWN_CONDITIONS = ("PodScheduled", "Ready", "Initialized")
 
 
 class PodStrategy(Strategy[core_pb2.Pod]):
     def default(self, obj: core_pb2.Pod) -> None:
-        podspec.default(obj.spec)
+        spec = obj.spec
+        for container in spec.containers:
+            if container.HasField("resources"):
+                requests = container.resources.requests
+                for name, limit in container.resources.limits.items():
+                    if name not in requests:
+                        requests[name].string = limit.string
+            if spec.hostNetwork:
+                for port in container.ports:
+                    port.hostPort = port.hostPort or port.containerPort
+        if not spec.HasField("enableServiceLinks"):
+            spec.enableServiceLinks = True
+        podspec.default(spec)
 
     def prepare_for_create(self, obj: core_pb2.Pod) -> None:
         super().prepare_for_create(obj)
-        obj.metadata.generation = 0  # 1.32 does not count a pod's generations
         obj.status.phase = "Pending"
         obj.status.qosClass = qos_class(obj.spec)
-        for key in (NOT_READY, UNREACHABLE):
-            if not any(t.key in ("", key) and t.effect in ("", "NoExecute") for t in obj.spec.tolerations):
-                obj.spec.tolerations.add(
-                    key=key, operator="Exists", effect="NoExecute", tolerationSeconds=TOLERATION_SECONDS
-                )
+        _tolerate_short_outages(obj.spec)
+        if not obj.spec.HasField("priority"):
+            obj.spec.priority = PRIORITIES.get(obj.spec.priorityClassName, 0)
 
     def prepare_for_update(self, obj: core_pb2.Pod, old: core_pb2.Pod) -> None:
         super().prepare_for_update(obj, old)
-        obj.metadata.generation = 0
+        _tolerate_short_outages(obj.spec)
+        if not obj.spec.HasField("priority") and old.spec.HasField("priority"):
+            obj.spec.priority = old.spec.priority
 
     def prepare_for_status_update(self, obj: core_pb2.Pod, old: core_pb2.Pod) -> None:
         super().prepare_for_status_update(obj, old)
         obj.status.qosClass = obj.status.qosClass or old.status.qosClass
 
+    def validate(self, obj: core_pb2.Pod) -> list[Cause]:
+        return [*super().validate(obj), *_priority(obj.spec)]
+
     def validate_content(self, obj: core_pb2.Pod) -> list[Cause]:
-        return podspec.validate(obj.spec, "spec")
+        found = podspec.validate(obj.spec, "spec", is_pod=True)
+        for i, container in enumerate(obj.spec.containers):
+            image = container.image
+            if image[:1].isspace() or image[-1:].isspace():
+                told = "must not have leading or trailing whitespace"
+                found.append(causes.invalid(f"spec.containers[{i}].image", image, told))
+        return found
 
     def validate_update(self, obj: core_pb2.Pod, old: core_pb2.Pod) -> list[Cause]:
         found = super().validate_update(obj, old)
         if len(obj.spec.containers) != len(old.spec.containers):
             found.append(causes.forbidden("spec.containers", "pod updates may not add or remove containers"))
             return found
-        munged = core_pb2.PodSpec()
-        munged.CopyFrom(obj.spec)
-        for container, before in zip(munged.containers, old.spec.containers, strict=True):
-            container.image = before.image
-        if old.spec.HasField("activeDeadlineSeconds"):
-            munged.activeDeadlineSeconds = old.spec.activeDeadlineSeconds
-        else:
-            munged.ClearField("activeDeadlineSeconds")
-        if all(toleration in munged.tolerations for toleration in old.spec.tolerations):
-            munged.ClearField("tolerations")
-            munged.tolerations.extend(old.spec.tolerations)
-        if munged != old.spec:
-            found.append(causes.forbidden("spec", MAY_CHANGE))
+        for i, container in enumerate(obj.spec.containers):
+            if not container.image.strip():
+                found.append(causes.required(f"spec.containers[{i}].image"))
+        deadline, final = _deadline(obj.spec, old.spec)
+        found += deadline
+        if final:
+            return found
+        if not _tolerations_kept(obj.spec, old.spec):
+            told = "existing toleration can not be modified except its tolerationSeconds"
+            found.append(causes.forbidden("spec.tolerations", told))
+        if obj.spec != old.spec:
+            found += _forbidden_changes(obj.spec, old.spec)
         return found
 
     def validate_status_update(self, obj: core_pb2.Pod, old: core_pb2.Pod) -> list[Cause]:
+        # Upstream also keeps containers of pods that do not restart from leaving `terminated`; here a kubelet whose
+        # runtime lost a container says what is, and the container runs again.
         found = super().validate_status_update(obj, old)
-        names = {status.name for status in obj.status.containerStatuses}
-        if len(names) != len(obj.status.containerStatuses):
-            found.append(causes.duplicate("status.containerStatuses", "name"))
-        return found
+        status = obj.status
+        for i, condition in enumerate(status.conditions):
+            if condition.type not in _OWN_CONDITIONS:
+                problems = names.qualified_name(condition.type)
+                found += causes.each(f"metadata.conditions[{i}].Type", condition.type, problems)
+        nominated = status.nominatedNodeName
+        if nominated and nominated != old.status.nominatedNodeName:
+            found += causes.each("status.nominatedNodeName", nominated, names.dns_subdomain(nominated))
+        if old.status.qosClass and status.qosClass != old.status.qosClass:
+            found.append(causes.immutable("status.qosClass", status.qosClass))
+        pod_ips, host_ips = [one.ip for one in status.podIPs], [one.ip for one in status.hostIPs]
+        found += _ips(pod_ips, "status.podIPs", "PodIP")
+        if host_ips and host_ips[0] != status.hostIP:
+            found.append(causes.invalid("status.hostIPs[0].ip", host_ips[0], "must be equal to `hostIP`"))
+        return found + _ips(host_ips, "status.hostIPs", "HostIP")
 
     def selectable_fields(self, obj: core_pb2.Pod) -> Mapping[str, str]:
         return {
@@ -83,7 +119,7 @@ class PodStrategy(Strategy[core_pb2.Pod]):
             "spec.serviceAccountName": obj.spec.serviceAccountName,
             "spec.hostNetwork": "true" if obj.spec.hostNetwork else "false",
             "status.phase": obj.status.phase,
-            "status.podIP": obj.status.podIP,
+            "status.podIP": obj.status.podIPs[0].ip if obj.status.podIPs else obj.status.podIP,
             "status.nominatedNodeName": obj.status.nominatedNodeName,
         }
 
@@ -91,30 +127,109 @@ class PodStrategy(Strategy[core_pb2.Pod]):
         """What was asked for, else the pod's own; 0 where no kubelet has anything to end."""
         if not obj.spec.nodeName or obj.status.phase in ("Succeeded", "Failed"):
             return 0
+        seconds = obj.spec.terminationGracePeriodSeconds
         if options.HasField("gracePeriodSeconds"):
-            return max(0, options.gracePeriodSeconds)
-        return obj.spec.terminationGracePeriodSeconds
+            seconds = options.gracePeriodSeconds
+        return 1 if seconds < 0 else seconds  # below zero: at once, but still in order
 
 
 def qos_class(spec: core_pb2.PodSpec) -> str:
     """Guaranteed, Burstable or BestEffort
     (https://kubernetes.io/docs/concepts/workloads/pods/pod-qos/)."""
-    guaranteed, any_asked = True, False
+    guaranteed, asked = True, False
     for container in spec.containers:
-        requests, limits = container.resources.requests, container.resources.limits
-        any_asked |= any(name in amounts for amounts in (requests, limits) for name in ("cpu", "memory"))
-        for name in ("cpu", "memory"):
-            if name not in limits or name not in requests or not _same(requests[name].string, limits[name].string):
-                guaranteed = False
-    if not any_asked:
+        requests, limits = (
+            {name: amount.string for name, amount in amounts.items() if name in ("cpu", "memory")}
+            for amounts in (container.resources.requests, container.resources.limits)
+        )
+        some_asked, equal = _compute(requests.get("cpu", ""), limits.get("cpu", ""))
+        more_asked, equal_memory = _compute(requests.get("memory", ""), limits.get("memory", ""))
+        asked = asked or some_asked or more_asked
+        guaranteed = guaranteed and equal and equal_memory
+    if not asked:
         return "BestEffort"
     return "Guaranteed" if guaranteed else "Burstable"
 
 
-def _same(one: str, other: str) -> bool:
-    if one == other:
-        return True
+@lru_cache(maxsize=1024)
+def _compute(request: str, limit: str) -> tuple[bool, bool]:
+    """Whether any is asked for, and whether all of it is reserved."""
     try:
-        return quantity.parse(one) == quantity.parse(other)
+        wanted, most = quantity.parse(request), quantity.parse(limit)
     except quantity.QuantityError:
-        return False  # validation refuses the pod
+        return False, False  # validation refuses the pod
+    return wanted > 0 or most > 0, wanted == most > 0
+
+
+def _tolerate_short_outages(spec: core_pb2.PodSpec) -> None:
+    for key in (NOT_READY, UNREACHABLE):
+        if not any(t.key in ("", key) and t.effect in ("", NO_EXECUTE) for t in spec.tolerations):
+            spec.tolerations.add(key=key, operator="Exists", effect=NO_EXECUTE, tolerationSeconds=TOLERATION_SECONDS)
+
+
+def _priority(spec: core_pb2.PodSpec) -> list[Cause]:
+    name = spec.priorityClassName
+    if name not in PRIORITIES:
+        told = f"no PriorityClass with name {name} was found"
+        return [] if names.dns_subdomain(name) else [causes.invalid("spec.priorityClassName", name, told)]
+    if spec.HasField("priority") and spec.priority != PRIORITIES[name]:
+        told = (
+            f"the integer value of priority ({spec.priority}) must not be provided in pod spec; priority admission "
+            f"controller computed {PRIORITIES[name]} from the given PriorityClass name"
+        )
+        return [causes.forbidden("spec.priority", told)]
+    return []
+
+
+def _deadline(new: core_pb2.PodSpec, old: core_pb2.PodSpec) -> tuple[list[Cause], bool]:
+    """Complaints about a new deadline, which may only come or come nearer, and whether upstream stops at them."""
+    field = "spec.activeDeadlineSeconds"
+    if new.HasField("activeDeadlineSeconds"):
+        seconds = new.activeDeadlineSeconds
+        if not 0 <= seconds <= podspec.MAX_INT32:
+            return [causes.invalid(field, seconds, names.out_of_range(0, podspec.MAX_INT32))], True
+        if old.HasField("activeDeadlineSeconds") and old.activeDeadlineSeconds < seconds:
+            return [causes.invalid(field, seconds, "must be less than or equal to previous value")], True
+    elif old.HasField("activeDeadlineSeconds"):
+        return [causes.invalid(field, None, "must not update from a positive integer to nil value")], False
+    return [], False
+
+
+def _tolerations_kept(new: core_pb2.PodSpec, old: core_pb2.PodSpec) -> bool:
+    def told(toleration: core_pb2.Toleration) -> tuple[str, ...]:
+        return toleration.key, toleration.operator, toleration.value, toleration.effect
+
+    return {told(toleration) for toleration in old.tolerations} <= {told(toleration) for toleration in new.tolerations}
+
+
+def _forbidden_changes(new: core_pb2.PodSpec, old: core_pb2.PodSpec) -> list[Cause]:
+    """Complain of differences in anything but the fields that may change, and name them."""
+    munged = core_pb2.PodSpec()
+    munged.CopyFrom(new)
+    for container, before in zip(munged.containers, old.containers, strict=True):
+        container.image = before.image
+    munged.ClearField("activeDeadlineSeconds")
+    if old.HasField("activeDeadlineSeconds"):
+        munged.activeDeadlineSeconds = old.activeDeadlineSeconds
+    munged.ClearField("tolerations")
+    munged.tolerations.extend(old.tolerations)
+    if old.terminationGracePeriodSeconds < 0 and munged.terminationGracePeriodSeconds == 1:
+        munged.terminationGracePeriodSeconds = old.terminationGracePeriodSeconds
+    if munged == old:
+        return []
+    told = "\n".join([MAY_CHANGE, "  PodSpec{", *(f"  {line}" for line in difference.lines(old, munged)), "  }", ""])
+    return [causes.forbidden("spec", told)]
+
+
+def _ips(ips: list[str], field: str, kind: str) -> list[Cause]:
+    found: list[Cause] = []
+    for i, ip in enumerate(ips):
+        found += addresses.valid(f"{field}[{i}]", ip)
+    if len(ips) < 2:
+        return found
+    listed = ", ".join(f"core.{kind}{{IP:{causes.quoted(ip)}}}" for ip in ips)
+    found += addresses.one_per_family(field, ips, causes.Raw(f"[]core.{kind}{{{listed}}}"))
+    for i, ip in enumerate(ips):
+        if ip in ips[:i]:
+            found.append(causes.duplicate(f"{field}[{i}]", causes.Raw(f"core.{kind}{{IP:{causes.quoted(ip)}}}")))
+    return found

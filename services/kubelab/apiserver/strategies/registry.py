@@ -1,4 +1,4 @@
-"""Which rules belong to which resource."""
+"""Which rules belong to which resource. Bindings and scales are never stored: see ``binding`` and ``scale``."""
 
 from __future__ import annotations
 
@@ -6,17 +6,15 @@ from typing import Any
 
 from kubelab.apimachinery import scheme
 from kubelab.apiserver.strategies.base import Strategy
-from kubelab.apiserver.strategies.others import (
-    ConfigMapStrategy,
-    EndpointsStrategy,
-    EventStrategy,
-    LeaseStrategy,
-    NamespaceStrategy,
-    NodeStrategy,
-    SecretStrategy,
-)
+from kubelab.apiserver.strategies.configmap import ConfigMapStrategy
+from kubelab.apiserver.strategies.endpoints import EndpointsStrategy
+from kubelab.apiserver.strategies.event import EventStrategy
+from kubelab.apiserver.strategies.lease import LeaseStrategy
+from kubelab.apiserver.strategies.namespace import NamespaceStrategy
+from kubelab.apiserver.strategies.node import NodeStrategy
 from kubelab.apiserver.strategies.pod import PodStrategy
 from kubelab.apiserver.strategies.replicationcontroller import ReplicationControllerStrategy
+from kubelab.apiserver.strategies.secret import SecretStrategy
 from kubelab.apiserver.strategies.service import ServiceStrategy
 
 STRATEGIES: dict[str, Strategy[Any]] = {

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 from kubelab.api.core.v1 import core_pb2
-from kubelab.apimachinery import labels
 from kubelab.apimachinery.errors import Cause
 from kubelab.apiserver.strategies import causes, metadata, podspec
 from kubelab.apiserver.strategies.base import Strategy
 
+_TEMPLATE = "spec.template"
+
 
 class ReplicationControllerStrategy(Strategy[core_pb2.ReplicationController]):
+    has_generation: ClassVar[bool] = True
+
     def default(self, obj: core_pb2.ReplicationController) -> None:
-        template_labels = obj.spec.template.metadata.labels
-        if not obj.spec.selector:
-            obj.spec.selector.update(template_labels)
-        if not obj.metadata.labels:
-            obj.metadata.labels.update(template_labels)
-        if not obj.spec.HasField("replicas"):
-            obj.spec.replicas = 1
-        if obj.spec.HasField("template"):
-            podspec.default(obj.spec.template.spec)
+        spec = obj.spec
+        if spec.HasField("template"):
+            labels = spec.template.metadata.labels
+            if not spec.selector:
+                spec.selector.update(labels)
+            if not obj.metadata.labels:
+                obj.metadata.labels.update(labels)
+            podspec.default(spec.template.spec)
+        if not spec.HasField("replicas"):
+            spec.replicas = 1
 
     def validate_content(self, obj: core_pb2.ReplicationController) -> list[Cause]:
         spec = obj.spec
@@ -30,22 +35,49 @@ class ReplicationControllerStrategy(Strategy[core_pb2.ReplicationController]):
             found.append(causes.required("spec.selector"))
         found += causes.non_negative("spec.replicas", spec.replicas)
         if not spec.HasField("template"):
-            return [*found, causes.required("spec.template")]
-        template = spec.template
-        if spec.selector and not labels.from_mapping(spec.selector).matches(template.metadata.labels):
-            told = "`selector` does not match template `labels`"
-            found.append(causes.invalid("spec.template.metadata.labels", dict(template.metadata.labels), told))
-        found += metadata.labels("spec.template.labels", template.metadata.labels)
-        found += metadata.annotation_values("spec.template.annotations", template.metadata.annotations)
-        found += podspec.validate(template.spec, "spec.template.spec")
-        if template.spec.restartPolicy in ("OnFailure", "Never"):
-            found.append(
-                causes.unsupported("spec.template.spec.restartPolicy", template.spec.restartPolicy, ("Always",))
-            )
-        if template.spec.HasField("activeDeadlineSeconds"):
-            told = "activeDeadlineSeconds in ReplicationController is not Supported"
-            found.append(causes.forbidden("spec.template.spec.activeDeadlineSeconds", told))
+            return [*found, causes.required(_TEMPLATE)]
+        return found + _template(spec.template, spec.selector)
+
+    def validate_status_update(
+        self, obj: core_pb2.ReplicationController, old: core_pb2.ReplicationController
+    ) -> list[Cause]:
+        found = super().validate_status_update(obj, old)
+        status = obj.status
+        counts = (
+            ("replicas", status.replicas),
+            ("fullyLabeledReplicas", status.fullyLabeledReplicas),
+            ("readyReplicas", status.readyReplicas),
+            ("availableReplicas", status.availableReplicas),
+            ("observedGeneration", status.observedGeneration),
+        )
+        for name, count in counts:
+            found += causes.non_negative(f"status.{name}", count)
+        for name, count in counts[1:4]:
+            if count > status.replicas:
+                found.append(causes.invalid(f"status.{name}", count, "cannot be greater than status.replicas"))
+        if status.availableReplicas > status.readyReplicas:
+            told = "cannot be greater than readyReplicas"
+            found.append(causes.invalid("status.availableReplicas", status.availableReplicas, told))
         return found
 
     def selectable_fields(self, obj: core_pb2.ReplicationController) -> Mapping[str, str]:
         return {**super().selectable_fields(obj), "status.replicas": str(obj.status.replicas)}
+
+
+def _template(template: core_pb2.PodTemplateSpec, selector: Mapping[str, str]) -> list[Cause]:
+    found: list[Cause] = []
+    labels = template.metadata.labels
+    if any(labels.get(key) != value for key, value in selector.items()):
+        # a controller whose pods it does not count as its own would make pods for ever
+        told = "`selector` does not match template `labels`"
+        found.append(causes.invalid(f"{_TEMPLATE}.metadata.labels", dict(labels), told))
+    found += metadata.labels(f"{_TEMPLATE}.labels", labels)
+    found += metadata.annotation_values(f"{_TEMPLATE}.annotations", template.metadata.annotations)
+    found += podspec.validate(template.spec, f"{_TEMPLATE}.spec", is_pod=False)
+    policy = template.spec.restartPolicy
+    if policy != "Always":
+        found.append(causes.unsupported(f"{_TEMPLATE}.spec.restartPolicy", policy, ("Always",)))
+    if template.spec.HasField("activeDeadlineSeconds"):
+        told = "activeDeadlineSeconds in ReplicationController is not Supported"
+        found.append(causes.forbidden(f"{_TEMPLATE}.spec.activeDeadlineSeconds", told))
+    return found

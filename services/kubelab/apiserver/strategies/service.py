@@ -1,19 +1,23 @@
-"""Services: defaults and rules. Addresses and node ports are the allocator's."""
+"""Services: defaults and rules. Addresses and node ports are the allocator's
+(upstream: ValidateService, ``pkg/registry/core/service/strategy.go``)."""
 
 from __future__ import annotations
 
-import ipaddress
+from collections.abc import Mapping, Sequence
 
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import intstr, names
 from kubelab.apimachinery.errors import Cause
-from kubelab.apiserver.strategies import causes, metadata
+from kubelab.apiserver.strategies import addresses, causes, clusterip, metadata
 from kubelab.apiserver.strategies.base import Strategy
+from kubelab.apiserver.strategies.containers import PROTOCOLS
 
 TYPES = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
 AFFINITIES = ("ClientIP", "None")
 POLICIES = ("Cluster", "Local")
+IP_MODES = ("Proxy", "VIP")
 WITH_NODE_PORTS = ("NodePort", "LoadBalancer")
+_LB_ONLY = "may only be used when `type` is 'LoadBalancer'"
 
 
 class ServiceStrategy(Strategy[core_pb2.Service]):
@@ -21,128 +25,212 @@ class ServiceStrategy(Strategy[core_pb2.Service]):
 
     def default(self, obj: core_pb2.Service) -> None:
         spec = obj.spec
-        spec.type = spec.type or "ClusterIP"
         spec.sessionAffinity = spec.sessionAffinity or "None"
+        spec.type = spec.type or "ClusterIP"
         for port in spec.ports:
             port.protocol = port.protocol or "TCP"
             if not intstr.is_set(port.targetPort):
                 port.targetPort.CopyFrom(intstr.from_int(port.port))
-        if spec.type != "ExternalName" and not spec.HasField("internalTrafficPolicy"):
+        if reachable_from_outside(spec) and not spec.externalTrafficPolicy:
+            spec.externalTrafficPolicy = "Cluster"
+        if spec.type in ("ClusterIP", *WITH_NODE_PORTS) and not spec.HasField("internalTrafficPolicy"):
             spec.internalTrafficPolicy = "Cluster"
-        if spec.type in WITH_NODE_PORTS or spec.externalIPs:
-            spec.externalTrafficPolicy = spec.externalTrafficPolicy or "Cluster"
         if spec.type == "LoadBalancer" and not spec.HasField("allocateLoadBalancerNodePorts"):
             spec.allocateLoadBalancerNodePorts = True
 
     def prepare_for_create(self, obj: core_pb2.Service) -> None:
         super().prepare_for_create(obj)
-        obj.metadata.generation = 0  # services have none
+        clusterip.normalize(obj.spec, None)
 
     def prepare_for_update(self, obj: core_pb2.Service, old: core_pb2.Service) -> None:
         super().prepare_for_update(obj, old)
-        obj.metadata.generation = 0
-        if obj.spec.type not in WITH_NODE_PORTS and not obj.spec.externalIPs:
-            obj.spec.externalTrafficPolicy = ""
-        if obj.spec.type != "LoadBalancer":
-            obj.spec.ClearField("allocateLoadBalancerNodePorts")
+        clusterip.normalize(obj.spec, old.spec)
+        _drop_what_the_type_has_not(obj.spec, old.spec)
+
+    def prepare_for_status_update(self, obj: core_pb2.Service, old: core_pb2.Service) -> None:
+        super().prepare_for_status_update(obj, old)
+        for ingress in obj.status.loadBalancer.ingress:
+            if ingress.ip and not ingress.ipMode:
+                ingress.ipMode = "VIP"
 
     def validate_content(self, obj: core_pb2.Service) -> list[Cause]:
         spec = obj.spec
+        headless = clusterip.is_headless(spec)
         found: list[Cause] = []
-        if spec.type not in TYPES:
-            found.append(causes.unsupported("spec.type", spec.type, TYPES))
-        if not spec.ports and spec.type != "ExternalName" and spec.clusterIP != "None":
+        if not spec.ports and not headless and spec.type != "ExternalName":
             found.append(causes.required("spec.ports"))
-        found += _ports(spec)
-        found += metadata.labels("spec.selector", spec.selector)
-        if spec.sessionAffinity not in AFFINITIES:
-            found.append(causes.unsupported("spec.sessionAffinity", spec.sessionAffinity, AFFINITIES))
-        elif spec.sessionAffinity == "ClientIP":
-            # the node deals connections in turn; to accept what it does not do would mislead
-            found.append(causes.forbidden("spec.sessionAffinity", "ClientIP is not supported by kubelab's kube-proxy"))
+        if headless and spec.type in WITH_NODE_PORTS:
+            told = f"may not be set to 'None' for {spec.type} services"
+            found.append(causes.invalid("spec.clusterIPs[0]", spec.clusterIPs[0], told))
         if spec.type == "ExternalName":
             found += _external_name(spec)
-        elif spec.HasField("internalTrafficPolicy") and spec.internalTrafficPolicy not in POLICIES:
-            found.append(causes.unsupported("spec.internalTrafficPolicy", spec.internalTrafficPolicy, POLICIES))
-        if spec.externalTrafficPolicy:
-            found += _external_policy(spec)
+        found += _ports(spec.ports)
+        found += metadata.labels("spec.selector", spec.selector)
+        found += causes.one_of("spec.sessionAffinity", spec.sessionAffinity, AFFINITIES)
+        if spec.sessionAffinity == "ClientIP":
+            # the node deals connections in turn; to accept what it does not do would mislead
+            found.append(causes.forbidden("spec.sessionAffinity", "ClientIP is not supported by kubelab's kube-proxy"))
+        if spec.type != "ExternalName":
+            found += clusterip.validate(spec)
         for i, address in enumerate(spec.externalIPs):
-            if not _is_address(address):
-                told = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
-                found.append(causes.invalid(f"spec.externalIPs[{i}]", address, told))
-        if spec.clusterIP not in ("", "None") and not _is_address(spec.clusterIP):
-            told = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
-            found.append(causes.invalid("spec.clusterIPs[0]", spec.clusterIP, told))
-        if spec.clusterIP == "None" and spec.type in WITH_NODE_PORTS:
-            told = f"may not be set to 'None' for {spec.type} services"
-            found.append(causes.invalid("spec.clusterIPs[0]", "None", told))
-        return found
+            field = f"spec.externalIPs[{i}]"
+            found += addresses.valid(field, address) or addresses.reachable(field, address)
+        found += causes.one_of("spec.type", spec.type, TYPES)
+        found += _taken_twice(spec)
+        found += _load_balancer(spec)
+        return found + _traffic_policies(spec)
 
     def validate_update(self, obj: core_pb2.Service, old: core_pb2.Service) -> list[Cause]:
-        found = super().validate_update(obj, old)
-        had, has = old.spec.clusterIP, obj.spec.clusterIP
-        stays = obj.spec.type != "ExternalName" and old.spec.type != "ExternalName"
-        if stays and had and has and had != has:
-            found.append(causes.invalid("spec.clusterIPs[0]", [has], "may not change once set"))
+        found = metadata.validate_update(obj.metadata, old.metadata)
+        return [*found, *clusterip.validate_update(obj.spec, old.spec), *self.validate(obj)]
+
+    def validate_status_update(self, obj: core_pb2.Service, old: core_pb2.Service) -> list[Cause]:
+        found = super().validate_status_update(obj, old)
+        field, points = "status.loadBalancer.ingress", obj.status.loadBalancer.ingress
+        if points and obj.spec.type != "LoadBalancer":
+            return [*found, causes.forbidden(field, "may only be used when `spec.type` is 'LoadBalancer'")]
+        for i, point in enumerate(points):
+            found += _ingress(point, f"{field}[{i}]")
         return found
 
+    def selectable_fields(self, obj: core_pb2.Service) -> Mapping[str, str]:
+        return {**super().selectable_fields(obj), "spec.clusterIP": obj.spec.clusterIP, "spec.type": obj.spec.type}
 
-def _ports(spec: core_pb2.ServiceSpec) -> list[Cause]:
-    found: list[Cause] = []
-    seen_names: set[str] = set()
-    seen: set[tuple[str, int]] = set()
-    for i, port in enumerate(spec.ports):
-        field = f"spec.ports[{i}]"
-        if not port.name and len(spec.ports) > 1:
-            found.append(causes.required(f"{field}.name"))
-        elif port.name:
-            found += causes.each(f"{field}.name", port.name, names.dns_label(port.name))
-            if port.name in seen_names:
-                found.append(causes.duplicate(f"{field}.name", port.name))
-            seen_names.add(port.name)
-        found += causes.each(f"{field}.port", port.port, names.port_number(port.port))
-        if port.protocol not in ("SCTP", "TCP", "UDP"):
-            found.append(causes.unsupported(f"{field}.protocol", port.protocol, ("SCTP", "TCP", "UDP")))
-        if port.targetPort.type == intstr.STRING:
-            problems = names.port_name(port.targetPort.strVal)
-            found += causes.each(f"{field}.targetPort", port.targetPort.strVal, problems)
-        else:
-            number = port.targetPort.intVal
-            found += causes.each(f"{field}.targetPort", number, names.port_number(number))
-        if port.nodePort and spec.type not in WITH_NODE_PORTS:
-            told = f"may not be used when `type` is '{spec.type}'"
-            found.append(causes.forbidden(f"{field}.nodePort", told))
-        key = (port.protocol, port.port)
-        if key in seen:
-            found.append(causes.duplicate(field, f"{port.protocol}/{port.port}"))
-        seen.add(key)
-    return found
+
+def reachable_from_outside(spec: core_pb2.ServiceSpec) -> bool:
+    """Whether traffic comes in at nodes: only then there is an externalTrafficPolicy."""
+    return spec.type in WITH_NODE_PORTS or (spec.type == "ClusterIP" and bool(spec.externalIPs))
+
+
+def _drop_what_the_type_has_not(new: core_pb2.ServiceSpec, old: core_pb2.ServiceSpec) -> None:
+    """A change of type takes along what only the former type had, unless the client changed that, too: then it means
+    it, and validation says why it cannot be."""
+    if new.type == "ExternalName" and old.type != "ExternalName":
+        if new.clusterIP == old.clusterIP and list(new.clusterIPs) == list(old.clusterIPs):
+            new.ClearField("clusterIP")
+            new.ClearField("clusterIPs")
+        if list(new.ipFamilies) == list(old.ipFamilies):
+            new.ClearField("ipFamilies")
+        if new.ipFamilyPolicy == old.ipFamilyPolicy:
+            new.ClearField("ipFamilyPolicy")
+    same_ports = [port.nodePort for port in new.ports] == [port.nodePort for port in old.ports]
+    if same_ports and old.type in WITH_NODE_PORTS and new.type not in WITH_NODE_PORTS:
+        for port in new.ports:
+            port.nodePort = 0
+    same_choice = new.allocateLoadBalancerNodePorts == old.allocateLoadBalancerNodePorts
+    if same_choice and old.type == "LoadBalancer" and new.type != "LoadBalancer":
+        new.ClearField("allocateLoadBalancerNodePorts")
+    same_policy = new.externalTrafficPolicy == old.externalTrafficPolicy
+    if same_policy and reachable_from_outside(old) and not reachable_from_outside(new):
+        new.externalTrafficPolicy = ""
 
 
 def _external_name(spec: core_pb2.ServiceSpec) -> list[Cause]:
     found: list[Cause] = []
-    if not spec.externalName:
-        found.append(causes.required("spec.externalName"))
-    else:
-        name = spec.externalName.removesuffix(".")
-        found += causes.each("spec.externalName", spec.externalName, names.dns_subdomain(name))
-    if spec.clusterIP:
-        found.append(causes.forbidden("spec.clusterIPs", "may not be set when `type` is 'ExternalName'"))
+    told = "may not be set for ExternalName services"
+    for name, is_set in (
+        ("clusterIPs", bool(spec.clusterIPs)),
+        ("ipFamilies", bool(spec.ipFamilies)),
+        ("ipFamilyPolicy", spec.HasField("ipFamilyPolicy")),
+    ):
+        if is_set:
+            found.append(causes.forbidden(f"spec.{name}", told))
+    name = spec.externalName.removesuffix(".")
+    if not name:
+        return [*found, causes.required("spec.externalName")]
+    return [*found, *causes.each("spec.externalName", name, names.dns_subdomain(name))]
+
+
+def _ports(ports: Sequence[core_pb2.ServicePort]) -> list[Cause]:
+    found: list[Cause] = []
+    seen: set[str] = set()
+    for i, port in enumerate(ports):
+        field = f"spec.ports[{i}]"
+        if port.name:
+            found += causes.each(f"{field}.name", port.name, names.dns_label(port.name))
+            if port.name in seen:
+                found.append(causes.duplicate(f"{field}.name", port.name))
+            seen.add(port.name)
+        elif len(ports) > 1:
+            found.append(causes.required(f"{field}.name"))
+        found += causes.each(f"{field}.port", port.port, names.port_number(port.port))
+        found += causes.one_of(f"{field}.protocol", port.protocol, PROTOCOLS)
+        target = port.targetPort
+        if target.type == intstr.STRING:
+            found += causes.each(f"{field}.targetPort", target.strVal, names.port_name(target.strVal))
+        else:
+            found += causes.each(f"{field}.targetPort", target.intVal, names.port_number(target.intVal))
+        if port.HasField("appProtocol"):
+            found += causes.each(f"{field}.appProtocol", port.appProtocol, names.qualified_name(port.appProtocol))
     return found
 
 
-def _external_policy(spec: core_pb2.ServiceSpec) -> list[Cause]:
-    if spec.type not in WITH_NODE_PORTS and not spec.externalIPs:
-        told = "may only be set for externally-accessible services"
-        return [causes.invalid("spec.externalTrafficPolicy", spec.externalTrafficPolicy, told)]
-    if spec.externalTrafficPolicy not in POLICIES:
-        return [causes.unsupported("spec.externalTrafficPolicy", spec.externalTrafficPolicy, POLICIES)]
+def _taken_twice(spec: core_pb2.ServiceSpec) -> list[Cause]:
+    found: list[Cause] = []
+    if spec.type == "ClusterIP":
+        told = "may not be used when `type` is 'ClusterIP'"
+        found += [
+            causes.forbidden(f"spec.ports[{i}].nodePort", told) for i, port in enumerate(spec.ports) if port.nodePort
+        ]
+    node_ports: set[tuple[str, int]] = set()
+    for i, port in enumerate(spec.ports):
+        if port.nodePort and (port.protocol, port.nodePort) in node_ports:
+            found.append(causes.duplicate(f"spec.ports[{i}].nodePort", port.nodePort))
+        node_ports.add((port.protocol, port.nodePort))
+    ports: set[tuple[str, int]] = set()
+    for i, port in enumerate(spec.ports):
+        if (port.protocol, port.port) in ports:
+            found.append(causes.duplicate(f"spec.ports[{i}]", _as_go(port)))
+        ports.add((port.protocol, port.port))
+    return found
+
+
+def _as_go(port: core_pb2.ServicePort) -> causes.Raw:
+    """What makes two ports the same, as upstream prints it."""
+    return causes.Raw(
+        f'core.ServicePort{{Name:"", Protocol:{causes.quoted(port.protocol)}, AppProtocol:(*string)(nil), '
+        f'Port:{port.port}, TargetPort:intstr.IntOrString{{Type:0, IntVal:0, StrVal:""}}, NodePort:0}}'
+    )
+
+
+def _load_balancer(spec: core_pb2.ServiceSpec) -> list[Cause]:
+    is_set = spec.HasField("allocateLoadBalancerNodePorts")
+    if is_set and spec.type != "LoadBalancer":
+        return [causes.forbidden("spec.allocateLoadBalancerNodePorts", _LB_ONLY)]
+    if not is_set and spec.type == "LoadBalancer":
+        return [causes.required("allocateLoadBalancerNodePorts")]
     return []
 
 
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
+def _traffic_policies(spec: core_pb2.ServiceSpec) -> list[Cause]:
+    found: list[Cause] = []
+    external = spec.externalTrafficPolicy
+    if reachable_from_outside(spec):
+        found += causes.one_of("spec.externalTrafficPolicy", external, POLICIES)
+    elif external:
+        told = "may only be set for externally-accessible services"
+        found.append(causes.invalid("spec.externalTrafficPolicy", external, told))
+    if spec.HasField("internalTrafficPolicy"):
+        if spec.internalTrafficPolicy not in POLICIES:
+            found.append(causes.unsupported("spec.internalTrafficPolicy", spec.internalTrafficPolicy, POLICIES))
+    elif spec.type in ("ClusterIP", *WITH_NODE_PORTS):
+        found.append(causes.required("spec.internalTrafficPolicy"))
+    return found
+
+
+def _ingress(point: core_pb2.LoadBalancerIngress, field: str) -> list[Cause]:
+    found: list[Cause] = []
+    if point.ip:
+        found += addresses.valid(f"{field}.ip", point.ip)
+        if not point.ipMode:
+            found.append(causes.required(f"{field}.ipMode", "must be specified when `ip` is set"))
+        elif point.ipMode not in IP_MODES:
+            found.append(causes.unsupported(f"{field}.ipMode", point.ipMode, IP_MODES))
+    elif point.ipMode:
+        found.append(causes.forbidden(f"{field}.ipMode", "may not be specified when `ip` is not set"))
+    if point.hostname:
+        found += causes.each(f"{field}.hostname", point.hostname, names.dns_subdomain(point.hostname))
+        if addresses.read(point.hostname) is not None:
+            told = "must be a DNS name, not an IP address"
+            found.append(causes.invalid(f"{field}.hostname", point.hostname, told))
+    return found

@@ -1,0 +1,191 @@
+"""Containers, in a pod or in a template: defaults and rules (upstream: validateContainers)."""
+
+from __future__ import annotations
+
+import re
+
+from kubelab.api.core.v1 import core_pb2
+from kubelab.apimachinery import names
+from kubelab.apimachinery.errors import Cause
+from kubelab.apiserver.strategies import causes, resources
+
+PULL_POLICIES = ("Always", "IfNotPresent", "Never")
+PROTOCOLS = ("SCTP", "TCP", "UDP")
+MAX_ID = 2**32 - 1  # of users and groups
+FIELD_PATHS = (
+    "metadata.name",
+    "metadata.namespace",
+    "metadata.uid",
+    "spec.nodeName",
+    "spec.serviceAccountName",
+    "status.hostIP",
+    "status.hostIPs",
+    "status.podIP",
+    "status.podIPs",
+)
+# What the pod API knows besides, and an environment cannot have.
+_OTHER_PATHS = ("metadata.annotations", "metadata.labels", "spec.restartPolicy", "spec.schedulerName", "status.phase")
+_SUBSCRIPTED = re.compile(r"(?P<path>[^\[\]]+)\['(?P<subscript>.*)'\]", re.DOTALL)
+_SEVERAL = "may not have more than one field specified at a time"
+
+
+def default(container: core_pb2.Container) -> None:
+    """Fill in what is not said."""
+    if not container.imagePullPolicy:
+        container.imagePullPolicy = "Always" if _tag(container.image) == "latest" else "IfNotPresent"
+    for port in container.ports:
+        if not port.protocol:
+            port.protocol = "TCP"
+    for variable in container.env:
+        if variable.valueFrom.HasField("fieldRef") and not variable.valueFrom.fieldRef.apiVersion:
+            variable.valueFrom.fieldRef.apiVersion = "v1"
+    if container.HasField("resources"):
+        resources.store(container.resources.limits)
+        resources.store(container.resources.requests)
+
+
+def _tag(image: str) -> str:
+    """``latest`` where an image names neither a tag nor a digest."""
+    name, _, digest = image.partition("@")
+    tag = name.rpartition("/")[2].partition(":")[2]
+    return tag or ("" if digest else "latest")
+
+
+def validate(container: core_pb2.Container, field: str) -> list[Cause]:
+    """All complaints about a container that has its defaults."""
+    found: list[Cause] = []
+    if not container.name:
+        found.append(causes.required(f"{field}.name"))
+    elif problems := names.dns_label(container.name):
+        found += causes.each(f"{field}.name", container.name, problems)
+    if not container.image:
+        found.append(causes.required(f"{field}.image"))
+    if container.ports:
+        found += _ports(container, f"{field}.ports")
+    for i, variable in enumerate(container.env):
+        found += _variable(variable, f"{field}.env[{i}]")
+    for i, source in enumerate(container.envFrom):
+        found += _source(source, f"{field}.envFrom", i)
+    if container.imagePullPolicy not in PULL_POLICIES:
+        found += causes.one_of(f"{field}.imagePullPolicy", container.imagePullPolicy, PULL_POLICIES)
+    if container.HasField("resources"):
+        found += resources.validate(container.resources, f"{field}.resources")
+    if container.HasField("securityContext"):
+        found += user_and_group(container.securityContext, f"{field}.securityContext")
+    return found
+
+
+def user_and_group(context: core_pb2.SecurityContext | core_pb2.PodSecurityContext, field: str) -> list[Cause]:
+    """Complain of numbers that no user or group has."""
+    found: list[Cause] = []
+    told = [names.out_of_range(0, MAX_ID)]
+    if not 0 <= context.runAsUser <= MAX_ID:
+        found += causes.each(f"{field}.runAsUser", context.runAsUser, told)
+    if not 0 <= context.runAsGroup <= MAX_ID:
+        found += causes.each(f"{field}.runAsGroup", context.runAsGroup, told)
+    return found
+
+
+def _ports(container: core_pb2.Container, field: str) -> list[Cause]:
+    found: list[Cause] = []
+    seen: set[str] = set()
+    for i, port in enumerate(container.ports):
+        here = f"{field}[{i}]"
+        if port.name:
+            if problems := names.port_name(port.name):
+                found += causes.each(f"{here}.name", port.name, problems)
+            elif port.name in seen:
+                found.append(causes.duplicate(f"{here}.name", port.name))
+            seen.add(port.name)
+        if not port.containerPort:
+            found.append(causes.required(f"{here}.containerPort"))
+        elif problems := names.port_number(port.containerPort):
+            found += causes.each(f"{here}.containerPort", port.containerPort, problems)
+        if port.hostPort and (problems := names.port_number(port.hostPort)):
+            found += causes.each(f"{here}.hostPort", port.hostPort, problems)
+        if port.protocol not in PROTOCOLS:
+            found += causes.one_of(f"{here}.protocol", port.protocol, PROTOCOLS)
+    return found
+
+
+def _variable(variable: core_pb2.EnvVar, field: str) -> list[Cause]:
+    found: list[Cause] = []
+    if not variable.name:
+        found.append(causes.required(f"{field}.name"))
+    elif problems := names.env_var_name(variable.name):
+        found += causes.each(f"{field}.name", variable.name, problems)
+    if not variable.HasField("valueFrom"):
+        return found
+    source, here = variable.valueFrom, f"{field}.valueFrom"
+    given = 0
+    if source.HasField("fieldRef"):
+        given += 1
+        found += _field_reference(source.fieldRef, f"{here}.fieldRef")
+    if source.HasField("configMapKeyRef"):
+        given += 1
+        found += _key_reference(source.configMapKeyRef, f"{here}.configMapKeyRef")
+    if source.HasField("secretKeyRef"):
+        given += 1
+        found += _key_reference(source.secretKeyRef, f"{here}.secretKeyRef")
+    if not given:
+        told = "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef` or `secretKeyRef`"
+        found.append(causes.invalid(here, "", told))
+    elif variable.value:
+        found.append(causes.invalid(here, "", "may not be specified when `value` is not empty"))
+    elif given > 1:
+        found.append(causes.invalid(here, "", _SEVERAL))
+    return found
+
+
+def _field_reference(ref: core_pb2.ObjectFieldSelector, field: str) -> list[Cause]:
+    if not ref.apiVersion:
+        return [causes.required(f"{field}.apiVersion")]
+    if not ref.fieldPath:
+        return [causes.required(f"{field}.fieldPath")]
+    path = "spec.nodeName" if ref.fieldPath == "spec.host" else ref.fieldPath
+    unknown = ""
+    subscripted = _SUBSCRIPTED.fullmatch(path)
+    if ref.apiVersion != "v1":
+        unknown = f"unsupported pod version: {ref.apiVersion}"
+    elif subscripted and subscripted["path"] not in ("metadata.annotations", "metadata.labels"):
+        unknown = f"field label does not support subscript: {path}"
+    elif not subscripted and path not in FIELD_PATHS and path not in _OTHER_PATHS:
+        unknown = f"field label not supported: {path}"
+    if unknown:
+        return [causes.invalid(f"{field}.fieldPath", ref.fieldPath, f"error converting fieldPath: {unknown}")]
+    if subscripted:
+        key = subscripted["subscript"]
+        key = key.lower() if subscripted["path"] == "metadata.annotations" else key
+        return causes.each(field, key, names.qualified_name(key))
+    return [] if path in FIELD_PATHS else [causes.unsupported(f"{field}.fieldPath", path, FIELD_PATHS)]
+
+
+def _key_reference(ref: core_pb2.ConfigMapKeySelector | core_pb2.SecretKeySelector, field: str) -> list[Cause]:
+    name = ref.localObjectReference.name
+    found = causes.each(f"{field}.name", name, names.dns_subdomain(name))
+    if not ref.key:
+        return [*found, causes.required(f"{field}.key")]
+    return [*found, *causes.each(f"{field}.key", ref.key, names.config_key(ref.key))]
+
+
+def _source(source: core_pb2.EnvFromSource, field: str, i: int) -> list[Cause]:
+    found: list[Cause] = []
+    here = f"{field}[{i}]"
+    if source.prefix:
+        found += causes.each(f"{here}.prefix", source.prefix, names.env_var_name(source.prefix))
+    from_map, from_secret = source.HasField("configMapRef"), source.HasField("secretRef")
+    refs = (("configMapRef", from_map, source.configMapRef), ("secretRef", from_secret, source.secretRef))
+    for kind, is_given, ref in refs:
+        if not is_given:
+            continue
+        name = ref.localObjectReference.name
+        if not name:
+            found.append(causes.required(f"{here}.{kind}.name"))
+        else:
+            problems = names.dns_subdomain(names.generate_prefix(name))
+            found += causes.each(f"{here}.{kind}.name", name, problems)
+    if not from_map and not from_secret:
+        found.append(causes.invalid(field, "", "must specify one of: `configMapRef` or `secretRef`"))
+    elif from_map and from_secret:
+        found.append(causes.invalid(field, "", _SEVERAL))
+    return found

@@ -1,0 +1,18 @@
+"""Leases: how long they last, and how often they changed hands."""
+
+from __future__ import annotations
+
+from kubelab.api.coordination.v1 import coordination_pb2
+from kubelab.apimachinery.errors import Cause
+from kubelab.apiserver.strategies import causes
+from kubelab.apiserver.strategies.base import Strategy
+
+
+class LeaseStrategy(Strategy[coordination_pb2.Lease]):
+    def validate_content(self, obj: coordination_pb2.Lease) -> list[Cause]:
+        spec = obj.spec
+        found: list[Cause] = []
+        if spec.HasField("leaseDurationSeconds") and spec.leaseDurationSeconds <= 0:
+            told = "must be greater than 0"
+            found.append(causes.invalid("spec.leaseDurationSeconds", spec.leaseDurationSeconds, told))
+        return [*found, *causes.non_negative("spec.leaseTransitions", spec.leaseTransitions)]

@@ -1,0 +1,105 @@
+"""Nodes: taints, addresses for pods, amounts (upstream: ValidateNode, ValidateNodeUpdate)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from kubelab.api.core.v1 import core_pb2
+from kubelab.apimachinery import names
+from kubelab.apimachinery.errors import Cause
+from kubelab.apiserver.strategies import addresses, causes, metadata, resources
+from kubelab.apiserver.strategies.base import Strategy
+from kubelab.apiserver.strategies.podspec import EFFECTS
+
+_CIDR_FIXED = 'node updates may not change podCIDR except from "" to valid'
+_PROVIDER_FIXED = 'node updates may not change providerID except from "" to valid'
+
+
+class NodeStrategy(Strategy[core_pb2.Node]):
+    def default(self, obj: core_pb2.Node) -> None:
+        spec, status = obj.spec, obj.status
+        if spec.podCIDR and not spec.podCIDRs:
+            spec.podCIDRs.append(spec.podCIDR)
+        elif spec.podCIDRs and not spec.podCIDR:
+            spec.podCIDR = spec.podCIDRs[0]
+        if status.capacity and not status.allocatable:
+            for name, amount in status.capacity.items():
+                status.allocatable[name].CopyFrom(amount)
+        resources.store(status.capacity)
+        resources.store(status.allocatable)
+
+    def prepare_for_create(self, obj: core_pb2.Node) -> None:
+        """A kubelet registers its node together with what it says of it: the status stays."""
+        obj.metadata.generation = 0
+
+    def validate_content(self, obj: core_pb2.Node) -> list[Cause]:
+        return [*_taints(obj), *_amounts(obj), *_pod_cidrs(obj)]
+
+    def validate_update(self, obj: core_pb2.Node, old: core_pb2.Node) -> list[Cause]:
+        return [*self.validate(obj), *_update(obj, old)]
+
+    def validate_status_update(self, obj: core_pb2.Node, old: core_pb2.Node) -> list[Cause]:
+        return [*_amounts(obj), *_update(obj, old)]
+
+    def selectable_fields(self, obj: core_pb2.Node) -> Mapping[str, str]:
+        return {
+            "metadata.name": obj.metadata.name,
+            "spec.unschedulable": "true" if obj.spec.unschedulable else "false",
+        }
+
+
+def _update(obj: core_pb2.Node, old: core_pb2.Node) -> list[Cause]:
+    found = metadata.validate_update(obj.metadata, old.metadata)
+    seen: set[tuple[str, str]] = set()
+    for i, address in enumerate(obj.status.addresses):
+        key = (address.type, address.address)
+        if key in seen:
+            shown = f"core.NodeAddress{{Type:{causes.quoted(key[0])}, Address:{causes.quoted(key[1])}}}"
+            found.append(causes.duplicate(f"status.addresses[{i}]", causes.Raw(shown)))
+        seen.add(key)
+    if old.spec.podCIDRs and list(obj.spec.podCIDRs) != list(old.spec.podCIDRs):
+        found.append(causes.forbidden("spec.podCIDRs", _CIDR_FIXED))
+    if old.spec.providerID and obj.spec.providerID != old.spec.providerID:
+        found.append(causes.forbidden("spec.providerID", _PROVIDER_FIXED))
+    return found
+
+
+def _taints(obj: core_pb2.Node) -> list[Cause]:
+    found: list[Cause] = []
+    seen: set[tuple[str, str]] = set()
+    for i, taint in enumerate(obj.spec.taints):
+        field = f"metadata.taints[{i}]"  # upstream's path, though they are in the spec
+        found += causes.each(f"{field}.key", taint.key, names.qualified_name(taint.key))
+        if problems := names.label_value(taint.value):
+            found.append(causes.invalid(f"{field}.value", taint.value, ";".join(problems)))
+        found += causes.one_of(f"{field}.effect", taint.effect, EFFECTS)
+        if (taint.key, taint.effect) in seen:
+            key, value, effect = (causes.quoted(word) for word in (taint.key, taint.value, taint.effect))
+            shown = f"core.Taint{{Key:{key}, Value:{value}, Effect:{effect}, TimeAdded:<nil>}}"
+            found.append(causes.duplicate(field, causes.Raw(shown), "taints must be unique by key and effect pair"))
+        seen.add((taint.key, taint.effect))
+    return found
+
+
+def _amounts(obj: core_pb2.Node) -> list[Cause]:
+    found: list[Cause] = []
+    for side, amounts in (("capacity", obj.status.capacity), ("allocatable", obj.status.allocatable)):
+        for name in sorted(amounts):
+            found += resources.amount(name, amounts[name].string, f"status.{side}.{name}")
+    return found
+
+
+def _pod_cidrs(obj: core_pb2.Node) -> list[Cause]:
+    found: list[Cause] = []
+    cidrs = list(obj.spec.podCIDRs)
+    for i, cidr in enumerate(cidrs):
+        found += addresses.valid_cidr(f"spec.podCIDRs[{i}]", cidr)
+    if found or len(cidrs) < 2:
+        return found
+    if addresses.one_per_family("", [cidr.partition("/")[0] for cidr in cidrs], cidrs):
+        told = "may specify no more than one CIDR for each IP family"
+        found.append(causes.invalid("spec.podCIDRs", cidrs, told))
+    for i, cidr in enumerate(cidrs):
+        if cidr in cidrs[:i]:
+            found.append(causes.duplicate(f"spec.podCIDRs[{i}]", cidr))
+    return found

@@ -1,0 +1,143 @@
+"""Amounts of resources: what may be asked for, and how much
+(upstream: ``pkg/apis/core/helper`` and validateResourceRequirements)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+
+from kubelab.api.core.v1 import core_pb2
+from kubelab.api.resource.quantity_pb2 import Quantity
+from kubelab.apimachinery import names, quantity
+from kubelab.apimachinery.errors import Cause
+from kubelab.apiserver.strategies import causes
+
+Amounts = Mapping[str, Quantity]
+
+CONTAINER = frozenset(("cpu", "memory", "ephemeral-storage"))
+_HUGE_PAGES = "hugepages-"
+_COUNTS = frozenset(
+    (
+        "configmaps",
+        "persistentvolumeclaims",
+        "pods",
+        "replicationcontrollers",
+        "resourcequotas",
+        "secrets",
+        "services",
+        "services.loadbalancers",
+        "services.nodeports",
+    )
+)
+_QUOTAS = {f"{side}.{name}" for side in ("requests", "limits") for name in CONTAINER}
+_STANDARD = CONTAINER | _COUNTS | _QUOTAS | {"storage", "requests.storage"}
+_NOT_WHOLE = "must be an integer"
+
+
+def store(amounts: Amounts) -> None:
+    """Bring amounts to the form in which they are stored; what is no quantity stays, for validation to name."""
+    for amount in amounts.values():
+        text = amount.string
+        try:
+            form = quantity.stored(text) if text else ""
+        except quantity.QuantityError:
+            continue
+        if form != text:
+            amount.string = form
+
+
+def validate(resources: core_pb2.ResourceRequirements, field: str) -> list[Cause]:
+    """All complaints about what a container asks for."""
+    limits = {name: amount.string for name, amount in resources.limits.items()}
+    requests = {name: amount.string for name, amount in resources.requests.items()}
+    if all(_sound(*one) for one in limits.items()) and all(
+        _sound(name, text) and _within(text, limits.get(name)) for name, text in requests.items()
+    ):
+        return []  # the usual case, of which everything is remembered
+    return _complaints(limits, requests, field)
+
+
+@lru_cache(maxsize=4096)
+def _sound(name: str, text: str) -> bool:
+    """Whether there is nothing to say about an amount of what every node has."""
+    return name in CONTAINER and not amount(name, text, "")
+
+
+@lru_cache(maxsize=4096)
+def _within(request: str, limit: str | None) -> bool:
+    return limit is None or quantity.compare(request, limit) <= 0
+
+
+def _complaints(limits: Mapping[str, str], requests: Mapping[str, str], field: str) -> list[Cause]:
+    found: list[Cause] = []
+    for name in sorted(limits):
+        found += _container_name(name, f"{field}.limits[{name}]")
+        found += amount(name, limits[name], f"{field}.limits[{name}]")
+    for name in sorted(requests):
+        here = f"{field}.requests[{name}]"
+        found += _container_name(name, here)
+        found += amount(name, requests[name], here)
+        if name in limits:
+            found += _against_limit(name, requests[name], limits[name], f"{field}.requests")
+        elif not _overcommit_allowed(name):
+            told = "Limit must be set for non overcommitable resources"
+            found.append(causes.required(f"{field}.limits", told))
+    asked = {*limits, *requests}
+    if any(name.startswith(_HUGE_PAGES) for name in asked) and not asked & {"cpu", "memory"}:
+        found.append(causes.forbidden(field, "HugePages require cpu or memory"))
+    return found
+
+
+def amount(name: str, text: str, field: str) -> list[Cause]:
+    """Complain of an amount that is none, is negative, or is a fraction of what only comes whole."""
+    try:
+        exact = quantity.parse(text)
+    except quantity.QuantityError as err:
+        return [causes.invalid(field, text, str(err))]
+    if not text:
+        return [causes.invalid(field, text, quantity.FORMAT_MESSAGE)]
+    found = [causes.invalid(field, text, causes.NEGATIVE)] if exact < 0 else []
+    if (name in _COUNTS or _is_extended(name)) and exact.denominator != 1:
+        found.append(causes.invalid(field, causes.Raw(text), _NOT_WHOLE))
+    return found
+
+
+def _against_limit(name: str, request: str, limit: str, field: str) -> list[Cause]:
+    try:
+        order = quantity.compare(request, limit)
+    except quantity.QuantityError:
+        return []  # it is complained of already
+    if order and not _overcommit_allowed(name):
+        return [causes.invalid(field, request, f"must be equal to {name} limit of {limit}")]
+    if order > 0:
+        return [causes.invalid(field, request, f"must be less than or equal to {name} limit of {limit}")]
+    return []
+
+
+def _container_name(name: str, field: str) -> list[Cause]:
+    if name in CONTAINER:
+        return []
+    found = causes.each(field, name, names.qualified_name(name))
+    huge = name.startswith(_HUGE_PAGES)
+    if not found and "/" not in name and not huge and name not in _STANDARD:
+        found.append(causes.invalid(field, name, "must be a standard resource type or fully qualified"))
+    if "/" not in name:
+        if not huge:
+            found.append(causes.invalid(field, name, "must be a standard resource for containers"))
+    elif not _is_native(name) and not _is_extended(name):
+        found.append(causes.invalid(field, name, "doesn't follow extended resource name standard"))
+    return found
+
+
+def _is_native(name: str) -> bool:
+    return "/" not in name or "kubernetes.io/" in name
+
+
+def _is_extended(name: str) -> bool:
+    if _is_native(name) or name.startswith("requests."):
+        return False
+    return not names.qualified_name(f"requests.{name}")
+
+
+def _overcommit_allowed(name: str) -> bool:
+    return _is_native(name) and not name.startswith(_HUGE_PAGES)
