@@ -37,17 +37,20 @@ class Config(BaseConfig):
     what: str = "serve"
     processes: int = 1
 
+def say(text):
+    os.write(1, f"{text}\\n".encode())  # whole, among the lines of other workers
+
 async def run(config, env):
     async with env.serve() as serving:
-        print("ready", serving.port, os.getpid(), flush=True)
+        say(f"ready {serving.port} {os.getpid()}")
         if config.what == "serve":
             await env.stop.wait()
-            print("bye", flush=True)
+            say("bye")
         elif config.what == "loops":
             try:
                 await asyncio.Event().wait()
             finally:
-                print("cleaned up", flush=True)
+                say("cleaned up")
         elif config.what == "fails":
             raise KeyError("bug")
         elif config.what == "callback":
