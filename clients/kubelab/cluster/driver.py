@@ -52,6 +52,7 @@ class Process:
     message: str = ""
     memory_bytes: int = 0
     cpu_seconds: float = 0.0
+    leader: bool = False  # of etcd's members; who leads the others stands in their Leases
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,27 @@ class ClusterStatus:
     cluster: str
     processes: tuple[Process, ...]
     nodes: tuple[NodeInfo, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """Packets from ``source`` to ``target`` are lost, and back too unless ``one_way``.
+
+    Each side is a node (``node-1``) or a process (``scheduler@cp-1``). A node stands for all of its processes and pods.
+    """
+
+    source: str
+    target: str
+    one_way: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What a command printed, and its exit code."""
+
+    code: int
+    stdout: bytes
+    stderr: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +133,25 @@ class ClusterDriver(Protocol):
 
     async def act(self, process: str, action: Action) -> Process:
         """Do something to a process; answers once the effect is there."""
+        ...
+
+    async def partition(self, partition: Partition) -> None:
+        """Cut two sides off from each other, on connections that are open too; answers once the rules are in place.
+
+        NotFound for a side that is not there. One that is in place already stays.
+        """
+        ...
+
+    async def heal(self, partition: Partition | None = None) -> None:
+        """Take a partition away, or all of them; one that is not there is no error."""
+        ...
+
+    async def partitions(self) -> Sequence[Partition]:
+        """Name what is cut off, in the order of being asked for."""
+        ...
+
+    async def run(self, node: str, argv: Sequence[str], *, stdin: bytes = b"", timeout: float = 30.0) -> Output:
+        """Run a command in a node's network namespace, with the machine's own programs; Timeout when it takes longer."""
         ...
 
     async def open_tunnel(self, node: str, address: str, local_port: int = 0) -> Tunnel:
