@@ -151,7 +151,7 @@ class ClusterDriver(Protocol):
         ...
 
     async def run(self, node: str, argv: Sequence[str], *, stdin: bytes = b"", timeout: float = 30.0) -> Output:
-        """Run a command in a node's network namespace, with the machine's own programs; Timeout when it takes longer."""
+        """Run a command in a node's network namespace, by the machine's own programs; Timeout when it is late."""
         ...
 
     async def open_tunnel(self, node: str, address: str, local_port: int = 0) -> Tunnel:
