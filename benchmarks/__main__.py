@@ -3,64 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
+from benchmarks.bench import CLUSTER, Bench
 from benchmarks.report import Figure, publish
 from kubelab.cluster.driver import Action
 from kubelab.cluster.local import LocalCluster
 
-ROOT = Path(__file__).resolve().parents[1]
-CLUSTER = "bench"
 ENDPOINT_WAIT_SECONDS = 30
-
-
-class Bench:
-    """A cluster in a home of its own, and commands run in it."""
-
-    def __init__(self, home: Path) -> None:
-        self.home = home
-        self.environment = {
-            **os.environ,
-            "KUBELAB_HOME": str(home),
-            "KUBELAB_CLUSTER": CLUSTER,
-            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-        }
-
-    def run(self, *command: str) -> str:
-        done = subprocess.run(
-            command, cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=120, check=False
-        )
-        if done.returncode != 0:
-            raise SystemExit(f"{' '.join(command)}: exit code {done.returncode}\n{done.stdout}{done.stderr}")
-        return done.stdout
-
-    def timed(self, *command: str) -> float:
-        began = time.perf_counter()
-        self.run(*command)
-        return time.perf_counter() - began
-
-    def inside(self, module: str, *arguments: str) -> dict[str, float]:
-        """Run one of our modules in the control-plane node's network, where no tunnel is in the way."""
-        return json.loads(self.run("kubelab", "shell", "cp-1", "--", sys.executable, "-m", module, *arguments))
-
-    def load(self, work: str, clients: int, count: int) -> dict[str, float]:
-        kubeconfig = self.home / "inside.kubeconfig"
-        if not kubeconfig.exists():
-            text = (self.home / "kubeconfig").read_text()
-            server = next(line for line in text.splitlines() if "server:" in line).split("server:")[1].strip()
-            kubeconfig.write_text(text.replace(server, "https://192.168.49.2:6443"))
-            kubeconfig.chmod(0o600)
-        return self.inside("benchmarks.load", str(kubeconfig), work, str(clients), str(count))
-
-    def processes(self) -> list[dict[str, float]]:
-        return json.loads(self.run("kubelab", "status", "-o", "json"))["processes"]
 
 
 def start(bench: Bench) -> list[Figure]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-TARGET = Path(__file__).resolve().parents[1] / "build" / "bench.json"
+BUILD = Path(__file__).resolve().parents[1] / "build"
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,8 @@ class Figure:
         return self.figure >= self.budget if self.more_is_better else self.figure <= self.budget
 
 
-def publish(figures: list[Figure]) -> None:
-    """Print the table and write ``build/bench.json``: a list of {name, figure, unit, budget, within}."""
+def publish(figures: list[Figure], name: str = "bench.json") -> None:
+    """Print the table and write ``build/<name>``: a list of {name, figure, unit, budget, within}."""
     table = Table("what", "figure", "budget", "ratio", "within")
     for f in figures:
         ratio = f"{f.figure / f.budget:.2f}" if f.budget else ""
@@ -46,6 +46,6 @@ def publish(figures: list[Figure]) -> None:
         row: dict[str, object] = {**asdict(f), "within": f.within}
         del row["more_is_better"]
         rows.append(row)
-    TARGET.parent.mkdir(exist_ok=True)
-    TARGET.write_text(json.dumps(rows, indent=2) + "\n")
-    print(f"written to {TARGET.relative_to(TARGET.parents[1])}")
+    BUILD.mkdir(exist_ok=True)
+    (BUILD / name).write_text(json.dumps(rows, indent=2) + "\n")
+    print(f"written to build/{name}")
