@@ -39,7 +39,7 @@ async def run(config: RuntimeConfig, env: Environment) -> None:
         async with serving(config, env, engine, store, builder):
             await until_told(env, launcher_pid)
     finally:
-        engine.close()
+        await engine.close()
         link.close()
 
 

@@ -10,7 +10,9 @@ import hashlib
 import json
 import os
 import platform
+import secrets
 import shutil
+import signal
 import stat
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
@@ -22,7 +24,7 @@ from kubelab.runtime import copying, dockerfile, hostbase, references, rootfs, s
 from kubelab.runtime.config import RuntimeConfig
 from kubelab.runtime.dockerfile import DockerfileError, Instruction
 from kubelab.runtime.faults import Fault
-from kubelab.runtime.processes import Launcher, Watch
+from kubelab.runtime.processes import Launcher, Watch, send
 from kubelab.runtime.store import BASE_LABEL, LAYER_TYPE, Store
 from kubelab.runtime.syscalls import start_time
 
@@ -214,26 +216,7 @@ class Builder:
             )
             (folder / "config.json").write_text(json.dumps(bundle))
             log = folder / "log"
-            name = f"build-{key[:24]}"
-            crun_root = self._config.state_dir / "crun"
-            started = await self._launcher.ask(
-                {
-                    **request,
-                    "do": "monitor",
-                    "id": name,
-                    "dir": str(folder),
-                    "log_path": str(log),
-                    "crun": self._config.crun,
-                    "crun_root": str(crun_root),
-                }
-            )
-            watch = Watch(started["monitor"], lambda: None)
-            try:
-                if start_time(started["monitor"]):
-                    await watch.over.wait()
-            finally:
-                watch.close()
-            await asyncio.to_thread(shutil.rmtree, crun_root / name, ignore_errors=True)
+            await self._execute({**request, "do": "monitor", "dir": str(folder), "log_path": str(log)})
             for line in (await asyncio.to_thread(log.read_text, errors="replace")).splitlines():
                 yield line.split(" ", 3)[3]
             ended = state.read_json(folder / "exit.json") or {"exit_code": state.UNKNOWN_EXIT}
@@ -241,6 +224,32 @@ class Builder:
                 shown = " ".join(instruction.command())
                 raise Fault(f"The command '{shown}' returned a non-zero code: {ended['exit_code']}")
             yield await self._keep(draft, key, folder)
+
+    async def _execute(self, request: Mapping[str, Any]) -> None:
+        """Run a container to its end, and end it when whoever wanted it has gone."""
+        name, crun_root = f"build-{secrets.token_hex(12)}", self._config.state_dir / "crun"
+        own = {"id": name, "crun": self._config.crun, "crun_root": str(crun_root)}
+        asking = asyncio.ensure_future(self._launcher.ask({**request, **own}))
+        try:
+            started = await asyncio.shield(asking)
+            await self._ended(started)
+        except asyncio.CancelledError:
+            await asyncio.wait([asking])
+            if asking.exception() is None:
+                send(asking.result()["pid"], signal.SIGKILL)
+                await self._ended(asking.result())
+            raise
+        finally:
+            shutil.rmtree(crun_root / name, ignore_errors=True)  # two small files
+
+    @staticmethod
+    async def _ended(started: Mapping[str, Any]) -> None:
+        watch = Watch(started["monitor"], lambda: None)
+        try:
+            if start_time(started["monitor"]) == started["monitor_start"]:
+                await watch.over.wait()
+        finally:
+            watch.close()
 
     def _root(self, draft: Draft, folder: Path) -> dict[str, Any]:
         root = folder / "rootfs"

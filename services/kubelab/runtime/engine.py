@@ -1,7 +1,9 @@
 """Sandboxes and containers: making, starting, stopping, removing them, and taking them over after a restart.
 
 Calls about one pod are serial (a lock per sandbox), those about different pods run side by side. Making what is made
-and removing what is gone succeed. Nothing blocks the event loop: netlink has a thread of its own, files go to threads.
+and removing what is gone succeed. A change that has begun is brought to its end, also when its caller has gone: what a
+killed kubelet had begun is whole when the next one lists. Nothing blocks the event loop: netlink has a thread of its
+own, files go to threads.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from structlog.typing import FilteringBoundLogger
 from kubelab.apimachinery.clock import Clock
 from kubelab.cri.runtime.v1 import api_pb2 as cri
 from kubelab.runtime import execution, hostbase, network, references, rootfs, spec, state
+from kubelab.runtime.changes import Changes
 from kubelab.runtime.config import RuntimeConfig
 from kubelab.runtime.events import Events
 from kubelab.runtime.faults import Fault, not_found
@@ -30,6 +33,7 @@ from kubelab.runtime.state import Container, Sandbox
 from kubelab.runtime.store import Image, Store
 
 KILL_SECONDS = 10.0  # for SIGKILL to take effect
+CLOSE_SECONDS = 2.0  # for changes under way when the runtime is told to stop; later ones are mended by the next start
 
 
 class Engine:
@@ -50,6 +54,8 @@ class Engine:
         self.sandboxes: dict[str, Sandbox] = {}
         self.containers: dict[str, Container] = {}
         self._watches: dict[str, Watch] = {}
+        self._changes = Changes(log)
+        self.to_the_end = self._changes.to_the_end
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._netlink = ThreadPoolExecutor(1, "netlink")
         self._addresses = network.Addresses()
@@ -85,8 +91,9 @@ class Engine:
                 self._watch_sandbox(sandbox)
         self._log.info("took over", sandboxes=len(self.sandboxes), containers=len(self.containers))
 
-    def close(self) -> None:
-        """Let go of everything; what runs goes on."""
+    async def close(self) -> None:
+        """Let changes come to their end, then let go of everything; what runs goes on."""
+        await self._changes.finish(CLOSE_SECONDS)
         for watch in self._watches.values():
             watch.close()
         self._netlink.shutdown(wait=False)
@@ -348,11 +355,16 @@ class Engine:
             container = self.container(name)
         except Fault:
             return
+        async with self._locks[container.sandbox_id]:
+            pass  # one that is being started would go on although it counts as ended
         await self._stop(container, seconds)
 
     async def _stop(self, container: Container, seconds: float) -> None:
         if container.state == cri.CONTAINER_CREATED:
             container.end(0, self._now())
+            container.refresh()  # a runtime that was killed may have begun to start it: the monitor looks at the end
+            if pid := container.unwanted:
+                send(pid, signal.SIGKILL)
             return
         watch = self._watches.get(container.id)
         if container.state != cri.CONTAINER_RUNNING or container.started is None or watch is None:
@@ -379,10 +391,11 @@ class Engine:
             container = self.container(name)
         except Fault:
             return
-        await self._stop(container, 0)
-        if self.containers.pop(container.id, None) is None:
-            return
-        self._forget_watch(container.id)
+        async with self._locks[container.sandbox_id]:
+            await self._stop(container, 0)
+            if self.containers.pop(container.id, None) is None:
+                return
+            self._forget_watch(container.id)
         # crun keeps no more than this folder: the process is gone, and there are no cgroups
         for folder in (self._crun_root / container.id, container.folder):
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)

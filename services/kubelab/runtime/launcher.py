@@ -162,20 +162,14 @@ def _monitor(reply: int, request: Request) -> None:
     syscalls.become_subreaper()
     folder = Path(request["dir"])
     mount_root(request["root"], request["overlays"])
-    out, out_end = os.pipe2(os.O_CLOEXEC)
-    err, err_end = os.pipe2(os.O_CLOEXEC)
+    sink = LogSink(request["log_path"])
     log, pid_file = folder / "crun.log", folder / "pid"
     log.unlink(missing_ok=True)
     command = [
         request["crun"], f"--root={request['crun_root']}", "--cgroup-manager=disabled", f"--log=file:{log}", "run",
         "--detach", f"--bundle={folder}", f"--pid-file={pid_file}", request["id"],
     ]  # fmt: skip
-    nothing = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
-    actions = [(os.POSIX_SPAWN_DUP2, nothing, 0), (os.POSIX_SPAWN_DUP2, out_end, 1), (os.POSIX_SPAWN_DUP2, err_end, 2)]
-    crun = os.posix_spawnp(command[0], command, os.environ, file_actions=actions)
-    os.close(out_end)
-    os.close(err_end)
-    _, status = os.waitpid(crun, 0)
+    status, out, err = _run_with_pipes(command)
     if status != 0:
         told = log.read_text().strip() if log.exists() else ""
         last = told.splitlines()[-1] if told else f"crun ended with {os.waitstatus_to_exitcode(status)}"
@@ -188,9 +182,14 @@ def _monitor(reply: int, request: Request) -> None:
         "monitor": os.getpid(),
         "monitor_start": syscalls.start_time(os.getpid()),
     }
-    _write_atomically(folder / "started.json", {**started, "started_at": _now()})
+    try:
+        _write_atomically(folder / "started.json", {**started, "started_at": _now()})
+    except OSError:  # a full disk, or a runtime that was killed and whose successor has removed the container
+        os.kill(pid, signal.SIGKILL)
+        raise
+    if (folder / "exit.json").exists():  # the same successor, a moment earlier: it counts as ended
+        os.kill(pid, signal.SIGKILL)
     _tell(reply, **started)
-    sink = LogSink(request["log_path"])
 
     def on_hangup(_number: int, _frame: object) -> None:
         sink.reopen()
@@ -198,6 +197,18 @@ def _monitor(reply: int, request: Request) -> None:
     signal.signal(signal.SIGHUP, on_hangup)
     code = _follow(pid, {out: "stdout", err: "stderr"}, sink)
     _write_atomically(folder / "exit.json", {"exit_code": code, "finished_at": _now()})
+
+
+def _run_with_pipes(command: Sequence[str]) -> tuple[int, int, int]:
+    """Run a program to its end. Gives its wait status, and the pipes on which it, or what it left, prints."""
+    out, out_end = os.pipe2(os.O_CLOEXEC)
+    err, err_end = os.pipe2(os.O_CLOEXEC)
+    nothing = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+    actions = [(os.POSIX_SPAWN_DUP2, nothing, 0), (os.POSIX_SPAWN_DUP2, out_end, 1), (os.POSIX_SPAWN_DUP2, err_end, 2)]
+    child = os.posix_spawnp(command[0], [*command], os.environ, file_actions=actions)
+    for fd in (nothing, out_end, err_end):
+        os.close(fd)
+    return os.waitpid(child, 0)[1], out, err
 
 
 def as_runc(told: str) -> str:

@@ -54,19 +54,20 @@ class RuntimeServicer(api_pb2_grpc.RuntimeServiceServicer):
 
     async def RunPodSandbox(self, request: cri.RunPodSandboxRequest, context: Context) -> cri.RunPodSandboxResponse:
         async with answering(context):
-            return cri.RunPodSandboxResponse(pod_sandbox_id=await self._engine.run_sandbox(request.config))
+            name = await self._engine.to_the_end(self._engine.run_sandbox(request.config))
+            return cri.RunPodSandboxResponse(pod_sandbox_id=name)
         raise AssertionError("abort raises")
 
     async def StopPodSandbox(self, request: cri.StopPodSandboxRequest, context: Context) -> cri.StopPodSandboxResponse:
         async with answering(context):
-            await self._engine.stop_sandbox(request.pod_sandbox_id)
+            await self._engine.to_the_end(self._engine.stop_sandbox(request.pod_sandbox_id))
         return cri.StopPodSandboxResponse()
 
     async def RemovePodSandbox(
         self, request: cri.RemovePodSandboxRequest, context: Context
     ) -> cri.RemovePodSandboxResponse:
         async with answering(context):
-            await self._engine.remove_sandbox(request.pod_sandbox_id)
+            await self._engine.to_the_end(self._engine.remove_sandbox(request.pod_sandbox_id))
         return cri.RemovePodSandboxResponse()
 
     async def PodSandboxStatus(
@@ -94,25 +95,25 @@ class RuntimeServicer(api_pb2_grpc.RuntimeServiceServicer):
         self, request: cri.CreateContainerRequest, context: Context
     ) -> cri.CreateContainerResponse:
         async with answering(context):
-            name = await self._engine.create_container(request.pod_sandbox_id, request.config)
+            name = await self._engine.to_the_end(self._engine.create_container(request.pod_sandbox_id, request.config))
             return cri.CreateContainerResponse(container_id=name)
         raise AssertionError("abort raises")
 
     async def StartContainer(self, request: cri.StartContainerRequest, context: Context) -> cri.StartContainerResponse:
         async with answering(context):
-            await self._engine.start_container(request.container_id)
+            await self._engine.to_the_end(self._engine.start_container(request.container_id))
         return cri.StartContainerResponse()
 
     async def StopContainer(self, request: cri.StopContainerRequest, context: Context) -> cri.StopContainerResponse:
         async with answering(context):
-            await self._engine.stop_container(request.container_id, float(request.timeout))
+            await self._engine.to_the_end(self._engine.stop_container(request.container_id, float(request.timeout)))
         return cri.StopContainerResponse()
 
     async def RemoveContainer(
         self, request: cri.RemoveContainerRequest, context: Context
     ) -> cri.RemoveContainerResponse:
         async with answering(context):
-            await self._engine.remove_container(request.container_id)
+            await self._engine.to_the_end(self._engine.remove_container(request.container_id))
         return cri.RemoveContainerResponse()
 
     async def ListContainers(self, request: cri.ListContainersRequest, context: Context) -> cri.ListContainersResponse:

@@ -142,6 +142,14 @@ class Container:
         pid: int = self.started["pid"]
         return pid if syscalls.start_time(pid) == self.started["pid_start"] != 0 else 0
 
+    @property
+    def unwanted(self) -> int:
+        """The pid of a process that was started while its container counted as ended already; else 0."""
+        if self.started is None or self.exit is None:
+            return 0
+        pid: int = self.started["pid"]
+        return pid if syscalls.start_time(pid) == self.started["pid_start"] != 0 else 0
+
     def save(self) -> None:
         (self.folder / "config.pb").write_bytes(self.config.SerializeToString())
         write_json(
@@ -224,10 +232,13 @@ def load(root: Path) -> tuple[dict[str, Sandbox], dict[str, Container]]:
 
 def _end_half_made(folder: Path) -> None:
     """Take back a sandbox whose runtime was killed while it made it: what holds the namespaces, then the folder."""
-    pause = read_json(folder / "pause.json")
+    gone = folder.with_suffix(".gone")
+    if gone != folder:
+        folder.rename(gone)  # whoever would only now write the file that is read next fails instead, and ends
+    pause = read_json(gone / "pause.json")
     if pause and syscalls.start_time(pause["pid"]) == pause["pid_start"] != 0:
         os.kill(pause["pid"], signal.SIGKILL)
-    shutil.rmtree(folder)
+    shutil.rmtree(gone)
 
 
 def _folders(parent: Path) -> list[Path]:

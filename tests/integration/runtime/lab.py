@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import tarfile
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,16 @@ def wait_for_end(pid: int) -> None:
     assert ended, f"{pid} does not end"
 
 
+async def until(condition: Callable[[], object]) -> None:
+    """Wait for what nothing tells of: a file in a place that the runtime does not show."""
+    loop = asyncio.get_running_loop()
+    async with asyncio.timeout(SECONDS):
+        while not condition():
+            again = asyncio.Event()
+            loop.call_later(0.005, again.set)
+            await again.wait()
+
+
 class Lab:
     """One node: its network namespace, its folders, its runtime."""
 
@@ -70,6 +80,8 @@ class Lab:
         self.runtime: Any = cri_grpc.RuntimeServiceStub(self._channel)
         self.images: Any = cri_grpc.ImageServiceStub(self._channel)
         self.image_store: Any = images_pb2_grpc.ImageStoreStub(self._channel)
+        # what it launches later bears the launcher's name for a moment, and need not end with it
+        self.launcher = next(pid for pid, name in self.processes().items() if name == "kl-launcher")
 
     def _spawn(self) -> tuple[subprocess.Popen[bytes], str]:
         command = ["nsenter", f"--net=/run/netns/{self.namespace}", sys.executable, "-m", "kubelab.runtime"]
@@ -105,9 +117,7 @@ class Lab:
         assert self._process is not None
         await self._channel.close()
         code = await asyncio.to_thread(self._process.wait, SECONDS)
-        for pid, name in self.processes().items():
-            if name == "kl-launcher":  # it ends by itself, a moment after the runtime
-                await asyncio.to_thread(wait_for_end, pid)
+        await asyncio.to_thread(wait_for_end, self.launcher)  # it ends by itself, a moment after the runtime
         return code
 
     async def close(self) -> None:
@@ -126,7 +136,7 @@ class Lab:
         assert (left, mounts) == ({}, []), (left, mounts)
 
     def processes(self) -> dict[int, str]:
-        """What runs in the node's network namespace, or has mounted something of this node."""
+        """What runs in the node's network namespace, has mounted something of this node, or has the runtime's log."""
         node = os.stat(f"/run/netns/{self.namespace}").st_ino  # noqa: PTH116
         found: dict[int, str] = {}
         for entry in Path("/proc").iterdir():
@@ -134,7 +144,8 @@ class Lab:
                 continue
             with contextlib.suppress(OSError):
                 inside = (entry / "ns/net").stat().st_ino == node
-                if inside or f"{self.folder}/" in (entry / "mountinfo").read_text():
+                logs = str((entry / "fd/2").readlink()) == str(self.folder / "runtime.log")
+                if inside or logs or f"{self.folder}/" in (entry / "mountinfo").read_text():
                     found[int(entry.name)] = (entry / "comm").read_text().strip()
         return found
 
@@ -154,8 +165,11 @@ class Lab:
             labels={"pod": name},
         )
 
+    def sandbox_request(self, name: str) -> cri.RunPodSandboxRequest:
+        return cri.RunPodSandboxRequest(config=self.sandbox_config(name))
+
     async def sandbox(self, name: str) -> str:
-        request = cri.RunPodSandboxRequest(config=self.sandbox_config(name))
+        request = self.sandbox_request(name)
         return (await self.runtime.RunPodSandbox(request, timeout=SECONDS)).pod_sandbox_id
 
     async def sandbox_status(self, sandbox: str) -> cri.PodSandboxStatusResponse:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import hashlib
 import json
@@ -16,7 +17,7 @@ import pytest
 
 from kubelab.cri.runtime.v1 import api_pb2 as cri
 from kubelab.runtime.archive import ARCHITECTURES
-from tests.integration.runtime.lab import SECONDS, Lab, tar_of
+from tests.integration.runtime.lab import SECONDS, Lab, tar_of, until
 
 pytestmark = pytest.mark.root
 
@@ -135,6 +136,15 @@ async def test_a_build_that_fails_says_where_and_leaves_no_image(lab: Lab, docke
     assert (caught.value.details() or "").startswith(told)
     assert await status(lab, "bad:1") is None
     assert "kl-monitor" not in lab.processes().values()
+
+
+async def test_a_build_that_nobody_waits_for_ends_its_command(lab: Lab) -> None:
+    building = asyncio.ensure_future(lab.build("FROM host\nRUN touch /begun && sleep 1000\n", "late"))
+    await until(lambda: list(lab.store.glob("tmp/*/upper/root/begun")))
+    building.cancel()
+    await asyncio.gather(building, return_exceptions=True)
+    await until(lambda: not {"kl-monitor", "sleep"} & set(lab.processes().values()))
+    await until(lambda: not list((lab.state / "crun").iterdir()) and not list(lab.store.glob("tmp/*")))
 
 
 async def test_a_containers_files_stay_when_its_image_is_removed(lab: Lab) -> None:

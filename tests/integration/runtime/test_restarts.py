@@ -7,12 +7,13 @@ import json
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from kubelab.cri.runtime.v1 import api_pb2 as cri
 from kubelab.runtime.cleanup import cleanup
-from tests.integration.runtime.lab import SECONDS, Lab, ip, wait_for_end
+from tests.integration.runtime.lab import SECONDS, Lab, ip, until, wait_for_end
 
 pytestmark = pytest.mark.root
 FOREVER = ["sleep", "infinity"]
@@ -53,7 +54,7 @@ async def test_sigterm_ends_the_runtime_alone(lab: Lab) -> None:
 async def test_a_runtime_whose_launcher_is_killed_ends_and_the_next_one_goes_on(lab: Lab) -> None:
     sandbox = await lab.sandbox("web")
     container = await lab.run(sandbox, "app", FOREVER)
-    os.kill(next(pid for pid, name in lab.processes().items() if name == "kl-launcher"), signal.SIGKILL)
+    os.kill(lab.launcher, signal.SIGKILL)
     assert await lab.ended_by_itself() == 1
     assert "the launcher, process" in lab.log
     await lab.start()
@@ -124,6 +125,46 @@ async def test_a_runtime_killed_while_it_makes_a_pod_leaves_no_half_of_it(lab: L
     devices = [line for line in ip("-n", lab.namespace, "-brief", "link").splitlines() if line.startswith("kl")]
     assert len(devices) == len(listed.items)
     assert await lab.sandbox("web")
+
+
+@pytest.mark.parametrize("milliseconds", [1, 5, 10, 15, 20])
+async def test_what_a_killed_kubelet_had_begun_is_brought_to_its_end(lab: Lab, milliseconds: int) -> None:
+    """Its calls are cancelled with its connection; a new one lists, calls again, and finds everything whole."""
+    await given_up_after(milliseconds, lab.runtime.RunPodSandbox(lab.sandbox_request("web"), timeout=SECONDS))
+    sandbox = await lab.sandbox("web")
+    assert list(lab.processes().values()).count("sleep") == 1
+    container = await lab.create(sandbox, "app", ["sh", "-c", "sleep infinity; :"])
+    start = cri.StartContainerRequest(container_id=container)
+    await given_up_after(milliseconds, lab.runtime.StartContainer(start, timeout=SECONDS))
+    await lab.start_container(container)
+    assert (await lab.status(container)).state == cri.CONTAINER_RUNNING
+    await given_up_after(milliseconds, lab.runtime.StopContainer(cri.StopContainerRequest(container_id=container)))
+    await lab.stop_container(container)
+    assert (await lab.status(container)).state == cri.CONTAINER_EXITED
+    remove = cri.RemovePodSandboxRequest(pod_sandbox_id=sandbox)
+    await given_up_after(milliseconds, lab.runtime.RemovePodSandbox(remove, timeout=SECONDS))
+    await lab.remove_sandbox(sandbox)
+    assert set(lab.processes().values()) <= {"python", "python3", "kl-launcher"}
+    await lab.kill()
+    await lab.start()
+    listed = await lab.runtime.ListContainers(cri.ListContainersRequest(), timeout=SECONDS)
+    assert list(listed.containers) == []
+
+
+async def test_a_container_stopped_while_it_is_started_has_ended(lab: Lab) -> None:
+    container = await lab.create(await lab.sandbox("web"), "app", FOREVER)
+    start = asyncio.ensure_future(lab.start_container(container))
+    await asyncio.wait([start], timeout=0.005)
+    await lab.stop_container(container)
+    await asyncio.gather(start, return_exceptions=True)
+    assert (await lab.status(container)).state == cri.CONTAINER_EXITED
+    await until(lambda: "kl-monitor" not in lab.processes().values())
+
+
+async def given_up_after(milliseconds: int, call: Any) -> None:
+    """Cancel a call as a killed client's connection does."""
+    answered = asyncio.ensure_future(asyncio.wait_for(call, milliseconds / 1000))
+    await asyncio.gather(answered, return_exceptions=True)
 
 
 async def test_cleaning_up_needs_no_runtime_and_does_so_twice(lab: Lab) -> None:
