@@ -43,7 +43,7 @@ class Component(Generic[C]):
     config: type[C]
     run: Callable[[C, Environment], Awaitable[None]]
     workers: Callable[[C], int] = _one
-    prepare: Callable[[], object] | None = None
+    prepare: Callable[[C], object] | None = None
 
     def main(self, argv: Sequence[str] | None = None) -> int:
         """Run until SIGTERM or SIGINT. Gives the exit code: 0 after a clean stop, 1 after a failure."""
@@ -62,7 +62,7 @@ class Component(Generic[C]):
     def _serve(self, config: C, worker: int, workers: int) -> int:
         clock = SystemClock()
         name = process_name(config, self.name)
-        prepared = self.prepare() if self.prepare else None
+        prepared = self.prepare(config) if self.prepare else None
         log = logs.configure(name, level=config.log_level, form=config.log_format, clock=clock)
         if workers > 1:
             log = log.bind(worker=worker)

@@ -5,21 +5,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import socket
 import sys
 from collections.abc import AsyncGenerator
 from functools import partial
+from pathlib import Path
 from typing import cast
 
 from kubelab.component.component import Component
 from kubelab.component.environment import Environment
 from kubelab.cri.runtime.v1 import api_pb2_grpc
-from kubelab.runtime import hostbase, launcher
+from kubelab.runtime import launcher
 from kubelab.runtime.build import Builder
 from kubelab.runtime.config import RuntimeConfig
 from kubelab.runtime.engine import Engine
+from kubelab.runtime.hostbase import Host
 from kubelab.runtime.images import Images, ImageStoreServicer
-from kubelab.runtime.processes import Launcher, Watch
+from kubelab.runtime.processes import Launcher, Watch, reach
 from kubelab.runtime.service import ImageServicer, RuntimeServicer
 from kubelab.runtime.store import Store
 from kubelab.runtime.v1 import images_pb2_grpc
@@ -29,18 +30,29 @@ async def run(config: RuntimeConfig, env: Environment) -> None:
     """Serve the CRI until told to stop; containers go on."""
     config.state_dir.mkdir(parents=True, exist_ok=True)
     store = Store(config.store_dir)
-    skeleton = hostbase.make_skeleton(config.state_dir / "host")
-    link, launcher_pid = cast(tuple[socket.socket, int], env.prepared)
-    ask = Launcher(link, env.clock)
-    engine = Engine(config, store, skeleton, ask, env.clock, env.log)
-    await engine.start()
-    builder = Builder(config, store, skeleton, ask, env.clock)
+    if config.launcher_socket:
+        ask = await reach(config.launcher_socket, env.clock)
+    else:
+        ask = Launcher(*cast(launcher.Forked, env.prepared), env.clock)
     try:
-        async with serving(config, env, engine, store, builder):
-            await until_told(env, launcher_pid)
+        host = await machine(config, ask)
+        engine = Engine(config, store, host, ask, env.clock, env.log)
+        await engine.start()
+        builder = Builder(config, store, host, ask, env.clock)
+        try:
+            async with serving(config, env, engine, store, builder):
+                await until_told(env, ask.pid)
+        finally:
+            await engine.close()
     finally:
-        await engine.close()
-        link.close()
+        ask.close()
+
+
+async def machine(config: RuntimeConfig, ask: Launcher) -> Host:
+    """Learn what pods read through of the machine that they run on, which the launcher sees and we perhaps do not."""
+    private = [str(config.state_dir), str(config.store_dir)]
+    told = await ask.ask({"do": "host", "dir": str(config.state_dir / "host"), "private": private})
+    return Host(Path(told["skeleton"]), tuple(told["folders"]), tuple(told["hidden"]))
 
 
 async def until_told(env: Environment, launcher_pid: int) -> None:
@@ -80,7 +92,12 @@ async def serving(
         os.umask(before)
 
 
-COMPONENT = Component("runtime", RuntimeConfig, run, prepare=launcher.start)
+def prepare(config: RuntimeConfig) -> launcher.Forked | None:
+    """Fork the launcher, where there is none that listens."""
+    return None if config.launcher_socket else launcher.start()
+
+
+COMPONENT = Component("runtime", RuntimeConfig, run, prepare=prepare)
 
 if __name__ == "__main__":
     sys.exit(COMPONENT.main())

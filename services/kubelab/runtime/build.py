@@ -20,11 +20,13 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from kubelab.apimachinery.clock import Clock
-from kubelab.runtime import copying, dockerfile, hostbase, references, rootfs, spec, state
+from kubelab.runtime import copying, dockerfile, references, rootfs, spec, state
 from kubelab.runtime.config import RuntimeConfig
 from kubelab.runtime.dockerfile import DockerfileError, Instruction
 from kubelab.runtime.faults import Fault
-from kubelab.runtime.processes import Launcher, Watch, send
+from kubelab.runtime.hostbase import Host
+from kubelab.runtime.processes import Launcher, Watch
+from kubelab.runtime.signals import send
 from kubelab.runtime.store import BASE_LABEL, LAYER_TYPE, Store
 from kubelab.runtime.syscalls import start_time
 
@@ -71,10 +73,9 @@ class Draft:
 class Builder:
     """One build at a time shares nothing with another but the store."""
 
-    def __init__(self, config: RuntimeConfig, store: Store, skeleton: Path, launcher: Launcher, clock: Clock) -> None:
-        self._config, self._store, self._skeleton = config, store, skeleton
+    def __init__(self, config: RuntimeConfig, store: Store, host: Host, launcher: Launcher, clock: Clock) -> None:
+        self._config, self._store, self._host = config, store, host
         self._launcher, self._clock = launcher, clock
-        self._hidden = hostbase.hidden((config.state_dir, config.store_dir))
         self._cache = store.layer("cache").parent.parent / "build-cache"
         self._cache.mkdir(exist_ok=True)
 
@@ -211,8 +212,8 @@ class Builder:
                 instruction.command(),
                 image,
                 root=Path(request["root"]),
-                lookup=[*reversed(layers), *([self._skeleton] if draft.on_host else [])],
-                hidden=self._hidden if draft.on_host else (),
+                lookup=[*reversed(layers), *([self._host.skeleton] if draft.on_host else [])],
+                hidden=self._host.hidden if draft.on_host else (),
             )
             (folder / "config.json").write_text(json.dumps(bundle))
             log = folder / "log"
@@ -255,7 +256,7 @@ class Builder:
         root = folder / "rootfs"
         root.mkdir()
         layers = [self._store.layer(diff_id) for diff_id in draft.diff_ids]
-        parts = rootfs.overlays(layers, self._skeleton if draft.on_host else None, folder)
+        parts = rootfs.overlays(layers, self._host if draft.on_host else None, folder)
         return {"root": str(root), "overlays": rootfs.as_request(parts)}
 
     async def _keep(self, draft: Draft, key: str, folder: Path) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 from kubelab.apimachinery.clock import SystemClock
 from kubelab.cri.runtime.v1 import api_pb2 as cri
 from kubelab.runtime import state
-from kubelab.runtime.processes import send, signal_number
+from kubelab.runtime.signals import send, signal_number
 
 CLOCK = SystemClock()
 SECONDS = 10.0

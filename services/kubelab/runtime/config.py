@@ -16,3 +16,6 @@ class RuntimeConfig(BaseConfig):
     state_dir: Path = Path("/var/lib/kubelab/runtime")
     store_dir: Path = Path("/var/lib/kubelab/images")
     crun: str = "crun"
+    # A launcher that listens: the runtime forks none, and pods live where that one is. It has to see the same pids, and
+    # the folders above at the same paths.
+    launcher_socket: Path | None = None

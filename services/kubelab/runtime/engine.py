@@ -23,12 +23,14 @@ from structlog.typing import FilteringBoundLogger
 
 from kubelab.apimachinery.clock import Clock
 from kubelab.cri.runtime.v1 import api_pb2 as cri
-from kubelab.runtime import execution, hostbase, network, references, rootfs, spec, state
+from kubelab.runtime import execution, network, references, rootfs, spec, state
 from kubelab.runtime.changes import Changes
 from kubelab.runtime.config import RuntimeConfig
 from kubelab.runtime.events import Events
 from kubelab.runtime.faults import Fault, not_found
-from kubelab.runtime.processes import Launcher, Watch, send, signal_number
+from kubelab.runtime.hostbase import Host
+from kubelab.runtime.processes import Launcher, Watch
+from kubelab.runtime.signals import send, signal_number
 from kubelab.runtime.state import Container, Sandbox
 from kubelab.runtime.store import Image, Store
 
@@ -43,12 +45,12 @@ class Engine:
         self,
         config: RuntimeConfig,
         store: Store,
-        skeleton: Path,
+        host: Host,
         launcher: Launcher,
         clock: Clock,
         log: FilteringBoundLogger,
     ) -> None:
-        self._config, self._store, self._skeleton, self._launcher = config, store, skeleton, launcher
+        self._config, self._store, self._host, self._launcher = config, store, host, launcher
         self._clock, self._log = clock, log
         self.events = Events()
         self.sandboxes: dict[str, Sandbox] = {}
@@ -62,7 +64,6 @@ class Engine:
         self._root = config.state_dir
         self._crun_root = config.state_dir / "crun"
         self._node = hashlib.sha256(str(config.state_dir).encode()).hexdigest()[:16]  # among the store's users
-        self._hidden = hostbase.hidden((config.state_dir, config.store_dir))
 
     def _now(self) -> int:
         return int(self._clock.time() * 1e9)
@@ -322,20 +323,20 @@ class Engine:
         if image is None:
             raise not_found("image", container.image_ref)
         layers = [self._store.layer(diff_id) for diff_id in image.diff_ids]
-        skeleton = self._skeleton if image.on_host else None
+        host = self._host if image.on_host else None
         root = container.folder / "rootfs"
         root.mkdir(exist_ok=True)
-        parts = rootfs.overlays(layers, skeleton, container.folder)
+        parts = rootfs.overlays(layers, host, container.folder)
         files = {f"/etc/{name}": sandbox.folder / name for name in ("hosts", "hostname", "resolv.conf")}
         bundle = spec.build(
             container.config,
             image.process,
             root=root,
-            lookup=[*reversed(layers), *([skeleton] if skeleton else [])],
+            lookup=[*reversed(layers), *([host.skeleton] if host else [])],
             pause=sandbox.pid,
             host_network=sandbox.host_network,
             files=files,
-            hidden=self._hidden if skeleton else (),
+            hidden=host.hidden if host else (),
         )
         (container.folder / "config.json").write_text(json.dumps(bundle))
         return {
@@ -415,9 +416,8 @@ class Engine:
         container = self.container(name)
         if container.state != cri.CONTAINER_RUNNING:
             raise Fault(f"container {container.id!r} is not running", grpc.StatusCode.FAILED_PRECONDITION)
-        return await execution.run(
-            self._config.crun, self._crun_root, container.id, command, seconds=seconds, clock=self._clock
-        )
+        request = {"id": container.id, "command": command, "crun": self._config.crun, "crun_root": str(self._crun_root)}
+        return await execution.run(self._launcher, request, seconds=seconds)
 
     def _watch_container(self, container: Container) -> None:
         assert container.started is not None

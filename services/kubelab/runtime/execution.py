@@ -1,7 +1,6 @@
 """Running a command in a container that runs, for ExecSync and the probes that use it.
 
-The command's end decides, not the end of its output: what it left in the background may hold its pipes open. A command
-that does not end in time is killed with all that it started.
+The command's end decides, not the end of its output: what it left in the background may hold its pipes open.
 """
 
 from __future__ import annotations
@@ -9,21 +8,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import signal
-import tempfile
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 import grpc
 
-from kubelab.apimachinery.clock import Clock
 from kubelab.runtime.faults import Fault
-from kubelab.runtime.processes import send
+from kubelab.runtime.processes import Launcher, NoAnswer
 
 MAX_OUTPUT = 16 << 20  # bytes of each stream that are kept, as upstream does
-# an empty cgroup folder, seen by this crun alone, for the reason that the launcher has one
-_HIDE_CGROUPS = 'mount -t tmpfs tmpfs /sys/fs/cgroup && exec "$@"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,58 +67,25 @@ class Output:
 
 @contextlib.contextmanager
 def _pipe() -> Generator[tuple[Output, int]]:
-    """A pipe's reading end and the descriptor to write to, which is closed by whoever hands it on."""
+    """A pipe's reading end and the descriptor to write to, to be handed on."""
     mine, theirs = os.pipe2(os.O_CLOEXEC)
     output = Output(mine)
     try:
         yield output, theirs
     finally:
+        os.close(theirs)
         output.close()
 
 
-async def run(
-    crun: str, crun_root: Path, container: str, command: Sequence[str], *, seconds: float, clock: Clock
-) -> Result:
-    """Run a command; ``seconds`` 0 is for ever. Fault DEADLINE_EXCEEDED when it took longer."""
-    with tempfile.TemporaryDirectory(prefix="exec-", dir=crun_root.parent) as folder, _pipe() as out, _pipe() as err:
-        pid_file = Path(folder) / "pid"
+async def run(launcher: Launcher, request: Mapping[str, Any], *, seconds: float) -> Result:
+    """Run a command; ``seconds`` 0 is for ever. Fault DEADLINE_EXCEEDED when it took longer.
+
+    It is killed with all that it started when it is late, or the caller has gone.
+    """
+    with _pipe() as out, _pipe() as err:
         try:
-            process = await asyncio.create_subprocess_exec(
-                *("unshare", "--mount", "sh", "-c", _HIDE_CGROUPS, "exec", crun, f"--root={crun_root}"),
-                *("--cgroup-manager=disabled", "exec", f"--pid-file={pid_file}", container, *command),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=out[1],
-                stderr=err[1],
-            )
-        finally:
-            os.close(out[1])
-            os.close(err[1])
-        try:
-            async with clock.timeout(seconds or None):
-                code = await process.wait()
-        except TimeoutError:
-            told = f"command {' '.join(command)!r} timed out"
-            raise Fault(told, grpc.StatusCode.DEADLINE_EXCEEDED) from None
-        finally:
-            if process.returncode is None:  # too late, or the caller has gone
-                _end(pid_file)
-                process.kill()
-                await process.wait()
-        return Result(out[0].take(), err[0].take(), code if code >= 0 else 128 - code)
-
-
-def _end(pid_file: Path) -> None:
-    """Kill the command and its children. Its pid is good as long as crun, its parent, has not been waited for."""
-    with contextlib.suppress(FileNotFoundError):  # it did not come to that
-        if text := pid_file.read_text().strip():
-            for pid in [int(text), *_descendants(int(text))]:
-                send(pid, signal.SIGKILL)
-
-
-def _descendants(pid: int) -> list[int]:
-    found: list[int] = []
-    with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
-        for task in Path(f"/proc/{pid}/task").iterdir():
-            for child in (task / "children").read_text().split():
-                found += [int(child), *_descendants(int(child))]
-    return found
+            told = await launcher.ask({"do": "exec", **request}, (out[1], err[1]), seconds=seconds or None)
+        except NoAnswer:
+            late = f"command {' '.join(request['command'])!r} timed out"
+            raise Fault(late, grpc.StatusCode.DEADLINE_EXCEEDED) from None
+        return Result(out[0].take(), err[0].take(), told["exit_code"])

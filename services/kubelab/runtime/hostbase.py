@@ -11,6 +11,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 _SYSTEM = ("usr", "opt", "bin", "sbin", "lib", "lib32", "lib64", "libx32")
@@ -25,6 +26,18 @@ nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin
 """
 _GROUP = "root:x:0:\ndaemon:x:1:\nwww-data:x:33:\nnogroup:x:65534:\n"
 _NSSWITCH = "passwd: files\ngroup: files\nshadow: files\nhosts: files dns\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """The machine that pods run on, as a base image.
+
+    ``skeleton`` is the layer below all others, ``folders`` are read through, ``hidden`` are within them and not seen.
+    """
+
+    skeleton: Path
+    folders: tuple[str, ...]
+    hidden: tuple[str, ...]
 
 
 def system_folders() -> tuple[str, ...]:

@@ -1,13 +1,19 @@
 """What has to outlive the runtime: the holder of a pod's namespaces, and one monitor for each container.
 
-A launcher is forked before the runtime has a server, a channel or a thread, so that it may fork again at any time; its
-children share its memory. It takes one request after the other from a socket and ends with the runtime. What it has
-launched goes on:
+A launcher is a small process of one thread, so that it may fork at any time; what it launches shares its memory. It
+takes one request after the other from a socket. What it has launched goes on, whatever becomes of it and of those who
+asked:
 
 - ``pause`` holds a pod's network, ipc and uts namespaces: a ``sleep`` that was given them.
-- ``monitor`` mounts a container's root in a mount namespace of its own (nothing is left mounted when it ends), runs
-  ``crun``, copies what the container prints into its log, waits for its end, and writes down how it ended.
+- ``monitor`` runs a container and looks after it to its end (:mod:`kubelab.runtime.monitor`).
+- ``exec`` runs a command in a container that runs (:mod:`kubelab.runtime.command`).
 - ``task`` does something to a root that is mounted like a container's, for image builds.
+- ``host`` makes what the base image ``host`` needs of the machine that pods run on.
+
+By default the runtime forks its own, which ends with it (:func:`start`). Where pods run in another container than the
+runtime, the launcher is that container's and listens on a socket (:func:`listen`). It serves one runtime at a time: two
+that share their folders would take each other's pods for leftovers. A second one is told so and let go; the place is
+free as soon as the first has ended, however it ended.
 
 Nothing here awaits, and nothing uses what the runtime had open.
 """
@@ -17,85 +23,130 @@ from __future__ import annotations
 import gc
 import json
 import os
-import re
 import select
 import signal
 import socket
-import sys
-import time
+import struct
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
-from kubelab.apimachinery.clock import SystemClock
-from kubelab.runtime import syscalls
+from kubelab.runtime import hostbase, syscalls
+from kubelab.runtime.command import command
+from kubelab.runtime.launched import Request, mount_root, tell, write_atomically
+from kubelab.runtime.monitor import monitor
 
 MAX_MESSAGE = 256 * 1024
-LOG_LINE = 16 * 1024  # longer lines are written in parts, as containerd does
-CGROUP_ROOT = "/sys/fs/cgroup"
-_NO_PROGRAM = re.compile(r"executable file `(.*?)` not found in \$PATH")
-CLOCK = SystemClock()  # wall time, for people to read; nothing waits by it
-Request = Mapping[str, Any]
+MAX_FDS = 3  # to answer to, and what a command prints to
+Forked = tuple[socket.socket, int]  # the runtime's end of the socket, and the launcher's pid
 
 
-def _now() -> int:
-    """Nanoseconds since the epoch."""
-    return int(CLOCK.time() * 1e9)
-
-
-def start() -> tuple[socket.socket, int]:
-    """Fork the launcher. Gives the runtime's end of the socket and the launcher's pid."""
+def start() -> Forked:
+    """Fork the launcher of this process."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    for end in (ours, theirs):
-        end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2 * MAX_MESSAGE)
+    make_room(ours)
     gc.freeze()  # what is there already stays shared between the processes
     pid = os.fork()
     if pid == 0:
-        _leave(lambda: _serve(theirs.detach()))
+        leave(lambda: _serve(theirs.detach(), -1))
     theirs.close()
     return ours, pid
 
 
-def _serve(channel: int) -> None:
-    """Take requests until the runtime is gone."""
+def make_room(link: socket.socket) -> None:
+    """Let a socket take requests of the largest size."""
+    link.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2 * MAX_MESSAGE)
+
+
+def listen(path: Path) -> None:
+    """Be the launcher of whichever runtime connects, until killed; only this user may connect. OSError."""
+    path.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    before = os.umask(0o177)
+    listener.bind(str(path))
+    os.umask(before)
+    listener.listen()
+    gc.freeze()
+    _serve(-1, listener.detach())
+
+
+def peer(link: socket.socket) -> int:
+    """The pid of the process at the other end of a connection; 0 when it is in another pid namespace."""
+    return int(struct.unpack("iII", link.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0])
+
+
+def _serve(channel: int, listening: int) -> None:
+    """Take requests: of one runtime until it is gone, or of one after the other."""
     os.setsid()
     syscalls.set_name("kl-launcher")
     _forget_signals()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for what is launched
-    _close_all_but(channel)
-    link = socket.socket(fileno=channel)
-    while True:
-        message, fds, _, _ = socket.recv_fds(link, MAX_MESSAGE, 1)
-        if not message:
-            return
-        request, reply = json.loads(message), fds[0]
-        if os.fork() == 0:
-            link.close()
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            _leave(lambda: _answer(reply, request))  # noqa: B023 — called before the loop goes on
-        os.close(reply)
+    _close_all_but(channel, listening)
+    link = socket.socket(fileno=channel) if channel >= 0 else None
+    listener = socket.socket(fileno=listening) if listening >= 0 else None
+    while link or listener:
+        ready, _, _ = select.select([end for end in (link, listener) if end], [], [])
+        if link and link in ready:  # first: one who has gone makes room for the next
+            if not _take(link, listener):
+                link.close()
+                link = None
+        elif listener:
+            link = _admit(listener, link)
 
 
-def _answer(reply: int, request: Request) -> None:
+def _admit(listener: socket.socket, link: socket.socket | None) -> socket.socket | None:
+    """Let somebody in, or tell them that somebody is; gives who is in now."""
+    new, _ = listener.accept()
+    try:
+        if link is None:
+            new.send(json.dumps({"ready": True}).encode())
+            return new
+        new.send(json.dumps({"error": f"it serves another runtime, process {peer(link)}"}).encode())
+    except OSError:  # gone already
+        new.close()
+        return link
+    new.close()
+    return link
+
+
+def _take(link: socket.socket, listener: socket.socket | None) -> bool:
+    """Launch what is asked for next; False when nobody will ask any more."""
+    try:
+        message, fds, _, _ = socket.recv_fds(link, MAX_MESSAGE, MAX_FDS)
+    except ConnectionError:
+        return False
+    if not message:
+        return False
+    if os.fork() == 0:
+        link.close()
+        if listener:
+            listener.close()
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        for fd in fds:
+            os.set_inheritable(fd, False)
+        leave(lambda: _answer(fds, json.loads(message)))
+    for fd in fds:
+        os.close(fd)
+    return True
+
+
+def _answer(fds: list[int], request: Request) -> None:
     """Do what was asked; whatever goes wrong is told to the one who asked."""
     os.setsid()
+    reply, *streams = fds
+    what = request["do"]
+    syscalls.set_name(f"kl-{what}")
     try:
-        {"pause": _pause, "monitor": _monitor, "task": _task}[request["do"]](reply, request)
+        if what == "exec":
+            command(reply, request, *streams)
+        else:
+            {"pause": _pause, "monitor": monitor, "task": _task, "host": _host}[what](reply, request)
     except OSError as err:
-        _tell(reply, error=str(err))
+        tell(reply, error=str(err))
 
 
-def _tell(reply: int, **answer: object) -> None:
-    """Answer; it does not matter if nobody listens any more."""
-    try:
-        os.write(reply, json.dumps(answer).encode())
-        os.close(reply)
-    except OSError as err:
-        print(f"launcher: nobody took the answer {answer}: {err}", file=sys.stderr)  # noqa: T201
-
-
-def _leave(body: Callable[[], None]) -> NoReturn:
+def leave(body: Callable[[], None]) -> NoReturn:
     """A forked process ends here, whatever happens: the code above it belongs to its parent."""
     code = 1
     try:
@@ -122,208 +173,15 @@ def _close_all_but(*keep: int) -> None:
                 continue  # the descriptor that listed the folder
 
 
-def _write_atomically(path: Path, content: Mapping[str, object]) -> None:
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps(content))
-    part.rename(path)
-
-
-# --- pause
-
-
 def _pause(reply: int, request: Request) -> None:
     flags = syscalls.CLONE_NEWIPC | syscalls.CLONE_NEWUTS
     syscalls.unshare(flags | (0 if request["host_network"] else syscalls.CLONE_NEWNET))
     socket.sethostname(request["hostname"])
     # on disk before anybody knows: a runtime killed right now finds it, or has removed the folder and this fails
     started = {"pid": os.getpid(), "pid_start": syscalls.start_time(os.getpid())}
-    _write_atomically(Path(request["dir"]) / "pause.json", started)
-    _tell(reply, **started)
+    write_atomically(Path(request["dir"]) / "pause.json", started)
+    tell(reply, **started)
     os.execvp("sleep", ["pause", "infinity"])
-
-
-# --- a container
-
-
-def mount_root(root: str, overlays: Sequence[Mapping[str, Any]]) -> None:
-    """Mount a root file system part by part, seen by this process and its children alone."""
-    syscalls.unshare(syscalls.CLONE_NEWNS)
-    syscalls.make_mounts_private()
-    for overlay in overlays:
-        options = f"lowerdir={':'.join(overlay['lower'])},upperdir={overlay['upper']},workdir={overlay['work']}"
-        syscalls.mount("overlay", root + overlay["at"], "overlay", 0, options)
-    if Path(CGROUP_ROOT).is_dir():
-        # crun refuses hybrid cgroups even where it is told to leave cgroups alone; an empty folder it accepts
-        syscalls.mount("tmpfs", CGROUP_ROOT, "tmpfs", syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC)
-
-
-def _monitor(reply: int, request: Request) -> None:
-    syscalls.set_name("kl-monitor")
-    syscalls.become_subreaper()
-    folder = Path(request["dir"])
-    mount_root(request["root"], request["overlays"])
-    sink = LogSink(request["log_path"])
-    log, pid_file = folder / "crun.log", folder / "pid"
-    log.unlink(missing_ok=True)
-    command = [
-        request["crun"], f"--root={request['crun_root']}", "--cgroup-manager=disabled", f"--log=file:{log}", "run",
-        "--detach", f"--bundle={folder}", f"--pid-file={pid_file}", request["id"],
-    ]  # fmt: skip
-    status, out, err = _run_with_pipes(command)
-    if status != 0:
-        told = log.read_text().strip() if log.exists() else ""
-        last = told.splitlines()[-1] if told else f"crun ended with {os.waitstatus_to_exitcode(status)}"
-        _tell(reply, error=as_runc(last))
-        return
-    pid = int(pid_file.read_text())
-    started = {
-        "pid": pid,
-        "pid_start": syscalls.start_time(pid),
-        "monitor": os.getpid(),
-        "monitor_start": syscalls.start_time(os.getpid()),
-    }
-    try:
-        _write_atomically(folder / "started.json", {**started, "started_at": _now()})
-    except OSError:  # a full disk, or a runtime that was killed and whose successor has removed the container
-        os.kill(pid, signal.SIGKILL)
-        raise
-    if (folder / "exit.json").exists():  # the same successor, a moment earlier: it counts as ended
-        os.kill(pid, signal.SIGKILL)
-    _tell(reply, **started)
-
-    def on_hangup(_number: int, _frame: object) -> None:
-        sink.reopen()
-
-    signal.signal(signal.SIGHUP, on_hangup)
-    code = _follow(pid, {out: "stdout", err: "stderr"}, sink)
-    _write_atomically(folder / "exit.json", {"exit_code": code, "finished_at": _now()})
-
-
-def _run_with_pipes(command: Sequence[str]) -> tuple[int, int, int]:
-    """Run a program to its end. Gives its wait status, and the pipes on which it, or what it left, prints."""
-    out, out_end = os.pipe2(os.O_CLOEXEC)
-    err, err_end = os.pipe2(os.O_CLOEXEC)
-    nothing = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
-    actions = [(os.POSIX_SPAWN_DUP2, nothing, 0), (os.POSIX_SPAWN_DUP2, out_end, 1), (os.POSIX_SPAWN_DUP2, err_end, 2)]
-    child = os.posix_spawnp(command[0], [*command], os.environ, file_actions=actions)
-    for fd in (nothing, out_end, err_end):
-        os.close(fd)
-    return os.waitpid(child, 0)[1], out, err
-
-
-def as_runc(told: str) -> str:
-    """Say in runc's words, which people search for, that there is no such program; else as crun told it."""
-    found = _NO_PROGRAM.search(told)
-    if found is None:
-        return told
-    name = found[1]
-    why = f"stat {name}: no such file or directory" if "/" in name else "executable file not found in $PATH"
-    return f'exec: "{name}": {why}: unknown'
-
-
-def _follow(pid: int, streams: Mapping[int, str], sink: LogSink) -> int:
-    """Copy what is printed until the container ends; give its exit code, 128 + n for a signal n."""
-    ended = os.pidfd_open(pid)
-    poll = select.poll()
-    for fd in (*streams, ended):
-        os.set_blocking(fd, False)
-        poll.register(fd, select.POLLIN)
-    open_streams = set(streams)
-    while True:
-        ready = {fd for fd, _ in poll.poll()}
-        for fd in ready & open_streams:
-            if not _pump(fd, streams[fd], sink):
-                poll.unregister(fd)
-                open_streams.discard(fd)
-        if ended in ready:
-            break
-    for fd in open_streams:
-        _pump(fd, streams[fd], sink)
-    sink.flush()
-    while True:  # the container's own children may have become ours as well
-        found, status = os.waitpid(-1, 0)
-        if found == pid:
-            code = os.waitstatus_to_exitcode(status)
-            return code if code >= 0 else 128 - code
-
-
-def _pump(fd: int, stream: str, sink: LogSink) -> bool:
-    """Copy what is there now; False at the end of the stream."""
-    while True:
-        try:
-            data = os.read(fd, 65536)
-        except BlockingIOError:
-            return True
-        if not data:
-            return False
-        sink.write(stream, data)
-
-
-class LogSink:
-    """A container's log in the CRI's format: ``2016-10-06T00:17:09.669794202Z stdout F message``."""
-
-    def __init__(self, path: str) -> None:
-        self._path = path
-        self._rest: dict[str, bytes] = {"stdout": b"", "stderr": b""}
-        self._fd = -1
-        self._failed = False
-        self.reopen()
-
-    def reopen(self) -> None:
-        """Write to the path's file, also after somebody has moved the old one away."""
-        if not self._path:
-            return
-        Path(self._path).parent.mkdir(parents=True, exist_ok=True)
-        fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
-        if self._fd < 0:
-            self._fd = fd
-            return
-        # a signal calls this in the middle of a write: the descriptor's number has to stay good
-        os.dup2(fd, self._fd, inheritable=False)
-        os.close(fd)
-
-    def write(self, stream: str, data: bytes) -> None:
-        *lines, rest = (self._rest[stream] + data).split(b"\n")
-        now = _now()
-        stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now // 10**9)) + f".{now % 10**9:09d}Z {stream} "
-        found: list[bytes] = []
-        for line in lines:
-            found += self._parts(stamp, line)
-        while len(rest) > LOG_LINE:
-            found.append(f"{stamp}P ".encode() + rest[:LOG_LINE] + b"\n")
-            rest = rest[LOG_LINE:]
-        self._rest[stream] = rest
-        if self._fd >= 0 and found:
-            self._append(b"".join(found))
-
-    def _append(self, data: bytes) -> None:
-        """A log that cannot be written (the disk is full) loses lines; the container goes on."""
-        try:
-            while data:
-                data = data[os.write(self._fd, data) :]
-        except OSError as err:
-            if not self._failed:
-                print(f"{self._path}: lines are lost: {err}", file=sys.stderr)  # noqa: T201
-            self._failed = True
-        else:
-            self._failed = False
-
-    def flush(self) -> None:
-        """Write lines that never ended."""
-        for stream, rest in self._rest.items():
-            if rest:
-                self.write(stream, b"\n")
-
-    @staticmethod
-    def _parts(stamp: str, line: bytes) -> list[bytes]:
-        parts: list[bytes] = []
-        while len(line) > LOG_LINE:
-            parts.append(f"{stamp}P ".encode() + line[:LOG_LINE] + b"\n")
-            line = line[LOG_LINE:]
-        return [*parts, f"{stamp}F ".encode() + line + b"\n"]
-
-
-# --- a step of an image build
 
 
 def _task(reply: int, request: Request) -> None:
@@ -334,6 +192,16 @@ def _task(reply: int, request: Request) -> None:
     try:
         copy_into(Path(request["root"]), [(Path(source), target) for source, target in request["copies"]])
     except ValueError as err:
-        _tell(reply, error=str(err))
+        tell(reply, error=str(err))
         return
-    _tell(reply, done=True)
+    tell(reply, done=True)
+
+
+def _host(reply: int, request: Request) -> None:
+    """Describe this machine as a base image; ``private`` folders are not for pods to see."""
+    tell(
+        reply,
+        skeleton=str(hostbase.make_skeleton(Path(request["dir"]))),
+        folders=hostbase.system_folders(),
+        hidden=hostbase.hidden(Path(path) for path in request["private"]),
+    )

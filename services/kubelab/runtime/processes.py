@@ -5,36 +5,48 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import signal
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from kubelab.apimachinery.clock import Clock
+from kubelab.component.config import ConfigError
+from kubelab.runtime import launcher
 from kubelab.runtime.faults import Fault
 
 LAUNCH_SECONDS = 30.0
+REACH_SECONDS = 15.0  # for a machine's launcher to be there, and free
+REACH_AGAIN_SECONDS = 0.2
 
 
 class Launcher:
-    """The runtime's end of the launcher's socket."""
+    """The runtime's end of the launcher's socket; ``pid`` is the launcher's."""
 
-    def __init__(self, link: socket.socket, clock: Clock) -> None:
-        self._link, self._clock = link, clock
+    def __init__(self, link: socket.socket, pid: int, clock: Clock) -> None:
+        self._link, self.pid, self._clock = link, pid, clock
+        link.setblocking(False)
 
-    async def ask(self, request: Mapping[str, Any], *, seconds: float = LAUNCH_SECONDS) -> dict[str, Any]:
-        """Have something launched; Fault with its words when that fails."""
+    async def ask(
+        self, request: Mapping[str, Any], streams: Sequence[int] = (), *, seconds: float | None = LAUNCH_SECONDS
+    ) -> dict[str, Any]:
+        """Have something launched, with descriptors for what it prints; Fault with its words when that fails.
+
+        Whatever is launched can see when its answer is not waited for any more. ``seconds`` None: no deadline of ours.
+        """
         mine, theirs = os.pipe2(os.O_CLOEXEC)
         os.set_blocking(mine, False)
         try:
             try:
-                socket.send_fds(self._link, [json.dumps(request).encode()], [theirs])
+                socket.send_fds(self._link, [json.dumps(request).encode()], [theirs, *streams])
             finally:
                 os.close(theirs)
             async with self._clock.timeout(seconds):
                 answer = await _read_all(mine)
         except TimeoutError:
-            raise Fault(f"the launcher did not answer within {seconds:g} s") from None
+            raise NoAnswer(f"the launcher did not answer within {seconds:g} s") from None
+        except BlockingIOError:
+            raise Fault("the launcher takes no more requests: it stands still") from None
         except OSError as err:
             raise Fault(f"the launcher is gone: {err}") from err
         finally:
@@ -43,6 +55,61 @@ class Launcher:
         if "error" in told:
             raise Fault(told["error"])
         return told
+
+    def close(self) -> None:
+        """Leave the launcher to itself, or to the next runtime."""
+        self._link.close()
+
+
+class NoAnswer(Fault):
+    """Nothing was heard of what was launched in time."""
+
+
+class Unreachable(Exception):
+    """There is no launcher for us now; the message says why."""
+
+
+async def reach(path: Path, clock: Clock) -> Launcher:
+    """Connect to the launcher that listens at ``path``; ConfigError when for so long none does, or none is free."""
+    why = "it does not answer"
+    try:
+        async with clock.timeout(REACH_SECONDS):
+            while True:
+                try:
+                    link = await _connect(path)
+                    break
+                except Unreachable as err:
+                    why = str(err)
+                await clock.sleep(REACH_AGAIN_SECONDS)
+    except TimeoutError:
+        raise ConfigError(f"launcherSocket: no launcher at {path}: {why}") from None
+    pid = launcher.peer(link)
+    if pid == 0:
+        link.close()
+        raise ConfigError(
+            f"launcherSocket: the launcher at {path} is in another pid namespace, where this runtime sees no pod; in a "
+            'compose file this service needs the line pid: "service:NODE"'
+        )
+    return Launcher(link, pid, clock)
+
+
+async def _connect(path: Path) -> socket.socket:
+    link = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    try:
+        launcher.make_room(link)
+        link.setblocking(False)
+        link.connect(str(path))
+        greeting = await asyncio.get_running_loop().sock_recv(link, launcher.MAX_MESSAGE)
+        told: dict[str, Any] = json.loads(greeting) if greeting else {"error": "it has ended"}
+        if "error" in told:
+            raise Unreachable(told["error"])
+    except OSError as err:
+        link.close()
+        raise Unreachable(err.strerror) from err
+    except BaseException:
+        link.close()
+        raise
+    return link
 
 
 async def _read_all(fd: int) -> bytes:
@@ -92,19 +159,3 @@ class Watch:
             self._loop.remove_reader(self._fd)
             os.close(self._fd)
             self._fd = -1
-
-
-def send(pid: int, number: int) -> None:
-    """Send a signal; a process that is gone needs none."""
-    try:
-        os.kill(pid, number)
-    except ProcessLookupError:
-        return
-
-
-def signal_number(name: str) -> int:
-    """``SIGTERM``, ``TERM``, ``15``; SIGTERM for what is none."""
-    if name.isdecimal():
-        return int(name)
-    full = name if name.startswith("SIG") else f"SIG{name}"
-    return getattr(signal, full, signal.SIGTERM)

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from kubelab.runtime import hostbase
+from kubelab.runtime.hostbase import Host
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,16 +20,16 @@ class Overlay:
     work: str
 
 
-def overlays(layers: Sequence[Path], skeleton: Path | None, writable: Path) -> list[Overlay]:
+def overlays(layers: Sequence[Path], host: Host | None, writable: Path) -> list[Overlay]:
     """Describe a root over ``layers`` (lowest first), and make the folders in ``writable`` that it writes to.
 
-    With a skeleton the host's system folders are seen too: each is an overlay of its own, because overlay does not
+    With a host its system folders are seen too: each is an overlay of its own, because overlay does not
     look through mounts, and because nothing else of the host may be seen.
     """
     upwards = [str(layer) for layer in reversed(layers)]
-    bottom = str(skeleton) if skeleton else str(_made(writable / "empty"))
+    bottom = str(host.skeleton) if host else str(_made(writable / "empty"))
     parts = [_overlay("", (*upwards, bottom), writable)]
-    for folder in hostbase.system_folders() if skeleton else ():
+    for folder in host.folders if host else ():
         of_layers = [layer + folder for layer in upwards if Path(layer + folder).is_dir()]
         parts.append(_overlay(folder, (*of_layers, folder), writable))
     return parts

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kubelab.runtime import launcher
-from kubelab.runtime.launcher import LOG_LINE, LogSink, as_runc
+from kubelab.runtime import monitor
+from kubelab.runtime.monitor import LOG_LINE, LogSink, as_runc
 
 ENTRY = re.compile(rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z) (stdout|stderr) ([PF]) (.*)")
 
@@ -71,7 +71,7 @@ def test_a_log_that_was_moved_away_is_begun_again(tmp_path: Path) -> None:
 def test_reopening_in_the_middle_of_a_write_is_safe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "0.log"
     sink = LogSink(str(path))
-    write, cut = launcher.os.write, list[int]()
+    write, cut = monitor.os.write, list[int]()
 
     def interrupted(fd: int, data: bytes) -> int:
         if not cut:  # the signal comes now, with the descriptor already looked up
@@ -80,7 +80,7 @@ def test_reopening_in_the_middle_of_a_write_is_safe(tmp_path: Path, monkeypatch:
             sink.reopen()
         return write(fd, data)
 
-    monkeypatch.setattr(launcher.os, "write", interrupted)
+    monkeypatch.setattr(monitor.os, "write", interrupted)
     sink.write("stdout", b"kept\n")
     assert [text for _, _, text in entries(path.read_bytes())] == [b"kept"]
 

@@ -1,0 +1,193 @@
+"""A container's monitor: mounts its root, runs ``crun``, copies what it prints into its log, writes down how it ended.
+
+What the monitor mounts is seen in a mount namespace of its own: when it ends, nothing is left mounted.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import signal
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from kubelab.apimachinery.clock import SystemClock
+from kubelab.runtime import syscalls
+from kubelab.runtime.launched import Request, mount_root, tell, write_atomically
+
+LOG_LINE = 16 * 1024  # longer lines are written in parts, as containerd does
+_NO_PROGRAM = re.compile(r"executable file `(.*?)` not found in \$PATH")
+CLOCK = SystemClock()  # wall time, for people to read; nothing waits by it
+
+
+def _now() -> int:
+    """Nanoseconds since the epoch."""
+    return int(CLOCK.time() * 1e9)
+
+
+def monitor(reply: int, request: Request) -> None:
+    syscalls.become_subreaper()
+    folder = Path(request["dir"])
+    mount_root(request["root"], request["overlays"])
+    sink = LogSink(request["log_path"])
+    log, pid_file = folder / "crun.log", folder / "pid"
+    log.unlink(missing_ok=True)
+    command = [
+        request["crun"], f"--root={request['crun_root']}", "--cgroup-manager=disabled", f"--log=file:{log}", "run",
+        "--detach", f"--bundle={folder}", f"--pid-file={pid_file}", request["id"],
+    ]  # fmt: skip
+    status, out, err = _run_with_pipes(command)
+    if status != 0:
+        told = log.read_text().strip() if log.exists() else ""
+        last = told.splitlines()[-1] if told else f"crun ended with {os.waitstatus_to_exitcode(status)}"
+        tell(reply, error=as_runc(last))
+        return
+    pid = int(pid_file.read_text())
+    started = {
+        "pid": pid,
+        "pid_start": syscalls.start_time(pid),
+        "monitor": os.getpid(),
+        "monitor_start": syscalls.start_time(os.getpid()),
+    }
+    try:
+        write_atomically(folder / "started.json", {**started, "started_at": _now()})
+    except OSError:  # a full disk, or a runtime that was killed and whose successor has removed the container
+        os.kill(pid, signal.SIGKILL)
+        raise
+    if (folder / "exit.json").exists():  # the same successor, a moment earlier: it counts as ended
+        os.kill(pid, signal.SIGKILL)
+    tell(reply, **started)
+
+    def on_hangup(_number: int, _frame: object) -> None:
+        sink.reopen()
+
+    signal.signal(signal.SIGHUP, on_hangup)
+    code = _follow(pid, {out: "stdout", err: "stderr"}, sink)
+    write_atomically(folder / "exit.json", {"exit_code": code, "finished_at": _now()})
+
+
+def _run_with_pipes(command: Sequence[str]) -> tuple[int, int, int]:
+    """Run a program to its end. Gives its wait status, and the pipes on which it, or what it left, prints."""
+    out, out_end = os.pipe2(os.O_CLOEXEC)
+    err, err_end = os.pipe2(os.O_CLOEXEC)
+    nothing = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+    actions = [(os.POSIX_SPAWN_DUP2, nothing, 0), (os.POSIX_SPAWN_DUP2, out_end, 1), (os.POSIX_SPAWN_DUP2, err_end, 2)]
+    child = os.posix_spawnp(command[0], [*command], os.environ, file_actions=actions)
+    for fd in (nothing, out_end, err_end):
+        os.close(fd)
+    return os.waitpid(child, 0)[1], out, err
+
+
+def as_runc(told: str) -> str:
+    """Say in runc's words, which people search for, that there is no such program; else as crun told it."""
+    found = _NO_PROGRAM.search(told)
+    if found is None:
+        return told
+    name = found[1]
+    why = f"stat {name}: no such file or directory" if "/" in name else "executable file not found in $PATH"
+    return f'exec: "{name}": {why}: unknown'
+
+
+def _follow(pid: int, streams: Mapping[int, str], sink: LogSink) -> int:
+    """Copy what is printed until the container ends; give its exit code, 128 + n for a signal n."""
+    ended = os.pidfd_open(pid)
+    poll = select.poll()
+    for fd in (*streams, ended):
+        os.set_blocking(fd, False)
+        poll.register(fd, select.POLLIN)
+    open_streams = set(streams)
+    while True:
+        ready = {fd for fd, _ in poll.poll()}
+        for fd in ready & open_streams:
+            if not _pump(fd, streams[fd], sink):
+                poll.unregister(fd)
+                open_streams.discard(fd)
+        if ended in ready:
+            break
+    for fd in open_streams:
+        _pump(fd, streams[fd], sink)
+    sink.flush()
+    while True:  # the container's own children may have become ours as well
+        found, status = os.waitpid(-1, 0)
+        if found == pid:
+            code = os.waitstatus_to_exitcode(status)
+            return code if code >= 0 else 128 - code
+
+
+def _pump(fd: int, stream: str, sink: LogSink) -> bool:
+    """Copy what is there now; False at the end of the stream."""
+    while True:
+        try:
+            data = os.read(fd, 65536)
+        except BlockingIOError:
+            return True
+        if not data:
+            return False
+        sink.write(stream, data)
+
+
+class LogSink:
+    """A container's log in the CRI's format: ``2016-10-06T00:17:09.669794202Z stdout F message``."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._rest: dict[str, bytes] = {"stdout": b"", "stderr": b""}
+        self._fd = -1
+        self._failed = False
+        self.reopen()
+
+    def reopen(self) -> None:
+        """Write to the path's file, also after somebody has moved the old one away."""
+        if not self._path:
+            return
+        Path(self._path).parent.mkdir(parents=True, exist_ok=True)
+        fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
+        if self._fd < 0:
+            self._fd = fd
+            return
+        # a signal calls this in the middle of a write: the descriptor's number has to stay good
+        os.dup2(fd, self._fd, inheritable=False)
+        os.close(fd)
+
+    def write(self, stream: str, data: bytes) -> None:
+        *lines, rest = (self._rest[stream] + data).split(b"\n")
+        now = _now()
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now // 10**9)) + f".{now % 10**9:09d}Z {stream} "
+        found: list[bytes] = []
+        for line in lines:
+            found += self._parts(stamp, line)
+        while len(rest) > LOG_LINE:
+            found.append(f"{stamp}P ".encode() + rest[:LOG_LINE] + b"\n")
+            rest = rest[LOG_LINE:]
+        self._rest[stream] = rest
+        if self._fd >= 0 and found:
+            self._append(b"".join(found))
+
+    def _append(self, data: bytes) -> None:
+        """A log that cannot be written (the disk is full) loses lines; the container goes on."""
+        try:
+            while data:
+                data = data[os.write(self._fd, data) :]
+        except OSError as err:
+            if not self._failed:
+                print(f"{self._path}: lines are lost: {err}", file=sys.stderr)  # noqa: T201
+            self._failed = True
+        else:
+            self._failed = False
+
+    def flush(self) -> None:
+        """Write lines that never ended."""
+        for stream, rest in self._rest.items():
+            if rest:
+                self.write(stream, b"\n")
+
+    @staticmethod
+    def _parts(stamp: str, line: bytes) -> list[bytes]:
+        parts: list[bytes] = []
+        while len(line) > LOG_LINE:
+            parts.append(f"{stamp}P ".encode() + line[:LOG_LINE] + b"\n")
+            line = line[LOG_LINE:]
+        return [*parts, f"{stamp}F ".encode() + line + b"\n"]
