@@ -61,11 +61,14 @@ async def until(condition: Callable[[], object]) -> None:
 
 
 class Lab:
-    """One node: its network namespace, its folders, its runtime."""
+    """One node: its network namespace, its folders, its runtime; ``apart`` with a launcher that is not the runtime's,
+    and folders for the runtime that are not the launcher's."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, apart: bool = False) -> None:
         self.folder, self.state, self.store = folder, folder / "state", folder / "store"
         self.logs = folder / "logs"
+        self.apart, self.launcher_socket = apart, folder / "l"
+        self._machine: subprocess.Popen[bytes] | None = None
         self.namespace = f"kl-runtime-{os.getpid()}-{next(_numbers)}"
         self._process: subprocess.Popen[bytes] | None = None
         ip("netns", "add", self.namespace)
@@ -73,6 +76,8 @@ class Lab:
 
     async def start(self) -> None:
         """Start the runtime, again after :meth:`kill`, and wait until it answers."""
+        if self.apart and (self._machine is None or self._machine.poll() is not None):
+            self._machine = await asyncio.to_thread(self._spawn_launcher)
         self._process, target = await asyncio.to_thread(self._spawn)
         self._channel = grpc.aio.insecure_channel(target, options=_OPTIONS)
         async with asyncio.timeout(SECONDS):
@@ -83,9 +88,25 @@ class Lab:
         # what it launches later bears the launcher's name for a moment, and need not end with it
         self.launcher = next(pid for pid, name in self.processes().items() if name == "kl-launcher")
 
+    @property
+    def pid(self) -> int:
+        """The runtime's."""
+        assert self._process is not None
+        return self._process.pid
+
+    def _spawn_launcher(self) -> subprocess.Popen[bytes]:
+        listen = "import pathlib, sys; from kubelab.runtime import launcher; launcher.listen(pathlib.Path(sys.argv[1]))"
+        command = ["nsenter", f"--net=/run/netns/{self.namespace}", sys.executable, "-c", listen, self.launcher_socket]
+        with (self.folder / "runtime.log").open("ab") as log:
+            return subprocess.Popen(command, cwd="/", stdout=log, stderr=log)
+
     def _spawn(self) -> tuple[subprocess.Popen[bytes], str]:
         command = ["nsenter", f"--net=/run/netns/{self.namespace}", sys.executable, "-m", "kubelab.runtime"]
         flags = {"name": "runtime@lab", "socket": "s", "state-dir": self.state, "store-dir": self.store}
+        if self.apart:
+            other = 'mount -t tmpfs runtime-only /opt && touch /opt/runtime-only && exec "$@"'
+            command = ["unshare", "--mount", "sh", "-c", other, "-", *command]
+            flags["launcher-socket"] = self.launcher_socket
         with (self.folder / "runtime.log").open("ab") as log:
             process = subprocess.Popen(
                 [*command, *(f"--{flag}={value}" for flag, value in flags.items())],
@@ -117,12 +138,16 @@ class Lab:
         assert self._process is not None
         await self._channel.close()
         code = await asyncio.to_thread(self._process.wait, SECONDS)
-        await asyncio.to_thread(wait_for_end, self.launcher)  # it ends by itself, a moment after the runtime
+        if not self.apart:
+            await asyncio.to_thread(wait_for_end, self.launcher)  # it ends by itself, a moment after the runtime
         return code
 
     async def close(self) -> None:
         """End everything, by the state on disk, and see that it is gone."""
         await self.kill()
+        if self._machine:
+            self._machine.kill()
+            await asyncio.to_thread(self._machine.wait, SECONDS)
         await asyncio.to_thread(self._clean)
 
     def _clean(self) -> None:
