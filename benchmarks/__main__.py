@@ -60,15 +60,20 @@ async def leave_alone(bench: Bench) -> None:
 
 def verbs(bench: Bench) -> list[Figure]:
     asyncio.run(leave_alone(bench))
+    bare = bench.load("bare", 32, 1000)
     gets = bench.load("gets", 1, 1000)
     one = bench.load("creates", 1, 700)
     many = bench.load("creates", 32, 4300)
     listing = bench.load("list", 1, 1)
     bench.load("clean", 1, 1)
     return [
+        Figure("a bare gRPC call with TLS, p50", bare["p50"], "ms"),
         Figure("get, p50", gets["p50"], "ms", 0.7),
+        Figure("get against a bare call", gets["p50"] / bare["p50"], "ratio"),
         Figure("pod creates, 1 client", one["per_second"], "/s", 700, more_is_better=True),
         Figure("pod creates, 32 clients", many["per_second"], "/s", 1800, more_is_better=True),
+        Figure("bare gRPC calls with TLS, 32 clients", bare["per_second"], "/s"),
+        Figure("creates against bare calls, 32 clients", many["per_second"] / bare["per_second"], "ratio"),
         Figure(f"list of {listing['items']:.0f} pods", listing["ms"], "ms", 130),
     ]
 
