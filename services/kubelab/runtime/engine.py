@@ -23,7 +23,7 @@ from structlog.typing import FilteringBoundLogger
 
 from kubelab.apimachinery.clock import Clock
 from kubelab.cri.runtime.v1 import api_pb2 as cri
-from kubelab.runtime import execution, network, references, rootfs, spec, state
+from kubelab.runtime import execution, network, references, rootfs, spec, state, sysctls
 from kubelab.runtime.changes import Changes
 from kubelab.runtime.config import RuntimeConfig
 from kubelab.runtime.events import Events
@@ -82,7 +82,7 @@ class Engine:
         known = state.read_json(self._root / "network.json")
         if known:
             self._addresses.set_range(known["pod_cidr"])
-        await self._on_netlink(network.prepare_node)
+        await asyncio.to_thread(sysctls.write)
         await self._on_netlink(network.prune, [s.id for s in self.sandboxes.values() if not s.stopped])
         for container in self.containers.values():
             if container.started is not None and container.exit is None:

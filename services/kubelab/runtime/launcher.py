@@ -152,6 +152,8 @@ def leave(body: Callable[[], None]) -> NoReturn:
     try:
         body()
         code = 0
+    except SystemExit as ended:
+        code = ended.code if isinstance(ended.code, int) else 1
     except BaseException:  # noqa: BLE001 — nothing may unwind into the parent's frames
         traceback.print_exc()
     finally:

@@ -13,7 +13,6 @@ import os
 import re
 import socket
 from collections.abc import Iterable
-from pathlib import Path
 
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
@@ -60,14 +59,6 @@ class Addresses:
 
     def give_back(self, address: str) -> None:
         self._used.discard(address)
-
-
-def prepare_node() -> None:
-    """Let this network namespace forward, and not drop what comes back another way."""
-    for key, value in (("ip_forward", "1"), ("conf/all/rp_filter", "0"), ("conf/default/rp_filter", "0")):
-        path = Path("/proc/sys/net/ipv4") / key
-        if path.read_text().strip() != value:
-            path.write_text(value)
 
 
 def prune(sandboxes: Iterable[str]) -> None:

@@ -10,10 +10,10 @@ import grpc
 
 from kubelab.apimachinery import errors
 from kubelab.apimachinery.grpcstatus import answering
+from kubelab.component.tunnels import Tunnel
 from kubelab.supervisor import logfiles, processes
 from kubelab.supervisor.machine import State
 from kubelab.supervisor.supervisor import Supervisor, Usage
-from kubelab.supervisor.tunnels import Tunnel
 from kubelab.supervisor.v1 import supervisor_pb2 as pb
 from kubelab.supervisor.v1 import supervisor_pb2_grpc
 

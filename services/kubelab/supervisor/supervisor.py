@@ -22,6 +22,7 @@ from kubelab.apimachinery.clock import Clock
 from kubelab.cluster import launch
 from kubelab.cluster.record import Record
 from kubelab.component.serving import Health, serve_grpc
+from kubelab.component.tunnels import Tunnels
 from kubelab.supervisor import cleanup, network, plan, processes, syscalls
 from kubelab.supervisor.keeper import Keeper
 from kubelab.supervisor.logfiles import Follower
@@ -29,7 +30,6 @@ from kubelab.supervisor.machine import State
 from kubelab.supervisor.network import NamespaceThread
 from kubelab.supervisor.processes import Running
 from kubelab.supervisor.spawner import Spawner
-from kubelab.supervisor.tunnels import Tunnels
 
 ZYGOTE_SECONDS = 5.0  # for the zygote to end once it is told to
 STOP_ORDER = (("scheduler", "controller-manager", "kubelet", "kube-proxy"), ("runtime", "api-server"), ("etcd",))

@@ -17,7 +17,7 @@ from kubelab.apimachinery.clock import SystemClock
 from kubelab.cluster.record import Record
 from kubelab.supervisor import network
 from kubelab.supervisor.network import NamespaceThread
-from kubelab.supervisor.tunnels import Tunnels
+from kubelab.component.tunnels import Tunnels
 
 pytestmark = pytest.mark.root
 SECONDS = 20.0

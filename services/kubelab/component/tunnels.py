@@ -1,7 +1,8 @@
-"""Ports of 127.0.0.1 on the host that lead into a node, as bytes.
+"""Ports outside that lead into a node, as bytes.
 
-Listening sockets belong to the host's network namespace, outgoing ones to the node's: a service address works because
-the node's own rules translate it. What is open is written down, so a new supervisor opens the same ports again.
+Listening sockets belong to a network namespace outside (the host's, of a local cluster), outgoing ones to the node's:
+a service address works because the node's own rules translate it. What is open is written down, so whoever looks after
+them next (a supervisor, a node's agent) opens the same ports again.
 One connection is two protocols that write to each other, pause each other, and hand on an end of stream one by one.
 """
 
@@ -12,15 +13,16 @@ import contextlib
 import json
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Protocol
 
 import structlog
 
 from kubelab.apimachinery.clock import Clock
-from kubelab.apimachinery.errors import AlreadyExists, BadRequest, Unavailable
-from kubelab.supervisor.network import NamespaceThread
+from kubelab.apimachinery.errors import AlreadyExists, BadRequest, TooManyRequests, Unavailable
 
 CONNECT_SECONDS = 10.0
 ACCEPT_RETRY_SECONDS = 0.2
@@ -29,11 +31,19 @@ LOCALHOST = "127.0.0.1"
 
 @dataclass(frozen=True, slots=True)
 class Tunnel:
-    """``local_port`` of 127.0.0.1 → ``address`` (host:port), connected to from inside ``node``."""
+    """``local_port`` outside → ``address`` (host:port), connected to from inside ``node``."""
 
     local_port: int
     node: str
     address: str
+
+
+class Place(Protocol):
+    """A network namespace."""
+
+    def tcp_socket(self) -> Future[socket.socket]:
+        """Make a TCP socket there that does not block."""
+        ...
 
 
 class _Side(asyncio.Protocol):
@@ -80,17 +90,22 @@ class _Side(asyncio.Protocol):
 
 
 class Tunnels:
-    """Every open tunnel. ``nodes`` maps names to threads inside their namespaces."""
+    """Every open tunnel. ``nodes`` maps names to where they are; ``outside`` is where ports are listened on, at
+    ``listen``: any that is free, or one of ``ports``."""
 
     def __init__(
         self,
-        host: NamespaceThread,
-        nodes: Mapping[str, NamespaceThread],
+        outside: Place,
+        nodes: Mapping[str, Place],
         file: Path,
         clock: Clock,
         log: structlog.typing.FilteringBoundLogger,
+        *,
+        listen: str = LOCALHOST,
+        ports: Sequence[int] = (),
     ) -> None:
-        self._host, self._nodes, self._file, self._clock, self._log = host, nodes, file, clock, log
+        self._outside, self._nodes, self._file, self._clock, self._log = outside, nodes, file, clock, log
+        self._address, self._ports = listen, ports
         self._open: dict[int, tuple[Tunnel, asyncio.Task[None], socket.socket]] = {}
         self._group = asyncio.TaskGroup()
 
@@ -113,7 +128,10 @@ class Tunnels:
         return [tunnel for tunnel, *_ in self._open.values()]
 
     async def open(self, node: str, address: str, local_port: int = 0) -> Tunnel:
-        """Open a tunnel, or give the one that is open. AlreadyExists: the port is taken; BadRequest: no such node."""
+        """Open a tunnel, or give the one that is open.
+
+        AlreadyExists: the port is taken; TooManyRequests: all ports are; BadRequest: no such node, or not our port.
+        """
         if node not in self._nodes:
             raise BadRequest(f'node "{node}" not found')
         host, _, port = address.rpartition(":")
@@ -122,20 +140,36 @@ class Tunnels:
         for tunnel, *_ in self._open.values():
             if (tunnel.node, tunnel.address) == (node, address) and local_port in (0, tunnel.local_port):
                 return tunnel
-        listener = await asyncio.wrap_future(self._host.tcp_socket())
-        try:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind((LOCALHOST, local_port))
-            listener.listen(1024)
-        except OSError as err:
-            listener.close()
-            self._log.warning("tunnel cannot be opened", port=local_port, error=str(err))
-            raise AlreadyExists(f"cannot listen on {LOCALHOST}:{local_port}: {err.strerror}") from err
+        listener = await (self._listen(local_port) if local_port or not self._ports else self._listen_on_any())
         tunnel = Tunnel(int(listener.getsockname()[1]), node, address)
         task = self._group.create_task(self._serve(tunnel, listener), name=f"tunnel {tunnel.local_port}")
         self._open[tunnel.local_port] = (tunnel, task, listener)
         self._write()
         return tunnel
+
+    async def _listen_on_any(self) -> socket.socket:
+        """Take a port of ours that is free; TooManyRequests when none is."""
+        for port in self._ports:
+            if port not in self._open:
+                with contextlib.suppress(AlreadyExists):  # somebody else's: told in the log
+                    return await self._listen(port)
+        told = f"all tunnel ports of this node are in use: {self._ports[0]} to {self._ports[-1]}; close one of them"
+        raise TooManyRequests(told)
+
+    async def _listen(self, local_port: int) -> socket.socket:
+        if local_port and self._ports and local_port not in self._ports:
+            told = f"port {local_port}: tunnels of this node have the ports {self._ports[0]} to {self._ports[-1]}"
+            raise BadRequest(told)
+        listener = await asyncio.wrap_future(self._outside.tcp_socket())
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind((self._address, local_port))
+            listener.listen(1024)
+        except OSError as err:
+            listener.close()
+            self._log.warning("tunnel cannot be opened", port=local_port, error=str(err))
+            raise AlreadyExists(f"cannot listen on {self._address}:{local_port}: {err.strerror}") from err
+        return listener
 
     async def close(self, local_port: int) -> None:
         """Close a tunnel with its connections; one that is not open is no error."""

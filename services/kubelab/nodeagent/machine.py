@@ -1,0 +1,116 @@
+"""Making a container (or a machine) ready to carry pods; whatever it lacks is told with the line that gives it.
+
+Each step may be done again at any time. What needs mounts is done by a short-lived process in a mount namespace of its
+own: nothing of it is seen afterwards.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import socket
+import struct
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from kubelab.runtime import launcher, syscalls, sysctls
+
+NEEDED = {"SYS_ADMIN": 21, "NET_ADMIN": 12, "SYS_PTRACE": 19}  # capability(7), numbers of linux/capability.h
+_SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 1
+
+
+class MachineError(Exception):
+    """This cannot be a node's machine; the message says why, and what to do."""
+
+
+def prepare(state_dir: Path, folders: Sequence[Path]) -> None:
+    """Check what pods need, set the network up and make ``folders``. Raises MachineError."""
+    check_capabilities(Path("/proc/self/status").read_text())
+    for folder in (state_dir, *folders):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            folder.joinpath(".writable").touch()
+            folder.joinpath(".writable").unlink()
+        except OSError as err:
+            told = f'cannot write to {folder}: {err.strerror}; in a compose file: volumes: ["NAME:{folder}"]'
+            raise MachineError(told) from err
+    loopback_up()
+    probe = Path(tempfile.mkdtemp(prefix="probe-", dir=state_dir))
+    try:
+        _in_child(lambda: _with_mounts(probe))
+    finally:
+        shutil.rmtree(probe)
+
+
+def check_capabilities(status: str) -> None:
+    """Look at ``CapEff`` of a ``/proc/PID/status``. Raises MachineError."""
+    line = next(line for line in status.splitlines() if line.startswith("CapEff:"))
+    effective = int(line.split()[1], 16)
+    missing = [f"CAP_{name}" for name, bit in NEEDED.items() if not effective & 1 << bit]
+    if missing:
+        raise MachineError(
+            f"{', '.join(missing)}: not permitted here, and pods need it; in a compose file this service needs "
+            f"cap_add: [{', '.join(NEEDED)}]"
+        )
+
+
+def loopback_up() -> None:
+    """Bring ``lo`` up in this network namespace."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        asked = struct.pack("16sH14x", b"lo", 0)
+        flags = struct.unpack("16sH14x", fcntl.ioctl(any_socket, _SIOCGIFFLAGS, asked))[1]
+        if not flags & _IFF_UP:
+            fcntl.ioctl(any_socket, _SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", flags | _IFF_UP))
+
+
+def _with_mounts(probe: Path) -> None:
+    """Write settings through a /proc that is not read-only, as a container's own is, and try an overlay."""
+    try:
+        syscalls.unshare(syscalls.CLONE_NEWNS)
+        syscalls.make_mounts_private()
+        syscalls.mount("proc", "/proc", "proc")
+    except OSError as err:
+        raise MachineError(
+            f"mounts are not permitted here, and pods need them: {err.strerror}; in a compose file this service needs "
+            "security_opt: [seccomp:unconfined, apparmor:unconfined]"
+        ) from err
+    try:
+        sysctls.write()
+    except sysctls.NotWritable as err:
+        raise MachineError(str(err)) from err
+    folders = {name: probe / name for name in ("lower", "upper", "work", "root")}
+    for folder in folders.values():
+        folder.mkdir()
+    options = ",".join(f"{name}dir={folders[name]}" for name in ("lower", "upper", "work"))
+    try:
+        syscalls.mount("overlay", str(folders["root"]), "overlay", 0, options)
+    except OSError as err:
+        raise MachineError(
+            f"an overlay cannot be mounted on {probe.parent}: {err.strerror}; in a container it has to be on a volume, "
+            f'in a compose file: volumes: ["NAME:{probe.parent.parent}"]'
+        ) from err
+
+
+def _in_child(work: Callable[[], None]) -> None:
+    """Do something in a process of its own. Raises MachineError with what it said."""
+    told, tell = os.pipe2(os.O_CLOEXEC)
+    pid = os.fork()
+    if pid == 0:
+
+        def say() -> None:
+            try:
+                work()
+            except MachineError as err:
+                os.write(tell, str(err).encode())
+                raise SystemExit from err  # it is told, and needs no traceback
+            os.write(tell, b"ok")
+
+        launcher.leave(say)
+    os.close(tell)
+    with os.fdopen(told, "rb") as pipe:
+        answer = pipe.read().decode()
+    os.waitpid(pid, 0)
+    if answer != "ok":
+        raise MachineError(answer or "this machine cannot be prepared; see the traceback above")

@@ -1,0 +1,60 @@
+"""Standard input and output ↔ a unix socket, as bytes: how ``docker exec -i NODE`` reaches what listens inside.
+
+It imports nothing but the standard library, because it is started anew for each connection.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import socket
+import sys
+import threading
+
+CHUNK = 65536
+
+
+def relay(path: str, given: int = 0, taken: int = 1) -> int:
+    """Carry bytes until both directions have ended, or one end is gone. Gives the exit code."""
+    link = socket.socket(socket.AF_UNIX)
+    try:
+        link.connect(path)
+    except OSError as err:
+        print(f"cannot reach {path}: {err.strerror or err}", file=sys.stderr)  # noqa: T201
+        return 1
+    # A thread for each direction: neither waits for the other, and the kernel's buffers hold back who is too quick.
+    inward = threading.Thread(target=_send, args=(given, link), daemon=True)
+    inward.start()
+    try:
+        while data := link.recv(CHUNK):
+            _write(taken, data)
+        os.close(taken)
+    except OSError:
+        return 0  # nobody reads any more, or the socket's end has hung up on us: there is nothing left to carry
+    # Its end will say no more, and may still listen. Then input goes on, until that ends or nobody listens either.
+    _wait_for(inward, link)
+    return 0
+
+
+def _send(given: int, link: socket.socket) -> None:
+    try:
+        while data := os.read(given, CHUNK):
+            link.sendall(data)
+    except OSError:
+        pass  # nobody listens: the other direction sees it too
+    with contextlib.suppress(OSError):
+        link.shutdown(socket.SHUT_WR)
+
+
+def _write(fd: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(fd, data) :]
+
+
+def _wait_for(inward: threading.Thread, link: socket.socket) -> None:
+    """Until input has ended or the socket is closed on both sides."""
+    poll = select.poll()
+    poll.register(link, 0)  # a hang-up is told unasked: our side shut down, or theirs closed
+    if inward.is_alive():
+        poll.poll()
