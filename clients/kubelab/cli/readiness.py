@@ -51,11 +51,17 @@ class Readiness:
             if process.state is State.BACK_OFF and process.restarts - first >= GIVE_UP_RESTARTS:
                 raise UpFailed(f"{process.name} keeps failing: {process.message}", process.name)
             if process.component == "api-server" and process.state is State.RUNNING and not self.serving.is_set():
-                self._tell("🧠", f"{process.name} answers at https://127.0.0.1:{self._record.api_port}")
+                self._tell("🧠", f"{process.name} answers at {self._address(process.node)}")
                 self.serving.set()
         unwell = {process.node for process in status.processes if process.state is not State.RUNNING}
         self._well = set(self._record.node_names) - unwell
         self._look()
+
+    def _address(self, plane: str) -> str:
+        ports = {
+            node.name: port for node, port in zip(self._record.control_planes, self._record.api_ports, strict=True)
+        }
+        return f"https://127.0.0.1:{ports[plane]}"
 
     def heard_node(self, node: core_pb2.Node) -> None:
         """Take a node as the api-server shows it."""

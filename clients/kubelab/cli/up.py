@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import platform
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -23,9 +25,9 @@ from kubelab.client.kubeconfig import Kubeconfig, KubeconfigMissing
 from kubelab.cluster import launch
 from kubelab.cluster.driver import State
 from kubelab.cluster.local import LocalCluster
-from kubelab.cluster.record import DEFAULT_NAME, Record, free_port, port_is_free
+from kubelab.cluster.record import DEFAULT_NAME, DEFAULT_WORKERS, Record, free_ports, port_is_free
+from kubelab.cluster.settings import merged, parse_settings
 
-DEFAULT_NODES = 3
 LOG_LINES = 12
 STEPS = {
     "certificates": ("🔑", "Making certificates"),
@@ -41,33 +43,58 @@ class Wanted:
     home: Path
     name: str
     nodes: int | None
+    control_planes: int | None
+    settings: Mapping[str, Mapping[str, Any]]
     wait: bool
     seconds: float
 
 
 @click.command("up", short_help="Start a cluster, or say that it runs")
-@click.option("-n", "--nodes", type=int, help=f"how many nodes a new cluster gets  [default: {DEFAULT_NODES}]")
+@click.option(
+    "-n",
+    "--nodes",
+    type=int,
+    help=f"how many nodes a new cluster gets, all in all  [default: {DEFAULT_WORKERS} besides the control planes]",
+)
+@click.option("--control-planes", type=int, help="how many of them are control planes: 1, 3 or 5  [default: 1]")
+@click.option(
+    "--set",
+    "settings",
+    metavar="COMPONENT.KEY=VALUE",
+    multiple=True,
+    help="configure a component of the cluster: --set controller-manager.nodeLifecycle.nodeMonitorGracePeriod=4s",
+)
 @cluster_option
 @click.option("--wait/--no-wait", default=True, help="wait until every node is Ready  [default: wait]")
 @click.option("--timeout", default=120.0, show_default=True, help="seconds to wait at most")
-def command(nodes: int | None, name: str, wait: bool, timeout: float) -> int:
+def command(
+    nodes: int | None, control_planes: int | None, settings: Sequence[str], name: str, wait: bool, timeout: float
+) -> int:
     """Start a cluster, or say that it runs."""
     home = kubeconfig.home().absolute()
+    wanted = Wanted(home, name, nodes, control_planes, parse_settings(settings), wait, timeout)
     with launch.alone(home):
-        return asyncio.run(up(Wanted(home, name, nodes, wait, timeout), SystemClock()))
+        return asyncio.run(up(wanted, SystemClock()))
 
 
 async def up(wanted: Wanted, clock: Clock) -> int:
     """Bring the cluster up; gives the exit code."""
     began = clock.monotonic()
     record = Record.load(wanted.home, wanted.name)
-    if record and wanted.nodes not in (None, len(record.node_names)):
+    if record and (differs := _difference(wanted, record)):
         output.problem(
-            f'Cluster "{record.name}" has {_count(record)}, not {wanted.nodes}. '
+            f'Cluster "{record.name}" {differs}. '
             f"Delete it first, or choose another --name:\n   kubelab down --delete{_flag(record)}"
         )
         return 1
-    if record and await _runs(record):
+    running = record is not None and await _runs(record)
+    if record and running and wanted.settings:
+        output.problem(
+            f'Cluster "{record.name}" is running; --set is for its next start. Type first:\n'
+            f"   kubelab down{_flag(record)}"
+        )
+        return 1
+    if record and running:
         output.step("✅", f'Cluster "{record.name}" is already running')
         remember(record)
         return await _finish(wanted, record, clock, began, fresh=False)
@@ -78,11 +105,12 @@ async def up(wanted: Wanted, clock: Clock) -> int:
             click.echo(f" - {problem}", err=True)
         return 1
     fresh = record is None
-    record = record or Record.new(wanted.home, wanted.name, wanted.nodes or DEFAULT_NODES)
+    record = record or Record.new(wanted.home, wanted.name, wanted.nodes, control_planes=wanted.control_planes or 1)
     output.step("😄", f"kubelab {GIT_VERSION} on {_system()}")
-    if not port_is_free(record.api_port):
-        record = replace(record, api_port=free_port())
-        output.step("🔀", f"The api-server's port was taken meanwhile; it moves to {record.api_port}")
+    if not all(map(port_is_free, record.api_ports)):
+        record = replace(record, api_ports=free_ports(len(record.api_ports)))
+        output.step("🔀", f"The api-server's port was taken meanwhile; it moves to {_ports(record)}")
+    record = replace(record, settings=merged(record.settings, wanted.settings))
     record.save()
     return await _finish(wanted, record, clock, began, fresh=fresh, start=True)
 
@@ -130,7 +158,7 @@ def remember(record: Record) -> None:
         config = Kubeconfig(path=path)
     config.set_cluster(
         record.name,
-        server=f"https://127.0.0.1:{record.api_port}",
+        server=record.servers,
         ca=(record.pki / "ca.crt").read_bytes(),
         certificate=(record.pki / "admin.crt").read_bytes(),
         key=(record.pki / "admin.key").read_bytes(),
@@ -155,7 +183,7 @@ async def _explain(record: Record, err: Exception, seconds: float) -> None:
         text, process = await _unwell(record, seconds)
     output.problem(text)
     lines = _last_lines(record.log(process))
-    if lines:
+    if lines and lines[-1] != text:
         click.echo(f"   The last lines of {record.log(process)}:", err=True)
         for line in lines:
             click.echo(f"     {line}", err=True)
@@ -193,6 +221,19 @@ async def _undo(record: Record, *, delete: bool) -> None:
 
 def _quietly(_emoji: str, _text: str) -> None:
     """Say nothing: it runs already."""
+
+
+def _difference(wanted: Wanted, record: Record) -> str:
+    """Say how a cluster that is there is not what is asked for; empty when it is."""
+    if wanted.control_planes not in (None, planes := len(record.control_planes)):
+        return f"has {planes} control plane{'s' if planes != 1 else ''}, not {wanted.control_planes}"
+    if wanted.nodes not in (None, len(record.node_names)):
+        return f"has {_count(record)}, not {wanted.nodes}"
+    return ""
+
+
+def _ports(record: Record) -> str:
+    return ", ".join(map(str, record.api_ports))
 
 
 def _count(record: Record) -> str:

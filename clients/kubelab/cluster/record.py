@@ -13,11 +13,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import secrets
 import socket
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -26,6 +28,8 @@ import yaml
 DEFAULT_NAME = "kubelab"
 RUN_ROOT = Path("/run/kubelab")
 MAX_NODES = 200
+CONTROL_PLANES = (1, 3, 5)  # etcd's members: an even number survives no more failures than one less
+DEFAULT_WORKERS = 2
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?")
 
 
@@ -35,7 +39,7 @@ class RecordError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One node of a local cluster. The first is the control plane."""
+    """One node of a local cluster. The first ones are the control planes."""
 
     name: str
     address: str
@@ -44,22 +48,56 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A local cluster as ``cluster.yaml`` describes it."""
+    """A local cluster as ``cluster.yaml`` describes it.
+
+    ``api_ports`` are ports of 127.0.0.1, one for each control plane's api-server. ``settings`` are what the user has
+    configured, by component: ``{"controller-manager": {"nodeMonitorGracePeriod": "4s"}}``.
+    """
 
     home: Path
     name: str
     id: str
     node_names: tuple[str, ...]
-    api_port: int
+    api_ports: tuple[int, ...]
+    settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
 
     @classmethod
-    def new(cls, home: Path, name: str, nodes: int) -> Record:
-        """Describe a cluster that is not there yet: ``cp-1``, ``node-1``, …, and a free port of 127.0.0.1."""
+    def new(
+        cls,
+        home: Path,
+        name: str,
+        nodes: int | None = None,
+        *,
+        control_planes: int = 1,
+        settings: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> Record:
+        """Describe a cluster that is not there yet: ``cp-1``, …, ``node-1``, …, and free ports of 127.0.0.1.
+
+        ``nodes`` counts all of them; by default there are two besides the control planes. Raises RecordError.
+        """
         check_name(name)
+        if control_planes not in CONTROL_PLANES:
+            raise RecordError(
+                f"a cluster has 1, 3 or 5 control planes, not {control_planes}: etcd goes on while more than half of "
+                "its members do, so an even number survives no more failures than one less"
+            )
+        nodes = control_planes + DEFAULT_WORKERS if nodes is None else nodes
         if not 1 <= nodes <= MAX_NODES:
             raise RecordError(f"a cluster has 1 to {MAX_NODES} nodes, not {nodes}")
-        names = ("cp-1", *(f"node-{n}" for n in range(1, nodes)))
-        return cls(home=home, name=name, id=secrets.token_hex(4), node_names=names, api_port=free_port())
+        if nodes < control_planes:
+            raise RecordError(
+                f"{control_planes} control planes are {control_planes} nodes, but only {nodes} are wanted"
+            )
+        planes = tuple(f"cp-{n + 1}" for n in range(control_planes))
+        workers = tuple(f"node-{n + 1}" for n in range(nodes - control_planes))
+        return cls(
+            home=home,
+            name=name,
+            id=secrets.token_hex(4),
+            node_names=planes + workers,
+            api_ports=free_ports(control_planes),
+            settings=settings or {},
+        )
 
     @classmethod
     def load(cls, home: Path, name: str) -> Record | None:
@@ -79,18 +117,28 @@ class Record:
                 name=name,
                 id=str(body["id"]),
                 node_names=tuple(str(node) for node in body["nodes"]),
-                api_port=int(body["apiServerPort"]),
+                api_ports=tuple(int(port) for port in body.get("apiServerPorts") or [body["apiServerPort"]]),
+                settings={str(name): dict(keys) for name, keys in (body.get("settings") or {}).items()},
             )
         except (KeyError, TypeError, ValueError) as err:
             raise RecordError(f"{path}: not a cluster's record ({err!r})") from err
         if not re.fullmatch(r"[0-9a-f]{8}", record.id):
             raise RecordError(f"{path}: id must be eight hexadecimal digits")
+        if not 1 <= len(record.api_ports) <= len(record.node_names):
+            raise RecordError(f"{path}: apiServerPorts: expected a port for each control plane")
         return record
 
     def save(self) -> None:
         """Write the record in one step."""
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        body = {"name": self.name, "id": self.id, "nodes": list(self.node_names), "apiServerPort": self.api_port}
+        body: dict[str, Any] = {
+            "name": self.name,
+            "id": self.id,
+            "nodes": list(self.node_names),
+            "apiServerPorts": list(self.api_ports),
+        }
+        if self.settings:
+            body["settings"] = {name: dict(keys) for name, keys in self.settings.items()}
         temporary = self.folder / ".cluster.yaml"
         temporary.write_text(yaml.safe_dump(body, sort_keys=False))
         temporary.replace(self.folder / "cluster.yaml")
@@ -98,7 +146,18 @@ class Record:
     @property
     def nodes(self) -> tuple[Node, ...]:
         """Every node with its address, which never changes."""
-        return tuple(Node(n, f"192.168.49.{2 + i}", i == 0) for i, n in enumerate(self.node_names))
+        planes = len(self.api_ports)
+        return tuple(Node(n, f"192.168.49.{2 + i}", i < planes) for i, n in enumerate(self.node_names))
+
+    @property
+    def control_planes(self) -> tuple[Node, ...]:
+        """The nodes that have an etcd member, an api-server, a scheduler and a controller-manager."""
+        return self.nodes[: len(self.api_ports)]
+
+    @property
+    def servers(self) -> str:
+        """Where this machine reaches the api-servers, as a kubeconfig says it."""
+        return ",".join(f"https://127.0.0.1:{port}" for port in self.api_ports)
 
     @property
     def folder(self) -> Path:
@@ -171,11 +230,13 @@ def port_is_free(port: int) -> bool:
     return True
 
 
-def free_port() -> int:
-    """Find a port of 127.0.0.1 that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def free_ports(count: int) -> tuple[int, ...]:
+    """Find different ports of 127.0.0.1 that nobody listens on now."""
+    with contextlib.ExitStack() as open_ones:
+        probes = [open_ones.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return tuple(int(probe.getsockname()[1]) for probe in probes)
 
 
 def boot_id() -> str:

@@ -6,6 +6,7 @@ import ipaddress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from kubelab.apimachinery.taints import NOT_READY, UNREACHABLE
 from kubelab.component.config import TLS, BaseConfig, ConfigError
 
 
@@ -31,6 +32,15 @@ class ApiServerConfig(BaseConfig):
     event_ttl: float = 3600.0  # seconds
     compaction_interval: float = 300.0  # seconds; history is kept for at least as long
     workers: int = 2
+    default_not_ready_toleration_seconds: int = 300  # that a pod stays on a node that is not ready, if it does not say
+    default_unreachable_toleration_seconds: int = 300
+
+    def tolerations(self) -> dict[str, int]:
+        """Seconds by taint, for pods that do not say."""
+        return {
+            NOT_READY: self.default_not_ready_toleration_seconds,
+            UNREACHABLE: self.default_unreachable_toleration_seconds,
+        }
 
     def network(self) -> ipaddress.IPv4Network:
         """The service network; ConfigError when it is none."""

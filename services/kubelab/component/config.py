@@ -82,6 +82,11 @@ def load(kind: type[C], argv: Sequence[str], *, prog: str) -> C:
     return _build(kind, values, file or "command line", ())
 
 
+def check(kind: type[BaseConfig], settings: Mapping[str, Any], where: str) -> None:
+    """Raise ConfigError for a key or a value that ``kind`` would not take; ``where`` stands for the file."""
+    _build(kind, _from_mapping(kind, settings, where, ()), where, ())
+
+
 def read_file(path: Path) -> dict[str, Any]:
     """Read a YAML mapping; an empty file is an empty mapping."""
     try:

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from kubelab.apimachinery.clock import Clock, SystemClock
 from kubelab.cluster.record import Record, RecordError
+from kubelab.component.config import ConfigError
 from kubelab.supervisor import network, processes
 
 if TYPE_CHECKING:
@@ -74,12 +75,13 @@ def _begin(record: Record, options: Options, progress: _Progress) -> int:
     record.processes.mkdir(exist_ok=True, mode=0o700)
     syscalls.become_subreaper()
     try:
+        plan.check(record)
         progress.step("certificates")
         pki.ensure(record.pki, record.nodes, datetime.datetime.fromtimestamp(SystemClock().time(), datetime.UTC))
         plan.write(record, plan.plan(record).files)
         progress.step("network")
         network.create(record)
-    except (OSError, network.NetworkError) as err:
+    except (OSError, ConfigError, network.NetworkError) as err:
         return progress.failed(str(err))
     _preload()
     progress.step("processes")

@@ -2,14 +2,16 @@
 
 ::
 
-    cp-1     etcd → api-server → scheduler, controller-manager   and everything below
-    node-N   runtime; kubelet and kube-proxy after the api-server
+    cp-N     etcd → api-server → scheduler, controller-manager   and everything below
+    node-N   runtime; kubelet and kube-proxy after the api-servers
 
-An arrow is "after it has been well once", at the first start only.
+An arrow is "after it has been well once", at the first start only. With several control planes etcd's members begin
+together: one alone has no majority and is not well.
 """
 
 from __future__ import annotations
 
+import importlib
 import os
 import shutil
 from dataclasses import dataclass
@@ -19,6 +21,9 @@ from typing import Any
 import yaml
 
 from kubelab.cluster.record import Node, Record
+from kubelab.cluster.settings import merged
+from kubelab.component import config
+from kubelab.component.config import ConfigError
 from kubelab.supervisor.health import Target
 from kubelab.supervisor.keeper import Spec
 from kubelab.supervisor.zygote import Order
@@ -34,8 +39,9 @@ MODULES = {
     "runtime": "kubelab.runtime.__main__",
 }
 # One member needs no patience with others: it elects itself within a quarter of a second, instead of one to two. More
-# ticks a second would be quicker still, but cost a percent of a core at rest.
-ETCD_TICK_MS, ETCD_ELECTION_MS = 50, 250
+# ticks a second would be quicker still, but cost a percent of a core at rest. Several members keep etcd's defaults,
+# https://etcd.io/docs/v3.4/tuning/: a leader that is silent for a second on a busy machine is not a dead one.
+ETCD_TICK_MS, ETCD_ELECTION_MS = (50, 100), (250, 1000)
 ETCD_SNAPSHOT_COUNT = 10_000  # entries kept in memory; the default of 100,000 is made for larger machines
 ETCD_QUOTA_BYTES = 2 * 1024**3
 
@@ -61,7 +67,7 @@ def plan(record: Record) -> Plan:
             name = f"{component}@{node.name}"
             files[record.config / f"{name}.yaml"] = yaml.safe_dump(_config(record, node, component), sort_keys=False)
             if component not in ("api-server", "runtime"):
-                files[record.config / f"{name}.kubeconfig"] = _kubeconfig(record, name)
+                files[record.config / f"{name}.kubeconfig"] = _kubeconfig(record, node, name)
             specs.append(_component(record, node, component))
     return Plan(tuple(specs), files)
 
@@ -75,15 +81,26 @@ def write(record: Record, files: dict[Path, str]) -> None:
         path.chmod(0o600)
 
 
-def control_plane(record: Record) -> Node:
-    """The node that the api-server runs on."""
-    return next(node for node in record.nodes if node.control_plane)
+def check(record: Record) -> None:
+    """Raise ConfigError for a setting that its component would not take."""
+    for component, settings in record.settings.items():
+        if component not in MODULES:
+            raise ConfigError(f"{component}: unknown component; expected one of {', '.join(sorted(MODULES))}")
+        kind = importlib.import_module(MODULES[component]).COMPONENT.config
+        config.check(kind, settings, component)
+
+
+def api_servers(record: Record, node: Node) -> list[str]:
+    """Every api-server as seen from a node: its own first, and from workers each time another one first."""
+    planes = record.control_planes
+    first = record.nodes.index(node) % len(planes)
+    return [f"{plane.address}:{API_PORT}" for plane in (*planes[first:], *planes[:first])]
 
 
 def _component(record: Record, node: Node, component: str) -> Spec:
     name = f"{component}@{node.name}"
-    first = control_plane(record).name
-    after = {"api-server": (f"etcd@{first}",), "runtime": ()}.get(component, (f"api-server@{first}",))
+    own = node if node.control_plane else record.control_planes[0]
+    after = {"api-server": (f"etcd@{own.name}",), "runtime": ()}.get(component, (f"api-server@{own.name}",))
     order = Order(
         name=name,
         argv=("--config", str(record.config / f"{name}.yaml")),
@@ -126,6 +143,7 @@ def _etcd(record: Record, node: Node) -> Spec:
     client, peer = f"https://{node.address}:{ETCD_PORT}", f"https://{node.address}:{ETCD_PEER_PORT}"
     own = str(record.pki / name)
     authority = str(record.pki / "etcd-ca.crt")
+    several = len(record.control_planes) > 1
     flags = {
         "name": node.name,
         "data-dir": str(record.folder / "etcd" / node.name),
@@ -133,7 +151,9 @@ def _etcd(record: Record, node: Node) -> Spec:
         "advertise-client-urls": client,
         "listen-peer-urls": peer,
         "initial-advertise-peer-urls": peer,
-        "initial-cluster": f"{node.name}={peer}",
+        "initial-cluster": ",".join(
+            f"{plane.name}=https://{plane.address}:{ETCD_PEER_PORT}" for plane in record.control_planes
+        ),
         "initial-cluster-token": record.id,
         "cert-file": f"{own}.crt",
         "key-file": f"{own}.key",
@@ -143,8 +163,8 @@ def _etcd(record: Record, node: Node) -> Spec:
         "peer-key-file": f"{own}.key",
         "peer-client-cert-auth": "true",
         "peer-trusted-ca-file": authority,
-        "heartbeat-interval": str(ETCD_TICK_MS),
-        "election-timeout": str(ETCD_ELECTION_MS),
+        "heartbeat-interval": str(ETCD_TICK_MS[several]),
+        "election-timeout": str(ETCD_ELECTION_MS[several]),
         "snapshot-count": str(ETCD_SNAPSHOT_COUNT),
         "quota-backend-bytes": str(ETCD_QUOTA_BYTES),
         "logger": "zap",
@@ -182,17 +202,16 @@ def _config(record: Record, node: Node, component: str) -> dict[str, Any]:
         base["tls"] = _tls(record, name)
     if component not in ("api-server", "runtime"):
         base["kubeconfig"] = str(record.config / f"{name}.kubeconfig")
-    return {**base, **_own_config(record, node, component)}
+    return merged({**base, **_own_config(record, node, component)}, record.settings.get(component, {}))
 
 
 def _own_config(record: Record, node: Node, component: str) -> dict[str, Any]:
     """The part of a component's configuration that only it has."""
-    first = control_plane(record)
     match component:
         case "api-server":
             return {
                 "etcd": {
-                    "servers": [f"https://{first.address}:{ETCD_PORT}"],
+                    "servers": _etcd_servers(record, node),
                     "tls": _tls(record, "apiserver-etcd-client", "etcd-ca"),
                 },
                 "advertiseAddress": f"{node.address}:{API_PORT}",
@@ -221,8 +240,14 @@ def _own_config(record: Record, node: Node, component: str) -> dict[str, Any]:
             return {}
 
 
-def _kubeconfig(record: Record, name: str) -> str:
-    server = f"https://{control_plane(record).address}:{API_PORT}"
+def _etcd_servers(record: Record, node: Node) -> list[str]:
+    """Every member, the node's own first."""
+    others = [plane for plane in record.control_planes if plane != node]
+    return [f"https://{plane.address}:{ETCD_PORT}" for plane in (node, *others)]
+
+
+def _kubeconfig(record: Record, node: Node, name: str) -> str:
+    server = ",".join(f"https://{address}" for address in api_servers(record, node))
     cluster = {"certificate-authority": str(record.pki / "ca.crt"), "server": server}
     user = {
         "client-certificate": str(record.pki / f"{name}.crt"),

@@ -20,7 +20,7 @@ import structlog
 from kubelab.apimachinery import errors
 from kubelab.apimachinery.clock import Clock
 from kubelab.cluster import launch
-from kubelab.cluster.record import Record
+from kubelab.cluster.record import Node, Record
 from kubelab.component.serving import Health, serve_grpc
 from kubelab.component.tunnels import Tunnels
 from kubelab.supervisor import cleanup, network, plan, processes, syscalls
@@ -83,8 +83,8 @@ class Supervisor:
                 self._serve(add_service),
                 asyncio.TaskGroup() as group,
             ):
-                first = plan.control_plane(self.record)
-                await self._open_api(first.name, f"{first.address}:{plan.API_PORT}")
+                for plane, port in zip(self.record.control_planes, self.record.api_ports, strict=True):
+                    await self._open_api(plane, port)
                 ready()
                 keeping = group.create_task(self._keep_all(), name="keepers")
                 await self._stop.wait()
@@ -158,11 +158,11 @@ class Supervisor:
             os.close(fd)
         return threads
 
-    async def _open_api(self, node: str, address: str) -> None:
+    async def _open_api(self, plane: Node, port: int) -> None:
         try:
-            await self.tunnels.open(node, address, self.record.api_port)
+            await self.tunnels.open(plane.name, f"{plane.address}:{plan.API_PORT}", port)
         except errors.AlreadyExists as err:
-            self._log.error("the api-server's port is taken", port=self.record.api_port, error=err.message)
+            self._log.error("an api-server's port is taken", port=port, error=err.message)
             raise
 
     async def _keep_all(self) -> None:

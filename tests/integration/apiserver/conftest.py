@@ -16,7 +16,7 @@ from kubelab.apiserver.config import ApiServerConfig
 from kubelab.apiserver.printers.rows import row
 from kubelab.apiserver.server import MESSAGE_OPTIONS, ApiServer
 from kubelab.apiserver.storage.etcd import EtcdStore, EtcdTLS
-from kubelab.apiserver.strategies.registry import STRATEGIES
+from kubelab.apiserver.strategies.registry import strategies
 from kubelab.client.channels import Identity
 from kubelab.client.client import Client
 from kubelab.client.transport import Connections
@@ -73,7 +73,7 @@ async def start(etcd_server: Etcd, authority: TestAuthority, tmp_path: Path) -> 
                     config,
                     store,
                     process=f"api-server@cp-{n + 1}",
-                    rules=STRATEGIES,
+                    rules=strategies(),
                     row=row,
                     clock=clock,
                     metrics=CollectorRegistry(),

@@ -22,7 +22,7 @@ from kubelab.apiserver.config import ApiServerConfig
 from kubelab.apiserver.printers.rows import row
 from kubelab.apiserver.server import MESSAGE_OPTIONS, ApiServer
 from kubelab.apiserver.storage.etcd import EtcdStore, EtcdTLS
-from kubelab.apiserver.strategies.registry import STRATEGIES
+from kubelab.apiserver.strategies.registry import strategies
 from kubelab.client.channels import Identity
 from kubelab.client.client import Client
 from kubelab.client.informer import Informer
@@ -177,7 +177,7 @@ async def plane(etcd_server: Etcd, authority: TestAuthority, tmp_path: Path) -> 
         ApiServerConfig(audit_log=tmp_path / "audit" / "audit.log"),
         store,
         process="api-server@cp-1",
-        rules=STRATEGIES,
+        rules=strategies(),
         row=row,
         clock=CLOCK,
         metrics=CollectorRegistry(),

@@ -6,10 +6,11 @@ import importlib
 from pathlib import Path
 
 import pytest
+import yaml
 
 from kubelab.client.kubeconfig import Kubeconfig
 from kubelab.cluster.record import Record
-from kubelab.component.config import load
+from kubelab.component.config import ConfigError, load
 from kubelab.supervisor import plan
 
 COMPONENTS = sorted(plan.MODULES)
@@ -17,7 +18,7 @@ COMPONENTS = sorted(plan.MODULES)
 
 @pytest.fixture
 def record(tmp_path: Path) -> Record:
-    return Record(tmp_path, "kubelab", "0a1b2c3d", ("cp-1", "node-1", "node-2"), 6443)
+    return Record(tmp_path, "kubelab", "0a1b2c3d", ("cp-1", "node-1", "node-2"), (6443,))
 
 
 def test_three_nodes_are_thirteen_processes(record: Record) -> None:
@@ -48,6 +49,73 @@ def test_kubeconfigs_lead_to_the_api_server(record: Record) -> None:
     files = plan.plan(record).files
     config = Kubeconfig.parse(files[record.config / "scheduler@cp-1.kubeconfig"])
     assert config.server() == "https://192.168.49.2:6443"
+
+
+@pytest.fixture
+def three(tmp_path: Path) -> Record:
+    """Three control planes and a worker."""
+    return Record(tmp_path, "ha", "0a1b2c3d", ("cp-1", "cp-2", "cp-3", "node-1"), (7001, 7002, 7003))
+
+
+def test_every_control_plane_has_all_of_it(three: Record) -> None:
+    specs = {spec.name: spec for spec in plan.plan(three).specs}
+    for plane in ("cp-1", "cp-2", "cp-3"):
+        assert specs[f"api-server@{plane}"].after == (f"etcd@{plane}",)
+        assert specs[f"scheduler@{plane}"].after == specs[f"kubelet@{plane}"].after == (f"api-server@{plane}",)
+    assert "scheduler@node-1" not in specs
+    assert len(specs) == 3 * 7 + 3
+
+
+def test_members_know_each_other(three: Record) -> None:
+    members = [spec for spec in plan.plan(three).specs if spec.component == "etcd"]
+    cluster = (
+        "--initial-cluster=cp-1=https://192.168.49.2:2380,cp-2=https://192.168.49.3:2380,cp-3=https://192.168.49.4:2380"
+    )
+    assert [member.name for member in members if cluster in member.order.argv] == [
+        "etcd@cp-1",
+        "etcd@cp-2",
+        "etcd@cp-3",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("process", "servers"),
+    [
+        ("scheduler@cp-1", "2 3 4"),
+        ("kubelet@cp-2", "3 4 2"),
+        ("kube-proxy@cp-3", "4 2 3"),
+        ("kubelet@node-1", "2 3 4"),
+    ],
+)
+def test_everybody_knows_every_api_server_the_nearest_first(three: Record, process: str, servers: str) -> None:
+    config = Kubeconfig.parse(plan.plan(three).files[three.config / f"{process}.kubeconfig"])
+    assert config.server() == ",".join(f"https://192.168.49.{last}:6443" for last in servers.split())
+
+
+def test_settings_are_laid_over_what_a_component_has_anyway(tmp_path: Path) -> None:
+    settings = {"controller-manager": {"nodeLifecycle": {"nodeMonitorGracePeriod": "4s"}}, "api-server": {"workers": 3}}
+    record = Record(tmp_path, "kubelab", "0a1b2c3d", ("cp-1",), (6443,), settings)
+    plan.check(record)
+    files = plan.plan(record).files
+    manager = yaml.safe_load(files[record.config / "controller-manager@cp-1.yaml"])
+    assert (manager["nodeLifecycle"], manager["name"]) == ({"nodeMonitorGracePeriod": "4s"}, "controller-manager@cp-1")
+    assert yaml.safe_load(files[record.config / "api-server@cp-1.yaml"])["workers"] == 3
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"kubelets": {}}, "kubelets: unknown component; expected one of api-server, controller-manager, kube-proxy"),
+        ({"kubelet": {"maxPod": 3}}, "kubelet: unknown key 'maxPod'; expected one of bindAddress"),
+        ({"kubelet": {"maxPods": "many"}}, "kubelet: maxPods: got 'many', expected integer"),
+    ],
+)
+def test_a_setting_that_its_component_would_refuse_is_refused(
+    tmp_path: Path, settings: dict[str, dict[str, object]], says: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        plan.check(Record(tmp_path, "kubelab", "0a1b2c3d", ("cp-1",), (6443,), settings))
+    assert str(caught.value).startswith(says)
 
 
 def test_only_the_owner_reads_the_configuration(record: Record) -> None:

@@ -9,6 +9,7 @@ from kubelab.api.core.v1 import core_pb2
 from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery import names, quantity
 from kubelab.apimachinery.errors import Cause
+from kubelab.apimachinery.scheme import Resource
 from kubelab.apimachinery.taints import NO_EXECUTE, NOT_READY, UNREACHABLE
 from kubelab.apiserver.strategies import addresses, causes, difference, podspec
 from kubelab.apiserver.strategies.base import Strategy
@@ -18,13 +19,19 @@ MAY_CHANGE = (
     "`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),"
     "`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)"
 )
-TOLERATION_SECONDS = 300  # upstream's DefaultTolerationSeconds admission
+TOLERATION_SECONDS: Mapping[str, int] = {NOT_READY: 300, UNREACHABLE: 300}  # upstream's DefaultTolerationSeconds
 # upstream's Priority admission, with the two classes that every cluster has
 PRIORITIES = {"": 0, "system-cluster-critical": 2_000_000_000, "system-node-critical": 2_000_001_000}
 _OWN_CONDITIONS = ("PodScheduled", "Ready", "Initialized")
 
 
 class PodStrategy(Strategy[core_pb2.Pod]):
+    """``tolerations`` are the seconds by taint that a pod which says nothing of it stays on a node without health."""
+
+    def __init__(self, resource: Resource[core_pb2.Pod], tolerations: Mapping[str, int] = TOLERATION_SECONDS) -> None:
+        super().__init__(resource)
+        self._tolerations = tolerations
+
     def default(self, obj: core_pb2.Pod) -> None:
         spec = obj.spec
         for container in spec.containers:
@@ -44,13 +51,13 @@ class PodStrategy(Strategy[core_pb2.Pod]):
         super().prepare_for_create(obj)
         obj.status.phase = "Pending"
         obj.status.qosClass = qos_class(obj.spec)
-        _tolerate_short_outages(obj.spec)
+        _tolerate_short_outages(obj.spec, self._tolerations)
         if not obj.spec.HasField("priority"):
             obj.spec.priority = PRIORITIES.get(obj.spec.priorityClassName, 0)
 
     def prepare_for_update(self, obj: core_pb2.Pod, old: core_pb2.Pod) -> None:
         super().prepare_for_update(obj, old)
-        _tolerate_short_outages(obj.spec)
+        _tolerate_short_outages(obj.spec, self._tolerations)
         if not obj.spec.HasField("priority") and old.spec.HasField("priority"):
             obj.spec.priority = old.spec.priority
 
@@ -161,10 +168,10 @@ def _compute(request: str, limit: str) -> tuple[bool, bool]:
     return wanted > 0 or most > 0, wanted == most > 0
 
 
-def _tolerate_short_outages(spec: core_pb2.PodSpec) -> None:
-    for key in (NOT_READY, UNREACHABLE):
+def _tolerate_short_outages(spec: core_pb2.PodSpec, tolerations: Mapping[str, int]) -> None:
+    for key, seconds in tolerations.items():
         if not any(t.key in ("", key) and t.effect in ("", NO_EXECUTE) for t in spec.tolerations):
-            spec.tolerations.add(key=key, operator="Exists", effect=NO_EXECUTE, tolerationSeconds=TOLERATION_SECONDS)
+            spec.tolerations.add(key=key, operator="Exists", effect=NO_EXECUTE, tolerationSeconds=seconds)
 
 
 def _priority(spec: core_pb2.PodSpec) -> list[Cause]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from kubelab.apimachinery import scheme
@@ -12,15 +13,16 @@ from kubelab.apiserver.strategies.event import EventStrategy
 from kubelab.apiserver.strategies.lease import LeaseStrategy
 from kubelab.apiserver.strategies.namespace import NamespaceStrategy
 from kubelab.apiserver.strategies.node import NodeStrategy
-from kubelab.apiserver.strategies.pod import PodStrategy
+from kubelab.apiserver.strategies.pod import TOLERATION_SECONDS, PodStrategy
 from kubelab.apiserver.strategies.replicationcontroller import ReplicationControllerStrategy
 from kubelab.apiserver.strategies.secret import SecretStrategy
 from kubelab.apiserver.strategies.service import ServiceStrategy
 
-STRATEGIES: dict[str, Strategy[Any]] = {
-    strategy.resource.plural: strategy
-    for strategy in (
-        PodStrategy(scheme.PODS),
+
+def strategies(tolerations: Mapping[str, int] = TOLERATION_SECONDS) -> dict[str, Strategy[Any]]:
+    """Give the rules by plural name; ``tolerations`` are the seconds that a pod stays on a node with such a taint."""
+    every: tuple[Strategy[Any], ...] = (
+        PodStrategy(scheme.PODS, tolerations),
         NodeStrategy(scheme.NODES),
         ServiceStrategy(scheme.SERVICES),
         EndpointsStrategy(scheme.ENDPOINTS),
@@ -31,4 +33,4 @@ STRATEGIES: dict[str, Strategy[Any]] = {
         SecretStrategy(scheme.SECRETS),
         LeaseStrategy(scheme.LEASES),
     )
-}
+    return {strategy.resource.plural: strategy for strategy in every}

@@ -1,0 +1,44 @@
+"""What a user configures of a cluster's components: ``COMPONENT.KEY=VALUE``, kept in the cluster's record.
+
+This side knows only the form. Whether a component has such a key, and takes such a value, is known to the component:
+the supervisor asks it before anything is started.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+import yaml
+
+from kubelab.cluster.record import RecordError
+
+FORM = "COMPONENT.KEY=VALUE, such as controller-manager.nodeLifecycle.nodeMonitorGracePeriod=4s"
+
+
+def parse_settings(words: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Read ``["kubelet.maxPods=20"]`` as ``{"kubelet": {"maxPods": 20}}``; values are YAML. Raises RecordError."""
+    found: dict[str, dict[str, Any]] = {}
+    for word in words:
+        name, equals, text = word.partition("=")
+        component, *path = name.split(".")
+        if not equals or not component or not path or not all(path):
+            raise RecordError(f'--set: got "{word}", expected {FORM}')
+        try:
+            value: object = yaml.safe_load(text)
+        except yaml.YAMLError:
+            value = text
+        for key in reversed(path):
+            value = {key: value}
+        found[component] = merged(found.get(component, {}), cast(dict[str, Any], value))
+    return found
+
+
+def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Two mappings as one, also inside; ``above`` wins."""
+    result = dict(below)
+    for key, value in above.items():
+        under = below.get(key)
+        inside = isinstance(value, Mapping) and isinstance(under, Mapping)
+        result[key] = merged(cast(Mapping[str, Any], under), cast(Mapping[str, Any], value)) if inside else value
+    return result
