@@ -17,7 +17,8 @@ from pathlib import Path
 
 from kubelab.runtime import launcher, syscalls, sysctls
 
-NEEDED = {"SYS_ADMIN": 21, "NET_ADMIN": 12, "SYS_PTRACE": 19}  # capability(7), numbers of linux/capability.h
+NEEDED = {"SYS_ADMIN": 21, "NET_ADMIN": 12}  # capability(7), numbers of linux/capability.h
+_UNCONFINED = "security_opt: [seccomp:unconfined, apparmor:unconfined]"
 _SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 1
 
 
@@ -74,8 +75,13 @@ def _with_mounts(probe: Path) -> None:
     except OSError as err:
         raise MachineError(
             f"mounts are not permitted here, and pods need them: {err.strerror}; in a compose file this service needs "
-            "security_opt: [seccomp:unconfined, apparmor:unconfined]"
+            f"{_UNCONFINED}"
         ) from err
+    try:
+        syscalls.join_session_keyring()
+    except PermissionError as err:  # what Docker's own filter refuses, and crun asks for
+        told = f"a keyring is not permitted here, and each container has one; in a compose file: {_UNCONFINED}"
+        raise MachineError(told) from err
     try:
         sysctls.write()
     except sysctls.NotWritable as err:

@@ -12,7 +12,7 @@ from typing import Any
 
 from kubelab.apimachinery.clock import Clock
 from kubelab.component.config import ConfigError
-from kubelab.runtime import launcher
+from kubelab.runtime import launcher, syscalls
 from kubelab.runtime.faults import Fault
 
 LAUNCH_SECONDS = 30.0
@@ -84,13 +84,36 @@ async def reach(path: Path, clock: Clock) -> Launcher:
     except TimeoutError:
         raise ConfigError(f"launcherSocket: no launcher at {path}: {why}") from None
     pid = launcher.peer(link)
-    if pid == 0:
+    try:
+        _check_place(pid)
+    except ConfigError:
         link.close()
-        raise ConfigError(
-            f"launcherSocket: the launcher at {path} is in another pid namespace, where this runtime sees no pod; in a "
-            'compose file this service needs the line pid: "service:NODE"'
-        )
+        raise
     return Launcher(link, pid, clock)
+
+
+def _check_place(pid: int) -> None:
+    """Is this process where it can look after pods of that launcher? ConfigError says what its container lacks."""
+    if pid == 0:
+        raise ConfigError(
+            "launcherSocket: the launcher is in another pid namespace, so no pod can be seen from here; in a compose "
+            'file this service needs pid: "service:NODE"'
+        )
+    theirs = Path(f"/proc/{pid}/ns/net")
+    try:
+        with theirs.open("rb") as namespace:
+            if theirs.stat().st_ino != Path("/proc/self/ns/net").stat().st_ino:
+                raise ConfigError(
+                    "launcherSocket: the launcher is in another network namespace, and pods are joined to that; in a "
+                    'compose file this service needs network_mode: "service:NODE"'
+                )
+            syscalls.setns(namespace.fileno(), syscalls.CLONE_NEWNET)  # where we are: only to see whether we may
+    except PermissionError:
+        raise ConfigError(
+            "launcherSocket: this runtime may not enter the namespaces of pods; in a compose file this service needs "
+            "cap_add: [SYS_ADMIN, NET_ADMIN] and all other capabilities of the node's, and security_opt: "
+            "[apparmor:unconfined]"
+        ) from None
 
 
 async def _connect(path: Path) -> socket.socket:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -15,11 +16,24 @@ from tests.integration.runtime.lab import Lab
 
 @pytest.fixture
 async def lab() -> AsyncIterator[Lab]:
+    async with running(apart=False) as node:
+        yield node
+
+
+@pytest.fixture
+async def apart() -> AsyncIterator[Lab]:
+    """A node whose runtime has a mount namespace of its own, with another /opt than the machine's."""
+    async with running(apart=True) as node:
+        yield node
+
+
+@contextlib.asynccontextmanager
+async def running(*, apart: bool) -> AsyncGenerator[Lab]:
     if os.geteuid() != 0:
         pytest.skip("needs root")
     if shutil.which("crun") is None:
         pytest.skip("no crun on this machine")
-    node = Lab(Path(tempfile.mkdtemp(prefix="kl-runtime-")))
+    node = Lab(Path(tempfile.mkdtemp(prefix="kl-runtime-")), apart=apart)
     await node.start()
     try:
         await node.set_cidr()

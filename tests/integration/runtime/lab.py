@@ -61,8 +61,8 @@ async def until(condition: Callable[[], object]) -> None:
 
 
 class Lab:
-    """One node: its network namespace, its folders, its runtime; ``apart`` with a launcher that is not the runtime's,
-    and folders for the runtime that are not the launcher's."""
+    """One node: its network namespace, its folders, its runtime; ``apart`` with a machine of its own (a node agent),
+    and folders for the runtime that are not the machine's."""
 
     def __init__(self, folder: Path, *, apart: bool = False) -> None:
         self.folder, self.state, self.store = folder, folder / "state", folder / "store"
@@ -77,7 +77,7 @@ class Lab:
     async def start(self) -> None:
         """Start the runtime, again after :meth:`kill`, and wait until it answers."""
         if self.apart and (self._machine is None or self._machine.poll() is not None):
-            self._machine = await asyncio.to_thread(self._spawn_launcher)
+            self._machine = await asyncio.to_thread(self._spawn_machine)
         self._process, target = await asyncio.to_thread(self._spawn)
         self._channel = grpc.aio.insecure_channel(target, options=_OPTIONS)
         async with asyncio.timeout(SECONDS):
@@ -94,11 +94,34 @@ class Lab:
         assert self._process is not None
         return self._process.pid
 
-    def _spawn_launcher(self) -> subprocess.Popen[bytes]:
-        listen = "import pathlib, sys; from kubelab.runtime import launcher; launcher.listen(pathlib.Path(sys.argv[1]))"
-        command = ["nsenter", f"--net=/run/netns/{self.namespace}", sys.executable, "-c", listen, self.launcher_socket]
-        with (self.folder / "runtime.log").open("ab") as log:
+    @property
+    def machine(self) -> subprocess.Popen[bytes]:
+        """The machine's first process."""
+        assert self._machine is not None
+        return self._machine
+
+    @property
+    def agent_socket(self) -> Path:
+        return self.folder / "a"
+
+    def _spawn_machine(self) -> subprocess.Popen[bytes]:
+        command = ["nsenter", f"--net=/run/netns/{self.namespace}", sys.executable, "-m", "kubelab.nodeagent"]
+        flags = {
+            "node-name": "lab",
+            "socket": self.agent_socket,
+            "launcher-socket": self.launcher_socket,
+            "state-dir": self.state,
+            "tunnels-file": self.folder / "tunnels.json",
+            "grace-seconds": 0.5,
+        }
+        command += [f"--{flag}={value}" for flag, value in flags.items()]
+        with (self.folder / "machine.log").open("ab") as log:
             return subprocess.Popen(command, cwd="/", stdout=log, stderr=log)
+
+    @property
+    def machine_log(self) -> str:
+        """What the machine has logged."""
+        return (self.folder / "machine.log").read_text()
 
     def _spawn(self) -> tuple[subprocess.Popen[bytes], str]:
         command = ["nsenter", f"--net=/run/netns/{self.namespace}", sys.executable, "-m", "kubelab.runtime"]
@@ -146,8 +169,8 @@ class Lab:
         """End everything, by the state on disk, and see that it is gone."""
         await self.kill()
         if self._machine:
-            self._machine.kill()
-            await asyncio.to_thread(self._machine.wait, SECONDS)
+            self._machine.terminate()
+            assert await asyncio.to_thread(self._machine.wait, SECONDS) == 0
         await asyncio.to_thread(self._clean)
 
     def _clean(self) -> None:
@@ -161,7 +184,7 @@ class Lab:
         assert (left, mounts) == ({}, []), (left, mounts)
 
     def processes(self) -> dict[int, str]:
-        """What runs in the node's network namespace, has mounted something of this node, or has the runtime's log."""
+        """What runs in the node's network namespace, has mounted something of this node, or one of its logs."""
         node = os.stat(f"/run/netns/{self.namespace}").st_ino  # noqa: PTH116
         found: dict[int, str] = {}
         for entry in Path("/proc").iterdir():
@@ -169,7 +192,7 @@ class Lab:
                 continue
             with contextlib.suppress(OSError):
                 inside = (entry / "ns/net").stat().st_ino == node
-                logs = str((entry / "fd/2").readlink()) == str(self.folder / "runtime.log")
+                logs = (entry / "fd/2").readlink() in (self.folder / "runtime.log", self.folder / "machine.log")
                 if inside or logs or f"{self.folder}/" in (entry / "mountinfo").read_text():
                     found[int(entry.name)] = (entry / "comm").read_text().strip()
         return found

@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import shutil
 import signal
 import socket
-import tempfile
-from collections.abc import AsyncIterator
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -19,23 +18,6 @@ from tests.integration.runtime.lab import SECONDS, Lab, until, wait_for_end
 
 pytestmark = pytest.mark.root
 FOREVER = ["sleep", "infinity"]
-
-
-@pytest.fixture
-async def apart() -> AsyncIterator[Lab]:
-    """A node whose runtime has a mount namespace of its own, with another /opt than the machine's."""
-    if os.geteuid() != 0:
-        pytest.skip("needs root")
-    if shutil.which("crun") is None:
-        pytest.skip("no crun on this machine")
-    node = Lab(Path(tempfile.mkdtemp(prefix="kl-apart-")), apart=True)
-    await node.start()
-    try:
-        await node.set_cidr()
-        await node.build("FROM host\n", "app")
-        yield node
-    finally:
-        await node.close()
 
 
 def parents(pid: int) -> list[int]:
@@ -139,3 +121,57 @@ async def test_a_runtime_ends_with_the_machines_launcher_and_finds_the_next_one(
     await asyncio.to_thread(os.kill, apart.started(container)["pid"], signal.SIGKILL)
     await asyncio.to_thread(wait_for_end, apart.started(container)["monitor"])
     assert (await apart.ended(container)).exit_code == 137
+
+
+async def test_a_machine_that_is_told_to_end_lets_its_pods_end(apart: Lab) -> None:
+    sandbox = await apart.sandbox("web")
+    tidy = "trap 'echo bye; exit 3' TERM; while :; do sleep 0.05; done"
+    first = await apart.run(sandbox, "tidy", ["/bin/sh", "-c", tidy])
+    late = await apart.run(sandbox, "late", FOREVER)
+    assert (await apart.execute(first, "true")).exit_code == 0
+    apart.machine.terminate()
+    assert await asyncio.to_thread(apart.machine.wait, SECONDS) == 0
+    assert await apart.ended_by_itself() == 1  # its launcher has gone
+    assert apart.processes() == {}
+    assert [line.split(" ", 3)[3] for line in apart.lines(apart.logs / "web/tidy/0.log")] == ["bye"]
+    await apart.start()
+    assert {c: (await apart.status(c)).exit_code for c in (first, late)} == {first: 3, late: 137}
+    assert (await apart.sandbox_status(sandbox)).status.state == cri.SANDBOX_NOTREADY
+    assert await apart.sandbox("web") != sandbox
+
+
+async def test_what_serves_the_machine_is_started_again(apart: Lab) -> None:
+    agent = next(pid for pid, name in apart.processes().items() if name == "kl-agent")
+    os.kill(agent, signal.SIGKILL)
+    await until(lambda: {p for p, name in apart.processes().items() if name == "kl-agent"} - {agent})
+    assert "agent ended, starting it again code=-9" in apart.machine_log
+
+
+NO_ADMIN = ["setpriv", "--bounding-set=-sys_admin", "--inh-caps=-sys_admin"]
+
+
+@pytest.mark.parametrize(
+    ("where", "told"),
+    [
+        (["nsenter", "--net=/run/netns/{}", *NO_ADMIN], "cap_add: [SYS_ADMIN, NET_ADMIN]"),
+        ([], 'network_mode: "service:NODE"'),
+        (["unshare", "--pid", "--fork", "--mount-proc"], 'pid: "service:NODE"'),
+    ],
+)
+async def test_a_runtime_in_the_wrong_place_says_what_its_container_lacks(
+    apart: Lab, where: list[str], told: str
+) -> None:
+    await apart.kill()
+    folders = [f"--state-dir={apart.state}", f"--store-dir={apart.store}"]
+    flags = ["--socket=t", *folders, f"--launcher-socket={apart.launcher_socket}"]
+    ended = await asyncio.to_thread(
+        subprocess.run,
+        [*(part.format(apart.namespace) for part in where), sys.executable, "-m", "kubelab.runtime", *flags],
+        cwd=apart.folder,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+    )
+    assert ended.returncode == 1
+    assert told in ended.stderr.replace("\\", "")
+    assert "Traceback" not in ended.stderr
