@@ -20,6 +20,7 @@ COMMANDS = {
     "logs": "Print what a component wrote",
     "flow": "Show how a pod came to be, call by call",
     "shell": "Open a shell inside a node",
+    "chaos": "Run failure experiments, and show what happened",
 }
 
 

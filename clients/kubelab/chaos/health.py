@@ -1,0 +1,197 @@
+"""Is a cluster well? Each question answers "" or says what is wrong, in words for a person.
+
+The api-server is asked each time, not the recorder's caches: they keep the last state while it is away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, TypeVar
+
+from google.protobuf.message import Message
+
+from kubelab.apimachinery.errors import ApiError, Unavailable
+from kubelab.apimachinery.scheme import ENDPOINTS, LEASES, NODES, PODS, SERVICES, Resource
+from kubelab.chaos import rules, targets, workload
+from kubelab.chaos.recorder import LEASE_NAMESPACE, node_state, pod_state
+from kubelab.cluster.driver import ClusterStatus, State
+
+if TYPE_CHECKING:
+    from kubelab.chaos.session import Session
+
+T = TypeVar("T", bound=Message)
+LOOK_SECONDS = 0.1  # between two looks, when nothing tells of a change: nobody tells of the kernel's rules
+ANSWER_SECONDS = 2.0  # who takes longer does not count as well
+GOOD_IN_A_ROW = 10  # requests that must be answered before we say that they are answered again
+
+
+class NotRecovered(Exception):
+    """All is not well in time; the message says what is not."""
+
+
+class Health:
+    """Looks at one experiment's cluster."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    async def wait(self, look: Callable[[Health], Awaitable[str]], within: float) -> str:
+        """Look until nothing is wrong, for so many seconds at most; gives what is wrong at the end."""
+        clock = self._session.clock
+        deadline = clock.monotonic() + within
+        while wrong := await self._look(look):
+            left = deadline - clock.monotonic()
+            if left <= 0:
+                return wrong
+            await self._session.changes(min(left, LOOK_SECONDS))
+        return ""
+
+    async def _look(self, look: Callable[[Health], Awaitable[str]]) -> str:
+        try:
+            return await look(self)
+        except ApiError as err:
+            return err.message
+
+    async def recovered(self, within: float) -> float:
+        """Wait until all is well; gives the seconds since the last fault ended. Raises NotRecovered."""
+        now = self._session
+        faults = now.recording.faults
+        since = max((f.begin if f.end is None else f.end for f in faults), default=now.tape.now())
+        wrong = await self.wait(Health.everything, within)
+        if wrong:
+            raise NotRecovered(f"not recovered within {within:g} s: {wrong}")
+        now.recording.recovery = round(max(0.0, now.tape.now() - since), 3)
+        return now.recording.recovery
+
+    async def everything(self) -> str:
+        """The first of all that is wrong."""
+        for look in (self.processes, self.leaders, self.nodes, self.pods, self.writes, self.requests, self.rules):
+            if wrong := await look():
+                return wrong
+        return ""
+
+    async def processes(self) -> str:
+        """Every process runs and is well."""
+        unwell = [p for p in self._status.processes if p.state is not State.RUNNING]
+        return ", ".join(f"{p.name} is {p.state.value}" for p in unwell)
+
+    async def leaders(self) -> str:
+        """Every role has one leader, and it runs."""
+        leases = await self._list(LEASES, LEASE_NAMESPACE)
+        holders = {
+            role: targets.holder_process(lease.spec.holderIdentity)
+            for lease in leases
+            if (role := targets.LEASES.get(lease.metadata.name))
+        }
+        holders["etcd"] = targets.etcd_leader(self._status)
+        running = {p.name for p in self._status.processes if p.state is State.RUNNING}
+        wrong: list[str] = []
+        for role in targets.LED:
+            leader = holders.get(role, "")
+            if not leader:
+                wrong.append(f"{role} has no leader")
+            elif leader not in running:
+                wrong.append(f"{leader} should lead, but does not run")
+        claims = [p.name for p in self._status.processes if p.component == "etcd" and p.leader]
+        if len(claims) > 1:
+            wrong.append(f"several members of etcd lead: {', '.join(claims)}")
+        return ", ".join(wrong)
+
+    async def leader_moved(self, role: str) -> str:
+        """Another process leads than before the first fault."""
+        recording = self._session.recording
+        first = min((fault.begin for fault in recording.faults), default=0.0)
+        before = [holder for at, of, holder in recording.leaders if of == role and holder and at <= first]
+        now = self._session.recorder.leaders.get(role, "")
+        if not now:
+            return f"nobody leads {role}"
+        return "" if before and now != before[-1] else f"{now} still leads {role}"
+
+    async def nodes(self) -> str:
+        """Every node is Ready."""
+        states = {node.metadata.name: node_state(node) for node in await self._list(NODES)}
+        return ", ".join(f"node {name} is {state}" for name, state in sorted(states.items()) if state != "Ready")
+
+    async def node(self, word: str) -> str:
+        """That node is Ready."""
+        name = targets.node(self._status, word)
+        states = {node.metadata.name: node_state(node) for node in await self._list(NODES)}
+        state = states.get(name, "not there")
+        return "" if state == "Ready" else f"node {name} is {state}"
+
+    async def pods(self) -> str:
+        """As many hello pods as were asked for, all of them Ready, none besides."""
+        hello = await self._hello_pods()
+        ready = sum(state == "Ready" for _, state in hello.values())
+        others = [f"{name} is {state}" for name, (_, state) in sorted(hello.items()) if state != "Ready"]
+        if ready != self._session.replicas:
+            return f"{ready} of {self._session.replicas} pods are Ready" + (f" ({', '.join(others)})" if others else "")
+        return ", ".join(others)
+
+    async def pod(self, name: str, state: str) -> str:
+        """That pod is in that state."""
+        pods = await self._list(PODS, self._session.namespace)
+        have = next((pod_state(pod) for pod in pods if pod.metadata.name == name), "Gone")
+        return "" if have == state else f"pod {name} is {have}"
+
+    async def left(self, word: str) -> str:
+        """No hello pod of the node counts any more, and others have taken their places."""
+        node = targets.node(self._status, word)
+        hello = await self._hello_pods()
+        staying = [name for name, (place, state) in hello.items() if place == node and state != "Terminating"]
+        ready = sum(state == "Ready" and place != node for place, state in hello.values())
+        if staying:
+            return f"still on {node}: {', '.join(sorted(staying))}"
+        return (
+            "" if ready >= self._session.replicas else f"{ready} of {self._session.replicas} pods are Ready elsewhere"
+        )
+
+    async def rules(self) -> str:
+        """On every node the rules lead to exactly the ready endpoints."""
+        want = rules.wanted(await self._list(SERVICES), await self._list(ENDPOINTS))
+        wrong: list[str] = []
+        for node in self._status.nodes:
+            output = await self._session.driver.run(node.name, rules.COMMAND)
+            if output.code:
+                wrong.append(f"{node.name}: {output.stderr.decode(errors='replace').strip() or f'code {output.code}'}")
+            elif different := rules.differences(rules.in_kernel(output.stdout), want):
+                wrong.append(f"{node.name}: {', '.join(different)}")
+        return "; ".join(wrong)
+
+    async def requests(self) -> str:
+        """The last requests were answered."""
+        if not self._session.wanted.requests_per_second:
+            return ""
+        last = self._session.recording.requests[-GOOD_IN_A_ROW:]
+        failed = [row.error for row in last if row.error]
+        if len(last) < GOOD_IN_A_ROW:
+            return "too few requests yet"
+        return f"requests fail: {failed[-1]}" if failed else ""
+
+    async def writes(self) -> str:
+        """The last write was acknowledged."""
+        last = self._session.recording.writes[-1:]
+        return f"writes fail: {last[0].error}" if last and last[0].error else ""
+
+    @property
+    def _status(self) -> ClusterStatus:
+        status = self._session.recorder.status
+        assert status is not None  # a session begins by waiting for the first one
+        return status
+
+    async def _hello_pods(self) -> dict[str, tuple[str, str]]:
+        """Node and state of each."""
+        pods = await self._list(PODS, self._session.namespace)
+        return {
+            pod.metadata.name: (pod.spec.nodeName, pod_state(pod))
+            for pod in pods
+            if pod.metadata.name.startswith(f"{workload.NAME}-")
+        }
+
+    async def _list(self, resource: Resource[T], namespace: str = "") -> list[T]:
+        """Ask the api-server now. Raises Unavailable when it takes long, as for every other reason."""
+        try:
+            async with self._session.clock.timeout(ANSWER_SECONDS):
+                return (await self._session.client.list(resource, namespace)).items
+        except TimeoutError as err:
+            raise Unavailable("the api-server does not answer") from err

@@ -1,0 +1,138 @@
+"""Figures from a recording: which share was answered, how quickly, in turn or not, and for how long it failed. Pure.
+
+A window is a pair of seconds on the recording's axis; what began in it counts.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from kubelab.chaos.recording import Fault, Recording, Request, Write
+
+Window = tuple[float, float]
+WINDOWS = ("run", "before", "fault", "after")
+
+
+class NothingMeasured(Exception):
+    """There is nothing to take a figure from; the message says where it was looked for."""
+
+
+def window(recording: Recording, name: str, now: float) -> Window:
+    """Give a window by its name.
+
+    ``run`` is everything, ``before`` ends with the first fault, ``fault`` lasts from the first fault's beginning to
+    the last one's end (to ``now`` while one lasts), ``after`` begins with that end. Without a fault, ``before`` and
+    ``fault`` are everything and ``after`` is empty. A number of seconds, such as ``"3"``, are the last ones.
+    """
+    faults = recording.faults
+    begin = min((fault.begin for fault in faults), default=0.0)
+    if name == "run":
+        return 0.0, now
+    if name == "before":
+        return 0.0, begin if faults else now
+    if name == "fault":
+        return begin, end_of(faults, now) if faults else now
+    if name == "after":
+        return (end_of(faults, now), now) if faults else (now, now)
+    try:
+        return max(0.0, now - float(name)), now
+    except ValueError:
+        raise ValueError(f'unknown window "{name}"; there are: {", ".join(WINDOWS)}, or a number of seconds') from None
+
+
+def end_of(faults: Sequence[Fault], now: float) -> float:
+    """When the last fault was over, or ``now`` while one lasts."""
+    return max(now if fault.end is None else fault.end for fault in faults)
+
+
+def within(rows: Iterable[Request], window: Window) -> list[Request]:
+    """The requests that began in a window, in the order of their beginning."""
+    begin, end = window
+    return sorted((row for row in rows if begin <= row.at <= end), key=lambda row: row.at)
+
+
+def success_share(rows: Sequence[Request] | Sequence[Write]) -> float:
+    """The share of what was answered, 0 to 1. Raises NothingMeasured."""
+    if not rows:
+        raise NothingMeasured("no request began in this window")
+    return round(sum(not row.error for row in rows) / len(rows), 4)
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The smallest value that is not less than ``share`` of all (nearest rank). Raises NothingMeasured."""
+    if not values:
+        raise NothingMeasured("nothing was answered in this window")
+    return sorted(values)[max(0, math.ceil(share * len(values)) - 1)]
+
+
+@dataclass(frozen=True, slots=True)
+class Turns:
+    """How requests were dealt. ``in_turn`` is the share of answers from whoever had answered ``len(answers)`` before,
+    with everybody else in between: 1 for a perfect round robin, about ``1/N`` to the power N for dice."""
+
+    in_turn: float
+    answers: dict[str, int]
+
+
+def turns(rows: Sequence[Request]) -> Turns:
+    """Look at the answers in their order; what was not answered is passed over. Raises NothingMeasured."""
+    names = [row.answerer for row in rows if not row.error]
+    n = len(set(names))
+    if len(names) <= n:
+        raise NothingMeasured("too few answers in this window to tell turns")
+    good = sum(names[i] == names[i - n] and len(set(names[i - n : i])) == n for i in range(n, len(names)))
+    return Turns(round(good / (len(names) - n), 4), dict(sorted(Counter(names).items())))
+
+
+def outage(rows: Sequence[Request] | Sequence[Write]) -> float:
+    """For how many seconds it failed at most: from a first failure to the next success, or to the last row."""
+    worst, since = 0.0, None
+    for row in rows:
+        if row.error:
+            since = row.at if since is None else since
+            worst = max(worst, row.at - since)
+        elif since is not None:
+            worst, since = max(worst, row.at - since), None
+    return round(worst, 3)
+
+
+@dataclass(frozen=True, slots=True)
+class Bin:
+    """What began in one slice of time. ``p50`` and ``p99`` are milliseconds, None when nothing was answered."""
+
+    at: float
+    good: int
+    bad: int
+    p50: float | None
+    p99: float | None
+
+
+def bins(rows: Sequence[Request] | Sequence[Write], seconds: float, width: float) -> list[Bin]:
+    """Cut a recording of so many seconds into slices of ``width``."""
+    count = max(1, math.ceil(seconds / width))
+    taken: list[list[float]] = [[] for _ in range(count)]
+    failed = [0] * count
+    for row in rows:
+        n = min(count - 1, max(0, int(row.at / width)))
+        if row.error:
+            failed[n] += 1
+        else:
+            taken[n].append(row.ms)
+    return [
+        Bin(
+            at=round(n * width, 4),
+            good=len(taken[n]),
+            bad=failed[n],
+            p50=percentile(taken[n], 0.5) if taken[n] else None,
+            p99=percentile(taken[n], 0.99) if taken[n] else None,
+        )
+        for n in range(count)
+    ]
+
+
+def worst_errors(rows: Iterable[Request] | Iterable[Write]) -> list[tuple[str, int]]:
+    """What went wrong how often, the most frequent first."""
+    return Counter(row.error for row in rows if row.error).most_common()

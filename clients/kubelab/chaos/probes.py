@@ -1,0 +1,169 @@
+"""What an experiment can ask: ``module: kubelab.chaos.probes``. The answer is compared with the probe's ``tolerance``.
+
+``during`` names a window: ``run`` (everything so far), ``before`` the first fault, the ``fault`` itself, ``after`` it,
+or a number of seconds, the last ones. ``within`` waits so many seconds at most for the good answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from kubelab.apimachinery.scheme import CONFIG_MAPS
+from kubelab.chaos import load, measure, session
+from kubelab.chaos.health import Health
+from kubelab.chaos.recording import Request
+
+CALL_SECONDS = 60.0
+LIST_SECONDS = 90.0
+
+
+# --- the cluster
+
+
+def pods_ready(within: float = 0.0) -> bool:
+    """Say whether as many hello pods are Ready as were asked for, and no other one is there."""
+    return _wait(lambda health: health.pods(), within)
+
+
+def processes_running(within: float = 0.0) -> bool:
+    """Say whether every process of the cluster runs and is well."""
+    return _wait(lambda health: health.processes(), within)
+
+
+def one_leader_each(within: float = 0.0) -> bool:
+    """Say whether etcd, scheduler and controller-manager have exactly one leader each, a process that runs."""
+    return _wait(lambda health: health.leaders(), within)
+
+
+def rules_match(within: float = 0.0) -> bool:
+    """Say whether the forwarding rules on every node lead to exactly the ready endpoints."""
+    return _wait(lambda health: health.rules(), within)
+
+
+def node_ready(node: str, within: float = 0.0) -> bool:
+    """Say whether the cluster believes that a node is there."""
+    return _wait(lambda health: health.node(node), within)
+
+
+def recovered(within: float = 60.0) -> float:
+    """Wait until all is well again; gives the seconds since the last fault was over (or began, if it is not).
+
+    All is well when every process runs, each role has its leader, every node and pod is Ready, the rules lead to the
+    ready pods, and requests are answered again. TimeoutError names what is not.
+    """
+    now = session.current()
+    return now.call(Health(now).recovered(within), within + CALL_SECONDS)
+
+
+def leader(role: str) -> str:
+    """Name the process that leads ``etcd``, ``scheduler`` or ``controller-manager``; "" when nobody does."""
+    return session.current().recorder.leaders.get(role, "")
+
+
+def leader_moved(role: str, within: float = 0.0) -> bool:
+    """Say whether another process leads than before the first fault."""
+    return _wait(lambda health: health.leader_moved(role), within)
+
+
+# --- pods
+
+
+def pod_state(name: str = "newcomer") -> str:
+    """Say in one word how a pod is: Pending, NotReady, Ready, Terminating, Gone."""
+    known = session.current().tape.known("pods")
+    return known[name][1] if name in known else "Gone"
+
+
+def pod_becomes(state: str, name: str = "newcomer", within: float = 30.0) -> bool:
+    """Say whether a pod comes to be so."""
+    return _wait(lambda health: health.pod(name, state), within)
+
+
+def ready_pods() -> int:
+    """Count the hello pods that are Ready."""
+    return len(session.current().ready_pods())
+
+
+def pods_left(node: str, within: float = 0.0) -> bool:
+    """Say whether every hello pod of a node is on its way out and the others are as many as they should be."""
+    return _wait(lambda health: health.left(node), within)
+
+
+# --- requests through the service, writes to the api-server
+
+
+def answered(during: str = "3") -> float:
+    """Give how many percent of the requests through the service were answered."""
+    return _percent(measure.success_share(_requests(during)))
+
+
+def latency(percentile: float = 99, during: str = "run") -> float:
+    """Give a percentile of the answers' latency in milliseconds."""
+    taken = [row.ms for row in _requests(during) if not row.error]
+    return measure.percentile(taken, percentile / 100)
+
+
+def in_turn(during: str = "3") -> float:
+    """Give how many percent of the answers came in turn: 100 is a perfect round robin."""
+    return _percent(measure.turns(_requests(during)).in_turn)
+
+
+def answerers(during: str = "3") -> int:
+    """Count the pods that answered."""
+    return len({row.answerer for row in _requests(during) if not row.error})
+
+
+def outage(during: str = "run") -> float:
+    """For how many seconds requests through the service failed in a row, at most."""
+    return measure.outage(_requests(during))
+
+
+def written(during: str = "3") -> float:
+    """Give how many percent of the writes the api-server acknowledged."""
+    now = session.current()
+    begin, end = _window(now, during)
+    return _percent(measure.success_share([row for row in now.recording.writes if begin <= row.at <= end]))
+
+
+def lost_writes() -> int:
+    """Count the acknowledged writes that are not there any more."""
+    now = session.current()
+    return now.call(_lost(now), LIST_SECONDS)
+
+
+async def _lost(now: session.Session) -> int:
+    expected = set(now.acknowledged)  # before the list: what is acknowledged later may not be in it
+    listed = await now.client.list(CONFIG_MAPS, now.namespace, label_selector=load.LABEL)
+    return len(expected - {note.metadata.name for note in listed.items})
+
+
+def _percent(share: float) -> float:
+    return round(100 * share, 2)
+
+
+def _requests(during: str) -> list[Request]:
+    """The requests that began in a window."""
+    now = session.current()
+    return measure.within(now.recording.requests, _window(now, during))
+
+
+def _window(now: session.Session, during: str) -> measure.Window:
+    """Find a window. Of the last seconds none may lie before the latest fault's beginning or end: they are waited for.
+
+    ValueError for a word that names no window.
+    """
+    during = str(during)
+    begin, end = measure.window(now.recording, during, now.tape.now())
+    if during in measure.WINDOWS:
+        return begin, end
+    now.call(now.gather(end - begin), end - begin + CALL_SECONDS)
+    return measure.window(now.recording, during, now.tape.now())
+
+
+def _wait(look: Callable[[Health], Awaitable[str]], within: float) -> bool:
+    """Look until nothing is wrong; say what is when time is over."""
+    now = session.current()
+    wrong = now.call(Health(now).wait(look, within), within + CALL_SECONDS)
+    if wrong:
+        now.remark(wrong)
+    return not wrong

@@ -1,0 +1,275 @@
+"""One self-contained HTML page of a journal: what was asked, what was predicted, what happened, and why."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, cast
+
+from kubelab.chaos import check, measure, timeline
+from kubelab.chaos.journal import happened, reason, recording_of, verdict_of
+from kubelab.chaos.measure import NothingMeasured
+from kubelab.chaos.recording import Recording, Request, Write
+from kubelab.chaos.timeline import Axis
+
+TEMPLATE = "report.html.j2"
+
+
+class BadJournal(Exception):
+    """A file that no page can be made of; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a probe answered, and whether that was within its tolerance (None: nobody asked)."""
+
+    text: str
+    met: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One probe of the hypothesis, asked before and after, or of the method, asked in between."""
+
+    name: str
+    expected: str
+    before: Answer | None = None
+    after: Answer | None = None
+    found: Answer | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Happening:
+    """One line of what happened. ``kind`` decides how it looks."""
+
+    at: float
+    kind: str
+    who: str
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    name: str
+    value: str
+    note: str = ""
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Read a journal. Raises BadJournal."""
+    try:
+        journal: object = json.loads(path.read_text())
+    except OSError as err:
+        raise BadJournal(f"{path}: {err.strerror}") from err
+    except ValueError as err:
+        raise BadJournal(f"{path}: not JSON: {err}") from err
+    if not isinstance(journal, dict) or not {"experiment", "status", "steady_states", "run"} <= journal.keys():
+        raise BadJournal(f"{path}: not a journal of Chaos Toolkit")
+    told = cast(dict[str, Any], journal)
+    try:
+        recorded = recording_of(told)
+    except (KeyError, TypeError, ValueError) as err:
+        raise BadJournal(f"{path}: its recording cannot be read: {err}") from err
+    if recorded is None:
+        raise BadJournal(f"{path}: nothing of kubelab in it; was it written by `kubelab chaos run`?")
+    return told
+
+
+def render(journal: dict[str, Any]) -> str:
+    """Make the page."""
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.get_template(TEMPLATE).render(page=view(journal))
+
+
+def view(journal: dict[str, Any]) -> dict[str, Any]:
+    """Everything that the page shows, by name."""
+    recording = recording_of(journal)
+    assert recording is not None
+    experiment: dict[str, Any] = journal["experiment"]
+    words = check.words_of(experiment)
+    verdict, good = verdict_of(journal)
+    axis = Axis(recording.seconds or 1.0)
+    processes = timeline.states(axis, recording.processes)
+    nodes = timeline.states(axis, recording.nodes)
+    return {
+        "title": experiment["title"],
+        "description": experiment["description"],
+        "prediction": words.get("prediction", ""),
+        "explanation": words.get("explanation", ""),
+        "url": words.get("url", ""),
+        "verdict": verdict,
+        "good": good,
+        "happened": happened(recording),
+        "recovery": recording.recovery,
+        "figures": figures(recording, journal),
+        "hypothesis": hypothesis(journal),
+        "hypothesis_title": (experiment.get("steady-state-hypothesis") or {}).get("title", ""),
+        "during": during(journal),
+        "ticks": timeline.ticks(axis),
+        "faults": timeline.faults(axis, recording.faults),
+        "leaders": timeline.leaders(axis, recording),
+        "processes": [row for row in processes if row.eventful],
+        "quiet": [row for row in processes if not row.eventful],
+        "nodes": nodes,
+        "pods": timeline.pods(axis, recording),
+        "requests": timeline.rate(axis, recording.requests, "answered") if recording.requests else None,
+        "latency": timeline.latency(axis, recording.requests) if recording.requests else None,
+        "lanes": timeline.lanes(axis, recording.requests) if recording.requests else None,
+        "errors": measure.worst_errors(recording.requests),
+        "writes": timeline.rate(axis, recording.writes, "acknowledged") if recording.writes else None,
+        "write_errors": measure.worst_errors(recording.writes),
+        "happenings": happenings(recording),
+        "cluster": recording.cluster,
+        "when": datetime.fromtimestamp(recording.began).astimezone().strftime("%Y-%m-%d %H:%M:%S %Z"),
+        "seconds": recording.seconds,
+        "chaoslib": journal.get("chaoslib-version", ""),
+    }
+
+
+def figures(recording: Recording, journal: dict[str, Any]) -> list[Figure]:
+    """The numbers that one looks for first."""
+    found: list[Figure] = []
+    for what, done, rows in (
+        ("Requests", "answered", recording.requests),
+        ("Writes", "acknowledged", recording.writes),
+    ):
+        if rows:
+            found.append(_share(recording, f"{what} {done}", rows))
+            found.append(Figure(f"Longest failure of {what.lower()}", f"{measure.outage(rows):.1f} s"))
+    if recording.requests:
+        found += [_latency(recording, name) for name in ("before", "fault")]
+    for name, run in _outputs(journal):
+        if name == "lost_writes":
+            found.append(Figure("Acknowledged writes lost", str(run)))
+    if recording.recovery is not None:
+        found.append(Figure("Time to recovery", f"{recording.recovery:.1f} s", "after the last fault was over"))
+    return found
+
+
+def _share(recording: Recording, name: str, rows: list[Request] | list[Write]) -> Figure:
+    begin, end = measure.window(recording, "fault", recording.seconds)
+    inside = [row for row in rows if begin <= row.at <= end]
+    good = sum(not row.error for row in rows)
+    note = f"{good} of {len(rows)}"
+    if inside and recording.faults:
+        note += f"; during the fault {sum(not row.error for row in inside)} of {len(inside)}"
+    return Figure(name, _percent(measure.success_share(rows)), note)
+
+
+def _latency(recording: Recording, name: str) -> Figure:
+    rows = measure.within(recording.requests, measure.window(recording, name, recording.seconds))
+    taken = [row.ms for row in rows if not row.error]
+    title = "Latency before" if name == "before" else "Latency during the fault"
+    try:
+        p50, p99 = measure.percentile(taken, 0.5), measure.percentile(taken, 0.99)
+    except NothingMeasured:
+        return Figure(title, "-", "nothing was answered")
+    return Figure(title, f"{p50:.1f} ms", f"half of the answers; 99 of 100 within {p99:.1f} ms")
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.4g} %"
+
+
+def _outputs(journal: dict[str, Any]) -> Iterable[tuple[str, Any]]:
+    """Function and answer of every probe of the hypothesis afterwards."""
+    after: dict[str, Any] = journal["steady_states"].get("after") or {}
+    for run in after.get("probes", []):
+        yield run["activity"]["provider"].get("func", ""), run["output"]
+
+
+def hypothesis(journal: dict[str, Any]) -> list[Line]:
+    """The hypothesis, probe by probe, before and after. A probe that was not reached has no answer."""
+    states = journal["steady_states"]
+    asked: list[dict[str, Any]] = (journal["experiment"].get("steady-state-hypothesis") or {}).get("probes") or []
+    before, after = _answers(states.get("before")), _answers(states.get("after"))
+    return [
+        Line(p["name"], expected(p["tolerance"]), before=before.get(p["name"]), after=after.get(p["name"]))
+        for p in asked
+    ]
+
+
+def _answers(state: dict[str, Any] | None) -> dict[str, Answer]:
+    return {run["activity"]["name"]: _answer(run) for run in (state or {}).get("probes", [])}
+
+
+def during(journal: dict[str, Any]) -> list[Line]:
+    """What the method did and asked, in its order."""
+    return [
+        Line(
+            run["activity"]["name"],
+            expected(run["activity"]["tolerance"]) if "tolerance" in run["activity"] else "",
+            found=_answer(run),
+        )
+        for run in journal["run"]
+    ]
+
+
+def _answer(run: dict[str, Any]) -> Answer:
+    if run.get("status") == "succeeded":
+        return Answer(shown(run["output"]), run.get("tolerance_met"))
+    return Answer(reason(run) if run.get("exception") else "not finished", False)
+
+
+def expected(tolerance: object) -> str:
+    """A tolerance in words: ``yes``, ``100``, ``0 to 30``."""
+    if isinstance(tolerance, list) and len(cast(list[Any], tolerance)) == 2:
+        low, high = cast(list[Any], tolerance)
+        return f"{shown(low)} to {shown(high)}"
+    if isinstance(tolerance, dict):
+        told = cast(dict[str, Any], tolerance)
+        return str(told.get("pattern") or told.get("range") or told.get("path") or told.get("type"))
+    return shown(tolerance)
+
+
+def shown(output: object) -> str:
+    """An answer in words."""
+    if isinstance(output, bool):
+        return "yes" if output else "no"
+    if isinstance(output, float):
+        return f"{output:.4g}"
+    if isinstance(output, list):
+        return ", ".join(str(item) for item in cast(list[Any], output)) or "nothing"
+    return "-" if output is None else str(output)
+
+
+def happenings(recording: Recording) -> list[Happening]:
+    """Everything in its order: what the experiment did, what became of processes, leaders, nodes and pods, Events."""
+    found: list[Happening] = []
+    for fault in recording.faults:
+        found.append(Happening(fault.begin, "fault", "experiment", f"{fault.what} {fault.target}"))
+        if fault.end is not None and fault.end > fault.begin:
+            found.append(Happening(fault.end, "undone", "experiment", f"{fault.what} {fault.target}: over"))
+    found += _changes("process", recording.processes)
+    found += _changes("node", recording.nodes)
+    found += [
+        Happening(at, "leader", role, f"led by {holder}" if holder else "has no leader")
+        for at, role, holder in recording.leaders
+    ]
+    found += [
+        Happening(at, "pod", name, f"{state}{f' on {node}' if node else ''}")
+        for at, name, node, state in recording.pods
+    ]
+    found += [
+        Happening(at, "warning" if type_ == "Warning" else "event", about, f"{reason}: {message}")
+        for at, type_, reason, about, message in recording.events
+    ]
+    return sorted(found, key=lambda h: h.at)
+
+
+def _changes(kind: str, rows: Iterable[tuple[float, str, str]]) -> list[Happening]:
+    """State changes; how everything was at the beginning is no news."""
+    known: set[str] = set()
+    found: list[Happening] = []
+    for at, name, state in rows:
+        if name in known:
+            found.append(Happening(at, kind, name, state))
+        known.add(name)
+    return found

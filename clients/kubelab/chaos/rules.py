@@ -1,0 +1,104 @@
+"""Do the forwarding rules of a node say what the endpoints say? Pure: nft's JSON and objects in, differences out.
+
+Read from ``nft -j list table ip kube-proxy``: a map leads from (address, protocol, port) to a chain, the chain's rules
+to ``dnat``, perhaps by one more chain.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, cast
+
+from kubelab.api.core.v1 import core_pb2
+
+COMMAND = ("nft", "-j", "list", "table", "ip", "kube-proxy")
+Key = tuple[str, str, int]  # cluster address, protocol, port
+Backends = frozenset[tuple[str, int]]
+NONE: Backends = frozenset()
+
+
+def in_kernel(document: str | bytes) -> dict[Key, Backends]:
+    """Say where each service address leads; to nobody where connections are refused. ValueError for other text."""
+    chains: dict[str, list[Any]] = {}
+    elements: dict[str, list[Any]] = {}
+    try:
+        for entry in json.loads(document)["nftables"]:
+            if "rule" in entry:
+                chains.setdefault(entry["rule"]["chain"], []).extend(entry["rule"].get("expr", []))
+            if "map" in entry:
+                elements[entry["map"]["name"]] = entry["map"].get("elem", [])
+    except (KeyError, TypeError) as err:
+        raise ValueError(f"not what nft prints: {err!r}") from err
+    found: dict[Key, Backends] = {}
+    for key, verdict in elements.get("service-ips", []):
+        found[_key(key)] = frozenset(_targets(_goto(verdict), chains))
+    for key, _ in elements.get("no-endpoint-services", []):
+        found[_key(key)] = NONE
+    return found
+
+
+def _key(key: Any) -> Key:
+    ip, protocol, port = cast(Sequence[Any], key["concat"])
+    return str(ip), str(protocol), int(port)
+
+
+def _goto(verdict: Any) -> str:
+    told: Any = verdict.get("goto") or verdict.get("jump") or {}
+    return str(told.get("target", ""))
+
+
+def _targets(chain: str, chains: Mapping[str, list[Any]]) -> Iterator[tuple[str, int]]:
+    """Everything that a chain may send a connection to."""
+    for expression in chains.get(chain, []):
+        if "goto" in expression or "jump" in expression:
+            yield from _targets(_goto(expression), chains)
+        elif "dnat" in expression:
+            told = expression["dnat"]
+            if "port" in told:
+                yield str(told["addr"]), int(told["port"])
+            else:  # numgen inc mod N map { n : address . port }
+                for _, target in told["addr"]["map"]["data"]["set"]:
+                    ip, port = target["concat"]
+                    yield str(ip), int(port)
+
+
+def wanted(services: Iterable[core_pb2.Service], endpoints: Iterable[core_pb2.Endpoints]) -> dict[Key, Backends]:
+    """Say where each service address should lead: to every ready endpoint."""
+    by_name = {(e.metadata.namespace, e.metadata.name): e for e in endpoints}
+    found: dict[Key, Backends] = {}
+    for service in services:
+        if service.spec.clusterIP in ("", "None"):
+            continue
+        ready = by_name.get((service.metadata.namespace, service.metadata.name))
+        for port in service.spec.ports:
+            key = service.spec.clusterIP, (port.protocol or "TCP").lower(), port.port
+            found[key] = frozenset(_ready(ready, port.name)) if ready else NONE
+    return found
+
+
+def _ready(endpoints: core_pb2.Endpoints, port: str) -> Iterator[tuple[str, int]]:
+    for subset in endpoints.subsets:
+        for p in subset.ports:
+            if p.name == port:
+                yield from ((address.ip, p.port) for address in subset.addresses)
+
+
+def differences(kernel: Mapping[Key, Backends], want: Mapping[Key, Backends]) -> list[str]:
+    """Name every service address whose rules are not what the endpoints say; empty when all is well."""
+    found: list[str] = []
+    for key in sorted({*kernel, *want}):
+        have, should = kernel.get(key), want.get(key)
+        if have == should:
+            continue
+        address = f"{key[0]}:{key[2]}"
+        if should is None:
+            found.append(f"{address} is forwarded, but no service has it")
+        elif have is None:
+            found.append(f"{address} is not forwarded")
+        else:
+            more, less = sorted(have - should), sorted(should - have)
+            told = [f"still leads to {ip}:{port}" for ip, port in more]
+            told += [f"does not lead to {ip}:{port}" for ip, port in less]
+            found.append(f"{address} {', '.join(told)}")
+    return found

@@ -1,0 +1,148 @@
+"""Run an experiment by Chaos Toolkit's own runner, keep its journal, and say in a few lines how it ended."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+from chaoslib.exceptions import ChaosException
+from chaoslib.experiment import ensure_experiment_is_valid, run_experiment
+from chaoslib.log import encoder
+from chaoslib.types import Strategy
+
+from kubelab.chaos import check, controls, faults, ledger, session, targets
+from kubelab.chaos.check import BadExperiment, Experiment
+from kubelab.chaos.journal import Ended, ended
+from kubelab.client.client import Client
+from kubelab.cluster.find import find_cluster
+
+CALLER = "kubelab-chaos"
+logger = logging.getLogger("chaostoolkit")
+
+
+def prepare(path: Path, cluster: str) -> Experiment:
+    """Read and check an experiment, and whether this cluster has what it names. Raises BadExperiment, ApiError."""
+    experiment = check.load(path)
+    with_control(experiment.document)
+    _speak_plainly()
+    try:
+        ensure_experiment_is_valid(experiment.document)
+    except ChaosException as err:
+        raise BadExperiment(f"{path}: {err}") from err
+    asyncio.run(_find(experiment, cluster))
+    return experiment
+
+
+class _Plain(logging.Filter):
+    """Leaves out what tells a reader nothing: how Chaos Toolkit is set up, that a syntax is fine."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return record.funcName not in ("ensure_experiment_is_valid", "run_rollbacks", "apply_rollbacks") and not (
+            record.getMessage().endswith(("strategy: default", "Let's rollback..."))
+        )
+
+
+def _speak_plainly() -> None:
+    """Chaos Toolkit's log on stderr, with the time of day; warnings and worse say so."""
+    if logger.handlers:
+        return
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s  %(message)s", "%H:%M:%S"))
+    handler.addFilter(_Plain())
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+
+
+def with_control(document: dict[str, Any]) -> None:
+    """Add the control that ties an experiment to a cluster, where the file does not have it."""
+    found = document.setdefault("controls", [])
+    if not any(control.get("provider", {}).get("module") == check.CONTROL for control in found):
+        found.append({"name": check.EXTENSION, "provider": {"type": "python", "module": check.CONTROL}})
+
+
+async def _find(experiment: Experiment, cluster: str) -> None:
+    """Look for every process and node that the experiment names."""
+    driver = find_cluster(cluster, caller=CALLER)
+    try:
+        status = await driver.status()
+    finally:
+        await driver.close()
+    needed = control_planes(experiment.document)
+    if targets.control_planes(status) < needed:
+        return  # the session says so, in better words than that etcd@cp-3 is missing
+    problems: list[str] = []
+    leaders = {role: next((p.name for p in status.processes if p.component == role), "") for role in targets.LED}
+    for named in experiment.named():
+        try:
+            if named.kind == "node":
+                targets.node(status, named.word)
+            else:
+                _process_or_node(status, named.word, leaders)
+        except targets.NotFound as err:
+            problems.append(f"{named.place}: {err}")
+    if problems:
+        raise BadExperiment("\n".join(problems))
+
+
+def _process_or_node(status: Any, word: str, leaders: dict[str, str]) -> None:
+    if word in ("worker", "control-plane"):
+        targets.node(status, word)
+    elif not word.startswith("follower of "):  # there may be none now and one later
+        targets.processes(status, word, leaders)
+
+
+def control_planes(document: dict[str, Any]) -> int:
+    """How many control planes an experiment needs."""
+    for control in document.get("controls") or []:
+        if control.get("provider", {}).get("module") == check.CONTROL:
+            return int((control["provider"].get("arguments") or {}).get("control_planes", 1))
+    return 1
+
+
+def run(experiment: Experiment, cluster: str, journal_path: Path, variables: dict[str, Any]) -> Ended:
+    """Run it. A signal ends it early; everything is undone and the journal is written in any case."""
+    both: Any = (variables, {})  # configuration and secrets; Chaos Toolkit's own type for it is wrong
+    beside = journal_path.with_name(f"{journal_path.stem}.recording.jsonl")
+    controls.use(controls.Options(cluster, beside))
+    try:
+        journal: dict[str, Any] = run_experiment(
+            experiment.document,
+            settings={},
+            experiment_vars=both,
+            strategy=Strategy.DEFAULT,
+        )
+    finally:
+        _leave_nothing(cluster)
+    journal_path.write_text(json.dumps(journal, indent=2, ensure_ascii=False, default=encoder))
+    return ended(experiment.words, journal)
+
+
+def _leave_nothing(cluster: str) -> None:
+    """After a second signal in the middle of undoing: end the session, and undo what the ledger still says."""
+    left = session.running()
+    if left is not None:
+        session.end()
+        left.close()
+    if ledger.read(ledger.path_of(cluster))[0].debts:
+        asyncio.run(settle(cluster))
+
+
+async def settle(cluster: str) -> list[str]:
+    """Undo what an experiment that was killed has left; gives what was done, nothing when nothing was left.
+
+    Raises LedgerBusy while an experiment is under way, NotUndone, ApiError.
+    """
+    path = ledger.path_of(cluster)
+    if not ledger.read(path)[0].debts:
+        return []
+    with ledger.holding(path) as owed:
+        driver = find_cluster(cluster, caller=CALLER)
+        try:
+            async with Client.from_kubeconfig(driver.kubeconfig, caller=CALLER, context=driver.name) as client:
+                return await faults.settle(driver, client, owed)
+        finally:
+            await driver.close()

@@ -1,0 +1,319 @@
+"""One experiment's doings, beside Chaos Toolkit: its thread has the event loop in which everything remote happens.
+
+Chaos Toolkit calls actions, probes and controls one after the other on the main thread; :meth:`Session.call` hands a
+coroutine to the loop and waits for it. There run, side by side and all the time: the recorder, the steady requests and
+the steady writes. Who stops them: :meth:`Session.close`, which undoes everything first; it can be called twice.
+
+A signal raises on the main thread in the middle of such a wait. Chaos Toolkit would take that for a failed activity, so
+the session notes it, and the control ends the run after the activity.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import contextlib
+import threading
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from kubelab.apimachinery.clock import Clock, SystemClock
+from kubelab.apimachinery.errors import Conflict, NotFound
+from kubelab.chaos import faults, ledger, load, targets, workload
+from kubelab.chaos.faults import Faults
+from kubelab.chaos.recorder import Recorder
+from kubelab.chaos.recording import Recording, Tape
+from kubelab.client.client import Client
+from kubelab.cluster.driver import ClusterDriver
+from kubelab.cluster.find import find_cluster
+
+T = TypeVar("T")
+CALLER = "kubelab-chaos"
+SETUP_SECONDS = 240.0  # an image may have to be built
+UNDO_SECONDS = 180.0
+READY_SECONDS = 60.0
+Tell = Callable[[str], None]
+
+
+class NotSuitable(Exception):
+    """The experiment asks for something that this cluster does not have; the message says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the control's arguments ask for. Rates are per second, 0 for none."""
+
+    cluster: str
+    title: str = ""
+    replicas: int = 3
+    requests_per_second: float = 20.0
+    writes_per_second: float = 5.0
+    via: str = "control-plane"  # the node through which requests enter
+    address: str = "node-port"  # or cluster-ip
+    control_planes: int = 1  # so many at least
+    nodes: int = 1
+    toleration_seconds: int | None = None
+    beside: Path | None = None  # where each row is written at once
+    words: tuple[str, ...] = field(default_factory=tuple[str, ...])  # every process or node that is named
+
+
+class Session:
+    """See the module. ``tell`` prints a line for a person."""
+
+    def __init__(self, wanted: Wanted, tell: Tell, clock: Clock | None = None) -> None:
+        self.wanted, self._tell = wanted, tell
+        self.clock: Clock = clock or SystemClock()
+        self.recording = Recording(cluster=wanted.cluster, began=self.clock.time())
+        self.tape = Tape(self.recording, self.clock.monotonic, wanted.beside)
+        self.interrupted = ""  # what a signal said, until the control has passed it on
+        self.acknowledged: list[str] = []  # names of objects whose creation was answered for
+        self.namespace = self.recording.namespace = workload.new_namespace()
+        self.driver: ClusterDriver
+        self.client: Client
+        self.recorder: Recorder
+        self.faults: Faults
+        self.ledger: ledger.Ledger
+        self.replicas = wanted.replicas  # so many hello pods were asked for last
+        self._tunnel = 0
+        self._background: list[asyncio.Task[None]] = []
+        self._group: asyncio.TaskGroup
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop = asyncio.Event()
+        self._up: concurrent.futures.Future[None] = concurrent.futures.Future()
+        self._thread = threading.Thread(target=self._run, name="experiment", daemon=True)
+        self._closed = False
+
+    # --- from the main thread
+
+    def start(self) -> None:
+        """Connect, undo what an earlier experiment left, make the workload, begin to record. Raises what failed."""
+        self._thread.start()
+        self._up.result()
+        self.call(self._set_up(), SETUP_SECONDS)
+
+    def call(self, work: Coroutine[Any, Any, T], seconds: float) -> T:
+        """Run a coroutine in the session's loop and wait for it; TimeoutError after so many seconds."""
+        assert self._loop is not None
+        running = asyncio.run_coroutine_threadsafe(self._limited(work, seconds), self._loop)
+        try:
+            return running.result()
+        except BaseException as err:
+            running.cancel()
+            if _is_signal(err):
+                self.interrupted = str(err) or "interrupted"
+            raise
+
+    def close(self) -> None:
+        """Undo everything, stop everything. Raises NotUndone when something stayed; the ledger keeps it then."""
+        if self._closed or self._loop is None:
+            return
+        try:
+            if self._thread.is_alive():
+                self.call(self._tear_down(), UNDO_SECONDS)
+        finally:
+            self._closed = True
+            self.tape.close()
+            with contextlib.suppress(RuntimeError):  # its loop has ended already
+                self._loop.call_soon_threadsafe(self._stop.set)
+            self._thread.join()
+
+    # --- in the loop
+
+    async def _limited(self, work: Awaitable[T], seconds: float) -> T:
+        async with self.clock.timeout(seconds):
+            return await work
+
+    def _run(self) -> None:
+        """The thread: one loop from the first connection to the last."""
+        try:
+            asyncio.run(self._main())
+        except BaseException as err:
+            if self._up.done():
+                raise
+            self._up.set_exception(_first(err))
+
+    async def _main(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        with ledger.holding(ledger.path_of(self.wanted.cluster)) as self.ledger:
+            self.driver = find_cluster(self.wanted.cluster, caller=CALLER)
+            try:
+                async with Client.from_kubeconfig(
+                    self.driver.kubeconfig, caller=CALLER, clock=self.clock, context=self.driver.name
+                ) as self.client:
+                    await self._serve()
+            finally:
+                await self.driver.close()
+
+    async def _serve(self) -> None:
+        self.faults = Faults(self.driver, self.ledger, self.tape)
+        self.recorder = Recorder(self.driver, self.client, self.namespace, self.tape, self.clock)
+        self.faults.leaders = self.recorder.leaders
+        await self._suits()
+        async with asyncio.TaskGroup() as self._group:
+            self._begin(self.recorder.run(), "recorder")
+            self._up.set_result(None)
+            await self._stop.wait()
+            for task in self._background:
+                task.cancel()
+
+    def _begin(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        self._background.append(self._group.create_task(work, name=name))
+
+    async def _suits(self) -> None:
+        """Check everything that can be known before anything is done. Raises NotSuitable, NotFound."""
+        status = await self.driver.status()
+        have = targets.control_planes(status)
+        if have < self.wanted.control_planes:
+            raise NotSuitable(
+                f"this experiment needs {self.wanted.control_planes} control planes, cluster "
+                f'"{self.wanted.cluster}" has {have}; start one with: '
+                f"kubelab up --name ha --control-planes {self.wanted.control_planes}"
+            )
+        if len(status.nodes) < self.wanted.nodes:
+            raise NotSuitable(
+                f'this experiment needs {self.wanted.nodes} nodes, cluster "{self.wanted.cluster}" has '
+                f"{len(status.nodes)}; start one with: kubelab up --name larger --nodes {self.wanted.nodes}"
+            )
+        targets.node(status, self.wanted.via)
+
+    async def _set_up(self) -> None:
+        if self.ledger.debts:
+            self._tell(f'An earlier experiment was cut off ("{self.ledger.title}"); undoing what it left')
+            for done in await faults.settle(self.driver, self.client, self.ledger):
+                self._tell(f"  {done}")
+        self.ledger.title = self.wanted.title
+        await self.recorder.wait_synced()
+        for node in await workload.bring_image(self.driver):
+            self._tell(f"Built image {workload.IMAGE} on {node}")
+        self.ledger.owe(ledger.Debt(ledger.NAMESPACE, self.namespace))
+        made = workload.Workload(self.wanted.replicas, self.wanted.toleration_seconds)
+        service = await workload.make(self.client, self.namespace, made)
+        async with self.clock.timeout(READY_SECONDS):
+            await self.recorder.until(lambda: len(self.ready_pods()) >= self.wanted.replicas)
+        await self._load(service)
+
+    async def _load(self, service: Any) -> None:
+        """Begin the steady requests and writes."""
+        if self.wanted.requests_per_second > 0:
+            status = await self.driver.status()
+            name = targets.node(status, self.wanted.via)
+            node = next(node for node in status.nodes if node.name == name)
+            port = service.spec.ports[0]
+            inside = f"{service.spec.clusterIP}:{port.port}"
+            target = inside if self.wanted.address == "cluster-ip" else f"{node.address}:{port.nodePort}"
+            self._tunnel = (await self.driver.open_tunnel(node.name, target)).local_port
+            await self._forwarded()
+            rate = self.wanted.requests_per_second
+            self._begin(load.send_requests(self._tunnel, rate, self.tape, self.clock), "requests")
+        if self.wanted.writes_per_second > 0:
+            rate = self.wanted.writes_per_second
+            note = self.acknowledged.append
+            self._begin(load.send_writes(self.client, self.namespace, rate, self.tape, note), "writes")
+
+    async def _forwarded(self) -> None:
+        """Wait until every node's rules lead to every pod: before that, a failed request tells nothing."""
+        from kubelab.chaos.health import Health
+
+        wrong = await Health(self).wait(Health.rules, READY_SECONDS)
+        if wrong:
+            raise NotSuitable(f"the rules do not lead to the pods: {wrong}")
+
+    def ready_pods(self) -> list[str]:
+        """Names of the pods that are Ready now, as the api-server told last."""
+        known = self.tape.known("pods")
+        return sorted(name for name, (_, state) in known.items() if state == "Ready")
+
+    def hello_pods(self) -> dict[str, tuple[str, str]]:
+        """Node and state of every pod of the replication controller that is not gone."""
+        known = self.tape.known("pods")
+        return {
+            name: (told[0], told[1])
+            for name, told in known.items()
+            if name.startswith(f"{workload.NAME}-") and told[1] != "Gone"
+        }
+
+    def some_pod(self, node: str = "") -> tuple[str, str]:
+        """Choose a Ready hello pod: the first by name, on that node if one is named. Gives name and node."""
+        place = targets.node(self.recorder.status, node) if node and self.recorder.status else ""
+        for name, (on, state) in sorted(self.hello_pods().items()):
+            if state == "Ready" and place in ("", on):
+                return name, on
+        raise NotFound("no hello pod is Ready" + (f" on {place}" if place else ""))
+
+    async def changes(self, seconds: float) -> None:
+        """Wait for any change, so many seconds at most."""
+        self.recorder.changed.clear()
+        try:
+            async with self.clock.timeout(seconds):
+                await self.recorder.changed.wait()
+        except TimeoutError:
+            return
+
+    async def gather(self, seconds: float) -> None:
+        """Wait until the last so many seconds have nothing in them that changed: no fault began or ended."""
+        changes = [self.recording.requests[0].at if self.recording.requests else self.tape.now()]
+        for fault in self.recording.faults:
+            changes += [fault.begin, fault.begin if fault.end is None else fault.end]
+        await self.clock.sleep(max(0.0, max(changes) + seconds - self.tape.now()))
+
+    def remark(self, text: str) -> None:
+        """Say something to whoever reads along, and keep it."""
+        self._tell(text)
+        self.tape.event("Normal", "Experiment", "experiment", text)
+
+    async def _tear_down(self) -> None:
+        """Undo what was done, then remove what was made; what could not be undone stays in the ledger."""
+        for task in self._background[1:]:
+            task.cancel()
+        try:
+            for done in await self.faults.undo():
+                self._tell(f"Undone: {done}")
+        finally:
+            self.tape.close()  # that everything is removed is no news
+            if self._tunnel:
+                await self.driver.close_tunnel(self._tunnel)
+            if ledger.Debt(ledger.NAMESPACE, self.namespace) in self.ledger.debts:
+                await workload.remove(self.client, self.namespace)
+                self.ledger.paid(ledger.Debt(ledger.NAMESPACE, self.namespace))
+
+
+_current: Session | None = None
+
+
+def begin(session: Session) -> None:
+    """Make a session the one that actions and probes mean."""
+    global _current
+    _current = session
+
+
+def end() -> None:
+    """There is none any more."""
+    global _current
+    _current = None
+
+
+def running() -> Session | None:
+    """The session that has begun and not ended, if there is one."""
+    return _current
+
+
+def current() -> Session:
+    """The session of the experiment that is under way. Conflict when there is none."""
+    if _current is None:
+        raise Conflict("no experiment is under way: it needs the control kubelab.chaos.controls")
+    return _current
+
+
+def _is_signal(err: BaseException) -> bool:
+    from chaoslib.exceptions import InterruptExecution
+
+    return isinstance(err, (InterruptExecution, KeyboardInterrupt, SystemExit))
+
+
+def _first(err: BaseException) -> BaseException:
+    """What failed first, out of the groups that it came in."""
+    while isinstance(err, BaseExceptionGroup):
+        err = err.exceptions[0]
+    return err

@@ -1,0 +1,104 @@
+"""Whom an experiment means: names, whole nodes, and roles that are found at run time. Pure.
+
+::
+
+    scheduler@cp-1            that process
+    api-server                every process of that component
+    node-2                    every process of that node
+    leader of scheduler       whoever leads now: of scheduler, controller-manager or etcd
+    follower of etcd          one that does not lead, the first by name
+    worker                    (where a node is asked for) the first node that is not a control plane
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping
+
+from kubelab.apimachinery.errors import NotFound
+from kubelab.cluster.driver import ClusterStatus, Process, State
+
+LED = ("etcd", "scheduler", "controller-manager")
+LEASES = {"kube-scheduler": "scheduler", "kube-controller-manager": "controller-manager"}
+SUPERVISING = ("supervisor", "zygote")  # what a local cluster's processes hang on; a node's processes are none of these
+_ROLE = re.compile(r"(leader|follower) of (\S+)")
+
+
+def holder_process(identity: str) -> str:
+    """``scheduler@cp-1_4f2a`` holds a lease: its process is ``scheduler@cp-1``."""
+    return identity.partition("_")[0]
+
+
+def etcd_leader(status: ClusterStatus) -> str:
+    """The etcd member that leads; "" when none says so. A member that is alone leads itself."""
+    members = [p for p in status.processes if p.component == "etcd"]
+    if len(members) == 1:
+        return members[0].name if members[0].state is State.RUNNING else ""
+    return next((p.name for p in members if p.leader), "")
+
+
+def processes(status: ClusterStatus, word: str, leaders: Mapping[str, str]) -> list[Process]:
+    """Find every process that a word means. NotFound names what there is."""
+    role = _ROLE.fullmatch(word.strip())
+    if role:
+        return [_of_role(status, role[1], role[2], leaders)]
+    by_name = [p for p in status.processes if p.name == word]
+    of_kind = [p for p in status.processes if p.component == word]
+    of_node = [p for p in status.processes if p.node == word and p.component not in SUPERVISING]
+    found = by_name or of_kind or of_node
+    if not found:
+        raise NotFound(missing(status, word))
+    return found
+
+
+def _of_role(status: ClusterStatus, which: str, component: str, leaders: Mapping[str, str]) -> Process:
+    if component not in LED:
+        raise NotFound(f'nobody leads "{component}"; leaders are elected among: {", ".join(LED)}')
+    members = sorted((p for p in status.processes if p.component == component), key=lambda p: p.name)
+    leader = leaders.get(component, "")
+    found = next((p for p in members if (p.name == leader) == (which == "leader")), None)
+    if found is None and which == "leader":
+        raise NotFound(f"{component} has no leader now")
+    if found is None:
+        raise NotFound(f"{component} has no follower: this cluster has one of them")
+    return found
+
+
+def node(status: ClusterStatus, word: str) -> str:
+    """Find a node by name, or ``worker``, ``control-plane``: the first of its kind. NotFound names what there is."""
+    wanted = {"worker": False, "control-plane": True}
+    if word in wanted:
+        found = next((n.name for n in status.nodes if n.control_plane == wanted[word]), None)
+        if found is None:
+            raise NotFound(f"this cluster has no {word} node")
+        return found
+    if word not in {n.name for n in status.nodes}:
+        raise NotFound(f'no node "{word}"; there are: {", ".join(n.name for n in status.nodes)}')
+    return word
+
+
+def side(status: ClusterStatus, word: str, leaders: Mapping[str, str]) -> str:
+    """One side of a partition: a node or a single process. NotFound when it is neither."""
+    if word in {n.name for n in status.nodes}:
+        return word
+    if word in ("worker", "control-plane"):
+        return node(status, word)
+    found = processes(status, word, leaders)
+    if len(found) != 1:
+        raise NotFound(f'"{word}" is several processes; name one: {", ".join(p.name for p in found)}')
+    return found[0].name
+
+
+def missing(status: ClusterStatus, word: str) -> str:
+    """Say that nothing is called so, what there is, and what may have been meant."""
+    names = [p.name for p in status.processes]
+    names += [n.name for n in status.nodes]
+    close = difflib.get_close_matches(word, [*names, *{p.component for p in status.processes}], n=1, cutoff=0.6)
+    meant = f' Did you mean "{close[0]}"?' if close else ""
+    return f'no process or node "{word}" in this cluster.{meant} There are: {", ".join(names)}'
+
+
+def control_planes(status: ClusterStatus) -> int:
+    """How many control planes the cluster has."""
+    return sum(1 for p in status.processes if p.component == "etcd")
