@@ -53,6 +53,7 @@ class _Side(asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
         self.other: _Side | None = None
         self.eof = False
+        self._early = b""  # what came before the other end was there
         self._ended = ended
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -62,6 +63,22 @@ class _Side(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self.other and self.other.transport:
             self.other.transport.write(data)
+        elif self.transport:
+            self._early += data
+            self.transport.pause_reading()
+
+    def hand_on(self) -> None:
+        """The other end is there now: give it what came before, and all that comes."""
+        if not self.transport or not self.other or not self.other.transport:
+            return
+        other = self.other.transport
+        other.write(self._early)
+        if self.transport.is_closing():
+            other.close()
+            return
+        if self.eof:
+            other.write_eof()
+        self.transport.resume_reading()
 
     def eof_received(self) -> bool:
         self.eof = True
@@ -215,8 +232,7 @@ class Tunnels:
             # The inner side first: what the outer one brings has somewhere to go.
             await loop.connect_accepted_socket(lambda: inner, made)
             await loop.connect_accepted_socket(lambda: outer, accepted)
-            if inner.transport and inner.transport.is_closing() and outer.transport:
-                outer.transport.close()
+            inner.hand_on()
             await ended.wait()
         finally:
             for side in (inner, outer):

@@ -15,9 +15,9 @@ import structlog
 from kubelab.apimachinery import errors
 from kubelab.apimachinery.clock import SystemClock
 from kubelab.cluster.record import Record
+from kubelab.component.tunnels import Tunnels
 from kubelab.supervisor import network
 from kubelab.supervisor.network import NamespaceThread
-from kubelab.component.tunnels import Tunnels
 
 pytestmark = pytest.mark.root
 SECONDS = 20.0
@@ -77,6 +77,26 @@ async def test_an_answer_comes_after_the_question_has_ended(made: Record, tmp_pa
     async with echo(made) as address, tunnels(made, tmp_path / "t.json") as opened:
         tunnel = await opened.open("node-1", address)
         assert await ask(tunnel.local_port, b"hello") == b"you said hello"
+
+
+async def test_a_server_that_speaks_first_is_heard(made: Record, tmp_path: Path) -> None:
+    async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"hello")
+        writer.close()
+
+    listener = network.inside(made.namespace("cp-1"), lambda: socket.create_server(("192.168.49.2", 0)))
+    async with await asyncio.start_server(greet, sock=listener), tunnels(made, tmp_path / "t.json") as opened:
+        port = (await opened.open("node-1", f"192.168.49.2:{listener.getsockname()[1]}")).local_port
+        assert await asyncio.gather(*(hear(port) for _ in range(50))) == [b"hello"] * 50
+
+
+async def hear(port: int) -> bytes:
+    async with asyncio.timeout(SECONDS):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        heard = await reader.read()
+        writer.close()
+        await writer.wait_closed()
+        return heard
 
 
 async def test_a_large_question_and_many_at_once(made: Record, tmp_path: Path) -> None:
