@@ -33,7 +33,8 @@ from kubelab.chaos.ledger import LedgerBusy
 from kubelab.chaos.session import NotSuitable, Session, Wanted
 from kubelab.chaos.shipped import NotShipped
 from kubelab.client.kubeconfig import KubeconfigError
-from kubelab.cluster.record import DEFAULT_NAME, RecordError
+from kubelab.cluster.find import default_name
+from kubelab.cluster.record import RecordError
 
 logger = logging.getLogger("chaostoolkit")
 KNOWN = (ApiError, KubeconfigError, RecordError, LedgerBusy, NotSuitable, NotUndone, NotShipped, OSError)
@@ -83,7 +84,7 @@ def configure_control(event_registry: Any = None, **_: Any) -> None:
 def before_experiment_control(context: dict[str, Any], **arguments: Any) -> None:
     """Connect, make, record. An InterruptExecution tells why the experiment cannot take place."""
     options = _state.options
-    cluster = options.cluster or os.environ.get("KUBELAB_CLUSTER") or DEFAULT_NAME
+    cluster = options.cluster or os.environ.get("KUBELAB_CLUSTER") or default_name()
     try:
         wanted = Wanted(cluster=cluster, title=str(context["title"]), beside=options.beside, **arguments)
     except TypeError as err:

@@ -119,6 +119,12 @@ class Health:
         state = states.get(name, "not there")
         return "" if state == "Ready" else f"node {name} is {state}"
 
+    async def unknown(self, word: str) -> str:
+        """The cluster says that it does not hear that node any more."""
+        name = targets.node(self._status, word)
+        states = {node.metadata.name: node_state(node) for node in await self._list(NODES)}
+        return "" if states.get(name) == "Unknown" else f"node {name} is {states.get(name, 'not there')}"
+
     async def pods(self) -> str:
         """As many hello pods as were asked for, all of them Ready, none besides."""
         hello = await self._hello_pods()

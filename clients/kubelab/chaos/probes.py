@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from kubelab.apimachinery.scheme import CONFIG_MAPS
-from kubelab.chaos import load, measure, session
-from kubelab.chaos.health import Health
+from kubelab.chaos import configured, load, measure, session, workload
+from kubelab.chaos.health import Health, NotRecovered
 from kubelab.chaos.recording import Request
 
 CALL_SECONDS = 60.0
@@ -65,6 +65,16 @@ def leader_moved(role: str, within: float = 0.0) -> bool:
     return _wait(lambda health: health.leader_moved(role), within)
 
 
+def seconds_until_unknown(node: str, within: float = 120.0) -> float:
+    """Wait until the cluster says that it does not hear a node any more; gives the seconds since the first fault."""
+    return _seconds_until(lambda health: health.unknown(node), within)
+
+
+def grace_period_seconds() -> float:
+    """Tell the nodeMonitorGracePeriod that this cluster was started with; 40 s where nothing was set."""
+    return configured.grace_period(session.current().wanted.cluster)
+
+
 # --- pods
 
 
@@ -87,6 +97,25 @@ def ready_pods() -> int:
 def pods_left(node: str, within: float = 0.0) -> bool:
     """Say whether every hello pod of a node is on its way out and the others are as many as they should be."""
     return _wait(lambda health: health.left(node), within)
+
+
+def seconds_until_left(node: str, within: float = 420.0) -> float:
+    """Wait until ``pods_left``; gives the seconds since the first fault."""
+    return _seconds_until(lambda health: health.left(node), within)
+
+
+def pods_created() -> int:
+    """Count the hello pods that there ever were."""
+    return len({name for _, name, _, _ in session.current().recording.pods if name.startswith(f"{workload.NAME}-")})
+
+
+def toleration_seconds() -> str:
+    """Tell for how long a hello pod stays on a node that is gone, by its own tolerations."""
+    now = session.current()
+    name, _ = now.some_pod()
+    pod = now.recorder.pods.get(f"{now.namespace}/{name}")
+    granted = configured.tolerations(pod) if pod is not None else None
+    return "none: it leaves at once" if granted is None else f"{granted} s"
 
 
 # --- requests through the service, writes to the api-server
@@ -116,6 +145,16 @@ def answerers(during: str = "3") -> int:
 def outage(during: str = "run") -> float:
     """For how many seconds requests through the service failed in a row, at most."""
     return measure.outage(_requests(during))
+
+
+def requests_answered(within: float = 0.0) -> bool:
+    """Say whether the latest ten requests were all answered."""
+    return _wait(lambda health: health.requests(), within)
+
+
+def writes_acknowledged(within: float = 0.0) -> bool:
+    """Say whether the latest write was acknowledged."""
+    return _wait(lambda health: health.writes(), within)
 
 
 def written(during: str = "3") -> float:
@@ -158,6 +197,15 @@ def _window(now: session.Session, during: str) -> measure.Window:
         return begin, end
     now.call(now.gather(end - begin), end - begin + CALL_SECONDS)
     return measure.window(now.recording, during, now.tape.now())
+
+
+def _seconds_until(look: Callable[[Health], Awaitable[str]], within: float) -> float:
+    """Look until nothing is wrong; gives the seconds since the first fault. Raises NotRecovered."""
+    now = session.current()
+    wrong = now.call(Health(now).wait(look, within), within + CALL_SECONDS)
+    if wrong:
+        raise NotRecovered(f"not within {within:g} s: {wrong}")
+    return round(now.tape.now() - min((fault.begin for fault in now.recording.faults), default=0.0), 2)
 
 
 def _wait(look: Callable[[Health], Awaitable[str]], within: float) -> bool:
