@@ -13,7 +13,7 @@ from kubelab.cli import flowtext
 from kubelab.cli.flowsteps import steps_of
 from kubelab.cli.options import cluster_option
 from kubelab.client.client import Client
-from kubelab.cluster.local import LocalCluster
+from kubelab.cluster.find import using_cluster
 
 
 @click.command("flow", short_help="Show how a pod came to be, call by call")
@@ -35,7 +35,7 @@ def command(what: str, namespace: str, form: str, everything: bool, name: str) -
 
 async def _flow(pod: str, namespace: str, form: str, everything: bool, name: str) -> int:
     async with (
-        LocalCluster.find(name) as cluster,
+        using_cluster(name) as cluster,
         Client.from_kubeconfig(cluster.kubeconfig, caller="kubelab", context=cluster.name) as client,
     ):
         records = [record async for record in client.audit_records("pods", namespace, pod)]

@@ -19,7 +19,7 @@ from kubelab.apimachinery.errors import ApiError, InternalError, NotFound
 from kubelab.cli import buildcontext, output
 from kubelab.cli.options import cluster_option
 from kubelab.client.transport import translate
-from kubelab.cluster.local import LocalCluster
+from kubelab.cluster.find import using_cluster
 from kubelab.cri.runtime.v1 import api_pb2 as cri
 from kubelab.cri.runtime.v1 import api_pb2_grpc as cri_grpc
 from kubelab.runtime.v1 import images_pb2 as pb
@@ -201,7 +201,7 @@ async def _plan_then_context(
 @contextlib.asynccontextmanager
 async def _runtime(name: str) -> AsyncGenerator[grpc.aio.Channel]:
     """Open the first node's runtime."""
-    async with LocalCluster.find(name) as cluster:
+    async with using_cluster(name) as cluster:
         channel = await cluster.runtime_channel()
         try:
             yield channel

@@ -11,7 +11,7 @@ import click
 
 from kubelab.cli.options import cluster_option
 from kubelab.cluster.driver import Process
-from kubelab.cluster.local import LocalCluster
+from kubelab.cluster.find import using_cluster
 
 
 @click.command("logs", short_help="Print what a component wrote")
@@ -25,7 +25,7 @@ def command(process: str, follow: bool, tail: int, name: str) -> int:
 
 
 async def _logs(word: str, follow: bool, tail: int, name: str) -> int:
-    async with LocalCluster.find(name) as cluster:
+    async with using_cluster(name) as cluster:
         process = find((await cluster.status()).processes, word)
         async with aclosing(cluster.logs(process, follow=follow, tail=tail)) as chunks:
             async for chunk in chunks:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import click
 
-from kubelab.cluster.record import DEFAULT_NAME
+from kubelab.cluster.find import default_name
 
 cluster_option = click.option(
     "-p",
     "--name",
-    default=DEFAULT_NAME,
+    default=default_name,
     envvar="KUBELAB_CLUSTER",
-    show_default=True,
+    show_default="the one that kctl talks to",
     show_envvar=True,
     help="the cluster's name",
 )

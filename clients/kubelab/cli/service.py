@@ -18,7 +18,7 @@ from kubelab.cli import output
 from kubelab.cli.options import cluster_option
 from kubelab.client.client import Client
 from kubelab.cluster.driver import ClusterDriver, NodeInfo
-from kubelab.cluster.local import LocalCluster
+from kubelab.cluster.find import using_cluster
 
 HEADER = ("NAMESPACE", "NAME", "TARGET PORT", "URL")
 NOT_FOUND = 115  # minikube's exit codes
@@ -37,7 +37,7 @@ def command(service: str, namespace: str, only_url: bool, name: str) -> int:
 
 
 async def _service(name: str, namespace: str, only_url: bool, cluster_name: str) -> int:
-    async with LocalCluster.find(cluster_name) as cluster:
+    async with using_cluster(cluster_name) as cluster:
         nodes = await cluster.nodes()
         async with Client.from_kubeconfig(cluster.kubeconfig, caller="kubelab", context=cluster.name) as client:
             try:

@@ -11,7 +11,7 @@ import click
 
 from kubelab.cli.options import cluster_option
 from kubelab.cluster.driver import NodeInfo
-from kubelab.cluster.local import LocalCluster
+from kubelab.cluster.find import using_cluster
 
 SHELL = "/bin/sh"
 
@@ -27,16 +27,18 @@ def command(name: str, words: tuple[str, ...]) -> int:
     nodes = asyncio.run(_nodes(name))
     node, told = choose(nodes, words)
     environment = {**os.environ, "PS1": f"[{node.name}] \\w # "}
-    arguments = ["nsenter", f"--net={node.netns}", "--", *(told or [os.environ.get("SHELL") or SHELL])]
+    shell = SHELL if node.enter else os.environ.get("SHELL") or SHELL  # a container has its own programs
+    arguments = [*(node.enter or ("nsenter", f"--net={node.netns}", "--")), *(told or [shell])]
     try:
         ended = subprocess.run(arguments, env=environment, check=False)
     except FileNotFoundError as err:
-        raise click.ClickException("nsenter is missing; it belongs to the package util-linux") from err
+        package = "util-linux" if arguments[0] == "nsenter" else "docker.io"
+        raise click.ClickException(f"{arguments[0]} is missing; it belongs to the package {package}") from err
     return ended.returncode if ended.returncode >= 0 else 128 - ended.returncode
 
 
 async def _nodes(name: str) -> Sequence[NodeInfo]:
-    async with LocalCluster.find(name) as cluster:
+    async with using_cluster(name) as cluster:
         return await cluster.nodes()
 
 

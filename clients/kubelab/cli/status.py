@@ -16,8 +16,8 @@ from kubelab.apimachinery.errors import Unavailable
 from kubelab.apimachinery.timestamps import human_duration
 from kubelab.cli import output
 from kubelab.cli.options import cluster_option
-from kubelab.cluster.driver import ClusterStatus, Process, State
-from kubelab.cluster.local import LocalCluster
+from kubelab.cluster.driver import ClusterDriver, ClusterStatus, Process, State
+from kubelab.cluster.find import using_cluster
 from kubelab.cluster.record import DEFAULT_NAME
 
 HEADER = ("NAME", "NODE", "PID", "SINCE", "RESTARTS", "HEALTH", "MEMORY")
@@ -34,7 +34,7 @@ def command(name: str, form: str, watch: bool) -> int:
 
 
 async def _status(name: str, form: str, watch: bool, clock: Clock) -> int:
-    async with LocalCluster.find(name) as cluster:
+    async with using_cluster(name) as cluster:
         try:
             status = await cluster.status()
         except Unavailable as err:
@@ -46,7 +46,7 @@ async def _status(name: str, form: str, watch: bool, clock: Clock) -> int:
     return 0 if all(process.state == State.RUNNING for process in status.processes) else 1
 
 
-async def _watch(cluster: LocalCluster, status: ClusterStatus, form: str, clock: Clock) -> None:
+async def _watch(cluster: ClusterDriver, status: ClusterStatus, form: str, clock: Clock) -> None:
     """Print a line (or a document) for each process that has changed."""
     known = {process.name: _essence(process) for process in status.processes}
     memory = {process.name: process.memory_bytes for process in status.processes}

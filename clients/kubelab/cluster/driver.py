@@ -57,13 +57,19 @@ class Process:
 
 @dataclass(frozen=True, slots=True)
 class NodeInfo:
-    """One node. ``netns`` is its network namespace as a file, ``runtime_socket`` its container runtime's socket."""
+    """One node. ``netns`` is its network namespace as a file, ``runtime_socket`` its container runtime's socket.
+
+    ``enter`` are the words that run what follows them in the node, with this terminal. Nodes with the same
+    ``image_store`` share their images.
+    """
 
     name: str
     address: str
     netns: Path
     runtime_socket: Path
     control_plane: bool = False
+    enter: tuple[str, ...] = ()
+    image_store: str = ""
 
 
 @dataclass(frozen=True, slots=True)

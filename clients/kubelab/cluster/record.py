@@ -33,6 +33,9 @@ DEFAULT_WORKERS = 2
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?")
 
 
+COMPOSE = "compose"  # the ``driver`` of a record that is not a local cluster's
+
+
 class RecordError(Exception):
     """A cluster's name or record that cannot be used; the message says which file or name, and why."""
 
@@ -102,16 +105,13 @@ class Record:
     @classmethod
     def load(cls, home: Path, name: str) -> Record | None:
         """Read a cluster's record; None when there is no such cluster. Raises RecordError for a broken one."""
-        check_name(name)
-        path = home / "clusters" / name / "cluster.yaml"
-        try:
-            told: object = yaml.safe_load(path.read_text())
-        except FileNotFoundError:
+        body = read_body(home, name)
+        if body is None:
             return None
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as err:
-            raise RecordError(f"{path}: {err}") from err
+        path = home / "clusters" / name / "cluster.yaml"
+        if body.get("driver") == COMPOSE:
+            raise RecordError(_elsewhere(name, body))
         try:
-            body = cast(dict[str, Any], told)
             record = cls(
                 home=home,
                 name=name,
@@ -202,6 +202,33 @@ class Record:
 
     def log(self, process: str) -> Path:
         return self.logs / f"{process}.log"
+
+
+def read_body(home: Path, name: str) -> dict[str, Any] | None:
+    """Read ``cluster.yaml`` of any cluster; None when there is none. Raises RecordError."""
+    check_name(name)
+    path = home / "clusters" / name / "cluster.yaml"
+    try:
+        told: object = yaml.safe_load(path.read_text())
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as err:
+        raise RecordError(f"{path}: {err}") from err
+    if not isinstance(told, dict):
+        raise RecordError(f"{path}: not a cluster's record (it is empty or not a mapping)")
+    return cast(dict[str, Any], told)
+
+
+def _elsewhere(name: str, body: Mapping[str, Any]) -> str:
+    """Say where a cluster is started and stopped that is not this machine's processes."""
+    compose = f"docker compose --project-directory {body.get('projectDirectory', '.')}"
+    return (
+        f'cluster "{name}" is made of containers, which docker compose starts and stops:\n'
+        f"  {compose} up -d      start it\n"
+        f"  {compose} stop       stop it; its objects are kept\n"
+        f"  {compose} down -v    remove it\n"
+        f"For a cluster of this machine's own processes add: --name {DEFAULT_NAME}"
+    )
 
 
 def check_name(name: str) -> None:
