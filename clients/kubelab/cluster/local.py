@@ -13,7 +13,8 @@ from kubelab.apimachinery import errors
 from kubelab.client.channels import unix_channel
 from kubelab.client.kubeconfig import default_path, home
 from kubelab.client.transport import Connections, Method
-from kubelab.cluster.driver import Action, ClusterStatus, NodeInfo, Process, State, Tunnel
+from kubelab.cluster.driver import Action, ClusterStatus, NodeInfo, Output, Partition, Process, State, Tunnel
+from kubelab.cluster.programs import run_command
 from kubelab.cluster.record import DEFAULT_NAME, Record
 from kubelab.supervisor.v1 import supervisor_pb2 as pb
 
@@ -29,6 +30,11 @@ LOGS = Method(_SERVICE + "Logs", pb.LogsRequest, pb.LogsChunk)
 OPEN_TUNNEL = Method(_SERVICE + "OpenTunnel", pb.OpenTunnelRequest, pb.Tunnel, idempotent=True)
 CLOSE_TUNNEL = Method(_SERVICE + "CloseTunnel", pb.CloseTunnelRequest, pb.CloseTunnelResponse)
 SHUTDOWN = Method(_SERVICE + "Shutdown", pb.ShutdownRequest, pb.ShutdownResponse)
+ADD_PARTITION = Method(_SERVICE + "AddPartition", pb.Partition, pb.Partition, idempotent=True)
+HEAL = Method(_SERVICE + "Heal", pb.HealRequest, pb.HealResponse, idempotent=True)
+LIST_PARTITIONS = Method(
+    _SERVICE + "ListPartitions", pb.ListPartitionsRequest, pb.ListPartitionsResponse, idempotent=True
+)
 LIST_TUNNELS = Method(_SERVICE + "ListTunnels", pb.ListTunnelsRequest, pb.ListTunnelsResponse, idempotent=True)
 
 _STATES = {
@@ -108,6 +114,24 @@ class LocalCluster:
         request = pb.ActRequest(process=process, action=_ACTIONS[action])
         return _process_of((await self._calls.unary(ACT, request, timeout=ACT_SECONDS)).process)
 
+    async def partition(self, partition: Partition) -> None:
+        self._must_run()
+        await self._calls.unary(ADD_PARTITION, _as_told(partition), timeout=CALL_SECONDS)
+
+    async def heal(self, partition: Partition | None = None) -> None:
+        self._must_run()
+        request = pb.HealRequest(partition=None if partition is None else _as_told(partition))
+        await self._calls.unary(HEAL, request, timeout=CALL_SECONDS)
+
+    async def partitions(self) -> Sequence[Partition]:
+        self._must_run()
+        answer = await self._calls.unary(LIST_PARTITIONS, pb.ListPartitionsRequest(), timeout=CALL_SECONDS)
+        return [Partition(told.source, told.target, told.one_way) for told in answer.partitions]
+
+    async def run(self, node: str, argv: Sequence[str], *, stdin: bytes = b"", timeout: float = 30.0) -> Output:
+        found = await self._node(node)
+        return await run_command(["nsenter", f"--net={found.netns}", "--", *argv], stdin=stdin, timeout=timeout)
+
     async def open_tunnel(self, node: str, address: str, local_port: int = 0) -> Tunnel:
         self._must_run()
         request = pb.OpenTunnelRequest(node=node, address=address, local_port=local_port)
@@ -123,11 +147,7 @@ class LocalCluster:
         return [_tunnel_of(tunnel) for tunnel in answer.tunnels]
 
     async def runtime_channel(self, node: str = "") -> grpc.aio.Channel:
-        nodes = await self.nodes()
-        found = next((n for n in nodes if n.name == node or not node), None)
-        if found is None:
-            raise errors.not_found("nodes", node)
-        return unix_channel(found.runtime_socket)
+        return unix_channel((await self._node(node)).runtime_socket)
 
     async def shutdown(self, *, delete: bool = False) -> None:
         """Stop the cluster; answers when processes, pods and network are gone. With ``delete`` its data goes too."""
@@ -136,6 +156,13 @@ class LocalCluster:
 
     async def close(self) -> None:
         await self._calls.close()
+
+    async def _node(self, name: str) -> NodeInfo:
+        """Find a node, the first one by default."""
+        found = next((node for node in await self.nodes() if node.name == name or not name), None)
+        if found is None:
+            raise errors.not_found("nodes", name)
+        return found
 
     def _must_run(self) -> None:
         if not self._socket.exists():
@@ -167,7 +194,12 @@ def _process_of(told: pb.Process) -> Process:
         message=told.message,
         memory_bytes=told.memory_bytes,
         cpu_seconds=told.cpu_seconds,
+        leader=told.leader,
     )
+
+
+def _as_told(partition: Partition) -> pb.Partition:
+    return pb.Partition(source=partition.source, target=partition.target, one_way=partition.one_way)
 
 
 def _tunnel_of(told: pb.Tunnel) -> Tunnel:

@@ -20,6 +20,7 @@ from typing import Any
 
 import yaml
 
+from kubelab.cluster.identity import GROUPS
 from kubelab.cluster.record import Node, Record
 from kubelab.cluster.settings import merged
 from kubelab.component import config
@@ -106,6 +107,7 @@ def _component(record: Record, node: Node, component: str) -> Spec:
         argv=("--config", str(record.config / f"{name}.yaml")),
         records=str(record.processes),
         module=MODULES[component],
+        group=GROUPS[component],
         environment={"KUBELAB_HOST_NETNS": str(record.host_namespace)} if component == "runtime" else {},
     )
     return Spec(
@@ -176,6 +178,7 @@ def _etcd(record: Record, node: Node) -> Spec:
         argv=tuple(f"--{flag}={value}" for flag, value in flags.items()),
         records=str(record.processes),
         program=shutil.which("etcd") or "/usr/bin/etcd",
+        group=GROUPS["etcd"],
         environment={"GOMAXPROCS": str(min(2, os.cpu_count() or 1)), "GOGC": "50"},
     )
     target = Target(

@@ -10,6 +10,7 @@ import grpc
 
 from kubelab.apimachinery import errors
 from kubelab.apimachinery.grpcstatus import answering
+from kubelab.cluster.driver import Partition
 from kubelab.component.tunnels import Tunnel
 from kubelab.supervisor import logfiles, processes
 from kubelab.supervisor.machine import State
@@ -77,6 +78,24 @@ class SupervisorServicer(supervisor_pb2_grpc.SupervisorServicer):
     async def ListTunnels(self, request: pb.ListTunnelsRequest, context: Context) -> pb.ListTunnelsResponse:
         return pb.ListTunnelsResponse(tunnels=[_tunnel(t) for t in self._supervisor.tunnels.list()])
 
+    async def AddPartition(self, request: pb.Partition, context: Context) -> pb.Partition:
+        async with answering(context):
+            await self._supervisor.partitions.add(_partition_of(request))
+            return request
+
+    async def Heal(self, request: pb.HealRequest, context: Context) -> pb.HealResponse:
+        async with answering(context):
+            one = _partition_of(request.partition) if request.HasField("partition") else None
+            await self._supervisor.partitions.heal(one)
+            return pb.HealResponse()
+
+    async def ListPartitions(self, request: pb.ListPartitionsRequest, context: Context) -> pb.ListPartitionsResponse:
+        there = [
+            pb.Partition(source=p.source, target=p.target, one_way=p.one_way)
+            for p in self._supervisor.partitions.list()
+        ]
+        return pb.ListPartitionsResponse(partitions=there)
+
     async def Shutdown(self, request: pb.ShutdownRequest, context: Context) -> pb.ShutdownResponse:
         async with answering(context):
             await self._supervisor.shutdown()
@@ -124,6 +143,10 @@ class SupervisorServicer(supervisor_pb2_grpc.SupervisorServicer):
                 control_plane=node.control_plane,
             )
         return answer
+
+
+def _partition_of(told: pb.Partition) -> Partition:
+    return Partition(told.source, told.target, told.one_way)
 
 
 def _tunnel(tunnel: Tunnel) -> pb.Tunnel:

@@ -24,6 +24,7 @@ from kubelab.cluster.record import Node, Record
 from kubelab.component.serving import Health, serve_grpc
 from kubelab.component.tunnels import Tunnels
 from kubelab.supervisor import cleanup, network, plan, processes, syscalls
+from kubelab.supervisor.faults import Partitions
 from kubelab.supervisor.keeper import Keeper
 from kubelab.supervisor.logfiles import Follower
 from kubelab.supervisor.machine import State
@@ -68,6 +69,7 @@ class Supervisor:
             spec.name: Keeper(spec, spawner, clock, log, self._touch) for spec in plan.plan(record).specs
         }
         self.tunnels: Tunnels
+        self.partitions: Partitions
         self.follower: Follower
         self._version_event = asyncio.Event()
 
@@ -77,7 +79,9 @@ class Supervisor:
         self._spawner.open()
         nodes = await asyncio.to_thread(self._enter_nodes)
         keeping: asyncio.Task[None] | None = None
+        self.partitions = Partitions(self.record.nodes, nodes, [*self.keepers], self.record.run / "partitions.json")
         try:
+            await self.partitions.begin()
             async with (
                 Tunnels(self._host, nodes, self.record.run / "tunnels.json", self.clock, self._log) as self.tunnels,
                 self._serve(add_service),
@@ -97,6 +101,7 @@ class Supervisor:
     async def shutdown(self) -> None:
         """Stop every process, the api-server when nobody needs it any more, then etcd; then pods and network go."""
         keepers = self.keepers.values()
+        await self.partitions.heal(None)  # what says goodbye must be heard
         for components in STOP_ORDER:
             chosen = [keeper for keeper in keepers if keeper.spec.component in components]
             await asyncio.gather(*(keeper.stop() for keeper in chosen))

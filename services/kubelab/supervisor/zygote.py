@@ -47,6 +47,7 @@ class Order:
     module: str = ""
     program: str = ""
     restarts: int = 0
+    group: int = 0  # group id that its sockets carry; 0: the zygote's own
     environment: dict[str, str] = field(default_factory=dict)
 
     def encode(self, number: int) -> bytes:
@@ -185,6 +186,8 @@ def become(order: Order, fds: list[int], since: int, ready: int) -> NoReturn:
             syscalls.setns(namespace[0])
         for fd in fds:
             os.close(fd)
+        if order.group:
+            os.setresgid(order.group, order.group, order.group)
         syscalls.set_title(f"kubelab: {order.name}")
         os.environ.update(order.environment)
         running = processes.write_own(Path(order.records), order.name, since=since, restarts=order.restarts)

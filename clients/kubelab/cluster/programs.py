@@ -1,0 +1,37 @@
+"""Programs run to their end: what they printed, within a time."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Mapping, Sequence
+
+from kubelab.apimachinery.errors import NotFound, Timeout
+from kubelab.cluster.driver import Output
+
+
+async def run_command(
+    argv: Sequence[str], *, stdin: bytes = b"", timeout: float = 30.0, environment: Mapping[str, str] | None = None
+) -> Output:
+    """Run a program and wait for it, ``timeout`` seconds at most. Raises NotFound when there is none, Timeout."""
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *argv,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env=environment,
+        )
+    except FileNotFoundError as err:
+        raise NotFound(f'program "{argv[0]}" not found') from err
+    try:
+        async with asyncio.timeout(timeout):
+            stdout, stderr = await process.communicate(stdin)
+    except TimeoutError as err:
+        raise Timeout(f"{' '.join(argv)}: not done within {timeout:g} s") from err
+    finally:
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+    return Output(process.returncode or 0, stdout, stderr)
