@@ -1,91 +1,107 @@
 """Partitions as rules of nftables: pure functions from what is cut off to one script for each network namespace.
 
+A node is one place (network namespace), or several where its processes have containers of their own. A process that is
+alone in its place is that place.
+
 ::
 
-    node → node         dropped where it arrives, by the sender's hardware address: pods' packets have it too
-    node → process      the same, for the process's ports, and for the connections that the process has opened
-    process → node      dropped where it leaves: connections that it has opened to that node or its pods; and
-                        where it arrives: what its ports answer
+    place → place       dropped where it arrives, by the sender's hardware address: packets of its pods have it too
+    place → process     the same, for the process's ports, and for the connections that the process has opened
+    process → place     connections that it has opened to that node or its pods: dropped where they leave;
+                        what its ports answer: dropped where it arrives
     process → process   each opens connections to the other's ports: what leaves for them is dropped where the client
                         is, and what comes back from them as well
 
 Ports tell who listens. Who has opened a connection is not to be read off a packet, so it is written down:
-:data:`OWNERS` marks every connection with the group of the component that opened it (see
-:mod:`kubelab.cluster.identity`). It is loaded when a node starts and stays; where it was not, it finds the owner of a
-connection at the first packet that the owner sends, or gets from another node. Packets are dropped, never refused, so
-connections that are open stay so until somebody loses patience. ARP is left alone.
-
-A node is one network namespace or several (a control plane of containers has one for each component).
+:data:`MARKING` marks every connection with the group of the component that opened it (see
+:mod:`kubelab.cluster.identity`). It is loaded when a node starts, and stays; else it learns of a connection
+at the first packet that its owner sends, or gets from another place. Packets are dropped, never refused, so connections
+that are open stay so until somebody loses patience. ARP is left alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from kubelab.apimachinery.errors import BadRequest, NotFound
 from kubelab.cluster.driver import Partition
 from kubelab.cluster.identity import GROUPS, PORTS
 
-FAULTS_TABLE, OWNERS_TABLE = "inet kubelab-faults", "inet kubelab-owners"
-# Either replaces itself in one transaction: a table that is not there cannot be deleted, so it is made first.
-NO_FAULTS = f"table {FAULTS_TABLE}\ndelete table {FAULTS_TABLE}\n"
+TABLE, MARKING_TABLE = "inet kubelab-faults", "inet kubelab-owners"
+
+
+def _replaced(table: str) -> str:
+    # One that is not there cannot be deleted, so it is made first; all in one transaction.
+    return f"table {table}\ndelete table {table}\n"
 
 
 @dataclass(frozen=True, slots=True)
-class Host:
-    """A network namespace of ``node``, with the address (IPv4) and hardware address by which the others see it."""
+class Place:
+    """A network namespace with the IPv4 address by which the others see it.
+
+    ``mac`` is the hardware address of the same; pods behind the place cannot be told without it.
+    """
 
     name: str
-    node: str
     address: str
-    mac: str
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """A process, ``scheduler@cp-1``, in the network namespace ``host``."""
-
-    name: str
-    component: str
-    host: str
-
-    @property
-    def group(self) -> int:
-        return GROUPS[self.component]
-
-    @property
-    def ports(self) -> tuple[int, ...]:
-        return PORTS[self.component]
+    mac: str = ""
 
 
 @dataclass(frozen=True)
 class Topology:
-    """Where everything is."""
+    """Where everything is: the places of each node, and the place of each process (``scheduler@cp-1``)."""
 
-    hosts: tuple[Host, ...]
-    members: tuple[Member, ...]
+    nodes: Mapping[str, Sequence[Place]]
+    processes: Mapping[str, Place]
 
-    def host(self, member: Member) -> Host:
-        return next(host for host in self.hosts if host.name == member.host)
-
-    def of_node(self, node: str) -> list[Host]:
-        return [host for host in self.hosts if host.node == node]
+    def places(self) -> list[Place]:
+        return list({place.name: place for places in self.nodes.values() for place in places}.values())
 
 
-Side = Member | str  # a process, or the name of a node
+@dataclass(frozen=True, slots=True)
+class _Process:
+    """One process among others in a place."""
+
+    name: str
+    place: Place
+
+    @property
+    def group(self) -> int:
+        return GROUPS[_component(self.name)]
+
+    @property
+    def ports(self) -> str:
+        return _set(PORTS[_component(self.name)])
+
+
+@dataclass(frozen=True, slots=True)
+class _Whole:
+    """Places with everything in them."""
+
+    name: str
+    places: tuple[Place, ...]
+
+    def senders(self) -> list[str]:
+        """What a packet from here looks like where it arrives."""
+        macs = [place.mac for place in self.places if place.mac]
+        addresses = [place.address for place in self.places if not place.mac]
+        return [
+            *([f"ether saddr {_set(macs)}"] if macs else []),
+            *([f"ip saddr {_set(addresses)}"] if addresses else []),
+        ]
 
 
 @dataclass(frozen=True)
 class _Rules:
-    """One namespace's rules by chain, in order, none of them twice."""
+    """One place's rules by chain, in order, none of them twice."""
 
     arriving: dict[str, None] = field(default_factory=dict[str, None])
     input: dict[str, None] = field(default_factory=dict[str, None])
     output: dict[str, None] = field(default_factory=dict[str, None])
 
 
-def owners() -> str:
+def marking() -> str:
     """Give the script that marks connections with who has opened them; a connection keeps its first mark.
 
     Packets of listening ports mark nothing: it is the other end that has opened the connection.
@@ -93,57 +109,56 @@ def owners() -> str:
     groups = ", ".join(f"{group} : {group}" for group in GROUPS.values())
     ports = _set(port for ports in PORTS.values() for port in ports)
     return f"""\
-table {OWNERS_TABLE}
-delete table {OWNERS_TABLE}
-table {OWNERS_TABLE} {{
-	map groups {{
-		type gid : mark
-		elements = {{ {groups} }}
-	}}
-	chain output {{
-		type filter hook output priority mangle; policy accept;
-		ct mark 0 tcp sport != {ports} ct mark set meta skgid map @groups
-	}}
-	chain input {{
-		type filter hook input priority mangle; policy accept;
-		ct mark 0 tcp dport != {ports} ct mark set meta skgid map @groups
-	}}
+{_replaced(MARKING_TABLE)}table {MARKING_TABLE} {{
+\tmap groups {{
+\t\ttype gid : mark
+\t\telements = {{ {groups} }}
+\t}}
+\tchain output {{
+\t\ttype filter hook output priority mangle; policy accept;
+\t\tct mark 0 tcp sport != {ports} ct mark set meta skgid map @groups
+\t}}
+\tchain input {{
+\t\ttype filter hook input priority mangle; policy accept;
+\t\tct mark 0 tcp dport != {ports} ct mark set meta skgid map @groups
+\t}}
 }}
 """
 
 
-OWNERS = owners()
-
-
-def scripts(partitions: Iterable[Partition], topology: Topology) -> dict[str, str]:
-    """Give every namespace's script; it replaces what was there, and removes the table where nothing is left.
+def scripts(topology: Topology, partitions: Iterable[Partition]) -> dict[str, str]:
+    """Give every place's script; it replaces what was there, and removes the table where nothing is left.
 
     Raises NotFound, BadRequest as :func:`check` does.
     """
-    rules = {host.name: _Rules() for host in topology.hosts}
+    rules = {place.name: _Rules() for place in topology.places()}
     for partition in partitions:
-        source, target = check(partition, topology)
-        _cut(rules, topology, source, target)
+        check(topology, partition)
+        source, target = _side(topology, partition.source), _side(topology, partition.target)
+        _cut(rules, source, target)
         if not partition.one_way:
-            _cut(rules, topology, target, source)
+            _cut(rules, target, source)
     return {name: _script(found) for name, found in rules.items()}
 
 
-def check(partition: Partition, topology: Topology) -> tuple[Side, Side]:
-    """Find both sides. Raises NotFound for one that is not there, BadRequest where packets cannot be what is cut."""
-    a, b = _side(partition.source, topology), _side(partition.target, topology)
-    for side, other in ((a, b), (b, a)):
-        if isinstance(side, Member):
-            if side.component not in GROUPS:
-                raise BadRequest(
-                    f"{side.name} talks through unix sockets, which no lost packet can cut; "
-                    f"freeze it instead: kubelab fault pause {side.name}"
-                )
-            if topology.host(side).node == other:
-                raise BadRequest(f"{side.name} is a part of {other}: name another node, or another process")
-    if partition.source == partition.target:
-        raise BadRequest(f"{partition.source} cannot be cut off from itself")
-    return a, b
+def check(topology: Topology, partition: Partition) -> None:
+    """Raise NotFound for a side that is not there, BadRequest where lost packets are not what could cut."""
+    a, b = partition.source, partition.target
+    for name in (a, b):
+        if "@" in name and name not in topology.processes:
+            raise NotFound(f'process "{name}" not found')
+        if "@" not in name and name not in topology.nodes:
+            raise NotFound(f'node "{name}" not found')
+    if a == b:
+        raise BadRequest(f"{a} cannot be cut off from itself")
+    for name, other in ((a, b), (b, a)):
+        if "@" in name and _component(name) not in GROUPS:
+            raise BadRequest(
+                f"{name} is reached over a unix socket, which no packet crosses; "
+                f"to cut it off, freeze it: kubelab fault pause {name}"
+            )
+        if "@" in name and name.partition("@")[2] == other:
+            raise BadRequest(f"{name} is a part of {other}: name two nodes, or two processes")
 
 
 def same(a: Partition, b: Partition) -> bool:
@@ -151,80 +166,65 @@ def same(a: Partition, b: Partition) -> bool:
     return _key(a) == _key(b)
 
 
-def added(partitions: Sequence[Partition], new: Partition) -> list[Partition]:
-    """The partitions with one more, unless it is there already."""
-    return [*partitions, *(() if any(same(new, p) for p in partitions) else (new,))]
-
-
-def healed(partitions: Sequence[Partition], old: Partition | None) -> list[Partition]:
-    """The partitions without one, or none of them."""
-    return [] if old is None else [p for p in partitions if not same(p, old)]
-
-
 def _key(partition: Partition) -> tuple[str, str, bool]:
     a, b = partition.source, partition.target
     return (a, b, True) if partition.one_way else (min(a, b), max(a, b), False)
 
 
-def _side(name: str, topology: Topology) -> Side:
-    if "@" in name:
-        found = next((member for member in topology.members if member.name == name), None)
-        if found is None:
-            raise NotFound(f'process "{name}" not found')
-        return found
-    if not topology.of_node(name):
-        raise NotFound(f'node "{name}" not found')
-    return name
+def _component(process: str) -> str:
+    return process.partition("@")[0]
 
 
-def _cut(rules: dict[str, _Rules], topology: Topology, source: Side, target: Side) -> None:
+def _side(topology: Topology, name: str) -> _Process | _Whole:
+    place = topology.processes.get(name)
+    if place is None:
+        return _Whole(name, tuple(topology.nodes[name]))
+    alone = sum(other.name == place.name for other in topology.processes.values()) == 1
+    return _Whole(name, (place,)) if alone else _Process(name, place)
+
+
+def _cut(rules: dict[str, _Rules], source: _Process | _Whole, target: _Process | _Whole) -> None:
     """Drop what goes from one side to the other."""
-    if isinstance(source, Member):
-        if isinstance(target, Member):
-            _process_to_process(rules, topology, source, target)
+    note = f'counter drop comment "{source.name} to {target.name}"'
+    if isinstance(source, _Process):
+        if isinstance(target, _Process):
+            _process_to_process(rules, source, target, note)
         else:
-            _process_to_node(rules, topology, source, target)
+            _process_to_places(rules, source, target, note)
         return
-    macs = _set(host.mac for host in topology.of_node(source))
-    if isinstance(target, Member):
-        there = rules[target.host]
-        note = _note(source, target.name)
-        there.input[f"ether saddr {macs} tcp dport {_set(target.ports)} {note}"] = None
-        there.input[f"ether saddr {macs} ct mark {target.group} {note}"] = None
-        return
-    for host in topology.of_node(target):
-        rules[host.name].arriving[f"ether saddr {macs} {_note(source, target)}"] = None
+    for sender in source.senders():
+        if isinstance(target, _Process):
+            there = rules[target.place.name].input
+            there[f"{sender} tcp dport {target.ports} {note}"] = None
+            there[f"{sender} ct mark {target.group} {note}"] = None
+        else:
+            for place in target.places:
+                rules[place.name].arriving[f"{sender} {note}"] = None
 
 
-def _process_to_node(rules: dict[str, _Rules], topology: Topology, source: Member, target: str) -> None:
-    note, hosts = _note(source.name, target), topology.of_node(target)
-    # Routes to a node's pods lead by way of the node: who is next knows more than the destination.
-    next_hops = _set(host.address for host in hosts)
-    rules[source.host].output[f"rt ip nexthop {next_hops} ct mark {source.group} {note}"] = None
-    answers = f"ip saddr {topology.host(source).address} tcp sport {_set(source.ports)}"
-    for host in hosts:
-        rules[host.name].arriving[f"{answers} {note}"] = None
+def _process_to_places(rules: dict[str, _Rules], source: _Process, target: _Whole, note: str) -> None:
+    # Routes to a node's pods lead by way of the node: who is next says more than the destination.
+    next_hops = _set(place.address for place in target.places)
+    rules[source.place.name].output[f"rt ip nexthop {next_hops} ct mark {source.group} {note}"] = None
+    for place in target.places:
+        answers = f"ip saddr {source.place.address} tcp sport {source.ports}"
+        rules[place.name].arriving[f"{answers} {note}"] = None
 
 
-def _process_to_process(rules: dict[str, _Rules], topology: Topology, source: Member, target: Member) -> None:
-    here, there = topology.host(source), topology.host(target)
-    note = _note(source.name, target.name)
-    asked, answered = f"tcp dport {_set(target.ports)}", f"tcp sport {_set(source.ports)}"
-    if here == there:  # by 127.0.0.1 or by the node's own address, it goes through lo
+def _process_to_process(rules: dict[str, _Rules], source: _Process, target: _Process, note: str) -> None:
+    here, there = source.place, target.place
+    asks, answers = f"tcp dport {target.ports}", f"tcp sport {source.ports}"
+    if here.name == there.name:  # by 127.0.0.1 or by the place's own address, it goes through lo
         chain = rules[here.name].input
-        chain[f'iifname "lo" {asked} ct mark {source.group} {note}'] = None
-        chain[f'iifname "lo" {answered} ct mark {target.group} {note}'] = None
+        chain[f'iifname "lo" {asks} ct mark {source.group} {note}'] = None
+        chain[f'iifname "lo" {answers} ct mark {target.group} {note}'] = None
         return
-    rules[here.name].output[f"ip daddr {there.address} {asked} ct mark {source.group} {note}"] = None
-    rules[there.name].input[f"ip saddr {here.address} {answered} ct mark {target.group} {note}"] = None
+    rules[here.name].output[f"ip daddr {there.address} {asks} ct mark {source.group} {note}"] = None
+    rules[there.name].input[f"ip saddr {here.address} {answers} ct mark {target.group} {note}"] = None
 
 
 def _set(members: Iterable[str | int]) -> str:
     return "{ " + ", ".join(str(member) for member in members) + " }"
-
-
-def _note(source: str, target: str) -> str:
-    return f'counter drop comment "{source} to {target}"'
 
 
 def _script(rules: _Rules) -> str:
@@ -239,5 +239,8 @@ def _script(rules: _Rules) -> str:
             lines += [f"\tchain {name} {{", f"\t\ttype filter hook {hook} priority {priority}; policy accept;"]
             lines += [*(f"\t\t{rule}" for rule in found), "\t}"]
     if not lines:
-        return NO_FAULTS
-    return NO_FAULTS + "\n".join([f"table {FAULTS_TABLE} {{", *lines, "}", ""])
+        return _replaced(TABLE)
+    return "\n".join([_replaced(TABLE) + f"table {TABLE} {{", *lines, "}", ""])
+
+
+MARKING = marking()

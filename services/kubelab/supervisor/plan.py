@@ -107,7 +107,7 @@ def _component(record: Record, node: Node, component: str) -> Spec:
         argv=("--config", str(record.config / f"{name}.yaml")),
         records=str(record.processes),
         module=MODULES[component],
-        group=GROUPS[component],
+        group=GROUPS.get(component, 0),
         environment={"KUBELAB_HOST_NETNS": str(record.host_namespace)} if component == "runtime" else {},
     )
     return Spec(
