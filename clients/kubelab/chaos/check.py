@@ -87,7 +87,7 @@ def words_of(document: dict[str, Any]) -> dict[str, Any]:
 def load(path: Path) -> Experiment:
     """Read and check a file. Raises BadExperiment."""
     try:
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as err:
         told = err.strerror if isinstance(err, OSError) else str(err)
         raise BadExperiment(f"{path}: {told}") from err

@@ -66,7 +66,7 @@ class Ledger:
     def _save(self) -> None:
         body = {"pid": os.getpid(), "title": self.title, "debts": [asdict(debt) for debt in self.debts]}
         temporary = self.path.with_suffix(".new")
-        with temporary.open("w") as file:
+        with temporary.open("w", encoding="utf-8") as file:
             json.dump(body, file, ensure_ascii=False)
             file.flush()
             os.fsync(file.fileno())
@@ -81,7 +81,7 @@ def path_of(cluster: str, folder: Path | None = None) -> Path:
 def read(path: Path) -> tuple[Ledger, int]:
     """Read a ledger and the pid of who wrote it; an empty one when there is none or when it says nothing sensible."""
     try:
-        body = cast(dict[str, Any], json.loads(path.read_text()))
+        body = cast(dict[str, Any], json.loads(path.read_text(encoding="utf-8")))
         return Ledger(path, str(body["title"]), [Debt(**debt) for debt in body["debts"]]), int(body["pid"])
     except FileNotFoundError:
         return Ledger(path), 0

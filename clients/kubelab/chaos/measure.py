@@ -116,7 +116,7 @@ def bins(rows: Sequence[Request] | Sequence[Write], seconds: float, width: float
     taken: list[list[float]] = [[] for _ in range(count)]
     failed = [0] * count
     for row in rows:
-        n = min(count - 1, max(0, int(row.at / width)))
+        n = min(count - 1, max(0, int(row.at / width + 1e-9)))
         if row.error:
             failed[n] += 1
         else:

@@ -111,7 +111,7 @@ class Tape:
         self._monotonic, self._zero = monotonic, monotonic()
         self._last: dict[tuple[str, str], tuple[str, ...]] = {}
         self._closed = False
-        self._file: TextIO | None = beside.open("w") if beside else None
+        self._file: TextIO | None = beside.open("w", encoding="utf-8") if beside else None
 
     def now(self) -> float:
         """Seconds since the recording began, to the tenth of a millisecond."""

@@ -61,7 +61,7 @@ class Figure:
 def read(path: Path) -> dict[str, Any]:
     """Read a journal. Raises BadJournal."""
     try:
-        journal: object = json.loads(path.read_text())
+        journal: object = json.loads(path.read_text(encoding="utf-8"))
     except OSError as err:
         raise BadJournal(f"{path}: {err.strerror}") from err
     except ValueError as err:

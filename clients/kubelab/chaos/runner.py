@@ -117,7 +117,7 @@ def run(experiment: Experiment, cluster: str, journal_path: Path, variables: dic
         )
     finally:
         _leave_nothing(cluster)
-    journal_path.write_text(json.dumps(journal, indent=2, ensure_ascii=False, default=encoder))
+    journal_path.write_text(json.dumps(journal, indent=2, ensure_ascii=False, default=encoder), encoding="utf-8")
     return ended(experiment.words, journal)
 
 

@@ -160,7 +160,7 @@ def _build_requests(folder: Path) -> list[images_pb2.BuildRequest]:
     """What to send for a build: the plan, then the folder's files as tar."""
     dockerfile = folder / "Dockerfile"
     plan = images_pb2.BuildRequest.Plan(
-        dockerfile=dockerfile.read_text(), dockerfile_path=str(dockerfile), tags=[IMAGE]
+        dockerfile=dockerfile.read_text(encoding="utf-8"), dockerfile_path=str(dockerfile), tags=[IMAGE]
     )
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:

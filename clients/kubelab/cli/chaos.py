@@ -85,7 +85,7 @@ def report(journal: Path, page: Path | None) -> int:
 
     page = page or journal.with_suffix(".html")
     with told():
-        page.write_text(reporting.render(reporting.read(journal)))
+        page.write_text(reporting.render(reporting.read(journal)), encoding="utf-8")
     click.echo(f"{page}")
     return 0
 

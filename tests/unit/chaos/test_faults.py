@@ -1,0 +1,160 @@
+"""Everything that is done is owed first, and undone in the end, last done first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from kubelab.apimachinery.errors import Conflict, NotFound, Unavailable
+from kubelab.chaos import ledger
+from kubelab.chaos.faults import Faults, NotUndone
+from kubelab.chaos.ledger import Debt, Ledger
+from kubelab.chaos.recording import Recording, Tape
+from kubelab.cluster.driver import Action, ClusterDriver, ClusterStatus, NodeInfo, Partition, Process, State
+
+STATES = {
+    Action.STOP: State.STOPPED,
+    Action.PAUSE: State.PAUSED,
+    Action.START: State.RUNNING,
+    Action.RESUME: State.RUNNING,
+}
+NAMES = ("etcd@cp-1", "api-server@cp-1", "kubelet@cp-1", "runtime@cp-1", "kubelet@node-1", "runtime@node-1")
+
+
+@dataclass
+class FakeDriver:
+    """Does what it is told, and remembers it. ``deaf`` processes do not answer."""
+
+    processes: dict[str, Process] = field(
+        default_factory=lambda: {
+            name: Process(name, *name.split("@"), 1, 0.0, 0, State.RUNNING)  # pyright: ignore[reportArgumentType]
+            for name in NAMES
+        }
+    )
+    done: list[str] = field(default_factory=list[str])
+    cut: list[Partition] = field(default_factory=list[Partition])
+    deaf: set[str] = field(default_factory=set[str])
+
+    async def status(self) -> ClusterStatus:
+        nodes = tuple(NodeInfo(n, "", Path(), Path()) for n in ("cp-1", "node-1", "node-2"))
+        return ClusterStatus("test", tuple(self.processes.values()), nodes)
+
+    async def act(self, process: str, action: Action) -> Process:
+        if process in self.deaf:
+            raise Unavailable(f"{process} does not answer")
+        if process not in self.processes:
+            raise NotFound(process)
+        self.done.append(f"{action.value} {process}")
+        if action in STATES:
+            self.processes[process] = replace(self.processes[process], state=STATES[action])
+        return self.processes[process]
+
+    async def partition(self, partition: Partition) -> None:
+        self.cut.append(partition)
+
+    async def heal(self, partition: Partition | None = None) -> None:
+        self.cut = [p for p in self.cut if partition not in (None, p)]
+
+
+@pytest.fixture
+def driver() -> FakeDriver:
+    return FakeDriver()
+
+
+@pytest.fixture
+def tape() -> Tape:
+    now = iter(range(1000))
+    return Tape(Recording(), lambda: float(next(now)))
+
+
+@pytest.fixture
+def owed(tmp_path: Path) -> Ledger:
+    return Ledger(tmp_path / "experiment.json")
+
+
+@pytest.fixture
+def faults(driver: FakeDriver, owed: Ledger, tape: Tape) -> Faults:
+    return Faults(cast(ClusterDriver, driver), owed, tape)
+
+
+async def test_what_is_stopped_is_owed_until_it_is_started(driver: FakeDriver, faults: Faults, owed: Ledger) -> None:
+    assert await faults.act(Action.STOP, "etcd") == ["etcd@cp-1"]
+    assert ledger.read(owed.path)[0].debts == [Debt(ledger.START, "etcd@cp-1")]
+    await faults.act(Action.START, "etcd")
+    assert (owed.debts, driver.done) == ([], ["stop etcd@cp-1", "start etcd@cp-1"])
+
+
+async def test_a_debt_is_written_down_before_the_deed(driver: FakeDriver, faults: Faults, owed: Ledger) -> None:
+    driver.deaf = {"etcd@cp-1"}
+    with pytest.raises(Unavailable):
+        await faults.act(Action.PAUSE, "etcd@cp-1")
+    assert ledger.read(owed.path)[0].debts == [Debt(ledger.RESUME, "etcd@cp-1")]
+
+
+async def test_a_kill_is_a_moment_and_owes_nothing(faults: Faults, owed: Ledger, tape: Tape) -> None:
+    await faults.act(Action.KILL, "etcd@cp-1")
+    assert owed.debts == []
+    (fault,) = tape.recording.faults
+    assert (fault.what, fault.begin) == ("kill", fault.end)
+
+
+async def test_a_whole_node_goes_from_the_top_and_comes_from_the_bottom(driver: FakeDriver, faults: Faults) -> None:
+    await faults.act(Action.STOP, "cp-1")
+    await faults.act(Action.START, "cp-1")
+    down = ["kubelet@cp-1", "api-server@cp-1", "etcd@cp-1", "runtime@cp-1"]
+    assert driver.done == [f"stop {name}" for name in down] + [f"start {name}" for name in reversed(down)]
+
+
+async def test_undo_goes_backwards_and_heals(driver: FakeDriver, faults: Faults, owed: Ledger, tape: Tape) -> None:
+    await faults.act(Action.STOP, "etcd@cp-1")
+    await faults.act(Action.PAUSE, "kubelet@node-1")
+    await faults.partition("node-1", "*")
+    assert driver.cut == [Partition("node-1", "cp-1"), Partition("node-1", "node-2")]
+    assert await faults.undo() == [
+        "heal node-1 ↔ node-2",
+        "heal node-1 ↔ cp-1",
+        "resume kubelet@node-1",
+        "start etcd@cp-1",
+    ]
+    assert (driver.cut, owed.debts) == ([], [])
+    assert all(fault.end is not None for fault in tape.recording.faults)
+    assert await faults.undo() == []
+
+
+async def test_undo_goes_on_after_a_failure_and_keeps_what_is_owed(
+    driver: FakeDriver, faults: Faults, owed: Ledger
+) -> None:
+    await faults.act(Action.STOP, "etcd@cp-1")
+    await faults.act(Action.STOP, "kubelet@node-1")
+    driver.deaf = {"kubelet@node-1"}
+    with pytest.raises(
+        NotUndone, match=r"start kubelet@node-1: kubelet@node-1 does not answer\ntry: kubelab fault heal"
+    ):
+        await faults.undo()
+    assert driver.processes["etcd@cp-1"].state is State.RUNNING
+    assert owed.debts == [Debt(ledger.START, "kubelet@node-1")]
+
+
+async def test_who_has_left_the_cluster_is_owed_nothing(driver: FakeDriver, faults: Faults, owed: Ledger) -> None:
+    await faults.act(Action.STOP, "kubelet@node-1")
+    del driver.processes["kubelet@node-1"]
+    await faults.undo()
+    assert owed.debts == []
+
+
+async def test_what_others_have_stopped_is_not_ours_to_start(driver: FakeDriver, faults: Faults, owed: Ledger) -> None:
+    await driver.act("etcd@cp-1", Action.STOP)
+    with pytest.raises(Conflict, match="etcd@cp-1 is Stopped already: nothing to stop"):
+        await faults.act(Action.STOP, "etcd@cp-1")
+    assert owed.debts == []
+
+
+async def test_heal_takes_away_our_partitions_only(driver: FakeDriver, faults: Faults) -> None:
+    theirs = Partition("cp-1", "node-2")
+    await driver.partition(theirs)
+    await faults.partition("node-1", "cp-1", one_way=True)
+    await faults.heal()
+    assert driver.cut == [theirs]
