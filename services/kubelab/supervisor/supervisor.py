@@ -79,7 +79,8 @@ class Supervisor:
         self._spawner.open()
         nodes = await asyncio.to_thread(self._enter_nodes)
         keeping: asyncio.Task[None] | None = None
-        self.partitions = Partitions(self.record.nodes, nodes, [*self.keepers], self.record.run / "partitions.json")
+        file = self.record.run / "partitions.json"
+        self.partitions = Partitions(self.record.nodes, nodes, [*self.keepers], file, self._log)
         try:
             await self.partitions.begin()
             async with (
@@ -101,7 +102,8 @@ class Supervisor:
     async def shutdown(self) -> None:
         """Stop every process, the api-server when nobody needs it any more, then etcd; then pods and network go."""
         keepers = self.keepers.values()
-        await self.partitions.heal(None)  # what says goodbye must be heard
+        with contextlib.suppress(errors.InternalError):  # the rules go with the network at the latest
+            await self.partitions.heal(None)  # what says goodbye must be heard
         for components in STOP_ORDER:
             chosen = [keeper for keeper in keepers if keeper.spec.component in components]
             await asyncio.gather(*(keeper.stop() for keeper in chosen))
