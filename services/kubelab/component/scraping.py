@@ -120,7 +120,9 @@ def _http(request: bytes, page: bytes) -> bytes:
     path = [*request.split(b" ", 2), b"", b""][1].split(b"?")[0]
     if path == b"/metrics":
         status, kind, body = "200 OK", CONTENT_TYPE_LATEST, page
+    elif path == b"/livez":  # for load balancers that do not speak gRPC's health protocol
+        status, kind, body = "200 OK", "text/plain", b"ok"
     else:
-        status, kind, body = "404 Not Found", "text/plain", b"only /metrics is here\n"
+        status, kind, body = "404 Not Found", "text/plain", b"only /metrics and /livez are here\n"
     head = f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
     return head.encode() + body

@@ -68,7 +68,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _begin(record: Record, options: Options, progress: _Progress) -> int:
-    from kubelab.supervisor import pki, plan, syscalls
+    from kubelab.pki import certificates
+    from kubelab.supervisor import plan, syscalls
 
     record.run.mkdir(parents=True, exist_ok=True)
     record.run.chmod(0o700)
@@ -77,7 +78,9 @@ def _begin(record: Record, options: Options, progress: _Progress) -> int:
     try:
         plan.check(record)
         progress.step("certificates")
-        pki.ensure(record.pki, record.nodes, datetime.datetime.fromtimestamp(SystemClock().time(), datetime.UTC))
+        certificates.ensure(
+            record.pki, record.nodes, datetime.datetime.fromtimestamp(SystemClock().time(), datetime.UTC)
+        )
         plan.write(record, plan.plan(record).files)
         progress.step("network")
         network.create(record)

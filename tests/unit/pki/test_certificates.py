@@ -10,7 +10,7 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from kubelab.cluster.record import Node
-from kubelab.supervisor import pki
+from kubelab.pki import certificates as pki
 
 NOW = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
 NODES = (Node("cp-1", "192.168.49.2", True), Node("node-1", "192.168.49.3"))

@@ -11,8 +11,8 @@ from __future__ import annotations
 import datetime
 import ipaddress
 import os
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cryptography import x509
@@ -49,8 +49,11 @@ class Identity:
     authority: str = "ca"
 
 
-def identities(nodes: Sequence[Node]) -> list[Identity]:
-    """List the certificates that a cluster of these nodes needs."""
+def identities(nodes: Sequence[Node], names: Mapping[str, tuple[str, ...]] | None = None) -> list[Identity]:
+    """List the certificates that a cluster of these nodes needs.
+
+    ``names`` are what a server is called besides its node, by the certificate's file: ``{"etcd@cp-1": ("etcd",)}``.
+    """
     found = [
         Identity("admin", "kubernetes-admin", "system:masters"),
         Identity("supervisor", "kubelab-supervisor"),
@@ -74,13 +77,19 @@ def identities(nodes: Sequence[Node]) -> list[Identity]:
                 Identity(f"controller-manager@{node.name}", "system:kube-controller-manager", names=here),
                 Identity(f"etcd@{node.name}", node.name, names=here, authority="etcd-ca"),
             ]
-    return found
+    more = names or {}
+    return [replace(one, names=(*one.names, *more[one.file])) if one.file in more else one for one in found]
 
 
-def ensure(folder: Path, nodes: Sequence[Node], now: datetime.datetime) -> None:
+def ensure(
+    folder: Path,
+    nodes: Sequence[Node],
+    now: datetime.datetime,
+    names: Mapping[str, tuple[str, ...]] | None = None,
+) -> None:
     """Make every missing or expiring certificate. OSError when the folder cannot be written."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    wanted = identities(nodes)
+    wanted = identities(nodes, names)
     for authority, name in (("ca", "kubelab-ca"), ("etcd-ca", "kubelab-etcd-ca")):
         made = _load(folder, authority)
         if made is None or not _usable(made[0], now):

@@ -1,0 +1,204 @@
+"""Who gets which files in a cluster of containers. Pure.
+
+Every process has a folder of its own, with what it needs to begin and nothing of anybody else::
+
+    OUT/authority/                          the authorities' keys, and what an administrator needs
+    OUT/control-plane/scheduler@cp-1/       config.yaml kubeconfig ca.crt tls.crt tls.key
+    OUT/control-plane/api-server@cp-1/      the same without kubeconfig, and etcd-*, kubelet-client.*
+    OUT/control-plane/etcd@cp-1/            ca.crt tls.crt tls.key
+    OUT/node-1/etc/kubelet/                 config.yaml kubeconfig ca.crt tls.crt tls.key
+
+``OUT/control-plane`` is mounted at ``/etc/kubelab``, ``OUT/node-1`` at ``/var/lib/kubelab``. In the control plane each
+process has a user of its own, who alone may read its folder.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath as Path
+from typing import Any
+
+import yaml
+
+from kubelab.cluster.identity import GROUPS
+from kubelab.cluster.record import Node
+
+CONTROL_PLANE, STATE = Path("/etc/kubelab"), Path("/var/lib/kubelab")
+LOAD_BALANCER = "haproxy"
+COMPONENTS = ("etcd", "api-server", "scheduler", "controller-manager")
+# The last part of a control-plane container's address, for cp-1; that of cp-2 is one more.
+HOSTS = {"etcd": 11, "api-server": 21, "scheduler": 31, "controller-manager": 41}
+WORKER_HOST = 100  # node-1 is .101
+API_PORT, METRICS_PORT = 6443, 6444
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """A cluster of containers. ``network`` is its /24; ``control_planes`` are at least as many as will ever be up."""
+
+    network: ipaddress.IPv4Network
+    control_planes: int
+    workers: int
+
+    @property
+    def nodes(self) -> tuple[Node, ...]:
+        """Its nodes. A control plane's address is its api-server's: each of its processes has one of its own."""
+        planes = tuple(
+            Node(f"cp-{n}", self.address("api-server", n), control_plane=True)
+            for n in range(1, self.control_planes + 1)
+        )
+        workers = tuple(Node(f"node-{n}", self.worker_address(n)) for n in range(1, self.workers + 1))
+        return planes + workers
+
+    def address(self, component: str, number: int) -> str:
+        """Where the n-th etcd, api-server, … is."""
+        return str(self.network[HOSTS[component] + number - 1])
+
+    def worker_address(self, number: int) -> str:
+        """Where the n-th worker is."""
+        return str(self.network[WORKER_HOST + number])
+
+    @property
+    def names(self) -> dict[str, tuple[str, ...]]:
+        """What servers are called besides their nodes, by certificate."""
+        found: dict[str, tuple[str, ...]] = {}
+        for n in range(1, self.control_planes + 1):
+            for component in COMPONENTS:
+                found[f"{component}@cp-{n}"] = (service(component, n), self.address(component, n))
+            found[f"api-server@cp-{n}"] += (LOAD_BALANCER,)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """A process's folder: texts, and copies of certificates by their name here. ``owner`` is a user and a group."""
+
+    path: Path
+    owner: int
+    texts: Mapping[str, str]
+    copies: Mapping[str, str]
+
+
+def service(component: str, number: int) -> str:
+    """Name a container: ``api-server``, ``api-server-2``."""
+    return component if number == 1 else f"{component}-{number}"
+
+
+def folders(cluster: Cluster) -> list[Folder]:
+    """Lay out every process's folder, relative to OUT."""
+    found: list[Folder] = []
+    for n in range(1, cluster.control_planes + 1):
+        for component in COMPONENTS:
+            name = f"{component}@cp-{n}"
+            home = CONTROL_PLANE / name
+            texts, copies = _files(cluster, name, home, _control_plane(cluster, component, n, home))
+            found.append(Folder(Path("control-plane") / name, GROUPS[component], texts, copies))
+    for n in range(1, cluster.workers + 1):
+        for component in ("kubelet", "kube-proxy", "runtime"):
+            name, home = f"{component}@node-{n}", STATE / "etc" / component
+            own = _node(f"node-{n}", cluster.worker_address(n), component)
+            texts, copies = _files(cluster, name, home, own)
+            found.append(Folder(Path(f"node-{n}") / "etc" / component, 0, texts, copies))
+    return found
+
+
+def _files(
+    cluster: Cluster, name: str, home: Path, own: Mapping[str, Any] | None
+) -> tuple[dict[str, str], dict[str, str]]:
+    component = name.partition("@")[0]
+    if component == "etcd":
+        return {}, {"ca.crt": "etcd-ca.crt", "tls.crt": f"{name}.crt", "tls.key": f"{name}.key"}
+    config: dict[str, Any] = {"name": name, **(own or {})}
+    copies: dict[str, str] = {}
+    texts: dict[str, str] = {}
+    if component != "runtime":
+        config["tls"] = _tls(home, "ca", "tls")
+        copies |= {"ca.crt": "ca.crt", "tls.crt": f"{name}.crt", "tls.key": f"{name}.key"}
+    if component == "api-server":
+        copies["etcd-ca.crt"] = "etcd-ca.crt"
+        for end in ("crt", "key"):
+            copies[f"etcd.{end}"] = f"apiserver-etcd-client.{end}"
+            copies[f"kubelet-client.{end}"] = f"apiserver-kubelet-client.{end}"
+    elif component != "runtime":
+        config["kubeconfig"] = str(home / "kubeconfig")
+        texts["kubeconfig"] = kubeconfig(name, home)
+    texts["config.yaml"] = yaml.safe_dump(config, sort_keys=False)
+    return texts, copies
+
+
+def _tls(home: Path, authority: str, identity: str) -> dict[str, str]:
+    return {
+        "ca": str(home / f"{authority}.crt"),
+        "certificate": str(home / f"{identity}.crt"),
+        "key": str(home / f"{identity}.key"),
+    }
+
+
+def _control_plane(cluster: Cluster, component: str, number: int, home: Path) -> dict[str, Any]:
+    if component != "api-server":
+        return {}
+    # Its own member first, then the others; those that are not up are passed over.
+    order = [*range(number, cluster.control_planes + 1), *range(1, number)]
+    return {
+        "etcd": {
+            "servers": [f"https://{service('etcd', n)}:2379" for n in order],
+            "tls": _tls(home, "etcd-ca", "etcd"),
+        },
+        "advertiseAddress": f"{cluster.address(component, number)}:{API_PORT}",
+        "metricsAddress": f"0.0.0.0:{METRICS_PORT}",
+        "kubeletClient": _tls(home, "ca", "kubelet-client"),
+        "auditLog": str(STATE / "audit.log"),
+        "workers": 1,
+    }
+
+
+def _node(node: str, address: str, component: str) -> dict[str, Any]:
+    run = STATE / "run"
+    match component:
+        case "kubelet":
+            return {
+                "nodeName": node,
+                "nodeIp": address,
+                "runtimeSocket": str(run / "runtime.sock"),
+                "stateDir": str(STATE / "kubelet"),
+                "logDir": str(STATE / "logs"),
+            }
+        case "kube-proxy":
+            return {"nodeName": node}
+        case _:
+            return {
+                "socket": str(run / "runtime.sock"),
+                "launcherSocket": str(run / "launcher.sock"),
+                "stateDir": str(STATE / "runtime"),
+                "storeDir": str(STATE / "images"),
+            }
+
+
+def servers() -> Sequence[str]:
+    """Where the api-servers are, seen from inside: the load balancer, and the first one where there is none."""
+    return [f"https://{LOAD_BALANCER}:{API_PORT}", f"https://{service('api-server', 1)}:{API_PORT}"]
+
+
+def kubeconfig(name: str, home: Path) -> str:
+    """The kubeconfig of a process."""
+    document = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [
+            {
+                "name": "kubelab",
+                "cluster": {"certificate-authority": str(home / "ca.crt"), "server": ",".join(servers())},
+            }
+        ],
+        "users": [
+            {
+                "name": name,
+                "user": {"client-certificate": str(home / "tls.crt"), "client-key": str(home / "tls.key")},
+            }
+        ],
+        "contexts": [{"name": "kubelab", "context": {"cluster": "kubelab", "user": name}}],
+        "current-context": "kubelab",
+    }
+    return yaml.safe_dump(document, sort_keys=False)
