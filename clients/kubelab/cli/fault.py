@@ -1,0 +1,183 @@
+"""``kubelab fault``: break a cluster by hand (kill, stop, pause a process; cut the network) and mend it again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import click
+
+from kubelab.apimachinery.errors import ApiError, Conflict, NotFound
+from kubelab.cli import logs, output
+from kubelab.cli.options import cluster_option
+from kubelab.cluster.driver import Action, ClusterStatus, Partition, Process, State
+from kubelab.cluster.find import using_cluster
+
+ACTIONS = {
+    Action.KILL: ("killed", "Kill processes without warning; they are started again"),
+    Action.STOP: ("stopped", "Stop processes, and keep them down"),
+    Action.START: ("started", "Start processes that were stopped"),
+    Action.PAUSE: ("paused", "Freeze processes: they keep their memory and connections, and do nothing"),
+    Action.RESUME: ("resumed", "Let frozen processes go on"),
+    Action.RESTART: ("restarted", "Stop processes and start them again"),
+}
+# Whoever stands on others goes first, and comes last.
+ORDER = ("kube-proxy", "kubelet", "scheduler", "controller-manager", "api-server", "etcd", "runtime")
+UPWARDS = (Action.START, Action.RESUME)
+HEADER = ("FAULT", "TARGET")
+FAULTS = (State.STOPPED, State.PAUSED)
+
+
+@click.group("fault", short_help="Break a cluster by hand, and mend it", no_args_is_help=True)
+def command() -> None:
+    """Break a cluster by hand, and mend it: processes (scheduler@cp-1) and what lies between them.
+
+    A process that is the only one of its kind goes by its component's name alone.
+    """
+
+
+@command.command("partition", short_help="Lose every packet between two nodes or processes")
+@click.argument("a")
+@click.argument("b")
+@click.option("--one-way", is_flag=True, help="only what A sends to B is lost")
+@cluster_option
+def cut(a: str, b: str, one_way: bool, name: str) -> int:
+    """Lose every packet between A and B, nodes or processes, also on connections that are open.
+
+    A node stands for its processes and its pods.
+    """
+    return asyncio.run(_partition(name, a, b, one_way=one_way))
+
+
+@command.command("heal", short_help="Take partitions away")
+@click.argument("sides", nargs=-1, metavar="[A B]")
+@cluster_option
+def heal(sides: tuple[str, ...], name: str) -> int:
+    """Take every partition away, or those between A and B."""
+    if len(sides) not in (0, 2):
+        raise click.UsageError("name two sides, or none to take every partition away")
+    return asyncio.run(_heal(name, sides))
+
+
+@command.command("ls", short_help="List what is stopped, paused or cut off")
+@cluster_option
+def ls(name: str) -> int:
+    """List what is stopped, paused or cut off."""
+    return asyncio.run(_ls(name))
+
+
+def _act_command(action: Action) -> click.Command:
+    done, told = ACTIONS[action]
+
+    @click.argument("processes", nargs=-1, metavar="PROCESS...")
+    @click.option("--node", help="every process of this node")
+    @cluster_option
+    def act(processes: tuple[str, ...], node: str | None, name: str) -> int:
+        if bool(processes) == bool(node):
+            raise click.UsageError("name processes, or a node by --node")
+        return asyncio.run(_act(name, action, done, processes, node))
+
+    return click.command(action.value, short_help=told, help=f"{told}.")(act)
+
+
+for _action in ACTIONS:
+    command.add_command(_act_command(_action))
+
+
+async def _act(name: str, action: Action, done: str, words: Sequence[str], node: str | None) -> int:
+    """Do it to one process after the other; what fails is told and does not keep the others from it."""
+    code = 0
+    async with using_cluster(name) as cluster:
+        status = await cluster.status()
+        found = of_node(status, node, action) if node else []
+        for word in [process.name for process in found] or words:
+            try:
+                process = await cluster.act(_process(status, word), action)
+            except ApiError as err:
+                _complain(err)
+                code = 1
+                continue
+            click.echo(f"process/{process.name} {done}")
+            if action in (Action.START, Action.RESTART) and process.state is not State.RUNNING:
+                click.echo(f"{process.name} is {process.state.value}; look at: kubelab logs {process.name}", err=True)
+                code = 1
+    return code
+
+
+async def _partition(name: str, a: str, b: str, *, one_way: bool) -> int:
+    async with using_cluster(name) as cluster:
+        status = await cluster.status()
+        partition = Partition(_side(status, a), _side(status, b), one_way)
+        known = await cluster.partitions()
+        await cluster.partition(partition)
+        done = "created" if len(await cluster.partitions()) > len(known) else "unchanged"
+        click.echo(f"partition/{arrow(partition)} {done}")
+    return 0
+
+
+async def _heal(name: str, sides: Sequence[str]) -> int:
+    async with using_cluster(name) as cluster:
+        there = await cluster.partitions()
+        if sides:
+            status = await cluster.status()
+            a, b = (_side(status, word) for word in sides)
+            there = [partition for partition in there if {partition.source, partition.target} == {a, b}]
+            if not there:
+                raise NotFound(f'no partition between "{a}" and "{b}"')
+        if not there:
+            click.echo("No partitions.")
+        for partition in there:
+            await cluster.heal(partition)
+            click.echo(f"partition/{arrow(partition)} healed")
+    return 0
+
+
+async def _ls(name: str) -> int:
+    async with using_cluster(name) as cluster:
+        click.echo(listing((await cluster.status()).processes, await cluster.partitions()))
+    return 0
+
+
+def listing(processes: Sequence[Process], partitions: Sequence[Partition]) -> str:
+    """Lay out what is stopped, paused or cut off; ``No faults.`` where all is well."""
+    rows = [(process.state.value, process.name) for process in processes if process.state in FAULTS]
+    rows += [("Partition", arrow(partition)) for partition in partitions]
+    return output.table(HEADER, rows) if rows else "No faults."
+
+
+def arrow(partition: Partition) -> str:
+    """``node-1<->node-2``; ``node-1->node-2`` where it is one way."""
+    return f"{partition.source}{'->' if partition.one_way else '<->'}{partition.target}"
+
+
+def of_node(status: ClusterStatus, node: str, action: Action) -> list[Process]:
+    """Every process of a node, in the order in which the action suits them. NotFound."""
+    if node not in {known.name for known in status.nodes}:
+        raise NotFound(f'node "{node}" not found')
+    found = [process for process in status.processes if process.node == node]
+    return sorted(found, key=_rank, reverse=action in UPWARDS)
+
+
+def _rank(process: Process) -> int:
+    return ORDER.index(process.component) if process.component in ORDER else 0
+
+
+def _process(status: ClusterStatus, word: str) -> str:
+    """The full name of a process. NotFound, Conflict where it is not one that can be acted on."""
+    members = [process for process in status.processes if process.node]
+    if any(process.name == word for process in status.processes) and word not in {p.name for p in members}:
+        raise Conflict(f"{word} keeps the cluster's processes, and is none of them")
+    if word not in {process.name for process in members} | {process.component for process in members}:
+        raise NotFound(f'process "{word}" not found')
+    return logs.find(members, word)
+
+
+def _side(status: ClusterStatus, word: str) -> str:
+    """The full name of a node or process; the driver refuses what is neither."""
+    if any(process.component == word and process.node for process in status.processes):
+        return _process(status, word)
+    return word
+
+
+def _complain(err: ApiError) -> None:
+    click.echo(f"error: {err.message}", err=True)
