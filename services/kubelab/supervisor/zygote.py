@@ -187,7 +187,7 @@ def become(order: Order, fds: list[int], since: int, ready: int) -> NoReturn:
         for fd in fds:
             os.close(fd)
         if order.group:
-            os.setresgid(order.group, order.group, order.group)
+            syscalls.change_group(order.group)
         syscalls.set_title(f"kubelab: {order.name}")
         os.environ.update(order.environment)
         running = processes.write_own(Path(order.records), order.name, since=since, restarts=order.restarts)
