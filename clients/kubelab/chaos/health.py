@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 T = TypeVar("T", bound=Message)
 LOOK_SECONDS = 0.1  # between two looks, when nothing tells of a change: nobody tells of the kernel's rules
 ANSWER_SECONDS = 2.0  # who takes longer does not count as well
+MANY = 200
 GOOD_IN_A_ROW = 10  # requests that must be answered before we say that they are answered again
 
 
@@ -60,6 +61,7 @@ class Health:
         wrong = await self.wait(Health.everything, within)
         if wrong:
             raise NotRecovered(f"not recovered within {within:g} s: {wrong}")
+        now.well_since = now.tape.now()
         now.recording.recovery = round(max(0.0, now.tape.now() - since), 3)
         return now.recording.recovery
 
@@ -155,20 +157,22 @@ class Health:
     async def rules(self) -> str:
         """On every node the rules lead to exactly the ready endpoints."""
         want = rules.wanted(await self._list(SERVICES), await self._list(ENDPOINTS))
-        wrong: list[str] = []
+        wrong: dict[str, list[str]] = {}  # what is wrong → where
         for node in self._status.nodes:
             output = await self._session.driver.run(node.name, rules.COMMAND)
             if output.code:
-                wrong.append(f"{node.name}: {output.stderr.decode(errors='replace').strip() or f'code {output.code}'}")
+                told = output.stderr.decode(errors="replace").strip() or f"nft ended with code {output.code}"
+                wrong.setdefault(told, []).append(node.name)
             elif different := rules.differences(rules.in_kernel(output.stdout), want):
-                wrong.append(f"{node.name}: {', '.join(different)}")
-        return "; ".join(wrong)
+                wrong.setdefault(", ".join(different), []).append(node.name)
+        return "; ".join(f"on {', '.join(nodes)}: {told}" for told, nodes in wrong.items())
 
     async def requests(self) -> str:
         """The last requests were answered."""
         if not self._session.wanted.requests_per_second:
             return ""
-        last = self._session.recording.requests[-GOOD_IN_A_ROW:]
+        ended = sorted(self._session.recording.requests[-MANY:], key=lambda row: row.at)  # not in the order they began
+        last = ended[-GOOD_IN_A_ROW:]
         failed = [row.error for row in last if row.error]
         if len(last) < GOOD_IN_A_ROW:
             return "too few requests yet"

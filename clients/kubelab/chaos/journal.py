@@ -73,9 +73,9 @@ def happened(recording: Recording) -> str:
     ):
         if rows:
             inside = [row for row in rows if begin <= row.at <= end]
-            good, bad = sum(not row.error for row in rows), sum(bool(row.error) for row in inside)
-            during = f" ({bad} of {len(inside)} failed during the fault)" if recording.faults else ""
-            told.append(f"{good} of {len(rows)} {what} {done}{during}")
+            failed, failed_inside = sum(bool(row.error) for row in rows), sum(bool(row.error) for row in inside)
+            during = f" ({failed_inside} of {len(inside)} failed during the fault)" if failed_inside else ""
+            told.append(f"{len(rows) - failed} of {len(rows)} {what} {done}{during}")
     return ", ".join(told) or "nothing was measured"
 
 

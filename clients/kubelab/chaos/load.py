@@ -34,20 +34,21 @@ async def send_requests(port: int, per_second: float, tape: Tape, clock: Clock) 
 
 
 async def _request(port: int, tape: Tape, clock: Clock) -> None:
-    at, began = tape.now(), clock.monotonic()
-    answerer, error = "", ""
-    try:
-        async with clock.timeout(REQUEST_SECONDS):
-            answerer = answerer_of(await _get(port))
-    except TimeoutError:
-        error = f"no answer in {REQUEST_SECONDS:g} s"
-    except ConnectionRefusedError:
-        error = "connection refused"
-    except ConnectionError:
-        error = "connection reset"
-    except (OSError, ValueError, asyncio.IncompleteReadError) as err:
-        error = str(err) or type(err).__name__
-    tape.request(Request(at, round((clock.monotonic() - began) * 1000, 2), answerer, error))
+    began = clock.monotonic()
+    with tape.under_way() as at:
+        answerer, error = "", ""
+        try:
+            async with clock.timeout(REQUEST_SECONDS):
+                answerer = answerer_of(await _get(port))
+        except TimeoutError:
+            error = f"no answer in {REQUEST_SECONDS:g} s"
+        except ConnectionRefusedError:
+            error = "connection refused"
+        except ConnectionError:
+            error = "connection reset"
+        except (OSError, ValueError) as err:
+            error = str(err) or type(err).__name__
+        tape.request(Request(at, round((clock.monotonic() - began) * 1000, 2), answerer, error))
 
 
 async def _get(port: int) -> bytes:
@@ -86,26 +87,32 @@ async def send_writes(
     clock = client.clock
     begin, n = clock.monotonic(), 0
     while True:
-        name = f"write-{n:06d}"
-        at, began = tape.now(), clock.monotonic()
-        error = ""
-        try:
-            async with clock.timeout(WRITE_SECONDS):
-                await client.create(_note(name), namespace)
-        except TimeoutError:
-            error = f"no answer in {WRITE_SECONDS:g} s"
-        except AlreadyExists:  # an attempt of which nobody knew whether it was done
-            error = ""
-        except ApiError as err:
-            error = err.reason
-        if not error:
-            acknowledged(name)
-        tape.wrote(Write(at, round((clock.monotonic() - began) * 1000, 2), name, error))
+        began = clock.monotonic()
+        with tape.under_way() as at:
+            name = f"write-{n:06d}"
+            error = await _write(client, namespace, name)
+            if not error:
+                acknowledged(name)
+            tape.wrote(Write(at, round((clock.monotonic() - began) * 1000, 2), name, error))
         n += 1
         due = begin + n / per_second - clock.monotonic()
         if due < 0:  # late: go on from here, do not catch up in a burst
             begin -= due
         await clock.sleep(max(0.0, due))
+
+
+async def _write(client: Client, namespace: str, name: str) -> str:
+    """Create one object; gives what went wrong, "" when it was acknowledged."""
+    try:
+        async with client.clock.timeout(WRITE_SECONDS):
+            await client.create(_note(name), namespace)
+    except TimeoutError:
+        return f"no answer in {WRITE_SECONDS:g} s"
+    except AlreadyExists:  # an earlier attempt of which nobody knew whether it was done
+        return ""
+    except ApiError as err:
+        return err.reason
+    return ""
 
 
 def _note(name: str) -> core_pb2.ConfigMap:

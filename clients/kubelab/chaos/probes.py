@@ -104,6 +104,12 @@ def seconds_until_left(node: str, within: float = 420.0) -> float:
     return _seconds_until(lambda health: health.left(node), within)
 
 
+def restarts() -> int:
+    """Count how often containers of the hello pods were started again."""
+    now = session.current()
+    return sum(status.restartCount for pod in now.recorder.pods.list() for status in pod.status.containerStatuses)
+
+
 def pods_created() -> int:
     """Count the hello pods that there ever were."""
     return len({name for _, name, _, _ in session.current().recording.pods if name.startswith(f"{workload.NAME}-")})
@@ -192,11 +198,13 @@ def _window(now: session.Session, during: str) -> measure.Window:
     ValueError for a word that names no window.
     """
     during = str(during)
-    begin, end = measure.window(now.recording, during, now.tape.now())
-    if during in measure.WINDOWS:
-        return begin, end
-    now.call(now.gather(end - begin), end - begin + CALL_SECONDS)
-    return measure.window(now.recording, during, now.tape.now())
+    found = measure.window(now.recording, during, now.tape.now())
+    if during not in measure.WINDOWS:
+        seconds = float(during)
+        now.call(now.gather(seconds), seconds + CALL_SECONDS)
+        found = measure.window(now.recording, during, now.tape.now())
+    now.call(now.ended(found[1]), CALL_SECONDS)
+    return found
 
 
 def _seconds_until(look: Callable[[Health], Awaitable[str]], within: float) -> float:

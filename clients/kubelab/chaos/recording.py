@@ -14,8 +14,9 @@ Times are seconds since the recording began, so that everything lies on one axis
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
@@ -110,6 +111,7 @@ class Tape:
         self.recording = recording
         self._monotonic, self._zero = monotonic, monotonic()
         self._last: dict[tuple[str, str], tuple[str, ...]] = {}
+        self.pending: set[float] = set()  # when requests and writes began that have not ended yet
         self._closed = False
         self._file: TextIO | None = beside.open("w", encoding="utf-8") if beside else None
 
@@ -132,6 +134,18 @@ class Tape:
         """Note an Event of the cluster, or a remark of the experiment's own."""
         if not self._closed:
             self._row("events", (self.now(), type_, reason, about, message))
+
+    @contextlib.contextmanager
+    def under_way(self) -> Generator[float]:
+        """Something that takes a while: gives when it began, for its row."""
+        at = self.now()
+        while at in self.pending:  # two in one tenth of a millisecond
+            at = round(at + 0.0001, 4)
+        self.pending.add(at)
+        try:
+            yield at
+        finally:
+            self.pending.discard(at)
 
     def request(self, request: Request) -> None:
         """Note a request, answered or not."""

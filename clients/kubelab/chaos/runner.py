@@ -71,9 +71,8 @@ async def _find(experiment: Experiment, cluster: str) -> None:
         status = await driver.status()
     finally:
         await driver.close()
-    needed = control_planes(experiment.document)
-    if targets.control_planes(status) < needed:
-        return  # the session says so, in better words than that etcd@cp-3 is missing
+    control = arguments(experiment.document)
+    session.suits(status, control_planes=int(control.get("control_planes", 1)), nodes=int(control.get("nodes", 1)))
     problems: list[str] = []
     leaders = {role: next((p.name for p in status.processes if p.component == role), "") for role in targets.LED}
     for named in experiment.named():
@@ -95,12 +94,12 @@ def _process_or_node(status: Any, word: str, leaders: dict[str, str]) -> None:
         targets.processes(status, word, leaders)
 
 
-def control_planes(document: dict[str, Any]) -> int:
-    """How many control planes an experiment needs."""
+def arguments(document: dict[str, Any]) -> dict[str, Any]:
+    """What an experiment tells our control."""
     for control in document.get("controls") or []:
         if control.get("provider", {}).get("module") == check.CONTROL:
-            return int((control["provider"].get("arguments") or {}).get("control_planes", 1))
-    return 1
+            return control["provider"].get("arguments") or {}
+    return {}
 
 
 def run(experiment: Experiment, cluster: str, journal_path: Path, variables: dict[str, Any]) -> Ended:

@@ -26,7 +26,7 @@ from kubelab.chaos.faults import Faults
 from kubelab.chaos.recorder import Recorder
 from kubelab.chaos.recording import Recording, Tape
 from kubelab.client.client import Client
-from kubelab.cluster.driver import ClusterDriver
+from kubelab.cluster.driver import ClusterDriver, ClusterStatus
 from kubelab.cluster.find import find_cluster
 
 T = TypeVar("T")
@@ -76,6 +76,7 @@ class Session:
         self.faults: Faults
         self.ledger: ledger.Ledger
         self.replicas = wanted.replicas  # so many hello pods were asked for last
+        self.well_since = 0.0  # when a probe last found that all is well again
         self._tunnel = 0
         self._background: list[asyncio.Task[None]] = []
         self._group: asyncio.TaskGroup
@@ -164,18 +165,7 @@ class Session:
     async def _suits(self) -> None:
         """Check everything that can be known before anything is done. Raises NotSuitable, NotFound."""
         status = await self.driver.status()
-        have = targets.control_planes(status)
-        if have < self.wanted.control_planes:
-            raise NotSuitable(
-                f"this experiment needs {self.wanted.control_planes} control planes, cluster "
-                f'"{self.wanted.cluster}" has {have}; start one with: '
-                f"kubelab up --name ha --control-planes {self.wanted.control_planes}"
-            )
-        if len(status.nodes) < self.wanted.nodes:
-            raise NotSuitable(
-                f'this experiment needs {self.wanted.nodes} nodes, cluster "{self.wanted.cluster}" has '
-                f"{len(status.nodes)}; start one with: kubelab up --name larger --nodes {self.wanted.nodes}"
-            )
+        suits(status, control_planes=self.wanted.control_planes, nodes=self.wanted.nodes)
         targets.node(status, self.wanted.via)
 
     async def _set_up(self) -> None:
@@ -252,11 +242,16 @@ class Session:
             return
 
     async def gather(self, seconds: float) -> None:
-        """Wait until the last so many seconds have nothing in them that changed: no fault began or ended."""
-        changes = [self.recording.requests[0].at if self.recording.requests else self.tape.now()]
+        """Wait until the last so many seconds have nothing in them: no fault's beginning or end, no recovery."""
+        changes = [self.recording.requests[0].at if self.recording.requests else self.tape.now(), self.well_since]
         for fault in self.recording.faults:
             changes += [fault.begin, fault.begin if fault.end is None else fault.end]
         await self.clock.sleep(max(0.0, max(changes) + seconds - self.tape.now()))
+
+    async def ended(self, before: float) -> None:
+        """Wait until everything that began before a moment has ended: what is under way would be missing in a share."""
+        while any(at <= before for at in self.tape.pending):
+            await self.changes(0.05)
 
     def remark(self, text: str) -> None:
         """Say something to whoever reads along, and keep it."""
@@ -277,6 +272,21 @@ class Session:
             if ledger.Debt(ledger.NAMESPACE, self.namespace) in self.ledger.debts:
                 await workload.remove(self.client, self.namespace)
                 self.ledger.paid(ledger.Debt(ledger.NAMESPACE, self.namespace))
+
+
+def suits(status: ClusterStatus, *, control_planes: int, nodes: int) -> None:
+    """Check that a cluster is large enough. Raises NotSuitable, which says how to start one that is."""
+    have = targets.control_planes(status)
+    if have < control_planes:
+        raise NotSuitable(
+            f'this experiment needs {control_planes} control planes, cluster "{status.cluster}" has {have}; '
+            f"start one with: kubelab up --name ha --control-planes {control_planes}"
+        )
+    if len(status.nodes) < nodes:
+        raise NotSuitable(
+            f'this experiment needs {nodes} nodes, cluster "{status.cluster}" has {len(status.nodes)}; '
+            f"start one with: kubelab up --name larger --nodes {nodes}"
+        )
 
 
 _current: Session | None = None

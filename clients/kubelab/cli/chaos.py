@@ -114,10 +114,11 @@ def find(word: str) -> Path:
 
 
 def _needs(experiment: Experiment) -> str:
-    from kubelab.chaos.runner import control_planes
+    from kubelab.chaos.runner import arguments
 
-    needed = control_planes(experiment.document)
-    return f"{needed} control planes" if needed > 1 else "-"
+    told = arguments(experiment.document)
+    needs = [f"{told[what]} {what.replace('_', ' ')}" for what in ("control_planes", "nodes") if told.get(what, 1) > 1]
+    return ", ".join(needs) or "-"
 
 
 @contextlib.contextmanager
