@@ -1,0 +1,284 @@
+"""The driver of a compose cluster: the docker CLI, and byte relays to the sockets inside of its nodes.
+
+One call of ``docker inspect`` tells of every container; ``docker events`` says when to look again. What a person does
+by hand (``docker compose stop kubelet-2``) is seen the same way, and actions here are the same commands; see
+:mod:`kubelab.cluster.doing`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+from dataclasses import replace
+from pathlib import Path
+
+import grpc
+
+from kubelab.apimachinery import errors
+from kubelab.apimachinery.clock import Clock, SystemClock
+from kubelab.client import kubeconfig
+from kubelab.client.transport import Connections, Method
+from kubelab.cluster import containers as reading
+from kubelab.cluster.composerecord import ComposeRecord
+from kubelab.cluster.containers import AGENT_SOCKET, ONE_OFF, PROJECT, RUNTIME_SOCKET, Container
+from kubelab.cluster.cuts import Cuts
+from kubelab.cluster.docker import Docker
+from kubelab.cluster.doing import Doing
+from kubelab.cluster.driver import Action, ClusterStatus, NodeInfo, Output, Partition, Process, Tunnel
+from kubelab.cluster.etcdleader import leading
+from kubelab.cluster.relay import Relays
+from kubelab.cluster.usage import usage
+from kubelab.supervisor.v1 import supervisor_pb2 as pb
+
+CALL_SECONDS = 10.0
+REPLAY_SECONDS = 5  # events of the last seconds are told again: none is lost while we begin, clocks may differ
+LEADER_SECONDS = 2.0  # of raft's leader nobody tells unasked
+EVENTS = (
+    *("create", "start", "die", "stop", "kill", "pause", "unpause", "restart", "destroy", "rename"),
+    "health_status",
+)
+RELAY = ("python3", "-m", "kubelab.nodeagent", "--relay")
+
+_SERVICE = "/kubelab.supervisor.v1.NodeAgent/"
+OPEN_TUNNEL = Method(_SERVICE + "OpenTunnel", pb.OpenTunnelRequest, pb.Tunnel, idempotent=True)
+CLOSE_TUNNEL = Method(_SERVICE + "CloseTunnel", pb.CloseTunnelRequest, pb.CloseTunnelResponse)
+LIST_TUNNELS = Method(_SERVICE + "ListTunnels", pb.ListTunnelsRequest, pb.ListTunnelsResponse, idempotent=True)
+
+
+class ComposeCluster:
+    """A docker compose project. Nothing is asked of docker before the first call."""
+
+    def __init__(
+        self,
+        record: ComposeRecord,
+        *,
+        caller: str = "kubelab",
+        docker: Docker | None = None,
+        clock: Clock | None = None,
+        kubeconfig: Path | None = None,
+    ) -> None:
+        self.name = record.name
+        self._record, self._caller = record, caller
+        self._docker = docker or Docker(record.docker_host)
+        self._clock = clock or SystemClock()
+        self._kubeconfig = kubeconfig
+        self._relays = Relays(self._docker.environment)
+        self._agents: dict[str, Connections] = {}
+        self._cuts = Cuts(self._docker, record.folder / "partitions.json")
+
+    @property
+    def kubeconfig(self) -> Path:
+        return self._kubeconfig or kubeconfig.default_path()
+
+    async def containers(self) -> list[Container]:
+        """Look at every container of the project. Unavailable when none of them runs."""
+        found = await inspect(self._docker, self._record.project)
+        if not any(c.runs for c in found):
+            raise errors.Unavailable(
+                f'cluster "{self.name}" is not running; start it with: '
+                f"docker compose --project-directory {self._record.directory} up -d"
+            )
+        return found
+
+    async def status(self) -> ClusterStatus:
+        found = await self.containers()
+        uses, leader = await asyncio.gather(usage(self._docker, found), leading(self._docker, found))
+        processes: list[Process] = []
+        for container in reading.ordered(found):
+            used = uses.get(container.id)
+            process = replace(container.process(), leader=container.name == leader)
+            if used is not None:
+                process = replace(process, memory_bytes=used.memory_bytes, cpu_seconds=used.cpu_seconds)
+            processes.append(process)
+        return ClusterStatus(self.name, tuple(processes), tuple(self._nodes(found)))
+
+    async def watch_status(self) -> AsyncGenerator[ClusterStatus]:
+        before: ClusterStatus | None = None
+        async with aclosing(self._looks()) as looks:
+            async for found in looks:
+                leader = await leading(self._docker, found)
+                processes = tuple(replace(c.process(), leader=c.name == leader) for c in reading.ordered(found))
+                now = ClusterStatus(self.name, processes, tuple(self._nodes(found)))
+                if now != before:
+                    yield now
+                before = now
+
+    async def nodes(self) -> Sequence[NodeInfo]:
+        return self._nodes(await self.containers())
+
+    async def logs(self, process: str, *, follow: bool = False, tail: int = 0) -> AsyncGenerator[bytes]:
+        container = self._named(await self.containers(), process)
+        options = [*(["--follow"] if follow else []), "--tail", str(tail) if tail else "all"]
+        async with aclosing(self._docker.chunks("logs", *options, container.id)) as chunks:
+            async for chunk in chunks:
+                yield chunk
+
+    async def act(self, process: str, action: Action) -> Process:
+        found = await self.containers()
+        container = self._named(found, process)
+        await Doing(self._docker, self._until).act(action, container, found)
+        found = await self.containers()
+        await self._cuts.renew(found)
+        return self._named(found, process).process()
+
+    async def partition(self, partition: Partition) -> None:
+        await self._cuts.add(await self.containers(), partition)
+
+    async def heal(self, partition: Partition | None = None) -> None:
+        await self._cuts.heal(await self.containers(), partition)
+
+    async def partitions(self) -> Sequence[Partition]:
+        return self._cuts.list(await self.containers())
+
+    async def run(self, node: str, argv: Sequence[str], *, stdin: bytes = b"", timeout: float = 30.0) -> Output:
+        machine = await self._machine(node)
+        limited = ("timeout", "--signal=KILL", f"{timeout:g}", *argv)  # what runs inside ends although we are gone
+        return await self._docker.run("exec", "--interactive", machine.id, *limited, stdin=stdin, timeout=timeout + 5)
+
+    async def open_tunnel(self, node: str, address: str, local_port: int = 0) -> Tunnel:
+        machine = await self._machine(node)
+        inside = _inside(machine, local_port) if local_port else 0
+        request = pb.OpenTunnelRequest(node=node, address=address, local_port=inside)
+        told = await self._agent(machine).unary(OPEN_TUNNEL, request, timeout=CALL_SECONDS)
+        return _tunnel(machine, told)
+
+    async def close_tunnel(self, local_port: int) -> None:
+        for machine in self._machines(await self.containers()):
+            if local_port in machine.ports.values():
+                request = pb.CloseTunnelRequest(local_port=_inside(machine, local_port))
+                await self._agent(machine).unary(CLOSE_TUNNEL, request, timeout=CALL_SECONDS)
+
+    async def tunnels(self) -> Sequence[Tunnel]:
+        machines = self._machines(await self.containers())
+        asked = [self._agent(m).unary(LIST_TUNNELS, pb.ListTunnelsRequest(), timeout=CALL_SECONDS) for m in machines]
+        answers = await asyncio.gather(*asked)
+        return [
+            _tunnel(machine, tunnel)
+            for machine, answer in zip(machines, answers, strict=True)
+            for tunnel in answer.tunnels
+        ]
+
+    async def runtime_channel(self, node: str = "") -> grpc.aio.Channel:
+        return self._channel(await self._machine(node), str(RUNTIME_SOCKET))
+
+    async def close(self) -> None:
+        for agent in self._agents.values():
+            await agent.close()
+        self._relays.close()
+
+    def _nodes(self, found: Sequence[Container]) -> list[NodeInfo]:
+        host = ("--host", self._record.docker_host) if self._record.docker_host else ()
+        return reading.nodes(found, ("docker", *host, "exec", "--interactive"))
+
+    async def _machine(self, node: str) -> Container:
+        """The container that is a node, the first one by default. NotFound, or Unavailable when it does not run."""
+        found = await self.containers()
+        names = [info.name for info in self._nodes(found)]
+        machine = reading.machine(found, node or next(iter(names), ""))
+        if machine is None:
+            raise errors.NotFound(f'nodes "{node}" not found; there are: {", ".join(names)}')
+        if machine.status != "running":
+            raise errors.Unavailable(
+                f"{machine.identity.node} does not answer: {machine.name} is {machine.state.value}"
+            )
+        return machine
+
+    def _machines(self, found: Sequence[Container]) -> list[Container]:
+        return [c for c in reading.ordered(found) if c.identity.component == reading.MACHINE and c.status == "running"]
+
+    def _named(self, found: Sequence[Container], process: str) -> Container:
+        container = next((c for c in found if c.name == process and c.service != reading.PKI), None)
+        if container is None:
+            raise errors.not_found("processes", process)
+        return container
+
+    def _channel(self, machine: Container, path: str) -> grpc.aio.Channel:
+        return self._relays.channel(("docker", "exec", "--interactive", machine.id, *RELAY, path))
+
+    def _agent(self, machine: Container) -> Connections:
+        if machine.id not in self._agents:
+            self._agents[machine.id] = Connections(
+                [machine.identity.node],
+                lambda _: self._channel(machine, str(AGENT_SOCKET)),
+                caller=self._caller,
+                clock=self._clock,
+            )
+        return self._agents[machine.id]
+
+    async def _looks(self) -> AsyncGenerator[list[Container]]:
+        """Every container now, whenever docker tells of one, and where etcd may elect also from time to time."""
+        found = await self.containers()
+        yield found
+        several = sum(c.identity.component == "etcd" for c in found) > 1
+        pause = LEADER_SECONDS if several else None
+        async with (
+            aclosing(self._events()) as events,
+            aclosing(_at_least_every(pause, events, self._clock)) as moments,
+        ):
+            async for _ in moments:
+                yield await inspect(self._docker, self._record.project)
+        raise errors.Unavailable("docker tells of no more events: its daemon went away")
+
+    def _events(self) -> AsyncGenerator[bytes]:
+        since = str(int(self._clock.time()) - REPLAY_SECONDS)
+        filters = [f"label={PROJECT}={self._record.project}", "type=container", *(f"event={e}" for e in EVENTS)]
+        options = [word for each in filters for word in ("--filter", each)]
+        return self._docker.chunks("events", "--since", since, "--format", "{{.Action}}", *options)
+
+    async def _until(self, true: Callable[[list[Container]], bool], seconds: float) -> bool:
+        """Wait until something is true of the containers; False when it is not within so many seconds."""
+        try:
+            async with self._clock.timeout(seconds), aclosing(self._looks()) as looks:
+                async for found in looks:
+                    if true(found):
+                        return True
+        except TimeoutError:
+            return False
+        return False
+
+
+async def inspect(docker: Docker, project: str) -> list[Container]:
+    """Look at every container of a project, those that do not run too. One that goes meanwhile is left out."""
+    listed = await docker.call(
+        *("ps", "--all", "--quiet", "--no-trunc"),
+        *("--filter", f"label={PROJECT}={project}", "--filter", f"label={ONE_OFF}=False"),
+    )
+    ids = listed.decode().split()
+    return [reading.read(told) for told in await docker.inspect(ids)] if ids else []
+
+
+def _inside(machine: Container, local_port: int) -> int:
+    """Which of a node's own ports is published at a port of 127.0.0.1. BadRequest when none is."""
+    found = next((port for port, outside in machine.ports.items() if outside == local_port), None)
+    if found is None:
+        ports = ", ".join(str(port) for port in sorted(machine.ports.values()))
+        raise errors.BadRequest(f"port {local_port}: tunnels of {machine.identity.node} have the ports {ports}")
+    return int(found.partition("/")[0])
+
+
+def _tunnel(machine: Container, told: pb.Tunnel) -> Tunnel:
+    outside = machine.ports.get(f"{told.local_port}/tcp")
+    if outside is None:
+        raise errors.InternalError(f"{machine.service} does not publish its port {told.local_port}")
+    return Tunnel(outside, machine.identity.node, told.address)
+
+
+async def _at_least_every(seconds: float | None, heard: AsyncGenerator[bytes], clock: Clock) -> AsyncGenerator[None]:
+    """Yield at everything that is heard, and when nothing was for so many seconds; ends with what is listened to."""
+    pending = asyncio.ensure_future(anext(heard))
+    try:
+        while True:
+            try:
+                async with clock.timeout(seconds):
+                    await asyncio.shield(pending)
+            except TimeoutError:
+                yield
+                continue
+            except StopAsyncIteration:
+                return
+            pending = asyncio.ensure_future(anext(heard))
+            yield
+    finally:
+        pending.cancel()
+        await asyncio.wait([pending])

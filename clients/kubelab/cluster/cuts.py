@@ -1,0 +1,138 @@
+"""Partitions of a compose cluster: kept on disk, put in place in the containers' network namespaces.
+
+A short-lived helper container shares the namespace that it changes, with the one capability that this takes; so the
+cluster's own containers need none. Rules end with their namespace: whoever starts a container again calls
+:meth:`Cuts.renew`. Containers that docker restarts by itself are healed, and cut again at the next change.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import json
+import os
+from collections.abc import Generator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, cast
+
+from kubelab.apimachinery.errors import ApiError, Conflict, InternalError
+from kubelab.cluster import partitions
+from kubelab.cluster.containers import MACHINE, Container, topology
+from kubelab.cluster.docker import Docker
+from kubelab.cluster.driver import Partition
+from kubelab.cluster.partitions import Topology
+
+NFT_SECONDS = 20.0
+
+
+class Cuts:
+    """``file`` says what is cut off, and of which containers that is true."""
+
+    def __init__(self, docker: Docker, file: Path) -> None:
+        self._docker, self._file = docker, file
+
+    def list(self, containers: Sequence[Container]) -> tuple[Partition, ...]:
+        """Name what is cut off; nothing when it was of containers that are gone."""
+        try:
+            told = cast(dict[str, Any], json.loads(self._file.read_text()))
+        except FileNotFoundError:
+            return ()
+        if not {c.id for c in containers} & set(told["containers"]):
+            return ()
+        return tuple(Partition(**partition) for partition in told["partitions"])
+
+    async def add(self, containers: Sequence[Container], partition: Partition) -> None:
+        """Cut two sides off from each other. NotFound, BadRequest as ever; Conflict for a side that does not run."""
+        with self._alone():
+            there = topology(containers)
+            for side in (partition.source, partition.target):
+                known = {c.name for c in containers} | {c.identity.node for c in containers}
+                if side in known and side not in there.processes and side not in there.nodes:
+                    raise Conflict(f"{side} does not run: there is nothing to cut off")
+            partitions.check(there, partition)
+            before = self.list(containers)
+            if not any(partitions.same(partition, other) for other in before):
+                await self._change(containers, there, before, (*before, partition))
+
+    async def heal(self, containers: Sequence[Container], partition: Partition | None) -> None:
+        """Take one away, or all of them."""
+        with self._alone():
+            before = self.list(containers)
+            left = tuple(p for p in before if partition is not None and not partitions.same(p, partition))
+            if left != before:
+                await self._change(containers, topology(containers), before, left)
+
+    async def renew(self, containers: Sequence[Container]) -> None:
+        """Put in place again what containers that were started anew have lost."""
+        with self._alone():
+            if there := self.list(containers):
+                await self._put(containers, topology(containers), there, there)
+
+    async def _change(
+        self,
+        containers: Sequence[Container],
+        there: Topology,
+        before: tuple[Partition, ...],
+        wanted: tuple[Partition, ...],
+    ) -> None:
+        """Disk first, so that an interrupted change can still be healed."""
+        if wanted:
+            self._write(containers, wanted)
+        try:
+            await self._put(containers, there, before, wanted)
+        except ApiError:
+            self._write(containers, before)
+            raise
+        self._write(containers, wanted)
+
+    async def _put(
+        self,
+        containers: Sequence[Container],
+        there: Topology,
+        before: tuple[Partition, ...],
+        wanted: tuple[Partition, ...],
+    ) -> None:
+        old, new = _scripts(there, before), _scripts(there, wanted)
+        none = _scripts(there, ())
+        touched = [place for place, script in new.items() if script != none[place] or old[place] != none[place]]
+        await asyncio.gather(*(self._apply(containers, place, new[place]) for place in touched))
+
+    async def _apply(self, containers: Sequence[Container], place: str, script: str) -> None:
+        """Hand a script to the kernel as one transaction, in the namespace of a container."""
+        image = next((c.image for c in containers if c.identity.component == MACHINE), "")
+        if not image:
+            raise InternalError("no node's container is there, whose image has nft")
+        owners = len([c for c in containers if c.runs and c.network_of == place]) > 1
+        await self._docker.call(
+            *("run", "--rm", "--interactive", "--network", f"container:{place}", "--user", "0:0"),
+            *("--cap-drop", "ALL", "--cap-add", "NET_ADMIN", "--entrypoint", "nft", image, "-f", "-"),
+            stdin=((partitions.MARKING if owners else "") + script).encode(),
+            timeout=NFT_SECONDS,
+        )
+
+    def _write(self, containers: Sequence[Container], wanted: Sequence[Partition]) -> None:
+        if not wanted:
+            self._file.unlink(missing_ok=True)
+            return
+        body = {"containers": [c.id for c in containers], "partitions": [asdict(p) for p in wanted]}
+        temporary = self._file.with_suffix(".new")
+        temporary.write_text(json.dumps(body))
+        temporary.replace(self._file)
+
+    @contextlib.contextmanager
+    def _alone(self) -> Generator[None]:
+        """Be the only one who changes partitions of this cluster."""
+        fd = os.open(self._file.parent, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(fd)
+
+
+def _scripts(there: Topology, wanted: Sequence[Partition]) -> dict[str, str]:
+    """Every place's rules; a partition one of whose sides is gone waits for it."""
+    present = {*there.nodes, *there.processes}
+    return partitions.scripts(there, [p for p in wanted if {p.source, p.target} <= present])

@@ -1,0 +1,118 @@
+"""What can be done to a container, with the same meaning as to a local process.
+
+``docker kill`` counts as a wish that the container stays down, so that no restart policy brings it back; the kernel's
+signal does not. A container's first process cannot be killed from inside: a short-lived helper that sees the daemon's
+pids sends it.
+
+A node's machine holds the namespaces that its other containers share: they end with it. When it is back, docker has
+started those again whose turn came late enough; the others are started here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+
+from kubelab.apimachinery.errors import BadRequest
+from kubelab.cluster.containers import MACHINE, Container
+from kubelab.cluster.docker import Docker
+from kubelab.cluster.driver import Action, State
+
+GRACE_SECONDS = 10
+STOP_SECONDS = 40.0
+DEAD_SECONDS = 15.0
+STARTED_SECONDS = 30.0
+Until = Callable[[Callable[[list[Container]], bool], float], Awaitable[bool]]
+
+
+class Doing:
+    """``until`` waits for something to be true of the cluster's containers."""
+
+    def __init__(self, docker: Docker, until: Until) -> None:
+        self._docker, self._until = docker, until
+
+    async def act(self, action: Action, container: Container, others: Sequence[Container]) -> None:
+        """Do it; answers once the effect is there. BadRequest for what makes no sense of a container in this state."""
+        match action:
+            case Action.KILL:
+                await self._kill(container)
+            case Action.STOP:
+                await self._stop(container)
+            case Action.START:
+                await self._start(container, others)
+            case Action.RESTART:
+                await self._stop(container)
+                await self._start(container, others)
+            case Action.PAUSE:
+                await self._pause(container)
+            case Action.RESUME:
+                await self._resume(container)
+
+    async def _kill(self, container: Container) -> None:
+        _must_run(container)
+        await self._docker.call(
+            *("run", "--rm", "--pid", "host", "--network", "none", "--user", "0:0", "--cap-drop", "ALL"),
+            *("--cap-add", "KILL", "--entrypoint", "/bin/sh", container.image, "-c", f"kill -9 {container.pid}"),
+        )
+        if container.status == "paused":  # a frozen process dies when it is let go
+            await self._docker.call("unpause", container.id)
+        await self._until(lambda found: _of(found, container).pid != container.pid, DEAD_SECONDS)
+        if container.identity.component == MACHINE:
+            await self._until(lambda found: _of(found, container).runs, STARTED_SECONDS)
+            await self._bring_back(container)
+
+    async def _stop(self, container: Container) -> None:
+        if container.status == "paused":
+            await self._docker.call("unpause", container.id)
+        if container.runs or container.status == "restarting":
+            await self._docker.call("stop", "--time", str(GRACE_SECONDS), container.id, timeout=STOP_SECONDS)
+
+    async def _start(self, container: Container, others: Sequence[Container]) -> None:
+        if container.network_of != container.id:
+            below = next((c for c in others if c.id == container.network_of), None)
+            if below is None or not below.runs:
+                told = below.name if below else "its node"
+                raise BadRequest(f"{container.name} lives in {told}, which does not run: start that first")
+        if container.status != "paused":
+            await self._docker.call("start", container.id)
+        if container.identity.component == MACHINE:
+            await self._until(lambda found: _of(found, container).state is State.RUNNING, STARTED_SECONDS)
+            await self._bring_back(container)
+        await self._until(lambda found: _of(found, container).state is State.RUNNING, STARTED_SECONDS)
+
+    async def _bring_back(self, machine: Container) -> None:
+        """Start what could not be started while the machine was away; what a person has stopped stays so."""
+
+        def settled(found: list[Container]) -> bool:
+            return all(c.status != "restarting" for c in found if c.network_of == machine.id)
+
+        left: list[str] = []
+
+        def look(found: list[Container]) -> bool:
+            if not settled(found):
+                return False
+            left[:] = [c.id for c in found if c.network_of == machine.id and not c.runs and c.error]
+            return True
+
+        await self._until(look, STARTED_SECONDS)
+        if left:
+            await self._docker.call("start", *left)
+
+    async def _pause(self, container: Container) -> None:
+        _must_run(container)
+        if container.status != "paused":
+            await self._docker.call("pause", container.id)
+
+    async def _resume(self, container: Container) -> None:
+        _must_run(container)
+        if container.status == "paused":
+            await self._docker.call("unpause", container.id)
+
+
+def _must_run(container: Container) -> None:
+    if not container.runs:
+        raise BadRequest(f"{container.name} does not run")
+
+
+def _of(found: Sequence[Container], container: Container) -> Container:
+    """The container as it is now; as it was, when it is gone."""
+    return next((c for c in found if c.id == container.id), container)
