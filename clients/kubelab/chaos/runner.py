@@ -13,10 +13,9 @@ from chaoslib.experiment import ensure_experiment_is_valid, run_experiment
 from chaoslib.log import encoder
 from chaoslib.types import Strategy
 
-from kubelab.chaos import check, controls, faults, ledger, session, targets
+from kubelab.chaos import check, controls, ledger, leftovers, session, targets
 from kubelab.chaos.check import BadExperiment, Experiment
 from kubelab.chaos.journal import Ended, ended
-from kubelab.client.client import Client
 from kubelab.cluster.find import find_cluster
 
 CALLER = "kubelab-chaos"
@@ -127,21 +126,4 @@ def _leave_nothing(cluster: str) -> None:
         session.end()
         left.close()
     if ledger.read(ledger.path_of(cluster))[0].debts:
-        asyncio.run(settle(cluster))
-
-
-async def settle(cluster: str) -> list[str]:
-    """Undo what an experiment that was killed has left; gives what was done, nothing when nothing was left.
-
-    Raises LedgerBusy while an experiment is under way, NotUndone, ApiError.
-    """
-    path = ledger.path_of(cluster)
-    if not ledger.read(path)[0].debts:
-        return []
-    with ledger.holding(path) as owed:
-        driver = find_cluster(cluster, caller=CALLER)
-        try:
-            async with Client.from_kubeconfig(driver.kubeconfig, caller=CALLER, context=driver.name) as client:
-                return await faults.settle(driver, client, owed)
-        finally:
-            await driver.close()
+        asyncio.run(leftovers.settle(cluster))

@@ -53,10 +53,31 @@ def cut(a: str, b: str, one_way: bool, name: str) -> int:
 @click.argument("sides", nargs=-1, metavar="[A B]")
 @cluster_option
 def heal(sides: tuple[str, ...], name: str) -> int:
-    """Take every partition away, or those between A and B."""
+    """Take every partition away, or those between A and B.
+
+    Without sides, what an experiment has left that was killed is undone as well.
+    """
     if len(sides) not in (0, 2):
         raise click.UsageError("name two sides, or none to take every partition away")
-    return asyncio.run(_heal(name, sides))
+    undone = [] if sides else asyncio.run(_left_by_an_experiment(name))
+    return asyncio.run(_heal(name, sides, quiet=bool(undone)))
+
+
+async def _left_by_an_experiment(name: str) -> list[str]:
+    """Undo it, unless the experiment is still under way: it undoes everything itself."""
+    from kubelab.chaos import leftovers
+    from kubelab.chaos.faults import NotUndone
+    from kubelab.chaos.ledger import LedgerBusy
+
+    try:
+        undone = await leftovers.settle(name)
+    except LedgerBusy:
+        return []
+    except NotUndone as err:
+        raise click.ClickException(str(err)) from err
+    for done in undone:
+        click.echo(f"left by an experiment: {done}")
+    return undone
 
 
 @command.command("ls", short_help="List what is stopped, paused or cut off")
@@ -115,7 +136,7 @@ async def _partition(name: str, a: str, b: str, *, one_way: bool) -> int:
     return 0
 
 
-async def _heal(name: str, sides: Sequence[str]) -> int:
+async def _heal(name: str, sides: Sequence[str], *, quiet: bool) -> int:
     async with using_cluster(name) as cluster:
         there = await cluster.partitions()
         if sides:
@@ -124,7 +145,7 @@ async def _heal(name: str, sides: Sequence[str]) -> int:
             there = [partition for partition in there if {partition.source, partition.target} == {a, b}]
             if not there:
                 raise NotFound(f'no partition between "{a}" and "{b}"')
-        if not there:
+        if not there and not quiet:
             click.echo("No partitions.")
         for partition in there:
             await cluster.heal(partition)

@@ -1,0 +1,25 @@
+"""Undo what an experiment that was killed has left. Needs nothing of Chaos Toolkit."""
+
+from __future__ import annotations
+
+from kubelab.chaos import faults, ledger
+from kubelab.client.client import Client
+from kubelab.cluster.find import using_cluster
+
+CALLER = "kubelab-chaos"
+
+
+async def settle(cluster: str) -> list[str]:
+    """Undo it, and give what was done: nothing when nothing was left.
+
+    Raises LedgerBusy while an experiment is under way, NotUndone, ApiError.
+    """
+    path = ledger.path_of(cluster)
+    if not ledger.read(path)[0].debts:
+        return []
+    with ledger.holding(path) as owed:
+        async with (
+            using_cluster(cluster, caller=CALLER) as driver,
+            Client.from_kubeconfig(driver.kubeconfig, caller=CALLER, context=driver.name) as client,
+        ):
+            return await faults.settle(driver, client, owed)
