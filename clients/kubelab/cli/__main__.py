@@ -20,6 +20,7 @@ COMMANDS = {
     "logs": "Print what a component wrote",
     "flow": "Show how a pod came to be, call by call",
     "shell": "Open a shell inside a node",
+    "compose": "Use a cluster of docker compose",
     "fault": "Break a cluster by hand, and mend it",
     "chaos": "Run failure experiments, and show what happened",
 }

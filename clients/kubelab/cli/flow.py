@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from dataclasses import replace
 
 import click
 
-from kubelab.apimachinery.errors import not_found
+from kubelab.apimachinery.errors import ApiError, Timeout, Unavailable, not_found
+from kubelab.apiserver.v1 import apiserver_pb2 as pb
 from kubelab.cli import flowtext
 from kubelab.cli.flowsteps import steps_of
 from kubelab.cli.options import cluster_option
 from kubelab.client.client import Client
+from kubelab.client.kubeconfig import Access, Kubeconfig
 from kubelab.cluster.find import using_cluster
 
 
@@ -34,11 +37,10 @@ def command(what: str, namespace: str, form: str, everything: bool, name: str) -
 
 
 async def _flow(pod: str, namespace: str, form: str, everything: bool, name: str) -> int:
-    async with (
-        using_cluster(name) as cluster,
-        Client.from_kubeconfig(cluster.kubeconfig, caller="kubelab", context=cluster.name) as client,
-    ):
-        records = [record async for record in client.audit_records("pods", namespace, pod)]
+    async with using_cluster(name) as cluster:
+        await cluster.nodes()  # a cluster that does not run is told as that, not as a connection that was refused
+        access = Kubeconfig.load(cluster.kubeconfig).access(cluster.name)
+    records = await records_of(access, namespace, pod)
     steps = steps_of(records, everything=everything)
     if not steps:
         raise not_found("pods", pod)
@@ -49,3 +51,31 @@ async def _flow(pod: str, namespace: str, form: str, everything: bool, name: str
     else:
         click.echo(flowtext.draw(f"{namespace}/{pod}", steps))
     return 0
+
+
+async def records_of(access: Access, namespace: str, pod: str) -> list[pb.AuditRecord]:
+    """Ask every api-server for its own audit trail of a pod; gives them together, each record once.
+
+    One that does not answer is told on stderr. Unavailable when none does.
+    """
+    trails = await asyncio.gather(*(_trail(access, server, namespace, pod) for server in access.servers))
+    silent = [trail for trail in trails if isinstance(trail, ApiError)]
+    if len(silent) == len(trails):
+        raise silent[0]
+    for err in silent:
+        click.echo(f"warning: an api-server does not answer, what it knows is missing: {err}", err=True)
+    found = {
+        record.SerializeToString(deterministic=True): record
+        for trail in trails
+        if not isinstance(trail, ApiError)
+        for record in trail
+    }
+    return list(found.values())
+
+
+async def _trail(access: Access, server: str, namespace: str, pod: str) -> list[pb.AuditRecord] | ApiError:
+    async with Client.from_kubeconfig(replace(access, servers=(server,)), caller="kubelab") as client:
+        try:
+            return [record async for record in client.audit_records("pods", namespace, pod)]
+        except (Unavailable, Timeout) as err:
+            return err

@@ -1,6 +1,6 @@
 """``kubelab image``: bring images into the cluster without a registry, list and remove them.
 
-The nodes of a local cluster share one image store: what one node's runtime is given, every node has.
+The nodes of a local cluster share one image store; where each has its own, every one of them is given the same.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -110,26 +110,51 @@ def _pairs(option: str, told: tuple[str, ...]) -> dict[str, str]:
 
 
 async def _load(file: BinaryIO, name: str) -> int:
-    async with _runtime(name) as channel:
-        stub: Any = images_pb2_grpc.ImageStoreStub(channel)
-        with _translated():
-            answer = await stub.Load(_chunks(file), timeout=LONG_SECONDS)
-    for image in answer.names:
+    async with _stores(name) as stores:
+        names = await _load_into(file, stores)
+    for image in names:
         click.echo(f"Loaded image: {image}")
     return 0
 
 
-async def _chunks(file: BinaryIO) -> AsyncIterator[pb.LoadRequest]:
-    while chunk := await asyncio.to_thread(file.read, CHUNK):
-        yield pb.LoadRequest(chunk=chunk)
+async def _load_into(file: BinaryIO, stores: Sequence[grpc.aio.Channel]) -> Sequence[str]:
+    """Read an archive once and send it to every store; gives the images' names."""
+    queues = [asyncio.Queue[bytes](maxsize=2) for _ in stores]
+    try:
+        async with asyncio.TaskGroup() as group:
+            loads = [
+                group.create_task(_load_one(store, queue), name="load")
+                for store, queue in zip(stores, queues, strict=True)
+            ]
+            chunk = b"-"
+            while chunk:
+                chunk = await asyncio.to_thread(file.read, CHUNK)
+                for queue in queues:
+                    await queue.put(chunk)
+    except ExceptionGroup as errs:
+        raise errs.exceptions[0] from errs
+    return loads[0].result()
+
+
+async def _load_one(store: grpc.aio.Channel, queue: asyncio.Queue[bytes]) -> Sequence[str]:
+    async def requests() -> AsyncIterator[pb.LoadRequest]:
+        while chunk := await queue.get():
+            yield pb.LoadRequest(chunk=chunk)
+
+    stub: Any = images_pb2_grpc.ImageStoreStub(store)
+    with _translated():
+        return (await stub.Load(requests(), timeout=LONG_SECONDS)).names
 
 
 async def _list(quiet: bool, name: str) -> int:
-    async with _runtime(name) as channel:
-        stub: Any = cri_grpc.ImageServiceStub(channel)
-        with _translated():
-            answer: cri.ListImagesResponse = await stub.ListImages(cri.ListImagesRequest(), timeout=QUICK_SECONDS)
-    rows = sorted(row for image in answer.images for row in _rows(image))
+    found: set[tuple[str, str, str, str]] = set()
+    async with _stores(name) as stores:
+        for store in stores:
+            stub: Any = cri_grpc.ImageServiceStub(store)
+            with _translated():
+                answer: cri.ListImagesResponse = await stub.ListImages(cri.ListImagesRequest(), timeout=QUICK_SECONDS)
+            found.update(row for image in answer.images for row in _rows(image))
+    rows = sorted(found)
     if quiet:
         click.echo("\n".join(f"{row[0]}:{row[1]}" for row in rows))
     else:
@@ -153,16 +178,11 @@ def size_text(size: int) -> str:
 
 async def _remove(images: tuple[str, ...], name: str) -> int:
     failed = False
-    async with _runtime(name) as channel:
-        stub: Any = cri_grpc.ImageServiceStub(channel)
+    async with _stores(name) as stores:
         for image in images:
-            spec = cri.ImageSpec(image=image)
             try:
-                with _translated():
-                    answer = await stub.ImageStatus(cri.ImageStatusRequest(image=spec), timeout=QUICK_SECONDS)
-                    if not answer.HasField("image"):
-                        raise NotFound(f"No such image: {image}")
-                    await stub.RemoveImage(cri.RemoveImageRequest(image=spec), timeout=QUICK_SECONDS)
+                if not [True for store in stores if await _remove_from(store, image)]:
+                    raise NotFound(f"No such image: {image}")
             except ApiError as err:
                 click.echo(f"error: {err}", err=True)
                 failed = True
@@ -171,21 +191,44 @@ async def _remove(images: tuple[str, ...], name: str) -> int:
     return 1 if failed else 0
 
 
+async def _remove_from(store: grpc.aio.Channel, image: str) -> bool:
+    """Remove an image; False when it was not there."""
+    stub: Any = cri_grpc.ImageServiceStub(store)
+    spec = cri.ImageSpec(image=image)
+    with _translated():
+        answer = await stub.ImageStatus(cri.ImageStatusRequest(image=spec), timeout=QUICK_SECONDS)
+        if not answer.HasField("image"):
+            return False
+        await stub.RemoveImage(cri.RemoveImageRequest(image=spec), timeout=QUICK_SECONDS)
+    return True
+
+
 async def _build(plan: pb.BuildRequest.Plan, context: Path, dockerfile: Path, name: str) -> int:
-    image_id = ""
-    async with _runtime(name) as channel:
-        stub: Any = images_pb2_grpc.ImageStoreStub(channel)
-        with _translated():
-            async for progress in stub.Build(_plan_then_context(plan, context, dockerfile), timeout=LONG_SECONDS):
-                if progress.line:
-                    click.echo(progress.line)
-                image_id = progress.image_id or image_id
-    if not image_id:
-        raise InternalError("the build ended without an image")
+    async with _stores(name) as stores:
+        image_id = await _build_in(stores[0], plan, context, dockerfile, click.echo)
+        for n, store in enumerate(stores[1:], 2):
+            click.echo(f"Building again in image store {n} of {len(stores)}")
+            await _build_in(store, plan, context, dockerfile, lambda _: None)
     click.echo(f"Successfully built {image_id.removeprefix('sha256:')[:12]}")
     for tag in plan.tags:
         click.echo(f"Successfully tagged {tag if ':' in tag.rpartition('/')[2] else tag + ':latest'}")
     return 0
+
+
+async def _build_in(
+    store: grpc.aio.Channel, plan: pb.BuildRequest.Plan, context: Path, dockerfile: Path, tell: Callable[[str], None]
+) -> str:
+    """Build in one store; gives the image's id."""
+    image_id = ""
+    stub: Any = images_pb2_grpc.ImageStoreStub(store)
+    with _translated():
+        async for progress in stub.Build(_plan_then_context(plan, context, dockerfile), timeout=LONG_SECONDS):
+            if progress.line:
+                tell(progress.line)
+            image_id = progress.image_id or image_id
+    if not image_id:
+        raise InternalError("the build ended without an image")
+    return image_id
 
 
 async def _plan_then_context(
@@ -199,14 +242,16 @@ async def _plan_then_context(
 
 
 @contextlib.asynccontextmanager
-async def _runtime(name: str) -> AsyncGenerator[grpc.aio.Channel]:
-    """Open the first node's runtime."""
-    async with using_cluster(name) as cluster:
-        channel = await cluster.runtime_channel()
-        try:
-            yield channel
-        finally:
-            await channel.close()
+async def _stores(name: str) -> AsyncGenerator[list[grpc.aio.Channel]]:
+    """Open a runtime of each image store, the first node's first."""
+    async with using_cluster(name) as cluster, contextlib.AsyncExitStack() as stack:
+        by_store = {node.image_store: node.name for node in reversed(await cluster.nodes())}
+        channels: list[grpc.aio.Channel] = []
+        for node in reversed(by_store.values()):
+            channel = await cluster.runtime_channel(node)
+            stack.push_async_callback(channel.close)
+            channels.append(channel)
+        yield channels
 
 
 @contextlib.contextmanager

@@ -20,6 +20,7 @@ from kubelab.apimachinery.clock import Clock, SystemClock
 from kubelab.client import kubeconfig
 from kubelab.client.transport import Connections, Method
 from kubelab.cluster import containers as reading
+from kubelab.cluster.composeproject import check_kubeconfig
 from kubelab.cluster.composerecord import ComposeRecord
 from kubelab.cluster.containers import AGENT_SOCKET, ONE_OFF, PROJECT, RUNTIME_SOCKET, Container
 from kubelab.cluster.cuts import Cuts
@@ -105,7 +106,10 @@ class ComposeCluster:
                 before = now
 
     async def nodes(self) -> Sequence[NodeInfo]:
-        return self._nodes(await self.containers())
+        """Name the nodes that pods run on. Conflict when the kubeconfig leads elsewhere."""
+        found = await self.containers()
+        await check_kubeconfig(self._docker, found, self.kubeconfig, self.name)
+        return self._nodes(found)
 
     async def logs(self, process: str, *, follow: bool = False, tail: int = 0) -> AsyncGenerator[bytes]:
         container = self._named(await self.containers(), process)

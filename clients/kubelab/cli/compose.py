@@ -1,0 +1,114 @@
+"""``kubelab compose``: make a cluster of docker compose known to kctl and kubelab on this machine."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing
+from pathlib import Path
+
+import click
+
+from kubelab.apimachinery.clock import Clock, SystemClock
+from kubelab.apimachinery.errors import Conflict, NotFound, Timeout
+from kubelab.cli import output
+from kubelab.client import kubeconfig
+from kubelab.client.kubeconfig import Kubeconfig, KubeconfigMissing
+from kubelab.cluster import composeproject
+from kubelab.cluster.compose import ComposeCluster, inspect
+from kubelab.cluster.composeproject import CLUSTER_NAME, Project
+from kubelab.cluster.composerecord import ComposeRecord
+from kubelab.cluster.containers import api_servers
+from kubelab.cluster.docker import DOCKER_HOST, Docker
+from kubelab.cluster.driver import State
+from kubelab.cluster.record import read_body
+
+name_option = click.option("-p", "--name", default=CLUSTER_NAME, show_default=True, help="the cluster's name here")
+
+
+@click.group("compose", short_help="Use a cluster of docker compose")
+def command() -> None:
+    """Use a cluster of docker compose. It is started and stopped by docker compose itself."""
+
+
+@command.command("kubeconfig")
+@click.option(
+    "--project-directory",
+    "directory",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path(),
+    help="the folder that docker compose was typed in  [default: this one]",
+)
+@click.option("--project", default="", help="the project's name, where the folder has several")
+@name_option
+@click.option("--timeout", default=120.0, show_default=True, help="seconds to wait at most for an api-server")
+def write_kubeconfig(directory: Path, project: str, name: str, timeout: float) -> int:
+    """Find the running project and put it into the kubeconfig, as the current context."""
+    asyncio.run(_kubeconfig(directory.resolve(), project, name, timeout, SystemClock()))
+    return 0
+
+
+@command.command("forget")
+@name_option
+def forget(name: str) -> int:
+    """Take a cluster out of the kubeconfig; its containers are left alone."""
+    record = ComposeRecord.load(kubeconfig.home().absolute(), name)
+    if record is None:
+        raise NotFound(f'no compose cluster "{name}" is known here')
+    record.remove()
+    try:
+        config = Kubeconfig.load(kubeconfig.default_path())
+    except KubeconfigMissing:
+        return 0
+    config.remove_cluster(name)
+    config.write(kubeconfig.default_path())
+    output.step("🧹", f'Cluster "{name}" is forgotten')
+    return 0
+
+
+async def _kubeconfig(directory: Path, project_name: str, name: str, seconds: float, clock: Clock) -> None:
+    home = kubeconfig.home().absolute()
+    known = read_body(home, name)
+    if known is not None and ComposeRecord.load(home, name) is None:
+        raise Conflict(f'"{name}" is a local cluster; choose another --name')
+    docker = Docker()
+    server = await docker.check()
+    project = await composeproject.find_project(docker, directory, project_name)
+    await composeproject.check_images(docker, project, server)
+    await composeproject.check_started(docker, project)
+    record = ComposeRecord(home, name, project.name, directory, project.files, docker.environment.get(DOCKER_HOST, ""))
+    servers = await _serving(ComposeCluster(record, docker=docker, clock=clock), docker, project, seconds, clock)
+    admin = await composeproject.admin(docker, project.containers)
+    record.save()
+    path = kubeconfig.default_path()
+    try:
+        config = Kubeconfig.load(path)
+    except KubeconfigMissing:
+        config = Kubeconfig(path=path)
+    config.set_cluster(name, server=",".join(servers), ca=admin.ca, certificate=admin.certificate, key=admin.key)
+    config.write(path)
+    output.step("🏄", f'kctl is now configured to use the cluster "{name}" at {", ".join(servers)}')
+
+
+async def _serving(
+    cluster: ComposeCluster, docker: Docker, project: Project, seconds: float, clock: Clock
+) -> tuple[str, ...]:
+    """Wait until an api-server is well; gives where all of them are. Timeout names what is not."""
+    try:
+        async with clock.timeout(seconds), aclosing(cluster.watch_status()) as answers:
+            async for status in answers:
+                if any(p.component == "api-server" and p.state is State.RUNNING for p in status.processes):
+                    break
+                if not any(p.component == "api-server" for p in status.processes):
+                    raise NotFound(f"project {project.name} has no api-server: it is no cluster of kubelab")
+    except TimeoutError as err:
+        unwell = [c.service for c in await inspect(docker, project.name) if c.state is not State.RUNNING]
+        raise Timeout(
+            f"no api-server is well after {seconds:g} s (not well: {', '.join(sorted(unwell))}); "
+            f"look at: {project.compose} logs api-server"
+        ) from err
+    finally:
+        await cluster.close()
+    servers = api_servers(await inspect(docker, project.name))
+    if not servers:
+        raise Conflict("no api-server has a published port; in docker-compose.yml it needs: ports")
+    return servers
