@@ -112,17 +112,19 @@ class Keeper:
         if self.state not in LIVE:
             await self._apply(Event.STOPPED)
             return
-        self._resume()
         if self._watching:
             self._watching.cancel()  # a server that stops waits for its open calls, ours among them
         self._signal(signal.SIGTERM)
+        self._resume()  # it may be frozen: the first thing that it wakes up to is its end
         if not await self._until(lambda: self.state is State.STOPPED, STOP_SECONDS):
             self._log.warning("does not stop, killing it", seconds=STOP_SECONDS)
             self._signal(signal.SIGKILL)
             await self._until(lambda: self.state is State.STOPPED, STOP_SECONDS)
 
     async def start(self) -> None:
-        """Start it, if it is down; answers when it is well, or after half a minute."""
+        """Start it, if it is down; answers when it is well, or after half a minute. BadRequest for a frozen one."""
+        if self.state is State.PAUSED:
+            raise BadRequest(f"{self.spec.name} is Paused; let it go on: kubelab fault resume {self.spec.name}")
         self._wanted = True
         self._stopped.unlink(missing_ok=True)
         self._wake.set()
@@ -135,32 +137,39 @@ class Keeper:
 
     async def kill(self) -> None:
         """Kill it without warning; answers when it is dead. It is started again."""
-        if self.state not in LIVE or self.running is None:
-            raise BadRequest(f"{self.spec.name} does not run")
-        killed = self.running
+        killed = self._must_run()
         self._signal(signal.SIGKILL)
         await self._until(lambda: self.running is not killed, STOP_SECONDS)
 
     async def pause(self) -> None:
         """Freeze it; answers when it stands still."""
-        if self.state not in LIVE or self.running is None:
-            raise BadRequest(f"{self.spec.name} does not run")
-        pid = self.running.pid
+        pid = self._must_run().pid
         self._signal_group(signal.SIGSTOP)
         with contextlib.suppress(TimeoutError):
             async with self._clock.timeout(FROZEN_SECONDS):
-                while not processes.is_frozen(pid):  # only a parent is told of a stop, and this is not always one
+                # only a parent is told of a stop, and this is not always one
+                while not all(map(processes.is_frozen, processes.group(pid))):
                     await self._clock.sleep(0.002)
         await self._apply(Event.PAUSE)
 
     async def resume(self) -> None:
-        """Let a frozen one go on."""
-        if self.state not in LIVE:
-            raise BadRequest(f"{self.spec.name} does not run")
+        """Let a frozen one go on; one that is not frozen goes on as it is. BadRequest for one that is down."""
+        if self.state is State.BACK_OFF:
+            return
+        self._must_run()
         self._resume()
         await self._apply(Event.RESUME)
         if self._healthy:
             await self._apply(Event.HEALTHY)
+
+    def _must_run(self) -> Running:
+        """Give what runs. BadRequest says why nothing does."""
+        if self.running and self.state in LIVE:
+            return self.running
+        name = self.spec.name
+        if self.state is State.STOPPED:
+            raise BadRequest(f"{name} is Stopped; start it: kubelab fault start {name}")
+        raise BadRequest(f"{name} does not run yet: it is just being started")
 
     async def _until_wanted(self) -> None:
         while not self._wanted:

@@ -6,6 +6,7 @@ unknown, whoever is killed. A pid alone proves nothing (numbers are used again),
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -118,6 +119,16 @@ def is_frozen(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
     except (FileNotFoundError, ProcessLookupError):
         return False
+
+
+def group(leader: int) -> list[int]:
+    """Give the members of a process group that its leader has begotten, itself included."""
+    found = [leader]
+    for pid in descendants(leader):
+        with contextlib.suppress(ProcessLookupError):
+            if os.getpgid(pid) == leader:
+                found.append(pid)
+    return found
 
 
 def pss_bytes(pid: int) -> int:
