@@ -7,7 +7,7 @@ repeated a few times when no server answers; a write never is, unless it surely 
 from __future__ import annotations
 
 import enum
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -25,8 +25,9 @@ from kubelab.apimachinery.meta import meta_of
 from kubelab.apimachinery.scheme import Resource
 from kubelab.apiserver.v1 import apiserver_pb2 as pb
 from kubelab.client.channels import Identity
+from kubelab.client.fencing import Fence
 from kubelab.client.kubeconfig import Access, Kubeconfig
-from kubelab.client.transport import Connections, Method, Transport
+from kubelab.client.transport import Connections, FencedTransport, Method, Transport
 
 T = TypeVar("T", bound=Message)
 M = TypeVar("M", bound=Message)
@@ -123,6 +124,13 @@ class Client:
             server_name=access.server_name,
         )
         return cls(connections, clock=clock, caller=caller)
+
+    def fenced(self, fence: Callable[[], Fence]) -> Client:
+        """Give a client on the same connections whose writes are refused when ``fence`` is not true any more.
+
+        ``fence`` is asked before each write, and may raise.
+        """
+        return Client(FencedTransport(self._transport, fence), clock=self.clock, caller=self.caller)
 
     async def close(self) -> None:
         """End every call and every connection."""

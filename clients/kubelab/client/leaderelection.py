@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import structlog
 
 from kubelab.api.coordination.v1 import coordination_pb2
+from kubelab.apimachinery import errors
 from kubelab.apimachinery.clock import Clock
 from kubelab.apimachinery.errors import ApiError, Conflict, NotFound
 from kubelab.apimachinery.scheme import LEASES
@@ -25,6 +26,7 @@ from kubelab.apimachinery.timestamps import to_micro_time
 from kubelab.client import tracing
 from kubelab.client.client import Client
 from kubelab.client.controller import Logger
+from kubelab.client.fencing import Fence
 
 JITTER = 1.2
 
@@ -76,6 +78,14 @@ class LeaderElector:
     def is_leader(self) -> bool:
         """Say whether this candidate holds the lease, as far as it knows."""
         return self.leader == self.identity
+
+    def fence(self) -> Fence:
+        """Give what a leader's writes carry. Conflict when this is no leader, or its time is over by its own clock."""
+        observed = self._observed
+        if observed is None or not self.is_leader() or not self._valid(observed):
+            told = f"{self.identity} does not lead any more"
+            raise errors.conflict("leases", self._name, told, "coordination.k8s.io")
+        return Fence(self._namespace, self._name, self.identity, observed.lease.spec.leaseTransitions)
 
     async def run(self, lead: Callable[[], Awaitable[None]]) -> None:
         """Campaign for ever; while leader, run ``lead``. Ends when ``lead`` does, or is cancelled; gives the lease up.

@@ -22,8 +22,9 @@ from google.protobuf.message import Message
 from kubelab.apimachinery import grpcstatus
 from kubelab.apimachinery.clock import Clock, SystemClock
 from kubelab.apimachinery.errors import ApiError, Timeout, Unavailable
-from kubelab.client import tracing
+from kubelab.client import fencing, tracing
 from kubelab.client.channels import Identity, secure_channel
+from kubelab.client.fencing import Fence
 
 Q = TypeVar("Q", bound=Message)
 A = TypeVar("A", bound=Message)
@@ -162,7 +163,7 @@ class Connections:
         while True:
             server = await self._connected(timeout)
             try:
-                return await server.unary(method)(request, timeout=timeout, metadata=tracing.outgoing(self._caller))
+                return await server.unary(method)(request, timeout=timeout, metadata=self._metadata())
             except grpc.aio.AioRpcError as rpc:
                 err = translate(rpc)
                 self._suspect(server, err)
@@ -174,7 +175,7 @@ class Connections:
     async def stream(self, method: Method[Q, A], request: Q, *, timeout: float | None = None) -> AsyncGenerator[A]:
         """Call and yield the answers. The call ends with the generator: close it, or cancel the task."""
         server = await self._connected(CONNECT_SECONDS)
-        call = server.stream(method)(request, timeout=timeout, metadata=tracing.outgoing(self._caller))
+        call = server.stream(method)(request, timeout=timeout, metadata=self._metadata())
         try:
             async for answer in call:
                 yield answer
@@ -189,6 +190,9 @@ class Connections:
         """Close every channel; calls that are under way end with Unavailable."""
         for server in self._servers:
             await server.close()
+
+    def _metadata(self) -> tuple[tuple[str, str], ...]:
+        return (*tracing.outgoing(self._caller), *fencing.outgoing())
 
     async def _connected(self, timeout: float) -> Connection:
         """Find a server that is ready, or raise Unavailable: nothing was sent then."""
@@ -217,3 +221,22 @@ class Connections:
 
     async def _pause(self, attempt: int) -> None:
         await self._clock.sleep(FIRST_PAUSE * 2 ** (attempt - 1) * random.uniform(0.5, 1.5))
+
+
+class FencedTransport:
+    """A transport whose writes carry a fence. ``fence`` gives it, or raises when the time of leading is over."""
+
+    def __init__(self, transport: Transport, fence: Callable[[], Fence]) -> None:
+        self._transport, self._fence = transport, fence
+
+    async def unary(self, method: Method[Q, A], request: Q, *, timeout: float) -> A:
+        if method.idempotent:  # it reads
+            return await self._transport.unary(method, request, timeout=timeout)
+        with fencing.sending(self._fence()):
+            return await self._transport.unary(method, request, timeout=timeout)
+
+    def stream(self, method: Method[Q, A], request: Q, *, timeout: float | None = None) -> AsyncGenerator[A]:
+        return self._transport.stream(method, request, timeout=timeout)
+
+    async def close(self) -> None:
+        """Nothing: the connections are the unfenced client's."""

@@ -85,6 +85,10 @@ class FakeClock:
         self._now = until
         await self.settle()
 
+    def skip(self, seconds: float) -> None:
+        """Let time pass in which nothing runs, as for a process that was frozen."""
+        self._now += seconds
+
     async def jump(self) -> float:
         """Move on to the next sleeper; gives how far. RuntimeError when nobody sleeps."""
         await self.settle()

@@ -20,9 +20,10 @@ from kubelab.apiserver.audit import AuditLog
 from kubelab.apiserver.authn import User, user_of
 from kubelab.apiserver.authz import Ask, Authorizer
 from kubelab.apiserver.kinds import meta
+from kubelab.apiserver.storage.fenced import FENCE
 from kubelab.apiserver.storage.observed import STORE_TIME, StoreTime
 from kubelab.apiserver.v1 import apiserver_pb2 as pb
-from kubelab.client import tracing
+from kubelab.client import fencing, tracing
 
 log = structlog.get_logger()
 
@@ -83,6 +84,7 @@ class Gate:
             resource = _resource(path)
             call = Call(verb, resource, path.namespace, path.name, path.subresource, user)
             STORE_TIME.set(call.store)
+            FENCE.set(fencing.incoming(context.invocation_metadata()))
             await self._authorizer.check(
                 Ask(user, verb, resource, path.subresource, path.namespace, path.name, fields, obj)
             )

@@ -24,6 +24,7 @@ from kubelab.apiserver.cache import Entry, ResourceCache, Selection
 from kubelab.apiserver.eventlease import EventLease
 from kubelab.apiserver.feed import Feed
 from kubelab.apiserver.kinds import Rules, meta
+from kubelab.apiserver.storage import fenced
 from kubelab.apiserver.storage.store import Absent, Condition, Delete, KeyValue, Operation, Put, Store, Unchanged
 
 M = TypeVar("M", bound=Message)
@@ -121,6 +122,8 @@ class Registry:
             if home is not None:
                 conditions.append(Unchanged(self._caches["namespaces"].key("", m.namespace), home))
             operations: list[Operation] = [Put(key, cache.kind.envelope.seal(raw), lease), *claims.operations]
+            if resource.plural == "leases":
+                operations += fenced.along(obj, m.namespace, m.name)
             outcome = await self._store.transact(conditions, operations)
             if outcome.succeeded:
                 return Written(obj, cache.kind.envelope.any(raw, outcome.revision)[0], outcome.revision)
@@ -262,6 +265,8 @@ class Registry:
             operations: list[Operation] = [Put(key, envelope.seal(raw)) if plan.obj is not None else Delete(key)]
             if plan.obj is not None and resource.plural == "events":
                 operations = [Put(key, envelope.seal(raw), await self._event_lease.current())]
+            if resource.plural == "leases":
+                operations += fenced.along(plan.obj, namespace, name)
             conditions: list[Condition] = [Unchanged(key, current.revision), *plan.claims.conditions]
             outcome = await self._store.transact(conditions, [*operations, *plan.claims.operations])
             if outcome.succeeded:
@@ -312,7 +317,9 @@ class Registry:
             try:
                 done.append(await self.delete(resource, entry.namespace, entry.name, own))
             except (errors.NotFound, errors.Conflict) as err:
-                if isinstance(err, errors.Conflict) and resource.plural == "namespaces":
+                # A leader is told: it may be that it does not lead any more.
+                told = resource.plural == "namespaces" or fenced.FENCE.get() is not None
+                if isinstance(err, errors.Conflict) and told:
                     raise
         return done
 

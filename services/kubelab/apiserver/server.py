@@ -27,7 +27,7 @@ from kubelab.apiserver.podlogs import PodsServicer
 from kubelab.apiserver.reads import Reads
 from kubelab.apiserver.registry import Registry
 from kubelab.apiserver.rpc import ResourcesServicer
-from kubelab.apiserver.storage.observed import ObservedStore
+from kubelab.apiserver.storage.fenced import FencedStore
 from kubelab.apiserver.storage.store import Store
 from kubelab.apiserver.subresources import Subresources
 from kubelab.apiserver.tables import Row, Tables
@@ -57,7 +57,7 @@ class ApiServer:
         clock: Clock,
         metrics: CollectorRegistry,
     ) -> None:
-        self.store = ObservedStore(store, metrics, clock)
+        self.store = FencedStore(store, metrics, clock)
         self.caches = make_caches(rules)
         self.feed = Feed(self.store, list(self.caches.values()), clock)
         self.audit = AuditLog(config.audit_log, clock)

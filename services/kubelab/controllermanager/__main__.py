@@ -24,11 +24,13 @@ async def work(config: ControllerManagerConfig, env: Environment, client: Client
     """Watch everything, lead if nobody else does, and control until cancelled."""
     async with asyncio.TaskGroup() as group:
         informers = SharedInformers(client, clock=env.clock, log=env.log, registry=env.registry)
-        controllers = Controllers(config, env, client, informers)
+        election = elector(config, env, client) if config.leader_election.leader_elect else None
+        writer = client.fenced(election.fence) if election else client
+        controllers = Controllers(config, env, client, informers, writer=writer)
         group.create_task(informers.run(), name="informers")
         group.create_task(controllers.record_events(), name="events")
-        if config.leader_election.leader_elect:
-            group.create_task(elector(config, env, client).run(controllers.run), name="leader-election")
+        if election:
+            group.create_task(election.run(controllers.run), name="leader-election")
         else:
             group.create_task(controllers.run(), name="controllers")
 

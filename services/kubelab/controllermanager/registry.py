@@ -54,10 +54,19 @@ class Controllers:
     """All controllers of the process."""
 
     def __init__(
-        self, config: ControllerManagerConfig, env: Environment, client: Client, informers: SharedInformers
+        self,
+        config: ControllerManagerConfig,
+        env: Environment,
+        client: Client,
+        informers: SharedInformers,
+        *,
+        writer: Client | None = None,
     ) -> None:
-        """Raises ConfigError for a controller that does not exist, or a cluster CIDR that cannot be divided."""
+        """``writer`` makes the controllers' writes, ``client`` the events: they tell also of what was refused.
+
+        Raises ConfigError for a controller that does not exist, or a cluster CIDR that cannot be divided."""
         self._config, self._env, self._client, self._informers = config, env, client, informers
+        self._writer = writer or client
         self._recorders: list[EventRecorder] = []
         self._chosen = [self._make(name) for name in chosen(config.controllers)]
 
@@ -84,7 +93,7 @@ class Controllers:
         return recorder
 
     def _make(self, name: str) -> _Running:
-        config, env, client, informers = self._config, self._env, self._client, self._informers
+        config, env, client, informers = self._config, self._env, self._writer, self._informers
         queue, log, clock = self._queue(name), env.log.bind(controller=name), env.clock
         match name:
             case "replicationcontroller":

@@ -63,8 +63,9 @@ async def work(config: SchedulerConfig, env: Environment, client: Client) -> Non
             siblings=siblings,
             scheduler_name=config.scheduler_name,
         )
+        election = elector(config, env, client) if config.leader_election.leader_elect else None
         scheduler = Scheduler(
-            client=client,
+            client=client.fenced(election.fence) if election else client,
             queue=queue,
             cache=cache,
             algorithm=Algorithm(percentage=config.percentage_of_nodes_to_score),
@@ -84,8 +85,8 @@ async def work(config: SchedulerConfig, env: Environment, client: Client) -> Non
         for source in (pods, nodes, services, controllers):
             group.create_task(source.run(), name=f"informer-{source.name}")
         group.create_task(recorder.run(), name="events")
-        if config.leader_election.leader_elect:
-            group.create_task(elector(config, env, client).run(lead), name="leader-election")
+        if election:
+            group.create_task(election.run(lead), name="leader-election")
         else:
             group.create_task(lead(), name="scheduler")
 

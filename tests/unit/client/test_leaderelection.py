@@ -164,3 +164,15 @@ async def test_what_the_work_raises_comes_out(lab: Lab) -> None:
 def test_durations_that_cannot_work_are_refused(lab: Lab, duration: float, deadline: float, period: float) -> None:
     with pytest.raises(ValueError, match="must be greater"):
         LeaderElector(lab.server.client(), "ns", "name", "a", lab.clock, duration, deadline, period)
+
+
+async def test_only_a_leader_has_a_fence_and_only_while_its_lease_lasts(lab: Lab) -> None:
+    candidate = lab.candidate("a")
+    with pytest.raises(errors.Conflict, match="a does not lead any more"):
+        candidate.elector.fence()
+    async with candidate.running():
+        await lab.clock.settle()
+        assert candidate.elector.fence().text == "kube-system/kube-scheduler;a;0"
+        lab.clock.skip(16)  # as a process that was frozen finds it, before any of its tasks has run
+        with pytest.raises(errors.Conflict, match="a does not lead any more"):
+            candidate.elector.fence()

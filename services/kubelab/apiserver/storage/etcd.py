@@ -20,6 +20,7 @@ from kubelab.apimachinery.clock import Clock
 from kubelab.apiserver.storage.store import (
     Absent,
     Condition,
+    Holds,
     KeyValue,
     Operation,
     Outcome,
@@ -152,7 +153,7 @@ class EtcdStore:
         if all(_took_effect(o, current[o.key]) for o in operations):
             ours = [kv.mod_revision for kv in current.values() if kv is not None]
             return Outcome(True, max(ours, default=answer.header.revision))
-        if not all(isinstance(c, Unchanged) for c in conditions):
+        if not _once_only(conditions):
             raise _translate(err) from err  # a creation may still be on its way, or be created and deleted again
         try:
             again = await (await self._pick()).txn(request, timeout=self._timeout, wait_for_ready=True)
@@ -243,6 +244,8 @@ def _compare(condition: Condition) -> Any:
     key = condition.key.encode()
     if isinstance(condition, Absent):
         return rpc.Compare(key=key, target=rpc.Compare.VERSION, version=0)
+    if isinstance(condition, Holds):
+        return rpc.Compare(key=key, target=rpc.Compare.VALUE, value=condition.value)
     return rpc.Compare(key=key, target=rpc.Compare.MOD, mod_revision=condition.mod_revision)
 
 
@@ -255,6 +258,12 @@ def _operation(operation: Operation) -> Any:
 
 def _read_back(key: str) -> Any:
     return rpc.RequestOp(request_range=rpc.RangeRequest(key=key.encode()))
+
+
+def _once_only(conditions: Sequence[Condition]) -> bool:
+    """Whether a second effect is impossible: something is compared that no write leaves as it was."""
+    kinds = {type(condition) for condition in conditions}
+    return not conditions or (Unchanged in kinds and Absent not in kinds)
 
 
 def _took_effect(operation: Operation, current: KeyValue | None) -> bool:

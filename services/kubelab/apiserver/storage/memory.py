@@ -16,6 +16,7 @@ from kubelab.apiserver.storage.store import (
     Absent,
     Condition,
     Delete,
+    Holds,
     KeyValue,
     Operation,
     Outcome,
@@ -135,6 +136,8 @@ class MemoryStore:
         current = self._now.get(condition.key)
         if isinstance(condition, Absent):
             return current is None
+        if isinstance(condition, Holds):
+            return current is not None and current.value == condition.value
         return (current.mod_revision if current else 0) == condition.mod_revision
 
     def _apply(self, operations: Sequence[Operation]) -> None:

@@ -46,6 +46,14 @@ class Unchanged:
 
 
 @dataclass(frozen=True, slots=True)
+class Holds:
+    """The key exists and has this value."""
+
+    key: str
+    value: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Put:
     key: str
     value: bytes
@@ -57,7 +65,7 @@ class Delete:
     key: str
 
 
-Condition: TypeAlias = Absent | Unchanged
+Condition: TypeAlias = Absent | Unchanged | Holds
 Operation: TypeAlias = Put | Delete
 
 

@@ -1,0 +1,78 @@
+"""Writes that only a leader may make.
+
+A :class:`Fence` says which Lease a writer believes to hold, as who, and after how many changes of leadership. It goes
+as the gRPC metadata ``kubelab-fence`` on every write, and the api-server makes it a condition of the transaction.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Generator, Iterable
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+from kubelab.apimachinery.errors import BadRequest
+
+FENCE = "kubelab-fence"
+
+
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """``holder`` holds the Lease ``namespace/name`` since its ``transitions``-th change of hands."""
+
+    namespace: str
+    name: str
+    holder: str
+    transitions: int
+
+    @property
+    def text(self) -> str:
+        """``kube-system/kube-scheduler;scheduler@cp-1;3``."""
+        return f"{self.namespace}/{self.name};{self.holder};{self.transitions}"
+
+    @property
+    def value(self) -> bytes:
+        """What etcd holds while this is true."""
+        return f"{self.transitions} {self.holder}".encode()
+
+    @staticmethod
+    def holder_in(value: bytes) -> str:
+        """Who leads, by what etcd holds; empty when the last one has given the Lease up."""
+        return value.decode().partition(" ")[2]
+
+    @classmethod
+    def parse(cls, text: str) -> Fence:
+        """Read :attr:`text`; BadRequest."""
+        lease, _, rest = text.partition(";")
+        namespace, _, name = lease.partition("/")
+        holder, _, transitions = rest.rpartition(";")
+        if not (namespace and name and holder and transitions.isdecimal()):
+            raise BadRequest(f"{FENCE}: got {text!r}, expected NAMESPACE/LEASE;HOLDER;TRANSITIONS")
+        return cls(namespace, name, holder, int(transitions))
+
+
+_SENT: ContextVar[Fence | None] = ContextVar("kubelab_sent_fence", default=None)
+
+
+def outgoing() -> tuple[tuple[str, str], ...]:
+    """The metadata of a call that is made now."""
+    fence = _SENT.get()
+    return ((FENCE, fence.text),) if fence else ()
+
+
+def incoming(metadata: Iterable[tuple[str, str | bytes]] | None) -> Fence | None:
+    """Read what :func:`outgoing` sent; BadRequest."""
+    for key, value in metadata or ():
+        if key == FENCE and isinstance(value, str):
+            return Fence.parse(value)
+    return None
+
+
+@contextlib.contextmanager
+def sending(fence: Fence) -> Generator[None]:
+    """Let the body's calls carry a fence."""
+    token = _SENT.set(fence)
+    try:
+        yield
+    finally:
+        _SENT.reset(token)
