@@ -26,7 +26,7 @@ from kubelab.cluster.containers import AGENT_SOCKET, ONE_OFF, PROJECT, RUNTIME_S
 from kubelab.cluster.cuts import Cuts
 from kubelab.cluster.docker import Docker
 from kubelab.cluster.doing import Doing
-from kubelab.cluster.driver import Action, ClusterStatus, NodeInfo, Output, Partition, Process, Tunnel
+from kubelab.cluster.driver import Action, ClusterStatus, NodeInfo, Output, Partition, Process, State, Tunnel
 from kubelab.cluster.etcdleader import leading
 from kubelab.cluster.relay import Relays
 from kubelab.cluster.usage import usage
@@ -35,6 +35,7 @@ from kubelab.supervisor.v1 import supervisor_pb2 as pb
 CALL_SECONDS = 10.0
 REPLAY_SECONDS = 5  # events of the last seconds are told again: none is lost while we begin, clocks may differ
 LEADER_SECONDS = 2.0  # of raft's leader nobody tells unasked
+HEALTH_SECONDS = 1.0  # docker asks seldom; of who was not well, we want to know sooner
 EVENTS = (
     *("create", "start", "die", "stop", "kill", "pause", "unpause", "restart", "destroy", "rename"),
     "health_status",
@@ -74,7 +75,7 @@ class ComposeCluster:
 
     async def containers(self) -> list[Container]:
         """Look at every container of the project. Unavailable when none of them runs."""
-        found = await inspect(self._docker, self._record.project)
+        found = await self._look()
         if not any(c.runs for c in found):
             raise errors.Unavailable(
                 f'cluster "{self.name}" is not running; start it with: '
@@ -141,11 +142,23 @@ class ComposeCluster:
         return await self._docker.run("exec", "--interactive", machine.id, *limited, stdin=stdin, timeout=timeout + 5)
 
     async def open_tunnel(self, node: str, address: str, local_port: int = 0) -> Tunnel:
+        """As the seam says; a node whose published ports are all taken is helped out by another one."""
         machine = await self._machine(node)
-        inside = _inside(machine, local_port) if local_port else 0
-        request = pb.OpenTunnelRequest(node=node, address=address, local_port=inside)
-        told = await self._agent(machine).unary(OPEN_TUNNEL, request, timeout=CALL_SECONDS)
-        return _tunnel(machine, told)
+        if local_port:
+            return await self._open(machine, address, _inside(machine, local_port))
+        others = [m for m in self._machines(await self.containers()) if m.id != machine.id]
+        for each in (machine, *others):
+            try:
+                return await self._open(each, address, 0)
+            except errors.TooManyRequests:
+                continue
+        raise errors.TooManyRequests(
+            "every port for tunnels is taken on every node; start a node anew to free its ports"
+        )
+
+    async def _open(self, machine: Container, address: str, inside: int) -> Tunnel:
+        request = pb.OpenTunnelRequest(address=address, local_port=inside)
+        return _tunnel(machine, await self._agent(machine).unary(OPEN_TUNNEL, request, timeout=CALL_SECONDS))
 
     async def close_tunnel(self, local_port: int) -> None:
         for machine in self._machines(await self.containers()):
@@ -210,18 +223,38 @@ class ComposeCluster:
             )
         return self._agents[machine.id]
 
+    async def _look(self) -> list[Container]:
+        """Every container now. Who is starting or was not well is asked again, as docker does every few seconds."""
+        found = await inspect(self._docker, self._record.project)
+        return list(await asyncio.gather(*(self._asked(container) for container in found)))
+
+    async def _asked(self, container: Container) -> Container:
+        if not _in_doubt(container):
+            return container
+        words = ("exec", container.id, *container.health_test)
+        try:
+            well = (await self._docker.run(*words, timeout=CALL_SECONDS)).code == 0
+        except errors.Timeout:
+            well = False
+        return replace(container, health="healthy") if well else container
+
     async def _looks(self) -> AsyncGenerator[list[Container]]:
-        """Every container now, whenever docker tells of one, and where etcd may elect also from time to time."""
+        """Every container now, whenever docker tells of one, and from time to time where nobody would tell."""
         found = await self.containers()
         yield found
-        several = sum(c.identity.component == "etcd" for c in found) > 1
-        pause = LEADER_SECONDS if several else None
+
+        def pause() -> float | None:
+            if any(map(_in_doubt, found)):
+                return HEALTH_SECONDS
+            return LEADER_SECONDS if sum(c.identity.component == "etcd" for c in found) > 1 else None
+
         async with (
             aclosing(self._events()) as events,
             aclosing(_at_least_every(pause, events, self._clock)) as moments,
         ):
             async for _ in moments:
-                yield await inspect(self._docker, self._record.project)
+                found = await self._look()
+                yield found
         raise errors.Unavailable("docker tells of no more events: its daemon went away")
 
     def _events(self) -> AsyncGenerator[bytes]:
@@ -252,6 +285,10 @@ async def inspect(docker: Docker, project: str) -> list[Container]:
     return [reading.read(told) for told in await docker.inspect(ids)] if ids else []
 
 
+def _in_doubt(container: Container) -> bool:
+    return container.status == "running" and container.state is not State.RUNNING and bool(container.health_test)
+
+
 def _inside(machine: Container, local_port: int) -> int:
     """Which of a node's own ports is published at a port of 127.0.0.1. BadRequest when none is."""
     found = next((port for port, outside in machine.ports.items() if outside == local_port), None)
@@ -268,13 +305,15 @@ def _tunnel(machine: Container, told: pb.Tunnel) -> Tunnel:
     return Tunnel(outside, machine.identity.node, told.address)
 
 
-async def _at_least_every(seconds: float | None, heard: AsyncGenerator[bytes], clock: Clock) -> AsyncGenerator[None]:
-    """Yield at everything that is heard, and when nothing was for so many seconds; ends with what is listened to."""
+async def _at_least_every(
+    pause: Callable[[], float | None], heard: AsyncGenerator[bytes], clock: Clock
+) -> AsyncGenerator[None]:
+    """Yield at everything that is heard, and when nothing was for a while; ends with what is listened to."""
     pending = asyncio.ensure_future(anext(heard))
     try:
         while True:
             try:
-                async with clock.timeout(seconds):
+                async with clock.timeout(pause()):
                     await asyncio.shield(pending)
             except TimeoutError:
                 yield

@@ -70,6 +70,7 @@ class Container:
     identity: Identity
     status: str
     health: str
+    health_test: tuple[str, ...]  # the command that asks it
     pid: int
     since: float
     restarts: int
@@ -144,6 +145,7 @@ def read(told: Mapping[str, Any]) -> Container:
         identity=identify(service),
         status="paused" if state.get("Paused") else str(state["Status"]),
         health=str((state.get("Health") or {}).get("Status") or ""),
+        health_test=_test(cast(list[str], (config.get("Healthcheck") or {}).get("Test") or [])),
         pid=int(state.get("Pid") or 0),
         since=_time(str(state.get("StartedAt") or "")),
         restarts=int(told.get("RestartCount") or 0),
@@ -157,6 +159,17 @@ def read(told: Mapping[str, Any]) -> Container:
         volumes={str(m["Destination"]): str(m["Name"]) for m in told.get("Mounts") or [] if m.get("Type") == "volume"},
         labels=labels,
     )
+
+
+def _test(told: Sequence[str]) -> tuple[str, ...]:
+    """``[CMD, healthy, …]`` or ``[CMD-SHELL, line]`` as a command; empty where there is none."""
+    match [*told]:
+        case ["CMD", *words]:
+            return tuple(words)
+        case ["CMD-SHELL", line]:
+            return ("/bin/sh", "-c", line)
+        case _:
+            return ()
 
 
 def _networks(told: Mapping[str, Any]) -> list[dict[str, Any]]:

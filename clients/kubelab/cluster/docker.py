@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import re
+import signal
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any, cast
 
@@ -73,10 +74,13 @@ class Docker:
         try:
             while chunk := await process.stdout.read(CHUNK):
                 yield chunk
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
             await process.wait()
+        finally:
+            if process.returncode is None:
+                with contextlib.suppress(ProcessLookupError):
+                    # Process.kill() would look first whether it has ended, and take its exit code from who waits.
+                    os.kill(process.pid, signal.SIGKILL)
+                await process.wait()
 
     async def failure(self, arguments: Sequence[str], stderr: bytes) -> Unavailable | InternalError:
         """Say why a command failed: Unavailable when no daemon answers at all."""
