@@ -23,7 +23,7 @@ PATIENCE = (
     f"--set controller-manager.nodeLifecycle.nodeMonitorGracePeriod={GRACE_SECONDS}s "
     "--set kubelet.nodeLeaseRenewInterval=1s"
 )
-LEASES = "leaseDuration=5s renewDeadline=3s retryPeriod=500ms".split()
+LEASES = ("leaseDuration=5s", "renewDeadline=3s", "retryPeriod=500ms")
 QUICK = "--var seconds:int=3"
 
 
@@ -202,11 +202,11 @@ def test_a_frozen_leader(ha: Laboratory) -> None:
 
 
 def test_a_list_and_a_page(lab: Laboratory) -> None:
+    """Of the journal that the scheduler's experiment left."""
     listed = lab.terminal.type("kubelab chaos ls")
     names = {path.stem for path in (ROOT / "experiments").glob("*.yaml")}
     assert names <= {row[0] for row in listed.rows[1:]}
     assert all(line.endswith("?") for line in listed.lines[1:])
-    lab.run("scheduler")
     lab.terminal.type("kubelab chaos report scheduler.json -o page.html")
     page = (lab.terminal.folder / "page.html").read_text()
     assert "What still works when the scheduler is dead?" in page
@@ -227,20 +227,36 @@ def test_an_interrupted_experiment_is_undone(lab: Laboratory, number: signal.Sig
     assert journal["status"] == "interrupted"
 
 
-@pytest.mark.parametrize("heal", ["kubelab fault heal", "kubelab chaos run scheduler --var seconds:int=1"])
+@pytest.mark.parametrize("heal", ["kubelab fault heal", "kubelab chaos run fails.yaml"])
 def test_what_a_killed_experiment_left_is_undone_by_the_next(lab: Laboratory, heal: str) -> None:
+    (lab.terminal.folder / "fails.yaml").write_text(TWICE)
     process = lab.start("api-server", until="Pausing after activity")
     busy = lab.terminal.type("kubelab chaos run scheduler", code=1)
     assert "another experiment is under way in this cluster" in busy.stdout + busy.stderr
     process.kill()
     process.communicate(timeout=60)
     assert "Stopped" in lab.terminal.type("kubelab status", code=1).stdout
-    healed = lab.terminal.type(heal)
+    healed = lab.terminal.type(heal, code=None)
     assert "start api-server@cp-1" in healed.stdout + healed.stderr
     eventually(lambda: lab.terminal.type("kubelab status", code=None).code == 0)
     lab.assert_as_before()
 
 
+TWICE = """\
+title: What if?
+description: It does not matter.
+method:
+- &pause
+  name: pause it
+  type: action
+  provider:
+    type: python
+    module: kubelab.chaos.actions
+    func: pause
+    arguments: {process: scheduler@cp-1}
+- {<<: *pause, name: and again}
+- {<<: *pause, name: never done}
+"""
 ACTION = """\
 title: What if?
 description: It does not matter.
@@ -285,14 +301,10 @@ def test_a_bad_experiment_is_told_by_line_and_does_nothing(lab: Laboratory, text
 
 
 def test_an_action_that_fails_ends_the_experiment(lab: Laboratory) -> None:
-    (lab.terminal.folder / "fails.yaml").write_text(ACTION.format(func="start", arguments="{process: etcd}").replace(
-        "method:", "method:\n- name: break it\n  type: action\n  provider: {type: python, module: kubelab.chaos.actions, "
-        "func: pause, arguments: {process: scheduler@cp-1}}\n- name: and again\n  type: action\n  provider: {type: python, "
-        "module: kubelab.chaos.actions, func: pause, arguments: {process: scheduler@cp-1}}"
-    ))  # fmt: skip
+    (lab.terminal.folder / "fails.yaml").write_text(TWICE)
     journal = lab.run("fails.yaml", "", code=1)
     assert "and again: scheduler@cp-1 is Paused already: nothing to pause" in journal.answer.stderr
-    assert "do it" not in [run["activity"]["name"] for run in journal.body["run"]]
+    assert "never done" not in [run["activity"]["name"] for run in journal.body["run"]]
     lab.assert_as_before()
 
 

@@ -25,7 +25,7 @@ from chaoslib.hypothesis import within_tolerance
 from chaoslib.run import RunEventHandler
 
 from kubelab.apimachinery.errors import ApiError
-from kubelab.chaos import session
+from kubelab.chaos import session, signals
 from kubelab.chaos.check import EXTENSION
 from kubelab.chaos.faults import NotUndone
 from kubelab.chaos.journal import reason
@@ -91,6 +91,7 @@ def before_experiment_control(context: dict[str, Any], **arguments: Any) -> None
         raise InterruptExecution(f"control {EXTENSION}: {err}") from err
     made = Session(wanted, tell=logger.info)
     session.begin(made)
+    signals.end_at_once()
     try:
         made.start()
     except InterruptExecution:
@@ -107,7 +108,8 @@ def after_experiment_control(context: dict[str, Any], state: dict[str, Any] | No
     if made is None:
         return
     try:
-        made.close()
+        with signals.patient(logger.warning):
+            made.close()
     except KNOWN as err:  # TimeoutError is one of them
         logger.error(str(err) or "it took too long to undo everything; try: kubelab fault heal")
         if state is not None:
@@ -134,12 +136,8 @@ def after_activity_control(
     secrets: dict[str, Any] | None = None,
     **_: Any,
 ) -> None:
-    """Tell the answer, hold it against the prediction, and end the run after a signal or a failed action."""
-    made = session.running()
-    if made is not None and made.interrupted:
-        told, made.interrupted = made.interrupted, ""
-        raise InterruptExecution(told)
-    if state is None:
+    """Tell the answer, hold it against the prediction, and end the run after a failed action."""
+    if state is None or "status" not in state:  # a signal came in between
         return
     failed = state["status"] == "failed"
     if failed and context.get("type") == "action" and _state.in_method:

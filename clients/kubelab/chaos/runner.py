@@ -13,7 +13,7 @@ from chaoslib.experiment import ensure_experiment_is_valid, run_experiment
 from chaoslib.log import encoder
 from chaoslib.types import Strategy
 
-from kubelab.chaos import check, controls, ledger, leftovers, session, targets
+from kubelab.chaos import check, controls, ledger, leftovers, session, signals, targets
 from kubelab.chaos.check import BadExperiment, Experiment
 from kubelab.chaos.journal import Ended, ended
 from kubelab.cluster.find import find_cluster
@@ -40,7 +40,9 @@ class _Plain(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         return record.funcName not in ("ensure_experiment_is_valid", "run_rollbacks", "apply_rollbacks") and not (
-            record.getMessage().endswith(("strategy: default", "Let's rollback..."))
+            record.getMessage().endswith(
+                ("strategy: default", "Let's rollback...", f"exit signal: {signals.GRACEFULLY}")
+            )
         )
 
 
@@ -120,10 +122,11 @@ def run(experiment: Experiment, cluster: str, journal_path: Path, variables: dic
 
 
 def _leave_nothing(cluster: str) -> None:
-    """After a second signal in the middle of undoing: end the session, and undo what the ledger still says."""
-    left = session.running()
-    if left is not None:
-        session.end()
-        left.close()
-    if ledger.read(ledger.path_of(cluster))[0].debts:
-        asyncio.run(leftovers.settle(cluster))
+    """If the control did not come to it: end the session, and undo what the ledger still says."""
+    with signals.patient(logger.warning):
+        left = session.running()
+        if left is not None:
+            session.end()
+            left.close()
+        if ledger.read(ledger.path_of(cluster))[0].debts:
+            asyncio.run(leftovers.settle(cluster))

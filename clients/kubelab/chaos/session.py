@@ -4,8 +4,7 @@ Chaos Toolkit calls actions, probes and controls one after the other on the main
 coroutine to the loop and waits for it. There run, side by side and all the time: the recorder, the steady requests and
 the steady writes. Who stops them: :meth:`Session.close`, which undoes everything first; it can be called twice.
 
-A signal raises on the main thread in the middle of such a wait. Chaos Toolkit would take that for a failed activity, so
-the session notes it, and the control ends the run after the activity.
+A signal raises on the main thread in the middle of such a wait; the coroutine is cancelled then.
 """
 
 from __future__ import annotations
@@ -67,7 +66,6 @@ class Session:
         self.clock: Clock = clock or SystemClock()
         self.recording = Recording(cluster=wanted.cluster, began=self.clock.time())
         self.tape = Tape(self.recording, self.clock.monotonic, wanted.beside)
-        self.interrupted = ""  # what a signal said, until the control has passed it on
         self.acknowledged: list[str] = []  # names of objects whose creation was answered for
         self.namespace = self.recording.namespace = workload.new_namespace()
         self.driver: ClusterDriver
@@ -100,10 +98,8 @@ class Session:
         running = asyncio.run_coroutine_threadsafe(self._limited(work, seconds), self._loop)
         try:
             return running.result()
-        except BaseException as err:
+        except BaseException:
             running.cancel()
-            if _is_signal(err):
-                self.interrupted = str(err) or "interrupted"
             raise
 
     def close(self) -> None:
@@ -314,12 +310,6 @@ def current() -> Session:
     if _current is None:
         raise Conflict("no experiment is under way: it needs the control kubelab.chaos.controls")
     return _current
-
-
-def _is_signal(err: BaseException) -> bool:
-    from chaoslib.exceptions import InterruptExecution
-
-    return isinstance(err, (InterruptExecution, KeyboardInterrupt, SystemExit))
 
 
 def _first(err: BaseException) -> BaseException:

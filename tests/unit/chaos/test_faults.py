@@ -30,7 +30,7 @@ class FakeDriver:
 
     processes: dict[str, Process] = field(
         default_factory=lambda: {
-            name: Process(name, *name.split("@"), 1, 0.0, 0, State.RUNNING)  # pyright: ignore[reportArgumentType]
+            name: Process(name, name.partition("@")[0], name.partition("@")[2], 1, 0.0, 0, State.RUNNING)
             for name in NAMES
         }
     )

@@ -1,0 +1,40 @@
+"""Signals during an experiment: the first ends it, and nothing keeps it from being undone.
+
+Chaos Toolkit raises an ``Exception`` for SIGTERM, which whoever is at work just then (a logger, an activity) may take
+for its own failure. SystemExit(20) is its own way to say "end now, gracefully" (``chaoslib.exit``), and nobody eats it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+from collections.abc import Callable, Generator
+from types import FrameType
+from typing import NoReturn
+
+ENDING = (signal.SIGINT, signal.SIGTERM)
+GRACEFULLY = 20
+
+
+def end_at_once() -> None:
+    """Let SIGTERM end the experiment wherever it is; Chaos Toolkit puts the handlers back when the run has ended."""
+    signal.signal(signal.SIGTERM, _end)
+
+
+def _end(number: int, frame: FrameType | None) -> NoReturn:
+    raise SystemExit(GRACEFULLY)
+
+
+@contextlib.contextmanager
+def patient(tell: Callable[[str], None]) -> Generator[None]:
+    """While this lasts, signals are answered with a line, and end nothing."""
+
+    def wait(number: int, frame: FrameType | None) -> None:
+        tell(f"{signal.Signals(number).name}: undoing what was done, one moment")
+
+    before = {number: signal.signal(number, wait) for number in ENDING}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
