@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Sequence
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import replace
 from typing import Any
 
@@ -14,8 +14,9 @@ import click
 from kubelab.apimachinery.clock import Clock, SystemClock
 from kubelab.apimachinery.errors import Unavailable
 from kubelab.apimachinery.timestamps import human_duration
-from kubelab.cli import output
+from kubelab.cli import leadership, output
 from kubelab.cli.options import cluster_option
+from kubelab.client.client import Client
 from kubelab.cluster.driver import ClusterDriver, ClusterStatus, Process, State
 from kubelab.cluster.find import using_cluster
 from kubelab.cluster.record import DEFAULT_NAME
@@ -40,40 +41,98 @@ async def _status(name: str, form: str, watch: bool, clock: Clock) -> int:
         except Unavailable as err:
             again = "kubelab up" + ("" if name == DEFAULT_NAME else f" --name {name}")
             raise Unavailable(f'cluster "{name}" is not running; start it with: {again}') from err
-        click.echo(as_json(status) if form == "json" else as_table(status.processes, clock.time()))
-        if watch:
-            await _watch(cluster, status, form, clock)
+        async with AsyncExitStack() as stack:
+            view = View(form, clock, show_roles=leadership.several(status.processes))
+            client = None
+            if view.show_roles:
+                client = await stack.enter_async_context(leadership.client(cluster, clock))
+                view.holders = await leadership.holders(client)
+            view.show_all(status)
+            if watch:
+                await _watch(cluster, client, view)
     return 0 if all(process.state == State.RUNNING for process in status.processes) else 1
 
 
-async def _watch(cluster: ClusterDriver, status: ClusterStatus, form: str, clock: Clock) -> None:
-    """Print a line (or a document) for each process that has changed."""
-    known = {process.name: _essence(process) for process in status.processes}
-    memory = {process.name: process.memory_bytes for process in status.processes}
-    async with aclosing(cluster.watch_status()) as answers:
-        async for answer in answers:
-            changed = [process for process in answer.processes if known.get(process.name) != _essence(process)]
-            known = {process.name: _essence(process) for process in answer.processes}
-            for found in changed:
-                size = memory.get(found.name, 0) if found.pid else 0
-                process = replace(found, memory_bytes=size)
-                if form == "json":
-                    click.echo(json.dumps(_process(process)))
-                else:
-                    click.echo(as_table([process], clock.time(), header=False))
+async def _watch(cluster: ClusterDriver, client: Client | None, view: View) -> None:
+    """Print a line (or a document) for each process that has changed, or has begun or ceased to lead.
+
+    ``client`` reads the Leases; None where there is nothing to lead.
+    """
+
+    async def processes() -> None:
+        async with aclosing(cluster.watch_status()) as answers:
+            async for answer in answers:
+                view.heard_processes(answer)
+
+    async with asyncio.TaskGroup() as group:
+        leases = group.create_task(leadership.follow(client, view.heard_holders)) if client else None
+        await processes()
+        if leases:
+            leases.cancel()
 
 
-def as_table(processes: Sequence[Process], now: float, *, header: bool = True) -> str:
-    """Lay out processes; ``now`` is seconds since the epoch."""
-    rows = [_row(process, now) for process in processes]
-    wide = [("controller-manager@cp-1", "node-1", "1234567", "10m", "RESTARTS", "Unhealthy", "MEMORY")]
+class View:
+    """What has been printed, so that only what is new is printed again."""
+
+    def __init__(self, form: str, clock: Clock, *, show_roles: bool) -> None:
+        self.form, self.show_roles = form, show_roles
+        self.holders: frozenset[str] = frozenset()
+        self._clock = clock
+        self._known: dict[str, tuple[object, ...]] = {}
+        self._memory: dict[str, int] = {}
+        self._processes: Sequence[Process] = ()
+
+    def show_all(self, status: ClusterStatus) -> None:
+        """Print everything."""
+        self._processes = status.processes
+        self._known = {process.name: self._essence(process) for process in status.processes}
+        self._memory = {process.name: process.memory_bytes for process in status.processes}
+        if self.form == "json":
+            click.echo(as_json(status, self.holders))
+        else:
+            click.echo(as_table(status.processes, self._clock.time(), self._roles()))
+
+    def heard_processes(self, status: ClusterStatus) -> None:
+        """Take the processes as they are now."""
+        self._processes = status.processes
+        self._print_changes()
+
+    def heard_holders(self, holders: frozenset[str]) -> None:
+        """Take those who hold a Lease now."""
+        self.holders = holders
+        self._print_changes()
+
+    def _print_changes(self) -> None:
+        before, self._known = self._known, {process.name: self._essence(process) for process in self._processes}
+        for found in self._processes:
+            if before.get(found.name) == self._known[found.name]:
+                continue
+            process = replace(found, memory_bytes=self._memory.get(found.name, 0) if found.pid else 0)
+            if self.form == "json":
+                click.echo(json.dumps(_process(process, self.holders)))
+            else:
+                click.echo(as_table([process], self._clock.time(), self._roles(), header=False))
+
+    def _roles(self) -> frozenset[str] | None:
+        return self.holders if self.show_roles else None
+
+    def _essence(self, process: Process) -> tuple[object, ...]:
+        return process.pid, process.restarts, process.state, leadership.role(process, self.holders)
+
+
+def as_table(
+    processes: Sequence[Process], now: float, holders: frozenset[str] | None = None, *, header: bool = True
+) -> str:
+    """Lay out processes; ``now`` is seconds since the epoch. Who leads is shown where ``holders`` are given."""
+    rows = [_row(process, now, holders) for process in processes]
     if header:
-        return output.table(HEADER, rows)
-    return "\n".join(output.table(wide[0], rows).splitlines()[1:])
+        return output.table(HEADER if holders is None else (*HEADER, "ROLE"), rows)
+    wide = ("controller-manager@cp-1", "node-1", "1234567", "10m", "RESTARTS", "Unhealthy", "MEMORY")
+    return "\n".join(output.table(wide if holders is None else (*wide, "follower"), rows).splitlines()[1:])
 
 
-def _row(process: Process, now: float) -> tuple[str, ...]:
-    return (
+def _row(process: Process, now: float, holders: frozenset[str] | None) -> tuple[str, ...]:
+    row = (
         process.name,
         process.node or "-",
         str(process.pid) if process.pid else "-",
@@ -82,13 +141,14 @@ def _row(process: Process, now: float) -> tuple[str, ...]:
         _health(process),
         output.mebibytes(process.memory_bytes),
     )
+    return row if holders is None else (*row, leadership.role(process, holders))
 
 
 def _health(process: Process) -> str:
     return HEALTH.get(process.state, process.state.value)
 
 
-def as_json(status: ClusterStatus) -> str:
+def as_json(status: ClusterStatus, holders: frozenset[str] = frozenset()) -> str:
     """The same for programs."""
     nodes = [
         {
@@ -100,11 +160,11 @@ def as_json(status: ClusterStatus) -> str:
         }
         for node in status.nodes
     ]
-    processes = [_process(process) for process in status.processes]
+    processes = [_process(process, holders) for process in status.processes]
     return json.dumps({"cluster": status.cluster, "processes": processes, "nodes": nodes}, indent=2)
 
 
-def _process(process: Process) -> dict[str, Any]:
+def _process(process: Process, holders: frozenset[str]) -> dict[str, Any]:
     return {
         "name": process.name,
         "component": process.component,
@@ -116,8 +176,5 @@ def _process(process: Process) -> dict[str, Any]:
         "message": process.message,
         "memoryBytes": process.memory_bytes,
         "cpuSeconds": process.cpu_seconds,
+        "leader": leadership.role(process, holders) == "leader",
     }
-
-
-def _essence(process: Process) -> tuple[int, int, State]:
-    return process.pid, process.restarts, process.state

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncGenerator
 from typing import Any
@@ -30,12 +31,14 @@ class SupervisorServicer(supervisor_pb2_grpc.SupervisorServicer):
 
     async def Status(self, request: pb.StatusRequest, context: Context) -> pb.StatusResponse:
         async with answering(context):
-            return self._status(await self._supervisor.usage())
+            usage, _ = await asyncio.gather(self._supervisor.usage(), self._supervisor.etcd_leader.look())
+            return self._status(usage)
 
     async def WatchStatus(self, request: pb.StatusRequest, context: Context) -> AsyncGenerator[pb.StatusResponse]:
-        async with answering(context), contextlib.aclosing(self._supervisor.changes()) as changes:
-            async for _ in changes:
-                yield self._status({})
+        with self._supervisor.etcd_leader.watching():
+            async with answering(context), contextlib.aclosing(self._supervisor.changes()) as changes:
+                async for _ in changes:
+                    yield self._status({})
 
     async def Act(self, request: pb.ActRequest, context: Context) -> pb.ActResponse:
         async with answering(context):
@@ -133,6 +136,7 @@ class SupervisorServicer(supervisor_pb2_grpc.SupervisorServicer):
                 message=keeper.message,
                 memory_bytes=used.memory_bytes,
                 cpu_seconds=used.cpu_seconds,
+                leader=keeper.spec.name == supervisor.etcd_leader.name,
             )
         for node in record.nodes:
             answer.nodes.add(

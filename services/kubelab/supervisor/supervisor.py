@@ -24,6 +24,7 @@ from kubelab.cluster.record import Node, Record
 from kubelab.component.serving import Health, serve_grpc
 from kubelab.component.tunnels import Tunnels
 from kubelab.supervisor import cleanup, network, plan, processes, syscalls
+from kubelab.supervisor.etcdleader import EtcdLeader
 from kubelab.supervisor.faults import Partitions
 from kubelab.supervisor.keeper import Keeper
 from kubelab.supervisor.logfiles import Follower
@@ -68,6 +69,8 @@ class Supervisor:
         self.keepers: dict[str, Keeper] = {
             spec.name: Keeper(spec, spawner, clock, log, self._touch) for spec in plan.plan(record).specs
         }
+        members = {name: k.spec.target for name, k in self.keepers.items() if k.spec.component == "etcd"}
+        self.etcd_leader = EtcdLeader(members, clock, self._touch)
         self.tunnels: Tunnels
         self.partitions: Partitions
         self.follower: Follower
@@ -91,8 +94,10 @@ class Supervisor:
                 for plane, port in zip(self.record.control_planes, self.record.api_ports, strict=True):
                     await self._open_api(plane, port)
                 ready()
+                looking = group.create_task(self.etcd_leader.run(), name="etcd's leader")
                 keeping = group.create_task(self._keep_all(), name="keepers")
                 await self._stop.wait()
+                looking.cancel()
                 keeping.cancel()
         finally:
             self.follower.close()

@@ -1,0 +1,90 @@
+"""Who leads, beside who runs: etcd's leader comes with the processes, the others' from their Leases.
+
+A Lease names a holder, ``scheduler@cp-2``, who leads until the Lease has run out. When no api-server answers nobody
+knows; then nothing is said.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+
+import structlog
+
+from kubelab.api.coordination.v1 import coordination_pb2
+from kubelab.apimachinery.clock import Clock
+from kubelab.apimachinery.errors import ApiError
+from kubelab.apimachinery.scheme import LEASES
+from kubelab.client.client import Client
+from kubelab.client.informer import Informer
+from kubelab.client.kubeconfig import Kubeconfig
+from kubelab.cluster.driver import ClusterDriver, Process
+
+NAMESPACE = "kube-system"
+ELECTED = ("etcd", "scheduler", "controller-manager")
+LOOK_SECONDS = 3.0
+_log = structlog.get_logger()
+
+
+def client(cluster: ClusterDriver, clock: Clock) -> Client:
+    """Connect to a cluster's api-servers. Raises KubeconfigError."""
+    config = Kubeconfig.load(cluster.kubeconfig)
+    return Client.from_kubeconfig(config, caller="kubelab", clock=clock, context=cluster.name)
+
+
+def several(processes: Iterable[Process]) -> bool:
+    """Whether there is anything to lead: more than one of a kind."""
+    return sum(process.component == "etcd" for process in processes) > 1
+
+
+def role(process: Process, holders: frozenset[str]) -> str:
+    """``leader`` or ``follower`` for whoever is elected, ``-`` for everybody else and where nobody knows."""
+    if process.component not in ELECTED or not process.pid:
+        return "-"
+    if process.component == "etcd":
+        return "leader" if process.leader else "follower"
+    if not any(holder.startswith(f"{process.component}@") for holder in holders):
+        return "-"
+    return "leader" if process.name in holders else "follower"
+
+
+async def holders(source: Client) -> frozenset[str]:
+    """Read the Leases: the processes that hold one; none when no api-server answers in time."""
+    try:
+        async with source.clock.timeout(LOOK_SECONDS):
+            listed = await source.list(LEASES, NAMESPACE)
+    except (ApiError, TimeoutError):
+        return frozenset()
+    return frozenset(_holder(lease) for lease in listed.items)
+
+
+async def follow(source: Client, told: Callable[[frozenset[str]], None]) -> None:
+    """Tell the holders whenever one changes, until cancelled."""
+    informer = Informer(source, LEASES, namespace=NAMESPACE, log=_quiet())
+    known: frozenset[str] = frozenset()
+
+    def look(*_: coordination_pb2.Lease) -> None:
+        nonlocal known
+        now = frozenset(_holder(lease) for lease in informer.list())
+        if informer.synced and now != known:
+            known = now
+            told(now)
+
+    informer.add_handler(on_add=look, on_update=look, on_delete=look)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(informer.run(), name="leases")
+        await informer.wait_synced()
+        look()
+
+
+def _holder(lease: coordination_pb2.Lease) -> str:
+    return lease.spec.holderIdentity.partition("_")[0]
+
+
+def _quiet() -> structlog.typing.FilteringBoundLogger:
+    """A log for nobody: that an api-server is gone is what is being watched."""
+    return structlog.wrap_logger(structlog.PrintLogger(), processors=[_drop])
+
+
+def _drop(*_: object) -> dict[str, object]:
+    raise structlog.DropEvent

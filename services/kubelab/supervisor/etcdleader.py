@@ -1,0 +1,84 @@
+"""Who leads among etcd's members. etcd tells nobody when that changes, so it is asked while somebody looks.
+
+Every member says what it believes. One that is frozen says nothing, one that is cut off may still believe in itself: of
+those who claim to lead, the one of the latest term does. https://etcd.io/docs/v3.4/dev-guide/api_reference_v3/
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import grpc
+from aetcd import rpc
+
+from kubelab.apimachinery.clock import Clock
+from kubelab.supervisor.health import Target
+
+ASK_SECONDS = 0.5  # for one member to answer
+LOOK_SECONDS = 0.5  # between two looks, while somebody watches
+_STATUS = "/etcdserverpb.Maintenance/Status"
+
+
+class EtcdLeader:
+    """``members`` are where each is asked, by process. ``changed`` is called when another one leads."""
+
+    def __init__(self, members: Mapping[str, Target], clock: Clock, changed: Callable[[], None]) -> None:
+        self._members, self._clock, self._changed = members, clock, changed
+        self._channels: dict[str, grpc.aio.Channel] = {}
+        self._watchers = 0
+        self._watched = asyncio.Event()
+        self.name = ""  # who leads, as far as is known
+
+    async def run(self) -> None:
+        """Look again and again while somebody watches; until cancelled."""
+        try:
+            while True:
+                await self._watched.wait()
+                await self.look()
+                await self._clock.sleep(LOOK_SECONDS)
+        finally:
+            for channel in self._channels.values():
+                await channel.close()
+
+    @contextmanager
+    def watching(self) -> Generator[None]:
+        """Be told of changes during the body."""
+        self._watchers += 1
+        self._watched.set()
+        try:
+            yield
+        finally:
+            self._watchers -= 1
+            if not self._watchers:
+                self._watched.clear()
+
+    async def look(self) -> str:
+        """Ask every member; gives the process that leads, ``""`` when none does."""
+        claims = await asyncio.gather(*(self._claim(name) for name in self._members))
+        terms = {name: term for name, term in zip(self._members, claims, strict=True) if term}
+        leader = max(terms, key=lambda name: terms[name]) if terms else ""
+        if leader != self.name:
+            self.name = leader
+            self._changed()
+        return leader
+
+    async def _claim(self, name: str) -> int:
+        """The term in which a member leads; 0 when it does not, or does not answer."""
+        try:
+            call: Any = self._channel(name).unary_unary(
+                _STATUS, rpc.StatusRequest.SerializeToString, rpc.StatusResponse.FromString
+            )
+            answer = await call(rpc.StatusRequest(), timeout=ASK_SECONDS)
+        except (grpc.aio.AioRpcError, OSError):
+            return 0
+        return int(answer.raftTerm) if answer.leader == answer.header.member_id else 0
+
+    def _channel(self, name: str) -> grpc.aio.Channel:
+        """The channel to a member, opened at the first use; OSError when a certificate cannot be read."""
+        channel = self._channels.get(name)
+        if channel is None:
+            channel = self._channels[name] = self._members[name].channel()
+        return channel
