@@ -113,9 +113,9 @@ async def _act(name: str, action: Action, done: str, words: Sequence[str], node:
         found = of_node(status, node, action) if node else []
         for word in [process.name for process in found] or words:
             try:
-                process = await cluster.act(_process(status, word), action)
-            except ApiError as err:
-                _complain(err)
+                process = await cluster.act(process_named(status, word), action)
+            except (ApiError, click.UsageError) as err:
+                click.echo(f"error: {err.message}", err=True)
                 code = 1
                 continue
             click.echo(f"process/{process.name} {done}")
@@ -128,7 +128,7 @@ async def _act(name: str, action: Action, done: str, words: Sequence[str], node:
 async def _partition(name: str, a: str, b: str, *, one_way: bool) -> int:
     async with using_cluster(name) as cluster:
         status = await cluster.status()
-        partition = Partition(_side(status, a), _side(status, b), one_way)
+        partition = Partition(side_named(status, a), side_named(status, b), one_way)
         known = await cluster.partitions()
         await cluster.partition(partition)
         done = "created" if len(await cluster.partitions()) > len(known) else "unchanged"
@@ -141,7 +141,7 @@ async def _heal(name: str, sides: Sequence[str], *, quiet: bool) -> int:
         there = await cluster.partitions()
         if sides:
             status = await cluster.status()
-            a, b = (_side(status, word) for word in sides)
+            a, b = (side_named(status, word) for word in sides)
             there = [partition for partition in there if {partition.source, partition.target} == {a, b}]
             if not there:
                 raise NotFound(f'no partition between "{a}" and "{b}"')
@@ -183,8 +183,8 @@ def _rank(process: Process) -> int:
     return ORDER.index(process.component) if process.component in ORDER else 0
 
 
-def _process(status: ClusterStatus, word: str) -> str:
-    """The full name of a process. NotFound, Conflict where it is not one that can be acted on."""
+def process_named(status: ClusterStatus, word: str) -> str:
+    """The full name of a process. NotFound, Conflict where it is not one that can be acted on, UsageError."""
     members = [process for process in status.processes if process.node]
     if any(process.name == word for process in status.processes) and word not in {p.name for p in members}:
         raise Conflict(f"{word} keeps the cluster's processes, and is none of them")
@@ -193,12 +193,10 @@ def _process(status: ClusterStatus, word: str) -> str:
     return logs.find(members, word)
 
 
-def _side(status: ClusterStatus, word: str) -> str:
-    """The full name of a node or process; the driver refuses what is neither."""
-    if any(process.component == word and process.node for process in status.processes):
-        return _process(status, word)
-    return word
-
-
-def _complain(err: ApiError) -> None:
-    click.echo(f"error: {err.message}", err=True)
+def side_named(status: ClusterStatus, word: str) -> str:
+    """The full name of a node or process. NotFound, Conflict, UsageError."""
+    if word in {node.name for node in status.nodes}:
+        return word
+    if "@" in word or word in {process.component for process in status.processes}:
+        return process_named(status, word)
+    raise NotFound(f'node "{word}" not found')

@@ -12,7 +12,7 @@ import pytest
 
 from kubelab.apimachinery import errors
 from kubelab.apimachinery.grpcstatus import answering
-from kubelab.cluster.driver import Action, NodeInfo, State, Tunnel
+from kubelab.cluster.driver import Action, NodeInfo, Partition, State, Tunnel
 from kubelab.cluster.local import LocalCluster
 from kubelab.supervisor.v1 import supervisor_pb2 as pb
 from kubelab.supervisor.v1 import supervisor_pb2_grpc
@@ -71,6 +71,17 @@ class FakeSupervisor(supervisor_pb2_grpc.SupervisorServicer):
     async def ListTunnels(self, request: pb.ListTunnelsRequest, context: Any) -> pb.ListTunnelsResponse:
         return pb.ListTunnelsResponse(tunnels=[pb.Tunnel(local_port=1, node="cp-1", address="a:1")])
 
+    async def AddPartition(self, request: pb.Partition, context: Any) -> pb.Partition:
+        self.asked.append(request)
+        return request
+
+    async def Heal(self, request: pb.HealRequest, context: Any) -> pb.HealResponse:
+        self.asked.append(request)
+        return pb.HealResponse()
+
+    async def ListPartitions(self, request: pb.ListPartitionsRequest, context: Any) -> pb.ListPartitionsResponse:
+        return pb.ListPartitionsResponse(partitions=[pb.Partition(source="cp-1", target="node-1", one_way=True)])
+
     async def Shutdown(self, request: pb.ShutdownRequest, context: Any) -> pb.ShutdownResponse:
         self.asked.append(request)
         return pb.ShutdownResponse()
@@ -118,6 +129,24 @@ async def test_every_action_reaches_the_supervisor(supervisor: FakeSupervisor, s
     async with LocalCluster("lab", socket) as cluster:
         await cluster.act("scheduler@cp-1", action)
     assert pb.ActRequest.Action.Name(supervisor.asked[0].action) == action.name
+
+
+async def test_partitions_and_their_healing(supervisor: FakeSupervisor, socket: Path) -> None:
+    cut = Partition("cp-1", "etcd@cp-2", one_way=True)
+    told = pb.Partition(source="cp-1", target="etcd@cp-2", one_way=True)
+    async with LocalCluster("lab", socket) as cluster:
+        await cluster.partition(cut)
+        await cluster.heal(cut)
+        await cluster.heal()
+        assert supervisor.asked == [told, pb.HealRequest(partition=told), pb.HealRequest()]
+        assert not supervisor.asked[2].HasField("partition"), "all of them"
+        assert await cluster.partitions() == [Partition("cp-1", "node-1", one_way=True)]
+
+
+async def test_a_command_in_a_node_that_is_not_there(supervisor: FakeSupervisor, socket: Path) -> None:
+    async with LocalCluster("lab", socket) as cluster:
+        with pytest.raises(errors.NotFound, match="node-9"):
+            await cluster.run("node-9", ["true"])
 
 
 async def test_an_error_keeps_its_type(supervisor: FakeSupervisor, socket: Path) -> None:
