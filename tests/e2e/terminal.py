@@ -10,7 +10,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -18,6 +18,7 @@ from typing import TypeVar
 ROOT = Path(__file__).resolve().parents[2]
 OWN_FILES = ROOT / "examples" / "tutorial"
 SHARED_FILES = ROOT.parent / "shared" / "tutorial" / "assets"
+LOCAL_ROLES = {"cp-1": "control-plane", "node-1": "<none>", "node-2": "<none>"}
 T = TypeVar("T")
 
 
@@ -61,11 +62,16 @@ class Answer:
 
 @dataclass
 class Terminal:
-    """A shell in which `kctl` and `kubelab` mean this cluster. ``assets`` is what the tutorial's paths begin with."""
+    """A shell in which `kctl` and `kubelab` mean this cluster. ``assets`` is what the tutorial's paths begin with.
+
+    ``roles`` are the cluster's nodes in the order of their names; their addresses begin with ``network``.
+    """
 
     home: Path
     cluster: str
     folder: Path
+    roles: Mapping[str, str] = field(default_factory=lambda: LOCAL_ROLES)
+    network: str = "192.168.49"
     environment: dict[str, str] = field(default_factory=dict[str, str])
 
     def __post_init__(self) -> None:

@@ -26,14 +26,14 @@ def test_every_pod_has_an_address_that_all_nodes_reach(terminal: Terminal) -> No
     assert len(set(nodes.values())) == 3, "spread over the nodes"
     for pod, address in addresses.items():
         assert re.fullmatch(r"10\.244\.\d+\.\d+", address)
-        for node in ("cp-1", "node-1", "node-2"):
+        for node in terminal.roles:
             assert json.loads(talk(terminal, node, f"{address}:8080"))["data"].endswith(f" {pod}")
 
 
 def test_a_service_address_is_translated_on_every_node_in_turn(terminal: Terminal) -> None:
     service = terminal.type("kctl get service replicas-service --no-headers").rows[0][2]
     eventually(lambda: talk(terminal, "node-1", f"{service}:8080"))
-    for node in ("cp-1", "node-1", "node-2"):
+    for node in terminal.roles:
         answers = [json.loads(talk(terminal, node, f"{service}:8080"))["data"].split()[-1] for _ in range(6)]
         assert set(answers[:3]) == {"proceed-1", "proceed-2", "proceed-3"}
         assert answers[:3] == answers[3:], "in turn"
@@ -59,5 +59,4 @@ except OSError as err:
 
 def connecting(terminal: Terminal, node: str, address: str) -> str:
     """How an attempt to connect from inside a node ends: "connected", or the error's name."""
-    (terminal.folder / "connect.py").write_text(CONNECT.format(address=address))
-    return terminal.type(f"kubelab shell {node} -- python3 {terminal.folder}/connect.py").stdout.strip()
+    return terminal.type(f"kubelab shell {node} -- python3 -", stdin=CONNECT.format(address=address)).stdout.strip()
