@@ -71,6 +71,8 @@ if BuildHookInterface is not None:
             generate()
             if version != "editable":
                 build_data["force_include"][str(TARGET / "kubelab")] = "kubelab"
+                for folder in ("experiments", "examples/tutorial/00000"):  # kubelab.chaos.shipped finds them there
+                    build_data["force_include"][str(ROOT / folder)] = f"kubelab/chaos/{folder}"
 
 
 if __name__ == "__main__":

