@@ -22,11 +22,12 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def terminal(
     request: pytest.FixtureRequest, home: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Terminal]:
-    """A three-node cluster that only this module uses; gone without a trace at the end."""
+    """A cluster that only this module uses, of three nodes or as its ``UP`` says; gone without a trace at the end."""
     name = "t" + re.sub(r"[^a-z0-9]+", "-", request.module.__name__.rsplit(".", 1)[-1].removeprefix("test_").lower())
     terminal = Terminal(home, f"{name[:20]}-{os.getpid()}", tmp_path_factory.mktemp("terminal"))
     try:
-        terminal.type(f"kubelab up --name {terminal.cluster}", deadline=180)
+        options = getattr(request.module, "UP", "")
+        terminal.type(f"kubelab up --name {terminal.cluster} {options}", deadline=180)
         yield terminal
     finally:
         terminal.type(f"kubelab down --name {terminal.cluster} --delete", deadline=120)
