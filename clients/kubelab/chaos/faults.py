@@ -57,12 +57,11 @@ class Faults:
             self._ledger.paid(Debt(action.value, process.name))
 
     async def partition(self, a: str, b: str, *, one_way: bool = False) -> list[Partition]:
-        """Cut two sides off. ``b`` may be ``*``: all other nodes. Answers once the rules are in place."""
+        """Cut two sides off. ``b`` may be ``*``: everybody else. Answers once the rules are in place."""
         status = await self._driver.status()
         source = targets.side(status, a, self.leaders)
         if b == "*":
-            own = next((p.node for p in status.processes if p.name == source), source)
-            others = [node.name for node in status.nodes if node.name != own]
+            others = targets.all_others(status, source)
         else:
             others = [targets.side(status, b, self.leaders)]
         made = [Partition(source, other, one_way) for other in others]

@@ -25,7 +25,7 @@ from kubelab.chaos.faults import Faults
 from kubelab.chaos.recorder import Recorder
 from kubelab.chaos.recording import Recording, Tape
 from kubelab.client.client import Client
-from kubelab.cluster.driver import ClusterDriver, ClusterStatus
+from kubelab.cluster.driver import ClusterDriver, ClusterStatus, NodeInfo
 from kubelab.cluster.find import find_cluster
 
 T = TypeVar("T")
@@ -49,7 +49,7 @@ class Wanted:
     replicas: int = 3
     requests_per_second: float = 20.0
     writes_per_second: float = 5.0
-    via: str = "control-plane"  # the node through which requests enter
+    via: str = ""  # the node through which requests enter; the cluster's first one by default
     address: str = "node-port"  # or cluster-ip
     control_planes: int = 1  # so many at least
     nodes: int = 1
@@ -162,7 +162,14 @@ class Session:
         """Check everything that can be known before anything is done. Raises NotSuitable, NotFound."""
         status = await self.driver.status()
         suits(status, control_planes=self.wanted.control_planes, nodes=self.wanted.nodes)
-        targets.node(status, self.wanted.via)
+        self._entrance(status)
+
+    def _entrance(self, status: ClusterStatus) -> NodeInfo:
+        """Find the node through which requests enter. NotFound."""
+        if not self.wanted.via:
+            return status.nodes[0]
+        name = targets.node(status, self.wanted.via)
+        return next(node for node in status.nodes if node.name == name)
 
     async def _set_up(self) -> None:
         if self.ledger.debts:
@@ -184,8 +191,7 @@ class Session:
         """Begin the steady requests and writes."""
         if self.wanted.requests_per_second > 0:
             status = await self.driver.status()
-            name = targets.node(status, self.wanted.via)
-            node = next(node for node in status.nodes if node.name == name)
+            node = self._entrance(status)
             port = service.spec.ports[0]
             inside = f"{service.spec.clusterIP}:{port.port}"
             target = inside if self.wanted.address == "cluster-ip" else f"{node.address}:{port.nodePort}"

@@ -90,6 +90,17 @@ def side(status: ClusterStatus, word: str, leaders: Mapping[str, str]) -> str:
     return found[0].name
 
 
+def all_others(status: ClusterStatus, source: str) -> list[str]:
+    """Everybody that a node or process could talk to: other nodes, and processes that are on no node of the cluster.
+
+    A control plane may be no node where nothing but its processes runs there.
+    """
+    own = next((p.node for p in status.processes if p.name == source), source)
+    nodes = {n.name for n in status.nodes}
+    apart = [p.name for p in status.processes if p.node and p.node not in nodes and p.name != source]
+    return [n.name for n in status.nodes if n.name != own] + apart
+
+
 def missing(status: ClusterStatus, word: str) -> str:
     """Say that nothing is called so, what there is, and what may have been meant."""
     names = [p.name for p in status.processes]

@@ -91,3 +91,11 @@ def test_a_member_that_is_alone_leads_itself_while_it_runs() -> None:
     assert targets.etcd_leader(cluster("etcd@cp-1")) == "etcd@cp-1"
     assert targets.etcd_leader(ClusterStatus("test", (process("etcd@cp-1", State.STOPPED),), ())) == ""
     assert targets.etcd_leader(HA) == "etcd@cp-2"
+
+
+def test_everybody_else_is_every_node_and_who_is_on_none() -> None:
+    whole = cluster("etcd@cp-1", "kubelet@node-1", "kubelet@node-2", "supervisor")
+    assert targets.all_others(whole, "node-1") == ["cp-1", "node-2"]
+    assert targets.all_others(whole, "kubelet@node-1") == ["cp-1", "node-2"]
+    workers = ClusterStatus("test", whole.processes, tuple(n for n in whole.nodes if n.name != "cp-1"))
+    assert targets.all_others(workers, "node-1") == ["node-2", "etcd@cp-1"]
