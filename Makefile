@@ -7,10 +7,10 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 TESTS ?= tests
 # A file is one worker's: a chapter goes on where its last test ended, and starts one cluster.
-PYTEST ?= pytest -n 2 --dist loadfile
+PYTEST ?= pytest -n 2 --dist loadfile --ignore tests/compose
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system protos up down hello test lint fix bench fresh-check clean
+.PHONY: help setup system protos up down hello test test-compose lint fix bench bench-failover fresh-check clean
 
 help: ## show this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,8 +45,11 @@ down: setup ## stop the local cluster, keeping its objects
 hello: setup ## start a cluster, run the hello pod behind a service, call it, show how it came to be
 	@examples/hello.sh
 
-test: setup ## run every test
+test: setup ## run every test, but those that need Docker
 	@$(PYTEST) $(TESTS)
+
+test-compose: setup ## run the tests on docker compose; installs and starts Docker where there is none
+	@pytest tests/compose
 
 lint: setup ## check format, style, types and the direction of imports
 	@ruff format --check .
@@ -60,6 +63,9 @@ fix: setup ## mend what ruff can mend
 
 bench: setup ## measure against the budgets; writes build/bench.json
 	@$(BIN)/python -m benchmarks
+
+bench-failover: setup ## measure what is waited when a part of a control plane of three dies
+	@$(BIN)/python -m benchmarks.failover
 
 fresh-check: ## the current commit on a bare Debian 12: make hello and make test, as typed
 	@deploy/fresh-check

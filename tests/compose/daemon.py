@@ -88,6 +88,7 @@ def daemon(folder: Path) -> Generator[None]:
         if before is not None:
             os.environ["DOCKER_HOST"] = before
         subprocess.run(["iptables-restore"], input=filters, text=True, check=True)
+        shutil.rmtree(folder)
 
 
 def last_line(log: Path) -> str:
