@@ -12,14 +12,12 @@ from typing import Any
 import click
 
 from kubelab.apimachinery.clock import Clock, SystemClock
-from kubelab.apimachinery.errors import Unavailable
 from kubelab.apimachinery.timestamps import human_duration
 from kubelab.cli import leadership, output
 from kubelab.cli.options import cluster_option
 from kubelab.client.client import Client
 from kubelab.cluster.driver import ClusterDriver, ClusterStatus, Process, State
 from kubelab.cluster.find import using_cluster
-from kubelab.cluster.record import DEFAULT_NAME
 
 HEADER = ("NAME", "NODE", "PID", "SINCE", "RESTARTS", "HEALTH", "MEMORY")
 HEALTH = {State.RUNNING: "Healthy"}  # a process that runs but is not well is Unhealthy; the rest go by their own names
@@ -36,11 +34,7 @@ def command(name: str, form: str, watch: bool) -> int:
 
 async def _status(name: str, form: str, watch: bool, clock: Clock) -> int:
     async with using_cluster(name) as cluster:
-        try:
-            status = await cluster.status()
-        except Unavailable as err:
-            again = "kubelab up" + ("" if name == DEFAULT_NAME else f" --name {name}")
-            raise Unavailable(f'cluster "{name}" is not running; start it with: {again}') from err
+        status = await cluster.status()
         async with AsyncExitStack() as stack:
             view = View(form, clock, show_roles=leadership.several(status.processes))
             client = None

@@ -86,7 +86,10 @@ class LocalCluster:
 
     async def status(self) -> ClusterStatus:
         self._must_run()
-        return _status_of(await self._calls.unary(STATUS, pb.StatusRequest(), timeout=CALL_SECONDS))
+        try:
+            return _status_of(await self._calls.unary(STATUS, pb.StatusRequest(), timeout=CALL_SECONDS))
+        except errors.Unavailable as err:  # a socket that its supervisor has left behind
+            raise self._not_running() from err
 
     async def watch_status(self) -> AsyncGenerator[ClusterStatus]:
         self._must_run()
@@ -166,9 +169,10 @@ class LocalCluster:
 
     def _must_run(self) -> None:
         if not self._socket.exists():
-            raise errors.Unavailable(
-                f'cluster "{self.name}" is not running; start it with: kubelab up{_named(self.name)}'
-            )
+            raise self._not_running()
+
+    def _not_running(self) -> errors.Unavailable:
+        return errors.Unavailable(f'cluster "{self.name}" is not running; start it with: kubelab up{_named(self.name)}')
 
 
 def _named(name: str) -> str:
