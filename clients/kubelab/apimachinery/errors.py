@@ -190,6 +190,20 @@ def conflict(resource: str, name: str, why: str, group: str = "") -> Conflict:
     return Conflict(message, name=name, group=group, kind=resource)
 
 
+SHUTTING_DOWN = "ServerShuttingDown"  # the reason of a cause
+
+
+def shutting_down() -> Unavailable:
+    """Refuse a request at the door of a server that is about to end: nothing was done, another server may be asked."""
+    message = "the server is shutting down"
+    return Unavailable(message, causes=[Cause("", message, SHUTTING_DOWN)], retry_after_seconds=1)
+
+
+def surely_not_done(error: ApiError) -> bool:
+    """Say whether a request was refused before anything came of it, so that a write may be repeated as well."""
+    return any(cause.reason == SHUTTING_DOWN for cause in error.causes)
+
+
 def invalid(kind: str, name: str, causes: Sequence[Cause], group: str = "") -> Invalid:
     """Upstream's words: ``Pod "web" is invalid: spec.containers: Required value``, or a list in brackets."""
     texts = list(dict.fromkeys(f"{c.field}: {c.message}" for c in causes))

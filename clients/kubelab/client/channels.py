@@ -1,7 +1,8 @@
 """How kubelab's gRPC channels and servers are set up: credentials, keepalive, back-off, message limits.
 
-Every channel pings a quiet peer, so that a dead one is noticed within ten seconds, and none waits longer than two
-seconds before it tries again (gRPC's own default grows to 120 s, which would ruin every fail-over).
+Every channel pings a quiet peer, so that a dead or frozen one is noticed within three seconds, and none waits longer
+than two seconds before it tries again (gRPC's own default grows to 120 s, which would ruin every fail-over). gRPC
+answers pings by threads of its own: only a peer that does not run at all, or cannot be reached, is silent.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ MAX_MESSAGE_BYTES = (
 MAX_BACKOFF_MS = 2000
 
 CHANNEL_OPTIONS: tuple[tuple[str, int | str], ...] = (
-    ("grpc.keepalive_time_ms", 5000),
-    ("grpc.keepalive_timeout_ms", 5000),
-    ("grpc.http2.ping_timeout_ms", 5000),  # what keepalive really waits for; a minute by default (grpc-core 1.85)
+    ("grpc.keepalive_time_ms", 1000),  # gRPC's servers call that an attack, unless they are set up as below
+    ("grpc.keepalive_timeout_ms", 2000),
+    ("grpc.http2.ping_timeout_ms", 2000),  # what keepalive really waits for; a minute by default (grpc-core 1.85)
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.initial_reconnect_backoff_ms", 100),
@@ -29,7 +30,10 @@ CHANNEL_OPTIONS: tuple[tuple[str, int | str], ...] = (
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.enable_http_proxy", 0),
-    ("grpc.enable_retries", 0),  # a write is never repeated blindly; reads are repeated by Connections
+    # gRPC repeats by itself only what never left this process or what the server says it has not seen (transparent
+    # retries): no policy for more comes from DNS. Everything else is Connections' business.
+    ("grpc.enable_retries", 1),
+    ("grpc.service_config_disable_resolution", 1),
 )
 
 SERVER_OPTIONS: tuple[tuple[str, int | str], ...] = (
@@ -37,8 +41,8 @@ SERVER_OPTIONS: tuple[tuple[str, int | str], ...] = (
     ("grpc.keepalive_timeout_ms", 5000),
     ("grpc.http2.ping_timeout_ms", 5000),  # what keepalive really waits for; a minute by default (grpc-core 1.85)
     ("grpc.keepalive_permit_without_calls", 1),
-    ("grpc.http2.min_recv_ping_interval_without_data_ms", 1000),
-    ("grpc.http2.max_ping_strikes", 0),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 500),
+    ("grpc.http2.max_ping_strikes", 0),  # never hang up on a caller for its pings
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
 )

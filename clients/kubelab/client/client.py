@@ -39,7 +39,7 @@ LONG_SECONDS = 120.0  # deleting a collection
 _RESOURCES = "/kubelab.apiserver.v1.Resources/"
 GET = Method(_RESOURCES + "Get", pb.GetRequest, pb.ObjectResponse, idempotent=True)
 LIST = Method(_RESOURCES + "List", pb.ListRequest, pb.ListResponse, idempotent=True)
-WATCH = Method(_RESOURCES + "Watch", pb.WatchRequest, pb.WatchEvent)
+WATCH = Method(_RESOURCES + "Watch", pb.WatchRequest, pb.WatchEvent, idempotent=True)
 CREATE = Method(_RESOURCES + "Create", pb.CreateRequest, pb.ObjectResponse)
 UPDATE = Method(_RESOURCES + "Update", pb.UpdateRequest, pb.ObjectResponse)
 DELETE = Method(_RESOURCES + "Delete", pb.DeleteRequest, pb.ObjectResponse)
@@ -51,8 +51,8 @@ SERVER_VERSION = Method(
 SERVER_RESOURCES = Method(
     _DISCOVERY + "ServerResources", pb.ServerResourcesRequest, pb.ServerResourcesResponse, idempotent=True
 )
-POD_LOGS = Method("/kubelab.apiserver.v1.Pods/Logs", pb.PodLogsRequest, pb.PodLogsChunk)
-AUDIT_RECORDS = Method("/kubelab.apiserver.v1.Audit/Records", pb.AuditRecordsRequest, pb.AuditRecord)
+POD_LOGS = Method("/kubelab.apiserver.v1.Pods/Logs", pb.PodLogsRequest, pb.PodLogsChunk, idempotent=True)
+AUDIT_RECORDS = Method("/kubelab.apiserver.v1.Audit/Records", pb.AuditRecordsRequest, pb.AuditRecord, idempotent=True)
 
 
 class EventType(enum.Enum):

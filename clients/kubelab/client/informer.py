@@ -10,6 +10,9 @@ the handlers, in the order of the revisions. Who stops it: whoever cancels that 
       ▲                                       │  connection lost, stream ended: watch again from the last revision
       └───────────────────────────────────────┘  Expired: list again, and tell handlers what was missed
 
+The first attempt after a loss is made at once, for another server may be there; only those after it wait, longer and
+longer.
+
 The cache hands out shared instances: nobody may change them.
 """
 
@@ -39,6 +42,7 @@ T = TypeVar("T", bound=Message)
 CHUNK = 500
 FIRST_BACKOFF = 0.1  # seconds
 MAX_BACKOFF = 2.0
+SETTLED_SECONDS = 5.0  # a watch that was open for so long was a good one, even if nothing happened
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,22 +142,32 @@ class Informer(Generic[T]):
 
     async def run(self) -> None:
         """List and watch until cancelled."""
-        backoff = FIRST_BACKOFF
+        failures = 0
         while True:
-            try:
-                if not self._revision:
-                    with tracing.root():
-                        await self._list()
-                    backoff = FIRST_BACKOFF
-                if await self._watch():
-                    backoff = FIRST_BACKOFF
-            except Expired as err:
-                self._log.warning("watch expired, listing again", resource=self.name, error=err.message)
-                self._revision = ""
-            except ApiError as err:
-                self._log.warning("list or watch failed", resource=self.name, reason=err.reason, error=err.message)
-            await self._clock.sleep(random.uniform(backoff / 2, backoff))
-            backoff = min(backoff * 2, MAX_BACKOFF)
+            if await self._follow():
+                failures = 0
+                continue
+            if failures:
+                backoff = min(FIRST_BACKOFF * 2 ** min(failures - 1, 10), MAX_BACKOFF)
+                await self._clock.sleep(random.uniform(backoff / 2, backoff))
+            failures += 1
+
+    async def _follow(self) -> bool:
+        """List if need be, then watch until that ends; say whether anything came of it."""
+        moved = False
+        try:
+            if not self._revision:
+                with tracing.root():
+                    await self._list()
+                moved = True
+            began = self._clock.monotonic()
+            moved = await self._watch() or moved or self._clock.monotonic() - began > SETTLED_SECONDS
+        except Expired as err:
+            self._log.warning("watch expired, listing again", resource=self.name, error=err.message)
+            self._revision = ""
+        except ApiError as err:
+            self._log.warning("list or watch failed", resource=self.name, reason=err.reason, error=err.message)
+        return moved
 
     async def _list(self) -> None:
         """Bring the cache to one revision, chunk by chunk, and tell handlers the difference."""

@@ -3,9 +3,10 @@
 :class:`Connections` is the real one. ``kubelab.testing`` has another that answers from memory.
 
 Serial and parallel: calls run side by side. A connection is chosen per call, the same one as long as it is ready;
-when it is lost, the next server's takes over. A request is sent only over a connection that is ready, so "nobody there"
-is known before anything was sent and is safe to repeat for writes too; what fails after it was sent is repeated for
-reads only.
+when it is lost, owes an answer for a second (:mod:`kubelab.client.hearing`) or says that it is about to end, another
+server's takes over. A request is sent only over a connection that is ready, so "nobody there" is known before anything
+was sent and is safe to repeat for writes too, as is what a server refuses because it ends. What fails otherwise after
+it was sent is repeated for reads only: whether a write was done is unknown then, and the caller is told so.
 """
 
 from __future__ import annotations
@@ -21,17 +22,21 @@ from google.protobuf.message import Message
 
 from kubelab.apimachinery import grpcstatus
 from kubelab.apimachinery.clock import Clock, SystemClock
-from kubelab.apimachinery.errors import ApiError, Timeout, Unavailable
+from kubelab.apimachinery.errors import ApiError, Timeout, Unavailable, surely_not_done
 from kubelab.client import fencing, tracing
 from kubelab.client.channels import Identity, secure_channel
 from kubelab.client.fencing import Fence
+from kubelab.client.hearing import Hearing
 
 Q = TypeVar("Q", bound=Message)
 A = TypeVar("A", bound=Message)
 
 ATTEMPTS = 4  # of one call, the first included
 FIRST_PAUSE = 0.05  # seconds; doubled each time, with jitter
-CONNECT_SECONDS = 2.0  # for one server of several that neither accepts nor refuses
+CONNECT_SECONDS = 2.0  # of a call that has no deadline of its own, for its only server to accept or refuse
+FIRST_SLICE = (
+    0.3  # seconds before the next of several is tried; the first one goes on connecting, and has more next time
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +69,10 @@ def translate(rpc: grpc.aio.AioRpcError) -> ApiError:
 class Connection:
     """One server's channel. It is opened at the first use."""
 
-    def __init__(self, target: str, open_channel: Callable[[str], grpc.aio.Channel]) -> None:
+    def __init__(self, target: str, open_channel: Callable[[str], grpc.aio.Channel], clock: Clock) -> None:
         self.target = target
+        self.hearing = Hearing(clock)
+        self.leaving = False  # it said so, on the connection that is still open
         self._open = open_channel
         self._channel: grpc.aio.Channel | None = None
         self._calls: dict[str, Any] = {}
@@ -78,7 +85,14 @@ class Connection:
 
     def ready(self) -> bool:
         """Say whether a request can go out now; asks an idle channel to connect."""
-        return self.channel.get_state(try_to_connect=True) is grpc.ChannelConnectivity.READY
+        if self.channel.get_state(try_to_connect=True) is grpc.ChannelConnectivity.READY:
+            return True
+        self.leaving = False  # whoever answers there next has just begun
+        return False
+
+    def doubtful(self) -> bool:
+        """Say whether others are better asked first."""
+        return self.hearing.silent or self.leaving
 
     async def connect(self, seconds: float) -> bool:
         """Wait until the channel is ready; False when the server refuses or does not answer in so many seconds."""
@@ -134,10 +148,10 @@ class Connections:
     ) -> None:
         if not targets:
             raise ValueError("no server to connect to")
-        self._servers = [Connection(target, open_channel) for target in targets]
+        self._clock = clock or SystemClock()
+        self._servers = [Connection(target, open_channel, self._clock) for target in targets]
         self._current = random.randrange(len(self._servers))  # spreads the callers over the servers
         self._caller = caller
-        self._clock = clock or SystemClock()
 
     @classmethod
     def secure(
@@ -163,28 +177,38 @@ class Connections:
         while True:
             server = await self._connected(timeout)
             try:
-                return await server.unary(method)(request, timeout=timeout, metadata=self._metadata())
+                with server.hearing.asking():
+                    return await server.unary(method)(request, timeout=timeout, metadata=self._metadata())
             except grpc.aio.AioRpcError as rpc:
-                err = translate(rpc)
-                self._suspect(server, err)
-                if not (method.idempotent and isinstance(err, Unavailable)) or attempt == ATTEMPTS:
+                err = self._judged(server, rpc)
+                if not self._repeatable(method, err, attempt):
                     raise err from rpc
             await self._pause(attempt)
             attempt += 1
 
     async def stream(self, method: Method[Q, A], request: Q, *, timeout: float | None = None) -> AsyncGenerator[A]:
-        """Call and yield the answers. The call ends with the generator: close it, or cancel the task."""
-        server = await self._connected(CONNECT_SECONDS)
-        call = server.stream(method)(request, timeout=timeout, metadata=self._metadata())
-        try:
-            async for answer in call:
-                yield answer
-        except grpc.aio.AioRpcError as rpc:
-            err = translate(rpc)
-            self._suspect(server, err)
-            raise err from rpc
-        finally:
-            call.cancel()
+        """Call and yield the answers. The call ends with the generator: close it, or cancel the task.
+
+        What ends before its first answer is repeated like any other call.
+        """
+        attempt, begun = 1, False
+        while True:
+            server = await self._connected(CONNECT_SECONDS)
+            call = server.stream(method)(request, timeout=timeout, metadata=self._metadata())
+            try:
+                async for answer in call:
+                    begun = True
+                    server.hearing.heard()
+                    yield answer
+                return
+            except grpc.aio.AioRpcError as rpc:
+                err = self._judged(server, rpc)
+                if begun or not self._repeatable(method, err, attempt):
+                    raise err from rpc
+            finally:
+                call.cancel()
+            await self._pause(attempt)
+            attempt += 1
 
     async def close(self) -> None:
         """Close every channel; calls that are under way end with Unavailable."""
@@ -199,28 +223,55 @@ class Connections:
         attempt = 1
         while True:
             n = len(self._servers)
-            order = [(self._current + i) % n for i in range(n)]
-            for i in order:
-                if self._servers[i].ready():
-                    self._current = i
-                    return self._servers[i]
-            for i in order:
-                if await self._servers[i].connect(timeout if n == 1 else min(timeout, CONNECT_SECONDS)):
-                    self._current = i
-                    return self._servers[i]
+            order = [self._servers[(self._current + i) % n] for i in range(n)]
+            slice_ = timeout if n == 1 else min(timeout, FIRST_SLICE * 2 ** (attempt - 1))
+            for doubtful in (False, True):
+                servers = [server for server in order if server.doubtful() is doubtful]
+                for server in servers:
+                    if server.ready():
+                        return self._use(server)
+                for server in servers:
+                    if await server.connect(slice_):
+                        return self._use(server)
             if attempt == ATTEMPTS:
                 targets = ", ".join(server.target for server in self._servers)
                 raise Unavailable(f"the connection to the server {targets} was refused")
-            await self._pause(attempt)
+            await self._clock.sleep(_jittered(attempt))
             attempt += 1
 
-    def _suspect(self, server: Connection, err: ApiError) -> None:
-        """Prefer another server after one that gave no answer."""
-        if isinstance(err, (Unavailable, Timeout)) and self._servers[self._current] is server:
+    def _use(self, server: Connection) -> Connection:
+        self._current = self._servers.index(server)
+        return server
+
+    def _judged(self, server: Connection, rpc: grpc.aio.AioRpcError) -> ApiError:
+        """Give the error, and prefer another server after one that gave no answer or that is about to end."""
+        err = translate(rpc)
+        if surely_not_done(err):
+            server.leaving = True
+        if not isinstance(err, (Unavailable, Timeout)):
+            server.hearing.heard()
+        elif self._servers[self._current] is server:
             self._current = (self._current + 1) % len(self._servers)
+        return err
+
+    def _repeatable(self, method: Method[Any, Any], err: ApiError, attempt: int) -> bool:
+        """Say whether a call that failed is made again: it only reads, or surely nothing was done."""
+        if attempt == ATTEMPTS:
+            return False
+        if surely_not_done(err):
+            return True
+        if isinstance(err, Timeout):  # one that the server tells: it is behind, and another one perhaps is not
+            return method.idempotent and err.retry_after_seconds > 0 and attempt < len(self._servers)
+        return method.idempotent and isinstance(err, Unavailable)
 
     async def _pause(self, attempt: int) -> None:
-        await self._clock.sleep(FIRST_PAUSE * 2 ** (attempt - 1) * random.uniform(0.5, 1.5))
+        """Wait before a repetition, unless there is a server that was not asked yet."""
+        if attempt >= len(self._servers):
+            await self._clock.sleep(_jittered(attempt))
+
+
+def _jittered(attempt: int) -> float:
+    return FIRST_PAUSE * 2 ** (attempt - 1) * random.uniform(0.5, 1.5)
 
 
 class FencedTransport:

@@ -22,7 +22,8 @@ async def run(config: ApiServerConfig, env: Environment) -> None:
     server = ApiServer(config, store, process=env.name, rules=rules, row=row, clock=env.clock, metrics=env.registry)
     async with server.running(), env.serve(server.add_to, options=MESSAGE_OPTIONS):
         await env.stop.wait()
-        server.feed.close_watches()
+        await env.health.set_serving(False)
+        await server.drain()
 
 
 COMPONENT = Component(name="api-server", config=ApiServerConfig, run=run, workers=lambda config: config.workers)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Generator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,6 +28,7 @@ from kubelab.client import fencing, tracing
 log = structlog.get_logger()
 
 Context = grpc.aio.ServicerContext[Any, Any]
+_ENDLESS = ("watch", "log", "audit")  # verbs and subresources of calls that last as long as the caller wants
 _BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 10, 60)
 
 
@@ -70,6 +71,32 @@ class Gate:
             registry=registry,
         )
         self._metrics: dict[tuple[str, str, str, str], tuple[Any, Any]] = {}
+        self._closed = False
+        self._under_way = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def close(self) -> None:
+        """Refuse every request from now on, in words that tell the caller to ask another server."""
+        self._closed = True
+
+    async def idle(self) -> None:
+        """Wait until nothing is under way, watches and the like aside."""
+        await self._idle.wait()
+
+    @contextlib.contextmanager
+    def _counted(self, verb: str, subresource: str) -> Generator[None]:
+        if verb in _ENDLESS or subresource in _ENDLESS:
+            yield
+            return
+        self._under_way += 1
+        self._idle.clear()
+        try:
+            yield
+        finally:
+            self._under_way -= 1
+            if not self._under_way:
+                self._idle.set()
 
     @contextlib.asynccontextmanager
     async def admit(
@@ -80,6 +107,8 @@ class Gate:
         call: Call | None = None
         code = "OK"
         try:
+            if self._closed:
+                raise errors.shutting_down()
             user = user_of(context)
             resource = _resource(path)
             call = Call(verb, resource, path.namespace, path.name, path.subresource, user)
@@ -89,7 +118,8 @@ class Gate:
                 Ask(user, verb, resource, path.subresource, path.namespace, path.name, fields, obj)
             )
             _check_verb(call)
-            yield call
+            with self._counted(verb, path.subresource):
+                yield call
         except errors.ApiError as err:
             status, metadata = grpcstatus.to_rpc(err)
             code = status.name

@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import AsyncGenerator, Mapping
 
 import grpc
+import structlog
 from prometheus_client import CollectorRegistry
 
 from kubelab.apimachinery.clock import Clock
@@ -34,12 +35,18 @@ from kubelab.apiserver.tables import Row, Tables
 from kubelab.apiserver.v1 import apiserver_pb2_grpc
 from kubelab.client.channels import Identity
 
+log = structlog.get_logger()
+
 # A list of everything is a single message; a request is refused by its object's size, in words, well below this.
 MESSAGE_OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.max_send_message_length", -1),
     ("grpc.max_receive_message_length", 8 * 1024 * 1024),
     ("grpc.max_metadata_size", 64 * 1024),  # the details of an error name every cause
 )
+
+
+LEAVING_SECONDS = 0.2  # in which clients learn from an answer that they must ask another server
+FINISH_SECONDS = 3.0  # for requests that are under way when the server ends
 
 
 class ApiServer:
@@ -58,6 +65,7 @@ class ApiServer:
         metrics: CollectorRegistry,
     ) -> None:
         self.store = FencedStore(store, metrics, clock)
+        self._clock = clock
         self.caches = make_caches(rules)
         self.feed = Feed(self.store, list(self.caches.values()), clock)
         self.audit = AuditLog(config.audit_log, clock)
@@ -76,7 +84,7 @@ class ApiServer:
             config.advertise_address,
             allocator.kubernetes_address,
         )
-        gate = Gate(process, Authorizer(self.feed, self.caches), self.audit, clock, metrics)
+        gate = self._gate = Gate(process, Authorizer(self.feed, self.caches), self.audit, clock, metrics)
         tls = config.kubelet_client
         identity = Identity.from_files(tls.ca, tls.certificate, tls.key) if tls else None
         self.kubelets = Kubelets(identity, process)
@@ -112,3 +120,24 @@ class ApiServer:
         finally:
             await self.kubelets.close()
             await self.store.close()
+
+    async def drain(self) -> None:
+        """Lose nobody on the way out: finish what is under way, refuse what comes, send the watches elsewhere.
+
+        A client that is refused knows that nothing was done, so it asks another server for writes too. One that is told
+        nothing learns it from HTTP/2's GOAWAY when the server is stopped; only what crosses that on the wire is lost.
+        """
+        self._gate.close()
+        self._dismiss()
+        await self._clock.sleep(LEAVING_SECONDS)
+        try:
+            async with self._clock.timeout(FINISH_SECONDS):
+                await self._gate.idle()
+        except TimeoutError:
+            log.warning("requests are still under way, ending without them", seconds=FINISH_SECONDS)
+        self._dismiss()  # those that were let in just before
+
+    def _dismiss(self) -> None:
+        """End every watch. The bookmark tells how far it came: the next server remembers at least what is younger."""
+        self.feed.send_bookmarks()
+        self.feed.close_watches()

@@ -2,11 +2,17 @@
 
 Reads are repeated on another endpoint. A write whose outcome is unknown is looked up first, and repeated only where
 its conditions make a second effect impossible (every one compares a revision that can never come back).
+
+With several endpoints, one that does not answer for two seconds is left for another: its process may be frozen, or cut
+off from the others, and neither ends a connection. While a watch is quiet, its member is asked for something that it
+can only answer together with the majority; it is left, and the watch ends, when it cannot. Pings would not tell (a
+member that is cut off answers them) and etcd takes more than one in five seconds as an attack.
 """
 
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +35,7 @@ from kubelab.apiserver.storage.store import (
     StoreEvent,
     Unchanged,
 )
+from kubelab.client.hearing import Hearing
 
 # A dead peer is noticed within seconds, and a connection is tried again every two seconds at the latest.
 CHANNEL_OPTIONS: tuple[tuple[str, int], ...] = (
@@ -42,9 +49,19 @@ CHANNEL_OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.max_receive_message_length", -1),
     ("grpc.max_send_message_length", -1),
 )
+READ_SECONDS = 2.0  # before another endpoint is asked
+READS_SECONDS = 5.0  # for all of them; another api-server may have more luck
+WRITE_SECONDS = 3.0  # before it is looked up elsewhere what became of a write
+CONNECT_SECONDS = 1.0  # before an endpoint that owes answers is asked after all
+QUIET_SECONDS = 1.5  # of a watch, before its member is asked whether it is still one of the majority
+FIRST_PAUSE, MAX_PAUSE = 0.05, 0.4  # seconds, after every endpoint has refused
+
+_NO_ANSWER = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 _UNKNOWN_OUTCOME = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNKNOWN)
 _HAS_LEADER = (("hasleader", "true"),)  # an etcd member that lost its leader ends the watch instead of going silent
+_NO_LEADER = "etcdserver: no leader"  # its own client tells errors of one code apart by these words, too
 _EVERYTHING = b"\0"
+_REVISION = rpc.RangeRequest(key=_EVERYTHING, count_only=True)  # a key that nobody writes: the answer is its header
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +79,10 @@ class EtcdTLS:
 class _Endpoint:
     """One member: its channel and the methods that are used."""
 
-    def __init__(self, address: str, tls: EtcdTLS | None) -> None:
+    def __init__(self, address: str, tls: EtcdTLS | None, clock: Clock) -> None:
         self.address = address
+        self.hearing = Hearing(clock)
+        self.watches: dict[Any, bool] = {}  # every open call, and whether the member was left
         self.channel = (
             grpc.aio.secure_channel(address, tls.credentials(), options=CHANNEL_OPTIONS)
             if tls
@@ -87,6 +106,23 @@ class _Endpoint:
     def ready(self) -> bool:
         return self.channel.get_state(try_to_connect=True) is grpc.ChannelConnectivity.READY
 
+    async def ask(self, method: Any, request: Any, seconds: float) -> Any:
+        """Call, and remember whether it answered."""
+        try:
+            with self.hearing.asking():
+                return await method(request, timeout=seconds, wait_for_ready=True, metadata=_HAS_LEADER)
+        except grpc.aio.AioRpcError as err:
+            if err.code() not in _NO_ANSWER:
+                self.hearing.heard()
+            raise
+
+    def leave(self) -> None:
+        """Ask it nothing, as long as others answer; its watches end."""
+        self.hearing.doubt()
+        for call in self.watches:
+            self.watches[call] = True
+            call.cancel()
+
     async def wait_ready(self) -> _Endpoint:
         await self.channel.channel_ready()
         return self
@@ -99,13 +135,14 @@ def _serialize(message: Any) -> bytes:
 class EtcdStore:
     """A :class:`~kubelab.apiserver.storage.store.Store` on an etcd cluster.
 
-    ``endpoints`` are ``host:port``. ``timeout`` is the deadline of one call in seconds.
+    ``endpoints`` are ``host:port``. ``timeout`` is the deadline of one call in seconds, where there is one endpoint.
     """
 
     def __init__(
         self, endpoints: Sequence[str], *, clock: Clock, tls: EtcdTLS | None = None, timeout: float = 10.0
     ) -> None:
-        self._endpoints = [_Endpoint(address, tls) for address in endpoints]
+        self._endpoints = [_Endpoint(address, tls, clock) for address in endpoints]
+        self._several = len(self._endpoints) > 1
         self._clock = clock
         self._timeout = timeout
 
@@ -124,8 +161,7 @@ class EtcdStore:
         return Page(items, answer.more, answer.count, answer.header.revision)
 
     async def revision(self) -> int:
-        # A key that nobody writes: the answer is its header.
-        answer = await self._read(lambda e: e.range, rpc.RangeRequest(key=_EVERYTHING, count_only=True))
+        answer = await self._read(lambda e: e.range, _REVISION)
         return answer.header.revision
 
     async def transact(self, conditions: Sequence[Condition], operations: Sequence[Operation]) -> Outcome:
@@ -134,14 +170,22 @@ class EtcdStore:
             success=[_operation(o) for o in operations],
             failure=[_read_back(c.key) for c in conditions],
         )
-        endpoint = await self._pick()
-        try:
-            answer = await endpoint.txn(request, timeout=self._timeout, wait_for_ready=True)
-        except grpc.aio.AioRpcError as err:
-            if err.code() not in _UNKNOWN_OUTCOME:
-                raise _translate(err) from err
-            return await self._settle(request, conditions, operations, err)
-        return _outcome(answer, conditions)
+        tries = 0
+        until = self._clock.monotonic() + self._timeout
+        while True:
+            endpoint = await self._pick()
+            try:
+                answer = await endpoint.ask(endpoint.txn, request, WRITE_SECONDS if self._several else self._timeout)
+            except grpc.aio.AioRpcError as err:
+                if err.code() not in _UNKNOWN_OUTCOME:
+                    raise _translate(err) from err
+                self._leave(endpoint)
+                if err.details() != _NO_LEADER or self._clock.monotonic() > until:
+                    return await self._settle(request, conditions, operations, err)
+                tries += 1  # surely not done
+                await self._pause(tries)
+            else:
+                return _outcome(answer, conditions)
 
     async def _settle(
         self, request: Any, conditions: Sequence[Condition], operations: Sequence[Operation], err: grpc.aio.AioRpcError
@@ -155,8 +199,9 @@ class EtcdStore:
             return Outcome(True, max(ours, default=answer.header.revision))
         if not _once_only(conditions):
             raise _translate(err) from err  # a creation may still be on its way, or be created and deleted again
+        endpoint = await self._pick()
         try:
-            again = await (await self._pick()).txn(request, timeout=self._timeout, wait_for_ready=True)
+            again = await endpoint.ask(endpoint.txn, request, self._timeout)
         except grpc.aio.AioRpcError as second:
             raise _translate(second) from err
         return _outcome(again, conditions)
@@ -165,9 +210,12 @@ class EtcdStore:
         create = rpc.WatchCreateRequest(key=_EVERYTHING, range_end=_EVERYTHING, start_revision=start_revision)
         endpoint = await self._pick()
         call = endpoint.watch(metadata=_HAS_LEADER, wait_for_ready=False)
+        endpoint.watches[call] = False
+        guard = asyncio.ensure_future(self._guard(endpoint)) if self._several else None
         try:
             await call.write(rpc.WatchRequest(create_request=create))
             async for answer in call:
+                endpoint.hearing.heard()
                 if answer.compact_revision:
                     raise errors.Expired(f"revision {start_revision} has been compacted")
                 if answer.canceled:
@@ -175,12 +223,33 @@ class EtcdStore:
                 if answer.events:
                     yield [_event(e) for e in answer.events]
         except grpc.aio.AioRpcError as err:
+            self._leave(endpoint)
             raise _translate(err) from err
         except asyncio.InvalidStateError as err:  # written to a call that has ended already
             raise errors.Unavailable("etcd ended the watch") from err
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if not endpoint.watches[call] or (task and task.cancelling()):
+                raise  # it is we who are cancelled
+            raise errors.Unavailable(f"{endpoint.address} does not answer") from None
         finally:
+            if guard:
+                guard.cancel()
             call.cancel()
+            del endpoint.watches[call]
         raise errors.Unavailable("etcd ended the watch")
+
+    async def _guard(self, endpoint: _Endpoint) -> None:
+        """Leave a member that does not answer any more; what waits for its events cannot tell that from peace."""
+        while True:
+            await self._clock.sleep(QUIET_SECONDS)
+            if self._clock.monotonic() - endpoint.hearing.last < QUIET_SECONDS:
+                continue
+            try:
+                await endpoint.ask(endpoint.range, _REVISION, READ_SECONDS)
+            except grpc.aio.AioRpcError:
+                self._leave(endpoint)
+                return
 
     async def grant_lease(self, ttl_seconds: int) -> int:
         answer = await self._read(lambda e: e.lease_grant, rpc.LeaseGrantRequest(TTL=ttl_seconds))
@@ -188,7 +257,8 @@ class EtcdStore:
 
     async def keep_lease(self, lease: int) -> bool:
         endpoint = await self._pick()
-        call = endpoint.lease_keep_alive(timeout=self._timeout, wait_for_ready=True)
+        seconds = READ_SECONDS if self._several else self._timeout
+        call = endpoint.lease_keep_alive(timeout=seconds, wait_for_ready=True, metadata=_HAS_LEADER)
         try:
             await call.write(rpc.LeaseKeepAliveRequest(ID=lease))
             answer = await call.read()
@@ -210,31 +280,70 @@ class EtcdStore:
             return  # somebody was faster
 
     async def _read(self, method: Callable[[_Endpoint], Any], request: Any) -> Any:
-        """Call what may be repeated, on each endpoint and once more on the first."""
-        for left in range(len(self._endpoints), -1, -1):
+        """Call what may be repeated, on one endpoint after the other; on the only one twice, if it answers."""
+        tries = 0
+        until = self._clock.monotonic() + (min(READS_SECONDS, self._timeout) if self._several else self._timeout)
+        while True:
             endpoint = await self._pick()
+            left = max(FIRST_PAUSE, until - self._clock.monotonic())
             try:
-                return await method(endpoint)(request, timeout=self._timeout, wait_for_ready=True)
+                return await endpoint.ask(method(endpoint), request, min(left, READ_SECONDS) if self._several else left)
             except grpc.aio.AioRpcError as err:
-                if err.code() is not grpc.StatusCode.UNAVAILABLE or not left:
+                tries += 1
+                if err.code() not in _NO_ANSWER:
                     raise _translate(err) from err
-                self._endpoints.append(self._endpoints.pop(self._endpoints.index(endpoint)))
-        raise AssertionError("unreachable")
+                self._leave(endpoint)
+                if self._clock.monotonic() + FIRST_PAUSE > until or not self._may_answer(err, tries):
+                    if self._several:
+                        raise errors.Unavailable(err.details() or err.code().name) from err
+                    raise _translate(err) from err
+                await self._pause(tries)
+
+    def _may_answer(self, err: grpc.aio.AioRpcError, tries: int) -> bool:
+        """Say whether it is worth while to ask again after so many tries."""
+        if self._several or err.details() == _NO_LEADER:
+            return True
+        return err.code() is grpc.StatusCode.UNAVAILABLE and tries < 2
+
+    async def _pause(self, tries: int) -> None:
+        """Wait before a repetition, once every endpoint was asked."""
+        rounds = tries // len(self._endpoints)
+        if rounds:
+            await self._clock.sleep(min(FIRST_PAUSE * 2 ** (rounds - 1), MAX_PAUSE) * random.uniform(0.5, 1))
+
+    def _leave(self, endpoint: _Endpoint) -> None:
+        """Prefer the others from now on."""
+        if self._several:
+            self._endpoints.remove(endpoint)
+            self._endpoints.append(endpoint)
+            endpoint.leave()
 
     async def _pick(self) -> _Endpoint:
-        """The first connected endpoint; when there is none, the first that connects within the deadline."""
-        if len(self._endpoints) == 1:
+        """The first connected endpoint that owes no answer; when there is none, the first that connects."""
+        if not self._several:
             return self._endpoints[0]
-        for endpoint in self._endpoints:
+        sure = [endpoint for endpoint in self._endpoints if not endpoint.hearing.silent]
+        for endpoint in sure:
             if endpoint.ready:
                 return endpoint
-        waits = [asyncio.ensure_future(e.wait_ready()) for e in self._endpoints]
+        doubtful = [endpoint for endpoint in self._endpoints if endpoint.hearing.silent and endpoint.ready]
+        if not doubtful:
+            found = await self._first(self._endpoints, self._timeout)
+        else:
+            found = (await self._first(sure, CONNECT_SECONDS) if sure else None) or doubtful[0]
+        if found is None:
+            raise errors.Unavailable("no etcd endpoint answers")
+        return found
+
+    async def _first(self, endpoints: Sequence[_Endpoint], seconds: float) -> _Endpoint | None:
+        """The first that connects in time."""
+        waits = [asyncio.ensure_future(e.wait_ready()) for e in endpoints]
         try:
-            async with self._clock.timeout(self._timeout):
+            async with self._clock.timeout(seconds):
                 done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
                 return done.pop().result()
-        except TimeoutError as err:
-            raise errors.Unavailable("no etcd endpoint answers") from err
+        except TimeoutError:
+            return None
         finally:
             for wait in waits:
                 wait.cancel()
