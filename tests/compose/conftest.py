@@ -13,14 +13,20 @@ from tests.compose.daemon import NoDocker, daemon, images
 from tests.compose.project import Project, all_ready, clear, node_image
 from tests.e2e.terminal import OWN_FILES, SHARED_FILES, Terminal, Tutorial
 
+TAG = "KUBELAB_TEST_TAG"
+
 
 @pytest.fixture(scope="session")
 def tag(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A Docker daemon that has the project's images, under this tag."""
-    tag = f"t{os.getpid()}"
     try:
-        with daemon(tmp_path_factory.mktemp("docker")), images(tag):
-            yield tag
+        with daemon(tmp_path_factory.mktemp("docker")):
+            if there := os.environ.get(TAG):  # images of somebody's own, to save the time of building them
+                yield there
+                return
+            tag = f"t{os.getpid()}"
+            with images(tag):
+                yield tag
     except NoDocker as err:
         pytest.skip(str(err))
 
@@ -28,7 +34,7 @@ def tag(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def project(tag: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     """The project as everybody starts it, of one control plane and three workers; gone without a trace at the end."""
-    project = Project(tag, tmp_path_factory.mktemp("compose"), settings={"KUBELAB_TAG": tag})
+    project = Project(f"t{os.getpid()}", tmp_path_factory.mktemp("compose"), settings={"KUBELAB_TAG": tag})
     try:
         project.up()
         all_ready(project.terminal(project.folder))
