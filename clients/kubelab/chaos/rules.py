@@ -16,6 +16,7 @@ COMMAND = ("nft", "-j", "list", "table", "ip", "kube-proxy")
 Key = tuple[str, str, int]  # cluster address, protocol, port
 Backends = frozenset[tuple[str, int]]
 NONE: Backends = frozenset()
+PROTOCOLS = {"6": "tcp", "17": "udp", "132": "sctp"}  # nft prints numbers where there is no /etc/protocols
 
 
 def in_kernel(document: str | bytes) -> dict[Key, Backends]:
@@ -40,7 +41,7 @@ def in_kernel(document: str | bytes) -> dict[Key, Backends]:
 
 def _key(key: Any) -> Key:
     ip, protocol, port = cast(Sequence[Any], key["concat"])
-    return str(ip), str(protocol), int(port)
+    return str(ip), PROTOCOLS.get(str(protocol), str(protocol)), int(port)
 
 
 def _goto(verdict: Any) -> str:

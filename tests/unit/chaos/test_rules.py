@@ -75,6 +75,11 @@ def test_what_the_kernel_does(document: str, expected: object) -> None:
     assert rules.in_kernel(document) == expected
 
 
+def test_protocols_may_be_numbers() -> None:
+    """As nft prints them on a machine without /etc/protocols."""
+    assert rules.in_kernel(ONE.replace('"tcp"', "6")) == rules.in_kernel(ONE)
+
+
 @pytest.mark.parametrize("text", ["", "{}", '{"nftables": [{"map": {}}]}'])
 def test_other_text_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"not what nft prints|Expecting value"):
