@@ -214,6 +214,7 @@ def _node(
         state_dir=config.state_dir,
         look_seconds=config.node_status_update_frequency,
         report_seconds=config.node_status_report_frequency,
+        runtime_grace_seconds=config.runtime_grace_period,
     )
 
 

@@ -33,6 +33,7 @@ class KubeletConfig(BaseConfig):
     node_status_update_frequency: float = 10.0
     """How often the node's status is looked at; it is written when it changed, or after the report frequency."""
     node_status_report_frequency: float = 300.0
+    runtime_grace_period: float = 5.0  # without an answer of the runtime, before the node is not ready any more
     runtime_request_timeout: float = 120.0
     image_pull_timeout: float = 1800.0
     image_pull_backoff: float = 10.0

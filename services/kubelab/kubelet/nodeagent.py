@@ -3,6 +3,9 @@
 One task (:meth:`NodeAgent.run`) does all of it, so nothing here is parallel. It looks every ten seconds, and at once
 when the node object, the runtime's connection or its network changed; it writes when something changed, or after five
 minutes. The heartbeat is the Lease's (:mod:`kubelab.kubelet.lease`).
+
+A runtime that is only restarted does not make its node unready: what it said last counts for a few seconds more, as
+upstream's kubelet has patience with it (for thirty).
 """
 
 from __future__ import annotations
@@ -49,11 +52,14 @@ class NodeAgent:
         state_dir: Path,
         look_seconds: float = 10.0,
         report_seconds: float = 300.0,
+        runtime_grace_seconds: float = 5.0,
         on_ready: Callable[[bool], None] | None = None,
     ) -> None:
         self._client, self._runtime, self._informer, self._recorder = client, runtime, informer, recorder
         self._facts, self._clock, self._log, self._state_dir = facts, clock, log, state_dir
         self._look_seconds, self._report_seconds = look_seconds, report_seconds
+        self._runtime_grace_seconds = runtime_grace_seconds
+        self._runtime_lost_at: float | None = None
         self._on_ready = on_ready
         self._wake = asyncio.Event()
         self._registered = asyncio.Event()
@@ -115,7 +121,8 @@ class NodeAgent:
                 self._log.warning("node status not written", reason=err.reason, error=err.message)
                 failures += 1
             ready = self._node is not None and _is_ready(self._node.status)
-            wait = self._look_seconds if ready else min(self._look_seconds, UNREADY_LOOK_SECONDS)
+            steady = ready and self._runtime_lost_at is None
+            wait = self._look_seconds if steady else min(self._look_seconds, UNREADY_LOOK_SECONDS)
             if failures:
                 wait = RETRY_SECONDS[min(failures, len(RETRY_SECONDS)) - 1]
             try:
@@ -159,9 +166,14 @@ class NodeAgent:
             if self._images_at is None or now - self._images_at >= IMAGES_SECONDS:
                 facts = replace(facts, images=tuple(await self._runtime.images()))
                 self._images_at = now
+            self._runtime_lost_at = None
         except RuntimeFailure as err:
             self._log.warning("container runtime does not answer", error=str(err))
-            facts = replace(facts, runtime=None)
+            now = self._clock.monotonic()
+            if self._runtime_lost_at is None:
+                self._runtime_lost_at = now
+            if now - self._runtime_lost_at >= self._runtime_grace_seconds:
+                facts = replace(facts, runtime=None)
         self._facts = facts
 
     async def _register(self) -> None:

@@ -82,6 +82,7 @@ async def house(short_folder: Path) -> AsyncIterator[House]:
         log_dir=short_folder / "logs",
         node_labels={"node-role.kubernetes.io/control-plane": ""},
         routes=False,
+        runtime_grace_period=0.2,
     )
     api, cri = FakeApiServer(), FakeRuntime(images={"app:v1": 1000}, network_ready=False)
     async with cri.serving(config.runtime_socket):

@@ -410,4 +410,6 @@ _ERRORS: dict[grpc.StatusCode, type[errors.ApiError]] = {
 
 
 def _translate(err: grpc.aio.AioRpcError) -> errors.ApiError:
+    if err.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return errors.Timeout("etcd did not answer in time")
     return _ERRORS.get(err.code(), errors.InternalError)(err.details() or err.code().name)
