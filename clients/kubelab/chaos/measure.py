@@ -9,6 +9,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from kubelab.chaos.recording import Fault, Recording, Request, Write
 
@@ -78,13 +79,22 @@ class Turns:
 
 
 def turns(rows: Sequence[Request]) -> Turns:
-    """Look at the answers in their order; what was not answered is passed over. Raises NothingMeasured."""
-    names = [row.answerer for row in rows if not row.error]
+    """Look at the answers in their order; what was not answered is passed over. Raises NothingMeasured.
+
+    Of requests that were under way at the same time nobody knows whose connection came first: those tell nothing.
+    """
+    answered = [row for row in rows if not row.error]
+    names = [row.answerer for row in answered]
     n = len(set(names))
-    if len(names) <= n:
-        raise NothingMeasured("too few answers in this window to tell turns")
-    good = sum(names[i] == names[i - n] and len(set(names[i - n : i])) == n for i in range(n, len(names)))
-    return Turns(round(good / (len(names) - n), 4), dict(sorted(Counter(names).items())))
+    apart = [True, *(a.at + a.ms / 1000 <= b.at for a, b in pairwise(answered)), True]  # apart[i]: i-1 and i
+    told = [
+        names[i] == names[i - n] and len(set(names[i - n : i])) == n
+        for i in range(n, len(names))
+        if all(apart[i - n : i + 2])
+    ]
+    if not told:
+        raise NothingMeasured("too few answers, one after the other, in this window to tell turns")
+    return Turns(round(sum(told) / len(told), 4), dict(sorted(Counter(names).items())))
 
 
 def outage(rows: Sequence[Request] | Sequence[Write]) -> float:

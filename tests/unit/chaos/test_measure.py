@@ -81,6 +81,14 @@ def test_turns_count_who_answered() -> None:
     assert measure.turns(asked("abcab")).answers == {"a": 2, "b": 2, "c": 1}
 
 
+def test_requests_that_overlap_tell_no_turns() -> None:
+    slow = [Request(n * 0.05, 60.0, name, "") for n, name in enumerate("acbbac")]
+    after = [Request(1 + n * 0.05, 3.0, name, "") for n, name in enumerate("abcabc")]
+    assert measure.turns([*slow, *after]).in_turn == 1.0
+    with pytest.raises(NothingMeasured):
+        measure.turns(slow)
+
+
 def test_too_few_answers_are_no_turns() -> None:
     with pytest.raises(NothingMeasured):
         measure.turns(asked("abc"))
