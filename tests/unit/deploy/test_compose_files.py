@@ -1,0 +1,81 @@
+"""The compose files say of every worker, and of every control plane, the same."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+import yaml
+
+from kubelab.pki import layout
+
+ROOT = Path(__file__).resolve().parents[3]
+PARTS = ("node", "runtime", "kubelet", "kube-proxy")
+
+
+def load(text: str) -> dict[str, Any]:
+    return cast(dict[str, Any], yaml.safe_load(text))
+
+
+@pytest.fixture(scope="module")
+def services() -> dict[str, dict[str, Any]]:
+    return load((ROOT / "docker-compose.yml").read_text())["services"]
+
+
+def workers(number: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([ROOT / "deploy/compose/workers", number], capture_output=True, text=True, check=False)
+
+
+def renumbered(service: dict[str, Any], old: int, new: int) -> dict[str, Any]:
+    """A worker's container as it would be with another number."""
+    text = yaml.safe_dump(service)
+    text = re.sub(rf"-{old}\b", f"-{new}", text)
+    return load(re.sub(rf"\.10{old}\b", f".10{new}", text))
+
+
+@pytest.mark.parametrize("number", [2, 3])
+@pytest.mark.parametrize("part", PARTS)
+def test_workers_differ_by_their_number_only(services: dict[str, dict[str, Any]], part: str, number: int) -> None:
+    assert services[f"{part}-{number}"] == renumbered(services[f"{part}-1"], 1, number)
+
+
+def test_more_workers_are_like_the_others(services: dict[str, dict[str, Any]]) -> None:
+    printed = load(workers("5").stdout)
+    for number in (4, 5):
+        for part in PARTS:
+            assert printed["services"][f"{part}-{number}"] == renumbered(services[f"{part}-1"], 1, number)
+    assert set(printed["volumes"]) == {"node-4", "node-5"}
+    assert printed["services"]["pki"]["volumes"] == ["node-4:/pki/node-4", "node-5:/pki/node-5"]
+    assert printed["services"]["pki"]["command"].endswith("--workers=5")
+
+
+@pytest.mark.parametrize("number", ["", "3", "many", "-1", "100"])
+def test_a_number_of_workers_that_makes_no_sense_is_refused(number: str) -> None:
+    done = workers(number)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "usage: deploy/compose/workers NUMBER, from 4 to 99\n"
+
+
+@pytest.mark.parametrize("component", layout.COMPONENTS)
+def test_addresses_are_those_in_the_certificates(services: dict[str, dict[str, Any]], component: str) -> None:
+    for number in (1, 2, 3):
+        name = layout.service(component, number)
+        address = services[name]["networks"]["cluster"]["ipv4_address"]
+        assert address == f"${{KUBELAB_NETWORK:-192.168.49}}.{layout.HOSTS[component] + number - 1}"
+        assert services[name].get("profiles", []) == ([] if number == 1 else ["ha"])
+        assert f"{component}@cp-{number}" in yaml.safe_dump(services[name])
+
+
+def test_nothing_is_published_to_other_machines(services: dict[str, dict[str, Any]]) -> None:
+    ports = [port for service in services.values() for port in service.get("ports", [])]
+    assert ports
+    assert not [port for port in ports if not port.startswith("127.0.0.1:")]
+
+
+def test_no_container_is_privileged_and_only_pki_has_the_authorities_keys(services: dict[str, dict[str, Any]]) -> None:
+    assert not [name for name, service in services.items() if service.get("privileged")]
+    holders = [name for name, service in services.items() if "authority" in yaml.safe_dump(service.get("volumes", []))]
+    assert holders == ["pki"]
