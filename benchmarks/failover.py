@@ -200,10 +200,11 @@ async def measure(bench: Bench) -> list[Figure]:
             figures.append(Figure(name, seconds, "s"))
             print(f"  {name}: {seconds:.2f} s", file=sys.stderr)
 
-        add("api-server killed: pause of writes", await lab.pause_of_writes("api-server@cp-1", Action.KILL))
-        add("api-server frozen: pause of writes", await lab.pause_of_writes("api-server@cp-1", Action.PAUSE))
-        add("etcd leader killed: pause of writes", await lab.pause_of_writes(await lab.leader("etcd"), Action.KILL))
-        add("etcd leader frozen: pause of writes", await lab.pause_of_writes(await lab.leader("etcd"), Action.PAUSE))
+        servers = [f"api-server@{node.name}" for node in await cluster.nodes() if node.control_plane]
+        for what, action in (("killed", Action.KILL), ("frozen", Action.PAUSE)):
+            pauses = [await lab.pause_of_writes(server, action) for server in servers]
+            add(f"api-server {what}: pause of writes", max(pauses))  # one of them is the writer's
+            add(f"etcd leader {what}: pause of writes", await lab.pause_of_writes(await lab.leader("etcd"), action))
         add("scheduler stopped: next pod placed", await lab.scheduler(Action.STOP))
         add("scheduler killed: next pod placed", await lab.scheduler(Action.KILL))
         add("scheduler frozen: next pod placed", await lab.scheduler(Action.PAUSE))

@@ -1,9 +1,10 @@
-"""A real etcd for tests: one member on free ports of 127.0.0.1, with client certificates required."""
+"""A real etcd for tests: one member, or several, on free ports of 127.0.0.1, with client certificates required."""
 
 from __future__ import annotations
 
 import contextlib
 import shutil
+import signal
 import socket
 import subprocess
 from collections.abc import Generator
@@ -28,8 +29,17 @@ class Etcd:
 
     def start(self) -> None:
         """Run it; RuntimeError with its log when it does not come up."""
+        self.begin()
+        self.wait_listening()
+
+    def begin(self) -> None:
+        """Run it, as one of several that wait for each other."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(self.command, stdout=log, stderr=subprocess.STDOUT)
+
+    def wait_listening(self) -> None:
+        """Wait for its port; RuntimeError with its log when it does not come up."""
+        assert self.process is not None
         _wait_listening(self.process, int(self.address.rpartition(":")[2]), self.log)
 
     def kill(self) -> None:
@@ -38,9 +48,19 @@ class Etcd:
         self.process.kill()
         self.process.wait(10)
 
+    def freeze(self) -> None:
+        """Let it stand still with all of its connections open."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        assert self.process is not None
+        self.process.send_signal(signal.SIGCONT)
+
     def stop(self) -> None:
         if self.process is not None and self.process.poll() is None:
             self.process.terminate()
+            self.thaw()
             self.process.wait(10)
 
 
@@ -52,32 +72,47 @@ def missing() -> bool:
 @contextlib.contextmanager
 def etcd(folder: Path, authority: TestAuthority, *extra: str) -> Generator[Etcd]:
     """Run one until the body ends."""
-    server = authority.issue("etcd")
-    client_port, peer_port = _free_ports(2)
-    address = f"127.0.0.1:{client_port}"
-    command = [
-        "etcd",
-        "--name=test",
-        f"--data-dir={folder / 'data'}",
-        f"--listen-client-urls=https://{address}",
-        f"--advertise-client-urls=https://{address}",
-        f"--listen-peer-urls=http://127.0.0.1:{peer_port}",
-        f"--initial-advertise-peer-urls=http://127.0.0.1:{peer_port}",
-        f"--initial-cluster=test=http://127.0.0.1:{peer_port}",
-        f"--cert-file={server.certificate}",
-        f"--key-file={server.key}",
-        f"--trusted-ca-file={server.ca}",
-        "--client-cert-auth=true",
-        "--unsafe-no-fsync=true",
-        "--logger=zap",
-        *extra,
-    ]
-    running = Etcd(address, authority.issue("kube-apiserver-etcd-client"), command, folder / "etcd.log")
+    with members(folder, authority, 1, *extra) as (one,):
+        yield one
+
+
+@contextlib.contextmanager
+def members(folder: Path, authority: TestAuthority, count: int, *extra: str) -> Generator[tuple[Etcd, ...]]:
+    """Run so many members of one cluster until the body ends."""
+    server, client = authority.issue("etcd"), authority.issue("kube-apiserver-etcd-client")
+    ports = _free_ports(2 * count)
+    names = ["test"] if count == 1 else [f"test-{n}" for n in range(count)]
+    peers = {name: f"http://127.0.0.1:{port}" for name, port in zip(names, ports[count:], strict=True)}
+    running: list[Etcd] = []
+    for name, port in zip(names, ports, strict=False):
+        address = f"127.0.0.1:{port}"
+        command = [
+            "etcd",
+            f"--name={name}",
+            f"--data-dir={folder / 'data' / name}",
+            f"--listen-client-urls=https://{address}",
+            f"--advertise-client-urls=https://{address}",
+            f"--listen-peer-urls={peers[name]}",
+            f"--initial-advertise-peer-urls={peers[name]}",
+            f"--initial-cluster={','.join(f'{one}={url}' for one, url in peers.items())}",
+            f"--cert-file={server.certificate}",
+            f"--key-file={server.key}",
+            f"--trusted-ca-file={server.ca}",
+            "--client-cert-auth=true",
+            "--unsafe-no-fsync=true",
+            "--logger=zap",
+            *extra,
+        ]
+        running.append(Etcd(address, client, command, folder / f"{name}.log"))
     try:
-        running.start()
-        yield running
+        for one in running:
+            one.begin()
+        for one in running:
+            one.wait_listening()
+        yield tuple(running)
     finally:
-        running.stop()
+        for one in running:
+            one.stop()
 
 
 def _free_ports(count: int) -> list[int]:
