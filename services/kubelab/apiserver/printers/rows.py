@@ -24,8 +24,9 @@ def row(resource: Resource[Message], obj: Message, now: float) -> list[str]:
     return _ROWS[resource.plural](obj, now)
 
 
-def age(time: meta_pb2.Time, now: float) -> str:
-    return human_duration(now - from_time(time)) if time.seconds else UNKNOWN
+def age(time: meta_pb2.Time | meta_pb2.MicroTime, now: float) -> str:
+    """How long ago it was; a time that is not set is unknown."""
+    return human_duration(now - from_time(time)) if time.seconds or time.nanos else UNKNOWN
 
 
 def _joined(values: Iterable[str]) -> str:
@@ -41,7 +42,10 @@ def pod_status(pod: core_pb2.Pod) -> tuple[str, int, int, float]:
     reason = pod.status.reason or pod.status.phase
     ready = restarts = 0
     last_restart, running = 0.0, False
-    for status in reversed(pod.status.containerStatuses):
+    for condition in pod.status.conditions:
+        if condition.type == "PodScheduled" and condition.reason == "SchedulingGated":
+            reason = condition.reason
+    for status in reversed(pod.status.containerStatuses):  # so that the first container has the last word
         restarts += status.restartCount
         if status.lastState.HasField("terminated"):
             last_restart = max(last_restart, from_time(status.lastState.terminated.finishedAt))
@@ -74,15 +78,15 @@ def _pod(pod: core_pb2.Pod, now: float) -> list[str]:
         reason,
         told,
         age(pod.metadata.creationTimestamp, now),
-        pod.status.podIP or NONE,
+        pod.status.podIPs[0].ip if pod.status.podIPs else pod.status.podIP or NONE,
         pod.spec.nodeName or NONE,
         pod.status.nominatedNodeName or NONE,
-        NONE,
+        NONE,  # there are no readiness gates
     ]
 
 
 def _node(node: core_pb2.Node, now: float) -> list[str]:
-    ready = next((c for c in node.status.conditions if c.type == "Ready"), None)
+    ready = next((c for c in reversed(node.status.conditions) if c.type == "Ready"), None)
     words = ["Unknown" if ready is None else "Ready" if ready.status == "True" else "NotReady"]
     if node.spec.unschedulable:
         words.append("SchedulingDisabled")
@@ -103,6 +107,7 @@ def _node(node: core_pb2.Node, now: float) -> list[str]:
 
 
 def node_roles(node: core_pb2.Node) -> list[str]:
+    """What labels say that a node is for, sorted."""
     roles: set[str] = set()
     for key, value in node.metadata.labels.items():
         if key.startswith(ROLE_PREFIX) and len(key) > len(ROLE_PREFIX):
@@ -117,7 +122,7 @@ def _service(service: core_pb2.Service, now: float) -> list[str]:
     return [
         service.metadata.name,
         spec.type,
-        spec.clusterIP or NONE,
+        spec.clusterIPs[0] if spec.clusterIPs else spec.clusterIP or NONE,
         _external_address(service),
         _joined(_port(port) for port in spec.ports),
         age(service.metadata.creationTimestamp, now),
@@ -129,12 +134,14 @@ def _external_address(service: core_pb2.Service) -> str:
     spec = service.spec
     match spec.type:
         case "LoadBalancer":
-            ingress = [point.ip or point.hostname for point in service.status.loadBalancer.ingress]
-            return ",".join([*ingress, *spec.externalIPs]) or "<pending>"
+            points = {point.ip or point.hostname for point in service.status.loadBalancer.ingress}
+            return ",".join([*sorted(points - {""}), *spec.externalIPs]) or "<pending>"
         case "ExternalName":
             return spec.externalName
-        case _:
+        case "ClusterIP" | "NodePort":
             return _joined(spec.externalIPs)
+        case _:
+            return UNKNOWN
 
 
 def _port(port: core_pb2.ServicePort) -> str:
@@ -150,16 +157,22 @@ def _endpoints(endpoints: core_pb2.Endpoints, now: float) -> list[str]:
 
 
 def endpoints_text(endpoints: core_pb2.Endpoints) -> str:
-    """``10.244.1.2:8080,10.244.2.2:8080 + 3 more...``."""
+    """``10.244.1.2:8080,10.244.2.2:8080 + 3 more...``; nothing while all addresses are not ready, as upstream."""
+    if not endpoints.subsets:
+        return NONE
     found: list[str] = []
     for subset in endpoints.subsets:
         if subset.ports:
-            found += [f"{a.ip}:{port.port}" for port in subset.ports for a in subset.addresses]
+            found += [_with_port(a.ip, port.port) for port in subset.ports for a in subset.addresses]
         else:
             found += [a.ip for a in subset.addresses]
     shown = ",".join(found[:MAX_ENDPOINTS])
     more = len(found) - MAX_ENDPOINTS
-    return (f"{shown} + {more} more..." if more > 0 else shown) or NONE
+    return f"{shown} + {more} more..." if more > 0 else shown
+
+
+def _with_port(ip: str, port: int) -> str:
+    return f"[{ip}]:{port}" if ":" in ip else f"{ip}:{port}"
 
 
 def _namespace(namespace: core_pb2.Namespace, now: float) -> list[str]:
@@ -181,10 +194,11 @@ def _controller(rc: core_pb2.ReplicationController, now: float) -> list[str]:
 
 
 def _event(event: core_pb2.Event, now: float) -> list[str]:
-    first = age(event.firstTimestamp, now)
-    if not event.firstTimestamp.seconds and event.eventTime.seconds:
-        first = human_duration(now - from_time(event.eventTime))
+    first = age(event.firstTimestamp if event.firstTimestamp.seconds else event.eventTime, now)
     last = age(event.lastTimestamp, now) if event.lastTimestamp.seconds else first
+    count = event.count or 1
+    if event.HasField("series"):
+        last, count = age(event.series.lastObservedTime, now), event.series.count
     about = event.involvedObject
     source = event.source.component or event.reportingComponent
     host = event.source.host or event.reportingInstance
@@ -192,12 +206,12 @@ def _event(event: core_pb2.Event, now: float) -> list[str]:
         last,
         event.type,
         event.reason,
-        f"{about.kind.lower()}/{about.name}" if about.kind else about.name,
+        f"{about.kind.lower()}/{about.name}" if about.name else about.kind.lower(),
         about.fieldPath,
         f"{source}, {host}" if host else source,
         event.message.strip(),
         first,
-        str(event.count or 1),
+        str(count),
         event.metadata.name,
     ]
 

@@ -18,10 +18,6 @@ _ELSEWHERE = "does not match event.namespace"
 class EventStrategy(Strategy[core_pb2.Event]):
     check_name = staticmethod(names.path_segment)
 
-    def default(self, obj: core_pb2.Event) -> None:
-        obj.reportingComponent = obj.reportingComponent or obj.source.component
-        obj.reportingInstance = obj.reportingInstance or obj.source.host
-
     def validate_content(self, obj: core_pb2.Event) -> list[Cause]:
         at_home, involved = obj.metadata.namespace, obj.involvedObject.namespace
         if not _has_time(obj):
