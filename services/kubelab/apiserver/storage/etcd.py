@@ -50,7 +50,7 @@ CHANNEL_OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.max_send_message_length", -1),
 )
 READ_SECONDS = 2.0  # before another endpoint is asked
-READS_SECONDS = 5.0  # for all of them; another api-server may have more luck
+TOGETHER_SECONDS = 4.0  # for all of them, elections included; then another api-server may have more luck
 WRITE_SECONDS = 3.0  # before it is looked up elsewhere what became of a write
 CONNECT_SECONDS = 1.0  # before an endpoint that owes answers is asked after all
 QUIET_SECONDS = 1.5  # of a watch, before its member is asked whether it is still one of the majority
@@ -82,7 +82,7 @@ class _Endpoint:
     def __init__(self, address: str, tls: EtcdTLS | None, clock: Clock) -> None:
         self.address = address
         self.hearing = Hearing(clock)
-        self.watches: dict[Any, bool] = {}  # every open call, and whether the member was left
+        self.watches: set[Any] = set()  # every open call
         self.channel = (
             grpc.aio.secure_channel(address, tls.credentials(), options=CHANNEL_OPTIONS)
             if tls
@@ -120,7 +120,6 @@ class _Endpoint:
         """Ask it nothing, as long as others answer; its watches end."""
         self.hearing.doubt()
         for call in self.watches:
-            self.watches[call] = True
             call.cancel()
 
     async def wait_ready(self) -> _Endpoint:
@@ -171,7 +170,7 @@ class EtcdStore:
             failure=[_read_back(c.key) for c in conditions],
         )
         tries = 0
-        until = self._clock.monotonic() + self._timeout
+        until = self._until()
         while True:
             endpoint = await self._pick()
             try:
@@ -180,9 +179,11 @@ class EtcdStore:
                 if err.code() not in _UNKNOWN_OUTCOME:
                     raise _translate(err) from err
                 self._leave(endpoint)
-                if err.details() != _NO_LEADER or self._clock.monotonic() > until:
+                if err.details() != _NO_LEADER:
                     return await self._settle(request, conditions, operations, err)
-                tries += 1  # surely not done
+                if self._clock.monotonic() > until:
+                    raise errors.nothing_done(_NO_LEADER) from err
+                tries += 1
                 await self._pause(tries)
             else:
                 return _outcome(answer, conditions)
@@ -210,12 +211,15 @@ class EtcdStore:
         create = rpc.WatchCreateRequest(key=_EVERYTHING, range_end=_EVERYTHING, start_revision=start_revision)
         endpoint = await self._pick()
         call = endpoint.watch(metadata=_HAS_LEADER, wait_for_ready=False)
-        endpoint.watches[call] = False
-        guard = asyncio.ensure_future(self._guard(endpoint)) if self._several else None
+        endpoint.watches.add(call)
+        heard = asyncio.Event()
+        guard: asyncio.Future[None] | None = None
         try:
             await call.write(rpc.WatchRequest(create_request=create))
+            guard = asyncio.ensure_future(self._guard(endpoint, call, heard))
             async for answer in call:
                 endpoint.hearing.heard()
+                heard.set()
                 if answer.compact_revision:
                     raise errors.Expired(f"revision {start_revision} has been compacted")
                 if answer.canceled:
@@ -229,26 +233,34 @@ class EtcdStore:
             raise errors.Unavailable("etcd ended the watch") from err
         except asyncio.CancelledError:
             task = asyncio.current_task()
-            if not endpoint.watches[call] or (task and task.cancelling()):
-                raise  # it is we who are cancelled
+            if task and task.cancelling():
+                raise  # it is we who are cancelled, and not the call
             raise errors.Unavailable(f"{endpoint.address} does not answer") from None
         finally:
             if guard:
                 guard.cancel()
             call.cancel()
-            del endpoint.watches[call]
+            endpoint.watches.discard(call)
         raise errors.Unavailable("etcd ended the watch")
 
-    async def _guard(self, endpoint: _Endpoint) -> None:
-        """Leave a member that does not answer any more; what waits for its events cannot tell that from peace."""
+    async def _guard(self, endpoint: _Endpoint, call: Any, heard: asyncio.Event) -> None:
+        """End a watch that has gone deaf: who waits for events cannot tell that from peace.
+
+        etcd answers a progress request on the watch's own stream; answers to other calls say nothing of it.
+        """
+        ask = rpc.WatchRequest(progress_request=rpc.WatchProgressRequest())
         while True:
+            heard.clear()
             await self._clock.sleep(QUIET_SECONDS)
-            if self._clock.monotonic() - endpoint.hearing.last < QUIET_SECONDS:
+            if heard.is_set():
                 continue
             try:
-                await endpoint.ask(endpoint.range, _REVISION, READ_SECONDS)
-            except grpc.aio.AioRpcError:
+                async with self._clock.timeout(READ_SECONDS):
+                    await call.write(ask)
+                    await heard.wait()
+            except (TimeoutError, grpc.aio.AioRpcError, asyncio.InvalidStateError):
                 self._leave(endpoint)
+                call.cancel()
                 return
 
     async def grant_lease(self, ttl_seconds: int) -> int:
@@ -282,7 +294,7 @@ class EtcdStore:
     async def _read(self, method: Callable[[_Endpoint], Any], request: Any) -> Any:
         """Call what may be repeated, on one endpoint after the other; on the only one twice, if it answers."""
         tries = 0
-        until = self._clock.monotonic() + (min(READS_SECONDS, self._timeout) if self._several else self._timeout)
+        until = self._until()
         while True:
             endpoint = await self._pick()
             left = max(FIRST_PAUSE, until - self._clock.monotonic())
@@ -304,6 +316,10 @@ class EtcdStore:
         if self._several or err.details() == _NO_LEADER:
             return True
         return err.code() is grpc.StatusCode.UNAVAILABLE and tries < 2
+
+    def _until(self) -> float:
+        """When to give up."""
+        return self._clock.monotonic() + (min(TOGETHER_SECONDS, self._timeout) if self._several else self._timeout)
 
     async def _pause(self, tries: int) -> None:
         """Wait before a repetition, once every endpoint was asked."""
