@@ -190,18 +190,17 @@ def conflict(resource: str, name: str, why: str, group: str = "") -> Conflict:
     return Conflict(message, name=name, group=group, kind=resource)
 
 
-SHUTTING_DOWN = "ServerShuttingDown"  # the reason of a cause
+NOTHING_DONE = "NothingDone"  # the reason of a cause: the request was refused before anything came of it
 
 
-def shutting_down() -> Unavailable:
-    """Refuse a request at the door of a server that is about to end: nothing was done, another server may be asked."""
-    message = "the server is shutting down"
-    return Unavailable(message, causes=[Cause("", message, SHUTTING_DOWN)], retry_after_seconds=1)
+def nothing_done(message: str) -> Unavailable:
+    """Refuse what this server cannot do now: nothing came of it, so that another one may be asked for writes too."""
+    return Unavailable(message, causes=[Cause("", message, NOTHING_DONE)], retry_after_seconds=1)
 
 
 def surely_not_done(error: ApiError) -> bool:
-    """Say whether a request was refused before anything came of it, so that a write may be repeated as well."""
-    return any(cause.reason == SHUTTING_DOWN for cause in error.causes)
+    """Say whether a request was refused before anything came of it."""
+    return any(cause.reason == NOTHING_DONE for cause in error.causes)
 
 
 def invalid(kind: str, name: str, causes: Sequence[Cause], group: str = "") -> Invalid:

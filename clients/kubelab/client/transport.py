@@ -32,6 +32,7 @@ Q = TypeVar("Q", bound=Message)
 A = TypeVar("A", bound=Message)
 
 ATTEMPTS = 4  # of one call, the first included
+REFUSALS = 7  # of a call that was turned away at the door: about three seconds, in which a server has started again
 FIRST_PAUSE = 0.05  # seconds; doubled each time, with jitter
 CONNECT_SECONDS = 2.0  # of a call that has no deadline of its own, for its only server to accept or refuse
 FIRST_SLICE = (
@@ -72,7 +73,6 @@ class Connection:
     def __init__(self, target: str, open_channel: Callable[[str], grpc.aio.Channel], clock: Clock) -> None:
         self.target = target
         self.hearing = Hearing(clock)
-        self.leaving = False  # it said so, on the connection that is still open
         self._open = open_channel
         self._channel: grpc.aio.Channel | None = None
         self._calls: dict[str, Any] = {}
@@ -85,14 +85,16 @@ class Connection:
 
     def ready(self) -> bool:
         """Say whether a request can go out now; asks an idle channel to connect."""
-        if self.channel.get_state(try_to_connect=True) is grpc.ChannelConnectivity.READY:
-            return True
-        self.leaving = False  # whoever answers there next has just begun
-        return False
+        return self.channel.get_state(try_to_connect=True) is grpc.ChannelConnectivity.READY
 
     def doubtful(self) -> bool:
-        """Say whether others are better asked first."""
-        return self.hearing.silent or self.leaving
+        """Say whether others are better asked first, as long as the connection is the same."""
+        if not self.hearing.silent:
+            return False
+        if self._channel is None or self._channel.get_state() is not grpc.ChannelConnectivity.READY:
+            self.hearing.trust()
+            return False
+        return True
 
     async def connect(self, seconds: float) -> bool:
         """Wait until the channel is ready; False when the server refuses or does not answer in so many seconds."""
@@ -247,7 +249,7 @@ class Connections:
         """Give the error, and prefer another server after one that gave no answer or that is about to end."""
         err = translate(rpc)
         if surely_not_done(err):
-            server.leaving = True
+            server.hearing.doubt()
         if not isinstance(err, (Unavailable, Timeout)):
             server.hearing.heard()
         elif self._servers[self._current] is server:
@@ -256,10 +258,10 @@ class Connections:
 
     def _repeatable(self, method: Method[Any, Any], err: ApiError, attempt: int) -> bool:
         """Say whether a call that failed is made again: it only reads, or surely nothing was done."""
-        if attempt == ATTEMPTS:
-            return False
         if surely_not_done(err):
-            return True
+            return attempt < REFUSALS
+        if attempt >= ATTEMPTS:
+            return False
         if isinstance(err, Timeout):  # one that the server tells: it is behind, and another one perhaps is not
             return method.idempotent and err.retry_after_seconds > 0 and attempt < len(self._servers)
         return method.idempotent and isinstance(err, Unavailable)

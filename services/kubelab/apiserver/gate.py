@@ -108,7 +108,7 @@ class Gate:
         code = "OK"
         try:
             if self._closed:
-                raise errors.shutting_down()
+                raise errors.nothing_done("the server is shutting down")
             user = user_of(context)
             resource = _resource(path)
             call = Call(verb, resource, path.namespace, path.name, path.subresource, user)

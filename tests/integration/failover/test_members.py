@@ -9,7 +9,7 @@ import pytest
 
 from kubelab.apimachinery.clock import SystemClock
 from kubelab.apimachinery.errors import Unavailable
-from kubelab.apiserver.storage.etcd import READS_SECONDS, EtcdStore, EtcdTLS
+from kubelab.apiserver.storage.etcd import TOGETHER_SECONDS, EtcdStore, EtcdTLS
 from kubelab.apiserver.storage.store import Put, StoreEvent, Unchanged
 from kubelab.testing.etcd import Etcd
 
@@ -81,7 +81,7 @@ async def test_the_last_member_of_three_says_no_soon(store: EtcdStore, etcd_memb
     await store.transact([], [Put("/a", b"1")])
     for member in etcd_members[:2]:
         member.freeze()
-    async with asyncio.timeout(READS_SECONDS + 3):
+    async with asyncio.timeout(TOGETHER_SECONDS + 3):
         with pytest.raises(Unavailable):
             await store.range("/a")
     for member in etcd_members[:2]:
