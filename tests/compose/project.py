@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from kubelab.cluster.record import free_ports
 from tests.e2e.terminal import ROOT, Terminal, eventually
 
 ROLES = {"node-1": "<none>", "node-2": "<none>", "node-3": "<none>"}
@@ -53,11 +54,12 @@ class Project:
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
+        api, ha = free_ports(2)  # docker would give others at every start
         self.settings = {
             "COMPOSE_PROJECT_NAME": self.name,
             "KUBELAB_NETWORK": self.network,
-            "KUBELAB_API_PORT": "0",  # any that is free
-            "KUBELAB_HA_PORT": "0",
+            "KUBELAB_API_PORT": str(api),
+            "KUBELAB_HA_PORT": str(ha),
             **self.settings,
         }
 
@@ -127,6 +129,7 @@ def all_ready(terminal: Terminal, *, nodes: Sequence[str] = tuple(ROLES)) -> Non
 
 def clear(terminal: Terminal) -> None:
     """Take away what a chapter has left, in every namespace."""
+    terminal.type("kubelab fault heal")
     names = terminal.type("kctl get namespaces --no-headers").rows
     for namespace in (row[0] for row in names if row[0] == "default" or not row[0].startswith(("kube-", "default"))):
         terminal.type(f"kctl delete rc,pod --all -n {namespace}")

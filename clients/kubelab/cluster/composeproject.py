@@ -132,9 +132,15 @@ async def admin(docker: Docker, containers: Sequence[Container]) -> Admin:
 
 
 async def check_kubeconfig(docker: Docker, containers: Sequence[Container], path: Path, name: str) -> None:
-    """Raise Conflict when a kubeconfig's context leads to ports or to an authority that are not this cluster's."""
-    access = Kubeconfig.load(path).access(name)
-    published = {url.removeprefix("https://") for url in api_servers(containers)}
+    """Raise Conflict when a kubeconfig's context leads to ports or to an authority that are not this cluster's.
+
+    Where only some of several api-servers have moved (docker gives a container that is started again another port), the
+    context follows them.
+    """
+    config = Kubeconfig.load(path)
+    access = config.access(name)
+    urls = api_servers(containers)
+    published = {url.removeprefix("https://") for url in urls}
     why = ""
     if published and not published & set(access.servers):
         why = f"it names {', '.join(access.servers)}, and the api-servers are at {', '.join(sorted(published))}"
@@ -145,6 +151,18 @@ async def check_kubeconfig(docker: Docker, containers: Sequence[Container], path
             f'the kubeconfig\'s context "{name}" is out of date: {why}; type: kubelab compose kubeconfig'
             + (f" --name {name}" if name != CLUSTER_NAME else "")
         )
+    if published - set(access.servers):
+        current = config.current_context
+        config.set_cluster(
+            name,
+            server=",".join(urls),
+            ca=access.ca,
+            certificate=access.certificate,
+            key=access.key,
+            namespace=access.namespace,
+        )
+        config.document["current-context"] = current
+        config.write(path)
 
 
 async def _file(docker: Docker, containers: Sequence[Container], name: str) -> bytes:
