@@ -79,7 +79,9 @@ def unix_channel(path: str | Path, *, options: tuple[tuple[str, int | str], ...]
 
     It sends no pings: the kernel tells of a dead peer at once, and containerd hangs up on callers that ping often.
     """
-    quiet = tuple(option for option in CHANNEL_OPTIONS if "keepalive" not in option[0] and "ping" not in option[0])
+    told = {name for name, _ in options}  # of an option that is given twice, gRPC takes the first
+    ours = (option for option in CHANNEL_OPTIONS if option[0] not in told)
+    quiet = tuple(option for option in ours if "keepalive" not in option[0] and "ping" not in option[0])
     return grpc.aio.insecure_channel(f"unix:{path}", options=(*quiet, *options))
 
 

@@ -20,6 +20,7 @@ import grpc
 from kubelab.client.channels import unix_channel
 
 END_SECONDS = 5.0
+START_MS = 20_000  # a program is started first; gRPC gives a connection as long as its shortest back-off
 
 
 class Relays:
@@ -27,7 +28,7 @@ class Relays:
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._environment = environment
-        self._folder: Path | None = None
+        self.folder: Path | None = None
         self._listeners: dict[tuple[str, ...], tuple[Path, socket.socket]] = {}
         self._programs: list[subprocess.Popen[bytes]] = []
 
@@ -36,12 +37,12 @@ class Relays:
         key = tuple(argv)
         if key not in self._listeners:
             self._listeners[key] = self._listen(key)
-        return unix_channel(self._listeners[key][0])
+        return unix_channel(self._listeners[key][0], options=(("grpc.min_reconnect_backoff_ms", START_MS),))
 
     def _listen(self, argv: tuple[str, ...]) -> tuple[Path, socket.socket]:
-        if self._folder is None:
-            self._folder = Path(tempfile.mkdtemp(prefix="kubelab-"))  # only we may look into it
-        path = self._folder / f"{len(self._listeners)}.sock"
+        if self.folder is None:
+            self.folder = Path(tempfile.mkdtemp(prefix="kubelab-"))  # only we may look into it
+        path = self.folder / f"{len(self._listeners)}.sock"
         listener = socket.socket(socket.AF_UNIX)
         listener.bind(str(path))
         listener.listen()
@@ -84,6 +85,6 @@ class Relays:
             program.kill()
             program.wait(END_SECONDS)
         self._programs.clear()
-        if self._folder is not None:
-            shutil.rmtree(self._folder)
-            self._folder = None
+        if self.folder is not None:
+            shutil.rmtree(self.folder)
+            self.folder = None

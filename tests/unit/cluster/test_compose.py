@@ -255,9 +255,7 @@ async def test_an_old_compose(docker: FakeDocker) -> None:
 
 async def test_images_for_another_processor_and_a_port_that_is_taken(docker: FakeDocker) -> None:
     project = await composeproject.find_project(docker, Path("/src"))
-    with pytest.raises(
-        errors.Unavailable, match="node:latest is for amd64, and this Docker runs on arm64"
-    ):
+    with pytest.raises(errors.Unavailable, match="node:latest is for amd64, and this Docker runs on arm64"):
         await composeproject.check_images(docker, project, {"Arch": "arm64"})
     docker.put("api-server", Status="created", Error="Bind for 127.0.0.1:6443 failed: port is already allocated")
     project = await composeproject.find_project(docker, Path("/src"))
