@@ -23,18 +23,18 @@ from aetcd import rpc
 
 from kubelab.apimachinery import errors
 from kubelab.apimachinery.clock import Clock
-from kubelab.apiserver.storage.store import (
-    Absent,
-    Condition,
-    Holds,
-    KeyValue,
-    Operation,
-    Outcome,
-    Page,
-    Put,
-    StoreEvent,
-    Unchanged,
+from kubelab.apiserver.storage.etcdwords import (
+    compare,
+    current_of,
+    event_of,
+    once_only,
+    operation_of,
+    outcome,
+    read_back,
+    took_effect,
+    translate,
 )
+from kubelab.apiserver.storage.store import Condition, KeyValue, Operation, Outcome, Page, StoreEvent
 from kubelab.client.hearing import Hearing
 
 # A dead peer is noticed within seconds, and a connection is tried again every two seconds at the latest.
@@ -56,8 +56,13 @@ CONNECT_SECONDS = 1.0  # before an endpoint that owes answers is asked after all
 QUIET_SECONDS = 1.5  # of a watch, before its member is asked whether it is still one of the majority
 FIRST_PAUSE, MAX_PAUSE = 0.05, 0.4  # seconds, after every endpoint has refused
 
-_NO_ANSWER = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
-_UNKNOWN_OUTCOME = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNKNOWN)
+# UNKNOWN is what etcd says when a deadline passes within it: Go's own error, without a code
+_NO_ANSWER = (
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+    grpc.StatusCode.UNKNOWN,
+    grpc.StatusCode.CANCELLED,
+)
 _HAS_LEADER = (("hasleader", "true"),)  # an etcd member that lost its leader ends the watch instead of going silent
 _NO_LEADER = "etcdserver: no leader"  # its own client tells errors of one code apart by these words, too
 _EVERYTHING = b"\0"
@@ -165,19 +170,20 @@ class EtcdStore:
 
     async def transact(self, conditions: Sequence[Condition], operations: Sequence[Operation]) -> Outcome:
         request = rpc.TxnRequest(
-            compare=[_compare(c) for c in conditions],
-            success=[_operation(o) for o in operations],
-            failure=[_read_back(c.key) for c in conditions],
+            compare=[compare(c) for c in conditions],
+            success=[operation_of(o) for o in operations],
+            failure=[read_back(c.key) for c in conditions],
         )
         tries = 0
         until = self._until()
+        await self._look_before()
         while True:
             endpoint = await self._pick()
             try:
                 answer = await endpoint.ask(endpoint.txn, request, WRITE_SECONDS if self._several else self._timeout)
             except grpc.aio.AioRpcError as err:
-                if err.code() not in _UNKNOWN_OUTCOME:
-                    raise _translate(err) from err
+                if err.code() not in _NO_ANSWER:
+                    raise translate(err) from err
                 self._leave(endpoint)
                 if err.details() != _NO_LEADER:
                     return await self._settle(request, conditions, operations, err)
@@ -186,26 +192,37 @@ class EtcdStore:
                 tries += 1
                 await self._pause(tries)
             else:
-                return _outcome(answer, conditions)
+                return outcome(answer, conditions)
+
+    async def _look_before(self) -> None:
+        """Send nothing while nobody answers: what was not sent is surely not done. Unavailable says so."""
+        if self._several and all(endpoint.hearing.silent for endpoint in self._endpoints):
+            try:
+                await self.revision()
+            except errors.Unavailable as err:
+                raise errors.nothing_done(err.message) from err
 
     async def _settle(
         self, request: Any, conditions: Sequence[Condition], operations: Sequence[Operation], err: grpc.aio.AioRpcError
     ) -> Outcome:
         """Find out what became of a write that was not answered."""
-        look = rpc.TxnRequest(success=[_read_back(o.key) for o in operations])
-        answer = await self._read(lambda e: e.txn, look)
-        current = _current(answer, [o.key for o in operations])
-        if all(_took_effect(o, current[o.key]) for o in operations):
+        look = rpc.TxnRequest(success=[read_back(o.key) for o in operations])
+        try:
+            answer = await self._read(lambda e: e.txn, look)
+        except errors.ApiError:
+            raise translate(err) from err  # nobody can tell
+        current = current_of(answer, [o.key for o in operations])
+        if all(took_effect(o, current[o.key]) for o in operations):
             ours = [kv.mod_revision for kv in current.values() if kv is not None]
             return Outcome(True, max(ours, default=answer.header.revision))
-        if not _once_only(conditions):
-            raise _translate(err) from err  # a creation may still be on its way, or be created and deleted again
+        if not once_only(conditions):
+            raise translate(err) from err  # a creation may still be on its way, or be created and deleted again
         endpoint = await self._pick()
         try:
             again = await endpoint.ask(endpoint.txn, request, self._timeout)
         except grpc.aio.AioRpcError as second:
-            raise _translate(second) from err
-        return _outcome(again, conditions)
+            raise translate(second) from err
+        return outcome(again, conditions)
 
     async def watch(self, start_revision: int) -> AsyncIterator[Sequence[StoreEvent]]:
         create = rpc.WatchCreateRequest(key=_EVERYTHING, range_end=_EVERYTHING, start_revision=start_revision)
@@ -215,7 +232,9 @@ class EtcdStore:
         heard = asyncio.Event()
         guard: asyncio.Future[None] | None = None
         try:
-            await call.write(rpc.WatchRequest(create_request=create))
+            # A call that dies before its metadata is sent leaves its first write waiting for ever (grpc.aio).
+            async with self._clock.timeout(READ_SECONDS):
+                await call.write(rpc.WatchRequest(create_request=create))
             guard = asyncio.ensure_future(self._guard(endpoint, call, heard))
             async for answer in call:
                 endpoint.hearing.heard()
@@ -225,10 +244,13 @@ class EtcdStore:
                 if answer.canceled:
                     raise errors.Unavailable(answer.cancel_reason or "etcd ended the watch")
                 if answer.events:
-                    yield [_event(e) for e in answer.events]
+                    yield [event_of(e) for e in answer.events]
         except grpc.aio.AioRpcError as err:
             self._leave(endpoint)
-            raise _translate(err) from err
+            raise translate(err) from err
+        except TimeoutError as err:
+            self._leave(endpoint)
+            raise errors.Unavailable(f"{endpoint.address} takes no watch") from err
         except asyncio.InvalidStateError as err:  # written to a call that has ended already
             raise errors.Unavailable("etcd ended the watch") from err
         except asyncio.CancelledError:
@@ -272,12 +294,13 @@ class EtcdStore:
         seconds = READ_SECONDS if self._several else self._timeout
         call = endpoint.lease_keep_alive(timeout=seconds, wait_for_ready=True, metadata=_HAS_LEADER)
         try:
-            await call.write(rpc.LeaseKeepAliveRequest(ID=lease))
-            answer = await call.read()
+            async with self._clock.timeout(seconds):
+                await call.write(rpc.LeaseKeepAliveRequest(ID=lease))
+                answer = await call.read()
             return answer is not grpc.aio.EOF and answer.TTL > 0
         except grpc.aio.AioRpcError as err:
-            raise _translate(err) from err
-        except asyncio.InvalidStateError as err:
+            raise translate(err) from err
+        except (TimeoutError, asyncio.InvalidStateError) as err:
             raise errors.Unavailable("etcd ended the call") from err
         finally:
             call.cancel()
@@ -303,12 +326,12 @@ class EtcdStore:
             except grpc.aio.AioRpcError as err:
                 tries += 1
                 if err.code() not in _NO_ANSWER:
-                    raise _translate(err) from err
+                    raise translate(err) from err
                 self._leave(endpoint)
                 if self._clock.monotonic() + FIRST_PAUSE > until or not self._may_answer(err, tries):
                     if self._several:
                         raise errors.Unavailable(err.details() or err.code().name) from err
-                    raise _translate(err) from err
+                    raise translate(err) from err
                 await self._pause(tries)
 
     def _may_answer(self, err: grpc.aio.AioRpcError, tries: int) -> bool:
@@ -363,69 +386,3 @@ class EtcdStore:
         finally:
             for wait in waits:
                 wait.cancel()
-
-
-def _compare(condition: Condition) -> Any:
-    key = condition.key.encode()
-    if isinstance(condition, Absent):
-        return rpc.Compare(key=key, target=rpc.Compare.VERSION, version=0)
-    if isinstance(condition, Holds):
-        return rpc.Compare(key=key, target=rpc.Compare.VALUE, value=condition.value)
-    return rpc.Compare(key=key, target=rpc.Compare.MOD, mod_revision=condition.mod_revision)
-
-
-def _operation(operation: Operation) -> Any:
-    key = operation.key.encode()
-    if isinstance(operation, Put):
-        return rpc.RequestOp(request_put=rpc.PutRequest(key=key, value=operation.value, lease=operation.lease))
-    return rpc.RequestOp(request_delete_range=rpc.DeleteRangeRequest(key=key))
-
-
-def _read_back(key: str) -> Any:
-    return rpc.RequestOp(request_range=rpc.RangeRequest(key=key.encode()))
-
-
-def _once_only(conditions: Sequence[Condition]) -> bool:
-    """Whether a second effect is impossible: something is compared that no write leaves as it was."""
-    kinds = {type(condition) for condition in conditions}
-    return not conditions or (Unchanged in kinds and Absent not in kinds)
-
-
-def _took_effect(operation: Operation, current: KeyValue | None) -> bool:
-    if isinstance(operation, Put):
-        return current is not None and current.value == operation.value
-    return current is None
-
-
-def _outcome(answer: Any, conditions: Sequence[Condition]) -> Outcome:
-    if answer.succeeded:
-        return Outcome(True, answer.header.revision)
-    return Outcome(False, answer.header.revision, _current(answer, [c.key for c in conditions]))
-
-
-def _current(answer: Any, keys: Sequence[str]) -> dict[str, KeyValue | None]:
-    found: dict[str, KeyValue | None] = {}
-    for key, response in zip(keys, answer.responses, strict=True):
-        kvs = response.response_range.kvs
-        found[key] = KeyValue(key, kvs[0].value, kvs[0].mod_revision) if kvs else None
-    return found
-
-
-def _event(event: Any) -> StoreEvent:
-    kv = event.kv
-    return StoreEvent(kv.key.decode(), None if event.type else kv.value, kv.mod_revision)
-
-
-_ERRORS: dict[grpc.StatusCode, type[errors.ApiError]] = {
-    grpc.StatusCode.UNAVAILABLE: errors.Unavailable,
-    grpc.StatusCode.DEADLINE_EXCEEDED: errors.Timeout,
-    grpc.StatusCode.OUT_OF_RANGE: errors.Expired,  # compacted: no revision of the future is ever asked for
-    grpc.StatusCode.RESOURCE_EXHAUSTED: errors.TooManyRequests,
-    grpc.StatusCode.UNAUTHENTICATED: errors.InternalError,  # the api-server's certificate, not the caller's
-}
-
-
-def _translate(err: grpc.aio.AioRpcError) -> errors.ApiError:
-    if err.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
-        return errors.Timeout("etcd did not answer in time")
-    return _ERRORS.get(err.code(), errors.InternalError)(err.details() or err.code().name)
