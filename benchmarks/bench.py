@@ -25,9 +25,16 @@ class Bench:
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         }
 
-    def run(self, *command: str) -> str:
+    def answers(self, *command: str) -> bool:
+        """Whether a command is there and succeeds."""
+        try:
+            return subprocess.run(command, env=self.environment, capture_output=True, check=False).returncode == 0
+        except FileNotFoundError:
+            return False
+
+    def run(self, *command: str, deadline: float = 120.0) -> str:
         done = subprocess.run(
-            command, cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=120, check=False
+            command, cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=deadline, check=False
         )
         if done.returncode != 0:
             raise SystemExit(f"{' '.join(command)}: exit code {done.returncode}\n{done.stdout}{done.stderr}")

@@ -1,4 +1,5 @@
-"""`make bench-failover`: how long a cluster with three control planes does without what has just died.
+"""`make bench-failover`: how long a cluster with three control planes does without what has just died, what it takes to
+start it and what it weighs; the local cluster, and beside it one of docker compose where a Docker daemon answers.
 
 Every figure is what a user waits: a writer that repeats a failed write once measures the longest pause between two
 acknowledged ones; for a leader, it is the time until its work is done by the next one. All durations of the cluster are
@@ -22,14 +23,14 @@ from google.protobuf.message import Message
 
 from benchmarks.bench import CLUSTER, Bench
 from benchmarks.load import pod
-from benchmarks.report import Figure, publish
+from benchmarks.report import Figure, publish_beside
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery.errors import AlreadyExists, ApiError
 from kubelab.apimachinery.meta import meta_of
 from kubelab.apimachinery.scheme import LEASES, NODES, PODS, REPLICATION_CONTROLLERS, Resource
 from kubelab.client.client import Client
-from kubelab.cluster.driver import Action, State
-from kubelab.cluster.local import LocalCluster
+from kubelab.cluster.driver import Action, ClusterDriver, State
+from kubelab.cluster.find import find_cluster
 
 PATIENCE_SECONDS = 90.0
 SETTLED_WRITES = 50  # acknowledged before a fault and after it
@@ -109,7 +110,7 @@ async def seen(client: Client, resource: Resource[T], namespace: str, true: Call
 class Lab:
     """A cluster to break."""
 
-    def __init__(self, cluster: LocalCluster, client: Client) -> None:
+    def __init__(self, cluster: ClusterDriver, client: Client) -> None:
         self.cluster, self.client = cluster, client
 
     async def leader(self, component: str) -> str:
@@ -189,41 +190,77 @@ def _ready(node: core_pb2.Node) -> bool:
     return any(c.type == "Ready" and c.status == "True" for c in node.status.conditions)
 
 
-async def measure(bench: Bench) -> list[Figure]:
-    """Break one thing after the other, and let it heal in between."""
-    client = Client.from_kubeconfig(bench.home / "kubeconfig", caller="bench")
-    async with LocalCluster.find(CLUSTER, folder=bench.home) as cluster, client:
-        lab = Lab(cluster, client)
-        figures: list[Figure] = []
+async def measure(home: Path, name: str) -> list[Figure]:
+    """Weigh it, then break one thing after the other, and let it heal in between."""
+    client = Client.from_kubeconfig(home / "kubeconfig", caller="bench", context=name)
+    cluster = find_cluster(name, folder=home)
+    try:
+        async with client:
+            lab = Lab(cluster, client)
+            await lab.settle()
+            weight = sum(process.memory_bytes for process in (await cluster.status()).processes) / 2**20
+            return [Figure("memory of all processes", weight, "MB"), *await failovers(lab)]
+    finally:
+        await cluster.close()
 
-        def add(name: str, seconds: float) -> None:
-            figures.append(Figure(name, seconds, "s"))
-            print(f"  {name}: {seconds:.2f} s", file=sys.stderr)
 
-        servers = [f"api-server@{node.name}" for node in await cluster.nodes() if node.control_plane]
-        for what, action in (("killed", Action.KILL), ("frozen", Action.PAUSE)):
-            pauses = [await lab.pause_of_writes(server, action) for server in servers]
-            add(f"api-server {what}: pause of writes", max(pauses))  # one of them is the writer's
-            add(f"etcd leader {what}: pause of writes", await lab.pause_of_writes(await lab.leader("etcd"), action))
-        add("scheduler stopped: next pod placed", await lab.scheduler(Action.STOP))
-        add("scheduler killed: next pod placed", await lab.scheduler(Action.KILL))
-        add("scheduler frozen: next pod placed", await lab.scheduler(Action.PAUSE))
-        add("controller-manager stopped: next pod made", await lab.controller_manager(Action.STOP))
-        add("controller-manager killed: next pod made", await lab.controller_manager(Action.KILL))
-        add("controller-manager frozen: next pod made", await lab.controller_manager(Action.PAUSE))
-        add("kubelet stopped: node NotReady", await lab.node("node-2"))
-        return figures
+async def failovers(lab: Lab) -> list[Figure]:
+    """Seconds without, for each part."""
+    figures: list[Figure] = []
+
+    def add(name: str, seconds: float) -> None:
+        figures.append(Figure(name, seconds, "s"))
+        print(f"  {name}: {seconds:.2f} s", file=sys.stderr)
+
+    servers = [p.name for p in (await lab.cluster.status()).processes if p.component == "api-server"]
+    for what, action in (("killed", Action.KILL), ("frozen", Action.PAUSE)):
+        pauses = [await lab.pause_of_writes(server, action) for server in servers]
+        add(f"api-server {what}: pause of writes", max(pauses))  # one of them is the writer's
+        add(f"etcd leader {what}: pause of writes", await lab.pause_of_writes(await lab.leader("etcd"), action))
+    for what, action in (("stopped", Action.STOP), ("killed", Action.KILL), ("frozen", Action.PAUSE)):
+        add(f"scheduler {what}: next pod placed", await lab.scheduler(action))
+        add(f"controller-manager {what}: next pod made", await lab.controller_manager(action))
+    add("kubelet stopped: node NotReady", await lab.node("node-2"))
+    return figures
+
+
+def local(home: Path) -> list[Figure]:
+    """The local cluster: three control planes and two workers."""
+    bench = Bench(home)
+    try:
+        took = bench.timed("kubelab", "up", "--control-planes", "3")
+        return [Figure("start, to all nodes Ready", took, "s"), *asyncio.run(measure(home, CLUSTER))]
+    finally:
+        bench.run("kubelab", "down", "--delete")
+
+
+def compose(home: Path) -> list[Figure]:
+    """The compose cluster with its profile ha: three of everything and three workers. Its images are built before."""
+    bench = Bench(home)
+    tool = ["docker", "compose"] if bench.answers("docker", "compose", "version") else ["docker-compose"]
+    bench.environment |= {"COMPOSE_PROJECT_NAME": "bench", "KUBELAB_API_PORT": "0", "KUBELAB_HA_PORT": "0"}
+    bench.environment |= {"KUBELAB_NETWORK": "192.168.48", "KUBELAB_CLUSTER": "bench-compose"}
+    bench.run(*tool, "--profile", "ha", "build", deadline=900)
+    try:
+        began = time.perf_counter()
+        bench.run(*tool, "--profile", "ha", "up", "-d", "--no-build", deadline=300)
+        bench.run("kubelab", "compose", "kubeconfig", "--project", "bench", "--name", "bench-compose")
+        bench.run("kctl", "wait", "node", "--all", "--for=condition=Ready", "--timeout=60s")
+        took = time.perf_counter() - began
+        return [Figure("start, to all nodes Ready", took, "s"), *asyncio.run(measure(home, "bench-compose"))]
+    finally:
+        bench.run(*tool, "--profile", "ha", "down", "--volumes", "--timeout", "5", deadline=300)
 
 
 def main() -> None:
+    columns: dict[str, list[Figure]] = {}
     with tempfile.TemporaryDirectory(prefix="kubelab-bench-") as home:
-        bench = Bench(Path(home))
-        try:
-            bench.run("kubelab", "up", "--control-planes", "3")
-            figures = asyncio.run(measure(bench))
-        finally:
-            bench.run("kubelab", "down", "--delete")
-    publish(figures, "failover.json")
+        columns["local"] = local(Path(home))
+        if Bench(Path(home)).answers("docker", "version"):
+            columns["compose"] = compose(Path(home))
+        else:
+            print("no Docker daemon answers: the local cluster only", file=sys.stderr)
+    publish_beside(columns, "failover.json")
 
 
 if __name__ == "__main__":

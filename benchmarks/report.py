@@ -49,3 +49,23 @@ def publish(figures: list[Figure], name: str = "bench.json") -> None:
     BUILD.mkdir(exist_ok=True)
     (BUILD / name).write_text(json.dumps(rows, indent=2) + "\n")
     print(f"written to build/{name}")
+
+
+def publish_beside(columns: dict[str, list[Figure]], name: str) -> None:
+    """Print the same figures of several clusters side by side; written as a list of {name, unit, COLUMN: figure}."""
+    found = {column: {f.name: f for f in figures} for column, figures in columns.items()}
+    names = list(dict.fromkeys(f.name for figures in columns.values() for f in figures))
+    table = Table("what", *columns)
+    rows: list[dict[str, object]] = []
+    for what in names:
+        figures = {column: found[column][what] for column in columns if what in found[column]}
+        table.add_row(
+            what,
+            *(f"{figures[c].figure:,.3g} {figures[c].unit}" if c in figures else "-" for c in columns),
+        )
+        unit = next(iter(figures.values())).unit
+        rows.append({"name": what, "unit": unit, **{column: f.figure for column, f in figures.items()}})
+    Console(width=120).print(table)
+    BUILD.mkdir(exist_ok=True)
+    (BUILD / name).write_text(json.dumps(rows, indent=2) + "\n")
+    print(f"written to build/{name}")
