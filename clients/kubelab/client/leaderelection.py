@@ -4,6 +4,11 @@ A candidate watches the record, not the clock of whoever wrote it: it takes over
 ``lease_duration`` on its own monotonic clock. The leader renews every ``retry_period`` and gives up when it could not
 for ``renew_deadline``, which is shorter: it has stopped before anyone else may begin.
 
+Stricter than upstream in one thing: each time of leading is a term of its own, told by ``leaseTransitions`` and
+``acquireTime``. A leader that finds another term than its own has lost, even if it could have the lease again at once:
+what it was about to do was decided before somebody else acted. A process that starts succeeds a dead one of its own
+name without waiting, in a new term, so that what the dead one has left on its way is refused (decision 0008).
+
 What is serial: everything of one elector. ``lead`` runs beside the renewing, in the same task group, and is cancelled
 before :meth:`LeaderElector.run` campaigns again. It may be called many times.
 """
@@ -37,14 +42,14 @@ class LeadershipLost(Exception):
 
 @dataclass(slots=True)
 class _Observed:
-    """The record as this candidate saw it last, and when it saw it change (monotonic seconds)."""
+    """The record as this candidate saw it last, and since when its time counts (monotonic seconds)."""
 
     lease: coordination_pb2.Lease
     at: float
 
 
 class LeaderElector:
-    """See the module. Times are seconds; ``identity`` is unique among the candidates (``scheduler@cp-1_<random>``)."""
+    """See the module. Times are seconds; ``identity`` is unique among the candidates that live: a process's name."""
 
     def __init__(
         self,
@@ -68,6 +73,8 @@ class LeaderElector:
         self._clock = clock
         self._lease_duration, self._renew_deadline, self._retry_period = lease_duration, renew_deadline, retry_period
         self._observed: _Observed | None = None
+        self._claim: coordination_pb2.LeaseSpec | None = None  # of the term that this candidate has begun last
+        self._looked = False
         self._log: Logger = log or structlog.get_logger()
 
     @property
@@ -77,7 +84,17 @@ class LeaderElector:
 
     def is_leader(self) -> bool:
         """Say whether this candidate holds the lease, as far as it knows."""
-        return self.leader == self.identity
+        return self._observed is not None and self._own(self._observed.lease)
+
+    def _own(self, lease: coordination_pb2.Lease) -> bool:
+        """Say whether this is the term that we have begun, and not another one of the same name."""
+        spec, ours = lease.spec, self._claim
+        return (
+            ours is not None
+            and spec.holderIdentity == ours.holderIdentity
+            and spec.leaseTransitions == ours.leaseTransitions
+            and spec.acquireTime == ours.acquireTime
+        )
 
     def fence(self) -> Fence:
         """Give what a leader's writes carry. Conflict when this is no leader, or its time is over by its own clock."""
@@ -117,7 +134,7 @@ class LeaderElector:
         return not lost
 
     async def _acquire(self) -> None:
-        while not await self._attempt(self._renew_deadline):
+        while not await self._attempt(self._take, self._renew_deadline):
             await self._clock.sleep(self._retry_period * random.uniform(1, JITTER))
 
     async def _renew(self) -> None:
@@ -125,54 +142,77 @@ class LeaderElector:
         while True:
             await self._clock.sleep(self._retry_period)
             deadline = self._clock.monotonic() + self._renew_deadline
-            while not await self._attempt(deadline - self._clock.monotonic()):
+            while not await self._attempt(self._keep, deadline - self._clock.monotonic()):
                 if not self.is_leader() or self._clock.monotonic() + self._retry_period >= deadline:
                     raise LeadershipLost
                 await self._clock.sleep(self._retry_period)
 
-    async def _attempt(self, seconds: float) -> bool:
+    async def _attempt(self, step: Callable[[], Awaitable[bool]], seconds: float) -> bool:
         """Try once to get or keep the lease; say whether we hold it."""
         try:
             async with self._clock.timeout(seconds):
                 with tracing.root():
-                    return await self._acquire_or_renew()
+                    return await step()
         except TimeoutError:
             return False
         except ApiError as err:
             self._log.warning("lease not updated", lease=self._name, reason=err.reason, error=err.message)
             return False
 
-    async def _acquire_or_renew(self) -> bool:
-        observed = self._observed
-        if observed and self.is_leader() and self._valid(observed):
-            try:  # nobody else may write it now: no need to read it first
-                self._saw(await self._client.update(self._record(observed.lease)))
-            except ApiError as err:
-                self._log.warning("lease changed, reading it", lease=self._name, reason=err.reason)
-            else:
-                return True
+    async def _take(self) -> bool:
+        """Begin a term, unless another one's lasts."""
+        first_look, self._looked = not self._looked, True
         try:
             found = await self._client.get(LEASES, self._name, self._namespace)
         except NotFound:
-            self._saw(await self._client.create(self._record(None)))
-            return True
+            return await self._write(self._begun(None))
         if self._observed is None or self._observed.lease.spec != found.spec:
-            self._saw(found)
+            self._saw(found, self._clock.monotonic())
         else:
             self._observed.lease = found  # the same record, perhaps at another revision
         observed = self._observed
-        if observed and self.leader and self._valid(observed) and not self.is_leader():
+        assert observed is not None
+        # It is ours where the answer to our own writing was lost, and our predecessor's where it bears our name when we
+        # look for the first time: nobody of a name starts while another one lives.
+        free = not self.leader or self._own(found) or (first_look and self.leader == self.identity)
+        if not free and self._valid(observed):
             return False
-        self._saw(await self._client.update(self._record(found)))
+        return await self._write(self._begun(found))
+
+    async def _keep(self) -> bool:
+        """Renew the term that we are in; False, with ``is_leader`` false too, when it is over."""
+        observed = self._observed
+        assert observed is not None
+        if self._valid(observed):
+            try:  # nobody else may write it now: no need to read it first
+                return await self._write(self._renewed(observed.lease))
+            except ApiError as err:
+                self._log.warning("lease changed, reading it", lease=self._name, reason=err.reason)
+        try:
+            found = await self._client.get(LEASES, self._name, self._namespace)
+        except NotFound:
+            self._observed = None  # whoever makes it anew begins a term
+            return False
+        if not self._own(found):
+            self._saw(found, self._clock.monotonic())
+            return False
+        return await self._write(self._renewed(found))
+
+    async def _write(self, lease: coordination_pb2.Lease) -> bool:
+        """Write it as ours. Its time counts from before it was sent: others may count from when it was written."""
+        asked = self._clock.monotonic()
+        self._claim = lease.spec
+        writing = self._client.update(lease) if lease.metadata.resourceVersion else self._client.create(lease)
+        self._saw(await writing, asked)
         return True
 
-    def _saw(self, lease: coordination_pb2.Lease) -> None:
-        self._observed = _Observed(lease, self._clock.monotonic())
+    def _saw(self, lease: coordination_pb2.Lease, at: float) -> None:
+        self._observed = _Observed(lease, at)
 
     def _valid(self, observed: _Observed) -> bool:
         return observed.at + observed.lease.spec.leaseDurationSeconds > self._clock.monotonic()
 
-    def _record(self, old: coordination_pb2.Lease | None) -> coordination_pb2.Lease:
+    def _begun(self, old: coordination_pb2.Lease | None) -> coordination_pb2.Lease:
         """Give the lease as it is when we hold it from now on."""
         lease = coordination_pb2.Lease()
         if old is None:
@@ -180,18 +220,20 @@ class LeaderElector:
             lease.spec.leaseTransitions = 0
         else:
             lease.CopyFrom(old)
-        now = to_micro_time(self._clock.time())
-        if lease.spec.holderIdentity != self.identity:
-            if old is not None:
-                lease.spec.leaseTransitions += 1
-            lease.spec.acquireTime.CopyFrom(now)
+            lease.spec.leaseTransitions += 1
         lease.spec.holderIdentity = self.identity
+        lease.spec.acquireTime.CopyFrom(to_micro_time(self._clock.time()))
+        return self._renewed(lease)
+
+    def _renewed(self, held: coordination_pb2.Lease) -> coordination_pb2.Lease:
+        lease = coordination_pb2.Lease()
+        lease.CopyFrom(held)
         lease.spec.leaseDurationSeconds = max(1, round(self._lease_duration))
-        lease.spec.renewTime.CopyFrom(now)
+        lease.spec.renewTime.CopyFrom(to_micro_time(self._clock.time()))
         return lease
 
     def _released(self, held: coordination_pb2.Lease) -> coordination_pb2.Lease:
-        lease = self._record(held)
+        lease = self._renewed(held)
         lease.spec.holderIdentity = ""
         lease.spec.leaseDurationSeconds = 1
         return lease
@@ -203,14 +245,14 @@ class LeaderElector:
         try:
             async with self._clock.timeout(1):
                 try:
-                    self._saw(await self._client.update(self._released(self._observed.lease)))
+                    await self._client.update(self._released(self._observed.lease))
                 except Conflict:  # a renewal was under way when leading was cancelled, and it was written
                     found = await self._client.get(LEASES, self._name, self._namespace)
-                    if found.spec.holderIdentity == self.identity:
-                        self._saw(await self._client.update(self._released(found)))
+                    if self._own(found):
+                        await self._client.update(self._released(found))
         except (ApiError, TimeoutError) as err:
             self._log.warning("lease not released", lease=self._name, error=str(err))
-            self._observed = None
+        self._observed = None
 
 
 async def _whole(lead: Callable[[], Awaitable[None]]) -> None:

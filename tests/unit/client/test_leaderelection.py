@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator
 
 import pytest
 
+from kubelab.api.coordination.v1 import coordination_pb2
 from kubelab.apimachinery import errors
 from kubelab.apimachinery.scheme import LEASES
 from kubelab.client.leaderelection import LeaderElector
@@ -45,6 +46,10 @@ class Candidate:
                 task.cancel()
 
 
+async def idle() -> None:
+    await asyncio.Event().wait()
+
+
 class Lab:
     def __init__(self) -> None:
         self.clock = FakeClock()
@@ -53,6 +58,11 @@ class Lab:
 
     def candidate(self, name: str) -> Candidate:
         return Candidate(self.server, self.clock, name, self.leading)
+
+    def lease(self) -> coordination_pb2.Lease:
+        lease = self.server.get(LEASES, KEY)
+        assert lease is not None
+        return lease
 
 
 @pytest.fixture
@@ -176,3 +186,96 @@ async def test_only_a_leader_has_a_fence_and_only_while_its_lease_lasts(lab: Lab
         lab.clock.skip(16)  # as a process that was frozen finds it, before any of its tasks has run
         with pytest.raises(errors.Conflict, match="a does not lead any more"):
             candidate.elector.fence()
+
+
+@pytest.mark.parametrize("between", ["given up", "deleted", "made again", "led by the same name"])
+async def test_a_leader_that_finds_another_term_begins_anew(lab: Lab, between: str) -> None:
+    """It could have the lease again at once, but what it was about to do was decided before somebody else acted."""
+    a = lab.candidate("a")
+    async with a.running():
+        await lab.clock.settle()
+        lease = lab.lease()
+        lease.spec.acquireTime.seconds += 1
+        if between == "deleted":
+            lab.server.remove(LEASES, KEY)
+        elif between == "made again":
+            lab.server.remove(LEASES, KEY)
+            lease.spec.holderIdentity = ""
+            lab.server.add(lease)
+        else:
+            lease.spec.holderIdentity = "" if between == "given up" else "a"
+            lease.spec.leaseTransitions += 2
+            lab.server.add(lease)
+        lab.clock.skip(16)
+        await lab.clock.advance(20)
+        assert lab.leading == ["a"]
+        assert a.times == 2
+        assert a.elector.fence().transitions == lab.lease().spec.leaseTransitions
+
+
+async def test_a_started_process_succeeds_a_dead_one_of_its_name_at_once_and_in_a_new_term(lab: Lab) -> None:
+    dead = lab.candidate("a")
+    async with dead.running():
+        await lab.clock.settle()
+        late = dead.elector.fence()
+        lab.server.fail(errors.Unavailable("it is dead"), verb="update")  # so that it cannot give the lease up
+    lab.server.heal()
+    async with lab.candidate("a").running():
+        await lab.clock.settle()
+        assert lab.leading == ["a"]
+        assert (late.transitions, lab.lease().spec.leaseTransitions) == (0, 1)
+
+
+async def test_of_two_living_processes_of_one_name_one_leads(lab: Lab) -> None:
+    """A mistake of whoever starts them; they do not take the lease from each other for ever."""
+    first, second = lab.candidate("a"), lab.candidate("a")
+    async with first.running():
+        await lab.clock.settle()
+        second.leading = []  # for a moment both believe that they lead; only one of them has a true fence
+        async with second.running():
+            await lab.clock.settle()
+            assert second.leading == ["a"]
+            await lab.clock.advance(120)
+            assert (first.times, second.times) == (1, 1)
+            assert lab.leading == []
+            assert lab.lease().spec.leaseTransitions == 1
+
+
+@pytest.mark.parametrize("verb", ["create", "update"])
+async def test_a_candidate_whose_success_was_not_answered_does_not_wait_for_itself(lab: Lab, verb: str) -> None:
+    if verb == "update":
+        async with lab.candidate("b").running():
+            await lab.clock.settle()
+    lab.server.fail(errors.Unavailable("the answer was lost"), verb=verb, after=True)
+    async with lab.candidate("a").running():
+        await lab.clock.advance(3)
+        assert lab.leading == ["a"]
+
+
+async def test_a_renewal_that_was_not_answered_keeps_the_term(lab: Lab) -> None:
+    a = lab.candidate("a")
+    async with a.running():
+        await lab.clock.settle()
+        lab.server.fail(errors.Unavailable("the answer was lost"), verb="update", after=True)
+        await lab.clock.advance(30)
+        assert (a.times, lab.lease().spec.leaseTransitions) == (1, 0)
+
+
+async def test_the_time_of_leading_counts_from_before_the_lease_was_asked_for(lab: Lab) -> None:
+    """Others count from when it was written, which may be long before its writer hears of that."""
+    client = lab.server.client("a")
+    create = client.create
+
+    async def slow(lease: coordination_pb2.Lease) -> coordination_pb2.Lease:
+        made = await create(lease)
+        lab.clock.skip(16)
+        return made
+
+    client.create = slow
+    elector = LeaderElector(client, "kube-system", "kube-scheduler", "a", lab.clock)
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(elector.run(idle))
+        await lab.clock.settle()
+        with pytest.raises(errors.Conflict, match="a does not lead any more"):
+            elector.fence()
+        task.cancel()
