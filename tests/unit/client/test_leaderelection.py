@@ -271,7 +271,7 @@ async def test_the_time_of_leading_counts_from_before_the_lease_was_asked_for(la
         lab.clock.skip(16)
         return made
 
-    client.create = slow
+    client.create = slow  # pyright: ignore[reportAttributeAccessIssue]  nothing but leases is made here
     elector = LeaderElector(client, "kube-system", "kube-scheduler", "a", lab.clock)
     async with asyncio.TaskGroup() as group:
         task = group.create_task(elector.run(idle))
