@@ -248,8 +248,8 @@ class Connections:
     def _judged(self, server: Connection, rpc: grpc.aio.AioRpcError) -> ApiError:
         """Give the error, and prefer another server after one that gave no answer or that is about to end."""
         err = translate(rpc)
-        if surely_not_done(err):
-            server.hearing.doubt()
+        if isinstance(err, Unavailable):
+            server.hearing.doubt()  # a call learns that its connection is lost before the channel says so
         if not isinstance(err, (Unavailable, Timeout)):
             server.hearing.heard()
         elif self._servers[self._current] is server:
