@@ -11,7 +11,7 @@ from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import errors, scheme
 from kubelab.apimachinery.clock import SystemClock
 from kubelab.apiserver.storage.etcd import EtcdStore, EtcdTLS
-from kubelab.apiserver.storage.store import Absent, Put, Unchanged
+from kubelab.apiserver.storage.store import Absent, Delete, Operation, Put, Unchanged
 from kubelab.testing.etcd import Etcd
 
 
@@ -100,6 +100,33 @@ async def test_a_write_that_surely_was_not_done_is_repeated_only_if_it_can_take_
     written = await store.transact([Absent("/a")], [Put("/a", b"1")])
     lose = True
     assert (await store.transact([Unchanged("/a", written.revision)], [Put("/a", b"2")])).succeeded
+    await store.close()
+
+
+@pytest.mark.parametrize("operation", [Put("/a", b"2"), Delete("/a")], ids=["put", "delete"])
+async def test_a_write_that_is_done_after_it_was_looked_up_is_still_a_success(
+    etcd_server: Etcd, operation: Operation
+) -> None:
+    """It lay in a frozen member, say: its repetition is refused, and that is no conflict with anybody."""
+    tls = EtcdTLS(etcd_server.client.ca, etcd_server.client.certificate, etcd_server.client.key)
+    store = EtcdStore([etcd_server.address], clock=SystemClock(), tls=tls)
+    endpoint = store._endpoints[0]
+    real, late = endpoint.txn, list[Any]()
+    written = await store.transact([Absent("/a")], [Put("/a", b"1")])
+
+    async def slow(request: Any, **options: Any) -> Any:
+        if request.compare and not late:
+            late.append(request)
+            raise _unavailable()
+        answer = await real(request, **options)
+        if not request.compare:
+            await real(late[0], **options)
+        return answer
+
+    endpoint.txn = slow
+    changed = await store.transact([Unchanged("/a", written.revision)], [operation])
+    assert changed.succeeded
+    assert changed.revision == await store.revision() == written.revision + 1
     await store.close()
 
 

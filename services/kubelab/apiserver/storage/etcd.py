@@ -27,6 +27,7 @@ from kubelab.apiserver.storage.etcdwords import (
     compare,
     current_of,
     event_of,
+    first_one,
     once_only,
     operation_of,
     outcome,
@@ -222,7 +223,8 @@ class EtcdStore:
             again = await endpoint.ask(endpoint.txn, request, self._timeout)
         except grpc.aio.AioRpcError as second:
             raise translate(second) from err
-        return outcome(again, conditions)
+        found = outcome(again, conditions)
+        return found if found.succeeded else first_one(found, operations) or found
 
     async def watch(self, start_revision: int) -> AsyncIterator[Sequence[StoreEvent]]:
         create = rpc.WatchCreateRequest(key=_EVERYTHING, range_end=_EVERYTHING, start_revision=start_revision)

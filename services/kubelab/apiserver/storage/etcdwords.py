@@ -54,6 +54,15 @@ def took_effect(operation: Operation, current: KeyValue | None) -> bool:
     return current is None
 
 
+def first_one(second: Outcome, operations: Sequence[Operation]) -> Outcome | None:
+    """What became of a write whose repetition was refused: its success, where the refusal shows just what it wrote."""
+    shown = [(o, second.current[o.key]) for o in operations if o.key in second.current]
+    if not shown or not all(took_effect(o, current) for o, current in shown):
+        return None
+    ours = [current.mod_revision for _, current in shown if current is not None]
+    return Outcome(True, max(ours, default=second.revision))
+
+
 def outcome(answer: Any, conditions: Sequence[Condition]) -> Outcome:
     if answer.succeeded:
         return Outcome(True, answer.header.revision)
