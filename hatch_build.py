@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parent
 SOURCE = ROOT / "protos"
 TARGET = ROOT / "build" / "protos"
 STAMP = TARGET / ".stamp"
+SHIPPED = ("experiments", "examples/tutorial/00000")  # in the wheel, where kubelab.chaos.shipped finds them
 
 
 def fingerprint() -> str:
@@ -71,7 +72,7 @@ if BuildHookInterface is not None:
             generate()
             if version != "editable":
                 build_data["force_include"][str(TARGET / "kubelab")] = "kubelab"
-                for folder in ("experiments", "examples/tutorial/00000"):  # kubelab.chaos.shipped finds them there
+                for folder in SHIPPED:
                     build_data["force_include"][str(ROOT / folder)] = f"kubelab/chaos/{folder}"
 
 

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import pytest
 import yaml
+from hatch_build import SHIPPED
 
 from kubelab.pki import layout
 
@@ -79,3 +80,22 @@ def test_no_container_is_privileged_and_only_pki_has_the_authorities_keys(servic
     assert not [name for name, service in services.items() if service.get("privileged")]
     holders = [name for name, service in services.items() if "authority" in yaml.safe_dump(service.get("volumes", []))]
     assert holders == ["pki"]
+
+
+@pytest.mark.parametrize("path", ["protos", "clients", "services", "hatch_build.py", "pyproject.toml", *SHIPPED])
+def test_image_builds_get_all_that_a_wheel_is_made_of(path: str) -> None:
+    """Without wheels, images are built from these files alone; with them, the files say whether they are stale."""
+    assert f"!{path}" in (ROOT / ".dockerignore").read_text().splitlines()
+    assert path in (ROOT / "deploy/images/wheels").read_text()
+
+
+def test_images_are_never_anothers(services: dict[str, dict[str, Any]]) -> None:
+    """Without this, compose asks a public registry for the names before it builds."""
+    assert {service["pull_policy"] for service in services.values()} == {"never"}
+
+
+def test_everybody_says_how_they_are(services: dict[str, dict[str, Any]]) -> None:
+    without = [name for name, service in services.items() if "healthcheck" not in service]
+    assert without == ["pki"], "it is there once"
+    often = [name for name, service in services.items() if service.get("healthcheck", {}).get("interval") == "10s"]
+    assert often == ["etcd", "etcd-2", "etcd-3"]
