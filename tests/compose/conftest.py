@@ -14,6 +14,14 @@ from tests.compose.project import Project, all_ready, clear, node_image
 from tests.e2e.terminal import OWN_FILES, SHARED_FILES, Terminal, Tutorial
 
 TAG = "KUBELAB_TEST_TAG"
+SECONDS = 1800  # of the first test, which installs Docker and builds images
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give these tests the time that a daemon and images take."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.timeout(SECONDS))
 
 
 @pytest.fixture(scope="session")
