@@ -26,7 +26,9 @@ PROGRAMS = {
 }  # by the package that has them
 BASE = "debian:bookworm-slim"
 CACHE = ROOT / "build" / "debian-bookworm-slim.tar"
+WHEELS = ROOT / "build" / "wheels"
 MIRROR = "http://deb.debian.org/debian"
+FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")  # which the daemon turns on
 START_SECONDS, INSTALL_SECONDS, PULL_SECONDS, BUILD_SECONDS = 60.0, 600.0, 60.0, 900.0
 
 
@@ -61,7 +63,7 @@ def daemon(folder: Path) -> Generator[None]:
         yield
         return
     install()
-    filters = run("iptables-save").stdout
+    filters, forwarding = run("iptables-save").stdout, FORWARDING.read_text()
     socket = folder / "docker.sock"
     command = [
         "dockerd",
@@ -87,8 +89,29 @@ def daemon(folder: Path) -> Generator[None]:
         os.environ.pop("DOCKER_HOST")
         if before is not None:
             os.environ["DOCKER_HOST"] = before
-        subprocess.run(["iptables-restore"], input=filters, text=True, check=True)
+        undone = as_before(filters, run("iptables-save").stdout)
+        subprocess.run(["iptables-restore"], input=undone, text=True, check=True)
+        FORWARDING.write_text(forwarding)
         shutil.rmtree(folder)
+
+
+def as_before(before: str, now: str) -> str:
+    """What ``iptables-restore`` has to read so that rules are what they were; both are what ``iptables-save`` printed.
+
+    A table in which nothing had been is not in ``before``: it is emptied, and its built-in chains accept again.
+    """
+    lines = [before.rstrip()] if before.strip() else []
+    there = {line for line in before.splitlines() if line.startswith("*")}
+    table = ""
+    for line in now.splitlines():
+        if line.startswith("*"):
+            table = "" if line in there else line
+        chain, _, policy = line.partition(" ")
+        if table and (line == "COMMIT" or line == table):
+            lines.append(line)
+        elif table and chain.startswith(":") and not policy.startswith("-"):  # a chain of somebody's own has none
+            lines.append(f"{chain} ACCEPT [0:0]")
+    return "\n".join(lines) + "\n"
 
 
 def last_line(log: Path) -> str:
@@ -115,9 +138,9 @@ def install() -> None:
 def images(tag: str) -> Generator[None]:
     """The project's images under a tag of their own, gone at the end."""
     ensure_base()
-    wheels = run("deploy/images/wheels", sys.executable, deadline=BUILD_SECONDS)
-    assert wheels.returncode == 0, wheels.stderr
     try:
+        wheels = run("deploy/images/wheels", sys.executable, deadline=BUILD_SECONDS)
+        assert wheels.returncode == 0, wheels.stderr
         compose = ["docker", "compose"] if run("docker", "compose", "version").returncode == 0 else ["docker-compose"]
         built = run(
             *compose, "--profile", "ha", "build",
@@ -126,6 +149,7 @@ def images(tag: str) -> Generator[None]:
         assert built.returncode == 0, built.stdout[-4000:] + built.stderr[-4000:]
         yield
     finally:
+        shutil.rmtree(WHEELS, ignore_errors=True)  # else they would go into the next build by hand
         which = ("--format", "{{.Repository}}:{{.Tag}}", "--filter", f"reference=kubelab/*:{tag}")
         named = run("docker", "images", *which).stdout.split()
         if named:
