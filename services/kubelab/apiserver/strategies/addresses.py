@@ -36,7 +36,8 @@ def valid_cidr(field: str, text: str) -> list[Cause]:
         ipaddress.ip_interface(text)
     except ValueError:
         return [causes.invalid(field, text, _INVALID_CIDR)]
-    return [] if "/" in text else [causes.invalid(field, text, _INVALID_CIDR)]
+    length = text.partition("/")[2]  # ipaddress would take a mask, or none, too
+    return [] if length.isdecimal() else [causes.invalid(field, text, _INVALID_CIDR)]
 
 
 def reachable(field: str, text: str) -> list[Cause]:

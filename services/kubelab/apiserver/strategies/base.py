@@ -60,15 +60,29 @@ class Strategy(Generic[T]):
         return [*self.validate_metadata(obj), *self.validate_content(obj)]
 
     def validate_update(self, obj: T, old: T) -> list[Cause]:
-        """All complaints about a change."""
-        return [*metadata.validate_update(meta_of(obj), meta_of(old)), *self.validate(obj)]
+        """All complaints about a change, each once."""
+        found = [*self.validate_metadata_update(obj, old), *self.validate_change(obj, old), *self.validate(obj)]
+        return list(dict.fromkeys(found))
 
     def validate_status_update(self, obj: T, old: T) -> list[Cause]:
         """All complaints about a change of the status."""
-        return metadata.validate_update(meta_of(obj), meta_of(old))
+        return self.validate_metadata_update(obj, old)
 
     def validate_metadata(self, obj: T) -> list[Cause]:
-        return metadata.validate(meta_of(obj), namespaced=self.resource.namespaced, check_name=type(self).check_name)
+        found = metadata.validate(meta_of(obj), namespaced=self.resource.namespaced, check_name=type(self).check_name)
+        if not self.resource.group:
+            found += metadata.standard_finalizers(meta_of(obj))  # the core group is stricter than the others
+        return found
+
+    def validate_metadata_update(self, obj: T, old: T) -> list[Cause]:
+        """Complaints about a change's metadata, which upstream looks at before all else (``rest.BeforeUpdate``)."""
+        meta, namespaced = meta_of(obj), self.resource.namespaced
+        found = metadata.validate(meta, namespaced=namespaced, check_name=names.path_segment)
+        return found + metadata.validate_update(meta, meta_of(old))
+
+    def validate_change(self, obj: T, old: T) -> list[Cause]:
+        """Complaints about what may not become what."""
+        return []
 
     def validate_content(self, obj: T) -> list[Cause]:
         """Complaints about everything but the metadata."""

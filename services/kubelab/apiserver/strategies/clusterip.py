@@ -80,13 +80,33 @@ def _families(spec: core_pb2.ServiceSpec, families: list[str]) -> list[Cause]:
     policy = spec.ipFamilyPolicy
     if spec.HasField("ipFamilyPolicy") and policy not in FAMILY_POLICIES:
         found.append(causes.unsupported("spec.ipFamilyPolicy", policy, FAMILY_POLICIES))
-    # The cluster's service network is IPv4 alone.
+    return found
+
+
+def validate_for_cluster(spec: core_pb2.ServiceSpec) -> list[Cause]:
+    """All complaints about what a cluster with an IPv4 service network cannot give (upstream: initIPFamilyFields).
+    That a headless service without selector may have what it likes is upstream's, too."""
+    if spec.type == "ExternalName":
+        return []
+    ips, families, policy = list(spec.clusterIPs), list(spec.ipFamilies), spec.ipFamilyPolicy or "SingleStack"
+    found: list[Cause] = []
+    if policy == "SingleStack":
+        told = "must be 'RequireDualStack' or 'PreferDualStack' when multiple {} are specified"
+        for several, what in ((ips, "cluster IPs"), (families, "IP families")):
+            if len(several) == 2:
+                found.append(causes.invalid("spec.ipFamilyPolicy", policy, told.format(what)))
+    for i, ip in enumerate(ips[len(families) :], start=len(families)):
+        address = addresses.read(ip)
+        if address is not None and address.version == 6:
+            found.append(causes.invalid(f"{_FIELD}[{i}]", ips, "IPv6 is not configured on this cluster"))
+    if is_headless(spec) and not spec.selector:
+        return found
     if policy == "RequireDualStack":
         told = "this cluster is not configured for dual-stack services"
         found.append(causes.invalid("spec.ipFamilyPolicy", policy, told))
-    if "IPv6" in families:
-        field = f"spec.ipFamilies[{families.index('IPv6')}]"
-        found.append(causes.invalid(field, "IPv6", "not configured on this cluster"))
+    for i, family in enumerate(families):
+        if family == "IPv6":
+            found.append(causes.invalid(f"spec.ipFamilies[{i}]", family, "not configured on this cluster"))
     return found
 
 
@@ -101,7 +121,18 @@ def validate_update(new: core_pb2.ServiceSpec, old: core_pb2.ServiceSpec) -> lis
     for i, (before, after) in enumerate(zip(had, has, strict=False)):
         if before != after and (i == 0 or len(had) == len(has)):
             found.append(causes.invalid(f"{_FIELD}[{i}]", has, _FIXED))
-    families = list(new.ipFamilies)
-    if is_headless(new) == is_headless(old) and old.ipFamilies and families and families[0] != old.ipFamilies[0]:
-        found.append(causes.invalid("spec.ipFamilies[0]", families, _FIXED))
+    if is_headless(new) == is_headless(old):
+        found += _families_kept(list(new.ipFamilies), list(old.ipFamilies), has)
+    return found
+
+
+def _families_kept(new: list[str], old: list[str], ips: list[str]) -> list[Cause]:
+    field = "spec.ipFamilies[0]"
+    if len(old) == len(new):
+        return [causes.invalid(field, new, _FIXED)] if old != new else []
+    found: list[Cause] = []
+    if len(old) > len(new) and not ips:
+        found.append(causes.invalid(field, new, "primary ipFamily can not be unset"))
+    if old and new and old[0] != new[0]:
+        found.append(causes.invalid(field, ips, _FIXED))  # upstream shows the addresses here
     return found

@@ -26,10 +26,9 @@ class ConfigMapStrategy(Strategy[core_pb2.ConfigMap]):
             found.append(causes.too_long("", MAX_DATA))
         return found
 
-    def validate_update(self, obj: core_pb2.ConfigMap, old: core_pb2.ConfigMap) -> list[Cause]:
-        found: list[Cause] = []
-        if old.immutable:
-            thawed = ("immutable", not obj.immutable)
-            changed = (thawed, ("data", obj.data != old.data), ("binaryData", obj.binaryData != old.binaryData))
-            found = [causes.forbidden(field, FROZEN) for field, differs in changed if differs]
-        return [*found, *super().validate_update(obj, old)]
+    def validate_change(self, obj: core_pb2.ConfigMap, old: core_pb2.ConfigMap) -> list[Cause]:
+        if not old.immutable:
+            return []
+        thawed = ("immutable", not obj.immutable)
+        changed = (thawed, ("data", obj.data != old.data), ("binaryData", obj.binaryData != old.binaryData))
+        return [causes.forbidden(field, FROZEN) for field, differs in changed if differs]

@@ -11,7 +11,7 @@ from kubelab.apiserver.strategies import causes, resources
 
 PULL_POLICIES = ("Always", "IfNotPresent", "Never")
 PROTOCOLS = ("SCTP", "TCP", "UDP")
-MAX_ID = 2**32 - 1  # of users and groups
+MAX_ID = 2**31 - 1  # of users and groups
 FIELD_PATHS = (
     "metadata.name",
     "metadata.namespace",

@@ -11,7 +11,7 @@ from kubelab.apimachinery.errors import Cause
 from kubelab.apiserver.strategies import causes
 from kubelab.apiserver.strategies.base import Strategy
 
-MAX_WORD, MAX_MESSAGE = 128, 1024  # characters
+MAX_WORD, MAX_MESSAGE = 128, 1024  # bytes, though the message says characters
 _ELSEWHERE = "does not match event.namespace"
 
 
@@ -19,26 +19,11 @@ class EventStrategy(Strategy[core_pb2.Event]):
     check_name = staticmethod(names.path_segment)
 
     def validate_content(self, obj: core_pb2.Event) -> list[Cause]:
-        at_home, involved = obj.metadata.namespace, obj.involvedObject.namespace
-        if not _has_time(obj):
-            fits = at_home == (involved or "default")
-            return [] if fits else [causes.invalid("involvedObject.namespace", involved, _ELSEWHERE)]
-        found: list[Cause] = []
-        if not involved and at_home not in ("default", "kube-system"):
-            found.append(causes.invalid("involvedObject.namespace", involved, _ELSEWHERE))
-        component = obj.reportingComponent
-        if not component:
-            found.append(causes.required("reportingComponent"))
-        found += causes.each("reportingComponent", component, names.qualified_name(component))
-        for field, word in (
-            ("reportingInstance", obj.reportingInstance),
-            ("action", obj.action),
-            ("reason", obj.reason),
-        ):
-            if not word:
-                found.append(causes.required(field))
-            found += _at_most(field, word, MAX_WORD)
-        return [*found, *_at_most("message", obj.message, MAX_MESSAGE)]
+        namespace = names.dns_subdomain(obj.metadata.namespace)
+        return [*_legacy(obj), *causes.each("namespace", obj.metadata.namespace, namespace)]
+
+    def validate(self, obj: core_pb2.Event) -> list[Cause]:
+        return [*self.validate_content(obj), *self.validate_metadata(obj)]
 
     def selectable_fields(self, obj: core_pb2.Event) -> Mapping[str, str]:
         about = obj.involvedObject
@@ -59,9 +44,32 @@ class EventStrategy(Strategy[core_pb2.Event]):
         }
 
 
+def _legacy(obj: core_pb2.Event) -> list[Cause]:
+    at_home, involved = obj.metadata.namespace, obj.involvedObject.namespace
+    if not _has_time(obj):
+        fits = at_home == (involved or "default")
+        return [] if fits else [causes.invalid("involvedObject.namespace", involved, _ELSEWHERE)]
+    found: list[Cause] = []
+    if not involved and at_home not in ("default", "kube-system"):
+        found.append(causes.invalid("involvedObject.namespace", involved, _ELSEWHERE))
+    component = obj.reportingComponent
+    if not component:
+        found.append(causes.required("reportingController"))
+    found += causes.each("reportingController", component, names.qualified_name(component))
+    for field, word in (
+        ("reportingInstance", obj.reportingInstance),
+        ("action", obj.action),
+        ("reason", obj.reason),
+    ):
+        if not word:
+            found.append(causes.required(field))
+        found += _at_most(field, word, MAX_WORD)
+    return [*found, *_at_most("message", obj.message, MAX_MESSAGE)]
+
+
 def _has_time(obj: core_pb2.Event) -> bool:
     return bool(obj.eventTime.seconds or obj.eventTime.nanos)
 
 
 def _at_most(field: str, text: str, limit: int) -> list[Cause]:
-    return [causes.invalid(field, "", f"can have at most {limit} characters")] if len(text) > limit else []
+    return [causes.invalid(field, "", f"can have at most {limit} characters")] if len(text.encode()) > limit else []

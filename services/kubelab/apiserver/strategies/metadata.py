@@ -64,7 +64,7 @@ def validate_update(new: meta_pb2.ObjectMeta, old: meta_pb2.ObjectMeta) -> list[
     for field in ("creationTimestamp", "deletionTimestamp"):
         moment = getattr(new, field)
         if new.HasField(field) != old.HasField(field) or moment != getattr(old, field):
-            shown = causes.Raw(format_time(moment)) if new.HasField(field) else None
+            shown = causes.Raw(_moment(moment)) if new.HasField(field) else None
             found.append(causes.immutable(f"metadata.{field}", shown))
     grace = "deletionGracePeriodSeconds"
     if new.HasField(grace) != old.HasField(grace) or new.deletionGracePeriodSeconds != old.deletionGracePeriodSeconds:
@@ -97,6 +97,11 @@ def annotation_values(field: str, values: Mapping[str, str]) -> list[Cause]:
     return found
 
 
+def standard_finalizers(meta: meta_pb2.ObjectMeta) -> list[Cause]:
+    """Complaints of the core group about finalizers: Kubernetes' own, or with the domain of whose they are."""
+    return [cause for i, name in enumerate(meta.finalizers) for cause in _standard(f"metadata.finalizers[{i}]", name)]
+
+
 def finalizer(field: str, name: str) -> list[Cause]:
     """Complaints about one finalizer of a namespace's spec."""
     return [*causes.each(field, name, names.qualified_name(name)), *_standard(field, name)]
@@ -115,8 +120,6 @@ def _finalizers(meta: meta_pb2.ObjectMeta) -> list[Cause]:
     if "orphan" in meta.finalizers and "foregroundDeletion" in meta.finalizers:
         told = "finalizer orphan and foregroundDeletion cannot be both set"
         found.append(causes.invalid("metadata.finalizers", list(meta.finalizers), told))
-    for i, name in enumerate(meta.finalizers):
-        found += _standard(f"metadata.finalizers[{i}]", name)
     return found
 
 
@@ -132,7 +135,7 @@ def _owners(meta: meta_pb2.ObjectMeta) -> list[Cause]:
                 found.append(causes.invalid(f"{field}.{part}", value, "must not be empty"))
         if ref.apiVersion == "v1" and ref.kind == "Event":
             told = "/v1, Kind=Event is disallowed from being an owner"
-            found.append(causes.invalid(field, _reference(ref), told))
+            found.append(causes.invalid(field, _owner(ref), told))
         if not ref.controller:
             continue
         named = f"{ref.kind}/{ref.name}"
@@ -148,8 +151,25 @@ def _owners(meta: meta_pb2.ObjectMeta) -> list[Cause]:
     return found
 
 
+def _moment(time: meta_pb2.Time) -> str:
+    """``2024-05-01 12:00:00 +0000 UTC``: a time as Go prints it."""
+    return format_time(time).replace("T", " ").replace("Z", " +0000 UTC")
+
+
+def _owner(ref: meta_pb2.OwnerReference) -> causes.Raw:
+    """An owner as Go prints a message."""
+    flags = [
+        f"*{causes.shown(getattr(ref, name))}" if ref.HasField(name) else "nil"
+        for name in ("controller", "blockOwnerDeletion")
+    ]
+    return causes.Raw(
+        f"&OwnerReference{{Kind:{ref.kind},Name:{ref.name},UID:{ref.uid},APIVersion:{ref.apiVersion},"
+        f"Controller:{flags[0]},BlockOwnerDeletion:{flags[1]},}}"
+    )
+
+
 def _reference(ref: meta_pb2.OwnerReference) -> causes.Raw:
-    """An owner as Go prints it, but for the pointers' addresses, which say nothing."""
+    """An owner as Go prints it in a list, but for the pointers' addresses, which say nothing."""
     words = (ref.apiVersion, ref.kind, ref.name, ref.uid)
     version, kind, name, uid = (causes.quoted(word) for word in words)
     return causes.Raw(f"v1.OwnerReference{{APIVersion:{version}, Kind:{kind}, Name:{name}, UID:{uid}}}")

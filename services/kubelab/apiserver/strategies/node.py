@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import names
 from kubelab.apimachinery.errors import Cause
-from kubelab.apiserver.strategies import addresses, causes, metadata, resources
+from kubelab.apiserver.strategies import addresses, causes, resources
 from kubelab.apiserver.strategies.base import Strategy
 from kubelab.apiserver.strategies.podspec import EFFECTS
 
@@ -36,10 +36,11 @@ class NodeStrategy(Strategy[core_pb2.Node]):
         return [*_taints(obj), *_amounts(obj), *_pod_cidrs(obj)]
 
     def validate_update(self, obj: core_pb2.Node, old: core_pb2.Node) -> list[Cause]:
-        return [*self.validate(obj), *_update(obj, old)]
+        found = [*self.validate_metadata_update(obj, old), *self.validate(obj), *_changes(obj, old)]
+        return list(dict.fromkeys(found))
 
     def validate_status_update(self, obj: core_pb2.Node, old: core_pb2.Node) -> list[Cause]:
-        return [*_amounts(obj), *_update(obj, old)]
+        return [*self.validate_metadata_update(obj, old), *_amounts(obj), *_changes(obj, old)]
 
     def selectable_fields(self, obj: core_pb2.Node) -> Mapping[str, str]:
         return {
@@ -48,8 +49,9 @@ class NodeStrategy(Strategy[core_pb2.Node]):
         }
 
 
-def _update(obj: core_pb2.Node, old: core_pb2.Node) -> list[Cause]:
-    found = metadata.validate_update(obj.metadata, old.metadata)
+def _changes(obj: core_pb2.Node, old: core_pb2.Node) -> list[Cause]:
+    """Complaints about what may not become what, and about addresses, which a new node may have twice."""
+    found: list[Cause] = []
     seen: set[tuple[str, str]] = set()
     for i, address in enumerate(obj.status.addresses):
         key = (address.type, address.address)

@@ -8,7 +8,7 @@ from functools import lru_cache
 from kubelab.api.core.v1 import core_pb2
 from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery import names, quantity
-from kubelab.apimachinery.errors import Cause
+from kubelab.apimachinery.errors import Cause, Forbidden
 from kubelab.apimachinery.scheme import Resource
 from kubelab.apimachinery.taints import NO_EXECUTE, NOT_READY, UNREACHABLE
 from kubelab.apiserver.strategies import addresses, causes, difference, podspec
@@ -66,10 +66,13 @@ class PodStrategy(Strategy[core_pb2.Pod]):
         obj.status.qosClass = obj.status.qosClass or old.status.qosClass
 
     def validate(self, obj: core_pb2.Pod) -> list[Cause]:
-        return [*super().validate(obj), *_priority(obj.spec)]
+        """All complaints about a new pod. Forbidden, before them, where it claims a priority that it has not."""
+        _check_priority(obj)
+        return super().validate(obj)
 
     def validate_content(self, obj: core_pb2.Pod) -> list[Cause]:
-        found = podspec.validate(obj.spec, "spec", is_pod=True)
+        found = podspec.special_annotations("metadata.annotations", obj.metadata.annotations)
+        found += podspec.validate(obj.spec, "spec", is_pod=True)
         for i, container in enumerate(obj.spec.containers):
             image = container.image
             if image[:1].isspace() or image[-1:].isspace():
@@ -78,23 +81,8 @@ class PodStrategy(Strategy[core_pb2.Pod]):
         return found
 
     def validate_update(self, obj: core_pb2.Pod, old: core_pb2.Pod) -> list[Cause]:
-        found = super().validate_update(obj, old)
-        if len(obj.spec.containers) != len(old.spec.containers):
-            found.append(causes.forbidden("spec.containers", "pod updates may not add or remove containers"))
-            return found
-        for i, container in enumerate(obj.spec.containers):
-            if not container.image.strip():
-                found.append(causes.required(f"spec.containers[{i}].image"))
-        deadline, final = _deadline(obj.spec, old.spec)
-        found += deadline
-        if final:
-            return found
-        if not _tolerations_kept(obj.spec, old.spec):
-            told = "existing toleration can not be modified except its tolerationSeconds"
-            found.append(causes.forbidden("spec.tolerations", told))
-        if obj.spec != old.spec:
-            found += _forbidden_changes(obj.spec, old.spec)
-        return found
+        found = [*self.validate_metadata_update(obj, old), *super().validate(obj), *_changes(obj, old)]
+        return list(dict.fromkeys(found))
 
     def validate_status_update(self, obj: core_pb2.Pod, old: core_pb2.Pod) -> list[Cause]:
         # Upstream also keeps containers of pods that do not restart from leaving `terminated`; here a kubelet whose
@@ -174,18 +162,37 @@ def _tolerate_short_outages(spec: core_pb2.PodSpec, tolerations: Mapping[str, in
             spec.tolerations.add(key=key, operator="Exists", effect=NO_EXECUTE, tolerationSeconds=seconds)
 
 
-def _priority(spec: core_pb2.PodSpec) -> list[Cause]:
-    name = spec.priorityClassName
+def _check_priority(obj: core_pb2.Pod) -> None:
+    """Refuse, as upstream's Priority admission does, a class that is not there and a number that is not its own."""
+    name, told = obj.spec.priorityClassName, ""
     if name not in PRIORITIES:
         told = f"no PriorityClass with name {name} was found"
-        return [] if names.dns_subdomain(name) else [causes.invalid("spec.priorityClassName", name, told)]
-    if spec.HasField("priority") and spec.priority != PRIORITIES[name]:
+    elif obj.spec.HasField("priority") and obj.spec.priority != PRIORITIES[name]:
         told = (
-            f"the integer value of priority ({spec.priority}) must not be provided in pod spec; priority admission "
+            f"the integer value of priority ({obj.spec.priority}) must not be provided in pod spec; priority admission "
             f"controller computed {PRIORITIES[name]} from the given PriorityClass name"
         )
-        return [causes.forbidden("spec.priority", told)]
-    return []
+    if told:
+        message = f'pods "{obj.metadata.name}" is forbidden: {told}'
+        raise Forbidden(message, name=obj.metadata.name, kind="pods")
+
+
+def _changes(obj: core_pb2.Pod, old: core_pb2.Pod) -> list[Cause]:
+    """Complaints about what may not become what."""
+    found: list[Cause] = []
+    if len(obj.spec.containers) != len(old.spec.containers):
+        found.append(causes.forbidden("spec.containers", "pod updates may not add or remove containers"))
+        return found
+    deadline, final = _deadline(obj.spec, old.spec)
+    found += deadline
+    if final:
+        return found
+    if not _tolerations_kept(obj.spec, old.spec):
+        told = "existing toleration can not be modified except its tolerationSeconds"
+        found.append(causes.forbidden("spec.tolerations", told))
+    if obj.spec != old.spec:
+        found += _forbidden_changes(obj.spec, old.spec)
+    return found
 
 
 def _deadline(new: core_pb2.PodSpec, old: core_pb2.PodSpec) -> tuple[list[Cause], bool]:
@@ -229,14 +236,11 @@ def _forbidden_changes(new: core_pb2.PodSpec, old: core_pb2.PodSpec) -> list[Cau
 
 
 def _ips(ips: list[str], field: str, kind: str) -> list[Cause]:
-    found: list[Cause] = []
-    for i, ip in enumerate(ips):
-        found += addresses.valid(f"{field}[{i}]", ip)
+    """Complaints about a pod's or a host's addresses, in upstream's order, which differs."""
+    invalid = [cause for i, ip in enumerate(ips) for cause in addresses.valid(f"{field}[{i}]", ip)]
     if len(ips) < 2:
-        return found
-    listed = ", ".join(f"core.{kind}{{IP:{causes.quoted(ip)}}}" for ip in ips)
-    found += addresses.one_per_family(field, ips, causes.Raw(f"[]core.{kind}{{{listed}}}"))
-    for i, ip in enumerate(ips):
-        if ip in ips[:i]:
-            found.append(causes.duplicate(f"{field}[{i}]", causes.Raw(f"core.{kind}{{IP:{causes.quoted(ip)}}}")))
-    return found
+        return invalid
+    shown = [causes.Raw(f"core.{kind}{{IP:{causes.quoted(ip)}}}") for ip in ips]
+    families = addresses.one_per_family(field, ips, causes.Raw(f"[]core.{kind}{{{', '.join(shown)}}}"))
+    twice = [causes.duplicate(f"{field}[{i}]", shown[i]) for i, ip in enumerate(ips) if ip in ips[:i]]
+    return [*invalid, *families, *twice] if kind == "PodIP" else [*invalid, *twice, *families]

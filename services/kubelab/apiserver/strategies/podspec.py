@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import names
 from kubelab.apimachinery.errors import Cause
@@ -13,6 +16,8 @@ RESTART_POLICIES = ("Always", "OnFailure", "Never")
 DNS_POLICIES = ("ClusterFirstWithHostNet", "ClusterFirst", "Default", "None")
 EFFECTS = (NO_SCHEDULE, PREFER_NO_SCHEDULE, NO_EXECUTE)
 MAX_INT32 = 2**31 - 1
+DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
+_COST = re.compile(r"0|-[0-9]+|[1-9][0-9]*", re.ASCII)
 
 
 def default(spec: core_pb2.PodSpec) -> None:
@@ -134,9 +139,29 @@ def _toleration(toleration: core_pb2.Toleration, field: str) -> list[Cause]:
     elif operator == "Exists":
         if value:
             told = "value must be empty when `operator` is 'Exists'"
-            found.append(causes.invalid(f"{field}.operator", value, told))
+            found.append(causes.invalid(f"{field}.operator", _as_go(toleration), told))
     else:
         found.append(causes.unsupported(f"{field}.operator", operator, ("Equal", "Exists")))
     if effect and effect not in EFFECTS:
         found.append(causes.unsupported(f"{field}.effect", effect, EFFECTS))
     return found
+
+
+def _as_go(toleration: core_pb2.Toleration) -> causes.Raw:
+    """A toleration as upstream prints it, but for the pointer's address, which says nothing."""
+    key, operator, value, effect = (
+        causes.quoted(word) for word in (toleration.key, toleration.operator, toleration.value, toleration.effect)
+    )
+    seconds = toleration.tolerationSeconds if toleration.HasField("tolerationSeconds") else "nil"
+    return causes.Raw(
+        f"core.Toleration{{Key:{key}, Operator:{operator}, Value:{value}, Effect:{effect}, "
+        f"TolerationSeconds:(*int64)({seconds})}}"
+    )
+
+
+def special_annotations(field: str, values: Mapping[str, str]) -> list[Cause]:
+    """Complaints about annotations that mean something for pods."""
+    cost = values.get(DELETION_COST)
+    if cost is None or (_COST.fullmatch(cost) and -(2**31) <= int(cost) <= MAX_INT32):
+        return []
+    return [causes.invalid(f"{field}[{DELETION_COST}]", cost, "must be a 32bit integer")]

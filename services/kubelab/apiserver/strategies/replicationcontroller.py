@@ -73,6 +73,7 @@ def _template(template: core_pb2.PodTemplateSpec, selector: Mapping[str, str]) -
         found.append(causes.invalid(f"{_TEMPLATE}.metadata.labels", dict(labels), told))
     found += metadata.labels(f"{_TEMPLATE}.labels", labels)
     found += metadata.annotation_values(f"{_TEMPLATE}.annotations", template.metadata.annotations)
+    found += podspec.special_annotations(f"{_TEMPLATE}.annotations", template.metadata.annotations)
     found += podspec.validate(template.spec, f"{_TEMPLATE}.spec", is_pod=False)
     policy = template.spec.restartPolicy
     if policy != "Always":

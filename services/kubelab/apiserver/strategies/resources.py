@@ -73,6 +73,7 @@ def _complaints(limits: Mapping[str, str], requests: Mapping[str, str], field: s
     for name in sorted(limits):
         found += _container_name(name, f"{field}.limits[{name}]")
         found += amount(name, limits[name], f"{field}.limits[{name}]")
+        found += _pages(name, limits[name], f"{field}.limits[{name}]")
     for name in sorted(requests):
         here = f"{field}.requests[{name}]"
         found += _container_name(name, here)
@@ -82,6 +83,7 @@ def _complaints(limits: Mapping[str, str], requests: Mapping[str, str], field: s
         elif not _overcommit_allowed(name):
             told = "Limit must be set for non overcommitable resources"
             found.append(causes.required(f"{field}.limits", told))
+        found += _pages(name, requests[name], here)
     asked = {*limits, *requests}
     if any(name.startswith(_HUGE_PAGES) for name in asked) and not asked & {"cpu", "memory"}:
         found.append(causes.forbidden(field, "HugePages require cpu or memory"))
@@ -112,6 +114,19 @@ def _against_limit(name: str, request: str, limit: str, field: str) -> list[Caus
     if order > 0:
         return [causes.invalid(field, request, f"must be less than or equal to {name} limit of {limit}")]
     return []
+
+
+def _pages(name: str, text: str, field: str) -> list[Cause]:
+    """Complain of huge pages that are none: a size that is no whole number, an amount that is no multiple of it."""
+    if not name.startswith(_HUGE_PAGES):
+        return []
+    try:
+        size, wanted = quantity.parse(name.removeprefix(_HUGE_PAGES)), quantity.value(text)
+    except quantity.QuantityError:
+        size, wanted = quantity.parse("0"), 0
+    if size > 0 and size.denominator == 1 and wanted % size == 0:
+        return []
+    return [causes.invalid(field, text, f"{text} is not positive integer multiple of {name}")]
 
 
 def _container_name(name: str, field: str) -> list[Cause]:

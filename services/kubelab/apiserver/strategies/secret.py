@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import names
 from kubelab.apimachinery.errors import Cause
-from kubelab.apiserver.strategies import causes
+from kubelab.apiserver.strategies import causes, gojson
 from kubelab.apiserver.strategies.base import Strategy
 from kubelab.apiserver.strategies.configmap import FROZEN, MAX_DATA
 
@@ -31,14 +30,14 @@ class SecretStrategy(Strategy[core_pb2.Secret]):
             found.append(causes.too_long("data", MAX_DATA))
         return [*found, *_by_type(obj)]
 
-    def validate_update(self, obj: core_pb2.Secret, old: core_pb2.Secret) -> list[Cause]:
+    def validate_change(self, obj: core_pb2.Secret, old: core_pb2.Secret) -> list[Cause]:
         found: list[Cause] = []
         if obj.type != old.type:
             found.append(causes.immutable("type", obj.type))
         if old.immutable:
             changed = (("immutable", not obj.immutable), ("data", obj.data != old.data))
             found += [causes.forbidden(field, FROZEN) for field, differs in changed if differs]
-        return [*found, *super().validate_update(obj, old)]
+        return found
 
     def selectable_fields(self, obj: core_pb2.Secret) -> Mapping[str, str]:
         return {**super().selectable_fields(obj), "type": obj.type}
@@ -72,10 +71,5 @@ def _missing(data: Mapping[str, bytes], *keys: str) -> list[Cause]:
 def _docker(data: Mapping[str, bytes], key: str) -> list[Cause]:
     if key not in data:
         return [causes.required(f"data[{key}]")]
-    try:
-        parsed = json.loads(data[key])
-    except ValueError as err:
-        return [causes.invalid(f"data[{key}]", "<secret contents redacted>", str(err))]
-    if not isinstance(parsed, dict):
-        return [causes.invalid(f"data[{key}]", "<secret contents redacted>", "not a JSON object")]
-    return []
+    told = gojson.no_object(data[key])
+    return [causes.invalid(f"data[{key}]", "<secret contents redacted>", told)] if told else []

@@ -17,6 +17,7 @@ AFFINITIES = ("ClientIP", "None")
 POLICIES = ("Cluster", "Local")
 IP_MODES = ("Proxy", "VIP")
 WITH_NODE_PORTS = ("NodePort", "LoadBalancer")
+KUBELET_PORT = 10250
 _LB_ONLY = "may only be used when `type` is 'LoadBalancer'"
 
 
@@ -59,6 +60,8 @@ class ServiceStrategy(Strategy[core_pb2.Service]):
         found: list[Cause] = []
         if not spec.ports and not headless and spec.type != "ExternalName":
             found.append(causes.required("spec.ports"))
+        if spec.type == "LoadBalancer":
+            found += _kubelet_ports(spec.ports)
         if headless and spec.type in WITH_NODE_PORTS:
             told = f"may not be set to 'None' for {spec.type} services"
             found.append(causes.invalid("spec.clusterIPs[0]", spec.clusterIPs[0], told))
@@ -78,11 +81,11 @@ class ServiceStrategy(Strategy[core_pb2.Service]):
         found += causes.one_of("spec.type", spec.type, TYPES)
         found += _taken_twice(spec)
         found += _load_balancer(spec)
-        return found + _traffic_policies(spec)
+        found += _traffic_policies(spec)
+        return found + clusterip.validate_for_cluster(spec)
 
-    def validate_update(self, obj: core_pb2.Service, old: core_pb2.Service) -> list[Cause]:
-        found = metadata.validate_update(obj.metadata, old.metadata)
-        return [*found, *clusterip.validate_update(obj.spec, old.spec), *self.validate(obj)]
+    def validate_change(self, obj: core_pb2.Service, old: core_pb2.Service) -> list[Cause]:
+        return clusterip.validate_update(obj.spec, old.spec)
 
     def validate_status_update(self, obj: core_pb2.Service, old: core_pb2.Service) -> list[Cause]:
         found = super().validate_status_update(obj, old)
@@ -123,6 +126,11 @@ def _drop_what_the_type_has_not(new: core_pb2.ServiceSpec, old: core_pb2.Service
     same_policy = new.externalTrafficPolicy == old.externalTrafficPolicy
     if same_policy and reachable_from_outside(old) and not reachable_from_outside(new):
         new.externalTrafficPolicy = ""
+
+
+def _kubelet_ports(ports: Sequence[core_pb2.ServicePort]) -> list[Cause]:
+    told = f"may not expose port {KUBELET_PORT} externally since it is used by kubelet"
+    return [causes.invalid(f"spec.ports[{i}]", p.port, told) for i, p in enumerate(ports) if p.port == KUBELET_PORT]
 
 
 def _external_name(spec: core_pb2.ServiceSpec) -> list[Cause]:
