@@ -220,10 +220,11 @@ async def test_a_frozen_leader_that_wakes_up_does_not_write(whole: Terminal, com
     eventually(lambda: whole.type("kubelab status", code=None).code == 0)
     eventually(lambda: gave_up(whole, old), what=f"{old} has heard that it does not lead")
     assert made(whole, name) == wanted
-    writes = [(who, at) for who, at in acknowledged(whole, {old, new}) if at > begun]
-    first = min(at for who, at in writes if who == new)
+    elected = min(at for _, at in acknowledged(whole, {new}, "leases") if at > begun)
+    writes = [(who, at) for who, at in acknowledged(whole, {old, new}, "pods") if at > begun]
     assert [at for who, at in writes if who == old]
-    assert not [at for who, at in writes if who == old and at > first]
+    assert [at for who, at in writes if who == new]
+    assert not [at for who, at in writes if who == old and at > elected]
     whole.type(f"kctl delete rc {name}")
 
 
@@ -254,14 +255,14 @@ def gave_up(terminal: Terminal, process: str) -> bool:
     return "lost leadership" in terminal.type(f"kubelab logs {process}").stdout
 
 
-def acknowledged(terminal: Terminal, callers: set[str]) -> list[tuple[str, int]]:
-    """Writes of pods that an api-server has carried out for these callers, by revision."""
+def acknowledged(terminal: Terminal, callers: set[str], resource: str) -> list[tuple[str, int]]:
+    """Writes that an api-server has carried out for these callers, by revision."""
     found: list[tuple[str, int]] = []
     for trail in sorted((terminal.home / "clusters" / terminal.cluster / "logs").glob("audit@*.log*")):
         for line in trail.read_text().splitlines():
             record = json.loads(line)
             wrote = record.get("resource_version") and record["verb"] in ("create", "update", "delete")
-            if wrote and record["caller"] in callers and record["code"] == "OK" and record["resource"] == "pods":
+            if wrote and record["caller"] in callers and record["code"] == "OK" and record["resource"] == resource:
                 found.append((record["caller"], int(record["resource_version"])))
     return found
 
