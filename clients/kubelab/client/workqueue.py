@@ -224,6 +224,7 @@ class WorkQueue(Generic[K]):
         if seconds <= 0:
             self._put(key, lane)
             return
+        self._promote_due()  # a wish whose time has come, while every worker was busy, must not swallow a later one
         when = self._clock.monotonic() + seconds
         known = self._due.get((key, lane))
         if known is not None and known[0] <= when:

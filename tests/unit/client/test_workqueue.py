@@ -186,6 +186,17 @@ async def test_metrics_have_upstreams_names() -> None:
     assert registry.get_sample_value("workqueue_queue_duration_seconds_count", labels) == 1
 
 
+async def test_a_delay_that_is_over_does_not_swallow_a_later_one() -> None:
+    clock = FakeClock()
+    queue = make(clock)
+    queue.add_after("a", 1)
+    await clock.advance(2)  # every worker is busy
+    queue.add_after("a", 10)
+    assert await queue.get() == "a"
+    queue.done("a")
+    assert queue.statistics().next_delay == 10
+
+
 KEYS = st.sampled_from(["a", "b", "c"])
 
 
@@ -232,6 +243,9 @@ class QueueMachine(RuleBasedStateMachine):
     def add_after(self, key: str, seconds: float) -> None:
         self.queue.add_after(key, seconds)
         if seconds:
+            if self.delayed.get(key, self.clock.monotonic() + 1) <= self.clock.monotonic():
+                self.owed.add(key)
+                del self.delayed[key]
             due = self.clock.monotonic() + seconds
             self.delayed[key] = min(due, self.delayed.get(key, due))
         else:
