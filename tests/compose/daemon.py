@@ -92,7 +92,15 @@ def daemon(folder: Path) -> Generator[None]:
         undone = as_before(filters, run("iptables-save").stdout)
         subprocess.run(["iptables-restore"], input=undone, text=True, check=True)
         FORWARDING.write_text(forwarding)
+        release(folder)
         shutil.rmtree(folder)
+
+
+def release(folder: Path) -> None:
+    """Take away the mounts that a daemon leaves below its folders, innermost first: a network namespace is one."""
+    points = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    for point in sorted((p for p in points if p.startswith(f"{folder}/")), reverse=True):
+        subprocess.run(["umount", point], check=True)
 
 
 def as_before(before: str, now: str) -> str:
