@@ -59,8 +59,8 @@ def validate(spec: core_pb2.ServiceSpec) -> list[Cause]:
         found.append(causes.invalid(_FIELD, ips, "may only hold up to 2 values"))
     if misplaced:
         return found
-    if len(ips) == 2:
-        found += addresses.one_per_family(_FIELD, ips, ips)
+    if len(ips) > 1 and len({address.version for ip in ips if (address := addresses.read(ip)) is not None}) < 2:
+        found.append(causes.invalid(_FIELD, ips, "may specify no more than one IP for each IP family"))
     for i, (ip, wanted) in enumerate(zip(ips, families, strict=False)):
         address = addresses.read(ip)
         if address is not None and wanted in FAMILIES and addresses.family(address) != wanted:

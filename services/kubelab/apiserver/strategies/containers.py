@@ -25,6 +25,11 @@ FIELD_PATHS = (
 )
 # What the pod API knows besides, and an environment cannot have.
 _OTHER_PATHS = ("metadata.annotations", "metadata.labels", "spec.restartPolicy", "spec.schedulerName", "status.phase")
+# host/path:tag@digest (github.com/distribution/reference)
+_IMAGE = re.compile(
+    r"(?:[A-Za-z0-9.-]+(?::[0-9]+)?/)?[a-z0-9][a-z0-9._/-]*(?::(?P<tag>\w[\w.-]{0,127}))?(?P<digest>@[A-Za-z0-9+._:-]+)?",
+    re.ASCII,
+)
 _SUBSCRIPTED = re.compile(r"(?P<path>[^\[\]]+)\['(?P<subscript>.*)'\]", re.DOTALL)
 _SEVERAL = "may not have more than one field specified at a time"
 
@@ -45,10 +50,9 @@ def default(container: core_pb2.Container) -> None:
 
 
 def _tag(image: str) -> str:
-    """``latest`` where an image names neither a tag nor a digest."""
-    name, _, digest = image.partition("@")
-    tag = name.rpartition("/")[2].partition(":")[2]
-    return tag or ("" if digest else "latest")
+    """``latest`` where an image names neither a tag nor a digest; nothing where it is none at all."""
+    match = _IMAGE.fullmatch(image)
+    return match["tag"] or ("" if match["digest"] else "latest") if match else ""
 
 
 def validate(container: core_pb2.Container, field: str) -> list[Cause]:
