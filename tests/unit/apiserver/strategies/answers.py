@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import enum
+import itertools
 import json
 import re
 from collections.abc import Callable, Mapping
@@ -22,7 +23,6 @@ from kubelab.apimachinery.manifest.decode import decode
 from kubelab.apimachinery.scheme import Resource
 from kubelab.apiserver.strategies.base import Strategy
 from kubelab.apiserver.strategies.registry import strategies
-import itertools
 
 Change = Mapping[str, object]
 

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
+from kubelab.api.core.v1 import core_pb2
+from kubelab.apimachinery import quantity
+from kubelab.apiserver.strategies import resources
 from tests.unit.apiserver.strategies.answers import (
     CONFIG_KEY,
     GONE,
@@ -293,3 +298,24 @@ def test_keys_of_config_maps() -> None:
     assert on_create(MANIFEST, change) == [
         f'{FIELD}.env[0].valueFrom.configMapKeyRef.key: Invalid value: "b c": {CONFIG_KEY}'
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("cpu", "", quantity.FORMAT_MESSAGE),
+        ("cpu", "much", quantity.FORMAT_MESSAGE),
+        ("cpu", "1.2.3", "unable to parse numeric part of quantity"),
+        ("memory", "1KiB", quantity.FORMAT_MESSAGE),
+        ("memory", "1Ki2", "unable to parse quantity's suffix"),
+        ("hugepages-2Mi", "x", quantity.FORMAT_MESSAGE),
+    ],
+)
+def test_what_is_no_quantity(name: str, text: str, told: str) -> None:
+    """The reader of manifests refuses these; other clients are told here."""
+    wanted = core_pb2.ResourceRequirements()
+    wanted.limits["cpu"].string = wanted.limits["hugepages-2Mi"].string = "1"
+    wanted.requests[name].string = text
+    resources.store(wanted.requests)
+    said = [cause.message for cause in resources.validate(wanted, "r") if cause.field == f"r.requests[{name}]"]
+    assert said[0] == f'Invalid value: "{text}": {told}'

@@ -317,3 +317,15 @@ def test_what_field_selectors_can_ask_for() -> None:
         "status.podIP": "",
         "status.nominatedNodeName": "",
     }
+
+
+def test_a_class_of_priority_that_is_no_name() -> None:
+    told = on_update(MANIFEST, {"spec.priorityClassName": "High"})
+    assert told[0] == f'spec.priorityClassName: Invalid value: "High": {SUBDOMAIN}'
+
+
+def test_a_grace_of_old_may_become_a_second() -> None:
+    """Other api-servers store a negative one as it came."""
+    old = stored(MANIFEST)
+    old.spec.terminationGracePeriodSeconds = -5
+    assert RULES["pods"].validate_update(stored(MANIFEST, {"spec.terminationGracePeriodSeconds": 1}), old) == []

@@ -20,6 +20,7 @@ from tests.unit.apiserver.strategies.answers import (
     on_status,
     on_update,
     said,
+    stored,
     table,
     updated,
 )
@@ -305,6 +306,7 @@ def test_what_has_no_address_may_get_one() -> None:
         ({**BALANCED, "spec.externalTrafficPolicy": "Local"}, {"spec.type": "ClusterIP"}, (0, "", False)),
         ({**BALANCED, "spec.externalTrafficPolicy": "Local"}, {"spec.type": "NodePort"}, (0, "Local", False)),
         ({"spec.type": "ClusterIP"}, BALANCED, (0, "Cluster", True)),
+        ({"spec.type": "ClusterIP", "spec.externalIPs": ["80.11.12.10"]}, {"spec.externalIPs": []}, (0, "", False)),
     ],
 )
 def test_what_only_the_former_type_had_goes(before: Change, change: Change, left: tuple[int, str, bool]) -> None:
@@ -353,3 +355,8 @@ def test_what_defaults_keep_from_users() -> None:
         "spec.externalTrafficPolicy: Required value",
         "spec.internalTrafficPolicy: Required value",
     ]
+
+
+def test_what_field_selectors_can_ask_for() -> None:
+    fields = RULES["services"].selectable_fields(stored(MANIFEST, GIVEN))
+    assert (fields["spec.clusterIP"], fields["spec.type"]) == (ADDRESS, "ClusterIP")
