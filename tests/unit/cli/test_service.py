@@ -11,7 +11,7 @@ import pytest
 from kubelab.api.core.v1 import core_pb2
 from kubelab.api.meta.v1 import meta_pb2
 from kubelab.cli import service
-from kubelab.cluster.driver import Action, ClusterStatus, NodeInfo, Process, Tunnel
+from kubelab.cluster.driver import Action, ClusterStatus, NodeInfo, Output, Partition, Process, Tunnel
 
 CP = NodeInfo("cp-1", "192.168.49.2", Path("/netns"), Path("/runtime.sock"), control_plane=True)
 
@@ -75,6 +75,18 @@ class FakeCluster:
         raise NotImplementedError
 
     async def close_tunnel(self, local_port: int) -> None:
+        raise NotImplementedError
+
+    async def partition(self, partition: Partition) -> None:
+        raise NotImplementedError
+
+    async def heal(self, partition: Partition | None = None) -> None:
+        raise NotImplementedError
+
+    async def partitions(self) -> Sequence[Partition]:
+        return []
+
+    async def run(self, node: str, argv: Sequence[str], *, stdin: bytes = b"", timeout: float = 30.0) -> Output:
         raise NotImplementedError
 
     async def tunnels(self) -> Sequence[Tunnel]:
