@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import TypeVar
 
 import pytest
 
 from kubelab.apimachinery.clock import SystemClock
-from kubelab.apimachinery.errors import Unavailable, surely_not_done
+from kubelab.apimachinery.errors import Unavailable
 from kubelab.apiserver.storage.etcd import TOGETHER_SECONDS, EtcdStore, EtcdTLS
 from kubelab.apiserver.storage.store import Put, StoreEvent, Unchanged
 from kubelab.testing.etcd import Etcd
@@ -101,30 +100,3 @@ async def test_the_last_member_of_three_says_no_soon(store: EtcdStore, etcd_memb
     async with asyncio.timeout(30):
         page = await patiently(lambda: store.range("/a"))
     assert [kv.value for kv in page.items] == [b"1"]
-
-
-async def test_a_write_is_sent_only_to_a_member_that_has_been_heard(
-    store: EtcdStore, etcd_members: tuple[Etcd, ...]
-) -> None:
-    """Connections to frozen members look ready; it is told that surely nothing was done, and nothing is done later."""
-    await patiently(lambda: store.transact([], [Put("/a", b"1")]))
-    quiet = store.watch(await store.revision() + 1)
-    async with asyncio.TaskGroup() as group:
-        ended = group.create_task(_ended(quiet), name="watch")
-        for member in etcd_members:
-            member.freeze()
-        await ended  # it has told that the member in use is deaf; of the others nothing is known
-    with pytest.raises(Unavailable) as refused:
-        await store.transact([], [Put("/a", b"2")])
-    assert surely_not_done(refused.value)
-    for member in etcd_members:
-        member.thaw()
-    async with asyncio.timeout(30):
-        page = await patiently(lambda: store.range("/a"))
-    assert [kv.value for kv in page.items] == [b"1"]
-
-
-async def _ended(events: AsyncIterator[Sequence[StoreEvent]]) -> None:
-    with contextlib.suppress(Unavailable):
-        async for _ in events:
-            pass

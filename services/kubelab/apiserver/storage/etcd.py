@@ -55,7 +55,6 @@ TOGETHER_SECONDS = 4.0  # for all of them, elections included; then another api-
 WRITE_SECONDS = 3.0  # before it is looked up elsewhere what became of a write
 CONNECT_SECONDS = 1.0  # before an endpoint that owes answers is asked after all
 QUIET_SECONDS = 1.5  # of a watch, before its member is asked whether it is still one of the majority
-HEARD_SECONDS = QUIET_SECONDS + READ_SECONDS  # within which a member's watch tells of it, as long as all is well
 FIRST_PAUSE, MAX_PAUSE = 0.05, 0.4  # seconds, after every endpoint has refused
 
 # UNKNOWN is what etcd says when a deadline passes within it: Go's own error, without a code
@@ -178,8 +177,9 @@ class EtcdStore:
         )
         tries = 0
         until = self._until()
+        await self._look_before()
         while True:
-            endpoint = await self._proven()
+            endpoint = await self._pick()
             try:
                 answer = await endpoint.ask(endpoint.txn, request, WRITE_SECONDS if self._several else self._timeout)
             except grpc.aio.AioRpcError as err:
@@ -195,21 +195,13 @@ class EtcdStore:
             else:
                 return outcome(answer, conditions)
 
-    async def _proven(self) -> _Endpoint:
-        """An endpoint that a write may be sent to: one that was heard of lately, or answers a read now.
-
-        What was not sent is surely not done, and Unavailable says so. Whoever is cut off from everybody finds channels
-        that look ready; a write that is sent there could only end in doubt.
-        """
-        endpoint = await self._pick()
-        lately = self._clock.monotonic() - endpoint.hearing.last < HEARD_SECONDS
-        if not self._several or (lately and not endpoint.hearing.silent):
-            return endpoint
-        try:
-            await self.revision()
-        except errors.Unavailable as err:
-            raise errors.nothing_done(err.message) from err
-        return await self._pick()
+    async def _look_before(self) -> None:
+        """Send nothing while nobody answers: what was not sent is surely not done. Unavailable says so."""
+        if self._several and all(endpoint.hearing.silent for endpoint in self._endpoints):
+            try:
+                await self.revision()
+            except errors.Unavailable as err:
+                raise errors.nothing_done(err.message) from err
 
     async def _settle(
         self, request: Any, conditions: Sequence[Condition], operations: Sequence[Operation], err: grpc.aio.AioRpcError
