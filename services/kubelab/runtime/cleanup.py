@@ -13,7 +13,6 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from kubelab.apimachinery.clock import SystemClock
-from kubelab.cri.runtime.v1 import api_pb2 as cri
 from kubelab.runtime import state
 from kubelab.runtime.signals import send, signal_number
 
@@ -27,18 +26,17 @@ def cleanup(state_dir: Path, *, grace: float = 2.0) -> None:
     Blocking. Nothing there is no error; what is on disk stays, and a runtime that is started again sees all ended.
     """
     sandboxes, containers = state.load(state_dir)
-    orphans = [pid for c in containers.values() if (pid := c.orphan)]  # somebody killed their monitors
-    for pid in orphans:
-        send(pid, signal.SIGKILL)
-    running = [c for c in containers.values() if c.state == cri.CONTAINER_RUNNING and c.started and c.monitored]
+    running = [c for c in containers.values() if c.alive]
     for container in running:
-        if container.started:
-            send(container.started["pid"], signal_number(container.stop_signal))
-    left = _wait([c.started["monitor"] for c in running if c.started], grace)
+        # nobody reads any more what a container prints whose monitor was killed: it cannot end in peace
+        number = signal_number(container.stop_signal) if container.monitored else signal.SIGKILL
+        send(container.pid, number)
+    monitors = [c.started["monitor"] for c in containers.values() if c.started and c.monitored]
+    left = _wait([*monitors, *(c.pid for c in running)], grace)
     for container in running:
-        if container.started and container.started["monitor"] in left:
-            send(container.started["pid"], signal.SIGKILL)
-    _wait([*left, *orphans], SECONDS)
+        if container.alive:
+            send(container.pid, signal.SIGKILL)
+    _wait(left, SECONDS)
     pauses = [sandbox.pid for sandbox in sandboxes.values() if sandbox.alive]
     for pid in pauses:
         send(pid, signal.SIGKILL)

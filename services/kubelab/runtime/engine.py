@@ -222,10 +222,11 @@ class Engine:
         for container in self._containers_of(sandbox.id):
             await self.remove_container(container.id)
         async with self._locks[sandbox.id]:
-            if self.sandboxes.pop(sandbox.id, None) is None:
+            if sandbox.id not in self.sandboxes:
                 return
             self._forget_watch(sandbox.id)
-            await asyncio.to_thread(shutil.rmtree, sandbox.folder, ignore_errors=True)
+            await self._delete(sandbox.folder)
+            del self.sandboxes[sandbox.id]  # not before: who asks again while files are deleted waits for that
             self._tell(sandbox, sandbox.id, cri.CONTAINER_DELETED_EVENT)
         pod = sandbox.config.metadata
         for key in (sandbox.id, f"{pod.namespace}/{pod.name}/{pod.uid}"):
@@ -370,7 +371,7 @@ class Engine:
         watch = self._watches.get(container.id)
         if container.state != cri.CONTAINER_RUNNING or container.started is None or watch is None:
             return
-        pid: int = container.started["pid"]
+        pid = container.pid
         if seconds > 0:
             send(pid, signal_number(container.stop_signal))
             try:
@@ -394,15 +395,23 @@ class Engine:
             return
         async with self._locks[container.sandbox_id]:
             await self._stop(container, 0)
-            if self.containers.pop(container.id, None) is None:
+            if container.id not in self.containers:
                 return
             self._forget_watch(container.id)
-        # crun keeps no more than this folder: the process is gone, and there are no cgroups
-        for folder in (self._crun_root / container.id, container.folder):
-            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
-        self._store.unpin(self._node, container.id)
-        if sandbox := self.sandboxes.get(container.sandbox_id):
-            self._tell(sandbox, container.id, cri.CONTAINER_DELETED_EVENT)
+            # crun keeps no more than this folder: the process is gone, and there are no cgroups
+            for folder in (self._crun_root / container.id, container.folder):
+                await self._delete(folder)
+            self._store.unpin(self._node, container.id)
+            del self.containers[container.id]  # not before: who asks again while files are deleted waits for that
+            if sandbox := self.sandboxes.get(container.sandbox_id):
+                self._tell(sandbox, container.id, cri.CONTAINER_DELETED_EVENT)
+
+    async def _delete(self, folder: Path) -> None:
+        """Delete a folder, however long that takes. Fault when it is still there."""
+        try:
+            await asyncio.to_thread(state.delete, folder)
+        except OSError as err:
+            raise Fault(f"failed to remove {folder}: {err}") from err
 
     def reopen_log(self, name: str) -> None:
         """Have the monitor write to a new file; Fault when the container does not run."""

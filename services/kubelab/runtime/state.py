@@ -24,6 +24,10 @@ from kubelab.cri.runtime.v1 import api_pb2 as cri
 from kubelab.runtime import syscalls
 
 UNKNOWN_EXIT = 137
+SANDBOX, CONTAINER = (
+    "sandbox.json",
+    "container.json",
+)  # written last and deleted first: without it a folder is half of one
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
@@ -69,7 +73,7 @@ class Sandbox:
     def save(self) -> None:
         (self.folder / "config.pb").write_bytes(self.config.SerializeToString())
         write_json(
-            self.folder / "sandbox.json",
+            self.folder / SANDBOX,
             {
                 "created_at": self.created_at,
                 "pid": self.pid,
@@ -135,25 +139,29 @@ class Container:
         )
 
     @property
+    def pid(self) -> int:
+        """The container's process, which may be over; 0 before there is one."""
+        return self.started["pid"] if self.started is not None else 0
+
+    @property
+    def alive(self) -> bool:
+        """Whether its process lives, by pid and start."""
+        return self.started is not None and (syscalls.start_time(self.started["pid"]) == self.started["pid_start"] != 0)
+
+    @property
     def orphan(self) -> int:
         """The pid of the container's process where its monitor is gone and it is not; else 0."""
-        if self.started is None or self.exit is not None or self.monitored:
-            return 0
-        pid: int = self.started["pid"]
-        return pid if syscalls.start_time(pid) == self.started["pid_start"] != 0 else 0
+        return self.pid if self.exit is None and not self.monitored and self.alive else 0
 
     @property
     def unwanted(self) -> int:
         """The pid of a process that was started while its container counted as ended already; else 0."""
-        if self.started is None or self.exit is None:
-            return 0
-        pid: int = self.started["pid"]
-        return pid if syscalls.start_time(pid) == self.started["pid_start"] != 0 else 0
+        return self.pid if self.exit is not None and self.alive else 0
 
     def save(self) -> None:
         (self.folder / "config.pb").write_bytes(self.config.SerializeToString())
         write_json(
-            self.folder / "container.json",
+            self.folder / CONTAINER,
             {
                 "sandbox_id": self.sandbox_id,
                 "image_ref": self.image_ref,
@@ -209,18 +217,18 @@ class Container:
 
 
 def load(root: Path) -> tuple[dict[str, Sandbox], dict[str, Container]]:
-    """Read everything that is on disk; what was only half made is removed."""
+    """Read everything that is on disk; what was only half made, or half deleted, is removed."""
     sandboxes: dict[str, Sandbox] = {}
     containers: dict[str, Container] = {}
     for folder in _folders(root / "sandboxes"):
-        facts = read_json(folder / "sandbox.json")
+        facts = read_json(folder / SANDBOX)
         if facts is None:
             _end_half_made(folder)
             continue
         config = cri.PodSandboxConfig.FromString((folder / "config.pb").read_bytes())
         sandboxes[folder.name] = Sandbox(folder.name, folder, config, **facts)
     for folder in _folders(root / "containers"):
-        facts = read_json(folder / "container.json")
+        facts = read_json(folder / CONTAINER)
         if facts is None:
             shutil.rmtree(folder)
             continue
@@ -228,6 +236,17 @@ def load(root: Path) -> tuple[dict[str, Sandbox], dict[str, Container]]:
         containers[folder.name] = container = Container(folder.name, folder, config=config, **facts)
         container.refresh()
     return sandboxes, containers
+
+
+def delete(folder: Path) -> None:
+    """Delete a sandbox's or a container's folder; nothing there is no error.
+
+    Whoever is killed while deleting leaves half of one, which :func:`load` deletes. Raises OSError.
+    """
+    for name in (SANDBOX, CONTAINER):
+        (folder / name).unlink(missing_ok=True)
+    if folder.exists():
+        shutil.rmtree(folder)
 
 
 def _end_half_made(folder: Path) -> None:

@@ -151,6 +151,34 @@ async def test_what_a_killed_kubelet_had_begun_is_brought_to_its_end(lab: Lab, m
     assert list(listed.containers) == []
 
 
+@pytest.mark.parametrize("milliseconds", [5, 40])
+async def test_what_a_killed_kubelet_had_begun_to_remove_is_gone_when_the_next_is_answered(
+    lab: Lab, milliseconds: int
+) -> None:
+    sandbox = await lab.sandbox("web")
+    container = await lab.run(sandbox, "app", FOREVER)
+    for number in range(2000):  # deleting them takes its time
+        (lab.state / "containers" / container / f"{number}").touch()
+    remove = cri.RemovePodSandboxRequest(pod_sandbox_id=sandbox)
+    await given_up_after(milliseconds, lab.runtime.RemovePodSandbox(remove, timeout=SECONDS))
+    await lab.remove_sandbox(sandbox)
+    assert [*(lab.state / "containers").iterdir(), *(lab.state / "sandboxes").iterdir()] == []
+
+
+@pytest.mark.parametrize("milliseconds", [5, 40])
+async def test_a_runtime_killed_while_it_removes_a_pod_begins_again(lab: Lab, milliseconds: int) -> None:
+    sandbox = await lab.sandbox("web")
+    container = await lab.run(sandbox, "app", FOREVER)
+    for number in range(2000):
+        (lab.state / "containers" / container / f"{number}").touch()
+    remove = cri.RemovePodSandboxRequest(pod_sandbox_id=sandbox)
+    await given_up_after(milliseconds, lab.runtime.RemovePodSandbox(remove, timeout=SECONDS))
+    await lab.kill()
+    await lab.start()
+    await lab.remove_sandbox(sandbox)
+    assert [*(lab.state / "containers").iterdir(), *(lab.state / "sandboxes").iterdir()] == []
+
+
 async def test_a_container_stopped_while_it_is_started_has_ended(lab: Lab) -> None:
     container = await lab.create(await lab.sandbox("web"), "app", FOREVER)
     start = asyncio.ensure_future(lab.start_container(container))

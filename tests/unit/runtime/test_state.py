@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,35 @@ def test_half_made_things_are_forgotten(tmp_path: Path) -> None:
     (tmp_path / "containers" / "c").mkdir(parents=True)
     assert state.load(tmp_path) == ({}, {})
     assert [*(tmp_path / "sandboxes").iterdir()] == []
+
+
+@pytest.mark.parametrize("killed_at", range(5))
+def test_what_is_half_deleted_is_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed_at: int) -> None:
+    folder = container(tmp_path / "containers" / "c").folder
+    state.write_json(folder / "started.json", NOBODY)
+    left = [killed_at]
+
+    def one_less(path: Path) -> None:
+        if left[0] == 0:
+            raise KeyboardInterrupt
+        left[0] -= 1
+        path.unlink()
+
+    def rmtree(path: Path) -> None:
+        for file in sorted(path.iterdir()):
+            one_less(file)
+        path.rmdir()
+
+    monkeypatch.setattr(state.shutil, "rmtree", rmtree)
+    with contextlib.suppress(KeyboardInterrupt):
+        state.delete(folder)
+    monkeypatch.undo()
+    assert state.load(tmp_path) == ({}, {})
+    assert [*(tmp_path / "containers").iterdir()] == []
+
+
+def test_deleting_what_is_gone_is_no_error(tmp_path: Path) -> None:
+    state.delete(tmp_path / "gone")
 
 
 def test_a_process_that_nobody_has_waited_for_is_gone() -> None:
