@@ -171,10 +171,13 @@ class Lab:
         if self._machine:
             self._machine.terminate()
             assert await asyncio.to_thread(self._machine.wait, SECONDS) == 0
+        await asyncio.to_thread(cleanup, self.state, grace=0.0)
+        with contextlib.suppress(TimeoutError):  # what is left then is told below
+            # the monitor of a container that could not be started is nowhere on disk, and about to end
+            await until(lambda: not self.processes())
         await asyncio.to_thread(self._clean)
 
     def _clean(self) -> None:
-        cleanup(self.state, grace=0.0)
         left = self.processes()
         for pid in left:
             os.kill(pid, signal.SIGKILL)
