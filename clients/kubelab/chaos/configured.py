@@ -3,32 +3,23 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
-from typing import Any
 
 from kubelab.api.core.v1 import core_pb2
 from kubelab.chaos.workload import UNREACHABLE_TAINTS
-from kubelab.client.kubeconfig import home
-from kubelab.cluster.record import Record
+from kubelab.cluster.driver import ClusterDriver
 
 GRACE_SECONDS = 40.0  # the controller-manager's default, and upstream's until 1.31
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
-def grace_period(cluster: str, folder: Path | None = None) -> float:
-    """Give ``nodeMonitorGracePeriod`` in seconds, as ``kubelab up --set`` was told, or its default."""
-    record = Record.load(folder or home(), cluster)
-    if record is None:
-        return GRACE_SECONDS
-    lifecycle: dict[str, Any] = record.settings.get("controller-manager", {}).get("nodeLifecycle", {})
-    return seconds(lifecycle.get("nodeMonitorGracePeriod", GRACE_SECONDS))
+async def grace_period(driver: ClusterDriver) -> float:
+    """Give ``nodeMonitorGracePeriod`` in seconds, as the cluster was started with, or its default."""
+    told = await driver.setting("controller-manager", "nodeLifecycle.nodeMonitorGracePeriod")
+    return GRACE_SECONDS if told is None else seconds(told)
 
 
-def seconds(value: object) -> float:
+def seconds(text: str) -> float:
     """Read ``4``, ``4s`` or ``1m30s``. ValueError for anything else."""
-    if isinstance(value, (int, float)):
-        return float(value)
-    text = str(value)
     if not re.fullmatch(r"([0-9.]+(ms|s|m|h))+", text):
         return float(text)
     return sum(float(number) * _UNITS[unit] for number, unit in re.findall(r"([0-9.]+)(ms|s|m|h)", text))

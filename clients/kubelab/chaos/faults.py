@@ -7,6 +7,7 @@ failed, and says at the end what it could not undo.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 
 from kubelab.apimachinery import errors
 from kubelab.apimachinery.errors import ApiError
@@ -69,20 +70,21 @@ class Faults:
             self._ledger.owe(_debt_of(partition))
             if self._tape:
                 self._tape.fault("partition", _name_of(partition))
-            await self._driver.partition(partition)
+        await self._driver.partition(*made)
         return made
 
     async def heal(self) -> list[Partition]:
         """Take away every partition that this experiment made."""
-        made = [Partition(d.target, d.other, d.one_way) for d in self._ledger.debts if d.undo == HEAL]
-        for partition in made:
-            await self._heal(partition)
+        made = [_partition_of(debt) for debt in self._ledger.debts if debt.undo == HEAL]
+        await self._heal(*made)
         return made
 
-    async def _heal(self, partition: Partition) -> None:
-        await self._driver.heal(partition)
-        self._over("partition", _name_of(partition))
-        self._ledger.paid(_debt_of(partition))
+    async def _heal(self, *made: Partition) -> None:
+        if made:  # nobody named would be everybody's
+            await self._driver.heal(*made)
+        for partition in made:
+            self._over("partition", _name_of(partition))
+            self._ledger.paid(_debt_of(partition))
 
     async def undo(self) -> list[str]:
         """Start what was stopped, resume what was paused, heal what was cut: last done, first undone.
@@ -91,22 +93,25 @@ class Faults:
         """
         done: list[str] = []
         failed: list[str] = []
-        for debt in reversed([debt for debt in self._ledger.debts if debt.undo != NAMESPACE]):
+        owed = reversed([debt for debt in self._ledger.debts if debt.undo != NAMESPACE])
+        for debts in [[*group] for _, group in groupby(owed, key=_together)]:
             try:
-                await self._pay(debt)
+                await self._pay(debts)
             except errors.NotFound:  # the process or node is no part of the cluster any more
-                self._ledger.paid(debt)
+                for debt in debts:
+                    self._ledger.paid(debt)
             except ApiError as err:
-                failed.append(f"{debt}: {err}")
+                failed += [f"{debt}: {err}" for debt in debts]
             else:
-                done.append(str(debt))
+                done += map(str, debts)
         if failed:
             raise NotUndone("could not undo everything:\n  " + "\n  ".join(failed) + "\ntry: kubelab fault heal")
         return done
 
-    async def _pay(self, debt: Debt) -> None:
+    async def _pay(self, debts: Sequence[Debt]) -> None:
+        debt = debts[0]
         if debt.undo == HEAL:
-            await self._heal(Partition(debt.target, debt.other, debt.one_way))
+            await self._heal(*(_partition_of(debt) for debt in debts))
             return
         action = _UNDONE[debt.undo]
         await self._driver.act(debt.target, action)
@@ -136,6 +141,15 @@ def _rank(process: Process) -> int:
 
 def _debt_of(partition: Partition) -> Debt:
     return Debt(HEAL, partition.source, partition.target, partition.one_way)
+
+
+def _partition_of(debt: Debt) -> Partition:
+    return Partition(debt.target, debt.other, debt.one_way)
+
+
+def _together(debt: Debt) -> object:
+    """Partitions in a row are healed at once, anything else is undone by itself."""
+    return HEAL if debt.undo == HEAL else debt
 
 
 def _name_of(partition: Partition) -> str:

@@ -93,11 +93,13 @@ def side(status: ClusterStatus, word: str, leaders: Mapping[str, str]) -> str:
 def all_others(status: ClusterStatus, source: str) -> list[str]:
     """Everybody that a node or process could talk to: other nodes, and processes that are on no node of the cluster.
 
-    A control plane may be no node where nothing but its processes runs there.
+    A control plane may be no node where nothing but its processes runs there, and a load balancer belongs to none.
     """
     own = next((p.node for p in status.processes if p.name == source), source)
     nodes = {n.name for n in status.nodes}
-    apart = [p.name for p in status.processes if p.node and p.node not in nodes and p.name != source]
+    apart = [
+        p.name for p in status.processes if p.node not in nodes and p.name != source and p.component not in SUPERVISING
+    ]
     return [n.name for n in status.nodes if n.name != own] + apart
 
 

@@ -147,8 +147,9 @@ async def _heal(name: str, sides: Sequence[str], *, quiet: bool) -> int:
                 raise NotFound(f'no partition between "{a}" and "{b}"')
         if not there and not quiet:
             click.echo("No partitions.")
+        if there:
+            await cluster.heal(*there)
         for partition in there:
-            await cluster.heal(partition)
             click.echo(f"partition/{arrow(partition)} healed")
     return 0
 

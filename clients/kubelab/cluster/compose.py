@@ -29,6 +29,7 @@ from kubelab.cluster.doing import Doing
 from kubelab.cluster.driver import Action, ClusterStatus, NodeInfo, Output, Partition, Process, State, Tunnel
 from kubelab.cluster.etcdleader import leading
 from kubelab.cluster.relay import Relays
+from kubelab.cluster.settings import flag
 from kubelab.cluster.usage import usage
 from kubelab.supervisor.v1 import supervisor_pb2 as pb
 
@@ -127,11 +128,15 @@ class ComposeCluster:
         await self._cuts.renew(found)
         return self._named(found, process).process()
 
-    async def partition(self, partition: Partition) -> None:
-        await self._cuts.add(await self.containers(), partition)
+    async def setting(self, component: str, key: str) -> str | None:
+        found = next((c for c in await self.containers() if c.identity.component == component), None)
+        return None if found is None else flag(found.command, key)
 
-    async def heal(self, partition: Partition | None = None) -> None:
-        await self._cuts.heal(await self.containers(), partition)
+    async def partition(self, *partitions: Partition) -> None:
+        await self._cuts.add(await self.containers(), *partitions)
+
+    async def heal(self, *partitions: Partition) -> None:
+        await self._cuts.heal(await self.containers(), *partitions)
 
     async def partitions(self) -> Sequence[Partition]:
         return self._cuts.list(await self.containers())

@@ -71,6 +71,7 @@ class Container:
     status: str
     health: str
     health_test: tuple[str, ...]  # the command that asks it
+    command: tuple[str, ...]
     pid: int
     since: float
     restarts: int
@@ -146,6 +147,7 @@ def read(told: Mapping[str, Any]) -> Container:
         status="paused" if state.get("Paused") else str(state["Status"]),
         health=str((state.get("Health") or {}).get("Status") or ""),
         health_test=_test(cast(list[str], (config.get("Healthcheck") or {}).get("Test") or [])),
+        command=tuple(config.get("Cmd") or ()),
         pid=int(state.get("Pid") or 0),
         since=_time(str(state.get("StartedAt") or "")),
         restarts=int(told.get("RestartCount") or 0),

@@ -43,24 +43,26 @@ class Cuts:
             return ()
         return tuple(Partition(**partition) for partition in told["partitions"])
 
-    async def add(self, containers: Sequence[Container], partition: Partition) -> None:
-        """Cut two sides off from each other. NotFound, BadRequest as ever; Conflict for a side that does not run."""
+    async def add(self, containers: Sequence[Container], *wanted: Partition) -> None:
+        """Cut sides off from each other. NotFound, BadRequest as ever; Conflict for a side that does not run."""
         with self._alone():
             there = topology(containers)
-            for side in (partition.source, partition.target):
-                known = {c.name for c in containers} | {c.identity.node for c in containers}
-                if side in known and side not in there.processes and side not in there.nodes:
-                    raise Conflict(f"{side} does not run: there is nothing to cut off")
-            partitions.check(there, partition)
+            known = {c.name for c in containers} | {c.identity.node for c in containers}
+            for partition in wanted:
+                for side in (partition.source, partition.target):
+                    if side in known and side not in there.processes and side not in there.nodes:
+                        raise Conflict(f"{side} does not run: there is nothing to cut off")
+                partitions.check(there, partition)
             before = self.list(containers)
-            if not any(partitions.same(partition, other) for other in before):
-                await self._change(containers, there, before, (*before, partition))
+            new = [p for p in wanted if not any(partitions.same(p, other) for other in before)]
+            if new:
+                await self._change(containers, there, before, (*before, *new))
 
-    async def heal(self, containers: Sequence[Container], partition: Partition | None) -> None:
-        """Take one away, or all of them."""
+    async def heal(self, containers: Sequence[Container], *unwanted: Partition) -> None:
+        """Take some away, or all of them where none is named."""
         with self._alone():
             before = self.list(containers)
-            left = tuple(p for p in before if partition is not None and not partitions.same(p, partition))
+            left = tuple(p for p in before if unwanted and not any(partitions.same(p, other) for other in unwanted))
             if left != before:
                 await self._change(containers, topology(containers), before, left)
 

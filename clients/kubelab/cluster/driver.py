@@ -141,15 +141,19 @@ class ClusterDriver(Protocol):
         """Do something to a process; answers once the effect is there."""
         ...
 
-    async def partition(self, partition: Partition) -> None:
-        """Cut two sides off from each other, on connections that are open too; answers once the rules are in place.
+    async def setting(self, component: str, key: str) -> str | None:
+        """Tell what the user has set (``nodeLifecycle.nodeMonitorGracePeriod``); None where it is the default."""
+        ...
+
+    async def partition(self, *partitions: Partition) -> None:
+        """Cut sides off from each other, on connections that are open too; answers once the rules are in place.
 
         NotFound for a side that is not there. One that is in place already stays.
         """
         ...
 
-    async def heal(self, partition: Partition | None = None) -> None:
-        """Take a partition away, or all of them; one that is not there is no error."""
+    async def heal(self, *partitions: Partition) -> None:
+        """Take partitions away, all of them where none is named; one that is not there is no error."""
         ...
 
     async def partitions(self) -> Sequence[Partition]:

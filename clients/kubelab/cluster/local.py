@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import grpc
 
@@ -16,6 +16,7 @@ from kubelab.client.transport import Connections, Method
 from kubelab.cluster.driver import Action, ClusterStatus, NodeInfo, Output, Partition, Process, State, Tunnel
 from kubelab.cluster.programs import run_command
 from kubelab.cluster.record import DEFAULT_NAME, Record
+from kubelab.cluster.settings import look_up
 from kubelab.supervisor.v1 import supervisor_pb2 as pb
 
 CALL_SECONDS = 10.0
@@ -58,9 +59,17 @@ _ACTIONS = {
 class LocalCluster:
     """A cluster of processes on this machine. Nothing is opened before the first call."""
 
-    def __init__(self, name: str, socket: Path, *, kubeconfig: Path | None = None, caller: str = "kubelab") -> None:
+    def __init__(
+        self,
+        name: str,
+        socket: Path,
+        *,
+        kubeconfig: Path | None = None,
+        caller: str = "kubelab",
+        settings: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> None:
         self.name = name
-        self._socket = socket
+        self._socket, self._settings = socket, settings or {}
         self._kubeconfig = kubeconfig
         self._calls = Connections([str(socket)], unix_channel, caller=caller)
 
@@ -70,7 +79,7 @@ class LocalCluster:
         record = Record.load(folder or home(), name)
         if record is None:
             raise errors.NotFound(f'cluster "{name}" not found; start it with: kubelab up{_named(name)}')
-        return cls(name, record.socket, caller=caller)
+        return cls(name, record.socket, caller=caller, settings=record.settings)
 
     @property
     def kubeconfig(self) -> Path:
@@ -117,14 +126,19 @@ class LocalCluster:
         request = pb.ActRequest(process=process, action=_ACTIONS[action])
         return _process_of((await self._calls.unary(ACT, request, timeout=ACT_SECONDS)).process)
 
-    async def partition(self, partition: Partition) -> None:
-        self._must_run()
-        await self._calls.unary(ADD_PARTITION, _as_told(partition), timeout=CALL_SECONDS)
+    async def setting(self, component: str, key: str) -> str | None:
+        return look_up(self._settings.get(component, {}), key)
 
-    async def heal(self, partition: Partition | None = None) -> None:
+    async def partition(self, *partitions: Partition) -> None:
         self._must_run()
-        request = pb.HealRequest(partition=None if partition is None else _as_told(partition))
-        await self._calls.unary(HEAL, request, timeout=CALL_SECONDS)
+        for partition in partitions:
+            await self._calls.unary(ADD_PARTITION, _as_told(partition), timeout=CALL_SECONDS)
+
+    async def heal(self, *partitions: Partition) -> None:
+        self._must_run()
+        requests = [pb.HealRequest(partition=_as_told(partition)) for partition in partitions]
+        for request in requests or [pb.HealRequest()]:
+            await self._calls.unary(HEAL, request, timeout=CALL_SECONDS)
 
     async def partitions(self) -> Sequence[Partition]:
         self._must_run()

@@ -6,6 +6,7 @@ the supervisor asks it before anything is started.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
@@ -32,6 +33,23 @@ def parse_settings(words: Sequence[str]) -> dict[str, dict[str, Any]]:
             value = {key: value}
         found[component] = merged(found.get(component, {}), cast(dict[str, Any], value))
     return found
+
+
+def look_up(settings: Mapping[str, Any], key: str) -> str | None:
+    """Find ``nodeLifecycle.nodeMonitorGracePeriod`` in one component's settings; None where nobody has set it."""
+    found: object = settings
+    for part in key.split("."):
+        if not isinstance(found, Mapping) or part not in found:
+            return None
+        found = cast(Mapping[str, object], found)[part]
+    return str(found)
+
+
+def flag(command: Sequence[str], key: str) -> str | None:
+    """Find the same in a component's command line, as ``--node-lifecycle-node-monitor-grace-period=4s``."""
+    name = re.sub("(?<=[a-z0-9])(?=[A-Z])", "-", key.replace(".", "-")).lower()
+    values = [word.partition("=")[2] for word in command if word.startswith(f"--{name}=")]
+    return values[-1] if values else None
 
 
 def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

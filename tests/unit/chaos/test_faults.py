@@ -52,11 +52,11 @@ class FakeDriver:
             self.processes[process] = replace(self.processes[process], state=STATES[action])
         return self.processes[process]
 
-    async def partition(self, partition: Partition) -> None:
-        self.cut.append(partition)
+    async def partition(self, *partitions: Partition) -> None:
+        self.cut += partitions
 
-    async def heal(self, partition: Partition | None = None) -> None:
-        self.cut = [p for p in self.cut if partition not in (None, p)]
+    async def heal(self, *partitions: Partition) -> None:
+        self.cut = [p for p in self.cut if partitions and p not in partitions]
 
 
 @pytest.fixture

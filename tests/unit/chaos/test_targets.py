@@ -99,3 +99,6 @@ def test_everybody_else_is_every_node_and_who_is_on_none() -> None:
     assert targets.all_others(whole, "kubelet@node-1") == ["cp-1", "node-2"]
     workers = ClusterStatus("test", whole.processes, tuple(n for n in whole.nodes if n.name != "cp-1"))
     assert targets.all_others(workers, "node-1") == ["node-2", "etcd@cp-1"]
+    balanced = ClusterStatus("test", (*workers.processes, process("haproxy")), workers.nodes)
+    assert targets.all_others(balanced, "node-1") == ["node-2", "etcd@cp-1", "haproxy"]
+    assert targets.all_others(balanced, "haproxy") == ["node-1", "node-2", "etcd@cp-1"]

@@ -77,10 +77,13 @@ class FakeCluster:
     async def close_tunnel(self, local_port: int) -> None:
         raise NotImplementedError
 
-    async def partition(self, partition: Partition) -> None:
+    async def setting(self, component: str, key: str) -> str | None:
         raise NotImplementedError
 
-    async def heal(self, partition: Partition | None = None) -> None:
+    async def partition(self, *partitions: Partition) -> None:
+        raise NotImplementedError
+
+    async def heal(self, *partitions: Partition) -> None:
         raise NotImplementedError
 
     async def partitions(self) -> Sequence[Partition]:

@@ -198,7 +198,7 @@ async def test_partitions_are_rules_in_each_namespace(docker: FakeDocker, tmp_pa
     docker.asked.clear()
     await cuts.renew(containers)
     assert len([words for words in docker.asked if words[0] == "run"]) == 2
-    await cuts.heal(containers, None)
+    await cuts.heal(containers)
     assert cuts.list(containers) == ()
     assert docker.stdin[-1].count(b"drop") == 0
     with pytest.raises(errors.NotFound, match='node "node-9" not found'):
