@@ -82,6 +82,7 @@ class Engine:
         known = state.read_json(self._root / "network.json")
         if known:
             self._addresses.set_range(known["pod_cidr"])
+            await self._on_netlink(network.claim, self.pod_cidr)
         await asyncio.to_thread(sysctls.write)
         await self._on_netlink(network.prune, [s.id for s in self.sandboxes.values() if not s.stopped])
         for container in self.containers.values():
@@ -109,15 +110,21 @@ class Engine:
         """ "" until somebody has told."""
         return self._addresses.cidr
 
-    def set_pod_cidr(self, cidr: str) -> None:
+    async def set_pod_cidr(self, cidr: str) -> None:
         """From now on addresses are taken from this range; those in use stay. Fault when it is none."""
-        if cidr and cidr != self._addresses.cidr:
-            try:
-                self._addresses.set_range(cidr)
-            except ValueError as err:
-                raise Fault(f"pod CIDR {cidr!r}: {err}", grpc.StatusCode.INVALID_ARGUMENT) from err
-            state.write_json(self._root / "network.json", {"pod_cidr": cidr})
-            self._log.info("pod CIDR", cidr=cidr)
+        before = self.pod_cidr
+        if not cidr or cidr == before:
+            return
+        try:
+            network.check_range(cidr)
+        except ValueError as err:
+            raise Fault(f"pod CIDR {cidr!r}: {err}", grpc.StatusCode.INVALID_ARGUMENT) from err
+        await self._on_netlink(network.claim, cidr)
+        if before:
+            await self._on_netlink(network.disclaim, before)
+        state.write_json(self._root / "network.json", {"pod_cidr": cidr})
+        self._addresses.set_range(cidr)
+        self._log.info("pod CIDR", cidr=cidr)
 
     # --- sandboxes
 

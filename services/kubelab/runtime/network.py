@@ -2,7 +2,8 @@
 
 In the node: ``kl<id>`` with a /32 route to the pod. In the pod: ``eth0`` with its address, and a default route by a
 link-local gateway that exists only as a neighbour entry. Traffic between two pods of one node so passes the node's
-rules like any other. Everything here blocks (netlink), so callers use one thread for it.
+rules like any other. What is sent to an address of this node's range that no pod has is refused here, at once, and does
+not leave by the default route. Everything here blocks (netlink), so callers use one thread for it.
 """
 
 from __future__ import annotations
@@ -27,6 +28,11 @@ _DEVICE = re.compile(r"kl[0-9a-f]{11}")
 
 class NoAddress(Exception):
     """Every address of the node's range is in use, or the node has no range yet."""
+
+
+def check_range(cidr: str) -> None:
+    """ValueError says why this is no range of addresses for pods."""
+    ipaddress.IPv4Network(cidr)
 
 
 class Addresses:
@@ -59,6 +65,25 @@ class Addresses:
 
     def give_back(self, address: str) -> None:
         self._used.discard(address)
+
+
+def claim(cidr: str) -> None:
+    """Say that this range is this node's: whoever sends to an address that no pod has hears that it is unreachable.
+
+    A pod's own route is longer, so it wins. Done before: done again.
+    """
+    with IPRoute() as node:
+        node.route("replace", dst=cidr, type="unreachable")
+
+
+def disclaim(cidr: str) -> None:
+    """Take back :func:`claim`. Nothing there is no error."""
+    with IPRoute() as node:
+        try:
+            node.route("del", dst=cidr, type="unreachable")
+        except NetlinkError as err:
+            if err.code != errno.ESRCH:
+                raise
 
 
 def prune(sandboxes: Iterable[str]) -> None:

@@ -49,7 +49,8 @@ class RuntimeServicer(api_pb2_grpc.RuntimeServiceServicer):
         self, request: cri.UpdateRuntimeConfigRequest, context: Context
     ) -> cri.UpdateRuntimeConfigResponse:
         async with answering(context):
-            self._engine.set_pod_cidr(request.runtime_config.network_config.pod_cidr)
+            cidr = request.runtime_config.network_config.pod_cidr
+            await self._engine.to_the_end(self._engine.set_pod_cidr(cidr))
         return cri.UpdateRuntimeConfigResponse()
 
     async def RunPodSandbox(self, request: cri.RunPodSandboxRequest, context: Context) -> cri.RunPodSandboxResponse:

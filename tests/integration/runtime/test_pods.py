@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import subprocess
 from pathlib import Path
 
 import grpc
@@ -84,6 +85,29 @@ async def test_names_network_and_files_of_a_pod(lab: Lab) -> None:
     assert f"{address}\tweb\n" in await lab.output(sandbox, "b", "cat /etc/hosts")
     resolv = await lab.output(sandbox, "c", "cat /etc/resolv.conf")
     assert resolv == "nameserver 10.96.0.10\nsearch default.svc.cluster.local\n"
+
+
+async def test_an_address_that_no_pod_has_is_refused_on_its_node(lab: Lab) -> None:
+    async def error() -> str:
+        route = ["ip", "-n", lab.namespace, "route", "get", address]
+        return (await asyncio.to_thread(subprocess.run, route, capture_output=True, text=True)).stderr.strip()
+
+    sandbox = await lab.sandbox("web")
+    address = (await lab.sandbox_status(sandbox)).status.network.ip
+    assert await error() == ""
+    await lab.remove_sandbox(sandbox)
+    assert await error() == "RTNETLINK answers: No route to host"
+    await lab.kill()
+    ip("-n", lab.namespace, "route", "flush", "table", "main")
+    await lab.start()
+    assert await error() == "RTNETLINK answers: No route to host"
+
+
+async def test_a_range_that_is_none_is_told(lab: Lab) -> None:
+    network = cri.NetworkConfig(pod_cidr="10.244.9.1/24")
+    request = cri.UpdateRuntimeConfigRequest(runtime_config=cri.RuntimeConfig(network_config=network))
+    with pytest.raises(grpc.aio.AioRpcError, match=r"pod CIDR '10\.244\.9\.1/24': .* has host bits set"):
+        await lab.runtime.UpdateRuntimeConfig(request, timeout=SECONDS)
 
 
 async def test_containers_of_a_pod_share_its_network_and_nothing_of_their_processes(lab: Lab) -> None:
