@@ -40,14 +40,15 @@ def renumbered(service: dict[str, Any], old: int, new: int) -> dict[str, Any]:
 @pytest.mark.parametrize("number", [2, 3])
 @pytest.mark.parametrize("part", PARTS)
 def test_workers_differ_by_their_number_only(services: dict[str, dict[str, Any]], part: str, number: int) -> None:
-    assert services[f"{part}-{number}"] == renumbered(services[f"{part}-1"], 1, number)
+    first = {key: value for key, value in services[f"{part}-1"].items() if key != "build"}
+    assert services[f"{part}-{number}"] == renumbered(first, 1, number)
 
 
 def test_more_workers_are_like_the_others(services: dict[str, dict[str, Any]]) -> None:
     printed = load(workers("5").stdout)
     for number in (4, 5):
         for part in PARTS:
-            assert printed["services"][f"{part}-{number}"] == renumbered(services[f"{part}-1"], 1, number)
+            assert printed["services"][f"{part}-{number}"] == renumbered(services[f"{part}-3"], 3, number)
     assert set(printed["volumes"]) == {"node-4", "node-5"}
     assert printed["services"]["pki"]["volumes"] == ["node-4:/pki/node-4", "node-5:/pki/node-5"]
     assert printed["services"]["pki"]["command"].endswith("--workers=5")
@@ -102,3 +103,9 @@ def test_everybody_says_how_they_are(services: dict[str, dict[str, Any]]) -> Non
 def test_nobody_waits_for_another_to_be_well(services: dict[str, dict[str, Any]]) -> None:
     """Of three members of etcd that were stopped together, none is well before two of them are back."""
     assert "service_healthy" not in yaml.safe_dump(services)
+
+
+def test_each_image_is_built_once(services: dict[str, dict[str, Any]]) -> None:
+    builders = {service["image"]: name for name, service in services.items() if "build" in service}
+    assert sorted(builders.values()) == ["etcd", "haproxy", "node-1", "pki"]
+    assert {service["image"] for service in services.values()} == set(builders)
