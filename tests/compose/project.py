@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from kubelab.cluster.hostroutes import links_to
 from kubelab.cluster.record import free_ports
 from tests.e2e.terminal import ROOT, Terminal, eventually
 
@@ -29,12 +30,12 @@ def docker(*arguments: str, code: int | None = 0, deadline: float = 120.0, stdin
 
 
 def free_network() -> str:
-    """The first three numbers of a /24 that no docker network has."""
+    """The first three numbers of a /24 that neither a docker network nor an interface of this machine has."""
     ids = docker("network", "ls", "--quiet").split()
     told = json.loads(docker("network", "inspect", *ids)) if ids else []
     taken = {config.get("Subnet", "") for network in told for config in network["IPAM"].get("Config") or []}
-    third = next(n for n in range(60, 250) if f"192.168.{n}.0/24" not in taken)
-    return f"192.168.{third}"
+    candidates = (f"192.168.{n}" for n in range(60, 250))
+    return next(first for first in candidates if f"{first}.0/24" not in taken and not links_to(f"{first}.1"))
 
 
 def compose_command() -> list[str]:
@@ -110,7 +111,8 @@ class Project:
         """A shell in which kctl and kubelab mean this project, once it is up."""
         terminal = Terminal(self.folder / "home", name, folder, roles=ROLES, network=self.network)
         terminal.environment |= self.settings
-        terminal.type(f"kubelab compose kubeconfig --project-directory {ROOT} --project {self.name} --name {name}")
+        which = f"--project-directory {ROOT} --project {self.name} --name {name}"
+        terminal.type(f"kubelab compose kubeconfig {which} --timeout 90")  # it is to say what is wrong before we do
         return terminal
 
 

@@ -101,10 +101,11 @@ async def _serving(
                 if not any(p.component == "api-server" for p in status.processes):
                     raise NotFound(f"project {project.name} has no api-server: it is no cluster of kubelab")
     except TimeoutError as err:
-        unwell = [c.service for c in await inspect(docker, project.name) if c.state is not State.RUNNING]
+        containers = await inspect(docker, project.name)
+        unwell = [c.service for c in containers if c.state is not State.RUNNING]
         raise Timeout(
             f"no api-server is well after {seconds:g} s (not well: {', '.join(sorted(unwell))}); "
-            f"look at: {project.compose} logs api-server"
+            f"look at: {project.compose} logs api-server{composeproject.shared_network(containers)}"
         ) from err
     finally:
         await cluster.close()

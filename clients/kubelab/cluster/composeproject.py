@@ -8,13 +8,14 @@ from __future__ import annotations
 import asyncio
 import io
 import tarfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from kubelab.apimachinery.errors import Conflict, InternalError, NotFound, Unavailable
 from kubelab.client.kubeconfig import Kubeconfig
+from kubelab.cluster import hostroutes
 from kubelab.cluster.containers import (
     COMPOSE_VERSION,
     DIRECTORY,
@@ -121,6 +122,25 @@ async def check_started(docker: Docker, project: Project) -> None:
             "If a port is taken, choose another: KUBELAB_API_PORT=7443 KUBELAB_HA_PORT=7440 "
             + f"{project.compose} up -d"
         )
+
+
+def shared_network(
+    containers: Sequence[Container], links_to: Callable[[str], Sequence[str]] = hostroutes.links_to
+) -> str:
+    """What to add to a complaint when two of this machine's networks have the cluster's addresses, else nothing.
+
+    Docker looks only at networks of its own before it takes addresses: a bridge that a daemon has left behind, say, is
+    there unseen, and takes the packets between the containers.
+    """
+    address = next((c.address for c in containers if c.address), "")
+    links = links_to(address) if address else ()
+    if len(links) < 2:
+        return ""
+    return (
+        f"\nSeveral interfaces of this machine lead to {address}: {', '.join(links)}. Delete the one that is not "
+        "this cluster's (ip link delete NAME), or begin anew on other addresses: "
+        "docker compose down --volumes; KUBELAB_NETWORK=192.168.77 docker compose up -d"
+    )
 
 
 async def admin(docker: Docker, containers: Sequence[Container]) -> Admin:

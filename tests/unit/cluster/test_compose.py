@@ -263,6 +263,14 @@ async def test_images_for_another_processor_and_a_port_that_is_taken(docker: Fak
         await composeproject.check_started(docker, project)
 
 
+async def test_two_networks_with_the_same_addresses_are_told(docker: FakeDocker) -> None:
+    containers = (await composeproject.find_project(docker, Path("/src"))).containers
+    assert composeproject.shared_network(containers, lambda _: ("br-1",)) == ""
+    told = composeproject.shared_network(containers, lambda _: ("br-1", "br-2"))
+    assert "lead to 192.168.49" in told
+    assert "br-1, br-2" in told
+
+
 async def test_a_kubeconfig_that_is_out_of_date_says_what_to_type(docker: FakeDocker, tmp_path: Path) -> None:
     containers = [read(told) for told in docker.documents if told is not docker.of("pki")]
     path = tmp_path / "kubeconfig"
