@@ -2,8 +2,8 @@
 
 In the node: ``kl<id>`` with a /32 route to the pod. In the pod: ``eth0`` with its address, and a default route by a
 link-local gateway that exists only as a neighbour entry. Traffic between two pods of one node so passes the node's
-rules like any other. What is sent to an address of this node's range that no pod has is refused here, at once, and does
-not leave by the default route. Everything here blocks (netlink), so callers use one thread for it.
+rules like any other. What is sent to an address of this node's range that no pod has ends here, at a bridge without
+ports, and does not leave by the default route. Everything here blocks (netlink), so callers use one thread for it.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from pyroute2.netlink.exceptions import NetlinkError
 from kubelab.runtime import syscalls
 
 GATEWAY = "169.254.1.1"
+RANGE_DEVICE = "pod-range"
 _NUD_PERMANENT = 0x80
 _NODE_MAC = "ee:ee:ee:ee:ee:ee"  # each is alone on its link
 _DEVICE = re.compile(r"kl[0-9a-f]{11}")
@@ -68,19 +69,29 @@ class Addresses:
 
 
 def claim(cidr: str) -> None:
-    """Say that this range is this node's: whoever sends to an address that no pod has hears that it is unreachable.
+    """Say that this range is this node's. Who sends to an address that no pod has hears "no route to host", after 3 s.
 
-    A pod's own route is longer, so it wins. Done before: done again.
+    A pod's own route is longer, so it wins. The others lead to a bridge without ports, where nobody answers to ARP. An
+    ``unreachable`` route would not do: a packet that it refuses leaves no conntrack entry, so that a connection to a
+    service would go to another pod with its next SYN, while it must keep the pod that it was given. Done before: done
+    again.
     """
     with IPRoute() as node:
-        node.route("replace", dst=cidr, type="unreachable")
+        try:
+            node.link("add", ifname=RANGE_DEVICE, kind="bridge", state="up")
+        except NetlinkError as err:
+            if err.code != errno.EEXIST:
+                raise
+        index = socket.if_nametoindex(RANGE_DEVICE)
+        node.link("set", index=index, state="up")
+        node.route("replace", dst=cidr, oif=index, scope="link")
 
 
 def disclaim(cidr: str) -> None:
-    """Take back :func:`claim`. Nothing there is no error."""
+    """Take back :func:`claim` of one range. Nothing there is no error."""
     with IPRoute() as node:
         try:
-            node.route("del", dst=cidr, type="unreachable")
+            node.route("del", dst=cidr, oif=socket.if_nametoindex(RANGE_DEVICE))
         except NetlinkError as err:
             if err.code != errno.ESRCH:
                 raise

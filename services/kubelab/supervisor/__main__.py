@@ -129,13 +129,13 @@ def _be_zygote(record: Record, options: Options, channel: socket.socket, restart
 
 def _supervise(record: Record, options: Options, channel: socket.socket, progress: _Progress, *, restarts: int) -> int:
     from kubelab.component import logs
-    from kubelab.supervisor import cleanup, supervisor
+    from kubelab.supervisor import cleanup, lock, supervisor
 
     clock = SystemClock()
     log = logs.configure("supervisor", level="info", form="text", clock=clock)
     try:
-        supervisor.lock(record.run)
-    except supervisor.AlreadyRunning:
+        lock.take(record.run)
+    except lock.AlreadyRunning:
         channel.send(b'{"op": "quit"}')
         progress.failed(f'another supervisor looks after "{record.name}"')
         return BUSY

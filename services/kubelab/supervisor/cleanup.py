@@ -10,30 +10,51 @@ import os
 import select
 import shutil
 import signal
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 from kubelab.apimachinery.clock import Clock
 from kubelab.cluster.record import RUN_ROOT, Record
-from kubelab.supervisor import network, processes
+from kubelab.supervisor import lock, network, processes
 
 STOP_SECONDS = 5.0
 
 
 def everything(record: Record, clock: Clock, *, delete: bool) -> None:
     """Stop every process and pod of a cluster, and remove its network; with ``delete`` its data as well."""
-    running = processes.read_all(record.processes)
-    for name in (processes.ZYGOTE, processes.SUPERVISOR):  # in this order: the zygote would start a new supervisor
-        found = running.pop(name, None)
-        if found:
-            end([found.pid], signal.SIGKILL, clock)
-    etcd = [r.pid for r in running.values() if r.name.startswith("etcd@")]
-    end([r.pid for r in running.values() if r.pid not in etcd], signal.SIGTERM, clock)
-    end(etcd, signal.SIGTERM, clock)
-    pods(record)
-    end(processes.inside(network.inodes(record)), signal.SIGKILL, clock)
-    network.remove(record)
-    files(record, delete=delete)
+    with _in_the_supervisors_place(record, clock):
+        running = processes.read_all(record.processes).values()
+        etcd = [r.pid for r in running if r.name.startswith("etcd@")]
+        end([r.pid for r in running if r.pid not in etcd], signal.SIGTERM, clock)
+        end(etcd, signal.SIGTERM, clock)
+        pods(record)
+        end(processes.inside(network.inodes(record)), signal.SIGKILL, clock)
+        network.remove(record)
+        files(record, delete=delete)
+
+
+@contextlib.contextmanager
+def _in_the_supervisors_place(record: Record, clock: Clock) -> Generator[None]:
+    """Kill whoever looks after the cluster and hold the lock, so that a supervisor that is just being born gives up."""
+    while True:
+        names = (processes.SUPERVISOR, processes.ZYGOTE)
+        guardians = [found for name in names if (found := processes.read(record.processes, name))]
+        for guardian in guardians:  # frozen before either is killed: the other would replace it
+            guardian.signal(signal.SIGSTOP)
+        end([guardian.pid for guardian in guardians], signal.SIGKILL, clock)
+        try:
+            held = lock.take(record.run)
+        except lock.AlreadyRunning as other:
+            end([other.pid] if other.pid else [], signal.SIGKILL, clock)
+        except FileNotFoundError:
+            yield  # without a run folder nobody can be one
+            return
+        else:
+            break
+    try:
+        yield
+    finally:
+        os.close(held)
 
 
 def pods(record: Record) -> None:
@@ -48,7 +69,11 @@ def pods(record: Record) -> None:
 
 def files(record: Record, *, delete: bool) -> None:
     """Remove the run folder; with ``delete`` the cluster's folder as well."""
-    _remove_tree(str(record.run))
+    removed = record.run.with_name(f"{record.run.name}.removed")
+    _remove_tree(str(removed))  # what another removal left that was cut short
+    with contextlib.suppress(FileNotFoundError):
+        record.run.rename(removed)  # first of all: who comes too late finds no place to leave a file in
+    _remove_tree(str(removed))
     with contextlib.suppress(OSError):
         RUN_ROOT.rmdir()  # when this was the last cluster
     if delete:

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import os
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import grpc
 import structlog
@@ -35,10 +33,6 @@ from kubelab.supervisor.spawner import Spawner
 
 ZYGOTE_SECONDS = 5.0  # for the zygote to end once it is told to
 STOP_ORDER = (("scheduler", "controller-manager", "kubelet", "kube-proxy"), ("runtime", "api-server"), ("etcd",))
-
-
-class AlreadyRunning(Exception):
-    """Another supervisor looks after this cluster."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,17 +184,6 @@ class Supervisor:
             self.record.socket.chmod(0o600)  # nobody was quicker: its folder is open to the owner alone
             yield
         self.record.socket.unlink(missing_ok=True)
-
-
-def lock(run: Path) -> int:
-    """Be the only supervisor of a cluster, as long as this process lives. Raises AlreadyRunning."""
-    fd = os.open(run / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)  # not flock: a fork must not inherit it
-    except OSError as err:
-        os.close(fd)
-        raise AlreadyRunning(str(run)) from err
-    return fd
 
 
 def enter_cluster(record: Record) -> NamespaceThread:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import os
 import signal
@@ -19,7 +20,7 @@ from kubelab.cluster.local import LocalCluster
 from kubelab.cluster.record import Record
 from kubelab.supervisor import processes
 
-from .conftest import core_is_well, named, until
+from .conftest import WAIT_SECONDS, core_is_well, named, until
 from .test_supervisor import again
 
 pytestmark = pytest.mark.root
@@ -44,6 +45,14 @@ def status_line(pid: int, name: str) -> list[str]:
     return next(line for line in lines if line.startswith(f"{name}:")).split()[1:]
 
 
+async def family_of(leader: int, members: int) -> list[int]:
+    """A component's processes, once there are just so many: a program that it calls, such as nft, is none of them."""
+    async with asyncio.timeout(WAIT_SECONDS):
+        while len(family := processes.group(leader)) != members:  # noqa: ASYNC110 — the kernel tells nobody
+            await asyncio.sleep(0.01)
+    return family
+
+
 async def rules(cluster: LocalCluster, node: str) -> str:
     """The faults' table of a node; nothing when there is none."""
     output = await cluster.run(node, ["nft", "list", "ruleset", "inet"])
@@ -55,8 +64,7 @@ async def test_every_component_has_a_group_of_its_own_and_nothing_else_is_other(
     status = await until(prefork, lambda s: all(p.pid for p in s.processes))
     zygote = named(status, "zygote").pid
     for process in (p for p in status.processes if p.node):
-        family = processes.group(process.pid)
-        assert len(family) == (3 if process.component == "api-server" else 1), process
+        family = await family_of(process.pid, 3 if process.component == "api-server" else 1)
         for pid in family:
             assert {int(gid) for gid in status_line(pid, "Gid")} == {GROUPS.get(process.component, 0)}
             for unchanged in ("Uid", "Groups", "CapEff"):

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 from contextlib import aclosing
+from pathlib import Path
 
 import pytest
 
 from kubelab.apimachinery import errors
+from kubelab.apimachinery.clock import SystemClock
 from kubelab.cluster.driver import Action, State
 from kubelab.cluster.local import LocalCluster
 from kubelab.cluster.record import Record, start_ticks
-from kubelab.supervisor import network, processes
+from kubelab.supervisor import cleanup, network, processes
 
 from .conftest import WAIT_SECONDS, core_is_well, named, until
 
@@ -89,6 +92,26 @@ async def test_a_killed_zygote_is_replaced_and_components_live_on(cluster: Local
     assert named(after, "scheduler@cp-1").message == "killed by SIGKILL"
     assert named(after, "etcd@cp-1").pid == named(before, "etcd@cp-1").pid
     assert named(after, "zygote").pid not in (0, named(before, "zygote").pid)
+
+
+async def test_a_cleanup_is_not_overtaken_by_who_is_just_being_born(cluster: LocalCluster, record: Record) -> None:
+    os.kill(named(await cluster.status(), "zygote").pid, signal.SIGKILL)  # the supervisor starts another one at once
+    await asyncio.to_thread(cleanup.everything, record, SystemClock(), delete=True)
+    assert not record.run.exists()
+    async with asyncio.timeout(WAIT_SECONDS):
+        while started_for(record):  # noqa: ASYNC110 — the kernel tells nobody
+            await asyncio.sleep(0.05)
+    assert not record.run.exists()
+    assert not record.folder.exists()
+
+
+def started_for(record: Record) -> list[str]:
+    """The command lines of whatever runs for a cluster outside its namespaces."""
+    found: list[str] = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            found.append((entry / "cmdline").read_text().replace("\0", " "))
+    return [line for line in found if record.name in line]
 
 
 async def test_what_was_stopped_stays_so_after_the_supervisors_death(cluster: LocalCluster, record: Record) -> None:
