@@ -61,3 +61,13 @@ async def until(cluster: LocalCluster, true: Callable[[ClusterStatus], bool]) ->
                 if true(status):
                     return status
     raise AssertionError("the supervisor went away")
+
+
+async def until_true(condition: Callable[[], object]) -> None:
+    """Wait for what nothing tells of: which processes the kernel has."""
+    loop = asyncio.get_running_loop()
+    async with asyncio.timeout(WAIT_SECONDS):
+        while not condition():
+            again = asyncio.Event()
+            loop.call_later(0.01, again.set)
+            await again.wait()

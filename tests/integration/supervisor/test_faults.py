@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import os
 import signal
@@ -20,7 +19,7 @@ from kubelab.cluster.local import LocalCluster
 from kubelab.cluster.record import Record
 from kubelab.supervisor import processes
 
-from .conftest import WAIT_SECONDS, core_is_well, named, until
+from .conftest import core_is_well, named, until, until_true
 from .test_supervisor import again
 
 pytestmark = pytest.mark.root
@@ -47,9 +46,13 @@ def status_line(pid: int, name: str) -> list[str]:
 
 async def family_of(leader: int, members: int) -> list[int]:
     """A component's processes, once there are just so many: a program that it calls, such as nft, is none of them."""
-    async with asyncio.timeout(WAIT_SECONDS):
-        while len(family := processes.group(leader)) != members:  # noqa: ASYNC110 — the kernel tells nobody
-            await asyncio.sleep(0.01)
+    family: list[int] = []
+
+    def complete() -> bool:
+        family[:] = processes.group(leader)
+        return len(family) == members
+
+    await until_true(complete)
     return family
 
 

@@ -18,7 +18,7 @@ from kubelab.cluster.local import LocalCluster
 from kubelab.cluster.record import Record, start_ticks
 from kubelab.supervisor import cleanup, network, processes
 
-from .conftest import WAIT_SECONDS, core_is_well, named, until
+from .conftest import WAIT_SECONDS, core_is_well, named, until, until_true
 
 pytestmark = pytest.mark.root
 
@@ -98,9 +98,7 @@ async def test_a_cleanup_is_not_overtaken_by_who_is_just_being_born(cluster: Loc
     os.kill(named(await cluster.status(), "zygote").pid, signal.SIGKILL)  # the supervisor starts another one at once
     await asyncio.to_thread(cleanup.everything, record, SystemClock(), delete=True)
     assert not record.run.exists()
-    async with asyncio.timeout(WAIT_SECONDS):
-        while started_for(record):  # noqa: ASYNC110 — the kernel tells nobody
-            await asyncio.sleep(0.05)
+    await until_true(lambda: not started_for(record))
     assert not record.run.exists()
     assert not record.folder.exists()
 
