@@ -10,7 +10,7 @@ TESTS ?= tests
 PYTEST ?= pytest -n 2 --dist loadfile --ignore tests/compose
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system protos up down hello test test-compose lint fix bench bench-failover fresh-check clean
+.PHONY: help setup system protos up down hello test test-compose lint fix bench bench-failover bench-scale fresh-check clean
 
 help: ## show this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -66,6 +66,9 @@ bench: setup ## measure against the budgets; writes build/bench.json
 
 bench-failover: setup ## measure what is waited when a part of a control plane of three dies
 	@$(BIN)/python -m benchmarks.failover
+
+bench-scale: setup ## measure with a thousand watchers, nodes and services, and 18,000 pods
+	@$(BIN)/python -m benchmarks.scale
 
 fresh-check: ## the current commit on a bare Debian 12: make hello and make test, as typed
 	@deploy/fresh-check

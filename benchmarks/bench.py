@@ -50,13 +50,20 @@ class Bench:
         return json.loads(self.run("kubelab", "shell", "cp-1", "--", sys.executable, "-m", module, *arguments))
 
     def load(self, work: str, clients: int, count: int) -> dict[str, float]:
+        return self.inside("benchmarks.load", self._kubeconfig(), work, str(clients), str(count))
+
+    def crowd(self, work: str, count: int) -> dict[str, float]:
+        return self.inside("benchmarks.crowd", self._kubeconfig(), work, str(count))
+
+    def _kubeconfig(self) -> str:
+        """One that leads to the api-server's own address."""
         kubeconfig = self.home / "inside.kubeconfig"
         if not kubeconfig.exists():
             text = (self.home / "kubeconfig").read_text()
             server = next(line for line in text.splitlines() if "server:" in line).split("server:")[1].strip()
             kubeconfig.write_text(text.replace(server, "https://192.168.49.2:6443"))
             kubeconfig.chmod(0o600)
-        return self.inside("benchmarks.load", str(kubeconfig), work, str(clients), str(count))
+        return str(kubeconfig)
 
     def processes(self) -> list[dict[str, float]]:
         return json.loads(self.run("kubelab", "status", "-o", "json"))["processes"]

@@ -61,6 +61,10 @@ class Wire:
         """The method on each connection: bytes in, bytes out."""
         return [channel.unary_unary(method) for channel in self._channels]
 
+    def streams(self, method: str) -> list[grpc.aio.UnaryStreamMultiCallable[bytes, bytes]]:
+        """The same for a method that answers more than once."""
+        return [channel.unary_stream(method) for channel in self._channels]
+
     async def close(self) -> None:
         for channel in self._channels:
             await channel.close()
@@ -78,7 +82,7 @@ async def creates(client: Client, kubeconfig: str, clients: int, count: int) -> 
     wire = Wire.to_api_server(kubeconfig, min(clients, MAX_CONNECTIONS))
 
     def of(number: int, n: int) -> bytes:
-        name = f"{number * 100_000 + n:06d}"[-6:] if clients == 1 else f"{number:02d}{n:04d}"
+        name = f"{number * (count // clients) + n:06d}"
         return request.replace(blank.encode(), name.encode())
 
     rate = await _rate(wire.calls(_RESOURCES + "Create"), of, clients, count)

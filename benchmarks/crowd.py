@@ -1,0 +1,230 @@
+"""A crowd for an api-server: many watchers, pods, nodes and endpoints. Run by the benchmarks in a node's namespace.
+
+usage: python -m benchmarks.crowd KUBECONFIG watchers|fill|nodes|replicas|queue|placed|endpoints|change COUNT
+
+Prints one JSON object.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import statistics
+import sys
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+
+from benchmarks.load import MAX_CONNECTIONS, Wire, pod
+from kubelab.api.core.v1 import core_pb2
+from kubelab.apimachinery.scheme import ENDPOINTS, NODES, PODS, REPLICATION_CONTROLLERS
+from kubelab.apiserver.v1 import apiserver_pb2 as pb
+from kubelab.client.client import Client
+
+ROUNDS = 10
+AT_ONCE = 64  # requests
+HOLLOW = {"bench": "hollow"}  # the label of nodes that nobody lives on, and the selector of pods that may go there
+ADDRESSES = 10  # of each service
+PATIENCE_SECONDS = 100.0
+
+
+async def watchers(client: Client, kubeconfig: str, count: int) -> dict[str, float]:
+    """Milliseconds from sending a write to its event having reached so many watchers; the median of ten."""
+    wire = Wire.to_api_server(kubeconfig, MAX_CONNECTIONS)
+    opened = wire.streams("/kubelab.apiserver.v1.Resources/Watch")
+    listed = await client.list(NODES, limit=1)
+    request = pb.WatchRequest(path=pb.ResourcePath(version="v1", resource="configmaps", namespace="default"))
+    request.options.resourceVersion = listed.resource_version
+    calls = [opened[n % len(opened)](request.SerializeToString()) for n in range(count)]
+    written = core_pb2.ConfigMap()
+    written.metadata.name = f"watched-{time.time_ns()}"
+    written = await client.create(written, "default")
+    await asyncio.gather(*[call.read() for call in calls])
+    took: list[float] = []
+    for n in range(ROUNDS):
+        written.data["round"] = str(n)
+        began = time.perf_counter()
+        heard = [asyncio.ensure_future(call.read()) for call in calls]
+        written = await client.update(written)
+        await asyncio.gather(*heard)
+        took.append(1000 * (time.perf_counter() - began))
+    for call in calls:
+        call.cancel()
+    await wire.close()
+    return {"ms": statistics.median(took)}
+
+
+async def fill(client: Client, kubeconfig: str, count: int) -> dict[str, float]:
+    """Create so many pods that nobody schedules."""
+    await _together(lambda n: client.create(pod(f"fill-{n}", scheduled=False), "default"), count)
+    return {}
+
+
+async def nodes(client: Client, kubeconfig: str, count: int) -> dict[str, float]:
+    """Create nodes that say they are ready; nobody lives there, so what is bound to them stays Pending."""
+
+    async def one(n: int) -> None:
+        node = core_pb2.Node()
+        node.metadata.name = f"hollow-{n}"
+        node.metadata.labels.update(HOLLOW)
+        for resources in (node.status.capacity, node.status.allocatable):
+            for name, quantity in (("cpu", "32"), ("memory", "256Gi"), ("pods", "110")):
+                resources[name].string = quantity
+        node.status.conditions.add(type="Ready", status="True", reason="KubeletReady")
+        await client.create(node)
+
+    await _together(one, count)
+    return {}
+
+
+async def replicas(client: Client, kubeconfig: str, count: int) -> dict[str, float]:
+    """Seconds from creating a replication controller to all of its pods being bound."""
+    rc = core_pb2.ReplicationController()
+    rc.metadata.name = "crowd"
+    rc.spec.replicas = count
+    rc.spec.selector["crowd"] = "yes"
+    rc.spec.template.metadata.labels["crowd"] = "yes"
+    rc.spec.template.spec.CopyFrom(pod("x", scheduled=True).spec)
+    rc.spec.template.spec.nodeSelector.update(HOLLOW)
+    async with _bound(client, "crowd=yes", count) as times:
+        began = time.perf_counter()
+        await client.create(rc, "default")
+        await times
+    took = time.perf_counter() - began
+    await client.delete(REPLICATION_CONTROLLERS, "crowd", "default")
+    return {"seconds": took}
+
+
+async def queue(client: Client, kubeconfig: str, count: int) -> dict[str, float]:
+    """Create so many pods for the scheduler."""
+
+    async def one(n: int) -> None:
+        wanted = pod(f"queued-{n}", scheduled=True)
+        wanted.metadata.labels["queue"] = "yes"
+        wanted.spec.nodeSelector.update(HOLLOW)
+        wanted.spec.containers[0].resources.requests["cpu"].string = "100m"
+        await client.create(wanted, "default")
+
+    await _together(one, count)
+    return {}
+
+
+async def placed(client: Client, kubeconfig: str, count: int) -> dict[str, float]:
+    """Pods bound per second, from the first to the last of those that ``queue`` has made."""
+    async with _bound(client, "queue=yes", count) as times:
+        found = await times
+    return {"per_second": (count - 1) / (found[-1] - found[0])}
+
+
+async def endpoints(client: Client, kubeconfig: str, count: int) -> dict[str, float]:
+    """Create so many services with ten addresses each."""
+
+    async def one(n: int) -> None:
+        service = core_pb2.Service()
+        service.metadata.name = f"crowd-{n}"
+        service.spec.ports.add(port=80)
+        await client.create(service, "default")
+        await client.create(_addresses(n, 0), "default")
+
+    await _together(one, count)
+    return {}
+
+
+def _addresses(n: int, turn: int) -> core_pb2.Endpoints:
+    made = core_pb2.Endpoints()
+    made.metadata.name = f"crowd-{n}"
+    subset = made.subsets.add()
+    for k in range(ADDRESSES):
+        subset.addresses.add(ip=f"10.{128 + turn}.{n // 25}.{n % 25 * ADDRESSES + k}")
+    subset.ports.add(port=8080, protocol="TCP")
+    return made
+
+
+async def change(client: Client, kubeconfig: str, count: int) -> dict[str, float]:
+    """Milliseconds from sending an Endpoints' change to the kernel telling of this node's new rules; the median of
+    ``count`` changes."""
+    monitor = await asyncio.create_subprocess_exec("nft", "monitor", stdout=asyncio.subprocess.PIPE)
+    assert monitor.stdout is not None
+    took: list[float] = []
+    try:
+        await _listening(monitor.stdout)
+        for turn in range(1, count + 1):
+            wanted = _addresses(77, turn)
+            found = await client.get(ENDPOINTS, wanted.metadata.name, "default")
+            found.subsets[0].CopyFrom(wanted.subsets[0])
+            began = time.perf_counter()
+            await client.update(found)
+            needle = wanted.subsets[0].addresses[-1].ip.encode()
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                while needle not in await monitor.stdout.readline():
+                    pass
+            took.append(1000 * (time.perf_counter() - began))
+    finally:
+        monitor.terminate()
+        await monitor.wait()
+    return {"ms": statistics.median(took)}
+
+
+async def _listening(monitor: asyncio.StreamReader) -> None:
+    """Wait until the monitor tells what happens: it does not say when it has begun."""
+    first = asyncio.ensure_future(monitor.readline())
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not first.done():
+            table = "table ip bench"
+            probe = await asyncio.create_subprocess_exec("nft", f"add {table}; delete {table}")
+            await probe.wait()
+            await asyncio.wait([first], timeout=0.1)
+
+
+async def _together(one: Callable[[int], Awaitable[object]], count: int) -> None:
+    numbers = iter(range(count))
+
+    async def some() -> None:
+        for n in numbers:
+            await one(n)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(AT_ONCE):
+            group.create_task(some())
+
+
+@contextlib.asynccontextmanager
+async def _bound(client: Client, selector: str, count: int) -> AsyncGenerator[Awaitable[Sequence[float]]]:
+    """Give what ends when so many pods were seen with a node: the times at which they were."""
+    listed = await client.list(PODS, "default", label_selector=selector)
+    now = time.perf_counter()
+    seen = {found.metadata.uid: now for found in listed.items if found.spec.nodeName}
+    revision = listed.resource_version
+
+    async def follow() -> Sequence[float]:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            async for event in client.watch(PODS, "default", resource_version=revision, label_selector=selector):
+                if event.object is not None and event.object.spec.nodeName:
+                    seen.setdefault(event.object.metadata.uid, time.perf_counter())
+                if len(seen) == count:
+                    break
+        return sorted(seen.values())
+
+    async with asyncio.TaskGroup() as group:
+        yield group.create_task(follow())
+
+
+WORK = {
+    "watchers": watchers,
+    "fill": fill,
+    "nodes": nodes,
+    "replicas": replicas,
+    "queue": queue,
+    "placed": placed,
+    "endpoints": endpoints,
+    "change": change,
+}
+
+
+async def main(kubeconfig: str, work: str, count: str) -> None:
+    async with Client.from_kubeconfig(kubeconfig, caller="bench") as client:
+        print(json.dumps(await WORK[work](client, kubeconfig, int(count))))
+
+
+if __name__ == "__main__":
+    asyncio.run(main(*sys.argv[1:]))
