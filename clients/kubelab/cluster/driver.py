@@ -19,6 +19,7 @@ class State(enum.Enum):
     """What a process is doing."""
 
     UNKNOWN = "Unknown"
+    WAITING = "Waiting"
     STARTING = "Starting"
     RUNNING = "Running"
     UNHEALTHY = "Unhealthy"

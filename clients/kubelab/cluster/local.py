@@ -45,6 +45,7 @@ _STATES = {
     pb.Process.BACK_OFF: State.BACK_OFF,
     pb.Process.STOPPED: State.STOPPED,
     pb.Process.PAUSED: State.PAUSED,
+    pb.Process.WAITING: State.WAITING,
 }
 _ACTIONS = {
     Action.KILL: pb.ActRequest.KILL,

@@ -2,7 +2,8 @@
 
 One process imports every component, freezes what it has, and forks: the child is the zygote, the parent goes on as the
 supervisor, so the two share their memory with each other and with every component. ``--progress-fd`` is told each step
-in a line, then ``ready``; ``kubelab up`` reads it. ``--clean`` takes away a cluster that nobody looks after any more.
+in a line, then ``ready``; ``busy`` when there is another supervisor, ``failed`` and why; ``kubelab up`` reads it.
+``--clean`` takes away a cluster that nobody looks after any more.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from kubelab.apimachinery.clock import Clock, SystemClock
+from kubelab.cluster import lock
 from kubelab.cluster.record import Record, RecordError
 from kubelab.component.config import ConfigError
 from kubelab.supervisor import network, processes
@@ -74,8 +76,9 @@ def _begin(record: Record, options: Options, progress: _Progress) -> int:
     record.run.mkdir(parents=True, exist_ok=True)
     record.run.chmod(0o700)
     record.processes.mkdir(exist_ok=True, mode=0o700)
-    syscalls.become_subreaper()
     try:
+        held = lock.take(record.run)  # first of all: what another one looks after is not touched
+        syscalls.become_subreaper()
         plan.check(record)
         progress.step("certificates")
         certificates.ensure(
@@ -84,6 +87,8 @@ def _begin(record: Record, options: Options, progress: _Progress) -> int:
         plan.write(record, plan.plan(record).files)
         progress.step("network")
         network.create(record)
+    except lock.AlreadyRunning as other:
+        return progress.busy(f'another supervisor ({other}) looks after "{record.name}"')
     except (OSError, ConfigError, network.NetworkError) as err:
         return progress.failed(str(err))
     _preload()
@@ -91,6 +96,7 @@ def _begin(record: Record, options: Options, progress: _Progress) -> int:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     if os.fork() == 0:
         ours.close()
+        os.close(held)
         progress.close()
         _be_zygote(record, options, theirs, restarts=0)
     theirs.close()
@@ -114,31 +120,31 @@ def _be_zygote(record: Record, options: Options, channel: socket.socket, restart
     from kubelab.supervisor import syscalls, zygote
 
     syscalls.become_subreaper()
-    _own(record, processes.ZYGOTE, restarts)
+    own = _own(record, processes.ZYGOTE, restarts)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
     def respawn(to_zygote: socket.socket) -> NoReturn:
+        progress = _Progress(None)
+        try:
+            lock.take(record.run)
+        except (lock.AlreadyRunning, FileNotFoundError) as err:  # somebody else was quicker, or has cleaned up
+            to_zygote.send(b'{"op": "quit"}')
+            os._exit(progress.busy(f'"{record.name}" needs no other supervisor: {err}'))
         before = processes.restarts_of(record.processes, processes.SUPERVISOR)
         syscalls.become_subreaper()
-        os._exit(_supervise(record, options, to_zygote, _Progress(None), restarts=before + 1))
+        os._exit(_supervise(record, options, to_zygote, progress, restarts=before + 1))
 
     zygote.Zygote(channel, respawn, SystemClock()).run()
-    processes.forget(record.processes, processes.ZYGOTE)
+    processes.forget(record.processes, own)
     os._exit(0)
 
 
 def _supervise(record: Record, options: Options, channel: socket.socket, progress: _Progress, *, restarts: int) -> int:
     from kubelab.component import logs
-    from kubelab.supervisor import cleanup, lock, supervisor
+    from kubelab.supervisor import cleanup, supervisor
 
     clock = SystemClock()
     log = logs.configure("supervisor", level="info", form="text", clock=clock)
-    try:
-        lock.take(record.run)
-    except lock.AlreadyRunning:
-        channel.send(b'{"op": "quit"}')
-        progress.failed(f'another supervisor looks after "{record.name}"')
-        return BUSY
     own = _own(record, processes.SUPERVISOR, restarts)
     host = supervisor.enter_cluster(record)
     try:
@@ -170,20 +176,8 @@ async def _run(
     spawner = Spawner(channel, options.command(), record.processes, host, log)
     it = Supervisor(record, spawner, host, clock, log, own)
     servicer = SupervisorServicer(it)
-    async with asyncio.TaskGroup() as group:
-        terminated = asyncio.Event()
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, terminated.set)
-
-        async def on_sigterm() -> None:
-            await terminated.wait()
-            await it.shutdown()
-            it.end()
-
-        waiting = group.create_task(on_sigterm(), name="sigterm")
-        await it.run(
-            lambda server: supervisor_pb2_grpc.add_SupervisorServicer_to_server(servicer, server), progress.ready
-        )
-        waiting.cancel()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, it.ask_down)
+    await it.run(lambda server: supervisor_pb2_grpc.add_SupervisorServicer_to_server(servicer, server), progress.ready)
     return it.delete
 
 
@@ -214,6 +208,11 @@ class _Progress:
         print(why, file=sys.stderr)  # noqa: T201 — the log of this process
         self._tell(f"failed {why}")
         return FAILED
+
+    def busy(self, who: str) -> int:
+        print(who, file=sys.stderr)  # noqa: T201 — the log of this process
+        self._tell("busy")
+        return BUSY
 
     def close(self) -> None:
         if self._fd is not None:

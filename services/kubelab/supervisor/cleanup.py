@@ -14,8 +14,9 @@ from collections.abc import Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 from kubelab.apimachinery.clock import Clock
+from kubelab.cluster import lock
 from kubelab.cluster.record import RUN_ROOT, Record
-from kubelab.supervisor import lock, network, processes
+from kubelab.supervisor import network, processes
 
 STOP_SECONDS = 5.0
 
@@ -28,7 +29,7 @@ def everything(record: Record, clock: Clock, *, delete: bool) -> None:
         end([r.pid for r in running if r.pid not in etcd], signal.SIGTERM, clock)
         end(etcd, signal.SIGTERM, clock)
         pods(record)
-        end(processes.inside(network.inodes(record)), signal.SIGKILL, clock)
+        strays(record, clock)
         network.remove(record)
         files(record, delete=delete)
 
@@ -65,6 +66,12 @@ def pods(record: Record) -> None:
     with ThreadPoolExecutor(max_workers=len(states)) as pool:
         for done in [pool.submit(cleanup, state) for state in states if state.is_dir()]:
             done.result()
+
+
+def strays(record: Record, clock: Clock) -> None:
+    """End what still runs in a cluster's namespaces though no record names it; the calling process stays."""
+    pids = processes.inside(network.inodes(record))
+    end([pid for pid in pids if pid != os.getpid()], signal.SIGKILL, clock)
 
 
 def files(record: Record, *, delete: bool) -> None:

@@ -80,21 +80,15 @@ class Keeper:
 
     async def run(self, before: Sequence[Keeper]) -> None:
         """Keep the process, from the first moment at which all of ``before`` have been well; until cancelled."""
-        running = processes.read(Path(self.spec.order.records), self.spec.name)
+        running = await self._adopt()
         if running:
-            self._log.info("adopted", pid=running.pid)
             self.restarts = running.restarts
-            self._spawner.adopt(running)
-            await self._apply(Event.START)
-            if processes.is_frozen(running.pid):
-                await self._apply(Event.PAUSE)
         elif self._wanted:
-            for other in before:
-                await other.ready.wait()
+            await self._wait_for(before)
         while True:
             if not running:
                 await self._until_wanted()
-                running = await self._start()
+                running = await self._adopt() or await self._start()
             if running:
                 delay = await self._keep(running)
                 running = None
@@ -106,8 +100,12 @@ class Keeper:
 
     async def stop(self) -> None:
         """End the process and keep it down; answers when it is gone. SIGKILL follows SIGTERM after ten seconds."""
-        self._wanted = False
         self._stopped.touch()
+        await self.end()
+
+    async def end(self) -> None:
+        """The same, but for this supervisor's time only: the next one starts it."""
+        self._wanted = False
         self._wake.set()
         if self.state not in LIVE:
             await self._apply(Event.STOPPED)
@@ -171,6 +169,28 @@ class Keeper:
             raise BadRequest(f"{name} is Stopped; start it: kubelab fault start {name}")
         raise BadRequest(f"{name} does not run yet: it is just being started")
 
+    async def _adopt(self) -> Running | None:
+        """Take on what runs already: the supervisor before has left it, or a zygote that died before it could tell."""
+        running = processes.read(Path(self.spec.order.records), self.spec.name)
+        if running:
+            self._log.info("adopted", pid=running.pid)
+            self._spawner.adopt(running)
+            await self._apply(Event.START)
+            if processes.is_frozen(running.pid):
+                await self._apply(Event.PAUSE)
+        return running
+
+    async def _wait_for(self, before: Sequence[Keeper]) -> None:
+        """Stand by until all of ``before`` have been well once, or this one is not wanted any more."""
+        await self._apply(Event.WAIT)
+        async with asyncio.TaskGroup() as group:
+            waiting = group.create_task(_all_well_once(before), name=f"what {self.spec.name} stands on")
+            waiting.add_done_callback(lambda _: self._wake.set())
+            while self.state is State.WAITING and not waiting.done():
+                self._wake.clear()
+                await self._wake.wait()
+            waiting.cancel()
+
     async def _until_wanted(self) -> None:
         while not self._wanted:
             self._wake.clear()
@@ -209,7 +229,7 @@ class Keeper:
         self.running, self._healthy = None, False
         lived = self._clock.monotonic() - began
         self.message = _how(code)
-        processes.forget(Path(self.spec.order.records), self.spec.name)
+        processes.forget(Path(self.spec.order.records), running)
         await self._apply(Event.EXITED if self._wanted else Event.STOPPED)
         delay = self._back_off.after(lived)
         self._log.info("ended", pid=running.pid, how=self.message, lived=round(lived, 1), again=self._wanted)
@@ -253,6 +273,11 @@ class Keeper:
 
     def _resume(self) -> None:
         self._signal_group(signal.SIGCONT)
+
+
+async def _all_well_once(keepers: Sequence[Keeper]) -> None:
+    for keeper in keepers:
+        await keeper.ready.wait()
 
 
 @contextlib.contextmanager

@@ -9,7 +9,8 @@
        │ ended on request│ start                   ▼
        └─────────────────┴──────────────────── BACK_OFF
 
-PAUSED can be reached from every state with a pid, and left for STARTING (until its health is heard of again).
+PAUSED can be reached from every state with a pid, and left for STARTING (until its health is heard of again). WAITING
+lies between STOPPED and STARTING at the first start of a process that stands on others.
 """
 
 from __future__ import annotations
@@ -34,9 +35,13 @@ class State(enum.IntEnum):
     BACK_OFF = 4
     STOPPED = 5
     PAUSED = 6
+    WAITING = 7
 
 
 class Event(enum.Enum):
+    """What happens to a process."""
+
+    WAIT = "wait"  # for others to be well
     START = "start"
     HEALTHY = "healthy"
     UNHEALTHY = "unhealthy"
@@ -49,6 +54,9 @@ class Event(enum.Enum):
 MOVES: dict[tuple[State, Event], State] = {
     (State.STOPPED, Event.START): State.STARTING,
     (State.STOPPED, Event.STOPPED): State.STOPPED,
+    (State.STOPPED, Event.WAIT): State.WAITING,
+    (State.WAITING, Event.START): State.STARTING,
+    (State.WAITING, Event.STOPPED): State.STOPPED,
     (State.BACK_OFF, Event.START): State.STARTING,
     (State.BACK_OFF, Event.STOPPED): State.STOPPED,
     (State.BACK_OFF, Event.EXITED): State.BACK_OFF,  # it could not even be started

@@ -70,12 +70,8 @@ def write_own(folder: Path, name: str, *, since: int, restarts: int = 0) -> Runn
 
 def read(folder: Path, name: str) -> Running | None:
     """Give a process that runs now; None when there is no record, or its process is gone."""
-    try:
-        body = json.loads((folder / name).read_text())
-        found = Running(name, int(body["pid"]), int(body["ticks"]), int(body["since"]), int(body["restarts"]))
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
-        return None
-    return found if body.get("boot") == boot_id() and found.alive() else None
+    found = _recorded(folder, name)
+    return found if found and found.alive() else None
 
 
 def restarts_of(folder: Path, name: str) -> int:
@@ -94,9 +90,20 @@ def read_all(folder: Path) -> dict[str, Running]:
     return {running.name: running for running in found if running}
 
 
-def forget(folder: Path, name: str) -> None:
-    """Remove a record; one that is not there is no error."""
-    (folder / name).unlink(missing_ok=True)
+def forget(folder: Path, running: Running) -> None:
+    """Remove a process's record; that of another one of its name, which has begun since, stays."""
+    if _recorded(folder, running.name) == running:
+        (folder / running.name).unlink(missing_ok=True)
+
+
+def _recorded(folder: Path, name: str) -> Running | None:
+    """Give the process of a record of this boot, dead or alive."""
+    try:
+        body = json.loads((folder / name).read_text())
+        found = Running(name, int(body["pid"]), int(body["ticks"]), int(body["since"]), int(body["restarts"]))
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return None
+    return found if body.get("boot") == boot_id() else None
 
 
 def inside(namespaces: set[int]) -> list[int]:

@@ -31,14 +31,17 @@ class SupervisorServicer(supervisor_pb2_grpc.SupervisorServicer):
 
     async def Status(self, request: pb.StatusRequest, context: Context) -> pb.StatusResponse:
         async with answering(context):
+            self._must_stay()
             usage, _ = await asyncio.gather(self._supervisor.usage(), self._supervisor.etcd_leader.look())
             return self._status(usage)
 
     async def WatchStatus(self, request: pb.StatusRequest, context: Context) -> AsyncGenerator[pb.StatusResponse]:
-        with self._supervisor.etcd_leader.watching():
-            async with answering(context), contextlib.aclosing(self._supervisor.changes()) as changes:
-                async for _ in changes:
-                    yield self._status({})
+        async with answering(context):
+            self._must_stay()
+            with self._supervisor.etcd_leader.watching():
+                async with contextlib.aclosing(self._supervisor.changes()) as changes:
+                    async for _ in changes:
+                        yield self._status({})
 
     async def Act(self, request: pb.ActRequest, context: Context) -> pb.ActResponse:
         async with answering(context):
@@ -101,9 +104,14 @@ class SupervisorServicer(supervisor_pb2_grpc.SupervisorServicer):
 
     async def Shutdown(self, request: pb.ShutdownRequest, context: Context) -> pb.ShutdownResponse:
         async with answering(context):
-            await self._supervisor.shutdown()
-            self._supervisor.end(delete=request.delete)
+            self._supervisor.ask_down(delete=request.delete)
+            await self._supervisor.down()  # it goes on without us when the caller leaves
             return pb.ShutdownResponse()
+
+    def _must_stay(self) -> None:
+        """Unavailable for who would begin with a cluster that is just going down."""
+        if self._supervisor.going_down:
+            raise errors.Unavailable(f'cluster "{self._supervisor.record.name}" is just being stopped')
 
     def _status(self, usage: dict[str, Usage]) -> pb.StatusResponse:
         supervisor = self._supervisor

@@ -17,6 +17,7 @@ import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import structlog
 
@@ -133,6 +134,7 @@ class Spawner:
             return
         answer, order = self._answers.get(message["id"]), self._orders.get(message["id"])
         if answer is None or order is None or answer.done():
+            self._unwanted(message)
             return
         if "error" in message:
             answer.set_exception(SpawnError(message["error"]))
@@ -140,6 +142,11 @@ class Spawner:
         running = Running(order.name, message["pid"], message["ticks"], message["since"], restarts=order.restarts)
         self.adopt(running)
         answer.set_result(running)
+
+    def _unwanted(self, message: dict[str, Any]) -> None:
+        """The answer to an order that was given up: nobody would look after what it has begun, so it ends."""
+        if "pid" in message and Running("", message["pid"], message["ticks"], message["since"]).signal(signal.SIGKILL):
+            self._log.warning("the zygote was too late, ending what it has started", pid=message["pid"])
 
     def _tell(self, pid: int, code: int | None) -> None:
         known = self._codes.get(pid)

@@ -26,7 +26,6 @@ from kubelab.supervisor.etcdleader import EtcdLeader
 from kubelab.supervisor.faults import Partitions
 from kubelab.supervisor.keeper import Keeper
 from kubelab.supervisor.logfiles import Follower
-from kubelab.supervisor.machine import State
 from kubelab.supervisor.network import NamespaceThread
 from kubelab.supervisor.processes import Running
 from kubelab.supervisor.spawner import Spawner
@@ -58,7 +57,8 @@ class Supervisor:
         self.record, self.clock, self.own = record, clock, own
         self._spawner, self._host, self._log = spawner, host, log
         self._version = 0
-        self._stop = asyncio.Event()
+        self._asked_down = asyncio.Event()
+        self._down = asyncio.Event()
         self.delete = False
         self.keepers: dict[str, Keeper] = {
             spec.name: Keeper(spec, spawner, clock, log, self._touch) for spec in plan.plan(record).specs
@@ -71,7 +71,7 @@ class Supervisor:
         self._version_event = asyncio.Event()
 
     async def run(self, add_service: Callable[[grpc.aio.Server], None], ready: Callable[[], None]) -> None:
-        """Look after the cluster until :meth:`shutdown`. ``ready`` is called when the socket answers."""
+        """Look after the cluster until :meth:`ask_down`, then take it down. ``ready``: the socket answers."""
         self.follower = Follower()
         self._spawner.open()
         nodes = await asyncio.to_thread(self._enter_nodes)
@@ -90,7 +90,9 @@ class Supervisor:
                 ready()
                 looking = group.create_task(self.etcd_leader.run(), name="etcd's leader")
                 keeping = group.create_task(self._keep_all(), name="keepers")
-                await self._stop.wait()
+                await self._asked_down.wait()
+                await self._take_down()
+                self._down.set()
                 looking.cancel()
                 keeping.cancel()
         finally:
@@ -98,25 +100,35 @@ class Supervisor:
             for thread in nodes.values():
                 thread.close()
 
-    async def shutdown(self) -> None:
+    def ask_down(self, *, delete: bool = False) -> None:
+        """Have the cluster taken down, whatever becomes of who asks; with ``delete``, its data is not to stay."""
+        self.delete = self.delete or delete
+        self._asked_down.set()
+
+    @property
+    def going_down(self) -> bool:
+        """Was it asked to go down?"""
+        return self._asked_down.is_set()
+
+    async def down(self) -> None:
+        """Wait until processes, pods and network are gone."""
+        await self._down.wait()
+
+    async def _take_down(self) -> None:
         """Stop every process, the api-server when nobody needs it any more, then etcd; then pods and network go."""
         keepers = self.keepers.values()
         with contextlib.suppress(errors.InternalError):  # the rules go with the network at the latest
             await self.partitions.heal(None)  # what says goodbye must be heard
         for components in STOP_ORDER:
             chosen = [keeper for keeper in keepers if keeper.spec.component in components]
-            await asyncio.gather(*(keeper.stop() for keeper in chosen))
+            await asyncio.gather(*(keeper.end() for keeper in chosen))
         zygote = self.zygote()
         self._spawner.close()
         if zygote:
             await launch.ended(zygote.pid, ZYGOTE_SECONDS)
         await asyncio.to_thread(cleanup.pods, self.record)
+        await asyncio.to_thread(cleanup.strays, self.record, self.clock)
         await asyncio.to_thread(network.remove, self.record)
-
-    def end(self, *, delete: bool = False) -> None:
-        """Let :meth:`run` return; ``delete`` is for whoever called it."""
-        self.delete = delete
-        self._stop.set()
 
     def keeper(self, name: str) -> Keeper:
         """Find a process; NotFound."""
@@ -146,9 +158,6 @@ class Supervisor:
     def zygote(self) -> Running | None:
         """The zygote, while one is there."""
         return processes.read(self.record.processes, processes.ZYGOTE)
-
-    def all_well(self) -> bool:
-        return all(keeper.state is State.RUNNING for keeper in self.keepers.values())
 
     def _touch(self) -> None:
         self._version += 1

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import subprocess
 from contextlib import aclosing
 from pathlib import Path
 
@@ -130,6 +131,17 @@ async def test_logs_with_their_end_first_and_followed(cluster: LocalCluster) -> 
 
 async def test_only_the_owner_may_talk_to_the_supervisor(cluster: LocalCluster, record: Record) -> None:
     assert record.socket.stat().st_mode & 0o777 == 0o600
+
+
+async def test_shutdown_ends_what_nobody_has_a_record_of(cluster: LocalCluster, record: Record) -> None:
+    """Such as what a zygote had begun when it was killed."""
+    node = record.namespace("node-1")
+    stray = subprocess.Popen(["nsenter", f"--net={node}", "--", "sleep", "600"])
+    namespaces = network.inodes(record)
+    await until_true(lambda: stray.pid in processes.inside(namespaces))
+    await cluster.shutdown()
+    assert stray.wait(WAIT_SECONDS) == -signal.SIGKILL
+    await until_true(lambda: not processes.inside(namespaces))  # the supervisor itself is the last
 
 
 async def test_shutdown_leaves_only_the_data(cluster: LocalCluster, record: Record) -> None:

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from kubelab.supervisor import lock
+from kubelab.cluster import lock
 
 HOLD = """
 import sys
 from pathlib import Path
-from kubelab.supervisor import lock
+from kubelab.cluster import lock
 lock.take(Path(sys.argv[1]))
 print("held", flush=True)
 sys.stdin.read()
@@ -29,10 +29,13 @@ def test_the_second_one_hears_who_was_first(tmp_path: Path) -> None:
         with pytest.raises(lock.AlreadyRunning) as refused:
             lock.take(tmp_path)
         assert refused.value.pid == first.pid
+        assert lock.holder(tmp_path) == first.pid
         first.communicate()
-    os.close(lock.take(tmp_path))  # nobody has it any more
+    assert lock.holder(tmp_path) is None
+    os.close(lock.take(tmp_path))
 
 
 def test_without_a_run_folder_there_is_nothing_to_hold(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         lock.take(tmp_path / "none")
+    assert lock.holder(tmp_path / "none") is None

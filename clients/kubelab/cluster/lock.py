@@ -29,11 +29,23 @@ def take(run: Path) -> int:
     except OSError as err:
         pid = _holder(fd)
         os.close(fd)
-        raise AlreadyRunning(pid) from err
+        raise AlreadyRunning(pid or 0) from err
     return fd
 
 
-def _holder(fd: int) -> int:
+def holder(run: Path) -> int | None:
+    """Give the pid of who looks after the cluster, however busy or frozen it is; None when nobody does."""
+    try:
+        fd = os.open(run / "lock", os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        return _holder(fd)
+    finally:
+        os.close(fd)
+
+
+def _holder(fd: int) -> int | None:
     asked = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
     kind, _, _, _, pid = struct.unpack(_FLOCK, fcntl.fcntl(fd, fcntl.F_GETLK, asked))
-    return 0 if kind == fcntl.F_UNLCK else int(pid)
+    return None if kind == fcntl.F_UNLCK else int(pid)
