@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 
 import click
 
-from kubelab.apimachinery.errors import Unavailable
+from kubelab.apimachinery.errors import Timeout, Unavailable
 from kubelab.cli import output
 from kubelab.cli.options import cluster_option
 from kubelab.client import kubeconfig
 from kubelab.client.kubeconfig import Kubeconfig, KubeconfigMissing
-from kubelab.cluster import launch
+from kubelab.cluster import launch, lock
 from kubelab.cluster.local import LocalCluster
 from kubelab.cluster.record import DEFAULT_NAME, Record
 
@@ -33,8 +32,6 @@ def command(name: str, delete: bool) -> int:
         output.step("✋", f'Stopping cluster "{name}"')
         asyncio.run(take_down(record, delete=delete))
     if delete:
-        with contextlib.suppress(OSError):
-            home.rmdir()  # when nothing else is in it
         output.step("🗑️ ", f'Cluster "{name}" and everything of it is removed')
     else:
         again = "kubelab up" + ("" if name == DEFAULT_NAME else f" --name {name}")
@@ -44,14 +41,13 @@ def command(name: str, delete: bool) -> int:
 
 async def take_down(record: Record, *, delete: bool) -> None:
     """Stop a cluster, by its supervisor or without it, and forget it in the kubeconfig when it is deleted."""
-    pid = 0
+    pid = lock.holder(record.run)
     try:
         async with LocalCluster(record.name, record.socket) as cluster:
-            status = await cluster.status()
-            pid = next(p.pid for p in status.processes if p.name == launch.SUPERVISOR)
+            await cluster.status()  # one that hangs shows it now, not after the minutes that a shutdown may take
             await cluster.shutdown(delete=delete)
-    except Unavailable:
-        pass  # the disk knows what there is to clean
+    except (Unavailable, Timeout):
+        pass  # nobody there, or going down already, or hanging: the disk knows what there is to clean
     ended = pid and await launch.ended(pid, END_SECONDS)
     if not ended or record.run.exists() or (delete and record.folder.exists()):
         await launch.clean(record, delete=delete)

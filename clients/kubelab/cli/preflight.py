@@ -81,7 +81,7 @@ def _rights(machine: Machine) -> list[Problem]:
         return [
             Problem(
                 "a cluster makes network namespaces and mounts, which needs root",
-                "type the same with sudo -E, or as root",
+                'type the same as root: sudo -E "$(command -v kubelab)" up',
             )
         ]
     lacking = [

@@ -16,11 +16,12 @@ from kubelab.apimachinery.scheme import NODES
 from kubelab.client import kubeconfig
 from kubelab.client.client import Client, EventType
 from kubelab.client.kubeconfig import Kubeconfig
-from kubelab.cluster.driver import ClusterStatus, State
+from kubelab.cluster.driver import ClusterStatus, Process, State
 from kubelab.cluster.local import LocalCluster
-from kubelab.cluster.record import Record
+from kubelab.cluster.record import DEFAULT_NAME, Record
 
 GIVE_UP_RESTARTS = 3
+REMEDIES = {State.STOPPED: "start it: kubelab fault start", State.PAUSED: "let it go on: kubelab fault resume"}
 Tell = Callable[[str, str], None]  # an emoji and a line
 
 
@@ -30,6 +31,10 @@ class UpFailed(Exception):
     def __init__(self, message: str, process: str = "") -> None:
         super().__init__(message)
         self.process = process
+
+
+class Faulted(UpFailed):
+    """A process is down because somebody wants it so: waiting would not help, and there is nothing to undo."""
 
 
 class Readiness:
@@ -45,17 +50,24 @@ class Readiness:
         self.complete = asyncio.Event()
 
     def heard_processes(self, status: ClusterStatus) -> None:
-        """Take a status of all processes; UpFailed when one of them ends again and again."""
+        """Take a status of all processes; UpFailed when one ends again and again, Faulted when one is kept down."""
         for process in status.processes:
             first = self._restarts.setdefault(process.name, process.restarts)
             if process.state is State.BACK_OFF and process.restarts - first >= GIVE_UP_RESTARTS:
                 raise UpFailed(f"{process.name} keeps failing: {process.message}", process.name)
+            if process.state in REMEDIES:
+                raise Faulted(f"{process.name} is {process.state.value}; {self._remedy(process)}", process.name)
             if process.component == "api-server" and process.state is State.RUNNING and not self.serving.is_set():
                 self._tell("🧠", f"{process.name} answers at {self._address(process.node)}")
                 self.serving.set()
         unwell = {process.node for process in status.processes if process.state is not State.RUNNING}
         self._well = set(self._record.node_names) - unwell
         self._look()
+
+    def _remedy(self, process: Process) -> str:
+        name = self._record.name
+        flag = "" if name == DEFAULT_NAME else f" --name {name}"
+        return f"{REMEDIES[process.state]} {process.name}{flag}"
 
     def _address(self, plane: str) -> str:
         ports = {
@@ -80,7 +92,7 @@ class Readiness:
 
 
 async def wait(record: Record, clock: Clock, tell: Tell) -> None:
-    """Return when every process is well and every node Ready. Raises UpFailed, ApiError."""
+    """Return when every process is well and every node Ready. Raises UpFailed, Faulted, ApiError."""
     readiness = Readiness(record, tell)
     try:
         async with asyncio.TaskGroup() as group:

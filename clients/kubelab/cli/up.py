@@ -6,6 +6,7 @@ When it fails it says why, and takes down what it started: a new cluster is remo
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import platform
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
@@ -16,19 +17,21 @@ from typing import Any
 import click
 
 from kubelab.apimachinery.clock import Clock, SystemClock
-from kubelab.apimachinery.errors import ApiError, Unavailable
+from kubelab.apimachinery.errors import ApiError, Timeout, Unavailable
 from kubelab.apimachinery.version import GIT_VERSION
 from kubelab.cli import output, preflight, readiness
 from kubelab.cli.options import cluster_option
 from kubelab.client import kubeconfig
-from kubelab.client.kubeconfig import Kubeconfig, KubeconfigMissing
-from kubelab.cluster import launch
+from kubelab.client.kubeconfig import Kubeconfig, KubeconfigError, KubeconfigMissing
+from kubelab.cluster import launch, lock
 from kubelab.cluster.driver import State
 from kubelab.cluster.local import LocalCluster
 from kubelab.cluster.record import DEFAULT_NAME, DEFAULT_WORKERS, Record, free_ports, port_is_free
-from kubelab.cluster.settings import merged, parse_settings
+from kubelab.cluster.settings import changed, parse_settings
 
 LOG_LINES = 12
+LOOK_SECONDS = 0.1  # between two looks at a supervisor that does not answer yet
+FAILURES = (ApiError, readiness.UpFailed, launch.LaunchFailed, TimeoutError)
 STEPS = {
     "certificates": ("🔑", "Making certificates"),
     "network": ("🌐", "Connecting {nodes} by a network of their own"),
@@ -62,7 +65,8 @@ class Wanted:
     "settings",
     metavar="COMPONENT.KEY=VALUE",
     multiple=True,
-    help="configure a component of the cluster: --set controller-manager.nodeLifecycle.nodeMonitorGracePeriod=4s",
+    help="configure a component of the cluster: --set controller-manager.nodeLifecycle.nodeMonitorGracePeriod=4s; "
+    "without a VALUE it has its default again",
 )
 @cluster_option
 @click.option("--wait/--no-wait", default=True, help="wait until every node is Ready  [default: wait]")
@@ -87,56 +91,103 @@ async def up(wanted: Wanted, clock: Clock) -> int:
             f"Delete it first, or choose another --name:\n   kubelab down --delete{_flag(record)}"
         )
         return 1
-    running = record is not None and await _runs(record)
-    if record and running and wanted.settings:
-        output.problem(
-            f'Cluster "{record.name}" is running; --set is for its next start. Type first:\n'
-            f"   kubelab down{_flag(record)}"
-        )
-        return 1
-    if record and running:
-        output.step("✅", f'Cluster "{record.name}" is already running')
-        remember(record)
-        return await _finish(wanted, record, clock, began, fresh=False)
+    config = _kubeconfig()  # one that cannot be read is told of before anything is started
+    if record:
+        try:
+            async with clock.timeout(wanted.seconds):
+                running = await _runs(record)
+        except TimeoutError:
+            output.problem(
+                f"The supervisor (pid {lock.holder(record.run)}) does not answer within {wanted.seconds:g} s. "
+                f"To stop the cluster without it, type:\n   kubelab down{_flag(record)}"
+            )
+            return 1
+        if running:
+            return await _join(wanted, record, config, clock)
     problems = preflight.check(preflight.this_machine())
     if problems:
         output.problem("This machine cannot run a cluster yet:")
         for problem in problems:
             click.echo(f" - {problem}", err=True)
         return 1
-    fresh = record is None
-    record = record or Record.new(wanted.home, wanted.name, wanted.nodes, control_planes=wanted.control_planes or 1)
+    try:
+        return await _begin(wanted, record, config, clock, began)
+    except launch.Busy:  # the old supervisor was just being replaced
+        return await up(wanted, clock)
+
+
+async def _runs(record: Record) -> bool:
+    """Does somebody look after the cluster? Waits for one that is slow, or just going down, for as long as it lives.
+
+    The lock tells, and not whether the socket answers: on a busy machine it may not, for a while.
+    """
+    while (pid := lock.holder(record.run)) is not None:
+        try:
+            async with LocalCluster(record.name, record.socket) as cluster:
+                await cluster.status()
+        except (Unavailable, Timeout):
+            await launch.ended(pid, LOOK_SECONDS)  # that it ends is told; that it answers, nobody tells
+        else:
+            return True
+    return False
+
+
+async def _join(wanted: Wanted, record: Record, config: Kubeconfig, clock: Clock) -> int:
+    """Make a running cluster the current one, and wait until it is well; whatever comes of it, it is not taken down."""
+    if wanted.settings:
+        output.problem(
+            f'Cluster "{record.name}" is running; --set is for its next start. Type first:\n'
+            f"   kubelab down{_flag(record)}"
+        )
+        return 1
+    output.step("✅", f'Cluster "{record.name}" is already running')
+    remember(record, config)
+    try:
+        async with clock.timeout(wanted.seconds):
+            if wanted.wait:
+                await readiness.wait(record, clock, _quietly)
+    except FAILURES as err:
+        await _explain(record, err, wanted.seconds)
+        return 1
+    return _done(record, "")
+
+
+async def _begin(wanted: Wanted, before: Record | None, config: Kubeconfig, clock: Clock, began: float) -> int:
+    """Start a cluster, new or not, and wait for it; undo everything on failure. Raises Busy, with nothing changed."""
+    record = before or Record.new(wanted.home, wanted.name, wanted.nodes, control_planes=wanted.control_planes or 1)
     output.step("😄", f"kubelab {GIT_VERSION} on {_system()}")
     if not all(map(port_is_free, record.api_ports)):
         record = replace(record, api_ports=free_ports(len(record.api_ports)))
         output.step("🔀", f"The api-server's port was taken meanwhile; it moves to {_ports(record)}")
-    record = replace(record, settings=merged(record.settings, wanted.settings))
+    record = replace(record, settings=changed(record.settings, wanted.settings))
+    context = config.current_context
     record.save()
-    return await _finish(wanted, record, clock, began, fresh=fresh, start=True)
-
-
-async def _finish(
-    wanted: Wanted, record: Record, clock: Clock, began: float, *, fresh: bool, start: bool = False
-) -> int:
-    """Start if asked, wait, and speak; undo everything on failure."""
     try:
-        if start:
+        async with clock.timeout(wanted.seconds):
             await _start(record)
-            remember(record)
-        if wanted.wait:
-            async with clock.timeout(wanted.seconds):
-                await readiness.wait(record, clock, output.step if start else _quietly)
-    except (ApiError, readiness.UpFailed, launch.LaunchFailed, TimeoutError) as err:
-        await _explain(record, err, wanted.seconds)
-        if start:
-            await _undo(record, delete=fresh)
-        return 1
-    except BaseException:
-        if start:
-            output.problem("Interrupted, cleaning up")
-            await _undo(record, delete=fresh)
+            remember(record, config)
+            if wanted.wait:
+                await readiness.wait(record, clock, output.step)
+    except launch.Busy:
+        if before:
+            before.save()
         raise
-    seconds = f" in {clock.monotonic() - began:.1f} s" if start else ""
+    except readiness.Faulted as err:  # the supervisor before had left it so
+        output.problem(str(err))
+        return 1
+    except FAILURES as err:
+        await _explain(record, err, wanted.seconds)
+        await _undo(record, before, context)
+        return 1
+    except BaseException as err:
+        interrupted = isinstance(err, (asyncio.CancelledError, KeyboardInterrupt))
+        output.problem("Interrupted, cleaning up" if interrupted else "Cleaning up")
+        await _undo(record, before, context)
+        raise
+    return _done(record, f" in {clock.monotonic() - began:.1f} s")
+
+
+def _done(record: Record, seconds: str) -> int:
     output.step("🏄", f'Done{seconds}! kctl is now configured to use the cluster "{record.name}"')
     click.echo("\nTo see it, type:\n   kctl get nodes\n   kubelab status" + _flag(record))
     return 0
@@ -149,13 +200,17 @@ async def _start(record: Record) -> None:
             output.step(emoji, text.format(nodes=_count(record)))
 
 
-def remember(record: Record) -> None:
-    """Put the cluster into the user's kubeconfig, beside what is there, and make it the current one."""
+def _kubeconfig() -> Kubeconfig:
+    """Read the user's kubeconfig, or begin one. Raises KubeconfigError."""
     path = kubeconfig.default_path()
     try:
-        config = Kubeconfig.load(path)
+        return Kubeconfig.load(path)
     except KubeconfigMissing:
-        config = Kubeconfig(path=path)
+        return Kubeconfig(path=path)
+
+
+def remember(record: Record, config: Kubeconfig) -> None:
+    """Put the cluster into a kubeconfig, beside what is there, and make it the current one."""
     config.set_cluster(
         record.name,
         server=record.servers,
@@ -163,16 +218,7 @@ def remember(record: Record) -> None:
         certificate=(record.pki / "admin.crt").read_bytes(),
         key=(record.pki / "admin.key").read_bytes(),
     )
-    config.write(path)
-
-
-async def _runs(record: Record) -> bool:
-    try:
-        async with LocalCluster(record.name, record.socket) as cluster:
-            await cluster.status()
-    except Unavailable:
-        return False
-    return True
+    config.write()
 
 
 async def _explain(record: Record, err: Exception, seconds: float) -> None:
@@ -182,6 +228,8 @@ async def _explain(record: Record, err: Exception, seconds: float) -> None:
     if isinstance(err, TimeoutError):
         text, process = await _unwell(record, seconds)
     output.problem(text)
+    if isinstance(err, readiness.Faulted):
+        return
     lines = _last_lines(record.log(process))
     if lines and lines[-1] != text:
         click.echo(f"   The last lines of {record.log(process)}:", err=True)
@@ -194,7 +242,7 @@ async def _unwell(record: Record, seconds: float) -> tuple[str, str]:
     try:
         async with LocalCluster(record.name, record.socket) as cluster:
             status = await cluster.status()
-    except Unavailable:
+    except (Unavailable, Timeout):
         return f"Not up after {seconds:g} s: the supervisor does not answer", launch.SUPERVISOR
     for process in status.processes:
         if process.state != State.RUNNING:
@@ -210,12 +258,18 @@ def _last_lines(path: Path) -> list[str]:
         return []
 
 
-async def _undo(record: Record, *, delete: bool) -> None:
-    """Take down what was begun; the data of a cluster that was there before stays."""
+async def _undo(record: Record, before: Record | None, context: str) -> None:
+    """Take down what was begun. A cluster that was there before keeps its data, and the settings that it had."""
     from kubelab.cli.down import take_down
 
-    await take_down(record, delete=delete)
-    if delete:
+    if before:
+        before.save()
+    await take_down(record, delete=before is None)
+    with contextlib.suppress(KubeconfigError):
+        config = Kubeconfig.load(kubeconfig.default_path())
+        config.use_context(context)
+        config.write()
+    if before is None:
         output.step("🧹", "Nothing of it is left")
 
 

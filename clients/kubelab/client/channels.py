@@ -77,12 +77,14 @@ def secure_channel(
 def unix_channel(path: str | Path, *, options: tuple[tuple[str, int | str], ...] = ()) -> grpc.aio.Channel:
     """Open a channel to a socket of this machine; who may connect is a matter of the file's mode.
 
-    It sends no pings: the kernel tells of a dead peer at once, and containerd hangs up on callers that ping often.
+    It sends no pings: the kernel tells of a dead peer at once, and containerd hangs up on callers that ping often. It
+    shares no back-off with a channel that led to who was at this path before.
     """
     told = {name for name, _ in options}  # of an option that is given twice, gRPC takes the first
     ours = (option for option in CHANNEL_OPTIONS if option[0] not in told)
     quiet = tuple(option for option in ours if "keepalive" not in option[0] and "ping" not in option[0])
-    return grpc.aio.insecure_channel(f"unix:{path}", options=(*quiet, *options))
+    own = ("grpc.use_local_subchannel_pool", 1)
+    return grpc.aio.insecure_channel(f"unix:{path}", options=(*quiet, own, *options))
 
 
 def server_credentials(identity: Identity) -> grpc.ServerCredentials:

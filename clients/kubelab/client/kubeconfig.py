@@ -64,6 +64,13 @@ def default_path(environ: Mapping[str, str] = os.environ) -> Path:
     return Path(told).expanduser() if told else home(environ) / "kubeconfig"
 
 
+def give_to_invoker(path: Path, environ: Mapping[str, str] = os.environ) -> None:
+    """Make a file of root's the user's who typed ``sudo``, so that ``kctl`` works without it."""
+    user, group = environ.get("SUDO_UID", ""), environ.get("SUDO_GID", "")
+    if os.geteuid() == 0 and user.isdecimal() and group.isdecimal():
+        os.chown(path, int(user), int(group))
+
+
 class Kubeconfig:
     """A kubeconfig in memory. ``document`` is the whole file, as YAML gives it."""
 
@@ -123,6 +130,7 @@ class Kubeconfig:
         try:
             with os.fdopen(handle, "w") as file:
                 file.write(self.to_yaml())
+            give_to_invoker(Path(temporary))
             Path(temporary).replace(path)
         except BaseException:
             Path(temporary).unlink(missing_ok=True)
@@ -133,8 +141,8 @@ class Kubeconfig:
         return str(self.document.get("current-context") or "")
 
     def use_context(self, name: str) -> None:
-        """Make a context the current one."""
-        if name not in self._section("contexts"):
+        """Make a context the current one; "" for none."""
+        if name and name not in self._section("contexts"):
             raise KubeconfigError(f'no context exists with the name: "{name}"')
         self.document["current-context"] = name
 
@@ -150,7 +158,11 @@ class Kubeconfig:
         """Follow a context (the current one by default) to its cluster and its user, and read their files."""
         name = context or self.current_context
         if not name:
-            raise KubeconfigError("current-context is not set")
+            others = ", ".join(row.name for row in self.contexts())
+            raise KubeconfigError(
+                "current-context is not set"
+                + (f"; choose one of {others}: kctl config use-context NAME" if others else "")
+            )
         contexts = self._section("contexts")
         if name not in contexts:
             raise KubeconfigError(f'context "{name}" does not exist')
@@ -190,8 +202,7 @@ class Kubeconfig:
         for section in ("clusters", "users", "contexts"):
             self.document[section] = [e for e in self.document.get(section) or [] if e.get("name") != name]
         if self.current_context == name:
-            left = self.contexts()
-            self.document["current-context"] = left[0].name if left else ""
+            self.document["current-context"] = ""  # no other cluster: nobody chose it
 
     def redacted(self) -> dict[str, Any]:
         """Give the document without certificates and keys, as ``kctl config view`` shows it."""

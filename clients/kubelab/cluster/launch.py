@@ -10,14 +10,20 @@ import asyncio
 import contextlib
 import fcntl
 import os
+import signal
 import sys
 from collections.abc import AsyncGenerator, Generator
 from pathlib import Path
 
+from kubelab.client.kubeconfig import give_to_invoker
 from kubelab.cluster.record import Record
 
 SUPERVISOR = "supervisor"
 CLEAN_SECONDS = 60.0
+
+
+class Busy(Exception):
+    """Another supervisor looks after the cluster: nothing was started."""
 
 
 class LaunchFailed(Exception):
@@ -25,7 +31,10 @@ class LaunchFailed(Exception):
 
 
 async def launch(record: Record) -> AsyncGenerator[str]:
-    """Start a supervisor; yields each step that it begins, and ends when its socket answers. Raises LaunchFailed."""
+    """Start a supervisor; yields each step that it begins, and ends when its socket answers.
+
+    Raises Busy, LaunchFailed. Left early, it ends what it has started.
+    """
     record.logs.mkdir(parents=True, exist_ok=True, mode=0o700)
     told, tell = os.pipe()
     with os.fdopen(told, "rb") as reading:
@@ -41,11 +50,17 @@ async def launch(record: Record) -> AsyncGenerator[str]:
                 word, _, rest = line.decode(errors="replace").strip().partition(" ")
                 if word == "ready":
                     return
+                if word == "busy":
+                    raise Busy
                 if word == "failed":
                     raise LaunchFailed(rest)
                 yield rest
             await ended(pid, CLEAN_SECONDS)
             raise LaunchFailed("the supervisor ended before it was ready")
+        except (asyncio.CancelledError, GeneratorExit):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)  # our child, for whom nobody has waited: the number is still its own
+            raise
         finally:
             transport.close()
 
@@ -86,14 +101,33 @@ async def clean(record: Record, *, delete: bool) -> None:
 
 @contextlib.contextmanager
 def alone(home: Path) -> Generator[None]:
-    """Be the only one who starts or stops clusters below ``home``; waits for whoever does it now."""
-    home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    fd = os.open(home, os.O_RDONLY | os.O_CLOEXEC)
+    """Be the only one who starts or stops clusters below ``home``; waits for whoever does it now.
+
+    A home in which there is nothing at the end is removed.
+    """
+    fd = _own_home(home)
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX)
         yield
     finally:
+        with contextlib.suppress(OSError):
+            home.rmdir()
         os.close(fd)
+
+
+def _own_home(home: Path) -> int:
+    """Make the folder, and lock it; the one before may have removed it meanwhile."""
+    while True:
+        with contextlib.suppress(FileExistsError):
+            home.mkdir(parents=True, mode=0o700)
+            give_to_invoker(home)
+        fd = -1
+        with contextlib.suppress(FileNotFoundError):
+            fd = os.open(home, os.O_RDONLY | os.O_CLOEXEC)
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            if os.path.samestat(os.fstat(fd), home.stat()):
+                return fd
+        if fd >= 0:
+            os.close(fd)
 
 
 async def ended(pid: int, seconds: float) -> bool:

@@ -18,7 +18,10 @@ FORM = "COMPONENT.KEY=VALUE, such as controller-manager.nodeLifecycle.nodeMonito
 
 
 def parse_settings(words: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Read ``["kubelet.maxPods=20"]`` as ``{"kubelet": {"maxPods": 20}}``; values are YAML. Raises RecordError."""
+    """Read ``["kubelet.maxPods=20"]`` as ``{"kubelet": {"maxPods": 20}}``; values are YAML. Raises RecordError.
+
+    ``kubelet.maxPods=``, or null, means the default again: its value is None.
+    """
     found: dict[str, dict[str, Any]] = {}
     for word in words:
         name, equals, text = word.partition("=")
@@ -32,6 +35,20 @@ def parse_settings(words: Sequence[str]) -> dict[str, dict[str, Any]]:
         for key in reversed(path):
             value = {key: value}
         found[component] = merged(found.get(component, {}), cast(dict[str, Any], value))
+    return found
+
+
+def changed(settings: Mapping[str, Mapping[str, Any]], changes: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Give settings with what :func:`parse_settings` has read; what is to be the default again is not among them."""
+    return _without_none(merged(settings, changes))
+
+
+def _without_none(settings: Mapping[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in settings.items():
+        kept = _without_none(cast(Mapping[str, Any], value)) if isinstance(value, Mapping) else value
+        if kept is not None and not (isinstance(value, Mapping) and not kept):
+            found[key] = kept
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import secrets
@@ -15,9 +16,11 @@ import pytest
 
 from kubelab.apimachinery.clock import SystemClock
 from kubelab.client.kubeconfig import Kubeconfig
-from kubelab.cluster.record import RUN_ROOT, Record
+from kubelab.cluster import launch
+from kubelab.cluster.record import Record
 from kubelab.supervisor import cleanup, processes
 from kubelab.supervisor.processes import Running
+from tests.traces import Traces, guardians
 
 pytestmark = pytest.mark.root
 SECONDS = 120
@@ -61,23 +64,6 @@ def record_of(home: Path, name: str) -> Record:
     return record
 
 
-def traces(record: Record) -> list[str]:
-    """Everything that a cluster could leave on the machine."""
-    found = [line for line in Path("/proc/self/mounts").read_text().splitlines() if record.id in line]
-    found += [line for line in Path("/proc/self/mounts").read_text().splitlines() if str(record.folder) in line]
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                command = (entry / "cmdline").read_bytes().decode(errors="replace")
-            except OSError:
-                continue
-            if record.name in command or record.id in command or str(record.home) in command:
-                found.append(command)
-    found += [str(path) for path in Path("/sys/fs/cgroup").rglob(f"*{record.id}*")]
-    found += [str(path) for path in (RUN_ROOT / record.id, record.folder) if path.exists()]
-    return found
-
-
 def test_up_status_down_up_delete(kubelab: Kubelab, home: Path, name: str) -> None:
     up = kubelab("up", "--name", name, "--nodes", "2")
     assert up.returncode == 0, up.stdout + up.stderr
@@ -95,15 +81,17 @@ def test_up_status_down_up_delete(kubelab: Kubelab, home: Path, name: str) -> No
     assert "has 2 nodes, not 3" in refused.stderr
 
     record = record_of(home, name)
+    traces = Traces.of(record)
     assert kubelab("down", "--name", name).returncode == 0
-    assert [trace for trace in traces(record) if trace != str(record.folder)] == []
+    assert traces.left() == [str(record.folder)]
     stopped = kubelab("status", "--name", name)
     assert stopped.returncode != 0
     assert "is not running" in stopped.stderr
 
     assert kubelab("up", "--name", name).returncode == 0
+    traces = Traces.of(record)
     assert kubelab("down", "--name", name, "--delete").returncode == 0
-    assert traces(record) == []
+    assert traces.left() == []
     assert not home.exists()
 
 
@@ -112,11 +100,6 @@ def kill_together(*victims: Running) -> None:
     for number in (signal.SIGSTOP, signal.SIGKILL):
         for victim in victims:
             assert victim.signal(number)
-
-
-def guardians(record: Record) -> list[Running]:
-    found = [processes.read(record.processes, name) for name in (processes.ZYGOTE, processes.SUPERVISOR)]
-    return [running for running in found if running]
 
 
 def test_up_adopts_what_runs_when_nobody_looks_after_it(kubelab: Kubelab, home: Path, name: str) -> None:
@@ -133,9 +116,78 @@ def test_up_adopts_what_runs_when_nobody_looks_after_it(kubelab: Kubelab, home: 
 def test_down_cleans_up_when_everybody_was_killed(kubelab: Kubelab, home: Path, name: str) -> None:
     assert kubelab("up", "--name", name, "--nodes", "1").returncode == 0
     record = record_of(home, name)
+    traces = Traces.of(record)
     kill_together(*guardians(record))
     assert kubelab("down", "--name", name, "--delete").returncode == 0
-    assert traces(record) == []
+    assert traces.left() == []
+
+
+def supervisor_of(record: Record) -> Running:
+    found = processes.read(record.processes, processes.SUPERVISOR)
+    assert found
+    return found
+
+
+def test_up_leaves_a_cluster_alone_whose_supervisor_is_slow(kubelab: Kubelab, home: Path, name: str) -> None:
+    assert kubelab("up", "--name", name, "--nodes", "1").returncode == 0
+    record = record_of(home, name)
+    before, text = processes.read_all(record.processes), (record.folder / "cluster.yaml").read_text()
+    supervisor = supervisor_of(record)
+    supervisor.signal(signal.SIGSTOP)
+    refused = kubelab("up", "--name", name, "--timeout", "2")
+    assert refused.returncode == 1
+    assert f"supervisor (pid {supervisor.pid}) does not answer within 2 s" in refused.stderr
+    assert (record.folder / "cluster.yaml").read_text() == text
+    supervisor.signal(signal.SIGCONT)
+    assert "already running" in kubelab("up", "--name", name).stdout
+    assert processes.read_all(record.processes) == before
+
+
+def test_down_takes_a_cluster_down_whose_supervisor_hangs(kubelab: Kubelab, home: Path, name: str) -> None:
+    assert kubelab("up", "--name", name, "--nodes", "1").returncode == 0
+    record = record_of(home, name)
+    traces = Traces.of(record)
+    supervisor_of(record).signal(signal.SIGSTOP)
+    assert kubelab("down", "--name", name, "--delete").returncode == 0
+    assert traces.left() == []
+
+
+def test_a_setting_that_is_refused_is_not_kept(kubelab: Kubelab, home: Path, name: str) -> None:
+    assert kubelab("up", "--name", name, "--nodes", "1", "--set", "kubelet.maxPods=20").returncode == 0
+    assert kubelab("down", "--name", name).returncode == 0
+    record = record_of(home, name)
+    refused = kubelab("up", "--name", name, "--set", "kubelet.nonsense=1")
+    assert refused.returncode == 1
+    assert "unknown key 'nonsense'" in refused.stderr
+    assert record_of(home, name) == record
+    assert kubelab("up", "--name", name, "--set", "kubelet.maxPods=").returncode == 0
+    assert record_of(home, name).settings == {}
+
+
+def test_what_was_stopped_by_hand_is_named_at_once(kubelab: Kubelab, home: Path, name: str) -> None:
+    assert kubelab("up", "--name", name, "--nodes", "1").returncode == 0
+    assert kubelab("fault", "stop", "scheduler", "--name", name).returncode == 0
+    told = kubelab("up", "--name", name)
+    assert told.returncode == 1
+    assert f"scheduler@cp-1 is Stopped; start it: kubelab fault start scheduler@cp-1 --name {name}" in told.stderr
+    assert kubelab("fault", "start", "scheduler", "--name", name).returncode == 0
+
+
+def test_down_goes_on_when_it_is_interrupted(kubelab: Kubelab, home: Path, name: str) -> None:
+    assert kubelab("up", "--name", name, "--nodes", "1").returncode == 0
+    record = record_of(home, name)
+    down = subprocess.Popen(
+        [sys.executable, "-m", "kubelab.cli", "down", "--name", name],
+        env={**os.environ, "KUBELAB_HOME": str(home), "KUBELAB_KUBECONFIG": ""},
+    )
+    scheduler = processes.read(record.processes, "scheduler@cp-1")
+    assert scheduler
+    asyncio.run(launch.ended(scheduler.pid, SECONDS))
+    down.send_signal(signal.SIGINT)
+    down.wait(SECONDS)
+    up = kubelab("up", "--name", name)
+    assert up.returncode == 0, up.stdout + up.stderr
+    assert "already running" not in up.stdout
 
 
 def test_a_half_failed_up_says_why_and_leaves_nothing(kubelab: Kubelab, home: Path, name: str) -> None:
@@ -153,3 +205,22 @@ def test_a_half_failed_up_says_why_and_leaves_nothing(kubelab: Kubelab, home: Pa
     assert "The last lines of" in failed.stderr
     assert "Traceback" not in failed.stderr
     assert Record.load(home, name) is None
+
+
+def test_a_failed_up_leaves_the_context_that_was_chosen(home: Path, name: str) -> None:
+    config = Kubeconfig(path=home / "kubeconfig")
+    config.set_cluster("other", server="https://127.0.0.1:1", ca=b"a", certificate=b"b", key=b"c")
+    config.write()
+    failed = subprocess.run(
+        [sys.executable, "-m", "kubelab.cli", "up", "--name", name, "--nodes", "1", "--timeout", "0.1"],
+        env={**os.environ, "KUBELAB_HOME": str(home), "KUBELAB_KUBECONFIG": ""},
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    assert failed.returncode == 1
+    assert "Not up after 0.1 s" in failed.stderr
+    assert Record.load(home, name) is None
+    left = Kubeconfig.load(home / "kubeconfig")
+    assert (left.current_context, [row.name for row in left.contexts()]) == ("other", ["other"])

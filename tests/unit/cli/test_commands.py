@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from kubelab.cli.__main__ import COMMANDS, main
@@ -52,3 +54,14 @@ def test_down_of_what_is_not_there_is_no_error(
     code, out, _ = run(capsys, "down", "--name", "none")
     assert code == 0
     assert 'no cluster "none"' in out
+
+
+def test_what_is_refused_leaves_no_home(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("KUBELAB_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("KUBELAB_KUBECONFIG", str(tmp_path))
+    code, _, err = run(capsys, "up", "--name", "none")
+    assert code == 1
+    assert f"{tmp_path}: " in err
+    assert not (tmp_path / "home").exists()

@@ -37,7 +37,7 @@ def only(*programs: str) -> Machine:
         (only("apt-get", "nft", "ip"), ["missing: etcd, crun", "type: apt-get install -y etcd-server crun"]),
         (only("dnf", "etcd", "crun", "nft"), ["missing: ip", "type: dnf install -y iproute"]),
         (only(), ["missing: etcd, crun, nft, ip", "with your distribution's package manager"]),
-        (replace(GOOD, user=1000), ["needs root", "sudo -E"]),
+        (replace(GOOD, user=1000), ["needs root", 'sudo -E "$(command -v kubelab)" up']),
         (replace(GOOD, capabilities=0xA80425FB), ["CAP_SYS_ADMIN and CAP_NET_ADMIN", "--privileged"]),
         (replace(GOOD, filesystems="", files=no_overlay), ["modprobe overlay"]),
     ],

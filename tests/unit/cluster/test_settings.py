@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kubelab.cluster.settings import flag, look_up, parse_settings
+from kubelab.cluster.settings import changed, flag, look_up, parse_settings
 
 GRACE = "nodeLifecycle.nodeMonitorGracePeriod"
 
@@ -21,6 +21,22 @@ GRACE = "nodeLifecycle.nodeMonitorGracePeriod"
 )
 def test_settings_of_a_local_cluster(words: list[str], key: str, expected: str | None) -> None:
     assert look_up(parse_settings(words).get("controller-manager", {}), key) == expected
+
+
+@pytest.mark.parametrize(
+    ("words", "left"),
+    [
+        ([], {"kubelet": {"maxPods": 20}, "scheduler": {"a": {"b": 1, "c": 2}}}),
+        (["kubelet.maxPods=30"], {"kubelet": {"maxPods": 30}, "scheduler": {"a": {"b": 1, "c": 2}}}),
+        (["kubelet.maxPods="], {"scheduler": {"a": {"b": 1, "c": 2}}}),
+        (["kubelet.maxPods=null", "scheduler.a.b="], {"scheduler": {"a": {"c": 2}}}),
+        (["scheduler.a="], {"kubelet": {"maxPods": 20}}),
+        (["api-server.never="], {"kubelet": {"maxPods": 20}, "scheduler": {"a": {"b": 1, "c": 2}}}),
+    ],
+)
+def test_a_setting_without_a_value_has_its_default_again(words: list[str], left: dict[str, object]) -> None:
+    before = {"kubelet": {"maxPods": 20}, "scheduler": {"a": {"b": 1, "c": 2}}}
+    assert changed(before, parse_settings(words)) == left
 
 
 @pytest.mark.parametrize(

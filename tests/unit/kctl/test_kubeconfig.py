@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from pathlib import Path
 
@@ -55,7 +56,9 @@ def test_writing_keeps_what_is_not_known(tmp_path: Path) -> None:
     assert again.access().servers == ("127.0.0.1:1",)
     again.remove_cluster("new")
     again.remove_cluster("new")
-    assert again.current_context == "admin@lab"
+    assert again.current_context == "", "nobody chose another one"
+    with pytest.raises(KubeconfigError, match="choose one of admin@lab: kctl config use-context NAME"):
+        again.access()
     assert again.document["clusters"] == config.document["clusters"][:1]
     assert "secret-token" not in str(again.redacted())
 
@@ -96,6 +99,16 @@ def test_wrong_accesses(tmp_path: Path, change: str, context: str, told: str) ->
         text = text.replace("    certificate-authority: pki/ca.crt\n", "")
     with pytest.raises(KubeconfigError, match=told):
         Kubeconfig.parse(text, tmp_path / "config").access(context)
+
+
+def test_what_root_writes_for_somebody_is_theirs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SUDO_UID", "1234")
+    monkeypatch.setenv("SUDO_GID", "5678")
+    path = tmp_path / "config"
+    Kubeconfig.parse(UPSTREAM).write(path)
+    found = path.stat()
+    assert (found.st_uid, found.st_gid) == ((1234, 5678) if os.geteuid() == 0 else (os.geteuid(), os.getegid()))
+    assert stat.S_IMODE(found.st_mode) == 0o600
 
 
 def test_missing_file(tmp_path: Path) -> None:
