@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.terminal import OWN_FILES, SHARED_FILES, Terminal, Tutorial, assert_nothing_left
+from tests.e2e.terminal import OWN_FILES, SHARED_FILES, Terminal, Tutorial, take_down
 
 
 @pytest.fixture(scope="module")
@@ -30,8 +30,7 @@ def terminal(
         terminal.type(f"kubelab up --name {terminal.cluster} {options}", deadline=180)
         yield terminal
     finally:
-        terminal.type(f"kubelab down --name {terminal.cluster} --delete", deadline=120)
-    assert_nothing_left(terminal)
+        take_down(terminal)
 
 
 @pytest.fixture(scope="module", params=["own", "shared"])

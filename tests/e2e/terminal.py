@@ -15,6 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
+from kubelab.cluster.record import Record
+from tests.traces import Traces
+
 ROOT = Path(__file__).resolve().parents[2]
 OWN_FILES = ROOT / "examples" / "tutorial"
 SHARED_FILES = ROOT.parent / "shared" / "tutorial" / "assets"
@@ -136,7 +139,8 @@ class Terminal:
 
 def fetch(url: str, *, deadline: float = 10.0) -> str:
     """GET on a new connection, as curl does."""
-    with urllib.request.urlopen(url, timeout=deadline) as answer:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # 127.0.0.1 is nobody else's
+    with opener.open(url, timeout=deadline) as answer:
         return answer.read().decode()
 
 
@@ -148,25 +152,13 @@ def try_fetch(url: str, *, deadline: float = 10.0) -> str | None:
         return None
 
 
-def assert_nothing_left(terminal: Terminal) -> None:
-    """No process, mount, network namespace or file of the cluster is there any more."""
-    home = str(terminal.home)
-    mounts = [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if home in line]
-    assert not mounts
-    left = [
-        f"{process.name} {command}"
-        for process in Path("/proc").iterdir()
-        if process.name.isdigit() and home in (command := _command_of(process))
-    ]
-    assert not left
+def take_down(terminal: Terminal) -> None:
+    """Remove the cluster: no process, mount, network namespace or file of it is there any more."""
+    record = Record.load(terminal.home, terminal.cluster)
+    traces = Traces.of(record) if record and record.run.exists() else None
+    terminal.type(f"kubelab down --name {terminal.cluster} --delete", deadline=120)
+    assert traces is None or traces.left() == []
     assert not (terminal.home / "clusters" / terminal.cluster).exists()
-
-
-def _command_of(process: Path) -> str:
-    try:
-        return (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-    except (FileNotFoundError, ProcessLookupError):
-        return ""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.terminal import ROOT, Answer, Terminal, assert_nothing_left, eventually
+from tests.e2e.terminal import ROOT, Answer, Terminal, eventually, take_down
 
 pytestmark = pytest.mark.root
 
@@ -84,8 +84,7 @@ def laboratory(home: Path, folder: Path, name: str, options: str) -> Iterator[La
         terminal.type(f"kubelab up --name {terminal.cluster} {options}", deadline=180)
         yield Laboratory(terminal)
     finally:
-        terminal.type(f"kubelab down --name {terminal.cluster} --delete", deadline=120)
-    assert_nothing_left(terminal)
+        take_down(terminal)
 
 
 @pytest.fixture(scope="module")
