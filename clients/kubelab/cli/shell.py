@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import click
 
+from kubelab.apimachinery.errors import NotFound
 from kubelab.cli.options import cluster_option
 from kubelab.cluster.driver import NodeInfo
 from kubelab.cluster.find import using_cluster
@@ -25,7 +27,7 @@ def command(name: str, words: tuple[str, ...]) -> int:
     The exit code is the command's.
     """
     nodes = asyncio.run(_nodes(name))
-    node, told = choose(nodes, words)
+    node, told = choose(nodes, words, is_program=_is_program)
     environment = {**os.environ, "PS1": f"[{node.name}] \\w # "}
     shell = SHELL if node.enter else os.environ.get("SHELL") or SHELL  # a container has its own programs
     arguments = [*(node.enter or ("nsenter", f"--net={node.netns}", "--")), *(told or [shell])]
@@ -42,11 +44,23 @@ async def _nodes(name: str) -> Sequence[NodeInfo]:
         return await cluster.nodes()
 
 
-def choose(nodes: Sequence[NodeInfo], words: Sequence[str]) -> tuple[NodeInfo, list[str]]:
-    """Tell node and command apart: a first word that names a node is the node."""
+def _is_program(node: NodeInfo, word: str) -> bool:
+    """Could a node run this word? A container has programs of its own, which it is not asked for."""
+    return bool(node.enter) or shutil.which(word) is not None
+
+
+def choose(
+    nodes: Sequence[NodeInfo], words: Sequence[str], *, is_program: Callable[[NodeInfo, str], bool]
+) -> tuple[NodeInfo, list[str]]:
+    """Tell node and command apart: a first word that names a node is the node.
+
+    NotFound for a single word that is neither a node nor a program: a node is what was meant.
+    """
     if not words:
         return nodes[0], []
     found = next((node for node in nodes if node.name == words[0]), None)
     if found is not None:
         return found, [*words[1:]]
+    if len(words) == 1 and not is_program(nodes[0], words[0]):
+        raise NotFound(f'node "{words[0]}" not found; there are: {", ".join(node.name for node in nodes)}')
     return nodes[0], [*words]

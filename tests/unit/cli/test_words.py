@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 import pytest
 
+from kubelab.apimachinery.errors import NotFound
 from kubelab.cli.image import size_text
 from kubelab.cli.logs import find
 from kubelab.cli.shell import choose
@@ -47,11 +48,18 @@ def test_what_is_not_clear_is_refused_with_the_choices(word: str, says: str) -> 
         (["node-1"], "node-1", []),
         (["node-1", "ip", "addr"], "node-1", ["ip", "addr"]),
         (["ip", "addr"], "cp-1", ["ip", "addr"]),
+        (["ip"], "cp-1", ["ip"]),
+        (["nope", "addr"], "cp-1", ["nope", "addr"]),
     ],
 )
 def test_a_first_word_that_names_a_node_is_the_node(words: list[str], node: str, command: list[str]) -> None:
-    found, told = choose(NODES, words)
+    found, told = choose(NODES, words, is_program=lambda _, word: word == "ip")
     assert (found.name, told) == (node, command)
+
+
+def test_a_word_that_is_neither_a_node_nor_a_program_was_meant_as_a_node() -> None:
+    with pytest.raises(NotFound, match='node "nope" not found; there are: cp-1, node-1'):
+        choose(NODES, ["nope"], is_program=lambda _, word: word == "ip")
 
 
 @pytest.mark.parametrize(
