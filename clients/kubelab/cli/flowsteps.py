@@ -57,13 +57,23 @@ def steps_of(records: Iterable[pb.AuditRecord], *, everything: bool = False) -> 
     if not shown:
         return []
     began = shown[0].started_unix_nano
-    writers = {record.resource_version: record.process for record in ordered if record.resource_version}
+    writers = _writers(ordered)
     told: set[tuple[str, str]] = set()
     steps: list[Step] = []
     for record in shown:
         steps += _told_by_watch(record, began, writers, told)
-        steps += _runtime_call(record, began) if _is_cri(record) else _request(record, began)
+        wrote = writers.get(record.resource_version) is record
+        steps += _runtime_call(record, began) if _is_cri(record) else _request(record, began, wrote=wrote)
     return steps
+
+
+def _writers(ordered: Iterable[pb.AuditRecord]) -> dict[str, pb.AuditRecord]:
+    """Who wrote each revision: the first that tells of it. An update that changes nothing tells of it again."""
+    writers: dict[str, pb.AuditRecord] = {}
+    for record in ordered:
+        if record.resource_version and record.verb not in READS:
+            writers.setdefault(record.resource_version, record)
+    return writers
 
 
 def _changes(record: pb.AuditRecord) -> bool:
@@ -75,7 +85,7 @@ def _is_cri(record: pb.AuditRecord) -> bool:
 
 
 def _told_by_watch(
-    record: pb.AuditRecord, began: int, writers: dict[str, str], told: set[tuple[str, str]]
+    record: pb.AuditRecord, began: int, writers: dict[str, pb.AuditRecord], told: set[tuple[str, str]]
 ) -> Sequence[Step]:
     """The watch event that made a process act, once for each process and revision."""
     caller = _caller(record)
@@ -84,11 +94,13 @@ def _told_by_watch(
         return ()
     told.add(known)
     at = _milliseconds(record.started_unix_nano - began)
-    return [Step(at, None, writers[record.cause], caller, "watch event", record.cause, trace_id=record.trace_id)]
+    return [
+        Step(at, None, writers[record.cause].process, caller, "watch event", record.cause, trace_id=record.trace_id)
+    ]
 
 
-def _request(record: pb.AuditRecord, began: int) -> Sequence[Step]:
-    """A request to the api-server, and below it what it stored."""
+def _request(record: pb.AuditRecord, began: int, *, wrote: bool) -> Sequence[Step]:
+    """A request to the api-server, and below it what it stored, or read in etcd."""
     at = _milliseconds(record.started_unix_nano - began)
     asked = Step(
         at,
@@ -100,11 +112,11 @@ def _request(record: pb.AuditRecord, began: int) -> Sequence[Step]:
         trace_id=record.trace_id,
         code=record.code or "OK",
     )
-    if not record.resource_version and not record.store_nano:
+    if not wrote and not record.store_nano:
         return [asked]
     node = record.process.partition("@")[2]
     etcd = f"etcd@{node}" if node else "etcd"
-    what = "write" if record.resource_version else "read"
+    what = "write" if wrote else "read"
     took = _milliseconds(record.store_nano) if record.store_nano else None
     return [
         asked,

@@ -97,5 +97,17 @@ def test_steps_for_programs_leave_empty_fields_out() -> None:
     }
 
 
+def test_an_update_that_changes_nothing_only_reads() -> None:
+    """It answers with the revision that is there; the api-server has looked into etcd for it."""
+    update = {"subresource": "status", "resource_version": "814", "cause": "813"}
+    twice = [
+        record(0, 2.7, API, KUBELET, "update", **update, store=1.5),
+        record(5, 1.2, API, KUBELET, "update", **update, store=0.4),
+        record(9, 0.3, API, KUBELET, "update", **update),
+    ]
+    steps = [(step.what, step.revision) for step in steps_of(twice) if step.depth]
+    assert steps == [("write", "814"), ("read", "814")]
+
+
 def test_no_records_no_steps() -> None:
     assert steps_of([]) == []
