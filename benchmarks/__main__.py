@@ -36,7 +36,7 @@ def at_rest(bench: Bench) -> list[Figure]:
     after, seconds = bench.processes(), time.monotonic() - began
     used = sum(p["cpuSeconds"] for p in after) - sum(p["cpuSeconds"] for p in before)
     return [
-        Figure("3 nodes at rest: memory (PSS)", sum(p["memoryBytes"] for p in after) / 2**20, "MB", 250),
+        Figure("3 nodes at rest: memory (PSS)", sum(p["memoryBytes"] for p in after) / 1e6, "MB", 250),
         Figure("3 nodes at rest: processor", 100 * used / seconds, "% of a core", 3),
     ]
 
@@ -74,7 +74,7 @@ def verbs(bench: Bench) -> list[Figure]:
         Figure("pod creates, 32 clients", many["per_second"], "/s", 1800, more_is_better=True),
         Figure("bare gRPC calls with TLS, 32 clients", bare["per_second"], "/s"),
         Figure("creates against bare calls, 32 clients", many["per_second"] / bare["per_second"], "ratio"),
-        Figure(f"list of {listing['items']:.0f} pods", listing["ms"], "ms", 130),
+        Figure(f"list of {listing['items']:.0f} pods, p50", listing["ms"], "ms", 130),
     ]
 
 
