@@ -10,7 +10,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery import names
 
 _TOKEN = re.compile(r"[ \t\r\n]*(==|!=|[=!(),<>]|[^ \t\r\n=!(),<>]+|$)")
@@ -19,7 +18,6 @@ _END = ""
 _EXACT = ("=", "==", "!=")
 _NUMERIC = {">": "greater", "<": "less"}
 _SETS = ("in", "notin")
-_OPERATORS = {"In": "in", "NotIn": "notin", "Exists": "exists", "DoesNotExist": "!"}
 _BINARY = "in, notin, =, ==, !=, gt, lt"
 
 
@@ -84,23 +82,6 @@ class Selector:
 def from_mapping(labels: Mapping[str, str]) -> Selector:
     """Select what carries all of these labels."""
     return Selector(tuple(Requirement(key, "=", (value,)) for key, value in sorted(labels.items())))
-
-
-def from_label_selector(selector: meta_pb2.LabelSelector) -> Selector:
-    """Select by matchLabels and matchExpressions; SelectorError for an unknown operator or values it cannot have."""
-    found = list(from_mapping(selector.matchLabels).requirements)
-    for expression in selector.matchExpressions:
-        if expression.operator not in _OPERATORS:
-            raise SelectorError(f'"{expression.operator}" is not a valid label selector operator')
-        operator, values = _OPERATORS[expression.operator], tuple(sorted(expression.values))
-        if operator in _SETS and not values:
-            raise SelectorError("values: Invalid value: []: for 'in', 'notin' operators, values set can't be empty")
-        if operator not in _SETS and values:
-            shown = ", ".join(f'"{value}"' for value in values)
-            told = "values set must be empty for exists and does not exist"
-            raise SelectorError(f"values: Invalid value: []string{{{shown}}}: {told}")
-        found.append(Requirement(expression.key, operator, values))
-    return Selector(tuple(sorted(found, key=_by_key)))
 
 
 def parse(text: str) -> Selector:

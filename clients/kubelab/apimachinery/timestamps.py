@@ -14,11 +14,6 @@ def now(clock: Clock) -> Time:
     return to_time(clock.time())
 
 
-def micro_now(clock: Clock) -> MicroTime:
-    """This moment, with microseconds."""
-    return to_micro_time(clock.time())
-
-
 def to_time(seconds: float) -> Time:
     """Whole seconds, as upstream stores them."""
     return Time(seconds=math.floor(seconds))
@@ -41,20 +36,9 @@ def parse_time(text: str) -> Time:
     return Time(seconds=seconds)
 
 
-def parse_micro_time(text: str) -> MicroTime:
-    """Read RFC 3339, in any time zone, to the microsecond; ValueError for anything else."""
-    seconds, nanos = _parse(text)
-    return MicroTime(seconds=seconds, nanos=nanos // 1000 * 1000)
-
-
 def format_time(time: Time) -> str:
     """``2006-01-02T15:04:05Z``."""
     return forms.format_time(time.seconds, time.nanos)
-
-
-def format_micro_time(time: MicroTime) -> str:
-    """``2006-01-02T15:04:05.000000Z``."""
-    return forms.format_time(time.seconds, time.nanos, micro=True)
 
 
 def _parse(text: str) -> tuple[int, int]:

@@ -14,7 +14,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import secrets
 import socket
@@ -279,7 +278,3 @@ def start_ticks(pid: int) -> int | None:
         return None
     fields = stat.rpartition(")")[2].split()
     return None if fields[0] in "ZX" else int(fields[19])
-
-
-def is_root() -> bool:
-    return os.geteuid() == 0

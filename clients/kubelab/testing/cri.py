@@ -22,8 +22,6 @@ from google.protobuf.message import Message
 from kubelab.cri.runtime.v1 import api_pb2 as cri
 from kubelab.cri.runtime.v1 import api_pb2_grpc as cri_grpc
 
-POD_UID = "io.kubernetes.pod.uid"
-
 
 @dataclass(slots=True)
 class FakeSandbox:

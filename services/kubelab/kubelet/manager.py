@@ -36,7 +36,6 @@ from kubelab.kubelet.state import Kit
 from kubelab.kubelet.worker import PodWorker
 
 RECONNECT_SECONDS = 0.2
-Survey = dict[PodRef, frozenset[tuple[str, int]]]
 
 
 class PodManager:

@@ -158,11 +158,6 @@ def container_hash(container: core_pb2.Container) -> str:
     return hashlib.sha256(picked).hexdigest()[:8]
 
 
-def pod_key(pod: core_pb2.Pod) -> str:
-    """``default/web``"""
-    return f"{pod.metadata.namespace}/{pod.metadata.name}"
-
-
 def pod_text(pod: core_pb2.Pod) -> str:
     """``web_default(uid)``, as upstream's messages name a pod."""
     return f"{pod.metadata.name}_{pod.metadata.namespace}({pod.metadata.uid})"

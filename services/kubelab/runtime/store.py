@@ -38,10 +38,6 @@ LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar"
 BASE_LABEL = "io.kubelab.base"  # "host": the image's layers lie over the host's own system folders
 
 
-class NoSuchImage(KeyError):
-    """No image of that name or digest is here."""
-
-
 class BadDigest(ValueError):
     """Bytes are not what their digest says."""
 

@@ -29,9 +29,6 @@ class ClusterEvent(enum.Enum):
     """A pod that had a node was deleted or ended."""
 
 
-ANY_EVENT = frozenset(ClusterEvent)
-
-
 @dataclass(frozen=True, slots=True)
 class Rejection:
     """Why a node will not do. ``resolvable`` is False where not even an empty node would help (upstream's

@@ -69,16 +69,6 @@ async def read(follower: Follower, path: Path, *, tail: int = 0, follow: bool = 
                 await grown.wait()
 
 
-def last_lines(path: Path, count: int) -> list[str]:
-    """Give the last lines of a file; none when there is no such file."""
-    try:
-        with path.open("rb") as file:
-            _seek(file.fileno(), count)
-            return file.read().decode(errors="replace").splitlines()
-    except FileNotFoundError:
-        return []
-
-
 def rotate(path: Path) -> None:
     """Put a log that has grown large aside, as ``.1``, before a process opens it."""
     with contextlib.suppress(FileNotFoundError):

@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery import labels, names
 
 KEYS = st.sampled_from(["app", "tier", "example.com/role", "in", "notin", "exists"])
@@ -115,40 +114,4 @@ def test_selectors(text: str, carried: dict[str, str], matches: bool) -> None:
 def test_no_selectors(text: str, told: str) -> None:
     with pytest.raises(labels.SelectorError) as caught:
         labels.parse(text)
-    assert str(caught.value) == told
-
-
-def expression(operator: str, *values: str) -> meta_pb2.LabelSelector:
-    wanted = meta_pb2.LabelSelectorRequirement(key="app", operator=operator, values=values)
-    return meta_pb2.LabelSelector(matchLabels={"tier": "a"}, matchExpressions=[wanted])
-
-
-@pytest.mark.parametrize(
-    ("selector", "text"),
-    [
-        (meta_pb2.LabelSelector(), ""),
-        (expression("In", "b", "a"), "app in (a,b),tier=a"),
-        (expression("NotIn", "a"), "app notin (a),tier=a"),
-        (expression("Exists"), "app,tier=a"),
-        (expression("DoesNotExist"), "!app,tier=a"),
-    ],
-)
-def test_the_message_form(selector: meta_pb2.LabelSelector, text: str) -> None:
-    assert str(labels.from_label_selector(selector)) == text
-
-
-@pytest.mark.parametrize(
-    ("selector", "told"),
-    [
-        (expression("Like", "a"), '"Like" is not a valid label selector operator'),
-        (expression("In"), "values: Invalid value: []: for 'in', 'notin' operators, values set can't be empty"),
-        (
-            expression("Exists", "a", "b"),
-            'values: Invalid value: []string{"a", "b"}: values set must be empty for exists and does not exist',
-        ),
-    ],
-)
-def test_what_the_message_form_cannot_say(selector: meta_pb2.LabelSelector, told: str) -> None:
-    with pytest.raises(labels.SelectorError) as caught:
-        labels.from_label_selector(selector)
     assert str(caught.value) == told

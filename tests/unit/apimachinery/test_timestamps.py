@@ -19,12 +19,6 @@ def test_what_is_written_reads_back(seconds: int) -> None:
     assert timestamps.from_time(time) == seconds
 
 
-@given(MOMENTS, st.integers(0, 999_999))
-def test_to_the_microsecond(seconds: int, micros: int) -> None:
-    time = timestamps.MicroTime(seconds=seconds, nanos=micros * 1000)
-    assert timestamps.parse_micro_time(timestamps.format_micro_time(time)) == time
-
-
 @pytest.mark.parametrize(
     ("text", "read"),
     [

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import Any, cast
+from typing import cast
 
 import pytest
 
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import scheme
-from kubelab.apimachinery.manifest.decode import decode, decode_one
+from kubelab.apimachinery.manifest.decode import decode
 from kubelab.apimachinery.manifest.problems import ManifestError, Problem, Stage
 
 POD = """\
@@ -309,10 +309,3 @@ did you mean "Pod" in version "v1"? (f.yml:11)"""
 )
 def test_hostile_text_is_refused(text: str) -> None:
     assert problems(text)
-
-
-def test_exactly_one() -> None:
-    assert cast(Any, decode_one(POD, "f", scheme.PODS)).metadata.name == "web"
-    for text in ("", POD + "---\n" + POD, POD.replace("Pod", "Namespace").split("spec")[0]):
-        with pytest.raises(ManifestError, match="expected exactly one Pod"):
-            decode_one(text, "f", scheme.PODS)

@@ -14,6 +14,7 @@ from kubelab.supervisor import logfiles
     ("text", "count", "lines"),
     [
         ("", 3, []),
+        ("a\nb\n", 0, ["a", "b"]),
         ("a\n", 3, ["a"]),
         ("a\nb\nc\n", 2, ["b", "c"]),
         ("a\nb\nc", 2, ["b", "c"]),
@@ -22,14 +23,15 @@ from kubelab.supervisor import logfiles
         ("line\n" * 50_000, 3, ["line"] * 3),
     ],
 )
-def test_last_lines(tmp_path: Path, text: str, count: int, lines: list[str]) -> None:
+async def test_the_last_lines(tmp_path: Path, text: str, count: int, lines: list[str]) -> None:
     path = tmp_path / "x.log"
     path.write_text(text)
-    assert logfiles.last_lines(path, count) == lines
-
-
-def test_a_log_that_is_not_there_has_no_lines(tmp_path: Path) -> None:
-    assert logfiles.last_lines(tmp_path / "x.log", 5) == []
+    follower = logfiles.Follower()
+    try:
+        pieces = [piece async for piece in logfiles.read(follower, path, tail=count)]
+    finally:
+        follower.close()
+    assert b"".join(pieces).decode().splitlines() == lines
 
 
 async def test_a_follower_sees_the_end_and_what_comes_after(tmp_path: Path) -> None:

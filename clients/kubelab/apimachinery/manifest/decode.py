@@ -57,15 +57,6 @@ def decode(text: str, source: str) -> list[Document]:
     return documents
 
 
-def decode_one(text: str, source: str, resource: Resource[Message]) -> Message:
-    """Read exactly one object that must be of one kind."""
-    documents = decode(text, source)
-    if len(documents) != 1 or documents[0].resource is not resource:
-        told = f"expected exactly one {resource.kind}"
-        raise ManifestError([Problem(Stage.RECOGNIZE, source, 1, told, expected=resource.kind)])
-    return documents[0].obj
-
-
 def _objects(node: Node, source: str, path: str, found: list[Problem]) -> Iterable[Document]:
     if not node.is_mapping:
         found.append(problems.wrong_value(source, node.line, path, node.shown(), "an object"))
