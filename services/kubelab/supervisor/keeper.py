@@ -18,7 +18,7 @@ import structlog
 
 from kubelab.apimachinery.clock import Clock
 from kubelab.apimachinery.errors import BadRequest
-from kubelab.supervisor import health, logfiles, processes
+from kubelab.supervisor import health, processes
 from kubelab.supervisor.machine import LIVE, BackOff, Event, Machine, State
 from kubelab.supervisor.processes import Running
 from kubelab.supervisor.spawner import Spawner, SpawnError
@@ -206,7 +206,6 @@ class Keeper:
     async def _start(self) -> Running | None:
         await self._apply(Event.START)
         order = replace(self.spec.order, restarts=self.restarts)
-        logfiles.rotate(self.spec.log)
         try:
             with _descriptors(self.spec.log, self.spec.namespace) as (log, namespace):
                 return await self._spawner.start(order, log, namespace)

@@ -1,6 +1,7 @@
 """The lines that a process has written: the end of its log file, and what is added while somebody looks.
 
-One inotify descriptor serves every follower, since a machine has few of them.
+One inotify descriptor serves every follower, since a machine has few of them. A log that has grown large is copied to
+``.1`` and emptied under its writers, who all append; a line that is written between the two is lost.
 """
 
 from __future__ import annotations
@@ -8,19 +9,24 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shutil
 import struct
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Generator, Sequence
 from pathlib import Path
 
+import structlog
+
+from kubelab.apimachinery.clock import Clock
 from kubelab.supervisor import syscalls
 
 CHUNK = 64 * 1024
 KEEP_BYTES = 16 * 1024 * 1024
+LOOK_SECONDS = 60.0  # between two looks at the sizes: an event for each line would cost more than the lines
 _EVENT = struct.Struct("iIII")
 
 
 class Follower:
-    """Tells when files grow."""
+    """Tells when files grow. :meth:`close` it."""
 
     def __init__(self) -> None:
         self._fd = syscalls.inotify()
@@ -65,15 +71,31 @@ async def read(follower: Follower, path: Path, *, tail: int = 0, follow: bool = 
                 yield data
             elif not follow:
                 return
+            elif os.fstat(file.fileno()).st_size < file.tell():
+                file.seek(0)  # turned over meanwhile
             else:
                 await grown.wait()
 
 
-def rotate(path: Path) -> None:
-    """Put a log that has grown large aside, as ``.1``, before a process opens it."""
+async def keep_small(paths: Sequence[Path], clock: Clock, log: structlog.typing.FilteringBoundLogger) -> None:
+    """Turn over every log that has grown large, again and again, until cancelled."""
+    while True:
+        for path in paths:
+            try:
+                await asyncio.to_thread(turn_over, path)
+            except OSError as err:  # a full disk, say: the log only goes on growing
+                log.warning("a log cannot be turned over", path=str(path), error=str(err))
+        await clock.sleep(LOOK_SECONDS)
+
+
+def turn_over(path: Path) -> None:
+    """Put a log that has grown large aside, as ``.1``, and let its writers go on at the beginning."""
     with contextlib.suppress(FileNotFoundError):
         if path.stat().st_size > KEEP_BYTES:
-            path.replace(path.with_name(path.name + ".1"))
+            aside = path.with_name(path.name + ".1")
+            shutil.copyfile(path, aside)
+            aside.chmod(0o600)
+            os.truncate(path, 0)
 
 
 def _seek(fd: int, lines: int) -> None:

@@ -21,7 +21,7 @@ from kubelab.cluster import launch
 from kubelab.cluster.record import Node, Record
 from kubelab.component.serving import Health, serve_grpc
 from kubelab.component.tunnels import Tunnels
-from kubelab.supervisor import cleanup, network, plan, processes, syscalls
+from kubelab.supervisor import cleanup, logfiles, network, plan, processes, syscalls
 from kubelab.supervisor.etcdleader import EtcdLeader
 from kubelab.supervisor.faults import Partitions
 from kubelab.supervisor.keeper import Keeper
@@ -75,7 +75,6 @@ class Supervisor:
         self.follower = Follower()
         self._spawner.open()
         nodes = await asyncio.to_thread(self._enter_nodes)
-        keeping: asyncio.Task[None] | None = None
         file = self.record.run / "partitions.json"
         self.partitions = Partitions(self.record.nodes, nodes, [*self.keepers], file, self._log)
         try:
@@ -90,11 +89,13 @@ class Supervisor:
                 ready()
                 looking = group.create_task(self.etcd_leader.run(), name="etcd's leader")
                 keeping = group.create_task(self._keep_all(), name="keepers")
+                logs = [self.record.log(name) for name in (processes.SUPERVISOR, *self.keepers)]
+                turning = group.create_task(logfiles.keep_small(logs, self.clock, self._log), name="logs")
                 await self._asked_down.wait()
                 await self._take_down()
                 self._down.set()
-                looking.cancel()
-                keeping.cancel()
+                for task in (looking, keeping, turning):
+                    task.cancel()
         finally:
             self.follower.close()
             for thread in nodes.values():

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import aclosing
 from pathlib import Path
 
 import pytest
 
+from kubelab.component import logs
 from kubelab.supervisor import logfiles
+from kubelab.testing.clock import FakeClock
 
 
 @pytest.mark.parametrize(
@@ -58,10 +61,31 @@ async def test_without_follow_it_ends(tmp_path: Path) -> None:
         follower.close()
 
 
-def test_a_large_log_is_put_aside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(logfiles, "KEEP_BYTES", 3)
-    path = tmp_path / "x.log"
-    path.write_text("four")
-    logfiles.rotate(path)
-    assert not path.exists()
-    assert (tmp_path / "x.log.1").read_text() == "four"
+async def test_a_log_that_has_grown_large_is_put_aside_while_it_is_written_and_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logfiles, "KEEP_BYTES", 5)
+    path, clock = tmp_path / "x.log", FakeClock()
+    log = logs.configure("supervisor", level="error", form="text", clock=clock)
+    follower = logfiles.Follower()
+    try:
+        async with asyncio.TaskGroup() as group:
+            with path.open("ab", buffering=0) as writer:
+                writer.write(b"small")
+                keeping = group.create_task(logfiles.keep_small([tmp_path / "none.log", path], clock, log))
+                async with aclosing(logfiles.read(follower, path, follow=True)) as pieces:
+                    assert await anext(pieces) == b"small"
+                    writer.write(b" no more")
+                    assert await anext(pieces) == b" no more"
+                    aside = tmp_path / "x.log.1"
+                    while not aside.exists() or path.stat().st_size:
+                        assert not keeping.done()
+                        await clock.advance(logfiles.LOOK_SECONDS)
+                        await asyncio.to_thread(int)
+                    writer.write(b"afresh")
+                    assert await anext(pieces) == b"afresh"
+            keeping.cancel()
+    finally:
+        follower.close()
+    assert aside.read_bytes() == b"small no more"
+    assert path.read_bytes() == b"afresh"
