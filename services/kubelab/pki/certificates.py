@@ -1,6 +1,7 @@
 """A cluster's certificates: two authorities and one certificate per identity, with kubeadm's names.
 
-etcd has an authority of its own, as with kubeadm, so that it accepts api-servers and nobody else. Keys are EC P-256
+etcd has an authority of its own, as with kubeadm, so that it accepts nobody but api-servers, other members, and whoever
+looks after its health. Keys are EC P-256
 (sixteen of them take a few milliseconds, RSA keys would take seconds), written with mode 0600 and never logged.
 What is there and still valid is used again, so that a kubeconfig that somebody copied keeps working.
 https://kubernetes.io/docs/setup/best-practices/certificates/
