@@ -13,7 +13,34 @@ SOURCES = sorted((*(ROOT / "clients").rglob("*.py"), *(ROOT / "services").rglob(
 CLOCK = ROOT / "clients/kubelab/apimachinery/clock.py"
 
 # Calls that read the machine's time or wait by it. Whoever needs one is given a Clock.
-TIME = {"time.time", "time.monotonic", "time.sleep", "asyncio.sleep", "datetime.now", "datetime.datetime.now"}
+TIME = {
+    *("time.time", "time.monotonic", "time.sleep", "datetime.now", "datetime.datetime.now"),
+    *("asyncio.sleep", "asyncio.timeout", "asyncio.timeout_at", "asyncio.wait_for"),
+}
+TIMERS = ("call_later", "call_at")  # of an event loop
+DEADLINES = {  # who waits for what no clock of a test could hurry
+    "clients/kubelab/client/transport.py": "a connection, which the kernel makes or refuses",
+    "clients/kubelab/cluster/launch.py": "another process, to begin or to end",
+    "clients/kubelab/cluster/programs.py": "another program",
+    "clients/kubelab/testing/apiserver.py": "a test that waits for what has surely been sent",
+    "clients/kubelab/testing/clock.py": "nothing: it is the clock of tests",
+    "clients/kubelab/testing/cri.py": "a test that waits for what has surely been sent",
+}
+OWNED = {  # who looks after a task without a TaskGroup, because its first end or its caller's decides
+    "clients/kubelab/cluster/compose.py": "what is listened to goes on while a pause is over; cancelled at the end",
+    "clients/kubelab/testing/clock.py": "a TaskGroup would wait for the timer",
+    "services/kubelab/apiserver/storage/etcd.py": "the first of several members counts; a guard ends with its watch",
+    "services/kubelab/component/component.py": "the first of several events counts, the others are cancelled",
+    "services/kubelab/kubelet/follow.py": "the first of several counts, the others are cancelled",
+    "services/kubelab/runtime/__main__.py": "the first of several counts, the others are cancelled",
+    "services/kubelab/runtime/build.py": "a step that is cancelled is waited for",
+    "services/kubelab/runtime/changes.py": "a change goes on when its caller is cancelled",
+}
+PACES = {  # who may look again after a while, or go at a pace
+    "tests/polling.py": "for what nothing tells of",
+    "tests/e2e/terminal.py": "eyes: what a person sees is printed by commands, which tell of no change",
+    "tests/e2e/test_faults.py": "requests come at a pace",
+}
 
 
 def calls(path: Path) -> Iterator[tuple[int, str, ast.Call]]:
@@ -34,19 +61,26 @@ def test_time_comes_from_the_clock() -> None:
     found = [
         f"{path.relative_to(ROOT)}:{line} {name}"
         for path in SOURCES
-        if path != CLOCK
+        if path != CLOCK and str(path.relative_to(ROOT)) not in DEADLINES
         for line, name, call in calls(path)
-        if name in TIME and not (name == "asyncio.sleep" and ast.unparse(call.args[0]) == "0")
+        if (name in TIME or name.endswith(TIMERS)) and not is_a_turn(name, call)
     ]
     assert found == []
 
 
+def is_a_turn(name: str, call: ast.Call) -> bool:
+    """``asyncio.sleep(0)`` lets others run, and waits for no time."""
+    return name == "asyncio.sleep" and bool(call.args) and ast.unparse(call.args[0]) == "0"
+
+
 def test_every_task_has_an_owner() -> None:
     found = [
-        f"{path.relative_to(ROOT)}:{line}"
+        f"{path.relative_to(ROOT)}:{line} {name}"
         for path in SOURCES
+        if str(path.relative_to(ROOT)) not in OWNED
         for line, name, _ in calls(path)
-        if name == "asyncio.create_task"
+        if name in ("asyncio.create_task", "asyncio.ensure_future")
+        or (name.endswith(".create_task") and "loop" in name)
     ]
     assert found == []
 
@@ -62,12 +96,28 @@ def test_errors_are_told_apart_by_type_and_never_by_their_text() -> None:
     assert found == []
 
 
-@pytest.mark.parametrize("folder", ["unit", "integration", "e2e"])
+@pytest.mark.parametrize("folder", ["unit", "integration", "e2e", "compose", "."])
 def test_tests_wait_for_conditions(folder: str) -> None:
+    files = (ROOT / "tests" / folder).glob("*.py" if folder == "." else "**/*.py")
     found = [
         f"{path.relative_to(ROOT)}:{line} {name}"
-        for path in (ROOT / "tests" / folder).rglob("*.py")
+        for path in files
+        if str(path.relative_to(ROOT)) not in PACES
         for line, name, call in calls(path)
-        if name in ("time.sleep", "asyncio.sleep") and (not call.args or ast.unparse(call.args[0]) != "0")
+        if (name in ("time.sleep", "asyncio.sleep") and not is_a_turn(name, call))
+        or name.endswith(TIMERS)
+        or is_a_pause(name, call)
     ]
     assert found == []
+
+
+def is_a_pause(name: str, call: ast.Call) -> bool:
+    """``Event().wait(0.05)``: less than a second is no deadline but a sleep by another name."""
+    given = call.args[0] if call.args else None
+    short = isinstance(given, ast.Constant) and isinstance(given.value, float) and given.value < 1
+    return name.endswith(".wait") and short
+
+
+@pytest.mark.parametrize("exceptions", [DEADLINES, OWNED, PACES], ids=["deadlines", "owned", "paces"])
+def test_exceptions_are_of_files_that_are_there(exceptions: dict[str, str]) -> None:
+    assert [name for name in exceptions if not (ROOT / name).exists()] == []

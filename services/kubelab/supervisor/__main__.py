@@ -173,7 +173,7 @@ async def _run(
     from kubelab.supervisor.supervisor import Supervisor
     from kubelab.supervisor.v1 import supervisor_pb2_grpc
 
-    spawner = Spawner(channel, options.command(), record.processes, host, log)
+    spawner = Spawner(channel, options.command(), record.processes, host, clock, log)
     it = Supervisor(record, spawner, host, clock, log, own)
     servicer = SupervisorServicer(it)
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, it.ask_down)

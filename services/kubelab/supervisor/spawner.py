@@ -21,6 +21,7 @@ from typing import Any
 
 import structlog
 
+from kubelab.apimachinery.clock import Clock
 from kubelab.supervisor import processes
 from kubelab.supervisor.network import NamespaceThread
 from kubelab.supervisor.processes import Running
@@ -43,11 +44,13 @@ class Spawner:
         command: Sequence[str],
         folder: Path,
         host: NamespaceThread,
+        clock: Clock,
         log: structlog.typing.FilteringBoundLogger,
     ) -> None:
         self._channel = channel
         self._command = command
         self._host = host
+        self._clock = clock
         self._log = log
         self._next = 0
         self._answers: dict[int, asyncio.Future[Running]] = {}
@@ -83,7 +86,7 @@ class Spawner:
         fds = [log] if namespace is None else [log, namespace]
         try:
             socket.send_fds(self._channel, [order.encode(number)], fds)
-            async with asyncio.timeout(START_SECONDS):
+            async with self._clock.timeout(START_SECONDS):
                 return await answer
         except (OSError, TimeoutError) as err:  # the zygote is just being replaced, or hangs
             raise SpawnError(f"the zygote does not answer: {err!r}") from err
@@ -107,7 +110,7 @@ class Spawner:
         if known is None:
             return None
         try:
-            async with asyncio.timeout(CODE_SECONDS):
+            async with self._clock.timeout(CODE_SECONDS):
                 return await known
         except TimeoutError:
             return None  # its parent was killed with the code in its hands, or it is not below us

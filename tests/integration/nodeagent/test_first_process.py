@@ -22,6 +22,7 @@ import pytest
 from kubelab.client.channels import unix_channel
 from kubelab.supervisor.v1 import nodeagent_pb2_grpc
 from kubelab.supervisor.v1 import supervisor_pb2 as pb
+from tests.polling import until_true
 
 pytestmark = pytest.mark.root
 SECONDS = 20.0
@@ -66,12 +67,7 @@ def start(folder: Path, *before: str) -> subprocess.Popen[bytes]:
 
 
 async def until(condition: Callable[[], object]) -> None:
-    loop = asyncio.get_running_loop()
-    async with asyncio.timeout(SECONDS):
-        while not condition():
-            again = asyncio.Event()
-            loop.call_later(0.005, again.set)
-            await again.wait()
+    await until_true(condition, within=SECONDS)
 
 
 @pytest.fixture

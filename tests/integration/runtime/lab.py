@@ -26,6 +26,7 @@ from kubelab.runtime import syscalls
 from kubelab.runtime.cleanup import cleanup
 from kubelab.runtime.v1 import images_pb2 as pb
 from kubelab.runtime.v1 import images_pb2_grpc
+from tests.polling import until_true
 
 SECONDS = 30.0  # for any one call
 POD_CIDR = "10.244.9.0/24"
@@ -52,12 +53,7 @@ def wait_for_end(pid: int) -> None:
 
 async def until(condition: Callable[[], object]) -> None:
     """Wait for what nothing tells of: a file in a place that the runtime does not show."""
-    loop = asyncio.get_running_loop()
-    async with asyncio.timeout(SECONDS):
-        while not condition():
-            again = asyncio.Event()
-            loop.call_later(0.005, again.set)
-            await again.wait()
+    await until_true(condition, within=SECONDS)
 
 
 class Lab:

@@ -17,6 +17,7 @@ from kubelab.cluster.driver import ClusterStatus, Process, State
 from kubelab.cluster.local import LocalCluster
 from kubelab.cluster.record import Record
 from kubelab.supervisor import cleanup
+from tests import polling
 
 WAIT_SECONDS = 60.0
 CORE = {"etcd", "api-server", "scheduler"}
@@ -65,9 +66,4 @@ async def until(cluster: LocalCluster, true: Callable[[ClusterStatus], bool]) ->
 
 async def until_true(condition: Callable[[], object]) -> None:
     """Wait for what nothing tells of: which processes the kernel has."""
-    loop = asyncio.get_running_loop()
-    async with asyncio.timeout(WAIT_SECONDS):
-        while not condition():
-            again = asyncio.Event()
-            loop.call_later(0.01, again.set)
-            await again.wait()
+    await polling.until_true(condition, within=WAIT_SECONDS)

@@ -1,0 +1,18 @@
+"""For what nothing tells of: looking again, in the one place where tests may."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+LOOK_SECONDS = 0.005
+
+
+async def until_true(condition: Callable[[], object], *, within: float) -> None:
+    """Wait for what only a look can tell: which processes the kernel has, a file in a place that nobody watches."""
+    loop = asyncio.get_running_loop()
+    async with asyncio.timeout(within):
+        while not condition():
+            again = asyncio.Event()
+            loop.call_later(LOOK_SECONDS, again.set)
+            await again.wait()
