@@ -35,6 +35,8 @@ FAILED, BUSY = 1, 3
 
 @dataclass(frozen=True, slots=True)
 class Options:
+    """The command line."""
+
     home: Path
     cluster: str
     progress: int | None

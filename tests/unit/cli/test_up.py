@@ -1,0 +1,69 @@
+"""A start that comes to nothing changes nothing. Programs of the test's own stand in for the supervisor."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from kubelab.apimachinery.clock import SystemClock
+from kubelab.cli import up
+from kubelab.client.kubeconfig import Kubeconfig
+from kubelab.cluster import launch
+from kubelab.cluster.record import Record
+
+STAND_IN = """#!{python}
+import os, signal, sys
+if "--clean" not in sys.argv:
+    os.write(int(sys.argv[-1]), {told!r})
+    signal.pause()
+"""
+BEFORE = {"kubelet": {"maxPods": 20}}
+
+
+@pytest.fixture
+def before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Record:
+    """A stopped cluster, beside another one that is the current one."""
+    monkeypatch.setenv("KUBELAB_KUBECONFIG", str(tmp_path / "kubeconfig"))
+    config = Kubeconfig(path=tmp_path / "kubeconfig")
+    for name in ("lab", "other"):
+        config.set_cluster(name, server="https://127.0.0.1:1", ca=b"a", certificate=b"b", key=b"c")
+    config.write()
+    record = Record(tmp_path / "home", "lab", "00000000", ("cp-1",), (1,), BEFORE)
+    record.save()
+    return record
+
+
+async def begin(before: Record, told: str, monkeypatch: pytest.MonkeyPatch) -> int:
+    program = before.home / "supervisor"
+    program.write_text(STAND_IN.format(python=sys.executable, told=told.encode()))
+    program.chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(program))
+    clock = SystemClock()
+    wanted = up.Wanted(before.home, "lab", None, None, {"kubelet": {"maxPods": 30}}, wait=True, seconds=0.5)
+    config = Kubeconfig.load(before.home.parent / "kubeconfig")
+    return await up._begin(wanted, before, config, clock, clock.monotonic())
+
+
+async def test_another_supervisor_keeps_its_record(before: Record, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(launch.Busy):
+        await begin(before, "busy\n", monkeypatch)
+    assert Record.load(before.home, "lab") == before
+
+
+@pytest.mark.parametrize(
+    ("told", "says"),
+    [
+        ("failed kubelet: unknown key\n", "kubelet: unknown key"),
+        ("step certificates\n", "Not up after 0.5 s: the supervisor does not answer"),
+    ],
+    ids=["refused", "hangs"],
+)
+async def test_a_cluster_that_does_not_start_is_as_it_was(
+    before: Record, told: str, says: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert await begin(before, told, monkeypatch) == 1
+    assert says in capsys.readouterr().err
+    assert Record.load(before.home, "lab") == before
+    assert Kubeconfig.load(before.home.parent / "kubeconfig").current_context == "other"
