@@ -85,6 +85,20 @@ def test_every_task_has_an_owner() -> None:
     assert found == []
 
 
+def test_no_channel_leads_through_the_proxy_of_whoever_started_us() -> None:
+    """A cluster's addresses mean something in its own network alone; gRPC asks $http_proxy for them by default."""
+    found = [
+        str(path.relative_to(ROOT))
+        for path in SOURCES
+        if any(
+            name in ("grpc.aio.insecure_channel", "grpc.aio.secure_channel") and "unix:" not in ast.unparse(call)
+            for _, name, call in calls(path)
+        )
+        if '("grpc.enable_http_proxy", 0)' not in path.read_text()
+    ]
+    assert found == []
+
+
 def test_errors_are_told_apart_by_type_and_never_by_their_text() -> None:
     found = [
         f"{path.relative_to(ROOT)}:{node.lineno}"

@@ -49,6 +49,7 @@ CHANNEL_OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.max_reconnect_backoff_ms", 2_000),
     ("grpc.max_receive_message_length", -1),
     ("grpc.max_send_message_length", -1),
+    ("grpc.enable_http_proxy", 0),
 )
 READ_SECONDS = 2.0  # before another endpoint is asked
 TOGETHER_SECONDS = 4.0  # for all of them, elections included; then another api-server may have more luck
