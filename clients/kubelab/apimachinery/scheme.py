@@ -234,10 +234,12 @@ def by_type_url(url: str) -> Resource[Message] | None:
 
 
 def find(word: str, among: Iterable[Resource[Message]] = ALL) -> Resource[Message] | None:
-    """Find what a user means: plural, singular, kind or short name, in any case, with or without ``.group``."""
-    wanted, _, group = word.lower().partition(".")
+    """Find what a user means: plural, singular, kind or short name, in any case, alone or before ``.group`` or
+    ``.version.group``."""
+    wanted, _, place = word.lower().partition(".")
     for r in among:
-        if wanted in (r.plural, r.singular, r.kind.lower(), *r.short_names) and (not group or group == r.group):
+        names = (r.plural, r.singular, r.kind.lower(), *r.short_names)
+        if wanted in names and place in ("", r.group, f"{r.version}.{r.group}"):
             return r
     return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
@@ -12,10 +13,10 @@ import click
 from kubelab.kctl import targets
 from kubelab.kctl.command import Command, line_of
 from kubelab.kctl.creating import DRY_RUN, FILENAME, RECURSIVE, Printer
-from kubelab.kctl.flags import Flag, UsageProblem
+from kubelab.kctl.flags import Flag, UsageProblem, parse_bool
 from kubelab.kctl.get import ALL_NAMESPACES, FIELD_SELECTOR, SELECTOR
 from kubelab.kctl.session import Failed, Session
-from kubelab.kctl.targets import NOTHING_TOLD, Target, Targets, noun
+from kubelab.kctl.targets import One, Target, Targets, noun
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
@@ -52,7 +53,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class _Gone:
-    target: Target
+    one: One
     uid: str
 
 
@@ -79,13 +80,21 @@ def _delete(
 ) -> int:
     session: Session = ctx.obj
     grace = _grace(grace_period, now=now, force=force)
-    if cascade not in CASCADES:
-        raise UsageProblem(f'invalid cascade value ({cascade}). Must be "background", "foreground", or "orphan"')
+    policy = _policy(cascade)
     if output not in ("", "name"):
         raise UsageProblem(f"unexpected -o output mode: {output}. We only support '-o name'")
     if all and (selector or field_selector):
         raise UsageProblem("setting 'all' parameter but found a non empty selector. ")  # kubectl's words, space and all
-    wanted = _wanted(session, args, filename, recursive, selecting=bool(selector or field_selector or all))
+    wanted = targets.choose(
+        session,
+        args,
+        filename,
+        recursive=recursive,
+        selector=selector,
+        selecting=bool(selector or field_selector or all),
+        all_namespaces=all_namespaces,
+        doing="error when deleting",
+    )
     given = line_of(ctx).given
     request = Request(
         targets=wanted,
@@ -93,7 +102,7 @@ def _delete(
         label_selector=selector,
         field_selector=field_selector,
         grace=grace,
-        policy=CASCADES[cascade],
+        policy=policy,
         wait=wait,
         timeout=timeout or FOR_EVER,
         force=force,
@@ -101,8 +110,25 @@ def _delete(
         printer=Printer.of(output, dry_run),
         warn_scope=bool(session.told_namespace) or all_namespaces,
     )
-    failed = session.run(lambda client: _Deletion(client, session, request).run(), endless=True)
-    return _told(failed, session)
+    from kubelab.kctl import failures
+
+    return failures.report(session.run(lambda client: _Deletion(client, session, request).run(), endless=True), session)
+
+
+def _policy(cascade: str) -> str:
+    """Read ``--cascade``, also as it was written before Kubernetes 1.20."""
+    try:
+        named = "background" if parse_bool(cascade) else "orphan"
+    except ValueError:
+        if cascade not in CASCADES:
+            told = f'invalid cascade value ({cascade}). Must be "background", "foreground", or "orphan"'
+            raise UsageProblem(told) from None
+        return CASCADES[cascade]
+    print(
+        f"warning: --cascade={cascade} is deprecated (boolean value) and can be replaced with --cascade={named}.",
+        file=sys.stderr,
+    )
+    return CASCADES[named]
 
 
 def _grace(grace_period: int, *, now: bool, force: bool) -> int | None:
@@ -117,25 +143,6 @@ def _grace(grace_period: int, *, now: bool, force: bool) -> int | None:
     elif grace_period == 0:
         grace_period = 1  # kubectl: only --force skips the kubelet's word that the containers are gone
     return None if grace_period < 0 else grace_period
-
-
-def _wanted(
-    session: Session, args: Sequence[str], filename: Sequence[str], recursive: bool, *, selecting: bool
-) -> Targets:
-    if filename:
-        if args:
-            raise UsageProblem(
-                "when paths, URLs, or stdin is provided as input, you may not specify resource arguments as well"
-            )
-        from kubelab.kctl import files
-
-        return files.targets(session, filename, recursive=recursive)
-    if not args:
-        raise UsageProblem(NOTHING_TOLD)
-    wanted = targets.parse(args, selecting=selecting)
-    if not wanted.named and not selecting:
-        raise UsageProblem("resource(s) were provided, but no name was specified")
-    return wanted
 
 
 class _Deletion:
@@ -156,24 +163,24 @@ class _Deletion:
             print(FORCE_WARNING, file=sys.stderr)
         for wanted in request.targets.items:
             try:
-                async for target in self._each(wanted):
+                async for one in self._each(wanted):
                     try:
-                        gone.append(await self._one(target))
+                        gone.append(await self._delete(one))
                     except ApiError as err:
                         if not (isinstance(err, NotFound) and request.ignore_not_found):
                             failed.append(err)
             except ApiError as err:  # of listing a whole type
                 failed.append(err)
         if not self._found and not failed and not request.targets.named:
-            print("No resources found", file=sys.stderr)
-        if request.wait and not request.printer.dry:
+            print("No resources found")
+        if request.wait and not request.printer.dry and not failed:  # with a failure, kubectl says so at once
             await self._wait(gone)
         return failed
 
-    async def _each(self, wanted: Target) -> AsyncIterator[Target]:
+    async def _each(self, wanted: Target) -> AsyncIterator[One]:
         request = self._request
-        if wanted.name:
-            yield Target(wanted.resource, wanted.name, wanted.namespace or request.namespace)
+        if wanted.name is not None:
+            yield One(wanted.resource, wanted.name, wanted.namespace or request.namespace)
             return
         pages = self._client.pages(
             wanted.resource,
@@ -184,64 +191,50 @@ class _Deletion:
         async for page in pages:
             for item in page.items:
                 meta = cast(Any, item).metadata
-                yield Target(wanted.resource, meta.name, meta.namespace)
+                yield One(wanted.resource, meta.name, meta.namespace)
 
-    async def _one(self, target: Target) -> _Gone:
+    async def _delete(self, one: One) -> _Gone:
         request = self._request
         self._found += 1
-        if request.warn_scope and not target.resource.namespaced and not self._warned:
+        if request.warn_scope and not one.resource.namespaced and not self._warned:
             self._warned = True
             print(SCOPE_WARNING, file=sys.stderr)
         uid = ""
         if request.printer.dry:
-            await self._client.get(target.resource, target.name, target.namespace)  # or NotFound
+            await self._client.get(one.resource, one.name, one.namespace)  # or NotFound
         else:
             answer = await self._client.delete(
-                target.resource,
-                target.name,
-                target.namespace,
+                one.resource,
+                one.name,
+                one.namespace,
                 grace_period_seconds=request.grace,
                 propagation_policy=request.policy,
             )
             uid = _uid(answer)
         if request.printer.output == "name":
-            print(f"{noun(target.resource)}/{target.name}", flush=True)
+            print(one.noun, flush=True)
         else:
             did = "force deleted" if request.force else "deleted"
             dry = " (dry run)" if request.printer.dry else ""
-            print(f'{noun(target.resource)} "{target.name}" {did}{dry}', flush=True)
-        return _Gone(target, uid)
+            print(f'{noun(one.resource)} "{one.name}" {did}{dry}', flush=True)
+        return _Gone(one, uid)
 
     async def _wait(self, gone: Sequence[_Gone]) -> None:
         try:
             async with self._session.clock.timeout(self._request.timeout):
-                for one in gone:
-                    await self._until_gone(one)
+                for each in gone:
+                    await self._until_gone(each)
         except TimeoutError as err:
             raise Failed("error: timed out waiting for the condition") from err
 
     async def _until_gone(self, gone: _Gone) -> None:
         """Wait until the object with this uid is no more; another one of its name does not count."""
-        from kubelab.apimachinery.errors import Expired
-        from kubelab.client.client import EventType
+        from kubelab.kctl import following
 
-        target = gone.target
-        chosen = f"metadata.name={target.name}"
-        while True:
-            there = await self._client.list(target.resource, target.namespace, field_selector=chosen)
-            if not any(_is(item, gone.uid) for item in there.items):
-                return
-            events = self._client.watch(
-                target.resource, target.namespace, resource_version=there.resource_version, field_selector=chosen
-            )
-            try:
-                async for event in events:
-                    if event.type is EventType.DELETED or (event.object and not _is(event.object, gone.uid)):
-                        return
-            except Expired:  # the server forgot the revision meanwhile: look again
-                continue
-            finally:
-                await events.aclose()
+        async with contextlib.aclosing(following.states(self._client, gone.one, self._session.clock)) as states:
+            async for obj in states:
+                if obj is None or not _is(obj, gone.uid):
+                    return
 
 
 def _uid(answer: Message) -> str:
@@ -252,15 +245,6 @@ def _uid(answer: Message) -> str:
 
 def _is(obj: Message, uid: str) -> bool:
     return not uid or cast(Any, obj).metadata.uid == uid
-
-
-def _told(failed: Sequence[ApiError], session: Session) -> int:
-    from kubelab.kctl import failures
-
-    servers = session.access.servers
-    for line in dict.fromkeys(failures.describe(err, servers=servers, alone=len(failed) == 1) for err in failed):
-        print(line, file=sys.stderr)
-    return 1 if failed else 0
 
 
 DELETE = Command(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 
 import click
 
 from kubelab.apimachinery.errors import ApiError, Invalid, Unavailable, qualified
 from kubelab.client.kubeconfig import KubeconfigError
-from kubelab.kctl.session import Failed
+from kubelab.kctl.session import Failed, Session
 
 TRACEBACK = "KUBELAB_TRACEBACK"
 
@@ -41,6 +42,26 @@ def of_command(err: Exception, servers: Sequence[str]) -> str:
     if isinstance(err, OSError) and err.filename:
         return f"error: {err.filename}: {err.strerror}"
     return f"error: this is a bug in kctl, {TRACEBACK}=1 shows where: {type(err).__name__}: {err}"
+
+
+def report(
+    failed: Sequence[ApiError | Failed], session: Session, doing: Callable[[int], str] = lambda number: ""
+) -> int:
+    """Print what went wrong with single objects, after what went well, and give the exit code.
+
+    ``doing`` says how the error with this number begins, as in :func:`describe`.
+    """
+    sys.stdout.flush()
+    alone = len(failed) == 1
+    told: list[str] = []
+    for number, err in enumerate(failed):
+        if isinstance(err, Failed):
+            told.append(str(err) if alone else str(err).removeprefix("error: "))  # kubectl says it of one alone
+        else:
+            told.append(describe(err, doing(number), servers=session.access.servers, alone=alone))
+    for line in dict.fromkeys(told):
+        print(line, file=sys.stderr)
+    return 1 if failed else 0
 
 
 def nobody_there(err: ApiError) -> bool:

@@ -181,16 +181,22 @@ def parse_duration(text: str) -> float:
         unknown = re.fullmatch(r"(?:[0-9.]+(?:ns|us|µs|ms|s|m|h))*[0-9.]+([^0-9.]+).*", bare)
         what = f'unknown unit "{unknown[1]}" in' if unknown else "invalid"
         raise ValueError(f'time: {what} duration "{text}"')
-    return sign * sum(float(number) * _UNITS[unit] for number, unit in parts)
+    seconds = sum(float(number) * _UNITS[unit] for number, unit in parts)
+    if seconds * 1e9 >= 2**63:
+        raise ValueError(f'time: invalid duration "{text}"')
+    return sign * seconds
+
+
+def parse_bool(text: str) -> bool:
+    """Read a truth value as Go does. Raises ValueError."""
+    if text in _TRUE or text in _FALSE:
+        return text in _TRUE
+    raise ValueError(f'strconv.ParseBool: parsing "{text}": invalid syntax')
 
 
 def _read(kind: str, value: str) -> Any:
     if kind == "bool":
-        if value in _TRUE:
-            return True
-        if value in _FALSE:
-            return False
-        raise ValueError(f'strconv.ParseBool: parsing "{value}": invalid syntax')
+        return parse_bool(value)
     if kind == "int":
         if not re.fullmatch(r"[-+]?[0-9]+", value):
             raise ValueError(f'strconv.ParseInt: parsing "{value}": invalid syntax')

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import click
 
@@ -14,9 +13,6 @@ from kubelab.kctl.creating import FILENAME, RECURSIVE
 from kubelab.kctl.flags import Flag, UsageProblem
 from kubelab.kctl.session import Session
 from kubelab.kctl.targets import Targets
-
-if TYPE_CHECKING:
-    from kubelab.apimachinery.errors import ApiError
 
 FORMATS = ("json", "name", "wide", "yaml")
 ALL_NAMESPACES = Flag(
@@ -93,21 +89,23 @@ def _get(
             f'unable to match a printer suitable for the output format "{output}", allowed formats are: '
             f"{','.join(FORMATS)}"
         )
-    if filename:
-        from kubelab.kctl import files
-
-        wanted = files.targets(session, filename, recursive=recursive)
-    elif args:
-        wanted = targets.parse(args, selecting=bool(selector or field_selector))
-    else:
+    if not args and not filename:
         print(
             'You must specify the type of resource to get. Use "kctl api-resources" for a complete list of supported '
             "resources.\n",
             file=sys.stderr,
         )
         raise UsageProblem("Required resource not specified.", ctx.command_path, hint="arguments")
-    if all_namespaces and wanted.named and not filename:
-        raise UsageProblem("a resource cannot be retrieved by name across all namespaces")
+    wanted = targets.choose(
+        session,
+        args,
+        filename,
+        recursive=recursive,
+        selector=selector,
+        selecting=bool(selector or field_selector),
+        all_namespaces=all_namespaces,
+        whole_types=True,
+    )
     request = Request(
         targets=wanted,
         namespace="" if all_namespaces else session.namespace,
@@ -126,23 +124,9 @@ def _get(
         from kubelab.kctl import watching
 
         return session.run(lambda client: watching.run(client, request, only=watch_only), endless=True)
-    from kubelab.kctl import showing
+    from kubelab.kctl import failures, showing
 
-    return _told(session.run(lambda client: showing.run(client, request)), session)
-
-
-def _told(failed: list[ApiError], session: Session) -> int:
-    """Print what went wrong with single objects, after what went well."""
-    if not failed:
-        return 0
-    from kubelab.kctl import failures
-
-    sys.stdout.flush()
-    servers = session.access.servers
-    told = [failures.describe(err, servers=servers, alone=len(failed) == 1) for err in failed]
-    for line in dict.fromkeys(told):
-        print(line, file=sys.stderr)
-    return 1
+    return failures.report(session.run(lambda client: showing.run(client, request)), session)
 
 
 GET = Command(

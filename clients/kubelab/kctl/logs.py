@@ -74,11 +74,11 @@ def _logs(
             raise UsageProblem("only one of -c or an inline [CONTAINER] arg is allowed", ctx.command_path)
         container = args[1]
     if all_containers and container:
-        raise UsageProblem("--all-containers=true should not be specified with container name")
+        raise UsageProblem(f"--all-containers=true should not be specified with container name {container}")
     from kubelab.api.core.v1 import core_pb2
 
     options = core_pb2.PodLogOptions(follow=follow, previous=previous, timestamps=timestamps)
-    if selector and not line_of(ctx).given("tail") and not follow:
+    if selector and not line_of(ctx).given("tail"):
         tail = SELECTED_TAIL
     _limits(options, tail, since, since_time, limit_bytes)
     wanted = Wanted(
@@ -115,6 +115,8 @@ def _limits(options: core_pb2.PodLogOptions, tail: int, since: float, since_time
         if moment is None:
             raise UsageProblem(f'parsing time "{since_time}": expected RFC 3339, such as 2006-01-02T15:04:05Z')
         options.sinceTime.seconds, options.sinceTime.nanos = moment
+    if limit_bytes < 0:
+        raise UsageProblem("--limit-bytes must be greater than 0")
     if limit_bytes:
         options.limitBytes = limit_bytes
 
@@ -152,15 +154,17 @@ async def _pods(client: Client, wanted: Wanted) -> list[core_pb2.Pod]:
         return (await client.list(PODS, wanted.namespace, label_selector=wanted.selector)).items
     word, slash, name = wanted.what.rpartition("/")
     resource = targets.resource(word) if slash else PODS
+    if not name:
+        raise UsageProblem(targets.EMPTY_NAME)
     try:
         if resource is PODS:
             return [await client.get(PODS, name, wanted.namespace)]
-        return [await _first_pod(client, wanted, targets.Target(resource, name))]
+        return [await _first_pod(client, wanted, targets.One(resource, name, wanted.namespace))]
     except NotFound as err:
         raise Failed(f'error: error from server (NotFound): {err.message} in namespace "{wanted.namespace}"') from err
 
 
-async def _first_pod(client: Client, wanted: Wanted, owner: targets.Target) -> core_pb2.Pod:
+async def _first_pod(client: Client, wanted: Wanted, owner: targets.One) -> core_pb2.Pod:
     """Choose a pod of a controller or behind a service, and say which."""
     from kubelab.apimachinery.scheme import PODS, REPLICATION_CONTROLLERS, SERVICES
 
@@ -168,7 +172,7 @@ async def _first_pod(client: Client, wanted: Wanted, owner: targets.Target) -> c
     resource = kinds.get(owner.resource.plural)
     if resource is None:
         raise Failed(f"error: cannot get the logs from {owner.resource}: no pods belong to it")
-    found = await client.get(resource, owner.name, wanted.namespace)
+    found = await client.get(resource, owner.name, owner.namespace)
     selector = ",".join(f"{k}={v}" for k, v in sorted(found.spec.selector.items()))
     pods = (await client.list(PODS, wanted.namespace, label_selector=selector)).items if selector else []
     if not pods:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import sys
-from typing import TYPE_CHECKING
+import contextlib
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
@@ -13,13 +13,14 @@ from kubelab.kctl.creating import DRY_RUN, FILENAME, OUTPUT, RECURSIVE, Printer
 from kubelab.kctl.flags import Flag, UsageProblem
 from kubelab.kctl.get import SELECTOR
 from kubelab.kctl.session import Failed, Session
-from kubelab.kctl.targets import NOTHING_TOLD, Target, Targets, noun
+from kubelab.kctl.targets import One, Target, Targets
 
 if TYPE_CHECKING:
     from kubelab.apimachinery.errors import ApiError
     from kubelab.client.client import Client
 
 ATTEMPTS = 10  # when the object changes between reading and writing
+MAX_REPLICAS = 2**31 - 1  # the field is an int32
 
 
 @click.pass_context
@@ -33,6 +34,7 @@ def _scale(
     selector: str,
     filename: tuple[str, ...],
     recursive: bool,
+    timeout: float,
     dry_run: str,
     output: str,
     **_: object,
@@ -40,64 +42,73 @@ def _scale(
     session: Session = ctx.obj
     if replicas < 0:
         raise UsageProblem("The --replicas=COUNT flag is required, and COUNT must be greater than or equal to 0")
-    if filename:
-        from kubelab.kctl import files
-
-        wanted = files.targets(session, filename, recursive=recursive)
-    elif args:
-        wanted = targets.parse(args, selecting=all or bool(selector))
-    else:
-        raise UsageProblem(NOTHING_TOLD)
-    if not wanted.named and not (all or selector):
-        raise UsageProblem("resource(s) were provided, but no name was specified")
+    if replicas > MAX_REPLICAS:
+        raise UsageProblem(f"--replicas must be less than or equal to {MAX_REPLICAS}")
+    wanted = targets.choose(
+        session, args, filename, recursive=recursive, selector=selector, selecting=all or bool(selector)
+    )
     printer = Printer.of(output, dry_run)
-    scaling = _Scaling(session, replicas, current_replicas, resource_version, printer)
-    failed = session.run(lambda client: scaling.run(client, wanted, selector))
-    if not failed:
-        return 0
+    scaling = _Scaling(session, replicas, current_replicas, resource_version, timeout, printer)
     from kubelab.kctl import failures
 
-    for err in failed:
-        print(failures.describe(err, servers=session.access.servers, alone=len(failed) == 1), file=sys.stderr)
-    return 1
+    return failures.report(session.run(lambda client: scaling.run(client, wanted, selector)), session)
 
 
 class _Scaling:
-    def __init__(self, session: Session, replicas: int, current: int, version: str, printer: Printer) -> None:
+    def __init__(
+        self, session: Session, replicas: int, current: int, version: str, timeout: float, printer: Printer
+    ) -> None:
         self._session, self._printer = session, printer
         self._replicas, self._current, self._version = replicas, current, version
+        self._timeout = timeout
 
-    async def run(self, client: Client, wanted: Targets, selector: str) -> list[ApiError]:
+    async def run(self, client: Client, wanted: Targets, selector: str) -> list[ApiError | Failed]:
         from kubelab.apimachinery.errors import ApiError, NotFound
 
-        failed: list[ApiError] = []
-        found: list[Target] = []
+        failed: list[ApiError | Failed] = []
+        found: list[One] = []
         for target in wanted.items:
             namespace = target.namespace or self._session.namespace
             try:
-                if target.name:
+                if target.name is not None:
                     await client.get(target.resource, target.name, namespace)
-                    found.append(Target(target.resource, target.name, namespace))
+                    found.append(One(target.resource, target.name, namespace))
                 else:
                     found += await _all(client, target, namespace, selector)
             except NotFound as err:
-                raise Failed(f"error: no objects passed to scale {err.message}") from err
+                failed.append(err)
         if not found:
-            raise Failed("error: no objects passed to scale")
-        for target in found:
+            missing = ", ".join(str(err) for err in failed)
+            told = f" [{missing}]" if len(failed) > 1 else f" {missing}".rstrip()
+            raise Failed(f"error: no objects passed to scale{told}")
+        for one in found:
             try:
-                await self._one(client, target)
-            except ApiError as err:
+                await self._one(client, one)
+            except (ApiError, Failed) as err:
                 failed.append(err)
         return failed
 
-    async def _one(self, client: Client, target: Target) -> None:
-        from kubelab.apimachinery.errors import Conflict, NotFound
+    async def _one(self, client: Client, one: One) -> None:
+        from kubelab.apimachinery.errors import NotFound
 
-        if "scale" not in target.resource.subresources:
+        if "scale" not in one.resource.subresources:
             raise NotFound("the server could not find the requested resource")
+        await self._write(client, one)
+        if self._timeout and not self._printer.dry:
+            await self._until_scaled(client, one)
+        if self._printer.output in ("yaml", "json"):
+            obj = await client.get(one.resource, one.name, one.namespace)
+            print(self._printer.show(obj, "scaled"), end="", flush=True)
+        else:
+            did = "" if self._printer.output == "name" else " scaled" + (" (dry run)" if self._printer.dry else "")
+            print(one.noun + did, flush=True)
+
+    async def _write(self, client: Client, one: One) -> None:
+        """Check what the flags demand of the present size, and write the new one."""
+        from kubelab.apimachinery.errors import Conflict
+
         for attempt in range(1, ATTEMPTS + 1):
-            scale = await client.get_scale(target.resource, target.name, target.namespace)
+            scale = await client.get_scale(one.resource, one.name, one.namespace)
             if self._current >= 0 and scale.spec.replicas != self._current:
                 raise Failed(f"error: Expected replicas to be {self._current}, was {scale.spec.replicas}")
             if self._version and scale.metadata.resourceVersion != self._version:
@@ -105,29 +116,38 @@ class _Scaling:
                 raise Failed(f"error: Expected resource version to be {self._version}, was {was}")
             scale.spec.replicas = self._replicas
             if self._printer.dry:
-                break
+                return
             try:
-                await client.update_scale(target.resource, target.name, target.namespace, scale)
-                break
+                await client.update_scale(one.resource, one.name, one.namespace, scale)
+                return
             except Conflict:
                 if attempt == ATTEMPTS:
                     raise
-        if self._printer.output in ("yaml", "json"):
-            obj = await client.get(target.resource, target.name, target.namespace)
-            print(self._printer.show(obj, "scaled"), end="", flush=True)
-        else:
-            name = f"{noun(target.resource)}/{target.name}"
-            did = "" if self._printer.output == "name" else " scaled" + (" (dry run)" if self._printer.dry else "")
-            print(name + did, flush=True)
+
+    async def _until_scaled(self, client: Client, one: One) -> None:
+        """Wait until as many are there as were asked for, or until another number is asked for."""
+        from kubelab.kctl import following
+
+        try:
+            async with (
+                self._session.clock.timeout(max(0.0, self._timeout)),
+                contextlib.aclosing(following.states(client, one, self._session.clock)) as states,
+            ):
+                async for state in states:
+                    obj = cast(Any, state)
+                    if obj is None or obj.spec.replicas != self._replicas or obj.status.replicas == self._replicas:
+                        return
+        except TimeoutError as err:
+            raise Failed(f'error: timed out waiting for "{one.name}" to be synced') from err
 
 
-async def _all(client: Client, target: Target, namespace: str, selector: str) -> list[Target]:
+async def _all(client: Client, target: Target, namespace: str, selector: str) -> list[One]:
     from kubelab.apimachinery.scheme import REPLICATION_CONTROLLERS
 
     if target.resource is not REPLICATION_CONTROLLERS:
         raise Failed(f"error: {target.resource} cannot be scaled")
     there = await client.list(REPLICATION_CONTROLLERS, namespace, label_selector=selector)
-    return [Target(target.resource, rc.metadata.name, rc.metadata.namespace) for rc in there.items]
+    return [One(target.resource, rc.metadata.name, rc.metadata.namespace) for rc in there.items]
 
 
 SCALE = Command(
@@ -153,6 +173,12 @@ SCALE = Command(
             "order to scale.",
         ),
         SELECTOR,
+        Flag(
+            "--timeout",
+            kind="duration",
+            help="The length of time to wait before giving up on a scale operation, zero means don't wait. Any other "
+            "values should contain a corresponding time unit (e.g. 1s, 2m, 3h).",
+        ),
     ),
     about="Set a new size for a replication controller.",
     examples="""\

@@ -17,7 +17,7 @@ from kubelab.kctl.get import Request
 from kubelab.kctl.tables import Columns
 from kubelab.kctl.targets import Target, noun
 
-NONE = "<none>"
+NONE = "<none>"  # of labels at all; where a single one is missing, kubectl leaves the column empty
 
 
 async def run(client: Client, request: Request) -> list[ApiError]:
@@ -66,7 +66,7 @@ class Sheet:
         if self._with_namespace:
             cells.insert(0, metadata.namespace)
         labels = metadata.labels
-        cells += [labels.get(key, NONE) for key in self.request.label_columns]
+        cells += [labels.get(key, "") for key in self.request.label_columns]
         if self.request.show_labels:
             cells.append(",".join(f"{key}={labels[key]}" for key in sorted(labels)) or NONE)
         return cells
@@ -85,7 +85,8 @@ async def _tables(client: Client, request: Request) -> list[ApiError]:
     def flush() -> None:
         nonlocal printed
         if sheet is not None and pending.rows:
-            print(("\n" if printed else "") + sheet.render(pending), end="")
+            between = "\n" if printed and not request.no_headers else ""
+            print(between + sheet.render(pending), end="")
             printed = True
 
     for target in request.targets.items:
@@ -102,14 +103,15 @@ async def _tables(client: Client, request: Request) -> list[ApiError]:
             sheet, pending = Sheet(request, target.resource), table
     flush()
     if not printed and not failed and not request.ignore_not_found:
-        where = "" if request.all_namespaces else f" in {request.namespace} namespace."
+        anywhere = request.all_namespaces or not all(t.resource.namespaced for t in request.targets.items)
+        where = "" if anywhere else f" in {request.namespace} namespace."
         print(f"No resources found{where}", file=sys.stderr)
     return failed
 
 
 async def _table(client: Client, request: Request, target: Target) -> meta_pb2.Table:
     namespace = target.namespace or request.namespace
-    if target.name:
+    if target.name is not None:
         return await client.get_table(target.resource, target.name, namespace)
     whole = meta_pb2.Table()
     continue_ = ""
@@ -149,7 +151,7 @@ async def _objects(client: Client, request: Request) -> list[ApiError]:
 async def fetch(client: Client, request: Request, target: Target) -> AsyncIterator[Message]:
     """Yield the objects that a target means."""
     namespace = target.namespace or request.namespace
-    if target.name:
+    if target.name is not None:
         yield await client.get(target.resource, target.name, namespace)
         return
     pages = client.pages(

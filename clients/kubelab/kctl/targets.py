@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from google.protobuf.message import Message
 
 from kubelab.apimachinery import scheme
 from kubelab.apimachinery.scheme import Resource
 from kubelab.kctl.flags import UsageProblem
+
+if TYPE_CHECKING:
+    from kubelab.kctl.session import Session
 
 NO_SUCH_TYPE = "the server doesn't have a resource type"
 NOTHING_TOLD = """\
@@ -19,15 +23,37 @@ Example resource specifications include:
    '--filename=rsrc.json'
    '<resource> <name>'
    '<resource>'"""
+EMPTY_NAME = "resource name may not be empty"
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One object, or with no name all of a type. ``namespace`` is set where a file names one."""
+    """One object, or all of a type where ``name`` is None. ``namespace`` is set where a file names the object.
+
+    An empty name is no name: whoever typed one, or forgot one in a file, never meant all objects.
+    """
 
     resource: Resource[Message]
-    name: str = ""
+    name: str | None = None
     namespace: str = ""
+
+    def __post_init__(self) -> None:
+        if self.name == "":
+            raise UsageProblem(EMPTY_NAME)
+
+
+@dataclass(frozen=True, slots=True)
+class One:
+    """One object, where it is: what a command acts on."""
+
+    resource: Resource[Message]
+    name: str
+    namespace: str
+
+    @property
+    def noun(self) -> str:
+        """``pod/web``."""
+        return f"{noun(self.resource)}/{self.name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +65,14 @@ class Targets:
 
     @property
     def named(self) -> bool:
-        return any(target.name for target in self.items)
+        return any(target.name is not None for target in self.items)
 
 
 def resource(word: str) -> Resource[Message]:
     """Find a type by any of its names."""
     found = scheme.find(word)
     if found is None or "list" not in found.verbs:
-        raise UsageProblem(f'{NO_SUCH_TYPE} "{word}"')
+        raise UsageProblem(f'{NO_SUCH_TYPE} "{word.partition(".")[0]}"')
     return found
 
 
@@ -54,19 +80,48 @@ def resources(words: str) -> list[Resource[Message]]:
     """Find types by names with commas between; ``all`` stands for those that people mean by it."""
     found: dict[str, Resource[Message]] = {}
     for word in words.split(","):
-        if not word:
-            continue
         many = [r for r in scheme.ALL if word in r.categories] or [resource(word)]
         found.update({r.qualified: r for r in many})
-    if not found:
-        raise UsageProblem(f'{NO_SUCH_TYPE} "{words}"')
     return list(found.values())
+
+
+def choose(
+    session: Session,
+    args: Sequence[str],
+    filename: Sequence[str],
+    *,
+    recursive: bool,
+    selector: str = "",
+    selecting: bool = False,
+    all_namespaces: bool = False,
+    whole_types: bool = False,
+    doing: str = "",
+) -> Targets:
+    """Read what every command takes: files, or TYPE, TYPE NAME… or TYPE/NAME….
+
+    ``selecting`` is whether a selector or ``--all`` was given, ``whole_types`` whether a type may stand alone without
+    one, and ``doing`` is how an error about an object of a file begins.
+    """
+    if filename:
+        if args:
+            raise UsageProblem(
+                "when paths, URLs, or stdin is provided as input, you may not specify resource arguments as well"
+            )
+        from kubelab.kctl import files
+
+        return files.targets(session, filename, recursive=recursive, selector=selector, doing=doing)
+    if not args:
+        raise UsageProblem(NOTHING_TOLD)
+    wanted = parse(args, selecting=selecting)
+    if not (wanted.named or selecting or whole_types):
+        raise UsageProblem("resource(s) were provided, but no name was specified")
+    if all_namespaces and any(target.name is not None and target.resource.namespaced for target in wanted.items):
+        raise UsageProblem("a resource cannot be retrieved by name across all namespaces")
+    return wanted
 
 
 def parse(args: Sequence[str], *, selecting: bool = False) -> Targets:
     """Read TYPE, TYPE NAME… or TYPE/NAME…; ``selecting`` is whether a selector or ``--all`` was given too."""
-    if not args:
-        return Targets(())
     slashes = sum("/" in arg for arg in args)
     if slashes:
         return _combined(args, slashes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -13,11 +14,12 @@ from kubelab.kctl.creating import FILENAME, RECURSIVE
 from kubelab.kctl.flags import Flag, UsageProblem
 from kubelab.kctl.get import SELECTOR
 from kubelab.kctl.session import Failed, Session
-from kubelab.kctl.targets import NOTHING_TOLD, Target, noun
+from kubelab.kctl.targets import One, Targets
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
 
+    from kubelab.apimachinery.errors import ApiError
     from kubelab.client.client import Client
 
 FOR_EVER = 168 * 3600.0  # seconds: kubectl's "a week" for a negative timeout
@@ -69,73 +71,82 @@ def _wait(
 ) -> int:
     session: Session = ctx.obj
     wanted_goal = goal(str(flags["for"]))
-    if filename:
-        from kubelab.kctl import files
-
-        wanted = files.targets(session, filename, recursive=recursive)
-    elif args:
-        wanted = targets.parse(args, selecting=all or bool(selector))
-    else:
-        raise UsageProblem(NOTHING_TOLD)
-    if not wanted.named and not (all or selector):
-        raise UsageProblem("resource(s) were provided, but no name was specified")
+    wanted = targets.choose(
+        session, args, filename, recursive=recursive, selector=selector, selecting=all or bool(selector)
+    )
     waiting = _Waiting(session, wanted_goal, FOR_EVER if timeout < 0 else timeout)
-    session.run(lambda client: waiting.run(client, wanted.items, selector), endless=True)
-    return 0
+    from kubelab.kctl import failures
+
+    return failures.report(session.run(lambda client: waiting.run(client, wanted, selector), endless=True), session)
 
 
 class _Waiting:
+    """Waits for one object after the other; they share the time, and what one lacks does not hide the others."""
+
     def __init__(self, session: Session, wanted: Goal, timeout: float) -> None:
         self._session, self._goal, self._timeout = session, wanted, timeout
+        self._end = session.clock.monotonic() + timeout
 
-    async def run(self, client: Client, wanted: tuple[Target, ...], selector: str) -> None:
-        found: list[Target] = []
-        for target in wanted:
+    async def run(self, client: Client, wanted: Targets, selector: str) -> list[ApiError | Failed]:
+        from kubelab.apimachinery.errors import ApiError
+
+        found: list[One] = []
+        listed: set[One] = set()
+        for target in wanted.items:
             namespace = target.namespace or self._session.namespace
-            if target.name:
-                found.append(Target(target.resource, target.name, namespace))
+            if target.name is not None:
+                found.append(One(target.resource, target.name, namespace))
                 continue
             there = await client.list(target.resource, namespace, label_selector=selector)
             metas = [cast(Any, item).metadata for item in there.items]
-            found += [Target(target.resource, meta.name, meta.namespace) for meta in metas]
-        if not found:
+            found += (ones := [One(target.resource, meta.name, meta.namespace) for meta in metas])
+            listed.update(ones)
+        if not found and self._goal.what != "delete":
             raise Failed("error: no matching resources found")
-        for target in found:
+        failed: list[ApiError | Failed] = []
+        for one in found:
             try:
-                async with self._session.clock.timeout(self._timeout):
-                    await self._until(client, target)
-            except TimeoutError as err:
-                told = f"error: timed out waiting for the condition on {target.resource}/{target.name}"
-                raise Failed(told) from err
-            done = "deleted" if self._goal.what == "delete" else "condition met"
-            print(f"{noun(target.resource)}/{target.name} {done}", flush=True)
+                if await self._one(client, one) or one in listed:  # what never was there is not told to be gone
+                    print(f"{one.noun} condition met", flush=True)
+            except (ApiError, Failed) as err:
+                failed.append(err)
+        return failed
 
-    async def _until(self, client: Client, target: Target) -> None:
-        """Look, then watch from where the look ended."""
-        from kubelab.apimachinery.errors import Expired
-        from kubelab.client.client import EventType
+    async def _one(self, client: Client, one: One) -> bool:
+        """Wait for one object, and say whether it was seen. Raises Failed when the time is over."""
+        try:
+            if self._timeout:
+                async with self._session.clock.timeout(max(0.0, self._end - self._session.clock.monotonic())):
+                    return await self._until(client, one)
+            obj = await self._look(client, one)
+        except TimeoutError as err:
+            raise Failed(f"error: timed out waiting for the condition on {one.resource}/{one.name}") from err
+        if not self._goal.reached(obj):
+            raise Failed(f"error: condition not met for {one.resource}/{one.name}")
+        return obj is not None
 
-        chosen = f"metadata.name={target.name}"
-        while True:
-            there = await client.list(target.resource, target.namespace, field_selector=chosen)
-            obj = next(iter(there.items), None)
-            if obj is None and self._goal.what == "condition":
-                await client.get(target.resource, target.name, target.namespace)  # raises NotFound, in its words
-            if self._goal.reached(obj):
-                return
-            events = client.watch(
-                target.resource, target.namespace, resource_version=there.resource_version, field_selector=chosen
-            )
-            try:
-                async for event in events:
-                    if event.type is not EventType.BOOKMARK and self._goal.reached(
-                        None if event.type is EventType.DELETED else event.object
-                    ):
-                        return
-            except Expired:  # the server forgot the revision meanwhile: look again
-                continue
-            finally:
-                await events.aclose()
+    async def _look(self, client: Client, one: One) -> Message | None:
+        """Read the object; that it is missing is an answer, where it is not its condition that is waited for."""
+        from kubelab.apimachinery.errors import NotFound
+
+        try:
+            return await client.get(one.resource, one.name, one.namespace)
+        except NotFound:
+            if self._goal.what == "condition":
+                raise
+            return None
+
+    async def _until(self, client: Client, one: One) -> bool:
+        from kubelab.kctl import following
+
+        obj = await self._look(client, one)  # a server that is not there is told at once, one that is lost later is not
+        if self._goal.reached(obj):
+            return obj is not None
+        async with contextlib.aclosing(following.states(client, one, self._session.clock)) as states:
+            async for state in states:
+                if self._goal.reached(state):
+                    break
+        return True
 
 
 WAIT = Command(

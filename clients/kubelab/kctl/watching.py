@@ -24,7 +24,7 @@ async def run(client: Client, request: Request, *, only: bool) -> int:
     if len(request.targets.items) != 1:
         raise UsageProblem("you may only specify a single resource type")
     (target,) = request.targets.items
-    if target.name:
+    if target.name is not None:
         await client.get_table(target.resource, target.name, target.namespace or request.namespace)  # or NotFound
         chosen = f"metadata.name={target.name}"
         field_selector = f"{request.field_selector},{chosen}" if request.field_selector else chosen

@@ -37,6 +37,9 @@ def service(name: str, **labels: str) -> core_pb2.Service:
 def objects(shell: Shell) -> None:
     shell.server.add(pod("web", app="web", **{"example.com/tier": "front"}), pod("db"), pod("other", "user"))
     shell.server.add(service("web", app="web"))
+    node = core_pb2.Node()
+    node.metadata.name = "cp-1"
+    shell.server.add(node)
 
 
 TABLES = {
@@ -57,8 +60,8 @@ NAME   READY       STATUS       RESTARTS       AGE   IP       NODE       NOMINAT
 web    ready-web   status-web   restarts-web   1s    ip-web   node-web   nominated node-web   readiness gates-web
 """,
     "get pods -l=app=web --show-labels -L app,example.com/tier -L nope": """\
-NAME   READY       STATUS       RESTARTS       AGE   APP   TIER    NOPE     LABELS
-web    ready-web   status-web   restarts-web   1s    web   front   <none>   app=web,example.com/tier=front
+NAME   READY       STATUS       RESTARTS       AGE   APP   TIER    NOPE   LABELS
+web    ready-web   status-web   restarts-web   1s    web   front          app=web,example.com/tier=front
 """,
     "get pods,svc --l=app=web": """\
 NAME      READY       STATUS       RESTARTS       AGE
@@ -82,6 +85,15 @@ web    ready-web   status-web   restarts-web   1s
 """,
     "get pods -o name": "pod/db\npod/web\n",
     "get svc,po -o name --chunk-size=1": "service/web\npod/db\npod/web\n",
+    "get pods,svc -l app=web --no-headers": """\
+pod/web   ready-web   status-web   restarts-web   1s
+service/web   type-web   cluster-ip-web   external-ip-web   port(s)-web   1s
+""",
+    "get pods.v1. db -o name": "pod/db\n",
+    "get no cp-1 -A": """\
+NAME   STATUS        ROLES        AGE   VERSION
+cp-1   status-cp-1   roles-cp-1   1s    version-cp-1
+""",
     "get po --chunk-size=1 --no-headers --show-kind": """\
 pod/db    ready-db    status-db    restarts-db    1s
 pod/web   ready-web   status-web   restarts-web   1s
@@ -103,6 +115,10 @@ def test_printed(shell: Shell, command: str) -> None:
         ("get rc", 0, "", "No resources found in default namespace.\n"),
         ("get rc -A", 0, "", "No resources found\n"),
         ("get pods -n empty", 0, "", "No resources found in empty namespace.\n"),
+        ("get pods.v1. -n empty", 0, "", "No resources found in empty namespace.\n"),
+        ("get leases.v1.coordination.k8s.io", 0, "", "No resources found in default namespace.\n"),
+        ("get ns -l x=y", 0, "", "No resources found\n"),
+        ("get rc,ns", 0, "", "No resources found\n"),
         ("get pod nope", 1, "", 'Error from server (NotFound): pods "nope" not found\n'),
         ("get pod nope --ignore-not-found", 0, "", ""),
         ("get rc --ignore-not-found", 0, "", ""),
@@ -140,6 +156,24 @@ def test_one_object_or_a_list(shell: Shell) -> None:
 def test_files_name_objects(shell: Shell) -> None:
     shell.stdin = b"apiVersion: v1\nkind: Pod\nmetadata: {name: other, namespace: user}\n"
     assert shell("get", "-f", "-", "-o", "name").stdout == "pod/other\n"
+
+
+def test_a_selector_chooses_among_the_objects_of_a_file(shell: Shell) -> None:
+    shell.stdin = b"""\
+{apiVersion: v1, kind: Pod, metadata: {name: web, labels: {app: web}}}
+---
+{apiVersion: v1, kind: Pod, metadata: {name: db}}
+"""
+    assert shell("get", "-f", "-", "-l", "app=web", "-o", "name").stdout == "pod/web\n"
+    assert shell("get", "-f", "-", "-l", "!app", "-A", "-o", "name").stdout == "pod/db\n"
+    assert shell("describe", "-f", "-", "-l", "app=web").stdout.startswith("Name:         web\n")
+    assert shell("get", "-f", "-", "-l", "app=z").stderr == "No resources found in default namespace.\n"
+    assert shell("describe", "-f", "-", "-l", "app=z").stderr == "No resources found in default namespace.\n"
+    told = (
+        'error: the provided selector "a=(" is not valid: unable to parse requirement: '
+        "found '(', expected: identifier\n"
+    )
+    assert shell("get", "-f", "-", "-l", "a=(").stderr == told
 
 
 def test_what_was_printed_is_accepted_again(shell: Shell) -> None:

@@ -39,6 +39,11 @@ def test_logs(shell: Shell) -> None:
     assert shell("logs", "two", "-c", "nope").stderr == "error: container nope is not valid for pod two\n"
     told = 'error: error from server (NotFound): pods "nope" not found in namespace "default"\n'
     assert shell("logs", "nope").stderr == told
+    told = "error: --all-containers=true should not be specified with container name flask\n"
+    assert shell("logs", "two", "--all-containers", "-c", "flask").stderr == told
+    assert shell("logs", "web", "--limit-bytes=-1").stderr == "error: --limit-bytes must be greater than 0\n"
+    for name in ("", "pod/"):
+        assert shell("logs", name).stderr == "error: resource name may not be empty\n"
     told = "error: you are attempting to follow 2 log streams, but maximum allowed concurrency is 1"
     assert shell("logs", "two", "-f", "--all-containers", "--max-log-requests=1").stderr.startswith(told)
 

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+from types import SimpleNamespace
+from typing import Any, cast
+
 import pytest
 
 from kubelab.apimachinery import scheme
+from kubelab.apimachinery.errors import ApiError, Expired, Unavailable
+from kubelab.kctl import following, targets
 from kubelab.kctl.flags import UsageProblem
-from kubelab.kctl.wait import Goal, goal
+from kubelab.kctl.targets import One
+from kubelab.kctl.wait import Goal, _Waiting, goal
+from kubelab.testing.clock import FakeClock
 from kubelab.testing.objects import pod as make_pod
 from tests.unit.kctl.conftest import Shell
 
@@ -52,14 +61,82 @@ def test_all_and_selectors(shell: Shell) -> None:
     assert (nothing.code, nothing.stderr) == (1, "error: no matching resources found\n")
 
 
+def test_files_and_selectors(shell: Shell) -> None:
+    shell.server.add(make_pod("web", ready=True), make_pod("api", ready=False))
+    shell.stdin = (
+        b"{apiVersion: v1, kind: Pod, metadata: {name: web, labels: {app: a}}}\n---\n"
+        b"{apiVersion: v1, kind: Pod, metadata: {name: api}}"
+    )
+    assert shell("wait", "--for=condition=Ready", "-f", "-", "-l", "app=a").stdout == "pod/web condition met\n"
+    assert shell("wait", "--for=create", "-f", "-", "-l", "app=z").stderr == "error: no matching resources found\n"
+
+
 def test_time_runs_out(shell: Shell) -> None:
+    shell.clock = FakeClock(auto=True)
     shell.server.add(make_pod("web", ready=False))
-    late = shell("wait", "--for=condition=Ready", "pod/web", "--timeout=0.05s")
+    late = shell("wait", "--for=condition=Ready", "pod/web", "--timeout=1h")
     assert (late.code, late.stderr) == (1, "error: timed out waiting for the condition on pods/web\n")
+    assert shell.clock.monotonic() == 3600
 
 
-def test_gone(shell: Shell) -> None:
-    assert shell("wait", "--for=delete", "pod/web").stdout == "pod/web deleted\n"
+def test_several_share_the_time_and_each_is_told(shell: Shell) -> None:
+    shell.clock = FakeClock(auto=True)
+    shell.server.add(make_pod("web", ready=False), make_pod("api", ready=True), make_pod("db", ready=False))
+    late = shell("wait", "--for=condition=Ready", "pod/nope", "pod/api", "pod/web", "pod/db", "--timeout=1h")
+    assert (late.code, late.stdout) == (1, "pod/api condition met\n")
+    assert late.stderr == (
+        'Error from server (NotFound): pods "nope" not found\n'
+        "timed out waiting for the condition on pods/web\n"
+        "timed out waiting for the condition on pods/db\n"
+    )
+    assert shell.clock.monotonic() == 3600
+
+
+def test_no_time_is_one_look(shell: Shell) -> None:
+    shell.server.add(make_pod("web", ready=False), make_pod("api", ready=True))
+    looked = shell("wait", "--for=condition=Ready", "pod/web", "pod/api", "--timeout=0")
+    assert (looked.code, looked.stdout) == (1, "pod/api condition met\n")
+    assert looked.stderr == "error: condition not met for pods/web\n"
+    assert not shell.server.calls_of("watch")
+    assert shell("wait", "--for=delete", "pod/web", "--timeout=0").stderr == "error: condition not met for pods/web\n"
+
+
+def test_what_was_never_there_is_not_told_to_be_gone(shell: Shell) -> None:
+    for words in (["pod/web"], ["pod", "-l", "app=nothing"]):
+        waited = shell("wait", "--for=delete", *words)
+        assert (waited.code, waited.stdout, waited.stderr) == (0, "", "")
+
+
+async def test_gone(shell: Shell, capsys: pytest.CaptureFixture[str]) -> None:
+    server = shell.server
+    server.add(make_pod("web"))
+    waiting = _Waiting(cast(Any, SimpleNamespace(clock=FakeClock(), namespace="default")), Goal("delete"), 60)
+    task = asyncio.ensure_future(waiting.run(server.client(), targets.parse(["pod/web"]), ""))
+    await server.until(lambda: server.watching(scheme.PODS) == 1)
+    server.remove(scheme.PODS, "default/web")
+    assert await asyncio.wait_for(task, 10) == []
+    assert capsys.readouterr().out == "pod/web condition met\n"
+
+
+@pytest.mark.parametrize("lost", [Expired("too old resource version"), Unavailable("the connection was lost"), None])
+async def test_a_watch_that_ends_is_followed_by_another_look(shell: Shell, lost: ApiError | None) -> None:
+    server, clock = shell.server, FakeClock(auto=True)
+    server.add(make_pod("web"))
+    states = following.states(server.client(), One(scheme.PODS, "web", "default"), clock)
+    async with contextlib.aclosing(states):
+        assert await anext(states) is not None
+        told = asyncio.ensure_future(anext(states))
+        await server.until(lambda: server.watching(scheme.PODS) == 1)
+        server.compact()
+        server.fail(Unavailable("nobody there"), verb="list", times=3)
+        server.break_watches(lost)
+        assert await asyncio.wait_for(told, 10) is not None
+        assert clock.monotonic() == 3 * following.PAUSE
+        told = asyncio.ensure_future(anext(states))
+        await server.until(lambda: server.watching(scheme.PODS) == 1)
+        server.remove(scheme.PODS, "default/web")
+        assert await asyncio.wait_for(told, 10) is None
+    assert server.watching(scheme.PODS) == 0
 
 
 def test_missing(shell: Shell) -> None:

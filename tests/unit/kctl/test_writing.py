@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -12,7 +14,9 @@ from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery import errors, scheme
 from kubelab.apimachinery.errors import Cause
 from kubelab.client.client import Client
-from kubelab.kctl.delete import FORCE_WARNING, SCOPE_WARNING
+from kubelab.kctl.delete import FORCE_WARNING, SCOPE_WARNING, _Deletion, _Gone
+from kubelab.kctl.targets import One
+from kubelab.testing.clock import FakeClock
 from kubelab.testing.objects import pod as make_pod
 from tests.unit.kctl.conftest import Shell
 
@@ -122,8 +126,67 @@ def test_delete_by_name_file_and_selector(shell: Shell) -> None:
     assert shell("delete", "pods,svc", "-l=app=x").stdout == 'pod "e" deleted\npod "f" deleted\n'
     assert shell("delete", "pods", "--all", "--dry-run=client").stdout == 'pod "g" deleted (dry run)\n'
     assert shell("delete", "pods", "--all").stdout == 'pod "g" deleted\n'
-    assert shell("delete", "pods", "--all").stderr == "No resources found\n"
+    assert shell("delete", "pods", "--all").stdout == "No resources found\n"
     assert not shell.server.objects(scheme.PODS)
+
+
+NAMELESS = b"{apiVersion: v1, kind: ConfigMap, metadata: {%s}}"
+TOLD = "error: resource name may not be empty\n"
+
+
+@pytest.mark.parametrize("metadata", [b"", b"generateName: gen-", b'name: ""'])
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        ("delete", 'error: error when deleting "STDIN": resource name may not be empty\n'),
+        ("delete --ignore-not-found", 'error: error when deleting "STDIN": resource name may not be empty\n'),
+        ("get", TOLD),
+        ("describe", TOLD),
+        ("wait --for=delete", TOLD),
+        ("scale --replicas=1", TOLD),
+    ],
+)
+def test_a_file_without_a_name_means_no_object_and_not_all(
+    shell: Shell, command: str, told: str, metadata: bytes
+) -> None:
+    shell.stdin = NAMELESS % b"name: a" + b"\n---\n" + NAMELESS % metadata
+    refused = shell(*command.split(), "-f", "-")
+    assert (refused.code, refused.stdout, refused.stderr) == (1, "", told)
+    assert not shell.server.calls
+
+
+@pytest.mark.parametrize("command", ["delete", "get", "describe", "wait --for=delete", "scale --replicas=1"])
+def test_an_empty_name_means_no_object_and_not_all(shell: Shell, command: str) -> None:
+    for names in (["a", ""], [""]):
+        refused = shell(*command.split(), "cm", *names)
+        assert (refused.code, refused.stdout, refused.stderr) == (1, "", TOLD)
+    assert not shell.server.calls
+
+
+def test_delete_takes_of_a_file_what_a_selector_chooses(shell: Shell) -> None:
+    for name in ("a", "b"):
+        shell.server.add(core_pb2.ConfigMap(metadata=meta_pb2.ObjectMeta(name=name, namespace="default")))
+    shell.stdin = NAMELESS % b"name: a" + b"\n---\n" + NAMELESS % b"name: b, labels: {app: x}"
+    nothing = shell("delete", "-f", "-", "-l", "app=z")
+    assert (nothing.code, nothing.stdout, nothing.stderr) == (0, "No resources found\n", "")
+    assert shell("delete", "-f", "-", "-l", "app=x").stdout == 'configmap "b" deleted\n'
+    assert [cm.metadata.name for cm in shell.server.objects(scheme.CONFIG_MAPS)] == ["a"]
+
+
+@pytest.mark.parametrize("command", ["get", "describe", "delete", "wait --for=create", "scale --replicas=1"])
+def test_files_or_arguments(shell: Shell, command: str) -> None:
+    told = "when paths, URLs, or stdin is provided as input, you may not specify resource arguments as well"
+    assert shell(*command.split(), "-f", "-", "cm").stderr == f"error: {told}\n"
+
+
+def test_a_failed_deletion_is_told_before_the_others_are_gone(shell: Shell) -> None:
+    pod = make_pod("web")
+    pod.spec.nodeName = "node-1"  # it has thirty seconds of grace, and nobody ends it
+    shell.server.add(pod)
+    deleted = shell("delete", "pod", "web", "nope")
+    told = 'Error from server (NotFound): pods "nope" not found\n'
+    assert (deleted.code, deleted.stdout, deleted.stderr) == (1, 'pod "web" deleted\n', told)
+    assert not shell.server.calls_of("watch")
 
 
 def test_deleting_what_is_not_there(shell: Shell) -> None:
@@ -159,11 +222,18 @@ def test_how_it_is_deleted(shell: Shell, flags: list[str], grace: int | None, po
     assert options.propagationPolicy == policy
 
 
+@pytest.mark.parametrize(("word", "policy"), [("true", "background"), ("1", "background"), ("false", "orphan")])
+def test_cascades_of_old(shell: Shell, word: str, policy: str) -> None:
+    shell.server.add(make_pod("web"))
+    deleted = shell("delete", "pod", "web", f"--cascade={word}", "--wait=false")
+    told = f"warning: --cascade={word} is deprecated (boolean value) and can be replaced with --cascade={policy}.\n"
+    assert (deleted.code, deleted.stdout, deleted.stderr) == (0, 'pod "web" deleted\n', told)
+    options = shell.server.calls_of("delete")[0].request.options  # type: ignore[union-attr]
+    assert options.propagationPolicy == policy.title()
+
+
 async def test_delete_waits_until_the_object_is_gone(shell: Shell) -> None:
     """A placed pod has thirty seconds of grace; one of the same name that is made anew does not count."""
-    from kubelab.kctl.delete import _Deletion, _Gone
-    from kubelab.kctl.targets import Target
-
     server = shell.server
     pod = make_pod("web")
     pod.spec.nodeName = "node-1"
@@ -171,8 +241,8 @@ async def test_delete_waits_until_the_object_is_gone(shell: Shell) -> None:
     uid = server.objects(scheme.PODS)[0].metadata.uid
     client: Client = server.client()
     await client.delete(scheme.PODS, "web", "default")
-    deletion = _Deletion(client, None, None)  # type: ignore[arg-type]
-    waiting = asyncio.ensure_future(deletion._until_gone(_Gone(Target(scheme.PODS, "web", "default"), uid)))
+    deletion = _Deletion(client, cast(Any, SimpleNamespace(clock=FakeClock())), cast(Any, None))
+    waiting = asyncio.ensure_future(deletion._until_gone(_Gone(One(scheme.PODS, "web", "default"), uid)))
     await server.until(lambda: server.watching(scheme.PODS) == 1)
     server.compact()
     server.break_watches(errors.Expired("too old resource version"))
@@ -219,9 +289,31 @@ def test_scale(shell: Shell) -> None:
     assert [r.spec.replicas for r in shell.server.objects(scheme.REPLICATION_CONTROLLERS)] == [0, 0]
     told = 'error: no objects passed to scale replicationcontrollers "nope" not found\n'
     assert shell("scale", "rc/nope", "--replicas=1").stderr == told
+    told = (
+        'error: no objects passed to scale [replicationcontrollers "nope" not found, '
+        'replicationcontrollers "no" not found]\n'
+    )
+    assert shell("scale", "rc", "nope", "no", "--replicas=1").stderr == told
+    some = shell("scale", "rc", "nope", "web", "--replicas=1")
+    told = 'Error from server (NotFound): replicationcontrollers "nope" not found\n'
+    assert (some.code, some.stdout, some.stderr) == (1, "replicationcontroller/web scaled\n", told)
+    told = "error: --replicas must be less than or equal to 2147483647\n"
+    assert shell("scale", "rc/web", "--replicas=2147483648").stderr == told
     shell.server.add(make_pod("pod"))
     told = "Error from server (NotFound): the server could not find the requested resource\n"
     assert shell("scale", "pod/pod", "--replicas=1").stderr == told
+
+
+def test_scale_waits_for_the_replicas(shell: Shell) -> None:
+    shell.clock = FakeClock(auto=True)
+    one, two = rc("one", 1), rc("two", 2)
+    two.status.replicas = 3
+    shell.server.add(one, two)
+    assert shell("scale", "rc/two", "--replicas=3", "--timeout=1h").stdout == "replicationcontroller/two scaled\n"
+    late = shell("scale", "rc/one", "--replicas=3", "--timeout=1h")
+    assert (late.code, late.stdout) == (1, "")
+    assert late.stderr == 'error: timed out waiting for "one" to be synced\n'
+    assert shell.clock.monotonic() == 3600
 
 
 def test_scale_is_tried_again_when_the_object_changed_meanwhile(shell: Shell) -> None:

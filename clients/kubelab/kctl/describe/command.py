@@ -1,5 +1,4 @@
-"""``kctl describe``: reads an object with all that belongs to it, and hands it to the pure function that describes "
-"it."""
+"""``kctl describe``: reads an object with all that belongs to it, and hands it to the function that describes it."""
 
 from __future__ import annotations
 
@@ -40,31 +39,26 @@ def _describe(
     **_: object,
 ) -> int:
     session: Session = ctx.obj
-    if filename:
-        from kubelab.kctl import files
-
-        wanted = files.targets(session, filename, recursive=recursive)
-    elif args:
-        wanted = targets.parse(args, selecting=bool(selector))
-    else:
+    if not args and not filename:
         raise UsageProblem(
             'You must specify the type of resource to describe. Use "kctl api-resources" for a complete list of '
             "supported resources."
         )
-    if all_namespaces and wanted.named and not filename:
-        raise UsageProblem("a resource cannot be retrieved by name across all namespaces")
+    wanted = targets.choose(
+        session,
+        args,
+        filename,
+        recursive=recursive,
+        selector=selector,
+        selecting=bool(selector),
+        all_namespaces=all_namespaces,
+        whole_types=True,
+    )
     namespace = "" if all_namespaces else session.namespace
     work = _Describing(session, namespace, selector, show_events)
-    failed = session.run(lambda client: work.run(client, wanted))
-    if not failed:
-        return 0
     from kubelab.kctl import failures
 
-    sys.stdout.flush()
-    servers = session.access.servers
-    for line in dict.fromkeys(failures.describe(err, servers=servers, alone=len(failed) == 1) for err in failed):
-        print(line, file=sys.stderr)
-    return 1
+    return failures.report(session.run(lambda client: work.run(client, wanted)), session)
 
 
 class _Describing:
@@ -82,7 +76,8 @@ class _Describing:
             try:
                 async for obj in self._objects(client, target):
                     text = await self._one(client, target, obj)
-                    if target.name and meta_of(obj).name != target.name:  # found by a prefix: kubectl spaces these so
+                    by_prefix = target.name is not None and meta_of(obj).name != target.name
+                    if by_prefix:  # kubectl spaces these so
                         print(text, flush=True)
                     else:
                         print(("\n\n" if self._described else "") + text, end="", flush=True)
@@ -101,7 +96,7 @@ class _Describing:
 
         namespace = target.namespace or self._namespace
         missing: NotFound | None = None
-        if target.name:
+        if target.name is not None:
             try:
                 yield await client.get(target.resource, target.name, namespace)
                 return
@@ -110,7 +105,7 @@ class _Describing:
         found = False
         async for page in client.pages(target.resource, namespace, label_selector=self._selector):
             for obj in page.items:
-                if not target.name or meta_of(obj).name.startswith(target.name):
+                if target.name is None or meta_of(obj).name.startswith(target.name):
                     found = True
                     yield obj
         if missing is not None and not found:
