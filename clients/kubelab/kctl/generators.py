@@ -10,11 +10,19 @@ from kubelab.apimachinery import intstr, names
 from kubelab.kctl.flags import UsageProblem
 
 RESTART_POLICIES = ("Always", "OnFailure", "Never")
-_IMAGE = re.compile(  # https://github.com/distribution/reference: a name, a tag, a digest
-    r"(?:[A-Za-z0-9]|[A-Za-z0-9][A-Za-z0-9.:\-]*[A-Za-z0-9])(?:[._\-/]|[A-Za-z0-9])*(?::[\w][\w.\-]{0,127})?"
-    r"(?:@[A-Za-z][A-Za-z0-9]*(?:[\-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,})?",
+PULL_POLICIES = ("", "Always", "IfNotPresent", "Never")
+
+# The grammar of https://github.com/distribution/reference: a domain with a port, a path, a tag, a digest.
+_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
+_DOMAIN = rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[a-fA-F0-9:]+\])(?::[0-9]+)?"
+_COMPONENT = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
+_TAG = r"\w[\w.-]{0,127}"
+_DIGEST = r"[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,}"
+_IMAGE = re.compile(
+    rf"(?:{_DOMAIN}/)?{_COMPONENT}(?:/{_COMPONENT})*(?::{_TAG})?(?:@{_DIGEST})?",
     re.ASCII,
 )
+_NUMBER = re.compile(r"[-+]?[0-9]+", re.ASCII)
 _ENV_NAME = re.compile(r"[-._a-zA-Z][-._a-zA-Z0-9]*", re.ASCII)
 
 
@@ -37,13 +45,15 @@ def pod(
         raise UsageProblem(f"invalid restart policy: {restart}", "kctl run", hint="arguments")
     if not _IMAGE.fullmatch(image):
         raise UsageProblem(f'Invalid image name "{image}": invalid reference format')
+    if image_pull_policy not in PULL_POLICIES:
+        raise UsageProblem(f"invalid image pull policy: {image_pull_policy}", "kctl run", hint="arguments")
     made = core_pb2.Pod()
     made.metadata.name = name
     made.metadata.labels.update(parse_labels(labels) if labels else {"run": name})
     for annotation in annotations:
         key, separator, value = annotation.partition("=")
-        if not separator:
-            raise UsageProblem(f"unexpected annotation: {annotation}")
+        if not separator or not key:
+            raise UsageProblem(f"invalid annotations format: {annotation}")
         made.metadata.annotations[key] = value
     made.spec.restartPolicy = restart
     made.spec.dnsPolicy = "ClusterFirst"
@@ -55,7 +65,7 @@ def pod(
             raise UsageProblem(f"invalid env: {variable}")
         container.env.add(name=key, value=value)
     if port:
-        container.ports.add(containerPort=_number(port, "Atoi"))
+        container.ports.add(containerPort=_int32(port))
     if privileged:
         container.securityContext.privileged = True
     return made
@@ -91,19 +101,19 @@ def service(
 
 def _service_port(pair: str, node_port: int) -> core_pb2.ServicePort:
     first, separator, second = pair.partition(":")
-    port = core_pb2.ServicePort(name=pair.replace(":", "-"), protocol="TCP", port=_number(first, "ParseUint"))
+    port = core_pb2.ServicePort(name=pair.replace(":", "-"), protocol="TCP", port=_port(first))
     target = second if separator else first
-    if target.isdigit():
-        port.targetPort.CopyFrom(intstr.from_int(_number(target, "ParseUint")))
+    if _NUMBER.fullmatch(target):
+        if separator and not 0 < int(target) < 2**16:
+            raise UsageProblem("must be between 1 and 65535, inclusive")
+        port.targetPort.CopyFrom(intstr.from_int(int(target)))
     else:
         problems = names.port_name(target)
         if problems:
             raise UsageProblem(",".join(problems))
         port.targetPort.CopyFrom(intstr.from_string(target))
-    if node_port:
-        if not 0 < node_port < 2**31:
-            raise UsageProblem(f"invalid node port: {node_port}")
-        port.nodePort = node_port
+    if node_port:  # what is no port is the server's to refuse
+        port.nodePort = _int32(str(node_port), "ParseInt")
     return port
 
 
@@ -111,16 +121,26 @@ def parse_labels(text: str) -> Mapping[str, str]:
     """Read ``app=web,tier=front``."""
     labels: dict[str, str] = {}
     for part in text.split(","):
-        key, separator, value = part.partition("=")
-        if not separator or not key:
+        if part.count("=") != 1:
             raise UsageProblem(f"unexpected label spec: {part}")
-        labels[key.strip()] = value.strip()
+        key, _, value = part.partition("=")
+        if not key:
+            raise UsageProblem("unexpected empty label key")
+        labels[key] = value
     return labels
 
 
-def _number(text: str, function: str) -> int:
-    if not re.fullmatch(r"[0-9]+", text, re.ASCII):
+def _port(text: str) -> int:
+    return _number(text, "ParseUint", re.compile(r"[0-9]+", re.ASCII), 0, 2**16)
+
+
+def _int32(text: str, function: str = "Atoi") -> int:
+    return _number(text, function, _NUMBER, -(2**31), 2**31)
+
+
+def _number(text: str, function: str, form: re.Pattern[str], low: int, end: int) -> int:
+    if not form.fullmatch(text):
         raise UsageProblem(f'strconv.{function}: parsing "{text}": invalid syntax')
-    if not 0 <= int(text) < 2**16:
+    if not low <= int(text) < end:
         raise UsageProblem(f'strconv.{function}: parsing "{text}": value out of range')
     return int(text)

@@ -98,7 +98,7 @@ kctl run web --image=kubelab/hello:v-1.0.0 --dry-run=client -o yaml
 kctl run web --image=kubelab/hello:v-1.0.0 -- <arg1> <arg2> ... <argN>
 
 # Start a pod with another command
-kctl run once --image=host --restart=Never --command -- /bin/sh -c 'echo hello'
+kctl run once --image=kubelab/hello:v-1.0.0 --restart=Never --command -- /bin/sh -c 'echo hello'
 """,
     usage='kctl run NAME --image=image [--env="key=value"] [--port=port] [--dry-run=client] [--command] -- [COMMAND] '
     "[args...]",
