@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 import click
 
@@ -30,7 +29,8 @@ def _create(
     output: str,
     **_: object,
 ) -> int:
-    from kubelab.kctl import files
+    from kubelab.apimachinery.meta import meta_of
+    from kubelab.kctl import failures, files
 
     session: Session = ctx.obj
     unexpected(ctx, args)
@@ -42,10 +42,14 @@ def _create(
         raise UsageProblem("no objects passed to create")
     if printer.dry:
         for document in documents:
-            print(printer.show(document.obj, "created"), end="")
+            if document.resource.namespaced:
+                meta_of(document.obj).namespace = document.namespace or session.likely_namespace
+            print(printer.show(document.obj, "created", as_written=True), end="")
         return 0
     refused = session.run(lambda client: _create_all(client, session, documents, printer))
-    return _told(refused, session)
+    sources = [document.source for document, _ in refused]
+    errors = [err for _, err in refused]
+    return failures.report(errors, session, lambda number: f'error when creating "{sources[number]}"')
 
 
 async def _create_all(
@@ -53,13 +57,14 @@ async def _create_all(
 ) -> list[tuple[Document, ApiError]]:
     """Create one after the other; a refused one does not keep the next from being tried."""
     from kubelab.apimachinery.errors import ApiError
+    from kubelab.apimachinery.meta import meta_of
+    from kubelab.kctl import files
 
     refused: list[tuple[Document, ApiError]] = []
     for document in documents:
-        namespace = ""
-        if document.resource.namespaced:
-            namespace = document.namespace or session.namespace
-            cast(Any, document.obj).metadata.namespace = namespace
+        namespace = files.namespace_of(document, session)
+        if namespace:
+            meta_of(document.obj).namespace = namespace
         try:
             created = await client.create(document.obj, namespace)
         except ApiError as err:
@@ -67,23 +72,6 @@ async def _create_all(
         else:
             print(printer.show(created, "created"), end="", flush=True)
     return refused
-
-
-def _told(refused: Sequence[tuple[Document, ApiError]], session: Session) -> int:
-    from kubelab.kctl import failures
-
-    told = [
-        failures.describe(
-            err,
-            f'error when creating "{document.source}"',
-            servers=session.access.servers,
-            alone=len(refused) == 1,
-        )
-        for document, err in refused
-    ]
-    for line in dict.fromkeys(told):
-        print(line, file=sys.stderr)
-    return 1 if refused else 0
 
 
 CREATE = Command(

@@ -22,15 +22,17 @@ DRY_RUN = Flag(
 OUTPUT = Flag("--output", "-o", help="Output format. One of: (json, yaml, name).")
 FILENAME = Flag("--filename", "-f", kind="csv", help="Filename, directory, or URL to files to use")
 RECURSIVE = Flag("--recursive", "-R", kind="bool", help="Process the directory used in -f, --filename recursively.")
+UNKNOWN = "<unknown>"  # the name of what has none yet
 FORMATS = ("", "json", "yaml", "name")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Printer:
     """Prints one object after another as ``-o`` asked: a line, or the whole object."""
 
     output: str
     dry: bool
+    _shown: int = 0
 
     @classmethod
     def of(cls, output: str, dry_run: str) -> Printer:
@@ -50,17 +52,19 @@ class Printer:
             raise UsageProblem('--dry-run flag without a value was specified. A value must be set: "none" or "client".')
         raise UsageProblem(f'Invalid dry-run value ({dry_run}). Must be "none" or "client".')
 
-    def show(self, obj: Message, did: str) -> str:
-        """Give the text for one object: ``pod/web created``."""
+    def show(self, obj: Message, did: str, *, as_written: bool = False) -> str:
+        """Give the text for one object: ``pod/web created``. ``as_written`` is for one that a file has."""
         from kubelab.apimachinery.manifest import encode
 
-        name = f"{noun(scheme.of_object(obj))}/{cast(Any, obj).metadata.name}"
+        name = f"{noun(scheme.of_object(obj))}/{cast(Any, obj).metadata.name or UNKNOWN}"
+        self._shown += 1
         if self.output == "name":
             return f"{name}\n"
         if self.output == "json":
-            return encode.to_json(encode.to_dict(obj))
+            return encode.to_json(encode.to_dict(obj, as_written=as_written))
         if self.output == "yaml":
-            return encode.to_yaml(encode.to_dict(obj))
+            separator = "---\n" if self._shown > 1 else ""
+            return separator + encode.to_yaml(encode.to_dict(obj, as_written=as_written))
         return f"{name} {did}{' (dry run)' if self.dry else ''}\n"
 
 

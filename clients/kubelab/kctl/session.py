@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from kubelab.apimachinery.clock import Clock, SystemClock
-from kubelab.client.kubeconfig import Access, Kubeconfig, KubeconfigMissing, default_path, servers_of
+from kubelab.client.kubeconfig import DEFAULT_NAMESPACE, Access, Kubeconfig, KubeconfigMissing, default_path, servers_of
 from kubelab.kctl.flags import UsageProblem, parse_duration
 
 if TYPE_CHECKING:
@@ -90,6 +90,11 @@ class Session:
     @property
     def namespace(self) -> str:
         return self.told_namespace or self.access.namespace
+
+    @property
+    def likely_namespace(self) -> str:
+        """The namespace for what is only printed, which needs no cluster."""
+        return self.namespace if self.told_namespace or self.kubeconfig_path.exists() else DEFAULT_NAMESPACE
 
     def run(self, work: Callable[[Client], Coroutine[Any, Any, R]], *, endless: bool = False) -> R:
         """Run a command's requests; ``endless`` ones (watch, follow) are not subject to ``--request-timeout``."""

@@ -126,6 +126,8 @@ def test_without_a_cluster(shell: Shell, tmp_path: Path) -> None:
     assert refused.code == 1
     assert str(tmp_path / "none") in refused.stderr
     assert "kubelab up" in refused.stderr
+    nowhere.stdin = b"{apiVersion: v1, kind: Pod, metadata: {name: a}}"
+    assert nowhere("create", "-f", "-", "--dry-run=client").stdout == "pod/a created (dry run)\n"
     assert nowhere("run", "a", "--image=b", "--dry-run=client").stdout == "pod/a created (dry run)\n"
 
 

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+import yaml
 
 from kubelab.api.core.v1 import core_pb2
 from kubelab.api.meta.v1 import meta_pb2
@@ -88,6 +89,56 @@ def test_the_namespace_of_a_file_and_of_the_command_line(shell: Shell) -> None:
     assert shell("create", "-f", "-", "-n", "b").stderr == told
     assert shell("create", "-f", "-").code == 0
     assert shell.server.get(scheme.PODS, "a/web") is not None
+
+
+def test_a_dry_run_prints_what_the_file_has(shell: Shell) -> None:
+    shell.stdin = b"""\
+{apiVersion: v1, kind: Pod, metadata: {generateName: a-}, spec: {containers: [{name: b, image: c, resources: {}}]}}
+---
+{apiVersion: v1, kind: Namespace, metadata: {name: space}, status: {}}
+---
+{apiVersion: v1, kind: ConfigMap, metadata: {name: cm, namespace: mine}}
+"""
+    assert (
+        shell("create", "-f", "-", "--dry-run=client", "-o", "yaml").stdout
+        == """\
+apiVersion: v1
+kind: Pod
+metadata:
+  generateName: a-
+  namespace: default
+spec:
+  containers:
+  - image: c
+    name: b
+    resources: {}
+---
+apiVersion: v1
+kind: Namespace
+metadata:
+  name: space
+status: {}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata:
+  name: cm
+  namespace: mine
+"""
+    )
+    named = shell("create", "-f", "-", "--dry-run=client")
+    assert named.stdout.splitlines() == [
+        "pod/<unknown> created (dry run)",
+        "namespace/space created (dry run)",
+        "configmap/cm created (dry run)",
+    ]
+    assert shell("create", "-f", "-", "--dry-run=client", "-o", "name").stdout.startswith("pod/<unknown>\n")
+
+
+def test_several_objects_are_several_documents(shell: Shell) -> None:
+    shell.stdin = f"{POD.format(name='a')}---\n{POD.format(name='b')}".encode()
+    created = shell("create", "-f", "-", "-o", "yaml").stdout
+    assert [document["metadata"]["name"] for document in yaml.safe_load_all(created)] == ["a", "b"]
 
 
 @pytest.mark.parametrize("text", ["", "\n", "---\n---\n", "# only a comment\n"])

@@ -109,12 +109,20 @@ def test_json_as_go_writes_it() -> None:
         ("a: b", "a: 'a: b'"),
         ("one\ntwo\n", "a: |\n    one\n    two"),
         ("one\ntwo", "a: |-\n    one\n    two"),
-        ("x" * 200 + " y" * 50, "a: " + "x" * 200 + " y" * 50),
+        ("x" * 200, "a: " + "x" * 200),
+        ("word " * 20 + "end", "a: " + "word " * 15 + "word\n    word word word word end"),
+        ("- " + "word " * 20, "a: '- " + "word " * 14 + "word\n    word word word word word '"),
+        ("\a" + "word " * 20, 'a: "\\a' + "word " * 14 + 'word\n    word word word word word "'),
     ],
 )
 def test_quotes_in_yaml(text: str, line: str) -> None:
     printed = encode.to_yaml(encode.to_dict(core_pb2.ConfigMap(data={"a": text})))
     assert f"data:\n  {line}\n" in printed
+
+
+def test_json_is_escaped_as_gos() -> None:
+    printed = encode.to_json({"a": "<\u2028>&\u2029\u00e9"})
+    assert printed == '{\n    "a": "\\u003c\\u2028\\u003e\\u0026\\u2029\u00e9"\n}\n'
 
 
 def test_lists() -> None:

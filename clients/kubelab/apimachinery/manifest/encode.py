@@ -14,10 +14,15 @@ from google.protobuf.message import Message
 from kubelab.apimachinery import scheme
 from kubelab.apimachinery.manifest import forms
 
+_ESCAPED = {ord(character): f"\\u{ord(character):04x}" for character in "<>&\u2028\u2029"}  # as Go's encoder does
 
-def to_dict(obj: Message) -> dict[str, Any]:
-    """Give an object as JSON has it, ``apiVersion`` and ``kind`` included where it is a resource."""
-    body = message_to_dict(obj)
+
+def to_dict(obj: Message, *, as_written: bool = False) -> dict[str, Any]:
+    """Give an object as JSON has it, ``apiVersion`` and ``kind`` included where it is a resource.
+
+    ``as_written`` leaves out what is printed although it is empty, as a file does that nobody has completed yet.
+    """
+    body = message_to_dict(obj, as_written=as_written)
     try:
         resource = scheme.of_object(obj)
     except KeyError:
@@ -31,10 +36,10 @@ def list_to_dict(objects: Iterable[Message]) -> dict[str, Any]:
     return {"apiVersion": "v1", "items": items, "kind": "List", "metadata": {"resourceVersion": ""}}
 
 
-def message_to_dict(message: Message) -> dict[str, Any]:
+def message_to_dict(message: Message, *, as_written: bool = False) -> dict[str, Any]:
     """Give a message's fields; a part that is not an object of its own has no ``apiVersion`` and ``kind``."""
     told: dict[str, Any] = {}
-    for encode in _encoders(message.DESCRIPTOR):
+    for encode in _encoders(message.DESCRIPTOR, as_written):
         encode(message, told)
     return dict(sorted(told.items()))
 
@@ -42,9 +47,7 @@ def message_to_dict(message: Message) -> dict[str, Any]:
 def to_json(document: dict[str, Any]) -> str:
     """Write with four spaces, as kubectl does, with a newline at the end."""
     text = json.dumps(document, indent=4, ensure_ascii=False)
-    for character, escaped in (("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026")):  # as Go's encoder does
-        text = text.replace(character, escaped)
-    return text + "\n"
+    return text.translate(_ESCAPED) + "\n"
 
 
 def to_yaml(document: dict[str, Any] | Sequence[dict[str, Any]]) -> str:
@@ -59,21 +62,21 @@ _Encode = Callable[[Any, dict[str, Any]], None]
 
 
 @functools.cache
-def _encoders(descriptor: Descriptor) -> tuple[_Encode, ...]:
-    always = forms.ALWAYS.get(descriptor.name, frozenset[str]())
-    return tuple(_encoder(descriptor, field, field.name in always) for field in descriptor.fields)
+def _encoders(descriptor: Descriptor, as_written: bool) -> tuple[_Encode, ...]:
+    always = frozenset[str]() if as_written else forms.ALWAYS.get(descriptor.name, frozenset[str]())
+    return tuple(_encoder(descriptor, field, field.name in always, as_written) for field in descriptor.fields)
 
 
-def _encoder(parent: Descriptor, field: FieldDescriptor, always: bool) -> _Encode:
+def _encoder(parent: Descriptor, field: FieldDescriptor, always: bool, as_written: bool) -> _Encode:
     name, kind = field.name, field.message_type
-    one = _one(field)
+    one = _one(field, as_written)
 
     def inlined(message: Any, told: dict[str, Any]) -> None:
-        told.update(message_to_dict(getattr(message, name)))
+        told.update(message_to_dict(getattr(message, name), as_written=as_written))
 
     def mapping(message: Any, told: dict[str, Any]) -> None:
         assert kind is not None
-        value = _one(kind.fields_by_name["value"])
+        value = _one(kind.fields_by_name["value"], as_written)
         entries = getattr(message, name)
         if entries:
             told[name] = {key: value(entries[key]) for key in sorted(entries)}
@@ -107,10 +110,11 @@ def _encoder(parent: Descriptor, field: FieldDescriptor, always: bool) -> _Encod
     return with_presence if field.has_presence else bare
 
 
-def _one(field: FieldDescriptor) -> Callable[[Any], Any]:
+def _one(field: FieldDescriptor, as_written: bool) -> Callable[[Any], Any]:
     """Say how a single value of a field is written."""
     if field.message_type is not None:
-        return _SPECIAL.get(field.message_type.full_name, message_to_dict)
+        part = functools.partial(message_to_dict, as_written=as_written)
+        return _SPECIAL.get(field.message_type.full_name, part)
     if field.type == FieldDescriptor.TYPE_BYTES:
         return _base64
     return cast(Callable[[Any], Any], _same)

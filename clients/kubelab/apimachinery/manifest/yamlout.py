@@ -1,4 +1,4 @@
-"""YAML in the style of sigs.k8s.io/yaml: text that looks like a number is in double quotes, long lines stay whole."""
+"""YAML in the style of sigs.k8s.io/yaml: text that looks like a number is in double quotes, long lines are folded."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Any
 import yaml
 
 from kubelab.apimachinery.manifest.nodes import resolve
+
+WIDTH = 80  # columns, after which a line is folded at its next space
 
 _DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 _BASE_60 = re.compile(r"[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?")
@@ -42,5 +44,5 @@ _Dumper.add_representer(str, _text)
 def dump(document: Any) -> str:
     """Write one document; keys keep their order."""
     return yaml.dump(
-        document, Dumper=_Dumper, default_flow_style=False, sort_keys=False, allow_unicode=True, width=2**30
+        document, Dumper=_Dumper, default_flow_style=False, sort_keys=False, allow_unicode=True, width=WIDTH
     )
