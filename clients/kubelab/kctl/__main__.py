@@ -21,6 +21,7 @@ INTERRUPTED = 130  # 128 + SIGINT
 
 def main(argv: Sequence[str] | None = None, world: World | None = None) -> int:
     """Run one command line and return its exit code."""
+    _open_what_is_closed()
     try:
         code = _run(sys.argv[1:] if argv is None else argv, world)
         sys.stdout.flush()
@@ -28,13 +29,30 @@ def main(argv: Sequence[str] | None = None, world: World | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:  # `kctl get pods | head -1`: whoever reads has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_output()
         return 1
+    except OSError as err:  # `kctl get pods > /dev/full`
+        _discard_output()
+        return _fail(f"error: {err.strerror}")
+
+
+def _open_what_is_closed() -> None:
+    """Give a standard stream that was closed (``1>&-``) /dev/null: a connection must not get its number."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            number = os.open(os.devnull, os.O_RDWR)  # the lowest that is free: the stream's own
+            setattr(sys, name, os.fdopen(number, mode, encoding="utf-8"))
+
+
+def _discard_output() -> None:
+    """Let what is left to write go nowhere: it is flushed once more at the end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _run(argv: Sequence[str], world: World | None) -> int:
     servers: Sequence[str] = ()
     try:
+        _check_text(argv)
         command, path, rest = find(ROOT, "kctl", argv)
         with click.Context(command, info_name=path) as ctx:
             command.parse_args(ctx, rest)
@@ -66,8 +84,18 @@ def _helped(ctx: click.Context, command: Command) -> int:
         if ctx.command_path == "kctl":
             raise command.unknown(args[0], ctx.command_path)
         raise UsageProblem(f'unknown command "{args[0]}"', ctx.command_path, hint="arguments")
-    print(command.help_text(ctx.command_path))
-    return 0
+    asked = ctx.params["help"] or ctx.command_path == "kctl"
+    print(command.help_text(ctx.command_path), file=sys.stdout if asked else sys.stderr)
+    return 0 if asked else 1
+
+
+def _check_text(argv: Sequence[str]) -> None:
+    """Refuse an argument that is no text: Python keeps such bytes as surrogates, which no request can carry."""
+    for argument in argv:
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            raise UsageProblem(f"argument is not UTF-8 text: {os.fsencode(argument)!r}") from None
 
 
 def _fail(told: str) -> int:

@@ -39,8 +39,8 @@ def of_command(err: Exception, servers: Sequence[str]) -> str:
         return describe(err, servers=servers)
     if isinstance(err, click.UsageError):
         return f"error: {err.format_message()}"
-    if isinstance(err, OSError) and err.filename:
-        return f"error: {err.filename}: {err.strerror}"
+    if isinstance(err, OSError) and err.strerror:
+        return f"error: {err.filename}: {err.strerror}" if err.filename else f"error: {err.strerror}"
     return f"error: this is a bug in kctl, {TRACEBACK}=1 shows where: {type(err).__name__}: {err}"
 
 

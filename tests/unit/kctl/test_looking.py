@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -143,6 +144,36 @@ def test_help_of_every_command(shell: Shell) -> None:
             assert told.stdout == shell("help", *words).stdout or entry.hidden
     assert shell("help", "nonsense").code == 1
     assert "--kubeconfig=''" in shell("options").stdout
+
+
+def test_commands_with_others_below_them(shell: Shell) -> None:
+    for words in (["create", "service"], ["config"], ["create", "svc", "-n", "x"]):
+        typed = shell(*words)
+        assert (typed.code, typed.stdout, typed.stderr) == (1, "", shell(*words, "--help").stdout)
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "stdout", "stderr"),
+    [
+        ("version --client 1>&-", 0, "", ""),
+        ("version --client 2>&-", 0, f"Client Version: {GIT_VERSION}\n", ""),
+        ("get gadgets 1>&-", 1, "", 'error: the server doesn\'t have a resource type "gadgets"\n'),
+        ("get gadgets 2>&-", 1, "", ""),
+        ("version --client >/dev/full", 1, "", "error: No space left on device\n"),
+        ("create -f - --dry-run=client <&-", 1, "", "error: no objects passed to create\n"),
+        ("get pods $(printf 'a\\377')", 1, "", "error: argument is not UTF-8 text: b'a\\xff'\n"),
+    ],
+)
+def test_odd_streams_and_arguments(line: str, code: int, stdout: str, stderr: str, tmp_path: Path) -> None:
+    typed = subprocess.run(
+        ["sh", "-c", f"{sys.executable} -m kubelab.kctl {line}"],
+        env={**os.environ, "KUBELAB_KUBECONFIG": str(tmp_path / "none")},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (typed.returncode, typed.stdout, typed.stderr) == (code, stdout, stderr)
 
 
 def test_a_bug_is_told_in_one_line(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
