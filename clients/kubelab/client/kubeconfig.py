@@ -266,8 +266,10 @@ def servers_of(urls: str) -> tuple[str, ...]:
         if scheme != "https" or not rest.strip("/"):
             raise KubeconfigError(f'the server "{url}" is not an https:// address')
         host = rest.split("/", 1)[0]
-        has_port = ":" in host.rpartition("]")[2]  # an IPv6 address is in brackets
-        targets.append(host if has_port else f"{host}:443")
+        _, colon, port = host.rpartition("]")[2].partition(":")  # an IPv6 address is in brackets
+        if colon and not (port.isascii() and port.isdigit() and int(port) < 2**16):
+            raise KubeconfigError(f'host must be a URL or a host:port pair: "{url}"')
+        targets.append(host if colon else f"{host}:443")
     return tuple(targets)
 
 

@@ -27,6 +27,7 @@ from kubelab.client import fencing, tracing
 from kubelab.client.channels import Identity, secure_channel
 from kubelab.client.fencing import Fence
 from kubelab.client.hearing import Hearing
+from kubelab.client.reaching import unreachable
 
 Q = TypeVar("Q", bound=Message)
 A = TypeVar("A", bound=Message)
@@ -35,6 +36,7 @@ ATTEMPTS = 4  # of one call, the first included
 REFUSALS = 7  # of a call that was turned away at the door: about three seconds, in which a server has started again
 FIRST_PAUSE = 0.05  # seconds; doubled each time, with jitter
 CONNECT_SECONDS = 2.0  # of a call that has no deadline of its own, for its only server to accept or refuse
+TROUBLE_SECONDS = 1.0  # to hear why connecting failed; it is known at once, as a rule
 FIRST_SLICE = (
     0.3  # seconds before the next of several is tried; the first one goes on connecting, and has more next time
 )
@@ -109,6 +111,19 @@ class Connection:
                     await self.channel.wait_for_state_change(state)
         except TimeoutError:
             return False
+
+    async def trouble(self) -> str:
+        """Say in gRPC's words why connecting failed; nothing if it still goes on.
+
+        Only a call is told. It fails before anything is sent, or asks a server that is there by now for no method.
+        """
+        if self.channel.get_state() is not grpc.ChannelConnectivity.TRANSIENT_FAILURE:
+            return ""
+        try:
+            await self.channel.unary_unary("/")(b"", timeout=TROUBLE_SECONDS)
+        except grpc.aio.AioRpcError as rpc:
+            return (rpc.details() or "") if rpc.code() is grpc.StatusCode.UNAVAILABLE else ""
+        return ""
 
     def unary(self, method: Method[Q, A]) -> grpc.aio.UnaryUnaryMultiCallable[Q, A]:
         call = self._calls.get(method.path)
@@ -236,8 +251,7 @@ class Connections:
                     if await server.connect(slice_):
                         return self._use(server)
             if attempt == ATTEMPTS:
-                targets = ", ".join(server.target for server in self._servers)
-                raise Unavailable(f"the connection to the server {targets} was refused")
+                raise unreachable([(server.target, await server.trouble()) for server in self._servers])
             await self._clock.sleep(_jittered(attempt))
             attempt += 1
 

@@ -22,6 +22,7 @@ INTERRUPTED = 130  # 128 + SIGINT
 def main(argv: Sequence[str] | None = None, world: World | None = None) -> int:
     """Run one command line and return its exit code."""
     _open_what_is_closed()
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # read by gRPC's import: what goes wrong is said by kctl, once
     try:
         code = _run(sys.argv[1:] if argv is None else argv, world)
         sys.stdout.flush()

@@ -9,6 +9,7 @@ import click
 
 from kubelab.apimachinery.errors import ApiError, Invalid, Unavailable, qualified
 from kubelab.client.kubeconfig import KubeconfigError
+from kubelab.client.reaching import why_unreachable
 from kubelab.kctl.session import Failed, Session
 
 TRACEBACK = "KUBELAB_TRACEBACK"
@@ -21,6 +22,8 @@ def describe(err: ApiError, doing: str = "", *, servers: Sequence[str] = (), alo
     lists the causes of an invalid object only then).
     """
     if nobody_there(err):
+        if why := why_unreachable(err):
+            return f"Unable to connect to the server: {why}"
         where = ", ".join(servers) or "the server"
         return f"The connection to the server {where} was refused - did you specify the right host or port?"
     if isinstance(err, Invalid) and alone and err.kind:

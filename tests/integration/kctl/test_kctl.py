@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 import signal
@@ -124,6 +125,8 @@ def test_a_session(terminal: Terminal) -> None:
         ("get pods -l a=(b", "", "Error from server (BadRequest): unable to parse requirement"),
         ("delete ns default", "", 'Error from server (Forbidden): namespaces "default" is forbidden'),
         ("-s https://127.0.0.1:1 get pods", "", "The connection to the server 127.0.0.1:1 was refused"),
+        ("-s https://127.0.0.1:99999 get pods", "", 'error: host must be a URL or a host:port pair: "https://127'),
+        ("-s https://nobody.invalid get pods", "", "Unable to connect to the server: dial tcp: lookup nobody.invalid"),
         ("--context nope get pods", "", 'error: context "nope" does not exist'),
     ],
 )
@@ -132,6 +135,19 @@ def test_refused(terminal: Terminal, line: str, stdin: str, told: str) -> None:
     assert (refused.returncode, refused.stdout) == (1, "")
     assert told in refused.stderr
     assert "Traceback" not in refused.stderr
+
+
+def test_a_server_that_is_not_trusted_is_told_in_one_line(terminal: Terminal, tmp_path: Path) -> None:
+    folder = tmp_path / "stranger"
+    folder.mkdir()
+    stranger = TestAuthority(folder)
+    config = yaml.safe_load((tmp_path / "kubeconfig").read_text())
+    config["clusters"][0]["cluster"]["certificate-authority-data"] = base64.b64encode(stranger.ca.read_bytes()).decode()
+    (folder / "kubeconfig").write_text(yaml.safe_dump(config))
+    refused = terminal(f"--kubeconfig {folder / 'kubeconfig'} get pods")
+    told = "tls: failed to verify certificate: x509: certificate signed by unknown authority"
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert refused.stderr == f"Unable to connect to the server: {told}\n"
 
 
 def test_a_watch_ends_quietly_with_ctrl_c(terminal: Terminal) -> None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import dataclasses
+import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -20,6 +24,7 @@ from kubelab.client import tracing
 from kubelab.client.channels import SERVER_OPTIONS, Identity, server_credentials
 from kubelab.client.client import Client, EventType
 from kubelab.client.kubeconfig import Access
+from kubelab.client.reaching import unreachable, why_unreachable
 from kubelab.client.transport import ATTEMPTS
 from kubelab.testing.clock import FakeClock
 from kubelab.testing.pki import TestAuthority
@@ -166,6 +171,61 @@ async def test_nobody_there_is_unavailable(authority: TestAuthority, server: Ser
         with pytest.raises(errors.Unavailable, match="refused"):
             await client.create(WEB)
     await server.start()
+
+
+async def refusal(authority: TestAuthority, target: str, **changed: Any) -> errors.Unavailable:
+    """Fail to write something to a server, with an access of which something was changed."""
+    files = authority.issue("kubernetes-admin", "system:masters")
+    pem = files.ca.read_bytes(), files.certificate.read_bytes(), files.key.read_bytes()
+    access = dataclasses.replace(Access((target,), *pem), **changed)
+    async with Client.from_kubeconfig(access, caller="kctl", clock=FakeClock(auto=True)) as client:
+        with pytest.raises(errors.Unavailable) as caught:
+            await client.create(WEB)
+    return caught.value
+
+
+UNTRUSTED = "tls: failed to verify certificate: x509: "
+
+
+async def test_why_a_server_cannot_be_reached(authority: TestAuthority, server: Server, tmp_path: Path) -> None:
+    stranger = TestAuthority(tmp_path).issue("kubernetes-admin")
+    theirs = {"certificate": stranger.certificate.read_bytes(), "key": stranger.key.read_bytes()}
+    rejected = "EOF: the server ended the connection; it may not accept the client's certificate"
+    for changed, why in (
+        ({"ca": stranger.ca.read_bytes()}, f"{UNTRUSTED}certificate signed by unknown authority"),
+        ({"server_name": "example.com"}, f"{UNTRUSTED}certificate is not valid for the server's name"),
+        (theirs, rejected),
+        ({"certificate": b"", "key": b""}, rejected),
+        ({"ca": b"no PEM"}, "tls: failed to find any PEM data in certificate or key input"),
+        ({"servers": ("nobody.invalid:6443",)}, "dial tcp: lookup nobody.invalid: no such host"),
+    ):
+        err = await refusal(authority, server.target, **changed)
+        assert (err.message, why_unreachable(err)) == (f"unable to connect to the server: {why}", why)
+    assert server.servicer.seen == []
+
+
+async def test_servers_that_speak_no_tls_or_nothing(authority: TestAuthority) -> None:
+    async def plain(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    http = await asyncio.start_server(plain, "127.0.0.1", 0)
+    async with http:
+        err = await refusal(authority, f"127.0.0.1:{http.sockets[0].getsockname()[1]}")
+    assert why_unreachable(err) == "tls: first record does not look like a TLS handshake"
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        err = await refusal(authority, f"127.0.0.1:{silent.getsockname()[1]}")
+    assert why_unreachable(err) == "net/http: TLS handshake timeout"
+
+
+def test_why_each_of_several_servers_cannot_be_reached() -> None:
+    refused = "failed to connect to all addresses; last error: UNKNOWN: ipv4:1.2.3.4:5: Connection refused"
+    err = unreachable([("a:1", refused), ("b:2", refused)])
+    assert (err.message, why_unreachable(err)) == ("the connection to the server a:1, b:2 was refused", "")
+    err = unreachable([("a:1", refused), ("b:2", ""), ("c:3", "last error: something new")])
+    assert why_unreachable(err) == "a:1: connection refused; b:2: dial tcp b:2: i/o timeout; c:3: something new"
 
 
 async def test_when_one_server_goes_the_other_takes_over_writes_too(

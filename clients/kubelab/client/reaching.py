@@ -1,0 +1,58 @@
+"""Why no server could be reached.
+
+gRPC tells it only in words, which change from release to release. This is the one place that reads them, and gives
+those of Go's ``net`` and ``crypto/tls``, which kubectl prints; words that are not known are handed on as they are.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from kubelab.apimachinery.errors import ApiError, Cause, Unavailable
+
+UNREACHABLE = "Unreachable"  # the reason of a cause: why no connection came about, where it was not just refused
+REFUSED = "connection refused"
+_UNTRUSTED = "tls: failed to verify certificate: x509: "
+_WORDS = tuple(
+    (re.compile(pattern, re.IGNORECASE), words)
+    for pattern, words in (
+        ("connection refused", REFUSED),
+        ("wrong_version_number|http_request", "tls: first record does not look like a TLS handshake"),
+        ("hostname verification", f"{_UNTRUSTED}certificate is not valid for the server's name"),
+        ("certificate has expired|not yet valid", f"{_UNTRUSTED}certificate has expired or is not yet valid"),
+        ("certificate_verify_failed|bad_signature", f"{_UNTRUSTED}certificate signed by unknown authority"),
+        ("create security handshaker", "tls: failed to find any PEM data in certificate or key input"),
+        ("endpoint closing|handshake.*timed out", "net/http: TLS handshake timeout"),
+        ("timed out|^$", "dial tcp {target}: i/o timeout"),
+        ("network is unreachable", "dial tcp {target}: connect: network is unreachable"),
+        ("no route to host", "dial tcp {target}: connect: no route to host"),
+        ("resolv|lookup", "dial tcp: lookup {host}: no such host"),
+        (
+            "socket closed|reset by peer|broken pipe|handshake read failed",
+            "EOF: the server ended the connection; it may not accept the client's certificate",
+        ),
+    )
+)
+
+
+def unreachable(tried: Sequence[tuple[str, str]]) -> Unavailable:
+    """Give the error for servers, ``host:port``, each with what gRPC told of it: nothing if it only took too long."""
+    why = {target: _why(target, details) for target, details in tried}
+    if set(why.values()) == {REFUSED}:
+        return Unavailable(f"the connection to the server {', '.join(why)} was refused")
+    told = "; ".join(f"{target}: {words}" for target, words in why.items()) if len(why) > 1 else "".join(why.values())
+    return Unavailable(f"unable to connect to the server: {told}", causes=[Cause("", told, UNREACHABLE)])
+
+
+def why_unreachable(err: ApiError) -> str:
+    """Say why no server could be reached; nothing where it was refused, or where it is not that."""
+    return next((cause.message for cause in err.causes if cause.reason == UNREACHABLE), "")
+
+
+def _why(target: str, details: str) -> str:
+    last = details.rpartition("last error: ")[2]
+    for pattern, words in _WORDS:
+        if pattern.search(last):
+            return words.format(target=target, host=target.rpartition(":")[0])
+    return last
