@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import click
 
-Kind = Literal["bool", "int", "string", "list", "csv", "duration"]
+Kind = Literal["bool", "int", "string", "selector", "list", "csv", "duration"]
 
 _TRUE = frozenset(("1", "t", "T", "true", "TRUE", "True"))
 _FALSE = frozenset(("0", "f", "F", "false", "FALSE", "False"))
@@ -71,7 +71,7 @@ class Flag(click.Option):
     ) -> None:
         several = kind in ("list", "csv")
         if default is None:
-            default = {"bool": False, "string": "", "duration": 0.0}.get(kind, () if several else None)
+            default = {"bool": False, "string": "", "selector": "", "duration": 0.0}.get(kind, () if several else None)
         super().__init__(
             list(names),
             type=_Type("string" if several else kind),
@@ -99,7 +99,7 @@ class Flag(click.Option):
             text = "[]"
         elif self.kind == "bool":
             text = "true" if default else "false"
-        elif self.kind == "string":
+        elif self.kind in ("string", "selector"):
             text = f"'{default}'"
         elif self.kind == "duration":
             text = f"{default or 0:g}s"
@@ -203,6 +203,8 @@ def _read(kind: str, value: str) -> Any:
         if not -(2**63) <= int(value) < 2**63:
             raise ValueError(f'strconv.ParseInt: parsing "{value}": value out of range')
         return int(value)
+    if kind == "selector":  # one of spaces alone selects nothing: it is none, and not one that everything matches
+        return value.strip()
     return parse_duration(value) if kind == "duration" else value
 
 

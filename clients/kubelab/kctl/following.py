@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator
 from google.protobuf.message import Message
 
 from kubelab.apimachinery.clock import Clock
-from kubelab.apimachinery.errors import Expired, Unavailable
+from kubelab.apimachinery.errors import Expired, Timeout, Unavailable
 from kubelab.client.client import Client, EventType
 from kubelab.kctl.targets import One
 
@@ -24,7 +24,7 @@ async def states(client: Client, one: One, clock: Clock) -> AsyncGenerator[Messa
     while True:
         try:
             there = await client.list(one.resource, one.namespace, field_selector=chosen)
-        except Unavailable:
+        except (Unavailable, Timeout):
             await clock.sleep(PAUSE)
             continue
         yield next(iter(there.items), None)
@@ -35,7 +35,7 @@ async def states(client: Client, one: One, clock: Clock) -> AsyncGenerator[Messa
             async for event in events:
                 if event.type is not EventType.BOOKMARK:
                     yield None if event.type is EventType.DELETED else event.object
-        except (Expired, Unavailable):
+        except (Expired, Unavailable, Timeout):
             continue
         finally:
             await events.aclose()

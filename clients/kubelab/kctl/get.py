@@ -25,11 +25,13 @@ ALL_NAMESPACES = Flag(
 SELECTOR = Flag(
     "--selector",
     "-l",
+    kind="selector",
     help="Selector (label query) to filter on, supports '=', '==', '!=', 'in' and 'notin'.(e.g. -l key1=value1,key2="
     "value2). Matching objects must satisfy all of the specified label constraints.",
 )
 FIELD_SELECTOR = Flag(
     "--field-selector",
+    kind="selector",
     help="Selector (field query) to filter on, supports '=', '==', and '!='.(e.g. --field-selector key1=value1,key2="
     "value2). The server only supports a limited number of field queries per type.",
 )
