@@ -31,8 +31,6 @@ class _Entry:
     status: core_pb2.PodStatus
     version: int = 1
     written: int = 0
-    wrote: core_pb2.Pod | None = None
-    """The answer to our last write."""
     span: tracing.SpanContext | None = None
 
 
@@ -67,10 +65,9 @@ class StatusManager:
                 self._entries[uid].written = 1
             return
         overwritten = False
-        if _newer(pod, entry.pod):
+        if _newer(pod, entry.pod):  # newer than our own last write, too: somebody else may have said something of ours
             entry.pod = pod
-            wrote = entry.wrote
-            overwritten = wrote is not None and _newer(pod, wrote) and _ours(pod.status) != _ours(wrote.status)
+            overwritten = _ours(pod.status) != _ours(entry.status)
         if entry.status == status and not overwritten:
             return
         entry.status, entry.span = status, tracing.current()
@@ -104,7 +101,7 @@ class StatusManager:
                     return
                 else:
                     self._metrics.status_writes.labels("OK").inc()
-                    entry.written, entry.wrote = max(entry.written, version), answer
+                    entry.written = max(entry.written, version)
                     if _newer(answer, entry.pod):
                         entry.pod = answer
                     break

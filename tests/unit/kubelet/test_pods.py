@@ -303,6 +303,18 @@ async def test_what_others_say_of_a_pod_is_kept_and_what_they_overwrite_is_said_
         await lab.until(lambda: all(c.status == "True" for c in lab.status().conditions))
 
 
+async def test_a_restarted_kubelet_repairs_what_was_overwritten_since(lab: Any, make_pod: MakePod) -> None:
+    async with lab.kubelet():
+        lab.api.add(make_pod())
+        await lab.phase("Running")
+    async with lab.kubelet() as manager:
+        await lab.until(lambda: manager.worker(lab.pod().metadata.uid))
+        wrong = lab.pod()  # as node-lifecycle does when a node is cut off: nothing that this kubelet ever wrote
+        next(c for c in wrong.status.conditions if c.type == "Ready").status = "False"
+        await lab.api.client().update_status(wrong)
+        await lab.until(lambda: all(c.status == "True" for c in lab.status().conditions))
+
+
 async def test_a_finalizer_keeps_the_object_but_not_the_containers(lab: Any, make_pod: MakePod) -> None:
     pod = make_pod()
     pod.metadata.finalizers.append("example.com/hold")
