@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from ipaddress import IPv4Address
+from ipaddress import AddressValueError, IPv4Address
 
 from kubelab.api.core.v1 import core_pb2
 
@@ -53,11 +53,12 @@ def service_ports(
 ) -> tuple[ServicePort, ...]:
     """Join a service with the endpoints of the same name, for one node.
 
-    A service without a cluster address (headless, ExternalName, not allocated yet) is not forwarded. Backends are in
-    the order of their addresses, so that every node deals the same turns and equal input gives equal rules.
+    A service without a cluster address (headless, ExternalName, not allocated yet) is not forwarded, and addresses of
+    the other family are left out, as upstream leaves them to the proxier of that family. Backends are in the order of
+    their addresses, so that every node deals the same turns and equal input gives equal rules.
     """
     spec = service.spec
-    if not spec.clusterIP or spec.clusterIP == HEADLESS or spec.type == "ExternalName":
+    if spec.type == "ExternalName" or not is_ipv4(spec.clusterIP):
         return ()
     key = f"{service.metadata.namespace}/{service.metadata.name}"
     stays_inside = spec.internalTrafficPolicy == "Local"
@@ -72,7 +73,7 @@ def service_ports(
                 protocol=(port.protocol or "TCP").lower(),
                 port=port.port,
                 cluster_ip=spec.clusterIP,
-                external_ips=tuple(spec.externalIPs),
+                external_ips=tuple(ip for ip in spec.externalIPs if is_ipv4(ip)),
                 node_port=port.nodePort,
                 internal=here if stays_inside else everywhere,
                 external=here if stays_outside else everywhere,
@@ -96,9 +97,24 @@ def _backends(
             Backend(address.ip, number)
             for address in subset.addresses
             for number in numbers
-            if node is None or address.nodeName == node
+            if (node is None or address.nodeName == node) and is_ipv4(address.ip)
         )
     return tuple(sorted(found, key=lambda b: (int(IPv4Address(b.ip)), b.port)))
+
+
+def is_ipv4(text: str) -> bool:
+    """Say whether this is an address that the table, which is of the family ``ip``, can hold."""
+    try:
+        IPv4Address(text)
+    except AddressValueError:
+        return False
+    return True
+
+
+def left_out(service: core_pb2.Service) -> list[str]:
+    """The addresses of a service that are of the other family, so that nothing is forwarded for them."""
+    told = [ip for ip in (service.spec.clusterIP, *service.spec.externalIPs) if ip and ip != HEADLESS]
+    return [ip for ip in told if not is_ipv4(ip)]
 
 
 def addresses_behind(ports: Iterable[ServicePort]) -> set[str]:

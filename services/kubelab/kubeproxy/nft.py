@@ -16,9 +16,9 @@ class NftError(Exception):
 class Nft:
     """Applies transactions in the network namespace of this process, one at a time."""
 
-    def __init__(self, clock: Clock, *, deadline: float = 30.0) -> None:
+    def __init__(self, clock: Clock, *, deadline: float = 30.0, program: str | None = None) -> None:
         self._clock, self._deadline = clock, deadline
-        self._program = shutil.which("nft", path="/usr/sbin:/sbin:/usr/bin:/bin:/usr/local/sbin")
+        self._program = program or shutil.which("nft", path="/usr/sbin:/sbin:/usr/bin:/bin:/usr/local/sbin")
         self._one_at_a_time = asyncio.Lock()
 
     async def apply(self, transaction: str) -> None:
@@ -33,13 +33,16 @@ class Nft:
         if self._program is None:
             raise NftError("nft: not found; install the package nftables")
         async with self._one_at_a_time:
-            process = await asyncio.create_subprocess_exec(
-                self._program,
-                *arguments,
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
-            )
+            try:
+                process = await asyncio.create_subprocess_exec(
+                    self._program,
+                    *arguments,
+                    stdin=asyncio.subprocess.PIPE,
+                    stdout=asyncio.subprocess.PIPE,
+                    stderr=asyncio.subprocess.PIPE,
+                )
+            except OSError as err:  # no process (EAGAIN), no memory or no descriptor to be had just now
+                raise NftError(f"nft: {err.strerror}") from err
             try:
                 async with self._clock.timeout(self._deadline):
                     out, err = await process.communicate(script.encode())

@@ -4,7 +4,7 @@ Handlers note which services changed and put one key into the queue; the one wor
 what it should be from the informers' caches, and writes the difference in one transaction. So transactions are serial,
 and what changes together is written together. Nothing is written before both caches are in: rules made from half a
 picture would cut connections. When nft refuses, the table in the kernel is not what this process believes, and the
-next pass makes the whole table anew.
+next pass makes the whole table anew; after any other failure what had changed is taken up again.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from kubelab.client.controller import run_workers
 from kubelab.client.informer import Informer
 from kubelab.client.workqueue import WorkQueue
 from kubelab.kubeproxy.metrics import ProxyMetrics
-from kubelab.kubeproxy.model import ServicePort, service_ports
+from kubelab.kubeproxy.model import ServicePort, left_out, service_ports
 from kubelab.kubeproxy.nft import Nft, NftError
 from kubelab.kubeproxy.rules import Table
 
@@ -52,8 +52,19 @@ class Proxier:
         self._changed: set[str] = set()
         self._whole = True  # the kernel's table is not known: replace it
         self.first_sync = asyncio.Event()
-        services.add_handler(on_add=self._note, on_update=lambda _, new: self._note(new), on_delete=self._note)
+        services.add_handler(on_add=self._note_service, on_update=self._note_service_change, on_delete=self._note)
         endpoints.add_handler(on_add=self._note, on_update=lambda _, new: self._note(new), on_delete=self._note)
+
+    def _note_service_change(self, old: core_pb2.Service, new: core_pb2.Service) -> None:
+        if left_out(old) == left_out(new):
+            self._note(new)
+        else:
+            self._note_service(new)
+
+    def _note_service(self, service: core_pb2.Service) -> None:
+        if ignored := left_out(service):
+            self._log.warning("addresses of the wrong family are not forwarded", service=key_of(service), ips=ignored)
+        self._note(service)
 
     def _note(self, obj: Message) -> None:
         self._changed.add(key_of(obj))
@@ -78,6 +89,9 @@ class Proxier:
             self._whole = True
             self._metrics.failures.inc()
             raise errors.InternalError(f"nftables: {err}") from err
+        except BaseException:
+            self._changed |= changed  # nothing of it was written
+            raise
         self._metrics.sync_seconds.observe(self._clock.monotonic() - began)
         self._metrics.services.set(len(self._table.ports))
         self.first_sync.set()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from google.protobuf import json_format
 
 from kubelab.api.core.v1 import core_pb2
-from kubelab.kubeproxy.model import Backend, addresses_behind, service_ports
+from kubelab.kubeproxy.model import Backend, addresses_behind, left_out, service_ports
 
 
 def service(**spec: object) -> core_pb2.Service:
@@ -47,6 +47,17 @@ def test_what_is_not_forwarded() -> None:
     assert service_ports(service(clusterIP="None"), endpoints("10.244.0.2"), node="n") == ()
     assert service_ports(service(clusterIP=""), endpoints("10.244.0.2"), node="n") == ()
     assert service_ports(service(type="ExternalName"), None, node="n") == ()
+
+
+def test_addresses_of_the_other_family_are_left_out() -> None:
+    both = service(externalIPs=["2001:db8::5", "203.0.113.5"])
+    (port,) = service_ports(both, endpoints("fd00::2", "10.244.0.2"), node="n")
+    assert port.external_ips == ("203.0.113.5",)
+    assert port.internal == port.external == (Backend("10.244.0.2", 8080),)
+    assert left_out(both) == ["2001:db8::5"]
+    assert service_ports(service(clusterIP="fd00::5"), endpoints("10.244.0.2"), node="n") == ()
+    assert left_out(service(clusterIP="fd00::5")) == ["fd00::5"]
+    assert left_out(service(clusterIP="None")) == left_out(service(clusterIP="")) == []
 
 
 def test_without_endpoints_the_port_is_there_to_refuse() -> None:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 import structlog
@@ -30,8 +31,13 @@ class RecordingNft(Nft):
 
     transactions: list[str] = field(default_factory=list[str])
     refuse: int = 0
+    broken: Exception | None = None
+    """Raised by the next call."""
 
     async def apply(self, transaction: str) -> None:
+        if self.broken is not None:
+            broken, self.broken = self.broken, None
+            raise broken
         if self.refuse:
             self.refuse -= 1
             raise NftError("Error: No such file or directory")
@@ -140,3 +146,29 @@ async def test_after_a_refusal_the_whole_table_is_made_anew(refusals: int) -> No
         await it.server.until(lambda: len(it.nft.transactions) == 2)
         assert it.nft.transactions[1].startswith(BASE)
         assert "10.96.0.8" in it.nft.transactions[1]
+
+
+async def test_what_a_pass_that_broke_off_should_have_written_is_written_by_the_next() -> None:
+    async with running(service(), endpoints("10.244.0.2")) as it:
+        await it.proxier.first_sync.wait()
+        it.nft.broken = Unavailable("not now")
+        it.server.add(service("other", "10.96.0.8"))
+        await it.server.until(lambda: len(it.nft.transactions) == 2)
+        assert "10.96.0.8" in it.nft.transactions[1]
+        assert not it.nft.transactions[1].startswith(BASE)
+
+
+async def test_one_service_of_the_other_family_stops_no_other() -> None:
+    strange, behind = service("strange", "10.96.0.8"), endpoints("fd00::2", name="strange")
+    strange.spec.externalIPs.append("2001:db8::5")
+    async with running(service(), endpoints("10.244.0.2"), strange, behind) as it:
+        await it.proxier.first_sync.wait()
+        assert it.nft.holds("10.244.0.2")
+        assert not it.nft.holds("2001:db8::5")
+        assert not it.nft.holds("fd00::2")
+
+
+async def test_a_program_that_cannot_be_started_is_a_refusal(tmp_path: Path) -> None:
+    nft = Nft(SystemClock(), program=str(tmp_path / "gone"))
+    with pytest.raises(NftError, match="No such file"):
+        await nft.apply("")
