@@ -11,6 +11,7 @@ from kubelab.client.workqueue import WorkQueue
 from kubelab.component.component import Component
 from kubelab.component.environment import Environment
 from kubelab.kubeproxy.config import ProxyConfig
+from kubelab.kubeproxy.conntrack import Conntrack
 from kubelab.kubeproxy.metrics import ProxyMetrics
 from kubelab.kubeproxy.nft import Nft
 from kubelab.kubeproxy.proxier import Proxier
@@ -26,6 +27,7 @@ async def run(config: ProxyConfig, env: Environment) -> None:
             endpoints=endpoints,
             queue=WorkQueue("kube-proxy", clock=env.clock, registry=env.registry),
             nft=Nft(env.clock),
+            conntrack=Conntrack(),
             node=config.node_name or env.node,
             clock=env.clock,
             log=env.log,

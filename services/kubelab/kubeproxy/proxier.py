@@ -10,6 +10,8 @@ next pass makes the whole table anew; after any other failure what had changed i
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
+from itertools import chain
 
 from google.protobuf.message import Message
 from structlog.typing import FilteringBoundLogger
@@ -21,8 +23,9 @@ from kubelab.apimachinery.meta import key_of
 from kubelab.client.controller import run_workers
 from kubelab.client.informer import Informer
 from kubelab.client.workqueue import WorkQueue
+from kubelab.kubeproxy.conntrack import Conntrack, Destination, to_check
 from kubelab.kubeproxy.metrics import ProxyMetrics
-from kubelab.kubeproxy.model import ServicePort, left_out, service_ports
+from kubelab.kubeproxy.model import Backend, ServicePort, left_out, service_ports
 from kubelab.kubeproxy.nft import Nft, NftError
 from kubelab.kubeproxy.rules import Table
 
@@ -39,6 +42,7 @@ class Proxier:
         endpoints: Informer[core_pb2.Endpoints],
         queue: WorkQueue[str],
         nft: Nft,
+        conntrack: Conntrack,
         node: str,
         clock: Clock,
         log: FilteringBoundLogger,
@@ -46,6 +50,7 @@ class Proxier:
         min_sync_period: float = 0.01,
     ) -> None:
         self._services, self._endpoints, self._queue = services, endpoints, queue
+        self._conntrack = conntrack
         self._nft, self._node, self._clock, self._log, self._metrics = nft, node, clock, log, metrics
         self._min_sync_period = min_sync_period
         self._table = Table()
@@ -103,13 +108,27 @@ class Proxier:
         self._table.commit(everything)
         self._whole = False
         self._log.info("wrote all rules", services=len(everything))
+        await self._forget_flows(to_check((), chain.from_iterable(everything.values())))
 
     async def _write(self, changes: dict[str, tuple[ServicePort, ...]]) -> None:
         transaction = self._table.transaction(changes)
         if transaction:
             await self._nft.apply(transaction)
             self._log.info("wrote rules", services=sorted(changes), lines=transaction.count("\n"))
+        before = [port for key in changes for port in self._table.ports.get(key, ())]
         self._table.commit(changes)
+        await self._forget_flows(to_check(before, chain.from_iterable(changes.values())))
+
+    async def _forget_flows(self, expected: Mapping[Destination, frozenset[Backend]]) -> None:
+        """Set the flows of UDP right, now that new ones go the new way. A failure is told; the rules stand."""
+        if not expected:
+            return
+        try:
+            deleted = await asyncio.to_thread(self._conntrack.forget_stale, expected)
+        except OSError as err:
+            self._log.warning("stale UDP flows not deleted", error=str(err))
+        else:
+            self._log.info("looked for stale UDP flows", destinations=len(expected), deleted=deleted)
 
     def _desired(self, key: str) -> tuple[ServicePort, ...]:
         service = self._services.get(key)

@@ -6,11 +6,13 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 
+from kubelab.kubeproxy.conntrack import to_check
 from kubelab.kubeproxy.model import Backend, ServicePort
 from kubelab.kubeproxy.rules import Table
 
@@ -21,12 +23,22 @@ CLUSTER_IP, NODE_IP, CLIENT_IP = "10.96.0.10", "192.168.49.2", "192.168.49.9"
 
 SERVER = """
 import selectors, socket, sys
-listener = socket.create_server(("0.0.0.0", 8080))
+name, ready = sys.argv[1], selectors.DefaultSelector()
+for port in (8080, 8081):
+    ready.register(socket.create_server(("0.0.0.0", port)), selectors.EVENT_READ, f"{name}:{port}")
+datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+datagrams.bind(("0.0.0.0", 5353))
+ready.register(datagrams, selectors.EVENT_READ)
 print("ready", flush=True)
 while True:
-    connection, peer = listener.accept()
-    connection.sendall(f"{sys.argv[1]} {peer[0]}".encode())
-    connection.close()
+    for key, _ in ready.select():
+        if key.fileobj is datagrams:
+            _, peer = datagrams.recvfrom(99)
+            datagrams.sendto(name.encode(), peer)
+        else:
+            connection, peer = key.fileobj.accept()
+            connection.sendall(f"{name} {peer[0]} {key.data}".encode())
+            connection.close()
 """
 
 ASK = """
@@ -39,6 +51,27 @@ for _ in range(int(sys.argv[3])):
     except OSError as err:
         answers.append(type(err).__name__)
 print(json.dumps(answers))
+"""
+
+# One socket, a datagram for each line that comes in: "timeout" where nothing comes back.
+TALK = """
+import socket, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.connect((sys.argv[1], int(sys.argv[2])))
+for line in sys.stdin:
+    s.settimeout(float(line))
+    try:
+        s.send(b"?")
+        print(s.recv(99).decode(), flush=True)
+    except OSError as err:
+        print(type(err).__name__, flush=True)
+"""
+
+FORGET = """
+import sys
+from kubelab.kubeproxy.conntrack import Conntrack
+from kubelab.kubeproxy.model import Backend
+print(Conntrack().forget_stale(eval(sys.argv[1])))
 """
 
 
@@ -99,6 +132,31 @@ class Lab:
         self.apply(self.table.transaction(changes))
         self.table.commit(changes)
 
+    def set_and_forget(self, *ports: ServicePort) -> int:
+        """The same as kube-proxy does it, with the flows of UDP set right afterwards; how many were deleted."""
+        before = [old for port in ports for old in self.table.ports.get(port.name, ())]
+        self.set(*ports)
+        with self.inside(self.node, FORGET, repr(to_check(before, ports))) as forgetting:
+            out, _ = forgetting.communicate(timeout=60)
+        return int(out)
+
+    @contextmanager
+    def talking(self, name: str, address: str, port: int) -> Generator[Callable[..., str]]:
+        """A client that keeps one socket: call it for a datagram and its answer."""
+        command = ["ip", "netns", "exec", name, sys.executable, "-c", TALK, address, str(port)]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as client:
+            assert client.stdin
+            assert client.stdout
+            stdin, stdout = client.stdin, client.stdout
+
+            def say(seconds: float = 5.0) -> str:
+                stdin.write(f"{seconds}\n")
+                stdin.flush()
+                return stdout.readline().strip()
+
+            yield say
+            stdin.close()
+
     def ask(self, name: str, address: str, port: int, times: int = 1) -> list[str]:
         with self.inside(name, ASK, address, str(port), str(times)) as asking:
             out, _ = asking.communicate(timeout=60)
@@ -133,6 +191,11 @@ def web(*pods: str, node_port: int = 30080) -> ServicePort:
     return ServicePort("default/web", "tcp", 80, CLUSTER_IP, node_port=node_port, internal=backends, external=backends)
 
 
+def dns(*pods: str, node_port: int = 30053) -> ServicePort:
+    backends = tuple(Backend(pod, 5353) for pod in pods)
+    return ServicePort("default/dns", "udp", 53, CLUSTER_IP, node_port=node_port, internal=backends, external=backends)
+
+
 def names(answers: list[str]) -> list[str]:
     return [answer.split()[0] for answer in answers]
 
@@ -156,7 +219,44 @@ def test_a_node_port_is_masqueraded_and_shares_the_turns(lab: Lab) -> None:
     answers = lab.ask(lab.client, NODE_IP, 30080, 3)
     assert sorted(names(answers)) == ["pod-0", "pod-1", "pod-2"]
     assert CLIENT_IP not in {answer.split()[1] for answer in answers}
-    assert names(lab.ask(lab.node, NODE_IP, 30080, 1)) != ["ConnectionRefusedError"], "from the node itself"
+    (own,) = names(lab.ask(lab.node, NODE_IP, 30080, 1))
+    assert own in {"pod-0", "pod-1", "pod-2"}, "from the node itself"
+
+
+def test_two_ports_of_a_service_lead_each_to_its_own(lab: Lab) -> None:
+    web = ServicePort("default/two:web", "tcp", 80, "10.96.0.20", internal=(Backend(PODS[0], 8080),))
+    admin = ServicePort("default/two:admin", "tcp", 81, "10.96.0.20", internal=(Backend(PODS[0], 8081),))
+    lab.set(web, admin)
+    assert [lab.ask(lab.node, "10.96.0.20", port)[0].split()[-1] for port in (80, 81)] == ["pod-0:8080", "pod-0:8081"]
+    lab.set(replace(admin, internal=()))
+    assert names(lab.ask(lab.node, "10.96.0.20", 80)) == ["pod-0"]
+    assert lab.ask(lab.node, "10.96.0.20", 81) == ["ConnectionRefusedError"]
+
+
+@pytest.mark.parametrize(("asking", "address", "port"), [("node", CLUSTER_IP, 53), ("client", NODE_IP, 30053)])
+def test_a_datagram_flow_follows_its_service(lab: Lab, asking: str, address: str, port: int) -> None:
+    lab.set(dns(PODS[0]))
+    with lab.talking(getattr(lab, asking), address, port) as say:
+        assert say() == "pod-0"
+        lab.set(dns(PODS[1]))
+        assert say() == "pod-0", "the kernel sends the flow on to the backend that went"
+        lab.set(dns(PODS[0]))
+        assert lab.set_and_forget(dns(PODS[1], PODS[2])) >= 1
+        assert say() in {"pod-1", "pod-2"}
+        assert lab.set_and_forget(dns()) == 0
+        assert lab.set_and_forget(dns(PODS[0])) >= 1
+        assert say() == "pod-0"
+        assert lab.set_and_forget(dns(PODS[0], PODS[1])) == 0, "a flow that is right stays"
+        assert say() == "pod-0"
+
+
+def test_a_flow_from_before_there_was_a_backend_finds_the_first(lab: Lab) -> None:
+    name, address = "default/late", "10.96.0.30"
+    with lab.talking(lab.client, address, 53) as say:
+        assert say(0.1) == "TimeoutError", "nobody knows the address: the datagram leaves the node again"
+        late = replace(dns(PODS[0], node_port=0), name=name, cluster_ip=address)
+        assert lab.set_and_forget(late) == 1
+        assert say() == "pod-0"
 
 
 def test_without_endpoints_it_refuses_at_once_from_everywhere(lab: Lab) -> None:

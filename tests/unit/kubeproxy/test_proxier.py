@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,7 +18,9 @@ from kubelab.apimachinery.errors import Unavailable
 from kubelab.apimachinery.scheme import ENDPOINTS, SERVICES
 from kubelab.client.informer import Informer
 from kubelab.client.workqueue import WorkQueue
+from kubelab.kubeproxy.conntrack import Conntrack, Destination
 from kubelab.kubeproxy.metrics import ProxyMetrics
+from kubelab.kubeproxy.model import Backend
 from kubelab.kubeproxy.nft import Nft, NftError
 from kubelab.kubeproxy.proxier import Proxier
 from kubelab.kubeproxy.rules import BASE
@@ -48,9 +50,26 @@ class RecordingNft(Nft):
 
 
 @dataclass
+class RecordingConntrack(Conntrack):
+    """Takes down which flows it should look at."""
+
+    asked: list[Mapping[Destination, frozenset[Backend]]] = field(
+        default_factory=list[Mapping[Destination, frozenset[Backend]]]
+    )
+    broken: bool = False
+
+    def forget_stale(self, expected: Mapping[Destination, frozenset[Backend]]) -> int:
+        self.asked.append(expected)
+        if self.broken:
+            raise OSError("Operation not permitted")
+        return 0
+
+
+@dataclass
 class Setup:
     server: FakeApiServer
     nft: RecordingNft
+    conntrack: RecordingConntrack
     proxier: Proxier
 
 
@@ -79,12 +98,13 @@ async def running(*objects: core_pb2.Service | core_pb2.Endpoints) -> AsyncGener
     log = structlog.get_logger()
     client = server.client()
     informers = Informer(client, SERVICES, clock=clock), Informer(client, ENDPOINTS, clock=clock)
-    nft = RecordingNft()
+    nft, conntrack = RecordingNft(), RecordingConntrack()
     proxier = Proxier(
         services=informers[0],
         endpoints=informers[1],
         queue=WorkQueue(clock=clock),
         nft=nft,
+        conntrack=conntrack,
         node="node-1",
         clock=clock,
         log=log,
@@ -93,7 +113,7 @@ async def running(*objects: core_pb2.Service | core_pb2.Endpoints) -> AsyncGener
     )
     tasks = [asyncio.ensure_future(run()) for run in (informers[0].run, informers[1].run, proxier.run)]
     try:
-        yield Setup(server, nft, proxier)
+        yield Setup(server, nft, conntrack, proxier)
     finally:
         for task in tasks:
             task.cancel()
@@ -166,6 +186,27 @@ async def test_one_service_of_the_other_family_stops_no_other() -> None:
         assert it.nft.holds("10.244.0.2")
         assert not it.nft.holds("2001:db8::5")
         assert not it.nft.holds("fd00::2")
+
+
+@pytest.mark.parametrize("broken", [False, True])
+async def test_flows_of_udp_are_looked_at_when_their_backends_go(broken: bool) -> None:
+    dns, behind = service("dns", "10.96.0.10"), endpoints("10.244.0.2", name="dns")
+    dns.spec.ports[0].protocol = behind.subsets[0].ports[0].protocol = "UDP"
+    async with running(dns, behind, service(), endpoints("10.244.0.5")) as it:
+        await it.proxier.first_sync.wait()
+        it.conntrack.broken = broken
+        client = it.server.client()
+        for ips in (["10.244.0.2", "10.244.0.3"], ["10.244.0.3"], [], ["10.244.0.4"]):
+            written = len(it.nft.transactions)
+            changed = it.server.get(ENDPOINTS, "default/dns")
+            assert changed
+            del changed.subsets[0].addresses[:]
+            changed.subsets[0].addresses.extend(core_pb2.EndpointAddress(ip=ip) for ip in ips)
+            await client.update(changed)
+            await it.server.until(lambda n=written: len(it.nft.transactions) > n)
+        await it.server.until(lambda: len(it.conntrack.asked) == 3)
+    leads = [{b.ip for b in asked["10.96.0.10", 80]} for asked in it.conntrack.asked]
+    assert leads == [{"10.244.0.2"}, {"10.244.0.3"}, {"10.244.0.4"}], "at the start, one went, from none to some"
 
 
 async def test_a_program_that_cannot_be_started_is_a_refusal(tmp_path: Path) -> None:

@@ -1,0 +1,83 @@
+"""UDP flows that the kernel remembers: forget those that lead where their service no longer leads.
+
+A datagram follows the entry that its flow's first one made, as long as the flow goes on, whatever the rules say by
+now. TCP finds out by itself that its peer is gone; UDP never does. So after the rules, the flows are set right, as
+upstream does (pkg/proxy/conntrack): of a service that has backends, every flow that leads to none of them is deleted,
+and its next datagram is dealt anew. That also mends the flow that began when there was no backend at all.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Iterable, Mapping
+from typing import Any, cast
+
+from kubelab.kubeproxy.model import Backend, ServicePort
+
+ANY = ""  # a node port is reached at every address of the node
+Destination = tuple[str, int]
+
+
+def destinations(ports: Iterable[ServicePort]) -> dict[Destination, frozenset[Backend]]:
+    """Say where the datagrams to each address and port may go. Traffic policies count for new flows only."""
+    result: dict[Destination, frozenset[Backend]] = {}
+    for port in ports:
+        if port.protocol != "udp":
+            continue
+        backends = frozenset((*port.internal, *port.external))
+        result.update(((ip, port.port), backends) for ip in (port.cluster_ip, *port.external_ips))
+        if port.node_port:
+            result[ANY, port.node_port] = backends
+    return result
+
+
+def to_check(before: Iterable[ServicePort], after: Iterable[ServicePort]) -> dict[Destination, frozenset[Backend]]:
+    """Pick the destinations that may have stale flows: those that lost a backend, or had none until now."""
+    old = destinations(before)
+    found: dict[Destination, frozenset[Backend]] = {}
+    for destination, backends in destinations(after).items():
+        known = old.get(destination)
+        if backends and (not known or known - backends):
+            found[destination] = backends
+    return found
+
+
+class Conntrack:
+    """The flows of the network namespace of this process. Blocks (netlink): call it off the event loop."""
+
+    def forget_stale(self, expected: Mapping[Destination, frozenset[Backend]]) -> int:
+        """Delete the flows to these destinations that lead elsewhere, and say how many there were. Raises OSError."""
+        from pyroute2.netlink.exceptions import NetlinkError
+        from pyroute2.netlink.nfnetlink import nfctsocket  # an import that only nodes with UDP services need
+
+        netlink, deleted = cast(Any, nfctsocket), 0
+        try:
+            with netlink.NFCTSocket() as table:
+                for (ip, port), backends in expected.items():
+                    wanted = netlink.NFCTAttrTuple(daddr=ip or None, proto=socket.IPPROTO_UDP, dport=port)
+                    for entry in [*table.dump(tuple_orig=wanted)]:
+                        there, back = (_tuple(netlink, entry, name) for name in ("CTA_TUPLE_ORIG", "CTA_TUPLE_REPLY"))
+                        # looked at once more: kernels before 5.8 do not filter
+                        asked = wanted.proto == there.proto and there.dport == port and ip in (ANY, there.daddr)
+                        if asked and Backend(back.saddr, back.sport) not in backends:
+                            deleted += _delete(table, there)
+        except NetlinkError as err:
+            raise OSError(err.code, str(err)) from err
+        return deleted
+
+
+def _tuple(netlink: Any, entry: Any, name: str) -> Any:
+    return netlink.NFCTAttrTuple.from_netlink(socket.AF_INET, entry.get_attr(name))
+
+
+def _delete(table: Any, flow: Any) -> int:
+    from pyroute2.netlink.exceptions import NetlinkError
+
+    try:
+        table.entry("del", tuple_orig=flow)
+    except NetlinkError as err:
+        if err.code != errno.ENOENT:  # it ended by itself meanwhile
+            raise
+        return 0
+    return 1
