@@ -17,9 +17,11 @@ from kubelab.apimachinery.clock import Clock
 from kubelab.apimachinery.scheme import LEASES
 from kubelab.client import tracing
 from kubelab.client.client import Client
+from kubelab.kubelet.backoff import jittered
 
 NAMESPACE = "kube-node-lease"
 FIRST_RETRY, LAST_RETRY = 0.2, 7.0  # upstream's back-off for a lease that cannot be made ends at 7 s
+RENEW_JITTER = 0.04  # upstream's: so that nodes which began together do not renew together for ever
 CONFLICTS = 5  # upstream's maxUpdateRetries
 
 
@@ -48,10 +50,10 @@ class NodeLease:
             try:
                 with tracing.root():
                     await self.beat()
-                retry, wait = FIRST_RETRY, self._renew
+                retry, wait = FIRST_RETRY, jittered(self._renew, RENEW_JITTER)
             except errors.ApiError as err:
                 self._log.warning("lease not renewed", reason=err.reason, error=err.message)
-                wait, retry = min(retry, self._renew), min(retry * 2, LAST_RETRY)
+                wait, retry = min(jittered(retry), self._renew), min(retry * 2, LAST_RETRY)
             await self._clock.sleep(wait)
 
     async def beat(self) -> None:

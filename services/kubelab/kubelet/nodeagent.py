@@ -27,11 +27,13 @@ from kubelab.client.events import EventRecorder
 from kubelab.client.informer import Informer
 from kubelab.kubelet import machine as machines
 from kubelab.kubelet import node as nodes
+from kubelab.kubelet.backoff import jittered
 from kubelab.kubelet.cri import Runtime, RuntimeFailure
 from kubelab.kubelet.node import NodeFacts
 
 RETRY_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0)
 UNREADY_LOOK_SECONDS = 1.0
+LOOK_JITTER = 0.04  # upstream's: so that nodes which began together do not report together for ever
 IMAGES_SECONDS = 60.0
 CONFLICTS = 5
 
@@ -123,8 +125,9 @@ class NodeAgent:
             ready = self._node is not None and _is_ready(self._node.status)
             steady = ready and self._runtime_lost_at is None
             wait = self._look_seconds if steady else min(self._look_seconds, UNREADY_LOOK_SECONDS)
+            wait = jittered(wait, LOOK_JITTER)
             if failures:
-                wait = RETRY_SECONDS[min(failures, len(RETRY_SECONDS)) - 1]
+                wait = jittered(RETRY_SECONDS[min(failures, len(RETRY_SECONDS)) - 1])
             try:
                 async with self._clock.timeout(wait):
                     await self._wake.wait()

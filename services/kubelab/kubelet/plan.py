@@ -90,6 +90,8 @@ class Failure:
     waiting: Waiting
     then_at: float = 0.0
     then: Waiting | None = None
+    pull_at: float = 0.0
+    """Not to pull the image before then; an attempt that comes earlier only looks whether it is there by now."""
 
     def told(self, now: float) -> Waiting:
         return self.then if self.then is not None and now >= self.then_at else self.waiting
@@ -212,10 +214,11 @@ def _with_starts(
     for container in wanted:
         name, newest = container.name, seen.newest(container.name)
         failure = memory.failures.get(name)
-        if failure is not None and failure.retry_at > now:
-            waiting[name] = failure.told(now)
-            wakes.append(failure.then_at if now < failure.then_at else failure.retry_at)
-            continue
+        if failure is not None:
+            waiting[name] = failure.told(now)  # also while it is tried again: until something else is known
+            if failure.retry_at > now:
+                wakes.append(failure.then_at if now < failure.then_at else failure.retry_at)
+                continue
         if newest is None:
             actions.append(StartContainer(name, memory.first_attempts.get(name, 0)))
             continue

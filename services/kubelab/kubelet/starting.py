@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import errors
 from kubelab.apimachinery.scheme import CONFIG_MAPS, SECRETS
 from kubelab.cri.runtime.v1 import api_pb2 as cri
-from kubelab.kubelet.backoff import duration_text
+from kubelab.kubelet.backoff import duration_text, jittered
 from kubelab.kubelet.cri import RuntimeFailure, RuntimeUnavailable
 from kubelab.kubelet.env import ConfigError, Sources, environment, references
 from kubelab.kubelet.images import InvalidImageName, pull_policy, with_default_tag
@@ -22,6 +23,8 @@ from kubelab.kubelet.plan import SANDBOX, Action, CreateSandbox, Failure, StartC
 from kubelab.kubelet.podconfig import ContainerInput, container_config, log_directory, sandbox_config
 from kubelab.kubelet.state import Kit, PodState
 
+RETRY_SECONDS = 10.0
+"""Between two attempts at what others may mend at any moment: upstream's backOffPeriod, which does not grow."""
 FLIP_SECONDS = 2.0
 """How long a fresh failure is shown under its own name before it is called a back-off."""
 
@@ -92,7 +95,7 @@ class Starter:
         kit.log.warning("no sandbox", pod=state.ref.name, namespace=state.ref.namespace, error=str(err))
         kit.events.sandbox_failed(self._pod, str(err))
         failure = Waiting("ContainerCreating")
-        delay = min(1.0 * 2 ** min(self._count(SANDBOX), 5), 30.0)
+        delay = jittered(min(1.0 * 2 ** min(self._count(SANDBOX), 5), 30.0))
         state.failures[SANDBOX] = Failure(now + delay, failure)
 
     def _count(self, name: str) -> int:
@@ -146,9 +149,7 @@ class Starter:
         except RuntimeUnavailable:
             raise
         except RuntimeFailure as err:
-            delay = duration_text(state.starts.base)
-            text = f"back-off {delay} restarting failed container={spec.name} pod={pod_text(pod)}"
-            self._failed(spec.name, "RunContainerError", err.details, Waiting("CrashLoopBackOff", text))
+            self._back_off(spec.name, "RunContainerError", err.details)
             kit.events.container_failed(pod, spec.name, f"Error: {err.details}")
             return True
         kit.events.started(pod, spec.name)
@@ -157,10 +158,21 @@ class Starter:
         state.starts.forget(spec.name)
         return True
 
-    def _failed(self, name: str, reason: str, message: str, then: Waiting | None = None) -> None:
+    def _failed(self, name: str, reason: str, message: str) -> None:
+        retry_at = self._kit.clock.time() + jittered(RETRY_SECONDS)
+        self._state.failures[name] = Failure(retry_at, Waiting(reason, message))
+
+    def _back_off(self, name: str, reason: str, message: str) -> None:
+        """The container itself failed, as one that crashes: each attempt waits longer."""
         state, now = self._state, self._kit.clock.time()
         delay = state.starts.next(name, now, now)
-        state.failures[name] = Failure(now + delay, Waiting(reason, message), now + FLIP_SECONDS if then else 0.0, then)
+        text = f"back-off {duration_text(delay)} restarting failed container={name} pod={pod_text(self._pod)}"
+        state.failures[name] = Failure(
+            retry_at=now + delay,
+            waiting=Waiting(reason, message),
+            then_at=now + FLIP_SECONDS,
+            then=Waiting("CrashLoopBackOff", text),
+        )
 
     # --- its image
 
@@ -185,6 +197,10 @@ class Starter:
             text = f'Container image "{spec.image}" is not present with pull policy of Never'
             kit.events.never_pulled(pod, spec.name, text)
             self._failed(spec.name, "ErrImageNeverPull", text)
+            return None
+        held, now = state.failures.get(spec.name), kit.clock.time()
+        if held is not None and now < held.pull_at:
+            state.failures[spec.name] = replace(held, retry_at=min(held.pull_at, now + jittered(RETRY_SECONDS)))
             return None
         state.pulling.add(spec.name)
         kit.events.pulling(pod, spec.name, spec.image)
@@ -212,12 +228,14 @@ class Starter:
     def _pull_failed(self, spec: core_pb2.Container, why: str) -> None:
         state, kit, now = self._state, self._kit, self._kit.clock.time()
         text = f'failed to pull image "{spec.image}": {why}'
-        delay = state.pulls_failed.next(spec.image, now, now)
+        pull_at = now + state.pulls_failed.next(spec.image, now, now)
+        looks = pull_policy(spec) != "Always"  # somebody may load it meanwhile
         state.failures[spec.name] = Failure(
-            retry_at=now + delay,
+            retry_at=min(pull_at, now + jittered(RETRY_SECONDS)) if looks else pull_at,
             waiting=Waiting("ErrImagePull", text),
             then_at=now + FLIP_SECONDS,
             then=Waiting("ImagePullBackOff", f'Back-off pulling image "{spec.image}": ErrImagePull: {text}'),
+            pull_at=pull_at,
         )
         kit.events.pull_failed(self._pod, spec.name, spec.image, why)
 

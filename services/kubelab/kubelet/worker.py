@@ -24,7 +24,7 @@ from kubelab.apimachinery import errors
 from kubelab.apimachinery.scheme import PODS
 from kubelab.client import tracing
 from kubelab.kubelet import plan as planning
-from kubelab.kubelet.backoff import Backoff
+from kubelab.kubelet.backoff import Backoff, jittered
 from kubelab.kubelet.cri import PodRef, RuntimeFailure, RuntimeUnavailable, calls_for
 from kubelab.kubelet.model import PodView
 from kubelab.kubelet.plan import (
@@ -134,12 +134,10 @@ class PodWorker:
         state, kit = self.state, self._kit
         if state.pod is None or state.gone:
             return
-        waiting = {n: f.told(now) for n, f in state.failures.items() if n in state.pulling}
-        waiting.update(decided.waiting)
-        for name, held in waiting.items():
+        for name, held in decided.waiting.items():
             if state.told.get(name) != held:
                 kit.events.held_up(state.pod, name, held)
-        state.told = waiting
+        state.told = dict(decided.waiting)
         if decided.failed is not None and state.status.phase != "Failed":
             kit.events.failed(state.pod, decided.failed)
         status = compute(
@@ -150,7 +148,7 @@ class PodWorker:
                 now=now,
                 host_ip=kit.node.node_ip,
                 runtime_name=kit.runtime.name,
-                waiting=waiting,
+                waiting=decided.waiting,
                 failed=decided.failed,
             )
         )
@@ -212,7 +210,7 @@ class PodWorker:
             await self._kit.runtime.stop_container(action.id, action.name, action.grace)
         except RuntimeFailure as err:
             self._kit.log.warning("container does not stop", pod=state.ref.name, container=action.name, error=str(err))
-            delay = STOP_RETRY_SECONDS
+            delay = jittered(STOP_RETRY_SECONDS)
         finally:
             under_way = state.stops.get(action.id)
             if under_way is not None and under_way.task is asyncio.current_task():

@@ -158,6 +158,29 @@ async def test_an_image_is_pulled_and_one_that_does_not_exist_backs_off(lab: Any
     assert "Error: ErrImagePull" in lab.told("Failed")
 
 
+async def test_an_image_that_is_loaded_meanwhile_is_found_before_its_next_pull(lab: Any, make_pod: MakePod) -> None:
+    always = make_pod("always", image="nowhere:v1")
+    always.spec.containers[0].imagePullPolicy = "Always"
+    async with lab.kubelet():
+        lab.api.add(make_pod(image="nowhere:v1"), always)
+        for pulls, seconds in ((2, 0), (4, 10), (6, 20)):
+            lab.clock.step(seconds)
+            await lab.cri.until(lambda n=pulls: len(lab.cri.calls_of("PullImage")) == n)
+            await lab.waiting("ErrImagePull")
+            await lab.waiting("ErrImagePull", "always")
+        looks = len(lab.cri.calls_of("ImageStatus"))
+        lab.clock.step(15)  # the next pull is in 40 s
+        await lab.cri.until(lambda: len(lab.cri.calls_of("ImageStatus")) > looks)
+        failures = lab.manager.worker(lab.pod().metadata.uid).state.failures
+        await lab.cri.until(lambda: failures["app"].retry_at > lab.clock.time())
+        assert (await lab.waiting("ImagePullBackOff")).message.startswith('Back-off pulling image "nowhere:v1"')
+        lab.cri.images["nowhere:v1"] = 5
+        lab.clock.step(15)
+        await lab.phase("Running")
+        assert lab.status("always").containerStatuses[0].state.waiting.reason == "ImagePullBackOff"
+    assert len(lab.cri.calls_of("PullImage")) == 6
+
+
 async def test_a_never_pulled_and_a_bad_image_name_say_why(lab: Any, make_pod: MakePod) -> None:
     never = make_pod("never", image="nowhere:v1")
     never.spec.containers[0].imagePullPolicy = "Never"
@@ -165,6 +188,13 @@ async def test_a_never_pulled_and_a_bad_image_name_say_why(lab: Any, make_pod: M
         lab.api.add(never, make_pod("bad", image="Not A Name"))
         held = await lab.waiting("ErrImageNeverPull", "never")
         assert held.message == 'Container image "nowhere:v1" is not present with pull policy of Never'
+        lab.clock.step(15)
+        await lab.cri.until(lambda: len(lab.cri.calls_of("ImageStatus")) == 2)
+        failures = lab.manager.worker(lab.pod("never").metadata.uid).state.failures
+        await lab.cri.until(lambda: failures["app"].retry_at > lab.clock.time())
+        lab.cri.images["nowhere:v1"] = 5
+        lab.clock.step(15)  # not longer than the first time
+        await lab.phase("Running", "never")
         held = await lab.waiting("InvalidImageName", "bad")
         assert "couldn't parse image name" in held.message
 
@@ -181,8 +211,13 @@ async def test_a_missing_config_map_holds_the_container_up_until_it_is_there(lab
         held = await lab.waiting("CreateContainerConfigError")
         assert held.message == 'configmap "settings" not found'
         assert lab.api.get(CONFIG_MAPS, "default/settings") is None
+        lab.clock.step(15)
+        await lab.until(lambda: len(lab.api.calls_of("get", CONFIG_MAPS)) == 2)
+        failures = lab.manager.worker(lab.pod().metadata.uid).state.failures
+        await lab.until(lambda: failures["app"].retry_at > lab.clock.time())
+        assert (await lab.waiting("CreateContainerConfigError")).message == 'configmap "settings" not found'
         lab.api.add(settings)
-        lab.clock.step(10)
+        lab.clock.step(15)  # not longer than the first time
         await lab.phase("Running")
     [created] = lab.cri.calls_of("CreateContainer")
     assert ("COLOR", "green") in [(e.key, e.value) for e in created.config.envs]
@@ -201,12 +236,18 @@ async def test_a_failing_sandbox_is_tried_again(lab: Any, make_pod: MakePod) -> 
 
 
 async def test_a_container_that_cannot_start_says_so_and_is_tried_again(lab: Any, make_pod: MakePod) -> None:
-    lab.cri.fail("StartContainer", 'exec: "nope": executable file not found')
+    lab.cri.fail("StartContainer", 'exec: "nope": executable file not found', times=2)
     async with lab.kubelet():
         lab.api.add(make_pod())
         held = await lab.waiting("RunContainerError")
         assert held.message == 'exec: "nope": executable file not found'
-        lab.clock.step(10)
+        for seconds in (10, 20):
+            await lab.waiting("RunContainerError")
+            lab.clock.step(2)
+            held = await lab.waiting("CrashLoopBackOff")
+            assert held.message.startswith(f"back-off {seconds}s restarting failed container=app")
+            lab.clock.step(seconds - 2)
+            await lab.cri.until(lambda n=seconds // 10 + 1: len(lab.cri.calls_of("StartContainer")) == n)
         await lab.phase("Running")
     assert lab.told("Failed") == ['Error: exec: "nope": executable file not found']
 
