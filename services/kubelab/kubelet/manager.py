@@ -206,6 +206,7 @@ class PodManager:
                     f"Node didn't have enough resource: pods, requested: 1, used: {active}, capacity: {self._max_pods}"
                 )
                 worker.state.rejected = Waiting("OutOfpods", text)
+                self._kit.events.rejected(pod, worker.state.rejected)
         self._workers_by_uid[uid] = worker
         return worker
 

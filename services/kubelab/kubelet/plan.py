@@ -105,7 +105,7 @@ class Plan:
     wake_at: float | None = None
     """When to look again although nothing happened; seconds since the epoch."""
     failed: Waiting | None = None
-    """The whole pod failed, with this reason."""
+    """The whole pod fails, with this reason, as soon as nothing of it runs."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,6 +71,9 @@ class PodState:
     finished: str = ""
     """The resourceVersion at which the last delete was sent."""
     rejected: Waiting | None = None
+    """Why this node does not take it."""
+    failed: Waiting | None = None
+    """Why the whole pod failed; it is told as its end once nothing runs any more."""
     first_seen: float = 0.0
     ran: bool = False
     failures: dict[str, Failure] = field(default_factory=dict[str, Failure])

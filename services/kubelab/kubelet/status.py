@@ -14,7 +14,11 @@ from kubelab.kubelet.model import ContainerView, PodView, State, is_terminal
 from kubelab.kubelet.plan import Waiting, dead_attempt, first_attempt
 
 OURS = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
+TERMINAL = ("Succeeded", "Failed")
+_UNKNOWN = "ContainerStatusUnknown"
 _LOST = "The container could not be located when the pod was deleted.  The container used to be Running"
+_MISSING = "The container could not be located when the pod was terminated"
+REJECTED = "Pod was rejected: "
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +43,16 @@ def time_of(seconds: float) -> meta_pb2.Time:
 def compute(given: StatusInput) -> core_pb2.PodStatus:
     """Compute the whole status; conditions keep their transition times where they did not change."""
     pod, last = given.pod, given.last
+    if is_terminal(pod) and given.seen.empty and not pod.status.containerStatuses:
+        return ours(pod.status)  # it was refused, or ended before anything of it was made: there is no more to tell
     statuses = [_container(given, c) for c in sorted(pod.spec.containers, key=lambda c: c.name)]
+    if _ends(given) and not given.seen.running:
+        for missing in (s for s in statuses if not s.state.HasField("terminated")):
+            missing.ready = missing.started = False
+            missing.state.Clear()
+            missing.state.terminated.CopyFrom(
+                core_pb2.ContainerStateTerminated(exitCode=137, reason=_UNKNOWN, message=_MISSING)
+            )
     status = core_pb2.PodStatus(
         hostIP=given.host_ip,
         hostIPs=[core_pb2.HostIP(ip=given.host_ip)],
@@ -48,16 +61,52 @@ def compute(given: StatusInput) -> core_pb2.PodStatus:
         qosClass=pod.status.qosClass or qos_class(pod),
         nominatedNodeName=last.nominatedNodeName,
     )
-    if given.failed is not None:
-        status.phase, status.reason, status.message = "Failed", given.failed.reason, given.failed.message
-    elif last.phase in ("Succeeded", "Failed"):
-        status.phase, status.reason, status.message = last.phase, last.reason, last.message
-    else:
-        status.phase = phase(pod, statuses)
+    status.phase, status.reason, status.message = _outcome(given, statuses)
     _addresses(status, given)
     ready_sandbox = any(s.ready for s in given.seen.sandboxes)
     status.conditions.extend(conditions(pod, status, last, ready_sandbox, given.now))
+    if given.seen.running and status.phase in TERMINAL and not is_terminal(pod):
+        # What a terminal phase sets free is still in use. The conditions say already that it is not ready any more.
+        status.phase, status.reason, status.message = phase(pod, statuses), "", ""
     return status
+
+
+def rejected(pod: core_pb2.Pod, last: core_pb2.PodStatus, why: Waiting, now: float) -> core_pb2.PodStatus:
+    """The status of a pod that this node does not take: nothing of it is ever made."""
+    return core_pb2.PodStatus(
+        phase="Failed",
+        reason=why.reason,
+        message=f"{REJECTED}{why.message}",
+        startTime=last.startTime if last.HasField("startTime") else time_of(now),
+        qosClass=pod.status.qosClass or qos_class(pod),
+        conditions=[c for c in pod.status.conditions if c.type == "PodScheduled"],
+    )
+
+
+def ours(status: core_pb2.PodStatus) -> core_pb2.PodStatus:
+    """The status without the conditions that others keep in it."""
+    own = core_pb2.PodStatus()
+    own.CopyFrom(status)
+    del own.conditions[:]
+    own.conditions.extend(c for c in status.conditions if c.type in OURS)
+    return own
+
+
+def _ends(given: StatusInput) -> bool:
+    """Whether no container of it will be started again, whatever its restart policy says."""
+    return given.failed is not None or is_terminal(given.pod) or given.pod.metadata.HasField("deletionTimestamp")
+
+
+def _outcome(given: StatusInput, statuses: Sequence[core_pb2.ContainerStatus]) -> tuple[str, str, str]:
+    """Phase, reason and message, as if what has to be stopped were stopped. What was terminal stays as it was."""
+    for told in (given.pod.status, given.last):
+        if told.phase in TERMINAL:
+            return told.phase, told.reason, told.message
+    if given.failed is not None:
+        return "Failed", given.failed.reason, given.failed.message
+    if _ends(given) and not given.seen.running:
+        return "Failed" if any(s.state.terminated.exitCode for s in statuses) else "Succeeded", "", ""
+    return phase(given.pod, statuses), "", ""
 
 
 def _addresses(status: core_pb2.PodStatus, given: StatusInput) -> None:
@@ -118,14 +167,14 @@ def _unseen(
     status.state.waiting.CopyFrom(core_pb2.ContainerStateWaiting(reason=held.reason, message=held.message))
     if told is None:
         return status
-    ending = given.failed is not None or is_terminal(given.pod) or given.pod.metadata.HasField("deletionTimestamp")
+    ending = _ends(given)
     if ending and told.state.HasField("terminated"):
         status.CopyFrom(told)
         return status
     if told.state.HasField("running"):
         lost = core_pb2.ContainerStateTerminated(
             exitCode=137,
-            reason="ContainerStatusUnknown",
+            reason=_UNKNOWN,
             message=_LOST,
             startedAt=told.state.running.startedAt,
             finishedAt=time_of(given.now),

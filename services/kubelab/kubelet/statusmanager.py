@@ -6,6 +6,7 @@ The workers say what is (:meth:`StatusManager.set`, which only notes and enqueue
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from structlog.typing import FilteringBoundLogger
@@ -19,7 +20,7 @@ from kubelab.client.client import Client
 from kubelab.client.controller import run_workers
 from kubelab.client.workqueue import WorkQueue
 from kubelab.kubelet.metrics import KubeletMetrics
-from kubelab.kubelet.status import OURS
+from kubelab.kubelet.status import OURS, ours
 
 CONFLICTS = 5  # others write a pod seldom; more in a row is not a race
 
@@ -32,6 +33,24 @@ class _Entry:
     version: int = 1
     written: int = 0
     span: tracing.SpanContext | None = None
+    then: Callable[[], None] | None = None
+    """Who waits for everything to be written, or not to matter any more."""
+
+    gone: bool = False
+    """The api-server does not have it any more, whether or not its informer knows: there is nothing to write to."""
+
+    @property
+    def pending(self) -> bool:
+        return not self.gone and self.written < self.version
+
+    def give_up(self) -> None:
+        self.gone = True
+        self.settled()
+
+    def settled(self) -> None:
+        waits, self.then = self.then, None
+        if waits is not None:
+            waits()
 
 
 class StatusManager:
@@ -59,7 +78,7 @@ class StatusManager:
         entry = self._entries.get(uid)
         if entry is None:
             self._entries[uid] = _Entry(pod, status, span=tracing.current())
-            if _ours(pod.status) != _ours(status):
+            if ours(pod.status) != ours(status):
                 self._queue.add(uid)
             else:
                 self._entries[uid].written = 1
@@ -67,7 +86,7 @@ class StatusManager:
         overwritten = False
         if _newer(pod, entry.pod):  # newer than our own last write, too: somebody else may have said something of ours
             entry.pod = pod
-            overwritten = _ours(pod.status) != _ours(entry.status)
+            overwritten = ours(pod.status) != ours(entry.status)
         if entry.status == status and not overwritten:
             return
         entry.status, entry.span = status, tracing.current()
@@ -76,16 +95,25 @@ class StatusManager:
 
     def forget(self, uid: str) -> None:
         """The pod is gone: what is still to be written about it is of no use."""
-        self._entries.pop(uid, None)
+        entry = self._entries.pop(uid, None)
+        if entry is not None:
+            entry.settled()
+
+    def when_written(self, uid: str, callback: Callable[[], None]) -> None:
+        """Call this once, when nothing is :meth:`pending` any more; of several wishes for a pod the last counts."""
+        if self.pending(uid):
+            self._entries[uid].then = callback
+        else:
+            callback()
 
     def pending(self, uid: str) -> bool:
         """Say whether something is still to be written."""
         entry = self._entries.get(uid)
-        return entry is not None and entry.written < entry.version
+        return entry is not None and entry.pending
 
     async def _write(self, uid: str) -> None:
         entry = self._entries.get(uid)
-        if entry is None or entry.written >= entry.version:
+        if entry is None or not entry.pending:
             return
         with tracing.span(entry.span), tracing.cause(entry.pod.metadata.resourceVersion):
             for _ in range(CONFLICTS):
@@ -95,9 +123,10 @@ class StatusManager:
                 except errors.Conflict:
                     self._metrics.status_writes.labels("Conflict").inc()
                     if not await self._read_again(uid, entry):
+                        entry.give_up()
                         return
                 except errors.NotFound:
-                    self.forget(uid)
+                    entry.give_up()
                     return
                 else:
                     self._metrics.status_writes.labels("OK").inc()
@@ -107,18 +136,18 @@ class StatusManager:
                     break
             else:
                 raise errors.Conflict(f"pod {entry.pod.metadata.name} changes faster than its status can be written")
-        if entry.written < entry.version:
+        if entry.pending:
             self._queue.add(uid)
+        else:
+            entry.settled()
 
     async def _read_again(self, uid: str, entry: _Entry) -> bool:
         meta = entry.pod.metadata
         try:
             found = await self._client.get(PODS, meta.name, meta.namespace)
         except errors.NotFound:
-            self.forget(uid)
             return False
         if found.metadata.uid != uid:  # another pod of that name
-            self.forget(uid)
             return False
         entry.pod = found
         return True
@@ -131,14 +160,6 @@ def _with_status(pod: core_pb2.Pod, status: core_pb2.PodStatus) -> core_pb2.Pod:
     sent.status.CopyFrom(status)
     sent.status.conditions.extend(c for c in pod.status.conditions if c.type not in OURS)
     return sent
-
-
-def _ours(status: core_pb2.PodStatus) -> core_pb2.PodStatus:
-    own = core_pb2.PodStatus()
-    own.CopyFrom(status)
-    del own.conditions[:]
-    own.conditions.extend(c for c in status.conditions if c.type in OURS)
-    return own
 
 
 def _newer(one: core_pb2.Pod, other: core_pb2.Pod) -> bool:

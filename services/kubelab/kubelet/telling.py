@@ -59,7 +59,10 @@ class PodEvents:
         self._of(pod, "", "Normal", "SandboxChanged", text)
 
     def failed(self, pod: core_pb2.Pod, why: Waiting) -> None:
-        self._of(pod, "", "Warning" if why.reason.startswith("OutOf") else "Normal", why.reason, why.message)
+        self._of(pod, "", "Normal", why.reason, why.message)
+
+    def rejected(self, pod: core_pb2.Pod, why: Waiting) -> None:
+        self._of(pod, "", "Warning", why.reason, why.message)
 
     def held_up(self, pod: core_pb2.Pod, container: str, held: Waiting) -> None:
         """Tell of a back-off that begins; other reasons were told where they arose."""

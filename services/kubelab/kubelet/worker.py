@@ -42,7 +42,7 @@ from kubelab.kubelet.plan import (
 from kubelab.kubelet.podconfig import log_directory
 from kubelab.kubelet.starting import Starter
 from kubelab.kubelet.state import Kit, PodState, StopUnderWay
-from kubelab.kubelet.status import StatusInput, compute
+from kubelab.kubelet.status import TERMINAL, StatusInput, compute, rejected
 
 MAX_ROUNDS = 10
 STOP_RETRY_SECONDS = 1.0
@@ -120,11 +120,11 @@ class PodWorker:
         if state.pod is None:
             return planning.orphan(state.view)
         if state.rejected is not None and not state.gone and not state.pod.metadata.HasField("deletionTimestamp"):
-            return Plan(failed=state.rejected)
+            return Plan()
         started = float(state.status.startTime.seconds) if state.status.HasField("startTime") else None
         first = {s.name: planning.first_attempt(s) for s in state.status.containerStatuses}
         memory = Memory(state.crashes, state.failures, started, first)
-        ended = state.status.phase in ("Succeeded", "Failed") and state.pod.status.phase != state.status.phase
+        ended = state.status.phase in TERMINAL and state.pod.status.phase != state.status.phase
         pod = _with_phase(state.pod, state.status) if ended else state.pod
         return planning.plan(pod, state.view, now, memory, gone=state.gone)
 
@@ -138,25 +138,32 @@ class PodWorker:
             if state.told.get(name) != held:
                 kit.events.held_up(state.pod, name, held)
         state.told = dict(decided.waiting)
-        if decided.failed is not None and state.status.phase != "Failed":
+        if decided.failed is not None and state.failed is None:
+            state.failed = decided.failed
             kit.events.failed(state.pod, decided.failed)
-        status = compute(
+        status = self._status(state.pod, decided, now)
+        state.status = status
+        kit.statuses.set(state.pod, status)
+        if not state.ran and status.containerStatuses and all(s.ready for s in status.containerStatuses):
+            state.ran = True
+            kit.metrics.pod_start_seconds.observe(max(now - state.first_seen, 0.0))
+
+    def _status(self, pod: core_pb2.Pod, decided: Plan, now: float) -> core_pb2.PodStatus:
+        state, kit = self.state, self._kit
+        if state.rejected is not None:
+            return rejected(pod, state.status, state.rejected, now)
+        return compute(
             StatusInput(
-                pod=state.pod,
+                pod=pod,
                 last=state.status,
                 seen=state.view,
                 now=now,
                 host_ip=kit.node.node_ip,
                 runtime_name=kit.runtime.name,
                 waiting=decided.waiting,
-                failed=decided.failed,
+                failed=state.failed,
             )
         )
-        state.status = status
-        kit.statuses.set(state.pod, status)
-        if not state.ran and all(s.ready for s in status.containerStatuses):
-            state.ran = True
-            kit.metrics.pod_start_seconds.observe(max(now - state.first_seen, 0.0))
 
     # --- acting
 
@@ -221,6 +228,10 @@ class PodWorker:
     async def _finish(self) -> None:
         state, kit = self.state, self._kit
         pod = state.pod
+        if pod is not None and not state.gone and kit.statuses.pending(state.ref.uid):
+            # How it ended is written first; meanwhile this takes no worker.
+            kit.statuses.when_written(state.ref.uid, lambda: kit.wake(state.ref.uid, 0.0))
+            return
         if pod is None:
             directory = kit.node.log_root / f"{state.ref.namespace}_{state.ref.name}_{state.ref.uid}"
         else:

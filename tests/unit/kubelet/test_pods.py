@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from kubelab.api.core.v1 import core_pb2
+from kubelab.apimachinery.errors import Unavailable
 from kubelab.apimachinery.scheme import CONFIG_MAPS, PODS
 
 MakePod = Callable[..., core_pb2.Pod]
@@ -69,6 +72,40 @@ async def test_a_deleted_pod_ends_gently_and_leaves_nothing(lab: Any, make_pod: 
     assert lab.told("Killing") == ["Stopping container app"]
     assert not lab.cri.containers
     assert not list(lab.folder.iterdir())
+
+
+def _last_status(lab: Any) -> core_pb2.PodStatus:
+    return [c for c in lab.api.calls_of("update", PODS) if c.subresource == "status"][-1].object.status
+
+
+@pytest.mark.parametrize(("code", "phase"), [(0, "Succeeded"), (143, "Failed")])
+async def test_how_a_deleted_pod_ended_is_written_before_it_goes(
+    lab: Any, make_pod: MakePod, code: int, phase: str
+) -> None:
+    lab.cri.stubborn = {"app"}
+    async with lab.kubelet():
+        lab.api.add(make_pod())
+        await lab.phase("Running")
+        await lab.api.client().delete(PODS, "web", "default")
+        await lab.cri.until(lambda: lab.cri.calls_of("StopContainer"))
+        assert lab.status().phase == "Running"
+        lab.api.fail(Unavailable("not now"), verb="update", resource="pods", times=3)
+        lab.cri.exit("app", code)
+        await lab.until(lambda: lab.api.get(PODS, "default/web") is None)
+    assert _last_status(lab).phase == phase
+    assert _last_status(lab).containerStatuses[0].state.terminated.exitCode == code
+    writes = [c for c in lab.api.calls if c.resource == PODS.qualified and c.verb in ("update", "delete")]
+    assert [c.verb for c in writes][-5:] == ["update"] * 4 + ["delete"]
+
+
+async def test_a_pod_that_never_started_fails_before_it_goes(lab: Any, make_pod: MakePod) -> None:
+    async with lab.kubelet():
+        lab.api.add(make_pod(image="nowhere:v1"))
+        await lab.waiting("ErrImagePull")
+        await lab.api.client().delete(PODS, "web", "default")
+        await lab.until(lambda: lab.api.get(PODS, "default/web") is None)
+        await lab.cri.until(lambda: not lab.cri.sandboxes)
+    assert _last_status(lab).phase == "Failed"
 
 
 async def test_a_forced_deletion_hurries_the_end(lab: Any, make_pod: MakePod) -> None:
@@ -291,14 +328,20 @@ async def test_a_runtime_without_events_is_looked_at(lab: Any, make_pod: MakePod
         await lab.until(lambda: lab.status().containerStatuses[0].restartCount == 1)
 
 
-async def test_a_pod_over_its_deadline_fails(lab: Any, make_pod: MakePod) -> None:
+async def test_a_pod_over_its_deadline_fails_when_it_has_ended(lab: Any, make_pod: MakePod) -> None:
     pod = make_pod()
     pod.spec.activeDeadlineSeconds = 60
+    lab.cri.stubborn = {"app"}
     async with lab.kubelet():
         lab.api.add(pod)
         await lab.phase("Running")
         lab.clock.step(61)
+        await lab.until(lambda: {c.reason for c in lab.status().conditions if c.type == "Ready"} == {"PodFailed"})
+        assert lab.status().phase == "Running", "it holds still what it has"
+        lab.cri.exit("app", 143)
         status = await lab.phase("Failed")
+    assert lab.told("DeadlineExceeded") == [status.message]
+    async with lab.kubelet():
         await lab.cri.until(lambda: not lab.cri.running())
     assert (status.reason, status.message) == (
         "DeadlineExceeded",
@@ -314,6 +357,15 @@ async def test_a_full_node_refuses(lab: Any, make_pod: MakePod) -> None:
         lab.api.add(make_pod("two"))
         status = await lab.phase("Failed", "two")
     assert status.reason == "OutOfpods"
+    assert status.message == (
+        "Pod was rejected: Node didn't have enough resource: pods, requested: 1, used: 1, capacity: 1"
+    )
+    assert lab.told("OutOfpods") == [status.message.removeprefix("Pod was rejected: ")]
+    written = len(lab.api.calls_of("update", PODS))
+    async with lab.kubelet() as manager:
+        await lab.until(lambda: manager.worker(lab.pod("two").metadata.uid))
+        assert not lab.cri.running("two")
+    assert len(lab.api.calls_of("update", PODS)) == written
 
 
 async def test_an_outage_of_the_runtime_is_waited_for(lab: Any, make_pod: MakePod) -> None:

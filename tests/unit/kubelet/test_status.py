@@ -9,10 +9,13 @@ import pytest
 from kubelab.api.core.v1 import core_pb2
 from kubelab.kubelet.model import ContainerView, PodView, SandboxView, State
 from kubelab.kubelet.plan import Waiting
-from kubelab.kubelet.status import StatusInput, compute, phase, qos_class
+from kubelab.kubelet.status import StatusInput, compute, phase, qos_class, rejected
 
 SANDBOX = SandboxView("s0", ips=("10.244.1.2",))
 APP = ContainerView("c0", "app", 0, State.RUNNING, "s0", started_at=95.0, image="app:v1", image_ref="sha256:1")
+
+DIED, ENDED = replace(APP, state=State.EXITED, exit_code=143), replace(APP, state=State.EXITED, exit_code=0)
+SIDE = replace(APP, id="c1", name="side")
 
 
 def pod_of(*names: str, policy: str = "Always") -> core_pb2.Pod:
@@ -107,10 +110,62 @@ def test_a_finished_pod_keeps_its_end() -> None:
     assert later.containerStatuses == done.containerStatuses
 
 
-def test_a_failed_pod_says_why() -> None:
-    status = status_of(pod_of("app"), SANDBOX, APP, failed=Waiting("DeadlineExceeded", "too long"))
+def test_a_failed_pod_says_so_when_nothing_runs_any_more() -> None:
+    why = Waiting("DeadlineExceeded", "too long")
+    still = status_of(pod_of("app"), SANDBOX, APP, failed=why)
+    assert (still.phase, still.reason, still.message) == ("Running", "", "")
+    status = status_of(pod_of("app"), SANDBOX, DIED, last=still, failed=why)
     assert (status.phase, status.reason, status.message) == ("Failed", "DeadlineExceeded", "too long")
-    assert next(c for c in status.conditions if c.type == "Ready").reason == "PodFailed"
+    for told in (still, status):
+        assert next(c for c in told.conditions if c.type == "Ready").reason == "PodFailed"
+
+
+@pytest.mark.parametrize(
+    ("parts", "expected"),
+    [
+        ((SANDBOX, APP, SIDE), "Running"),
+        ((SANDBOX, ENDED, SIDE), "Running"),
+        ((SANDBOX, ENDED, replace(SIDE, state=State.EXITED)), "Succeeded"),
+        ((SANDBOX, DIED, replace(SIDE, state=State.EXITED)), "Failed"),
+        ((SANDBOX, ENDED, replace(SIDE, state=State.CREATED)), "Failed"),
+        ((SANDBOX, ENDED), "Failed"),
+        ((), "Failed"),
+    ],
+)
+def test_a_deleted_pod_ends_in_a_terminal_phase(parts: tuple[ContainerView, ...], expected: str) -> None:
+    pod = pod_of("app", "side")
+    pod.metadata.deletionTimestamp.seconds = 100
+    status = status_of(pod, *parts)
+    assert status.phase == expected
+    if expected != "Running":
+        assert all(s.state.HasField("terminated") and not s.ready for s in status.containerStatuses)
+    assert status_of(pod, last=status).phase in (expected, "Failed"), "it stays so when all is removed"
+
+
+def test_what_was_never_started_is_told_as_lost() -> None:
+    pod = pod_of("app")
+    pod.metadata.deletionTimestamp.seconds = 100
+    first = status_of(pod, waiting={"app": Waiting("ImagePullBackOff")})
+    [app] = first.containerStatuses
+    assert (app.state.terminated.reason, app.state.terminated.exitCode) == ("ContainerStatusUnknown", 137)
+    assert status_of(pod, last=first, now=200.0) == first
+
+
+def test_a_terminal_phase_of_the_api_server_is_not_taken_back() -> None:
+    pod = pod_of("app")
+    pod.status.phase, pod.status.reason = "Failed", "NodeLost"
+    assert status_of(pod, SANDBOX, APP).phase == "Failed"
+    assert status_of(pod, SANDBOX, APP).reason == "NodeLost"
+
+
+def test_a_rejected_pod_says_why_and_stays_so() -> None:
+    pod = pod_of("app")
+    pod.status.conditions.add(type="PodScheduled", status="True")
+    first = rejected(pod, core_pb2.PodStatus(), Waiting("OutOfcpu", "too little"), 100.0)
+    assert (first.phase, first.reason, first.message) == ("Failed", "OutOfcpu", "Pod was rejected: too little")
+    assert not first.containerStatuses
+    pod.status.CopyFrom(first)
+    assert status_of(pod, last=first, now=200.0) == first, "also after the kubelet's restart"
 
 
 def test_the_host_s_network_has_the_host_s_address() -> None:
