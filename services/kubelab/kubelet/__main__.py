@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import functools
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from kubelab.client.events import EventRecorder
 from kubelab.client.informer import Informer
 from kubelab.component.component import Component
 from kubelab.component.environment import Environment
+from kubelab.kubelet import node as nodes
 from kubelab.kubelet.address import own_address
 from kubelab.kubelet.config import KubeletConfig
 from kubelab.kubelet.cri import Runtime
@@ -51,11 +52,20 @@ async def run(config: KubeletConfig, env: Environment) -> None:
     metrics, records = KubeletMetrics.on(env.registry), CallRecords()
     async with env.client() as client, _runtime(config, env, metrics, records) as runtime:
         ip = config.node_ip or own_address(config.kubeconfig)
+        facts = NodeFacts(
+            name=name,
+            ip=ip,
+            port=int(config.bind_address.rpartition(":")[2]),
+            machine=machine,
+            max_pods=config.max_pods,
+            labels=dict(config.node_labels),
+        )
         settings = NodeSettings(
             node_name=name,
             node_ip=ip,
             log_root=config.log_dir,
             memory_bytes=machine.memory_bytes,
+            allocatable=nodes.allocatable(facts),
             cluster_dns=tuple(config.cluster_dns),
             cluster_domain=config.cluster_domain,
             resolv_conf=resolv_conf,
@@ -63,8 +73,8 @@ async def run(config: KubeletConfig, env: Environment) -> None:
         informers = _informers(client, env, name)
         recorder = EventRecorder(client, "kubelet", name, env.clock, log=env.log)
         statuses = StatusManager(client, clock=env.clock, log=env.log, metrics=metrics)
-        manager = _pods(config, env, settings, client, runtime, informers, recorder, statuses, metrics)
-        agent = _node(config, env, machine, settings, client, runtime, informers, recorder)
+        manager = _pods(config, env, settings, facts, client, runtime, informers, recorder, statuses, metrics)
+        agent = _node(config, env, facts, client, runtime, informers, recorder)
         manager.on_runtime_moved(agent.runtime_moved)
         lease = NodeLease(
             client,
@@ -148,6 +158,7 @@ def _pods(
     config: KubeletConfig,
     env: Environment,
     settings: NodeSettings,
+    facts: NodeFacts,
     client: Client,
     runtime: Runtime,
     informers: Informers,
@@ -160,7 +171,6 @@ def _pods(
         runtime,
         clock=env.clock,
         log=env.log,
-        max_pods=config.max_pods,
         relist_seconds=config.relist_period,
         safety_relist_seconds=config.safety_relist_period,
         workers=config.workers,
@@ -179,30 +189,27 @@ def _pods(
             metrics=metrics,
             wake=manager.wake,
             spawn=manager.spawn,
+            labels=functools.partial(_labels, informers.nodes, facts),
             synced=informers.services.wait_synced,
         )
     )
     return manager
 
 
+def _labels(informer: Informer[core_pb2.Node], facts: NodeFacts) -> Mapping[str, str]:
+    node = informer.get(facts.name)
+    return node.metadata.labels if node is not None else nodes.labels(facts)
+
+
 def _node(
     config: KubeletConfig,
     env: Environment,
-    machine: Machine,
-    settings: NodeSettings,
+    facts: NodeFacts,
     client: Client,
     runtime: Runtime,
     informers: Informers,
     recorder: EventRecorder,
 ) -> NodeAgent:
-    facts = NodeFacts(
-        name=settings.node_name,
-        ip=settings.node_ip,
-        port=int(config.bind_address.rpartition(":")[2]),
-        machine=machine,
-        max_pods=config.max_pods,
-        labels=dict(config.node_labels),
-    )
     return NodeAgent(
         client,
         runtime,

@@ -24,15 +24,17 @@ from structlog.typing import FilteringBoundLogger
 
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery.clock import Clock
+from kubelab.apimachinery.scheme import NODES
 from kubelab.client import bugs
 from kubelab.client.controller import run_workers
 from kubelab.client.informer import Informer
 from kubelab.client.workqueue import WorkQueue
 from kubelab.cri.runtime.v1 import api_pb2 as cri
+from kubelab.kubelet.admission import NODE_AFFINITY, refusal
 from kubelab.kubelet.cri import PodRef, Runtime, RuntimeFailure, RuntimeUnavailable
 from kubelab.kubelet.model import State, is_terminal
-from kubelab.kubelet.plan import Waiting
 from kubelab.kubelet.state import Kit
+from kubelab.kubelet.status import TERMINAL
 from kubelab.kubelet.worker import PodWorker
 
 RECONNECT_SECONDS = 0.2
@@ -49,7 +51,6 @@ class PodManager:
         clock: Clock,
         log: FilteringBoundLogger,
         queue: WorkQueue[str] | None = None,
-        max_pods: int = 110,
         relist_seconds: float = 1.0,
         safety_relist_seconds: float = 60.0,
         workers: int = 16,
@@ -57,12 +58,7 @@ class PodManager:
         self._informer, self._runtime = informer, runtime
         self._clock, self._log = clock, log
         self.queue: WorkQueue[str] = queue or WorkQueue("pods", clock=clock, first_delay=0.1, max_delay=2.0)
-        self._max_pods, self._relist, self._safety, self._workers = (
-            max_pods,
-            relist_seconds,
-            safety_relist_seconds,
-            workers,
-        )
+        self._relist, self._safety, self._workers = relist_seconds, safety_relist_seconds, workers
         self._pods: dict[str, core_pb2.Pod] = {}
         self._departed: dict[str, core_pb2.Pod] = {}
         self._workers_by_uid: dict[str, PodWorker] = {}
@@ -170,7 +166,7 @@ class PodManager:
             )
 
     async def _sync(self, uid: str) -> None:
-        worker = self._workers_by_uid.get(uid) or self._hire(uid)
+        worker = self._workers_by_uid.get(uid) or await self._hire(uid)
         if worker is None:
             return
         state = worker.state
@@ -188,27 +184,41 @@ class PodManager:
             self._dismiss(uid)
         self._count()
 
-    def _hire(self, uid: str) -> PodWorker | None:
-        assert self._kit is not None
+    async def _hire(self, uid: str) -> PodWorker | None:
+        """Give a pod its worker, which knows if this node does not take the pod. None: there is no such pod."""
+        kit = self._kit
+        assert kit is not None
         pod = self._pods.get(uid) or self._departed.get(uid)
         ref = self._known.get(uid)
         if ref is None and pod is not None:
             ref = PodRef(uid, pod.metadata.namespace, pod.metadata.name)
         if ref is None:
             return None
-        worker = PodWorker(ref, pod, self._kit, known=uid in self._known)
+        worker = PodWorker(ref, pod, kit, known=uid in self._known)
         if pod is None:
             self._log.warning("a pod that nobody asked for", pod=ref.name, namespace=ref.namespace, uid=uid)
         elif uid not in self._known and not is_terminal(pod):
-            active = sum(1 for other in self._workers_by_uid.values() if _takes_room(other))
-            if active >= self._max_pods:
-                text = (
-                    f"Node didn't have enough resource: pods, requested: 1, used: {active}, capacity: {self._max_pods}"
-                )
-                worker.state.rejected = Waiting("OutOfpods", text)
-                self._kit.events.rejected(pod, worker.state.rejected)
+            labels = kit.labels()
+            refused = refusal(pod, self._others(uid), kit.node.allocatable, labels)
+            if refused is not None and refused.reason == NODE_AFFINITY:
+                # The scheduler may have seen labels that this node's informer has not: ask before refusing.
+                labels = (await kit.client.get(NODES, kit.node.node_name)).metadata.labels
+                refused = refusal(pod, self._others(uid), kit.node.allocatable, labels)
+            if refused is not None:
+                worker.state.rejected = refused
+                kit.events.rejected(pod, refused)
         self._workers_by_uid[uid] = worker
         return worker
+
+    def _others(self, uid: str) -> list[core_pb2.Pod]:
+        """The pods that take room: those at work, and those that a kubelet before this one took."""
+        found: list[core_pb2.Pod] = []
+        for other, pod in self._pods.items():
+            worker = self._workers_by_uid.get(other)
+            takes = _takes_room(worker) if worker is not None else other in self._known and not is_terminal(pod)
+            if takes and other != uid:
+                found.append(pod)
+        return found
 
     def _dismiss(self, uid: str) -> None:
         assert self._kit is not None
@@ -245,15 +255,17 @@ class PodManager:
             await self._clock.sleep(RECONNECT_SECONDS)
 
     async def _follow_surveys(self) -> None:
-        """Look at everything when asked, and now and then: once a second where there are no events."""
+        """Look at everything when asked, and now and then: once a second where there are no events, or no answer."""
         while True:
+            known = False
             try:
                 await self._survey()
+                known = True
             except RuntimeUnavailable as err:
                 self._log.debug("no survey", error=str(err))
             except RuntimeFailure as err:
                 self._log.warning("no survey", error=str(err))
-            wait = self._safety if self._has_events and self._first_survey.is_set() else self._relist
+            wait = self._safety if self._has_events and known else self._relist
             try:
                 async with self._clock.timeout(wait):
                     await self._look.wait()
@@ -305,4 +317,4 @@ def remove_orphaned_logs(root: Path, wanted: Collection[str]) -> None:
 
 def _takes_room(worker: PodWorker) -> bool:
     state = worker.state
-    return state.rejected is None and state.status.phase not in ("Succeeded", "Failed")
+    return state.rejected is None and state.status.phase not in TERMINAL

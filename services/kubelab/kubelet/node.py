@@ -93,6 +93,11 @@ def status(facts: NodeFacts, last: core_pb2.NodeStatus, now: float) -> core_pb2.
     return result
 
 
+def allocatable(facts: NodeFacts) -> dict[str, str]:
+    """What pods may ask for together, by resource."""
+    return {name: amount.string for name, amount in new_node(facts, 0.0).status.allocatable.items()}
+
+
 def _quantities(
     into: Mapping[str, quantity_pb2.Quantity], cpus: int, memory_bytes: int, storage: str, pods: int
 ) -> None:

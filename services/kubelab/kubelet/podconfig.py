@@ -36,12 +36,14 @@ _PROTOCOLS = {"TCP": cri.TCP, "UDP": cri.UDP, "SCTP": cri.SCTP}
 
 @dataclass(frozen=True, slots=True)
 class NodeSettings:
-    """What of the node goes into its pods."""
+    """What of the node goes into its pods, or is asked before it takes one."""
 
     node_name: str
     node_ip: str
     log_root: Path
     memory_bytes: int = 0
+    allocatable: Mapping[str, str] = field(default_factory=dict[str, str])
+    """What pods may ask for together, by resource; what is not told is not bounded."""
     cluster_dns: tuple[str, ...] = ()
     cluster_domain: str = "cluster.local"
     resolv_conf: str = ""

@@ -89,7 +89,7 @@ def container_name(pod: core_pb2.Pod, asked: str) -> str:
 
 
 def choose_attempt(state: PodState, name: str, *, previous: bool) -> ContainerView:
-    """Choose the attempt whose log is meant; BadRequest in upstream's words where there is none."""
+    """Choose the attempt whose log is meant; BadRequest or NotFound in upstream's words where there is none."""
     pod_name = state.ref.name
     attempts = [c for c in state.view.attempts(name) if c.state is not State.CREATED]
     if previous:
@@ -100,7 +100,16 @@ def choose_attempt(state: PodState, name: str, *, previous: bool) -> ContainerVi
     if attempts:
         return attempts[0]
     status = next((s for s in state.status.containerStatuses if s.name == name), None)
-    reason = status.state.waiting.reason if status is not None else ""
+    if status is None:
+        raise errors.BadRequest(f'container "{name}" in pod "{pod_name}" is not available')
+    if status.state.HasField("terminated"):
+        ended = status.state.terminated.containerID
+        raise errors.NotFound(
+            f"unable to retrieve container logs for {ended}"
+            if ended
+            else f'container "{name}" in pod "{pod_name}" is terminated'
+        )
+    reason = status.state.waiting.reason
     why = {"ErrImagePull": "image can't be pulled", "ImagePullBackOff": "trying and failing to pull image"}.get(reason)
     raise errors.BadRequest(
         f'container "{name}" in pod "{pod_name}" is waiting to start: {why or reason or "ContainerCreating"}'

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,6 +41,8 @@ class Kit:
     """Have the worker of a uid look again in so many seconds."""
     spawn: Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]]
     """Run an operation that takes long, owned by the manager's task group."""
+    labels: Callable[[], Mapping[str, str]]
+    """The labels of this node, as far as they are known here."""
     synced: Callable[[], Awaitable[None]]
     """Wait until the services are known: containers are told of them."""
 

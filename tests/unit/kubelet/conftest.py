@@ -93,6 +93,9 @@ class Lab:
     manager: PodManager | None = None
     records: CallRecords = field(default_factory=CallRecords)
     config: KubeletConfig = field(default_factory=lambda: KubeletConfig(node_name=NODE))
+    allocatable: dict[str, str] = field(default_factory=lambda: {"pods": "110", "cpu": "2", "memory": "4Gi"})
+    labels: dict[str, str] = field(default_factory=dict[str, str])
+    """Of the node, as this kubelet knows them."""
 
     @contextlib.asynccontextmanager
     async def kubelet(self) -> AsyncGenerator[PodManager]:
@@ -111,7 +114,6 @@ class Lab:
             runtime,
             clock=self.clock,
             log=log,
-            max_pods=self.config.max_pods,
             relist_seconds=0.05,
         )
         manager.use(
@@ -121,13 +123,14 @@ class Lab:
                 statuses=statuses,
                 events=PodEvents(recorder),
                 config=self.config,
-                node=NodeSettings(NODE, NODE_IP, self.folder),
+                node=NodeSettings(NODE, NODE_IP, self.folder, allocatable=self.allocatable),
                 services=services.list,
                 clock=self.clock,
                 log=log,
                 metrics=metrics,
                 wake=manager.wake,
                 spawn=manager.spawn,
+                labels=lambda: self.labels,
                 synced=services.wait_synced,
             )
         )

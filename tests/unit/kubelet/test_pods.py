@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from kubelab.api.core.v1 import core_pb2
-from kubelab.apimachinery.errors import Unavailable
+from kubelab.apimachinery.errors import BadRequest, NotFound, Unavailable
 from kubelab.apimachinery.scheme import CONFIG_MAPS, PODS
+from kubelab.kubelet.server import choose_attempt
 
 MakePod = Callable[..., core_pb2.Pod]
 
@@ -319,6 +320,24 @@ async def test_a_restarted_kubelet_adopts_what_runs(lab: Any, make_pod: MakePod)
     assert len(lab.cri.running("web")) == 1
 
 
+async def test_logs_of_an_ended_container_that_was_removed_are_said_to_be_gone(lab: Any, make_pod: MakePod) -> None:
+    pod = make_pod()
+    pod.spec.restartPolicy = "Never"
+    async with lab.kubelet():
+        lab.api.add(pod)
+        await lab.phase("Running")
+        lab.cri.exit("app", 0)
+        await lab.phase("Succeeded")
+        await lab.cri.until(lambda: not any(s.ready for s in lab.cri.sandboxes.values()))
+    lab.cri.containers.clear()
+    lab.cri.sandboxes.clear()
+    async with lab.kubelet() as manager:
+        await lab.until(lambda: manager.worker(lab.pod().metadata.uid))
+        ended = lab.status().containerStatuses[0].state.terminated.containerID
+        with pytest.raises(NotFound, match=f"^unable to retrieve container logs for {ended}$"):
+            choose_attempt(manager.worker(lab.pod().metadata.uid).state, "app", previous=False)
+
+
 async def test_a_runtime_without_events_is_looked_at(lab: Any, make_pod: MakePod) -> None:
     lab.cri.events = lab.cri.compact = False
     async with lab.kubelet():
@@ -350,7 +369,7 @@ async def test_a_pod_over_its_deadline_fails_when_it_has_ended(lab: Any, make_po
 
 
 async def test_a_full_node_refuses(lab: Any, make_pod: MakePod) -> None:
-    lab.config.max_pods = 1
+    lab.allocatable["pods"] = "1"
     async with lab.kubelet():
         lab.api.add(make_pod("one"))
         await lab.phase("Running", "one")
@@ -366,6 +385,54 @@ async def test_a_full_node_refuses(lab: Any, make_pod: MakePod) -> None:
         await lab.until(lambda: manager.worker(lab.pod("two").metadata.uid))
         assert not lab.cri.running("two")
     assert len(lab.api.calls_of("update", PODS)) == written
+
+
+async def test_what_another_kubelet_took_takes_room(lab: Any, make_pod: MakePod) -> None:
+    first = make_pod("zz-first")
+    first.spec.containers[0].resources.requests["cpu"].string = "1500m"
+    async with lab.kubelet():
+        lab.api.add(first)
+        await lab.phase("Running", "zz-first")
+    second = make_pod("aa-second")
+    second.spec.containers[0].resources.requests["cpu"].string = "1"
+    lab.api.add(second)
+    async with lab.kubelet():
+        status = await lab.phase("Failed", "aa-second")
+        assert status.message == (
+            "Pod was rejected: Node didn't have enough resource: cpu, requested: 1000, used: 1500, capacity: 2000"
+        )
+        assert status.reason == "OutOfcpu"
+        with pytest.raises(BadRequest, match='^container "app" in pod "aa-second" is not available$'):
+            choose_attempt(lab.manager.worker(lab.pod("aa-second").metadata.uid).state, "app", previous=False)
+        await lab.api.client().delete(PODS, "zz-first", "default")
+        await lab.until(lambda: lab.api.get(PODS, "default/zz-first") is None)
+        second.metadata.name = "third"
+        lab.api.add(second)
+        await lab.phase("Running", "third")
+
+
+async def test_labels_are_asked_for_before_a_pod_is_refused_for_them(lab: Any, make_pod: MakePod) -> None:
+    node = core_pb2.Node()
+    node.metadata.name, node.metadata.labels["disk"] = "node-1", "ssd"
+    lab.api.add(node)
+    fast, slow = make_pod("fast"), make_pod("slow")
+    fast.spec.nodeSelector["disk"], slow.spec.nodeSelector["disk"] = "ssd", "hdd"
+    async with lab.kubelet():
+        lab.api.add(fast, slow)
+        await lab.phase("Running", "fast")
+        status = await lab.phase("Failed", "slow")
+    assert status.reason == "NodeAffinity"
+
+
+async def test_a_look_at_everything_that_fails_is_taken_again_soon(lab: Any, make_pod: MakePod) -> None:
+    async with lab.kubelet() as manager:
+        lab.api.add(make_pod())
+        await lab.phase("Running")
+        await lab.cri.until(lambda: manager.surveys >= 2)
+        seen = manager.surveys
+        lab.cri.fail("ListPodSandbox", "busy", times=2)
+        lab.clock.step(61)
+        await lab.cri.until(lambda: manager.surveys > seen)
 
 
 async def test_an_outage_of_the_runtime_is_waited_for(lab: Any, make_pod: MakePod) -> None:

@@ -1,0 +1,79 @@
+"""Whether this node takes a pod: its last word over whoever bound the pod here. Pure; the words are upstream's
+(``pkg/kubelet/lifecycle/predicate.go``).
+
+The scheduler asks the same before it binds, but it is not the only one who may: a pod can name its node itself, and
+two schedulers can give away the same room.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+
+from kubelab.api.core.v1 import core_pb2
+from kubelab.apimachinery import quantity
+from kubelab.kubelet.plan import Waiting
+
+NODE_AFFINITY = "NodeAffinity"
+ANY_ADDRESS = "0.0.0.0"
+_FIRST = ("pods", "cpu", "memory", "ephemeral-storage")  # several may lack: the first of them is the reason
+
+HostPort = tuple[str, str, int]
+
+
+def refusal(
+    pod: core_pb2.Pod,
+    others: Sequence[core_pb2.Pod],
+    allocatable: Mapping[str, str],
+    labels: Mapping[str, str],
+) -> Waiting | None:
+    """Say why the node cannot take the pod beside the others that it has; None when it can.
+
+    A resource that the node does not tell of is not counted, as upstream leaves those to the scheduler.
+    """
+    asked, used = _requests(pod), Counter[str]()
+    for other in others:
+        used.update(_requests(other))
+    for name in (*_FIRST, *sorted(asked.keys() - set(_FIRST))):
+        if not asked[name] or name not in allocatable:
+            continue
+        capacity = _amount(name, allocatable[name])
+        if asked[name] > capacity - used[name]:
+            text = f"requested: {asked[name]}, used: {used[name]}, capacity: {capacity}"
+            return Waiting(f"OutOf{name}", f"Node didn't have enough resource: {name}, {text}")
+    if any(labels.get(key) != value for key, value in pod.spec.nodeSelector.items()):
+        return _predicate(NODE_AFFINITY, "node(s) didn't match Pod's node affinity/selector")
+    taken = {port for other in others for port in _host_ports(other)}
+    if any(_meet(wanted, port) for wanted in _host_ports(pod) for port in taken):
+        return _predicate("NodePorts", "node(s) didn't have free ports for the requested pod ports")
+    return None
+
+
+def _predicate(name: str, text: str) -> Waiting:
+    return Waiting(name, f"Predicate {name} failed: {text}")
+
+
+def _requests(pod: core_pb2.Pod) -> Counter[str]:
+    """What a pod asks for, itself as one of ``pods`` included."""
+    sums = Counter({"pods": 1})
+    for container in pod.spec.containers:
+        for name, asked in container.resources.requests.items():
+            sums[name] += _amount(name, asked.string)
+    return sums
+
+
+def _amount(name: str, text: str) -> int:
+    return quantity.milli_value(text) if name == "cpu" else quantity.value(text)
+
+
+def _host_ports(pod: core_pb2.Pod) -> Iterable[HostPort]:
+    return [
+        (port.hostIP or ANY_ADDRESS, port.protocol or "TCP", port.hostPort)
+        for container in pod.spec.containers
+        for port in container.ports
+        if port.hostPort
+    ]
+
+
+def _meet(one: HostPort, other: HostPort) -> bool:
+    return one[1:] == other[1:] and (one[0] == other[0] or ANY_ADDRESS in (one[0], other[0]))
