@@ -22,6 +22,7 @@ from kubelab.kubelet.address import own_address
 from kubelab.kubelet.config import KubeletConfig
 from kubelab.kubelet.cri import Runtime
 from kubelab.kubelet.lease import NodeLease
+from kubelab.kubelet.logrotation import Limits, LogRotation
 from kubelab.kubelet.machine import Machine, read_machine
 from kubelab.kubelet.manager import PodManager
 from kubelab.kubelet.metrics import KubeletMetrics
@@ -76,6 +77,14 @@ async def run(config: KubeletConfig, env: Environment) -> None:
         manager = _pods(config, env, settings, facts, client, runtime, informers, recorder, statuses, metrics)
         agent = _node(config, env, facts, client, runtime, informers, recorder)
         manager.on_runtime_moved(agent.runtime_moved)
+        rotation = LogRotation(
+            manager.running_logs,
+            runtime.reopen_log,
+            Limits.of(config),
+            clock=env.clock,
+            log=env.log,
+            period=config.container_log_monitor_interval,
+        )
         lease = NodeLease(
             client,
             name,
@@ -97,6 +106,7 @@ async def run(config: KubeletConfig, env: Environment) -> None:
                 "services-informer": informers.services.run(),
                 "pods": manager.run(),
                 "statuses": statuses.run(),
+                "log-rotation": rotation.run(),
                 "lease": _when_registered(agent, lease),
                 **({"routes": router.run()} if config.routes else {}),
             }

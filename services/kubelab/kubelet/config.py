@@ -43,5 +43,9 @@ class KubeletConfig(BaseConfig):
     """Between two looks at all containers, where the runtime has no event stream."""
     safety_relist_period: float = 60.0
     """The same where it has one."""
+    container_log_max_size: str = "10Mi"
+    """A longer log is moved aside, and a new file begun."""
+    container_log_max_files: int = 5
+    container_log_monitor_interval: float = 10.0
     workers: int = 16
     """Pods that are worked on at the same moment; waiting (for an image, for an end) takes no worker."""

@@ -252,6 +252,11 @@ class Runtime:
         with contextlib.suppress(RuntimeNotFound):
             await self._call(self._runtime, "StopContainer", request, self._timeout + grace, recorded=True, detail=name)
 
+    async def reopen_log(self, container_id: str) -> None:
+        """Have a running container's log written to the file that has its name now, a new one if there is none."""
+        request = cri.ReopenContainerLogRequest(container_id=container_id)
+        await self._call(self._runtime, "ReopenContainerLog", request, QUICK_SECONDS)
+
     async def remove_container(self, container_id: str) -> None:
         request = cri.RemoveContainerRequest(container_id=container_id)
         with contextlib.suppress(RuntimeNotFound):

@@ -91,7 +91,10 @@ async def read_log(
                 yield data
             if not query.follow or reader.full:
                 return
-            if await asyncio.to_thread(reader.replaced) and await asyncio.to_thread(reader.reopen):
+            if await asyncio.to_thread(reader.replaced):
+                while data := await asyncio.to_thread(reader.read):  # the last words in the old file
+                    yield data
+                reader.turn()
                 continue
             if over:
                 return

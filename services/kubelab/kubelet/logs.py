@@ -8,6 +8,7 @@ Everything here blocks (files) and works in bounded chunks: callers run it off t
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import os
 from collections.abc import Iterator
@@ -50,13 +51,15 @@ class LogQuery:
 class LogReader:
     """One pass over a growing file: each :meth:`read` gives what came since the last, formatted.
 
-    It survives rotation as far as a name can tell: :meth:`replaced` says that the path is another file by now.
+    It survives rotation: when :meth:`replaced` says that the path is another file by now, read this one to its end,
+    and :meth:`turn` to that one.
     """
 
     def __init__(self, path: str, query: LogQuery) -> None:
         """Raises FileNotFoundError."""
         self._path, self._query = path, query
         self._file: BinaryIO = Path(path).open("rb")  # noqa: SIM115 — the reader is the context
+        self._next: BinaryIO | None = None
         self._rest = b""
         self._sent = 0
         self._continues = False
@@ -65,6 +68,8 @@ class LogReader:
 
     def close(self) -> None:
         self._file.close()
+        if self._next is not None:
+            self._next.close()
 
     @property
     def full(self) -> bool:
@@ -85,23 +90,27 @@ class LogReader:
         return b""
 
     def replaced(self) -> bool:
-        """Say whether the path leads to another file (or none) than the one that is open."""
-        try:
-            there = Path(self._path).stat()
-        except FileNotFoundError:
-            return True
-        here = os.fstat(self._file.fileno())
-        return (there.st_dev, there.st_ino) != (here.st_dev, here.st_ino)
+        """Say whether the path leads to another file by now; that one is then open, too, for :meth:`turn`.
 
-    def reopen(self) -> bool:
-        """Go on with the file that has the name now; False when there is none yet."""
-        try:
-            file = Path(self._path).open("rb")  # noqa: SIM115
-        except FileNotFoundError:
+        Its writer has left the old one for good, so what can be read there after this is all that there will be.
+        """
+        if self._next is None:
+            with contextlib.suppress(FileNotFoundError):
+                self._next = Path(self._path).open("rb")  # noqa: SIM115
+        if self._next is None:
             return False
+        there, here = os.fstat(self._next.fileno()), os.fstat(self._file.fileno())
+        if (there.st_dev, there.st_ino) != (here.st_dev, here.st_ino):
+            return True
+        self._next.close()
+        self._next = None
+        return False
+
+    def turn(self) -> None:
+        """Go on with the file that :meth:`replaced` found."""
+        assert self._next is not None, "there is no other file"
         self._file.close()
-        self._file, self._rest = file, b""
-        return True
+        self._file, self._next, self._rest = self._next, None, b""
 
     def _limited(self, out: bytes) -> bytes:
         if self._query.limit_bytes is not None:

@@ -32,7 +32,9 @@ from kubelab.client.workqueue import WorkQueue
 from kubelab.cri.runtime.v1 import api_pb2 as cri
 from kubelab.kubelet.admission import NODE_AFFINITY, refusal
 from kubelab.kubelet.cri import PodRef, Runtime, RuntimeFailure, RuntimeUnavailable
+from kubelab.kubelet.logrotation import RunningLog
 from kubelab.kubelet.model import State, is_terminal
+from kubelab.kubelet.podconfig import log_file
 from kubelab.kubelet.state import Kit
 from kubelab.kubelet.status import TERMINAL
 from kubelab.kubelet.worker import PodWorker
@@ -93,6 +95,12 @@ class PodManager:
             return self._workers_by_uid.get(uid)
         pod = self._informer.get(f"{namespace}/{name}")
         return self._workers_by_uid.get(pod.metadata.uid) if pod is not None else None
+
+    def running_logs(self) -> list[RunningLog]:
+        """The logs that are written now."""
+        root = self._kit.node.log_root if self._kit is not None else Path()
+        views = [worker.state.view for worker in self._workers_by_uid.values()]
+        return [RunningLog(c.id, log_file(root, view, c)) for view in views for c in view.running]
 
     def changes(self, uid: str) -> asyncio.Event:
         """An event that is set whenever the pod was looked at anew."""

@@ -23,6 +23,8 @@ from kubelab.kubelet.model import (
     POD_NAMESPACE_LABEL,
     POD_UID_LABEL,
     RESTART_COUNT_ANNOTATION,
+    ContainerView,
+    PodView,
     container_hash,
 )
 from kubelab.kubelet.status import qos_class
@@ -65,6 +67,13 @@ def log_directory(root: Path, pod: core_pb2.Pod) -> Path:
     """``<root>/<namespace>_<name>_<uid>``"""
     meta = pod.metadata
     return root / f"{meta.namespace}_{meta.name}_{meta.uid}"
+
+
+def log_file(root: Path, pod: PodView, attempt: ContainerView) -> Path:
+    """``<root>/<namespace>_<name>_<uid>/<container>/<attempt>.log``, if the runtime does not say otherwise."""
+    if attempt.log_path:
+        return Path(attempt.log_path)
+    return root / f"{pod.namespace}_{pod.name}_{pod.uid}" / attempt.name / f"{attempt.attempt}.log"
 
 
 def hostname(pod: core_pb2.Pod, node: NodeSettings) -> str:

@@ -17,7 +17,7 @@ from kubelab.kubelet.follow import read_log
 from kubelab.kubelet.logs import LogQuery
 from kubelab.kubelet.manager import PodManager
 from kubelab.kubelet.model import ContainerView, PodView, State
-from kubelab.kubelet.podconfig import log_directory
+from kubelab.kubelet.podconfig import log_file
 from kubelab.kubelet.records import CallRecords
 from kubelab.kubelet.state import PodState
 from kubelab.kubelet.v1 import kubelet_pb2, kubelet_pb2_grpc
@@ -58,9 +58,7 @@ class KubeletServicer(kubelet_pb2_grpc.KubeletServicer):
         state = worker.state
         name = container_name(state.pod or core_pb2.Pod(), request.options.container)
         attempt = choose_attempt(state, name, previous=request.options.previous)
-        path = attempt.log_path or str(
-            log_directory(self.log_root, state.pod or core_pb2.Pod()) / name / f"{attempt.attempt}.log"
-        )
+        path = str(log_file(self.log_root, state.view, attempt))
         query = LogQuery.of(request.options, self.clock.time())
 
         def ended() -> bool:

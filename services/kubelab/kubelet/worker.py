@@ -26,6 +26,7 @@ from kubelab.client import tracing
 from kubelab.kubelet import plan as planning
 from kubelab.kubelet.backoff import Backoff, jittered
 from kubelab.kubelet.cri import PodRef, RuntimeFailure, RuntimeUnavailable, calls_for
+from kubelab.kubelet.logrotation import remove_log
 from kubelab.kubelet.model import PodView
 from kubelab.kubelet.plan import (
     Action,
@@ -195,7 +196,7 @@ class PodWorker:
             case RemoveContainer():
                 await runtime.remove_container(action.id)
                 if action.log_path:
-                    await asyncio.to_thread(Path(action.log_path).unlink, missing_ok=True)
+                    await asyncio.to_thread(remove_log, Path(action.log_path))
 
     def _stop(self, action: StopContainer) -> None:
         """Begin to end a container, or hurry an end that is under way with more time than is left now."""

@@ -184,6 +184,34 @@ async def test_logs_and_calls_are_answered_over_mtls(house: House, make_pod: Mak
         assert following.result() == b"hello\nbye\n"
 
 
+async def test_logs_are_turned_over_and_followed_over_the_turn(house: House, make_pod: MakePod) -> None:
+    house.cri.network_ready = True
+    house.config.container_log_max_size, house.config.container_log_monitor_interval = "1Ki", 0.02
+    async with house.kubelet(), house.stub() as stub:
+        house.api.add(make_pod())
+        await house.api.until(lambda: _phase(house) == "Running")
+        request = kubelet_pb2.ContainerLogsRequest(namespace="default", pod="web")
+        follow = kubelet_pb2.ContainerLogsRequest(namespace="default", pod="web")
+        follow.options.follow = True
+        got, began = list[bytes](), asyncio.Event()
+
+        async def following() -> None:
+            async for chunk in stub.ContainerLogs(follow, timeout=10):
+                got.append(chunk.data)
+                began.set()
+
+        await asyncio.to_thread(house.cri.log, "app", "hello")
+        async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+            group.create_task(following())
+            await began.wait()
+            await asyncio.to_thread(house.cri.log, "app", "x" * 1024)
+            await house.cri.until(lambda: house.cri.calls_of("ReopenContainerLog"))
+            await asyncio.to_thread(house.cri.log, "app", "bye")
+            assert await _logs(stub, request) == b"bye\n", "what is written now"
+            house.cri.exit("app", 0)
+        assert b"".join(got) == b"hello\n" + b"x" * 1024 + b"\nbye\n"
+
+
 def _events(house: House) -> list[core_pb2.Event]:
     return house.api.objects(EVENTS)
 

@@ -83,12 +83,13 @@ async def test_following_ends_with_the_container_and_misses_nothing(log: Path) -
         await began.wait()
         began.clear()
         rotate(log)
+        write(log.with_suffix(".old"), "F last words")  # the writer is told only after the file has its new name
         write(log, "F five")
         await began.wait()
         write(log, "F six")
         over = True
         end.set()
-    assert b"".join(got) == b"one\ntwo\n\nthree\nfour\nfive\nsix\n"
+    assert b"".join(got) == b"one\ntwo\n\nthree\nfour\nlast words\nfive\nsix\n"
 
 
 async def test_a_missing_log_says_so(tmp_path: Path) -> None:

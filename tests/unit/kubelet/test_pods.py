@@ -402,7 +402,7 @@ async def test_what_another_kubelet_took_takes_room(lab: Any, make_pod: MakePod)
             "Pod was rejected: Node didn't have enough resource: cpu, requested: 1000, used: 1500, capacity: 2000"
         )
         assert status.reason == "OutOfcpu"
-        with pytest.raises(BadRequest, match='^container "app" in pod "aa-second" is not available$'):
+        with pytest.raises(BadRequest, match=r'^container "app" in pod "aa-second" is not available$'):
             choose_attempt(lab.manager.worker(lab.pod("aa-second").metadata.uid).state, "app", previous=False)
         await lab.api.client().delete(PODS, "zz-first", "default")
         await lab.until(lambda: lab.api.get(PODS, "default/zz-first") is None)
