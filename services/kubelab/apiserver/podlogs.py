@@ -91,6 +91,8 @@ def check_started(pod: core_pb2.Pod, options: core_pb2.PodLogOptions) -> None:
     if status is None:
         if options.previous:
             raise errors.BadRequest(f'previous terminated container "{container}" in pod "{name}" not found')
+        if pod.status.phase in ("Succeeded", "Failed"):  # refused by its node, for one: it never had one
+            raise errors.BadRequest(f'container "{container}" in pod "{name}" is not available')
         raise errors.BadRequest(f'container "{container}" in pod "{name}" is waiting to start: ContainerCreating')
     if options.previous:
         if not status.lastState.HasField("terminated"):

@@ -39,6 +39,13 @@ def tls(files: Files) -> TLS:
     return TLS(ca=files.ca, certificate=files.certificate, key=files.key)
 
 
+def refused(container: str) -> core_pb2.Pod:
+    made = pod(container)
+    del made.status.containerStatuses[:]
+    made.status.phase, made.status.reason = "Failed", "OutOfcpu"
+    return made
+
+
 def pod(*containers: str, node: str = "node-1", state: str = "running") -> core_pb2.Pod:
     made = core_pb2.Pod()
     made.metadata.name = "web"
@@ -116,6 +123,7 @@ async def test_binding_leads_the_trail_to_the_kubelet(start: Any, authority: Tes
             {},
             'container "a" in pod "web" is waiting to start: trying and failing to pull image',
         ),
+        (refused("a"), {}, 'container "a" in pod "web" is not available'),
         (pod("a"), {"previous": True}, 'previous terminated container "a" in pod "web" not found'),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
