@@ -16,13 +16,12 @@ from kubelab.chaos.ledger import HEAL, NAMESPACE, RESUME, START, Debt, Ledger
 from kubelab.chaos.recording import Tape
 from kubelab.client.client import Client
 from kubelab.cluster.driver import Action, ClusterDriver, Partition, Process, State
+from kubelab.cluster.members import in_order
 
 _DEBTS = {Action.STOP: START, Action.PAUSE: RESUME}
 _UNDONE = {START: Action.START, RESUME: Action.RESUME}
 _OVER = {Action.START: Action.STOP, Action.RESUME: Action.PAUSE}  # what ends which fault
 _AT_ONCE = (Action.KILL, Action.RESTART)
-# A node is stopped from its agents down to what they stand on, and started the other way round.
-_ORDER = ("kube-proxy", "kubelet", "scheduler", "controller-manager", "api-server", "etcd", "runtime")
 
 
 class NotUndone(Exception):
@@ -39,8 +38,7 @@ class Faults:
     async def act(self, action: Action, word: str) -> list[str]:
         """Do it to every process that a word means, and give their names. NotFound for a word that means nothing."""
         status = await self._driver.status()
-        found = targets.processes(status, word, self.leaders)
-        found.sort(key=_rank, reverse=action in (Action.START, Action.RESUME))
+        found = in_order(targets.processes(status, word, self.leaders), action)
         for process in found:
             await self._act(action, process)
         return [process.name for process in found]
@@ -133,10 +131,6 @@ async def settle(driver: ClusterDriver, client: Client, ledger: Ledger) -> list[
         ledger.paid(debt)
         done.append(str(debt))
     return done
-
-
-def _rank(process: Process) -> int:
-    return _ORDER.index(process.component) if process.component in _ORDER else len(_ORDER)
 
 
 def _debt_of(partition: Partition) -> Debt:

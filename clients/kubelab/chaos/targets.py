@@ -18,10 +18,10 @@ from collections.abc import Mapping
 
 from kubelab.apimachinery.errors import NotFound
 from kubelab.cluster.driver import ClusterStatus, Process, State
+from kubelab.cluster.members import members, node_names
 
 LED = ("etcd", "scheduler", "controller-manager")
 LEASES = {"kube-scheduler": "scheduler", "kube-controller-manager": "controller-manager"}
-SUPERVISING = ("supervisor", "zygote")  # what a local cluster's processes hang on; a node's processes are none of these
 _ROLE = re.compile(r"(leader|follower) of (\S+)")
 
 
@@ -45,7 +45,7 @@ def processes(status: ClusterStatus, word: str, leaders: Mapping[str, str]) -> l
         return [_of_role(status, role[1], role[2], leaders)]
     by_name = [p for p in status.processes if p.name == word]
     of_kind = [p for p in status.processes if p.component == word]
-    of_node = [p for p in status.processes if p.node == word and p.component not in SUPERVISING]
+    of_node = [p for p in members(status) if p.node == word]
     found = by_name or of_kind or of_node
     if not found:
         raise NotFound(missing(status, word))
@@ -80,7 +80,7 @@ def node(status: ClusterStatus, word: str) -> str:
 
 def side(status: ClusterStatus, word: str, leaders: Mapping[str, str]) -> str:
     """One side of a partition: a node or a single process. NotFound when it is neither."""
-    if word in {n.name for n in status.nodes}:
+    if word in node_names(status):
         return word
     if word in ("worker", "control-plane"):
         return node(status, word)
@@ -97,16 +97,14 @@ def all_others(status: ClusterStatus, source: str) -> list[str]:
     """
     own = next((p.node for p in status.processes if p.name == source), source)
     nodes = {n.name for n in status.nodes}
-    apart = [
-        p.name for p in status.processes if p.node not in nodes and p.name != source and p.component not in SUPERVISING
-    ]
+    apart = [p.name for p in members(status) if p.node not in nodes and source not in (p.name, p.node)]
     return [n.name for n in status.nodes if n.name != own] + apart
 
 
 def missing(status: ClusterStatus, word: str) -> str:
     """Say that nothing is called so, what there is, and what may have been meant."""
     names = [p.name for p in status.processes]
-    names += [n.name for n in status.nodes]
+    names += node_names(status)
     close = difflib.get_close_matches(word, [*names, *{p.component for p in status.processes}], n=1, cutoff=0.6)
     meant = f' Did you mean "{close[0]}"?' if close else ""
     return f'no process or node "{word}" in this cluster.{meant} There are: {", ".join(names)}'

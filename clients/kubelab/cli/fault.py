@@ -12,6 +12,7 @@ from kubelab.cli import logs, output
 from kubelab.cli.options import cluster_option
 from kubelab.cluster.driver import Action, ClusterStatus, Partition, Process, State
 from kubelab.cluster.find import using_cluster
+from kubelab.cluster.members import in_order, members, node_names
 
 ACTIONS = {
     Action.KILL: ("killed", "Kill processes without warning; they are started again"),
@@ -21,9 +22,6 @@ ACTIONS = {
     Action.RESUME: ("resumed", "Let frozen processes go on"),
     Action.RESTART: ("restarted", "Stop processes and start them again"),
 }
-# Whoever stands on others goes first, and comes last.
-ORDER = ("kube-proxy", "kubelet", "scheduler", "controller-manager", "api-server", "etcd", "runtime")
-UPWARDS = (Action.START, Action.RESUME)
 HEADER = ("FAULT", "TARGET")
 FAULTS = (State.STOPPED, State.PAUSED)
 
@@ -174,29 +172,24 @@ def arrow(partition: Partition) -> str:
 
 def of_node(status: ClusterStatus, node: str, action: Action) -> list[Process]:
     """Every process of a node, in the order in which the action suits them. NotFound."""
-    if node not in {known.name for known in status.nodes}:
+    if node not in node_names(status):
         raise NotFound(f'node "{node}" not found')
-    found = [process for process in status.processes if process.node == node]
-    return sorted(found, key=_rank, reverse=action in UPWARDS)
-
-
-def _rank(process: Process) -> int:
-    return ORDER.index(process.component) if process.component in ORDER else 0
+    return in_order((process for process in members(status) if process.node == node), action)
 
 
 def process_named(status: ClusterStatus, word: str) -> str:
     """The full name of a process. NotFound, Conflict where it is not one that can be acted on, UsageError."""
-    members = [process for process in status.processes if process.node]
-    if any(process.name == word for process in status.processes) and word not in {p.name for p in members}:
+    found = members(status)
+    if any(process.name == word for process in status.processes) and word not in {p.name for p in found}:
         raise Conflict(f"{word} keeps the cluster's processes, and is none of them")
-    if word not in {process.name for process in members} | {process.component for process in members}:
+    if word not in {process.name for process in found} | {process.component for process in found}:
         raise NotFound(f'process "{word}" not found')
-    return logs.find(members, word)
+    return logs.find(found, word)
 
 
 def side_named(status: ClusterStatus, word: str) -> str:
     """The full name of a node or process. NotFound, Conflict, UsageError."""
-    if word in {node.name for node in status.nodes}:
+    if word in node_names(status):
         return word
     if "@" in word or word in {process.component for process in status.processes}:
         return process_named(status, word)

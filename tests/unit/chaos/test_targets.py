@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -102,3 +103,15 @@ def test_everybody_else_is_every_node_and_who_is_on_none() -> None:
     balanced = ClusterStatus("test", (*workers.processes, process("haproxy")), workers.nodes)
     assert targets.all_others(balanced, "node-1") == ["node-2", "etcd@cp-1", "haproxy"]
     assert targets.all_others(balanced, "haproxy") == ["node-1", "node-2", "etcd@cp-1"]
+
+
+COMPOSE = replace(
+    cluster("etcd@cp-1", "scheduler@cp-1", "etcd@cp-2", "haproxy", "node-agent@node-1", "kubelet@node-1"),
+    nodes=(NodeInfo("node-1", "192.168.49.101", Path("/x"), Path("/y")),),
+)
+
+
+def test_a_control_plane_of_a_compose_cluster_is_a_side() -> None:
+    assert [targets.side(COMPOSE, word, {}) for word in ("cp-1", "haproxy")] == ["cp-1", "haproxy"]
+    assert targets.all_others(COMPOSE, "cp-1") == ["node-1", "etcd@cp-2", "haproxy"]
+    assert targets.all_others(COMPOSE, "node-1") == ["etcd@cp-1", "scheduler@cp-1", "etcd@cp-2", "haproxy"]

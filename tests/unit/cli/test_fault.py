@@ -35,6 +35,17 @@ STATUS = ClusterStatus(
     tuple(process(name) for name in NAMES),
     tuple(NodeInfo(name, "192.168.49.2", Path("/ns"), Path("/sock")) for name in ("cp-1", "node-1")),
 )
+COMPOSE = ClusterStatus(  # control planes are no nodes for pods, and a node is a process of its own
+    "lab",
+    tuple(
+        process(name)
+        for name in (
+            *("etcd@cp-1", "api-server@cp-1", "etcd@cp-2", "haproxy"),
+            *("node-agent@node-1", "runtime@node-1", "kubelet@node-1", "kube-proxy@node-1"),
+        )
+    ),
+    (NodeInfo("node-1", "192.168.49.101", Path("/ns"), Path("/sock")),),
+)
 
 
 @pytest.mark.parametrize(
@@ -80,6 +91,19 @@ DOWNWARDS = ["kube-proxy", "kubelet", "scheduler", "controller-manager", "api-se
 def test_whoever_stands_on_others_goes_first_and_comes_last(action: Action) -> None:
     order = [found.component for found in of_node(STATUS, "cp-1", action)]
     assert order == (DOWNWARDS[::-1] if action in (Action.START, Action.RESUME) else DOWNWARDS)
+
+
+@pytest.mark.parametrize("action", Action, ids=lambda action: action.value)
+def test_a_machine_is_stopped_last_and_started_first(action: Action) -> None:
+    order = [found.component for found in of_node(COMPOSE, "node-1", action)]
+    downwards = ["kube-proxy", "kubelet", "runtime", "node-agent"]
+    assert order == (downwards[::-1] if action in (Action.START, Action.RESUME) else downwards)
+
+
+def test_a_control_plane_and_a_load_balancer_of_a_compose_cluster() -> None:
+    assert [found.name for found in of_node(COMPOSE, "cp-1", Action.STOP)] == ["api-server@cp-1", "etcd@cp-1"]
+    assert [side_named(COMPOSE, word) for word in ("cp-2", "haproxy")] == ["cp-2", "haproxy"]
+    assert process_named(COMPOSE, "haproxy") == "haproxy"
 
 
 def test_of_no_such_node() -> None:
