@@ -111,9 +111,13 @@ class Project:
         """A shell in which kctl and kubelab mean this project, once it is up."""
         terminal = Terminal(self.folder / "home", name, folder, roles=ROLES, network=self.network)
         terminal.environment |= self.settings
-        which = f"--project-directory {ROOT} --project {self.name} --name {name}"
-        terminal.type(f"kubelab compose kubeconfig {which} --timeout 90")  # it is to say what is wrong before we do
+        self.introduce(terminal)
         return terminal
+
+    def introduce(self, terminal: Terminal) -> None:
+        """Tell a shell's kctl and kubelab of this project."""
+        which = f"--project-directory {ROOT} --project {self.name} --name {terminal.cluster}"
+        terminal.type(f"kubelab compose kubeconfig {which} --timeout 90")  # it is to say what is wrong before we do
 
 
 def all_ready(terminal: Terminal, *, nodes: Sequence[str] = tuple(ROLES)) -> None:

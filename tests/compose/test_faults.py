@@ -137,8 +137,26 @@ def test_a_partition_between_nodes_and_between_processes(project: Project, termi
     assert "kubelab-faults" not in rules
 
 
+def test_a_partition_whose_rules_are_gone_is_put_in_place_again_and_forgotten_with_its_cluster(
+    project: Project, terminal: Terminal, url: str
+) -> None:
+    api = f"{project.network}.21"
+    terminal.type("kubelab fault partition node-1 cp-1")
+    project.compose("restart", "api-server")
+    assert terminal.type("kubelab fault ls").rows[1:] == [["Partition", "node-1<->cp-1"]]
+    assert not reaches(terminal, "node-1", api, 6443)
+    terminal.type(f"kubelab compose forget --name {terminal.cluster}")
+    project.introduce(terminal)
+    assert terminal.type("kubelab fault ls").stdout == "No faults.\n"
+    assert reaches(terminal, "node-1", api, 6443)
+    all_ready(terminal)
+
+
 def test_a_node_that_is_started_anew(project: Project, terminal: Terminal, url: str) -> None:
     """The machine itself: its pods end with it, and run again when it is back."""
+    assert terminal.type("kubelab fault stop --node node-3").rows[-1] == ["process/node-agent@node-3", "stopped"]
+    assert terminal.type("kubelab fault start --node node-3").rows[0] == ["process/node-agent@node-3", "started"]
+    all_ready(terminal)
     assert terminal.type("kubelab fault restart node-agent@node-3").code == 0
     all_ready(terminal)
     terminal.running("app=replicas", 3)

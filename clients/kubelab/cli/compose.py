@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from contextlib import aclosing
 from pathlib import Path
 
 import click
 
 from kubelab.apimachinery.clock import Clock, SystemClock
-from kubelab.apimachinery.errors import Conflict, NotFound, Timeout
+from kubelab.apimachinery.errors import Conflict, NotFound, Timeout, Unavailable
 from kubelab.cli import output
 from kubelab.client import kubeconfig
 from kubelab.client.kubeconfig import Kubeconfig, KubeconfigMissing
@@ -50,10 +51,11 @@ def write_kubeconfig(directory: Path, project: str, name: str, timeout: float) -
 @command.command("forget")
 @name_option
 def forget(name: str) -> int:
-    """Take a cluster out of the kubeconfig; its containers are left alone."""
+    """Take a cluster out of the kubeconfig; its partitions are healed, else its containers are left alone."""
     record = ComposeRecord.load(kubeconfig.home().absolute(), name)
     if record is None:
         raise NotFound(f'no compose cluster "{name}" is known here')
+    asyncio.run(_heal(ComposeCluster(record)))
     record.remove()
     try:
         config = Kubeconfig.load(kubeconfig.default_path())
@@ -63,6 +65,15 @@ def forget(name: str) -> int:
     config.write(kubeconfig.default_path())
     output.step("🧹", f'Cluster "{name}" is forgotten')
     return 0
+
+
+async def _heal(cluster: ComposeCluster) -> None:
+    """Take every partition away: nobody will know of them any more. Where nothing runs, there is none."""
+    try:
+        with contextlib.suppress(Unavailable):
+            await cluster.heal()
+    finally:
+        await cluster.close()
 
 
 async def _kubeconfig(directory: Path, project_name: str, name: str, seconds: float, clock: Clock) -> None:

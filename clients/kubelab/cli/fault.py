@@ -13,6 +13,7 @@ from kubelab.cli.options import cluster_option
 from kubelab.cluster.driver import Action, ClusterStatus, Partition, Process, State
 from kubelab.cluster.find import using_cluster
 from kubelab.cluster.members import in_order, members, node_names
+from kubelab.cluster.partitions import same
 
 ACTIONS = {
     Action.KILL: ("killed", "Kill processes without warning; they are started again"),
@@ -129,7 +130,7 @@ async def _partition(name: str, a: str, b: str, *, one_way: bool) -> int:
         partition = Partition(side_named(status, a), side_named(status, b), one_way)
         known = await cluster.partitions()
         await cluster.partition(partition)
-        done = "created" if len(await cluster.partitions()) > len(known) else "unchanged"
+        done = "unchanged" if any(same(partition, other) for other in known) else "created"
         click.echo(f"partition/{arrow(partition)} {done}")
     return 0
 
@@ -145,8 +146,7 @@ async def _heal(name: str, sides: Sequence[str], *, quiet: bool) -> int:
                 raise NotFound(f'no partition between "{a}" and "{b}"')
         if not there and not quiet:
             click.echo("No partitions.")
-        if there:
-            await cluster.heal(*there)
+        await cluster.heal(*(there if sides else ()))
         for partition in there:
             click.echo(f"partition/{arrow(partition)} healed")
     return 0

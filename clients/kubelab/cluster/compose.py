@@ -139,7 +139,9 @@ class ComposeCluster:
         await self._cuts.heal(await self.containers(), *partitions)
 
     async def partitions(self) -> Sequence[Partition]:
-        return self._cuts.list(await self.containers())
+        found = await self.containers()
+        await self._cuts.renew(found)  # rules end with a container that docker, or a person, has restarted
+        return self._cuts.list(found)
 
     async def run(self, node: str, argv: Sequence[str], *, stdin: bytes = b"", timeout: float = 30.0) -> Output:
         machine = await self._machine(node)

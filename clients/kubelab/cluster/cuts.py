@@ -1,13 +1,12 @@
 """Partitions of a compose cluster: kept on disk, put in place in the containers' network namespaces.
 
 A short-lived helper container shares the namespace that it changes, with the one capability that this takes; so the
-cluster's own containers need none. Rules end with their namespace: whoever starts a container again calls
-:meth:`Cuts.renew`. Containers that docker restarts by itself are healed, and cut again at the next change.
+cluster's own containers need none. Rules end with their namespace: whoever starts a container again, or tells of what is
+cut off, calls :meth:`Cuts.renew`. Containers that docker restarts by itself are healed, and cut again then.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import fcntl
 import json
@@ -17,12 +16,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
-from kubelab.apimachinery.errors import ApiError, Conflict, InternalError
+from kubelab.apimachinery.errors import Conflict, InternalError
 from kubelab.cluster import partitions
 from kubelab.cluster.containers import MACHINE, Container, topology
 from kubelab.cluster.docker import Docker
 from kubelab.cluster.driver import Partition
 from kubelab.cluster.partitions import Topology
+from kubelab.cluster.placing import NotPut, put
 
 NFT_SECONDS = 20.0
 
@@ -59,18 +59,18 @@ class Cuts:
                 await self._change(containers, there, before, (*before, *new))
 
     async def heal(self, containers: Sequence[Container], *unwanted: Partition) -> None:
-        """Take some away, or all of them where none is named."""
+        """Take some away, or all of them where none is named: then every place is cleared, whatever is on disk."""
         with self._alone():
             before = self.list(containers)
             left = tuple(p for p in before if unwanted and not any(partitions.same(p, other) for other in unwanted))
-            if left != before:
-                await self._change(containers, topology(containers), before, left)
+            if left != before or not unwanted:
+                await self._change(containers, topology(containers), before, left, everywhere=not unwanted)
 
     async def renew(self, containers: Sequence[Container]) -> None:
         """Put in place again what containers that were started anew have lost."""
         with self._alone():
             if there := self.list(containers):
-                await self._put(containers, topology(containers), there, there)
+                await self._change(containers, topology(containers), there, there)
 
     async def _change(
         self,
@@ -78,28 +78,24 @@ class Cuts:
         there: Topology,
         before: tuple[Partition, ...],
         wanted: tuple[Partition, ...],
+        *,
+        everywhere: bool = False,
     ) -> None:
-        """Disk first, so that an interrupted change can still be healed."""
-        if wanted:
-            self._write(containers, wanted)
+        """Disk first, and more rather than less of what may be in the kernel: then it can be healed in any case."""
+        old, new, none = (_scripts(there, these) for these in (before, wanted, ()))
+        touched = [p for p, script in new.items() if everywhere or script != none[p] or old[p] != none[p]]
+        self._write(containers, max(before, wanted, key=len))  # one of them has all that the other has
         try:
-            await self._put(containers, there, before, wanted)
-        except ApiError:
-            self._write(containers, before)
-            raise
+            await put(
+                lambda place, script: self._apply(containers, place, script),
+                {place: old[place] for place in touched},
+                {place: new[place] for place in touched},
+            )
+        except NotPut as err:
+            if not err.stayed:
+                self._write(containers, before)
+            raise err.reason from err
         self._write(containers, wanted)
-
-    async def _put(
-        self,
-        containers: Sequence[Container],
-        there: Topology,
-        before: tuple[Partition, ...],
-        wanted: tuple[Partition, ...],
-    ) -> None:
-        old, new = _scripts(there, before), _scripts(there, wanted)
-        none = _scripts(there, ())
-        touched = [place for place, script in new.items() if script != none[place] or old[place] != none[place]]
-        await asyncio.gather(*(self._apply(containers, place, new[place]) for place in touched))
 
     async def _apply(self, containers: Sequence[Container], place: str, script: str) -> None:
         """Hand a script to the kernel as one transaction, in the namespace of a container."""

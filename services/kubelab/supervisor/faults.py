@@ -1,7 +1,8 @@
 """Partitions of a local cluster: kept on disk, and put in place as packet filter rules in the nodes' namespaces.
 
-Changes are serial. The list on disk is written before the rules, so a supervisor that follows one that was killed in
-between puts in place what is on disk, and heals what it is told to. Rules that the kernel refuses leave no partition.
+Changes are serial. The list on disk is written before the rules, and says more rather than less of what may be in the
+kernel, so a supervisor that follows one that was killed in between puts in place what is on disk, and heals what it is
+told to. Rules that the kernel of one node refuses are taken back in all of them, and leave no partition.
 """
 
 from __future__ import annotations
@@ -19,10 +20,11 @@ from pathlib import Path
 
 import structlog
 
-from kubelab.apimachinery.errors import InternalError
+from kubelab.apimachinery.errors import InternalError, Timeout
 from kubelab.cluster import partitions
 from kubelab.cluster.driver import Partition
 from kubelab.cluster.partitions import Place, Topology
+from kubelab.cluster.placing import NotPut, put
 from kubelab.cluster.record import Node
 from kubelab.supervisor.network import NamespaceThread
 
@@ -50,12 +52,13 @@ class Partitions:
         """Mark connections from now on, and put in place what the supervisor before had."""
         if self._file.exists():
             self._there = tuple(Partition(**told) for told in json.loads(self._file.read_text()))
+        marking = {node.name: partitions.MARKING for node in self._nodes}
         try:
-            await asyncio.gather(*(self._apply(node.name, partitions.MARKING) for node in self._nodes))
+            await put(self._apply, marking, marking)
             if self._there:
-                await self._put()
-        except InternalError as err:  # a cluster works without; whoever wants a partition will be told
-            self._log.warning("connections are not marked", error=err.message)
+                await self._put(self._there, self._there)
+        except NotPut as err:  # a cluster works without; whoever wants a partition will be told
+            self._log.warning("connections are not marked", error=err.reason.message)
 
     def list(self) -> Sequence[Partition]:
         return self._there
@@ -68,30 +71,30 @@ class Partitions:
                 await self._change((*self._there, partition))
 
     async def heal(self, partition: Partition | None) -> None:
-        """Take one away, or all of them."""
+        """Take one away, or all of them: then every node is cleared, whatever is known of it."""
         async with self._lock:
             left = tuple(p for p in self._there if partition is not None and not partitions.same(p, partition))
-            if left != self._there:
+            if left != self._there or partition is None:
                 await self._change(left)
 
     async def _change(self, wanted: tuple[Partition, ...]) -> None:
-        before, self._there = self._there, wanted
+        """Make disk and kernel what is wanted, or leave both as they were."""
+        before = self._there
+        self._know(max(before, wanted, key=len))  # one of them has all that the other has
         try:
-            await self._put()
-        except InternalError:
-            self._there = before
-            self._write()
-            raise
+            await self._put(before, wanted)
+        except NotPut as err:
+            if not err.stayed:
+                self._know(before)
+            raise err.reason from err
+        self._know(wanted)
 
-    async def _put(self) -> None:
-        """Make disk and kernel what is wanted. Nothing is on disk any more only when no rule is left."""
-        if self._there:
-            self._write()
-        scripts = partitions.scripts(await self._topology(), self._there)
-        await asyncio.gather(*(self._apply(place, script) for place, script in scripts.items()))
-        self._write()
+    async def _put(self, before: tuple[Partition, ...], wanted: tuple[Partition, ...]) -> None:
+        topology = await self._topology()
+        await put(self._apply, partitions.scripts(topology, before), partitions.scripts(topology, wanted))
 
-    def _write(self) -> None:
+    def _know(self, there: tuple[Partition, ...]) -> None:
+        self._there = there
         if not self._there:
             self._file.unlink(missing_ok=True)
             return
@@ -112,7 +115,7 @@ class Partitions:
 
 
 def _nft(script: str) -> None:
-    """Hand a script to the kernel as one transaction. Raises InternalError with nft's own words."""
+    """Hand a script to the kernel as one transaction. Raises InternalError with nft's own words, Timeout."""
     program = shutil.which("nft", path=SYSTEM_PATH)
     if program is None:
         raise InternalError("nft: not found; install the package nftables")
@@ -120,7 +123,9 @@ def _nft(script: str) -> None:
         done = subprocess.run(
             [program, "-f", "-"], input=script, capture_output=True, text=True, timeout=NFT_SECONDS, check=False
         )
-    except (OSError, subprocess.TimeoutExpired) as err:
+    except subprocess.TimeoutExpired as err:
+        raise Timeout(f"nft: {err}") from err
+    except OSError as err:
         raise InternalError(f"nft: {err}") from err
     # The supervisor collects every child, so the exit code may be lost; nft that has succeeded says nothing.
     if done.returncode or done.stderr.strip():

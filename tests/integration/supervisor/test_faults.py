@@ -111,6 +111,14 @@ async def test_rules_that_somebody_took_away_are_back_with_the_next_supervisor(
         assert (await next_one.run("cp-1", ["nft", "list", "table", "inet", "kubelab-owners"])).code == 0
 
 
+async def test_to_heal_everything_clears_every_node(cluster: LocalCluster) -> None:
+    """Also of rules that nobody knows of."""
+    for node in ("cp-1", "node-1"):
+        assert (await cluster.run(node, ["nft", "add", "table", "inet", "kubelab-faults"])).code == 0
+    await cluster.heal()
+    assert [await rules(cluster, node) for node in ("cp-1", "node-1")] == ["", ""]
+
+
 @pytest.mark.parametrize(
     ("source", "target", "kind", "says"),
     [

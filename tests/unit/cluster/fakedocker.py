@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncGenerator
 from typing import Any
 
+from kubelab.apimachinery import errors
 from kubelab.cluster.docker import Docker
 from kubelab.cluster.driver import Output
 
@@ -57,7 +58,11 @@ def small_cluster() -> list[dict[str, Any]]:
 
 
 class FakeDocker(Docker):
-    """Knows containers by their documents, and remembers what it was asked. ``fails`` are commands that do not work."""
+    """Knows containers by their documents, and remembers what it was asked.
+
+    ``fails`` are commands that do not work, ``closed`` containers whose namespace no helper gets into. ``rules`` is what
+    helpers have left in each.
+    """
 
     def __init__(self, documents: list[dict[str, Any]] | None = None) -> None:
         super().__init__()
@@ -67,6 +72,8 @@ class FakeDocker(Docker):
         self.version: dict[str, Any] | None = {"Version": "20.10.24+dfsg1", "Arch": "amd64"}
         self.well = True  # what a health check gives that we ask for ourselves
         self.fails: dict[str, str] = {}
+        self.closed: dict[str, errors.ApiError] = {}
+        self.rules: dict[str, str] = {}
         self.images = {IMAGE: {"Id": IMAGE, "Architecture": "amd64", "RepoTags": ["kubelab/node:latest"]}}
         self.events: asyncio.Queue[bytes] = asyncio.Queue()
 
@@ -104,6 +111,11 @@ class FakeDocker(Docker):
             case "stop" | "start" | "pause" | "unpause":
                 for told in (d for d in self.documents if d["Id"] in arguments):
                     self._become(told, verb)
+            case "run" if "--network" in arguments and last == "-":
+                place = arguments[arguments.index("--network") + 1].removeprefix("container:")
+                if place in self.closed:
+                    raise self.closed[place]
+                self.rules[place] = stdin.decode()
             case "run" if last.startswith("kill -9 "):
                 for told in (d for d in self.documents if last == f"kill -9 {d['State']['Pid']}"):
                     told["State"] |= {"Pid": told["State"]["Pid"] + 5000, "Status": "running", "Paused": False}

@@ -214,6 +214,50 @@ async def test_rules_that_the_kernel_refuses_leave_no_partition(docker: FakeDock
     assert cuts.list(containers) == ()
 
 
+@pytest.mark.parametrize("closed", ["node-2", "api-server"])
+async def test_a_partition_that_one_namespace_refuses_is_in_none(
+    docker: FakeDocker, tmp_path: Path, closed: str
+) -> None:
+    containers = [read(told) for told in docker.documents]
+    docker.closed[docker.of(closed)["Id"]] = errors.InternalError("docker run: no such network")
+    cuts = Cuts(docker, tmp_path / "partitions.json")
+    with pytest.raises(errors.InternalError, match="no such network"):
+        await cuts.add(containers, Partition("node-2", "api-server@cp-1"))
+    assert cuts.list(containers) == ()
+    assert not any("drop" in script for script in docker.rules.values()), docker.rules
+
+
+async def test_what_may_be_in_the_kernel_is_listed_until_it_is_healed(docker: FakeDocker, tmp_path: Path) -> None:
+    containers = [read(told) for told in docker.documents]
+    place = docker.of("node-2")["Id"]
+    docker.closed[place] = errors.Timeout("docker run: not done within 20 s")
+    cuts = Cuts(docker, tmp_path / "partitions.json")
+    partition = Partition("node-2", "api-server@cp-1")
+    with pytest.raises(errors.Timeout):
+        await cuts.add(containers, partition)
+    assert cuts.list(containers) == (partition,)
+    with pytest.raises(errors.Timeout):
+        await cuts.heal(containers)
+    assert cuts.list(containers) == (partition,)
+    docker.closed.clear()
+    await cuts.heal(containers)
+    assert cuts.list(containers) == ()
+
+
+async def test_to_heal_everything_clears_every_namespace(docker: FakeDocker, tmp_path: Path) -> None:
+    """Also of rules that nothing on disk knows of."""
+    await Cuts(docker, tmp_path / "partitions.json").heal([read(told) for told in docker.documents])
+    assert set(docker.rules) == {docker.of(service)["Id"] for service in ("node-2", "api-server", "etcd")}
+
+
+async def test_what_is_listed_is_in_place(cluster: ComposeCluster, docker: FakeDocker) -> None:
+    """Docker, or a person, may have started a container anew since."""
+    await cluster.partition(Partition("node-2", "api-server@cp-1"))
+    docker.rules.clear()
+    assert await cluster.partitions() == (Partition("node-2", "api-server@cp-1"),)
+    assert [script.count("drop") for script in docker.rules.values()] == [1, 1]
+
+
 def test_what_shares_a_namespace_is_in_one_place() -> None:
     there = topology([read(told) for told in small_cluster()])
     assert there.processes["kubelet@node-2"] is there.processes["node-agent@node-2"]

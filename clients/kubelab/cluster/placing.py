@@ -1,0 +1,49 @@
+"""Rules put in place at several places at once: everywhere, or nowhere.
+
+Each place takes its script as one transaction, but nothing ties the places together: where one of them refuses, the
+others get again what they had before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+
+from kubelab.apimachinery.errors import ApiError, InternalError
+
+Apply = Callable[[str, str], Awaitable[None]]
+
+
+class NotPut(Exception):
+    """``reason`` is what failed first; ``stayed`` names the places that may have the new rules all the same."""
+
+    def __init__(self, reason: ApiError, stayed: tuple[str, ...]) -> None:
+        super().__init__(f"{reason}; new rules may be in place at: {', '.join(stayed) or 'nowhere'}")
+        self.reason, self.stayed = reason, stayed
+
+
+async def put(apply: Apply, before: Mapping[str, str], wanted: Mapping[str, str]) -> None:
+    """Put each wanted script in place, by name of the place; ``before`` is what was there. Raises NotPut.
+
+    ``apply`` raises InternalError where nothing has changed, and another ApiError where nobody knows.
+    """
+    ended = dict(zip(wanted, await _everywhere(apply, wanted), strict=True))
+    failed = [err for err in ended.values() if err is not None]
+    if not failed:
+        return
+    touched = {place: before[place] for place, err in ended.items() if not isinstance(err, InternalError)}
+    again = zip(touched, await _everywhere(apply, touched), strict=True)
+    raise NotPut(failed[0], tuple(place for place, err in again if err is not None))
+
+
+async def _everywhere(apply: Apply, scripts: Mapping[str, str]) -> list[ApiError | None]:
+    """Wait for every place, whatever becomes of the others."""
+
+    async def one(place: str, script: str) -> ApiError | None:
+        try:
+            await apply(place, script)
+        except ApiError as err:
+            return err
+        return None
+
+    return await asyncio.gather(*(one(place, script) for place, script in scripts.items()))

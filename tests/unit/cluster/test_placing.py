@@ -1,0 +1,53 @@
+"""Rules at several places: everywhere, or nowhere."""
+
+from __future__ import annotations
+
+import pytest
+
+from kubelab.apimachinery.errors import ApiError, InternalError, Timeout
+from kubelab.cluster.placing import NotPut, put
+
+BEFORE = {"a": "", "b": "", "c": ""}
+WANTED = {"a": "drop", "b": "drop", "c": "drop"}
+
+
+class Kernel:
+    """Has a script at each place. ``refuses`` are places that fail, as often as there are errors for them."""
+
+    def __init__(self, **refuses: list[ApiError]) -> None:
+        self.scripts, self._refuses = dict(BEFORE), refuses
+
+    async def apply(self, place: str, script: str) -> None:
+        if errors := self._refuses.get(place):
+            raise errors.pop(0)
+        self.scripts[place] = script
+
+
+async def test_it_is_put_everywhere() -> None:
+    kernel = Kernel()
+    await put(kernel.apply, BEFORE, WANTED)
+    assert kernel.scripts == WANTED
+
+
+@pytest.mark.parametrize("place", ["a", "b", "c"])
+async def test_what_one_place_refuses_is_nowhere(place: str) -> None:
+    kernel = Kernel(**{place: [InternalError("no nft")]})
+    with pytest.raises(NotPut) as caught:
+        await put(kernel.apply, BEFORE, WANTED)
+    assert (caught.value.reason.message, caught.value.stayed) == ("no nft", ())
+    assert kernel.scripts == BEFORE
+
+
+async def test_who_did_not_answer_is_given_the_old_rules_as_well() -> None:
+    kernel = Kernel(b=[Timeout("late")])
+    kernel.scripts["b"] = "drop"  # it was late, and has done it
+    with pytest.raises(NotPut) as caught:
+        await put(kernel.apply, BEFORE, WANTED)
+    assert (kernel.scripts, caught.value.stayed) == (BEFORE, ())
+
+
+async def test_what_cannot_be_taken_back_is_named() -> None:
+    kernel = Kernel(b=[Timeout("late"), Timeout("late")])
+    with pytest.raises(NotPut) as caught:
+        await put(kernel.apply, BEFORE, WANTED)
+    assert caught.value.stayed == ("b",)
