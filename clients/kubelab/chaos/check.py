@@ -16,6 +16,9 @@ from pathlib import Path
 from typing import Any, cast
 
 import yaml
+from chaoslib import substitute
+
+from kubelab.chaos import shape, wanted
 
 MODULES = ("kubelab.chaos.actions", "kubelab.chaos.probes")
 CONTROL = "kubelab.chaos.controls"
@@ -63,10 +66,10 @@ class Experiment:
         """Every process and node that actions, probes and the control name; what a variable names is left out."""
         found: list[Named] = []
         for where, activity in activities(self.document):
-            arguments: dict[str, Any] = activity.get("provider", {}).get("arguments") or {}
+            arguments: dict[str, Any] = activity.get("provider", {}).get("arguments", {})
             found += self._named(arguments, (*where, "provider", "arguments"))
         for n, control in enumerate(self.document.get("controls") or []):
-            arguments = control.get("provider", {}).get("arguments") or {}
+            arguments = control.get("provider", {}).get("arguments", {})
             found += self._named(arguments, ("controls", n, "provider", "arguments"))
         return found
 
@@ -105,12 +108,31 @@ def load(path: Path) -> Experiment:
     lines: dict[tuple[Any, ...], int] = {}
     _number(node, (), lines)
     experiment = Experiment(path, cast(dict[str, Any], document), lines)
-    problems = [*_shape(experiment)]
-    for where, activity in activities(experiment.document):
-        problems += _activity(experiment, where, activity)
+    problems = [*shape.problems(experiment.document, experiment.place)]
+    if not problems:
+        for where, activity in activities(experiment.document):
+            problems += _activity(experiment, where, activity)
+        problems += control_problems(experiment)
     if problems:
         raise BadExperiment("\n".join(problems))
     return experiment
+
+
+def own_control(document: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """What an experiment tells our control, and the path to it; nothing where it does not name it."""
+    for n, control in enumerate(document.get("controls") or []):
+        if control.get("provider", {}).get("module") == CONTROL:
+            return ("controls", n, "provider", "arguments"), control["provider"].get("arguments", {})
+    return ("controls",), {}
+
+
+def control_problems(experiment: Experiment, configuration: dict[str, Any] | None = None) -> list[str]:
+    """What is wrong with our control's arguments; with what ``${name}`` stands for once ``configuration`` is given."""
+    where, given = own_control(experiment.document)
+    if configuration is not None:
+        given = substitute(given, configuration, {})
+    found = wanted.problems(given, final=configuration is not None)
+    return [f"{experiment.place(*where, name)}: {why}" for name, why in found]
 
 
 def activities(document: dict[str, Any]) -> Iterator[tuple[tuple[Any, ...], dict[str, Any]]]:
@@ -128,34 +150,17 @@ def activities(document: dict[str, Any]) -> Iterator[tuple[tuple[Any, ...], dict
                     yield (*where, n), cast(dict[str, Any], activity)
 
 
-def _shape(experiment: Experiment) -> Iterator[str]:
-    document = experiment.document
-    for key in ("title", "description"):
-        if not isinstance(document.get(key), str) or not document[key]:
-            yield f"{experiment.place(key)}: {key}: required, a text"
-    for key in ("method", "rollbacks", "controls", "extensions"):
-        if key in document and not isinstance(document[key], list):
-            yield f"{experiment.place(key)}: {key}: expected a list"
-    if "method" not in document:
-        yield f"{experiment.place()}: method: required, a list of actions and probes"
-
-
 def _activity(experiment: Experiment, where: tuple[Any, ...], activity: dict[str, Any]) -> Iterator[str]:
     """Whatever is wrong with an action or probe of ours; other extensions' are left to Chaos Toolkit."""
     if "ref" in activity:
         return
-    for key in ("type", "name", "provider"):
-        if not activity.get(key):
-            yield f"{experiment.place(*where)}: {key}: required"
-            return
+    if not activity.get("type"):
+        yield f"{experiment.place(*where)}: type: required"
+        return
     if isinstance(activity.get("tolerance"), float):
         place = experiment.place(*where, "tolerance")
         yield f"{place}: tolerance: a whole number, a text, true, false, or a pair such as [99.5, 100]"
-    provider: Any = activity["provider"]
-    if not isinstance(provider, dict):
-        yield f"{experiment.place(*where, 'provider')}: provider: expected a mapping with type, module and func"
-        return
-    told = cast(dict[str, Any], provider)
+    told: dict[str, Any] = activity["provider"]
     module = str(told.get("module", ""))
     if not module.startswith("kubelab."):
         return
@@ -172,7 +177,7 @@ def _activity(experiment: Experiment, where: tuple[Any, ...], activity: dict[str
         place = experiment.place(*where, "provider", "func")
         yield f'{place}: unknown {kind} "{name}"; {meant}there are: {", ".join(known)}'
         return
-    yield from _arguments(experiment, (*where, "provider", "arguments"), name, known[name], told.get("arguments") or {})
+    yield from _arguments(experiment, (*where, "provider", "arguments"), name, known[name], told.get("arguments", {}))
 
 
 def _arguments(

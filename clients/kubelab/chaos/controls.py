@@ -6,9 +6,7 @@ everything, removes what it made, and puts the recording into the journal (``ext
 In the method, a probe may have a ``tolerance`` too: it is the prediction for that moment, and the experiment has
 deviated when it is not met. An action that fails ends the experiment.
 
-Arguments, all optional: ``replicas``, ``requests_per_second``, ``writes_per_second``, ``via`` (the node where requests
-enter), ``address`` (``node-port`` or ``cluster-ip``), ``control_planes`` and ``nodes`` (so many at least),
-``toleration_seconds`` (of the pods, for nodes that are gone).
+Arguments, all optional, are those of :class:`kubelab.chaos.wanted.Wanted`.
 """
 
 from __future__ import annotations
@@ -25,13 +23,14 @@ from chaoslib.hypothesis import within_tolerance
 from chaoslib.run import RunEventHandler
 
 from kubelab.apimachinery.errors import ApiError
-from kubelab.chaos import session, signals
+from kubelab.chaos import session, signals, wanted
 from kubelab.chaos.check import EXTENSION
 from kubelab.chaos.faults import NotUndone
 from kubelab.chaos.journal import reason
 from kubelab.chaos.ledger import LedgerBusy
-from kubelab.chaos.session import NotSuitable, Session, Wanted
+from kubelab.chaos.session import NotSuitable, Session
 from kubelab.chaos.shipped import NotShipped
+from kubelab.chaos.wanted import Wanted
 from kubelab.client.kubeconfig import KubeconfigError
 from kubelab.cluster.find import default_name
 from kubelab.cluster.record import RecordError
@@ -85,14 +84,14 @@ def before_experiment_control(context: dict[str, Any], **arguments: Any) -> None
     """Connect, make, record. An InterruptExecution tells why the experiment cannot take place."""
     options = _state.options
     cluster = options.cluster or os.environ.get("KUBELAB_CLUSTER") or default_name()
-    try:
-        wanted = Wanted(cluster=cluster, title=str(context["title"]), beside=options.beside, **arguments)
-    except TypeError as err:
-        raise InterruptExecution(f"control {EXTENSION}: {err}") from err
-    made = Session(wanted, tell=logger.info)
-    session.begin(made)
+    if bad := [why for _, why in wanted.problems(arguments)]:
+        raise InterruptExecution("; ".join(bad))
     signals.end_at_once()
     try:
+        made = Session(
+            Wanted(cluster=cluster, title=str(context["title"]), beside=options.beside, **arguments), tell=logger.info
+        )
+        session.begin(made)
         made.start()
     except InterruptExecution:
         raise

@@ -8,6 +8,8 @@ import logging
 from pathlib import Path
 from typing import Any
 
+from chaoslib import substitute
+from chaoslib.configuration import load_configuration
 from chaoslib.exceptions import ChaosException
 from chaoslib.experiment import ensure_experiment_is_valid, run_experiment
 from chaoslib.log import encoder
@@ -16,22 +18,27 @@ from chaoslib.types import Strategy
 from kubelab.chaos import check, controls, ledger, leftovers, session, signals, targets
 from kubelab.chaos.check import BadExperiment, Experiment
 from kubelab.chaos.journal import Ended, ended
+from kubelab.chaos.wanted import Wanted
 from kubelab.cluster.find import find_cluster
 
 CALLER = "kubelab-chaos"
 logger = logging.getLogger("chaostoolkit")
 
 
-def prepare(path: Path, cluster: str) -> Experiment:
+def prepare(path: Path, cluster: str, variables: dict[str, Any]) -> Experiment:
     """Read and check an experiment, and whether this cluster has what it names. Raises BadExperiment, ApiError."""
     experiment = check.load(path)
     with_control(experiment.document)
     _speak_plainly()
     try:
         ensure_experiment_is_valid(experiment.document)
+        configuration = load_configuration(experiment.document.get("configuration", {}), dict(variables))
     except ChaosException as err:
         raise BadExperiment(f"{path}: {err}") from err
-    asyncio.run(_find(experiment, cluster))
+    if problems := check.control_problems(experiment, configuration):
+        raise BadExperiment("\n".join(problems))
+    _, control = check.own_control(experiment.document)
+    asyncio.run(_find(experiment, cluster, Wanted(cluster, **substitute(control, configuration, {}))))
     return experiment
 
 
@@ -65,15 +72,14 @@ def with_control(document: dict[str, Any]) -> None:
         found.append({"name": check.EXTENSION, "provider": {"type": "python", "module": check.CONTROL}})
 
 
-async def _find(experiment: Experiment, cluster: str) -> None:
-    """Look for every process and node that the experiment names."""
+async def _find(experiment: Experiment, cluster: str, wanted: Wanted) -> None:
+    """See that the cluster is large enough, and look for every process and node that the experiment names."""
     driver = find_cluster(cluster, caller=CALLER)
     try:
         status = await driver.status()
     finally:
         await driver.close()
-    control = arguments(experiment.document)
-    session.suits(status, control_planes=int(control.get("control_planes", 1)), nodes=int(control.get("nodes", 1)))
+    session.suits(status, control_planes=wanted.control_planes, nodes=wanted.nodes)
     problems: list[str] = []
     leaders = {role: next((p.name for p in status.processes if p.component == role), "") for role in targets.LED}
     for named in experiment.named():
@@ -93,14 +99,6 @@ def _process_or_node(status: Any, word: str, leaders: dict[str, str]) -> None:
         targets.node(status, word)
     elif not word.startswith("follower of "):  # there may be none now and one later
         targets.processes(status, word, leaders)
-
-
-def arguments(document: dict[str, Any]) -> dict[str, Any]:
-    """What an experiment tells our control."""
-    for control in document.get("controls") or []:
-        if control.get("provider", {}).get("module") == check.CONTROL:
-            return control["provider"].get("arguments") or {}
-    return {}
 
 
 def run(experiment: Experiment, cluster: str, journal_path: Path, variables: dict[str, Any]) -> Ended:

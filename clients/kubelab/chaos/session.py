@@ -14,8 +14,6 @@ import concurrent.futures
 import contextlib
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, TypeVar
 
 from kubelab.apimachinery.clock import Clock, SystemClock
@@ -24,6 +22,7 @@ from kubelab.chaos import faults, ledger, load, targets, workload
 from kubelab.chaos.faults import Faults
 from kubelab.chaos.recorder import Recorder
 from kubelab.chaos.recording import Recording, Tape
+from kubelab.chaos.wanted import Wanted
 from kubelab.client.client import Client
 from kubelab.cluster.driver import ClusterDriver, ClusterStatus, NodeInfo
 from kubelab.cluster.find import find_cluster
@@ -38,24 +37,6 @@ Tell = Callable[[str], None]
 
 class NotSuitable(Exception):
     """The experiment asks for something that this cluster does not have; the message says what to do."""
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What the control's arguments ask for. Rates are per second, 0 for none."""
-
-    cluster: str
-    title: str = ""
-    replicas: int = 3
-    requests_per_second: float = 20.0
-    writes_per_second: float = 5.0
-    via: str = ""  # the node through which requests enter; the cluster's first one by default
-    address: str = "node-port"  # or cluster-ip
-    control_planes: int = 1  # so many at least
-    nodes: int = 1
-    toleration_seconds: int | None = None
-    beside: Path | None = None  # where each row is written at once
-    words: tuple[str, ...] = field(default_factory=tuple[str, ...])  # every process or node that is named
 
 
 class Session:

@@ -54,7 +54,7 @@ def run(file: str, journal_path: Path, variables: tuple[str, ...], name: str) ->
     except ValueError as err:
         raise click.UsageError(f"--var: {err}") from err
     with told():
-        experiment = runner.prepare(find(file), name)
+        experiment = runner.prepare(find(file), name, values)
         ended = runner.run(experiment, name, journal_path, values)
     click.echo()
     for line in ended.lines:
@@ -114,9 +114,9 @@ def find(word: str) -> Path:
 
 
 def _needs(experiment: Experiment) -> str:
-    from kubelab.chaos.runner import arguments
+    from kubelab.chaos.check import own_control
 
-    told = arguments(experiment.document)
+    _, told = own_control(experiment.document)
     needs = [f"{told[what]} {what.replace('_', ' ')}" for what in ("control_planes", "nodes") if told.get(what, 1) > 1]
     return ", ".join(needs) or "-"
 

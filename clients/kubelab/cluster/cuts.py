@@ -1,8 +1,8 @@
 """Partitions of a compose cluster: kept on disk, put in place in the containers' network namespaces.
 
 A short-lived helper container shares the namespace that it changes, with the one capability that this takes; so the
-cluster's own containers need none. Rules end with their namespace: whoever starts a container again, or tells of what is
-cut off, calls :meth:`Cuts.renew`. Containers that docker restarts by itself are healed, and cut again then.
+cluster's own containers need none. Rules end with their namespace: whoever starts a container again, or tells of what
+is cut off, calls :meth:`Cuts.renew`. Containers that docker restarts by itself are healed, and cut again then.
 """
 
 from __future__ import annotations

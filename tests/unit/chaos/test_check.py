@@ -43,6 +43,7 @@ method:
     func: partition
     arguments: {a: "${node}", b: "*"}
 """
+CONTROL = GOOD[GOOD.index("controls:") : GOOD.index("steady")]
 
 
 @pytest.fixture
@@ -87,12 +88,77 @@ def test_processes_and_nodes_are_found_with_their_lines(file: Path) -> None:
         pytest.param("tolerance: 100", "tolerance: 99.5", 14, "tolerance: a whole number", id="tolerance"),
         pytest.param("- name: stop it\n  type: action", "- name: stop it", 17, "type: required", id="no type"),
         pytest.param("title: What if?", "title: What: if?", 1, "mapping values are not allowed", id="no YAML"),
+        pytest.param(
+            CONTROL, "controls: [kubelab]\n", 3, 'is a mapping, and this is "kubelab"', id="a word as control"
+        ),
+        pytest.param(CONTROL, "controls:\n-\n", 4, "and this is nothing", id="an empty control"),
+        pytest.param(CONTROL, "extensions: [x]\n", 3, 'is a mapping, and this is "x"', id="a word as extension"),
+        pytest.param(CONTROL, "configuration: 5\n", 3, "configuration: expected a mapping", id="configuration"),
+        pytest.param("method:\n", "method: [kill]\nrollbacks:\n", 16, 'and this is "kill"', id="a word as action"),
+        pytest.param("method:\n", "method: kill\nrollbacks:\n", 16, "method: expected a list", id="no list"),
+        pytest.param("  probes:\n  -", "  probes:\n  - 7\n  -", 12, 'and this is "7"', id="a number as probe"),
+        pytest.param("steady-state-hypothesis:\n", "steady-state-hypothesis: 1\nx:\n", 9, "a mapping", id="hypothesis"),
+        pytest.param(
+            "provider: {type: python, module: kubelab.chaos.probes, func: answered}",
+            "provider:",
+            15,
+            "required",
+            id="an empty provider",
+        ),
+        pytest.param("{via: node-9}", "[4]", 8, "arguments: expected a mapping", id="a list as arguments"),
+        pytest.param("{via: node-9}", "", 8, "arguments: expected a mapping", id="no arguments after all"),
+        pytest.param(
+            "arguments:\n      process: etcd@cp-9",
+            "arguments: scheduler",
+            23,
+            "arguments: expected a mapping",
+            id="a word as arguments",
+        ),
+        pytest.param(
+            "- name: cut it off\n", "- name: cut it off\n  pauses: 5\n", 26, "pauses: expected a mapping", id="pauses"
+        ),
+        pytest.param(
+            "{via: node-9}",
+            "{replica: 4}",
+            8,
+            'control kubelab has no argument "replica"; it has: replicas, requests_per_second',
+            id="an argument that the control does not have",
+        ),
+        pytest.param("{via: node-9}", "{cluster: lab}", 8, 'no argument "cluster"', id="what the command line says"),
+        pytest.param(
+            "{via: node-9}",
+            "{control_planes: three}",
+            8,
+            'control_planes: expected a whole number, not "three"',
+            id="a word as number",
+        ),
+        pytest.param("{via: node-9}", "{replicas: -1}", 8, 'expected a whole number, not "-1"', id="less than none"),
+        pytest.param("{via: node-9}", "{replicas: true}", 8, 'a whole number, not "True"', id="yes as number"),
+        pytest.param("{via: node-9}", "{writes_per_second: fast}", 8, 'a number, not "fast"', id="rate"),
+        pytest.param("{via: node-9}", "{via: 9}", 8, 'via: expected a text, not "9"', id="a number as name"),
+        pytest.param("{via: node-9}", "{address: here}", 8, "expected node-port or cluster-ip", id="address"),
     ],
 )
 def test_mistakes_are_told_by_line(file: Path, old: str, new: str, line: int, message: str) -> None:
     assert old in GOOD
     told = problems(file, GOOD.replace(old, new, 1))
     assert any(one.startswith(f"{file}:{line}") and message in one for one in told), told
+
+
+@pytest.mark.parametrize("arguments", ["scheduler", "[scheduler]"])
+def test_one_mistake_is_one_line(file: Path, arguments: str) -> None:
+    assert len(problems(file, GOOD.replace("{via: node-9}", arguments))) == 1
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [(3, []), ("three", [':8: nodes: expected a whole number, not "three"'])],
+    ids=["a number", "a word"],
+)
+def test_what_a_variable_stands_for_is_looked_at_when_it_is_known(file: Path, value: object, told: list[str]) -> None:
+    file.write_text(GOOD.replace("{via: node-9}", '{nodes: "${n}", toleration_seconds: null, writes_per_second: 1}'))
+    experiment = check.load(file)
+    assert check.control_problems(experiment, {"n": value}) == [f"{file}{line}" for line in told]
 
 
 @pytest.mark.parametrize("text", ["", "- a list", "just text"])

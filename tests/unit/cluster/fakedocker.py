@@ -60,8 +60,8 @@ def small_cluster() -> list[dict[str, Any]]:
 class FakeDocker(Docker):
     """Knows containers by their documents, and remembers what it was asked.
 
-    ``fails`` are commands that do not work, ``closed`` containers whose namespace no helper gets into. ``rules`` is what
-    helpers have left in each.
+    ``fails`` are commands that do not work, ``closed`` containers whose namespace no helper gets into. ``rules`` is
+    what helpers have left in each.
     """
 
     def __init__(self, documents: list[dict[str, Any]] | None = None) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from kubelab.apimachinery.errors import ApiError, InternalError, Timeout
@@ -14,8 +16,9 @@ WANTED = {"a": "drop", "b": "drop", "c": "drop"}
 class Kernel:
     """Has a script at each place. ``refuses`` are places that fail, as often as there are errors for them."""
 
-    def __init__(self, **refuses: list[ApiError]) -> None:
-        self.scripts, self._refuses = dict(BEFORE), refuses
+    def __init__(self, **refuses: Sequence[ApiError]) -> None:
+        self.scripts = dict(BEFORE)
+        self._refuses = {place: list(errors) for place, errors in refuses.items()}
 
     async def apply(self, place: str, script: str) -> None:
         if errors := self._refuses.get(place):

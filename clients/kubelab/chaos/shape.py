@@ -1,0 +1,87 @@
+"""Is everything in an experiment what it should be: a mapping, a list, a text? Pure.
+
+Whoever looks at an experiment afterwards can rely on it. What the parts mean is looked at by :mod:`kubelab.chaos.check`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, cast
+
+Place = Callable[..., str]  # the path to a part → file:line
+LISTS = ("method", "rollbacks", "controls", "extensions")
+MAPPINGS = ("steady-state-hypothesis", "configuration", "secrets")
+
+
+def problems(document: dict[str, Any], place: Place) -> Iterator[str]:
+    """Whatever is not of the form that it should have, a line each."""
+    for key in ("title", "description"):
+        if not isinstance(document.get(key), str) or not document[key]:
+            yield f"{place(key)}: {key}: required, a text"
+    if "method" not in document:
+        yield f"{place()}: method: required, a list of actions and probes"
+    for key in MAPPINGS:
+        yield from _mapping(document, key, (), place)
+    for key in LISTS:
+        yield from _items(document, key, (), place)
+    for key in ("method", "rollbacks"):
+        yield from _activities(document.get(key), (key,), place)
+    yield from _controls(document.get("controls"), ("controls",), place)
+    hypothesis: Any = document.get("steady-state-hypothesis")
+    if isinstance(hypothesis, dict):
+        where = ("steady-state-hypothesis",)
+        yield from _items(cast(dict[str, Any], hypothesis), "probes", where, place)
+        yield from _activities(hypothesis.get("probes"), (*where, "probes"), place)
+
+
+def _activities(items: Any, where: tuple[Any, ...], place: Place) -> Iterator[str]:
+    for path, activity in _mappings(items, where):
+        if "ref" not in activity:
+            yield from _provider(activity, path, place)
+        yield from _mapping(activity, "pauses", path, place)
+        yield from _items(activity, "controls", path, place)
+        yield from _controls(activity.get("controls"), (*path, "controls"), place)
+
+
+def _controls(items: Any, where: tuple[Any, ...], place: Place) -> Iterator[str]:
+    for path, control in _mappings(items, where):
+        if "ref" not in control:
+            yield from _provider(control, path, place)
+
+
+def _provider(told: dict[str, Any], where: tuple[Any, ...], place: Place) -> Iterator[str]:
+    for key in ("name", "provider"):
+        if not told.get(key):
+            yield f"{place(*where, key)}: {key}: required"
+    provider: Any = told.get("provider")
+    if provider and not isinstance(provider, dict):
+        yield f"{place(*where, 'provider')}: provider: expected a mapping with type, module and func"
+    elif provider and provider.get("type") == "python":  # a process may have its arguments in one text
+        yield from _mapping(cast(dict[str, Any], provider), "arguments", (*where, "provider"), place)
+
+
+def _mapping(told: dict[str, Any], key: str, where: tuple[Any, ...], place: Place) -> Iterator[str]:
+    if key in told and not isinstance(told[key], dict):
+        yield f"{place(*where, key)}: {key}: expected a mapping"
+
+
+def _items(told: dict[str, Any], key: str, where: tuple[Any, ...], place: Place) -> Iterator[str]:
+    if key not in told:
+        return
+    if not isinstance(told[key], list):
+        yield f"{place(*where, key)}: {key}: expected a list"
+        return
+    for n, item in enumerate(cast(list[Any], told[key])):
+        if not isinstance(item, dict):
+            yield f"{place(*where, key, n)}: {key}: each of them is a mapping, and this is {_short(item)}"
+
+
+def _mappings(items: Any, where: tuple[Any, ...]) -> Iterator[tuple[tuple[Any, ...], dict[str, Any]]]:
+    if isinstance(items, list):
+        for n, item in enumerate(cast(list[Any], items)):
+            if isinstance(item, dict):
+                yield (*where, n), cast(dict[str, Any], item)
+
+
+def _short(value: Any) -> str:
+    return "nothing" if value is None else f'"{value}"'[:60]
