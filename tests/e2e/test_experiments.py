@@ -212,7 +212,7 @@ def test_a_list_and_a_page(lab: Laboratory) -> None:
     assert "newcomer" in page
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
 def test_an_interrupted_experiment_is_undone(lab: Laboratory, number: signal.Signals) -> None:
     process = lab.start("api-server", until="Pausing after activity")
     process.send_signal(number)

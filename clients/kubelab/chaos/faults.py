@@ -12,7 +12,7 @@ from itertools import groupby
 from kubelab.apimachinery import errors
 from kubelab.apimachinery.errors import ApiError
 from kubelab.chaos import targets
-from kubelab.chaos.ledger import HEAL, NAMESPACE, RESUME, START, Debt, Ledger
+from kubelab.chaos.ledger import HEAL, NAMESPACE, RESUME, START, TUNNEL, Debt, Ledger
 from kubelab.chaos.recording import Tape
 from kubelab.client.client import Client
 from kubelab.cluster.driver import Action, ClusterDriver, Partition, Process, State
@@ -87,11 +87,11 @@ class Faults:
     async def undo(self) -> list[str]:
         """Start what was stopped, resume what was paused, heal what was cut: last done, first undone.
 
-        Namespaces stay: see :func:`settle`. Raises NotUndone with everything that stayed, after trying all.
+        What was made stays: see :func:`clear_away`. Raises NotUndone with everything that stayed, after trying all.
         """
         done: list[str] = []
         failed: list[str] = []
-        owed = reversed([debt for debt in self._ledger.debts if debt.undo != NAMESPACE])
+        owed = reversed([debt for debt in self._ledger.debts if debt.undo not in (NAMESPACE, TUNNEL)])
         for debts in [[*group] for _, group in groupby(owed, key=_together)]:
             try:
                 await self._pay(debts)
@@ -122,10 +122,21 @@ class Faults:
 
 
 async def settle(driver: ClusterDriver, client: Client, ledger: Ledger) -> list[str]:
-    """Undo everything that a ledger says, namespaces too; gives what was done. Raises NotUndone, ApiError."""
+    """Undo everything that a ledger says; gives what was done. Raises NotUndone, ApiError."""
+    return [*await Faults(driver, ledger).undo(), *await clear_away(driver, client, ledger)]
+
+
+async def clear_away(driver: ClusterDriver, client: Client, ledger: Ledger) -> list[str]:
+    """Close tunnels and delete namespaces that a ledger says; gives what was done. Raises ApiError."""
     from kubelab.chaos import workload
 
-    done = await Faults(driver, ledger).undo()
+    done: list[str] = []
+    for debt in [debt for debt in ledger.debts if debt.undo == TUNNEL]:
+        for tunnel in await driver.tunnels():
+            if tunnel.address == debt.target:
+                await driver.close_tunnel(tunnel.local_port)
+        ledger.paid(debt)
+        done.append(str(debt))
     for debt in [debt for debt in ledger.debts if debt.undo == NAMESPACE]:
         await workload.remove(client, debt.target)
         ledger.paid(debt)

@@ -21,7 +21,7 @@ from typing import Any, cast
 
 from kubelab.client.kubeconfig import home
 
-START, RESUME, HEAL, NAMESPACE = "start", "resume", "heal", "delete namespace"
+START, RESUME, HEAL, NAMESPACE, TUNNEL = "start", "resume", "heal", "delete namespace", "close tunnel to"
 
 
 class LedgerBusy(Exception):
@@ -30,7 +30,7 @@ class LedgerBusy(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Debt:
-    """One thing to undo: start or resume a process, heal a partition, delete a namespace."""
+    """One thing to undo: start or resume a process, heal a partition, close a tunnel, delete a namespace."""
 
     undo: str
     target: str

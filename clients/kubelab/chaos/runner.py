@@ -25,6 +25,10 @@ CALLER = "kubelab-chaos"
 logger = logging.getLogger("chaostoolkit")
 
 
+class NotWritable(Exception):
+    """The journal cannot be written; the message says where and why."""
+
+
 def prepare(path: Path, cluster: str, variables: dict[str, Any]) -> Experiment:
     """Read and check an experiment, and whether this cluster has what it names. Raises BadExperiment, ApiError."""
     experiment = check.load(path)
@@ -102,9 +106,14 @@ def _process_or_node(status: Any, word: str, leaders: dict[str, str]) -> None:
 
 
 def run(experiment: Experiment, cluster: str, journal_path: Path, variables: dict[str, Any]) -> Ended:
-    """Run it. A signal ends it early; everything is undone and the journal is written in any case."""
+    """Run it. A signal ends it early; everything is undone and the journal is written in any case.
+
+    Raises NotWritable before anything is done, and NotUndone, ApiError for what could not be undone at last.
+    """
     both: Any = (variables, {})  # configuration and secrets; Chaos Toolkit's own type for it is wrong
     beside = journal_path.with_name(f"{journal_path.stem}.recording.jsonl")
+    for path in (journal_path, beside):
+        _check_writable(path)
     controls.use(controls.Options(cluster, beside))
     try:
         journal: dict[str, Any] = run_experiment(
@@ -113,10 +122,25 @@ def run(experiment: Experiment, cluster: str, journal_path: Path, variables: dic
             experiment_vars=both,
             strategy=Strategy.DEFAULT,
         )
+        _write(journal_path, journal)
     finally:
         _leave_nothing(cluster)
-    journal_path.write_text(json.dumps(journal, indent=2, ensure_ascii=False, default=encoder), encoding="utf-8")
     return ended(experiment.words, journal)
+
+
+def _check_writable(path: Path) -> None:
+    try:
+        with path.open("a", encoding="utf-8"):
+            pass
+    except OSError as err:
+        raise NotWritable(f"cannot write {path}: {err.strerror}") from err
+
+
+def _write(path: Path, journal: dict[str, Any]) -> None:
+    try:
+        path.write_text(json.dumps(journal, indent=2, ensure_ascii=False, default=encoder), encoding="utf-8")
+    except OSError as err:  # the disk is full, say
+        raise NotWritable(f"cannot write {path}: {err.strerror}") from err
 
 
 def _leave_nothing(cluster: str) -> None:

@@ -56,7 +56,6 @@ class Session:
         self.ledger: ledger.Ledger
         self.replicas = wanted.replicas  # so many hello pods were asked for last
         self.well_since = 0.0  # when a probe last found that all is well again
-        self._tunnel = 0
         self._background: list[asyncio.Task[None]] = []
         self._group: asyncio.TaskGroup
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -176,10 +175,11 @@ class Session:
             port = service.spec.ports[0]
             inside = f"{service.spec.clusterIP}:{port.port}"
             target = inside if self.wanted.address == "cluster-ip" else f"{node.address}:{port.nodePort}"
-            self._tunnel = (await self.driver.open_tunnel(node.name, target)).local_port
+            self.ledger.owe(ledger.Debt(ledger.TUNNEL, target))
+            tunnel = await self.driver.open_tunnel(node.name, target)
             await self._forwarded()
             rate = self.wanted.requests_per_second
-            self._begin(load.send_requests(self._tunnel, rate, self.tape, self.clock), "requests")
+            self._begin(load.send_requests(tunnel.local_port, rate, self.tape, self.clock), "requests")
         if self.wanted.writes_per_second > 0:
             rate = self.wanted.writes_per_second
             note = self.acknowledged.append
@@ -250,11 +250,7 @@ class Session:
                 self._tell(f"Undone: {done}")
         finally:
             self.tape.close()  # that everything is removed is no news
-            if self._tunnel:
-                await self.driver.close_tunnel(self._tunnel)
-            if ledger.Debt(ledger.NAMESPACE, self.namespace) in self.ledger.debts:
-                await workload.remove(self.client, self.namespace)
-                self.ledger.paid(ledger.Debt(ledger.NAMESPACE, self.namespace))
+            await faults.clear_away(self.driver, self.client, self.ledger)
 
 
 def suits(status: ClusterStatus, *, control_planes: int, nodes: int) -> None:

@@ -1,6 +1,6 @@
 """Is everything in an experiment what it should be: a mapping, a list, a text? Pure.
 
-Whoever looks at an experiment afterwards can rely on it. What the parts mean is looked at by :mod:`kubelab.chaos.check`.
+Whoever looks at an experiment afterwards can rely on it. What the parts mean is for :mod:`kubelab.chaos.check`.
 """
 
 from __future__ import annotations

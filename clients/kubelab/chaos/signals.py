@@ -12,13 +12,15 @@ from collections.abc import Callable, Generator
 from types import FrameType
 from typing import NoReturn
 
-ENDING = (signal.SIGINT, signal.SIGTERM)
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # the last when the terminal is closed
 GRACEFULLY = 20
 
 
 def end_at_once() -> None:
-    """Let SIGTERM end the experiment wherever it is; Chaos Toolkit puts the handlers back when the run has ended."""
+    """Let SIGTERM and SIGHUP end the experiment wherever it is; Python has SIGINT raise already."""
     signal.signal(signal.SIGTERM, _end)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup: it is to outlive the terminal
+        signal.signal(signal.SIGHUP, _end)
 
 
 def _end(number: int, frame: FrameType | None) -> NoReturn:
@@ -32,7 +34,8 @@ def patient(tell: Callable[[str], None]) -> Generator[None]:
     def wait(number: int, frame: FrameType | None) -> None:
         tell(f"{signal.Signals(number).name}: undoing what was done, one moment")
 
-    before = {number: signal.signal(number, wait) for number in ENDING}
+    heard = [number for number in ENDING if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, wait) for number in heard}
     try:
         yield
     finally:

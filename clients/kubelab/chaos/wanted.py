@@ -39,7 +39,7 @@ _HINTS = get_type_hints(Wanted)
 
 
 def problems(given: Mapping[str, Any], *, final: bool = True) -> Iterator[tuple[str, str]]:
-    """Each argument that is not there or not of its kind, and why. Unless ``final``, ``${name}`` is yet to be replaced."""
+    """Each argument that is not there or not of its kind, and why; ``${name}`` is let pass unless all is ``final``."""
     for name, value in given.items():
         if name not in ARGUMENTS:
             yield name, f'control kubelab has no argument "{name}"; it has: {", ".join(ARGUMENTS)}'

@@ -18,7 +18,7 @@ from typing import Any
 import grpc
 
 from kubelab.api.core.v1 import core_pb2
-from kubelab.apimachinery.errors import NotFound
+from kubelab.apimachinery.errors import NotFound, Timeout
 from kubelab.apimachinery.scheme import NAMESPACES, REPLICATION_CONTROLLERS, SERVICES
 from kubelab.chaos import shipped
 from kubelab.client.client import Client, EventType
@@ -109,21 +109,30 @@ async def addresses(client: Client, namespace: str) -> core_pb2.Service:
 
 
 async def remove(client: Client, namespace: str) -> None:
-    """Delete the namespace and wait until it is gone with everything in it. Timeout is the builtin one."""
-    async with client.clock.timeout(REMOVE_SECONDS):
-        selector = f"metadata.name={namespace}"
-        try:
-            await client.delete(NAMESPACES, namespace)
-        except NotFound:
-            return
-        listed = await client.list(NAMESPACES, field_selector=selector)
-        if not listed.items:
-            return
-        events = client.watch(NAMESPACES, resource_version=listed.resource_version, field_selector=selector)
-        async with aclosing(events):
-            async for event in events:
-                if event.type is EventType.DELETED:
-                    return
+    """Delete the namespace and wait until it is gone with everything in it. Raises Timeout."""
+    try:
+        async with client.clock.timeout(REMOVE_SECONDS):
+            await _removed(client, namespace)
+    except TimeoutError as err:
+        raise Timeout(
+            f"namespace {namespace} is not gone after {REMOVE_SECONDS:g} s; see: kctl get pods -n {namespace}"
+        ) from err
+
+
+async def _removed(client: Client, namespace: str) -> None:
+    selector = f"metadata.name={namespace}"
+    try:
+        await client.delete(NAMESPACES, namespace)
+    except NotFound:
+        return
+    listed = await client.list(NAMESPACES, field_selector=selector)
+    if not listed.items:
+        return
+    events = client.watch(NAMESPACES, resource_version=listed.resource_version, field_selector=selector)
+    async with aclosing(events):
+        async for event in events:
+            if event.type is EventType.DELETED:
+                return
 
 
 async def bring_image(driver: ClusterDriver) -> list[str]:

@@ -47,8 +47,6 @@ def run(file: str, journal_path: Path, variables: tuple[str, ...], name: str) ->
 
     from kubelab.chaos import runner
 
-    if not journal_path.parent.is_dir():
-        raise click.ClickException(f"cannot write {journal_path}: no folder {journal_path.parent}")
     try:
         values: dict[str, Any] = convert_vars(list(variables))
     except ValueError as err:
@@ -128,10 +126,11 @@ def told() -> Generator[None]:
     from kubelab.chaos.faults import NotUndone
     from kubelab.chaos.ledger import LedgerBusy
     from kubelab.chaos.report import BadJournal
+    from kubelab.chaos.runner import NotWritable
     from kubelab.chaos.session import NotSuitable
     from kubelab.chaos.shipped import NotShipped
 
     try:
         yield
-    except (BadExperiment, BadJournal, LedgerBusy, NotSuitable, NotShipped, NotUndone) as err:
+    except (BadExperiment, BadJournal, LedgerBusy, NotSuitable, NotShipped, NotUndone, NotWritable) as err:
         raise click.ClickException(str(err)) from err

@@ -67,6 +67,7 @@ class Docker:
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.STDOUT,
                 env=self.environment,
+                start_new_session=True,  # Ctrl-C is ours, we end it
             )
         except FileNotFoundError as err:
             raise Unavailable(f'the program "{PROGRAM}" is not installed; {INSTALL}') from err

@@ -21,6 +21,7 @@ async def run_command(
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             env=environment,
+            start_new_session=True,  # Ctrl-C is ours, we end it
         )
     except FileNotFoundError as err:
         raise NotFound(f'program "{argv[0]}" not found') from err

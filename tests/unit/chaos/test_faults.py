@@ -10,10 +10,11 @@ import pytest
 
 from kubelab.apimachinery.errors import Conflict, NotFound, Unavailable
 from kubelab.chaos import ledger
-from kubelab.chaos.faults import Faults, NotUndone
+from kubelab.chaos.faults import Faults, NotUndone, settle
 from kubelab.chaos.ledger import Debt, Ledger
 from kubelab.chaos.recording import Recording, Tape
-from kubelab.cluster.driver import Action, ClusterDriver, ClusterStatus, NodeInfo, Partition, Process, State
+from kubelab.client.client import Client
+from kubelab.cluster.driver import Action, ClusterDriver, ClusterStatus, NodeInfo, Partition, Process, State, Tunnel
 
 STATES = {
     Action.STOP: State.STOPPED,
@@ -37,6 +38,7 @@ class FakeDriver:
     done: list[str] = field(default_factory=list[str])
     cut: list[Partition] = field(default_factory=list[Partition])
     deaf: set[str] = field(default_factory=set[str])
+    open: list[Tunnel] = field(default_factory=list[Tunnel])
 
     async def status(self) -> ClusterStatus:
         nodes = tuple(NodeInfo(n, "", Path(), Path()) for n in ("cp-1", "node-1", "node-2"))
@@ -54,6 +56,12 @@ class FakeDriver:
 
     async def partition(self, *partitions: Partition) -> None:
         self.cut += partitions
+
+    async def tunnels(self) -> list[Tunnel]:
+        return list(self.open)
+
+    async def close_tunnel(self, local_port: int) -> None:
+        self.open = [tunnel for tunnel in self.open if tunnel.local_port != local_port]
 
     async def heal(self, *partitions: Partition) -> None:
         self.cut = [p for p in self.cut if partitions and p not in partitions]
@@ -158,3 +166,12 @@ async def test_heal_takes_away_our_partitions_only(driver: FakeDriver, faults: F
     await faults.partition("node-1", "cp-1", one_way=True)
     await faults.heal()
     assert driver.cut == [theirs]
+
+
+async def test_a_tunnel_that_a_killed_experiment_has_left_is_closed(driver: FakeDriver, owed: Ledger) -> None:
+    theirs = Tunnel(40001, "cp-1", "192.168.49.2:30002")
+    driver.open = [Tunnel(40000, "node-1", "192.168.49.2:30001"), theirs]
+    owed.owe(Debt(ledger.TUNNEL, "192.168.49.2:30001"))
+    assert await Faults(cast(ClusterDriver, driver), owed).undo() == [], "requests go on while the experiment does"
+    done = await settle(cast(ClusterDriver, driver), cast(Client, None), owed)
+    assert (done, driver.open, owed.debts) == (["close tunnel to 192.168.49.2:30001"], [theirs], [])
