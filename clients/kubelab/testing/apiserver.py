@@ -82,6 +82,7 @@ class FakeApiServer:
         self._objects: dict[str, dict[str, Message]] = defaultdict(dict)
         self._history: dict[str, list[_Change]] = defaultdict(list)
         self._watchers: dict[str, set[_Watcher]] = defaultdict(set)
+        self._held: dict[str, asyncio.Event] = {}
         self._faults: list[_Fault] = []
         self._compacted = 0
         self._uids = itertools.count(1)
@@ -150,6 +151,14 @@ class FakeApiServer:
         for watchers in self._watchers.values():
             for watcher in watchers:
                 watcher.queue.put_nowait(event)
+
+    def hold_watches(self, resource: Resource[Message]) -> None:
+        """Let no watch of a resource tell anything, as on a slow connection, until :meth:`release_watches`."""
+        self._held[resource.qualified] = asyncio.Event()
+
+    def release_watches(self, resource: Resource[Message]) -> None:
+        """Let the watches tell what was held back, and go on."""
+        self._held.pop(resource.qualified).set()
 
     def watching(self, resource: Resource[Message]) -> int:
         """How many watches of a resource are open."""
@@ -380,6 +389,8 @@ class FakeApiServer:
                 event = await watcher.queue.get()
                 if isinstance(event, ApiError):
                     raise event
+                if (held := self._held.get(resource.qualified)) is not None:
+                    await held.wait()
                 if event is None:
                     return
                 shown = _for_watcher(resource, event, matches, seen)

@@ -3,6 +3,9 @@
 A creation is seen when the cache has reached the revision that the api-server returned for it; a deletion when the
 cache shows the object leaving, gone, or replaced. Watches may be slow but are never wrong, so nothing is counted that
 could be miscounted. What is not seen after ``EXPIRY`` is given up, so that a fault elsewhere blocks no key for ever.
+
+The awaited event brings the key back. Where none comes, because a new list told of the write or of its undoing, the
+key looks again after ``LOOK_AGAIN``.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from kubelab.client.informer import Informer
 from kubelab.controllermanager.owners import HasMetadata, metadata_of
 
 EXPIRY = 300.0  # seconds, upstream's ExpectationsTimeout
+LOOK_AGAIN = 1.0  # seconds
 
 
 T = TypeVar("T", bound=Message)

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
+from kubelab.client import workqueue
 from kubelab.client.client import Client
 from kubelab.client.events import EventRecorder
 from kubelab.client.workqueue import WorkQueue
@@ -33,6 +34,13 @@ NAMES = (
     "garbagecollector",
     "podgc",
 )
+
+LONGEST_BACKOFF = {
+    # Seconds. Whoever waits for a node's silence must not sleep on when an outage of the api-server is over.
+    "nodelifecycle": 5.0,  # upstream's --node-monitor-period
+    "tainteviction": 5.0,
+    "namespace": 60.0,  # upstream's, of the same queue
+}
 
 
 class Controller(Protocol):
@@ -85,7 +93,8 @@ class Controllers:
                 group.create_task(running.controller.run(running.workers), name=running.controller.name)
 
     def _queue(self, name: str) -> WorkQueue[str]:
-        return WorkQueue(name, clock=self._env.clock, registry=self._env.registry)
+        longest = LONGEST_BACKOFF.get(name, workqueue.MAX_DELAY)
+        return WorkQueue(name, clock=self._env.clock, max_delay=longest, registry=self._env.registry)
 
     def _recorder(self, component: str) -> EventRecorder:
         recorder = EventRecorder(self._client, component, self._env.node, self._env.clock)

@@ -134,19 +134,93 @@ async def test_a_creation_that_is_refused_is_told_and_tried_again(running: Run) 
     assert events(server, "FailedCreate")[0].message == "Error creating: no room for it"
 
 
-async def test_nothing_is_created_twice_while_the_watch_is_slow(running: Run) -> None:
-    server = FakeApiServer()
+def touch(server: FakeApiServer, *, replicas: int | None = None) -> None:
+    """Bring the controller's key, by a change that its own watch tells at once."""
+    rc = server.get(REPLICATION_CONTROLLERS, "default/web")
+    assert rc is not None
+    rc.metadata.annotations["touched"] = str(server.revision)
+    if replicas is not None:
+        rc.spec.replicas = replicas
+    server.add(rc)
+
+
+async def test_nothing_is_created_or_deleted_twice_while_the_watch_is_slow(running: Run) -> None:
+    clock = FakeClock()
+    server = FakeApiServer(clock=clock)
+    server.hold_watches(PODS)
     server.add(make.replication_controller("web", replicas=3))
-    async with running(server, "replicationcontroller"):
-        await server.until(lambda: len(pods(server)) == 3)
-        for _ in range(5):  # broken watches come back, and other changes bring the key
-            server.break_watches()
-            rc = server.get(REPLICATION_CONTROLLERS, "default/web")
-            assert rc is not None
-            rc.metadata.annotations["touched"] = str(server.revision)
-            server.add(rc)
-        await server.until(lambda: status(server).replicas == 3)
-    assert len(server.calls_of("create", PODS)) == 3
+    async with running(server, "replicationcontroller", clock=clock):
+        await clock.settle()
+        for _ in range(5):
+            touch(server)
+            await clock.advance(2)
+        assert len(server.calls_of("create", PODS)) == 3
+        server.release_watches(PODS)
+        await clock.advance(2)
+        run_all(server)
+        await clock.advance(2)
+        server.hold_watches(PODS)
+        for _ in range(5):
+            touch(server, replicas=1)
+            await clock.advance(2)
+        assert len(server.calls_of("delete", PODS)) == 2
+        server.release_watches(PODS)
+        await clock.advance(2)
+    assert (len(server.calls_of("create", PODS)), len(server.calls_of("delete", PODS))) == (3, 2)
+    assert status(server).readyReplicas == 1
+
+
+async def test_pods_that_went_before_they_were_seen_are_replaced(running: Run) -> None:
+    clock = FakeClock()
+    server = FakeApiServer(clock=clock)
+    server.hold_watches(PODS)
+    server.add(make.replication_controller("web", replicas=3))
+    async with running(server, "replicationcontroller", clock=clock):
+        await clock.settle()
+        for pod in pods(server):
+            server.remove(PODS, f"default/{pod.metadata.name}")
+        touch(server)
+        await clock.settle()
+        server.compact()
+        server.break_watches(errors.Expired("too old resource version"))
+        server.release_watches(PODS)  # what is listed now never had the three
+        await clock.advance(3)
+    assert len(pods(server)) == 3
+
+
+async def test_nothing_is_adopted_for_a_controller_that_is_gone(running: Run) -> None:
+    clock = FakeClock()
+    server = FakeApiServer(clock=clock)
+    server.add(make.replication_controller("web", replicas=1))
+    async with running(server, "replicationcontroller", clock=clock):
+        await clock.settle()
+        (made,) = pods(server)
+        server.hold_watches(REPLICATION_CONTROLLERS)  # nobody hears that it goes
+        server.remove(REPLICATION_CONTROLLERS, "default/web")
+        server.add(make.pod("orphan", labels={"app": "web"}))
+        await clock.advance(2)
+        made.metadata.annotations["touched"] = ""
+        server.add(made)
+        await clock.advance(2)
+        orphan = server.get(PODS, "default/orphan")
+    assert orphan is not None
+    assert [*orphan.metadata.ownerReferences] == []
+
+
+async def test_a_template_that_no_pod_can_be_made_of_is_tried_with_back_off(running: Run) -> None:
+    clock = FakeClock()
+    server = FakeApiServer(clock=clock)
+    for n in range(500):  # each refusal names another pod
+        told = f'pods "web-{n}" is forbidden: no PriorityClass with name nope was found'
+        server.fail(errors.Forbidden(told), verb="create", resource="pods")
+    server.add(make.replication_controller("web", replicas=1))
+    async with running(server, "replicationcontroller", clock=clock):
+        await clock.settle()
+        await clock.advance(60)
+    (condition,) = status(server).conditions
+    assert (condition.reason, condition.status) == ("FailedCreate", "True")
+    assert len(server.calls_of("update", REPLICATION_CONTROLLERS)) == 1
+    assert 10 < len(server.calls_of("create", PODS)) < 25
 
 
 # --- endpoints
@@ -175,6 +249,63 @@ async def test_endpoints_follow_the_ready_pods_and_go_with_the_service(running: 
         await server.until(lambda: server.get(ENDPOINTS, "default/web") is None)
     assert server.get(ENDPOINTS, "default/manual") is not None
     assert not [c for c in server.calls if c.resource == "endpoints" and c.name == "manual"]
+
+
+async def test_endpoints_are_right_as_soon_as_the_watch_tells_of_their_creation(running: Run) -> None:
+    server, clock = FakeApiServer(), FakeClock()
+    server.hold_watches(ENDPOINTS)
+    server.add(make.service("web"))
+    async with running(server, "endpoints", clock=clock):
+        await clock.settle()
+        server.add(make.pod("a", labels={"app": "web"}, ip="10.244.0.1", ready=True, phase="Running"))
+        await clock.advance(0.5)
+        server.release_watches(ENDPOINTS)
+        await clock.settle()
+    endpoints = server.get(ENDPOINTS, "default/web")
+    assert endpoints is not None
+    assert [a.ip for a in endpoints.subsets[0].addresses] == ["10.244.0.1"]
+
+
+async def test_endpoints_that_went_before_they_were_seen_are_made_again(running: Run) -> None:
+    server, clock = FakeApiServer(), FakeClock()
+    server.hold_watches(ENDPOINTS)
+    server.add(make.service("web"))
+    async with running(server, "endpoints", clock=clock):
+        await clock.settle()
+        server.remove(ENDPOINTS, "default/web")
+        server.add(make.pod("a", labels={"app": "web"}, ip="10.244.0.1", ready=True, phase="Running"))
+        await clock.advance(0.5)
+        server.compact()
+        server.break_watches(errors.Expired("too old resource version"))
+        server.release_watches(ENDPOINTS)
+        await clock.advance(3)
+    assert server.get(ENDPOINTS, "default/web") is not None
+
+
+async def test_endpoints_without_a_service_are_their_owners_while_somebody_watches(running: Run) -> None:
+    server, clock = FakeApiServer(), FakeClock()
+    mine = core_pb2.Endpoints(metadata=meta_pb2.ObjectMeta(namespace="default", name="mine"))
+    async with running(server, "endpoints", clock=clock):
+        await clock.settle()
+        for n in range(2):
+            mine.metadata.labels["n"] = str(n)
+            server.add(mine)
+            await clock.advance(2)
+    assert server.get(ENDPOINTS, "default/mine") is not None
+
+
+async def test_endpoints_are_not_deleted_because_their_service_is_not_seen_yet(running: Run) -> None:
+    server, clock = FakeApiServer(), FakeClock()
+    server.hold_watches(SERVICES)
+    async with running(server, "endpoints", clock=clock):
+        await clock.settle()
+        server.add(make.service("manual", selector={}))
+        server.add(core_pb2.Endpoints(metadata=meta_pb2.ObjectMeta(namespace="default", name="manual")))
+        async with server.client() as client:
+            await client.delete(ENDPOINTS, "manual", "default")  # its deletion brings the key
+        server.add(core_pb2.Endpoints(metadata=meta_pb2.ObjectMeta(namespace="default", name="manual")))
+        await clock.advance(2)
+    assert server.get(ENDPOINTS, "default/manual") is not None
 
 
 async def test_changes_at_once_are_one_write(running: Run) -> None:
@@ -286,6 +417,52 @@ async def test_a_silent_node_is_unknown_tainted_emptied_and_forgiven(running: Ru
         assert tainted(server, "node-2") == []
     told = {e.message for e in events(server, "NodeNotReady")}
     assert told == {"Node node-2 status is now: NodeNotReady", "Node is not ready"}
+
+
+async def renew(server: FakeApiServer, clock: FakeClock, seconds: int, *names: str) -> None:
+    """Let so much time pass in which these nodes renew their leases."""
+    for _ in range(seconds // 5):
+        for name in names:
+            renewed = server.get(LEASES, f"kube-node-lease/{name}") or lease(name, 0)
+            renewed.spec.renewTime.seconds += 5
+            server.add(renewed)
+        await clock.advance(5)
+
+
+async def test_nodes_are_emptied_at_the_configured_rate(running: Run) -> None:
+    clock = FakeClock()
+    server = FakeApiServer(clock=clock)
+    names = [f"node-{n}" for n in range(5)]
+    server.add(*(make.node(name) for name in names))
+
+    def emptied() -> list[str]:
+        return [name for name in names if ("unreachable", "NoExecute") in tainted(server, name)]
+
+    async with running(server, "nodelifecycle", clock=clock):  # node-eviction-rate is 0.1: one in ten seconds
+        await renew(server, clock, 60, *names)
+        await renew(server, clock, 30, *names[2:])
+        assert emptied() == []
+        while not emptied():
+            await renew(server, clock, 5, *names[2:])
+        assert len(emptied()) == 1
+        await renew(server, clock, 5, *names[2:])
+        assert len(emptied()) == 1
+        await renew(server, clock, 10, *names[2:])
+        assert emptied() == names[:2]
+
+
+async def test_after_an_outage_a_dead_node_is_told_within_seconds(running: Run) -> None:
+    clock = FakeClock()
+    server = FakeApiServer(clock=clock)
+    server.add(*(make.node(f"node-{n}") for n in range(3)))
+    async with running(server, "nodelifecycle", clock=clock):
+        await renew(server, clock, 30, "node-0", "node-1", "node-2")
+        await renew(server, clock, 30, "node-0", "node-1")
+        server.fail(errors.Unavailable("etcd is away"), verb="update", resource="nodes", times=10**6)
+        await renew(server, clock, 600, "node-0", "node-1")
+        server.heal()
+        await renew(server, clock, 10, "node-0", "node-1")
+        assert [ready_of(server, f"node-{n}") for n in range(3)] == ["True", "True", "Unknown"]
 
 
 async def test_where_nobody_is_heard_nobody_is_evicted(running: Run) -> None:

@@ -137,7 +137,9 @@ def test_status_counts_and_tells_of_failure() -> None:
         ("ReplicaFailure", "True", "FailedCreate", "quota")
     ]
     rc.status.CopyFrom(told)
-    assert status(rc, pods, Failure("FailedCreate", errors.Forbidden("quota")), now=101.0) == told
+    assert status(rc, pods, Failure("FailedCreate", errors.Forbidden("quota, other words")), now=101.0) == told
+    (changed,) = status(rc, pods, Failure("FailedDelete", errors.Forbidden("too busy")), now=101.0).conditions
+    assert (changed.reason, changed.message, changed.lastTransitionTime.seconds) == ("FailedDelete", "too busy", 100)
     assert [*status(rc, pods, None, now=102.0).conditions] == []
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery.errors import ApiError, Conflict, NotFound
-from kubelab.apimachinery.scheme import ENDPOINTS
+from kubelab.apimachinery.scheme import ENDPOINTS, SERVICES
 from kubelab.client import tracing
 from kubelab.client.client import Client
 from kubelab.client.controller import run_workers
@@ -19,7 +19,7 @@ from kubelab.client.events import EventRecorder
 from kubelab.client.informer import key_of
 from kubelab.client.workqueue import WorkQueue
 from kubelab.controllermanager import pods as pod_rules
-from kubelab.controllermanager.awaited import EXPIRY, AwaitedWrites
+from kubelab.controllermanager.awaited import LOOK_AGAIN, AwaitedWrites
 from kubelab.controllermanager.endpoints.decide import desired
 from kubelab.controllermanager.informers import SharedInformers, selected_pods, selecting
 from kubelab.controllermanager.owners import terminating
@@ -51,7 +51,11 @@ class EndpointsController:
         )
         self._pods.add_handler(on_add=self._pod_changed, on_update=self._pod_updated, on_delete=self._pod_changed)
         # Also what others did to Endpoints: it is undone, and the writes that a sync waits to see come back this way.
-        self._endpoints.add_handler(on_update=lambda _, new: self._enqueue(new), on_delete=self._enqueue)
+        self._endpoints.add_handler(
+            on_add=self._endpoints_changed,
+            on_update=lambda _, new: self._endpoints_changed(new),
+            on_delete=self._enqueue,
+        )
         self._awaited = AwaitedWrites(self._endpoints, client.clock)
 
     async def run(self, workers: int) -> None:
@@ -64,6 +68,10 @@ class EndpointsController:
 
     def _enqueue(self, obj: core_pb2.Service | core_pb2.Endpoints) -> None:
         self._queue.add(key_of(obj))
+
+    def _endpoints_changed(self, endpoints: core_pb2.Endpoints) -> None:
+        if self._services.get(key_of(endpoints)) is not None:  # without a service they are somebody else's
+            self._enqueue(endpoints)
 
     def _pod_changed(self, pod: core_pb2.Pod) -> None:
         for service in selecting(self._services, pod):
@@ -79,11 +87,11 @@ class EndpointsController:
     async def sync(self, key: str) -> None:
         """Write one service's Endpoints, if they are not right."""
         if not self._awaited.seen(key):
-            self._queue.add_after(key, EXPIRY)  # the awaited event brings the key back much sooner
+            self._queue.add_after(key, LOOK_AGAIN)  # the awaited event brings the key back sooner
             return
         service, current = self._services.get(key), self._endpoints.get(key)
         if service is None:
-            if current is not None:
+            if current is not None and not await self._has_service(current):
                 await self._delete(current)
             return
         if not service.spec.selector or terminating(service):
@@ -106,6 +114,14 @@ class EndpointsController:
                     service, "Warning", reason, f"Failed to {verb} endpoint for service {key}: {err.message}"
                 )
                 raise
+
+    async def _has_service(self, endpoints: core_pb2.Endpoints) -> bool:
+        """Ask the api-server itself: the watch of Endpoints may be ahead of that of services."""
+        try:
+            await self._client.get(SERVICES, endpoints.metadata.name, endpoints.metadata.namespace)
+        except NotFound:
+            return False
+        return True
 
     async def _delete(self, endpoints: core_pb2.Endpoints) -> None:
         meta = endpoints.metadata

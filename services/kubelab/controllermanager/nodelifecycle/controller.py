@@ -20,7 +20,7 @@ from kubelab.client.controller import run_workers
 from kubelab.client.events import EventRecorder
 from kubelab.client.workqueue import WorkQueue
 from kubelab.controllermanager import pods as pod_rules
-from kubelab.controllermanager.awaited import EXPIRY, AwaitedWrites
+from kubelab.controllermanager.awaited import LOOK_AGAIN, AwaitedWrites
 from kubelab.controllermanager.informers import BY_NODE, SharedInformers
 from kubelab.controllermanager.nodelifecycle.decide import (
     READY,
@@ -137,7 +137,7 @@ class NodeLifecycleController:
             self._forget(key)
             return
         if not self._awaited.seen(key):
-            self._queue.add_after(key, EXPIRY)  # the node's own event brings the key back much sooner
+            self._queue.add_after(key, LOOK_AGAIN)  # the node's own event brings the key back sooner
             return
         if key not in self._registered:
             self._registered.add(key)

@@ -19,7 +19,7 @@ from kubelab.client.controller import run_workers
 from kubelab.client.events import EventRecorder
 from kubelab.client.informer import key_of
 from kubelab.client.workqueue import WorkQueue
-from kubelab.controllermanager.awaited import EXPIRY, AwaitedWrites
+from kubelab.controllermanager.awaited import LOOK_AGAIN, AwaitedWrites
 from kubelab.controllermanager.informers import BY_CONTROLLER, ORPHANS, SharedInformers, selecting
 from kubelab.controllermanager.owners import controller_of, controller_reference, copied, terminating
 from kubelab.controllermanager.replication.decide import (
@@ -98,7 +98,7 @@ class ReplicationManager:
             self._told.forget(key)
             return
         if not (self._awaited.seen(key) and self._told.seen(key)):
-            self._queue.add_after(key, EXPIRY)  # the awaited events bring the key back much sooner
+            self._queue.add_after(key, LOOK_AGAIN)  # the awaited events bring the key back sooner
             return
         with tracing.cause(rc.metadata.resourceVersion):
             pods = active(await self._claim(key, rc))

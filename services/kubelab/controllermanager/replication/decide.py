@@ -143,16 +143,25 @@ def status(
             result.availableReplicas += available_in(pod, rc.spec.minReadySeconds, now) == 0
     result.conditions.extend(c for c in rc.status.conditions if c.type != REPLICA_FAILURE)
     if failure is not None:
-        old = next((c for c in rc.status.conditions if c.type == REPLICA_FAILURE), None)
-        since = old.lastTransitionTime if old is not None else meta_pb2.Time(seconds=int(now))
-        result.conditions.add(
-            type=REPLICA_FAILURE,
-            status="True",
-            reason=failure.reason,
-            message=failure.error.message,
-            lastTransitionTime=since,
-        )
+        result.conditions.append(_failure_condition(rc, failure, now))
     return result
+
+
+def _failure_condition(
+    rc: core_pb2.ReplicationController, failure: Failure, now: float
+) -> core_pb2.ReplicationControllerCondition:
+    """Tell of a failure once. A message names the pod that was not made, another one each time: written anew, it would
+    bring the controller's key back at once, whatever its back-off."""
+    old = next((c for c in rc.status.conditions if c.type == REPLICA_FAILURE), None)
+    if old is not None and old.reason == failure.reason:
+        return old
+    return core_pb2.ReplicationControllerCondition(
+        type=REPLICA_FAILURE,
+        status="True",
+        reason=failure.reason,
+        message=failure.error.message,
+        lastTransitionTime=old.lastTransitionTime if old is not None else meta_pb2.Time(seconds=int(now)),
+    )
 
 
 def available_in(pod: core_pb2.Pod, min_ready_seconds: int, now: float) -> float | None:
