@@ -4,7 +4,7 @@
 
               assume                    the watch shows it
     (queue) ─────────▶ assumed ──────────────────────────▶ confirmed ──▶ gone
-               ▲          │ forget (binding failed), or expire (bound, but never seen)
+               ▲          │ forget (binding failed), or expire (bound, never seen, and not trusted)
                └──────────┘
 
 Everything here is synchronous: between two awaits of the scheduling loop the cache is its own snapshot.

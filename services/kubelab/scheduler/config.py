@@ -33,6 +33,6 @@ class SchedulerConfig(BaseConfig):
     pod_max_unschedulable: float = 300.0
     """How long a pod rests at most when no event helps it."""
     parallel_bindings: int = 64
-    assumed_pod_ttl: float = 30.0
-    """How long after its binding a pod may stay unseen before its place is given away."""
+    assumed_pod_ttl: float = 0.0
+    """How long after its binding a pod may stay unseen before its place is given away; 0: for ever, as upstream."""
     leader_election: LeaderElectionConfig = field(default_factory=LeaderElectionConfig)

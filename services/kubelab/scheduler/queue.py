@@ -22,6 +22,7 @@ import enum
 import heapq
 import itertools
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from kubelab.apimachinery.clock import Clock
@@ -55,6 +56,63 @@ class QueuedPod:
     """Which heap entry is the valid one; older entries are skipped when they come up."""
 
 
+class _Heap:
+    """Pods in an order. One that leaves from the middle stays as a stale entry until it comes up, or until such entries
+    outnumber the others: a standby pops nothing, and would keep every pod that it ever saw."""
+
+    def __init__(self, tickets: Iterator[int]) -> None:
+        self._tickets = tickets
+        self._entries: list[tuple[tuple[float, ...], int, QueuedPod]] = []
+        self._stale = 0
+
+    def push(self, queued: QueuedPod, *order: float) -> None:
+        queued.ticket = next(self._tickets)
+        heapq.heappush(self._entries, (order, queued.ticket, queued))
+
+    def discard(self, queued: QueuedPod) -> None:
+        """Take out a pod that is in it."""
+        queued.ticket = 0
+        self._stale += 1
+        self._compact()
+
+    def first(self) -> float | None:
+        """Give the first part of the first pod's order; None when it is empty."""
+        while self._entries:
+            if _valid(self._entries[0]):
+                return self._entries[0][0][0]
+            heapq.heappop(self._entries)
+            self._stale -= 1
+        return None
+
+    def pop(self) -> QueuedPod | None:
+        """Take out the first pod."""
+        if self.first() is None:
+            return None
+        queued = heapq.heappop(self._entries)[2]
+        queued.ticket = 0
+        self._compact()
+        return queued
+
+    def _compact(self) -> None:
+        if 2 * self._stale > len(self._entries):
+            self._entries = [entry for entry in self._entries if _valid(entry)]
+            heapq.heapify(self._entries)
+            self._stale = 0
+
+    def pods(self) -> list[QueuedPod]:
+        """List the pods in it, for whoever checks."""
+        return [entry[2] for entry in self._entries if _valid(entry)]
+
+    def check_invariants(self) -> None:
+        """Raise AssertionError when there is more dead weight than pods."""
+        assert self._stale == len(self._entries) - len(self.pods()), "stale entries are miscounted"
+        assert 2 * self._stale <= len(self._entries), "more is kept than waits"
+
+
+def _valid(entry: tuple[tuple[float, ...], int, QueuedPod]) -> bool:
+    return entry[2].ticket == entry[1]
+
+
 class SchedulingQueue:
     """Active, back-off and unschedulable pods, by uid."""
 
@@ -70,11 +128,10 @@ class SchedulingQueue:
         self._initial_backoff, self._max_backoff = initial_backoff, max_backoff
         self._max_unschedulable = max_unschedulable
         self._pods: dict[str, QueuedPod] = {}
-        self._active: list[tuple[int, float, int, QueuedPod]] = []
-        self._backoff: list[tuple[float, int, QueuedPod]] = []
+        tickets = itertools.count(1)
+        self._active, self._backoff = _Heap(tickets), _Heap(tickets)
         self._unschedulable: dict[str, QueuedPod] = {}  # in the order of arrival
         self._waiting: defaultdict[frozenset[ClusterEvent], dict[str, QueuedPod]] = defaultdict(dict)  # the same pods
-        self._tickets = itertools.count(1)
         self._changed = asyncio.Event()
 
     def add(self, pod: PodInfo) -> None:
@@ -89,20 +146,30 @@ class SchedulingQueue:
         if queued.place is Place.UNSCHEDULABLE and _asks_otherwise(old, pod):
             self._retry(queued)
         elif queued.place is Place.ACTIVE and old.priority != pod.priority:
+            self._active.discard(queued)
             self._to_active(queued)
+
+    def holds(self, uid: str) -> bool:
+        """Say whether the pod is here, in whatever place."""
+        return uid in self._pods
 
     def remove(self, uid: str) -> None:
         """Drop a pod that is gone or has a node, wherever it is."""
         queued = self._pods.pop(uid, None)
-        if queued is not None:
-            queued.ticket = 0
+        if queued is None:
+            return
+        if queued.place is Place.ACTIVE:
+            self._active.discard(queued)
+        elif queued.place is Place.BACKOFF:
+            self._backoff.discard(queued)
+        else:
             self._leave_unschedulable(queued)
 
     async def pop(self) -> QueuedPod:
         """Wait for the next pod; it is in flight until ``done``, ``reject`` or ``back_off``."""
         while True:
             delay = self._flush()
-            queued = self._take_active()
+            queued = self._active.pop()
             if queued is not None:
                 queued.place = Place.IN_FLIGHT
                 queued.attempts += 1
@@ -160,31 +227,22 @@ class SchedulingQueue:
                 del self._waiting[queued.retry_on]
 
     def _to_active(self, queued: QueuedPod) -> None:
-        queued.place, queued.ticket = Place.ACTIVE, next(self._tickets)
-        heapq.heappush(self._active, (-queued.pod.priority, queued.since, queued.ticket, queued))
+        queued.place = Place.ACTIVE
+        self._active.push(queued, -queued.pod.priority, queued.since)
         self._changed.set()
 
     def _to_backoff(self, queued: QueuedPod) -> None:
-        queued.place, queued.ticket = Place.BACKOFF, next(self._tickets)
-        until = queued.since + self.backoff_of(queued.attempts)
-        heapq.heappush(self._backoff, (until, queued.ticket, queued))
+        queued.place = Place.BACKOFF
+        self._backoff.push(queued, queued.since + self.backoff_of(queued.attempts))
         self._changed.set()
-
-    def _take_active(self) -> QueuedPod | None:
-        while self._active:
-            _, _, ticket, queued = heapq.heappop(self._active)
-            if queued.ticket == ticket:
-                return queued
-        return None
 
     def _flush(self) -> float | None:
         """Move what is due to active; return the seconds until something else is due, None if nothing waits."""
         now = self._clock.monotonic()
-        while self._backoff and (self._backoff[0][0] <= now or self._backoff[0][2].ticket != self._backoff[0][1]):
-            _, ticket, queued = heapq.heappop(self._backoff)
-            if queued.ticket == ticket:
+        while (rested := self._backoff.first()) is not None and rested <= now:
+            if (queued := self._backoff.pop()) is not None:
                 self._to_active(queued)
-        due = [self._backoff[0][0]] if self._backoff else []
+        due = [rested] if rested is not None else []
         while self._unschedulable:
             queued = next(iter(self._unschedulable.values()))
             if queued.since + self._max_unschedulable > now:
@@ -202,8 +260,10 @@ class SchedulingQueue:
 
     def check_invariants(self) -> None:
         """Raise AssertionError when a pod is nowhere or in two places."""
-        active = [q.pod.uid for _, _, ticket, q in self._active if q.ticket == ticket and q.place is Place.ACTIVE]
-        backoff = [q.pod.uid for _, ticket, q in self._backoff if q.ticket == ticket and q.place is Place.BACKOFF]
+        self._active.check_invariants()
+        self._backoff.check_invariants()
+        active = [q.pod.uid for q in self._active.pods() if q.place is Place.ACTIVE]
+        backoff = [q.pod.uid for q in self._backoff.pods() if q.place is Place.BACKOFF]
         in_flight = [uid for uid, q in self._pods.items() if q.place is Place.IN_FLIGHT]
         everywhere = [*active, *backoff, *self._unschedulable, *in_flight]
         assert len(everywhere) == len(set(everywhere)), "a pod is in two places"

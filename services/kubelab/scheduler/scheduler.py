@@ -49,7 +49,7 @@ class Scheduler:
         log: FilteringBoundLogger,
         metrics: SchedulerMetrics,
         parallel_bindings: int = 64,
-        assumed_pod_ttl: float = 30.0,
+        assumed_pod_ttl: float = 0.0,
     ) -> None:
         self._client, self._queue, self._cache, self._algorithm = client, queue, cache, algorithm
         self._recorder, self._clock, self._log, self._metrics = recorder, clock, log, metrics
@@ -87,6 +87,7 @@ class Scheduler:
         began = self._clock.monotonic()
         for lost in self._cache.expire(began):
             self._log.warning("a bound pod was never seen, its room is free again", pod=lost.key)
+            self._queue.move(ClusterEvent.POD_GONE)
         try:
             decision = self._algorithm.decide(pod, self._cache)
         except Exception:  # noqa: BLE001 — a bug: one poisonous pod must not stop the others
@@ -126,7 +127,8 @@ class Scheduler:
                 self._queue.move(ClusterEvent.POD_GONE)  # the room that it had taken is free again
         if bound:
             now = self._clock.monotonic()
-            self._cache.binding_finished(pod.uid, now + self._assumed_pod_ttl)
+            if self._assumed_pod_ttl:
+                self._cache.binding_finished(pod.uid, now + self._assumed_pod_ttl)
             self._queue.done(queued)
             self._metrics.attempts.labels("scheduled").inc()
             self._metrics.binding_seconds.observe(now - began)
@@ -144,7 +146,7 @@ class Scheduler:
         self._log.warning("binding failed, will retry", pod=pod.key, node=placement.node, reason=err.reason)
         if isinstance(err, Conflict):
             return  # somebody else was quicker, which is no news for the pod's reader
-        message = f"binding rejected: {err.message}"
+        message = f'binding rejected: running Bind plugin "DefaultBinder": {err.message}'
         self._recorder.event(pod.pod, "Warning", "FailedScheduling", message)
         await self._tell(pod, "SchedulerError", message)
 

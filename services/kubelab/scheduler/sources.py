@@ -60,8 +60,11 @@ class Sources:
         elif pod.spec.nodeName:
             self._queue.remove(uid)
             self._cache.set_pod(PodInfo.of(pod))
-        elif pod.spec.schedulerName == self._scheduler_name and not self._cache.is_assumed(uid):
-            self._queue.add(PodInfo.of(pod))  # an assumed one is being bound: an older version changes nothing
+        elif pod.spec.schedulerName == self._scheduler_name and (
+            self._queue.holds(uid) or not self._cache.is_assumed(uid)
+        ):
+            # One that is being bound is kept up too, should it come back; what is told of a bound one is older.
+            self._queue.add(PodInfo.of(pod))
 
     def pod_gone(self, pod: core_pb2.Pod) -> None:
         self._queue.remove(pod.metadata.uid)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
@@ -97,6 +99,21 @@ async def test_a_pod_that_is_gone_while_in_flight_does_not_come_back() -> None:
     queue.reject(flying, ROOM)
     queue.back_off(flying)
     assert sum(queue.statistics().values()) == 0
+
+
+@pytest.mark.parametrize("resting", [False, True], ids=["active", "resting"])
+async def test_a_standby_keeps_nothing_of_the_pods_that_others_bind(resting: bool) -> None:
+    queue = SchedulingQueue(FakeClock())
+    pods = [info(f"p{n}") for n in range(100)]
+    before = [sys.getrefcount(pod) for pod in pods]
+    for n in range(len(pods)):
+        queue.add(pods[n])
+        if resting:
+            queue.back_off(await pop(queue))
+    for uid in [pod.uid for pod in pods]:
+        queue.remove(uid)
+        queue.check_invariants()
+    assert [sys.getrefcount(pod) for pod in pods] == before
 
 
 class Machine(RuleBasedStateMachine):

@@ -13,8 +13,9 @@ from prometheus_client import CollectorRegistry
 
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import errors
-from kubelab.apimachinery.scheme import EVENTS, LEASES, NODES, PODS
+from kubelab.apimachinery.scheme import EVENTS, LEASES, NODES, PODS, REPLICATION_CONTROLLERS, SERVICES
 from kubelab.client.events import EventRecorder
+from kubelab.client.informer import Informer
 from kubelab.component.environment import Environment
 from kubelab.scheduler import __main__ as component
 from kubelab.scheduler.algorithm import Algorithm
@@ -24,6 +25,8 @@ from kubelab.scheduler.metrics import SchedulerMetrics
 from kubelab.scheduler.model import PodInfo
 from kubelab.scheduler.queue import SchedulingQueue
 from kubelab.scheduler.scheduler import Scheduler
+from kubelab.scheduler.siblings import Siblings
+from kubelab.scheduler.sources import Sources
 from kubelab.testing import objects as make
 from kubelab.testing.apiserver import FakeApiServer
 from kubelab.testing.clock import FakeClock
@@ -118,6 +121,80 @@ async def test_a_binding_that_fails_is_tried_again(running: Run, after: bool) ->
         await server.until(lambda: pod_of(server, "x").spec.nodeName == "node-1")
         server.add(make.pod("y", requests={"cpu": "1"}))  # the room is counted once, whatever happened
         await server.until(lambda: any("1 Insufficient cpu" in m for m in messages(server, "FailedScheduling")))
+
+
+async def test_a_binding_that_fails_says_which_plugin_was_refused(running: Run) -> None:
+    server = FakeApiServer()
+    server.fail(errors.Forbidden("not today"), verb="create", resource="pods")
+    server.add(make.node("node-1"), make.pod("x"))
+    async with running(server):
+        await server.until(lambda: messages(server, "FailedScheduling"))
+    assert messages(server, "FailedScheduling") == ['binding rejected: running Bind plugin "DefaultBinder": not today']
+
+
+async def test_a_pod_that_changes_while_it_is_bound_comes_back_as_it_is_now() -> None:
+    clock, cache = FakeClock(), Cache()
+    queue = SchedulingQueue(clock)
+    client = FakeApiServer(clock=clock).client()
+    sources = Sources(
+        pods=Informer(client, PODS),
+        nodes=Informer(client, NODES),
+        services=Informer(client, SERVICES),
+        controllers=Informer(client, REPLICATION_CONTROLLERS),
+        queue=queue,
+        cache=cache,
+        siblings=Siblings(),
+        scheduler_name="default-scheduler",
+    )
+    sources.node_set(make.node("node-1"))
+    sources.pod_set(make.pod("x"))
+    queued = await queue.pop()
+    cache.assume(queued.pod, "node-1")
+    sources.pod_set(make.pod("x", deleting=True))
+    cache.forget(queued.pod.uid)  # the binding failed
+    queue.back_off(queued)
+    clock.skip(1)
+    queued = await queue.pop()
+    assert queued.pod.terminating  # and will not be bound again
+    cache.assume(queued.pod, "node-1")
+    queue.done(queued)  # this time it was bound
+    sources.pod_set(make.pod("x"))
+    assert not queue.holds(queued.pod.uid)
+    queue.check_invariants()
+
+
+def bindings(server: FakeApiServer) -> list[str]:
+    return [call.name for call in server.calls if call.subresource == "binding"]
+
+
+@pytest.mark.parametrize("ttl", [0.0, 30.0])
+async def test_the_room_of_a_bound_pod_that_is_not_seen_is_its_own(ttl: float) -> None:
+    clock = FakeClock()
+    server = FakeApiServer(clock=clock)
+    server.add(make.pod("x", requests={"cpu": "4"}), make.pod("y", requests={"cpu": "4"}), make.pod("another"))
+    client, queue, cache = server.client(), SchedulingQueue(clock), Cache()
+    scheduler = Scheduler(
+        client=client,
+        queue=queue,
+        cache=cache,
+        algorithm=Algorithm(),
+        recorder=EventRecorder(client, "default-scheduler"),
+        clock=clock,
+        log=structlog.get_logger(),
+        metrics=SchedulerMetrics(CollectorRegistry()),
+        assumed_pod_ttl=ttl,
+    )
+    cache.set_node(make.node("node-1"))
+    for name in ("x", "y"):
+        queue.add(PodInfo.of(pod_of(server, name)))
+    scheduling = asyncio.ensure_future(scheduler.run())
+    await clock.advance(50)
+    queue.add(PodInfo.of(make.pod("another")))  # every decision looks for what has expired
+    await clock.advance(50)
+    scheduling.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await scheduling
+    assert ("x" in bindings(server), "y" in bindings(server)) == (True, bool(ttl))
 
 
 async def test_other_schedulers_pods_are_left_alone(running: Run) -> None:
