@@ -3,7 +3,7 @@ start it and what it weighs; the local cluster, and beside it one of docker comp
 
 Every figure is what a user waits: a writer that repeats a failed write once measures the longest pause between two
 acknowledged ones; for a leader, it is the time until its work is done by the next one. All durations of the cluster are
-Kubernetes' defaults (a lease of 15 s, a node's grace of 40 s), so most of these seconds are patience by design.
+Kubernetes' defaults (a lease of 15 s, a node's grace of 50 s), so most of these seconds are patience by design.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from tests.e2e.terminal import ROOT, Answer, Terminal, eventually, take_down
 
 pytestmark = pytest.mark.root
 
-# Longer than the experiments that want a silent node to be believed, shorter than the default of 40 s.
+# Longer than the experiments that want a silent node to be believed, shorter than the default of 50 s.
 GRACE_SECONDS = 12
 PATIENCE = (
     f"--set controller-manager.nodeLifecycle.nodeMonitorGracePeriod={GRACE_SECONDS}s "

@@ -132,7 +132,7 @@ async def test_requests_succeed_at_the_second_attempt_whatever_is_cut_off(termin
 
 
 async def test_a_worker_that_is_cut_off_from_one_control_plane_stays_ready(terminal: Terminal) -> None:
-    """Its kubelet renews its lease elsewhere long before its forty seconds are over."""
+    """Its kubelet renews its lease elsewhere long before its fifty seconds are over."""
     async with (
         LocalCluster.find(terminal.cluster, folder=terminal.home) as cluster,
         Client.from_kubeconfig(terminal.home / "kubeconfig", caller="test") as client,

@@ -8,7 +8,7 @@ from kubelab.api.core.v1 import core_pb2
 from kubelab.chaos.workload import UNREACHABLE_TAINTS
 from kubelab.cluster.driver import ClusterDriver
 
-GRACE_SECONDS = 40.0  # the controller-manager's default, and upstream's until 1.31
+GRACE_SECONDS = 50.0  # the controller-manager's default, and upstream's since 1.32
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 

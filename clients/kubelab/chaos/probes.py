@@ -71,7 +71,7 @@ def seconds_until_unknown(node: str, within: float = 120.0) -> float:
 
 
 def grace_period_seconds() -> float:
-    """Tell the nodeMonitorGracePeriod that this cluster was started with; 40 s where nothing was set."""
+    """Tell the nodeMonitorGracePeriod that this cluster was started with; 50 s where nothing was set."""
     now = session.current()
     return now.call(configured.grace_period(now.driver), CALL_SECONDS)
 

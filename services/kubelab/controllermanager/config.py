@@ -23,7 +23,7 @@ class LeaderElectionConfig:
 class NodeLifecycleConfig:
     """How long a silent node is believed, and how quickly nodes are emptied."""
 
-    node_monitor_grace_period: float = 40.0
+    node_monitor_grace_period: float = 50.0
     """A node that gave no sign of life for so long is Unknown."""
     node_startup_grace_period: float = 60.0
     """The same for a node that has never posted a status."""

@@ -40,6 +40,11 @@ class CidrPool:
         self._owners: dict[int, str] = {}
         self._ranges: dict[str, int] = {}
 
+    def clear(self) -> None:
+        """Free every range."""
+        self._owners.clear()
+        self._ranges.clear()
+
     def occupy(self, node: str, cidr: str) -> bool:
         """Note a range that a node has already; False when another node has it, or it is none of ours."""
         index = self._index(cidr)
@@ -102,6 +107,7 @@ class NodeIpamController:
 
     async def run(self, workers: int = 1) -> None:
         """Sync until cancelled. The nodes' cache must have synced; more than one worker makes no sense."""
+        self._pool.clear()  # an earlier lead's view: others have given out ranges since
         for node in self._nodes.list():
             self._read_back(node)
             self._queue.add(node.metadata.name)

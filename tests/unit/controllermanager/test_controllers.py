@@ -8,6 +8,8 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager
 
 import pytest
+import structlog
+from prometheus_client import CollectorRegistry
 
 from kubelab.api.coordination.v1 import coordination_pb2
 from kubelab.api.core.v1 import core_pb2
@@ -24,9 +26,13 @@ from kubelab.apimachinery.scheme import (
     REPLICATION_CONTROLLERS,
     SERVICES,
 )
+from kubelab.client.events import EventRecorder
+from kubelab.client.workqueue import WorkQueue
 from kubelab.component.environment import Environment
 from kubelab.controllermanager import __main__ as component
 from kubelab.controllermanager.config import ControllerManagerConfig, LeaderElectionConfig
+from kubelab.controllermanager.informers import SharedInformers
+from kubelab.controllermanager.nodeipam import CidrPool, NodeIpamController
 from kubelab.testing import objects as make
 from kubelab.testing.apiserver import FakeApiServer
 from kubelab.testing.clock import FakeClock
@@ -396,7 +402,7 @@ async def test_a_silent_node_is_unknown_tainted_emptied_and_forgiven(running: Ru
         assert ready_of(server, "node-2") == "True"
         await seconds(20, "node-1")
         assert ready_of(server, "node-2") == "True"
-        await seconds(20, "node-1")
+        await seconds(40, "node-1")
         assert (ready_of(server, "node-1"), ready_of(server, "node-2")) == ("True", "Unknown")
         assert tainted(server, "node-2") == [("unreachable", "NoSchedule"), ("unreachable", "NoExecute")]
         assert tainted(server, "node-1") == []
@@ -505,6 +511,35 @@ async def test_every_node_gets_its_own_range_and_keeps_it_over_a_restart(running
     assert before.items() <= after.items()
     assert len(set(after.values())) == 7
     assert after["old"] == "10.244.1.0/24"
+
+
+async def test_a_new_lead_knows_nothing_of_the_ranges_that_an_earlier_one_had_in_mind() -> None:
+    clock = FakeClock()
+    server = FakeApiServer(clock=clock)
+    pool = CidrPool("10.244.0.0/22", 24)
+    pool.take("moved")  # which could not be written: others led then, and decided otherwise
+    server.add(make.node("fresh"), make.node("kept", pod_cidr="10.244.0.0/24"))
+    server.add(make.node("moved", pod_cidr="10.244.1.0/24"))
+    client = server.client()
+    informers = SharedInformers(client, clock=clock, log=structlog.get_logger(), registry=CollectorRegistry())
+    controller = NodeIpamController(
+        client=client,
+        informers=informers,
+        queue=WorkQueue(clock=clock),
+        recorder=EventRecorder(client, "cidrAllocator"),
+        log=structlog.get_logger(),
+        pool=pool,
+    )
+    tasks = [asyncio.ensure_future(informers.run())]
+    await clock.settle()
+    tasks.append(asyncio.ensure_future(controller.run()))
+    await clock.settle()
+    for task in tasks:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+    assert node_of(server, "fresh").spec.podCIDR == "10.244.2.0/24"
+    pool.check_invariants()
 
 
 async def test_a_range_whose_writing_was_not_heard_is_not_given_to_another(running: Run) -> None:

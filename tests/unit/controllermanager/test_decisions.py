@@ -86,16 +86,19 @@ SCALES = [
     Scale("pending before running", 1, [web("a"), web("b", phase="Pending", ready=None)], deleted=["b"]),
     Scale("unready before ready", 1, [web("a"), web("b", ready=False)], deleted=["b"]),
     Scale("where there are two of them", 2, [web("a"), web("b", node="m"), web("c", node="m")], deleted=["b"]),
-    Scale("ready for less long", 1, [web("a", ready_since=5), web("b", ready_since=9)], deleted=["b"]),
+    Scale("ready for much less long", 1, [web("a", ready_since=5), web("b", ready_since=80)], deleted=["b"]),
+    Scale("ready for about as long, by uid", 1, [web("b", ready_since=9), web("a", ready_since=5)], deleted=["a"]),
+    Scale("ready since nobody knows when", 1, [web("a", ready_since=99), web("b")], deleted=["b"]),
     Scale("restarted more often", 1, [web("a"), web("b", restarts=3)], deleted=["b"]),
-    Scale("the newer", 1, [web("a", created=5), web("b", created=9)], deleted=["b"]),
+    Scale("the much newer", 1, [web("a", created=5), web("b", created=80)], deleted=["b"]),
+    Scale("about as new, by uid", 1, [web("b", created=9), web("a", created=5)], deleted=["a"]),
 ]
 
 
 @pytest.mark.parametrize("case", SCALES, ids=lambda case: case.name)
 def test_plan_moves_pods_towards_the_spec(case: Scale) -> None:
     rc = make.replication_controller("web", replicas=case.replicas)
-    todo = plan(rc, active(case.have))
+    todo = plan(rc, active(case.have), now=100.0)
     assert (todo.create, [p.metadata.name for p in todo.delete]) == (case.created, case.deleted)
 
 
@@ -103,7 +106,7 @@ def test_the_deletion_cost_annotation_is_heard() -> None:
     cheap = web("cheap", ready_since=1)
     cheap.metadata.annotations["controller.kubernetes.io/pod-deletion-cost"] = "-5"
     rc = make.replication_controller("web", replicas=1)
-    assert [p.metadata.name for p in plan(rc, [web("dear", ready_since=9), cheap]).delete] == ["cheap"]
+    assert [p.metadata.name for p in plan(rc, [web("dear", ready_since=80), cheap], now=100.0).delete] == ["cheap"]
 
 
 @given(st.integers(0, 2000))
@@ -266,7 +269,8 @@ def toleration(key: str, seconds: int | None = None) -> core_pb2.Toleration:
         ([toleration("other")], 200.0),
         ([toleration("k")], None),
         ([toleration("k", 300)], 400.0),
-        ([toleration("k", 300), toleration("", 150)], 250.0),
+        ([toleration("k", 300), toleration("", 150)], 400.0),
+        ([toleration(""), toleration("k", 300)], None),
         ([toleration("k", 0)], 200.0),
         ([toleration("k", -5)], 200.0),
     ],

@@ -140,18 +140,18 @@ def _ours(taint: core_pb2.Taint) -> bool:
 def evict_at(pod: core_pb2.Pod, node: core_pb2.Node, now: float) -> float | None:
     """Say when a pod must leave its node, in wall seconds; None when every NoExecute taint is tolerated for ever.
 
-    The time that a pod is granted counts from when the taint was added, so a controller that starts anew keeps count.
+    Of several tolerations that cover a taint the first one counts, as upstream. The time that a pod is granted counts
+    from when the taint was added, so a controller that starts anew keeps count.
     """
     deadline: float | None = None
     for taint in node.spec.taints:
         if taint.effect != taints.NO_EXECUTE:
             continue
-        covering = [t for t in pod.spec.tolerations if taints.tolerates(t, taint)]
-        if not covering:
+        first = next((t for t in pod.spec.tolerations if taints.tolerates(t, taint)), None)
+        if first is None:
             return now
-        granted = [max(t.tolerationSeconds, 0) for t in covering if t.HasField("tolerationSeconds")]
-        if granted:
+        if first.HasField("tolerationSeconds"):
             since = taint.timeAdded.seconds if taint.HasField("timeAdded") else now
-            leave = max(since + min(granted), now)
+            leave = max(since + max(first.tolerationSeconds, 0), now)
             deadline = leave if deadline is None else min(deadline, leave)
     return deadline

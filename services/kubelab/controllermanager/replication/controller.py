@@ -102,7 +102,7 @@ class ReplicationManager:
             return
         with tracing.cause(rc.metadata.resourceVersion):
             pods = active(await self._claim(key, rc))
-            failure = None if terminating(rc) else await self._act(key, rc, plan(rc, pods))
+            failure = None if terminating(rc) else await self._act(key, rc, plan(rc, pods, self._clock.time()))
             await self._write_status(key, rc, pods, failure)
         if failure is not None:
             raise failure.error  # the queue's business

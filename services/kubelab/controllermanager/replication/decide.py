@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cmp_to_key
 
 from kubelab.api.core.v1 import core_pb2
 from kubelab.api.meta.v1 import meta_pb2
@@ -68,13 +69,14 @@ class Failure:
     error: ApiError
 
 
-def plan(rc: core_pb2.ReplicationController, pods: Sequence[core_pb2.Pod]) -> Plan:
-    """Compare the active pods with the number asked for."""
+def plan(rc: core_pb2.ReplicationController, pods: Sequence[core_pb2.Pod], now: float) -> Plan:
+    """Compare the active pods with the number asked for. ``now`` is wall time in seconds."""
     missing = wanted(rc) - len(pods)
     if missing >= 0:
         return Plan(create=min(missing, BURST))
     on_node = Counter(pod.spec.nodeName for pod in pods)
-    ranked = sorted(pods, key=lambda pod: deletion_rank(pod, on_node[pod.spec.nodeName]))
+    by_age = sorted(pods, key=cmp_to_key(lambda first, second: _less_is_lost(first, second, now)))
+    ranked = sorted(by_age, key=lambda pod: deletion_rank(pod, on_node[pod.spec.nodeName]))
     return Plan(delete=tuple(ranked[: min(-missing, BURST)]))
 
 
@@ -85,10 +87,10 @@ def wanted(rc: core_pb2.ReplicationController) -> int:
 
 def deletion_rank(pod: core_pb2.Pod, on_node: int) -> tuple[object, ...]:
     """Order pods by how little is lost with them; ``on_node`` counts its siblings on the same node, itself included.
+    Among equal ones :func:`_less_is_lost` decides.
 
     https://kubernetes.io/docs/concepts/workloads/controllers/replicaset/#scaling-a-replicaset
     """
-    since = pod_rules.ready_since(pod)
     try:
         cost = int(pod.metadata.annotations.get(DELETION_COST, "0"))
     except ValueError:
@@ -99,11 +101,39 @@ def deletion_rank(pod: core_pb2.Pod, on_node: int) -> tuple[object, ...]:
         pod_rules.ready(pod),
         cost,
         -on_node,
-        -math.inf if since is None else -since,
-        -max((status.restartCount for status in pod.status.containerStatuses), default=0),
-        -pod.metadata.creationTimestamp.seconds,
-        pod.metadata.name,
     )
+
+
+def _less_is_lost(first: core_pb2.Pod, second: core_pb2.Pod, now: float) -> int:
+    """Compare by how long pods have been ready, by restarts, and by age: negative when the first one goes first."""
+    ready = _younger(pod_rules.ready_since(first), pod_rules.ready_since(second), first, second, now)
+    if ready:
+        return ready
+    if restarts := _restarts(second) - _restarts(first):
+        return restarts
+    return _younger(_created(first), _created(second), first, second, now)
+
+
+def _younger(one: float | None, other: float | None, first: core_pb2.Pod, second: core_pb2.Pod, now: float) -> int:
+    """Compare two times by the power of two that their ages reach, so that of pods of about the same age any may go
+    (upstream's LogarithmicScaleDown); which one is drawn by uid. A time that nobody told is younger than all."""
+    if one == other:
+        return 0
+    if one is None or other is None:
+        return -1 if one is None else 1
+    return _doublings(now - one) - _doublings(now - other) or (-1 if first.metadata.uid < second.metadata.uid else 1)
+
+
+def _doublings(seconds: float) -> int:
+    return int(math.log2(seconds * 1e9)) if seconds > 0 else -1
+
+
+def _restarts(pod: core_pb2.Pod) -> int:
+    return max((status.restartCount for status in pod.status.containerStatuses), default=0)
+
+
+def _created(pod: core_pb2.Pod) -> float | None:
+    return pod.metadata.creationTimestamp.seconds if pod.metadata.HasField("creationTimestamp") else None
 
 
 def slow_start(count: int, initial: int = 1) -> Iterator[int]:
