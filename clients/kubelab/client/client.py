@@ -35,6 +35,8 @@ M = TypeVar("M", bound=Message)
 CALL_SECONDS = 10.0
 LIST_SECONDS = 60.0  # a whole collection, unchunked
 LONG_SECONDS = 120.0  # deleting a collection
+SILENT_SECONDS = 150.0  # a watch that is told nothing for so long, no bookmark either, is lost: they come every 60 s
+OVERDUE_SECONDS = 10.0  # after the time when the server should have ended a watch
 
 _RESOURCES = "/kubelab.apiserver.v1.Resources/"
 GET = Method(_RESOURCES + "Get", pb.GetRequest, pb.ObjectResponse, idempotent=True)
@@ -218,20 +220,24 @@ class Client:
         label_selector: str = "",
         field_selector: str = "",
         bookmarks: bool = True,
+        timeout_seconds: int | None = None,
     ) -> AsyncGenerator[Event[T]]:
-        """Yield every change after ``resource_version``, until the server ends the stream.
+        """Yield every change after ``resource_version``, until the server ends the stream, after ``timeout_seconds`` at
+        the latest.
 
-        Raises Expired when the server no longer knows that revision, Unavailable when the connection is lost.
+        Raises Expired when the server no longer knows that revision, Unavailable when the connection is lost or, with
+        bookmarks, says nothing any more.
         """
         options = meta_pb2.ListOptions(
             labelSelector=label_selector,
             fieldSelector=field_selector,
             resourceVersion=resource_version,
             allowWatchBookmarks=bookmarks,
+            timeoutSeconds=timeout_seconds,
         )
         request = pb.WatchRequest(path=_path(resource, namespace), options=options)
         decode = resource.message.FromString
-        events = self._transport.stream(WATCH, request)
+        events = self._watching(request)
         try:
             async for event in events:
                 kind = _EVENT_TYPES[event.type]
@@ -299,7 +305,7 @@ class Client:
             options=options,
             table=meta_pb2.TableOptions(includeObject=include_object),
         )
-        events = self._transport.stream(WATCH, request)
+        events = self._watching(request)
         try:
             async for event in events:
                 kind = _EVENT_TYPES[event.type]
@@ -307,6 +313,15 @@ class Client:
                 yield Event(kind, table, event.resource_version)
         finally:
             await events.aclose()
+
+    def _watching(self, request: pb.WatchRequest) -> AsyncGenerator[pb.WatchEvent]:
+        options = request.options
+        return self._transport.stream(
+            WATCH,
+            request,
+            timeout=options.timeoutSeconds + OVERDUE_SECONDS if options.HasField("timeoutSeconds") else None,
+            silence=SILENT_SECONDS if options.allowWatchBookmarks else None,
+        )
 
     # --- writing
 

@@ -8,7 +8,8 @@ the handlers, in the order of the revisions. Who stops it: whoever cancels that 
             list (chunks)          watch
     start ──────────────▶ synced ◀───────▶ following
       ▲                                       │  connection lost, stream ended: watch again from the last revision
-      └───────────────────────────────────────┘  Expired: list again, and tell handlers what was missed
+      └───────────────────────────────────────┘  Expired, or a revision that no server has come to in a while (their
+                                                 etcd was restored): list again, and tell handlers what was missed
 
 The first attempt after a loss is made at once, for another server may be there; only those after it wait, longer and
 longer.
@@ -43,6 +44,9 @@ CHUNK = 500
 FIRST_BACKOFF = 0.1  # seconds
 MAX_BACKOFF = 2.0
 SETTLED_SECONDS = 5.0  # a watch that was open for so long was a good one, even if nothing happened
+WATCH_SECONDS = (300, 600)  # a watch is asked to end somewhere in between, so that clients spread out again
+AHEAD = "ResourceVersionTooLarge"  # the reason of a cause: the server does not know the revision yet
+AHEAD_IN_A_ROW = 3  # then it never will
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +85,7 @@ class Informer(Generic[T]):
         self._by_namespace: dict[str, dict[str, None]] = {}
         self._handlers: list[_Handler[T]] = []
         self._revision = ""
+        self._ahead = 0  # watches that the server was too far behind for, in a row
         self._synced = asyncio.Event()
         self._lists = 0
         if registry is not None:
@@ -167,7 +172,16 @@ class Informer(Generic[T]):
             self._revision = ""
         except ApiError as err:
             self._log.warning("list or watch failed", resource=self.name, reason=err.reason, error=err.message)
+            self._doubt_revision(err)
+            return moved
+        self._ahead = 0
         return moved
+
+    def _doubt_revision(self, err: ApiError) -> None:
+        """Give up a revision that the servers do not come to: their etcd was put back to an earlier state."""
+        self._ahead = self._ahead + 1 if any(cause.reason == AHEAD for cause in err.causes) else 0
+        if self._ahead >= AHEAD_IN_A_ROW:
+            self._revision = ""
 
     async def _list(self) -> None:
         """Bring the cache to one revision, chunk by chunk, and tell handlers the difference."""
@@ -187,7 +201,12 @@ class Informer(Generic[T]):
         """Follow the changes until the stream ends; say whether there was any."""
         moved = False
         events = self._client.watch(
-            self._resource, self._namespace, resource_version=self._revision, bookmarks=True, **self._selectors
+            self._resource,
+            self._namespace,
+            resource_version=self._revision,
+            bookmarks=True,
+            timeout_seconds=random.randint(*WATCH_SECONDS),
+            **self._selectors,
         )
         try:
             async for event in events:

@@ -15,7 +15,7 @@ import asyncio
 import random
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar, cast
 
 import grpc
 from google.protobuf.message import Message
@@ -57,7 +57,9 @@ class Transport(Protocol):
 
     async def unary(self, method: Method[Q, A], request: Q, *, timeout: float) -> A: ...
 
-    def stream(self, method: Method[Q, A], request: Q, *, timeout: float | None = None) -> AsyncGenerator[A]: ...
+    def stream(
+        self, method: Method[Q, A], request: Q, *, timeout: float | None = None, silence: float | None = None
+    ) -> AsyncGenerator[A]: ...
 
     async def close(self) -> None: ...
 
@@ -203,25 +205,31 @@ class Connections:
             await self._pause(attempt)
             attempt += 1
 
-    async def stream(self, method: Method[Q, A], request: Q, *, timeout: float | None = None) -> AsyncGenerator[A]:
+    async def stream(
+        self, method: Method[Q, A], request: Q, *, timeout: float | None = None, silence: float | None = None
+    ) -> AsyncGenerator[A]:
         """Call and yield the answers. The call ends with the generator: close it, or cancel the task.
 
-        What ends before its first answer is repeated like any other call.
+        What ends before its first answer is repeated like any other call. After ``silence`` seconds without an answer
+        the connection counts as lost: a server that is stuck still answers its keepalive pings.
         """
         attempt, begun = 1, False
         while True:
             server = await self._connected(CONNECT_SECONDS)
             call = server.stream(method)(request, timeout=timeout, metadata=self._metadata())
             try:
-                async for answer in call:
+                while True:
+                    async with self._clock.timeout(silence):
+                        answer = await call.read()
+                    if answer is grpc.aio.EOF:
+                        return
                     begun = True
                     server.hearing.heard()
-                    yield answer
-                return
-            except grpc.aio.AioRpcError as rpc:
-                err = self._judged(server, rpc)
+                    yield cast(A, answer)
+            except (grpc.aio.AioRpcError, TimeoutError) as failure:
+                err = self._judged(server, failure)
                 if begun or not self._repeatable(method, err, attempt):
-                    raise err from rpc
+                    raise err from failure
             finally:
                 call.cancel()
             await self._pause(attempt)
@@ -259,9 +267,12 @@ class Connections:
         self._current = self._servers.index(server)
         return server
 
-    def _judged(self, server: Connection, rpc: grpc.aio.AioRpcError) -> ApiError:
+    def _judged(self, server: Connection, failure: grpc.aio.AioRpcError | TimeoutError) -> ApiError:
         """Give the error, and prefer another server after one that gave no answer or that is about to end."""
-        err = translate(rpc)
+        if isinstance(failure, TimeoutError):
+            err: ApiError = Unavailable(f"the server {server.target} says nothing any more")
+        else:
+            err = translate(failure)
         if isinstance(err, Unavailable):
             server.hearing.doubt()  # a call learns that its connection is lost before the channel says so
         if not isinstance(err, (Unavailable, Timeout)):
@@ -302,8 +313,10 @@ class FencedTransport:
         with fencing.sending(self._fence()):
             return await self._transport.unary(method, request, timeout=timeout)
 
-    def stream(self, method: Method[Q, A], request: Q, *, timeout: float | None = None) -> AsyncGenerator[A]:
-        return self._transport.stream(method, request, timeout=timeout)
+    def stream(
+        self, method: Method[Q, A], request: Q, *, timeout: float | None = None, silence: float | None = None
+    ) -> AsyncGenerator[A]:
+        return self._transport.stream(method, request, timeout=timeout, silence=silence)
 
     async def close(self) -> None:
         """Nothing: the connections are the unfenced client's."""

@@ -463,7 +463,9 @@ class _Memory:
         await asyncio.sleep(0)  # as a real call would, let others run
         return cast(A, await self._server.handle(method.path, request, self._caller))
 
-    async def stream(self, method: Method[Q, A], request: Q, *, timeout: float | None = None) -> AsyncGenerator[A]:
+    async def stream(
+        self, method: Method[Q, A], request: Q, *, timeout: float | None = None, silence: float | None = None
+    ) -> AsyncGenerator[A]:
         asked: Any = request
         if method.path.endswith("/Watch"):
             events = self._server.watch(asked, self._caller)

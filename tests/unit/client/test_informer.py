@@ -13,6 +13,7 @@ from kubelab.api.core.v1 import core_pb2
 from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery import errors
 from kubelab.apimachinery.scheme import PODS
+from kubelab.apiserver.v1 import apiserver_pb2 as pb
 from kubelab.client.informer import Informer
 from kubelab.testing.apiserver import FakeApiServer
 from kubelab.testing.clock import FakeClock
@@ -107,6 +108,49 @@ async def test_after_expired_it_lists_again_and_tells_what_was_missed(server: Fa
         server.down = False
         await server.until(lambda: informer.relists == 2)
         assert sorted(heard.take()) == ["+comes", "+reborn", "-goes", "-reborn", "~changes~node-1"]
+
+
+async def test_a_revision_that_no_server_comes_to_is_given_up(server: FakeApiServer) -> None:
+    server.add(pod("stays"), pod("goes"))
+    informer = Informer(server.client(), PODS)
+    heard = Heard()
+    heard.listen(informer)
+    async with running(informer):
+        await server.until(lambda: server.watching(PODS))
+        heard.take()
+        told = errors.Cause("", "Too large resource version", "ResourceVersionTooLarge")
+        server.fail(errors.Timeout("Too large resource version: 9, current: 1", causes=[told]), verb="watch", times=3)
+        server.down = True
+        server.break_watches(errors.Unavailable("restored"))
+        await server.until(lambda: server.watching(PODS) == 0)
+        server.remove(PODS, "default/goes")  # as if etcd had been put back to where it was not there yet
+        server.down = False
+        await server.until(lambda: informer.relists == 2)
+        assert heard.take() == ["-goes"]
+
+
+async def test_a_server_that_is_behind_for_a_moment_is_waited_for(server: FakeApiServer) -> None:
+    informer = Informer(server.client(), PODS)
+    async with running(informer):
+        await server.until(lambda: server.watching(PODS))
+        told = errors.Cause("", "Too large resource version", "ResourceVersionTooLarge")
+        for _ in range(3):
+            opened = len(server.calls_of("watch"))
+            server.fail(errors.Timeout("Too large resource version", causes=[told]), verb="watch", times=2)
+            server.break_watches(errors.Unavailable("another server"))
+            await server.until(lambda opened=opened: len(server.calls_of("watch")) == opened + 3)
+            await server.until(lambda: server.watching(PODS))
+            server.add(pod("a"))
+            await server.until(lambda: informer.last_sync_resource_version == str(server.revision))
+        assert informer.relists == 1
+
+
+async def test_every_watch_is_asked_to_end(server: FakeApiServer) -> None:
+    async with running(Informer(server.client(), PODS)):
+        await server.until(lambda: server.watching(PODS))
+    (call,) = server.calls_of("watch")
+    assert isinstance(call.request, pb.WatchRequest)
+    assert 300 <= call.request.options.timeoutSeconds <= 600
 
 
 async def test_after_a_broken_connection_it_resumes_where_it_was(server: FakeApiServer) -> None:

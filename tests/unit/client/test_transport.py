@@ -22,7 +22,7 @@ from kubelab.apiserver.v1 import apiserver_pb2 as pb
 from kubelab.apiserver.v1.apiserver_pb2_grpc import ResourcesServicer, add_ResourcesServicer_to_server
 from kubelab.client import tracing
 from kubelab.client.channels import SERVER_OPTIONS, Identity, server_credentials
-from kubelab.client.client import Client, EventType
+from kubelab.client.client import Client, Event, EventType
 from kubelab.client.kubeconfig import Access
 from kubelab.client.reaching import unreachable, why_unreachable
 from kubelab.client.transport import ATTEMPTS
@@ -36,12 +36,15 @@ class Servicer(ResourcesServicer):
     """Answers with one pod, or fails as told; remembers the calls."""
 
     def __init__(self) -> None:
+        self.asked = asyncio.Event()
         self.seen: list[tuple[str, tracing.Incoming]] = []
         self.fail: Callable[[], errors.ApiError | None] = lambda: None
+        self.stuck = self.stuck_after = False
 
     @contextlib.asynccontextmanager
     async def _answering(self, verb: str, context: Any) -> AsyncGenerator[None]:
         self.seen.append((verb, tracing.incoming(context.invocation_metadata())))
+        self.asked.set()
         async with answering(context):
             if (error := self.fail()) is not None:
                 raise error
@@ -59,8 +62,12 @@ class Servicer(ResourcesServicer):
 
     async def Watch(self, request: pb.WatchRequest, context: Any) -> AsyncIterator[pb.WatchEvent]:
         async with self._answering("watch", context):
+            if self.stuck:
+                await asyncio.Event().wait()
             yield pb.WatchEvent(type=pb.WatchEvent.ADDED, object=scheme.pack(WEB), resource_version="5")
             yield pb.WatchEvent(type=pb.WatchEvent.BOOKMARK, resource_version="9")
+            if self.stuck_after:
+                await asyncio.Event().wait()
             raise errors.Expired("too old resource version: 5 (8)")
 
     async def List(self, request: pb.ListRequest, context: Any) -> pb.ListResponse:
@@ -113,7 +120,7 @@ async def other(authority: TestAuthority) -> AsyncIterator[Server]:
     await server.stop()
 
 
-def connect(authority: TestAuthority, *servers: Server) -> Client:
+def connect(authority: TestAuthority, *servers: Server, clock: FakeClock | None = None) -> Client:
     files = authority.issue("kubernetes-admin", "system:masters")
     access = Access(
         servers=tuple(server.target for server in servers),
@@ -121,7 +128,7 @@ def connect(authority: TestAuthority, *servers: Server) -> Client:
         certificate=files.certificate.read_bytes(),
         key=files.key.read_bytes(),
     )
-    return Client.from_kubeconfig(access, caller="kctl", clock=FakeClock(auto=True))
+    return Client.from_kubeconfig(access, caller="kctl", clock=clock or FakeClock(auto=True))
 
 
 async def test_a_call_carries_trace_caller_and_cause(authority: TestAuthority, server: Server) -> None:
@@ -255,7 +262,7 @@ async def test_a_server_that_comes_back_is_found_again(authority: TestAuthority,
 
 
 async def test_a_watch_yields_events_and_ends_with_the_servers_error(authority: TestAuthority, server: Server) -> None:
-    async with connect(authority, server) as client:
+    async with connect(authority, server, clock=FakeClock()) as client:
         seen: list[tuple[EventType, str, str]] = []
 
         async def follow() -> None:
@@ -266,6 +273,44 @@ async def test_a_watch_yields_events_and_ends_with_the_servers_error(authority: 
         with pytest.raises(errors.Expired):
             await follow()
     assert seen == [(EventType.ADDED, "web", "5"), (EventType.BOOKMARK, "", "9")]
+
+
+async def test_a_watch_of_a_server_that_is_stuck_is_taken_to_another(
+    authority: TestAuthority, server: Server, other: Server
+) -> None:
+    """A server whose event loop is stuck still answers keepalive pings: nothing else would tell."""
+    clock = FakeClock()
+    server.servicer.stuck = other.servicer.stuck = True
+    async with connect(authority, server, other, clock=clock) as client, asyncio.TaskGroup() as group:
+        events = client.watch(PODS, resource_version="3")
+        first = group.create_task(anext(events))
+        asked = [group.create_task(s.servicer.asked.wait()) for s in (server, other)]
+        await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
+        stuck, well = (server, other) if server.servicer.seen else (other, server)
+        well.servicer.stuck = False
+        await clock.advance(149)
+        assert not well.servicer.seen
+        await clock.advance(2)
+        assert (await first).resource_version == "5"
+        assert [len(s.servicer.seen) for s in (stuck, well)] == [1, 1]
+        await events.aclose()
+
+
+async def test_a_watch_that_falls_silent_later_is_lost(authority: TestAuthority, server: Server) -> None:
+    clock = FakeClock()
+    server.servicer.stuck_after = True
+    async with connect(authority, server, clock=clock) as client, asyncio.TaskGroup() as group:
+        events = client.watch(PODS, resource_version="3")
+        assert [(await anext(events)).resource_version for _ in range(2)] == ["5", "9"]
+        third = group.create_task(_error_of(events))
+        await clock.settle()
+        await clock.advance(151)
+        assert isinstance(await third, errors.Unavailable)
+
+
+async def _error_of(events: AsyncGenerator[Event[core_pb2.Pod]]) -> BaseException | None:
+    (result,) = await asyncio.gather(anext(events), return_exceptions=True)
+    return result if isinstance(result, BaseException) else None
 
 
 async def test_a_caller_without_a_certificate_is_not_served(authority: TestAuthority, server: Server) -> None:
