@@ -2,7 +2,8 @@
 
 :meth:`EventRecorder.event` only puts the event in a queue that cannot grow without end; :meth:`EventRecorder.run`
 writes. The same event again raises ``count`` and ``lastTimestamp`` of the first; many events of one kind that differ
-in their message only are combined; of one object not more than ``BURST`` at once and one in five minutes are written.
+in their message only are combined; of one object not more than ``BURST`` at once and one in five minutes are written,
+but all are counted.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from kubelab.api.core.v1 import core_pb2
 from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery import scheme
 from kubelab.apimachinery.clock import Clock
-from kubelab.apimachinery.errors import ApiError, Conflict, NotFound, Timeout, TooManyRequests, Unavailable
+from kubelab.apimachinery.errors import AlreadyExists, ApiError, NotFound, Timeout, TooManyRequests, Unavailable
 from kubelab.apimachinery.meta import meta_of
 from kubelab.apimachinery.timestamps import to_time
 from kubelab.client import bugs, tracing
@@ -54,6 +55,14 @@ class _Group:
 
 
 @dataclass(slots=True)
+class _Series:
+    """One event, however often it happened, and whether the api-server has it."""
+
+    event: core_pb2.Event
+    written: bool = False
+
+
+@dataclass(slots=True)
 class _Pending:
     event: core_pb2.Event
     span: tracing.SpanContext | None
@@ -72,7 +81,7 @@ class EventRecorder:
         self._log: Logger = log or structlog.get_logger()
         self._pending: deque[_Pending] = deque()
         self._arrived = asyncio.Event()
-        self._known: OrderedDict[tuple[str, ...], core_pb2.Event] = OrderedDict()
+        self._known: OrderedDict[tuple[str, ...], _Series] = OrderedDict()
         self._groups: OrderedDict[tuple[str, ...], _Group] = OrderedDict()
         self._buckets: OrderedDict[tuple[str, ...], _Bucket] = OrderedDict()
         self._last_nanos = 0
@@ -127,34 +136,43 @@ class EventRecorder:
         )
 
     async def _write(self, event: core_pb2.Event) -> None:
-        key = self._correlate(event)
+        series = self._observe(self._correlate(event), event)
         if not self._admit(event):
-            self.dropped += 1
+            self.dropped += 1  # but counted: the next one of its kind that is written tells how many there were
             return
         for attempt in range(ATTEMPTS):
+            # An update names no version, as upstream's patch does not: whatever became of an earlier one, it is right.
+            write = self._client.update if series.written else self._client.create
             try:
-                self._remember(key, await self._put(event, self._known.get(key)))
-            except (NotFound, Conflict):
-                self._known.pop(key, None)  # the first one has expired, or somebody changed it: write a new one
+                await write(series.event)
+            except AlreadyExists:
+                series.written = True  # by an attempt whose answer was lost
             except (Unavailable, Timeout, TooManyRequests) as err:
                 self._log.warning("event not written, will retry", event_reason=event.reason, error=err.message)
                 await self._clock.sleep(RETRY_SECONDS * min(attempt + 1, 4) / 4)
-            except ApiError as err:  # its namespace is going, for one: nobody will miss it
+            except ApiError as err:
+                if series.written and isinstance(err, NotFound):
+                    series.written = False  # it has expired: write it again
+                    continue
+                # Its namespace is going, for one: nobody will miss it.
                 self._log.warning("event refused", event_reason=event.reason, error=err.message)
                 return
             else:
+                series.written = True
                 return
         self.dropped += 1
 
-    async def _put(self, event: core_pb2.Event, known: core_pb2.Event | None) -> core_pb2.Event:
-        if known is None:
-            return await self._client.create(event)
-        again = core_pb2.Event()
-        again.CopyFrom(known)
-        again.count += 1
-        again.lastTimestamp.CopyFrom(event.lastTimestamp)
-        again.message = event.message
-        return await self._client.update(again)
+    def _observe(self, key: tuple[str, ...], event: core_pb2.Event) -> _Series:
+        """Count an event, as the same one again when it is known."""
+        series = self._known.pop(key, None)
+        if series is None:
+            series = _Series(event)
+        else:
+            series.event.count += 1
+            series.event.lastTimestamp.CopyFrom(event.lastTimestamp)
+            series.event.message = event.message
+        _keep(self._known, key, series)
+        return series
 
     def _correlate(self, event: core_pb2.Event) -> tuple[str, ...]:
         """Give the key under which the same event is found again; combine what differs in its message only."""
@@ -187,10 +205,6 @@ class EventRecorder:
             return False
         bucket.tokens -= 1
         return True
-
-    def _remember(self, key: tuple[str, ...], written: core_pb2.Event) -> None:
-        self._known.pop(key, None)
-        _keep(self._known, key, written)
 
 
 def reference_to(obj: Message, field_path: str = "") -> core_pb2.ObjectReference:

@@ -83,7 +83,7 @@ async def test_an_event_that_has_expired_is_written_anew(lab: Lab) -> None:
         await lab.clock.advance(1)
         lab.recorder.event(WEB, "Warning", "BackOff", "again")
     (event,) = lab.written()
-    assert event.count == 1
+    assert event.count == 2  # as upstream: it is the same one, and goes on
 
 
 async def test_events_that_differ_in_their_message_only_are_combined(lab: Lab) -> None:
@@ -108,6 +108,39 @@ async def test_a_flood_about_one_object_is_cut_off(lab: Lab) -> None:
         await lab.clock.advance(events.REFILL)
         lab.recorder.event(WEB, "Warning", "Later", "one more")
     assert len(lab.written()) == events.BURST + 2
+
+
+async def test_what_the_flood_swallowed_is_counted(lab: Lab) -> None:
+    async with lab.running():
+        for _ in range(100):
+            lab.recorder.event(WEB, "Warning", "BackOff", "Back-off restarting failed container")
+            await lab.clock.advance(1)
+        (event,) = lab.written()
+        assert event.count == events.BURST
+        await lab.clock.advance(events.REFILL)
+        lab.recorder.event(WEB, "Warning", "BackOff", "Back-off restarting failed container")
+    (event,) = lab.written()
+    assert event.count == 101
+
+
+@pytest.mark.parametrize("lost", [errors.Timeout("too late"), errors.Unavailable("gone")])
+@pytest.mark.parametrize("verb", ["create", "update"])
+async def test_an_event_whose_answer_is_lost_is_one_event(lab: Lab, verb: str, lost: errors.ApiError) -> None:
+    lab.server.fail(lost, verb=verb, resource="events", after=True)
+    async with lab.running():
+        for _ in range(3):
+            lab.recorder.event(WEB, "Warning", "BackOff", "again")
+            await lab.clock.advance(30)
+    (event,) = lab.written()
+    assert event.count == 3
+
+
+async def test_an_event_in_a_namespace_that_is_gone_is_tried_once(lab: Lab) -> None:
+    lab.server.fail(errors.NotFound('namespaces "shop" not found'), verb="create", resource="events", times=100)
+    async with lab.running():
+        lab.recorder.event(WEB, "Normal", "Killing", "Stopping container")
+        await lab.clock.advance(60)
+    assert len(lab.server.calls_of("create", EVENTS)) == 1
 
 
 async def test_nothing_is_lost_while_the_server_restarts(lab: Lab) -> None:
