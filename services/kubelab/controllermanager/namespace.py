@@ -7,7 +7,9 @@ removed, and with the last finalizer the api-server removes the namespace.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from google.protobuf.message import Message
@@ -16,7 +18,7 @@ from kubelab.api.core.v1 import core_pb2
 from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery import scheme
 from kubelab.apimachinery.clock import Clock
-from kubelab.apimachinery.errors import Conflict, NotFound
+from kubelab.apimachinery.errors import ApiError, Conflict, NotFound
 from kubelab.apimachinery.scheme import Resource
 from kubelab.client import tracing
 from kubelab.client.client import Client
@@ -29,7 +31,6 @@ if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
 FINALIZER = "kubernetes"
-CONTENT_REMAINING = "NamespaceContentRemaining"
 LOOK_AGAIN = 5.0  # seconds, should no event tell that the last object is gone
 
 CONTENT: tuple[Resource[Message], ...] = tuple(
@@ -41,32 +42,74 @@ CONTENT: tuple[Resource[Message], ...] = tuple(
 )
 
 
-def content_condition(remaining: Mapping[str, int], now: float) -> core_pb2.NamespaceCondition:
-    """Say in upstream's words what is left. ``remaining`` counts by resource, ``now`` is wall time in seconds."""
-    condition = core_pb2.NamespaceCondition(type=CONTENT_REMAINING, lastTransitionTime=meta_pb2.Time(seconds=int(now)))
-    if remaining:
-        told = ", ".join(f"{name}. has {count} resource instances" for name, count in sorted(remaining.items()))
-        condition.status, condition.reason = "True", "SomeResourcesRemain"
-        condition.message = f"Some resources are remaining: {told}"
-    else:
-        condition.status, condition.reason = "False", "ContentRemoved"
-        condition.message = "All content successfully removed"
-    return condition
+@dataclass(slots=True)
+class Remains:
+    """What an attempt to empty a namespace left: objects by ``resource.group`` and by finalizer, and why not everything
+    could be deleted."""
+
+    objects: Counter[str] = field(default_factory=Counter[str])
+    finalizers: Counter[str] = field(default_factory=Counter[str])
+    failures: list[ApiError] = field(default_factory=list[ApiError])
 
 
-def with_condition(namespace: core_pb2.Namespace, condition: core_pb2.NamespaceCondition) -> core_pb2.Namespace | None:
-    """Copy a namespace with a condition; None when it says so already."""
-    changed = copied(namespace)
-    found = next((c for c in changed.status.conditions if c.type == condition.type), None)
-    if found is None:
-        changed.status.conditions.append(condition)
-        return changed
-    if (found.status, found.reason, found.message) == (condition.status, condition.reason, condition.message):
+def conditions(remains: Remains) -> list[core_pb2.NamespaceCondition]:
+    """Say in upstream's words how far the deletion came (``status_condition_utils.go``).
+
+    The first two never fail here: which resources there are is known without asking.
+    """
+    objects = [f"{name} has {count} resource instances" for name, count in remains.objects.items()]
+    finalizers = [f"{name} in {count} resource instances" for name, count in remains.finalizers.items()]
+    failures = [failure.message for failure in remains.failures]
+    counted = f"Failed to delete all resource types, {len(failures)} remaining"
+    return [
+        _fine("NamespaceDeletionDiscoveryFailure", "ResourcesDiscovered", "All resources successfully discovered"),
+        _fine(
+            "NamespaceDeletionGroupVersionParsingFailure",
+            "ParsedGroupVersions",
+            "All legacy kube types successfully parsed",
+        ),
+        _told("NamespaceDeletionContentFailure", "ContentDeletionFailed", counted, failures)
+        or _fine(
+            "NamespaceDeletionContentFailure",
+            "ContentDeleted",
+            "All content successfully deleted, may be waiting on finalization",
+        ),
+        _told("NamespaceContentRemaining", "SomeResourcesRemain", "Some resources are remaining", objects)
+        or _fine("NamespaceContentRemaining", "ContentRemoved", "All content successfully removed"),
+        _told(
+            "NamespaceFinalizersRemaining",
+            "SomeFinalizersRemain",
+            "Some content in the namespace has finalizers remaining",
+            finalizers,
+        )
+        or _fine("NamespaceFinalizersRemaining", "ContentRemoved", "All content successfully removed"),
+    ]
+
+
+def _fine(kind: str, reason: str, message: str) -> core_pb2.NamespaceCondition:
+    return core_pb2.NamespaceCondition(type=kind, status="False", reason=reason, message=message)
+
+
+def _told(kind: str, reason: str, what: str, details: Iterable[str]) -> core_pb2.NamespaceCondition | None:
+    listed = ", ".join(sorted(details))
+    if not listed:
         return None
-    since = found.lastTransitionTime if found.status == condition.status else condition.lastTransitionTime
-    condition.lastTransitionTime.CopyFrom(since)
-    found.CopyFrom(condition)
-    return changed
+    return core_pb2.NamespaceCondition(type=kind, status="True", reason=reason, message=f"{what}: {listed}")
+
+
+def with_conditions(
+    namespace: core_pb2.Namespace, told: Iterable[core_pb2.NamespaceCondition], now: float
+) -> core_pb2.Namespace | None:
+    """Copy a namespace with conditions; None when it says so already. ``now`` is wall time in seconds."""
+    changed = copied(namespace)
+    for condition in told:
+        found = next((c for c in changed.status.conditions if c.type == condition.type), None)
+        if found is None:
+            found = changed.status.conditions.add(type=condition.type)
+        if found.status != condition.status:
+            found.lastTransitionTime.CopyFrom(meta_pb2.Time(seconds=int(now)))
+        found.status, found.reason, found.message = condition.status, condition.reason, condition.message
+    return None if changed == namespace else changed
 
 
 class NamespaceController:
@@ -111,24 +154,33 @@ class NamespaceController:
         if namespace is None or not terminating(namespace) or FINALIZER not in namespace.spec.finalizers:
             return
         with tracing.cause(namespace.metadata.resourceVersion):
-            remaining = await self._empty(key)
-            if not remaining:
+            remains = await self._empty(key)
+            if not remains.objects and not remains.failures:
                 await self._let_go(namespace)
                 return
-            await self._tell(namespace, remaining)
+            await self._tell(namespace, remains)
+        if remains.failures:
+            raise remains.failures[0]  # the queue's business
         self._queue.add_after(key, LOOK_AGAIN)
 
-    async def _empty(self, name: str) -> dict[str, int]:
-        """Delete everything; count what needs time, by resource."""
-        remaining: dict[str, int] = {}
+    async def _empty(self, name: str) -> Remains:
+        """Delete everything; tell what needs time, and what could not be deleted."""
+        remains = Remains()
         for resource in CONTENT:
-            left = await self._client.list(resource, name, limit=1)
-            if left.items:
-                await self._client.delete_collection(resource, name)
-                left = await self._client.list(resource, name, limit=1)
-            if left.items:
-                remaining[resource.qualified] = len(left.items) + (left.remaining or 0)
-        return remaining
+            try:
+                await self._empty_of(resource, name, remains)
+            except ApiError as err:  # the others go meanwhile
+                remains.failures.append(err)
+        return remains
+
+    async def _empty_of(self, resource: Resource[Message], name: str, remains: Remains) -> None:
+        if not (await self._client.list(resource, name, limit=1)).items:
+            return
+        await self._client.delete_collection(resource, name)
+        async for page in self._client.pages(resource, name):
+            for obj in page.items:
+                remains.objects[f"{resource.plural}.{resource.group}"] += 1
+                remains.finalizers.update(metadata_of(obj).finalizers)
 
     async def _let_go(self, namespace: core_pb2.Namespace) -> None:
         changed = copied(namespace)
@@ -140,8 +192,8 @@ class NamespaceController:
             return
         self._log.info("namespace is empty and goes", namespace=namespace.metadata.name)
 
-    async def _tell(self, namespace: core_pb2.Namespace, remaining: Mapping[str, int]) -> None:
-        changed = with_condition(namespace, content_condition(remaining, self._clock.time()))
+    async def _tell(self, namespace: core_pb2.Namespace, remains: Remains) -> None:
+        changed = with_conditions(namespace, conditions(remains), self._clock.time())
         if changed is None:
             return
         try:
