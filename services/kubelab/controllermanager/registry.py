@@ -160,7 +160,13 @@ class Controllers:
                 )
                 workers = 1
             case "garbagecollector":
-                controller = GarbageCollector(client=client, informers=informers, queue=queue, log=log)
+                controller = GarbageCollector(
+                    client=client,
+                    informers=informers,
+                    queue=queue,
+                    recorder=self._recorder("garbage-collector-controller"),
+                    log=log,
+                )
                 workers = config.concurrent_gc_syncs
             case _:
                 controller = PodGarbageCollector(

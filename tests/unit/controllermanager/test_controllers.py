@@ -648,6 +648,50 @@ async def test_foreground_waits_for_the_dependents(running: Run) -> None:
         await server.until(lambda: server.get(REPLICATION_CONTROLLERS, "default/web") is None)
 
 
+async def test_an_owner_of_another_namespace_is_none_and_that_is_told(running: Run) -> None:
+    server = FakeApiServer()
+    rc = make.replication_controller("web")
+    server.add(rc, make.pod("p", namespace="other", owner=make.controlled_by(rc)))
+    server.add(make.pod("mine", owner=make.controlled_by(rc)))
+    async with running(server, "garbagecollector"):
+        await server.until(lambda: server.get(PODS, "other/p") is None)
+        await server.until(lambda: events(server, "OwnerRefInvalidNamespace"))
+    (told,) = events(server, "OwnerRefInvalidNamespace")
+    assert (told.type, told.involvedObject.name, told.source.component) == (
+        "Warning",
+        "p",
+        "garbage-collector-controller",
+    )
+    assert told.message == (
+        "ownerRef [v1/ReplicationController, namespace: other, name: web, uid: uid-of-web] "
+        'does not exist in namespace "other"'
+    )
+    assert server.get(PODS, "default/mine") is not None
+
+
+async def test_an_owner_of_another_name_is_none(running: Run) -> None:
+    server = FakeApiServer()
+    rc = make.replication_controller("web")
+    wrong = make.controlled_by(rc)
+    wrong.name = "no-such"
+    server.add(rc, make.pod("p", owner=wrong), make.pod("mine", owner=make.controlled_by(rc)))
+    async with running(server, "garbagecollector"):
+        await server.until(lambda: server.get(PODS, "default/p") is None)
+    assert [p.metadata.name for p in pods(server)] == ["mine"]
+
+
+async def test_two_that_own_and_block_each_other_go_in_foreground(running: Run) -> None:
+    server = FakeApiServer()
+    one, other = make.replication_controller("one"), make.replication_controller("other")
+    one.metadata.ownerReferences.append(make.controlled_by(other))
+    other.metadata.ownerReferences.append(make.controlled_by(one))
+    server.add(one, other)
+    async with running(server, "garbagecollector"):
+        async with server.client() as client:
+            await client.delete(REPLICATION_CONTROLLERS, "one", "default", propagation_policy="Foreground")
+        await server.until(lambda: not server.objects(REPLICATION_CONTROLLERS))
+
+
 async def test_orphans_are_let_live(running: Run) -> None:
     server = FakeApiServer()
     rc = make.replication_controller("web")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from kubelab.api.core.v1 import core_pb2
 from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery import errors, taints
-from kubelab.apimachinery.scheme import PODS, REPLICATION_CONTROLLERS
+from kubelab.apimachinery.scheme import NODES, PODS, REPLICATION_CONTROLLERS
 from kubelab.component.config import ConfigError
 from kubelab.controllermanager.endpoints.decide import MAX_ADDRESSES, desired, subsets
 from kubelab.controllermanager.garbagecollector.decide import Delete, DropOwners, Keep, Owner, judge
@@ -323,7 +323,9 @@ def item(uid: str, *owners: str, finalizers: tuple[str, ...] = (), deleting: boo
     pod = make.pod(uid, uid=uid, deleting=deleting)
     pod.metadata.finalizers.extend(finalizers)
     for owner in owners:
-        pod.metadata.ownerReferences.append(meta_pb2.OwnerReference(uid=owner, blockOwnerDeletion=block))
+        pod.metadata.ownerReferences.append(
+            meta_pb2.OwnerReference(apiVersion="v1", kind="Pod", name=owner, uid=owner, blockOwnerDeletion=block)
+        )
     return Item.of(PODS, pod)
 
 
@@ -342,6 +344,12 @@ S, A, W = Owner.SOLID, Owner.ABSENT, Owner.WAITING
         (item("x", "a", "b"), {"a": A, "b": A}, [], Delete("Background")),
         (item("x", "a"), {"a": W}, [], Delete("Background")),
         (item("x", "a"), {"a": W}, [item("y", "x")], Delete("Foreground")),
+        (
+            item("x", "a"),
+            {"a": W},
+            [item("a", "x", finalizers=(FOREGROUND,), deleting=True)],
+            Delete("Foreground", unblock=True),
+        ),
         (item("x", "a", finalizers=(ORPHAN,)), {"a": A}, [], Delete("Orphan")),
         (item("x", "a", finalizers=(FOREGROUND,)), {"a": A}, [], Delete("Foreground")),
     ],
@@ -359,11 +367,36 @@ def test_the_graph_says_whom_to_look_at() -> None:
     assert graph.observe(item("pod2", "rc")) == set()
     foreground = item("rc", finalizers=(FOREGROUND,), deleting=True)
     assert graph.observe(foreground) == {"rc", "pod", "pod2"}
-    assert graph.observe(item("pod2", "rc", block=False)) == {"rc"}
+    assert graph.observe(item("pod2", "rc", block=False)) == {"rc", "pod2"}
     assert graph.remove("pod") == {"rc"}
     assert graph.remove("rc") == {"pod2"}
     assert graph.remove("rc") == set()
     graph.check_invariants()
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"name": "other"}, {"kind": "Service"}, {"apiVersion": "v2"}, {"uid": "other"}], ids=str
+)
+def test_a_reference_must_be_right_in_every_part(wrong: dict[str, str]) -> None:
+    owner, dependent = item("rc"), item("pod", "rc")
+    ref = dependent.owners[0]
+    graph = Graph()
+    graph.observe(owner)
+    assert dependent.owned_by(owner, ref)
+    assert graph.observe(dependent) == set()
+    for part, value in wrong.items():
+        setattr(ref, part, value)
+    assert not dependent.owned_by(owner, ref)
+    assert graph.observe(replace(dependent, uid="another")) == {"another"}
+
+
+def test_an_owner_is_in_the_same_namespace_or_in_none() -> None:
+    ref = meta_pb2.OwnerReference(apiVersion="v1", kind="Pod", name="a", uid="a")
+    node = meta_pb2.OwnerReference(apiVersion="v1", kind="Node", name="n", uid="uid-of-n")
+    elsewhere = Item.of(PODS, make.pod("x", namespace="elsewhere"))
+    assert not elsewhere.owned_by(item("a"), ref)
+    assert elsewhere.owned_by(Item.of(NODES, make.node("n")), node)
+    assert not Item.of(NODES, make.node("n")).owned_by(item("a"), ref)
 
 
 @given(

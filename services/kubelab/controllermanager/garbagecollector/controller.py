@@ -19,6 +19,7 @@ from kubelab.apimachinery.scheme import Resource
 from kubelab.client import tracing
 from kubelab.client.client import Client
 from kubelab.client.controller import run_workers
+from kubelab.client.events import EventRecorder
 from kubelab.client.informer import Informer
 from kubelab.client.workqueue import WorkQueue
 from kubelab.controllermanager.garbagecollector.decide import Delete, DropOwners, Owner, judge
@@ -29,7 +30,7 @@ from kubelab.controllermanager.owners import copied, metadata_of
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
-REMEMBERED = 10_000  # uids that are known to be absent; a uid never comes back
+REMEMBERED = 10_000  # owners that are known to be absent; a uid never comes back
 
 
 class GarbageCollector:
@@ -43,11 +44,13 @@ class GarbageCollector:
         client: Client,
         informers: SharedInformers,
         queue: WorkQueue[str],
+        recorder: EventRecorder,
         log: FilteringBoundLogger,
     ) -> None:
         self._client, self._queue, self._log = client, queue, log
+        self._recorder = recorder
         self._graph = Graph()
-        self._absent: OrderedDict[str, None] = OrderedDict()
+        self._absent: OrderedDict[tuple[str, ...], None] = OrderedDict()
         self._caches: dict[str, Informer[Any]] = {}
         for resource, informer in informers.all:
             self._caches[resource.qualified] = informer
@@ -95,35 +98,50 @@ class GarbageCollector:
     async def _judge(self, item: Item, obj: Message) -> None:
         if item.deleting or not item.owners:
             return
-        owners = {ref.uid: await self._state_of(ref, item.namespace) for ref in item.owners}
+        owners: dict[str, Owner] = {}
+        for ref in item.owners:
+            if owners.get(ref.uid) is not Owner.SOLID:  # of two references with one uid, one may be right
+                owners[ref.uid] = await self._state_of(ref, item, obj)
         verdict = judge(item, owners, self._graph.dependents(item.uid))
         if isinstance(verdict, DropOwners):
             await self._update(_without_owners(obj, verdict.uids))
         elif isinstance(verdict, Delete):
+            if verdict.unblock:
+                obj = await self._update(_unblocking(obj))
             await self._delete(item, obj, verdict.policy)
 
-    async def _state_of(self, ref: meta_pb2.OwnerReference, namespace: str) -> Owner:
-        if ref.uid in self._absent:
+    async def _state_of(self, ref: meta_pb2.OwnerReference, item: Item, obj: Message) -> Owner:
+        asked = (ref.uid, ref.apiVersion, ref.kind, ref.name, item.namespace)
+        if (ref.uid,) in self._absent or asked in self._absent:
             return Owner.ABSENT
         known = self._graph.get(ref.uid)
-        if known is not None:
+        if known is not None and item.owned_by(known, ref):
             return Owner.WAITING if known.in_foreground else Owner.SOLID
+        if known is not None and known.namespace not in ("", item.namespace):
+            self._tell_of_namespace(ref, item, obj)
         resource = scheme.by_kind(ref.apiVersion, ref.kind)
-        if resource is None:
+        if resource is None or (resource.namespaced and not item.namespace):
             return Owner.SOLID  # nothing that we could ask for: better keep than lose
         try:
-            live = await self._client.get(resource, ref.name, namespace if resource.namespaced else "")
+            live = await self._client.get(resource, ref.name, item.namespace if resource.namespaced else "")
         except NotFound:
-            self._remember_absent(ref.uid)
+            self._remember_absent(*asked)
             return Owner.ABSENT
         if metadata_of(live).uid != ref.uid:
-            self._remember_absent(ref.uid)
+            self._remember_absent(*asked)
             return Owner.ABSENT
         return Owner.WAITING if Item.of(resource, live).in_foreground else Owner.SOLID
 
-    def _remember_absent(self, uid: str) -> None:
-        self._absent[uid] = None
-        self._absent.move_to_end(uid)
+    def _tell_of_namespace(self, ref: meta_pb2.OwnerReference, item: Item, obj: Message) -> None:
+        """Say in upstream's words why an object that names a living owner is taken for one without."""
+        named = f"[{ref.apiVersion}/{ref.kind}, namespace: {item.namespace}, name: {ref.name}, uid: {ref.uid}]"
+        message = f'ownerRef {named} does not exist in namespace "{item.namespace}"'
+        self._recorder.event(obj, "Warning", "OwnerRefInvalidNamespace", message)
+
+    def _remember_absent(self, *what: str) -> None:
+        """Remember a uid that is gone, or all of a reference that names nobody."""
+        self._absent[what] = None
+        self._absent.move_to_end(what)
         if len(self._absent) > REMEMBERED:
             self._absent.popitem(last=False)
 
@@ -157,11 +175,12 @@ class GarbageCollector:
                 await self._update(_without_owners(current, frozenset({item.uid})))
         await self._update(_without_finalizer(obj, ORPHAN))
 
-    async def _update(self, obj: Message) -> None:
+    async def _update(self, obj: Message) -> Message:
+        """Write an object and return what is stored; one that is gone is returned as it was."""
         try:
-            await self._client.update(obj)
+            return await self._client.update(obj)
         except NotFound:
-            return
+            return obj
 
     def check_invariants(self) -> None:
         """Raise AssertionError when the graph contradicts itself."""
@@ -174,6 +193,13 @@ def _without_owners(obj: Message, uids: frozenset[str]) -> Message:
     kept = [ref for ref in metadata_of(obj).ownerReferences if ref.uid not in uids]
     del meta.ownerReferences[:]
     meta.ownerReferences.extend(kept)
+    return changed
+
+
+def _unblocking(obj: Message) -> Message:
+    changed = copied(obj)
+    for ref in metadata_of(changed).ownerReferences:
+        ref.blockOwnerDeletion = False
     return changed
 
 

@@ -34,9 +34,11 @@ class DropOwners:
 
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """The object goes; ``policy`` says what becomes of its own dependents."""
+    """The object goes; ``policy`` says what becomes of its own dependents. ``unblock``: but first its owners need not
+    wait for it any more, for it waits for one of them, in a circle."""
 
     policy: str
+    unblock: bool = False
 
 
 def judge(item: Item, owners: Mapping[str, Owner], dependents: Iterable[Item]) -> Keep | DropOwners | Delete:
@@ -48,8 +50,10 @@ def judge(item: Item, owners: Mapping[str, Owner], dependents: Iterable[Item]) -
         return Keep()
     if len(going) < len(owners):
         return DropOwners(going)  # one owner is enough to live
-    if Owner.WAITING in owners.values() and any(True for _ in dependents):
-        return Delete("Foreground")  # the owner waits for all that is below, not for this one alone
+    below = [*dependents]
+    if Owner.WAITING in owners.values() and below:
+        # The owner waits for all that is below, not for this one alone.
+        return Delete("Foreground", unblock=any(dependent.in_foreground for dependent in below))
     if ORPHAN in item.finalizers:
         return Delete("Orphan")
     return Delete("Foreground" if FOREGROUND in item.finalizers else "Background")

@@ -64,6 +64,13 @@ class Item:
         """Say whether an owner that is deleted in foreground must wait for this object."""
         return any(ref.uid == owner and ref.blockOwnerDeletion for ref in self.owners)
 
+    def owned_by(self, owner: Item, ref: meta_pb2.OwnerReference) -> bool:
+        """Say whether a reference of this object means ``owner``: kind, name and namespace must be right, not the uid
+        alone. What is in no namespace may own anything; anybody else only what is in the same one."""
+        kind = (owner.resource.api_version, owner.resource.kind, owner.name, owner.uid)
+        same = (ref.apiVersion, ref.kind, ref.name, ref.uid) == kind
+        return same and (not owner.namespace or owner.namespace == self.namespace)
+
 
 class Graph:
     """Every object, and its dependents."""
@@ -95,7 +102,7 @@ class Graph:
             look.add(item.uid)
             if old is None or not old.in_foreground:
                 look |= self._dependents.get(item.uid, set())
-        if not item.deleting and (before != after or old is None) and not self._all_well(item):
+        if not item.deleting and (old is None or old.owners != item.owners) and not self._all_well(item):
             look.add(item.uid)
         return look
 
@@ -118,8 +125,8 @@ class Graph:
         }
 
     def _all_well(self, item: Item) -> bool:
-        owners = [self._items.get(ref.uid) for ref in item.owners]
-        return all(owner is not None and not owner.in_foreground for owner in owners)
+        owners = [(self._items.get(ref.uid), ref) for ref in item.owners]
+        return all(o is not None and not o.in_foreground and item.owned_by(o, ref) for o, ref in owners)
 
     def _waiting(self, owners: Iterable[str]) -> set[str]:
         return {uid for uid in owners if (owner := self._items.get(uid)) is not None and owner.in_foreground}
