@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 
 from kubelab.apiserver.config import ApiServerConfig
@@ -21,7 +22,10 @@ async def run(config: ApiServerConfig, env: Environment) -> None:
     rules = strategies(config.tolerations())
     server = ApiServer(config, store, process=env.name, rules=rules, row=row, clock=env.clock, metrics=env.registry)
     async with server.running(), env.serve(server.add_to, options=MESSAGE_OPTIONS):
-        await env.stop.wait()
+        async with asyncio.TaskGroup() as group:
+            report = group.create_task(server.report(env.health.set_serving), name="health")
+            await env.stop.wait()
+            report.cancel()
         await env.health.set_serving(False)
         await server.drain()
 

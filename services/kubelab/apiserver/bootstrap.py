@@ -53,6 +53,8 @@ class Bootstrap:
             caches[plural].on_change(self._on_change)
 
     def _on_master(self, event: StoreEvent) -> None:
+        if not _address(event.key)[1].isdecimal():
+            return  # not an api-server's
         (self._masters.discard if event.value is None else self._masters.add)(event.key)
         self._wake.set()
 
@@ -91,13 +93,16 @@ class Bootstrap:
     async def _keep_master(self) -> None:
         """Hold this process's record; give it back at the end, so that nobody is sent to a server that is gone."""
         key = f"{MASTERS}{self._advertise}/{uuid.uuid4()}"
-        lease = 0
+        lease = written_with = 0
         try:
             while True:
                 try:
                     if not lease or not await self._store.keep_lease(lease):
                         lease = await self._store.grant_lease(LEASE_SECONDS)
+                    # Where it is not: it could not be written the last time, or somebody has deleted it since.
+                    if lease != written_with or key not in self._masters:
                         await self._store.transact([], [Put(key, self._advertise.encode(), lease)])
+                        written_with = lease
                 except errors.ApiError as err:
                     log.warning("cannot renew the api-server's record", reason=err.reason, message=err.message)
                     lease = lease if isinstance(err, errors.Unavailable | errors.Timeout) else 0
@@ -141,7 +146,7 @@ class Bootstrap:
         wanted = core_pb2.Endpoints()
         by_port: dict[int, set[str]] = {}
         for key in self._masters:
-            address, _, port = key.removeprefix(MASTERS).partition("/")[0].rpartition(":")
+            address, port = _address(key)
             by_port.setdefault(int(port), set()).add(address)
         for port, addresses in sorted(by_port.items()):
             wanted.subsets.add(
@@ -171,3 +176,9 @@ class Bootstrap:
             await self._registry.create(scheme.of_object(obj), ns, obj)
         except errors.AlreadyExists:
             return  # another api-server was faster
+
+
+def _address(key: str) -> tuple[str, str]:
+    """Host and port in a record's key."""
+    host, _, port = key.removeprefix(MASTERS).partition("/")[0].rpartition(":")
+    return host, port

@@ -10,10 +10,14 @@ from __future__ import annotations
 import asyncio
 import bisect
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple, Protocol
 
+import structlog
 from google.protobuf.message import Message
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
 
 from kubelab.apimachinery import errors
 from kubelab.apimachinery.clock import Clock
@@ -22,12 +26,16 @@ from kubelab.apiserver.storage.store import prefix_end
 from kubelab.apiserver.storage.wire import Envelope, revision_suffix, watch_event
 from kubelab.apiserver.v1 import apiserver_pb2
 
+log = structlog.get_logger()
+
 ADDED = apiserver_pb2.WatchEvent.ADDED
 MODIFIED = apiserver_pb2.WatchEvent.MODIFIED
 DELETED = apiserver_pb2.WatchEvent.DELETED
 BOOKMARK = apiserver_pb2.WatchEvent.BOOKMARK
 
-HISTORY = 8192  # events that a resource remembers
+HISTORY = 8192  # events that a resource remembers,
+HISTORY_BYTES = 64 * 1024 * 1024  # as long as their objects are not more than this together
+KEPT_FRAME = 64 * 1024  # bytes of an event that is kept encoded: the history holds its object already
 BACKLOG = 4096  # events that a watcher may be behind
 
 
@@ -58,7 +66,7 @@ class Entry:
     __slots__ = ("_begin", "_end", "any", "fields", "key", "labels", "name", "namespace", "revision", "uid")
 
     def __init__(self, kind: Kind, key: str, raw: bytes, revision: int) -> None:
-        obj = kind.resource.message.FromString(raw)
+        obj = kind.envelope.decode(raw)
         meta = obj.metadata  # pyright: ignore[reportAttributeAccessIssue]  every stored object has one
         self.key, self.revision = key, revision
         self.namespace: str = meta.namespace
@@ -88,7 +96,7 @@ class Kind(NamedTuple):
     selectable_fields: Callable[[Message], Mapping[str, str]]
 
     def entry(self, key: str, value: bytes, revision: int) -> Entry:
-        """Decode what the store holds."""
+        """Decode what the store holds; ValueError when it is no such object."""
         return Entry(self, key, self.envelope.open(value), revision)
 
 
@@ -117,8 +125,14 @@ class Change:
         assert self.previous is not None
         return self.previous.raw + revision_suffix(self.revision)
 
+    @property
+    def size(self) -> int:
+        """The bytes that are held for it; the state before is mostly held for the change before."""
+        told = self.entry or self.previous
+        return len(told.any) if told else 0
+
     def frame(self, event: int) -> bytes:
-        """The encoded ``WatchEvent``, made once for all watchers."""
+        """The encoded ``WatchEvent``, made once for all watchers unless it is big."""
         frame = self._frames.get(event)
         if frame is None:
             if event != DELETED:
@@ -127,7 +141,9 @@ class Change:
             else:
                 assert self.previous is not None
                 packed, _ = self.kind.envelope.any(self.previous.raw, self.revision)
-            frame = self._frames[event] = watch_event(event, packed, self.revision)
+            frame = watch_event(event, packed, self.revision)
+            if len(frame) <= KEPT_FRAME:
+                self._frames[event] = frame
         return frame
 
 
@@ -137,6 +153,7 @@ class Watcher:
     def __init__(self, cache: ResourceCache, selection: Selection, bookmarks: bool) -> None:
         self.selection, self.bookmarks = selection, bookmarks
         self._cache = cache
+        self._first: deque[tuple[int, Change | int]] = deque()  # what it begins with, however much that is
         self._backlog: deque[tuple[int, Change | int]] = deque()
         self._wake = asyncio.Event()
         self._closed = False
@@ -157,8 +174,9 @@ class Watcher:
             self._backlog.append((BOOKMARK, revision))
             self._wake.set()
 
-    def begin(self, changes: Sequence[tuple[int, Change]]) -> None:
-        self._backlog.extend(changes)
+    def begin(self, changes: Iterable[tuple[int, Change | int]]) -> None:
+        """Say what comes before all that happens from now on."""
+        self._first.extend(changes)
         self._wake.set()
 
     def close(self) -> None:
@@ -171,8 +189,8 @@ class Watcher:
         stop_at = clock.monotonic() + seconds
         try:
             while True:
-                while self._backlog:
-                    yield self._backlog.popleft()
+                while waiting := self._first or self._backlog:
+                    yield waiting.popleft()
                 if self._closed:
                     return
                 self._wake.clear()
@@ -195,7 +213,9 @@ class ResourceCache:
         self.floor = 0  # changes after this revision are all remembered
         self.watchers: set[Watcher] = set()
         self._keys: list[str] = []
+        self.undecodable = 0  # values that the store held under this resource's keys and that are none of its objects
         self._ring: deque[Change] = deque()
+        self._ring_bytes = 0
         self._listeners: list[Callable[[Change], None]] = []
 
     def key(self, namespace: str, name: str) -> str:
@@ -205,19 +225,31 @@ class ResourceCache:
         """Call with every change from now on; it must only note it."""
         self._listeners.append(listener)
 
-    def replace(self, entries: Sequence[Entry], revision: int) -> None:
-        """Begin anew from a list at a revision. Watchers are closed: they could have missed something."""
+    def entry(self, key: str, value: bytes, revision: int) -> Entry | None:
+        """Decode what the store holds. None when that is no object of this kind: somebody wrote it behind our back,
+        and one bad value must not keep all the good ones from their readers."""
+        try:
+            return self.kind.entry(key, value, revision)
+        except ValueError as err:
+            self.undecodable += 1
+            log.error("a stored value cannot be decoded, leaving it out", key=ascii(key), error=str(err))
+            return None
+
+    def replace(self, values: Iterable[tuple[str, bytes, int]], revision: int) -> None:
+        """Begin anew from a list of keys, values and their revisions. Watchers are closed: they could have missed
+        something."""
         for watcher in list(self.watchers):
             watcher.close()
-        self.entries = {e.key: e for e in entries}
+        self.entries = {e.key: e for value in values if (e := self.entry(*value))}
         self._keys = sorted(self.entries)
         self._ring.clear()
+        self._ring_bytes = 0
         self.floor = self.changed = revision
 
     def apply(self, key: str, value: bytes | None, revision: int) -> None:
-        """Take one change in and show it to every watcher."""
+        """Take one change in and show it to every watcher. What cannot be decoded is as good as deleted."""
         previous = self.entries.get(key)
-        entry = None if value is None else self.kind.entry(key, value, revision)
+        entry = None if value is None else self.entry(key, value, revision)
         if entry is not None:
             self.entries[key] = entry
             if previous is None:
@@ -228,9 +260,11 @@ class ResourceCache:
         else:
             return
         change = Change(self.kind, revision, entry, previous)
-        if len(self._ring) >= HISTORY:
-            self.floor = self._ring.popleft().revision
         self._ring.append(change)
+        self._ring_bytes += change.size
+        while len(self._ring) > HISTORY or (self._ring_bytes > HISTORY_BYTES and len(self._ring) > 1):
+            forgotten = self._ring.popleft()
+            self.floor, self._ring_bytes = forgotten.revision, self._ring_bytes - forgotten.size
         self.changed = revision
         for listener in self._listeners:
             listener(change)
@@ -277,9 +311,9 @@ class ResourceCache:
     def watch_from_now(self, watcher: Watcher, revision: int, *, initial_events_end: bool = False) -> None:
         """Register a watcher that is first told every object that is there."""
         kind = self.kind
-        watcher.begin([(ADDED, Change(kind, e.revision, e, None)) for e in self.select(watcher.selection)])
-        if initial_events_end:
-            watcher.offer_bookmark(revision)
+        watcher.begin((ADDED, Change(kind, e.revision, e, None)) for e in self.select(watcher.selection))
+        if initial_events_end and watcher.bookmarks:
+            watcher.begin([(BOOKMARK, revision)])
         self.watchers.add(watcher)
 
     def check_invariants(self) -> None:
@@ -289,3 +323,18 @@ class ResourceCache:
         assert revisions == sorted(revisions)
         assert not revisions or (revisions[0] > self.floor and revisions[-1] == self.changed)
         assert all(e.key == k for k, e in self.entries.items())
+        assert self._ring_bytes == sum(c.size for c in self._ring)
+
+
+class DecodeErrors(Collector):
+    """How many stored values were left out, by resource, when somebody scrapes."""
+
+    def __init__(self, caches: Mapping[str, ResourceCache]) -> None:
+        self._caches = caches
+
+    def collect(self) -> Iterable[Metric]:
+        told = "Stored values that could not be decoded."
+        family = CounterMetricFamily("apiserver_storage_decode_errors", told, labels=("resource",))
+        for plural, cache in self._caches.items():
+            family.add_metric((plural,), cache.undecodable)
+        yield family

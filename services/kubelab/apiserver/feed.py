@@ -7,6 +7,7 @@ for it, which etcd before 3.4.25 may send ahead of events (etcd issue 15220).
 
 Serial: one task reads the watch and applies batches. Readers wait for a revision. The feed ends with its task; a
 broken watch is resumed after the last revision that was seen, and where that is compacted everything is listed anew.
+Where it stays broken (:mod:`kubelab.apiserver.contact`) every watch ends, and none begins until the store is heard.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import structlog
 from kubelab.apimachinery import errors
 from kubelab.apimachinery.clock import Clock
 from kubelab.apiserver.cache import ResourceCache
+from kubelab.apiserver.contact import Contact
 from kubelab.apiserver.storage.observed import spend
 from kubelab.apiserver.storage.store import Store, StoreEvent, prefix_end
 
@@ -41,8 +43,10 @@ class Feed:
         self._store, self._clock = store, clock
         self._caches = {cache.prefix: cache for cache in caches}
         self._raw: list[tuple[str, Callable[[StoreEvent], None], Callable[[], None]]] = []
+        self.contact = Contact(clock, self._lose)
         self.revision = 0
         self.synced = asyncio.Event()
+        self._complete = False  # everything is listed, and no change since was missed
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
         self._order = count()
         self._next: asyncio.Future[int] | None = None
@@ -59,6 +63,7 @@ class Feed:
             group.create_task(self._follow(), name="watch-etcd")
             group.create_task(self._ask(), name="etcd-revision")
             group.create_task(self._bookmark(), name="bookmarks")
+            group.create_task(self.contact.run(), name="etcd-contact")
 
     async def fresh(self) -> int:
         """Wait until the caches hold everything that was written before this call."""
@@ -76,7 +81,8 @@ class Feed:
         if self.revision >= revision:
             return
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._waiting, (revision, next(self._order), future))
+        waiter = (revision, next(self._order), future)
+        heapq.heappush(self._waiting, waiter)
         try:
             async with self._clock.timeout(CATCH_UP):
                 await future
@@ -84,6 +90,15 @@ class Feed:
             told = f"Too large resource version: {revision}, current: {self.revision}"
             cause = errors.Cause("", "Too large resource version", "ResourceVersionTooLarge")
             raise errors.Timeout(told, causes=[cause], retry_after_seconds=1) from None
+        finally:
+            if waiter in self._waiting:  # nobody waits any more, and the revision may never come
+                self._waiting.remove(waiter)
+                heapq.heapify(self._waiting)
+
+    def dismiss(self) -> None:
+        """End every watch. The bookmark tells how far it came: the next server remembers at least what is younger."""
+        self.send_bookmarks()
+        self.close_watches()
 
     def close_watches(self) -> None:
         """End every watch, so that a server can stop without waiting for its clients."""
@@ -116,20 +131,26 @@ class Feed:
         attempt = 0
         while True:
             try:
-                if not self.revision:
+                if not self._complete:
                     await self._load()
-                    attempt = 0
                 async for batch in self._store.watch(self.revision + 1):
-                    self._apply(batch)
                     attempt = 0
+                    self.contact.heard()
+                    if batch:
+                        self._apply(batch)
             except errors.Expired:
                 log.warning("the history that was missed is compacted, listing everything", revision=self.revision)
-                self.revision = 0
+                self._complete = False
             except errors.ApiError as err:
                 attempt += 1
+                self.contact.failed()
                 log.warning("lost etcd, will resume", reason=err.reason, message=err.message, attempt=attempt)
                 pause = min(RESUME_WITHIN, 0.05 * 2 ** min(attempt, 8))
                 await self._clock.sleep(pause * random.uniform(0.5, 1))
+
+    def _lose(self) -> None:
+        log.warning("etcd stays lost, sending every watch to another server", revision=self.revision)
+        self.dismiss()
 
     async def _load(self) -> None:
         """List everything at one revision."""
@@ -149,12 +170,14 @@ class Feed:
                 break
             start = page.items[-1].key + "\0"
         for prefix, cache in self._caches.items():
-            cache.replace([cache.kind.entry(*item) for item in found[prefix]], revision)
+            cache.replace(found[prefix], revision)
         for _, _, begin in self._raw:
             begin()
         for event in others:
             self._tell(event)
         self._advance(revision)
+        self._complete = True
+        self.contact.heard()
         self.synced.set()
 
     def _apply(self, batch: Sequence[StoreEvent]) -> None:

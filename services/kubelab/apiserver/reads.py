@@ -12,7 +12,6 @@ import binascii
 import json
 import random
 from collections.abc import AsyncGenerator, Mapping
-from itertools import islice
 from typing import NamedTuple
 
 from google.protobuf.message import Message
@@ -29,6 +28,7 @@ from kubelab.apiserver.storage.wire import delimited, object_response, watch_eve
 from kubelab.apiserver.tables import Tables
 
 _PAGE = 500
+PAGE_BYTES = 16 * 1024 * 1024  # of a page's objects: well below what a client takes in one message
 _WATCH_SECONDS = (1800.0, 3600.0)  # a watch without a time limit ends in between, so that clients spread out again
 _CONTINUE_EXPIRED = (
     "The provided continue parameter is too old to display a consistent list result. "
@@ -41,6 +41,24 @@ class _Listing(NamedTuple):
     revision: int
     continue_: str = ""
     remaining: int | None = None
+
+
+class _Page:
+    """What goes into one answer: no more objects than asked for, and of big ones less. 0 is everything, at any size."""
+
+    def __init__(self, limit: int) -> None:
+        self.entries: list[Entry] = []
+        self._limit, self._bytes = limit, 0
+
+    def take(self, entry: Entry) -> bool:
+        """False when it must wait for the next page."""
+        size = len(entry.any)
+        full = len(self.entries) >= self._limit or self._bytes + size > PAGE_BYTES
+        if self._limit and self.entries and full:
+            return False
+        self.entries.append(entry)
+        self._bytes += size
+        return True
 
 
 class Reads:
@@ -103,11 +121,14 @@ class Reads:
         options: meta_pb2.ListOptions,
         table: meta_pb2.TableOptions | None,
     ) -> AsyncGenerator[bytes]:
-        """Encoded ``WatchEvent`` after ``WatchEvent``. Expired when the revision to go on from is too old."""
+        """Encoded ``WatchEvent`` after ``WatchEvent``. Expired when the revision to go on from is too old, Unavailable
+        while etcd is lost."""
         cache = self._caches[resource.plural]
         watcher = Watcher(cache, selection(cache.kind, namespace, options), options.allowWatchBookmarks)
         seconds = float(options.timeoutSeconds) or random.uniform(*_WATCH_SECONDS)
+        self._feed.contact.check()
         await self._wait(options.resourceVersion)
+        self._feed.contact.check()  # it may have been lost meanwhile, and only who is registered is told
         if options.resourceVersion in ("", "0") or options.sendInitialEvents:
             cache.watch_from_now(watcher, self._feed.revision, initial_events_end=options.sendInitialEvents)
         else:
@@ -140,6 +161,7 @@ class Reads:
             await self._feed.reached(_number(version))
 
     async def _list(self, cache: ResourceCache, wanted: Selection, options: meta_pb2.ListOptions) -> _Listing:
+        limit = max(0, options.limit)  # upstream: less than none is no limit
         version, after, exact = options.resourceVersion, "", options.resourceVersionMatch == "Exact"
         token: str = getattr(options, "continue")  # a keyword in Python
         if token:
@@ -152,17 +174,14 @@ class Reads:
         await self._wait(version)
         if exact and cache.changed > _number(version):
             try:
-                return await self._list_at(cache, wanted, _number(version), after, options.limit)
+                return await self._list_at(cache, wanted, _number(version), after, limit)
             except errors.Expired as err:
                 raise errors.Expired(_CONTINUE_EXPIRED if token else err.message) from err
         revision = _number(version) if exact else self._feed.revision
-        if not options.limit:
-            return _Listing(list(cache.select(wanted, after)), revision)
-        entries = list(islice(cache.select(wanted, after), options.limit + 1))
-        if len(entries) <= options.limit:
-            return _Listing(entries, revision)
-        entries.pop()
-        remaining = None
+        page = _Page(limit)
+        if all(page.take(entry) for entry in cache.select(wanted, after)):
+            return _Listing(page.entries, revision)
+        entries, remaining = page.entries, None
         if wanted.labels is None and wanted.fields is None:
             remaining = cache.count_after(wanted, entries[-1].key)
         return _Listing(entries, revision, _make_token(revision, entries[-1].key, cache), remaining)
@@ -173,18 +192,17 @@ class Reads:
         """The state of the past is etcd's to tell."""
         prefix = cache.key(wanted.namespace, "") if wanted.namespace else cache.prefix
         start = after + "\0" if after else prefix
-        found: list[Entry] = []
+        listed = _Page(limit)
         while True:
             page = await self._store.range(start, prefix_end(prefix), limit=_PAGE, revision=revision)
             for kv in page.items:
-                entry = cache.kind.entry(kv.key, kv.value, kv.mod_revision)
-                if not wanted.matches(entry):
+                entry = cache.entry(kv.key, kv.value, kv.mod_revision)
+                if entry is None or not wanted.matches(entry):
                     continue
-                if limit and len(found) == limit:
-                    return _Listing(found, revision, _make_token(revision, found[-1].key, cache))
-                found.append(entry)
+                if not listed.take(entry):
+                    return _Listing(listed.entries, revision, _make_token(revision, listed.entries[-1].key, cache))
             if not page.more:
-                return _Listing(found, revision)
+                return _Listing(listed.entries, revision)
             start = page.items[-1].key + "\0"
 
 

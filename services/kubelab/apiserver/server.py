@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 
 import grpc
 import structlog
@@ -16,6 +16,7 @@ from kubelab.apiserver.allocation import RECORDS, ServiceAllocator
 from kubelab.apiserver.audit import AuditLog
 from kubelab.apiserver.authz import Authorizer
 from kubelab.apiserver.bootstrap import Bootstrap
+from kubelab.apiserver.cache import DecodeErrors
 from kubelab.apiserver.config import ApiServerConfig
 from kubelab.apiserver.discovery import DiscoveryServicer
 from kubelab.apiserver.eventlease import EventLease
@@ -41,7 +42,6 @@ log = structlog.get_logger()
 MESSAGE_OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.max_send_message_length", -1),
     ("grpc.max_receive_message_length", 8 * 1024 * 1024),
-    ("grpc.max_metadata_size", 64 * 1024),  # the details of an error name every cause
 )
 
 
@@ -67,6 +67,7 @@ class ApiServer:
         self.store = FencedStore(store, metrics, clock)
         self._clock = clock
         self.caches = make_caches(rules)
+        metrics.register(DecodeErrors(self.caches))
         self.feed = Feed(self.store, list(self.caches.values()), clock)
         self.audit = AuditLog(config.audit_log, clock)
         allocator = ServiceAllocator(config.network(), config.node_ports())
@@ -128,16 +129,19 @@ class ApiServer:
         nothing learns it from HTTP/2's GOAWAY when the server is stopped; only what crosses that on the wire is lost.
         """
         self._gate.close()
-        self._dismiss()
+        self.feed.dismiss()
         await self._clock.sleep(LEAVING_SECONDS)
         try:
             async with self._clock.timeout(FINISH_SECONDS):
                 await self._gate.idle()
         except TimeoutError:
             log.warning("requests are still under way, ending without them", seconds=FINISH_SECONDS)
-        self._dismiss()  # those that were let in just before
+        self.feed.dismiss()  # those that were let in just before
 
-    def _dismiss(self) -> None:
-        """End every watch. The bookmark tells how far it came: the next server remembers at least what is younger."""
-        self.feed.send_bookmarks()
-        self.feed.close_watches()
+    async def report(self, tell: Callable[[bool], Awaitable[None]]) -> None:
+        """Tell whether it follows etcd, now and at each change, until cancelled."""
+        contact = self.feed.contact
+        while True:
+            contact.turned.clear()
+            await tell(contact.kept)
+            await contact.turned.wait()

@@ -79,14 +79,21 @@ class Environment:
         options: Sequence[tuple[str, int | str]] = (),
         address: str = "",
     ) -> AsyncGenerator[Serving]:
-        """Serve the given services, health and reflection at ``bind_address``, and /metrics, until the body ends.
+        """Serve the given services, health and reflection at ``bind_address``, /metrics, /livez and /readyz, until the
+        body ends.
 
         Each adder is called with the server: ``partial(add_XServicer_to_server, servicer)``. With ``ready=False`` the
         component says itself when it serves: ``await env.health.set_serving()``.
         """
         several = self.workers > 1
         async with (
-            serve_metrics(self.config.metrics_address, self.registry, self.clock, Workers(self.worker, self.workers)),
+            serve_metrics(
+                self.config.metrics_address,
+                self.registry,
+                self.clock,
+                Workers(self.worker, self.workers),
+                ready=lambda: self.health.serving,
+            ),
             serve_grpc(
                 address or self.config.bind_address,
                 adders,

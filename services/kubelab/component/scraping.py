@@ -1,7 +1,8 @@
-"""Prometheus' /metrics over HTTP, also for a component of several processes behind one port.
+"""What is asked over HTTP: Prometheus' /metrics, and a load balancer's /livez and /readyz.
 
-A scrape reaches whichever worker the kernel picks. That one asks its siblings on abstract unix sockets (they leave no
-file behind, and other namespaces do not see them) and answers for all, each sample with the label ``worker``.
+A component may be several processes behind one port: a scrape reaches whichever worker the kernel picks. That one asks
+its siblings on abstract unix sockets (they leave no file behind, and other namespaces do not see them) and answers for
+all, each sample with the label ``worker``.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -53,9 +54,15 @@ class Merged:
 
 @contextlib.asynccontextmanager
 async def serve_metrics(
-    address: str, registry: CollectorRegistry, clock: Clock, workers: Workers | None = None
+    address: str,
+    registry: CollectorRegistry,
+    clock: Clock,
+    workers: Workers | None = None,
+    *,
+    ready: Callable[[], bool] = lambda: True,
 ) -> AsyncGenerator[int | None]:
-    """Answer GET /metrics on ``host:port`` until the body ends; gives the port, None when it is off.
+    """Answer GET /metrics, /livez and /readyz on ``host:port`` until the body ends; gives the port, None when it is
+    off. ``ready`` is asked for /readyz.
 
     Raises ConfigError when the address cannot be had.
     """
@@ -71,7 +78,7 @@ async def serve_metrics(
             async with clock.timeout(SCRAPE_SECONDS):
                 request = await reader.readuntil(b"\r\n\r\n")
                 page = await _all_pages(registry, clock, workers) if several else generate_latest(registry)
-                writer.write(_http(request, page))
+                writer.write(_http(request, page, ready()))
                 await writer.drain()
         writer.close()
 
@@ -116,13 +123,15 @@ async def _sibling_page(name: str, clock: Clock) -> str | None:
         return None
 
 
-def _http(request: bytes, page: bytes) -> bytes:
+def _http(request: bytes, page: bytes, ready: bool) -> bytes:
     path = [*request.split(b" ", 2), b"", b""][1].split(b"?")[0]
     if path == b"/metrics":
         status, kind, body = "200 OK", CONTENT_TYPE_LATEST, page
-    elif path == b"/livez":  # for load balancers that do not speak gRPC's health protocol
+    elif path == b"/livez" or (path == b"/readyz" and ready):  # for who does not speak gRPC's health protocol
         status, kind, body = "200 OK", "text/plain", b"ok"
+    elif path == b"/readyz":
+        status, kind, body = "503 Service Unavailable", "text/plain", b"not ready\n"
     else:
-        status, kind, body = "404 Not Found", "text/plain", b"only /metrics and /livez are here\n"
+        status, kind, body = "404 Not Found", "text/plain", b"only /metrics, /livez and /readyz are here\n"
     head = f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
     return head.encode() + body

@@ -26,9 +26,12 @@ class Health:
     def __init__(self) -> None:
         module: Any = grpc_health  # its stubs do not know `aio`
         self.servicer: Any = module.aio.HealthServicer()
+        self.serving = False
 
     async def set_serving(self, serving: bool = True, service: str = "") -> None:
         """Answer SERVING or NOT_SERVING from now on."""
+        if not service:
+            self.serving = serving
         status = health_pb2.HealthCheckResponse.SERVING if serving else health_pb2.HealthCheckResponse.NOT_SERVING
         await self.servicer.set(service, status)
 
@@ -73,7 +76,8 @@ async def serve_grpc(
     Raises ConfigError when the address cannot be had or a file cannot be read.
     """
     shared = ("grpc.so_reuseport", 1 if share_port else 0)
-    server = grpc.aio.server(interceptors=[*interceptors], options=[*SERVER_OPTIONS, shared, *options])
+    # Of an option that is given twice, gRPC takes the first.
+    server = grpc.aio.server(interceptors=[*interceptors], options=[*options, *SERVER_OPTIONS, shared])
     recorder: Any = _Recorder(server)
     for add in adders:
         add(recorder)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,12 +37,13 @@ class ApiServers:
     b: Client = field(init=False)
     _stack: contextlib.AsyncExitStack = field(default_factory=contextlib.AsyncExitStack)
 
-    async def connect(self, common_name: str, organization: str = "", *, server: int = 0) -> Client:
+    async def connect(self, common_name: str, organization: str = "", *, server: int | None = 0) -> Client:
+        """A client of one server, or of all of them."""
         files = self.authority.issue(common_name, organization)
         identity = Identity.from_files(files.ca, files.certificate, files.key)
         clock = SystemClock()
-        address = f"127.0.0.1:{self.ports[server]}"
-        connections = Connections.secure([address], identity, caller="test", clock=clock, server_name="")
+        addresses = [f"127.0.0.1:{port}" for port in (self.ports if server is None else [self.ports[server]])]
+        connections = Connections.secure(addresses, identity, caller="test", clock=clock, server_name="")
         return await self._stack.enter_async_context(Client(connections, clock=clock, caller="test"))
 
     async def close(self) -> None:
@@ -54,10 +55,11 @@ Start = Callable[..., Any]
 
 @pytest.fixture
 async def start(etcd_server: Etcd, authority: TestAuthority, tmp_path: Path) -> AsyncIterator[Start]:
-    """Start api-servers on the test's etcd; keywords go into their configuration."""
+    """Start api-servers on the test's etcd; keywords go into their configuration. ``etcd`` has the address by which
+    each of them reaches it, if not all directly."""
     async with contextlib.AsyncExitStack() as stack:
 
-        async def run(count: int = 2, **settings: Any) -> ApiServers:
+        async def run(count: int = 2, *, etcd: Sequence[str] = (), **settings: Any) -> ApiServers:
             serving = authority.issue("kube-apiserver")
             tls = TLS(ca=serving.ca, certificate=serving.certificate, key=serving.key)
             client = etcd_server.client
@@ -66,9 +68,8 @@ async def start(etcd_server: Etcd, authority: TestAuthority, tmp_path: Path) -> 
                 clock = SystemClock()
                 settings.setdefault("audit_log", tmp_path / "audit" / "audit.log")
                 config = ApiServerConfig(**settings)
-                store = EtcdStore(
-                    [etcd_server.address], clock=clock, tls=EtcdTLS(client.ca, client.certificate, client.key)
-                )
+                address = etcd[n] if etcd else etcd_server.address
+                store = EtcdStore([address], clock=clock, tls=EtcdTLS(client.ca, client.certificate, client.key))
                 api = ApiServer(
                     config,
                     store,

@@ -141,6 +141,32 @@ async def test_chunks_are_of_one_revision_whatever_happens_between_them(servers:
     assert names == sorted(["p0", "p1", "p2", "p3", "p4", "p55", "p6", "p7", "p8", "p9"])
 
 
+@pytest.mark.parametrize("from_etcd", [False, True], ids=["from the cache", "from etcd"])
+async def test_a_chunk_of_big_objects_has_fewer_of_them(servers: Any, from_etcd: bool) -> None:
+    """66 config maps of a megabyte are more than one message may have."""
+    for n in range(66):
+        big = core_pb2.ConfigMap(data={"a": "x" * 1_000_000})
+        big.metadata.name = f"big-{n:02}"
+        await servers.a.create(big, "default")
+    sizes: list[int] = []
+    async for page in servers.b.pages(scheme.CONFIG_MAPS, "default", chunk=500):
+        sizes.append(len(page.items))
+        if from_etcd:  # the rest of the list is of the past now
+            touched = core_pb2.ConfigMap(data={"n": str(len(sizes))})
+            touched.metadata.name, touched.metadata.namespace = "big-00", "default"
+            await servers.a.update(touched)
+    assert sum(sizes) == 66
+    assert max(sizes) == 16
+
+
+async def test_less_than_no_limit_is_no_limit(servers: Any) -> None:
+    await servers.a.create(pod("one"), "default")
+    await servers.a.create(pod("two"), "default")
+    request = pb.ListRequest(path=pb.ResourcePath(version="v1", resource="pods"))
+    request.options.limit = -1
+    assert len((await servers.a._transport.unary(LIST, request, timeout=10)).items) == 2
+
+
 async def test_what_is_compacted_has_expired(servers: Any) -> None:
     for n in range(4):
         await servers.a.create(pod(f"p{n}"), "default")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import pytest
@@ -10,8 +12,10 @@ import pytest
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import errors, scheme
 from kubelab.apimachinery.clock import SystemClock
+from kubelab.apiserver import contact
 from kubelab.apiserver.storage.etcd import EtcdStore, EtcdTLS
 from kubelab.apiserver.storage.store import Absent, Delete, Operation, Put, Unchanged
+from kubelab.client.informer import Informer
 from kubelab.testing.etcd import Etcd
 
 
@@ -21,7 +25,8 @@ def config_map(name: str) -> core_pb2.ConfigMap:
     return made
 
 
-async def test_a_watch_outlives_etcd(servers: Any, etcd_server: Etcd) -> None:
+async def test_a_watch_outlives_etcd(servers: Any, etcd_server: Etcd, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(contact, "LOST_AFTER", 60.0)  # it starts again as fast as the machine can
     start = (await servers.a.list(scheme.CONFIG_MAPS, "default")).resource_version
     events = servers.a.watch(scheme.CONFIG_MAPS, "default", resource_version=start, bookmarks=False)
     await servers.b.create(config_map("before"), "default")
@@ -38,6 +43,120 @@ async def test_a_watch_outlives_etcd(servers: Any, etcd_server: Etcd) -> None:
         names = [c.metadata.name for c in (await servers.a.list(scheme.CONFIG_MAPS, "default")).items]
     assert names == ["after", "before"]
     await events.aclose()
+
+
+class Cable:
+    """A way to etcd that can be cut."""
+
+    def __init__(self, to: str) -> None:
+        self._host, _, self._port = to.rpartition(":")
+        self._writers: list[asyncio.StreamWriter] = []
+        self.whole = True
+
+    @contextlib.asynccontextmanager
+    async def laid(self) -> AsyncGenerator[str]:
+        """Give the address of the near end."""
+        server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
+        try:
+            host, port = server.sockets[0].getsockname()
+            yield f"{host}:{port}"
+        finally:
+            self.cut()
+            server.close()
+
+    def cut(self) -> None:
+        self.whole = False
+        for writer in self._writers:
+            writer.transport.abort()
+        self._writers.clear()
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.append(writer)
+        if not self.whole:
+            writer.transport.abort()
+            return
+        there, back = await asyncio.open_connection(self._host, int(self._port))
+        self._writers.append(back)
+        await asyncio.gather(_pump(reader, back), _pump(there, writer))
+
+
+async def _pump(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(OSError):
+        while data := await source.read(65536):
+            target.write(data)
+            await target.drain()
+    target.close()
+
+
+async def test_who_watches_at_a_server_that_lost_etcd_is_sent_to_another(start: Any, etcd_server: Etcd) -> None:
+    cable = Cable(etcd_server.address)
+    async with cable.laid() as address:
+        servers = await start(2, etcd=[address, etcd_server.address])
+        lost = servers.apis[0]
+        lost.store._store._timeout = 0.3
+        client = await servers.connect("kubernetes-admin", "system:masters", server=None)
+        informer = Informer(client, scheme.CONFIG_MAPS, namespace="default")
+        health: asyncio.Queue[bool] = asyncio.Queue()
+        async with asyncio.TaskGroup() as group, asyncio.timeout(60):
+            tasks = [group.create_task(informer.run()), group.create_task(lost.report(health.put))]
+            assert await health.get()
+            while True:  # it chooses its first server at random
+                client._transport._current = 0
+                await informer.wait_synced()
+                for api in servers.apis:
+                    api.feed.close_watches()
+                while not any(api.caches["configmaps"].watchers for api in servers.apis):
+                    await servers.b.server_version()
+                if lost.caches["configmaps"].watchers:
+                    break
+            cable.cut()
+            told = asyncio.Event()
+            informer.add_handler(on_add=lambda _: told.set())
+            await servers.b.create(config_map("news"), "default")
+            await told.wait()
+            assert not await health.get()
+            assert not lost.caches["configmaps"].watchers
+            events = servers.a.watch(
+                scheme.CONFIG_MAPS, "default", resource_version=informer.last_sync_resource_version
+            )
+            with pytest.raises(errors.Unavailable, match=r"has lost etcd") as refused:
+                await anext(events)
+            assert errors.surely_not_done(refused.value)
+            cable.whole = True
+            assert await health.get()
+            await servers.b.create(config_map("more"), "default")
+            revision = await servers.apis[1].feed.fresh()
+            await lost.feed.reached(revision)
+            for task in tasks:
+                task.cancel()
+
+
+@pytest.mark.parametrize(
+    "bad", [b"hello", b"k8s\0\xff\xff", b"k8s\0\n\xff", b""], ids=["text", "envelope", "cut off", "empty"]
+)
+async def test_what_is_no_object_in_etcd_harms_nobody_else(start: Any, etcd_server: Etcd, bad: bytes) -> None:
+    servers = await start(1)
+    await servers.a.create(config_map("good"), "default")
+    await servers.a.create(config_map("spoiled"), "default")
+    events = servers.a.watch(scheme.CONFIG_MAPS, "default", resource_version="0")
+    assert [(await anext(events)).object.metadata.name for _ in range(2)] == ["good", "spoiled"]
+    store = servers.apis[0].store
+    for key in ("configmaps/default/spoiled", "configmaps/default/never", "masterleases/x", "pods/default/\udcff"):
+        await store.transact([], [Put(f"/registry/{key}", bad)])
+    gone = await anext(events)
+    assert (gone.type.value, gone.object.metadata.name) == ("DELETED", "spoiled")
+    await events.aclose()
+    later = await start(1)  # one that finds it when it starts
+    for client in (servers.a, later.a):
+        assert [c.metadata.name for c in (await client.list(scheme.CONFIG_MAPS, "default")).items] == ["good"]
+        with pytest.raises(errors.NotFound):
+            await client.get(scheme.CONFIG_MAPS, "spoiled", "default")
+        with pytest.raises(errors.AlreadyExists):
+            await client.create(config_map("spoiled"), "default")
+        with pytest.raises(errors.InternalError, match=r"/registry/configmaps/default/spoiled: "):
+            await client.delete(scheme.CONFIG_MAPS, "spoiled", "default")
+        await client.update(await client.get(scheme.CONFIG_MAPS, "good", "default"))
+    assert later.apis[0].caches["configmaps"].undecodable == 2
 
 
 async def test_without_etcd_nobody_is_told_old_news(servers: Any, etcd_server: Etcd) -> None:

@@ -10,8 +10,8 @@ import pytest
 from kubelab.apimachinery import errors
 from kubelab.apimachinery.clock import SystemClock
 from kubelab.apiserver.storage.etcd import EtcdStore, EtcdTLS
-from kubelab.apiserver.storage.memory import MemoryStore
 from kubelab.apiserver.storage.store import Absent, Delete, Put, Store, StoreEvent, Unchanged, prefix_end
+from tests.unit.apiserver.memorystore import MemoryStore
 
 
 @pytest.fixture(params=["memory", "etcd"])
@@ -113,7 +113,9 @@ async def test_a_watch_starts_in_the_past_and_goes_on(store: Store) -> None:
 async def test_events_of_one_revision_come_in_one_batch(store: Store) -> None:
     start = await store.revision() + 1
     await store.transact([], [Put("/a", b"1"), Put("/b", b"1"), Put("/c", b"1")])
-    async for batch in store.watch(start):
+    events = store.watch(start)
+    assert await anext(events) == []  # it has begun
+    async for batch in events:
         assert [e.key for e in batch] == ["/a", "/b", "/c"]
         break
 

@@ -24,6 +24,7 @@ from aetcd import rpc
 from kubelab.apimachinery import errors
 from kubelab.apimachinery.clock import Clock
 from kubelab.apiserver.storage.etcdwords import (
+    bytes_of,
     compare,
     current_of,
     event_of,
@@ -32,6 +33,7 @@ from kubelab.apiserver.storage.etcdwords import (
     operation_of,
     outcome,
     read_back,
+    text_of,
     took_effect,
     translate,
 )
@@ -160,10 +162,10 @@ class EtcdStore:
         self, start: str, end: str = "", *, limit: int = 0, revision: int = 0, keys_only: bool = False
     ) -> Page:
         request = rpc.RangeRequest(
-            key=start.encode(), range_end=end.encode(), limit=limit, revision=revision, keys_only=keys_only
+            key=bytes_of(start), range_end=bytes_of(end), limit=limit, revision=revision, keys_only=keys_only
         )
         answer = await self._read(lambda e: e.range, request)
-        items = [KeyValue(kv.key.decode(), kv.value, kv.mod_revision) for kv in answer.kvs]
+        items = [KeyValue(text_of(kv.key), kv.value, kv.mod_revision) for kv in answer.kvs]
         return Page(items, answer.more, answer.count, answer.header.revision)
 
     async def revision(self) -> int:
@@ -246,8 +248,7 @@ class EtcdStore:
                     raise errors.Expired(f"revision {start_revision} has been compacted")
                 if answer.canceled:
                     raise errors.Unavailable(answer.cancel_reason or "etcd ended the watch")
-                if answer.events:
-                    yield [event_of(e) for e in answer.events]
+                yield [event_of(e) for e in answer.events]  # none in what tells only that the watch is well
         except grpc.aio.AioRpcError as err:
             self._leave(endpoint)
             raise translate(err) from err

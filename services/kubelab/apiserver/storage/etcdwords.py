@@ -23,7 +23,7 @@ from kubelab.apiserver.storage.store import (
 
 
 def compare(condition: Condition) -> Any:
-    key = condition.key.encode()
+    key = bytes_of(condition.key)
     if isinstance(condition, Absent):
         return rpc.Compare(key=key, target=rpc.Compare.VERSION, version=0)
     if isinstance(condition, Holds):
@@ -32,14 +32,14 @@ def compare(condition: Condition) -> Any:
 
 
 def operation_of(operation: Operation) -> Any:
-    key = operation.key.encode()
+    key = bytes_of(operation.key)
     if isinstance(operation, Put):
         return rpc.RequestOp(request_put=rpc.PutRequest(key=key, value=operation.value, lease=operation.lease))
     return rpc.RequestOp(request_delete_range=rpc.DeleteRangeRequest(key=key))
 
 
 def read_back(key: str) -> Any:
-    return rpc.RequestOp(request_range=rpc.RangeRequest(key=key.encode()))
+    return rpc.RequestOp(request_range=rpc.RangeRequest(key=bytes_of(key)))
 
 
 def once_only(conditions: Sequence[Condition]) -> bool:
@@ -77,9 +77,18 @@ def current_of(answer: Any, keys: Sequence[str]) -> dict[str, KeyValue | None]:
     return found
 
 
+def text_of(key: bytes) -> str:
+    """A key as text. Bytes that are none stay what they are: they may be sent back, as the start of the next page."""
+    return key.decode(errors="surrogateescape")
+
+
+def bytes_of(key: str) -> bytes:
+    return key.encode(errors="surrogateescape")
+
+
 def event_of(event: Any) -> StoreEvent:
     kv = event.kv
-    return StoreEvent(kv.key.decode(), None if event.type else kv.value, kv.mod_revision)
+    return StoreEvent(text_of(kv.key), None if event.type else kv.value, kv.mod_revision)
 
 
 _ERRORS: dict[grpc.StatusCode, type[errors.ApiError]] = {

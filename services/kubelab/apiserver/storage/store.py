@@ -1,5 +1,5 @@
-"""What the api-server needs of a store, and the words for it. etcd is one, a fake in memory is another; one test
-suite runs on both.
+"""What the api-server needs of a store, and the words for it. etcd is one, the tests' fake in memory is another;
+one test suite runs on both.
 
 Keys are text, values bytes. Revisions are etcd's: one counter for the whole store, one step a write. Every method
 raises :mod:`kubelab.apimachinery.errors`: ``Expired`` for a compacted revision, ``Unavailable`` and ``Timeout`` when
@@ -103,7 +103,10 @@ class Store(Protocol):
         ...
 
     def watch(self, start_revision: int) -> AsyncIterator[Sequence[StoreEvent]]:
-        """Every change of every key from a revision on. All events of one revision come in one batch."""
+        """Every change of every key from a revision on. All events of one revision come in one batch.
+
+        An empty batch comes when the watch has begun, and now and then while nothing happens: the store is heard.
+        """
         ...
 
     async def grant_lease(self, ttl_seconds: int) -> int: ...

@@ -8,7 +8,7 @@ concatenated protobuf messages merge. That works because every stored object has
 
 from __future__ import annotations
 
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 
 from kubelab.apimachinery.scheme import Resource
 from kubelab.storage.v1 import storage_pb2
@@ -59,14 +59,24 @@ class Envelope:
         at = len(self._head)
         if value.startswith(self._head) and len(value) > at and value[at] == _RAW:
             size, shift, at = 0, 0, at + 1
-            while True:
+            while at < len(value):
                 byte = value[at]
                 size, shift, at = size | (byte & 0x7F) << shift, shift + 7, at + 1
                 if byte < 0x80:
                     return value[at : at + size]
         if not value.startswith(MAGIC):
             raise ValueError(f"a stored {self.resource.kind} does not begin with {MAGIC!r}")
-        return storage_pb2.Unknown.FromString(value[len(MAGIC) :]).raw
+        try:
+            return storage_pb2.Unknown.FromString(value[len(MAGIC) :]).raw
+        except DecodeError as err:
+            raise ValueError(f"a stored {self.resource.kind} is not in its envelope: {err}") from err
+
+    def decode(self, raw: bytes) -> Message:
+        """Decode what an envelope held; ValueError when it is no such object."""
+        try:
+            return self.resource.message.FromString(raw)
+        except DecodeError as err:
+            raise ValueError(f"what is stored is no {self.resource.kind}: {err}") from err
 
     def any(self, raw: bytes, revision: int) -> tuple[bytes, int]:
         """Encode an ``Any`` that carries the object at a revision, and where in it the object begins."""

@@ -1,6 +1,6 @@
 """A store in memory with etcd's behaviour: revisions, transactions, history until compaction, watches, leases.
 
-For tests and for experiments with no etcd; nothing is kept. Several api-servers of one process may share one.
+Several api-servers of one process may share one.
 """
 
 from __future__ import annotations
@@ -75,6 +75,7 @@ class MemoryStore:
     async def watch(self, start_revision: int) -> AsyncIterator[Sequence[StoreEvent]]:
         self._enter("watch")
         next_revision = start_revision
+        yield []
         while True:
             if next_revision <= self._compacted:
                 raise errors.Expired(f"revision {next_revision} has been compacted")
@@ -114,6 +115,11 @@ class MemoryStore:
         # What the oldest readable state needs is folded into it; only newer events stay readable.
         self._base = self._at(self._compacted)
         self._history = [e for e in self._history if e.revision > self._compacted]
+
+    def disturb(self) -> None:
+        """Wake every watch, so that it meets what ``fail`` plays."""
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
 
     def check_invariants(self) -> None:
         """The present must follow from the history; AssertionError otherwise."""
@@ -155,8 +161,7 @@ class MemoryStore:
         if events:
             self._revision = revision
             self._history.extend(events)
-            changed, self._changed = self._changed, asyncio.Event()
-            changed.set()
+            self.disturb()
 
     def _attach(self, key: str, lease: int) -> None:
         if before := self._leases.get(self._lease_of.pop(key, 0)):
