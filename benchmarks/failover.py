@@ -165,7 +165,7 @@ class Lab:
         await self.client.create(rc, "default")
         await seen(self.client, PODS, "default", lambda p: p.metadata.labels.get("bench") == rc.metadata.name)
         took = time.monotonic() - began
-        await self.client.delete(REPLICATION_CONTROLLERS, meta_of(rc).name, "default")
+        await self.client.delete(REPLICATION_CONTROLLERS, meta_of(rc).name, "default", propagation_policy="Background")
         return await self._again(victim, took)
 
     async def _again(self, victim: str, took: float) -> float:

@@ -76,13 +76,8 @@ class ServiceAllocator:
         if left and new.spec.clusterIP == old.spec.clusterIP:
             new.spec.ClearField("clusterIP")
             new.spec.ClearField("clusterIPs")
-        before = {(p.protocol, p.port): p.nodePort for p in old.spec.ports}
-        for port in new.spec.ports:
-            had = before.get((port.protocol, port.port), 0)
-            if new.spec.type in _WITH_NODE_PORTS and not port.nodePort and _wants_ports(new):
-                port.nodePort = had
-            elif new.spec.type not in _WITH_NODE_PORTS and port.nodePort == had:
-                port.nodePort = 0
+        if old.spec.type in _WITH_NODE_PORTS:
+            _keep_node_ports(new, old)
 
     def claim(self, new: core_pb2.Service, old: core_pb2.Service | None, taken: set[str]) -> Claims:
         """Fill in addresses and ports. ``taken`` are records that turned out to be somebody else's.
@@ -160,7 +155,10 @@ class ServiceAllocator:
             return
         mine = {port.nodePort for port in service.spec.ports}
         causes: list[Cause] = []
-        by_port: dict[int, int] = {}  # TCP and UDP of one port share a node port
+        by_port: dict[int, int] = {}  # TCP and UDP of one port share a node port, the one that is asked for if any is
+        for port in service.spec.ports:
+            if port.nodePort:
+                by_port.setdefault(port.port, port.nodePort)
         for i, port in enumerate(service.spec.ports):
             key = f"{PORTS}{port.nodePort}"
             if port.nodePort:
@@ -173,10 +171,9 @@ class ServiceAllocator:
                 if told:
                     causes.append(Cause(f"spec.ports[{i}].nodePort", f"Invalid value: {port.nodePort}: {told}"))
             elif _wants_ports(service):
-                shared = by_port.get(port.port)
-                port.nodePort = shared or self._free_port(taken, mine)
+                port.nodePort = by_port.get(port.port) or self._free_port(taken, mine)
                 mine.add(port.nodePort)
-            by_port[port.port] = port.nodePort
+                by_port[port.port] = port.nodePort
         if causes:
             raise _invalid(service, *causes)
 
@@ -202,6 +199,28 @@ class ServiceAllocator:
             if (record := key(n)) not in self._used and record not in avoid:
                 return n
         return None
+
+
+def _keep_node_ports(new: core_pb2.Service, old: core_pb2.Service) -> None:
+    """Node ports that are left open stay with the port's name, whatever else of it changes; upstream's
+    ``patchAllocatedValues``. A service that needs none any more, and names the same ones, drops them."""
+    before, named = _node_ports(old), _node_ports(new)
+    if new.spec.type not in _WITH_NODE_PORTS:
+        if before == named:
+            for port in new.spec.ports:
+                port.nodePort = 0
+        return
+    by_name = {port.name: port.nodePort for port in old.spec.ports}
+    used = before & named
+    for port in new.spec.ports:
+        had = by_name.get(port.name, 0)
+        if not port.nodePort and had and had not in used and _wants_ports(new):
+            port.nodePort = had
+            used.add(had)
+
+
+def _node_ports(service: core_pb2.Service) -> set[int]:
+    return {port.nodePort for port in service.spec.ports if port.nodePort}
 
 
 def _wants_ports(service: core_pb2.Service) -> bool:

@@ -14,7 +14,7 @@ from kubelab.apimachinery import errors
 from kubelab.apiserver.kinds import Rules, meta
 
 ORPHAN, FOREGROUND = "orphan", "foregroundDeletion"
-_POLICIES = ("Orphan", "Foreground", "Background")
+_POLICIES = ("Foreground", "Background", "Orphan")
 
 
 class Verdict(enum.Enum):
@@ -28,7 +28,7 @@ def check_options(options: meta_pb2.DeleteOptions) -> None:
     causes: list[errors.Cause] = []
     policy = options.propagationPolicy
     if options.HasField("propagationPolicy") and policy not in _POLICIES:
-        told = f'Unsupported value: "{policy}": supported values: "Background", "Foreground", "Orphan"'
+        told = f'Unsupported value: "{policy}": supported values: "Foreground", "Background", "Orphan", "nil"'
         causes.append(errors.Cause("propagationPolicy", told, "FieldValueNotSupported"))
     if options.HasField("gracePeriodSeconds") and options.gracePeriodSeconds < 0:
         options.gracePeriodSeconds = 1  # as upstream: an immediate, but still graceful, deletion
@@ -44,7 +44,7 @@ def decide(obj: Message, options: meta_pb2.DeleteOptions, rules: Rules, now: flo
     graceful, pending = _grace(obj, m, options, rules, now)
     if pending:
         return Verdict.NOTHING
-    _finalizers(m, options)
+    _finalizers(m, options, rules.default_policy)
     if m.finalizers:
         if not graceful and not m.HasField("deletionTimestamp"):
             _mark(m, 0, now)
@@ -91,27 +91,26 @@ def _mark(m: meta_pb2.ObjectMeta, seconds: int, now: float) -> None:
         m.generation += 1
 
 
-def _finalizers(m: meta_pb2.ObjectMeta, options: meta_pb2.DeleteOptions) -> None:
-    """The garbage collector's finalizers follow the propagation policy; without one they stay."""
+def _finalizers(m: meta_pb2.ObjectMeta, options: meta_pb2.DeleteOptions, default: str) -> None:
+    """The garbage collector's finalizers follow the propagation policy; without one they stay, and only where there is
+    none of them the resource's default counts."""
+    policy = options.propagationPolicy
     if not options.HasField("propagationPolicy"):
-        return
+        if not default or ORPHAN in m.finalizers or FOREGROUND in m.finalizers:
+            return
+        policy = default
     kept = [f for f in m.finalizers if f not in (ORPHAN, FOREGROUND)]
-    wanted = {"Orphan": [ORPHAN], "Foreground": [FOREGROUND]}.get(options.propagationPolicy, [])
+    wanted = {"Orphan": [ORPHAN], "Foreground": [FOREGROUND]}.get(policy, [])
     if kept + wanted != list(m.finalizers):
         m.ClearField("finalizers")
         m.finalizers.extend(kept + wanted)
 
 
 def _namespace(ns: core_pb2.Namespace, now: float) -> Verdict:
-    """A namespace goes once the namespace controller has emptied it and taken its finalizer off."""
+    """A namespace goes once the namespace controller has emptied it and taken its finalizer off. It has no grace
+    period."""
     if not ns.metadata.HasField("deletionTimestamp"):
-        _mark(ns.metadata, 0, now)
+        ns.metadata.deletionTimestamp.seconds = math.floor(now)
         ns.status.phase = "Terminating"
         return Verdict.MARK if ns.spec.finalizers or ns.metadata.finalizers else Verdict.REMOVE
-    if ns.spec.finalizers:
-        why = (
-            "The system is ensuring all content is removed from this namespace.  "
-            "Upon completion, this namespace will automatically be purged by the system."
-        )
-        raise errors.conflict("namespaces", ns.metadata.name, why)
-    return Verdict.NOTHING if ns.metadata.finalizers else Verdict.REMOVE
+    return Verdict.NOTHING if ns.spec.finalizers or ns.metadata.finalizers else Verdict.REMOVE

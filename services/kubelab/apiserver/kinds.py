@@ -1,18 +1,21 @@
-"""Where each resource is stored, and what the rules of a resource look like to the registry."""
+"""Where each resource is stored, what its rules look like to the registry, and how a request's object is read."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol, cast
+from typing import Any, ClassVar, Protocol, TypeVar, cast
 
-from google.protobuf.message import Message
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.message import DecodeError, Message
 
 from kubelab.api.meta.v1 import meta_pb2
-from kubelab.apimachinery import scheme
+from kubelab.apimachinery import errors, scheme
 from kubelab.apimachinery.errors import Cause
 from kubelab.apimachinery.scheme import Resource
 from kubelab.apiserver.cache import Kind, ResourceCache
 from kubelab.apiserver.storage.wire import Envelope
+
+M = TypeVar("M", bound=Message)
 
 # Upstream's etcd paths where they are not the plural
 # (https://github.com/kubernetes/kubernetes/blob/master/test/integration/etcd/data.go).
@@ -26,6 +29,9 @@ _PATHS = {
 
 class Rules(Protocol):
     """One resource's strategy, as :mod:`kubelab.apiserver.strategies` has them: pure, no I/O."""
+
+    unconditional_update: ClassVar[bool]
+    default_policy: ClassVar[str]
 
     def default(self, obj: Any, /) -> None: ...
     def prepare_for_create(self, obj: Any, /) -> None: ...
@@ -58,3 +64,15 @@ def make_caches(rules: Mapping[str, Rules]) -> dict[str, ResourceCache]:
 def meta(obj: Message) -> meta_pb2.ObjectMeta:
     """The metadata that every stored object has."""
     return cast(Any, obj).metadata
+
+
+def decode(message: type[M], wanted: AnyMessage) -> M:
+    """Read the object of a request; BadRequest when it is of another kind or no object at all."""
+    expected = message.DESCRIPTOR
+    if wanted.type_url != scheme.TYPE_URL_PREFIX + expected.full_name:
+        got = wanted.type_url.rpartition(".")[2] or "nothing"
+        raise errors.BadRequest(f"the object provided is unrecognized: got {got}, expected {expected.name}")
+    try:
+        return message.FromString(wanted.value)
+    except DecodeError as err:
+        raise errors.BadRequest(f"the object provided is unrecognized: {err}") from err

@@ -32,6 +32,7 @@ M = TypeVar("M", bound=Message)
 MAX_OBJECT = 1_500_000  # bytes of an encoded object
 GENERATED_NAME_TRIES = 8
 _MODIFIED = "the object has been modified; please apply your changes to the latest version and try again"
+_VERSION_REQUIRED = errors.Cause("metadata.resourceVersion", "Invalid value: 0x0: must be specified for an update")
 SYSTEM_NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 
 
@@ -173,7 +174,7 @@ class Registry:
         return entry.revision
 
     def _namespace_entry(self, kv: KeyValue | None) -> Entry | None:
-        return self._caches["namespaces"].kind.entry(kv.key, kv.value, kv.mod_revision) if kv else None
+        return self._caches["namespaces"].entry(kv.key, kv.value, kv.mod_revision) if kv else None
 
     # --- update
 
@@ -194,6 +195,8 @@ class Registry:
         def decide(current: Current, taken: set[str]) -> Plan:
             new, old = twin(obj), current.obj
             self.check_unmodified(resource, name, m, current)
+            if not (m.resourceVersion or rules.unconditional_update):
+                raise errors.invalid(resource.plural, name, [_VERSION_REQUIRED], resource.group)
             _keep_system_metadata(meta(new), meta(old))
             if subresource == "finalize":
                 new = _finalize(cast(core_pb2.Namespace, new), cast(core_pb2.Namespace, old))
@@ -208,9 +211,11 @@ class Registry:
                 causes = rules.validate_update(new, old)
             if causes:
                 raise errors.invalid(resource.kind, name, causes, resource.group)
+            if deletion.finished(new):  # this update took off the last thing its deletion waited for
+                return Plan(None, self._allocator.release(old))
             if isinstance(new, core_pb2.Service) and not subresource:
-                return self._plan(new, self._claim_more(new, cast(core_pb2.Service, old), taken))
-            return self._plan(new)
+                return Plan(new, self._claim_more(new, cast(core_pb2.Service, old), taken))
+            return Plan(new)
 
         return await self.rewrite(resource, namespace, name, decide)
 
@@ -223,12 +228,6 @@ class Registry:
         if m.uid and m.uid != there:
             why = f"Precondition failed: UID in precondition: {m.uid}, UID in object meta: {there}"
             raise errors.conflict(resource.plural, name, why, resource.group)
-
-    def _plan(self, new: Message, claims: Claims = NO_CLAIMS) -> Plan:
-        """Write it, or remove it where this update took off the last thing its deletion waited for."""
-        if deletion.finished(new):
-            return Plan(None, self._allocator.release(new))
-        return Plan(new, claims)
 
     async def rewrite(
         self,
@@ -418,5 +417,9 @@ def _from_entry(cache: ResourceCache, entry: Entry) -> Current:
 def _from_store(cache: ResourceCache, kv: KeyValue | None) -> Current | None:
     if kv is None:
         return None
-    raw = cache.kind.envelope.open(kv.value)
-    return Current(cache.kind.resource.message.FromString(raw), raw, kv.mod_revision)
+    envelope = cache.kind.envelope
+    try:
+        raw = envelope.open(kv.value)
+        return Current(envelope.decode(raw), raw, kv.mod_revision)
+    except ValueError as err:
+        raise errors.InternalError(f"Internal error occurred: {kv.key}: {err}") from err

@@ -176,7 +176,7 @@ class NamespaceController:
     async def _empty_of(self, resource: Resource[Message], name: str, remains: Remains) -> None:
         if not (await self._client.list(resource, name, limit=1)).items:
             return
-        await self._client.delete_collection(resource, name)
+        await self._client.delete_collection(resource, name, propagation_policy="Background")
         async for page in self._client.pages(resource, name):
             for obj in page.items:
                 remains.objects[f"{resource.plural}.{resource.group}"] += 1

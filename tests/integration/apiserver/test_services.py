@@ -10,6 +10,8 @@ import pytest
 
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import errors, scheme
+from kubelab.apiserver import bootstrap
+from kubelab.apiserver.storage.store import Delete, prefix_end
 
 
 def service(
@@ -52,6 +54,22 @@ async def test_the_api_server_has_its_own_service(start: Any) -> None:
         async for event in servers.b.watch(scheme.SERVICES, "default", resource_version="0"):
             if event.object and event.object.metadata.uid != made.metadata.uid:
                 break
+
+
+async def test_an_api_server_s_record_that_is_lost_is_written_again(
+    start: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bootstrap, "RENEW_EVERY", 0.05)
+    servers = await start(1, advertise_address="192.0.2.1:6443")
+    store = servers.apis[0].store
+    there = await _endpoints(servers.a)
+    (record,) = (await store.range(bootstrap.MASTERS, prefix_end(bootstrap.MASTERS))).items
+    gone = await store.transact([], [Delete(record.key)])
+    async with asyncio.timeout(10):
+        while not (found := (await store.range(record.key)).items) or found[0].mod_revision <= gone.revision:
+            await servers.a.server_version()
+    assert found[0].value == record.value
+    assert (await _endpoints(servers.a)).subsets == there.subsets
 
 
 async def _endpoints(client: Any) -> core_pb2.Endpoints:
@@ -137,6 +155,45 @@ async def test_an_update_keeps_what_it_leaves_open_and_gives_back_what_it_drops(
     plain = await servers.a.update(_in(service("s", ports={80: 0}), "default"))
     assert [p.nodePort for p in plain.spec.ports] == [0]
     await servers.b.create(service("u", kind="NodePort", ports={80: 30100}), "default")
+
+
+async def test_a_node_port_stays_with_its_port_s_name(servers: Any) -> None:
+    await servers.a.create(service("s", kind="NodePort", ports={80: 30100, 81: 30101}), "default")
+    changed = service("s", kind="NodePort", ports={8080: 0, 81: 0})
+    changed.spec.ports[0].name = "p80"
+    after = await servers.b.update(_in(changed, "default"))
+    assert [p.nodePort for p in after.spec.ports] == [30100, 30101]
+    swapped = service("s", kind="NodePort", ports={80: 30101, 81: 0})
+    after = await servers.a.update(_in(swapped, "default"))
+    assert after.spec.ports[0].nodePort == 30101
+    assert after.spec.ports[1].nodePort not in (0, 30101)
+
+
+async def test_the_protocols_of_a_port_share_the_node_port_that_one_asks_for(servers: Any) -> None:
+    dns = service("dns", kind="NodePort")
+    del dns.spec.ports[:]
+    dns.spec.ports.add(name="udp", protocol="UDP", port=53)
+    dns.spec.ports.add(name="tcp", protocol="TCP", port=53, nodePort=30953)
+    made = await servers.a.create(dns, "default")
+    assert [p.nodePort for p in made.spec.ports] == [30953, 30953]
+
+
+async def test_who_goes_gives_back_what_it_held_and_nothing_else(servers: Any) -> None:
+    """The update that takes the last finalizer off asks for the port of another service."""
+    held = service("a", kind="NodePort", ports={80: 30001})
+    held.metadata.finalizers.append("example.org/hold")
+    await servers.a.create(held, "default")
+    other = await servers.a.create(service("b", kind="NodePort", ports={80: 30002}), "default")
+    going = await servers.a.delete(scheme.SERVICES, "a", "default")
+    going.metadata.ClearField("finalizers")
+    going.spec.ports[0].nodePort = 30002
+    await servers.a.update(going)
+    page = await servers.apis[0].store.range("/registry/ranges/", "/registry/ranges0", keys_only=True)
+    assert {kv.key for kv in page.items} == {
+        "/registry/ranges/servicenodeports/30002",
+        "/registry/ranges/serviceips/10.96.0.1",
+        f"/registry/ranges/serviceips/{other.spec.clusterIP}",
+    }
 
 
 async def test_headless_and_external_services_hold_nothing(servers: Any) -> None:

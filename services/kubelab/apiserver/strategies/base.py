@@ -27,6 +27,10 @@ class Strategy(Generic[T]):
     check_name: metadata.NameCheck = staticmethod(names.dns_subdomain)
     has_generation: ClassVar[bool] = False
     """Whether changes of the spec are counted, as upstream does for some resources."""
+    unconditional_update: ClassVar[bool] = True
+    """Whether an update may come without a resourceVersion, and then overwrites whatever is there."""
+    default_policy: ClassVar[str] = ""
+    """What becomes of an object's dependents where its deletion does not say; empty: the collector takes them."""
 
     def __init__(self, resource: Resource[T]) -> None:
         self.resource = resource

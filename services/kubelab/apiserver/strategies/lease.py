@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from kubelab.api.coordination.v1 import coordination_pb2
 from kubelab.apimachinery.errors import Cause
 from kubelab.apiserver.strategies import causes
@@ -9,6 +11,8 @@ from kubelab.apiserver.strategies.base import Strategy
 
 
 class LeaseStrategy(Strategy[coordination_pb2.Lease]):
+    unconditional_update: ClassVar[bool] = False  # whoever has not read it cannot know that it is free
+
     def validate_content(self, obj: coordination_pb2.Lease) -> list[Cause]:
         spec = obj.spec
         found: list[Cause] = []

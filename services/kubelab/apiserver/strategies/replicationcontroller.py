@@ -15,6 +15,7 @@ _TEMPLATE = "spec.template"
 
 class ReplicationControllerStrategy(Strategy[core_pb2.ReplicationController]):
     has_generation: ClassVar[bool] = True
+    default_policy: ClassVar[str] = "Orphan"  # as before there was a garbage collector
 
     def default(self, obj: core_pb2.ReplicationController) -> None:
         spec = obj.spec
