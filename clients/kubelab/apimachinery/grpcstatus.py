@@ -15,6 +15,8 @@ from kubelab.apimachinery.errors import ApiError
 
 DETAILS_KEY = "grpc-status-details-bin"  # where gRPC itself puts a google.rpc.Status
 
+MAX_TEXT = 256 * 1024  # characters of a message, and of its causes: several times as much when encoded
+
 CODES: dict[type[ApiError], grpc.StatusCode] = {  # a test compares the keys with ApiError's subclasses
     errors.BadRequest: grpc.StatusCode.INVALID_ARGUMENT,
     errors.Invalid: grpc.StatusCode.INVALID_ARGUMENT,
@@ -41,16 +43,28 @@ async def answering(context: grpc.aio.ServicerContext[Any, Any]) -> AsyncGenerat
     try:
         yield
     except ApiError as err:
-        code, metadata = to_rpc(err)
-        await context.abort(code, err.message, metadata)
+        await context.abort(*to_rpc(err))
 
 
-def to_rpc(err: ApiError) -> tuple[grpc.StatusCode, tuple[tuple[str, bytes], ...]]:
-    """Give the status code and the trailing metadata that carry an error to a caller."""
-    code = CODES[type(err)]
-    rich = status_pb2.Status(code=code.value[0], message=err.message)
-    rich.details.add().Pack(err.to_status())
-    return code, ((DETAILS_KEY, rich.SerializeToString()),)
+def to_rpc(err: ApiError) -> tuple[grpc.StatusCode, str, tuple[tuple[str, bytes], ...]]:
+    """Give the status code, the message and the trailing metadata that carry an error to a caller.
+
+    What no caller would take as metadata is cut: better the beginning than "Stream removed".
+    """
+    code, status = CODES[type(err)], err.to_status()
+    if len(status.message) > MAX_TEXT:
+        status.message = f"{status.message[:MAX_TEXT]}… and {len(status.message) - MAX_TEXT} more characters"
+    causes, size = status.details.causes, 0
+    for at, cause in enumerate(causes):
+        size += len(cause.field) + len(cause.message)
+        if at and size > MAX_TEXT:
+            left = len(causes) - at
+            del causes[at:]
+            causes.add(message=f"… and {left} more")
+            break
+    rich = status_pb2.Status(code=code.value[0], message=status.message)
+    rich.details.add().Pack(status)
+    return code, status.message, ((DETAILS_KEY, rich.SerializeToString()),)
 
 
 def from_rpc(rpc: grpc.aio.AioRpcError) -> ApiError:

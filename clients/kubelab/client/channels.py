@@ -13,9 +13,8 @@ from typing import Any
 
 import grpc
 
-MAX_MESSAGE_BYTES = (
-    64 * 1024 * 1024
-)  # a chunk of 500 objects of at most 1.5 MB would be more; such a list asks for less
+MAX_MESSAGE_BYTES = 64 * 1024 * 1024  # the api-server ends a chunk of a list long before
+MAX_ERROR_BYTES = 8 * 1024 * 1024  # an error is metadata, and names every cause; gRPC takes 16 KiB by default
 MAX_BACKOFF_MS = 2000
 
 CHANNEL_OPTIONS: tuple[tuple[str, int | str], ...] = (
@@ -29,6 +28,8 @@ CHANNEL_OPTIONS: tuple[tuple[str, int | str], ...] = (
     ("grpc.max_reconnect_backoff_ms", MAX_BACKOFF_MS),
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_metadata_size", MAX_ERROR_BYTES),
+    ("grpc.absolute_max_metadata_size", MAX_ERROR_BYTES),  # between the two, gRPC rolls dice
     ("grpc.enable_http_proxy", 0),
     # gRPC repeats by itself only what never left this process or what the server says it has not seen (transparent
     # retries): no policy for more comes from DNS. Everything else is Connections' business.

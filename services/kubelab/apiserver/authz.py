@@ -11,14 +11,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.message import Message
 
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import errors
 from kubelab.apimachinery.scheme import Resource
+from kubelab.apiserver import noderestriction
 from kubelab.apiserver.authn import User
 from kubelab.apiserver.cache import Entry, ResourceCache, Selection
 from kubelab.apiserver.feed import Feed
+from kubelab.apiserver.kinds import decode, meta
 from kubelab.apiserver.registry import forbidden
 
 MASTERS = "system:masters"
@@ -36,7 +39,7 @@ class Ask(NamedTuple):
     namespace: str = ""
     name: str = ""
     field_selector: str = ""
-    object: bytes = b""  # the encoded object of a write
+    object: AnyMessage | None = None  # of a write
 
 
 class Rule(NamedTuple):
@@ -95,7 +98,7 @@ class Authorizer:
     async def _check_node(self, ask: Ask, node: str, target: str) -> None:
         match target:
             case "nodes" | "nodes/status":
-                self._own_node(ask, node)
+                await self._own_node(ask, node)
             case "leases":
                 self._own_lease(ask, node)
             case "pods" | "pods/status":
@@ -105,17 +108,22 @@ class Authorizer:
             case _:
                 raise refusal(ask)
 
-    @staticmethod
-    def _own_node(ask: Ask, node: str) -> None:
-        name = ask.name or core_pb2.Node.FromString(ask.object).metadata.name
+    async def _own_node(self, ask: Ask, node: str) -> None:
+        name = _name(ask)
         if ask.verb not in ("create", "update", "patch"):
             raise refusal(ask)
         if name != node:
             raise forbidden(ask.resource, name, f'node "{node}" is not allowed to modify node "{name}"')
+        if ask.verb == "update" and not ask.subresource:  # a status brings nothing else along
+            wanted = decode(core_pb2.Node, ask.object or AnyMessage())
+            await self._feed.fresh()
+            there = self._caches["nodes"].get("", name)
+            if there and (why := noderestriction.complaint(wanted, core_pb2.Node.FromString(there.raw))):
+                raise forbidden(ask.resource, name, why)
 
     @staticmethod
     def _own_lease(ask: Ask, node: str) -> None:
-        name = ask.name or core_pb2.Node.FromString(ask.object).metadata.name  # metadata is field 1 of every object
+        name = _name(ask)
         if ask.namespace != "kube-node-lease" or ask.verb not in ("get", "create", "update", "patch", "delete"):
             raise refusal(ask)
         if name != node:
@@ -164,6 +172,13 @@ class Authorizer:
             for entry in self._caches["pods"].select(Selection(ask.namespace))
             if entry.fields.get("spec.nodeName") == node
         )
+
+
+def _name(ask: Ask) -> str:
+    """Of the object that is asked for; a new one says it itself."""
+    if ask.name or ask.object is None:
+        return ask.name
+    return meta(decode(ask.resource.message, ask.object)).name
 
 
 def refusal(ask: Ask, why: str = "") -> errors.Forbidden:

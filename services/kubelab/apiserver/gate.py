@@ -10,6 +10,7 @@ from typing import Any
 
 import grpc
 import structlog
+from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.message import Message
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
@@ -100,7 +101,7 @@ class Gate:
 
     @contextlib.asynccontextmanager
     async def admit(
-        self, context: Context, verb: str, path: pb.ResourcePath, *, fields: str = "", obj: bytes = b""
+        self, context: Context, verb: str, path: pb.ResourcePath, *, fields: str = "", obj: AnyMessage | None = None
     ) -> AsyncGenerator[Call]:
         """Run the body for a caller who may; answer what it raises with its status."""
         started, wall = self._clock.monotonic(), self._clock.time()
@@ -121,9 +122,9 @@ class Gate:
             with self._counted(verb, path.subresource):
                 yield call
         except errors.ApiError as err:
-            status, metadata = grpcstatus.to_rpc(err)
-            code = status.name
-            await context.abort(status, err.message, metadata)
+            told = grpcstatus.to_rpc(err)
+            code = told[0].name
+            await context.abort(*told)
         except (asyncio.CancelledError, grpc.aio.AbortError, GeneratorExit):
             code = "CANCELLED"
             raise
@@ -131,8 +132,7 @@ class Gate:
             code = "INTERNAL"
             log.exception("a request failed", verb=verb, resource=path.resource, name=path.name)
             told = errors.InternalError(f"Internal error occurred: {type(err).__name__}")
-            status, metadata = grpcstatus.to_rpc(told)
-            await context.abort(status, told.message, metadata)
+            await context.abort(*grpcstatus.to_rpc(told))
         finally:
             self._record(context, call, path, verb, code, wall, self._clock.monotonic() - started)
 

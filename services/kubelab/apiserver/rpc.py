@@ -6,16 +6,14 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 import grpc
-from google.protobuf.any_pb2 import Any as AnyMessage
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import Message
 
 from kubelab.api.autoscaling.v1 import autoscaling_pb2
 from kubelab.api.core.v1 import core_pb2
 from kubelab.api.meta.v1 import meta_pb2
-from kubelab.apimachinery import errors, scheme
-from kubelab.apimachinery.scheme import Resource
+from kubelab.apimachinery import scheme
 from kubelab.apiserver.gate import Call, Context, Gate
-from kubelab.apiserver.kinds import meta
+from kubelab.apiserver.kinds import decode, meta
 from kubelab.apiserver.reads import Reads
 from kubelab.apiserver.registry import Registry, Written
 from kubelab.apiserver.storage.wire import delimited, object_response
@@ -69,15 +67,15 @@ class ResourcesServicer:
 
     async def create(self, request: pb.CreateRequest, context: Context) -> bytes:
         path = request.path
-        async with self._gate.admit(context, "create", path, obj=request.object.value) as call:
+        async with self._gate.admit(context, "create", path, obj=request.object) as call:
             if path.subresource == "binding" or call.resource is scheme.BINDINGS:
                 return await self._bind(call, request)
-            obj = decode(call.resource, request.object)
+            obj = decode(call.resource.message, request.object)
             call.name = meta(obj).name
             return _answer(call, await self._registry.create(call.resource, path.namespace, obj))
 
     async def _bind(self, call: Call, request: pb.CreateRequest) -> bytes:
-        binding = core_pb2.Binding.FromString(request.object.value)
+        binding = decode(core_pb2.Binding, request.object)
         call.detail = binding.target.name
         written = await self._subresources.bind(call.namespace, call.name or binding.metadata.name, binding)
         call.wrote(written.obj, written.revision)
@@ -85,11 +83,11 @@ class ResourcesServicer:
 
     async def update(self, request: pb.UpdateRequest, context: Context) -> bytes:
         path, wanted = request.path, request.object
-        async with self._gate.admit(context, "update", path, obj=wanted.value) as call:
+        async with self._gate.admit(context, "update", path, obj=wanted) as call:
             if path.subresource == "scale":
-                scale = autoscaling_pb2.Scale.FromString(wanted.value)
+                scale = decode(autoscaling_pb2.Scale, wanted)
                 return _packed(await self._subresources.set_scale(path.namespace, path.name, scale, call))
-            obj = decode(call.resource, wanted)
+            obj = decode(call.resource.message, wanted)
             written = await self._registry.update(call.resource, path.namespace, path.name, obj, path.subresource)
             return _answer(call, written)
 
@@ -104,17 +102,6 @@ class ResourcesServicer:
             wanted = self._reads.selection(call.resource, path.namespace, options)
             done = await self._registry.delete_collection(call.resource, wanted, request.options)
             return b"".join([delimited(2, written.any) for written in done])
-
-
-def decode(resource: Resource[Message], wanted: AnyMessage) -> Message:
-    """Read the object of a request; BadRequest when it is of another kind or no object at all."""
-    if wanted.type_url != resource.type_url:
-        got = wanted.type_url.rpartition(".")[2] or "nothing"
-        raise errors.BadRequest(f"the object provided is unrecognized: got {got}, expected {resource.kind}")
-    try:
-        return resource.message.FromString(wanted.value)
-    except DecodeError as err:
-        raise errors.BadRequest(f"the object provided is unrecognized: {err}") from err
 
 
 def _answer(call: Call, written: Written) -> bytes:

@@ -39,7 +39,8 @@ class NodeFacts:
 
 
 def labels(facts: NodeFacts) -> dict[str, str]:
-    """The labels that a kubelet keeps on its node."""
+    """The labels that a kubelet keeps on its node. Those it was configured with are for a new one only: who changes
+    them later wants it so, and a kubelet may not set all of them on a node that is there."""
     machine = facts.machine
     return {
         "beta.kubernetes.io/arch": machine.architecture,
@@ -47,7 +48,6 @@ def labels(facts: NodeFacts) -> dict[str, str]:
         "kubernetes.io/arch": machine.architecture,
         "kubernetes.io/hostname": facts.name,
         "kubernetes.io/os": machine.operating_system,
-        **facts.labels,
     }
 
 
@@ -55,7 +55,7 @@ def new_node(facts: NodeFacts, now: float) -> core_pb2.Node:
     """The object to register with."""
     node = core_pb2.Node()
     node.metadata.name = facts.name
-    node.metadata.labels.update(labels(facts))
+    node.metadata.labels.update({**labels(facts), **facts.labels})
     node.status.CopyFrom(status(facts, core_pb2.NodeStatus(), now))
     return node
 

@@ -190,8 +190,9 @@ class NodeAgent:
             node = await self._client.create(wanted)
         except errors.AlreadyExists:
             node = await self._client.get(NODES, self._facts.name)
-            if any(node.metadata.labels.get(k) != v for k, v in wanted.metadata.labels.items()):
-                node.metadata.labels.update(wanted.metadata.labels)
+            own = nodes.labels(self._facts)
+            if any(node.metadata.labels.get(k) != v for k, v in own.items()):
+                node.metadata.labels.update(own)
                 node = await self._client.update(node)
             self._log.info("node was registered before", node=self._facts.name)
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -81,6 +82,34 @@ async def test_a_node_writes_itself_and_no_other(servers: Any) -> None:
         await node.create(named(coordination_pb2.Lease, "node-1"), "default")
     with pytest.raises(errors.Forbidden):
         await node.delete(scheme.NODES, "node-1")
+
+
+async def test_a_node_does_not_draw_pods_to_itself(servers: Any) -> None:
+    node = await servers.connect("system:node:node-1", "system:nodes")
+    made = await node.create(named(core_pb2.Node, "node-1"))
+    made.metadata.labels["disk"] = "ssd"
+    made.metadata.labels["kubernetes.io/hostname"] = "node-1"
+    made = await node.update(made)
+    made.spec.taints.add(key="dedicated", effect="NoSchedule")
+    made = await servers.b.update(made)
+
+    async def refused(change: Callable[[core_pb2.Node], object]) -> str:
+        wanted = core_pb2.Node()
+        wanted.CopyFrom(made)
+        change(wanted)
+        with pytest.raises(errors.Forbidden) as told:
+            await node.update(wanted)
+        return told.value.message.removeprefix('nodes "node-1" is forbidden: ')
+
+    assert await refused(lambda n: n.spec.ClearField("taints")) == 'node "node-1" is not allowed to modify taints'
+    owner = core_pb2.Node().metadata.ownerReferences.add(apiVersion="v1", kind="Node", name="x", uid="x")
+    assert await refused(lambda n: n.metadata.ownerReferences.append(owner)) == (
+        'node "node-1" is not allowed to modify ownerReferences'
+    )
+    labels = {"node-role.kubernetes.io/control-plane": "", "a.node-restriction.kubernetes.io/b": "", "mine": ""}
+    assert await refused(lambda n: n.metadata.labels.update(labels)) == (
+        "is not allowed to modify labels: a.node-restriction.kubernetes.io/b, node-role.kubernetes.io/control-plane"
+    )
 
 
 async def test_a_node_sees_and_reports_on_its_own_pods(servers: Any) -> None:

@@ -6,9 +6,14 @@ import asyncio
 from typing import Any
 
 import pytest
+from google.protobuf.any_pb2 import Any as AnyMessage
 
+from kubelab.api.autoscaling.v1 import autoscaling_pb2
+from kubelab.api.coordination.v1 import coordination_pb2
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import errors, scheme
+from kubelab.apiserver.v1 import apiserver_pb2 as pb
+from kubelab.client.client import CREATE, UPDATE
 
 
 def pod(name: str = "", *, generate: str = "", node: str = "", **labels: str) -> core_pb2.Pod:
@@ -178,9 +183,11 @@ async def test_finalizers_hold_an_object_until_the_last_is_gone(servers: Any) ->
 
 
 @pytest.mark.parametrize(
-    ("policy", "finalizer"), [("Foreground", "foregroundDeletion"), ("Orphan", "orphan"), ("Background", "")]
+    ("policy", "finalizer"),
+    [("Foreground", "foregroundDeletion"), ("Orphan", "orphan"), ("Background", ""), (None, "orphan")],
 )
-async def test_the_propagation_policy_becomes_a_finalizer(servers: Any, policy: str, finalizer: str) -> None:
+async def test_the_propagation_policy_becomes_a_finalizer(servers: Any, policy: str | None, finalizer: str) -> None:
+    """A replication controller that is deleted without a policy leaves its pods, for old clients' sake."""
     await servers.a.create(controller(), "default")
     await servers.a.delete(scheme.REPLICATION_CONTROLLERS, "rc", "default", propagation_policy=policy)
     if not finalizer:
@@ -189,8 +196,68 @@ async def test_the_propagation_policy_becomes_a_finalizer(servers: Any, policy: 
         return
     left = await servers.a.get(scheme.REPLICATION_CONTROLLERS, "rc", "default")
     assert list(left.metadata.finalizers) == [finalizer]
-    with pytest.raises(errors.Invalid, match=r"propagationPolicy"):
+    with pytest.raises(errors.Invalid) as told:
         await servers.a.delete(scheme.REPLICATION_CONTROLLERS, "rc", "default", propagation_policy="Sideways")
+    assert told.value.causes[0].message == (
+        'Unsupported value: "Sideways": supported values: "Foreground", "Background", "Orphan", "nil"'
+    )
+
+
+async def test_without_a_policy_a_finalizer_that_is_there_counts(servers: Any) -> None:
+    rc = controller()
+    rc.metadata.finalizers.append("foregroundDeletion")
+    await servers.a.create(rc, "default")
+    left = await servers.a.delete(scheme.REPLICATION_CONTROLLERS, "rc", "default")
+    assert list(left.metadata.finalizers) == ["foregroundDeletion"]
+
+
+async def test_a_lease_is_not_overwritten_unread(servers: Any) -> None:
+    lease = coordination_pb2.Lease()
+    lease.metadata.name = "role"
+    made = await servers.a.create(lease, "default")
+    lease.metadata.namespace = "default"
+    with pytest.raises(errors.Invalid) as told:
+        await servers.b.update(lease)
+    assert told.value.message == (
+        'leases.coordination.k8s.io "role" is invalid: '
+        "metadata.resourceVersion: Invalid value: 0x0: must be specified for an update"
+    )
+    made.spec.holderIdentity = "me"
+    assert (await servers.b.update(made)).spec.holderIdentity == "me"
+
+
+@pytest.mark.parametrize(
+    ("path", "method"),
+    [
+        (pb.ResourcePath(resource="pods", namespace="default", name="web", subresource="binding"), CREATE),
+        (
+            pb.ResourcePath(resource="replicationcontrollers", namespace="default", name="rc", subresource="scale"),
+            UPDATE,
+        ),
+        (pb.ResourcePath(resource="nodes"), CREATE),
+    ],
+    ids=["binding", "scale", "node"],
+)
+@pytest.mark.parametrize("sent", [scheme.pack(core_pb2.Secret()), None], ids=["another kind", "no message"])
+async def test_what_is_no_object_of_the_kind_is_a_bad_request(
+    servers: Any, path: pb.ResourcePath, method: Any, sent: Any
+) -> None:
+    client = await servers.connect("system:node:node-1", "system:nodes") if path.resource == "nodes" else servers.a
+    kind = {"binding": core_pb2.Binding, "scale": autoscaling_pb2.Scale}.get(path.subresource, core_pb2.Node)
+    wanted = sent or AnyMessage(type_url=scheme.TYPE_URL_PREFIX + kind.DESCRIPTOR.full_name, value=b"\xff")
+    with pytest.raises(errors.BadRequest, match=r"the object provided is unrecognized"):
+        await client._transport.unary(method, method.request(path=path, object=wanted), timeout=10)
+
+
+async def test_an_error_with_very_many_causes_arrives(servers: Any) -> None:
+    bad = pod("bad")
+    del bad.spec.containers[:]
+    for n in range(300):
+        bad.spec.containers.add(name=f"NOT_A_NAME_{n}", image="hello")
+    with pytest.raises(errors.Invalid) as told:
+        await servers.a.create(bad, "default")
+    assert len(told.value.causes) == 300
+    assert "spec.containers[299].name" in told.value.message
 
 
 async def test_preconditions_of_a_deletion(servers: Any) -> None:

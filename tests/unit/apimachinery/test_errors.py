@@ -15,7 +15,7 @@ def kinds(of: type[ApiError] = ApiError) -> list[type[ApiError]]:
 
 
 def as_rpc_error(err: ApiError) -> grpc.aio.AioRpcError:
-    code, metadata = grpcstatus.to_rpc(err)
+    code, _, metadata = grpcstatus.to_rpc(err)
     return grpc.aio.AioRpcError(code, grpc.aio.Metadata(), grpc.aio.Metadata(*metadata), details=err.message)
 
 
@@ -49,3 +49,14 @@ def test_upstream_words() -> None:
     assert str(one) == 'Pod "web" is invalid: spec.containers: Required value'
     two = errors.invalid("Pod", "web", [Cause("a", "x"), Cause("b", "y")])
     assert str(two) == 'Pod "web" is invalid: [a: x, b: y]'
+
+
+def test_what_no_caller_would_take_is_cut() -> None:
+    causes = [Cause(f"spec.containers[{n}].name", "x" * 100) for n in range(10_000)]
+    back = grpcstatus.from_rpc(as_rpc_error(errors.invalid("Pod", "web", causes)))
+    assert isinstance(back, errors.Invalid)
+    assert 1000 < len(back.causes) < len(causes)
+    assert back.causes[-1].message == f"… and {len(causes) - len(back.causes) + 1} more"
+    assert len(back.message) < grpcstatus.MAX_TEXT + 100
+    assert back.message.endswith(" more characters")
+    assert sum(len(value) for _, value in grpcstatus.to_rpc(errors.invalid("Pod", "web", causes))[2]) < 2**21

@@ -133,12 +133,17 @@ async def test_a_restarted_kubelet_takes_its_node_over_and_a_deleted_node_comes_
     async with house.kubelet():
         await house.api.until(lambda: house.ready().reason)
     first = house.node().metadata.uid
-    house.config.node_labels["disk"] = "ssd"
+    relabelled = house.node()
+    del relabelled.metadata.labels["kubernetes.io/os"]
+    del relabelled.metadata.labels["node-role.kubernetes.io/control-plane"]
+    await house.api.client().update(relabelled)
     async with house.kubelet():
-        await house.api.until(lambda: house.node().metadata.labels.get("disk") == "ssd")
+        await house.api.until(lambda: house.node().metadata.labels.get("kubernetes.io/os"))
+        assert "node-role.kubernetes.io/control-plane" not in house.node().metadata.labels  # it may not set that again
         assert house.node().metadata.uid == first
         house.api.remove(NODES, "node-1")
         await house.api.until(lambda: house.node().metadata.uid not in ("", first))
+        assert "node-role.kubernetes.io/control-plane" in house.node().metadata.labels
 
 
 async def test_a_runtime_that_goes_and_comes_back(house: House, short_folder: Path) -> None:
