@@ -6,6 +6,7 @@ A step whose instruction, parent and files are those of a build before is not ru
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import json
 import os
@@ -14,6 +15,7 @@ import secrets
 import shutil
 import signal
 import stat
+import tarfile
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -29,13 +31,22 @@ from kubelab.runtime.processes import Launcher, Watch
 from kubelab.runtime.signals import send
 from kubelab.runtime.store import BASE_LABEL, LAYER_TYPE, Store
 from kubelab.runtime.syscalls import start_time
+from kubelab.runtime.threads import in_thread
 
 HOST, SCRATCH = "host", "scratch"
+FOLLOW_SECONDS = 0.1  # between two looks at what a RUN has printed
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
 class BuildError(Exception):
     """The build failed; the message names the step."""
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """The image is there."""
+
+    image_id: str
 
 
 @dataclass(slots=True)
@@ -58,6 +69,7 @@ class Draft:
     diff_ids: list[str] = field(default_factory=list[str])
     environment: dict[str, str] = field(default_factory=dict[str, str])
     arguments: dict[str, str] = field(default_factory=dict[str, str])
+    outer: dict[str, str] = field(default_factory=dict[str, str])  # ARGs before FROM: unseen until declared again
     own_cmd: bool = False  # this Dockerfile says CMD itself
     chain: str = ""  # what the layers so far came from: the cache's key
 
@@ -79,28 +91,30 @@ class Builder:
         self._cache = store.layer("cache").parent.parent / "build-cache"
         self._cache.mkdir(exist_ok=True)
 
-    async def build(self, plan: Plan, context: Path) -> AsyncGenerator[str]:
-        """Yield what people read, line by line; the last one is the image's id. BuildError, DockerfileError."""
+    async def build(self, plan: Plan, context: Path) -> AsyncGenerator[str | Built]:
+        """Yield what people read, line by line, and at last what was built. BuildError, DockerfileError."""
         tags = [_reference(tag) for tag in plan.tags]
         instructions = dockerfile.parse(plan.dockerfile, plan.path)
         with await asyncio.to_thread(self._store.adding):
-            async for line in self._steps(plan, context, instructions, tags):
-                yield line
+            async with contextlib.aclosing(self._steps(plan, context, instructions, tags)) as steps:
+                async for told in steps:
+                    yield told
 
     async def _steps(
         self, plan: Plan, context: Path, instructions: list[Instruction], tags: list[references.Reference]
-    ) -> AsyncGenerator[str]:
+    ) -> AsyncGenerator[str | Built]:
         draft = Draft({})
-        for number, raw in enumerate(instructions, start=1):
-            instruction = dockerfile.expand(raw, draft.variables)
-            yield f"Step {number}/{len(instructions)} : {raw}"
+        for number, instruction in enumerate(instructions, start=1):
+            yield f"Step {number}/{len(instructions)} : {instruction}"
             try:
-                async for line in self._step(draft, instruction, plan, context):
-                    yield line
-            except (Fault, spec.SpecError) as err:
+                async with contextlib.aclosing(self._step(draft, instruction, plan, context)) as lines:
+                    async for line in lines:
+                        yield line
+            except DockerfileError:
+                raise
+            except (Fault, OSError, ValueError) as err:
                 raise BuildError(f"{plan.path}:{instruction.line}: {instruction.name}: {err}") from err
-        image = await asyncio.to_thread(self._finish, draft, tags)
-        yield image
+        yield Built(await asyncio.to_thread(self._finish, draft, tags))
 
     def _finish(self, draft: Draft, tags: list[references.Reference]) -> str:
         config = {
@@ -113,23 +127,26 @@ class Builder:
         return self._store.add_image(json.dumps(config, sort_keys=True).encode(), draft.layers, tags).id
 
     async def _step(self, draft: Draft, instruction: Instruction, plan: Plan, context: Path) -> AsyncGenerator[str]:
-        config = draft.config
+        config, variables = draft.config, draft.variables
+
+        def expanded(text: str) -> str:
+            return dockerfile.expand(text, variables, instruction, plan.path)
+
         match instruction.name:
             case "FROM":
-                yield self._from(draft, instruction, plan)
+                yield await asyncio.to_thread(self._from, draft, instruction, plan)
             case "ARG":
-                for name, value in dockerfile.pairs(instruction, plan.path).items():
-                    draft.arguments[name] = plan.arguments.get(name, dockerfile.expand_text(value, draft.variables))
+                self._declare(draft, dockerfile.arguments(instruction, plan.path, variables), plan)
             case "ENV":
-                draft.environment.update(dockerfile.pairs(instruction, plan.path))
+                draft.environment.update(dockerfile.pairs(instruction, plan.path, variables))
             case "LABEL":
-                config["Labels"].update(dockerfile.pairs(instruction, plan.path))
+                config["Labels"].update(dockerfile.pairs(instruction, plan.path, variables))
             case "WORKDIR":
-                config["WorkingDir"] = _joined(config.get("WorkingDir") or "/", instruction.text)
+                config["WorkingDir"] = _joined(config.get("WorkingDir") or "/", expanded(instruction.text))
             case "USER":
-                config["User"] = instruction.text
+                config["User"] = expanded(instruction.text)
             case "EXPOSE":
-                for port in instruction.text.split():
+                for port in expanded(instruction.text).split():
                     config.setdefault("ExposedPorts", {})[port if "/" in port else f"{port}/tcp"] = {}
             case "ENTRYPOINT":
                 config["Entrypoint"] = instruction.command()
@@ -139,13 +156,23 @@ class Builder:
                 config["Cmd"] = instruction.command()
                 draft.own_cmd = True
             case "RUN":
-                async for line in self._run(draft, instruction):
-                    yield line
+                async with contextlib.aclosing(self._run(draft, instruction)) as lines:
+                    async for line in lines:
+                        yield line
             case _:
                 yield await self._copy(draft, instruction, plan, context)
 
+    @staticmethod
+    def _declare(draft: Draft, declared: Mapping[str, str | None], plan: Plan) -> None:
+        """ARG: what the builder was given, else the default, else what an ARG before FROM has; else it is not set."""
+        for name, default in declared.items():
+            value = plan.arguments.get(name, draft.outer.get(name) if default is None else default)
+            if value is not None:
+                draft.arguments[name] = value
+
     def _from(self, draft: Draft, instruction: Instruction, plan: Plan) -> str:
-        asked = dockerfile.expand_text(instruction.text, draft.arguments).split()[0]
+        asked = dockerfile.expand(dockerfile.words(instruction.text)[0], draft.arguments, instruction, plan.path)
+        draft.outer, draft.arguments = draft.arguments, {}
         name = plan.bases.get(asked, asked)
         draft.config = {"Labels": {}}
         draft.chain = _hash("from", name)
@@ -174,28 +201,22 @@ class Builder:
     # --- steps that change files
 
     async def _copy(self, draft: Draft, instruction: Instruction, plan: Plan, context: Path) -> str:
-        sources, target = dockerfile.sources_and_target(instruction, plan.path)
+        sources, target = dockerfile.sources_and_target(instruction, plan.path, draft.variables)
         if target.rpartition("/")[2] in (".", ".."):
             target += "/"  # a folder, also when it is not there yet: WORKDIR /app, COPY main.py .
         if not target.startswith("/"):
             target = f"{(draft.config.get('WorkingDir') or '/').rstrip('/')}/{target}"
-        copies: list[tuple[Path, str]] = []
-        for pattern in sources:
-            found = _matching(context, pattern)
-            if not found:
-                told = f'{instruction.name} failed: file not found in build context: "{pattern}"'
-                raise DockerfileError(f"{plan.path}:{instruction.line}: {told}")
-            copies += [(path, target) for path in found]
-        if len(copies) > 1 and not target.endswith("/"):
+        found = await asyncio.to_thread(_find, context, sources, instruction, plan.path)
+        if len(found.paths) > 1 and not target.endswith("/"):
             told = f"When using {instruction.name} with more than one source file, the destination must end with a /"
             raise DockerfileError(f"{plan.path}:{instruction.line}: {told}")
-        digest = await asyncio.to_thread(_digest_of, [path for path, _ in copies])
-        key = _hash(draft.chain, instruction.name, target, digest)
+        key = _hash(draft.chain, instruction.name, target, found.digest, *map(str, sorted(found.archives)))
         if self._from_cache(draft, key):
             return " ---> Using cache"
-        with self._store.scratch() as folder:
-            request = {"do": "task", "copies": [[str(source), to] for source, to in copies]}
-            await self._launcher.ask({**request, **self._root(draft, folder)}, seconds=300)
+        async with in_thread(self._store.scratch()) as folder:
+            copies = [[str(source), target, source in found.archives] for source in found.paths]
+            request = {"do": "task", "copies": copies, **self._root(draft, folder)}
+            await self._launcher.ask(request, seconds=300)
             return await self._keep(draft, key, folder)
 
     async def _run(self, draft: Draft, instruction: Instruction) -> AsyncGenerator[str]:
@@ -204,7 +225,7 @@ class Builder:
         if self._from_cache(draft, key):
             yield " ---> Using cache"
             return
-        with self._store.scratch() as folder:
+        async with in_thread(self._store.scratch()) as folder:
             request = self._root(draft, folder)
             layers = [self._store.layer(diff_id) for diff_id in draft.diff_ids]
             image = {**draft.config, "Env": [f"{k}={v}" for k, v in draft.variables.items()], "Entrypoint": None}
@@ -217,14 +238,33 @@ class Builder:
             )
             (folder / "config.json").write_text(json.dumps(bundle))
             log = folder / "log"
-            await self._execute({**request, "do": "monitor", "dir": str(folder), "log_path": str(log)})
-            for line in (await asyncio.to_thread(log.read_text, errors="replace")).splitlines():
-                yield line.split(" ", 3)[3]
+            request = {**request, "do": "monitor", "dir": str(folder), "log_path": str(log)}
+            running = asyncio.ensure_future(self._execute(request))
+            try:
+                async with contextlib.aclosing(self._printed(log, running)) as lines:
+                    async for line in lines:
+                        yield line
+                running.result()
+            finally:
+                running.cancel()
+                await asyncio.wait([running])
             ended = state.read_json(folder / "exit.json") or {"exit_code": state.UNKNOWN_EXIT}
             if ended["exit_code"] != 0:
                 shown = " ".join(instruction.command())
                 raise Fault(f"The command '{shown}' returned a non-zero code: {ended['exit_code']}")
             yield await self._keep(draft, key, folder)
+
+    async def _printed(self, log: Path, running: asyncio.Future[None]) -> AsyncGenerator[str]:
+        """The lines of a log in the CRI's format, as they come; ends with what writes them."""
+        position, over = 0, False
+        while not over:
+            with contextlib.suppress(TimeoutError):
+                async with self._clock.timeout(FOLLOW_SECONDS):
+                    await asyncio.wait([running])
+            over = running.done()  # looked at first: all that it has printed is there to be read
+            lines, position = await asyncio.to_thread(_lines_after, log, position)
+            for line in lines:
+                yield line.split(" ", 3)[3]
 
     async def _execute(self, request: Mapping[str, Any]) -> None:
         """Run a container to its end, and end it when whoever wanted it has gone."""
@@ -301,6 +341,28 @@ def _reference(tag: str) -> references.Reference:
         raise BuildError(f'invalid argument "{tag}" for "-t, --tag" flag: {err}') from err
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What COPY or ADD found in the context; ``archives`` among it are extracted."""
+
+    paths: list[Path]
+    archives: frozenset[Path]
+    digest: str
+
+
+def _find(context: Path, patterns: list[str], instruction: Instruction, path: str) -> Found:
+    paths: list[Path] = []
+    for pattern in patterns:
+        matching = _matching(context, pattern)
+        if not matching:
+            told = f'{instruction.name} failed: file not found in build context: "{pattern}"'
+            raise DockerfileError(f"{path}:{instruction.line}: {told}")
+        paths += matching
+    of_add = paths if instruction.name == "ADD" else []
+    archives = frozenset(one for one in of_add if one.is_file() and tarfile.is_tarfile(one))  # by what is in them
+    return Found(paths, archives, _digest_of(paths))
+
+
 def _matching(context: Path, pattern: str) -> list[Path]:
     """Files of the context, never beyond it."""
     name = pattern.lstrip("/").rstrip("/")
@@ -312,6 +374,18 @@ def _matching(context: Path, pattern: str) -> list[Path]:
         return sorted(context.glob(name))
     path = copying.resolve(context, name)
     return [path] if path.exists() else []
+
+
+def _lines_after(log: Path, position: int) -> tuple[list[str], int]:
+    """The whole lines after a position, and the position after them."""
+    try:
+        with log.open("rb") as file:
+            file.seek(position)
+            content = file.read()
+    except FileNotFoundError:
+        return [], position
+    whole = content[: content.rfind(b"\n") + 1]
+    return [line.decode(errors="replace") for line in whole.split(b"\n")[:-1]], position + len(whole)
 
 
 def _digest_of(paths: list[Path]) -> str:

@@ -5,14 +5,12 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
 SUPPORTED = ("FROM", "COPY", "ADD", "RUN", "ENV", "ARG", "WORKDIR", "USER", "EXPOSE", "LABEL", "CMD", "ENTRYPOINT")
-_VARIABLE = re.compile(r"\\\$|\$(?:(\w+)|\{(\w+)(?::([-+])([^}]*))?\})")
-_EXPANDED = ("COPY", "ADD", "ENV", "WORKDIR", "USER", "EXPOSE", "LABEL")
+_NAME = re.compile(r"\w+", re.ASCII)
 
 
 class DockerfileError(ValueError):
@@ -106,57 +104,151 @@ def _logical_lines(text: str) -> list[tuple[int, str]]:
     return lines
 
 
-def expand(instruction: Instruction, variables: Mapping[str, str]) -> Instruction:
-    """Put in ``$NAME``, ``${NAME}``, ``${NAME:-default}``, ``${NAME:+if-set}`` where Docker does."""
-    if instruction.name not in _EXPANDED:
-        return instruction
-    return Instruction(instruction.line, instruction.name, expand_text(instruction.text, variables))
+class _BadWord(ValueError):
+    """A word cannot be read: a quote or a brace is never closed."""
 
 
-def expand_text(text: str, variables: Mapping[str, str]) -> str:
-    def value(match: re.Match[str]) -> str:
-        if match[0] == "\\$":
-            return "$"
-        found = variables.get(match[1] or match[2], "")
-        if match[3] == "-":
-            return found or match[4]
-        if match[3] == "+":
-            return match[4] if found else ""
-        return found
-
-    return _VARIABLE.sub(value, text)
-
-
-def pairs(instruction: Instruction, path: str) -> dict[str, str]:
-    """``A=1 B="two words"``, or the old form ``A one value``; DockerfileError."""
-    words = _words(instruction, path)
-    if "=" not in words[0] and len(words) > 1 and instruction.name != "ARG":
-        return {words[0]: instruction.text[len(words[0]) :].strip()}
-    found: dict[str, str] = {}
-    for word in words:
-        key, equals, value = word.partition("=")
-        if not equals and instruction.name != "ARG":
-            told = f"Syntax error - can't find = in {word!r}. Must be of the form: name=value"
-            raise DockerfileError(f"{path}:{instruction.line}: {instruction.name}: {told}")
-        found[key] = value
-    return found
+def words(text: str) -> list[str]:
+    """Split at spaces outside of quotes, which stay: what is put in for a variable is not split again."""
+    found: list[str] = []
+    quote, at, begun = "", 0, -1
+    while at < len(text):
+        char = text[at]
+        if begun < 0 and not char.isspace():
+            begun = at
+        if char == "\\" and quote != "'":
+            at += 1  # whatever comes next is part of the word
+        elif quote:
+            quote = "" if char == quote else quote
+        elif char in "'\"":
+            quote = char
+        elif char.isspace() and begun >= 0:
+            found.append(text[begun:at])
+            begun = -1
+        at += 1
+    return [*found, text[begun:]] if begun >= 0 else found
 
 
-def _words(instruction: Instruction, path: str) -> list[str]:
+def expand(text: str, variables: Mapping[str, str], instruction: Instruction, path: str) -> str:
+    """A word as it is meant: without its quotes, with ``$NAME``, ``${NAME}``, ``${NAME:-default}``,
+    ``${NAME:+if-set}`` put in except within single quotes; DockerfileError."""
     try:
-        return shlex.split(instruction.text)
-    except ValueError as err:
+        return _Word(text, variables).read()
+    except _BadWord as err:
         raise DockerfileError(f"{path}:{instruction.line}: {instruction.name}: {err}") from err
 
 
-def sources_and_target(instruction: Instruction, path: str) -> tuple[list[str], str]:
+class _Word:
+    """Docker's shell lexer (github.com/moby/buildkit, frontend/dockerfile/shell/lex.go), read from left to right."""
+
+    def __init__(self, text: str, variables: Mapping[str, str]) -> None:
+        self._text, self._variables, self._at = text, variables, 0
+
+    def read(self, until: str = "") -> str:
+        """What comes before ``until``, or all."""
+        found: list[str] = []
+        while self._at < len(self._text):
+            char = self._next()
+            if char == until:
+                return "".join(found)
+            if char == "'":
+                found.append(self._single_quoted())
+            elif char == '"':
+                found.append(self._double_quoted())
+            elif char == "$":
+                found.append(self._variable())
+            else:
+                found.append(self._next() if char == "\\" else char)
+        if until:
+            raise _BadWord(f"syntax error: missing '{until}' in {self._text!r}")
+        return "".join(found)
+
+    def _next(self) -> str:
+        char = self._text[self._at : self._at + 1]
+        self._at += 1
+        return char
+
+    def _single_quoted(self) -> str:
+        end = self._text.find("'", self._at)
+        if end < 0:
+            raise _BadWord("unexpected end of statement while looking for matching single-quote")
+        inside, self._at = self._text[self._at : end], end + 1
+        return inside
+
+    def _double_quoted(self) -> str:
+        found: list[str] = []
+        while char := self._next():
+            if char == '"':
+                return "".join(found)
+            if char == "$":
+                found.append(self._variable())
+            elif char == "\\":
+                following = self._next()
+                found.append(following if following in ('"', "$", "\\") else char + following)
+            else:
+                found.append(char)
+        raise _BadWord("unexpected end of statement while looking for matching double-quote")
+
+    def _variable(self) -> str:
+        """What stands after a ``$``, which stays where no name follows."""
+        braced = self._text.startswith("{", self._at)
+        name = _NAME.match(self._text, self._at + braced)
+        if name is None:
+            if braced:
+                raise _BadWord(f"syntax error: bad substitution in {self._text!r}")
+            return "$"
+        self._at = name.end()
+        value = self._variables.get(name[0])
+        if not braced:
+            return value or ""
+        ending = self._next()
+        if ending == "}":
+            return value or ""
+        empty_counts = ending == ":"  # ${A:-b} where A is unset or empty, ${A-b} where it is unset
+        modifier = self._next() if empty_counts else ending
+        if modifier not in ("-", "+"):
+            raise _BadWord(f"unsupported modifier ({modifier}) in substitution")
+        other = self.read("}")
+        is_set = bool(value) if empty_counts else value is not None
+        if modifier == "+":
+            return other if is_set else ""
+        return (value or "") if is_set else other
+
+
+def pairs(instruction: Instruction, path: str, variables: Mapping[str, str]) -> dict[str, str]:
+    """``A=1 B="two words"``, or the old form ``A one value``; DockerfileError."""
+    found = words(instruction.text)
+    if "=" not in found[0] and len(found) > 1:
+        value = instruction.text[len(found[0]) :].strip()
+        return {found[0]: expand(value, variables, instruction, path)}
+    made: dict[str, str] = {}
+    for word in found:
+        key, equals, value = word.partition("=")
+        if not equals:
+            told = f"Syntax error - can't find = in {word!r}. Must be of the form: name=value"
+            raise DockerfileError(f"{path}:{instruction.line}: {instruction.name}: {told}")
+        made[expand(key, variables, instruction, path)] = expand(value, variables, instruction, path)
+    return made
+
+
+def arguments(instruction: Instruction, path: str, variables: Mapping[str, str]) -> dict[str, str | None]:
+    """What ARG declares: names, with their defaults or None; DockerfileError."""
+    made: dict[str, str | None] = {}
+    for word in words(instruction.text):
+        key, equals, value = word.partition("=")
+        made[key] = expand(value, variables, instruction, path) if equals else None
+    return made
+
+
+def sources_and_target(instruction: Instruction, path: str, variables: Mapping[str, str]) -> tuple[list[str], str]:
     """What COPY and ADD copy, and where to; DockerfileError."""
-    words = instruction.json_list() or _words(instruction, path)
-    if len(words) < 2:
+    listed = instruction.json_list() or words(instruction.text)
+    if len(listed) < 2:
         told = f"{instruction.name} requires at least two arguments, but only one was provided"
         raise DockerfileError(f"{path}:{instruction.line}: {told}")
-    for word in words[:-1]:
+    *sources, target = (expand(word, variables, instruction, path) for word in listed)
+    for word in sources:
         if "://" in word:
             told = f"{instruction.name} of an address is not supported by `kubelab image build`: download it first"
             raise DockerfileError(f"{path}:{instruction.line}: {told}")
-    return words[:-1], words[-1]
+    return sources, target

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import tarfile
 from collections.abc import AsyncGenerator, AsyncIterable
 from pathlib import Path
@@ -12,11 +13,12 @@ import grpc
 
 from kubelab.cri.runtime.v1 import api_pb2 as cri
 from kubelab.runtime import archive, layers, references, registry
-from kubelab.runtime.build import Builder, BuildError, Plan
+from kubelab.runtime.build import Builder, BuildError, Built, Plan
 from kubelab.runtime.dockerfile import DockerfileError
 from kubelab.runtime.faults import Fault, answering
 from kubelab.runtime.outside import host_network
 from kubelab.runtime.store import Image, Store
+from kubelab.runtime.threads import in_thread
 from kubelab.runtime.v1 import images_pb2, images_pb2_grpc
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -94,12 +96,14 @@ class ImageStoreServicer(images_pb2_grpc.ImageStoreServicer):
 
     async def Load(self, request_iterator: AsyncIterable[images_pb2.LoadRequest], context: Context) -> Any:
         async with answering(context):
-            with self._store.scratch() as folder:
-                await _receive((request.chunk async for request in request_iterator), folder / "archive.tar")
-                try:
+            try:
+                async with in_thread(self._store.scratch()) as folder:
+                    await _receive((request.chunk async for request in request_iterator), folder / "archive.tar")
                     names = await asyncio.to_thread(archive.load, self._store, folder / "archive.tar")
-                except ValueError as err:  # BadArchive, BadLayer, BadDigest, BadReference, broken JSON
-                    raise Fault(str(err), grpc.StatusCode.INVALID_ARGUMENT) from err
+            except ValueError as err:  # BadArchive, BadLayer, BadDigest, BadReference, broken JSON
+                raise Fault(str(err), grpc.StatusCode.INVALID_ARGUMENT) from err
+            except OSError as err:  # a full disk
+                raise Fault(f"failed to load the archive: {err}") from err
             return images_pb2.LoadResponse(names=names)
 
     async def Build(
@@ -118,20 +122,22 @@ class ImageStoreServicer(images_pb2_grpc.ImageStoreServicer):
                 dict(asked.build_args),
                 dict(asked.bases),
             )
-            with self._store.scratch() as folder:
-                await _receive((request.context_chunk async for request in requests), folder / "context.tar")
-                root = folder / "context"
-                root.mkdir()
-                try:
+            try:
+                async with in_thread(self._store.scratch()) as folder:
+                    await _receive((request.context_chunk async for request in requests), folder / "context.tar")
+                    root = folder / "context"
+                    root.mkdir()
                     await asyncio.to_thread(_unpack_context, folder / "context.tar", root)
-                    last = ""
-                    async for line in self._builder.build(plan, root):
-                        if last:
-                            yield images_pb2.BuildProgress(line=last)
-                        last = line
-                    yield images_pb2.BuildProgress(image_id=last)
-                except (BuildError, DockerfileError, references.BadReference, layers.BadLayer) as err:
-                    raise Fault(str(err), grpc.StatusCode.INVALID_ARGUMENT) from err
+                    async with contextlib.aclosing(self._builder.build(plan, root)) as build:
+                        async for told in build:
+                            if isinstance(told, Built):
+                                yield images_pb2.BuildProgress(image_id=told.image_id)
+                            else:
+                                yield images_pb2.BuildProgress(line=told)
+            except (BuildError, DockerfileError, references.BadReference, layers.BadLayer) as err:
+                raise Fault(str(err), grpc.StatusCode.INVALID_ARGUMENT) from err
+            except OSError as err:  # a full disk
+                raise Fault(f"failed to build: {err}") from err
 
 
 async def _receive(chunks: AsyncIterable[bytes], path: Path) -> None:

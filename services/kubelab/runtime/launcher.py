@@ -187,12 +187,12 @@ def _pause(reply: int, request: Request) -> None:
 
 
 def _task(reply: int, request: Request) -> None:
-    """Copy files into a mounted root: ``copies`` is a list of [source, destination in the root]."""
+    """Copy files into a mounted root: ``copies`` is a list of [source, destination in the root, whether to extract]."""
     from kubelab.runtime.copying import copy_into
 
     mount_root(request["root"], request["overlays"])
     try:
-        copy_into(Path(request["root"]), [(Path(source), target) for source, target in request["copies"]])
+        copy_into(Path(request["root"]), [(Path(source), to, extract) for source, to, extract in request["copies"]])
     except ValueError as err:
         tell(reply, error=str(err))
         return

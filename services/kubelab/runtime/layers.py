@@ -24,14 +24,15 @@ def unpack(archive: IO[bytes], target: Path) -> None:
     try:
         with tarfile.open(fileobj=archive, mode="r|*") as tar:
             # _place has checked where a member goes; Python 3.14's own filter would drop modes and absolute links
-            tar.extraction_filter = _as_it_is
+            tar.extraction_filter = as_it_is
             for member in tar:
                 _place(tar, member, target, root)
     except tarfile.TarError as err:
         raise BadLayer(f"not a layer: {err}") from err
 
 
-def _as_it_is(member: tarfile.TarInfo, _target: str) -> tarfile.TarInfo:
+def as_it_is(member: tarfile.TarInfo, _target: str) -> tarfile.TarInfo:
+    """A filter for members whose place was checked already."""
     return member
 
 
@@ -54,7 +55,7 @@ def _place(tar: tarfile.TarFile, member: tarfile.TarInfo, target: Path, root: st
     if member.isdev() and not member.isfifo():
         return  # no container may open the machine's devices, and it has those of /dev
     if path.is_symlink() or (path.exists() and not (member.isdir() and path.is_dir())):
-        _remove(path)
+        remove(path)
     member.name = name
     if member.islnk():
         linked = os.path.realpath(target / os.path.normpath(member.linkname.lstrip("/")))
@@ -64,7 +65,8 @@ def _place(tar: tarfile.TarFile, member: tarfile.TarInfo, target: Path, root: st
     tar.extract(member, target, numeric_owner=True)
 
 
-def _remove(path: Path) -> None:
+def remove(path: Path) -> None:
+    """Make room for what comes instead: a file, a link or a whole folder."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:

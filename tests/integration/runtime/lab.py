@@ -305,15 +305,31 @@ class Lab:
         *tags: str,
         files: Mapping[str, bytes] | None = None,
         bases: Mapping[str, str] | None = None,
+        arguments: Mapping[str, str] | None = None,
     ) -> list[str]:
         """Build an image; gives the lines that people read."""
+        return [line async for line in self.building(dockerfile, *tags, files=files, bases=bases, arguments=arguments)]
+
+    async def building(
+        self,
+        dockerfile: str,
+        *tags: str,
+        files: Mapping[str, bytes] | None = None,
+        bases: Mapping[str, str] | None = None,
+        arguments: Mapping[str, str] | None = None,
+    ) -> AsyncIterator[str]:
+        """Build an image; gives each line as it comes."""
 
         async def requests() -> AsyncIterator[pb.BuildRequest]:
-            plan = pb.BuildRequest.Plan(dockerfile=dockerfile, dockerfile_path="Dockerfile", tags=tags, bases=bases)
+            plan = pb.BuildRequest.Plan(
+                dockerfile=dockerfile, dockerfile_path="Dockerfile", tags=tags, bases=bases, build_args=arguments
+            )
             yield pb.BuildRequest(plan=plan)
             yield pb.BuildRequest(context_chunk=tar_of(files or {}))
 
-        return [m.line async for m in self.image_store.Build(requests(), timeout=SECONDS) if m.line]
+        async for message in self.image_store.Build(requests(), timeout=SECONDS):
+            if message.line:
+                yield message.line
 
     async def load(self, archive: bytes) -> list[str]:
         async def requests() -> AsyncIterator[pb.LoadRequest]:

@@ -10,6 +10,7 @@ import platform
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import cast
 
 import grpc
@@ -136,6 +137,52 @@ async def test_a_build_that_fails_says_where_and_leaves_no_image(lab: Lab, docke
     assert (caught.value.details() or "").startswith(told)
     assert await status(lab, "bad:1") is None
     assert "kl-monitor" not in lab.processes().values()
+
+
+async def test_what_a_command_prints_is_seen_while_it_runs(lab: Lab) -> None:
+    """It waits for a file that is made only when its first line was read."""
+    wait = "while ! test -e /go; do sleep 0.02; done"
+    building = lab.building(f"FROM host\nRUN echo one; {wait}; echo two\n", "slow")
+    seen: list[str] = []
+    async for line in building:
+        seen.append(line)
+        if line == "one":
+            (started,) = lab.store.glob("tmp/*/started.json")
+            Path(f"/proc/{json.loads(started.read_text())['pid']}/root/go").touch()
+    assert seen[3:5] == ["one", "two"]
+
+
+async def test_the_last_words_of_a_build_that_fails(lab: Lab) -> None:
+    seen: list[str] = []
+    with pytest.raises(grpc.aio.AioRpcError, match="returned a non-zero code: 1"):
+        async for line in lab.building('FROM host\nRUN echo "boom: the reason"; exit 1\n', "bad:1"):
+            seen.append(line)
+    assert seen[2:] == ['Step 2/2 : RUN echo "boom: the reason"; exit 1', "boom: the reason"]
+
+
+@pytest.mark.parametrize(
+    ("dockerfile", "given", "expected"),
+    [
+        ("ARG V=1.2\nFROM host\nARG V", {}, "1.2"),
+        ("ARG V=1.2\nFROM host", {}, "unset"),
+        ("ARG V=1.2\nFROM host\nARG V", {"V": "3"}, "3"),
+        ("ARG V=1.2\nFROM host\nARG V=4", {}, "4"),
+        ("FROM host\nARG V", {}, "unset"),
+        ('FROM host\nENV A="x y"\nENV V=$A', {}, "x y"),
+        ("FROM host\nENV V='$HOME x'", {}, "$HOME x"),
+    ],
+)
+async def test_arguments_and_variables(lab: Lab, dockerfile: str, given: dict[str, str], expected: str) -> None:
+    lines = await lab.build(f'{dockerfile}\nRUN echo "[${{V-unset}}]"\n', "v", arguments=given)
+    assert f"[{expected}]" in lines
+
+
+async def test_add_extracts_an_archive_of_the_context(lab: Lab) -> None:
+    files = {"t.tgz": gzip.compress(tar_of({"a/file": b"inside"})), "plain": b"p"}
+    lines = await lab.build("FROM host\nADD t.tgz plain /x/\nRUN cat /x/a/file; echo; ls /x\n", "v", files=files)
+    assert lines[5:8] == ["inside", "a", "plain"]
+    lines = await lab.build("FROM host\nCOPY t.tgz /x/\nRUN ls /x\n", "v", files=files)
+    assert "t.tgz" in lines
 
 
 async def test_a_build_that_nobody_waits_for_ends_its_command(lab: Lab) -> None:

@@ -59,16 +59,25 @@ def test_what_is_no_dockerfile(text: str, told: str) -> None:
         ("$A/${A}", "one/one"),
         ("${B:-two} ${A:-two}", "two one"),
         ("${A:+set}${B:+set}", "set"),
+        ("${EMPTY:-two} ${EMPTY-two} ${B-two} ${EMPTY+set}", "two  two set"),
+        ("${B:-${A}s}", "ones"),
         (r"\$A $C.", "$A ."),
+        ("$ 5$", "$ 5$"),
+        ("'$A x'", "$A x"),
+        ('"$A x"', "one x"),
+        (r'"\$A \" \n"', r'$A " \n'),
+        ("don\\'t", "don't"),
     ],
 )
 def test_variables(text: str, expected: str) -> None:
-    assert dockerfile.expand_text(text, {"A": "one"}) == expected
+    instruction = Instruction(1, "ENV", "")
+    assert dockerfile.expand(text, {"A": "one", "EMPTY": ""}, instruction, "Dockerfile") == expected
 
 
-def test_run_is_left_to_its_shell() -> None:
-    raw = Instruction(1, "RUN", "echo $A")
-    assert dockerfile.expand(raw, {"A": "one"}) is raw
+@pytest.mark.parametrize("text", ["'x", '"x', "${A", "${A:?x}", "${}"])
+def test_words_that_cannot_be_read(text: str) -> None:
+    with pytest.raises(DockerfileError, match=r"^Dockerfile:1: ENV: "):
+        dockerfile.expand(text, {}, Instruction(1, "ENV", ""), "Dockerfile")
 
 
 @pytest.mark.parametrize(
@@ -76,17 +85,24 @@ def test_run_is_left_to_its_shell() -> None:
     [
         ("A=1 B='two words'", {"A": "1", "B": "two words"}),
         ("A two words", {"A": "two words"}),
+        ("B=$TWO C=\"$TWO\" D='$TWO' E=a\\ b", {"B": "x y", "C": "x y", "D": "$TWO", "E": "a b"}),
+        ("B $TWO", {"B": "x y"}),
     ],
 )
 def test_pairs(text: str, expected: dict[str, str]) -> None:
-    assert dockerfile.pairs(Instruction(1, "ENV", text), "Dockerfile") == expected
+    assert dockerfile.pairs(Instruction(1, "ENV", text), "Dockerfile", {"TWO": "x y"}) == expected
+
+
+def test_an_argument_with_no_default_is_not_one_that_is_empty() -> None:
+    declared = dockerfile.arguments(Instruction(1, "ARG", "A B= C=$X"), "Dockerfile", {"X": "x"})
+    assert declared == {"A": None, "B": "", "C": "x"}
 
 
 @pytest.mark.parametrize("text", ['COPY "a /b', "COPY a", "ADD http://example.com/x /x"])
 def test_copies_that_cannot_be(text: str) -> None:
     (_, instruction) = dockerfile.parse(f"FROM a\n{text}", "Dockerfile")
     with pytest.raises(DockerfileError, match=r"^Dockerfile:2: "):
-        dockerfile.sources_and_target(instruction, "Dockerfile")
+        dockerfile.sources_and_target(instruction, "Dockerfile", {})
 
 
 def test_both_forms_of_a_command() -> None:
