@@ -16,6 +16,7 @@ from kubelab.component.environment import Environment
 from kubelab.cri.runtime.v1 import api_pb2_grpc
 from kubelab.runtime import launcher
 from kubelab.runtime.build import Builder
+from kubelab.runtime.capabilities import Bounds
 from kubelab.runtime.config import RuntimeConfig
 from kubelab.runtime.engine import Engine
 from kubelab.runtime.hostbase import Host
@@ -52,7 +53,8 @@ async def machine(config: RuntimeConfig, ask: Launcher) -> Host:
     """Learn what pods read through of the machine that they run on, which the launcher sees and we perhaps do not."""
     private = [str(config.state_dir), str(config.store_dir)]
     told = await ask.ask({"do": "host", "dir": str(config.state_dir / "host"), "private": private})
-    return Host(Path(told["skeleton"]), tuple(told["folders"]), tuple(told["hidden"]))
+    bounds = Bounds(tuple(told["capabilities"]), told["oom_score_adj"])
+    return Host(Path(told["skeleton"]), tuple(told["folders"]), tuple(told["hidden"]), bounds)
 
 
 async def until_told(env: Environment, launcher_pid: int) -> None:

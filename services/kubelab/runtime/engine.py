@@ -9,12 +9,14 @@ own, files go to threads.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import json
 import secrets
 import shutil
 import signal
 from collections import defaultdict
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -23,12 +25,13 @@ from structlog.typing import FilteringBoundLogger
 
 from kubelab.apimachinery.clock import Clock
 from kubelab.cri.runtime.v1 import api_pb2 as cri
-from kubelab.runtime import execution, network, references, rootfs, spec, state, sysctls
+from kubelab.runtime import execution, hostports, network, references, rootfs, spec, state, sysctls
 from kubelab.runtime.changes import Changes
 from kubelab.runtime.config import RuntimeConfig
 from kubelab.runtime.events import Events
 from kubelab.runtime.faults import Fault, not_found
 from kubelab.runtime.hostbase import Host
+from kubelab.runtime.hostports import HostPort
 from kubelab.runtime.processes import Launcher, Watch
 from kubelab.runtime.signals import send, signal_number
 from kubelab.runtime.state import Container, Sandbox
@@ -61,6 +64,7 @@ class Engine:
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._netlink = ThreadPoolExecutor(1, "netlink")
         self._addresses = network.Addresses()
+        self._host_ports: dict[str, Sequence[HostPort]] = {}  # device of the pod → its ports
         self._root = config.state_dir
         self._crun_root = config.state_dir / "crun"
         self._node = hashlib.sha256(str(config.state_dir).encode()).hexdigest()[:16]  # among the store's users
@@ -75,9 +79,9 @@ class Engine:
         for name in ("sandboxes", "containers", "crun"):
             (self._root / name).mkdir(parents=True, exist_ok=True)
         self.sandboxes, self.containers = await asyncio.to_thread(state.load, self._root)
-        self._addresses = network.Addresses(
-            sandbox.address for sandbox in self.sandboxes.values() if sandbox.address and not sandbox.stopped
-        )
+        connected = [s for s in self.sandboxes.values() if s.address and not s.stopped]
+        newest = max(self.sandboxes.values(), key=lambda s: s.created_at if s.address else 0, default=None)
+        self._addresses = network.Addresses((s.address for s in connected), newest.address if newest else "")
         await asyncio.to_thread(self._store.keep_pins, self._node, self.containers)
         known = state.read_json(self._root / "network.json")
         if known:
@@ -85,6 +89,11 @@ class Engine:
             await self._on_netlink(network.claim, self.pod_cidr)
         await asyncio.to_thread(sysctls.write)
         await self._on_netlink(network.prune, [s.id for s in self.sandboxes.values() if not s.stopped])
+        for sandbox in connected:
+            if ports := hostports.of_pod(sandbox.config, sandbox.address):
+                self._host_ports[network.device_name(sandbox.id)] = ports
+        if self._host_ports or self._ports_written.exists():  # somebody may have been killed between two of them
+            await self._on_netlink(hostports.write, dict(self._host_ports))
         for container in self.containers.values():
             if container.started is not None and container.exit is None:
                 self._watch_container(container)
@@ -101,7 +110,11 @@ class Engine:
         self._netlink.shutdown(wait=False)
 
     async def _on_netlink(self, call: object, *arguments: object) -> None:
-        await asyncio.get_running_loop().run_in_executor(self._netlink, call, *arguments)  # pyright: ignore[reportArgumentType, reportCallIssue]
+        """One after the other, in the order of the calls. Fault, in the kernel's words."""
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._netlink, call, *arguments)  # pyright: ignore[reportArgumentType, reportCallIssue]
+        except OSError as err:
+            raise Fault(str(err)) from err
 
     # --- network
 
@@ -125,6 +138,28 @@ class Engine:
         state.write_json(self._root / "network.json", {"pod_cidr": cidr})
         self._addresses.set_range(cidr)
         self._log.info("pod CIDR", cidr=cidr)
+
+    @property
+    def _ports_written(self) -> Path:
+        """There since this node has had a port of a pod."""
+        return self._root / "hostports"
+
+    async def _lead_ports(self, sandbox: Sandbox) -> None:
+        """Let the node's ports that a pod asks for lead to it. Fault when one is another's, or nft refuses."""
+        ports = hostports.of_pod(sandbox.config, sandbox.address)
+        if not ports:
+            return
+        try:
+            hostports.check(ports, [one for of_one in self._host_ports.values() for one in of_one])
+        except hostports.InUse as err:
+            raise Fault(str(err)) from err
+        self._ports_written.touch()
+        self._host_ports[network.device_name(sandbox.id)] = ports
+        await self._on_netlink(hostports.write, dict(self._host_ports))
+
+    async def _take_ports_back(self, sandbox: Sandbox) -> None:
+        if self._host_ports.pop(network.device_name(sandbox.id), None):
+            await self._on_netlink(hostports.write, dict(self._host_ports))
 
     # --- sandboxes
 
@@ -169,11 +204,14 @@ class Engine:
             if not sandbox.host_network:
                 sandbox.address = self._addresses.take()
                 await self._on_netlink(network.connect, name, sandbox.pid, sandbox.address)
+                await self._lead_ports(sandbox)
             self._write_files(sandbox)
             sandbox.save()
         except (Fault, network.NoAddress, OSError) as err:
             if sandbox.pid:
                 send(sandbox.pid, signal.SIGKILL)
+            with contextlib.suppress(Fault):
+                await self._take_ports_back(sandbox)
             self._addresses.give_back(sandbox.address)
             shutil.rmtree(folder, ignore_errors=True)
             raise Fault(f"failed to setup network for sandbox {name!r}: {err}") from err
@@ -209,15 +247,16 @@ class Engine:
             for container in self._containers_of(sandbox.id):
                 await self._stop(container, 0)
             if not sandbox.host_network:
+                await self._take_ports_back(sandbox)
                 await self._on_netlink(network.disconnect, sandbox.id)
             sandbox.stopped = True
-            sandbox.save()
+            with contextlib.suppress(OSError):  # a full disk: removing pods is what mends it
+                sandbox.save()
+            self._addresses.give_back(sandbox.address)  # nothing leads to the pod any more, however long its end takes
             if sandbox.alive:
                 send(sandbox.pid, signal.SIGKILL)
                 if watch := self._watches.get(sandbox.id):
-                    async with self._clock.timeout(KILL_SECONDS):
-                        await watch.over.wait()
-            self._addresses.give_back(sandbox.address)
+                    await self._wait_for_end(watch, f"sandbox {sandbox.id!r}")
 
     async def remove_sandbox(self, name: str) -> None:
         """Stop a pod and forget it and its containers. Nothing there is no error."""
@@ -295,8 +334,13 @@ class Engine:
                 created_at=self._now(),
                 stop_signal=str(image.process.get("StopSignal") or "SIGTERM"),
             )
-            container.folder.mkdir()
-            container.save()
+            try:
+                container.folder.mkdir()
+                container.save()
+            except OSError as err:  # a full disk
+                self._store.unpin(self._node, name)
+                shutil.rmtree(container.folder, ignore_errors=True)
+                raise Fault(f"failed to create container {name!r}: {err}") from err
             self.containers[name] = container
             self._tell(sandbox, name, cri.CONTAINER_CREATED_EVENT)
             return name
@@ -317,7 +361,7 @@ class Engine:
             try:
                 request = self._monitor_request(container, sandbox)
                 await self._launcher.ask(request)
-            except (Fault, spec.SpecError) as err:
+            except (Fault, OSError, ValueError) as err:  # SpecError, a loop of links; a full disk
                 why = f"failed to start container {container.id!r}: OCI runtime create failed: {err}"
                 container.end(128, self._now(), "StartError", why)
                 self._tell(sandbox, container.id, cri.CONTAINER_STOPPED_EVENT)
@@ -344,7 +388,9 @@ class Engine:
             pause=sandbox.pid,
             host_network=sandbox.host_network,
             files=files,
+            hostname=sandbox.config.hostname,
             hidden=host.hidden if host else (),
+            bounds=self._host.bounds,
         )
         (container.folder / "config.json").write_text(json.dumps(bundle))
         return {
@@ -388,11 +434,15 @@ class Engine:
             except TimeoutError:
                 self._log.info("did not end in time", container=container.id[:12], seconds=seconds)
         send(pid, signal.SIGKILL)
+        await self._wait_for_end(watch, f"container {container.id!r}")
+
+    async def _wait_for_end(self, watch: Watch, what: str) -> None:
+        """Of what was killed; Fault DEADLINE_EXCEEDED."""
         try:
             async with self._clock.timeout(KILL_SECONDS):
                 await watch.over.wait()
         except TimeoutError:
-            raise Fault(f"container {container.id!r} does not end", grpc.StatusCode.DEADLINE_EXCEEDED) from None
+            raise Fault(f"{what} does not end", grpc.StatusCode.DEADLINE_EXCEEDED) from None
 
     async def remove_container(self, name: str) -> None:
         """End a container and forget it. Nothing there is no error."""

@@ -14,6 +14,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from kubelab.runtime.capabilities import Bounds
+
 _SYSTEM = ("usr", "opt", "bin", "sbin", "lib", "lib32", "lib64", "libx32")
 _EMPTY = ("dev", "etc", "home", "media", "mnt", "proc", "root", "run", "srv", "sys", "tmp", "var", "var/tmp", "var/log")
 _COPIED = ("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "alternatives", "mime.types", "services", "protocols",
@@ -32,12 +34,14 @@ _NSSWITCH = "passwd: files\ngroup: files\nshadow: files\nhosts: files dns\n"
 class Host:
     """The machine that pods run on, as a base image.
 
-    ``skeleton`` is the layer below all others, ``folders`` are read through, ``hidden`` are within them and not seen.
+    ``skeleton`` is the layer below all others, ``folders`` are read through, ``hidden`` are within them and not seen;
+    ``bounds`` is what its launcher may give to a container.
     """
 
     skeleton: Path
     folders: tuple[str, ...]
     hidden: tuple[str, ...]
+    bounds: Bounds
 
 
 def system_folders() -> tuple[str, ...]:

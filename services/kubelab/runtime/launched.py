@@ -46,5 +46,21 @@ def mount_root(root: str, overlays: Sequence[Mapping[str, Any]]) -> None:
     """Mount a root file system part by part, seen by this process and its children alone."""
     own_mounts()
     for overlay in overlays:
-        options = f"lowerdir={':'.join(overlay['lower'])},upperdir={overlay['upper']},workdir={overlay['work']}"
-        syscalls.mount("overlay", root + overlay["at"], "overlay", 0, options)
+        _mount_overlay(str(Path(root + overlay["at"]).absolute()), overlay["lower"], overlay["upper"], overlay["work"])
+
+
+def _mount_overlay(target: str, lower: Sequence[str], upper: str, work: str) -> None:
+    """mount(2) reads one page of options, too little for the paths of many layers: descriptors stand for them, by the
+    short names that they have in /proc/self/fd."""
+    here = os.open(".", os.O_PATH | os.O_CLOEXEC)
+    opened: list[int] = []
+    try:
+        opened += (os.open(path, os.O_PATH | os.O_CLOEXEC) for path in lower)
+        names = ":".join(map(str, opened))
+        options = f"lowerdir={names},upperdir={Path(upper).absolute()},workdir={Path(work).absolute()}"
+        os.chdir("/proc/self/fd")
+        syscalls.mount("overlay", target, "overlay", 0, options)
+    finally:
+        os.fchdir(here)
+        for fd in (here, *opened):
+            os.close(fd)

@@ -32,7 +32,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
-from kubelab.runtime import hostbase, syscalls
+from kubelab.runtime import capabilities, hostbase, syscalls
 from kubelab.runtime.command import command
 from kubelab.runtime.launched import Request, mount_root, tell, write_atomically
 from kubelab.runtime.monitor import monitor
@@ -200,10 +200,24 @@ def _task(reply: int, request: Request) -> None:
 
 
 def _host(reply: int, request: Request) -> None:
-    """Describe this machine as a base image; ``private`` folders are not for pods to see."""
+    """Describe this machine as a base image, and what it may give to containers; ``private`` folders are not for
+    pods to see."""
     tell(
         reply,
         skeleton=str(hostbase.make_skeleton(Path(request["dir"]))),
         folders=hostbase.system_folders(),
         hidden=hostbase.hidden(Path(path) for path in request["private"]),
+        capabilities=capabilities.own(),
+        oom_score_adj=_lowest_oom_score_adj(),
     )
+
+
+def _lowest_oom_score_adj() -> int:
+    """How far this short-lived process may lower its own: that needs CAP_SYS_RESOURCE of the machine itself."""
+    path = Path("/proc/self/oom_score_adj")
+    now = int(path.read_text())
+    try:
+        path.write_text("-1000")
+    except PermissionError:
+        return now
+    return -1000

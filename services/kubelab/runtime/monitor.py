@@ -33,6 +33,14 @@ def monitor(reply: int, request: Request) -> None:
     folder = Path(request["dir"])
     mount_root(request["root"], request["overlays"])
     sink = LogSink(request["log_path"])
+
+    def on_hangup(_number: int, _frame: object) -> None:
+        try:
+            sink.reopen()
+        except OSError as err:  # the old file has to do; whatever is raised here would end the container
+            print(f"{request['log_path']}: not begun again: {err}", file=sys.stderr)  # noqa: T201
+
+    signal.signal(signal.SIGHUP, on_hangup)  # before anybody knows of us: else it would end us
     log, pid_file = folder / "crun.log", folder / "pid"
     log.unlink(missing_ok=True)
     command = [
@@ -60,11 +68,6 @@ def monitor(reply: int, request: Request) -> None:
     if (folder / "exit.json").exists():  # the same successor, a moment earlier: it counts as ended
         os.kill(pid, signal.SIGKILL)
     tell(reply, **started)
-
-    def on_hangup(_number: int, _frame: object) -> None:
-        sink.reopen()
-
-    signal.signal(signal.SIGHUP, on_hangup)
     code = _follow(pid, {out: "stdout", err: "stderr"}, sink)
     write_atomically(folder / "exit.json", {"exit_code": code, "finished_at": _now()})
 

@@ -3,17 +3,19 @@
 In the node: ``kl<id>`` with a /32 route to the pod. In the pod: ``eth0`` with its address, and a default route by a
 link-local gateway that exists only as a neighbour entry. Traffic between two pods of one node so passes the node's
 rules like any other. What is sent to an address of this node's range that no pod has ends here, at a bridge without
-ports, and does not leave by the default route. Everything here blocks (netlink), so callers use one thread for it.
+ports, and does not leave by the default route. Everything here blocks (netlink), so callers use one thread for it; what
+the kernel refuses is an OSError.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import ipaddress
 import os
 import re
 import socket
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
 
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
@@ -37,12 +39,15 @@ def check_range(cidr: str) -> None:
 
 
 class Addresses:
-    """Hands out the addresses of the pod CIDR, each time the next one, so that one is not used again at once."""
+    """Hands out the addresses of the pod CIDR, each time the next one, so that one is not used again at once.
 
-    def __init__(self, used: Iterable[str] = ()) -> None:
+    ``newest`` is the one that was handed out last, by a runtime before this one.
+    """
+
+    def __init__(self, used: Iterable[str] = (), newest: str = "") -> None:
         self._used = set(used)
+        self._newest = newest
         self._network: ipaddress.IPv4Network | None = None
-        self._last = 1  # .1 is left to gateways of other layouts
 
     @property
     def cidr(self) -> str:
@@ -56,16 +61,34 @@ class Addresses:
         if self._network is None:
             raise NoAddress("the node has no pod CIDR yet")
         size = self._network.num_addresses - 3  # not the network, not .1, not the broadcast address
+        last = self._place(self._network)
         for _ in range(size):
-            self._last = 2 if self._last >= size + 1 else self._last + 1
-            address = str(self._network[self._last])
+            last = 2 if last >= size + 1 else last + 1
+            address = str(self._network[last])
             if address not in self._used:
                 self._used.add(address)
+                self._newest = address
                 return address
         raise NoAddress(f"no address is free in {self._network}")
 
+    def _place(self, network: ipaddress.IPv4Network) -> int:
+        """Where in the range the newest one is; else before the first: .1 is left to gateways of other layouts."""
+        if self._newest and (newest := ipaddress.IPv4Address(self._newest)) in network:
+            return int(newest) - int(network.network_address)
+        return 1
+
     def give_back(self, address: str) -> None:
         self._used.discard(address)
+
+
+@contextlib.contextmanager
+def _netlink() -> Generator[IPRoute]:
+    """A way to the kernel, in the thread's network namespace. NetlinkError is no OSError; to callers it is one."""
+    try:
+        with IPRoute() as ip:
+            yield ip
+    except NetlinkError as err:
+        raise OSError(err.code, str(err)) from err
 
 
 def claim(cidr: str) -> None:
@@ -76,7 +99,7 @@ def claim(cidr: str) -> None:
     service would go to another pod with its next SYN, while it must keep the pod that it was given. Done before: done
     again.
     """
-    with IPRoute() as node:
+    with _netlink() as node:
         try:
             node.link("add", ifname=RANGE_DEVICE, kind="bridge", state="up")
         except NetlinkError as err:
@@ -89,7 +112,7 @@ def claim(cidr: str) -> None:
 
 def disclaim(cidr: str) -> None:
     """Take back :func:`claim` of one range. Nothing there is no error."""
-    with IPRoute() as node:
+    with _netlink() as node:
         try:
             node.route("del", dst=cidr, oif=socket.if_nametoindex(RANGE_DEVICE))
         except NetlinkError as err:
@@ -100,7 +123,7 @@ def disclaim(cidr: str) -> None:
 def prune(sandboxes: Iterable[str]) -> None:
     """Remove the devices of pods that are not there: a runtime was killed while it made or removed them."""
     known = {device_name(sandbox) for sandbox in sandboxes}
-    with IPRoute() as node:
+    with _netlink() as node:
         names = [dict(link["attrs"])["IFLA_IFNAME"] for link in node.get_links(kind="veth")]
     for name in names:
         if _DEVICE.fullmatch(name) and name not in known:
@@ -120,7 +143,7 @@ def connect(sandbox: str, pid: int, address: str) -> None:
     device = device_name(sandbox)
     pod_mac = "0a:58:" + ":".join(f"{byte:02x}" for byte in ipaddress.IPv4Address(address).packed)
     peer = {"ifname": "eth0", "net_ns_pid": pid, "address": pod_mac}
-    with IPRoute() as node:
+    with _netlink() as node:
         try:
             node.link("add", ifname=device, kind="veth", peer=peer, address=_NODE_MAC, state="up")
         except NetlinkError as err:
@@ -140,7 +163,7 @@ def _configure_pod(pid: int, address: str) -> None:
     try:
         syscalls.setns(there, syscalls.CLONE_NEWNET)
         try:
-            with IPRoute() as pod:
+            with _netlink() as pod:
                 pod.link("set", index=1, state="up")
                 index = socket.if_nametoindex("eth0")
                 pod.addr("add", index=index, address=address, prefixlen=32)
@@ -157,7 +180,7 @@ def _configure_pod(pid: int, address: str) -> None:
 
 def disconnect(sandbox: str) -> None:
     """Remove a pod's device; its routes go with it. Nothing there is no error."""
-    with IPRoute() as node:
+    with _netlink() as node:
         for index in node.link_lookup(ifname=device_name(sandbox)):
             try:
                 node.link("del", index=index)

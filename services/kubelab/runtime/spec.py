@@ -10,10 +10,12 @@ from typing import Any
 
 from kubelab.cri.runtime.v1 import api_pb2 as cri
 from kubelab.runtime import copying
+from kubelab.runtime.capabilities import Bounds
 
 DEFAULT_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # containerd's default without CAP_MKNOD: it is safe where a device cgroup decides which nodes can be opened, and there
-# is none here. With it, root of a pod could make a node of the machine's disk and read every file on it.
+# is none here. With it, root of a pod could make a node of the machine's disk and read every file on it; a privileged
+# container may.
 CAPABILITIES = [
     "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FSETID", "CAP_FOWNER", "CAP_NET_RAW", "CAP_SETGID",
     "CAP_SETUID", "CAP_SETFCAP", "CAP_SETPCAP", "CAP_NET_BIND_SERVICE", "CAP_SYS_CHROOT", "CAP_KILL",
@@ -62,7 +64,9 @@ def build(
     pause: int,
     host_network: bool,
     files: Mapping[str, Path],
+    hostname: str = "",
     hidden: Sequence[str] = (),
+    bounds: Bounds = Bounds(),  # noqa: B008 — it is frozen
 ) -> dict[str, Any]:
     """Describe a container. ``image`` is the image's process section, ``lookup`` the layers' folders from the highest
     down, for /etc/passwd; ``pause`` holds the pod's namespaces; ``files`` are mounted: path in the container → file;
@@ -72,7 +76,8 @@ def build(
     identity = find_user(_wanted_user(security, image), lookup)
     if security.HasField("run_as_group"):
         identity = Identity(identity.uid, security.run_as_group.value, identity.home)
-    capabilities = [] if identity.uid else CAPABILITIES
+    bounding = list(bounds.capabilities) if security.privileged else CAPABILITIES
+    capabilities = [] if identity.uid else bounding
     namespaces = [{"type": "pid"}, {"type": "mount"}]
     namespaces += [{"type": kind, "path": f"/proc/{pause}/ns/{kind}"} for kind in ("ipc", "uts")]
     if not host_network:
@@ -87,14 +92,15 @@ def build(
                 "additionalGids": list(security.supplemental_groups),
             },
             "args": command(config, image),
-            "env": environment(config, image, identity),
+            "env": environment(config, image, identity, hostname),
             "cwd": config.working_dir or image.get("WorkingDir") or "/",
             "capabilities": {
-                "bounding": CAPABILITIES,
+                "bounding": bounding,
                 "effective": capabilities,
                 "permitted": capabilities,
             },
             "noNewPrivileges": security.no_new_privs,
+            **_oom_score_adj(config.linux, bounds),
         },
         "root": {"path": str(root), "readonly": security.readonly_rootfs},
         "mounts": [
@@ -129,6 +135,13 @@ def build_step(
     return spec
 
 
+def _oom_score_adj(linux: cri.LinuxContainerConfig, bounds: Bounds) -> dict[str, int]:
+    """Who is killed first when the machine's memory runs out, as far as the machine lets us say so (proc(5))."""
+    if not linux.HasField("resources"):
+        return {}
+    return {"oomScoreAdj": max(linux.resources.oom_score_adj, bounds.oom_score_adj)}
+
+
 def _bind(source: Path, path: str, *, read_only: bool) -> dict[str, Any]:
     options = ["rbind", "rprivate", "ro" if read_only else "rw"]
     return {"destination": path, "type": "bind", "source": str(source), "options": options}
@@ -145,13 +158,17 @@ def command(config: cri.ContainerConfig, image: Mapping[str, Any]) -> list[str]:
     return args
 
 
-def environment(config: cri.ContainerConfig, image: Mapping[str, Any], identity: Identity) -> list[str]:
-    """The image's variables, then the pod's over them; PATH and HOME where nobody says them."""
+def environment(
+    config: cri.ContainerConfig, image: Mapping[str, Any], identity: Identity, hostname: str = ""
+) -> list[str]:
+    """The image's variables, HOSTNAME, then the pod's over them; PATH and HOME where nobody says them."""
     given: list[str] = [DEFAULT_PATH, *(image.get("Env") or ())]
     variables: dict[str, str] = {}
     for text in given:
         key, _, value = text.partition("=")
         variables[key] = value
+    if hostname:
+        variables["HOSTNAME"] = hostname
     variables.update({pair.key: pair.value for pair in config.envs})
     variables.setdefault("HOME", identity.home)
     return [f"{key}={value}" for key, value in variables.items()]

@@ -12,6 +12,7 @@ So a runtime that was killed reads everything again and goes on. A container wit
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -179,7 +180,8 @@ class Container:
     def end(self, code: int, now: int, reason: str = "", message: str = "") -> None:
         """Write down an end that no monitor saw."""
         self.exit = {"exit_code": code, "finished_at": now, "reason": reason, "message": message}
-        write_json(self.folder / "exit.json", self.exit)
+        with contextlib.suppress(OSError):  # a full disk: a runtime that reads it all again finds out for itself
+            write_json(self.folder / "exit.json", self.exit)
 
     def status(self) -> cri.ContainerStatus:
         ended = self.exit or {}

@@ -135,8 +135,8 @@ class Lab:
             )
         return process, f"unix:{self.folder / 's'}"
 
-    async def set_cidr(self) -> None:
-        network = cri.NetworkConfig(pod_cidr=POD_CIDR)
+    async def set_cidr(self, cidr: str = POD_CIDR) -> None:
+        network = cri.NetworkConfig(pod_cidr=cidr)
         await self.runtime.UpdateRuntimeConfig(
             cri.UpdateRuntimeConfigRequest(runtime_config=cri.RuntimeConfig(network_config=network)), timeout=SECONDS
         )
@@ -212,11 +212,13 @@ class Lab:
             labels={"pod": name},
         )
 
-    def sandbox_request(self, name: str) -> cri.RunPodSandboxRequest:
-        return cri.RunPodSandboxRequest(config=self.sandbox_config(name))
+    def sandbox_request(self, name: str, *ports: cri.PortMapping) -> cri.RunPodSandboxRequest:
+        config = self.sandbox_config(name)
+        config.port_mappings.extend(ports)
+        return cri.RunPodSandboxRequest(config=config)
 
-    async def sandbox(self, name: str) -> str:
-        request = self.sandbox_request(name)
+    async def sandbox(self, name: str, *ports: cri.PortMapping) -> str:
+        request = self.sandbox_request(name, *ports)
         return (await self.runtime.RunPodSandbox(request, timeout=SECONDS)).pod_sandbox_id
 
     async def sandbox_status(self, sandbox: str) -> cri.PodSandboxStatusResponse:

@@ -89,6 +89,13 @@ async def test_a_layer_hides_files_of_the_one_below(lab: Lab) -> None:
     assert text == "/data:\nkept\n\n/old:\nb\n"
 
 
+async def test_an_image_may_have_many_layers(lab: Lab) -> None:
+    """Docker's limit is 127."""
+    await lab.load(docker_save("deep:1", *(tar_of({f"f{n}": b""}) for n in range(126))))
+    assert await lab.output(await lab.sandbox("web"), "app", "ls / | grep -c ^f", "deep:1") == "126\n"
+    assert "126" in await lab.build("FROM deep:1\nRUN ls / | grep -c ^f\n", "deeper:1")
+
+
 async def test_a_dockerfile_from_first_to_last_instruction(lab: Lab) -> None:
     dockerfile = """
         ARG BASE=python:3.7
@@ -154,9 +161,13 @@ async def test_what_a_command_prints_is_seen_while_it_runs(lab: Lab) -> None:
 
 async def test_the_last_words_of_a_build_that_fails(lab: Lab) -> None:
     seen: list[str] = []
-    with pytest.raises(grpc.aio.AioRpcError, match="returned a non-zero code: 1"):
+
+    async def build() -> None:
         async for line in lab.building('FROM host\nRUN echo "boom: the reason"; exit 1\n', "bad:1"):
-            seen.append(line)
+            seen.append(line)  # noqa: PERF401 — those before the error count
+
+    with pytest.raises(grpc.aio.AioRpcError, match="returned a non-zero code: 1"):
+        await build()
     assert seen[2:] == ['Step 2/2 : RUN echo "boom: the reason"; exit 1', "boom: the reason"]
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import grpc
 import pytest
 
 from kubelab.cri.runtime.v1 import api_pb2 as cri
-from tests.integration.runtime.lab import SECONDS, Lab, ip
+from tests.integration.runtime.lab import SECONDS, Lab, ip, until
 
 pytestmark = pytest.mark.root
 FOREVER = ["sleep", "infinity"]
@@ -124,6 +126,83 @@ async def test_containers_of_a_pod_share_its_network_and_nothing_of_their_proces
     assert await lab.output(other, "remote", f'/usr/bin/python3 -c "{ask}" {address}') == "hello\n"
     await lab.ended(server)
     assert await lab.output(sandbox, "alone", "ls -d /proc/[0-9]*") == "/proc/1\n"
+
+
+async def test_a_port_of_the_node_leads_to_its_pod_until_that_is_stopped(lab: Lab) -> None:
+    """From another pod, from the pod itself, from the node and its loopback; also after the runtime was killed."""
+    serve = (
+        "import socket\n"
+        "s = socket.create_server(('', 8080))\n"
+        "while True:\n c, a = s.accept()\n c.sendall(a[0].encode())\n c.close()\n"
+    )
+    ask = "import socket,sys; print(socket.create_connection((sys.argv[1], 18081), 5).recv(99).decode())"
+    node = "192.0.2.7"
+    ip("-n", lab.namespace, "link", "add", "outside", "type", "bridge")
+    ip("-n", lab.namespace, "address", "add", f"{node}/24", "dev", "outside")
+    ip("-n", lab.namespace, "link", "set", "outside", "up")
+
+    async def from_node(address: str) -> str:
+        command = ["nsenter", f"--net=/run/netns/{lab.namespace}", "/usr/bin/python3", "-c", ask, address]
+        done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True)
+        return done.stdout.strip() or done.stderr.splitlines()[-1]
+
+    port = cri.PortMapping(protocol=cri.TCP, container_port=8080, host_port=18081)
+    sandbox, other = await lab.sandbox("web", port), await lab.sandbox("other")
+    address = (await lab.sandbox_status(other)).status.network.ip
+    await lab.run(sandbox, "server", ["/usr/bin/python3", "-c", serve])
+    await lab.output(sandbox, "listening", "while ! grep -q ':1F90 .* 0A ' /proc/net/tcp; do sleep 0.02; done")
+    command = f'/usr/bin/python3 -c "{ask}" {node}'
+    assert await lab.output(other, "remote", command) == f"{address}\n", "the pod sees who calls"
+    assert await lab.output(sandbox, "hairpin", command) == f"{node}\n"
+    assert await from_node(node) == node
+    assert await from_node("127.0.0.1") == node
+    with pytest.raises(grpc.aio.AioRpcError, match=r"host port 18081/tcp is in use"):
+        await lab.sandbox("third", port)
+    await lab.kill()
+    await asyncio.to_thread(
+        subprocess.run, ["nsenter", f"--net=/run/netns/{lab.namespace}", "nft", "flush", "ruleset"], check=True
+    )
+    await lab.start()
+    assert await from_node(node) == node
+    await lab.stop_sandbox(sandbox)
+    assert "refused" in await from_node(node)
+
+
+async def test_a_network_that_cannot_be_made_leaves_nothing_behind(lab: Lab) -> None:
+    await lab.set_cidr("224.0.0.0/24")  # the kernel takes none of these for a pod's own
+    with pytest.raises(grpc.aio.AioRpcError, match="failed to setup network for sandbox"):
+        await lab.sandbox("web")
+    assert [*(lab.state / "sandboxes").iterdir()] == []
+    await until(lambda: "sleep" not in lab.processes().values())
+    await until(lambda: "kl" not in ip("-n", lab.namespace, "-brief", "link"))
+
+
+async def test_a_privileged_container_may_do_all_and_who_is_killed_first_is_said(lab: Lab) -> None:
+    sandbox = await lab.sandbox("web")
+    for privileged in (False, True):
+        linux = cri.LinuxContainerConfig(
+            resources=cri.LinuxContainerResources(oom_score_adj=983),
+            security_context=cri.LinuxContainerSecurityContext(privileged=privileged),
+        )
+        script = "grep CapEff /proc/self/status; cat /proc/self/oom_score_adj; echo $HOSTNAME"
+        text = await lab.output(sandbox, f"app-{privileged}".lower(), script, linux=linux)
+        own = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("CapEff"))
+        assert text.endswith("\n983\nweb\n")
+        assert (own in text) == privileged
+
+
+@pytest.fixture
+def hasty_crun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A crun whose caller is told to begin its log again while it works."""
+    script = tmp_path / "crun"
+    script.write_text(f'#!/bin/sh\ncase "$*" in *" run "*) kill -HUP $PPID;; esac\nexec {shutil.which("crun")} "$@"\n')
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+
+
+@pytest.mark.usefixtures("hasty_crun")
+async def test_a_log_that_is_begun_again_at_once(lab: Lab) -> None:
+    assert await lab.output(await lab.sandbox("web"), "app", "echo here") == "here\n"
 
 
 async def test_the_log_has_both_streams_in_the_cri_format_and_begins_again(lab: Lab) -> None:

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from kubelab.cri.runtime.v1 import api_pb2 as cri
-from kubelab.runtime import hostbase, spec, state, syscalls
+from kubelab.runtime import capabilities, hostbase, spec, state, syscalls
 from kubelab.runtime.network import Addresses, NoAddress
 from kubelab.runtime.state import Container
 
+BOUNDS = capabilities.Bounds(["CAP_SYS_ADMIN", "CAP_MKNOD"], -500)
 NOBODY = {"pid": 2**22 + 1, "pid_start": 5, "monitor": 2**22 + 2, "monitor_start": 6, "started_at": 7}
 
 
@@ -120,6 +121,21 @@ def test_addresses_are_never_in_use_twice() -> None:
     assert addresses.take() == "10.244.1.4"
 
 
+def test_a_new_runtime_goes_on_after_the_newest_address() -> None:
+    addresses = Addresses(newest="10.244.1.3")
+    addresses.set_range("10.244.1.0/29")
+    assert [addresses.take() for _ in range(4)] == ["10.244.1.4", "10.244.1.5", "10.244.1.6", "10.244.1.2"]
+    addresses.set_range("10.244.2.0/29")
+    assert addresses.take() == "10.244.2.2"
+
+
+def test_a_full_disk_does_not_keep_a_container_from_its_end(tmp_path: Path) -> None:
+    made = container(tmp_path / "c")
+    (tmp_path / "c" / "exit.part").symlink_to("/dev/full")
+    made.end(128, 1, "StartError", "why")
+    assert made.status().reason == "StartError"
+
+
 @pytest.mark.parametrize(
     ("command", "args", "entrypoint", "cmd", "expected"),
     [
@@ -144,19 +160,53 @@ def test_a_container_with_nothing_to_run() -> None:
 
 def described(config: cri.ContainerConfig, **image: Any) -> dict[str, Any]:
     return spec.build(
-        config, image, root=Path("/r"), lookup=[], pause=1, host_network=False, files={}, hidden=["/opt/me"]
+        config,
+        image,
+        root=Path("/r"),
+        lookup=[],
+        pause=1,
+        host_network=False,
+        files={},
+        hidden=["/opt/me"],
+        bounds=BOUNDS,
     )
 
 
+def secured(*, privileged: bool, **more: Any) -> cri.ContainerConfig:
+    security = cri.LinuxContainerSecurityContext(privileged=privileged)
+    return cri.ContainerConfig(command=["x"], linux=cri.LinuxContainerConfig(security_context=security, **more))
+
+
 def test_a_pod_cannot_make_device_nodes_nor_look_into_hidden_folders() -> None:
-    for privileged in (False, True):
-        security = cri.LinuxContainerSecurityContext(privileged=privileged)
-        config = cri.ContainerConfig(command=["x"], linux=cri.LinuxContainerConfig(security_context=security))
-        made = described(config)
-        assert "/opt/me" in made["linux"]["maskedPaths"]
-        assert all("CAP_MKNOD" not in kept for kept in made["process"]["capabilities"].values())
-        assert "rlimits" not in made["process"]
-        assert "oomScoreAdj" not in made["process"]
+    made = described(secured(privileged=False))
+    assert "/opt/me" in made["linux"]["maskedPaths"]
+    assert all("CAP_MKNOD" not in kept for kept in made["process"]["capabilities"].values())
+    assert "rlimits" not in made["process"]
+    assert "oomScoreAdj" not in made["process"]
+
+
+def test_a_privileged_container_has_every_capability_that_the_machine_can_give() -> None:
+    made = described(secured(privileged=True))
+    assert all(kept == BOUNDS.capabilities for kept in made["process"]["capabilities"].values())
+    assert made["linux"]["maskedPaths"] == ["/opt/me"]
+
+
+@pytest.mark.parametrize(("asked", "expected"), [(1000, 1000), (0, 0), (-997, -500)])
+def test_who_is_killed_first_as_far_as_the_machine_lets_us_say(asked: int, expected: int) -> None:
+    resources = cri.LinuxContainerResources(oom_score_adj=asked)
+    assert described(secured(privileged=False, resources=resources))["process"]["oomScoreAdj"] == expected
+
+
+def test_hostname_is_among_the_variables_after_the_images_and_before_the_pods() -> None:
+    image = {"Env": ["HOSTNAME=image", "A=1"]}
+    nobody = spec.Identity(0, 0)
+    assert "HOSTNAME=pod" in spec.environment(cri.ContainerConfig(), image, nobody, "pod")
+    own = cri.ContainerConfig(envs=[cri.KeyValue(key="HOSTNAME", value="own")])
+    assert "HOSTNAME=own" in spec.environment(own, image, nobody, "pod")
+
+
+def test_capabilities_are_read_by_their_bits() -> None:
+    assert capabilities.held("Name:\tx\nCapEff:\t0000000008000001\n") == ["CAP_CHOWN", "CAP_MKNOD"]
 
 
 def test_another_user_has_no_capabilities() -> None:
