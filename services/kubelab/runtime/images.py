@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import tarfile
 from collections.abc import AsyncGenerator, AsyncIterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from kubelab.runtime.store import Image, Store
 from kubelab.runtime.threads import in_thread
 from kubelab.runtime.v1 import images_pb2, images_pb2_grpc
 
+PULLS = 16  # at once; a registry that does not answer holds one up for a minute
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
@@ -28,6 +30,7 @@ class Images:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._pulls: dict[str, asyncio.Lock] = {}
+        self._pullers = ThreadPoolExecutor(PULLS, "pull")  # of their own: containers are made meanwhile
 
     async def list(self, name: str) -> list[cri.Image]:
         """Every image, or the one of that name."""
@@ -53,7 +56,8 @@ class Images:
         login = (auth.username, auth.password) if auth.username else None
         async with self._pulls.setdefault(str(reference), asyncio.Lock()):
             try:
-                image = await asyncio.to_thread(_pull, registry.Registry(reference, login), self._store)
+                source = registry.Registry(reference, login)
+                image = await asyncio.get_running_loop().run_in_executor(self._pullers, _pull, source, self._store)
             except registry.PullError as err:
                 code = grpc.StatusCode.NOT_FOUND if err.missing else grpc.StatusCode.UNAVAILABLE
                 raise Fault(str(err), code) from err

@@ -19,7 +19,9 @@ import shutil
 import signal
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+from google.protobuf.message import DecodeError
 
 from kubelab.cri.runtime.v1 import api_pb2 as cri
 from kubelab.runtime import syscalls
@@ -32,15 +34,16 @@ SANDBOX, CONTAINER = (
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """A file's content, or None where it is not there."""
+    """A file's content, or None where it is not there, or cannot be read: a power cut may leave it empty."""
     try:
         return json.loads(path.read_text())
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError):
         return None
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write so that a reader sees all of it or nothing."""
+    """Write so that a reader sees all of it or nothing. Not for a power cut: no pod outlives that, and what was half
+    written is forgotten when it is read. Making a pod need not wait for the disk."""
     part = path.with_suffix(".part")
     part.write_text(json.dumps(content))
     part.rename(path)
@@ -223,21 +226,31 @@ def load(root: Path) -> tuple[dict[str, Sandbox], dict[str, Container]]:
     sandboxes: dict[str, Sandbox] = {}
     containers: dict[str, Container] = {}
     for folder in _folders(root / "sandboxes"):
-        facts = read_json(folder / SANDBOX)
-        if facts is None:
+        facts, config = read_json(folder / SANDBOX), _read_config(folder, cri.PodSandboxConfig)
+        if facts is None or config is None:
             _end_half_made(folder)
             continue
-        config = cri.PodSandboxConfig.FromString((folder / "config.pb").read_bytes())
         sandboxes[folder.name] = Sandbox(folder.name, folder, config, **facts)
     for folder in _folders(root / "containers"):
-        facts = read_json(folder / CONTAINER)
-        if facts is None:
+        facts, config = read_json(folder / CONTAINER), _read_config(folder, cri.ContainerConfig)
+        if facts is None or config is None:
             shutil.rmtree(folder)
             continue
-        config = cri.ContainerConfig.FromString((folder / "config.pb").read_bytes())
         containers[folder.name] = container = Container(folder.name, folder, config=config, **facts)
         container.refresh()
     return sandboxes, containers
+
+
+C = TypeVar("C", cri.PodSandboxConfig, cri.ContainerConfig)
+
+
+def _read_config(folder: Path, kind: type[C]) -> C | None:
+    """None where it is not there or cannot be read. An empty file is a message without anything, thus no metadata."""
+    try:
+        config = kind.FromString((folder / "config.pb").read_bytes())
+    except (FileNotFoundError, DecodeError):
+        return None
+    return config if config.HasField("metadata") else None
 
 
 def delete(folder: Path) -> None:

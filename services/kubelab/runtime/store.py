@@ -10,7 +10,8 @@
     store.lock          held while images.json or pins change
     adding.lock         held, shared, by whoever brings in parts of an image that has no name yet
 
-A file appears under its name only when it is whole (rename), so readers need no lock. What no name, no container and
+A file appears under its name only when it is whole, also after a power cut (:mod:`kubelab.runtime.durable`), so readers
+need no lock. An image whose description cannot be read nevertheless is not here. What no name, no container and
 nobody who adds needs is swept away when an image is removed; while somebody adds, that is left to the next removal.
 (https://github.com/opencontainers/image-spec)
 """
@@ -29,7 +30,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from kubelab.runtime import layers
+from kubelab.runtime import durable, layers
 from kubelab.runtime.references import Reference, parse
 
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
@@ -98,7 +99,8 @@ class Store:
 
     def images(self) -> list[Image]:
         """Every image, once."""
-        return [self._image(digest) for digest in sorted(set(self._read_names().values()))]
+        found = (self._image(digest) for digest in sorted(set(self._read_names().values())))
+        return [image for image in found if image is not None]
 
     def layer(self, diff_id: str) -> Path:
         """The unpacked layer's folder."""
@@ -120,19 +122,30 @@ class Store:
         except FileNotFoundError:
             return {}
         if (seen := (status.st_mtime_ns, status.st_ino)) != self._seen:  # another runtime may have written it
-            self._names = json.loads(self._index.read_text())
+            self._names = _read_index(self._index)
             self._seen = seen
             self._images.clear()
         return self._names
 
-    def _image(self, digest: str) -> Image:
+    def _image(self, digest: str) -> Image | None:
+        """None when its description is not here, or not what its digest says."""
         if digest not in self._images:
-            manifest = json.loads(self.blob(digest).read_text())
+            try:
+                manifest = self._description(digest)
+                config = self._description(manifest["config"]["digest"])
+            except (OSError, ValueError, TypeError, KeyError):
+                return None
             names = tuple(sorted(name for name, of in self._read_names().items() if of == digest))
             size = manifest["config"]["size"] + sum(layer["size"] for layer in manifest["layers"])
-            config = json.loads(self.blob(manifest["config"]["digest"]).read_text())
             self._images[digest] = Image(manifest["config"]["digest"], digest, names, config, size)
         return self._images[digest]
+
+    def _description(self, digest: str) -> dict[str, Any]:
+        """A manifest or a configuration; OSError, BadDigest."""
+        content = self.blob(digest).read_bytes()
+        if (found := f"sha256:{hashlib.sha256(content).hexdigest()}") != digest:
+            raise BadDigest(f"expected {digest}, got {found}")
+        return json.loads(content)
 
     # --- containers' images
 
@@ -187,7 +200,7 @@ class Store:
             raise BadDigest(f"expected {expected}, got {digest}")
         with self.scratch() as folder:
             (folder / "blob").write_bytes(content)
-            (folder / "blob").rename(self.blob(digest))
+            durable.move(folder / "blob", self.blob(digest))
         return digest
 
     def add_file(self, path: Path, expected: str = "") -> tuple[str, int]:
@@ -197,7 +210,7 @@ class Store:
         if expected and digest != expected:
             raise BadDigest(f"expected {expected}, got {digest}")
         size = path.stat().st_size
-        path.rename(self.blob(digest))
+        durable.move(path, self.blob(digest))
         return digest, size
 
     def add_layer(self, archive: IO[bytes], diff_id: str) -> None:
@@ -222,7 +235,7 @@ class Store:
     def _place_layer(self, folder: Path, diff_id: str) -> None:
         folder.chmod(0o755)
         try:
-            folder.rename(self.layer(diff_id))
+            durable.move_folder(folder, self.layer(diff_id))
         except OSError:
             if not self.has_layer(diff_id):  # else somebody else was quicker, with the same content
                 raise
@@ -245,26 +258,30 @@ class Store:
                 index[str(name)] = manifest
             if not names:
                 index.setdefault(manifest, manifest)
-        return self._image(manifest)
+        image = self._image(manifest)
+        assert image is not None, "its manifest is here"
+        return image
 
     def remove(self, text: str) -> None:
         """Forget a name, or an image with all its names; what nothing uses any more goes. Nothing there is no error."""
-        image = self.find(text)
-        if image is None:
+        meant = self._meant(text)
+        if not meant:
             return
         with self._changing_names() as index:
-            for name in self._meant(text, image):
+            for name in meant:
                 index.pop(name, None)
         self._collect()
 
-    @staticmethod
-    def _meant(text: str, image: Image) -> set[str]:
+    def _meant(self, text: str) -> set[str]:
         """The names that go: this one, those of a digest's repository, or all for an id."""
-        if text.startswith("sha256:"):
+        reference = None if text.startswith("sha256:") else parse(text)
+        if reference and not reference.digest:  # also that of an image which cannot be read
+            return {str(reference)} & self._read_names().keys()
+        image = self.find(text)
+        if image is None:
+            return set()
+        if reference is None:
             return {*image.names}
-        reference = parse(text)
-        if not reference.digest:
-            return {str(reference)}
         return {name for name in image.names if not name.startswith("sha256:") and parse(name).name == reference.name}
 
     def _collect(self) -> None:
@@ -282,10 +299,11 @@ class Store:
     def _sweep(self, manifests: set[str]) -> None:
         used, used_layers = set(manifests), set[str]()
         for digest in manifests:
-            manifest = json.loads(self.blob(digest).read_text())
-            config = manifest["config"]["digest"]
-            used |= {config, *(layer["digest"] for layer in manifest["layers"])}
-            used_layers |= set(json.loads(self.blob(config).read_text()).get("rootfs", {}).get("diff_ids") or ())
+            image = self._image(digest)
+            if image is None:
+                continue  # it has to be brought in again, whatever of it is left
+            used |= {image.id, *(layer["digest"] for layer in self._description(digest)["layers"])}
+            used_layers |= set(image.diff_ids)
         trash = Path(tempfile.mkdtemp(dir=self._trash))
         for folder, kept in ((self._blobs, used), (self._layers, used_layers), (self._temporary, set[str]())):
             for entry in folder.iterdir():
@@ -305,4 +323,13 @@ class Store:
             yield index
             part = self._index.with_suffix(".part")
             part.write_text(json.dumps(index, indent=1, sort_keys=True))
-            part.rename(self._index)
+            durable.move(part, self._index)
+
+
+def _read_index(path: Path) -> dict[str, str]:
+    """Name → digest; none where it cannot be read, so that a machine's runtimes start, and bring images in again."""
+    try:
+        index: dict[str, str] = json.loads(path.read_text())
+    except ValueError:
+        return {}
+    return index

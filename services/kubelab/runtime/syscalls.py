@@ -49,6 +49,11 @@ def make_mounts_private() -> None:
     _check(done, "mount --make-rprivate /")
 
 
+def syncfs(fd: int) -> None:
+    """Write the file system that a descriptor is on out to its disk (syncfs(2))."""
+    _check(_libc.syncfs(fd), "syncfs")
+
+
 def set_name(name: str) -> None:
     """The name that ``ps`` shows, 15 bytes at most."""
     _libc.prctl(_PR_SET_NAME, name.encode()[:15] + b"\0", 0, 0, 0)

@@ -13,7 +13,7 @@ T = TypeVar("T")
 @asynccontextmanager
 async def in_thread(manager: AbstractContextManager[T]) -> AsyncGenerator[T]:
     """Enter and leave ``manager`` in threads; whatever happens, what was entered is left."""
-    entering = asyncio.ensure_future(asyncio.to_thread(manager.__enter__))
+    entering = asyncio.get_running_loop().run_in_executor(None, manager.__enter__)
     try:
         value = await asyncio.shield(entering)
     except asyncio.CancelledError:

@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import json
 import platform
+import socket
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -324,3 +325,24 @@ async def test_a_registry_that_does_not_answer(lab: Lab) -> None:
     with pytest.raises(grpc.aio.AioRpcError, match="Connection refused") as caught:
         await pull(lab, "localhost:1/me/app:1")
     assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+
+
+async def test_containers_are_made_while_registries_do_not_answer(lab: Lab) -> None:
+    made: list[socket.socket] = []
+
+    def listen() -> None:
+        lab.enter_network()  # for this thread alone
+        made.append(socket.create_server(("127.0.0.1", 0)))
+
+    maker = threading.Thread(target=listen)
+    maker.start()
+    maker.join()
+    with made[0] as silent:
+        address = f"localhost:{silent.getsockname()[1]}"
+        pulls = [asyncio.ensure_future(pull(lab, f"{address}/me/app:{n}")) for n in range(12)]
+        connected = [await asyncio.to_thread(silent.accept) for _ in pulls]
+        container = await lab.run(await lab.sandbox("web"), "app", ["true"])
+        assert (await lab.ended(container)).exit_code == 0
+        for link, _ in connected:
+            link.close()
+        await asyncio.gather(*pulls, return_exceptions=True)

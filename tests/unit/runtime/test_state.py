@@ -12,7 +12,7 @@ import pytest
 from kubelab.cri.runtime.v1 import api_pb2 as cri
 from kubelab.runtime import capabilities, hostbase, spec, state, syscalls
 from kubelab.runtime.network import Addresses, NoAddress
-from kubelab.runtime.state import Container
+from kubelab.runtime.state import Container, Sandbox
 
 BOUNDS = capabilities.Bounds(["CAP_SYS_ADMIN", "CAP_MKNOD"], -500)
 NOBODY = {"pid": 2**22 + 1, "pid_start": 5, "monitor": 2**22 + 2, "monitor_start": 6, "started_at": 7}
@@ -60,6 +60,28 @@ def test_half_made_things_are_forgotten(tmp_path: Path) -> None:
     (tmp_path / "containers" / "c").mkdir(parents=True)
     assert state.load(tmp_path) == ({}, {})
     assert [*(tmp_path / "sandboxes").iterdir()] == []
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff"])
+@pytest.mark.parametrize("name", ["container.json", "config.pb", "started.json", "exit.json"])
+def test_what_a_power_cut_has_emptied_does_not_stop_a_runtime(tmp_path: Path, name: str, content: bytes) -> None:
+    folder = container(tmp_path / "containers" / "c").folder
+    (folder / name).write_bytes(content)
+    whole = name in ("started.json", "exit.json")
+    _, loaded = state.load(tmp_path)
+    assert {key: found.state for key, found in loaded.items()} == ({"c": cri.CONTAINER_CREATED} if whole else {})
+    assert folder.exists() == whole
+
+
+@pytest.mark.parametrize("name", ["sandbox.json", "config.pb"])
+def test_a_pod_that_a_power_cut_has_emptied_is_forgotten(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "sandboxes" / "s"
+    folder.mkdir(parents=True)
+    Sandbox("s", folder, cri.PodSandboxConfig(metadata=cri.PodSandboxMetadata(name="web")), 1).save()
+    assert [*state.load(tmp_path)[0]] == ["s"]
+    (folder / name).write_bytes(b"")
+    assert state.load(tmp_path) == ({}, {})
+    assert not folder.exists()
 
 
 @pytest.mark.parametrize("killed_at", range(5))

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from kubelab.runtime import archive
+from kubelab.runtime import archive, durable
 from kubelab.runtime.archive import BadArchive
 from kubelab.runtime.references import parse
 from kubelab.runtime.store import LAYER_TYPE, BadDigest, Image, Store
@@ -123,6 +123,66 @@ def test_what_a_killed_runtime_left_half_done_is_swept(tmp_path: Path) -> None:
     assert [*(tmp_path / "tmp").iterdir()] == []
     assert [*(tmp_path / "trash").iterdir()] == []
     assert store.used_bytes() == 0
+
+
+@pytest.mark.parametrize("part", ["manifest", "config", "index"])
+def test_an_image_that_a_power_cut_has_emptied_is_not_here_and_can_be_brought_in_again(
+    tmp_path: Path, part: str
+) -> None:
+    before = Store(tmp_path)
+    broken, other = put(before, "broken"), put(before, "other")
+    before.pin("node-1", "c1", "broken")
+    paths = {
+        "manifest": before.blob(broken.digest),
+        "config": before.blob(broken.id),
+        "index": tmp_path / "images.json",
+    }
+    paths[part].write_bytes(b"")
+    store = Store(tmp_path)
+    assert store.find("broken") is store.find(broken.id) is None
+    assert store.images() == ([] if part == "index" else [other])
+    if part != "index":
+        assert store.pin("node-1", "c2", "broken") is store.pinned("node-1", "c1") is None
+        store.remove("other")
+        assert not whole(store, other)
+    store.remove("broken")
+    assert whole(store, put(store, "broken"))
+    assert store.find("broken") == broken
+
+
+def test_a_pin_that_a_power_cut_has_emptied_keeps_nothing(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    put(store, "one")
+    store.pin("node-1", "c1", "one")
+    (tmp_path / "pins/node-1/c1").write_bytes(b"")
+    assert store.pinned("node-1", "c1") is None
+    store.remove("one")
+    assert store.used_bytes() == 0
+
+
+def test_names_come_after_bytes_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each rename of what is kept comes after a flush of it, and before one of its folder."""
+    told: list[str] = []
+    flush, rename = durable.flush, Path.rename
+
+    def flushed(path: Path) -> None:
+        told.append(f"flush {path.name}")
+        flush(path)
+
+    def renamed(path: Path, target: Path) -> Path:
+        told.append(f"rename {path.name}")
+        return rename(path, target)
+
+    def flushed_all(_descriptor: int) -> None:
+        told.append("flush all")
+
+    monkeypatch.setattr(durable, "flush", flushed)
+    monkeypatch.setattr(Path, "rename", renamed)
+    monkeypatch.setattr(durable.syscalls, "syncfs", flushed_all)
+    put(Store(tmp_path), "one")
+    blob = ["flush blob", "rename blob", "flush sha256"]
+    layer = ["flush all", "rename layer", "flush layers"]
+    assert told == [*blob, *layer, *blob, *blob, "flush images.part", "rename images.part", f"flush {tmp_path.name}"]
 
 
 def test_bytes_that_are_not_what_their_digest_says(tmp_path: Path) -> None:
