@@ -95,6 +95,29 @@ def test_images_are_never_anothers(services: dict[str, dict[str, Any]]) -> None:
     assert {service["pull_policy"] for service in services.values()} == {"never"}
 
 
+def test_no_log_grows_for_ever(services: dict[str, dict[str, Any]]) -> None:
+    limits = {name: service.get("logging", {}).get("options") for name, service in services.items()}
+    assert limits == dict.fromkeys(services, {"max-size": "10m", "max-file": "2"})
+
+
+def test_the_control_plane_has_no_capability(services: dict[str, dict[str, Any]]) -> None:
+    allowed = [name for name, service in services.items() if service.get("cap_drop") != ["ALL"]]
+    assert allowed == [f"{part}-{number}" for number in (1, 2, 3) for part in PARTS]
+    assert [name for name, service in services.items() if "cap_add" in service and name not in allowed] == ["pki"]
+
+
+def test_etcd_can_note_beside_its_certificates_that_it_has_begun(services: dict[str, dict[str, Any]]) -> None:
+    """Everybody else has them read-only."""
+    mounts = {
+        name: volume
+        for name, service in services.items()
+        for volume in service.get("volumes", [])
+        if volume.startswith("control-plane:/etc/kubelab")
+    }
+    writers = [name for name, volume in mounts.items() if not volume.endswith(":ro")]
+    assert writers == ["etcd", "etcd-2", "etcd-3"]
+
+
 def test_everybody_says_how_they_are(services: dict[str, dict[str, Any]]) -> None:
     without = [name for name, service in services.items() if "healthcheck" not in service]
     assert without == ["pki"], "it is there once"
