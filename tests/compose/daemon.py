@@ -24,7 +24,9 @@ PROGRAMS = {
     "debootstrap": "debootstrap",
     "iptables": "iptables",
 }  # by the package that has them
-BASE = "debian:bookworm-slim"
+BASE = next(
+    line.partition("=")[2] for line in (ROOT / ".env").read_text().splitlines() if line.startswith("KUBELAB_DEBIAN=")
+)
 CACHE = ROOT / "build" / "debian-bookworm-slim.tar"
 WHEELS = ROOT / "build" / "wheels"
 MIRROR = "http://deb.debian.org/debian"
