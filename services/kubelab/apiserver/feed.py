@@ -31,7 +31,7 @@ log = structlog.get_logger()
 
 ROOT = "/registry/"
 PAGE = 500
-RESUME_WITHIN = 2.0  # seconds, the longest pause before a broken watch is tried again
+RESUME_WITHIN = 0.5  # seconds, the longest pause before a broken watch is tried again; well below LOST_AFTER
 CATCH_UP = 3.0  # seconds that a reader waits for a revision, as upstream
 BOOKMARKS = 60.0  # seconds between two bookmarks
 
@@ -91,7 +91,7 @@ class Feed:
             cause = errors.Cause("", "Too large resource version", "ResourceVersionTooLarge")
             raise errors.Timeout(told, causes=[cause], retry_after_seconds=1) from None
         finally:
-            if waiter in self._waiting:  # nobody waits any more, and the revision may never come
+            if future.cancelled() and waiter in self._waiting:  # nobody waits, and the revision may never come
                 self._waiting.remove(waiter)
                 heapq.heapify(self._waiting)
 
