@@ -14,6 +14,7 @@ from kubelab.apimachinery.errors import ApiError, Unavailable
 from kubelab.apimachinery.scheme import ENDPOINTS, LEASES, NODES, PODS, SERVICES, Resource
 from kubelab.chaos import rules, targets, workload
 from kubelab.chaos.recorder import LEASE_NAMESPACE, node_state, pod_state
+from kubelab.client import leaderelection
 from kubelab.cluster.driver import ClusterStatus, State
 
 if TYPE_CHECKING:
@@ -78,10 +79,11 @@ class Health:
         return ", ".join(f"{p.name} is {p.state.value}" for p in unwell)
 
     async def leaders(self) -> str:
-        """Every role has one leader, and it runs."""
+        """Every role has one leader, whose Lease lasts, and it runs."""
         leases = await self._list(LEASES, LEASE_NAMESPACE)
+        now = self._session.clock.time()
         holders = {
-            role: targets.holder_process(lease.spec.holderIdentity)
+            role: leaderelection.holder(lease, now)
             for lease in leases
             if (role := targets.LEASES.get(lease.metadata.name))
         }

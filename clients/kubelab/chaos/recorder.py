@@ -104,7 +104,7 @@ class Recorder:
     def _lease(self, lease: coordination_pb2.Lease) -> None:
         role = targets.LEASES.get(lease.metadata.name)
         if role:
-            self._lead(role, targets.holder_process(lease.spec.holderIdentity))
+            self._lead(role, lease.spec.holderIdentity)
         self._pulse()
 
     def _lead(self, role: str, process: str) -> None:

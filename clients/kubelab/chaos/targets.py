@@ -25,11 +25,6 @@ LEASES = {"kube-scheduler": "scheduler", "kube-controller-manager": "controller-
 _ROLE = re.compile(r"(leader|follower) of (\S+)")
 
 
-def holder_process(identity: str) -> str:
-    """``scheduler@cp-1_4f2a`` holds a lease: its process is ``scheduler@cp-1``."""
-    return identity.partition("_")[0]
-
-
 def etcd_leader(status: ClusterStatus) -> str:
     """The etcd member that leads; "" when none says so. A member that is alone leads itself."""
     members = [p for p in status.processes if p.component == "etcd"]

@@ -1,12 +1,13 @@
 """Who leads, beside who runs: etcd's leader comes with the processes, the others' from their Leases.
 
-A Lease names a holder, ``scheduler@cp-2``, who leads until the Lease has run out. When no api-server answers nobody
-knows; then nothing is said.
+A Lease names a holder, ``scheduler@cp-2``, who leads until it has run out: a leader that hangs stays its holder until
+another one writes it. When no api-server answers nobody knows; then nothing is said.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Iterable
 
 import structlog
@@ -15,6 +16,7 @@ from kubelab.api.coordination.v1 import coordination_pb2
 from kubelab.apimachinery.clock import Clock
 from kubelab.apimachinery.errors import ApiError
 from kubelab.apimachinery.scheme import LEASES
+from kubelab.client import leaderelection
 from kubelab.client.client import Client
 from kubelab.client.informer import Informer
 from kubelab.client.kubeconfig import Kubeconfig
@@ -49,36 +51,43 @@ def role(process: Process, holders: frozenset[str]) -> str:
 
 
 async def holders(source: Client) -> frozenset[str]:
-    """Read the Leases: the processes that hold one; none when no api-server answers in time."""
+    """Read the Leases: the processes that lead by one now; none when no api-server answers in time."""
     try:
         async with source.clock.timeout(LOOK_SECONDS):
             listed = await source.list(LEASES, NAMESPACE)
     except (ApiError, TimeoutError):
         return frozenset()
-    return frozenset(_holder(lease) for lease in listed.items)
+    return _leading(listed.items, source.clock.time())
 
 
 async def follow(source: Client, told: Callable[[frozenset[str]], None]) -> None:
-    """Tell the holders whenever one changes, until cancelled."""
+    """Tell the holders whenever one changes or a Lease runs out, until cancelled."""
     informer = Informer(source, LEASES, namespace=NAMESPACE, log=_quiet())
-    known: frozenset[str] = frozenset()
+    changed = asyncio.Event()
 
     def look(*_: coordination_pb2.Lease) -> None:
-        nonlocal known
-        now = frozenset(_holder(lease) for lease in informer.list())
-        if informer.synced and now != known:
-            known = now
-            told(now)
+        changed.set()
 
     informer.add_handler(on_add=look, on_update=look, on_delete=look)
+    known: frozenset[str] = frozenset()
     async with asyncio.TaskGroup() as group:
         group.create_task(informer.run(), name="leases")
         await informer.wait_synced()
-        look()
+        while True:
+            changed.clear()
+            leases, now = informer.list(), source.clock.time()
+            found = _leading(leases, now)
+            if found != known:
+                known = found
+                told(found)
+            lasting = [left for lease in leases if (left := leaderelection.expiry(lease) - now) > 0]
+            with contextlib.suppress(TimeoutError):  # nobody writes a Lease to say that it has run out
+                async with source.clock.timeout(min(lasting, default=None)):
+                    await changed.wait()
 
 
-def _holder(lease: coordination_pb2.Lease) -> str:
-    return lease.spec.holderIdentity.partition("_")[0]
+def _leading(leases: Iterable[coordination_pb2.Lease], now: float) -> frozenset[str]:
+    return frozenset(leaderelection.holder(lease, now) for lease in leases) - {""}
 
 
 def _quiet() -> structlog.typing.FilteringBoundLogger:

@@ -27,13 +27,23 @@ from kubelab.apimachinery import errors
 from kubelab.apimachinery.clock import Clock
 from kubelab.apimachinery.errors import ApiError, Conflict, NotFound
 from kubelab.apimachinery.scheme import LEASES
-from kubelab.apimachinery.timestamps import to_micro_time
+from kubelab.apimachinery.timestamps import from_time, to_micro_time
 from kubelab.client import tracing
 from kubelab.client.client import Client
 from kubelab.client.controller import Logger
 from kubelab.client.fencing import Fence
 
 JITTER = 1.2
+
+
+def holder(lease: coordination_pb2.Lease, now: float) -> str:
+    """For whoever looks on: the process that leads by this Lease at a time of day, ``""`` when it has run out."""
+    return lease.spec.holderIdentity if now < expiry(lease) else ""
+
+
+def expiry(lease: coordination_pb2.Lease) -> float:
+    """When a Lease runs out unless it is renewed, by the clock of whoever wrote it (seconds since the epoch)."""
+    return from_time(lease.spec.renewTime) + lease.spec.leaseDurationSeconds
 
 
 class LeadershipLost(Exception):
