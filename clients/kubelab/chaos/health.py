@@ -158,14 +158,16 @@ class Health:
 
     async def rules(self) -> str:
         """On every node the rules lead to exactly the ready endpoints."""
-        want = rules.wanted(await self._list(SERVICES), await self._list(ENDPOINTS))
+        services, endpoints = await self._list(SERVICES), await self._list(ENDPOINTS)
         wrong: dict[str, list[str]] = {}  # what is wrong → where
         for node in self._status.nodes:
             output = await self._session.driver.run(node.name, rules.COMMAND)
             if output.code:
                 told = output.stderr.decode(errors="replace").strip() or f"nft ended with code {output.code}"
                 wrong.setdefault(told, []).append(node.name)
-            elif different := rules.differences(rules.in_kernel(output.stdout), want):
+            elif different := rules.differences(
+                rules.in_kernel(output.stdout), rules.wanted(services, endpoints, node.name)
+            ):
                 wrong.setdefault(", ".join(different), []).append(node.name)
         return "; ".join(f"on {', '.join(nodes)}: {told}" for told, nodes in wrong.items())
 

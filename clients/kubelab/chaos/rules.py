@@ -1,7 +1,7 @@
 """Do the forwarding rules of a node say what the endpoints say? Pure: nft's JSON and objects in, differences out.
 
-Read from ``nft -j list table ip kube-proxy``: a map leads from (address, protocol, port) to a chain, the chain's rules
-to ``dnat``, perhaps by one more chain.
+Read from ``nft -j list table ip kube-proxy``: a map leads from (address, protocol, port), for node ports from
+(protocol, port), to a chain, the chain's rules to ``dnat``, perhaps by one more chain.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from typing import Any, cast
 from kubelab.api.core.v1 import core_pb2
 
 COMMAND = ("nft", "-j", "list", "table", "ip", "kube-proxy")
-Key = tuple[str, str, int]  # cluster address, protocol, port
+Key = tuple[str, str, int]  # address of a service or NODE, protocol, port
 Backends = frozenset[tuple[str, int]]
 NONE: Backends = frozenset()
+NODE = "the node"  # whatever addresses it has: for node ports
 PROTOCOLS = {"6": "tcp", "17": "udp", "132": "sctp"}  # nft prints numbers where there is no /etc/protocols
 
 
@@ -32,15 +33,18 @@ def in_kernel(document: str | bytes) -> dict[Key, Backends]:
     except (KeyError, TypeError) as err:
         raise ValueError(f"not what nft prints: {err!r}") from err
     found: dict[Key, Backends] = {}
-    for key, verdict in elements.get("service-ips", []):
-        found[_key(key)] = frozenset(_targets(_goto(verdict), chains))
-    for key, _ in elements.get("no-endpoint-services", []):
-        found[_key(key)] = NONE
+    for forwarded in ("service-ips", "service-nodeports"):
+        for key, verdict in elements.get(forwarded, []):
+            found[_key(key)] = frozenset(_targets(_goto(verdict), chains))
+    for refused in ("no-endpoint-services", "no-endpoint-nodeports"):
+        for key, _ in elements.get(refused, []):
+            found[_key(key)] = NONE
     return found
 
 
 def _key(key: Any) -> Key:
-    ip, protocol, port = cast(Sequence[Any], key["concat"])
+    *address, protocol, port = cast(Sequence[Any], key["concat"])
+    ip = address[0] if address else NODE
     return str(ip), PROTOCOLS.get(str(protocol), str(protocol)), int(port)
 
 
@@ -64,8 +68,11 @@ def _targets(chain: str, chains: Mapping[str, list[Any]]) -> Iterator[tuple[str,
                     yield str(ip), int(port)
 
 
-def wanted(services: Iterable[core_pb2.Service], endpoints: Iterable[core_pb2.Endpoints]) -> dict[Key, Backends]:
-    """Say where each service address should lead: to every ready endpoint."""
+def wanted(
+    services: Iterable[core_pb2.Service], endpoints: Iterable[core_pb2.Endpoints], node: str
+) -> dict[Key, Backends]:
+    """Say where each service address should lead on a node: to every ready endpoint, or to those of the node where a
+    traffic policy is Local."""
     by_name = {(e.metadata.namespace, e.metadata.name): e for e in endpoints}
     found: dict[Key, Backends] = {}
     for service in services:
@@ -73,16 +80,23 @@ def wanted(services: Iterable[core_pb2.Service], endpoints: Iterable[core_pb2.En
             continue
         ready = by_name.get((service.metadata.namespace, service.metadata.name))
         for port in service.spec.ports:
-            key = service.spec.clusterIP, (port.protocol or "TCP").lower(), port.port
-            found[key] = frozenset(_ready(ready, port.name)) if ready else NONE
+            protocol = (port.protocol or "TCP").lower()
+            inside = node if service.spec.internalTrafficPolicy == "Local" else ""
+            outside = node if service.spec.externalTrafficPolicy == "Local" else ""
+            ways = [(service.spec.clusterIP, port.port, inside)]
+            ways += [(ip, port.port, outside) for ip in service.spec.externalIPs]
+            ways += [(NODE, port.nodePort, outside)] if port.nodePort else []
+            for address, number, only in ways:
+                found[address, protocol, number] = frozenset(_ready(ready, port.name, only)) if ready else NONE
     return found
 
 
-def _ready(endpoints: core_pb2.Endpoints, port: str) -> Iterator[tuple[str, int]]:
+def _ready(endpoints: core_pb2.Endpoints, port: str, node: str) -> Iterator[tuple[str, int]]:
+    """The ready addresses of a port, by its name; with a node, only those that run there."""
     for subset in endpoints.subsets:
         for p in subset.ports:
             if p.name == port:
-                yield from ((address.ip, p.port) for address in subset.addresses)
+                yield from ((a.ip, p.port) for a in subset.addresses if not node or a.nodeName == node)
 
 
 def differences(kernel: Mapping[Key, Backends], want: Mapping[Key, Backends]) -> list[str]:
@@ -92,7 +106,7 @@ def differences(kernel: Mapping[Key, Backends], want: Mapping[Key, Backends]) ->
         have, should = kernel.get(key), want.get(key)
         if have == should:
             continue
-        address = f"{key[0]}:{key[2]}"
+        address = f"node port {key[2]}" if key[0] == NODE else f"{key[0]}:{key[2]}"
         if should is None:
             found.append(f"{address} is forwarded, but no service has it")
         elif have is None:

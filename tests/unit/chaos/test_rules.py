@@ -11,13 +11,15 @@ from kubelab.api.core.v1 import core_pb2
 from kubelab.chaos import rules
 
 WEB = ("10.96.0.7", "tcp", 80)
+OUTSIDE = (rules.NODE, "tcp", 30080)
 
 
-def service(*, ip: str = "10.96.0.7", name: str = "web") -> core_pb2.Service:
+def service(*, ip: str = "10.96.0.7", name: str = "web", node_port: int = 0, policy: str = "") -> core_pb2.Service:
     made = core_pb2.Service()
     made.metadata.name, made.metadata.namespace = name, "default"
     made.spec.clusterIP = ip
-    made.spec.ports.add(port=80, protocol="TCP")
+    made.spec.ports.add(port=80, protocol="TCP", nodePort=node_port)
+    made.spec.externalTrafficPolicy = policy
     return made
 
 
@@ -26,7 +28,7 @@ def endpoints(*ips: str, not_ready: tuple[str, ...] = ()) -> core_pb2.Endpoints:
     made.metadata.name, made.metadata.namespace = "web", "default"
     subset = made.subsets.add()
     for ip in ips:
-        subset.addresses.add(ip=ip)
+        subset.addresses.add(ip=ip, nodeName=f"node-{ip.split('.')[2]}")
     for ip in not_ready:
         subset.notReadyAddresses.add(ip=ip)
     subset.ports.add(port=8080)
@@ -40,6 +42,10 @@ def kernel(*entries: dict[str, Any]) -> str:
 def vmap(name: str, target: str) -> dict[str, Any]:
     verdict = {"goto": {"target": target}}
     return {"map": {"name": name, "elem": [[{"concat": [WEB[0], WEB[1], WEB[2]]}, verdict]]}}
+
+
+def node_ports(name: str, target: str) -> dict[str, Any]:
+    return {"map": {"name": name, "elem": [[{"concat": ["tcp", 30080]}, {"goto": {"target": target}}]]}}
 
 
 def rule(chain: str, *expressions: dict[str, Any]) -> dict[str, Any]:
@@ -59,6 +65,18 @@ BY_ANOTHER_CHAIN = kernel(
     rule("c", dealt(("10.244.1.2", 8080))),
 )
 REFUSED = kernel(vmap("no-endpoint-services", "reject-chain"))
+NODE_PORT = kernel(
+    vmap("service-ips", "c"),
+    node_ports("service-nodeports", "e"),
+    rule("e", {"mangle": {}}, {"goto": {"target": "c"}}),
+    rule("c", dealt(("10.244.1.2", 8080), ("10.244.2.2", 8080))),
+)
+NODE_PORT_REFUSED = kernel(
+    vmap("service-ips", "c"),
+    node_ports("no-endpoint-nodeports", "reject-chain"),
+    rule("c", dealt(("10.244.1.2", 8080), ("10.244.2.2", 8080))),
+)
+BOTH = frozenset({("10.244.1.2", 8080), ("10.244.2.2", 8080)})
 
 
 @pytest.mark.parametrize(
@@ -69,6 +87,8 @@ REFUSED = kernel(vmap("no-endpoint-services", "reject-chain"))
         pytest.param(TWO, {WEB: {("10.244.1.2", 8080), ("10.244.2.2", 8080)}}, id="two in turn"),
         pytest.param(BY_ANOTHER_CHAIN, {WEB: {("10.244.1.2", 8080)}}, id="by another chain"),
         pytest.param(REFUSED, {WEB: frozenset[tuple[str, int]]()}, id="refused"),
+        pytest.param(NODE_PORT, {WEB: BOTH, OUTSIDE: BOTH}, id="a node port"),
+        pytest.param(NODE_PORT_REFUSED, {WEB: BOTH, OUTSIDE: rules.NONE}, id="a node port, refused"),
     ],
 )
 def test_what_the_kernel_does(document: str, expected: object) -> None:
@@ -102,7 +122,7 @@ def test_other_text_is_refused(text: str) -> None:
     ],
 )
 def test_differences(document: str, found: core_pb2.Endpoints, expected: list[str]) -> None:
-    assert rules.differences(rules.in_kernel(document), rules.wanted([service()], [found])) == expected
+    assert rules.differences(rules.in_kernel(document), rules.wanted([service()], [found], "node-1")) == expected
 
 
 def test_a_service_that_is_gone_must_not_be_forwarded() -> None:
@@ -111,4 +131,27 @@ def test_a_service_that_is_gone_must_not_be_forwarded() -> None:
 
 
 def test_headless_services_are_not_forwarded() -> None:
-    assert rules.wanted([service(ip="None"), service(ip="")], [endpoints("10.244.1.2")]) == {}
+    assert rules.wanted([service(ip="None"), service(ip="")], [endpoints("10.244.1.2")], "node-1") == {}
+
+
+@pytest.mark.parametrize(
+    ("document", "policy", "node", "expected"),
+    [
+        pytest.param(NODE_PORT, "Cluster", "node-1", [], id="equal"),
+        pytest.param(TWO, "Cluster", "node-1", ["node port 30080 is not forwarded"], id="never written"),
+        pytest.param(
+            NODE_PORT_REFUSED,
+            "Cluster",
+            "node-1",
+            ["node port 30080 does not lead to 10.244.1.2:8080, does not lead to 10.244.2.2:8080"],
+            id="refused",
+        ),
+        pytest.param(
+            NODE_PORT, "Local", "node-1", ["node port 30080 still leads to 10.244.2.2:8080"], id="only the node's own"
+        ),
+        pytest.param(NODE_PORT_REFUSED, "Local", "node-9", [], id="the node has none"),
+    ],
+)
+def test_node_ports(document: str, policy: str, node: str, expected: list[str]) -> None:
+    want = rules.wanted([service(node_port=30080, policy=policy)], [endpoints("10.244.1.2", "10.244.2.2")], node)
+    assert rules.differences(rules.in_kernel(document), want) == expected
