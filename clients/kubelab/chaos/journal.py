@@ -66,13 +66,12 @@ def recording_of(journal: dict[str, Any]) -> Recording | None:
 def happened(recording: Recording) -> str:
     """One sentence of figures."""
     told: list[str] = []
-    begin, end = measure.window(recording, "fault", recording.seconds)
-    for what, done, rows in (
-        ("requests", "answered", recording.requests),
-        ("writes", "acknowledged", recording.writes),
+    requests, writes = recording.requests, recording.writes
+    for what, done, rows, inside in (
+        ("requests", "answered", requests, measure.while_broken(recording, requests)),
+        ("writes", "acknowledged", writes, measure.while_broken(recording, writes)),
     ):
         if rows:
-            inside = [row for row in rows if begin <= row.at <= end]
             failed, failed_inside = sum(bool(row.error) for row in rows), sum(bool(row.error) for row in inside)
             during = f" ({failed_inside} of {len(inside)} failed during the fault)" if failed_inside else ""
             told.append(f"{len(rows) - failed} of {len(rows)} {what} {done}{during}")

@@ -10,10 +10,12 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TypeVar
 
 from kubelab.chaos.recording import Fault, Recording, Request, Write
 
 Window = tuple[float, float]
+R = TypeVar("R", Request, Write)
 WINDOWS = ("run", "before", "fault", "after")
 
 
@@ -47,6 +49,13 @@ def window(recording: Recording, name: str, now: float) -> Window:
 def end_of(faults: Sequence[Fault], now: float) -> float:
     """When the last fault was over, or ``now`` while one lasts."""
     return max(now if fault.end is None else fault.end for fault in faults)
+
+
+def while_broken(recording: Recording, rows: Iterable[R]) -> list[R]:
+    """What began while something was broken. A moment, such as a kill, has no while: what follows is recovery."""
+    ends = [(fault.begin, math.inf if fault.end is None else fault.end) for fault in recording.faults]
+    lasting = [(begin, end) for begin, end in ends if end > begin]
+    return [row for row in rows if any(begin <= row.at <= end for begin, end in lasting)]
 
 
 def within(rows: Iterable[Request], window: Window) -> list[Request]:

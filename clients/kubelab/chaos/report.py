@@ -136,15 +136,18 @@ def view(journal: dict[str, Any]) -> dict[str, Any]:
 def figures(recording: Recording, journal: dict[str, Any]) -> list[Figure]:
     """The numbers that one looks for first."""
     found: list[Figure] = []
-    for what, done, rows in (
-        ("Requests", "answered", recording.requests),
-        ("Writes", "acknowledged", recording.writes),
+    requests, writes = recording.requests, recording.writes
+    asked_in_fault = measure.while_broken(recording, requests)
+    for what, done, rows, inside in (
+        ("Requests", "answered", requests, asked_in_fault),
+        ("Writes", "acknowledged", writes, measure.while_broken(recording, writes)),
     ):
         if rows:
-            found.append(_share(recording, f"{what} {done}", rows))
+            found.append(_share(f"{what} {done}", rows, inside))
             found.append(Figure(f"Longest failure of {what.lower()}", f"{measure.outage(rows):.1f} s"))
-    if recording.requests:
-        found += [_latency(recording, name) for name in ("before", "fault")]
+    before = measure.within(requests, measure.window(recording, "before", recording.seconds))
+    found += [_latency("Latency before", before)] if before else []
+    found += [_latency("Latency during the fault", asked_in_fault)] if asked_in_fault else []
     for name, run in _outputs(journal):
         if name == "lost_writes":
             found.append(Figure("Acknowledged writes lost", str(run)))
@@ -153,20 +156,15 @@ def figures(recording: Recording, journal: dict[str, Any]) -> list[Figure]:
     return found
 
 
-def _share(recording: Recording, name: str, rows: list[Request] | list[Write]) -> Figure:
-    begin, end = measure.window(recording, "fault", recording.seconds)
-    inside = [row for row in rows if begin <= row.at <= end]
-    good = sum(not row.error for row in rows)
-    note = f"{good} of {len(rows)}"
-    if inside and recording.faults:
+def _share(name: str, rows: list[Request] | list[Write], inside: list[Request] | list[Write]) -> Figure:
+    note = f"{sum(not row.error for row in rows)} of {len(rows)}"
+    if inside:
         note += f"; during the fault {sum(not row.error for row in inside)} of {len(inside)}"
     return Figure(name, _percent(measure.success_share(rows)), note)
 
 
-def _latency(recording: Recording, name: str) -> Figure:
-    rows = measure.within(recording.requests, measure.window(recording, name, recording.seconds))
+def _latency(title: str, rows: list[Request]) -> Figure:
     taken = [row.ms for row in rows if not row.error]
-    title = "Latency before" if name == "before" else "Latency during the fault"
     try:
         p50, p99 = measure.percentile(taken, 0.5), measure.percentile(taken, 0.99)
     except NothingMeasured:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from kubelab.chaos import report
-from kubelab.chaos.journal import ended, reason, verdict_of
+from kubelab.chaos.journal import ended, happened, reason, verdict_of
 from kubelab.chaos.recording import Fault, Recording, Request, Write
 from kubelab.chaos.report import BadJournal
 
@@ -201,3 +201,41 @@ def test_a_recording_without_requests_or_faults_has_a_page() -> None:
     bare = Recording(cluster="test", seconds=1.0)
     told = Page(report.render(journal(extensions=[{"name": "kubelab", "recording": bare.as_dict()}])))
     assert told.has("nothing was measured") or told.has("Nothing was measured")
+
+
+def moments(*faults: Fault, failed: float = -1.0) -> Recording:
+    """Ten seconds in which everything is answered, but for one request."""
+    requests = [Request(n / 10, 2.5, "hello-1", "refused" if n / 10 == failed else "") for n in range(100)]
+    return Recording(seconds=10.0, requests=requests, faults=[*faults])
+
+
+@pytest.mark.parametrize(
+    ("faults", "expected"),
+    [
+        pytest.param([Fault("restart", "etcd@cp-1", 3, 3)], "99 of 100", id="one moment"),
+        pytest.param(
+            [Fault("kill", "etcd@cp-1", 3, 3), Fault("kill", "etcd@cp-1", 8, 8)], "99 of 100", id="well in between"
+        ),
+        pytest.param(
+            [Fault("pause", "etcd@cp-1", 4.95, 6.95), Fault("kill", "etcd@cp-1", 8, 8)],
+            "99 of 100; during the fault 19 of 20",
+            id="one that lasts, and a moment",
+        ),
+        pytest.param(
+            [Fault("stop", "etcd@cp-1", 0.95, 1.95), Fault("stop", "etcd@cp-1", 4.95, None)],
+            "99 of 100; during the fault 59 of 60",
+            id="two that last, one to the end",
+        ),
+    ],
+)
+def test_only_what_lasts_has_figures_of_its_own(faults: list[Fault], expected: str) -> None:
+    figures = {f.name: f for f in report.figures(moments(*faults, failed=5.0), journal())}
+    assert figures["Requests answered"].note == expected
+    assert ("Latency during the fault" in figures) == ("during" in expected)
+
+
+def test_what_failed_after_a_moment_did_not_fail_during_it() -> None:
+    kill = Fault("kill", "etcd@cp-1", 3, 3)
+    assert happened(moments(kill, failed=3.0)) == "99 of 100 requests answered"
+    pause = Fault("pause", "etcd@cp-1", 2.95, 3.95)
+    assert happened(moments(pause, failed=3.0)) == "99 of 100 requests answered (1 of 10 failed during the fault)"
