@@ -154,8 +154,8 @@ def test_a_partition_whose_rules_are_gone_is_put_in_place_again_and_forgotten_wi
 
 def test_a_node_that_is_started_anew(project: Project, terminal: Terminal, url: str) -> None:
     """The machine itself: its pods end with it, and run again when it is back."""
-    assert terminal.type("kubelab fault stop --node node-3").rows[-1] == ["process/node-agent@node-3", "stopped"]
-    assert terminal.type("kubelab fault start --node node-3").rows[0] == ["process/node-agent@node-3", "started"]
+    assert terminal.type("kubelab fault stop --node node-3").rows[-1] == ["process/node-agent@node-3 stopped"]
+    assert terminal.type("kubelab fault start --node node-3").rows[0] == ["process/node-agent@node-3 started"]
     all_ready(terminal)
     assert terminal.type("kubelab fault restart node-agent@node-3").code == 0
     all_ready(terminal)
