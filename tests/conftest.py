@@ -14,8 +14,8 @@ from kubelab.client import bugs
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")
 
-# A shell that starts the tests in the background has them, and whatever they start, ignore Ctrl-C, and `nohup` the end of
-# the terminal. Some tests send both.
+# A shell that starts the tests in the background has them, and whatever they start, ignore Ctrl-C, and `nohup` the end
+# of the terminal. Some tests send both.
 for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
     if signal.getsignal(number) is signal.SIG_IGN:
         signal.signal(number, handler)
