@@ -68,16 +68,19 @@ class ApiError(Exception):
         """Say the same as the message that travels and that ``-o json`` shows."""
         return meta_pb2.Status(
             status="Failure",
-            message=self.message,
+            message=encodable(self.message),
             reason=self.reason,
             code=self.code,
             details=meta_pb2.StatusDetails(
-                name=self.name,
-                group=self.group,
-                kind=self.kind,
-                uid=self.uid,
+                name=encodable(self.name),
+                group=encodable(self.group),
+                kind=encodable(self.kind),
+                uid=encodable(self.uid),
                 retryAfterSeconds=self.retry_after_seconds,
-                causes=[meta_pb2.StatusCause(reason=c.reason, message=c.message, field=c.field) for c in self.causes],
+                causes=[
+                    meta_pb2.StatusCause(reason=c.reason, message=encodable(c.message), field=encodable(c.field))
+                    for c in self.causes
+                ],
             ),
         )
 
@@ -172,6 +175,14 @@ BY_REASON: dict[str, type[ApiError]] = {
         Timeout,
     )
 }
+
+
+def encodable(text: str) -> str:
+    r"""The text, with ``\udc80`` spelled out where it has half a surrogate pair: no message can carry that.
+
+    Names of files have such halves for bytes that are not UTF-8, JSON has them after ``\u``.
+    """
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
 def not_found(resource: str, name: str, group: str = "") -> NotFound:

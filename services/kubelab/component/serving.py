@@ -10,12 +10,15 @@ from typing import Any
 import grpc
 from grpc_health.v1 import health as grpc_health
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
+from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from kubelab.client.channels import SERVER_OPTIONS, Identity, server_credentials
 from kubelab.component.config import TLS, ConfigError
+from kubelab.component.edge import Edge
 
 STOP_SECONDS = 1.0  # for calls that are under way when a server stops; watches last until then
+
+_reflection: Any = reflection  # its stubs do not know `aio`
 
 Adder = Callable[[grpc.aio.Server], None]
 
@@ -44,21 +47,6 @@ class Serving:
     port: int
 
 
-class _Recorder:
-    """Stand in for the server while services are added, to learn their names for reflection."""
-
-    def __init__(self, server: grpc.aio.Server) -> None:
-        self._server: Any = server
-        self.names: list[str] = []
-
-    def add_generic_rpc_handlers(self, handlers: Any) -> None:
-        self._server.add_generic_rpc_handlers(handlers)
-
-    def add_registered_method_handlers(self, service: str, handlers: Any) -> None:
-        self.names.append(service)
-        self._server.add_registered_method_handlers(service, handlers)
-
-
 @contextlib.asynccontextmanager
 async def serve_grpc(
     address: str,
@@ -78,11 +66,12 @@ async def serve_grpc(
     shared = ("grpc.so_reuseport", 1 if share_port else 0)
     # Of an option that is given twice, gRPC takes the first.
     server = grpc.aio.server(interceptors=[*interceptors], options=[*options, *SERVER_OPTIONS, shared])
-    recorder: Any = _Recorder(server)
+    edge: Any = Edge(server)
     for add in adders:
-        add(recorder)
-    health_pb2_grpc.add_HealthServicer_to_server(health.servicer, recorder)
-    reflection.enable_server_reflection((*recorder.names, reflection.SERVICE_NAME), server)
+        add(edge)
+    health_pb2_grpc.add_HealthServicer_to_server(health.servicer, edge)
+    shown = _reflection.aio.ReflectionServicer((*edge.names, reflection.SERVICE_NAME))
+    reflection_pb2_grpc.add_ServerReflectionServicer_to_server(shown, edge)
     port = _listen(server, address, tls)
     await health.set_serving(False)
     await server.start()

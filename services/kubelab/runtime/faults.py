@@ -8,6 +8,8 @@ from typing import Any
 
 import grpc
 
+from kubelab.apimachinery.errors import encodable
+
 
 class Fault(Exception):
     """An answer other than OK: a status code and a message for people."""
@@ -29,4 +31,4 @@ async def answering(context: grpc.aio.ServicerContext[Any, Any]) -> AsyncGenerat
     try:
         yield
     except Fault as fault:
-        await context.abort(fault.code, fault.message)
+        await context.abort(fault.code, encodable(fault.message))

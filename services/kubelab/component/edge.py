@@ -1,0 +1,169 @@
+"""The edge of every gRPC server: what no caller may cause is caught here, once for all services.
+
+- A request that is no message of its method's type is answered INVALID_ARGUMENT (reason BadRequest), without a
+  traceback. gRPC itself answers UNKNOWN and logs one. protobuf bounds the depth of what it decodes (100 messages), the
+  server's options bound the length.
+- An :class:`~kubelab.apimachinery.errors.ApiError` that a method raises is answered with its status.
+- Any other exception is a bug: it is logged with its traceback, counted (``kubelab_bugs_total``) and answered INTERNAL.
+
+Methods are wrapped when they are added, so that a request costs one call more and no interceptor.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from typing import Any
+
+import grpc
+import structlog
+from google.protobuf.message import DecodeError
+
+from kubelab.apimachinery import errors, grpcstatus
+from kubelab.client import bugs
+
+log = structlog.get_logger()
+
+Context = grpc.aio.ServicerContext[Any, Any]
+_PASS = (asyncio.CancelledError, GeneratorExit, grpc.aio.AbortError)
+
+
+class _Unreadable:
+    """Stands for a request that could not be decoded, until the method's wrapper answers it."""
+
+    __slots__ = ("message",)
+
+    def __init__(self, message: str) -> None:
+        self.message = message
+
+
+class Edge:
+    """Stands in for the server while services are added. ``names`` are the services, for reflection."""
+
+    def __init__(self, server: grpc.aio.Server) -> None:
+        self._server: Any = server
+        self.names: list[str] = []
+
+    def add_generic_rpc_handlers(self, handlers: Any) -> None:
+        self._server.add_generic_rpc_handlers(tuple(_Guarded(handler) for handler in handlers))
+
+    def add_registered_method_handlers(self, service: str, handlers: Any) -> None:
+        """Note the service. grpc.aio finds methods by the generic handlers alone."""
+        del handlers
+        self.names.append(service)
+
+
+class _Guarded(grpc.GenericRpcHandler):
+    """The methods of one service, each wrapped at its first call."""
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+        self._known: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any] | None:
+        found = self._known.get(handler_call_details.method)
+        if found is None:
+            handler: Any = self._inner.service(handler_call_details)
+            if handler is None:
+                return None
+            found = self._known[handler_call_details.method] = guard(handler, handler_call_details.method)
+        return found
+
+
+def guard(handler: Any, method: str) -> grpc.RpcMethodHandler[Any, Any]:
+    """Wrap a method's deserializer and behaviour."""
+    read, write = _deserializer(handler.request_deserializer), handler.response_serializer
+    if handler.request_streaming and handler.response_streaming:
+        behaviour = _stream(_checked(handler.stream_stream), method)
+        return grpc.stream_stream_rpc_method_handler(behaviour, read, write)
+    if handler.request_streaming:
+        return grpc.stream_unary_rpc_method_handler(_unary(_checked(handler.stream_unary), method), read, write)
+    if handler.response_streaming:
+        return grpc.unary_stream_rpc_method_handler(_stream(handler.unary_stream, method), read, write)
+    return grpc.unary_unary_rpc_method_handler(_unary(handler.unary_unary, method), read, write)
+
+
+def _deserializer(decode: Any) -> Callable[[bytes], Any]:
+    owner = getattr(decode, "__self__", None)  # of MESSAGE.FromString
+    name = owner.DESCRIPTOR.full_name if owner is not None and hasattr(owner, "DESCRIPTOR") else "the method's type"
+    told = f"the request is no message of {name}: it cannot be decoded as protobuf"
+
+    def read(raw: bytes) -> Any:
+        try:
+            return decode(raw)
+        except (DecodeError, RecursionError, ValueError):
+            return _Unreadable(told)
+
+    return read
+
+
+def _unary(behaviour: Any, method: str) -> Any:
+    async def answer(request: Any, context: Context) -> Any:
+        try:
+            if type(request) is _Unreadable:
+                raise errors.BadRequest(request.message)
+            return await behaviour(request, context)
+        except _PASS:
+            raise
+        except Exception as err:  # noqa: BLE001 — recorded in _answer
+            await _answer(err, context, method)
+
+    return answer
+
+
+def _stream(behaviour: Any, method: str) -> Any:
+    """A method that yields its answers, or writes them itself."""
+    if not inspect.isasyncgenfunction(behaviour):
+        return _unary(behaviour, method)
+
+    async def answers(request: Any, context: Context) -> AsyncGenerator[Any]:
+        if type(request) is _Unreadable:
+            await _answer(errors.BadRequest(request.message), context, method)
+        inner: AsyncGenerator[Any] = behaviour(request, context)
+        try:
+            async for answer in inner:
+                yield answer
+        except _PASS:
+            raise
+        except Exception as err:  # noqa: BLE001 — recorded in _answer
+            await _answer(err, context, method)
+        finally:
+            await inner.aclose()
+
+    return answers
+
+
+def _checked(behaviour: Any) -> Any:
+    """Let a method with a stream of requests see BadRequest in the place of one that cannot be decoded."""
+
+    async def read(requests: AsyncIterator[Any]) -> AsyncGenerator[Any]:
+        async for request in requests:
+            if type(request) is _Unreadable:
+                raise errors.BadRequest(request.message)
+            yield request
+
+    if inspect.isasyncgenfunction(behaviour):
+
+        async def stream(requests: AsyncIterator[Any], context: Context) -> AsyncGenerator[Any]:
+            answers: AsyncGenerator[Any] = behaviour(read(requests), context)
+            try:
+                async for answer in answers:
+                    yield answer
+            finally:
+                await answers.aclose()
+
+        return stream
+
+    async def unary(requests: AsyncIterator[Any], context: Context) -> Any:
+        return await behaviour(read(requests), context)
+
+    return unary
+
+
+async def _answer(err: Exception, context: Context, method: str) -> None:
+    """End a call with the status of what a method raised."""
+    if not isinstance(err, errors.ApiError):
+        bugs.record(log, "rpc", method)
+        err = errors.InternalError(f"Internal error occurred: {type(err).__name__}")
+    await context.abort(*grpcstatus.to_rpc(err))
