@@ -1,8 +1,9 @@
-"""The few Linux calls that Python 3.11 does not offer: unshare, setns, mount, prctl."""
+"""The few Linux calls that Python 3.11 does not offer: unshare, setns, mount, prctl, openat2."""
 
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import signal
 from pathlib import Path
@@ -16,6 +17,12 @@ MS_NOSUID, MS_NODEV, MS_NOEXEC = 2, 4, 8
 MS_REC = 0x4000
 MS_PRIVATE = 1 << 18
 
+RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS = 0x02, 0x04
+RESOLVE_BENEATH, RESOLVE_IN_ROOT = 0x08, 0x10
+
+_OPENAT2 = 437  # the same on every architecture that Python's wheels are built for; glibc has no wrapper
+_AGAIN = 256  # tries; openat2(2) gives EAGAIN when something is renamed or mounted while it walks through ".."
+
 _PR_SET_PDEATHSIG, _PR_SET_NAME, _PR_SET_CHILD_SUBREAPER = 1, 15, 36
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -25,6 +32,29 @@ def _check(result: int, what: str) -> None:
     if result != 0:
         number = ctypes.get_errno()
         raise OSError(number, f"{what}: {os.strerror(number)}")
+
+
+class _OpenHow(ctypes.Structure):
+    """struct open_how (openat2(2))."""
+
+    _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
+
+
+def openat2(dir_fd: int, path: str, flags: int, resolve: int, mode: int = 0) -> int:
+    """openat2(2), Linux 5.6 or newer; the descriptor is closed on exec. OSError; ValueError for a NUL in the path."""
+    name = os.fsencode(path)
+    if b"\0" in name:
+        raise ValueError("embedded null byte")
+    how = _OpenHow(flags | os.O_CLOEXEC, mode, resolve)
+    number = errno.EAGAIN
+    for _ in range(_AGAIN):
+        size = ctypes.c_size_t(ctypes.sizeof(how))
+        fd = _libc.syscall(ctypes.c_long(_OPENAT2), dir_fd, name, ctypes.byref(how), size)
+        if fd >= 0:
+            return fd
+        if (number := ctypes.get_errno()) not in (errno.EAGAIN, errno.EINTR):
+            break
+    raise OSError(number, os.strerror(number), path)
 
 
 def unshare(flags: int) -> None:
