@@ -6,22 +6,12 @@ import re
 from collections.abc import Mapping, Sequence
 
 from kubelab.api.core.v1 import core_pb2
-from kubelab.apimachinery import intstr, names
+from kubelab.apimachinery import intstr, names, references
 from kubelab.kctl.flags import UsageProblem
 
 RESTART_POLICIES = ("Always", "OnFailure", "Never")
 PULL_POLICIES = ("", "Always", "IfNotPresent", "Never")
 
-# The grammar of https://github.com/distribution/reference: a domain with a port, a path, a tag, a digest.
-_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
-_DOMAIN = rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[a-fA-F0-9:]+\])(?::[0-9]+)?"
-_COMPONENT = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
-_TAG = r"\w[\w.-]{0,127}"
-_DIGEST = r"[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,}"
-_IMAGE = re.compile(
-    rf"(?:{_DOMAIN}/)?{_COMPONENT}(?:/{_COMPONENT})*(?::{_TAG})?(?:@{_DIGEST})?",
-    re.ASCII,
-)
 _NUMBER = re.compile(r"[-+]?[0-9]+", re.ASCII)
 _ENV_NAME = re.compile(r"[-._a-zA-Z][-._a-zA-Z0-9]*", re.ASCII)
 
@@ -43,7 +33,7 @@ def pod(
     """Make the pod of ``kctl run``. Raises UsageProblem for what is not well formed."""
     if restart not in RESTART_POLICIES:
         raise UsageProblem(f"invalid restart policy: {restart}", "kctl run", hint="arguments")
-    if not _IMAGE.fullmatch(image):
+    if not references.is_reference(image):
         raise UsageProblem(f'Invalid image name "{image}": invalid reference format')
     if image_pull_policy not in PULL_POLICIES:
         raise UsageProblem(f"invalid image pull policy: {image_pull_policy}", "kctl run", hint="arguments")

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, cast
 
-from kubelab.runtime.references import Reference, parse
+from kubelab.apimachinery.references import Reference, parse
 from kubelab.runtime.store import LAYER_TYPE, Image, Store
 
 GZIP_MAGIC, ZSTD_MAGIC = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"

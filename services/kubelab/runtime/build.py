@@ -21,8 +21,9 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from kubelab.apimachinery import references
 from kubelab.apimachinery.clock import Clock
-from kubelab.runtime import copying, dockerfile, references, rootfs, spec, state
+from kubelab.runtime import copying, dockerfile, rootfs, spec, state
 from kubelab.runtime.config import RuntimeConfig
 from kubelab.runtime.dockerfile import DockerfileError, Instruction
 from kubelab.runtime.faults import Fault

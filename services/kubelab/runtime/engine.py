@@ -23,9 +23,10 @@ from pathlib import Path
 import grpc
 from structlog.typing import FilteringBoundLogger
 
+from kubelab.apimachinery import references
 from kubelab.apimachinery.clock import Clock
 from kubelab.cri.runtime.v1 import api_pb2 as cri
-from kubelab.runtime import execution, hostports, network, references, rootfs, spec, state, sysctls
+from kubelab.runtime import execution, hostports, network, rootfs, spec, state, sysctls
 from kubelab.runtime.changes import Changes
 from kubelab.runtime.config import RuntimeConfig
 from kubelab.runtime.events import Events

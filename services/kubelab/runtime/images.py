@@ -12,8 +12,9 @@ from typing import Any
 
 import grpc
 
+from kubelab.apimachinery import references
 from kubelab.cri.runtime.v1 import api_pb2 as cri
-from kubelab.runtime import archive, layers, references, registry
+from kubelab.runtime import archive, layers, registry
 from kubelab.runtime.build import Builder, BuildError, Built, Plan
 from kubelab.runtime.dockerfile import DockerfileError
 from kubelab.runtime.faults import Fault, answering

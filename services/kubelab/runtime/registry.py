@@ -16,8 +16,8 @@ from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from typing import Any
 
+from kubelab.apimachinery.references import HUB, Reference
 from kubelab.runtime.archive import BadArchive, add_layer, for_this_machine
-from kubelab.runtime.references import HUB, Reference
 from kubelab.runtime.store import CONFIG_TYPE, MANIFEST_TYPE, Image, Store
 
 SECONDS = 60.0

@@ -30,8 +30,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from kubelab.apimachinery.references import Reference, parse
 from kubelab.runtime import durable, layers
-from kubelab.runtime.references import Reference, parse
 
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
 CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"

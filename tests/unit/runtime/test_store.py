@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from kubelab.apimachinery.references import parse
 from kubelab.runtime import archive, durable
 from kubelab.runtime.archive import BadArchive
-from kubelab.runtime.references import parse
 from kubelab.runtime.store import LAYER_TYPE, BadDigest, Image, Store
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from kubelab.api.core.v1 import core_pb2
-from kubelab.apimachinery import names
+from kubelab.apimachinery import names, references
 from kubelab.apimachinery.errors import Cause
 from kubelab.apiserver.strategies import causes, resources
 
@@ -25,11 +25,6 @@ FIELD_PATHS = (
 )
 # What the pod API knows besides, and an environment cannot have.
 _OTHER_PATHS = ("metadata.annotations", "metadata.labels", "spec.restartPolicy", "spec.schedulerName", "status.phase")
-# host/path:tag@digest (github.com/distribution/reference)
-_IMAGE = re.compile(
-    r"(?:[A-Za-z0-9.-]+(?::[0-9]+)?/)?[a-z0-9][a-z0-9._/-]*(?::(?P<tag>\w[\w.-]{0,127}))?(?P<digest>@[A-Za-z0-9+._:-]+)?",
-    re.ASCII,
-)
 _SUBSCRIPTED = re.compile(r"(?P<path>[^\[\]]+)\['(?P<subscript>.*)'\]", re.DOTALL)
 _SEVERAL = "may not have more than one field specified at a time"
 
@@ -50,9 +45,11 @@ def default(container: core_pb2.Container) -> None:
 
 
 def _tag(image: str) -> str:
-    """``latest`` where an image names neither a tag nor a digest; nothing where it is none at all."""
-    match = _IMAGE.fullmatch(image)
-    return match["tag"] or ("" if match["digest"] else "latest") if match else ""
+    """``latest`` where an image names neither a tag nor a digest; nothing where the text names no image."""
+    try:
+        return references.parse(image).tag
+    except references.BadReference:
+        return ""
 
 
 def validate(container: core_pb2.Container, field: str) -> list[Cause]:
