@@ -21,6 +21,7 @@ class Bench:
         self.environment = {
             **os.environ,
             "KUBELAB_HOME": str(home),
+            "KUBECONFIG": str(home / "kubeconfig"),
             "KUBELAB_CLUSTER": CLUSTER,
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         }
@@ -61,7 +62,7 @@ class Bench:
         if not kubeconfig.exists():
             text = (self.home / "kubeconfig").read_text()
             server = next(line for line in text.splitlines() if "server:" in line).split("server:")[1].strip()
-            kubeconfig.write_text(text.replace(server, "https://192.168.49.2:6443"))
+            kubeconfig.write_text(text.replace(server.removeprefix("https://"), "192.168.49.2:6443"))
             kubeconfig.chmod(0o600)
         return str(kubeconfig)
 

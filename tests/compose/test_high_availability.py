@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from kubelab.client.kubeconfig import Kubeconfig
 from tests.compose.project import Project, all_ready
 from tests.e2e.terminal import OWN_FILES, Terminal, eventually
 
@@ -90,8 +91,9 @@ def test_a_member_that_is_cut_off_loses_its_vote(shell: Terminal) -> None:
 
 
 def test_a_kubeconfig_names_the_load_balancer_first(three: Project, shell: Terminal) -> None:
-    view = (Path(three.folder) / "home" / "kubeconfig").read_text()
-    servers = next(line for line in view.splitlines() if "server:" in line).split("server: ")[1].split(",")
+    config = Kubeconfig.load(Path(three.folder) / "home" / "kubeconfig")
+    servers = config.access("compose").servers
+    assert config.server("compose") == f"https://{servers[0]}", "the one URL that every client understands"
     assert len(servers) == 4
     ports = {
         container["Config"]["Labels"]["com.docker.compose.service"]: bound[0]["HostPort"]

@@ -82,11 +82,11 @@ class Terminal:
         self.environment = {
             **os.environ,
             "KUBELAB_HOME": str(self.home),
+            "KUBECONFIG": str(self.home / "kubeconfig"),
             "KUBELAB_CLUSTER": self.cluster,
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             "LC_ALL": "C.UTF-8",
         }
-        self.environment.pop("KUBELAB_KUBECONFIG", None)
 
     def type(self, command: str, *, code: int | None = 0, deadline: float = 120.0, stdin: str = "") -> Answer:
         """Run a line as a person types it, and insist on its exit code."""

@@ -13,7 +13,7 @@ from kubelab.apimachinery.clock import Clock, SystemClock
 from kubelab.apimachinery.errors import Conflict, NotFound, Timeout, Unavailable
 from kubelab.cli import output
 from kubelab.client import kubeconfig
-from kubelab.client.kubeconfig import Kubeconfig, KubeconfigMissing
+from kubelab.client.loadingrules import LoadingRules
 from kubelab.cluster import composeproject
 from kubelab.cluster.compose import ComposeCluster, inspect
 from kubelab.cluster.composeproject import CLUSTER_NAME, Project
@@ -57,12 +57,7 @@ def forget(name: str) -> int:
         raise NotFound(f'no compose cluster "{name}" is known here')
     asyncio.run(_heal(ComposeCluster(record)))
     record.remove()
-    try:
-        config = Kubeconfig.load(kubeconfig.default_path())
-    except KubeconfigMissing:
-        return 0
-    config.remove_cluster(name)
-    config.write(kubeconfig.default_path())
+    LoadingRules.of().remove_cluster(name)
     output.step("🧹", f'Cluster "{name}" is forgotten')
     return 0
 
@@ -90,14 +85,11 @@ async def _kubeconfig(directory: Path, project_name: str, name: str, seconds: fl
     servers = await _serving(ComposeCluster(record, docker=docker, clock=clock), docker, project, seconds, clock)
     admin = await composeproject.admin(docker, project.containers)
     record.save()
-    path = kubeconfig.default_path()
-    try:
-        config = Kubeconfig.load(path)
-    except KubeconfigMissing:
-        config = Kubeconfig(path=path)
-    config.set_cluster(name, server=",".join(servers), ca=admin.ca, certificate=admin.certificate, key=admin.key)
-    config.write(path)
+    rules = LoadingRules.of()
+    before = rules.load_or_new().current_context
+    rules.set_cluster(name, server=",".join(servers), ca=admin.ca, certificate=admin.certificate, key=admin.key)
     output.step("🏄", f'kctl is now configured to use the cluster "{name}" at {", ".join(servers)}')
+    output.context_moved(before, name)
 
 
 async def _serving(

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import sys
+from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from kubelab.apimachinery.errors import Timeout, Unavailable
 from kubelab.cli import output
 from kubelab.cli.options import cluster_option
 from kubelab.client import kubeconfig
-from kubelab.client.kubeconfig import Kubeconfig, KubeconfigMissing
-from kubelab.cluster import launch, lock
+from kubelab.client.loadingrules import LoadingRules
+from kubelab.cluster import launch, lock, started
 from kubelab.cluster.local import LocalCluster
 from kubelab.cluster.record import DEFAULT_NAME, Record
 
@@ -21,9 +24,14 @@ END_SECONDS = 10.0
 @click.command("down", short_help="Stop a cluster; its objects are kept")
 @cluster_option
 @click.option("--delete", is_flag=True, help="remove its objects, images and files as well")
-def command(name: str, delete: bool) -> int:
+@click.option("-y", "--yes", is_flag=True, help="delete without a question")
+@click.pass_context
+def command(ctx: click.Context, name: str, delete: bool, yes: bool) -> int:
     """Stop a cluster. Its objects are kept: after the next up, the same pods run again."""
     home = kubeconfig.home().absolute()
+    named = ctx.get_parameter_source("name") is not ParameterSource.DEFAULT
+    if delete and not named and not yes and not _confirmed(home, name):
+        return 1
     with launch.alone(home):
         record = Record.load(home, name)
         if record is None:
@@ -39,6 +47,19 @@ def command(name: str, delete: bool) -> int:
     return 0
 
 
+def _confirmed(home: Path, name: str) -> bool:
+    """Ask before a cluster is deleted that nobody named and that is not the one that was started last."""
+    last = started.last(home)
+    if not last or last == name or Record.load(home, name) is None:
+        return True
+    told = f'The current context is cluster "{name}", but the last one that was started here is "{last}".'
+    if not sys.stdin.isatty():
+        output.problem(f"{told}\n   Nothing is deleted. Name the one you mean: kubelab down --delete --name {name}")
+        return False
+    click.echo(told)
+    return click.confirm(f'Delete cluster "{name}" and everything of it?')
+
+
 async def take_down(record: Record, *, delete: bool) -> None:
     """Stop a cluster, by its supervisor or without it, and forget it in the kubeconfig when it is deleted."""
     pid = lock.holder(record.run)
@@ -52,19 +73,5 @@ async def take_down(record: Record, *, delete: bool) -> None:
     if not ended or record.run.exists() or (delete and record.folder.exists()):
         await launch.clean(record, delete=delete)
     if delete:
-        _forget(record)
-
-
-def _forget(record: Record) -> None:
-    path = kubeconfig.default_path()
-    try:
-        config = Kubeconfig.load(path)
-    except KubeconfigMissing:
-        return
-    if record.name not in {row.name for row in config.contexts()}:
-        return
-    config.remove_cluster(record.name)
-    if config.contexts():
-        config.write(path)
-    else:
-        path.unlink()
+        LoadingRules.of().remove_cluster(record.name)
+        started.forget(record.home, record.name)

@@ -15,7 +15,7 @@ from kubelab.cli import flowtext
 from kubelab.cli.flowsteps import steps_of
 from kubelab.cli.options import cluster_option
 from kubelab.client.client import Client
-from kubelab.client.kubeconfig import Access, Kubeconfig
+from kubelab.client.kubeconfig import Access
 from kubelab.cluster.find import using_cluster
 
 
@@ -39,7 +39,7 @@ def command(what: str, namespace: str, form: str, everything: bool, name: str) -
 async def _flow(pod: str, namespace: str, form: str, everything: bool, name: str) -> int:
     async with using_cluster(name) as cluster:
         await cluster.nodes()  # a cluster that does not run is told as that, not as a connection that was refused
-        access = Kubeconfig.load(cluster.kubeconfig).access(cluster.name)
+        access = cluster.kubeconfig.access(cluster.name)
     records = await records_of(access, namespace, pod)
     steps = steps_of(records, everything=everything)
     if not steps:

@@ -19,7 +19,6 @@ from kubelab.apimachinery.scheme import LEASES
 from kubelab.client import leaderelection
 from kubelab.client.client import Client
 from kubelab.client.informer import Informer
-from kubelab.client.kubeconfig import Kubeconfig
 from kubelab.cluster.driver import ClusterDriver, Process
 
 NAMESPACE = "kube-system"
@@ -30,8 +29,7 @@ _log = structlog.get_logger()
 
 def client(cluster: ClusterDriver, clock: Clock) -> Client:
     """Connect to a cluster's api-servers. Raises KubeconfigError."""
-    config = Kubeconfig.load(cluster.kubeconfig)
-    return Client.from_kubeconfig(config, caller="kubelab", clock=clock, context=cluster.name)
+    return Client.from_kubeconfig(cluster.kubeconfig, caller="kubelab", clock=clock, context=cluster.name)
 
 
 def several(processes: Iterable[Process]) -> bool:

@@ -23,6 +23,12 @@ def problem(text: str) -> None:
     print(f"{picture('❌', sys.stderr)}  {text}", file=sys.stderr, flush=True)
 
 
+def context_moved(before: str, now: str) -> None:
+    """Say that the kubeconfig's current context has changed, and how to get the old one back."""
+    if before and before != now:
+        step("↪️ ", f'The current context was "{before}"; to go back: kctl config use-context {before}')
+
+
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Lay out columns as kubectl does: three blanks between them, none at the end of a line."""
     widths = [max(len(row[n]) for row in (header, *rows)) for n in range(len(header))]

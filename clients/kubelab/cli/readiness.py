@@ -13,9 +13,8 @@ from contextlib import aclosing
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery.clock import Clock
 from kubelab.apimachinery.scheme import NODES
-from kubelab.client import kubeconfig
 from kubelab.client.client import Client, EventType
-from kubelab.client.kubeconfig import Kubeconfig
+from kubelab.client.loadingrules import LoadingRules
 from kubelab.cluster.driver import ClusterStatus, Process, State
 from kubelab.cluster.local import LocalCluster
 from kubelab.cluster.record import DEFAULT_NAME, Record
@@ -116,7 +115,7 @@ async def _watch_processes(record: Record, readiness: Readiness) -> None:
 
 async def _watch_nodes(record: Record, readiness: Readiness, clock: Clock) -> None:
     await readiness.serving.wait()
-    config = Kubeconfig.load(kubeconfig.default_path())
+    config = LoadingRules.of().load()
     client = Client.from_kubeconfig(config, caller="kubelab", clock=clock, context=record.name)
     async with client, aclosing(_nodes(client)) as nodes:
         async for node in nodes:

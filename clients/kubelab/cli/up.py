@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import platform
+import shutil
+import sys
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
@@ -22,8 +24,9 @@ from kubelab.apimachinery.version import GIT_VERSION
 from kubelab.cli import output, preflight, readiness
 from kubelab.cli.options import cluster_option
 from kubelab.client import kubeconfig
-from kubelab.client.kubeconfig import Kubeconfig, KubeconfigError, KubeconfigMissing
-from kubelab.cluster import launch, lock
+from kubelab.client.kubeconfig import KubeconfigError
+from kubelab.client.loadingrules import LoadingRules
+from kubelab.cluster import launch, lock, started
 from kubelab.cluster.driver import State
 from kubelab.cluster.local import LocalCluster
 from kubelab.cluster.record import DEFAULT_NAME, DEFAULT_WORKERS, Record, free_ports, port_is_free
@@ -91,7 +94,8 @@ async def up(wanted: Wanted, clock: Clock) -> int:
             f"Delete it first, or choose another --name:\n   kubelab down --delete{_flag(record)}"
         )
         return 1
-    config = _kubeconfig()  # one that cannot be read is told of before anything is started
+    rules = LoadingRules.of()
+    context = rules.load_or_new().current_context  # a kubeconfig that cannot be read stops this before anything starts
     if record:
         try:
             async with clock.timeout(wanted.seconds):
@@ -103,7 +107,7 @@ async def up(wanted: Wanted, clock: Clock) -> int:
             )
             return 1
         if running:
-            return await _join(wanted, record, config, clock)
+            return await _join(wanted, record, rules, context, clock)
     problems = preflight.check(preflight.this_machine())
     if problems:
         output.problem("This machine cannot run a cluster yet:")
@@ -111,7 +115,7 @@ async def up(wanted: Wanted, clock: Clock) -> int:
             click.echo(f" - {problem}", err=True)
         return 1
     try:
-        return await _begin(wanted, record, config, clock, began)
+        return await _begin(wanted, record, rules, context, clock, began)
     except launch.Busy:  # the old supervisor was just being replaced
         return await up(wanted, clock)
 
@@ -132,7 +136,7 @@ async def _runs(record: Record) -> bool:
     return False
 
 
-async def _join(wanted: Wanted, record: Record, config: Kubeconfig, clock: Clock) -> int:
+async def _join(wanted: Wanted, record: Record, rules: LoadingRules, context: str, clock: Clock) -> int:
     """Make a running cluster the current one, and wait until it is well; whatever comes of it, it is not taken down."""
     if wanted.settings:
         output.problem(
@@ -141,7 +145,7 @@ async def _join(wanted: Wanted, record: Record, config: Kubeconfig, clock: Clock
         )
         return 1
     output.step("✅", f'Cluster "{record.name}" is already running')
-    remember(record, config)
+    remember(record, rules)
     try:
         async with clock.timeout(wanted.seconds):
             if wanted.wait:
@@ -149,10 +153,12 @@ async def _join(wanted: Wanted, record: Record, config: Kubeconfig, clock: Clock
     except FAILURES as err:
         await _explain(record, err, wanted.seconds)
         return 1
-    return _done(record, "")
+    return _done(record, "", context)
 
 
-async def _begin(wanted: Wanted, before: Record | None, config: Kubeconfig, clock: Clock, began: float) -> int:
+async def _begin(
+    wanted: Wanted, before: Record | None, rules: LoadingRules, context: str, clock: Clock, began: float
+) -> int:
     """Start a cluster, new or not, and wait for it; undo everything on failure. Raises Busy, with nothing changed."""
     record = before or Record.new(wanted.home, wanted.name, wanted.nodes, control_planes=wanted.control_planes or 1)
     output.step("😄", f"kubelab {GIT_VERSION} on {_system()}")
@@ -160,12 +166,11 @@ async def _begin(wanted: Wanted, before: Record | None, config: Kubeconfig, cloc
         record = replace(record, api_ports=free_ports(len(record.api_ports)))
         output.step("🔀", f"The api-server's port was taken meanwhile; it moves to {_ports(record)}")
     record = replace(record, settings=changed(record.settings, wanted.settings))
-    context = config.current_context
     record.save()
     try:
         async with clock.timeout(wanted.seconds):
             await _start(record)
-            remember(record, config)
+            remember(record, rules)
             if wanted.wait:
                 await readiness.wait(record, clock, output.step)
     except launch.Busy:
@@ -184,12 +189,17 @@ async def _begin(wanted: Wanted, before: Record | None, config: Kubeconfig, cloc
         output.problem("Interrupted, cleaning up" if interrupted else "Cleaning up")
         await _undo(record, before, context)
         raise
-    return _done(record, f" in {clock.monotonic() - began:.1f} s")
+    return _done(record, f" in {clock.monotonic() - began:.1f} s", context)
 
 
-def _done(record: Record, seconds: str) -> int:
+def _done(record: Record, seconds: str, context: str) -> int:
+    started.mark(record.home, record.name)
     output.step("🏄", f'Done{seconds}! kctl is now configured to use the cluster "{record.name}"')
-    click.echo("\nTo see it, type:\n   kctl get nodes\n   kubelab status" + _flag(record))
+    output.context_moved(context, record.name)
+    lines = ["kctl get nodes", f"kubelab status{_flag(record)}"]
+    if not shutil.which("kctl"):
+        lines.insert(0, f'export PATH="{Path(sys.argv[0]).resolve().parent}:$PATH"')
+    click.echo("\nTo see it, type:\n" + "\n".join(f"   {line}" for line in lines))
     return 0
 
 
@@ -200,25 +210,15 @@ async def _start(record: Record) -> None:
             output.step(emoji, text.format(nodes=_count(record)))
 
 
-def _kubeconfig() -> Kubeconfig:
-    """Read the user's kubeconfig, or begin one. Raises KubeconfigError."""
-    path = kubeconfig.default_path()
-    try:
-        return Kubeconfig.load(path)
-    except KubeconfigMissing:
-        return Kubeconfig(path=path)
-
-
-def remember(record: Record, config: Kubeconfig) -> None:
-    """Put the cluster into a kubeconfig, beside what is there, and make it the current one."""
-    config.set_cluster(
+def remember(record: Record, rules: LoadingRules) -> None:
+    """Put the cluster into the user's kubeconfig, beside what is there, and make it the current one."""
+    rules.set_cluster(
         record.name,
         server=record.servers,
         ca=(record.pki / "ca.crt").read_bytes(),
         certificate=(record.pki / "admin.crt").read_bytes(),
         key=(record.pki / "admin.key").read_bytes(),
     )
-    config.write()
 
 
 async def _explain(record: Record, err: Exception, seconds: float) -> None:
@@ -266,9 +266,7 @@ async def _undo(record: Record, before: Record | None, context: str) -> None:
         before.save()
     await take_down(record, delete=before is None)
     with contextlib.suppress(KubeconfigError):
-        config = Kubeconfig.load(kubeconfig.default_path())
-        config.use_context(context)
-        config.write()
+        LoadingRules.of().use_context(context)
     if before is None:
         output.step("🧹", "Nothing of it is left")
 

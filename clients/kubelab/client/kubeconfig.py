@@ -17,7 +17,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-ENVIRONMENT = "KUBELAB_KUBECONFIG"
+SECTIONS = ("clusters", "users", "contexts")
+EXTENSION = "kubelab"  # of a cluster's entry: where its gRPC servers are
+FILES = ("certificate-authority", "client-certificate", "client-key")
 HOME = "KUBELAB_HOME"
 DEFAULT_NAMESPACE = "default"
 
@@ -56,12 +58,6 @@ class ContextRow:
 def home(environ: Mapping[str, str] = os.environ) -> Path:
     """``$KUBELAB_HOME``, or ``~/.kubelab``."""
     return Path(environ.get(HOME) or "~/.kubelab").expanduser()
-
-
-def default_path(environ: Mapping[str, str] = os.environ) -> Path:
-    """``$KUBELAB_KUBECONFIG``, or ``kubeconfig`` in :func:`home`."""
-    told = environ.get(ENVIRONMENT)
-    return Path(told).expanduser() if told else home(environ) / "kubeconfig"
 
 
 def give_to_invoker(path: Path, environ: Mapping[str, str] = os.environ) -> None:
@@ -110,7 +106,7 @@ class Kubeconfig:
         if not isinstance(document, dict):
             raise KubeconfigError(f"error loading config file {str(where)!r}: it is empty or not a mapping")
         config = cls(cast(dict[str, Any], document), path)
-        for section in ("clusters", "users", "contexts"):
+        for section in SECTIONS:
             config._section(section)  # refuses a wrong shape now, not at first use
         return config
 
@@ -124,7 +120,7 @@ class Kubeconfig:
         """Replace the file in one step; only its owner may read it, for there are keys in it."""
         import tempfile
 
-        path = Path(path or self.path or default_path())
+        path = Path(path or self.path or "kubeconfig")
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".kubeconfig-")  # mode 0600
         try:
@@ -140,9 +136,9 @@ class Kubeconfig:
     def current_context(self) -> str:
         return str(self.document.get("current-context") or "")
 
-    def use_context(self, name: str) -> None:
-        """Make a context the current one; "" for none."""
-        if name and name not in self._section("contexts"):
+    def use_context(self, name: str, *, known: bool = False) -> None:
+        """Make a context the current one; "" for none. A ``known`` one may stand in another file."""
+        if name and not known and name not in self._section("contexts"):
             raise KubeconfigError(f'no context exists with the name: "{name}"')
         self.document["current-context"] = name
 
@@ -173,7 +169,7 @@ class Kubeconfig:
             raise KubeconfigError(f'cluster "{cluster_name}" does not exist')
         user = self._section("users").get(user_name, {})
         return Access(
-            servers=servers_of(str(cluster.get("server") or "")),
+            servers=self._grpc_servers(cluster) or servers_of(str(cluster.get("server") or "")),
             ca=self._pem(cluster, "certificate-authority"),
             certificate=self._pem(user, "client-certificate"),
             key=self._pem(user, "client-key"),
@@ -183,19 +179,34 @@ class Kubeconfig:
         )
 
     def server(self, context: str = "") -> str:
-        """Give the cluster's ``server`` as it is written: one URL, or several with commas."""
+        """Give the cluster's ``server`` as it is written."""
         chosen = self._section("contexts").get(context or self.current_context, {})
         cluster = self._section("clusters").get(str(chosen.get("cluster") or ""), {})
         return str(cluster.get("server") or "")
 
     def set_cluster(
-        self, name: str, *, server: str, ca: bytes, certificate: bytes, key: bytes, namespace: str = DEFAULT_NAMESPACE
+        self,
+        name: str,
+        *,
+        server: str,
+        ca: bytes,
+        certificate: bytes,
+        key: bytes,
+        namespace: str = DEFAULT_NAMESPACE,
+        make_current: bool = True,
     ) -> None:
-        """Add or replace cluster, user and context, all of one name, and make the context the current one."""
-        self._put("clusters", name, {"certificate-authority-data": _base64(ca), "server": server})
+        """Add or replace cluster, user and context, all of one name, and make the context the current one.
+
+        ``server`` is one URL, or several with commas: the entry names the first as every client expects it, and all of
+        them in an extension.
+        """
+        extension = {"name": EXTENSION, "extension": {"provider": "kubelab", "servers": [*servers_of(server)]}}
+        cluster = {"certificate-authority-data": _base64(ca), "extensions": [extension], "server": server.split(",")[0]}
+        self._put("clusters", name, cluster)
         self._put("users", name, {"client-certificate-data": _base64(certificate), "client-key-data": _base64(key)})
         self._put("contexts", name, {"cluster": name, "namespace": namespace, "user": name})
-        self.document["current-context"] = name
+        if make_current:
+            self.document["current-context"] = name
 
     def remove_cluster(self, name: str) -> None:
         """Take away what :meth:`set_cluster` added; what is not there is no error."""
@@ -203,6 +214,22 @@ class Kubeconfig:
             self.document[section] = [e for e in self.document.get(section) or [] if e.get("name") != name]
         if self.current_context == name:
             self.document["current-context"] = ""  # no other cluster: nobody chose it
+
+    def has_cluster(self, name: str) -> bool:
+        """Tell whether there is an entry of this name in any section."""
+        return any(name in self._section(section) for section in SECTIONS)
+
+    def absolute_entries(self, section: str) -> list[dict[str, Any]]:
+        """Copy a section's entries; paths that are relative to this file's folder become absolute."""
+        singular = section.removesuffix("s")
+        found: list[dict[str, Any]] = []
+        for name, told in self._section(section).items():
+            body = copy.deepcopy(told)
+            for key in FILES:
+                if self.path and body.get(key):
+                    body[key] = str(self.path.parent / Path(str(body[key])).expanduser())
+            found.append({"name": name, singular: body})
+        return found
 
     def redacted(self) -> dict[str, Any]:
         """Give the document without certificates and keys, as ``kctl config view`` shows it."""
@@ -216,6 +243,18 @@ class Kubeconfig:
                     elif key in ("token", "password"):
                         told[key] = "REDACTED"
         return document
+
+    def _grpc_servers(self, cluster: Mapping[str, Any]) -> tuple[str, ...]:
+        """Read ``host:port`` of every server from kubelab's extension; none where there is no such extension."""
+        extensions: object = cluster.get("extensions") or []
+        for entry in cast(list[Any], extensions) if isinstance(extensions, list) else []:
+            if isinstance(entry, dict) and cast(dict[str, Any], entry).get("name") == EXTENSION:
+                body: object = cast(dict[str, Any], entry).get("extension")
+                servers: object = cast(dict[str, Any], body).get("servers") if isinstance(body, dict) else None
+                if not isinstance(servers, list):
+                    raise KubeconfigError(f"{self._where}: extension {EXTENSION!r} names no servers")
+                return servers_of(",".join(map(str, cast(list[object], servers))))
+        return ()
 
     def _section(self, section: str) -> dict[str, dict[str, Any]]:
         entries: object = self.document.get(section) or []

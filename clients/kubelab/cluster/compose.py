@@ -11,13 +11,13 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
-from pathlib import Path
 
 import grpc
 
 from kubelab.apimachinery import errors
 from kubelab.apimachinery.clock import Clock, SystemClock
-from kubelab.client import kubeconfig
+from kubelab.client.kubeconfig import Kubeconfig
+from kubelab.client.loadingrules import LoadingRules
 from kubelab.client.transport import Connections, Method
 from kubelab.cluster import containers as reading
 from kubelab.cluster.composeproject import check_kubeconfig
@@ -59,20 +59,20 @@ class ComposeCluster:
         caller: str = "kubelab",
         docker: Docker | None = None,
         clock: Clock | None = None,
-        kubeconfig: Path | None = None,
+        rules: LoadingRules | None = None,
     ) -> None:
         self.name = record.name
         self._record, self._caller = record, caller
         self._docker = docker or Docker(record.docker_host)
         self._clock = clock or SystemClock()
-        self._kubeconfig = kubeconfig
+        self._rules = rules or LoadingRules.of()
         self._relays = Relays(self._docker.environment)
         self._agents: dict[str, Connections] = {}
         self._cuts = Cuts(self._docker, record.folder / "partitions.json")
 
     @property
-    def kubeconfig(self) -> Path:
-        return self._kubeconfig or kubeconfig.default_path()
+    def kubeconfig(self) -> Kubeconfig:
+        return self._rules.load()
 
     async def containers(self) -> list[Container]:
         """Look at every container of the project. Unavailable when none of them runs."""
@@ -110,7 +110,7 @@ class ComposeCluster:
     async def nodes(self) -> Sequence[NodeInfo]:
         """Name the nodes that pods run on. Conflict when the kubeconfig leads elsewhere."""
         found = await self.containers()
-        await check_kubeconfig(self._docker, found, self.kubeconfig, self.name)
+        await check_kubeconfig(self._docker, found, self._rules, self.name)
         return self._nodes(found)
 
     async def logs(self, process: str, *, follow: bool = False, tail: int = 0) -> AsyncGenerator[bytes]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from kubelab.apimachinery.errors import Conflict, InternalError, NotFound, Unavailable
-from kubelab.client.kubeconfig import Kubeconfig
+from kubelab.client.loadingrules import LoadingRules
 from kubelab.cluster import hostroutes
 from kubelab.cluster.containers import (
     COMPOSE_VERSION,
@@ -151,14 +151,13 @@ async def admin(docker: Docker, containers: Sequence[Container]) -> Admin:
     return Admin(ca, certificate, key)
 
 
-async def check_kubeconfig(docker: Docker, containers: Sequence[Container], path: Path, name: str) -> None:
+async def check_kubeconfig(docker: Docker, containers: Sequence[Container], rules: LoadingRules, name: str) -> None:
     """Raise Conflict when a kubeconfig's context leads to ports or to an authority that are not this cluster's.
 
     Where only some of several api-servers have moved (docker gives a container that is started again another port), the
     context follows them.
     """
-    config = Kubeconfig.load(path)
-    access = config.access(name)
+    access = rules.load().access(name)
     urls = api_servers(containers)
     published = {url.removeprefix("https://") for url in urls}
     why = ""
@@ -172,17 +171,15 @@ async def check_kubeconfig(docker: Docker, containers: Sequence[Container], path
             + (f" --name {name}" if name != CLUSTER_NAME else "")
         )
     if published - set(access.servers):
-        current = config.current_context
-        config.set_cluster(
+        rules.set_cluster(
             name,
             server=",".join(urls),
             ca=access.ca,
             certificate=access.certificate,
             key=access.key,
             namespace=access.namespace,
+            make_current=False,
         )
-        config.document["current-context"] = current
-        config.write(path)
 
 
 async def _file(docker: Docker, containers: Sequence[Container], name: str) -> bytes:

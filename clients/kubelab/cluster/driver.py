@@ -14,6 +14,8 @@ from typing import Protocol
 
 import grpc
 
+from kubelab.client.kubeconfig import Kubeconfig
+
 
 class State(enum.Enum):
     """What a process is doing."""
@@ -118,8 +120,8 @@ class ClusterDriver(Protocol):
     name: str
 
     @property
-    def kubeconfig(self) -> Path:
-        """The file whose context ``name`` leads to this cluster's api-servers."""
+    def kubeconfig(self) -> Kubeconfig:
+        """The user's kubeconfig, whose context ``name`` leads to this cluster's api-servers. Raises KubeconfigError."""
         ...
 
     async def status(self) -> ClusterStatus:

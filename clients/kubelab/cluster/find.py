@@ -8,7 +8,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from kubelab.client import kubeconfig
-from kubelab.client.kubeconfig import Kubeconfig, KubeconfigError
+from kubelab.client.kubeconfig import KubeconfigError
+from kubelab.client.loadingrules import LoadingRules
 from kubelab.cluster.composerecord import ComposeRecord
 from kubelab.cluster.driver import ClusterDriver
 from kubelab.cluster.local import LocalCluster
@@ -41,7 +42,7 @@ async def using_cluster(name: str, *, caller: str = "kubelab") -> AsyncGenerator
 def default_name(environ: Mapping[str, str] = os.environ) -> str:
     """Say which cluster is meant when none is named: the kubeconfig's current one if it is ours, else ``kubelab``."""
     try:
-        current = Kubeconfig.load(kubeconfig.default_path(environ)).current_context
+        current = LoadingRules.of(environ=environ).load().current_context
     except KubeconfigError:
         return DEFAULT_NAME
     return current if current in names(kubeconfig.home(environ)) else DEFAULT_NAME

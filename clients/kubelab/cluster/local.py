@@ -11,7 +11,8 @@ import grpc
 
 from kubelab.apimachinery import errors
 from kubelab.client.channels import unix_channel
-from kubelab.client.kubeconfig import default_path, home
+from kubelab.client.kubeconfig import Kubeconfig, home
+from kubelab.client.loadingrules import LoadingRules
 from kubelab.client.transport import Connections, Method
 from kubelab.cluster.driver import Action, ClusterStatus, NodeInfo, Output, Partition, Process, State, Tunnel
 from kubelab.cluster.programs import run_command
@@ -65,13 +66,13 @@ class LocalCluster:
         name: str,
         socket: Path,
         *,
-        kubeconfig: Path | None = None,
+        rules: LoadingRules | None = None,
         caller: str = "kubelab",
         settings: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
         self.name = name
         self._socket, self._settings = socket, settings or {}
-        self._kubeconfig = kubeconfig
+        self._rules = rules or LoadingRules.of()
         self._calls = Connections([str(socket)], unix_channel, caller=caller)
 
     @classmethod
@@ -83,8 +84,8 @@ class LocalCluster:
         return cls(name, record.socket, caller=caller, settings=record.settings)
 
     @property
-    def kubeconfig(self) -> Path:
-        return self._kubeconfig or default_path()
+    def kubeconfig(self) -> Kubeconfig:
+        return self._rules.load()
 
     async def __aenter__(self) -> Self:
         return self

@@ -2,7 +2,7 @@
 
 ::
 
-    $KUBELAB_HOME/kubeconfig
+    $KUBELAB_HOME/last-started                    the name of the cluster that `up` started last
     $KUBELAB_HOME/clusters/NAME/cluster.yaml      this record
                                /pki /config /logs /etcd /runtime /kubelet
     /run/kubelab/ID/supervisor.sock               sockets, process records and namespaces: gone after a reboot

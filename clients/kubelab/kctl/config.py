@@ -41,8 +41,8 @@ def _use_context(ctx: click.Context, args: tuple[str, ...], **_: object) -> int:
     session: Session = ctx.obj
     if len(args) != 1:
         raise UsageProblem(f"Unexpected args: [{' '.join(args)}]", ctx.command_path, hint="arguments")
-    session.kubeconfig.use_context(args[0])
-    session.kubeconfig.write(session.kubeconfig_path)
+    if session.kubeconfig.current_context != args[0]:
+        session.rules.use_context(args[0])
     print(f'Switched to context "{args[0]}".')
     return 0
 
@@ -107,7 +107,14 @@ CONFIG = Command(
         Entry("use-context", "Set the current-context in a kubeconfig file", "config:USE_CONTEXT"),
         Entry("view", "Display kubeconfig settings", "config:VIEW"),
     ),
-    about="Look into kubeconfig files, and change the current context.\n\n The file is the one that --kubeconfig "
-    "names, else $KUBELAB_KUBECONFIG, else kubeconfig in $KUBELAB_HOME (~/.kubelab).",
+    about=(
+        'Modify kubeconfig files using subcommands like "kctl config use-context my-context".\n\n'
+        " The loading order follows these rules:\n\n"
+        "  1.  If the --kubeconfig flag is set, then only that file is loaded. The flag may only be set once and no "
+        "merging takes place.\n"
+        "  2.  If $KUBECONFIG environment variable is set, then it is used as a list of paths (normal path delimiting "
+        "rules for your system). These paths are merged.\n"
+        "  3.  Otherwise, ${HOME}/.kube/config is used and no merging takes place."
+    ),
     usage="kctl config SUBCOMMAND",
 )

@@ -9,11 +9,11 @@ import sys
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from kubelab.apimachinery.clock import Clock, SystemClock
-from kubelab.client.kubeconfig import DEFAULT_NAMESPACE, Access, Kubeconfig, KubeconfigMissing, default_path, servers_of
+from kubelab.client.kubeconfig import DEFAULT_NAMESPACE, Access, Kubeconfig, KubeconfigMissing, servers_of
+from kubelab.client.loadingrules import LoadingRules
 from kubelab.kctl.flags import UsageProblem, parse_duration
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 CALLER = "kctl"
+CLUSTER = "KUBELAB_CLUSTER"  # names the cluster for kctl and kubelab alike
 
 
 class Failed(Exception):
@@ -50,19 +51,16 @@ class Session:
     def __init__(self, world: World, options: Mapping[str, Any]) -> None:
         self.world = world
         self.clock = world.clock
-        self._path, self._context = str(options["kubeconfig"]), str(options["context"])
+        self._context = str(options["context"]) or world.environ.get(CLUSTER, "")
+        self.rules = LoadingRules.of(str(options["kubeconfig"]), world.environ)
         self._server, self._timeout = str(options["server"]), str(options["request_timeout"])
         self.told_namespace = str(options["namespace"])
-
-    @property
-    def kubeconfig_path(self) -> Path:
-        return Path(self._path).expanduser() if self._path else default_path(self.world.environ)
 
     @cached_property
     def kubeconfig(self) -> Kubeconfig:
         """Read the file; says how to get one when there is none."""
         try:
-            return Kubeconfig.load(self.kubeconfig_path)
+            return self.rules.load()
         except KubeconfigMissing as err:
             raise Failed(
                 f"error: there is no cluster to talk to: {err}\n"
@@ -94,7 +92,7 @@ class Session:
     @property
     def likely_namespace(self) -> str:
         """The namespace for what is only printed, which needs no cluster."""
-        return self.namespace if self.told_namespace or self.kubeconfig_path.exists() else DEFAULT_NAMESPACE
+        return self.namespace if self.told_namespace or self.rules.exist() else DEFAULT_NAMESPACE
 
     def run(self, work: Callable[[Client], Coroutine[Any, Any, R]], *, endless: bool = False) -> R:
         """Run a command's requests; ``endless`` ones (watch, follow) are not subject to ``--request-timeout``."""

@@ -89,7 +89,7 @@ def terminal(etcd_server: Etcd, authority: TestAuthority, tmp_path: Path) -> Ite
                 key=admin.key.read_bytes(),
             )
             kubeconfig.write(tmp_path / "kubeconfig")
-            yield Terminal({**os.environ, "KUBELAB_KUBECONFIG": str(tmp_path / "kubeconfig")})
+            yield Terminal({**os.environ, "KUBECONFIG": str(tmp_path / "kubeconfig")})
         finally:
             server.terminate()
 

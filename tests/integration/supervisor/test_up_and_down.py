@@ -43,7 +43,7 @@ def kubelab(home: Path) -> Kubelab:
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "kubelab.cli", *arguments],
-            env={**os.environ, "KUBELAB_HOME": str(home), "KUBELAB_KUBECONFIG": ""},
+            env={**os.environ, "KUBELAB_HOME": str(home), "KUBECONFIG": str(home / "kubeconfig")},
             capture_output=True,
             text=True,
             timeout=SECONDS,
@@ -178,7 +178,7 @@ def test_down_goes_on_when_it_is_interrupted(kubelab: Kubelab, home: Path, name:
     record = record_of(home, name)
     down = subprocess.Popen(
         [sys.executable, "-m", "kubelab.cli", "down", "--name", name],
-        env={**os.environ, "KUBELAB_HOME": str(home), "KUBELAB_KUBECONFIG": ""},
+        env={**os.environ, "KUBELAB_HOME": str(home), "KUBECONFIG": str(home / "kubeconfig")},
     )
     scheduler = processes.read(record.processes, "scheduler@cp-1")
     assert scheduler
@@ -194,7 +194,12 @@ def test_a_half_failed_up_says_why_and_leaves_nothing(kubelab: Kubelab, home: Pa
     """etcd is given a setting from the environment that it cannot use."""
     failed = subprocess.run(
         [sys.executable, "-m", "kubelab.cli", "up", "--name", name, "--nodes", "1"],
-        env={**os.environ, "KUBELAB_HOME": str(home), "KUBELAB_KUBECONFIG": "", "ETCD_AUTH_TOKEN": "nonsense"},
+        env={
+            **os.environ,
+            "KUBELAB_HOME": str(home),
+            "KUBECONFIG": str(home / "kubeconfig"),
+            "ETCD_AUTH_TOKEN": "nonsense",
+        },
         capture_output=True,
         text=True,
         timeout=SECONDS,
@@ -213,7 +218,7 @@ def test_a_failed_up_leaves_the_context_that_was_chosen(home: Path, name: str) -
     config.write()
     failed = subprocess.run(
         [sys.executable, "-m", "kubelab.cli", "up", "--name", name, "--nodes", "1", "--timeout", "0.1"],
-        env={**os.environ, "KUBELAB_HOME": str(home), "KUBELAB_KUBECONFIG": ""},
+        env={**os.environ, "KUBELAB_HOME": str(home), "KUBECONFIG": str(home / "kubeconfig")},
         capture_output=True,
         text=True,
         timeout=SECONDS,

@@ -60,7 +60,7 @@ def test_what_is_refused_leaves_no_home(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("KUBELAB_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("KUBELAB_KUBECONFIG", str(tmp_path))
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path))
     code, _, err = run(capsys, "up", "--name", "none")
     assert code == 1
     assert f"{tmp_path}: " in err

@@ -11,6 +11,7 @@ import pytest
 from kubelab.api.core.v1 import core_pb2
 from kubelab.api.meta.v1 import meta_pb2
 from kubelab.cli import service
+from kubelab.client.kubeconfig import Kubeconfig
 from kubelab.cluster.driver import Action, ClusterStatus, NodeInfo, Output, Partition, Process, Tunnel
 
 CP = NodeInfo("cp-1", "192.168.49.2", Path("/netns"), Path("/runtime.sock"), control_plane=True)
@@ -50,7 +51,7 @@ class FakeCluster:
     """Opens tunnels at 64287 and above, and remembers them."""
 
     name = "kubelab"
-    kubeconfig = Path("kubeconfig")
+    kubeconfig = Kubeconfig()
 
     def __init__(self) -> None:
         self.opened: list[tuple[str, str]] = []

@@ -10,6 +10,7 @@ import pytest
 from kubelab.apimachinery.clock import SystemClock
 from kubelab.cli import up
 from kubelab.client.kubeconfig import Kubeconfig
+from kubelab.client.loadingrules import LoadingRules
 from kubelab.cluster import launch
 from kubelab.cluster.record import Record
 
@@ -26,7 +27,7 @@ BEFORE = {"kubelet": {"maxPods": 20}}
 @pytest.fixture
 def before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Record:
     """A stopped cluster, beside another one that is the current one."""
-    monkeypatch.setenv("KUBELAB_KUBECONFIG", str(tmp_path / "kubeconfig"))
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kubeconfig"))
     config = Kubeconfig(path=tmp_path / "kubeconfig")
     for name in ("lab", "other"):
         config.set_cluster(name, server="https://127.0.0.1:1", ca=b"a", certificate=b"b", key=b"c")
@@ -43,8 +44,8 @@ async def begin(before: Record, told: str, monkeypatch: pytest.MonkeyPatch) -> i
     monkeypatch.setattr(sys, "executable", str(program))
     clock = SystemClock()
     wanted = up.Wanted(before.home, "lab", None, None, {"kubelet": {"maxPods": 30}}, wait=True, seconds=0.5)
-    config = Kubeconfig.load(before.home.parent / "kubeconfig")
-    return await up._begin(wanted, before, config, clock, clock.monotonic())
+    rules = LoadingRules((before.home.parent / "kubeconfig",))
+    return await up._begin(wanted, before, rules, "other", clock, clock.monotonic())
 
 
 async def test_another_supervisor_keeps_its_record(before: Record, monkeypatch: pytest.MonkeyPatch) -> None:

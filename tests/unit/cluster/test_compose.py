@@ -11,6 +11,7 @@ import pytest
 
 from kubelab.apimachinery import errors
 from kubelab.client.kubeconfig import Kubeconfig
+from kubelab.client.loadingrules import LoadingRules
 from kubelab.cluster import composeproject, find
 from kubelab.cluster.compose import ComposeCluster
 from kubelab.cluster.composerecord import ComposeRecord
@@ -32,7 +33,7 @@ def docker() -> FakeDocker:
 async def cluster(docker: FakeDocker, tmp_path: Path) -> AsyncIterator[ComposeCluster]:
     record = ComposeRecord(tmp_path, "lab", "lab", Path("/src"), (Path("/src/docker-compose.yml"),))
     record.save()
-    cluster = ComposeCluster(record, docker=docker, kubeconfig=tmp_path / "kubeconfig")
+    cluster = ComposeCluster(record, docker=docker, rules=LoadingRules((tmp_path / "kubeconfig",)))
     yield cluster
     await cluster.close()
 
@@ -323,14 +324,14 @@ async def test_a_kubeconfig_that_is_out_of_date_says_what_to_type(docker: FakeDo
     config.set_cluster("mine", server="https://127.0.0.1:2", ca=b"ca", certificate=b"c", key=b"k")
     config.write(path)
     with pytest.raises(errors.Conflict, match=r"it names 127\.0\.0\.1:1.*type: kubelab compose kubeconfig --name lab"):
-        await composeproject.check_kubeconfig(docker, containers, path, "lab")
+        await composeproject.check_kubeconfig(docker, containers, LoadingRules((path,)), "lab")
     # one of several that has moved is followed, and the user's current context stays what it was
     config.set_cluster("lab", server="https://127.0.0.1:6443,https://127.0.0.1:1", ca=b"ca", certificate=b"c", key=b"k")
     config.document["current-context"] = "mine"
     config.write(path)
     containers.append(read(document("api-server-2", 22, ports={"6443/tcp": 7000})))
-    await composeproject.check_kubeconfig(docker, containers, path, "lab")
-    assert Kubeconfig.load(path).server("lab") == "https://127.0.0.1:6443,https://127.0.0.1:7000"
+    await composeproject.check_kubeconfig(docker, containers, LoadingRules((path,)), "lab")
+    assert Kubeconfig.load(path).access("lab").servers == ("127.0.0.1:6443", "127.0.0.1:7000")
     assert Kubeconfig.load(path).current_context == "mine"
 
 
@@ -350,7 +351,7 @@ def test_records_of_both_kinds(tmp_path: Path) -> None:
 
 
 def test_which_cluster_is_meant_when_none_is_named(tmp_path: Path) -> None:
-    home = {"KUBELAB_HOME": str(tmp_path)}
+    home = {"KUBELAB_HOME": str(tmp_path), "KUBECONFIG": str(tmp_path / "kubeconfig")}
     assert find.default_name(home) == "kubelab"
     config = Kubeconfig(path=tmp_path / "kubeconfig")
     config.set_cluster("lab", server="https://127.0.0.1:1", ca=b"", certificate=b"", key=b"")

@@ -48,7 +48,7 @@ class Shell:
     def __call__(self, *argv: str) -> Outcome:
         world = World(
             connect=self._connect,
-            environ={"KUBELAB_KUBECONFIG": str(self.kubeconfig)},
+            environ={"KUBECONFIG": str(self.kubeconfig)},
             clock=self.clock,
             stdin=lambda: self.stdin,
         )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from kubelab.client.kubeconfig import Kubeconfig, KubeconfigError, KubeconfigMissing, default_path, servers_of
+from kubelab.client.kubeconfig import Kubeconfig, KubeconfigError, KubeconfigMissing, servers_of
 
 UPSTREAM = """\
 apiVersion: v1
@@ -132,7 +132,14 @@ def test_servers(urls: str, targets: tuple[str, ...]) -> None:
     assert servers_of(urls) == targets
 
 
-def test_where_it_is() -> None:
-    assert default_path({"KUBELAB_KUBECONFIG": "/a"}) == Path("/a")
-    assert default_path({"KUBELAB_HOME": "/b"}) == Path("/b/kubeconfig")
-    assert default_path({}) == Path.home() / ".kubelab" / "kubeconfig"
+def test_every_server_is_named_and_other_clients_find_the_first(tmp_path: Path) -> None:
+    config = Kubeconfig()
+    urls = "https://127.0.0.1:1,https://127.0.0.1:2"
+    config.set_cluster("lab", server=urls, ca=b"a", certificate=b"b", key=b"c")
+    config.write(tmp_path / "config")
+    again = Kubeconfig.load(tmp_path / "config")
+    assert again.server() == "https://127.0.0.1:1"
+    assert again.access().servers == ("127.0.0.1:1", "127.0.0.1:2")
+    again.document["clusters"][0]["cluster"]["extensions"][0]["extension"] = {"servers": "x"}
+    with pytest.raises(KubeconfigError, match="extension 'kubelab' names no servers"):
+        again.access()

@@ -167,7 +167,7 @@ def test_commands_with_others_below_them(shell: Shell) -> None:
 def test_odd_streams_and_arguments(line: str, code: int, stdout: str, stderr: str, tmp_path: Path) -> None:
     typed = subprocess.run(
         ["sh", "-c", f"{sys.executable} -m kubelab.kctl {line}"],
-        env={**os.environ, "KUBELAB_KUBECONFIG": str(tmp_path / "none")},
+        env={**os.environ, "KUBECONFIG": str(tmp_path / "none")},
         capture_output=True,
         text=True,
         check=False,
