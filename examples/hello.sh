@@ -26,6 +26,9 @@ run kubelab flow pod/hello-kube
 
 cat <<'END'
 
-The cluster is up: try `kctl get pods`, `kctl describe service node`, `kubelab status`.
-`kubelab down` stops it and keeps its objects; `kubelab down --delete` removes everything.
+The cluster is up. `kubelab down` stops it and keeps its objects; `kubelab down --delete` removes everything.
 END
+if [ -d "$here/../.venv" ]; then
+    printf 'kctl and kubelab are in .venv/bin; to have them in this shell, type:\n   . .venv/bin/activate\n'
+fi
+printf 'Then try:\n   kctl get pods\n   kctl describe service node\n   kubelab status\n'

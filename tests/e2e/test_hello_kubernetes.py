@@ -28,10 +28,8 @@ def test_the_chapter_as_typed(tutorial: Tutorial) -> None:
     assert node_port
 
     table = terminal.type("kubelab service node").stdout
-    assert re.search(r"\| +NAMESPACE +\| +NAME +\| +TARGET PORT +\| +URL +\|".replace(" +", " *"), table), table
-    assert re.search(
-        rf"\| default +\| node +\| 80-8080/80 +\| http://{terminal.network}\.\d+:{node_port[1]} +\|", table
-    )
+    assert re.search(r"\| *NAMESPACE *\| *NAME *\| *TARGET PORT *\| *NODE ADDRESS *\|", table), table
+    assert re.search(rf"\| default +\| node +\| 80-8080/80 +\| {terminal.network}\.\d+:{node_port[1]} +\|", table)
 
     url = terminal.url("node")
     answer = eventually(lambda: try_fetch(url), what="an answer through the service")

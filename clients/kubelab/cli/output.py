@@ -23,6 +23,11 @@ def problem(text: str) -> None:
     print(f"{picture('❌', sys.stderr)}  {text}", file=sys.stderr, flush=True)
 
 
+def warning(text: str) -> None:
+    """Tell what is not wrong yet, but will surprise, on stderr."""
+    print(f"{picture('❗', sys.stderr)}  {text}", file=sys.stderr, flush=True)
+
+
 def context_moved(before: str, now: str) -> None:
     """Say that the kubeconfig's current context has changed, and how to get the old one back."""
     if before and before != now:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from kubelab.cluster.programs import invoked
 
 PACKAGES = {
     "apt-get": {"etcd": "etcd-server", "crun": "crun", "nft": "nftables", "ip": "iproute2"},
@@ -81,7 +84,7 @@ def _rights(machine: Machine) -> list[Problem]:
         return [
             Problem(
                 "a cluster makes network namespaces and mounts, which needs root",
-                'type the same as root: sudo -E "$(command -v kubelab)" up',
+                f"type the same as root: {_as_root(machine)}",
             )
         ]
     lacking = [
@@ -93,6 +96,12 @@ def _rights(machine: Machine) -> list[Problem]:
         told = f"root may not do enough here: {' and '.join(lacking)} is missing"
         return [Problem(told, "in a container, start it with --privileged")]
     return []
+
+
+def _as_root(machine: Machine) -> str:
+    """Give the command with the program's whole path: sudo looks in a PATH of its own."""
+    command = f"{invoked()} up"
+    return f"sudo -E {command}" if machine.which("sudo") else f"su root -c {shlex.quote(command)}"
 
 
 def _kernel(machine: Machine) -> list[Problem]:

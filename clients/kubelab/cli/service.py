@@ -13,7 +13,7 @@ import click
 
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery.errors import NotFound
-from kubelab.apimachinery.scheme import SERVICES
+from kubelab.apimachinery.scheme import ENDPOINTS, SERVICES
 from kubelab.cli import output
 from kubelab.cli.options import cluster_option
 from kubelab.client.client import Client
@@ -21,6 +21,7 @@ from kubelab.cluster.driver import ClusterDriver, NodeInfo
 from kubelab.cluster.find import using_cluster
 
 HEADER = ("NAMESPACE", "NAME", "TARGET PORT", "URL")
+NODE_HEADER = ("NAMESPACE", "NAME", "TARGET PORT", "NODE ADDRESS")  # no URL: this machine has no route to it
 NOT_FOUND = 115  # minikube's exit codes
 NOT_REACHABLE = 119
 FORWARDED = ("", "TCP")
@@ -45,6 +46,9 @@ async def _service(name: str, namespace: str, only_url: bool, cluster_name: str)
             except NotFound:
                 _missing(name, namespace)
                 return NOT_FOUND
+            ready = await _has_endpoints(client, name, namespace)
+        if not ready:
+            output.warning(_nothing_behind(service))
         return await show(service, cluster, nodes[0], only_url=only_url)
 
 
@@ -68,11 +72,12 @@ async def show(service: core_pb2.Service, cluster: ClusterDriver, node: NodeInfo
 
 
 def node_port_table(service: core_pb2.Service, address: str) -> str:
-    """Give the first table: the URLs of the node ports at a node's address, or ``No node port``."""
+    """Give the first table: the node ports at a node's address, or ``No node port``."""
     ports = [port for port in service.spec.ports if port.nodePort]
     names = [f"{port.name}/{port.port}" if port.name else str(port.port) for port in ports]
-    urls = [f"http://{address}:{port.nodePort}" for port in ports] or ["No node port"]
-    return table([(service.metadata.namespace, service.metadata.name, "\n".join(names), "\n".join(urls))])
+    addresses = [f"{address}:{port.nodePort}" for port in ports] or ["No node port"]
+    row = (service.metadata.namespace, service.metadata.name, "\n".join(names), "\n".join(addresses))
+    return table([row], NODE_HEADER if ports else HEADER)
 
 
 def tunnel_targets(service: core_pb2.Service, address: str) -> list[str]:
@@ -86,16 +91,33 @@ def tunnel_targets(service: core_pb2.Service, address: str) -> list[str]:
     ]
 
 
-def table(rows: Sequence[Sequence[str]]) -> str:
+async def _has_endpoints(client: Client, name: str, namespace: str) -> bool:
+    try:
+        endpoints = await client.get(ENDPOINTS, name, namespace)
+    except NotFound:
+        return False
+    return any(subset.addresses for subset in endpoints.subsets)
+
+
+def _nothing_behind(service: core_pb2.Service) -> str:
+    """Say why a service does not answer yet."""
+    where = f"service {service.metadata.namespace}/{service.metadata.name} has no endpoints"
+    selector = ",".join(f"{key}={value}" for key, value in sorted(service.spec.selector.items()))
+    if not selector:
+        return f"{where}: it has no selector, and its Endpoints have no addresses"
+    return f"{where}: no ready pod matches its selector ({selector}); look at: kctl get pods -l {selector}"
+
+
+def table(rows: Sequence[Sequence[str]], header: Sequence[str] = HEADER) -> str:
     """Draw a table as minikube does: the header in the middle, cells to the left, one line for each line of a cell."""
     lines = [line for row in rows for line in _lines(row)]
-    widths = [max(len(line[n]) for line in (HEADER, *lines)) for n in range(len(HEADER))]
+    widths = [max(len(line[n]) for line in (header, *lines)) for n in range(len(header))]
     rule = "|" + "|".join("-" * (width + 2) for width in widths) + "|"
-    header = "|" + "|".join(f" {_centred(text, width)} " for text, width in zip(HEADER, widths, strict=True)) + "|"
+    titles = "|" + "|".join(f" {_centred(text, width)} " for text, width in zip(header, widths, strict=True)) + "|"
     body = [
         "|" + "|".join(f" {cell:<{width}} " for cell, width in zip(line, widths, strict=True)) + "|" for line in lines
     ]
-    return "\n".join([rule, header, rule, *body, rule])
+    return "\n".join([rule, titles, rule, *body, rule])
 
 
 def _lines(row: Sequence[str]) -> list[tuple[str, ...]]:

@@ -14,8 +14,9 @@ from kubelab.client.channels import unix_channel
 from kubelab.client.kubeconfig import Kubeconfig, home
 from kubelab.client.loadingrules import LoadingRules
 from kubelab.client.transport import Connections, Method
+from kubelab.cluster import others
 from kubelab.cluster.driver import Action, ClusterStatus, NodeInfo, Output, Partition, Process, State, Tunnel
-from kubelab.cluster.programs import run_command
+from kubelab.cluster.programs import invoked, run_command
 from kubelab.cluster.record import DEFAULT_NAME, Record
 from kubelab.cluster.settings import look_up
 from kubelab.supervisor.v1 import supervisor_pb2 as pb
@@ -80,7 +81,10 @@ class LocalCluster:
         """Find a cluster by its record on disk. Raises NotFound when there is none, RecordError for a broken one."""
         record = Record.load(folder or home(), name)
         if record is None:
-            raise errors.NotFound(f'cluster "{name}" not found; start it with: kubelab up{_named(name)}')
+            where = (folder or home()).absolute()
+            told = f'cluster "{name}" not found; start it with: kubelab up{_named(name)}'
+            elsewhere = others.hint(name, where)
+            raise errors.NotFound(f"{told}\n{elsewhere}" if elsewhere else told)
         return cls(name, record.socket, caller=caller, settings=record.settings)
 
     @property
@@ -184,7 +188,12 @@ class LocalCluster:
         return found
 
     def _must_run(self) -> None:
-        if not self._socket.exists():
+        try:
+            there = self._socket.exists()
+        except PermissionError as err:
+            told = f'cluster "{self.name}" was started by another user; type the same with: sudo -E {invoked()}'
+            raise errors.Forbidden(told) from err
+        if not there:
             raise self._not_running()
 
     def _not_running(self) -> errors.Unavailable:

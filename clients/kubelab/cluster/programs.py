@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import shlex
+import shutil
+import sys
 from collections.abc import Mapping, Sequence
 
 from kubelab.apimachinery.errors import NotFound, Timeout
@@ -36,3 +40,10 @@ async def run_command(
                 process.kill()
             await process.wait()
     return Output(process.returncode or 0, stdout, stderr)
+
+
+def invoked(argv: Sequence[str] | None = None) -> str:
+    """Give the path of the program that runs, quoted for a shell: a path that works for root too."""
+    program = (argv or sys.argv)[0]
+    found = program if os.sep in program else shutil.which(program) or program
+    return shlex.quote(os.path.abspath(found))  # noqa: PTH100 — a link in a folder of programs is fine as it is

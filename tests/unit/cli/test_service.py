@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 
@@ -17,11 +18,11 @@ from kubelab.cluster.driver import Action, ClusterStatus, NodeInfo, Output, Part
 CP = NodeInfo("cp-1", "192.168.49.2", Path("/netns"), Path("/runtime.sock"), control_plane=True)
 
 NODE_PORT = """\
-|-----------|------|-------------|---------------------------|
-| NAMESPACE | NAME | TARGET PORT |            URL            |
-|-----------|------|-------------|---------------------------|
-| default   | node | 80-8080/80  | http://192.168.49.2:31073 |
-|-----------|------|-------------|---------------------------|
+|-----------|------|-------------|--------------------|
+| NAMESPACE | NAME | TARGET PORT |    NODE ADDRESS    |
+|-----------|------|-------------|--------------------|
+| default   | node | 80-8080/80  | 192.168.49.2:31073 |
+|-----------|------|-------------|--------------------|
 *  Starting tunnel for service node.
 |-----------|------|-------------|------------------------|
 | NAMESPACE | NAME | TARGET PORT |          URL           |
@@ -133,6 +134,22 @@ async def test_tables_are_minikube_s(case: str, capsys: pytest.CaptureFixture[st
     assert cluster.opened == [("cp-1", target) for target in targets]
 
 
+@pytest.mark.parametrize(
+    ("selector", "told"),
+    [
+        (
+            {"app": "node", "a": "b"},
+            r"no ready pod matches its selector \(a=b,app=node\); look at: kctl get",
+        ),
+        ({}, "it has no selector, and its Endpoints have no addresses"),
+    ],
+)
+def test_a_service_with_nothing_behind_it_says_why(selector: dict[str, str], told: str) -> None:
+    asked = make("node", "NodePort")
+    asked.spec.selector.update(selector)
+    assert re.search(told, service._nothing_behind(asked))
+
+
 async def test_url_prints_what_can_be_reached_and_nothing_else(capsys: pytest.CaptureFixture[str]) -> None:
     asked = make("node", "NodePort", port("a", 80, 31073), port("", 90, 31074), port("dns", 53, 31075, "UDP"))
     assert await service.show(asked, FakeCluster(), CP, only_url=True) == 0
@@ -149,6 +166,6 @@ async def test_a_service_without_an_address_is_said_so(address: str, capsys: pyt
 def test_several_node_ports_share_a_row() -> None:
     table = service.node_port_table(make("web", "NodePort", port("http", 80, 30080), port("", 443, 30443)), "10.0.0.1")
     assert table.splitlines()[3:5] == [
-        "| default   | web  | http/80     | http://10.0.0.1:30080 |",
-        "|           |      | 443         | http://10.0.0.1:30443 |",
+        "| default   | web  | http/80     | 10.0.0.1:30080 |",
+        "|           |      | 443         | 10.0.0.1:30443 |",
     ]
