@@ -26,7 +26,7 @@ from structlog.typing import FilteringBoundLogger
 from kubelab.apimachinery import references
 from kubelab.apimachinery.clock import Clock
 from kubelab.cri.runtime.v1 import api_pb2 as cri
-from kubelab.runtime import execution, hostports, network, rootfs, spec, state, sysctls
+from kubelab.runtime import execution, hostports, network, rootfs, sources, spec, state, sysctls
 from kubelab.runtime.changes import Changes
 from kubelab.runtime.config import RuntimeConfig
 from kubelab.runtime.events import Events
@@ -89,6 +89,7 @@ class Engine:
             self._addresses.set_range(known["pod_cidr"])
             await self._on_netlink(network.claim, self.pod_cidr)
         await asyncio.to_thread(sysctls.write)
+        await asyncio.to_thread(sources.write)
         await self._on_netlink(network.prune, [s.id for s in self.sandboxes.values() if not s.stopped])
         for sandbox in connected:
             if ports := hostports.of_pod(sandbox.config, sandbox.address):

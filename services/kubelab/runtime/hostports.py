@@ -13,16 +13,14 @@ As CNI's portmap does it (https://www.cni.dev/plugins/current/meta/portmap/). Ev
 from __future__ import annotations
 
 import contextlib
-import shutil
-import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from kubelab.cri.runtime.v1 import api_pb2 as cri
+from kubelab.runtime import nft
 
 TABLE = "ip kubelab-hostports"
-SECONDS = 30.0
 ANY = ("", "0.0.0.0")
 _PROTOCOLS = {cri.TCP: "tcp", cri.UDP: "udp", cri.SCTP: "sctp"}
 # The node's loopback is routed to pods for the answers' sake: so nothing that comes from a pod may be sent to it.
@@ -108,13 +106,7 @@ def write(ports: Mapping[str, Sequence[HostPort]]) -> None:
     for device in ports:
         with contextlib.suppress(OSError):  # /proc/sys may be read-only: then it works from everywhere but loopback
             Path(f"/proc/sys/net/ipv4/conf/{device}/route_localnet").write_text("1")
-    program = shutil.which("nft", path="/usr/sbin:/sbin:/usr/bin:/bin:/usr/local/sbin")
-    if program is None:
-        raise OSError("hostPort: nft: not found; install the package nftables")
-    text = transaction([one for of_one in ports.values() for one in of_one])
     try:
-        done = subprocess.run([program, "-f", "-"], input=text, capture_output=True, text=True, timeout=SECONDS)
-    except subprocess.TimeoutExpired:
-        raise OSError(f"hostPort: nft: no answer within {SECONDS:g} s") from None
-    if done.returncode != 0:
-        raise OSError(f"hostPort: {done.stderr.strip() or f'nft: exit code {done.returncode}'}")
+        nft.apply(transaction([one for of_one in ports.values() for one in of_one]))
+    except OSError as err:
+        raise OSError(f"hostPort: {err}") from err

@@ -299,6 +299,10 @@ class Lab:
         """What the monitor wrote: the pids of the container and of itself."""
         return json.loads((self.state / "containers" / container / "started.json").read_text())
 
+    def sandbox_pid(self, sandbox: str) -> int:
+        """The process that holds a pod's namespaces."""
+        return json.loads((self.state / "sandboxes" / sandbox / "sandbox.json").read_text())["pid"]
+
     # --- images
 
     async def build(
