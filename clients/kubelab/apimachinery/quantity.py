@@ -2,8 +2,9 @@
 
 Reading, writing and rounding are those of apimachinery's ``resource.Quantity``
 (https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/): what is too small for a nanounit is
-one, and rounding goes away from zero, because who asks for some shall get some. Texts repeat a lot in a cluster, so
-what is worked out for one is remembered.
+one, and rounding goes away from zero, because who asks for some shall get some. No amount is larger than
+:data:`MAX`; what is written larger counts as that. Texts repeat a lot in a cluster, so what is worked out for one is
+remembered.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ FORMAT_MESSAGE = (
 )
 NUMERIC_MESSAGE = "unable to parse numeric part of quantity"
 SUFFIX_MESSAGE = "unable to parse quantity's suffix"
+
+MAX = 2**63 - 1  # of an amount, in either direction
+MAX_TEXT = 256  # characters; a text of thousands of digits is refused instead of computed
 
 _SHAPE = re.compile(r"([+-]?)([0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)", re.ASCII)
 _NUMBER = re.compile(r"[0-9]+\.?[0-9]*|\.[0-9]+", re.ASCII)
@@ -44,6 +48,8 @@ def parse(text: str) -> Fraction:
     """Give the exact amount; a field that is not set is 0. QuantityError when the text is no quantity."""
     if not text:
         return Fraction(0)
+    if len(text) > MAX_TEXT:
+        raise QuantityError(NUMERIC_MESSAGE)
     match = _SHAPE.fullmatch(text)
     if match is None:
         raise QuantityError(FORMAT_MESSAGE)
@@ -61,6 +67,7 @@ def parse(text: str) -> Fraction:
         raise QuantityError(SUFFIX_MESSAGE)
     if (exact / _NANO).denominator != 1:
         exact = _round(exact, _NANO)
+    exact = min(exact, Fraction(MAX))
     return -exact if sign == "-" else exact
 
 
@@ -75,7 +82,7 @@ def value(quantity: Quantity | str) -> int:
 
 
 def milli_value(quantity: Quantity | str) -> int:
-    """Thousandths, rounded away from zero: processor time."""
+    """Thousandths, rounded away from zero and no more than :data:`MAX`: processor time."""
     return _milli_value(quantity if isinstance(quantity, str) else quantity.string)
 
 
@@ -89,7 +96,8 @@ def add(*quantities: Quantity | str) -> str:
     """The sum in canonical form, written in the way of the first that is not zero."""
     texts = [q if isinstance(q, str) else q.string for q in quantities]
     written = next((text for text in texts if parse(text)), "")
-    return _write(sum((parse(text) for text in texts), Fraction(0)), _suffix(written))
+    total = sum((parse(text) for text in texts), Fraction(0))
+    return _write(max(Fraction(-MAX), min(total, Fraction(MAX))), _suffix(written))
 
 
 @lru_cache(maxsize=4096)
@@ -115,7 +123,7 @@ def _value(text: str) -> int:
 
 @lru_cache(maxsize=4096)
 def _milli_value(text: str) -> int:
-    return int(_round(parse(text), _DECIMAL["m"]) * 1000)
+    return max(-MAX, min(int(_round(parse(text), _DECIMAL["m"]) * 1000), MAX))
 
 
 def _round(exact: Fraction, unit: Fraction) -> Fraction:

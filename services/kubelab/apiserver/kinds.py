@@ -14,6 +14,7 @@ from kubelab.apimachinery.errors import Cause
 from kubelab.apimachinery.scheme import Resource
 from kubelab.apiserver.cache import Kind, ResourceCache
 from kubelab.apiserver.storage.wire import Envelope
+from kubelab.apiserver.strategies import wellformed
 
 M = TypeVar("M", bound=Message)
 
@@ -67,12 +68,16 @@ def meta(obj: Message) -> meta_pb2.ObjectMeta:
 
 
 def decode(message: type[M], wanted: AnyMessage) -> M:
-    """Read the object of a request; BadRequest when it is of another kind or no object at all."""
+    """Read the object of a request; BadRequest when it is of another kind or no object at all, Invalid for times that
+    no reader could write."""
     expected = message.DESCRIPTOR
     if wanted.type_url != scheme.TYPE_URL_PREFIX + expected.full_name:
         got = wanted.type_url.rpartition(".")[2] or "nothing"
         raise errors.BadRequest(f"the object provided is unrecognized: got {got}, expected {expected.name}")
     try:
-        return message.FromString(wanted.value)
-    except DecodeError as err:
+        obj = message.FromString(wanted.value)
+    except (DecodeError, RecursionError) as err:
         raise errors.BadRequest(f"the object provided is unrecognized: {err}") from err
+    if found := wellformed.validate(obj):
+        raise errors.invalid(expected.name, meta(obj).name, found)
+    return obj

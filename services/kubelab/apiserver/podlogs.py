@@ -9,7 +9,7 @@ from typing import Any
 import grpc
 
 from kubelab.api.core.v1 import core_pb2
-from kubelab.apimachinery import errors, scheme
+from kubelab.apimachinery import errors, logoptions, scheme
 from kubelab.apiserver.gate import Context, Gate
 from kubelab.apiserver.kubelets import Kubelets
 from kubelab.apiserver.reads import Reads
@@ -40,6 +40,8 @@ class PodsServicer:
             version="v1", resource="pods", namespace=request.namespace, name=request.name, subresource="log"
         )
         async with self._gate.admit(context, "get", path) as call:
+            if causes := logoptions.problems(request.options):
+                raise errors.invalid("PodLogOptions", path.name, causes)
             pod = core_pb2.Pod.FromString((await self._reads.entry(scheme.PODS, path.namespace, path.name)).raw)
             call.uid = pod.metadata.uid
             async for chunk in self._read(pod, request.options):  # a ContainerLogsChunk is encoded like a PodLogsChunk

@@ -28,6 +28,7 @@ from kubelab.apiserver.storage.wire import delimited, object_response, watch_eve
 from kubelab.apiserver.tables import Tables
 
 _PAGE = 500
+_VERSION_DIGITS = 20  # of the largest 64 bit number
 PAGE_BYTES = 16 * 1024 * 1024  # of a page's objects: well below what a client takes in one message
 _WATCH_SECONDS = (1800.0, 3600.0)  # a watch without a time limit ends in between, so that clients spread out again
 _CONTINUE_EXPIRED = (
@@ -207,7 +208,7 @@ class Reads:
 
 
 def _number(version: str) -> int:
-    if not version.isascii() or not version.isdecimal():
+    if not (version.isascii() and version.isdecimal()) or len(version) > _VERSION_DIGITS:
         raise errors.BadRequest(f'resourceVersion: Invalid value: "{version}": must be a decimal number')
     return int(version)
 
@@ -221,7 +222,8 @@ def _read_token(token: str) -> tuple[int, str]:
     try:
         told = json.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
         revision, start = told["rv"], told["start"]
-    except (ValueError, KeyError, TypeError, binascii.Error) as err:
+        str(start).encode()
+    except (ValueError, KeyError, TypeError, RecursionError, binascii.Error) as err:
         raise errors.BadRequest("continue key is not valid: incorrect encoding") from err
     if not isinstance(revision, int) or not isinstance(start, str) or revision <= 0:
         raise errors.BadRequest("continue key is not valid: incorrect encoded start resourceVersion")

@@ -9,7 +9,7 @@ from pathlib import Path
 import grpc
 
 from kubelab.api.core.v1 import core_pb2
-from kubelab.apimachinery import errors
+from kubelab.apimachinery import errors, logoptions
 from kubelab.apimachinery.clock import Clock
 from kubelab.apimachinery.grpcstatus import answering
 from kubelab.apiserver.v1 import apiserver_pb2
@@ -51,7 +51,9 @@ class KubeletServicer(kubelet_pb2_grpc.KubeletServicer):
                 yield record
 
     async def logs(self, request: kubelet_pb2.ContainerLogsRequest) -> AsyncGenerator[bytes]:
-        """Give the log of one attempt of one container. Raises NotFound, BadRequest."""
+        """Give the log of one attempt of one container. Raises NotFound, BadRequest, Invalid."""
+        if causes := logoptions.problems(request.options):
+            raise errors.invalid("PodLogOptions", request.pod, causes)
         worker = self.manager.find(request.namespace, request.pod, request.pod_uid)
         if worker is None or worker.state.pod is None:
             raise errors.not_found("pods", request.pod)

@@ -19,6 +19,8 @@ _RFC3339 = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(?:[.,](\d{1,9})\d*)?(?:[Zz]|([+-])(\d\d):(\d\d))", re.ASCII
 )
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+OUT_OF_RANGE = "must be a time from 0001-01-01T00:00:00Z to 9999-12-31T23:59:59Z"
+MIN_SECONDS, MAX_SECONDS = -62135596800, 253402300799  # 0001-01-01T00:00:00Z and 9999-12-31T23:59:59Z
 
 # Message fields whose own fields stand in their parent's place (Go: `json:",inline"`).
 INLINED = frozenset(
@@ -112,7 +114,17 @@ def parse_time(text: str) -> tuple[int, int] | None:
     return since.days * 86400 + since.seconds, int((fraction or "").ljust(9, "0"))
 
 
+def is_time(seconds: int, nanos: int) -> bool:
+    """Whether it is a moment that RFC 3339 can write: one of the years 1 to 9999."""
+    return MIN_SECONDS <= seconds <= MAX_SECONDS and 0 <= nanos < 10**9
+
+
 def format_time(seconds: int, nanos: int, *, micro: bool = False) -> str:
-    """Write ``2006-01-02T15:04:05Z``, or with ``micro`` ``2006-01-02T15:04:05.000000Z``."""
+    """Write ``2006-01-02T15:04:05Z``, or with ``micro`` ``2006-01-02T15:04:05.000000Z``.
+
+    What is no moment of the years 1 to 9999 is ``<invalid>``: one such object must not hide all others.
+    """
+    if not is_time(seconds, nanos):
+        return "<invalid>"
     text = (_EPOCH + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S").rjust(19, "0")
     return f"{text}.{nanos // 1000:06d}Z" if micro else f"{text}Z"

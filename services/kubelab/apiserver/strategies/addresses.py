@@ -12,6 +12,7 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _INVALID_IP = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
 _INVALID_CIDR = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"
+_HOST_BITS = "must not have bits set beyond the prefix length"
 _LINK_LOCAL_MULTICAST = (ipaddress.ip_network("224.0.0.0/24"), ipaddress.ip_network("ff02::/16"))
 
 
@@ -32,12 +33,17 @@ def valid(field: str, text: str) -> list[Cause]:
 
 
 def valid_cidr(field: str, text: str) -> list[Cause]:
+    """Complain of what is no network in CIDR notation, and of one that names an address inside of it."""
+    length = text.partition("/")[2]  # ipaddress would take a mask, or none, too
     try:
-        ipaddress.ip_interface(text)
+        interface = ipaddress.ip_interface(text)
     except ValueError:
         return [causes.invalid(field, text, _INVALID_CIDR)]
-    length = text.partition("/")[2]  # ipaddress would take a mask, or none, too
-    return [] if length.isdecimal() else [causes.invalid(field, text, _INVALID_CIDR)]
+    if not (length.isascii() and length.isdecimal()) or "%" in text:
+        return [causes.invalid(field, text, _INVALID_CIDR)]
+    if interface.ip != interface.network.network_address:
+        return [causes.invalid(field, text, _HOST_BITS)]
+    return []
 
 
 def reachable(field: str, text: str) -> list[Cause]:

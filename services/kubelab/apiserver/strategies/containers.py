@@ -7,7 +7,7 @@ import re
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import names, references
 from kubelab.apimachinery.errors import Cause
-from kubelab.apiserver.strategies import causes, resources
+from kubelab.apiserver.strategies import addresses, causes, resources
 
 PULL_POLICIES = ("Always", "IfNotPresent", "Never")
 PROTOCOLS = ("SCTP", "TCP", "UDP")
@@ -104,6 +104,8 @@ def _ports(container: core_pb2.Container, field: str) -> list[Cause]:
             found += causes.each(f"{here}.containerPort", port.containerPort, problems)
         if port.hostPort and (problems := names.port_number(port.hostPort)):
             found += causes.each(f"{here}.hostPort", port.hostPort, problems)
+        if port.hostIP:  # upstream takes any text; here it becomes a rule of the node's
+            found += addresses.valid(f"{here}.hostIP", port.hostIP)
         if port.protocol not in PROTOCOLS:
             found += causes.one_of(f"{here}.protocol", port.protocol, PROTOCOLS)
     return found

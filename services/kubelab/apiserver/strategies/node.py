@@ -14,6 +14,9 @@ from kubelab.apiserver.strategies.podspec import EFFECTS
 _CIDR_FIXED = 'node updates may not change podCIDR except from "" to valid'
 _PROVIDER_FIXED = 'node updates may not change providerID except from "" to valid'
 
+_IP_ADDRESSES = ("InternalIP", "ExternalIP")
+_IPV4_FIRST = "must be an IPv4 CIDR: pods of kubelab have IPv4 addresses"
+
 
 class NodeStrategy(Strategy[core_pb2.Node]):
     def default(self, obj: core_pb2.Node) -> None:
@@ -33,14 +36,14 @@ class NodeStrategy(Strategy[core_pb2.Node]):
         obj.metadata.generation = 0
 
     def validate_content(self, obj: core_pb2.Node) -> list[Cause]:
-        return [*_taints(obj), *_amounts(obj), *_pod_cidrs(obj)]
+        return [*_taints(obj), *_amounts(obj), *_pod_cidrs(obj), *_status(obj)]
 
     def validate_update(self, obj: core_pb2.Node, old: core_pb2.Node) -> list[Cause]:
         found = [*self.validate_metadata_update(obj, old), *self.validate(obj), *_changes(obj, old)]
         return list(dict.fromkeys(found))
 
     def validate_status_update(self, obj: core_pb2.Node, old: core_pb2.Node) -> list[Cause]:
-        return [*self.validate_metadata_update(obj, old), *_amounts(obj), *_changes(obj, old)]
+        return [*self.validate_metadata_update(obj, old), *_amounts(obj), *_status(obj), *_changes(obj, old)]
 
     def selectable_fields(self, obj: core_pb2.Node) -> Mapping[str, str]:
         return {
@@ -63,6 +66,21 @@ def _changes(obj: core_pb2.Node, old: core_pb2.Node) -> list[Cause]:
         found.append(causes.forbidden("spec.podCIDRs", _CIDR_FIXED))
     if old.spec.providerID and obj.spec.providerID != old.spec.providerID:
         found.append(causes.forbidden("spec.providerID", _PROVIDER_FIXED))
+    return found
+
+
+def _status(obj: core_pb2.Node) -> list[Cause]:
+    """Complaints about where a node says that it can be reached: the others make routes and connections of it.
+
+    Upstream takes any text there. Node addresses of kubelab are IPv4, as are the networks of its pods.
+    """
+    found: list[Cause] = []
+    for i, address in enumerate(obj.status.addresses):
+        if address.type in _IP_ADDRESSES:
+            found += addresses.valid(f"status.addresses[{i}].address", address.address)
+    port = obj.status.daemonEndpoints.kubeletEndpoint.Port
+    if port:
+        found += causes.each("status.daemonEndpoints.kubeletEndpoint.Port", port, names.port_number(port))
     return found
 
 
@@ -96,6 +114,8 @@ def _pod_cidrs(obj: core_pb2.Node) -> list[Cause]:
     cidrs = list(obj.spec.podCIDRs)
     for i, cidr in enumerate(cidrs):
         found += addresses.valid_cidr(f"spec.podCIDRs[{i}]", cidr)
+    if not found and cidrs and ":" in cidrs[0]:
+        found.append(causes.invalid("spec.podCIDRs[0]", cidrs[0], _IPV4_FIRST))
     if found or len(cidrs) < 2:
         return found
     if addresses.one_per_family("", [cidr.partition("/")[0] for cidr in cidrs], cidrs):

@@ -64,6 +64,7 @@ class PodStrategy(Strategy[core_pb2.Pod]):
     def prepare_for_status_update(self, obj: core_pb2.Pod, old: core_pb2.Pod) -> None:
         super().prepare_for_status_update(obj, old)
         obj.status.qosClass = obj.status.qosClass or old.status.qosClass
+        _align_addresses(obj.status)
 
     def validate(self, obj: core_pb2.Pod) -> list[Cause]:
         """All complaints about a new pod. Forbidden, before them, where it claims a priority that it has not."""
@@ -98,6 +99,8 @@ class PodStrategy(Strategy[core_pb2.Pod]):
             found += causes.each("status.nominatedNodeName", nominated, names.dns_subdomain(nominated))
         if old.status.qosClass and status.qosClass != old.status.qosClass:
             found.append(causes.immutable("status.qosClass", status.qosClass))
+        if status.hostIP and not status.hostIPs:
+            found += addresses.valid("status.hostIP", status.hostIP)
         pod_ips, host_ips = [one.ip for one in status.podIPs], [one.ip for one in status.hostIPs]
         found += _ips(pod_ips, "status.podIPs", "PodIP")
         if host_ips and host_ips[0] != status.hostIP:
@@ -125,7 +128,16 @@ class PodStrategy(Strategy[core_pb2.Pod]):
         seconds = obj.spec.terminationGracePeriodSeconds
         if options.HasField("gracePeriodSeconds"):
             seconds = options.gracePeriodSeconds
-        return 1 if seconds < 0 else seconds  # below zero: at once, but still in order
+        return 1 if seconds < 0 else min(seconds, podspec.MAX_INT32)  # below zero: at once, but still in order
+
+
+def _align_addresses(status: core_pb2.PodStatus) -> None:
+    """Let ``podIP`` and the first of ``podIPs`` be the same: of two that differ the first counts, as upstream."""
+    if status.podIP and (not status.podIPs or status.podIPs[0].ip != status.podIP):
+        del status.podIPs[:]
+        status.podIPs.add(ip=status.podIP)
+    elif status.podIPs and not status.podIP:
+        status.podIP = status.podIPs[0].ip
 
 
 def qos_class(spec: core_pb2.PodSpec) -> str:

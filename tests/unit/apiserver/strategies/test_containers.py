@@ -12,6 +12,7 @@ from tests.unit.apiserver.strategies.answers import (
     GONE,
     LABEL,
     NEGATIVE,
+    NOT_IP,
     PORT,
     QUALIFIED,
     SUBDOMAIN,
@@ -112,6 +113,10 @@ def test_a_port(change: Change, told: list[str]) -> None:
                 {"containerPort": 81, "hostPort": 80, "hostIP": "127.0.0.2"},
             ]
         },
+    ),
+    (
+        {f"{FIELD}.ports": [{"containerPort": 80, "hostPort": 80, "hostIP": "{ drop }"}]},
+        f'spec.containers[0].ports[0].hostIP: Invalid value: "{{ drop }}": {NOT_IP}',
     ),
     ({"spec.hostNetwork": True, f"{FIELD}.ports": [{"containerPort": 80}]},),
     (

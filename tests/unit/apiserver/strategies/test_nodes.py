@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from kubelab.apimachinery import quantity
 from tests.unit.apiserver.strategies.answers import (
     GONE,
     LABEL_VALUE,
     NEGATIVE,
+    NOT_IP,
+    PORT,
     QUALIFIED,
     RULES,
     SUBDOMAIN,
@@ -68,7 +71,25 @@ TAINT = {"key": "a", "value": "b", "effect": "NoExecute"}
         {"spec.podCIDR": "10.244.1.0/255.255.255.0"},
         f'spec.podCIDRs[0]: Invalid value: "10.244.1.0/255.255.255.0": {CIDR}',
     ),
+    ({"spec.podCIDR": "all"}, f'spec.podCIDRs[0]: Invalid value: "all": {CIDR}'),
+    ({"spec.podCIDR": "10.244.1.0/٢٤"}, f'spec.podCIDRs[0]: Invalid value: "10.244.1.0/٢٤": {CIDR}'),
+    (
+        {"spec.podCIDR": "10.244.1.7/24"},
+        'spec.podCIDRs[0]: Invalid value: "10.244.1.7/24": must not have bits set beyond the prefix length',
+    ),
+    (
+        {"spec.podCIDR": "fd00::/64"},
+        'spec.podCIDRs[0]: Invalid value: "fd00::/64": must be an IPv4 CIDR: pods of kubelab have IPv4 addresses',
+    ),
+    (
+        {"spec.podCIDRs": ["fd00::/64", "10.244.1.0/24"]},
+        'spec.podCIDRs[0]: Invalid value: "fd00::/64": must be an IPv4 CIDR: pods of kubelab have IPv4 addresses',
+    ),
     ({"spec.podCIDRs": ["10.244.1.0/24", "fd00::/64"]},),
+    (
+        {"status.addresses[0]": {"type": "InternalIP", "address": "everywhere"}},
+        f'status.addresses[0].address: Invalid value: "everywhere": {NOT_IP}',
+    ),
     (
         {"spec.podCIDRs": ["10.244.1.0/24", "10.244.1.0/24"]},
         'spec.podCIDRs: Invalid value: []string{"10.244.1.0/24", "10.244.1.0/24"}: may specify no more than one '
@@ -129,6 +150,18 @@ def test_what_was_open_may_be_said() -> None:
 @table(
     ({"status.capacity.cpu": "4", "status.conditions[0]": {"type": "Ready", "status": "True"}},),
     (ADDRESSES, TWICE),
+    (
+        {"status.addresses": [{"type": "Hostname", "address": "a"}, {"type": "ExternalIP", "address": "a"}]},
+        f'status.addresses[1].address: Invalid value: "a": {NOT_IP}',
+    ),
+    (
+        {"status.daemonEndpoints.kubeletEndpoint.Port": 65536},
+        f"status.daemonEndpoints.kubeletEndpoint.Port: Invalid value: 65536: {PORT}",
+    ),
+    (
+        {"status.capacity.cpu": "9" * 257, "status.allocatable.cpu": "1"},
+        f'status.capacity.cpu: Invalid value: "{"9" * 257}": {quantity.NUMERIC_MESSAGE}',
+    ),
     (
         {**ADDRESSES, "status.capacity.cpu": "-4"},
         f'status.capacity.cpu: Invalid value: "-4": {NEGATIVE}',

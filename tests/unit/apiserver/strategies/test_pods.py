@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from kubelab.api.core.v1 import core_pb2
 from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery.errors import Forbidden
 from tests.unit.apiserver.strategies.answers import (
@@ -15,6 +16,7 @@ from tests.unit.apiserver.strategies.answers import (
     RULES,
     SUBDOMAIN,
     Change,
+    changed,
     on_create,
     on_status,
     on_update,
@@ -262,6 +264,9 @@ def test_changes_of_what_can_change(change: Change, told: list[str]) -> None:
         'status.podIPs[1]: Duplicate value: core.PodIP{IP:"10.0.0.1"}',
     ),
     ({"status.podIPs": [{"ip": "10.0.0.1"}, {"ip": "fd00::1"}]},),
+    ({"status.podIP": "here"}, f'status.podIPs[0]: Invalid value: "here": {NOT_IP}'),
+    ({"status.podIP": "", "status.podIPs[0].ip": ""}, f'status.podIPs[0]: Invalid value: "": {NOT_IP}'),
+    ({"status.hostIP": "here"}, f'status.hostIP: Invalid value: "here": {NOT_IP}'),
     (
         {"status.hostIP": "10.0.0.1", "status.hostIPs[0].ip": "10.0.0.2"},
         'status.hostIPs[0].ip: Invalid value: "10.0.0.2": must be equal to `hostIP`',
@@ -282,6 +287,22 @@ def test_status(change: Change, told: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("change", "ip", "ips"),
+    [
+        ({"status.podIP": "10.0.0.1"}, "10.0.0.1", ["10.0.0.1"]),
+        ({"status.podIPs": [{"ip": "10.0.0.1"}, {"ip": "fd00::1"}]}, "10.0.0.1", ["10.0.0.1", "fd00::1"]),
+        ({"status.podIP": "10.0.0.2", "status.podIPs": [{"ip": "10.0.0.1"}]}, "10.0.0.2", ["10.0.0.2"]),
+        ({"status.phase": "Running"}, "", []),
+    ],
+)
+def test_both_fields_name_the_same_address(change: Change, ip: str, ips: list[str]) -> None:
+    old, new = stored(MANIFEST), changed(MANIFEST, change)[0]
+    RULES["pods"].prepare_for_status_update(new, old)
+    assert isinstance(new, core_pb2.Pod)
+    assert (new.status.podIP, [one.ip for one in new.status.podIPs]) == (ip, ips)
+
+
+@pytest.mark.parametrize(
     ("change", "asked", "seconds"),
     [
         ({}, None, 0),  # no kubelet has it
@@ -290,6 +311,8 @@ def test_status(change: Change, told: list[str]) -> None:
         ({"spec.nodeName": "node-1"}, 7, 7),
         ({"spec.nodeName": "node-1"}, 0, 0),
         ({"spec.nodeName": "node-1"}, -1, 1),
+        ({"spec.nodeName": "node-1"}, 2**63 - 1, 2**31 - 1),
+        ({"spec.nodeName": "node-1", "spec.terminationGracePeriodSeconds": 2**63 - 1}, None, 2**31 - 1),
     ],
 )
 def test_how_long_it_may_take_to_go(change: Change, asked: int | None, seconds: int) -> None:

@@ -115,6 +115,8 @@ def test_what_field_selectors_can_ask_for() -> None:
         ("{} {}", "invalid character '{' after top-level value"),
         ('{"a": "b\nc"}', "invalid character '\\n' in string literal"),
         ('{"a": "\\x"}', "invalid character 'x' in string escape code"),
+        ('{"a": ' * 100_000, "exceeded max depth"),
+        ("1" * 5000, "json: cannot unmarshal number into Go value of type map[string]interface {}"),
         ("[]", "json: cannot unmarshal array into Go value of type map[string]interface {}"),
         ('"a"', "json: cannot unmarshal string into Go value of type map[string]interface {}"),
         ("1.5", "json: cannot unmarshal number into Go value of type map[string]interface {}"),
