@@ -201,6 +201,12 @@ def conflict(resource: str, name: str, why: str, group: str = "") -> Conflict:
     return Conflict(message, name=name, group=group, kind=resource)
 
 
+def forbidden(resource: str, name: str, why: str, group: str = "", causes: Sequence[Cause] = ()) -> Forbidden:
+    """Upstream's words: ``pods "web" is forbidden: …``; without a name ``pods is forbidden: …``."""
+    subject = f'{qualified(resource, group)} "{name}"' if name else qualified(resource, group)
+    return Forbidden(f"{subject} is forbidden: {why}", name=name, group=group, kind=resource, causes=causes)
+
+
 NOTHING_DONE = "NothingDone"  # the reason of a cause: the request was refused before anything came of it
 
 

@@ -38,6 +38,10 @@ class FieldSelector:
     def matches(self, fields: Mapping[str, str]) -> bool:
         return all((fields.get(term.field, "") == term.value) is term.equal for term in self.terms)
 
+    def exact(self, field: str) -> str | None:
+        """The value that the selector requires of a field, else None (upstream: RequiresExactMatch)."""
+        return next((term.value for term in self.terms if term.equal and term.field == field), None)
+
     def __bool__(self) -> bool:
         return bool(self.terms)
 

@@ -8,10 +8,10 @@ from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery import scheme
 from kubelab.apimachinery.grpcstatus import answering
 from kubelab.apimachinery.version import GIT_VERSION
-from kubelab.apiserver.authn import user_of
 from kubelab.apiserver.gate import Context
 from kubelab.apiserver.v1 import apiserver_pb2 as pb
 from kubelab.apiserver.v1 import apiserver_pb2_grpc
+from kubelab.auth.users import user_of
 
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 

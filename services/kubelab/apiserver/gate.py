@@ -1,10 +1,10 @@
-"""What every request passes: who asks, may they, what became of it. One place for errors, audit and metrics."""
+"""What every request passes: authentication, attributes, authorisation, and then errors, audit and metrics."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Callable, Generator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,26 +13,33 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.message import Message
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
-from kubelab.apimachinery import errors, grpcstatus, scheme
+from kubelab.apimachinery import errors, grpcstatus
 from kubelab.apimachinery.clock import Clock
 from kubelab.apimachinery.scheme import Resource
+from kubelab.apiserver.attributes import attributes_of, message_of, resource_of
 from kubelab.apiserver.audit import AuditLog
-from kubelab.apiserver.authn import User, user_of
-from kubelab.apiserver.authz import Ask, Authorizer
-from kubelab.apiserver.kinds import meta
+from kubelab.apiserver.authz import Authorizer
+from kubelab.apiserver.kinds import decode, meta
+from kubelab.apiserver.noderestriction import Admission, admission
 from kubelab.apiserver.storage.fenced import FENCE
 from kubelab.apiserver.storage.observed import STORE_TIME, StoreTime
 from kubelab.apiserver.v1 import apiserver_pb2 as pb
+from kubelab.auth.attributes import Attributes
+from kubelab.auth.users import User, user_of
 from kubelab.client import fencing, tracing
 
 Context = grpc.aio.ServicerContext[Any, Any]
 _ENDLESS = ("watch", "log", "audit")  # verbs and subresources of calls that last as long as the caller wants
+_NO_OBJECT = pb.ResourcePath()  # stands for the object of a request that carries none
 _BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 10, 60)
 
 
 @dataclass(slots=True)
 class Call:
-    """One request on its way. What is not known at first is filled in for the audit record."""
+    """One request on its way. ``obj`` is what it wants written, ``admit`` what the write has to pass.
+
+    What is not known at first is filled in for the audit record.
+    """
 
     verb: str
     resource: Resource[Message]
@@ -40,6 +47,8 @@ class Call:
     name: str
     subresource: str
     user: User
+    obj: Message
+    admit: Admission | None = None
     uid: str = ""
     resource_version: str = ""
     detail: str = ""
@@ -53,12 +62,19 @@ class Call:
 
 
 class Gate:
-    """Lets requests in. ``process`` is this api-server's name in audit records."""
+    """Lets requests in. ``process`` is this api-server's name in audit records, ``uid_of_node`` gives a Node's UID."""
 
     def __init__(
-        self, process: str, authorizer: Authorizer, audit: AuditLog, clock: Clock, registry: CollectorRegistry
+        self,
+        process: str,
+        authorizer: Authorizer,
+        audit: AuditLog,
+        clock: Clock,
+        registry: CollectorRegistry,
+        uid_of_node: Callable[[str], str],
     ) -> None:
         self._process, self._authorizer, self._audit, self._clock = process, authorizer, audit, clock
+        self._uid_of_node = uid_of_node
         labels = ("verb", "resource", "subresource")
         self._total = Counter("apiserver_request_total", "Requests answered.", (*labels, "code"), registry=registry)
         self._seconds = Histogram(
@@ -100,7 +116,10 @@ class Gate:
     async def admit(
         self, context: Context, verb: str, path: pb.ResourcePath, *, fields: str = "", obj: AnyMessage | None = None
     ) -> AsyncGenerator[Call]:
-        """Run the body for a caller who may; answer what it raises with its status."""
+        """Run the body for a caller who may; answer what it raises with its status.
+
+        ``fields`` is the request's field selector, ``obj`` the object that it carries.
+        """
         started, wall = self._clock.monotonic(), self._clock.time()
         call: Call | None = None
         code = "OK"
@@ -108,14 +127,16 @@ class Gate:
             if self._closed:
                 raise errors.nothing_done("the server is shutting down")
             user = user_of(context)
-            resource = _resource(path)
-            call = Call(verb, resource, path.namespace, path.name, path.subresource, user)
+            resource = resource_of(path)
+            call = Call(verb, resource, path.namespace, path.name, path.subresource, user, _NO_OBJECT)
+            wanted = None if obj is None else decode(message_of(resource, path.subresource), obj)
+            a = attributes_of(user, verb, resource, path, fields, wanted)
+            call.name, call.obj = a.name, wanted or _NO_OBJECT
             STORE_TIME.set(call.store)
             FENCE.set(fencing.incoming(context.invocation_metadata()))
-            await self._authorizer.check(
-                Ask(user, verb, resource, path.subresource, path.namespace, path.name, fields, obj)
-            )
-            _check_verb(call)
+            await self._authorizer.check(a)
+            check_verb(a, resource)
+            call.admit = admission(a, self._uid_of_node)
             with self._counted(verb, path.subresource):
                 yield call
         except errors.ApiError as err:
@@ -170,18 +191,6 @@ class Gate:
         self._audit.add(record)
 
 
-def _resource(path: pb.ResourcePath) -> Resource[Message]:
-    """What a path names; NotFound when that is not served."""
-    resource = scheme.by_plural(path.group, path.resource)
-    if resource is None or path.version not in ("", resource.version):
-        raise errors.NotFound("the server could not find the requested resource", name=path.name, kind=path.resource)
-    known = path.subresource in resource.subresources or path.resource in _READ_THROUGH.get(path.subresource, ())
-    if path.subresource and not known:
-        raise errors.NotFound("the server could not find the requested resource", name=path.name, kind=path.resource)
-    return resource
-
-
-_READ_THROUGH = {"log": ("pods",), "audit": tuple(r.plural for r in scheme.ALL)}  # not in discovery, not stored
 _SUBRESOURCE_VERBS = {
     "log": ("get",),
     "audit": ("get",),
@@ -192,12 +201,13 @@ _SUBRESOURCE_VERBS = {
 }
 
 
-def _check_verb(call: Call) -> None:
-    verbs = _SUBRESOURCE_VERBS.get(call.subresource, ()) if call.subresource else call.resource.verbs
-    if call.verb not in verbs:
+def check_verb(a: Attributes, resource: Resource[Message]) -> None:
+    """Raise MethodNotAllowed for what a resource or subresource does not serve."""
+    verbs = _SUBRESOURCE_VERBS.get(a.subresource, ()) if a.subresource else resource.verbs
+    if a.verb not in verbs:
         raise errors.MethodNotAllowed(
             "the server does not allow this method on the requested resource",
-            name=call.name,
-            group=call.resource.group,
-            kind=call.resource.plural,
+            name=a.name,
+            group=a.group,
+            kind=a.resource,
         )

@@ -1,13 +1,23 @@
-"""What a node may not change of its own Node: by what steers pods to it, it could draw those that are not meant for it.
+"""NodeRestriction: what a kubelet may not write into the objects that the Node authoriser lets it write. Pure.
 
-https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers/#noderestriction. Labels that it registers
-with are its administrator's to choose, by the kubelet's configuration; a node cannot delete itself to register anew.
+https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers/#noderestriction. Judged on the state that
+the write replaces, in the transaction's own decision. Beyond upstream a kubelet may not set ``spec.podCIDR``: addresses
+are given out by the controller-manager alone, and every node of a cluster has a route to them.
 """
 
 from __future__ import annotations
 
-from kubelab.api.core.v1 import core_pb2
+from collections.abc import Callable, Iterable, Mapping
+from typing import cast
 
+from google.protobuf.message import Message
+
+from kubelab.api.core.v1 import core_pb2
+from kubelab.apimachinery import errors
+from kubelab.apiserver.authz import config_maps_of, secrets_of
+from kubelab.auth.attributes import Attributes
+
+MIRROR = "kubernetes.io/config.mirror"
 RESTRICTED = "node-restriction.kubernetes.io"
 _KUBERNETES = ("kubernetes.io", "k8s.io")
 _KUBELET_DOMAINS = ("kubelet.kubernetes.io", "node.kubernetes.io")
@@ -27,19 +37,100 @@ _KUBELET_LABELS = frozenset(
     }
 )
 
+Admission = Callable[[Message | None, Message | None], None]
+"""Called with the new object (None for a deletion) and the present one (None for a creation); raises Forbidden."""
 
-def complaint(new: core_pb2.Node, old: core_pb2.Node) -> str:
-    """Why a node may not make this of itself, in upstream's words; empty when it may."""
-    node = old.metadata.name
+
+def admission(a: Attributes, uid_of_node: Callable[[str], str]) -> Admission | None:
+    """What a request of a node has to pass before it is written; None for everybody else.
+
+    ``uid_of_node`` gives a Node's UID, or nothing.
+    """
+    node = a.user.node
+    if not node or a.resource not in ("nodes", "pods"):
+        return None
+
+    def admit(new: Message | None, old: Message | None) -> None:
+        if a.resource == "nodes":
+            why = _node(a, node, cast(core_pb2.Node | None, new), cast(core_pb2.Node | None, old))
+        else:
+            pods = cast(core_pb2.Pod | None, new), cast(core_pb2.Pod | None, old)
+            why = _pod(a, node, *pods, uid_of_node)
+        if why:
+            raise errors.forbidden(a.resource, a.name, why, a.group)
+
+    return admit
+
+
+def _node(a: Attributes, node: str, new: core_pb2.Node | None, old: core_pb2.Node | None) -> str:
+    if a.name != node:
+        return f'node "{node}" is not allowed to modify node "{a.name}"'
+    if new is None or a.subresource:  # a status brings nothing else along
+        return ""
+    if old is None:
+        return _new_node(node, new)
     if list(new.spec.taints) != list(old.spec.taints):
         return f'node "{node}" is not allowed to modify taints'
     if list(new.metadata.ownerReferences) != list(old.metadata.ownerReferences):
         return f'node "{node}" is not allowed to modify ownerReferences'
-    before, after = dict(old.metadata.labels), dict(new.metadata.labels)
-    changed = {key for key in before.keys() | after.keys() if before.get(key) != after.get(key)}
-    if refused := sorted(key for key in changed if not allowed(key)):
+    if (new.spec.podCIDR, list(new.spec.podCIDRs)) != (old.spec.podCIDR, list(old.spec.podCIDRs)):
+        return f'node "{node}" is not allowed to modify podCIDRs'
+    if refused := forbidden_labels(new.metadata.labels, old.metadata.labels):
         return f"is not allowed to modify labels: {', '.join(refused)}"
     return ""
+
+
+def _new_node(node: str, new: core_pb2.Node) -> str:
+    if new.spec.podCIDR or new.spec.podCIDRs:
+        return f'node "{node}" is not allowed to set podCIDRs'
+    if refused := forbidden_labels(new.metadata.labels, {}):
+        return f'node "{node}" is not allowed to set the following labels: {", ".join(refused)}'
+    return ""
+
+
+def _pod(
+    a: Attributes, node: str, new: core_pb2.Pod | None, old: core_pb2.Pod | None, uid_of_node: Callable[[str], str]
+) -> str:
+    if old is None:
+        return _mirror(node, new or core_pb2.Pod(), uid_of_node)
+    if old.spec.nodeName == node:
+        return ""
+    act = "delete pods" if new is None else "update pod status for pods" if a.subresource == "status" else "update pods"
+    return f'node "{node}" can only {act} with spec.nodeName set to itself'
+
+
+def _mirror(node: str, pod: core_pb2.Pod, uid_of_node: Callable[[str], str]) -> str:
+    """A node makes mirror pods alone: they show what it runs from its own files, and get nothing from the cluster."""
+    if MIRROR not in pod.metadata.annotations:
+        return f'pod does not have "{MIRROR}" annotation, node "{node}" can only create mirror pods'
+    if pod.spec.nodeName != node:
+        return f'node "{node}" can only create pods with spec.nodeName set to itself'
+    owners = pod.metadata.ownerReferences
+    if len(owners) > 1:
+        return f'node "{node}" can only create pods with a single owner reference set to itself'
+    if not owners or (owners[0].apiVersion, owners[0].kind, owners[0].name) != ("v1", "Node", node):
+        return f'node "{node}" can only create pods with an owner reference set to itself'
+    owner = owners[0]
+    if not owner.controller:
+        return f'node "{node}" can only create pods with a controller owner reference set to itself'
+    if owner.blockOwnerDeletion:
+        return f'node "{node}" must not set blockOwnerDeletion on an owner reference'
+    if owner.uid != (uid := uid_of_node(node)):
+        return f"node {node} UID mismatch: expected {uid} got {owner.uid}"
+    for kind, names in (("secrets", secrets_of(pod)), ("configmaps", config_maps_of(pod))):
+        if any(names):
+            return f'node "{node}" can not create pods that reference {kind}'
+    return ""
+
+
+def forbidden_labels(after: Mapping[str, str], before: Mapping[str, str]) -> list[str]:
+    """The labels that a kubelet changes and may not."""
+    changed = (key for key in {*before, *after} if before.get(key) != after.get(key))
+    return sorted(_refused(changed))
+
+
+def _refused(labels: Iterable[str]) -> Iterable[str]:
+    return (label for label in labels if not allowed(label))
 
 
 def allowed(label: str) -> bool:

@@ -8,7 +8,7 @@ again on that. An error that was decided on a cached state is only told after it
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import NamedTuple, TypeVar, cast
 
 from google.protobuf.message import Message
@@ -24,6 +24,7 @@ from kubelab.apiserver.cache import Entry, ResourceCache, Selection
 from kubelab.apiserver.eventlease import EventLease
 from kubelab.apiserver.feed import Feed
 from kubelab.apiserver.kinds import Rules, meta
+from kubelab.apiserver.noderestriction import Admission
 from kubelab.apiserver.storage import fenced
 from kubelab.apiserver.storage.store import Absent, Condition, Delete, KeyValue, Operation, Put, Store, Unchanged
 
@@ -77,12 +78,19 @@ class Registry:
 
     # --- create
 
-    async def create(self, resource: Resource[Message], namespace: str, obj: Message) -> Written:
-        """Store a new object. AlreadyExists, Invalid, NotFound and Forbidden for its namespace, TooLarge."""
+    async def create(
+        self, resource: Resource[Message], namespace: str, obj: Message, admit: Admission | None = None
+    ) -> Written:
+        """Store a new object. AlreadyExists, Invalid, NotFound and Forbidden for its namespace, TooLarge.
+
+        ``admit`` is called with the object before that is decided.
+        """
         m = meta(obj)
         _check_namespace(resource, namespace, m)
         if m.resourceVersion:
             raise errors.BadRequest("resourceVersion should not be set on objects to be created")
+        if admit is not None:
+            admit(obj, None)
         generate = not m.name and bool(m.generateName)
         self._stamp(resource, m)
         for left in range(GENERATED_NAME_TRIES if generate else 1, 0, -1):
@@ -170,7 +178,7 @@ class Registry:
             cause = errors.Cause(
                 "metadata.namespace", f"namespace {namespace} is being terminated", "NamespaceTerminating"
             )
-            raise forbidden(resource, name, told, causes=[cause])
+            raise errors.forbidden(resource.plural, name, told, resource.group, [cause])
         return entry.revision
 
     def _namespace_entry(self, kv: KeyValue | None) -> Entry | None:
@@ -179,21 +187,26 @@ class Registry:
     # --- update
 
     async def update(
-        self, resource: Resource[Message], namespace: str, name: str, obj: Message, subresource: str = ""
+        self,
+        resource: Resource[Message],
+        namespace: str,
+        name: str,
+        obj: Message,
+        subresource: str = "",
+        admit: Admission | None = None,
     ) -> Written:
         """Replace an object, or with ``subresource`` status or finalize that part of it. NotFound, Conflict,
-        Invalid."""
+        Invalid. ``admit`` is called with the object and the one that it replaces, at each decision."""
         m = meta(obj)
         _check_namespace(resource, namespace, m)
-        if m.name != name:
-            told = f"the name of the object ({m.name}) does not match the name on the URL ({name})"
-            raise errors.BadRequest(told)
         rules = self._rules[resource.plural]
         if not subresource:
             rules.default(obj)
 
         def decide(current: Current, taken: set[str]) -> Plan:
             new, old = twin(obj), current.obj
+            if admit is not None:
+                admit(new, old)
             self.check_unmodified(resource, name, m, current)
             if not (m.resourceVersion or rules.unconditional_update):
                 raise errors.invalid(resource.plural, name, [_VERSION_REQUIRED], resource.group)
@@ -281,17 +294,25 @@ class Registry:
     # --- delete
 
     async def delete(
-        self, resource: Resource[Message], namespace: str, name: str, options: meta_pb2.DeleteOptions
+        self,
+        resource: Resource[Message],
+        namespace: str,
+        name: str,
+        options: meta_pb2.DeleteOptions,
+        admit: Admission | None = None,
     ) -> Written:
         """Begin or complete a deletion. NotFound, Conflict when a precondition does not hold, Forbidden for the
-        namespaces that the system needs. The answer is the object's last state."""
+        namespaces that the system needs. The answer is the object's last state. ``admit`` is called with the object
+        that goes, at each decision."""
         deletion.check_options(options)
         if resource.plural == "namespaces" and name in SYSTEM_NAMESPACES:
-            raise forbidden(resource, name, "this namespace may not be deleted")
+            raise errors.forbidden(resource.plural, name, "this namespace may not be deleted", resource.group)
         rules = self._rules[resource.plural]
 
         def decide(current: Current, taken: set[str]) -> Plan:
             del taken
+            if admit is not None:
+                admit(None, current.obj)
             _check_preconditions(resource, name, options, current)
             obj = twin(current.obj)
             verdict = deletion.decide(obj, options, rules, self._clock.time())
@@ -323,24 +344,12 @@ class Registry:
         return done
 
 
-def forbidden(
-    resource: Resource[Message], name: str, why: str, causes: Sequence[errors.Cause] = ()
-) -> errors.Forbidden:
-    """Upstream's words: ``pods "web" is forbidden: …``; without a name ``pods is forbidden: …``."""
-    subject = f'{resource.qualified} "{name}"' if name else resource.qualified
-    return errors.Forbidden(
-        f"{subject} is forbidden: {why}", name=name, group=resource.group, kind=resource.plural, causes=causes
-    )
-
-
 def _check_namespace(resource: Resource[Message], namespace: str, m: meta_pb2.ObjectMeta) -> None:
     if not resource.namespaced:
         m.ClearField("namespace")
         return
     if not namespace:
         raise errors.BadRequest("an empty namespace may not be set during creation")
-    if m.namespace and m.namespace != namespace:
-        raise errors.BadRequest("the namespace of the provided object does not match the namespace sent on the request")
     m.namespace = namespace
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from typing import Any
+from typing import Any, cast
 
 import grpc
 from google.protobuf.message import Message
@@ -13,7 +13,6 @@ from kubelab.api.core.v1 import core_pb2
 from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery import scheme
 from kubelab.apiserver.gate import Call, Context, Gate
-from kubelab.apiserver.kinds import decode, meta
 from kubelab.apiserver.reads import Reads
 from kubelab.apiserver.registry import Registry, Written
 from kubelab.apiserver.storage.wire import delimited, object_response
@@ -69,32 +68,32 @@ class ResourcesServicer:
         path = request.path
         async with self._gate.admit(context, "create", path, obj=request.object) as call:
             if path.subresource == "binding" or call.resource is scheme.BINDINGS:
-                return await self._bind(call, request)
-            obj = decode(call.resource.message, request.object)
-            call.name = meta(obj).name
-            return _answer(call, await self._registry.create(call.resource, path.namespace, obj))
+                return await self._bind(call)
+            return _answer(call, await self._registry.create(call.resource, path.namespace, call.obj, call.admit))
 
-    async def _bind(self, call: Call, request: pb.CreateRequest) -> bytes:
-        binding = decode(core_pb2.Binding, request.object)
+    async def _bind(self, call: Call) -> bytes:
+        binding = cast(core_pb2.Binding, call.obj)
         call.detail = binding.target.name
-        written = await self._subresources.bind(call.namespace, call.name or binding.metadata.name, binding)
+        written = await self._subresources.bind(call.namespace, call.name, binding)
         call.wrote(written.obj, written.revision)
         return _packed(meta_pb2.Status(status="Success", code=201))
 
     async def update(self, request: pb.UpdateRequest, context: Context) -> bytes:
-        path, wanted = request.path, request.object
-        async with self._gate.admit(context, "update", path, obj=wanted) as call:
+        path = request.path
+        async with self._gate.admit(context, "update", path, obj=request.object) as call:
             if path.subresource == "scale":
-                scale = decode(autoscaling_pb2.Scale, wanted)
+                scale = cast(autoscaling_pb2.Scale, call.obj)
                 return _packed(await self._subresources.set_scale(path.namespace, path.name, scale, call))
-            obj = decode(call.resource.message, wanted)
-            written = await self._registry.update(call.resource, path.namespace, path.name, obj, path.subresource)
+            written = await self._registry.update(
+                call.resource, path.namespace, path.name, call.obj, path.subresource, call.admit
+            )
             return _answer(call, written)
 
     async def delete(self, request: pb.DeleteRequest, context: Context) -> bytes:
         path = request.path
         async with self._gate.admit(context, "delete", path) as call:
-            return _answer(call, await self._registry.delete(call.resource, path.namespace, path.name, request.options))
+            written = await self._registry.delete(call.resource, path.namespace, path.name, request.options, call.admit)
+            return _answer(call, written)
 
     async def delete_collection(self, request: pb.DeleteCollectionRequest, context: Context) -> bytes:
         path, options = request.path, request.list_options

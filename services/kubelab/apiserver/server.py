@@ -18,6 +18,7 @@ from kubelab.apiserver.authz import Authorizer
 from kubelab.apiserver.bootstrap import Bootstrap
 from kubelab.apiserver.cache import DecodeErrors
 from kubelab.apiserver.config import ApiServerConfig
+from kubelab.apiserver.controlplane import ControlPlaneNode
 from kubelab.apiserver.discovery import DiscoveryServicer
 from kubelab.apiserver.eventlease import EventLease
 from kubelab.apiserver.feed import Feed
@@ -85,7 +86,11 @@ class ApiServer:
             config.advertise_address,
             allocator.kubernetes_address,
         )
-        gate = self._gate = Gate(process, Authorizer(self.feed, self.caches), self.audit, clock, metrics)
+        node = process.partition("@")[2]
+        self.control_plane = ControlPlaneNode(self.registry, self.caches["nodes"], node, clock)
+        gate = self._gate = Gate(
+            process, Authorizer(self.feed, self.caches), self.audit, clock, metrics, self._uid_of_node
+        )
         tls = config.kubelet_client
         identity = Identity.from_files(tls.ca, tls.certificate, tls.key) if tls else None
         self.kubelets = Kubelets(identity, process)
@@ -113,6 +118,7 @@ class ApiServer:
                     ("audit", self.audit.run()),
                     ("bootstrap", self.bootstrap.run()),
                     ("compactor", self.compactor.run()),
+                    ("control-plane", self.control_plane.run()),
                 ):
                     tasks.append(group.create_task(loop, name=name))
                 yield
@@ -121,6 +127,10 @@ class ApiServer:
         finally:
             await self.kubelets.close()
             await self.store.close()
+
+    def _uid_of_node(self, name: str) -> str:
+        entry = self.caches["nodes"].get("", name)
+        return entry.uid if entry else ""
 
     async def drain(self) -> None:
         """Lose nobody on the way out: finish what is under way, refuse what comes, send the watches elsewhere.

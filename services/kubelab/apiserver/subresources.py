@@ -21,7 +21,8 @@ class Subresources:
 
     async def bind(self, namespace: str, name: str, binding: core_pb2.Binding) -> Written:
         """Give a pod its node. Conflict when it has one or is being deleted; Invalid without a target."""
-        _check(name, binding)
+        if causes := bindings.validate(binding):
+            raise errors.invalid("Binding", name, causes)
 
         def decide(current: Current, taken: set[str]) -> Plan:
             del taken
@@ -64,7 +65,6 @@ class Subresources:
         self, namespace: str, name: str, scale: autoscaling_pb2.Scale, call: Call
     ) -> autoscaling_pb2.Scale:
         """Say how many replicas there shall be; Invalid for a negative number, Conflict for an old resourceVersion."""
-        scale.metadata.name, scale.metadata.namespace = name, namespace
         if causes := scales.validate(scale):
             raise errors.invalid("Scale", name, causes, "autoscaling")
 
@@ -81,14 +81,6 @@ class Subresources:
         call.wrote(written.obj, written.revision)
         call.detail = f"replicas={scale.spec.replicas}"
         return _scale(cast(core_pb2.ReplicationController, written.obj), written.revision)
-
-
-def _check(name: str, binding: core_pb2.Binding) -> None:
-    if causes := bindings.validate(binding):
-        raise errors.invalid("Binding", name, causes)
-    if binding.metadata.name not in ("", name):
-        told = f"the name of the object ({binding.metadata.name}) does not match the name on the URL ({name})"
-        raise errors.BadRequest(told)
 
 
 def _scale(rc: core_pb2.ReplicationController, revision: int) -> autoscaling_pb2.Scale:

@@ -18,7 +18,7 @@ class KubeletConfig(BaseConfig):
     node_ip: str = ""
     """The address that the node is reached at; empty: the one that routes towards the api-server."""
     node_labels: dict[str, str] = field(default_factory=dict)
-    """Labels that the node registers with, such as ``node-role.kubernetes.io/control-plane: ""``."""
+    """Labels that the node registers with. Of Kubernetes' own ones it may set the kubelet's only (NodeRestriction)."""
     runtime_socket: Path = Path("/run/kubelab/runtime.sock")
     state_dir: Path = Path("/var/lib/kubelab/kubelet")
     log_dir: Path = Path("/var/log/pods")

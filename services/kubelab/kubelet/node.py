@@ -39,8 +39,8 @@ class NodeFacts:
 
 
 def labels(facts: NodeFacts) -> dict[str, str]:
-    """The labels that a kubelet keeps on its node. Those it was configured with are for a new one only: who changes
-    them later wants it so, and a kubelet may not set all of them on a node that is there."""
+    """The labels that a kubelet keeps on its node. Those it was configured with are for a new node only: a later change
+    of them is an administrator's."""
     machine = facts.machine
     return {
         "beta.kubernetes.io/arch": machine.architecture,

@@ -226,7 +226,6 @@ def _own_config(record: Record, node: Node, component: str) -> dict[str, Any]:
             return {
                 "nodeName": node.name,
                 "nodeIp": node.address,
-                "nodeLabels": {"node-role.kubernetes.io/control-plane": ""} if node.control_plane else {},
                 "runtimeSocket": str(record.runtime_socket(node.name)),
                 "stateDir": str(record.folder / "kubelet" / node.name),
                 "logDir": str(record.logs / "pods" / node.name),

@@ -1,4 +1,4 @@
-"""Who may do what: bootstrap roles, the node authoriser, and callers nobody knows."""
+"""Who may do what: the built-in roles, the Node authoriser, NodeRestriction, strangers; and attacks that were seen."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import pytest
 from kubelab.api.coordination.v1 import coordination_pb2
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import errors, scheme
+from kubelab.apiserver.v1 import apiserver_pb2 as pb
+from kubelab.client import client
 
 
 def pod(name: str, node: str = "", *, config_map: str = "") -> core_pb2.Pod:
@@ -130,10 +132,13 @@ async def test_a_node_sees_and_reports_on_its_own_pods(servers: Any) -> None:
         await node.list(scheme.PODS)
     listed = await node.list(scheme.PODS, field_selector="spec.nodeName=node-1")
     assert [p.metadata.name for p in listed.items] == ["mine"]
+    for evasion in ("spec.nodeName!=node-2", "metadata.name=other", "metadata.name=mine"):
+        with pytest.raises(errors.Forbidden, match=r"can only list/watch pods with spec.nodeName field selector"):
+            await node.list(scheme.PODS, "default", field_selector=evasion)
     with pytest.raises(errors.Forbidden, match=r"can only delete pods with spec.nodeName set to itself"):
         await node.delete(scheme.PODS, "other", "default", grace_period_seconds=0)
     await node.delete(scheme.PODS, "mine", "default", grace_period_seconds=0)
-    with pytest.raises(errors.Forbidden):
+    with pytest.raises(errors.Forbidden, match=r'node "node-1" can only create mirror pods'):
         await node.create(pod("own", "node-1"), "default")
 
 
@@ -147,6 +152,159 @@ async def test_a_node_reads_the_configuration_of_its_pods(servers: Any) -> None:
         await node.get(scheme.CONFIG_MAPS, "other", "default")
     with pytest.raises(errors.Forbidden):
         await node.list(scheme.CONFIG_MAPS, "default")
+    listed = await node.list(scheme.CONFIG_MAPS, "default", field_selector="metadata.name=mine")
+    assert [one.metadata.name for one in listed.items] == ["mine"]
+    with pytest.raises(errors.Forbidden, match=r"no relationship found"):
+        await node.list(scheme.CONFIG_MAPS, "default", field_selector="metadata.name=other")
+
+
+LIST, WATCH, CREATE, UPDATE, DELETE_COLLECTION = (
+    client.LIST,
+    client.WATCH,
+    client.CREATE,
+    client.UPDATE,
+    client.DELETE_COLLECTION,
+)
+
+
+async def test_a_node_does_not_read_all_secrets_by_a_name_in_the_path(servers: Any) -> None:
+    """The path named a secret that a pod of the node uses, the answer had every secret."""
+    node = await servers.connect("system:node:node-1", "system:nodes")
+    for name in ("mine", "other"):
+        await servers.a.create(named(core_pb2.Secret, name, "default"))
+    web = pod("web", "node-1")
+    web.spec.containers[0].envFrom.add().secretRef.localObjectReference.name = "mine"
+    await servers.a.create(web, "default")
+    assert (await node.get(scheme.SECRETS, "mine", "default")).metadata.name == "mine"
+    path = pb.ResourcePath(resource="secrets", namespace="default", name="mine")
+    refused = r'the verb list has no place for a name in the path \("mine"\)'
+    with pytest.raises(errors.BadRequest, match=refused):
+        await node._transport.unary(LIST, pb.ListRequest(path=path), timeout=10)
+    with pytest.raises(errors.BadRequest, match=r"the verb watch has no place for a name"):
+        async for _ in node._transport.stream(WATCH, pb.WatchRequest(path=path), timeout=10):
+            pass
+    with pytest.raises(errors.BadRequest, match=r"the verb deletecollection has no place for a name"):
+        await servers.a._transport.unary(DELETE_COLLECTION, pb.DeleteCollectionRequest(path=path), timeout=10)
+    listed = await node.list(scheme.SECRETS, "default", field_selector="metadata.name=mine")
+    assert [one.metadata.name for one in listed.items] == ["mine"]
+    watch = node.watch(scheme.SECRETS, "default", resource_version="0", field_selector="metadata.name=mine")
+    assert (await anext(watch)).object.metadata.name == "mine"
+    await watch.aclose()
+    for selector in ("", "metadata.name=other", "metadata.name!=other", "metadata.name=mine,metadata.name!=mine"):
+        allowed = selector.startswith("metadata.name=mine")
+        try:
+            assert (await node.list(scheme.SECRETS, "default", field_selector=selector)).items == []
+        except errors.Forbidden:
+            assert not allowed
+
+
+async def test_a_node_writes_no_other_node_by_its_own_name_in_the_path(servers: Any) -> None:
+    """The path named the node's own Node and Lease, the object another one, with a podCIDR that all nodes route to."""
+    node = await servers.connect("system:node:node-1", "system:nodes")
+    await node.create(named(core_pb2.Node, "node-1"))
+    other = await servers.a.create(named(core_pb2.Node, "node-2"))
+    evil = named(core_pb2.Node, "node-9")
+    evil.spec.podCIDR = "10.244.2.0/24"
+    lease = named(coordination_pb2.Lease, "node-9", "kube-node-lease")
+    for obj, method, path in (
+        (evil, CREATE, pb.ResourcePath(resource="nodes", name="node-1")),
+        (
+            lease,
+            CREATE,
+            pb.ResourcePath(group="coordination.k8s.io", resource="leases", namespace="kube-node-lease", name="node-1"),
+        ),
+        (other, UPDATE, pb.ResourcePath(resource="nodes", name="node-1")),
+        (other, UPDATE, pb.ResourcePath(resource="nodes", name="node-1", subresource="status")),
+    ):
+        with pytest.raises(errors.BadRequest):
+            await node._transport.unary(method, method.request(path=path, object=scheme.pack(obj)), timeout=10)
+    with pytest.raises(errors.Forbidden, match=r'node "node-1" is not allowed to modify node "node-9"'):
+        await node.create(evil)
+    with pytest.raises(errors.Forbidden, match=r'node "node-1" is not allowed to modify node "node-2"'):
+        await node.update(other)
+    assert {n.metadata.name for n in (await servers.b.list(scheme.NODES)).items} == {"node-1", "node-2"}
+
+
+async def test_a_node_gives_itself_no_addresses_for_pods(servers: Any) -> None:
+    node = await servers.connect("system:node:node-1", "system:nodes")
+    mine = named(core_pb2.Node, "node-1")
+    mine.spec.podCIDR = "10.244.2.0/24"
+    with pytest.raises(errors.Forbidden, match=r'node "node-1" is not allowed to set podCIDRs'):
+        await node.create(mine)
+    made = await node.create(named(core_pb2.Node, "node-1"))
+    made.spec.podCIDRs.append("10.244.2.0/24")
+    with pytest.raises(errors.Forbidden, match=r'node "node-1" is not allowed to modify podCIDRs'):
+        await node.update(made)
+    made = await servers.b.update(made)
+    made.metadata.annotations["seen"] = "yes"
+    assert (await node.update(made)).spec.podCIDR == "10.244.2.0/24"  # what it was given may stay
+
+
+async def test_a_component_writes_no_lease_but_its_own(servers: Any) -> None:
+    for component in ("scheduler", "controller-manager"):
+        other = {"scheduler": "controller-manager", "controller-manager": "scheduler"}[component]
+        caller = await servers.connect(f"system:kube-{component}")
+        own = await caller.create(named(coordination_pb2.Lease, f"kube-{component}", "kube-system"))
+        own.spec.holderIdentity = "me"
+        await caller.update(own)
+        for name, namespace in ((f"kube-{other}", "kube-system"), (f"kube-{component}", "default"), ("x", "default")):
+            with pytest.raises(errors.Forbidden, match=r'cannot create resource "leases"'):
+                await caller.create(named(coordination_pb2.Lease, name, namespace))
+        theirs = await servers.a.create(named(coordination_pb2.Lease, f"of-{component}", "kube-node-lease"))
+        with pytest.raises(errors.Forbidden, match=r'cannot update resource "leases"'):
+            await caller.update(theirs)
+
+
+@pytest.mark.parametrize(
+    ("path_name", "path_namespace", "name", "namespace", "told"),
+    [
+        ("web", "default", "api", "", "the name of the object (api) does not match the name on the URL (web)"),
+        (
+            "web",
+            "default",
+            "",
+            "",
+            "the name of the object (web based on URL) was undeterminable: name must be provided",
+        ),
+        (
+            "web",
+            "default",
+            "web",
+            "other",
+            "the namespace of the provided object does not match the namespace sent on the request",
+        ),
+        ("", "default", "web", "", "Name parameter required."),
+        ("web", "", "web", "", "Namespace parameter required."),
+        ("..", "default", "..", "", "Name parameter invalid: \"..\": may not be '..'"),
+        ("a/b", "default", "a/b", "", "Name parameter invalid: \"a/b\": may not contain '/'"),
+        ("b", "default/a", "b", "", "Namespace parameter invalid: \"default/a\": may not contain '/'"),
+    ],
+)
+async def test_an_update_is_of_the_object_in_its_path(
+    servers: Any, path_name: str, path_namespace: str, name: str, namespace: str, told: str
+) -> None:
+    path = pb.ResourcePath(resource="configmaps", namespace=path_namespace, name=path_name)
+    wanted = scheme.pack(named(core_pb2.ConfigMap, name, namespace))
+    with pytest.raises(errors.BadRequest) as err:
+        await servers.a._transport.unary(UPDATE, pb.UpdateRequest(path=path, object=wanted), timeout=10)
+    assert err.value.message == told
+
+
+async def test_the_node_of_a_control_plane_is_labelled_by_its_api_server(servers: Any) -> None:
+    label = "node-role.kubernetes.io/control-plane"
+    node = await servers.connect("system:node:cp-2", "system:nodes")
+    wanted = named(core_pb2.Node, "cp-2")
+    wanted.metadata.labels[label] = ""
+    with pytest.raises(errors.Forbidden, match=rf'node "cp-2" is not allowed to set the following labels: {label}'):
+        await node.create(wanted)
+    await node.create(named(core_pb2.Node, "cp-2"))
+    await servers.a.create(named(core_pb2.Node, "node-1"))
+    watch = servers.a.watch(scheme.NODES, resource_version="0", field_selector="metadata.name=cp-2")
+    async with asyncio.timeout(10):
+        while label not in (await anext(watch)).object.metadata.labels:
+            pass
+    await watch.aclose()
+    assert label not in (await servers.a.get(scheme.NODES, "node-1")).metadata.labels
 
 
 async def test_the_trail_tells_who_did_what(servers: Any) -> None:

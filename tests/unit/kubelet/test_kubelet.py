@@ -80,7 +80,7 @@ async def house(short_folder: Path) -> AsyncIterator[House]:
         runtime_socket=short_folder / "cri.sock",
         state_dir=short_folder / "state",
         log_dir=short_folder / "logs",
-        node_labels={"node-role.kubernetes.io/control-plane": ""},
+        node_labels={"node.kubernetes.io/disk": "ssd"},
         routes=False,
         runtime_grace_period=0.2,
     )
@@ -118,7 +118,7 @@ async def test_a_node_registers_waits_for_its_network_and_gets_ready(house: Hous
     assert [i.names[0] for i in status.images] == ["app:v1"]
     labels = house.node().metadata.labels
     assert labels["kubernetes.io/hostname"] == "node-1"
-    assert "node-role.kubernetes.io/control-plane" in labels
+    assert "node.kubernetes.io/disk" in labels
     lease = house.api.get(LEASES, "kube-node-lease/node-1")
     assert lease is not None
     assert (lease.spec.holderIdentity, lease.spec.leaseDurationSeconds) == ("node-1", 40)
@@ -135,15 +135,15 @@ async def test_a_restarted_kubelet_takes_its_node_over_and_a_deleted_node_comes_
     first = house.node().metadata.uid
     relabelled = house.node()
     del relabelled.metadata.labels["kubernetes.io/os"]
-    del relabelled.metadata.labels["node-role.kubernetes.io/control-plane"]
+    del relabelled.metadata.labels["node.kubernetes.io/disk"]
     await house.api.client().update(relabelled)
     async with house.kubelet():
         await house.api.until(lambda: house.node().metadata.labels.get("kubernetes.io/os"))
-        assert "node-role.kubernetes.io/control-plane" not in house.node().metadata.labels  # it may not set that again
+        assert "node.kubernetes.io/disk" not in house.node().metadata.labels  # an administrator took it away
         assert house.node().metadata.uid == first
         house.api.remove(NODES, "node-1")
         await house.api.until(lambda: house.node().metadata.uid not in ("", first))
-        assert "node-role.kubernetes.io/control-plane" in house.node().metadata.labels
+        assert "node.kubernetes.io/disk" in house.node().metadata.labels
 
 
 async def test_a_runtime_that_goes_and_comes_back(house: House, short_folder: Path) -> None:

@@ -1,0 +1,206 @@
+"""Who may do what: each identity, verb, resource, subresource, namespace, and names in path, object
+and selector, all combined.
+
+The requests are generated. What is right is said once more here, a few lines for each identity, in other words than the
+roles' and the Node authoriser's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import product
+
+import pytest
+
+from kubelab.api.core.v1 import core_pb2
+from kubelab.apimachinery import errors, scheme
+from tests.unit.apiserver.authorizing import Judge, Request, user
+
+OK = "OK"
+COLLECTION = ("list", "watch", "deletecollection")
+VERBS = sorted({verb for resource in scheme.ALL for verb in resource.verbs})
+SUBRESOURCES = sorted({"", "log", "audit", "exec", *(name for r in scheme.ALL for name in r.subresources)})
+NAMESPACES = ("", "default", "kube-system", "kube-node-lease")
+NAMES = ("", "mine", "theirs", "node-1", "node-2", "kube-scheduler", "kube-controller-manager")
+ODD = ("..", "default/mine", "%2e")
+SELECTORS = ("", "metadata.name=mine", "metadata.name=theirs", "metadata.name!=mine", "spec.nodeName=node-1")
+
+May = Callable[[Request, str], bool]
+"""Say whether an identity may make a well-formed request on an object of this name (empty: on a collection)."""
+
+
+def pod(name: str, node: str) -> core_pb2.Pod:
+    made = core_pb2.Pod()
+    made.metadata.name, made.metadata.namespace, made.spec.nodeName = name, "default", node
+    container = made.spec.containers.add(name="main", image="hello")
+    container.envFrom.add().configMapRef.localObjectReference.name = name
+    container.env.add(name="x").valueFrom.secretKeyRef.localObjectReference.name = name
+    return made
+
+
+def nodes() -> Iterator[core_pb2.Node]:
+    for n in (1, 2):
+        made = core_pb2.Node()
+        made.metadata.name = f"node-{n}"
+        yield made
+
+
+JUDGE = Judge([pod("mine", "node-1"), pod("theirs", "node-2"), *nodes()])
+
+
+# --- what is right
+
+
+def reads(request: Request) -> bool:
+    return request.verb in ("get", "list", "watch")
+
+
+def events(request: Request) -> bool:
+    return request.resource == "events" and not request.subresource and request.verb in ("create", "update")
+
+
+def lease(request: Request, name: str, own: str) -> bool:
+    acts = request.resource == "leases" and request.verb in ("get", "list", "watch", "create", "update")
+    return acts and not request.subresource and request.namespace == "kube-system" and name == own
+
+
+def whole(request: Request, *resources: str) -> bool:
+    """Of one of these resources, and of no subresource."""
+    return request.resource in resources and not request.subresource
+
+
+def everything(_request: Request, _name: str) -> bool:
+    return True
+
+
+def nothing(_request: Request, _name: str) -> bool:
+    return False
+
+
+def scheduler(r: Request, name: str) -> bool:
+    return (
+        (reads(r) and whole(r, "nodes", "pods", "namespaces", "services", "replicationcontrollers"))
+        or (r.verb == "create" and (r.subresource == "binding" or whole(r, "bindings")))
+        or (r.verb == "update" and r.resource == "pods" and r.subresource == "status")
+        or (r.verb == "delete" and whole(r, "pods"))
+        or lease(r, name, "kube-scheduler")
+        or events(r)
+    )
+
+
+def controller_manager(r: Request, name: str) -> bool:
+    changes = r.verb == "update"
+    return (
+        (r.verb in ("get", "list", "watch", "delete", "deletecollection") and not r.subresource)
+        or (changes and not r.subresource and r.resource not in ("leases", "bindings"))
+        or (r.verb == "create" and whole(r, "pods", "endpoints"))
+        or (changes and r.subresource == "status" and r.resource != "services")
+        or (changes and r.subresource == "finalize")
+        or lease(r, name, "kube-controller-manager")
+        or events(r)
+    )
+
+
+def kube_proxy(r: Request, _name: str) -> bool:
+    return (reads(r) and whole(r, "services", "endpoints", "nodes")) or events(r)
+
+
+def kubelet_client(r: Request, _name: str) -> bool:
+    return reads(r) and whole(r, "nodes")
+
+
+def node_1(r: Request, name: str) -> bool:
+    if reads(r) and whole(r, "nodes", "services"):
+        return True
+    if r.resource in ("secrets", "configmaps"):
+        return reads(r) and not r.subresource and (r.namespace, name) == ("default", "mine")
+    if r.resource == "leases":
+        own = (r.namespace, name) == ("kube-node-lease", "node-1")
+        return own and not r.subresource and r.verb in ("get", "create", "update", "delete")
+    if r.resource == "nodes":
+        acts = (r.verb, r.subresource) in (("create", ""), ("update", ""), ("update", "status"))
+        return acts and (name == "node-1" or (r.verb == "update" and name != "node-2"))  # the others are not there
+    if r.resource == "pods":
+        if r.verb in ("list", "watch"):
+            return not r.subresource and r.selector == "spec.nodeName=node-1"
+        # What is not there gets its NotFound.
+        acts = (r.verb, r.subresource) in (("get", ""), ("get", "status"), ("update", "status"), ("delete", ""))
+        return acts and (r.namespace, name) != ("default", "theirs")
+    return events(r)
+
+
+IDENTITIES = {
+    "system:masters": (user("root", "system:masters"), everything),
+    "cluster-admins": (user("kubernetes-admin", "kubeadm:cluster-admins"), everything),
+    "scheduler": (user("system:kube-scheduler"), scheduler),
+    "controller-manager": (user("system:kube-controller-manager"), controller_manager),
+    "kube-proxy": (user("system:kube-proxy"), kube_proxy),
+    "kubelet": (user("system:node:node-1", "system:nodes"), node_1),
+    "node without the group": (user("system:node:node-1"), nothing),
+    "the group without a node": (user("jane", "system:nodes"), nothing),
+    "api-server towards kubelets": (user("kube-apiserver-kubelet-client"), kubelet_client),
+    "supervisor": (user("kubelab-supervisor"), nothing),
+    "monitoring": (user("prometheus", "system:monitoring"), nothing),
+    "stranger": (user("jane", "people"), nothing),
+}
+
+
+def requests(resource: scheme.Resource[core_pb2.Pod]) -> Iterator[Request]:
+    """Every request on a resource, sensible or not."""
+    places = (*product(NAMESPACES, NAMES), *product(("default", "a/b"), ODD))
+    for verb, subresource, (namespace, name) in product(VERBS, SUBRESOURCES, places):
+        one = Request(verb, resource.plural, resource.group, subresource, namespace, name)
+        if verb in COLLECTION:
+            yield from (one._replace(selector=selector) for selector in SELECTORS)
+        elif verb in ("create", "update"):
+            for object_name in NAMES:
+                yield one._replace(object_name=object_name)
+            yield one._replace(object_name=name or "mine", object_namespace="kube-system")
+        else:
+            yield one
+
+
+def expected(may: May, resource: scheme.Resource[core_pb2.Pod], r: Request) -> str:
+    """What becomes of a request: by its form, then by who makes it, then by what is served."""
+    subresources = {*resource.subresources, "audit", *(("log",) if resource is scheme.PODS else ())}
+    if r.subresource and r.subresource not in subresources:
+        return "NotFound"
+    named = r.verb not in ("create", *COLLECTION) or r.subresource
+    if any(sign in r.namespace + r.name for sign in ("/", "%")) or r.name == "..":
+        return "BadRequest"
+    if bool(r.name) != bool(named) or (r.namespace and not resource.namespaced):
+        return "BadRequest"
+    if resource.namespaced and not r.namespace and r.verb not in COLLECTION:
+        return "BadRequest"
+    if r.object_name is not None:
+        if r.name and r.object_name != r.name:
+            return "BadRequest"
+        if resource.namespaced and r.object_namespace not in ("", r.namespace):
+            return "BadRequest"
+    chosen = r.selector.removeprefix("metadata.name=") if r.selector.startswith("metadata.name=") else ""
+    if not may(r, r.name or r.object_name or chosen):
+        return "Forbidden"
+    served = {
+        "": resource.verbs,
+        "status": ("get", "update"),
+        "scale": ("get", "update"),
+        "binding": ("create",),
+        "finalize": ("update",),
+    }
+    return OK if r.verb in served.get(r.subresource, ("get",)) else "MethodNotAllowed"
+
+
+@pytest.mark.parametrize("resource", scheme.ALL, ids=str)
+@pytest.mark.parametrize("identity", IDENTITIES)
+async def test_every_request_is_judged_by_what_it_does(identity: str, resource: scheme.Resource[core_pb2.Pod]) -> None:
+    who, may = IDENTITIES[identity]
+    wrong: list[str] = []
+    for request in requests(resource):
+        got = OK
+        try:
+            await JUDGE.judge(who, request)
+        except errors.ApiError as err:
+            got = err.reason
+        if got != (right := expected(may, resource, request)):
+            wrong.append(f"{request}: {got}, not {right}")
+    assert wrong == []
