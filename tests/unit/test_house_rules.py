@@ -29,7 +29,8 @@ DEADLINES = {  # who waits for what no clock of a test could hurry
 OWNED = {  # who looks after a task without a TaskGroup, because its first end or its caller's decides
     "clients/kubelab/cluster/compose.py": "what is listened to goes on while a pause is over; cancelled at the end",
     "clients/kubelab/testing/clock.py": "a TaskGroup would wait for the timer",
-    "services/kubelab/apiserver/storage/etcd.py": "the first of several members counts; a guard ends with its watch",
+    "services/kubelab/apiserver/storage/etcd.py": "a guard ends with its watch",
+    "services/kubelab/apiserver/storage/members.py": "the first of several counts, the others are cancelled",
     "services/kubelab/component/component.py": "the first of several events counts, the others are cancelled",
     "services/kubelab/kubelet/follow.py": "the first of several counts, the others are cancelled",
     "services/kubelab/runtime/__main__.py": "the first of several counts, the others are cancelled",

@@ -220,6 +220,20 @@ def surely_not_done(error: ApiError) -> bool:
     return any(cause.reason == NOTHING_DONE for cause in error.causes)
 
 
+NO_SPACE = "NoSpace"  # the reason of a cause: etcd's quota is reached
+
+
+def no_space(message: str) -> InternalError:
+    """Refuse a write because etcd is full, in upstream's words and with what helps."""
+    told = f"{message}: nothing can be written until objects are deleted"
+    return InternalError(told, causes=[Cause("", message, NO_SPACE)])
+
+
+def out_of_space(error: ApiError) -> bool:
+    """Say whether a write was refused because etcd is full."""
+    return any(cause.reason == NO_SPACE for cause in error.causes)
+
+
 def invalid(kind: str, name: str, causes: Sequence[Cause], group: str = "") -> Invalid:
     """Upstream's words: ``Pod "web" is invalid: spec.containers: Required value``, or a list in brackets."""
     texts = list(dict.fromkeys(f"{c.field}: {c.message}" for c in causes))

@@ -182,6 +182,8 @@ class Feed:
 
     def _apply(self, batch: Sequence[StoreEvent]) -> None:
         for event in batch:
+            if not event.key.startswith(ROOT):
+                continue
             cache = self._cache_of(event.key)
             if cache is not None:
                 cache.apply(event.key, event.value, event.revision)

@@ -10,7 +10,9 @@ import pytest
 
 from kubelab.apimachinery.clock import SystemClock
 from kubelab.apimachinery.errors import Unavailable
-from kubelab.apiserver.storage.etcd import TOGETHER_SECONDS, EtcdStore, EtcdTLS
+from kubelab.apiserver.storage import receipts
+from kubelab.apiserver.storage.etcd import EtcdStore, EtcdTLS
+from kubelab.apiserver.storage.members import TOGETHER_SECONDS
 from kubelab.apiserver.storage.store import Put, StoreEvent, Unchanged
 from kubelab.testing.etcd import Etcd
 
@@ -25,7 +27,7 @@ async def store(etcd_members: tuple[Etcd, ...]) -> AsyncIterator[EtcdStore]:
     tls = EtcdTLS(files.ca, files.certificate, files.key)
     store = EtcdStore([member.address for member in etcd_members], clock=CLOCK, tls=tls)
     async with asyncio.timeout(30):
-        await store._endpoints[0].wait_ready()  # so that it is the one that is asked
+        await store._members.all[0].wait_ready()  # so that it is the one that is asked
         await store.revision()
     yield store
     await store.close()
@@ -33,7 +35,7 @@ async def store(etcd_members: tuple[Etcd, ...]) -> AsyncIterator[EtcdStore]:
 
 def in_use(store: EtcdStore, members: tuple[Etcd, ...]) -> Etcd:
     """The member that is asked first."""
-    return next(member for member in members if member.address == store._endpoints[0].address)
+    return next(member for member in members if member.address == store._members.all[0].address)
 
 
 async def patiently(request: Callable[[], Awaitable[T]]) -> T:
@@ -85,8 +87,8 @@ async def first(events: AsyncIterator[Sequence[StoreEvent]]) -> Sequence[StoreEv
     """What happens first; that the store is heard is nothing."""
     async with asyncio.timeout(NOTICED):
         async for batch in events:
-            if batch:
-                return batch
+            if found := [event for event in batch if not event.key.startswith(receipts.ROOT)]:
+                return found
     raise AssertionError("the watch ended")
 
 

@@ -15,10 +15,8 @@ from kubelab.apiserver.storage.store import (
     Holds,
     KeyValue,
     Operation,
-    Outcome,
     Put,
     StoreEvent,
-    Unchanged,
 )
 
 
@@ -40,33 +38,6 @@ def operation_of(operation: Operation) -> Any:
 
 def read_back(key: str) -> Any:
     return rpc.RequestOp(request_range=rpc.RangeRequest(key=bytes_of(key)))
-
-
-def once_only(conditions: Sequence[Condition]) -> bool:
-    """Whether a second effect is impossible: something is compared that no write leaves as it was."""
-    kinds = {type(condition) for condition in conditions}
-    return not conditions or (Unchanged in kinds and Absent not in kinds)
-
-
-def took_effect(operation: Operation, current: KeyValue | None) -> bool:
-    if isinstance(operation, Put):
-        return current is not None and current.value == operation.value
-    return current is None
-
-
-def first_one(second: Outcome, operations: Sequence[Operation]) -> Outcome | None:
-    """What became of a write whose repetition was refused: its success, where the refusal shows just what it wrote."""
-    shown = [(o, second.current[o.key]) for o in operations if o.key in second.current]
-    if not shown or not all(took_effect(o, current) for o, current in shown):
-        return None
-    ours = [current.mod_revision for _, current in shown if current is not None]
-    return Outcome(True, max(ours, default=second.revision))
-
-
-def outcome(answer: Any, conditions: Sequence[Condition]) -> Outcome:
-    if answer.succeeded:
-        return Outcome(True, answer.header.revision)
-    return Outcome(False, answer.header.revision, current_of(answer, [c.key for c in conditions]))
 
 
 def current_of(answer: Any, keys: Sequence[str]) -> dict[str, KeyValue | None]:
@@ -91,6 +62,27 @@ def event_of(event: Any) -> StoreEvent:
     return StoreEvent(text_of(kv.key), None if event.type else kv.value, kv.mod_revision)
 
 
+# What a member says when it may have handed a request on, or has nothing to hand it to. UNKNOWN is what etcd says when
+# a deadline passes within it: Go's own error, without a code.
+NO_ANSWER = (
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+    grpc.StatusCode.UNKNOWN,
+    grpc.StatusCode.CANCELLED,
+)
+# What it says of a request that is wrong, or one too many, before it does anything. After any other word it may be
+# done.
+REFUSED = (
+    grpc.StatusCode.INVALID_ARGUMENT,
+    grpc.StatusCode.NOT_FOUND,  # a lease
+    grpc.StatusCode.OUT_OF_RANGE,
+    grpc.StatusCode.FAILED_PRECONDITION,
+    grpc.StatusCode.PERMISSION_DENIED,
+    grpc.StatusCode.UNAUTHENTICATED,
+    grpc.StatusCode.UNIMPLEMENTED,
+    grpc.StatusCode.RESOURCE_EXHAUSTED,  # but for `no_space`
+)
+
 _ERRORS: dict[grpc.StatusCode, type[errors.ApiError]] = {
     grpc.StatusCode.UNKNOWN: errors.Unavailable,
     grpc.StatusCode.CANCELLED: errors.Unavailable,
@@ -101,8 +93,25 @@ _ERRORS: dict[grpc.StatusCode, type[errors.ApiError]] = {
     grpc.StatusCode.UNAUTHENTICATED: errors.InternalError,  # the api-server's certificate, not the caller's
 }
 
+# etcd's own clients tell errors of one code apart by these words
+# (https://github.com/etcd-io/etcd/blob/main/api/v3rpc/rpctypes/error.go).
+_NO_LEADER = "etcdserver: no leader"
+_NO_SPACE = "etcdserver: mvcc: database space exceeded"
+
+
+def no_leader(err: grpc.aio.AioRpcError) -> bool:
+    """Whether a member refused because it has no leader: nothing was handed on."""
+    return err.details() == _NO_LEADER
+
+
+def no_space(err: grpc.aio.AioRpcError) -> bool:
+    """Whether etcd's quota is reached. The write that reaches it is carried out all the same; later ones are not."""
+    return err.code() is grpc.StatusCode.RESOURCE_EXHAUSTED and err.details() == _NO_SPACE
+
 
 def translate(err: grpc.aio.AioRpcError) -> errors.ApiError:
     if err.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
         return errors.Timeout("etcd did not answer in time")
+    if no_space(err):
+        return errors.no_space(_NO_SPACE)
     return _ERRORS.get(err.code(), errors.InternalError)(err.details() or err.code().name)

@@ -1,0 +1,204 @@
+"""etcd's members: a channel to each, and which of them is asked.
+
+With several members, one that does not answer for two seconds is left for another: its process may be frozen, or cut
+off from the others, and neither ends a connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc
+from aetcd import rpc
+
+from kubelab.apimachinery import errors
+from kubelab.apimachinery.clock import Clock
+from kubelab.apiserver.storage.etcdwords import NO_ANSWER, no_leader, translate
+from kubelab.client.hearing import Hearing
+
+# A dead peer is noticed within seconds, and a connection is tried again every two seconds at the latest.
+CHANNEL_OPTIONS: tuple[tuple[str, int], ...] = (
+    ("grpc.keepalive_time_ms", 10_000),
+    ("grpc.keepalive_timeout_ms", 5_000),
+    ("grpc.http2.ping_timeout_ms", 5_000),  # what keepalive really waits for; a minute by default (grpc-core 1.85)
+    ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 500),
+    ("grpc.max_reconnect_backoff_ms", 2_000),
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_send_message_length", -1),
+    ("grpc.enable_http_proxy", 0),
+)
+READ_SECONDS = 2.0  # before another member is asked
+TOGETHER_SECONDS = 4.0  # for all of them, elections included; then another api-server may have more luck
+CONNECT_SECONDS = 1.0  # before a member that owes answers is asked after all
+FIRST_PAUSE, MAX_PAUSE = 0.05, 0.4  # seconds, after every member has refused
+
+HAS_LEADER = (("hasleader", "true"),)  # a member that lost its leader refuses at once, and ends watches
+
+
+@dataclass(frozen=True, slots=True)
+class EtcdTLS:
+    """Paths of PEM files."""
+
+    ca: Path
+    certificate: Path
+    key: Path
+
+    def credentials(self) -> grpc.ChannelCredentials:
+        return grpc.ssl_channel_credentials(self.ca.read_bytes(), self.key.read_bytes(), self.certificate.read_bytes())
+
+
+class Member:
+    """One member: its channel and the methods that are used."""
+
+    def __init__(self, address: str, tls: EtcdTLS | None, clock: Clock) -> None:
+        self.address = address
+        self.hearing = Hearing(clock)
+        self.watches: set[Any] = set()  # every open call
+        self.channel = (
+            grpc.aio.secure_channel(address, tls.credentials(), options=CHANNEL_OPTIONS)
+            if tls
+            else grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS)
+        )
+        self.range = self._unary("KV/Range", rpc.RangeResponse)
+        self.txn = self._unary("KV/Txn", rpc.TxnResponse)
+        self.compact = self._unary("KV/Compact", rpc.CompactionResponse)
+        self.lease_grant = self._unary("Lease/LeaseGrant", rpc.LeaseGrantResponse)
+        self.lease_revoke = self._unary("Lease/LeaseRevoke", rpc.LeaseRevokeResponse)
+        self.lease_keep_alive = self._stream("Lease/LeaseKeepAlive", rpc.LeaseKeepAliveResponse)
+        self.watch = self._stream("Watch/Watch", rpc.WatchResponse)
+        self.alarm = self._unary("Maintenance/Alarm", rpc.AlarmResponse)
+        self.status = self._unary("Maintenance/Status", rpc.StatusResponse)
+        self.defragment = self._unary("Maintenance/Defragment", rpc.DefragmentResponse)
+
+    def _unary(self, method: str, answer: Any) -> Any:
+        return self.channel.unary_unary(f"/etcdserverpb.{method}", _serialize, answer.FromString)
+
+    def _stream(self, method: str, answer: Any) -> Any:
+        return self.channel.stream_stream(f"/etcdserverpb.{method}", _serialize, answer.FromString)
+
+    @property
+    def ready(self) -> bool:
+        return self.channel.get_state(try_to_connect=True) is grpc.ChannelConnectivity.READY
+
+    async def ask(self, method: Any, request: Any, seconds: float) -> Any:
+        """Call, and remember whether it answered."""
+        try:
+            with self.hearing.asking():
+                return await method(request, timeout=seconds, wait_for_ready=True, metadata=HAS_LEADER)
+        except grpc.aio.AioRpcError as err:
+            if err.code() not in NO_ANSWER:
+                self.hearing.heard()
+            raise
+
+    def leave(self) -> None:
+        """Ask it nothing, as long as others answer; its watches end."""
+        self.hearing.doubt()
+        for call in self.watches:
+            call.cancel()
+
+    async def wait_ready(self) -> Member:
+        await self.channel.channel_ready()
+        return self
+
+
+def _serialize(message: Any) -> bytes:
+    return message.SerializeToString()
+
+
+class Members:
+    """``addresses`` are ``host:port``. ``timeout`` is the deadline of a call in seconds, where there is one member."""
+
+    def __init__(self, addresses: Sequence[str], tls: EtcdTLS | None, clock: Clock, timeout: float) -> None:
+        self.all = [Member(address, tls, clock) for address in addresses]  # the one that is asked first comes first
+        self.several = len(self.all) > 1
+        self._clock = clock
+        self.timeout = timeout
+
+    async def close(self) -> None:
+        for member in self.all:
+            await member.channel.close()
+
+    @property
+    def silent(self) -> bool:
+        """Say whether there are several and every one owes an answer for more than a second."""
+        return self.several and all(member.hearing.silent for member in self.all)
+
+    def until(self) -> float:
+        """When to give up a request that begins now, by the monotonic clock."""
+        return self._clock.monotonic() + (min(TOGETHER_SECONDS, self.timeout) if self.several else self.timeout)
+
+    async def read(self, method: Callable[[Member], Any], request: Any) -> Any:
+        """Call what may be repeated, on one member after the other; on the only one twice, if it answers."""
+        tries = 0
+        until = self.until()
+        while True:
+            member = await self.pick()
+            left = max(FIRST_PAUSE, until - self._clock.monotonic())
+            try:
+                return await member.ask(method(member), request, min(left, READ_SECONDS) if self.several else left)
+            except grpc.aio.AioRpcError as err:
+                tries += 1
+                if err.code() not in NO_ANSWER:
+                    raise translate(err) from err
+                self.leave(member)
+                if self._clock.monotonic() + FIRST_PAUSE > until or not self._may_answer(err, tries):
+                    if self.several:
+                        raise errors.Unavailable(err.details() or err.code().name) from err
+                    raise translate(err) from err
+                await self.pause(tries)
+
+    def _may_answer(self, err: grpc.aio.AioRpcError, tries: int) -> bool:
+        """Say whether it is worth while to ask again after so many tries."""
+        if self.several or no_leader(err):
+            return True
+        return err.code() is grpc.StatusCode.UNAVAILABLE and tries < 2
+
+    async def pause(self, tries: int) -> None:
+        """Wait before a repetition, once every member was asked."""
+        rounds = tries // len(self.all)
+        if rounds:
+            await self._clock.sleep(min(FIRST_PAUSE * 2 ** (rounds - 1), MAX_PAUSE) * random.uniform(0.5, 1))
+
+    def leave(self, member: Member) -> None:
+        """Prefer the others from now on."""
+        if self.several:
+            self.all.remove(member)
+            self.all.append(member)
+            member.leave()
+
+    async def pick(self) -> Member:
+        """The first connected member that owes no answer; when there is none, the first that connects."""
+        if not self.several:
+            return self.all[0]
+        sure = [member for member in self.all if not member.hearing.silent]
+        for member in sure:
+            if member.ready:
+                return member
+        doubtful = [member for member in self.all if member.hearing.silent and member.ready]
+        if not doubtful:
+            found = await self._first(self.all, self.timeout)
+        else:
+            found = (await self._first(sure, CONNECT_SECONDS) if sure else None) or doubtful[0]
+        if found is None:
+            raise errors.Unavailable("no etcd endpoint answers")
+        return found
+
+    async def _first(self, members: Sequence[Member], seconds: float) -> Member | None:
+        """The first that connects in time."""
+        waits = [asyncio.ensure_future(member.wait_ready()) for member in members]
+        try:
+            async with self._clock.timeout(seconds):
+                done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+                return done.pop().result()
+        except TimeoutError:
+            return None
+        finally:
+            for wait in waits:
+                wait.cancel()
