@@ -10,7 +10,7 @@ TESTS ?= tests
 PYTEST ?= pytest -n 2 --dist loadfile --ignore tests/compose
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system protos up down hello test test-compose lint fix bench bench-failover bench-scale fresh-check clean
+.PHONY: help setup system protos up down hello test test-compose storm lint fix bench bench-failover bench-scale fresh-check clean
 
 help: ## show this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ test: setup ## run every test, but those that need Docker
 
 test-compose: setup ## run the tests on docker compose; installs and starts Docker where there is none
 	@pytest tests/compose
+
+storm: setup ## faults from a seed on a cluster at work: make storm SECONDS=600 SEED=1
+	@$(BIN)/python -m tests.storm --seconds $(or $(SECONDS),120) --seed $(or $(SEED),1)
 
 lint: setup ## check format, style, types and the direction of imports
 	@ruff format --check .

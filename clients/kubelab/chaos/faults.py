@@ -71,9 +71,9 @@ class Faults:
         await self._driver.partition(*made)
         return made
 
-    async def heal(self) -> list[Partition]:
-        """Take away every partition that this experiment made."""
-        made = [_partition_of(debt) for debt in self._ledger.debts if debt.undo == HEAL]
+    async def heal(self, *these: Partition) -> list[Partition]:
+        """Take away partitions that this experiment made: these, or all of them where none is named."""
+        made = [*these] or [_partition_of(debt) for debt in self._ledger.debts if debt.undo == HEAL]
         await self._heal(*made)
         return made
 
