@@ -66,11 +66,9 @@ class Experiment:
         """Every process and node that actions, probes and the control name; what a variable names is left out."""
         found: list[Named] = []
         for where, activity in activities(self.document):
-            arguments: dict[str, Any] = activity.get("provider", {}).get("arguments", {})
-            found += self._named(arguments, (*where, "provider", "arguments"))
+            found += self._named(_own_arguments(activity), (*where, "provider", "arguments"))
         for n, control in enumerate(self.document.get("controls") or []):
-            arguments = control.get("provider", {}).get("arguments", {})
-            found += self._named(arguments, ("controls", n, "provider", "arguments"))
+            found += self._named(_own_arguments(control), ("controls", n, "provider", "arguments"))
         return found
 
     def _named(self, arguments: dict[str, Any], where: tuple[Any, ...]) -> Iterator[Named]:
@@ -79,6 +77,14 @@ class Experiment:
                 continue
             if key in PROCESSES or key in NODES:
                 yield Named("process" if key in PROCESSES else "node", value, self.place(*where, key))
+
+
+def _own_arguments(told: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of an activity or a control of ours; a process has a list or a text, which names none of ours."""
+    provider: dict[str, Any] = told.get("provider") or {}
+    arguments: object = provider.get("arguments")
+    own = str(provider.get("module", "")).startswith("kubelab.")
+    return cast(dict[str, Any], arguments) if own and isinstance(arguments, dict) else {}
 
 
 def words_of(document: dict[str, Any]) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from chaoslib.hypothesis import within_tolerance
 from chaoslib.run import RunEventHandler
 
 from kubelab.apimachinery.errors import ApiError
-from kubelab.chaos import session, signals, wanted
+from kubelab.chaos import decoding, session, signals, wanted
 from kubelab.chaos.check import EXTENSION
 from kubelab.chaos.faults import NotUndone
 from kubelab.chaos.journal import reason
@@ -76,6 +76,7 @@ def use(options: Options) -> None:
 def configure_control(event_registry: Any = None, **_: Any) -> None:
     """Chaos Toolkit calls this first."""
     _state.journal, _state.in_method = None, False
+    decoding.use()
     if event_registry is not None:
         event_registry.register(_Journal())
 

@@ -22,6 +22,7 @@ from kubelab.chaos.wanted import Wanted
 from kubelab.cluster.find import find_cluster
 
 CALLER = "kubelab-chaos"
+UNREADABLE = (ChaosException, AttributeError, KeyError, TypeError, ValueError)  # not every check of chaoslib's is total
 logger = logging.getLogger("chaostoolkit")
 
 
@@ -37,13 +38,17 @@ def prepare(path: Path, cluster: str, variables: dict[str, Any]) -> Experiment:
     try:
         ensure_experiment_is_valid(experiment.document)
         configuration = load_configuration(experiment.document.get("configuration", {}), dict(variables))
-    except ChaosException as err:
-        raise BadExperiment(f"{path}: {err}") from err
+    except UNREADABLE as err:
+        raise BadExperiment(f"{path}: {_words(err)}") from err
     if problems := check.control_problems(experiment, configuration):
         raise BadExperiment("\n".join(problems))
     _, control = check.own_control(experiment.document)
     asyncio.run(_find(experiment, cluster, Wanted(cluster, **substitute(control, configuration, {}))))
     return experiment
+
+
+def _words(err: Exception) -> str:
+    return str(err) if isinstance(err, ChaosException) else f"Chaos Toolkit cannot read it: {type(err).__name__}: {err}"
 
 
 class _Plain(logging.Filter):

@@ -12,12 +12,13 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
+import random
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
 from kubelab.apimachinery.clock import Clock, SystemClock
-from kubelab.apimachinery.errors import Conflict, NotFound
+from kubelab.apimachinery.errors import Conflict, NotFound, Unavailable
 from kubelab.chaos import faults, ledger, load, targets, workload
 from kubelab.chaos.faults import Faults
 from kubelab.chaos.recorder import Recorder
@@ -32,6 +33,7 @@ CALLER = "kubelab-chaos"
 SETUP_SECONDS = 240.0  # an image may have to be built
 UNDO_SECONDS = 180.0
 READY_SECONDS = 60.0
+AGAIN_SECONDS = 1.0
 Tell = Callable[[str], None]
 
 
@@ -250,7 +252,18 @@ class Session:
                 self._tell(f"Undone: {done}")
         finally:
             self.tape.close()  # that everything is removed is no news
-            await faults.clear_away(self.driver, self.client, self.ledger)
+            await self._clear_away()
+
+    async def _clear_away(self) -> None:
+        """Remove what was made. One that has just started may not answer yet; :meth:`close` sets the limit."""
+        while True:
+            try:
+                await faults.clear_away(self.driver, self.client, self.ledger)
+            except Unavailable as err:
+                self._tell(f"The cluster does not answer yet, trying again: {err.message}")
+                await self.clock.sleep(AGAIN_SECONDS * random.uniform(0.5, 1.5))
+            else:
+                return
 
 
 def suits(status: ClusterStatus, *, control_planes: int, nodes: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import itertools
 from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,11 +34,14 @@ def command() -> None:
 @command.command("run")
 @click.argument("file")
 @click.option(
-    "--journal-path", type=click.Path(path_type=Path), default=Path("journal.json"), show_default=True, metavar="FILE"
+    "--journal-path",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="where to write what happened  [default: journal.json, or journal-2.json … where that is there already]",
 )
 @click.option("--var", "variables", multiple=True, metavar="KEY[:TYPE]=VALUE", help="set a value of `configuration`")
 @cluster_option
-def run(file: str, journal_path: Path, variables: tuple[str, ...], name: str) -> int:
+def run(file: str, journal_path: Path | None, variables: tuple[str, ...], name: str) -> int:
     """Run an experiment: a FILE, or the name of one that `kubelab chaos ls` lists.
 
     The exit code is 0 only when everything was as predicted. Everything is undone at the end, and when the run is
@@ -51,6 +55,7 @@ def run(file: str, journal_path: Path, variables: tuple[str, ...], name: str) ->
         values: dict[str, Any] = convert_vars(list(variables))
     except ValueError as err:
         raise click.UsageError(f"--var: {err}") from err
+    journal_path = journal_path or free_journal(Path())
     with told():
         experiment = runner.prepare(find(file), name, values)
         ended = runner.run(experiment, name, journal_path, values)
@@ -59,6 +64,12 @@ def run(file: str, journal_path: Path, variables: tuple[str, ...], name: str) ->
         click.echo(line)
     click.echo(f"Journal:     {journal_path}; for a page of it, type: kubelab chaos report {journal_path}")
     return ended.code
+
+
+def free_journal(folder: Path) -> Path:
+    """Name a journal that is not there yet: what an earlier run recorded is kept."""
+    names = itertools.chain(["journal.json"], (f"journal-{n}.json" for n in itertools.count(2)))
+    return next(path for name in names if not (path := folder / name).exists())
 
 
 @command.command("ls")

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
+from chaoslib.configuration import load_configuration
 from chaoslib.experiment import ensure_experiment_is_valid
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from kubelab.chaos import check, shipped
+from kubelab.chaos import check, runner, shipped
 from kubelab.chaos.check import BadExperiment
 
 GOOD = """\
@@ -43,6 +50,7 @@ method:
     func: partition
     arguments: {a: "${node}", b: "*"}
 """
+WORDS = ("name", "type", "provider", "module", "func", "arguments", "tolerance", "ref", "probes", "process", "via")
 CONTROL = GOOD[GOOD.index("controls:") : GOOD.index("steady")]
 
 
@@ -205,3 +213,64 @@ def test_every_action_and_probe_is_in_the_guide(module: str) -> None:
     guide = (Path(__file__).parents[3] / "docs/experiments.md").read_text()
     missing = [name for name in check.functions(module) if f"`{name}`" not in guide]
     assert missing == []
+
+
+PROCESS = """\
+title: t
+description: d
+method:
+- {type: action, name: a, provider: {type: process, path: echo, arguments: ARGUMENTS}}
+"""
+
+
+@pytest.mark.filterwarnings("ignore:Process arguments should now be a list")
+@pytest.mark.parametrize("arguments", ['["hi"]', "hi", '"process: x"', "{process: nowhere}", '"${what}"'])
+def test_a_process_may_have_its_arguments_in_any_form(file: Path, arguments: str) -> None:
+    """chaostoolkit#168: a text, a list, and (no longer wanted) a mapping; none of them names processes of a cluster."""
+    file.write_text(PROCESS.replace("ARGUMENTS", arguments))
+    experiment = check.load(file)
+    ensure_experiment_is_valid(experiment.document)
+    assert experiment.named() == []
+
+
+VALUES: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | st.integers(-9, 9) | st.floats(0, 9) | st.sampled_from(["", "a", "${v}", "python"]),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(WORDS), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@given(data=st.data())
+@settings(max_examples=60, deadline=None)
+def test_whatever_is_in_a_file_is_taken_or_refused_by_file_and_line(
+    data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """A good experiment in which any part is replaced by anything."""
+    document: Any = yaml.safe_load(GOOD + "rollbacks: []\nextensions: [{name: kubelab}]\nconfiguration: {v: 1}\n")
+    for _ in range(data.draw(st.integers(1, 3))):
+        part: Any = document
+        while isinstance(part, dict | list) and part:
+            keys: list[Any] = list(part) if isinstance(part, dict) else list(range(len(part)))
+            key = data.draw(st.sampled_from(keys))
+            if data.draw(st.integers(0, 2)) == 0 or not isinstance(part[key], dict | list) or not part[key]:
+                part[key] = data.draw(VALUES)
+                break
+            part = part[key]
+    path = tmp_path_factory.getbasetemp() / f"any-{threading.get_ident()}.yaml"
+    path.write_text(yaml.safe_dump(document))
+    problems: list[str] = []
+    named: list[check.Named] = []
+    experiment: check.Experiment | None = None
+    try:
+        experiment = check.load(path)
+        named = experiment.named()
+    except BadExperiment as err:
+        problems = str(err).splitlines()
+    assert all(line.startswith(f"{path}:") for line in problems)
+    if experiment is None:
+        return
+    assert all(isinstance(found.word, str) for found in named)
+    runner.with_control(experiment.document)
+    with contextlib.suppress(*runner.UNREADABLE):
+        ensure_experiment_is_valid(experiment.document)
+        check.control_problems(experiment, load_configuration(experiment.document.get("configuration") or {}, {}))
