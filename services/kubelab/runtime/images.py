@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import tarfile
 from collections.abc import AsyncGenerator, AsyncIterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -153,6 +152,5 @@ async def _receive(chunks: AsyncIterable[bytes], path: Path) -> None:
 
 def _unpack_context(path: Path, root: Path) -> None:
     if path.stat().st_size:
-        with path.open("rb") as content, tarfile.open(fileobj=content):
-            content.seek(0)
-            layers.unpack(content, root)
+        with path.open("rb") as content:
+            layers.unpack(content, root, whiteouts=False)

@@ -1,0 +1,52 @@
+"""Digests of content: sha256, sha384 and sha512 (https://github.com/opencontainers/image-spec/blob/main/descriptor.md)."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import IO
+
+from kubelab.runtime.oci.limits import BadImage
+
+BLOCK = 1 << 20
+
+
+class Hash:
+    """Takes bytes in, and says at the end whether they are what a digest says."""
+
+    def __init__(self, digest: str) -> None:
+        """``digest`` has passed :func:`kubelab.apimachinery.references.check_digest`."""
+        self.expected = digest
+        self._algorithm = digest.partition(":")[0]
+        self._hash = hashlib.new(self._algorithm)
+
+    def update(self, content: bytes) -> None:
+        self._hash.update(content)
+
+    def check(self, what: str) -> None:
+        """BadImage, which names both digests."""
+        if (found := f"{self._algorithm}:{self._hash.hexdigest()}") != self.expected:
+            raise BadImage(f"{what}: expected {self.expected}, got {found}")
+
+
+def sha256(content: bytes) -> str:
+    """The digest under which the store keeps bytes."""
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+def check(content: bytes, digest: str, what: str) -> bytes:
+    """Give bytes back that are what a digest says; BadImage."""
+    found = Hash(digest)
+    found.update(content)
+    found.check(what)
+    return content
+
+
+def copy(source: IO[bytes], target: IO[bytes], digest: str, what: str) -> int:
+    """Copy a stream to its end and give its size; BadImage when it is not what a digest says."""
+    found, size = Hash(digest), 0
+    while block := source.read(BLOCK):
+        found.update(block)
+        target.write(block)
+        size += len(block)
+    found.check(what)
+    return size
