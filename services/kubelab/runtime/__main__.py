@@ -11,6 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import cast
 
+from structlog.typing import FilteringBoundLogger
+
 from kubelab.component.component import Component
 from kubelab.component.environment import Environment
 from kubelab.cri.runtime.v1 import api_pb2_grpc
@@ -36,7 +38,7 @@ async def run(config: RuntimeConfig, env: Environment) -> None:
     else:
         ask = Launcher(*cast(launcher.Forked, env.prepared), env.clock)
     try:
-        host = await machine(config, ask)
+        host = await machine(config, ask, env.log)
         engine = Engine(config, store, host, ask, env.clock, env.log)
         await engine.start()
         builder = Builder(config, store, host, ask, env.clock)
@@ -49,12 +51,22 @@ async def run(config: RuntimeConfig, env: Environment) -> None:
         ask.close()
 
 
-async def machine(config: RuntimeConfig, ask: Launcher) -> Host:
+async def machine(config: RuntimeConfig, ask: Launcher, log: FilteringBoundLogger) -> Host:
     """Learn what pods read through of the machine that they run on, which the launcher sees and we perhaps do not."""
     private = [str(config.state_dir), str(config.store_dir)]
-    told = await ask.ask({"do": "host", "dir": str(config.state_dir / "host"), "private": private})
+    request = {"do": "host", "dir": str(config.state_dir / "host"), "private": private, "crun": config.crun}
+    told = await ask.ask(request)
+    if not told["guarded"]:
+        log.warning("files of the host that others may not read are masked one by one, as found now: see log above")
     bounds = Bounds(tuple(told["capabilities"]), told["oom_score_adj"])
-    return Host(Path(told["skeleton"]), tuple(told["folders"]), tuple(told["hidden"]), bounds)
+    return Host(
+        skeleton=Path(told["skeleton"]),
+        folders=tuple(told["folders"]),
+        hidden=tuple(told["hidden"]),
+        guarded=told["guarded"],
+        crun=told["crun"],
+        bounds=bounds,
+    )
 
 
 async def until_told(env: Environment, launcher_pid: int) -> None:

@@ -228,14 +228,12 @@ class Builder:
             return
         async with in_thread(self._store.scratch()) as folder:
             request = self._root(draft, folder)
-            layers = [self._store.layer(diff_id) for diff_id in draft.diff_ids]
             image = {**draft.config, "Env": [f"{k}={v}" for k, v in draft.variables.items()], "Entrypoint": None}
             bundle = spec.build_step(
                 instruction.command(),
                 image,
-                root=Path(request["root"]),
-                lookup=[*reversed(layers), *([self._host.skeleton] if draft.on_host else [])],
-                hidden=self._host.hidden if draft.on_host else (),
+                root=folder / "rootfs",
+                host=self._host if draft.on_host else None,
             )
             (folder / "config.json").write_text(json.dumps(bundle))
             log = folder / "log"
@@ -270,7 +268,7 @@ class Builder:
     async def _execute(self, request: Mapping[str, Any]) -> None:
         """Run a container to its end, and end it when whoever wanted it has gone."""
         name, crun_root = f"build-{secrets.token_hex(12)}", self._config.state_dir / "crun"
-        own = {"id": name, "crun": self._config.crun, "crun_root": str(crun_root)}
+        own = {"id": name, "crun": self._host.crun, "crun_root": str(crun_root)}
         asking = asyncio.ensure_future(self._launcher.ask({**request, **own}))
         try:
             started = await asyncio.shield(asking)
@@ -297,8 +295,8 @@ class Builder:
         root = folder / "rootfs"
         root.mkdir()
         layers = [self._store.layer(diff_id) for diff_id in draft.diff_ids]
-        parts = rootfs.overlays(layers, self._host if draft.on_host else None, folder)
-        return {"root": str(root), "overlays": rootfs.as_request(parts)}
+        host = self._host if draft.on_host else None
+        return {"rootfs": rootfs.layout(root, layers, host, folder).as_request()}
 
     async def _keep(self, draft: Draft, key: str, folder: Path) -> str:
         def keep() -> tuple[str, str, int]:

@@ -13,7 +13,7 @@ import signal
 from pathlib import Path
 
 from kubelab.runtime import syscalls
-from kubelab.runtime.launched import Request, own_mounts, tell
+from kubelab.runtime.launched import Request, own_mounts, program, tell
 from kubelab.runtime.signals import send
 
 
@@ -24,14 +24,15 @@ def command(reply: int, request: Request, out: int, err: int) -> None:
     the other end of ``reply`` is closed before, it is killed with all that it started.
     """
     syscalls.become_subreaper()  # of what crun leaves behind
-    own_mounts()
     argv = [
-        request["crun"], f"--root={request['crun_root']}", "--cgroup-manager=disabled", "exec",
+        "crun", f"--root={request['crun_root']}", "--cgroup-manager=disabled", "exec",
         request["id"], *request["command"],
     ]  # fmt: skip
     nothing = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
     streams = [(os.POSIX_SPAWN_DUP2, fd, number) for number, fd in enumerate((nothing, out, err))]
-    crun = os.posix_spawnp(argv[0], argv, os.environ, file_actions=streams)
+    with program(request["crun"]) as path:
+        own_mounts()
+        crun = os.posix_spawn(path, argv, os.environ, file_actions=streams)
     for fd in (nothing, out, err):
         os.close(fd)
     ended = os.pidfd_open(crun)

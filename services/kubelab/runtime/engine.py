@@ -380,18 +380,16 @@ class Engine:
         host = self._host if image.on_host else None
         root = container.folder / "rootfs"
         root.mkdir(exist_ok=True)
-        parts = rootfs.overlays(layers, host, container.folder)
         files = {f"/etc/{name}": sandbox.folder / name for name in ("hosts", "hostname", "resolv.conf")}
         bundle = spec.build(
             container.config,
             image.process,
             root=root,
-            lookup=[*reversed(layers), *([host.skeleton] if host else [])],
             pause=sandbox.pid,
             host_network=sandbox.host_network,
             files=files,
             hostname=sandbox.config.hostname,
-            hidden=host.hidden if host else (),
+            host=host,
             bounds=self._host.bounds,
         )
         (container.folder / "config.json").write_text(json.dumps(bundle))
@@ -399,10 +397,9 @@ class Engine:
             "do": "monitor",
             "id": container.id,
             "dir": str(container.folder),
-            "root": str(root),
-            "overlays": rootfs.as_request(parts),
+            "rootfs": rootfs.layout(root, layers, host, container.folder).as_request(),
             "log_path": container.log_path,
-            "crun": self._config.crun,
+            "crun": self._host.crun,
             "crun_root": str(self._crun_root),
         }
 
@@ -484,7 +481,7 @@ class Engine:
         container = self.container(name)
         if container.state != cri.CONTAINER_RUNNING:
             raise Fault(f"container {container.id!r} is not running", grpc.StatusCode.FAILED_PRECONDITION)
-        request = {"id": container.id, "command": command, "crun": self._config.crun, "crun_root": str(self._crun_root)}
+        request = {"id": container.id, "command": command, "crun": self._host.crun, "crun_root": str(self._crun_root)}
         return await execution.run(self._launcher, request, seconds=seconds)
 
     def _watch_container(self, container: Container) -> None:

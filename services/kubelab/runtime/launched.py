@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import Any
 
-from kubelab.runtime import syscalls
+from kubelab.runtime import rootfs, syscalls
+from kubelab.runtime.inroot import Root, by_descriptor
 
 CGROUP_ROOT = "/sys/fs/cgroup"
 Request = Mapping[str, Any]
@@ -42,25 +44,20 @@ def own_mounts() -> None:
         syscalls.mount("tmpfs", CGROUP_ROOT, "tmpfs", syscalls.MS_NOSUID | syscalls.MS_NODEV | syscalls.MS_NOEXEC)
 
 
-def mount_root(root: str, overlays: Sequence[Mapping[str, Any]]) -> None:
-    """Mount a root file system part by part, seen by this process and its children alone."""
+def mount_root(request: Request) -> Root:
+    """Mount the root that a request describes, seen by this process and its children alone. OSError."""
     own_mounts()
-    for overlay in overlays:
-        _mount_overlay(str(Path(root + overlay["at"]).absolute()), overlay["lower"], overlay["upper"], overlay["work"])
+    return rootfs.mount(rootfs.Layout(**request))
 
 
-def _mount_overlay(target: str, lower: Sequence[str], upper: str, work: str) -> None:
-    """mount(2) reads one page of options, too little for the paths of many layers: descriptors stand for them, by the
-    short names that they have in /proc/self/fd."""
-    here = os.open(".", os.O_PATH | os.O_CLOEXEC)
-    opened: list[int] = []
+@contextlib.contextmanager
+def program(path: str) -> Generator[str]:
+    """Open a program, before any mount is made: what is run later is what the machine had then.
+
+    Gives the path to run it by, its descriptor's; a script's own, which its interpreter opens again. OSError.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        opened += (os.open(path, os.O_PATH | os.O_CLOEXEC) for path in lower)
-        names = ":".join(map(str, opened))
-        options = f"lowerdir={names},upperdir={Path(upper).absolute()},workdir={Path(work).absolute()}"
-        os.chdir("/proc/self/fd")
-        syscalls.mount("overlay", target, "overlay", 0, options)
+        yield path if os.pread(fd, 2, 0) == b"#!" else by_descriptor(fd)
     finally:
-        os.fchdir(here)
-        for fd in (here, *opened):
-            os.close(fd)
+        os.close(fd)

@@ -24,15 +24,17 @@ import gc
 import json
 import os
 import select
+import shutil
 import signal
 import socket
 import struct
+import tempfile
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from kubelab.runtime import capabilities, hostbase, syscalls
+from kubelab.runtime import capabilities, hostbase, rootfs, syscalls
 from kubelab.runtime.command import command
 from kubelab.runtime.launched import Request, mount_root, tell, write_atomically
 from kubelab.runtime.monitor import monitor
@@ -190,9 +192,11 @@ def _task(reply: int, request: Request) -> None:
     """Copy files into a mounted root: ``copies`` is a list of [source, destination in the root, whether to extract]."""
     from kubelab.runtime.copying import copy_into
 
-    mount_root(request["root"], request["overlays"])
+    mount_root(request["rootfs"]).close()
     try:
-        copy_into(Path(request["root"]), [(Path(source), to, extract) for source, to, extract in request["copies"]])
+        copy_into(
+            Path(request["rootfs"]["root"]), [(Path(source), to, extract) for source, to, extract in request["copies"]]
+        )
     except ValueError as err:
         tell(reply, error=str(err))
         return
@@ -200,16 +204,39 @@ def _task(reply: int, request: Request) -> None:
 
 
 def _host(reply: int, request: Request) -> None:
-    """Describe this machine as a base image, and what it may give to containers; ``private`` folders are not for
-    pods to see."""
+    """Describe this machine as a base image, what it may give to containers, and where its ``crun`` is; ``private``
+    folders are not for pods to see."""
+    crun = shutil.which(request["crun"])
+    if crun is None:
+        tell(reply, error=f"{request['crun']}: no such program in PATH")
+        return
+    folders, hidden = hostbase.system_folders(), hostbase.hidden(Path(path) for path in request["private"])
+    skeleton = hostbase.make_skeleton(Path(request["dir"]))
+    guarded = _can_guard(Path(request["dir"]), skeleton, folders)
     tell(
         reply,
-        skeleton=str(hostbase.make_skeleton(Path(request["dir"]))),
-        folders=hostbase.system_folders(),
-        hidden=hostbase.hidden(Path(path) for path in request["private"]),
+        crun=os.path.realpath(crun),
+        skeleton=str(skeleton),
+        folders=folders,
+        guarded=guarded,
+        hidden=hidden if guarded else sorted({*hidden, *hostbase.unreadable(folders)}),
         capabilities=capabilities.own(),
         oom_score_adj=_lowest_oom_score_adj(),
     )
+
+
+def _can_guard(parent: Path, skeleton: Path, folders: Sequence[str]) -> bool:
+    """Whether the host's folders can be shown as an unprivileged user sees them. Not where they lie on an overlay, as
+    in a container: the kernel stacks two."""
+    probe = Path(tempfile.mkdtemp(prefix="probe-", dir=parent))
+    (probe / "root").mkdir()
+    pid = os.fork()
+    if pid == 0:
+        layout = rootfs.Layout(str(probe / "root"), (), str(probe), str(skeleton), tuple(folders))
+        leave(lambda: mount_root(layout.as_request()).close())
+    ended = os.waitpid(pid, 0)[1]
+    shutil.rmtree(probe)
+    return ended == 0
 
 
 def _lowest_oom_score_adj() -> int:

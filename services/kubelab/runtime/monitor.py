@@ -5,6 +5,7 @@ What the monitor mounts is seen in a mount namespace of its own: when it ends, n
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import select
@@ -15,8 +16,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from kubelab.apimachinery.clock import SystemClock
-from kubelab.runtime import syscalls
-from kubelab.runtime.launched import Request, mount_root, tell, write_atomically
+from kubelab.runtime import syscalls, users
+from kubelab.runtime.inroot import Root
+from kubelab.runtime.launched import Request, mount_root, program, tell, write_atomically
 
 LOG_LINE = 16 * 1024  # longer lines are written in parts, as containerd does
 _NO_PROGRAM = re.compile(r"executable file `(.*?)` not found in \$PATH")
@@ -31,7 +33,6 @@ def _now() -> int:
 def monitor(reply: int, request: Request) -> None:
     syscalls.become_subreaper()
     folder = Path(request["dir"])
-    mount_root(request["root"], request["overlays"])
     sink = LogSink(request["log_path"])
 
     def on_hangup(_number: int, _frame: object) -> None:
@@ -44,10 +45,13 @@ def monitor(reply: int, request: Request) -> None:
     log, pid_file = folder / "crun.log", folder / "pid"
     log.unlink(missing_ok=True)
     command = [
-        request["crun"], f"--root={request['crun_root']}", "--cgroup-manager=disabled", f"--log=file:{log}", "run",
+        "crun", f"--root={request['crun_root']}", "--cgroup-manager=disabled", f"--log=file:{log}", "run",
         "--detach", f"--bundle={folder}", f"--pid-file={pid_file}", request["id"],
     ]  # fmt: skip
-    status, out, err = _run_with_pipes(command)
+    with program(request["crun"]) as crun:
+        with mount_root(request["rootfs"]) as root:
+            _settle_user(folder / "config.json", root)
+        status, out, err = _run_with_pipes(crun, command)
     if status != 0:
         told = log.read_text().strip() if log.exists() else ""
         last = told.splitlines()[-1] if told else f"crun ended with {os.waitstatus_to_exitcode(status)}"
@@ -72,13 +76,20 @@ def monitor(reply: int, request: Request) -> None:
     write_atomically(folder / "exit.json", {"exit_code": code, "finished_at": _now()})
 
 
-def _run_with_pipes(command: Sequence[str]) -> tuple[int, int, int]:
-    """Run a program to its end. Gives its wait status, and the pipes on which it, or what it left, prints."""
+def _settle_user(config: Path, root: Root) -> None:
+    """Look the container's user up in its mounted root, where links and layers are as the container sees them."""
+    bundle = json.loads(config.read_text())
+    users.settle(bundle["process"], root)
+    config.write_text(json.dumps(bundle))
+
+
+def _run_with_pipes(path: str, command: Sequence[str]) -> tuple[int, int, int]:
+    """Run an opened program to its end. Gives its wait status, and the pipes on which it, or what it left, prints."""
     out, out_end = os.pipe2(os.O_CLOEXEC)
     err, err_end = os.pipe2(os.O_CLOEXEC)
     nothing = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
     actions = [(os.POSIX_SPAWN_DUP2, nothing, 0), (os.POSIX_SPAWN_DUP2, out_end, 1), (os.POSIX_SPAWN_DUP2, err_end, 2)]
-    child = os.posix_spawnp(command[0], [*command], os.environ, file_actions=actions)
+    child = os.posix_spawn(path, [*command], os.environ, file_actions=actions)
     for fd in (nothing, out_end, err_end):
         os.close(fd)
     return os.waitpid(child, 0)[1], out, err

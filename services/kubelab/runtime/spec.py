@@ -4,13 +4,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from kubelab.cri.runtime.v1 import api_pb2 as cri
-from kubelab.runtime import copying
 from kubelab.runtime.capabilities import Bounds
+from kubelab.runtime.hostbase import Host
 
 DEFAULT_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # containerd's default without CAP_MKNOD: it is safe where a device cgroup decides which nodes can be opened, and there
@@ -45,14 +44,7 @@ _MOUNTS: list[dict[str, Any]] = [
 
 
 class SpecError(ValueError):
-    """The container cannot be described: no command, an unknown user."""
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    uid: int
-    gid: int
-    home: str = "/"
+    """The container cannot be described: it has no command."""
 
 
 def build(
@@ -60,24 +52,20 @@ def build(
     image: Mapping[str, Any],
     *,
     root: Path,
-    lookup: Sequence[Path],
     pause: int,
     host_network: bool,
     files: Mapping[str, Path],
     hostname: str = "",
-    hidden: Sequence[str] = (),
+    host: Host | None = None,
     bounds: Bounds = Bounds(),  # noqa: B008 — it is frozen
 ) -> dict[str, Any]:
-    """Describe a container. ``image`` is the image's process section, ``lookup`` the layers' folders from the highest
-    down, for /etc/passwd; ``pause`` holds the pod's namespaces; ``files`` are mounted: path in the container → file;
-    ``hidden`` are folders that no container may look into, privileged or not.
+    """Describe a container. ``image`` is the image's process section; ``pause`` holds the pod's namespaces; ``files``
+    are mounted: path in the container → file; ``host`` is the base of the image, where it is.
+
+    The user is as the pod or the image names it: :func:`kubelab.runtime.users.settle` finds it in the mounted root.
     """
     security = config.linux.security_context
-    identity = find_user(_wanted_user(security, image), lookup)
-    if security.HasField("run_as_group"):
-        identity = Identity(identity.uid, security.run_as_group.value, identity.home)
     bounding = list(bounds.capabilities) if security.privileged else CAPABILITIES
-    capabilities = [] if identity.uid else bounding
     namespaces = [{"type": "pid"}, {"type": "mount"}]
     namespaces += [{"type": kind, "path": f"/proc/{pause}/ns/{kind}"} for kind in ("ipc", "uts")]
     if not host_network:
@@ -86,19 +74,11 @@ def build(
         "ociVersion": "1.0.2",
         "process": {
             "terminal": False,
-            "user": {
-                "uid": identity.uid,
-                "gid": identity.gid,
-                "additionalGids": list(security.supplemental_groups),
-            },
+            "user": _wanted_user(security, image),
             "args": command(config, image),
-            "env": environment(config, image, identity, hostname),
+            "env": environment(config, image, hostname),
             "cwd": config.working_dir or image.get("WorkingDir") or "/",
-            "capabilities": {
-                "bounding": bounding,
-                "effective": capabilities,
-                "permitted": capabilities,
-            },
+            "capabilities": {"bounding": bounding, "effective": bounding, "permitted": bounding},
             "noNewPrivileges": security.no_new_privs,
             **_oom_score_adj(config.linux, bounds),
         },
@@ -110,14 +90,17 @@ def build(
         ],
         "linux": {
             "namespaces": namespaces,
-            "maskedPaths": [*([] if security.privileged else MASKED), *hidden],
-            "readonlyPaths": [] if security.privileged else READ_ONLY,
+            "maskedPaths": [*([] if security.privileged else MASKED), *(host.hidden if host else ())],
+            "readonlyPaths": [
+                *([] if security.privileged else READ_ONLY),
+                *(host.folders if host and security.readonly_rootfs else ()),  # mounts of their own in the root
+            ],
         },
     }
 
 
 def build_step(
-    args: Sequence[str], image: Mapping[str, Any], *, root: Path, lookup: Sequence[Path], hidden: Sequence[str] = ()
+    args: Sequence[str], image: Mapping[str, Any], *, root: Path, host: Host | None = None
 ) -> dict[str, Any]:
     """Describe a RUN of a Dockerfile: with the network of the runtime itself."""
     config = cri.ContainerConfig(command=args)
@@ -125,11 +108,10 @@ def build_step(
         config,
         image,
         root=root,
-        lookup=lookup,
         pause=0,
         host_network=True,
         files={"/etc/resolv.conf": Path("/etc/resolv.conf"), "/etc/hosts": Path("/etc/hosts")},
-        hidden=hidden,
+        host=host,
     )
     spec["linux"]["namespaces"] = [{"type": kind} for kind in ("pid", "mount", "ipc", "uts")]
     return spec
@@ -158,10 +140,8 @@ def command(config: cri.ContainerConfig, image: Mapping[str, Any]) -> list[str]:
     return args
 
 
-def environment(
-    config: cri.ContainerConfig, image: Mapping[str, Any], identity: Identity, hostname: str = ""
-) -> list[str]:
-    """The image's variables, HOSTNAME, then the pod's over them; PATH and HOME where nobody says them."""
+def environment(config: cri.ContainerConfig, image: Mapping[str, Any], hostname: str = "") -> list[str]:
+    """The image's variables, HOSTNAME, then the pod's over them; PATH where neither says it."""
     given: list[str] = [DEFAULT_PATH, *(image.get("Env") or ())]
     variables: dict[str, str] = {}
     for text in given:
@@ -170,41 +150,17 @@ def environment(
     if hostname:
         variables["HOSTNAME"] = hostname
     variables.update({pair.key: pair.value for pair in config.envs})
-    variables.setdefault("HOME", identity.home)
     return [f"{key}={value}" for key, value in variables.items()]
 
 
-def _wanted_user(security: cri.LinuxContainerSecurityContext, image: Mapping[str, Any]) -> str:
+def _wanted_user(security: cri.LinuxContainerSecurityContext, image: Mapping[str, Any]) -> dict[str, Any]:
+    """The OCI specification's ``user``, with ``username`` for what :mod:`kubelab.runtime.users` looks up."""
+    name = image.get("User") or "0"
     if security.HasField("run_as_user"):
-        return str(security.run_as_user.value)
-    return security.run_as_username or image.get("User") or "0"
-
-
-def find_user(wanted: str, lookup: Sequence[Path]) -> Identity:
-    """``www-data``, ``33``, ``33:33``: from the image's /etc/passwd and /etc/group; SpecError for a name not there."""
-    user, _, group = wanted.partition(":")
-    passwd = _entries(lookup, "etc/passwd")
-    uid, gid, home = 0, 0, "/"
-    entry = next((e for e in passwd if len(e) > 5 and user in (e[0], e[2])), None)
-    if entry:
-        uid, gid, home = int(entry[2]), int(entry[3]), entry[5]
-    elif user.isdecimal():
-        uid = int(user)
-    else:
-        raise SpecError(f"unable to find user {user}: no matching entries in passwd file")
-    if group.isdecimal():
-        gid = int(group)
-    elif group:
-        found = next((e for e in _entries(lookup, "etc/group") if e[0] == group), None)
-        if found is None:
-            raise SpecError(f"unable to find group {group}: no matching entries in group file")
-        gid = int(found[2])
-    return Identity(uid, gid, home)
-
-
-def _entries(lookup: Sequence[Path], name: str) -> list[list[str]]:
-    for layer in lookup:
-        path = copying.resolve(layer, name)
-        if path.is_file():
-            return [line.split(":") for line in path.read_text(errors="replace").splitlines() if line]
-    return []
+        name = str(security.run_as_user.value)
+    elif security.run_as_username:
+        name = security.run_as_username
+    user: dict[str, Any] = {"username": name, "additionalGids": list(security.supplemental_groups)}
+    if security.HasField("run_as_group"):
+        user["gid"] = security.run_as_group.value
+    return user

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import os
 import signal
+from collections.abc import Generator
 from pathlib import Path
 
 CLONE_NEWNS = 0x00020000
@@ -13,7 +15,7 @@ CLONE_NEWUTS = 0x04000000
 CLONE_NEWIPC = 0x08000000
 CLONE_NEWNET = 0x40000000
 
-MS_NOSUID, MS_NODEV, MS_NOEXEC = 2, 4, 8
+MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC = 1, 2, 4, 8
 MS_REC = 0x4000
 MS_PRIVATE = 1 << 18
 
@@ -71,6 +73,26 @@ def mount(source: str, target: str, kind: str, flags: int = 0, options: str = ""
     """mount(2)."""
     done = _libc.mount(source.encode(), target.encode(), kind.encode(), ctypes.c_ulong(flags), options.encode())
     _check(done, f"mount {kind} at {target}")
+
+
+@contextlib.contextmanager
+def file_access_of(user: int) -> Generator[None]:
+    """Use files as a user without groups and capabilities over files, whose group has the user's number.
+
+    For the calling thread, in a process of one thread (setfsuid(2), setgroups(2)). OSError where that may not be.
+    """
+    groups, before = os.getgroups(), (_libc.setfsgid(-1), _libc.setfsuid(-1))
+    os.setgroups([])
+    try:
+        _libc.setfsgid(user)
+        _libc.setfsuid(user)  # the kernel takes CAP_DAC_OVERRIDE and its like away, until it is 0 again
+        if (_libc.setfsgid(-1), _libc.setfsuid(-1)) != (user, user):
+            raise OSError(errno.EPERM, f"setfsuid {user}: {os.strerror(errno.EPERM)}")
+        yield
+    finally:
+        _libc.setfsuid(before[1])
+        _libc.setfsgid(before[0])
+        os.setgroups(groups)
 
 
 def make_mounts_private() -> None:

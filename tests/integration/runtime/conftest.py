@@ -16,7 +16,7 @@ from tests.integration.runtime.lab import Lab
 
 @pytest.fixture
 async def lab() -> AsyncIterator[Lab]:
-    async with running(apart=False) as node:
+    async with running() as node:
         yield node
 
 
@@ -28,12 +28,13 @@ async def apart() -> AsyncIterator[Lab]:
 
 
 @contextlib.asynccontextmanager
-async def running(*, apart: bool) -> AsyncGenerator[Lab]:
+async def running(*, apart: bool = False, mounts: str = "") -> AsyncGenerator[Lab]:
+    """A node that answers, with the image ``app``; skips where there can be none."""
     if os.geteuid() != 0:
         pytest.skip("needs root")
     if shutil.which("crun") is None:
         pytest.skip("no crun on this machine")
-    node = Lab(Path(tempfile.mkdtemp(prefix="kl-runtime-")), apart=apart)
+    node = Lab(Path(tempfile.mkdtemp(prefix="kl-runtime-")), apart=apart, mounts=mounts)
     await node.start()
     try:
         await node.set_cidr()

@@ -58,12 +58,13 @@ async def until(condition: Callable[[], object]) -> None:
 
 class Lab:
     """One node: its network namespace, its folders, its runtime; ``apart`` with a machine of its own (a node agent),
-    and folders for the runtime that are not the machine's."""
+    and folders for the runtime that are not the machine's. ``mounts`` is a script that makes another machine of this
+    one first, by mounts that the runtime and its pods alone see."""
 
-    def __init__(self, folder: Path, *, apart: bool = False) -> None:
+    def __init__(self, folder: Path, *, apart: bool = False, mounts: str = "") -> None:
         self.folder, self.state, self.store = folder, folder / "state", folder / "store"
         self.logs = folder / "logs"
-        self.apart, self.launcher_socket = apart, folder / "l"
+        self.apart, self.launcher_socket, self.mounts = apart, folder / "l", mounts
         self._machine: subprocess.Popen[bytes] | None = None
         self.namespace = f"kl-runtime-{os.getpid()}-{next(_numbers)}"
         self._process: subprocess.Popen[bytes] | None = None
@@ -122,9 +123,10 @@ class Lab:
     def _spawn(self) -> tuple[subprocess.Popen[bytes], str]:
         command = ["nsenter", f"--net=/run/netns/{self.namespace}", sys.executable, "-m", "kubelab.runtime"]
         flags = {"name": "runtime@lab", "socket": "s", "state-dir": self.state, "store-dir": self.store}
+        mounts = "mount -t tmpfs runtime-only /opt && touch /opt/runtime-only" if self.apart else self.mounts
+        if mounts:
+            command = ["unshare", "--mount", "sh", "-ec", f'{mounts}\nexec "$@"', "-", *command]
         if self.apart:
-            other = 'mount -t tmpfs runtime-only /opt && touch /opt/runtime-only && exec "$@"'
-            command = ["unshare", "--mount", "sh", "-c", other, "-", *command]
             flags["launcher-socket"] = self.launcher_socket
         with (self.folder / "runtime.log").open("ab") as log:
             process = subprocess.Popen(
@@ -195,6 +197,11 @@ class Lab:
                 if inside or logs or f"{self.folder}/" in (entry / "mountinfo").read_text():
                     found[int(entry.name)] = (entry / "comm").read_text().strip()
         return found
+
+    def on_machine(self, script: str) -> str:
+        """Run a script where the runtime is, with its mounts; gives what it prints."""
+        command = ["nsenter", f"--mount=/proc/{self.pid}/ns/mnt", "sh", "-ec", script]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
     def enter_network(self) -> None:
         """Take the calling thread into the node's network namespace."""

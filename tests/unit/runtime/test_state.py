@@ -15,6 +15,7 @@ from kubelab.runtime.network import Addresses, NoAddress
 from kubelab.runtime.state import Container, Sandbox
 
 BOUNDS = capabilities.Bounds(["CAP_SYS_ADMIN", "CAP_MKNOD"], -500)
+HOST = hostbase.Host(Path("/s"), ("/usr", "/opt"), ("/opt/me",), guarded=True, crun="/usr/bin/crun", bounds=BOUNDS)
 NOBODY = {"pid": 2**22 + 1, "pid_start": 5, "monitor": 2**22 + 2, "monitor_start": 6, "started_at": 7}
 
 
@@ -185,11 +186,10 @@ def described(config: cri.ContainerConfig, **image: Any) -> dict[str, Any]:
         config,
         image,
         root=Path("/r"),
-        lookup=[],
         pause=1,
         host_network=False,
         files={},
-        hidden=["/opt/me"],
+        host=HOST,
         bounds=BOUNDS,
     )
 
@@ -221,37 +221,33 @@ def test_who_is_killed_first_as_far_as_the_machine_lets_us_say(asked: int, expec
 
 def test_hostname_is_among_the_variables_after_the_images_and_before_the_pods() -> None:
     image = {"Env": ["HOSTNAME=image", "A=1"]}
-    nobody = spec.Identity(0, 0)
-    assert "HOSTNAME=pod" in spec.environment(cri.ContainerConfig(), image, nobody, "pod")
+    assert "HOSTNAME=pod" in spec.environment(cri.ContainerConfig(), image, "pod")
     own = cri.ContainerConfig(envs=[cri.KeyValue(key="HOSTNAME", value="own")])
-    assert "HOSTNAME=own" in spec.environment(own, image, nobody, "pod")
+    assert "HOSTNAME=own" in spec.environment(own, image, "pod")
 
 
 def test_capabilities_are_read_by_their_bits() -> None:
     assert capabilities.held("Name:\tx\nCapEff:\t0000000008000001\n") == ["CAP_CHOWN", "CAP_MKNOD"]
 
 
-def test_another_user_has_no_capabilities() -> None:
-    security = cri.LinuxContainerSecurityContext(run_as_user=cri.Int64Value(value=1000))
-    config = cri.ContainerConfig(command=["x"], linux=cri.LinuxContainerConfig(security_context=security))
-    process = described(config)["process"]
-    assert process["user"]["uid"] == 1000
-    assert process["capabilities"]["effective"] == []
+def test_a_root_that_may_not_be_written_has_read_only_folders_of_the_host_too() -> None:
+    config = secured(privileged=True)
+    assert described(config)["linux"]["readonlyPaths"] == []
+    config.linux.security_context.readonly_rootfs = True
+    made = described(config)
+    assert made["root"]["readonly"]
+    assert made["linux"]["readonlyPaths"] == ["/usr", "/opt"]
 
 
-def test_users_are_found_in_the_images_files(tmp_path: Path) -> None:
-    (tmp_path / "etc").mkdir()
-    (tmp_path / "etc/passwd").write_text("web:x:33:34:web:/srv:/bin/sh\n")
-    (tmp_path / "etc/group").write_text("staff:x:50:\n")
-    found = [spec.find_user(text, [tmp_path]) for text in ("web", "33", "web:staff", "7:8")]
-    assert [(i.uid, i.gid, i.home) for i in found] == [
-        (33, 34, "/srv"),
-        (33, 34, "/srv"),
-        (33, 50, "/srv"),
-        (7, 8, "/"),
-    ]
-    with pytest.raises(spec.SpecError, match="unable to find user nobody-here"):
-        spec.find_user("nobody-here", [tmp_path])
+def test_what_an_unprivileged_user_may_not_read_is_found(tmp_path: Path) -> None:
+    for name, mode in {"open": 0o755, "listed-only": 0o744, "own": 0o700}.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").touch()
+        (tmp_path / name / "key").touch(0o640)
+        (tmp_path / name).chmod(mode)
+    (tmp_path / "open" / "link").symlink_to("key")
+    found = [Path(path).relative_to(tmp_path) for path in hostbase.unreadable([str(tmp_path)])]
+    assert [str(path) for path in found] == ["listed-only", "open/key", "own"]
 
 
 def test_a_home_below_a_system_folder_is_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
