@@ -82,8 +82,6 @@ def _helped(ctx: click.Context, command: Command) -> int:
     """Print the help of a command that was asked for it, or that only has others below it."""
     args: tuple[str, ...] = ctx.params["args"]
     if not ctx.params["help"] and args:
-        if ctx.command_path == "kctl":
-            raise command.unknown(args[0], ctx.command_path)
         raise UsageProblem(f'unknown command "{args[0]}"', ctx.command_path, hint="arguments")
     asked = ctx.params["help"] or ctx.command_path == "kctl"
     print(command.help_text(ctx.command_path), file=sys.stdout if asked else sys.stderr)

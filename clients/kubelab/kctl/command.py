@@ -142,6 +142,10 @@ def find(root: Command, path: str, args: Sequence[str]) -> tuple[Command, str, l
         place, word = found[0]
         entry = root.child(word)
         if entry is None:
+            if root.callback is None and not {"-h", "--help"} & {*rest}:  # before its flags are read: they are not ours
+                if path == "kctl":
+                    raise root.unknown(word, path)
+                raise UsageProblem(f'unknown command "{word}"', path, hint="arguments")
             break
         del rest[place]
         root, path = entry.load(), f"{path} {entry.name}"

@@ -65,6 +65,7 @@ async def _create_all(
         namespace = files.namespace_of(document, session)
         if namespace:
             meta_of(document.obj).namespace = namespace
+        meta_of(document.obj).ClearField("resourceVersion")  # of `kctl get -o yaml`, say: kubectl takes it out, too
         try:
             created = await client.create(document.obj, namespace)
         except ApiError as err:

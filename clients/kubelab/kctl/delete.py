@@ -15,6 +15,7 @@ from kubelab.kctl.command import Command, line_of
 from kubelab.kctl.creating import DRY_RUN, FILENAME, RECURSIVE, Printer
 from kubelab.kctl.flags import Flag, UsageProblem, parse_bool
 from kubelab.kctl.get import ALL_NAMESPACES, FIELD_SELECTOR, SELECTOR
+from kubelab.kctl.listing import explained
 from kubelab.kctl.session import Failed, Session
 from kubelab.kctl.targets import One, Target, Targets, noun
 
@@ -188,10 +189,11 @@ class _Deletion:
             label_selector=request.label_selector,
             field_selector=request.field_selector,
         )
-        async for page in pages:
-            for item in page.items:
-                meta = cast(Any, item).metadata
-                yield One(wanted.resource, meta.name, meta.namespace)
+        with explained(wanted.resource, request.label_selector, request.field_selector):
+            async for page in pages:
+                for item in page.items:
+                    meta = cast(Any, item).metadata
+                    yield One(wanted.resource, meta.name, meta.namespace)
 
     async def _delete(self, one: One) -> _Gone:
         request = self._request

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import click
 
-from kubelab.apimachinery.errors import ApiError, Invalid, Unavailable, qualified
+from kubelab.apimachinery.errors import ApiError, Invalid, Unavailable
 from kubelab.client.kubeconfig import KubeconfigError
 from kubelab.client.reaching import why_unreachable
 from kubelab.kctl.session import Failed, Session
@@ -73,7 +73,7 @@ def nobody_there(err: ApiError) -> bool:
 
 
 def _invalid(err: Invalid) -> str:
-    start = f'The {qualified(err.kind, err.group)} "{err.name}" is invalid'
+    start = f'The {err.kind} "{err.name}" is invalid'
     causes = list(dict.fromkeys(f"{c.field}: {c.message}" if c.field else c.message for c in err.causes))
     if not causes:
         return f"{start}: {err.message}"

@@ -14,6 +14,7 @@ from kubelab.apimachinery.errors import ApiError, NotFound
 from kubelab.apimachinery.scheme import Resource
 from kubelab.client.client import Client
 from kubelab.kctl.get import Request
+from kubelab.kctl.listing import explained
 from kubelab.kctl.tables import Columns
 from kubelab.kctl.targets import Target, noun
 
@@ -116,14 +117,15 @@ async def _table(client: Client, request: Request, target: Target) -> meta_pb2.T
     whole = meta_pb2.Table()
     continue_ = ""
     while True:
-        part = await client.list_table(
-            target.resource,
-            namespace,
-            label_selector=request.label_selector,
-            field_selector=request.field_selector,
-            limit=request.chunk,
-            continue_=continue_,
-        )
+        with explained(target.resource, request.label_selector, request.field_selector):
+            part = await client.list_table(
+                target.resource,
+                namespace,
+                label_selector=request.label_selector,
+                field_selector=request.field_selector,
+                limit=request.chunk,
+                continue_=continue_,
+            )
         if not continue_:
             whole = part
         else:
@@ -161,9 +163,10 @@ async def fetch(client: Client, request: Request, target: Target) -> AsyncIterat
         field_selector=request.field_selector,
         chunk=request.chunk,
     )
-    async for page in pages:
-        for obj in page.items:
-            yield obj
+    with explained(target.resource, request.label_selector, request.field_selector):
+        async for page in pages:
+            for obj in page.items:
+                yield obj
 
 
 def render(objects: Sequence[Message], output: str, *, single: bool) -> str:

@@ -13,6 +13,7 @@ from kubelab.kctl.command import Command
 from kubelab.kctl.creating import FILENAME, RECURSIVE
 from kubelab.kctl.flags import Flag, UsageProblem
 from kubelab.kctl.get import SELECTOR
+from kubelab.kctl.listing import explained
 from kubelab.kctl.session import Failed, Session
 from kubelab.kctl.targets import One, Targets
 
@@ -97,7 +98,8 @@ class _Waiting:
             if target.name is not None:
                 found.append(One(target.resource, target.name, namespace))
                 continue
-            there = await client.list(target.resource, namespace, label_selector=selector)
+            with explained(target.resource, selector):
+                there = await client.list(target.resource, namespace, label_selector=selector)
             metas = [cast(Any, item).metadata for item in there.items]
             found += (ones := [One(target.resource, meta.name, meta.namespace) for meta in metas])
             listed.update(ones)

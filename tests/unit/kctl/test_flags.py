@@ -99,7 +99,7 @@ def test_no_durations(text: str) -> None:
         ("create ns a", "kctl create namespace", "a"),
         ("run a -- get pods", "kctl run", "a -- get pods"),
         ("", "kctl", ""),
-        ("grab pods", "kctl", "grab pods"),
+        ("grab pods --help", "kctl", "grab pods --help"),
         ("config view --raw", "kctl config view", "--raw"),
     ],
 )

@@ -11,7 +11,7 @@ import yaml
 
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import scheme
-from kubelab.apimachinery.errors import Forbidden, Unavailable
+from kubelab.apimachinery.errors import BadRequest, Forbidden, Unavailable
 from kubelab.kctl import targets, watching
 from kubelab.kctl.get import Request
 from kubelab.kctl.tables import Columns
@@ -257,3 +257,10 @@ def test_columns_remember_their_widths() -> None:
     assert columns.render([["longer-name", "1s"]]) == "longer-name   1s\n"
     assert columns.render([["y", "1s"]]) == "y             1s\n"
     assert Columns().render([["no", "x"]]) == "no    x\n"
+
+
+def test_a_list_that_is_refused_names_what_was_asked_for(shell: Shell) -> None:
+    for verb in ("get", "delete"):
+        shell.server.fail(BadRequest("field label not supported: foo"), verb="list", resource="pods")
+        told = 'Unable to find "/v1, Resource=pods" that match label selector "a=b", field selector "foo=bar": field la'
+        assert told in shell(verb, "pods", "-l", "a=b", "--field-selector=foo=bar").stderr

@@ -189,6 +189,9 @@ def test_a_bug_is_told_in_one_line(shell: Shell, monkeypatch: pytest.MonkeyPatch
 
 def test_unknown_commands(shell: Shell) -> None:
     assert shell("grab", "pods").stderr == 'error: unknown command "grab" for "kctl"\n'
+    for line in ("grab -f x", "grab -f=x --all", "-n x grab pod p --port=1"):  # flags that kctl itself does not have
+        assert shell(*line.split()).stderr == 'error: unknown command "grab" for "kctl"\n'
+    assert 'unknown command "grab"' in shell("create", "service", "grab", "--tcp=1").stderr
     assert shell("gett").stderr == 'error: unknown command "gett" for "kctl"\n\nDid you mean this?\n\tget\n\n'
 
 

@@ -67,6 +67,13 @@ def test_one_refused_object_does_not_stop_the_others(shell: Shell, tmp_path: Pat
     assert created.stderr == told
 
 
+def test_what_was_printed_can_be_created_again(shell: Shell) -> None:
+    shell.server.add(make_pod("web"))
+    shell.stdin = shell("get", "pod", "web", "-o", "yaml").stdout.replace("name: web", "name: again").encode()
+    assert b"resourceVersion" in shell.stdin
+    assert shell("create", "-f", "-").stdout == "pod/again created\n"
+
+
 def test_invalid_objects_as_kubectl_lists_them(shell: Shell) -> None:
     shell.stdin = POD.format(name="web").encode()
     one, two = Cause("spec.a", "Required value"), Cause("spec.b", 'Invalid value: "x": bad')
@@ -75,6 +82,10 @@ def test_invalid_objects_as_kubectl_lists_them(shell: Shell) -> None:
     shell.server.fail(errors.invalid("Pod", "web", [one, two]), verb="create")
     told = 'The Pod "web" is invalid: \n* spec.a: Required value\n* spec.b: Invalid value: "x": bad\n'
     assert shell("create", "-f", "-").stderr == told
+    shell.server.fail(
+        errors.Invalid("x", name="l", kind="Lease", group="coordination.k8s.io", causes=[one]), verb="create"
+    )
+    assert shell("create", "-f", "-").stderr == 'The Lease "l" is invalid: spec.a: Required value\n'
     shell.server.fail(errors.not_found("namespaces", "nowhere"), verb="create")
     told = 'Error from server (NotFound): error when creating "STDIN": namespaces "nowhere" not found\n'
     assert shell("create", "-f", "-", "-n", "nowhere").stderr == told

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+import yaml
 from google.protobuf import message_factory
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
@@ -268,3 +269,10 @@ def test_resources_name_themselves() -> None:
         return document["apiVersion"], document["kind"]
 
     assert [named(r) for r in scheme.ALL] == [(r.api_version, r.kind) for r in scheme.ALL]
+
+
+@pytest.mark.parametrize("text", ["a\n\n", "a\n", "\n", "a\n\n\n", "...\n", "a\n...\n"])
+def test_a_document_has_no_end_mark(text: str) -> None:
+    written = encode.to_yaml({"data": {"k": text}})
+    assert not written.endswith("\n...\n")
+    assert yaml.safe_load(written) == {"data": {"k": text}}

@@ -88,3 +88,15 @@ def test_addresses() -> None:
             read_all([f"{url}/none"])
     with pytest.raises(NoManifest, match=r"unable to read URL .*refused"):
         read_all([f"{url}/ns.yml"])
+
+
+def test_a_pattern_is_expanded_where_no_shell_has_done_it(tmp_path: Path) -> None:
+    """kubernetes#12123: ``-f 'dir/*.yaml'``."""
+    for name in ("b.yaml", "a.yaml", "c.txt"):
+        (tmp_path / name).write_text(f"apiVersion: v1\nkind: Namespace\nmetadata: {{name: {name[0]}}}\n")
+    assert [d.name for d in read_all([f"{tmp_path}/*.yaml"])] == ["a", "b"]
+    assert [d.name for d in read_all([f"{tmp_path}/[bc].*"])] == ["b", "c"]
+    with pytest.raises(NoManifest, match=r'the path ".*/\*\.yml" does not exist'):
+        read_all([f"{tmp_path}/*.yml"])
+    (tmp_path / "[x].yaml").write_text("apiVersion: v1\nkind: Namespace\nmetadata: {name: brackets}\n")
+    assert [d.name for d in read_all([f"{tmp_path}/[x].yaml"])] == ["brackets"], "a file of that very name comes first"

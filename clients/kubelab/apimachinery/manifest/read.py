@@ -5,6 +5,7 @@ This blocks: it is for command lines, before their event loop starts.
 
 from __future__ import annotations
 
+import glob
 import sys
 import urllib.error
 import urllib.request
@@ -63,6 +64,8 @@ def _files(name: str, recursive: bool) -> list[Path]:
     except (OSError, ValueError) as err:
         raise NoManifest(f'the path "{name}" cannot be accessed: {err}') from err
     if not exists:
+        if matching := _matching(name):
+            return [file for found in matching for file in _files(found, recursive)]
         raise NoManifest(f'the path "{name}" does not exist')
     if not is_folder:
         return [path]
@@ -71,6 +74,11 @@ def _files(name: str, recursive: bool) -> list[Path]:
     if not files:
         raise NoManifest(f"error reading [{name}]: recognized file extensions are [{' '.join(EXTENSIONS)}]")
     return files
+
+
+def _matching(pattern: str) -> list[str]:
+    """Expand a pattern that no shell has expanded, as kubectl does; nothing where it is none, or matches nothing."""
+    return sorted(glob.glob(pattern)) if glob.has_magic(pattern) else []  # noqa: PTH207 — a Path would take "./" away
 
 
 def _fetch(url: str) -> bytes:

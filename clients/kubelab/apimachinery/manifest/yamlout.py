@@ -9,6 +9,7 @@ import yaml
 
 from kubelab.apimachinery.manifest.nodes import resolve
 
+END = "\n...\n"  # libyaml marks the end of a document whose last text ends in empty lines; kubectl does not
 WIDTH = 80  # columns, after which a line is folded at its next space
 
 _DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
@@ -43,6 +44,7 @@ _Dumper.add_representer(str, _text)
 
 def dump(document: Any) -> str:
     """Write one document; keys keep their order."""
-    return yaml.dump(
+    text: str = yaml.dump(
         document, Dumper=_Dumper, default_flow_style=False, sort_keys=False, allow_unicode=True, width=WIDTH
     )
+    return text.removesuffix(END) + "\n" if text.endswith(END) else text
