@@ -21,6 +21,7 @@ from kubelab.cluster import partitions
 from kubelab.cluster.containers import MACHINE, Container, topology
 from kubelab.cluster.docker import Docker
 from kubelab.cluster.driver import Partition
+from kubelab.cluster.nftables import NOTHING, Fragment, joined, script
 from kubelab.cluster.partitions import Topology
 from kubelab.cluster.placing import NotPut, put
 
@@ -83,11 +84,11 @@ class Cuts:
     ) -> None:
         """Disk first, and more rather than less of what may be in the kernel: then it can be healed in any case."""
         old, new, none = (_scripts(there, these) for these in (before, wanted, ()))
-        touched = [p for p, script in new.items() if everywhere or script != none[p] or old[p] != none[p]]
+        touched = [p for p, rules in new.items() if everywhere or rules != none[p] or old[p] != none[p]]
         self._write(containers, max(before, wanted, key=len))  # one of them has all that the other has
         try:
             await put(
-                lambda place, script: self._apply(containers, place, script),
+                lambda place, rules: self._apply(containers, place, rules),
                 {place: old[place] for place in touched},
                 {place: new[place] for place in touched},
             )
@@ -97,7 +98,7 @@ class Cuts:
             raise err.reason from err
         self._write(containers, wanted)
 
-    async def _apply(self, containers: Sequence[Container], place: str, script: str) -> None:
+    async def _apply(self, containers: Sequence[Container], place: str, rules: Fragment) -> None:
         """Hand a script to the kernel as one transaction, in the namespace of a container."""
         image = next((c.image for c in containers if c.identity.component == MACHINE), "")
         if not image:
@@ -106,7 +107,7 @@ class Cuts:
         await self._docker.call(
             *("run", "--rm", "--interactive", "--network", f"container:{place}", "--user", "0:0"),
             *("--cap-drop", "ALL", "--cap-add", "NET_ADMIN", "--entrypoint", "nft", image, "-f", "-"),
-            stdin=((partitions.MARKING if owners else "") + script).encode(),
+            stdin=script(joined([partitions.MARKING if owners else NOTHING, rules], "")),
             timeout=NFT_SECONDS,
         )
 
@@ -130,7 +131,7 @@ class Cuts:
             os.close(fd)
 
 
-def _scripts(there: Topology, wanted: Sequence[Partition]) -> dict[str, str]:
+def _scripts(there: Topology, wanted: Sequence[Partition]) -> dict[str, Fragment]:
     """Every place's rules; a partition one of whose sides is gone waits for it."""
     present = {*there.nodes, *there.processes}
     return partitions.scripts(there, [p for p in wanted if {p.source, p.target} <= present])

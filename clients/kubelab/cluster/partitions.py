@@ -23,22 +23,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from ipaddress import IPv4Address
 
 from kubelab.apimachinery.errors import BadRequest, NotFound
 from kubelab.cluster.driver import Partition
 from kubelab.cluster.identity import GROUPS, PORTS
-
-TABLE, MARKING_TABLE = "inet kubelab-faults", "inet kubelab-owners"
-
-
-def _replaced(table: str) -> str:
-    # One that is not there cannot be deleted, so it is made first; all in one transaction.
-    return f"table {table}\ndelete table {table}\n"
+from kubelab.cluster.nftables import Comment, Fragment, Mac, lines, nft
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A network namespace with the IPv4 address by which the others see it.
+    """A network namespace with the IPv4 address by which the others see it. ValueError for what are none.
 
     ``mac`` is the hardware address of the same; pods behind the place cannot be told without it.
     """
@@ -46,6 +41,17 @@ class Place:
     name: str
     address: str
     mac: str = ""
+
+    def __post_init__(self) -> None:
+        _ = self.ip, self.hardware
+
+    @property
+    def ip(self) -> IPv4Address:
+        return IPv4Address(self.address)
+
+    @property
+    def hardware(self) -> Mac | None:
+        return Mac(self.mac.lower()) if self.mac else None
 
 
 @dataclass(frozen=True)
@@ -71,8 +77,8 @@ class _Process:
         return GROUPS[_component(self.name)]
 
     @property
-    def ports(self) -> str:
-        return _set(PORTS[_component(self.name)])
+    def ports(self) -> tuple[int, ...]:
+        return PORTS[_component(self.name)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +88,13 @@ class _Whole:
     name: str
     places: tuple[Place, ...]
 
-    def senders(self) -> list[str]:
+    def senders(self) -> list[Fragment]:
         """What a packet from here looks like where it arrives."""
-        macs = [place.mac for place in self.places if place.mac]
-        addresses = [place.address for place in self.places if not place.mac]
+        macs = [mac for place in self.places if (mac := place.hardware)]
+        addresses = [place.ip for place in self.places if not place.mac]
         return [
-            *([f"ether saddr {_set(macs)}"] if macs else []),
-            *([f"ip saddr {_set(addresses)}"] if addresses else []),
+            *([nft("ether saddr %", macs)] if macs else []),
+            *([nft("ip saddr %", addresses)] if addresses else []),
         ]
 
 
@@ -96,37 +102,43 @@ class _Whole:
 class _Rules:
     """One place's rules by chain, in order, none of them twice."""
 
-    arriving: dict[str, None] = field(default_factory=dict[str, None])
-    input: dict[str, None] = field(default_factory=dict[str, None])
-    output: dict[str, None] = field(default_factory=dict[str, None])
+    arriving: dict[Fragment, None] = field(default_factory=dict[Fragment, None])
+    input: dict[Fragment, None] = field(default_factory=dict[Fragment, None])
+    output: dict[Fragment, None] = field(default_factory=dict[Fragment, None])
 
 
-def marking() -> str:
+def marking() -> Fragment:
     """Give the script that marks connections with who has opened them; a connection keeps its first mark.
 
     Packets of listening ports mark nothing: it is the other end that has opened the connection.
     """
-    groups = ", ".join(f"{group} : {group}" for group in GROUPS.values())
-    ports = _set(port for ports in PORTS.values() for port in ports)
-    return f"""\
-{_replaced(MARKING_TABLE)}table {MARKING_TABLE} {{
-\tmap groups {{
+    ports = [port for ports in PORTS.values() for port in ports]
+    return nft(
+        """\
+table inet kubelab-owners
+delete table inet kubelab-owners
+table inet kubelab-owners {
+\tmap groups {
 \t\ttype gid : mark
-\t\telements = {{ {groups} }}
-\t}}
-\tchain output {{
+\t\telements = %
+\t}
+\tchain output {
 \t\ttype filter hook output priority mangle; policy accept;
-\t\tct mark 0 tcp sport != {ports} ct mark set meta skgid map @groups
-\t}}
-\tchain input {{
+\t\tct mark 0 tcp sport != % ct mark set meta skgid map @groups
+\t}
+\tchain input {
 \t\ttype filter hook input priority mangle; policy accept;
-\t\tct mark 0 tcp dport != {ports} ct mark set meta skgid map @groups
-\t}}
-}}
-"""
+\t\tct mark 0 tcp dport != % ct mark set meta skgid map @groups
+\t}
+}
+""",
+        {group: group for group in GROUPS.values()},
+        ports,
+        ports,
+    )
 
 
-def scripts(topology: Topology, partitions: Iterable[Partition]) -> dict[str, str]:
+def scripts(topology: Topology, partitions: Iterable[Partition]) -> dict[str, Fragment]:
     """Give every place's script; it replaces what was there, and removes the table where nothing is left.
 
     Raises NotFound, BadRequest as :func:`check` does.
@@ -185,7 +197,7 @@ def _side(topology: Topology, name: str) -> _Process | _Whole:
 
 def _cut(rules: dict[str, _Rules], source: _Process | _Whole, target: _Process | _Whole) -> None:
     """Drop what goes from one side to the other."""
-    note = f'counter drop comment "{source.name} to {target.name}"'
+    note = nft("counter drop comment %", Comment(f"{source.name} to {target.name}"))
     if isinstance(source, _Process):
         if isinstance(target, _Process):
             _process_to_process(rules, source, target, note)
@@ -195,52 +207,46 @@ def _cut(rules: dict[str, _Rules], source: _Process | _Whole, target: _Process |
     for sender in source.senders():
         if isinstance(target, _Process):
             there = rules[target.place.name].input
-            there[f"{sender} tcp dport {target.ports} {note}"] = None
-            there[f"{sender} ct mark {target.group} {note}"] = None
+            there[nft("% tcp dport % %", sender, target.ports, note)] = None
+            there[nft("% ct mark % %", sender, target.group, note)] = None
         else:
             for place in target.places:
-                rules[place.name].arriving[f"{sender} {note}"] = None
+                rules[place.name].arriving[nft("% %", sender, note)] = None
 
 
-def _process_to_places(rules: dict[str, _Rules], source: _Process, target: _Whole, note: str) -> None:
+def _process_to_places(rules: dict[str, _Rules], source: _Process, target: _Whole, note: Fragment) -> None:
     # Routes to a node's pods lead by way of the node: who is next says more than the destination.
-    next_hops = _set(place.address for place in target.places)
-    rules[source.place.name].output[f"rt ip nexthop {next_hops} ct mark {source.group} {note}"] = None
+    hops = [place.ip for place in target.places]
+    rules[source.place.name].output[nft("rt ip nexthop % ct mark % %", hops, source.group, note)] = None
     for place in target.places:
-        answers = f"ip saddr {source.place.address} tcp sport {source.ports}"
-        rules[place.name].arriving[f"{answers} {note}"] = None
+        answers = nft("ip saddr % tcp sport %", source.place.ip, source.ports)
+        rules[place.name].arriving[nft("% %", answers, note)] = None
 
 
-def _process_to_process(rules: dict[str, _Rules], source: _Process, target: _Process, note: str) -> None:
+def _process_to_process(rules: dict[str, _Rules], source: _Process, target: _Process, note: Fragment) -> None:
     here, there = source.place, target.place
-    asks, answers = f"tcp dport {target.ports}", f"tcp sport {source.ports}"
+    asks, answers = nft("tcp dport %", target.ports), nft("tcp sport %", source.ports)
     if here.name == there.name:  # by 127.0.0.1 or by the place's own address, it goes through lo
         chain = rules[here.name].input
-        chain[f'iifname "lo" {asks} ct mark {source.group} {note}'] = None
-        chain[f'iifname "lo" {answers} ct mark {target.group} {note}'] = None
+        chain[nft('iifname "lo" % ct mark % %', asks, source.group, note)] = None
+        chain[nft('iifname "lo" % ct mark % %', answers, target.group, note)] = None
         return
-    rules[here.name].output[f"ip daddr {there.address} {asks} ct mark {source.group} {note}"] = None
-    rules[there.name].input[f"ip saddr {here.address} {answers} ct mark {target.group} {note}"] = None
+    rules[here.name].output[nft("ip daddr % % ct mark % %", there.ip, asks, source.group, note)] = None
+    rules[there.name].input[nft("ip saddr % % ct mark % %", here.ip, answers, target.group, note)] = None
 
 
-def _set(members: Iterable[str | int]) -> str:
-    return "{ " + ", ".join(str(member) for member in members) + " }"
-
-
-def _script(rules: _Rules) -> str:
-    chains = {
-        "arriving": ("prerouting", "raw", rules.arriving),
-        "input": ("input", "filter", rules.input),
-        "output": ("output", "filter", rules.output),
-    }
-    lines: list[str] = []
-    for name, (hook, priority, found) in chains.items():
-        if found:
-            lines += [f"\tchain {name} {{", f"\t\ttype filter hook {hook} priority {priority}; policy accept;"]
-            lines += [*(f"\t\t{rule}" for rule in found), "\t}"]
-    if not lines:
-        return _replaced(TABLE)
-    return "\n".join([_replaced(TABLE) + f"table {TABLE} {{", *lines, "}", ""])
+def _script(rules: _Rules) -> Fragment:
+    chains = (
+        (rules.arriving, nft("\tchain arriving {\n\t\ttype filter hook prerouting priority raw; policy accept;")),
+        (rules.input, nft("\tchain input {\n\t\ttype filter hook input priority filter; policy accept;")),
+        (rules.output, nft("\tchain output {\n\t\ttype filter hook output priority filter; policy accept;")),
+    )
+    # A table that is not there cannot be deleted, so it is made first; all in one transaction.
+    gone = nft("table inet kubelab-faults\ndelete table inet kubelab-faults")
+    body = [
+        line for found, head in chains if found for line in (head, *(nft("\t\t%", rule) for rule in found), nft("\t}"))
+    ]
+    return lines([gone, nft("table inet kubelab-faults {"), *body, nft("}")] if body else [gone])
 
 
 MARKING = marking()

@@ -10,8 +10,9 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 
 from kubelab.apimachinery.errors import ApiError, InternalError
+from kubelab.cluster.nftables import Fragment
 
-Apply = Callable[[str, str], Awaitable[None]]
+Apply = Callable[[str, Fragment], Awaitable[None]]
 
 
 class NotPut(Exception):
@@ -22,7 +23,7 @@ class NotPut(Exception):
         self.reason, self.stayed = reason, stayed
 
 
-async def put(apply: Apply, before: Mapping[str, str], wanted: Mapping[str, str]) -> None:
+async def put(apply: Apply, before: Mapping[str, Fragment], wanted: Mapping[str, Fragment]) -> None:
     """Put each wanted script in place, by name of the place; ``before`` is what was there. Raises NotPut.
 
     ``apply`` raises InternalError where nothing has changed, and another ApiError where nobody knows.
@@ -36,10 +37,10 @@ async def put(apply: Apply, before: Mapping[str, str], wanted: Mapping[str, str]
     raise NotPut(failed[0], tuple(place for place, err in again if err is not None))
 
 
-async def _everywhere(apply: Apply, scripts: Mapping[str, str]) -> list[ApiError | None]:
+async def _everywhere(apply: Apply, scripts: Mapping[str, Fragment]) -> list[ApiError | None]:
     """Wait for every place, whatever becomes of the others."""
 
-    async def one(place: str, script: str) -> ApiError | None:
+    async def one(place: str, script: Fragment) -> ApiError | None:
         try:
             await apply(place, script)
         except ApiError as err:

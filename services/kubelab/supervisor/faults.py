@@ -23,6 +23,7 @@ import structlog
 from kubelab.apimachinery.errors import InternalError, Timeout
 from kubelab.cluster import partitions
 from kubelab.cluster.driver import Partition
+from kubelab.cluster.nftables import Fragment, script
 from kubelab.cluster.partitions import Place, Topology
 from kubelab.cluster.placing import NotPut, put
 from kubelab.cluster.record import Node
@@ -110,26 +111,27 @@ class Partitions:
     async def _place(self, node: Node) -> Place:
         return Place(node.name, node.address, await asyncio.wrap_future(self._threads[node.name].submit(_mac)))
 
-    async def _apply(self, place: str, script: str) -> None:
-        await asyncio.wrap_future(self._threads[place].submit(lambda: _nft(script)))
+    async def _apply(self, place: str, rules: Fragment) -> None:
+        await asyncio.wrap_future(self._threads[place].submit(lambda: _nft(rules)))
 
 
-def _nft(script: str) -> None:
+def _nft(rules: Fragment) -> None:
     """Hand a script to the kernel as one transaction. Raises InternalError with nft's own words, Timeout."""
     program = shutil.which("nft", path=SYSTEM_PATH)
     if program is None:
         raise InternalError("nft: not found; install the package nftables")
     try:
         done = subprocess.run(
-            [program, "-f", "-"], input=script, capture_output=True, text=True, timeout=NFT_SECONDS, check=False
+            [program, "-f", "-"], input=script(rules), capture_output=True, timeout=NFT_SECONDS, check=False
         )
     except subprocess.TimeoutExpired as err:
         raise Timeout(f"nft: {err}") from err
     except OSError as err:
         raise InternalError(f"nft: {err}") from err
     # The supervisor collects every child, so the exit code may be lost; nft that has succeeded says nothing.
-    if done.returncode or done.stderr.strip():
-        raise InternalError(f"nft: {done.stderr.strip() or f'exit code {done.returncode}'}")
+    told = done.stderr.decode(errors="replace").strip()
+    if done.returncode or told:
+        raise InternalError(f"nft: {told or f'exit code {done.returncode}'}")
 
 
 def _mac() -> str:

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from kubelab.cluster.identity import GROUPS, PORTS
+from kubelab.cluster.nftables import Fragment, script
 from kubelab.cluster.partitions import MARKING, Place, Topology
 
 A, B, POD = "192.168.49.2", "192.168.49.3", "10.244.1.2"
@@ -224,10 +225,10 @@ class Talk:
         processes = {name: places[name.partition("@")[2]] for name in self.talkers if "@" in name}
         return Topology({name: (place,) for name, place in places.items()}, processes)
 
-    def apply(self, node: str, script: str) -> None:
+    def apply(self, node: str, rules: Fragment) -> None:
         command = ["ip", "netns", "exec", self.namespaces[node], "nft", "-f", "-"]
-        done = subprocess.run(command, input=script, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr + script
+        done = subprocess.run(command, input=script(rules), capture_output=True, check=False)
+        assert done.returncode == 0, done.stderr.decode() + rules
 
     def say(self) -> dict[str, dict[str, str]]:
         """Every end of every connection says a word. Gives, for each talker, the words that should reach it by what

@@ -23,7 +23,11 @@ def document(service: str, number: int, **more: Any) -> dict[str, Any]:
     address = f"{NETWORK}.{number}"
     mode = more.pop("mode", "lab_cluster")
     ports = {port: [{"HostIp": "127.0.0.1", "HostPort": str(at)}] for port, at in more.pop("ports", {}).items()}
-    networks = {} if mode.startswith("container:") else {"lab_cluster": {"IPAddress": address, "MacAddress": "02:42"}}
+    networks = (
+        {}
+        if mode.startswith("container:")
+        else {"lab_cluster": {"IPAddress": address, "MacAddress": "02:42:ac:11:00:02"}}
+    )
     labels = {
         "com.docker.compose.project": PROJECT,
         "com.docker.compose.service": service,

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 import pytest
 
 from kubelab.apimachinery.errors import ApiError, InternalError, Timeout
+from kubelab.cluster.nftables import NOTHING, Fragment, nft
 from kubelab.cluster.placing import NotPut, put
 
-BEFORE = {"a": "", "b": "", "c": ""}
-WANTED = {"a": "drop", "b": "drop", "c": "drop"}
+DROP = nft("drop")
+BEFORE = dict.fromkeys("abc", NOTHING)
+WANTED = dict.fromkeys("abc", DROP)
 
 
 class Kernel:
@@ -20,7 +22,7 @@ class Kernel:
         self.scripts = dict(BEFORE)
         self._refuses = {place: list(errors) for place, errors in refuses.items()}
 
-    async def apply(self, place: str, script: str) -> None:
+    async def apply(self, place: str, script: Fragment) -> None:
         if errors := self._refuses.get(place):
             raise errors.pop(0)
         self.scripts[place] = script
@@ -43,7 +45,7 @@ async def test_what_one_place_refuses_is_nowhere(place: str) -> None:
 
 async def test_who_did_not_answer_is_given_the_old_rules_as_well() -> None:
     kernel = Kernel(b=[Timeout("late")])
-    kernel.scripts["b"] = "drop"  # it was late, and has done it
+    kernel.scripts["b"] = DROP  # it was late, and has done it
     with pytest.raises(NotPut) as caught:
         await put(kernel.apply, BEFORE, WANTED)
     assert (kernel.scripts, caught.value.stayed) == (BEFORE, ())
