@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -136,3 +137,45 @@ def is_a_pause(name: str, call: ast.Call) -> bool:
 @pytest.mark.parametrize("exceptions", [DEADLINES, OWNED, PACES], ids=["deadlines", "owned", "paces"])
 def test_exceptions_are_of_files_that_are_there(exceptions: dict[str, str]) -> None:
     assert [name for name in exceptions if not (ROOT / name).exists()] == []
+
+
+RULE_WORDS = re.compile(
+    r"\b(?:add|delete|flush|create|insert|replace|destroy) (?:table|chain|rule|element|map|set|ruleset)\b"
+    r"|\bhook (?:ingress|prerouting|input|forward|output|postrouting)\b"
+    r"|\b(?:ip|ip6|ether) [sd]addr\b|\b(?:tcp|udp|th) [sd]port\b|\bmeta l4proto\b|\bct (?:mark|state|count|status)\b"
+    r"|\b(?:vmap|masquerade|numgen|iifname|oifname)\b"
+)
+
+
+def made_by_hand(node: ast.AST) -> str:
+    """The constant text of an f-string, of ``%``, of ``+`` or of ``.format``; "" for anything else."""
+    match node:
+        case ast.JoinedStr(values=values) if any(isinstance(one, ast.FormattedValue) for one in values):
+            parts: list[ast.AST] = [*values]
+        case ast.BinOp(left=left, op=ast.Mod() | ast.Add(), right=right):
+            parts = [left, right]
+        case ast.Call(func=ast.Attribute(value=ast.Constant() as text, attr="format")):
+            parts = [text]
+        case _:
+            return ""
+    return " ".join(one.value for one in parts if isinstance(one, ast.Constant) and isinstance(one.value, str))
+
+
+def test_kernel_rules_are_made_of_typed_values_alone() -> None:
+    found = [
+        f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 0)}"
+        for path in SOURCES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if RULE_WORDS.search(made_by_hand(node))
+    ]
+    assert found == []
+
+
+def test_whatever_is_handed_to_nft_was_made_of_typed_values() -> None:
+    """Who runs ``nft -f -`` gives it ``script(...)``, which takes nothing else."""
+    found = [
+        str(path.relative_to(ROOT))
+        for path in SOURCES
+        if re.search(r'"-f", "-"', (text := path.read_text())) and "nft" in text and "script(" not in text
+    ]
+    assert found == []

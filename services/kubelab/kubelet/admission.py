@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import quantity
+from kubelab.cluster import reserved
 from kubelab.kubelet.plan import Waiting
 
 NODE_AFFINITY = "NodeAffinity"
@@ -44,7 +45,7 @@ def refusal(
     if any(labels.get(key) != value for key, value in pod.spec.nodeSelector.items()):
         return _predicate(NODE_AFFINITY, "node(s) didn't match Pod's node affinity/selector")
     taken = {port for other in others for port in _host_ports(other)}
-    if any(_meet(wanted, port) for wanted in _host_ports(pod) for port in taken):
+    if any(_is_taken(wanted, taken) for wanted in _host_ports(pod)):
         return _predicate("NodePorts", "node(s) didn't have free ports for the requested pod ports")
     return None
 
@@ -73,6 +74,12 @@ def _host_ports(pod: core_pb2.Pod) -> Iterable[HostPort]:
         for port in container.ports
         if port.hostPort
     ]
+
+
+def _is_taken(wanted: HostPort, taken: Iterable[HostPort]) -> bool:
+    """Is this port another pod's, or one of the node's own processes'?"""
+    _, protocol, port = wanted
+    return bool(reserved.owner(port, protocol)) or any(_meet(wanted, other) for other in taken)
 
 
 def _meet(one: HostPort, other: HostPort) -> bool:

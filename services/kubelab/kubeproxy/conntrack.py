@@ -11,19 +11,21 @@ from __future__ import annotations
 import errno
 import socket
 from collections.abc import Iterable, Mapping
+from ipaddress import IPv4Address
 from typing import Any, cast
 
+from kubelab.cluster.nftables import Protocol
 from kubelab.kubeproxy.model import Backend, ServicePort
 
-ANY = ""  # a node port is reached at every address of the node
-Destination = tuple[str, int]
+ANY = None  # a node port is reached at every address of the node
+Destination = tuple[IPv4Address | None, int]
 
 
 def destinations(ports: Iterable[ServicePort]) -> dict[Destination, frozenset[Backend]]:
     """Say where the datagrams to each address and port may go. Traffic policies count for new flows only."""
     result: dict[Destination, frozenset[Backend]] = {}
     for port in ports:
-        if port.protocol != "udp":
+        if port.protocol is not Protocol.UDP:
             continue
         backends = frozenset((*port.internal, *port.external))
         result.update(((ip, port.port), backends) for ip in (port.cluster_ip, *port.external_ips))
@@ -55,12 +57,13 @@ class Conntrack:
         try:
             with netlink.NFCTSocket() as table:
                 for (ip, port), backends in expected.items():
-                    wanted = netlink.NFCTAttrTuple(daddr=ip or None, proto=socket.IPPROTO_UDP, dport=port)
+                    address = str(ip) if ip else None
+                    wanted = netlink.NFCTAttrTuple(daddr=address, proto=socket.IPPROTO_UDP, dport=port)
                     for entry in [*table.dump(tuple_orig=wanted)]:
                         there, back = (_tuple(netlink, entry, name) for name in ("CTA_TUPLE_ORIG", "CTA_TUPLE_REPLY"))
                         # looked at once more: kernels before 5.8 do not filter
-                        asked = wanted.proto == there.proto and there.dport == port and ip in (ANY, there.daddr)
-                        if asked and Backend(back.saddr, back.sport) not in backends:
+                        asked = wanted.proto == there.proto and there.dport == port and address in (ANY, there.daddr)
+                        if asked and Backend(IPv4Address(back.saddr), back.sport) not in backends:
                             deleted += _delete(table, there)
         except NetlinkError as err:
             raise OSError(err.code, str(err)) from err

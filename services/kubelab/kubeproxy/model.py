@@ -1,83 +1,112 @@
-"""What a node should forward, worked out from services and endpoints. Pure: objects in, values out.
+"""What a node should forward, worked out from services and endpoints. Pure: objects in, typed values out.
 
-The words are those of https://kubernetes.io/docs/reference/networking/virtual-ips/.
+The words are those of https://kubernetes.io/docs/reference/networking/virtual-ips/. Every function takes any object
+that can be decoded, also one that no api-server of ours would have stored: what makes no sense is left out.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from dataclasses import dataclass
+from functools import cached_property
 from ipaddress import AddressValueError, IPv4Address
 
 from kubelab.api.core.v1 import core_pb2
+from kubelab.cluster import reserved
+from kubelab.cluster.nftables import Name, Protocol
 
 HEADLESS = "None"
+NODE_ADDRESSES = ("InternalIP", "ExternalIP")
+_BROADCAST = IPv4Address("255.255.255.255")
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Backend:
     """One ready endpoint: where a connection may end up."""
 
-    ip: str
+    ip: IPv4Address
     port: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ServicePort:
     """One port of one service as one node forwards it.
 
     ``internal`` are the backends for the cluster address, ``external`` those for node ports and external addresses:
-    they differ only where a traffic policy is ``Local``.
+    they differ only where a traffic policy is ``Local``. ``created`` is in seconds since the epoch: of two services
+    that want the same external address and port, the older one has it.
     """
 
     name: str  # default/web:http, default/web where the port has no name
-    protocol: str  # tcp, udp, sctp
+    protocol: Protocol
     port: int
-    cluster_ip: str
-    external_ips: tuple[str, ...] = ()
+    cluster_ip: IPv4Address
+    external_ips: tuple[IPv4Address, ...] = ()
     node_port: int = 0
     internal: tuple[Backend, ...] = ()
     external: tuple[Backend, ...] = ()
     keeps_client_address: bool = False  # externalTrafficPolicy: Local
+    created: int = 0
+
+    @cached_property
+    def chain(self) -> Name:
+        """The name of its chain: readable, and made unique and short enough by a hash."""
+        return Name.near(f"service-{self._label}")
+
+    @cached_property
+    def external_chain(self) -> Name:
+        """The chain of its node ports and external addresses."""
+        return Name.near(f"external-{self._label}")
 
     @property
-    def chain(self) -> str:
-        """The name of its chain: readable, and made unique and short enough by a hash."""
-        digest = hashlib.sha256(f"{self.name}/{self.protocol}".encode()).hexdigest()[:8]
-        return f"service-{digest}-{self.name.replace(':', '/')}/{self.protocol}"[:120]
+    def _label(self) -> str:
+        digest = hashlib.sha256(f"{self.name}/{self.protocol.value}".encode(errors="replace")).hexdigest()[:8]
+        return f"{digest}-{self.name.replace(':', '/')}/{self.protocol.value}"
 
 
 def service_ports(
-    service: core_pb2.Service, endpoints: core_pb2.Endpoints | None, *, node: str
+    service: core_pb2.Service,
+    endpoints: core_pb2.Endpoints | None,
+    *,
+    node: str,
+    node_addresses: Set[IPv4Address] = frozenset(),
 ) -> tuple[ServicePort, ...]:
     """Join a service with the endpoints of the same name, for one node.
 
     A service without a cluster address (headless, ExternalName, not allocated yet) is not forwarded, and addresses of
     the other family are left out, as upstream leaves them to the proxier of that family. Backends are in the order of
-    their addresses, so that every node deals the same turns and equal input gives equal rules.
+    their addresses, so that every node deals the same turns and equal input gives equal rules. A port of a node's own
+    processes is never led away from one of ``node_addresses``.
     """
     spec = service.spec
-    if spec.type == "ExternalName" or not is_ipv4(spec.clusterIP):
+    cluster_ip = ipv4(spec.clusterIP)
+    if spec.type == "ExternalName" or cluster_ip is None:
         return ()
     key = f"{service.metadata.namespace}/{service.metadata.name}"
+    outside = [ip for text in spec.externalIPs if (ip := ipv4(text)) is not None and _is_ordinary(ip)]
     stays_inside = spec.internalTrafficPolicy == "Local"
     stays_outside = spec.externalTrafficPolicy == "Local"
     result: list[ServicePort] = []
     for port in spec.ports:
+        protocol = _protocol(port.protocol)
+        if protocol is None or not is_port(port.port):
+            continue
         everywhere = _backends(endpoints, port, None)
         here = _backends(endpoints, port, node) if stays_inside or stays_outside else ()
+        own_port = bool(reserved.owner(port.port, port.protocol))
         result.append(
             ServicePort(
                 name=f"{key}:{port.name}" if port.name else key,
-                protocol=(port.protocol or "TCP").lower(),
+                protocol=protocol,
                 port=port.port,
-                cluster_ip=spec.clusterIP,
-                external_ips=tuple(ip for ip in spec.externalIPs if is_ipv4(ip)),
-                node_port=port.nodePort,
+                cluster_ip=cluster_ip,
+                external_ips=tuple(ip for ip in outside if not (own_port and ip in node_addresses)),
+                node_port=port.nodePort if _forwarded_node_port(port) else 0,
                 internal=here if stays_inside else everywhere,
                 external=here if stays_outside else everywhere,
                 keeps_client_address=stays_outside,
+                created=service.metadata.creationTimestamp.seconds,
             )
         )
     return tuple(result)
@@ -92,31 +121,76 @@ def _backends(
     wanted = (port.name, port.protocol or "TCP")
     found: set[Backend] = set()
     for subset in endpoints.subsets:
-        numbers = [p.port for p in subset.ports if (p.name, p.protocol or "TCP") == wanted]
-        found.update(
-            Backend(address.ip, number)
-            for address in subset.addresses
-            for number in numbers
-            if (node is None or address.nodeName == node) and is_ipv4(address.ip)
-        )
-    return tuple(sorted(found, key=lambda b: (int(IPv4Address(b.ip)), b.port)))
+        numbers = [p.port for p in subset.ports if (p.name, p.protocol or "TCP") == wanted and is_port(p.port)]
+        if not numbers:
+            continue
+        for address in subset.addresses:
+            if (node is None or address.nodeName == node) and (ip := ipv4(address.ip)) is not None:
+                found.update([Backend(ip, number) for number in numbers])
+    return tuple(sorted(found))
 
 
-def is_ipv4(text: str) -> bool:
-    """Say whether this is an address that the table, which is of the family ``ip``, can hold."""
+def ipv4(text: str) -> IPv4Address | None:
+    """Read an address that the table, which is of the family ``ip``, can hold; None for anything else."""
     try:
-        IPv4Address(text)
+        return IPv4Address(text)
     except AddressValueError:
-        return False
-    return True
+        return None
 
 
-def left_out(service: core_pb2.Service) -> list[str]:
-    """The addresses of a service that are of the other family, so that nothing is forwarded for them."""
-    told = [ip for ip in (service.spec.clusterIP, *service.spec.externalIPs) if ip and ip != HEADLESS]
-    return [ip for ip in told if not is_ipv4(ip)]
+def is_port(number: int) -> bool:
+    return 0 < number < 65536
 
 
-def addresses_behind(ports: Iterable[ServicePort]) -> set[str]:
+def _protocol(text: str) -> Protocol | None:
+    try:
+        return Protocol.of(text)
+    except ValueError:
+        return None
+
+
+def _is_ordinary(ip: IPv4Address) -> bool:
+    """Can this be an address of one machine that others reach?"""
+    special = ip.is_unspecified or ip.is_loopback or ip.is_link_local or ip.is_multicast or ip == _BROADCAST
+    return not special
+
+
+def _forwarded_node_port(port: core_pb2.ServicePort) -> bool:
+    return is_port(port.nodePort) and not reserved.owner(port.nodePort, port.protocol)
+
+
+def node_addresses(node: core_pb2.Node) -> frozenset[IPv4Address]:
+    """The addresses at which others reach a node's own processes."""
+    told = (ipv4(one.address) for one in node.status.addresses if one.type in NODE_ADDRESSES)
+    return frozenset(ip for ip in told if ip is not None)
+
+
+def left_out(service: core_pb2.Service, node_addresses: Set[IPv4Address] = frozenset()) -> list[str]:
+    """What a service asks for and does not get, each with the reason."""
+    spec = service.spec
+    found: list[str] = []
+    if spec.clusterIP not in ("", HEADLESS) and ipv4(spec.clusterIP) is None:
+        found.append(f"{spec.clusterIP}: not an IPv4 address")
+    for text in spec.externalIPs:
+        ip = ipv4(text)
+        if ip is None:
+            found.append(f"{text}: not an IPv4 address")
+        elif not _is_ordinary(ip):
+            found.append(f"{text}: not an address of one machine")
+        elif ip in node_addresses:
+            found += [
+                f"{text}:{port.port}: belongs to the node's own {owner}"
+                for port in spec.ports
+                if (owner := reserved.owner(port.port, port.protocol))
+            ]
+    found += [
+        f"nodePort {port.nodePort}: belongs to every node's {owner}"
+        for port in spec.ports
+        if port.nodePort and (owner := reserved.owner(port.nodePort, port.protocol))
+    ]
+    return found
+
+
+def addresses_behind(ports: Iterable[ServicePort]) -> set[IPv4Address]:
     """Every address that some connection may be sent to."""
     return {backend.ip for port in ports for backend in (*port.internal, *port.external)}

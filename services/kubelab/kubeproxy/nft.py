@@ -7,6 +7,7 @@ import contextlib
 import shutil
 
 from kubelab.apimachinery.clock import Clock
+from kubelab.cluster.nftables import Fragment, script
 
 
 class NftError(Exception):
@@ -21,15 +22,15 @@ class Nft:
         self._program = program or shutil.which("nft", path="/usr/sbin:/sbin:/usr/bin:/bin:/usr/local/sbin")
         self._one_at_a_time = asyncio.Lock()
 
-    async def apply(self, transaction: str) -> None:
+    async def apply(self, transaction: Fragment) -> None:
         """Hand a script to the kernel as one transaction: all of it or nothing (nft(8), ``-f``)."""
-        await self._run("-f", "-", script=transaction)
+        await self._run("-f", "-", given=script(transaction))
 
     async def list_table(self, table: str) -> str:
         """Read a table back, as text; NftError when it is not there."""
         return await self._run("list", "table", *table.split())
 
-    async def _run(self, *arguments: str, script: str = "") -> str:
+    async def _run(self, *arguments: str, given: bytes = b"") -> str:
         if self._program is None:
             raise NftError("nft: not found; install the package nftables")
         async with self._one_at_a_time:
@@ -45,7 +46,7 @@ class Nft:
                 raise NftError(f"nft: {err.strerror}") from err
             try:
                 async with self._clock.timeout(self._deadline):
-                    out, err = await process.communicate(script.encode())
+                    out, err = await process.communicate(given)
             except TimeoutError:
                 raise NftError(f"nft: no answer within {self._deadline:g} s") from None
             finally:

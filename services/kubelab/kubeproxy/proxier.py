@@ -2,7 +2,7 @@
 
 Handlers note which services changed and put one key into the queue; the one worker takes all that is noted, works out
 what it should be from the informers' caches, and writes the difference in one transaction. So transactions are serial,
-and what changes together is written together. Nothing is written before both caches are in: rules made from half a
+and what changes together is written together. Nothing is written before all caches are in: rules made from half a
 picture would cut connections. When nft refuses, the table in the kernel is not what this process believes, and the
 next pass makes the whole table anew; after any other failure what had changed is taken up again.
 """
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from ipaddress import IPv4Address
 from itertools import chain
 
 from google.protobuf.message import Message
@@ -25,7 +26,7 @@ from kubelab.client.informer import Informer
 from kubelab.client.workqueue import WorkQueue
 from kubelab.kubeproxy.conntrack import Conntrack, Destination, to_check
 from kubelab.kubeproxy.metrics import ProxyMetrics
-from kubelab.kubeproxy.model import Backend, ServicePort, left_out, service_ports
+from kubelab.kubeproxy.model import Backend, ServicePort, left_out, node_addresses, service_ports
 from kubelab.kubeproxy.nft import Nft, NftError
 from kubelab.kubeproxy.rules import Table
 
@@ -40,6 +41,7 @@ class Proxier:
         *,
         services: Informer[core_pb2.Service],
         endpoints: Informer[core_pb2.Endpoints],
+        nodes: Informer[core_pb2.Node],
         queue: WorkQueue[str],
         nft: Nft,
         conntrack: Conntrack,
@@ -49,26 +51,54 @@ class Proxier:
         metrics: ProxyMetrics,
         min_sync_period: float = 0.01,
     ) -> None:
-        self._services, self._endpoints, self._queue = services, endpoints, queue
+        self._services, self._endpoints, self._nodes, self._queue = services, endpoints, nodes, queue
         self._conntrack = conntrack
         self._nft, self._node, self._clock, self._log, self._metrics = nft, node, clock, log, metrics
         self._min_sync_period = min_sync_period
         self._table = Table()
         self._changed: set[str] = set()
+        self._of_node: dict[str, frozenset[IPv4Address]] = {}  # by node, its own addresses
+        self._all_nodes: frozenset[IPv4Address] | None = None
         self._whole = True  # the kernel's table is not known: replace it
         self.first_sync = asyncio.Event()
         services.add_handler(on_add=self._note_service, on_update=self._note_service_change, on_delete=self._note)
         endpoints.add_handler(on_add=self._note, on_update=lambda _, new: self._note(new), on_delete=self._note)
+        nodes.add_handler(
+            on_add=self._note_node,
+            on_update=lambda _, new: self._note_node(new),
+            on_delete=lambda node: self._know_node(node.metadata.name, frozenset()),
+        )
+
+    def _note_node(self, node: core_pb2.Node) -> None:
+        self._know_node(node.metadata.name, node_addresses(node))
+
+    def _know_node(self, name: str, addresses: frozenset[IPv4Address]) -> None:
+        """Take up anew what has an external address when a node's own addresses are others."""
+        if self._of_node.get(name, frozenset()) == addresses:
+            return
+        if addresses:
+            self._of_node[name] = addresses
+        else:
+            del self._of_node[name]
+        self._all_nodes = None
+        for service in self._services.list():
+            if service.spec.externalIPs:
+                self._note_service(service)
+
+    def _node_addresses(self) -> frozenset[IPv4Address]:
+        if self._all_nodes is None:
+            self._all_nodes = frozenset(chain.from_iterable(self._of_node.values()))
+        return self._all_nodes
 
     def _note_service_change(self, old: core_pb2.Service, new: core_pb2.Service) -> None:
-        if left_out(old) == left_out(new):
+        if left_out(old, self._node_addresses()) == left_out(new, self._node_addresses()):
             self._note(new)
         else:
             self._note_service(new)
 
     def _note_service(self, service: core_pb2.Service) -> None:
-        if ignored := left_out(service):
-            self._log.warning("addresses of the wrong family are not forwarded", service=key_of(service), ips=ignored)
+        if ignored := left_out(service, self._node_addresses()):
+            self._log.warning("not forwarded", service=key_of(service), what=ignored)
         self._note(service)
 
     def _note(self, obj: Message) -> None:
@@ -77,7 +107,7 @@ class Proxier:
 
     async def run(self) -> None:
         """Sync until cancelled."""
-        await asyncio.gather(self._services.wait_synced(), self._endpoints.wait_synced())
+        await asyncio.gather(*(it.wait_synced() for it in (self._services, self._endpoints, self._nodes)))
         self._queue.add(RULES)  # also where there is no service at all: the table is there from the start
         await run_workers(self._queue, self.sync, workers=1, name="rules", log=self._log)
 
@@ -132,7 +162,10 @@ class Proxier:
 
     def _desired(self, key: str) -> tuple[ServicePort, ...]:
         service = self._services.get(key)
-        return service_ports(service, self._endpoints.get(key), node=self._node) if service is not None else ()
+        if service is None:
+            return ()
+        there = self._endpoints.get(key)
+        return service_ports(service, there, node=self._node, node_addresses=self._node_addresses())
 
     def check_invariants(self) -> None:
         """Raise AssertionError when the picture of the table contradicts itself."""

@@ -1,4 +1,4 @@
-"""nftables rules as text: the base of the table, and one transaction from what is in place to what should be.
+"""nftables rules: the base of the table, and one transaction from what is in place to what should be.
 
 ::
 
@@ -11,6 +11,11 @@ Everything that changes with a service is an element of a map or a chain of its 
 changes. The layout follows upstream's nftables proxier
 (https://kubernetes.io/docs/reference/networking/virtual-ips/#proxy-mode-nftables); the turns do not: upstream picks
 at random, here ``numgen inc`` deals in turn.
+
+Several services may want one address and port: a service's external address may be another one's cluster address. A
+cluster address goes before an external one, and of two services the older one has it. So nobody takes the connections
+of another service, and when the owner goes, the next one in line has the address in the same transaction. What goes to
+a node's own address and the port of one of its own processes never gets this far.
 """
 
 from __future__ import annotations
@@ -18,91 +23,124 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from ipaddress import IPv4Address
+from typing import NamedTuple
 
+from kubelab.cluster.nftables import Fragment, Name, Protocol, joined, lines, nft, replaced
+from kubelab.cluster.reserved import RESERVED
 from kubelab.kubeproxy.model import Backend, ServicePort, addresses_behind
 
-TABLE = "ip kube-proxy"
-MASQUERADE_MARK = "0x4000"  # upstream's --iptables-masquerade-bit, 14
+TABLE = nft("ip kube-proxy")
+MASQUERADE_MARK = 0x4000  # upstream's --iptables-masquerade-bit, 14
+SERVICE_IPS, SERVICE_NODEPORTS = Name("service-ips"), Name("service-nodeports")
+NO_ENDPOINT_SERVICES, NO_ENDPOINT_NODEPORTS = Name("no-endpoint-services"), Name("no-endpoint-nodeports")
+REJECT = nft("goto reject-chain")
 
-BASE = f"""\
-add table {TABLE}
-delete table {TABLE}
-add table {TABLE}
-add map {TABLE} service-ips {{ type ipv4_addr . inet_proto . inet_service : verdict ; }}
-add map {TABLE} service-nodeports {{ type inet_proto . inet_service : verdict ; }}
-add map {TABLE} no-endpoint-services {{ type ipv4_addr . inet_proto . inet_service : verdict ; }}
-add map {TABLE} no-endpoint-nodeports {{ type inet_proto . inet_service : verdict ; }}
-add set {TABLE} hairpin-connections {{ type ipv4_addr . ipv4_addr ; }}
-add chain {TABLE} services
-add rule {TABLE} services ip daddr . meta l4proto . th dport vmap @service-ips
-add rule {TABLE} services ip daddr != 127.0.0.0/8 fib daddr type local meta l4proto . th dport vmap @service-nodeports
-add chain {TABLE} nat-prerouting {{ type nat hook prerouting priority -100 ; }}
-add rule {TABLE} nat-prerouting jump services
-add chain {TABLE} nat-output {{ type nat hook output priority -100 ; }}
-add rule {TABLE} nat-output jump services
-add chain {TABLE} nat-postrouting {{ type nat hook postrouting priority 100 ; }}
-add rule {TABLE} nat-postrouting meta mark & {MASQUERADE_MARK} != 0 masquerade fully-random
-add rule {TABLE} nat-postrouting ct status dnat ip saddr . ip daddr @hairpin-connections masquerade fully-random
-add chain {TABLE} reject-chain
-add rule {TABLE} reject-chain meta l4proto tcp reject with tcp reset
-add rule {TABLE} reject-chain reject
-add chain {TABLE} no-endpoints
-add rule {TABLE} no-endpoints ip daddr . meta l4proto . th dport vmap @no-endpoint-services
-add rule {TABLE} no-endpoints fib daddr type local meta l4proto . th dport vmap @no-endpoint-nodeports
-add chain {TABLE} filter-input {{ type filter hook input priority -110 ; }}
-add rule {TABLE} filter-input ct state new jump no-endpoints
-add chain {TABLE} filter-forward {{ type filter hook forward priority -110 ; }}
-add rule {TABLE} filter-forward ct state new jump no-endpoints
-add chain {TABLE} filter-output {{ type filter hook output priority -110 ; }}
-add rule {TABLE} filter-output ct state new jump no-endpoints
-"""
+BASE = joined(
+    [
+        replaced(TABLE),
+        nft(
+            """\
+add map ip kube-proxy service-ips { type ipv4_addr . inet_proto . inet_service : verdict ; }
+add map ip kube-proxy service-nodeports { type inet_proto . inet_service : verdict ; }
+add map ip kube-proxy no-endpoint-services { type ipv4_addr . inet_proto . inet_service : verdict ; }
+add map ip kube-proxy no-endpoint-nodeports { type inet_proto . inet_service : verdict ; }
+add set ip kube-proxy hairpin-connections { type ipv4_addr . ipv4_addr ; }
+add set ip kube-proxy reserved-ports { type inet_service ; }
+add element ip kube-proxy reserved-ports %
+add chain ip kube-proxy services
+add rule ip kube-proxy services tcp dport @reserved-ports fib daddr type local return
+add rule ip kube-proxy services ip daddr . meta l4proto . th dport vmap @service-ips
+add rule ip kube-proxy services ip daddr != 127.0.0.0/8 fib daddr type local \
+meta l4proto . th dport vmap @service-nodeports
+add chain ip kube-proxy nat-prerouting { type nat hook prerouting priority -100 ; }
+add rule ip kube-proxy nat-prerouting jump services
+add chain ip kube-proxy nat-output { type nat hook output priority -100 ; }
+add rule ip kube-proxy nat-output jump services
+add chain ip kube-proxy nat-postrouting { type nat hook postrouting priority 100 ; }
+add rule ip kube-proxy nat-postrouting meta mark & % != 0 masquerade fully-random
+add rule ip kube-proxy nat-postrouting ct status dnat ip saddr . ip daddr @hairpin-connections masquerade fully-random
+add chain ip kube-proxy reject-chain
+add rule ip kube-proxy reject-chain meta l4proto tcp reject with tcp reset
+add rule ip kube-proxy reject-chain reject
+add chain ip kube-proxy no-endpoints
+add rule ip kube-proxy no-endpoints tcp dport @reserved-ports fib daddr type local return
+add rule ip kube-proxy no-endpoints ip daddr . meta l4proto . th dport vmap @no-endpoint-services
+add rule ip kube-proxy no-endpoints fib daddr type local meta l4proto . th dport vmap @no-endpoint-nodeports
+add chain ip kube-proxy filter-input { type filter hook input priority -110 ; }
+add rule ip kube-proxy filter-input ct state new jump no-endpoints
+add chain ip kube-proxy filter-forward { type filter hook forward priority -110 ; }
+add rule ip kube-proxy filter-forward ct state new jump no-endpoints
+add chain ip kube-proxy filter-output { type filter hook output priority -110 ; }
+add rule ip kube-proxy filter-output ct state new jump no-endpoints
+""",
+            sorted(RESERVED),
+            MASQUERADE_MARK,
+        ),
+    ],
+    "",
+)
+
+Key = Fragment  # of an element: an address, protocol and port, or a protocol and port
+
+
+class Claim(NamedTuple):
+    """What one service port wants an element to be; the least of several gets it."""
+
+    outside: bool  # by an external address or a node port, not by the service's own
+    created: int
+    name: str
+    of_map: Name
+    verdict: Fragment
 
 
 @dataclass(frozen=True, slots=True)
 class Footprint:
-    """What one service port occupies in the table: chains with their rules, elements of maps with their verdicts."""
+    """What one service port occupies in the table: chains with their rules, and elements of maps."""
 
-    chains: Mapping[str, tuple[str, ...]]
-    elements: Mapping[tuple[str, str], str]  # (map, key) → verdict
+    chains: Mapping[Name, tuple[Fragment, ...]]
+    claims: Mapping[Key, Claim]
 
 
-def turns(backends: tuple[Backend, ...], protocol: str) -> str:
+def turns(backends: tuple[Backend, ...], protocol: Protocol) -> Fragment:
     """The statement that sends each new connection to the next backend."""
     if len(backends) == 1:
-        return f"meta l4proto {protocol} dnat to {backends[0].ip}:{backends[0].port}"
-    dealt = ", ".join(f"{n} : {b.ip} . {b.port}" for n, b in enumerate(backends))
-    return f"meta l4proto {protocol} dnat ip to numgen inc mod {len(backends)} map {{ {dealt} }}"
+        return nft("meta l4proto % dnat to %:%", protocol, backends[0].ip, backends[0].port)
+    dealt = {nft("%", n): nft("% . %", backend.ip, backend.port) for n, backend in enumerate(backends)}
+    return nft("meta l4proto % dnat ip to numgen inc mod % map %", protocol, len(backends), dealt)
 
 
 def footprint(port: ServicePort) -> Footprint:
     """Work out the chains and elements of one service port."""
-    chains: dict[str, tuple[str, ...]] = {}
-    elements: dict[tuple[str, str], str] = {}
-    inside = f"{port.cluster_ip} . {port.protocol} . {port.port}"
+    chains: dict[Name, tuple[Fragment, ...]] = {}
+    claims: dict[Key, Claim] = {}
+
+    def claim(key: Key, of_map: Name, verdict: Fragment, *, outside: bool = True) -> None:
+        claims.setdefault(key, Claim(outside, port.created, port.name, of_map, verdict))
+
+    inside = nft("% . % . %", port.cluster_ip, port.protocol, port.port)
     if port.internal:
         chains[port.chain] = (turns(port.internal, port.protocol),)
-        elements["service-ips", inside] = f"goto {port.chain}"
+        claim(inside, SERVICE_IPS, nft("goto %", port.chain), outside=False)
     else:
-        elements["no-endpoint-services", inside] = "goto reject-chain"
-
-    outside = [("services", f"{ip} . {port.protocol} . {port.port}") for ip in port.external_ips]
-    if port.node_port:
-        outside.append(("nodeports", f"{port.protocol} . {port.node_port}"))
-    if not outside:
-        return Footprint(chains, elements)
+        claim(inside, NO_ENDPOINT_SERVICES, REJECT, outside=False)
+    if not port.external_ips and not port.node_port:
+        return Footprint(chains, claims)
+    verdict = REJECT
     if port.external:
-        name = port.chain.replace("service-", "external-", 1)
-        mark = () if port.keeps_client_address else (f"meta mark set meta mark | {MASQUERADE_MARK}",)
+        verdict = nft("goto %", port.external_chain)
+        mark = () if port.keeps_client_address else (nft("meta mark set meta mark | %", MASQUERADE_MARK),)
         # one chain deals the turns for both ways in, unless a traffic policy makes the backends differ
         same = port.chain in chains and port.external == port.internal
-        chains[name] = (*mark, f"goto {port.chain}" if same else turns(port.external, port.protocol))
-    for which, key in outside:
-        if port.external:
-            of_map = "service-ips" if which == "services" else "service-nodeports"
-            elements[of_map, key] = f"goto {port.chain.replace('service-', 'external-', 1)}"
-        else:
-            elements[f"no-endpoint-{which}", key] = "goto reject-chain"
-    return Footprint(chains, elements)
+        dealt = nft("goto %", port.chain) if same else turns(port.external, port.protocol)
+        chains[port.external_chain] = (*mark, dealt)
+    for ip in port.external_ips:
+        of_map = SERVICE_IPS if port.external else NO_ENDPOINT_SERVICES
+        claim(nft("% . % . %", ip, port.protocol, port.port), of_map, verdict)
+    if port.node_port:
+        of_map = SERVICE_NODEPORTS if port.external else NO_ENDPOINT_NODEPORTS
+        claim(nft("% . %", port.protocol, port.node_port), of_map, verdict)
+    return Footprint(chains, claims)
 
 
 @dataclass(slots=True)
@@ -110,39 +148,60 @@ class Table:
     """What is in the kernel, as far as this process put it there; commits come from :meth:`transaction`."""
 
     ports: dict[str, tuple[ServicePort, ...]] = field(default_factory=dict[str, tuple[ServicePort, ...]])
-    hairpins: Counter[str] = field(default_factory=Counter[str])
+    hairpins: Counter[IPv4Address] = field(default_factory=Counter[IPv4Address])
+    claims: dict[Key, frozenset[Claim]] = field(default_factory=dict[Key, frozenset[Claim]])
 
-    def transaction(self, changes: Mapping[str, tuple[ServicePort, ...]]) -> str:
+    def transaction(self, changes: Mapping[str, tuple[ServicePort, ...]]) -> Fragment:
         """Say in nft's language how to get from here to there; empty when nothing differs.
 
         ``changes`` maps a service's key to the ports it should have; none removes it. What is still referred to goes
         last, what will be referred to comes first, because nft checks each line as it reads it.
         """
         before, after = _merged(self.ports.get(k, ()) for k in changes), _merged(changes.values())
-        lines: list[str] = [f"add chain {TABLE} {chain}" for chain in after.chains if chain not in before.chains]
-        for (of_map, key), verdict in before.elements.items():
-            if after.elements.get((of_map, key)) != verdict:
-                lines.append(f"delete element {TABLE} {of_map} {{ {key} }}")
+        claims = self._claims_after(before, after)
+        elements = {key: (_first(self.claims.get(key)), _first(claimed)) for key, claimed in claims.items()}
+        moved = {key: pair for key, pair in elements.items() if _element(pair[0]) != _element(pair[1])}
         rewritten = [chain for chain, rules in after.chains.items() if before.chains.get(chain) != rules]
-        lines += [f"flush chain {TABLE} {chain}" for chain in rewritten if chain in before.chains]
-        lines += [f"add rule {TABLE} {chain} {rule}" for chain in rewritten for rule in after.chains[chain]]
-        for (of_map, key), verdict in after.elements.items():
-            if before.elements.get((of_map, key)) != verdict:
-                lines.append(f"add element {TABLE} {of_map} {{ {key} : {verdict} }}")
         gone = [chain for chain in before.chains if chain not in after.chains]
-        lines += [f"flush chain {TABLE} {chain}" for chain in gone]
-        lines += [f"delete chain {TABLE} {chain}" for chain in gone]
-        moved = self._hairpin_moves(changes)
-        lines += [f"delete element {TABLE} hairpin-connections {{ {ip} . {ip} }}" for ip, n in moved.items() if n < 0]
-        lines += [f"add element {TABLE} hairpin-connections {{ {ip} . {ip} }}" for ip, n in moved.items() if n > 0]
-        return "".join(f"{line}\n" for line in lines)
+        hairpins = self._hairpin_moves(changes)
+        return lines(
+            [
+                *(nft("add chain % %", TABLE, chain) for chain in after.chains if chain not in before.chains),
+                *(nft("delete element % % { % }", TABLE, old.of_map, key) for key, (old, _) in moved.items() if old),
+                *(nft("flush chain % %", TABLE, chain) for chain in rewritten if chain in before.chains),
+                *(nft("add rule % % %", TABLE, chain, rule) for chain in rewritten for rule in after.chains[chain]),
+                *(
+                    nft("add element % % { % : % }", TABLE, new.of_map, key, new.verdict)
+                    for key, (_, new) in moved.items()
+                    if new
+                ),
+                *(nft("flush chain % %", TABLE, chain) for chain in gone),
+                *(nft("delete chain % %", TABLE, chain) for chain in gone),
+                *(
+                    nft("delete element % hairpin-connections { % . % }", TABLE, ip, ip)
+                    for ip, n in hairpins.items()
+                    if n < 0
+                ),
+                *(
+                    nft("add element % hairpin-connections { % . % }", TABLE, ip, ip)
+                    for ip, n in hairpins.items()
+                    if n > 0
+                ),
+            ]
+        )
 
-    def replaced(self, everything: Mapping[str, tuple[ServicePort, ...]]) -> str:
+    def replaced(self, everything: Mapping[str, tuple[ServicePort, ...]]) -> Fragment:
         """The transaction that makes the whole table anew, whatever is in the kernel."""
-        return BASE + Table().transaction(everything)
+        return joined([BASE, Table().transaction(everything)], "")
 
     def commit(self, changes: Mapping[str, tuple[ServicePort, ...]]) -> None:
         """Note that a transaction over these changes is in place."""
+        before, after = _merged(self.ports.get(k, ()) for k in changes), _merged(changes.values())
+        for key, claimed in self._claims_after(before, after).items():
+            if claimed:
+                self.claims[key] = claimed
+            else:
+                self.claims.pop(key, None)
         for key, ports in changes.items():
             self.hairpins.subtract(addresses_behind(self.ports.get(key, ())))
             self.hairpins.update(addresses_behind(ports))
@@ -152,10 +211,18 @@ class Table:
                 self.ports.pop(key, None)
         self.hairpins = +self.hairpins
 
-    def _hairpin_moves(self, changes: Mapping[str, tuple[ServicePort, ...]]) -> dict[str, int]:
+    def _claims_after(self, before: _Merged, after: _Merged) -> dict[Key, frozenset[Claim]]:
+        """Who wants each of the elements that these services want or wanted, once the change is made."""
+        none: frozenset[Claim] = frozenset()
+        keys = dict.fromkeys((*before.claims, *after.claims))
+        return {
+            key: self.claims.get(key, none) - before.claims.get(key, none) | after.claims.get(key, none) for key in keys
+        }
+
+    def _hairpin_moves(self, changes: Mapping[str, tuple[ServicePort, ...]]) -> dict[IPv4Address, int]:
         """+1 for an address that some service gains for the first time, -1 for one that none has any more."""
         count = Counter(self.hairpins)
-        touched: set[str] = set()
+        touched: set[IPv4Address] = set()
         for key, ports in changes.items():
             old, new = addresses_behind(self.ports.get(key, ())), addresses_behind(ports)
             touched |= old | new
@@ -164,19 +231,33 @@ class Table:
         return {ip: (count[ip] > 0) - (self.hairpins[ip] > 0) for ip in sorted(touched)}
 
     def check_invariants(self) -> None:
-        """Raise AssertionError when the counts do not follow from the ports."""
-        expected: Counter[str] = Counter()
+        """Raise AssertionError when the counts and claims do not follow from the ports."""
+        expected: Counter[IPv4Address] = Counter()
         for ports in self.ports.values():
             expected.update(addresses_behind(ports))
         assert expected == self.hairpins, (expected, self.hairpins)
+        assert _merged(self.ports.values()).claims == self.claims
 
 
-def _merged(groups: Iterable[tuple[ServicePort, ...]]) -> Footprint:
-    chains: dict[str, tuple[str, ...]] = {}
-    elements: dict[tuple[str, str], str] = {}
+class _Merged(NamedTuple):
+    chains: dict[Name, tuple[Fragment, ...]]
+    claims: dict[Key, frozenset[Claim]]
+
+
+def _merged(groups: Iterable[tuple[ServicePort, ...]]) -> _Merged:
+    merged = _Merged({}, {})
     for ports in groups:
         for port in ports:
             part = footprint(port)
-            chains.update(part.chains)
-            elements.update(part.elements)
-    return Footprint(chains, elements)
+            merged.chains.update(part.chains)
+            for key, claim in part.claims.items():
+                merged.claims[key] = merged.claims.get(key, frozenset()) | {claim}
+    return merged
+
+
+def _first(claims: frozenset[Claim] | None) -> Claim | None:
+    return min(claims) if claims else None
+
+
+def _element(claim: Claim | None) -> tuple[Name, Fragment] | None:
+    return (claim.of_map, claim.verdict) if claim else None

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from kubelab.cluster.reserved import TUNNELS
 from kubelab.component.config import BaseConfig, ConfigError
 
 
@@ -19,7 +20,7 @@ class NodeAgentConfig(BaseConfig):
     state_dir: Path = Path("/var/lib/kubelab/runtime")
     tunnels_file: Path = Path("/run/kubelab-tunnels.json")  # of this machine alone, so not in a folder that is shared
     tunnel_address: str = "0.0.0.0"
-    tunnel_ports: str = "29100-29107"  # outside of the node ports, 30000-32767; "" for any that is free
+    tunnel_ports: str = f"{TUNNELS[0]}-{TUNNELS[-1]}"  # outside of the node ports, 30000-32767; "" for any that is free
     grace_seconds: float = 5.0  # that containers have to end by themselves
 
     @property

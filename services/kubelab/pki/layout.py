@@ -22,8 +22,9 @@ from typing import Any
 
 import yaml
 
-from kubelab.cluster.identity import GROUPS
+from kubelab.cluster.identity import GROUPS, PORTS
 from kubelab.cluster.record import Node
+from kubelab.cluster.reserved import METRICS_PORT
 
 CONTROL_PLANE, STATE = Path("/etc/kubelab"), Path("/var/lib/kubelab")
 LOAD_BALANCER = "haproxy"
@@ -31,7 +32,7 @@ COMPONENTS = ("etcd", "api-server", "scheduler", "controller-manager")
 # The last part of a control-plane container's address, for cp-1; that of cp-2 is one more.
 HOSTS = {"etcd": 11, "api-server": 21, "scheduler": 31, "controller-manager": 41}
 WORKER_HOST = 100  # node-1 is .101
-API_PORT, METRICS_PORT = 6443, 6444
+API_PORT = PORTS["api-server"][0]
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,8 +92,9 @@ class Engine:
         await asyncio.to_thread(sources.write)
         await self._on_netlink(network.prune, [s.id for s in self.sandboxes.values() if not s.stopped])
         for sandbox in connected:
-            if ports := hostports.of_pod(sandbox.config, sandbox.address):
-                self._host_ports[network.device_name(sandbox.id)] = ports
+            with contextlib.suppress(hostports.NoPort):  # then it never had one
+                if ports := hostports.of_pod(sandbox.config, sandbox.address):
+                    self._host_ports[network.device_name(sandbox.id)] = ports
         if self._host_ports or self._ports_written.exists():  # somebody may have been killed between two of them
             await self._on_netlink(hostports.write, dict(self._host_ports))
         for container in self.containers.values():
@@ -148,11 +149,13 @@ class Engine:
 
     async def _lead_ports(self, sandbox: Sandbox) -> None:
         """Let the node's ports that a pod asks for lead to it. Fault when one is another's, or nft refuses."""
-        ports = hostports.of_pod(sandbox.config, sandbox.address)
-        if not ports:
-            return
         try:
+            ports = hostports.of_pod(sandbox.config, sandbox.address)
+            if not ports:
+                return
             hostports.check(ports, [one for of_one in self._host_ports.values() for one in of_one])
+        except hostports.NoPort as err:
+            raise Fault(str(err), grpc.StatusCode.INVALID_ARGUMENT) from err
         except hostports.InUse as err:
             raise Fault(str(err)) from err
         self._ports_written.touch()

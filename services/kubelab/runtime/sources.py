@@ -13,23 +13,23 @@ knows each pod's link-layer address for good, and what a pod says of others coun
 
 from __future__ import annotations
 
+from kubelab.cluster.nftables import nft
 from kubelab.component.config import ConfigError
-from kubelab.runtime import nft
+from kubelab.runtime.nft import apply
 
-TABLE = "inet kubelab-sources"
-RULES = f"""\
-add table {TABLE}
-delete table {TABLE}
-add table {TABLE}
-add chain {TABLE} prerouting {{ type filter hook prerouting priority -310 ; }}
-add rule {TABLE} prerouting iifname "kl*" meta nfproto ipv6 drop
-add rule {TABLE} prerouting iifname "kl*" fib saddr . iif oif missing drop
-"""
+RULES = nft("""\
+add table inet kubelab-sources
+delete table inet kubelab-sources
+add table inet kubelab-sources
+add chain inet kubelab-sources prerouting { type filter hook prerouting priority -310 ; }
+add rule inet kubelab-sources prerouting iifname "kl*" meta nfproto ipv6 drop
+add rule inet kubelab-sources prerouting iifname "kl*" fib saddr . iif oif missing drop
+""")
 
 
 def write() -> None:
     """Write the table. Done before: done again. ConfigError, in nft's words: no pod runs without it."""
     try:
-        nft.apply(RULES)
+        apply(RULES)
     except OSError as err:
         raise ConfigError(f"cannot keep pods from sending with the addresses of others: {err}") from err

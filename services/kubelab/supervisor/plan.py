@@ -20,7 +20,7 @@ from typing import Any
 
 import yaml
 
-from kubelab.cluster.identity import GROUPS
+from kubelab.cluster.identity import GROUPS, PORTS
 from kubelab.cluster.record import Node, Record
 from kubelab.cluster.settings import merged
 from kubelab.component import config
@@ -29,8 +29,7 @@ from kubelab.supervisor.health import Target
 from kubelab.supervisor.keeper import Spec
 from kubelab.supervisor.zygote import Order
 
-API_PORT, ETCD_PORT, ETCD_PEER_PORT = 6443, 2379, 2380
-KUBELET_PORT, CONTROLLER_MANAGER_PORT, SCHEDULER_PORT, KUBE_PROXY_PORT = 10250, 10257, 10259, 10256
+API_PORT, (ETCD_PORT, ETCD_PEER_PORT) = PORTS["api-server"][0], PORTS["etcd"]
 MODULES = {
     "api-server": "kubelab.apiserver.__main__",
     "scheduler": "kubelab.scheduler.__main__",
@@ -123,17 +122,10 @@ def _component(record: Record, node: Node, component: str) -> Spec:
 
 
 def _target(record: Record, node: Node, component: str) -> Target:
-    ports = {
-        "api-server": API_PORT,
-        "scheduler": SCHEDULER_PORT,
-        "controller-manager": CONTROLLER_MANAGER_PORT,
-        "kubelet": KUBELET_PORT,
-        "kube-proxy": KUBE_PROXY_PORT,
-    }
     if component == "runtime":
         return Target(f"unix:{record.runtime_socket(node.name)}")
     return Target(
-        f"{node.address}:{ports[component]}",
+        f"{node.address}:{PORTS[component][0]}",
         record.pki / "ca.crt",
         record.pki / "supervisor.crt",
         record.pki / "supervisor.key",

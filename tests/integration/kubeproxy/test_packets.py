@@ -9,9 +9,11 @@ import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import replace
+from ipaddress import IPv4Address
 
 import pytest
 
+from kubelab.cluster.nftables import Fragment, Protocol, script
 from kubelab.kubeproxy.conntrack import to_check
 from kubelab.kubeproxy.model import Backend, ServicePort
 from kubelab.kubeproxy.rules import Table
@@ -39,6 +41,21 @@ while True:
             connection, peer = key.fileobj.accept()
             connection.sendall(f"{name} {peer[0]} {key.data}".encode())
             connection.close()
+"""
+
+# The node's own servers.
+OWN = """
+import selectors, socket, sys
+events = selectors.DefaultSelector()
+for port in sys.argv[1:]:
+    server = socket.create_server(("0.0.0.0", int(port)))
+    events.register(server, selectors.EVENT_READ)
+print("ready", flush=True)
+while True:
+    for key, _ in events.select():
+        connection, _ = key.fileobj.accept()
+        connection.sendall(b"own")
+        connection.close()
 """
 
 ASK = """
@@ -69,6 +86,7 @@ for line in sys.stdin:
 
 FORGET = """
 import sys
+from ipaddress import IPv4Address
 from kubelab.kubeproxy.conntrack import Conntrack
 from kubelab.kubeproxy.model import Backend
 print(Conntrack().forget_stale(eval(sys.argv[1])))
@@ -122,10 +140,10 @@ class Lab:
         command = ["ip", "netns", "exec", name, sys.executable, "-c", program, *arguments]
         return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
-    def apply(self, transaction: str) -> None:
+    def apply(self, transaction: Fragment) -> None:
         command = ["ip", "netns", "exec", self.node, "nft", "-f", "-"]
-        done = subprocess.run(command, input=transaction, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr + transaction
+        done = subprocess.run(command, input=script(transaction), capture_output=True, check=False)
+        assert done.returncode == 0, done.stderr.decode() + transaction
 
     def set(self, *ports: ServicePort) -> None:
         changes = {port.name: (port,) for port in ports}
@@ -186,14 +204,21 @@ def lab() -> Generator[Lab]:
         yield lab
 
 
+TCP, UDP, VIP = Protocol.TCP, Protocol.UDP, IPv4Address(CLUSTER_IP)
+
+
+def backend(ip: str, port: int) -> Backend:
+    return Backend(IPv4Address(ip), port)
+
+
 def web(*pods: str, node_port: int = 30080) -> ServicePort:
-    backends = tuple(Backend(pod, 8080) for pod in pods)
-    return ServicePort("default/web", "tcp", 80, CLUSTER_IP, node_port=node_port, internal=backends, external=backends)
+    backends = tuple(backend(pod, 8080) for pod in pods)
+    return ServicePort("default/web", TCP, 80, VIP, node_port=node_port, internal=backends, external=backends)
 
 
 def dns(*pods: str, node_port: int = 30053) -> ServicePort:
-    backends = tuple(Backend(pod, 5353) for pod in pods)
-    return ServicePort("default/dns", "udp", 53, CLUSTER_IP, node_port=node_port, internal=backends, external=backends)
+    backends = tuple(backend(pod, 5353) for pod in pods)
+    return ServicePort("default/dns", UDP, 53, VIP, node_port=node_port, internal=backends, external=backends)
 
 
 def names(answers: list[str]) -> list[str]:
@@ -224,13 +249,30 @@ def test_a_node_port_is_masqueraded_and_shares_the_turns(lab: Lab) -> None:
 
 
 def test_two_ports_of_a_service_lead_each_to_its_own(lab: Lab) -> None:
-    web = ServicePort("default/two:web", "tcp", 80, "10.96.0.20", internal=(Backend(PODS[0], 8080),))
-    admin = ServicePort("default/two:admin", "tcp", 81, "10.96.0.20", internal=(Backend(PODS[0], 8081),))
+    web = ServicePort("default/two:web", TCP, 80, IPv4Address("10.96.0.20"), internal=(backend(PODS[0], 8080),))
+    admin = ServicePort("default/two:admin", TCP, 81, IPv4Address("10.96.0.20"), internal=(backend(PODS[0], 8081),))
     lab.set(web, admin)
     assert [lab.ask(lab.node, "10.96.0.20", port)[0].split()[-1] for port in (80, 81)] == ["pod-0:8080", "pod-0:8081"]
     lab.set(replace(admin, internal=()))
     assert names(lab.ask(lab.node, "10.96.0.20", 80)) == ["pod-0"]
     assert lab.ask(lab.node, "10.96.0.20", 81) == ["ConnectionRefusedError"]
+
+
+def test_a_nodes_own_port_stays_its_own_though_a_service_claims_its_address(lab: Lab) -> None:
+    """kube-proxy may not know yet that an address is its node's: the rules do."""
+    backends = (backend(PODS[0], 8080),)
+    thief = ServicePort(
+        "default/thief", TCP, 10250, IPv4Address("10.96.0.40"), (IPv4Address(NODE_IP),), 0, backends, backends
+    )
+    lab.set(thief, replace(thief, name="default/empty", port=10256, internal=(), external=()))
+    with lab.inside(lab.node, OWN, "10250", "10256") as own:
+        assert own.stdout
+        assert own.stdout.readline() == "ready\n"
+        for port in (10250, 10256):
+            assert names(lab.ask(lab.client, NODE_IP, port, 2)) == ["own", "own"]
+            assert names(lab.ask(lab.pods[PODS[1]], NODE_IP, port, 2)) == ["own", "own"]
+            assert names(lab.ask(lab.node, NODE_IP, port, 2)) == ["own", "own"]
+        own.kill()
 
 
 @pytest.mark.parametrize(("asking", "address", "port"), [("node", CLUSTER_IP, 53), ("client", NODE_IP, 30053)])
@@ -254,7 +296,7 @@ def test_a_flow_from_before_there_was_a_backend_finds_the_first(lab: Lab) -> Non
     name, address = "default/late", "10.96.0.30"
     with lab.talking(lab.client, address, 53) as say:
         assert say(0.1) == "TimeoutError", "nobody knows the address: the datagram leaves the node again"
-        late = replace(dns(PODS[0], node_port=0), name=name, cluster_ip=address)
+        late = replace(dns(PODS[0], node_port=0), name=name, cluster_ip=IPv4Address(address))
         assert lab.set_and_forget(late) == 1
         assert say() == "pod-0"
 

@@ -83,6 +83,8 @@ CASES = [
         "NodeAffinity",
         "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector",
     ),
+    Case("a port of the node's own", pod(("", "TCP", 6443)), [], "NodePorts", PORTS),
+    Case("the same port, by UDP", pod(("", "UDP", 6443)), []),
     Case("a port that is taken", pod(("", "TCP", 80)), [pod(("10.0.0.1", "TCP", 80))], "NodePorts", PORTS),
     Case("a port of another protocol", pod(("", "TCP", 80)), [pod(("", "UDP", 80))]),
     Case("a port of another address", pod(("10.0.0.2", "TCP", 80)), [pod(("10.0.0.1", "TCP", 80))]),

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv4Address
+
 import pytest
 
+from kubelab.cluster.nftables import Protocol
 from kubelab.kubeproxy.conntrack import ANY, to_check
 from kubelab.kubeproxy.model import Backend, ServicePort
 
-ONE, TWO = Backend("10.244.0.2", 53), Backend("10.244.0.3", 53)
+ONE, TWO = Backend(IPv4Address("10.244.0.2"), 53), Backend(IPv4Address("10.244.0.3"), 53)
+DNS, OUTSIDE = IPv4Address("10.96.0.10"), IPv4Address("203.0.113.5")
 
 
-def dns(*backends: Backend, protocol: str = "udp", node_port: int = 0) -> ServicePort:
-    return ServicePort("a/dns", protocol, 53, "10.96.0.10", ("203.0.113.5",), node_port, backends, backends)
+def dns(*backends: Backend, protocol: Protocol = Protocol.UDP, node_port: int = 0) -> ServicePort:
+    return ServicePort("a/dns", protocol, 53, DNS, (OUTSIDE,), node_port, backends, backends)
 
 
 @pytest.mark.parametrize(
@@ -28,10 +32,10 @@ def dns(*backends: Backend, protocol: str = "udp", node_port: int = 0) -> Servic
 )
 def test_destinations_to_check(before: tuple[Backend, ...], after: tuple[Backend, ...], expected: object) -> None:
     found = to_check([dns(*before)], [dns(*after)])
-    assert found == ({} if expected is None else {(ip, 53): expected for ip in ("10.96.0.10", "203.0.113.5")})
+    assert found == ({} if expected is None else {(ip, 53): expected for ip in (DNS, OUTSIDE)})
 
 
 def test_node_ports_are_reached_anywhere_and_tcp_needs_no_help() -> None:
     assert to_check([], [dns(ONE, node_port=30053)])[ANY, 30053] == {ONE}
-    assert to_check([], [dns(ONE, protocol="tcp")]) == {}
+    assert to_check([], [dns(ONE, protocol=Protocol.TCP)]) == {}
     assert to_check([dns(ONE)], []) == {}

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
+from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
@@ -15,9 +16,10 @@ from prometheus_client import CollectorRegistry
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery.clock import SystemClock
 from kubelab.apimachinery.errors import Unavailable
-from kubelab.apimachinery.scheme import ENDPOINTS, SERVICES
+from kubelab.apimachinery.scheme import ENDPOINTS, NODES, SERVICES
 from kubelab.client.informer import Informer
 from kubelab.client.workqueue import WorkQueue
+from kubelab.cluster.nftables import NOTHING, Fragment
 from kubelab.kubeproxy.conntrack import Conntrack, Destination
 from kubelab.kubeproxy.metrics import ProxyMetrics
 from kubelab.kubeproxy.model import Backend
@@ -31,12 +33,12 @@ from kubelab.testing.apiserver import FakeApiServer
 class RecordingNft(Nft):
     """Takes transactions, or refuses the next ones."""
 
-    transactions: list[str] = field(default_factory=list[str])
+    transactions: list[Fragment] = field(default_factory=list[Fragment])
     refuse: int = 0
     broken: Exception | None = None
     """Raised by the next call."""
 
-    async def apply(self, transaction: str) -> None:
+    async def apply(self, transaction: Fragment) -> None:
         if self.broken is not None:
             broken, self.broken = self.broken, None
             raise broken
@@ -92,16 +94,18 @@ def endpoints(*ips: str, name: str = "web") -> core_pb2.Endpoints:
 
 
 @contextlib.asynccontextmanager
-async def running(*objects: core_pb2.Service | core_pb2.Endpoints) -> AsyncGenerator[Setup]:
+async def running(*objects: core_pb2.Service | core_pb2.Endpoints | core_pb2.Node) -> AsyncGenerator[Setup]:
     server, clock = FakeApiServer(), SystemClock()
     server.add(*objects)
     log = structlog.get_logger()
     client = server.client()
-    informers = Informer(client, SERVICES, clock=clock), Informer(client, ENDPOINTS, clock=clock)
+    services, endpoints_ = Informer(client, SERVICES, clock=clock), Informer(client, ENDPOINTS, clock=clock)
+    nodes = Informer(client, NODES, clock=clock)
     nft, conntrack = RecordingNft(), RecordingConntrack()
     proxier = Proxier(
-        services=informers[0],
-        endpoints=informers[1],
+        services=services,
+        endpoints=endpoints_,
+        nodes=nodes,
         queue=WorkQueue(clock=clock),
         nft=nft,
         conntrack=conntrack,
@@ -111,7 +115,7 @@ async def running(*objects: core_pb2.Service | core_pb2.Endpoints) -> AsyncGener
         metrics=ProxyMetrics.on(CollectorRegistry()),
         min_sync_period=0,
     )
-    tasks = [asyncio.ensure_future(run()) for run in (informers[0].run, informers[1].run, proxier.run)]
+    tasks = [asyncio.ensure_future(run()) for run in (services.run, endpoints_.run, nodes.run, proxier.run)]
     try:
         yield Setup(server, nft, conntrack, proxier)
     finally:
@@ -205,11 +209,39 @@ async def test_flows_of_udp_are_looked_at_when_their_backends_go(broken: bool) -
             await client.update(changed)
             await it.server.until(lambda n=written: len(it.nft.transactions) > n)
         await it.server.until(lambda: len(it.conntrack.asked) == 3)
-    leads = [{b.ip for b in asked["10.96.0.10", 80]} for asked in it.conntrack.asked]
+    leads = [{str(b.ip) for b in asked[IPv4Address("10.96.0.10"), 80]} for asked in it.conntrack.asked]
     assert leads == [{"10.244.0.2"}, {"10.244.0.3"}, {"10.244.0.4"}], "at the start, one went, from none to some"
 
 
 async def test_a_program_that_cannot_be_started_is_a_refusal(tmp_path: Path) -> None:
     nft = Nft(SystemClock(), program=str(tmp_path / "gone"))
     with pytest.raises(NftError, match="No such file"):
-        await nft.apply("")
+        await nft.apply(NOTHING)
+
+
+async def test_a_node_that_comes_takes_its_own_ports_back_from_a_service() -> None:
+    thief = service("thief", "10.96.0.8")
+    thief.spec.externalIPs.append("192.168.49.3")
+    thief.spec.ports[0].port = 10250
+    element = "ip kube-proxy service-ips { 192.168.49.3 . tcp . 10250"
+    async with running(thief, endpoints("10.244.0.2", name="thief")) as it:
+        await it.proxier.first_sync.wait()
+        assert it.nft.holds(f"add element {element} : "), "nobody knows yet that this is a node's address"
+        node = core_pb2.Node()
+        node.metadata.name = "node-1"
+        node.status.addresses.add(type="InternalIP", address="192.168.49.3")
+        it.server.add(node)
+        await it.server.until(lambda: it.nft.holds(f"delete element {element} }}"))
+
+
+async def test_nothing_is_written_before_the_nodes_are_known() -> None:
+    thief = service("thief", "10.96.0.8")
+    thief.spec.externalIPs.append("192.168.49.3")
+    thief.spec.ports[0].port = 10250
+    node = core_pb2.Node()
+    node.metadata.name = "node-1"
+    node.status.addresses.add(type="InternalIP", address="192.168.49.3")
+    async with running(thief, endpoints("10.244.0.2", name="thief"), node) as it:
+        it.server.fail(Unavailable("not now"), verb="list", resource="nodes", times=1)
+        await it.proxier.first_sync.wait()
+        assert not it.nft.holds("192.168.49.3")

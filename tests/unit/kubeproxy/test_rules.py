@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from ipaddress import IPv4Address
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kubelab.cluster.nftables import Fragment, Name, Protocol
+from kubelab.cluster.reserved import RESERVED
 from kubelab.kubeproxy.model import Backend, ServicePort
 from kubelab.kubeproxy.rules import BASE, TABLE, Table, footprint, turns
 
+TCP, UDP = Protocol.TCP, Protocol.UDP
+VIP = IPv4Address("10.96.0.9")
+
+
+def backend(ip: str, port: int) -> Backend:
+    return Backend(IPv4Address(ip), port)
+
+
 BACKENDS = st.lists(st.integers(2, 5), unique=True, max_size=3).map(
-    lambda hosts: tuple(Backend(f"10.244.0.{h}", 8080) for h in sorted(hosts))
+    lambda hosts: tuple(backend(f"10.244.0.{h}", 8080) for h in sorted(hosts))
 )
 
 
@@ -58,15 +70,20 @@ class FakeKernel:
         return {text.split("goto ")[1] for text in (*rules, *self.elements.values()) if "goto " in text}
 
 
+WANTED = [IPv4Address("203.0.113.5"), IPv4Address("10.96.0.1"), IPv4Address("10.96.0.2")]
+
+
 @st.composite
 def services(draw: st.DrawFn) -> tuple[ServicePort, ...]:
     number = draw(st.integers(1, 3))
     internal = draw(BACKENDS)
     port = ServicePort(
         name=f"default/s{number}",
-        protocol="tcp",
+        protocol=TCP,
         port=80,
-        cluster_ip=f"10.96.0.{number}",
+        cluster_ip=IPv4Address(f"10.96.0.{number}"),
+        external_ips=draw(st.lists(st.sampled_from(WANTED), unique=True, max_size=2).map(tuple)),
+        created=draw(st.integers(0, 2)),
         node_port=draw(st.sampled_from([0, 30000 + number])),
         internal=internal,
         external=draw(st.sampled_from([internal, internal[:1]])),
@@ -87,27 +104,78 @@ def test_any_history_ends_where_a_fresh_table_would_begin(history: list[Mapping[
     fresh.apply(Table().transaction(table.ports))
     assert kernel.chains == fresh.chains
     assert kernel.elements == fresh.elements
+    leading = {at: verdict for at, verdict in kernel.elements.items() if at[0] != "hairpin-connections"}
+    assert leading == {
+        (of_map, key): verdict for key, claims in table.claims.items() for *_, of_map, verdict in [min(claims)]
+    }
     assert table.transaction(dict(table.ports)) == "", "nothing to do where nothing changed"
 
 
 def test_turns_are_dealt_one_after_the_other() -> None:
-    two = (Backend("10.244.0.2", 80), Backend("10.244.0.3", 80))
-    assert turns(two, "tcp") == (
+    two = (backend("10.244.0.2", 80), backend("10.244.0.3", 80))
+    assert turns(two, TCP) == (
         "meta l4proto tcp dnat ip to numgen inc mod 2 map { 0 : 10.244.0.2 . 80, 1 : 10.244.0.3 . 80 }"
     )
-    assert turns(two[:1], "udp") == "meta l4proto udp dnat to 10.244.0.2:80"
+    assert turns(two[:1], UDP) == "meta l4proto udp dnat to 10.244.0.2:80"
 
 
 def test_both_ways_in_share_one_round() -> None:
-    backends = (Backend("10.244.0.2", 80), Backend("10.244.0.3", 80))
-    port = ServicePort("default/web", "tcp", 80, "10.96.0.9", node_port=30080, internal=backends, external=backends)
+    backends = (backend("10.244.0.2", 80), backend("10.244.0.3", 80))
+    port = ServicePort("default/web", TCP, 80, VIP, node_port=30080, internal=backends, external=backends)
     chains = footprint(port).chains
     assert sum("numgen" in rule for rules in chains.values() for rule in rules) == 1
 
 
 def test_a_policy_that_keeps_the_client_address_does_not_masquerade() -> None:
-    here = (Backend("10.244.0.2", 80),)
+    here = (backend("10.244.0.2", 80),)
     port = ServicePort(
-        "default/web", "tcp", 80, "10.96.0.9", node_port=30080, internal=here, external=here, keeps_client_address=True
+        "default/web", TCP, 80, VIP, node_port=30080, internal=here, external=here, keeps_client_address=True
     )
     assert not any("mark" in rule for rules in footprint(port).chains.values() for rule in rules)
+
+
+def service(name: str, ip: str, *external: str, created: int = 0, port: int = 443) -> ServicePort:
+    backends = (backend(f"10.244.{ip.rpartition('.')[2]}.2", 8443),)
+    wanted = tuple(map(IPv4Address, external))
+    return ServicePort(
+        f"default/{name}", TCP, port, IPv4Address(ip), wanted, internal=backends, external=backends, created=created
+    )
+
+
+def test_an_external_address_never_takes_a_cluster_address_and_the_older_service_keeps_its_own() -> None:
+    kernel, table = FakeKernel(), Table()
+    steps = [
+        {"a": (service("a", "10.96.0.8", "10.96.0.1", "203.0.113.5", created=1),)},
+        {"kubernetes": (service("kubernetes", "10.96.0.1", created=9),)},
+        {"b": (service("b", "10.96.0.9", "203.0.113.5", "10.96.0.1", created=2),)},
+    ]
+    for step in steps:
+        kernel.apply(table.transaction(step))
+        table.commit(step)
+    leads = {key: verdict for (_, key), verdict in kernel.elements.items()}
+    assert leads["10.96.0.1 . tcp . 443"] == f"goto {steps[1]['kubernetes'][0].chain}"
+    assert leads["203.0.113.5 . tcp . 443"] == f"goto {steps[0]['a'][0].external_chain}"
+
+    kernel.apply(table.transaction({"a": ()}))
+    table.commit({"a": ()})
+    leads = {key: verdict for (_, key), verdict in kernel.elements.items()}
+    assert leads["203.0.113.5 . tcp . 443"] == f"goto {steps[2]['b'][0].external_chain}", "the next in line"
+    table.check_invariants()
+
+
+def test_an_owner_without_endpoints_refuses_though_another_one_has_some() -> None:
+    kernel, table = FakeKernel(), Table()
+    mine, other = service("a", "10.96.0.8", "203.0.113.5"), service("b", "10.96.0.9", "203.0.113.5", created=5)
+    step = {"a": (replace(mine, internal=(), external=()),), "b": (other,)}
+    kernel.apply(table.transaction(step))
+    assert kernel.elements[Name("no-endpoint-services"), Fragment("203.0.113.5 . tcp . 443")] == "goto reject-chain"
+    assert ("service-ips", "203.0.113.5 . tcp . 443") not in kernel.elements
+
+
+def test_a_nodes_own_ports_are_left_alone_before_any_service_is_looked_up() -> None:
+    ports = f"{{ {', '.join(map(str, sorted(RESERVED)))} }}"
+    assert f"add element {TABLE} reserved-ports {ports}\n" in BASE
+    lines = BASE.splitlines()
+    for chain in ("services", "no-endpoints"):
+        (first, *_) = [line for line in lines if line.startswith(f"add rule {TABLE} {chain} ")]
+        assert first.endswith(f"{chain} tcp dport @reserved-ports fib daddr type local return")

@@ -63,6 +63,7 @@ CASES = [
     Case("label there", NodeAffinity(), make.pod(node_selector={"disk": "ssd"}), make.node(labels={"disk": "ssd"})),
     Case("label differs", NodeAffinity(), make.pod(node_selector={"disk": "ssd"}), reasons=(SELECTOR,)),
     Case("port free", NodePorts(), make.pod(host_ports=[80]), there=[make.pod("b", host_ports=[81])]),
+    Case("a node's own port", NodePorts(), make.pod(host_ports=[10250]), reasons=(PORTS,), resolvable=True),
     Case(
         "port taken",
         NodePorts(),

@@ -8,6 +8,7 @@ from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import names, references
 from kubelab.apimachinery.errors import Cause
 from kubelab.apiserver.strategies import addresses, causes, resources
+from kubelab.cluster import reserved
 
 PULL_POLICIES = ("Always", "IfNotPresent", "Never")
 PROTOCOLS = ("SCTP", "TCP", "UDP")
@@ -104,11 +105,19 @@ def _ports(container: core_pb2.Container, field: str) -> list[Cause]:
             found += causes.each(f"{here}.containerPort", port.containerPort, problems)
         if port.hostPort and (problems := names.port_number(port.hostPort)):
             found += causes.each(f"{here}.hostPort", port.hostPort, problems)
+        elif port.hostPort:
+            found += reserved_port(f"{here}.hostPort", port.hostPort, port.protocol)
         if port.hostIP:  # upstream takes any text; here it becomes a rule of the node's
             found += addresses.valid(f"{here}.hostIP", port.hostIP)
         if port.protocol not in PROTOCOLS:
             found += causes.one_of(f"{here}.protocol", port.protocol, PROTOCOLS)
     return found
+
+
+def reserved_port(field: str, port: int, protocol: str) -> list[Cause]:
+    """Complain of a node's port that one of its own processes has, on this node or another one."""
+    process = reserved.owner(port, protocol)
+    return [causes.invalid(field, port, f"may not be used since it is used by a node's {process}")] if process else []
 
 
 def _variable(variable: core_pb2.EnvVar, field: str) -> list[Cause]:

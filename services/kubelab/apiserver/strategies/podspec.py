@@ -105,12 +105,15 @@ def _host_ports(spec: core_pb2.PodSpec, field: str) -> list[Cause]:
 def _host_network(spec: core_pb2.PodSpec, field: str, *, is_pod: bool) -> list[Cause]:
     """On the node's own network a port is the node's. A template may leave the host port open: its pods fill it in."""
     told = "must match `containerPort` when `hostNetwork` is true"
-    return [
-        causes.invalid(f"{field}[{i}].ports[{j}].hostPort", port.hostPort, told)
-        for i, container in enumerate(spec.containers)
-        for j, port in enumerate(container.ports)
-        if (is_pod or port.hostPort) and port.hostPort != port.containerPort
-    ]
+    found: list[Cause] = []
+    for i, container in enumerate(spec.containers):
+        for j, port in enumerate(container.ports):
+            here = f"{field}[{i}].ports[{j}]"
+            if (is_pod or port.hostPort) and port.hostPort != port.containerPort:
+                found.append(causes.invalid(f"{here}.hostPort", port.hostPort, told))
+            elif not port.hostPort:
+                found += containers.reserved_port(f"{here}.containerPort", port.containerPort, port.protocol)
+    return found
 
 
 def tolerations(spec: core_pb2.PodSpec, field: str) -> list[Cause]:

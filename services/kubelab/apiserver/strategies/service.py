@@ -11,13 +11,14 @@ from kubelab.apimachinery.errors import Cause
 from kubelab.apiserver.strategies import addresses, causes, clusterip, metadata
 from kubelab.apiserver.strategies.base import Strategy
 from kubelab.apiserver.strategies.containers import PROTOCOLS
+from kubelab.cluster.identity import PORTS
 
 TYPES = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
 AFFINITIES = ("ClientIP", "None")
 POLICIES = ("Cluster", "Local")
 IP_MODES = ("Proxy", "VIP")
 WITH_NODE_PORTS = ("NodePort", "LoadBalancer")
-KUBELET_PORT = 10250
+KUBELET_PORT = PORTS["kubelet"][0]
 _LB_ONLY = "may only be used when `type` is 'LoadBalancer'"
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from kubelab.cluster import reserved
 from kubelab.scheduler.framework import MAX_SCORE, Cluster, ClusterEvent, Rejection
 from kubelab.scheduler.model import ANY_ADDRESS, NodeInfo, PodInfo
 
@@ -90,7 +91,7 @@ class NodeResourcesBalancedAllocation:
 
 
 class NodePorts:
-    """Keep nodes on which every host port that the pod asks for is free."""
+    """Keep nodes on which every host port that the pod asks for is free, and none is the node's own."""
 
     name = "NodePorts"
     rejection = Rejection(
@@ -104,9 +105,9 @@ class NodePorts:
         return not pod.host_ports
 
     def filter(self, pod: PodInfo, node: NodeInfo) -> Rejection | None:
-        if not node.host_ports:
-            return None
         for address, protocol, port in pod.host_ports:
+            if reserved.owner(port, protocol):
+                return self.rejection
             for used_address, used_protocol, used_port in node.host_ports:
                 same = address == used_address or ANY_ADDRESS in (address, used_address)
                 if same and protocol == used_protocol and port == used_port:

@@ -7,6 +7,7 @@ import pytest
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import quantity
 from kubelab.apiserver.strategies import resources
+from kubelab.cluster.reserved import RESERVED
 from tests.unit.apiserver.strategies.answers import (
     CONFIG_KEY,
     GONE,
@@ -29,6 +30,7 @@ spec:
   containers:
   - {name: web, image: "nginx:1"}
 """
+NET = "spec.hostNetwork"
 FIELD = "spec.containers[0]"
 ENV_NAME = "a valid environment variable name must consist only of printable ASCII characters other than '='"
 PATHS = (
@@ -127,6 +129,19 @@ def test_a_port(change: Change, told: list[str]) -> None:
 )
 def test_what_must_be_unique(change: Change, told: list[str]) -> None:
     assert on_create(MANIFEST, change) == told
+
+
+@pytest.mark.parametrize(("port", "owner"), sorted(RESERVED.items()))
+def test_a_nodes_own_ports_are_no_pods(port: int, owner: str) -> None:
+    ports = f"{FIELD}.ports"
+    told = f"Invalid value: {port}: may not be used since it is used by a node's {owner}"
+    for change in ({ports: [{"containerPort": 80, "hostPort": port}]}, {ports: [{"containerPort": port}], NET: True}):
+        assert on_create(MANIFEST, change) == [f"{ports}[0].hostPort: {told}"]
+    for change in (
+        {ports: [{"containerPort": port}]},
+        {ports: [{"containerPort": 80, "hostPort": port, "protocol": "UDP"}]},
+    ):
+        assert on_create(MANIFEST, change) == []
 
 
 def field_ref(path: str, version: str = "v1") -> Change:

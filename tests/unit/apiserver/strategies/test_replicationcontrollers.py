@@ -92,6 +92,14 @@ NO_MATCH = "`selector` does not match template `labels`"
     ),
     (
         {
+            "spec.template.spec.hostNetwork": True,
+            "spec.template.spec.containers[0].ports": [{"containerPort": 10250}],
+        },
+        "spec.template.spec.containers[0].ports[0].containerPort: Invalid value: 10250: may not be used since it is "
+        "used by a node's kubelet",
+    ),
+    (
+        {
             "metadata.name": "A",
             "spec.minReadySeconds": -1,
             "spec.replicas": -2,
