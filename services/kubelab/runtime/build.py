@@ -30,7 +30,7 @@ from kubelab.runtime.faults import Fault
 from kubelab.runtime.hostbase import Host
 from kubelab.runtime.processes import Launcher, Watch
 from kubelab.runtime.signals import send
-from kubelab.runtime.store import BASE_LABEL, LAYER_TYPE, Store
+from kubelab.runtime.store import LAYER_TYPE, Store
 from kubelab.runtime.syscalls import start_time
 from kubelab.runtime.threads import in_thread
 
@@ -72,11 +72,8 @@ class Draft:
     arguments: dict[str, str] = field(default_factory=dict[str, str])
     outer: dict[str, str] = field(default_factory=dict[str, str])  # ARGs before FROM: unseen until declared again
     own_cmd: bool = False  # this Dockerfile says CMD itself
+    on_host: bool = False  # the host's system folders lie below the layers
     chain: str = ""  # what the layers so far came from: the cache's key
-
-    @property
-    def on_host(self) -> bool:
-        return self.config["Labels"].get(BASE_LABEL) == HOST
 
     @property
     def variables(self) -> dict[str, str]:
@@ -125,7 +122,8 @@ class Builder:
             "config": {**draft.config, "Env": [f"{k}={v}" for k, v in draft.environment.items()]},
             "rootfs": {"type": "layers", "diff_ids": draft.diff_ids},
         }
-        return self._store.add_image(json.dumps(config, sort_keys=True).encode(), draft.layers, tags).id
+        content = json.dumps(config, sort_keys=True).encode()
+        return self._store.add_image(content, draft.layers, tags, on_host=draft.on_host).id
 
     async def _step(self, draft: Draft, instruction: Instruction, plan: Plan, context: Path) -> AsyncGenerator[str]:
         config, variables = draft.config, draft.variables
@@ -178,7 +176,7 @@ class Builder:
         draft.config = {"Labels": {}}
         draft.chain = _hash("from", name)
         if name == HOST:
-            draft.config["Labels"][BASE_LABEL] = HOST
+            draft.on_host = True
             draft.environment["PATH"] = spec.DEFAULT_PATH.partition("=")[2]
             return " ---> host"
         if name == SCRATCH:
@@ -195,7 +193,7 @@ class Builder:
         for text in draft.config.pop("Env", None) or ():
             key, _, value = text.partition("=")
             draft.environment[key] = value
-        draft.layers, draft.diff_ids = list(manifest["layers"]), list(image.diff_ids)
+        draft.layers, draft.diff_ids, draft.on_host = list(manifest["layers"]), list(image.diff_ids), image.on_host
         draft.chain = _hash("from", image.id)
         return f" ---> {image.id.removeprefix('sha256:')[:12]}"
 

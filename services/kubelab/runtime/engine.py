@@ -367,13 +367,21 @@ class Engine:
                 request = self._monitor_request(container, sandbox)
                 await self._launcher.ask(request)
             except (Fault, OSError, ValueError) as err:  # SpecError, a loop of links; a full disk
-                why = f"failed to start container {container.id!r}: OCI runtime create failed: {err}"
+                told = f"{err}{self._hint(container)}"
+                why = f"failed to start container {container.id!r}: OCI runtime create failed: {told}"
                 container.end(128, self._now(), "StartError", why)
                 self._tell(sandbox, container.id, cri.CONTAINER_STOPPED_EVENT)
                 raise Fault(why) from err
             container.refresh()
             self._watch_container(container)
             self._tell(sandbox, container.id, cri.CONTAINER_STARTED_EVENT)
+
+    def _hint(self, container: Container) -> str:
+        """What may be behind a container that does not start."""
+        image = self._store.pinned(self._node, container.id)
+        if image is None or not image.of_another_host:
+            return ""
+        return " (the image says that it was built FROM host, and this machine has no record of that: build it here)"
 
     def _monitor_request(self, container: Container, sandbox: Sandbox) -> dict[str, object]:
         image = self._store.pinned(self._node, container.id)

@@ -5,6 +5,7 @@
     blobs/sha256/…      manifests, configurations, layers, each under the digest of its bytes
     layers/DIFF_ID/     a layer unpacked, as overlay takes it
     images.json         name → digest of the manifest
+    on-host/ID          there for an image that was built here over the host's system folders, by its configuration
     pins/NODE/ID        the manifest of a container's image: it stays whole while the container is there
     tmp/, trash/        what is not whole yet, and what nothing needs any more
     store.lock          held while images.json or pins change
@@ -36,7 +37,7 @@ from kubelab.runtime import durable, layers
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
 CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
 LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar"
-BASE_LABEL = "io.kubelab.base"  # "host": the image's layers lie over the host's own system folders
+BASE_LABEL = "io.kubelab.base"  # "host" tells people of an image built over the host; no image is believed by it
 
 
 class BadDigest(ValueError):
@@ -52,6 +53,7 @@ class Image:
     names: tuple[str, ...]
     config: Mapping[str, Any]
     size: int
+    on_host: bool = False  # whether the host's system folders lie below the layers: this store's builder recorded it
 
     @property
     def process(self) -> Mapping[str, Any]:
@@ -64,9 +66,9 @@ class Image:
         return tuple(self.config.get("rootfs", {}).get("diff_ids") or ())
 
     @property
-    def on_host(self) -> bool:
-        """Whether the host's system folders lie below the layers."""
-        return (self.process.get("Labels") or {}).get(BASE_LABEL) == "host"
+    def of_another_host(self) -> bool:
+        """Whether it says that it was built over a host, and that was not here."""
+        return not self.on_host and (self.process.get("Labels") or {}).get(BASE_LABEL) == "host"
 
 
 class Store:
@@ -77,8 +79,8 @@ class Store:
         self._blobs, self._layers = root / "blobs" / "sha256", root / "layers"
         self._index, self._lock = root / "images.json", root / "store.lock"
         self._temporary, self._trash, self._pins = root / "tmp", root / "trash", root / "pins"
-        self._adding = root / "adding.lock"
-        for folder in (self._blobs, self._layers, self._temporary, self._trash, self._pins):
+        self._adding, self._on_host = root / "adding.lock", root / "on-host"
+        for folder in (self._blobs, self._layers, self._temporary, self._trash, self._pins, self._on_host):
             folder.mkdir(parents=True, exist_ok=True)
         self._seen: tuple[int, int] = (0, 0)
         self._names: dict[str, str] = {}
@@ -137,8 +139,13 @@ class Store:
                 return None
             names = tuple(sorted(name for name, of in self._read_names().items() if of == digest))
             size = manifest["config"]["size"] + sum(layer["size"] for layer in manifest["layers"])
-            self._images[digest] = Image(manifest["config"]["digest"], digest, names, config, size)
+            config_digest = manifest["config"]["digest"]
+            on_host = self._host_record(config_digest).exists()
+            self._images[digest] = Image(config_digest, digest, names, config, size, on_host)
         return self._images[digest]
+
+    def _host_record(self, config_digest: str) -> Path:
+        return self._on_host / config_digest.removeprefix("sha256:")
 
     def _description(self, digest: str) -> dict[str, Any]:
         """A manifest or a configuration; OSError, BadDigest."""
@@ -240,9 +247,20 @@ class Store:
             if not self.has_layer(diff_id):  # else somebody else was quicker, with the same content
                 raise
 
-    def add_image(self, config: bytes, layer_list: list[dict[str, Any]], names: list[Reference]) -> Image:
-        """Keep a configuration and a manifest over layers that are here, under these names."""
+    def add_image(
+        self, config: bytes, layer_list: list[dict[str, Any]], names: list[Reference], *, on_host: bool = False
+    ) -> Image:
+        """Keep a configuration and a manifest over layers that are here, under these names.
+
+        ``on_host`` is the builder's alone: it records that the layers lie over the host's folders, by the digest of the
+        configuration, which a label makes another one than that of the same layers over nothing.
+        """
+        if on_host:
+            config = _labelled(config)
         digest = self.add_blob(config)
+        if on_host:
+            self._host_record(digest).touch()
+            durable.flush(self._on_host)
         manifest = {
             "schemaVersion": 2,
             "mediaType": MANIFEST_TYPE,
@@ -305,7 +323,8 @@ class Store:
             used |= {image.id, *(layer["digest"] for layer in self._description(digest)["layers"])}
             used_layers |= set(image.diff_ids)
         trash = Path(tempfile.mkdtemp(dir=self._trash))
-        for folder, kept in ((self._blobs, used), (self._layers, used_layers), (self._temporary, set[str]())):
+        kept_of = {self._blobs: used, self._layers: used_layers, self._temporary: set[str](), self._on_host: used}
+        for folder, kept in kept_of.items():
             for entry in folder.iterdir():
                 if f"sha256:{entry.name}" not in kept:
                     entry.rename(trash / f"{folder.name}-{entry.name}")
@@ -324,6 +343,14 @@ class Store:
             part = self._index.with_suffix(".part")
             part.write_text(json.dumps(index, indent=1, sort_keys=True))
             durable.move(part, self._index)
+
+
+def _labelled(config: bytes) -> bytes:
+    """A configuration with the label that tells of the host as its base."""
+    content = json.loads(config)
+    process = content.setdefault("config", {})
+    process["Labels"] = {**(process.get("Labels") or {}), BASE_LABEL: "host"}
+    return json.dumps(content, sort_keys=True).encode()
 
 
 def _read_index(path: Path) -> dict[str, str]:

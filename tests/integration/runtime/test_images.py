@@ -19,6 +19,7 @@ import pytest
 
 from kubelab.cri.runtime.v1 import api_pb2 as cri
 from kubelab.runtime.archive import ARCHITECTURES
+from tests.integration.runtime import programs
 from tests.integration.runtime.lab import SECONDS, Lab, tar_of, until
 
 pytestmark = pytest.mark.root
@@ -29,12 +30,13 @@ def sha(content: bytes) -> str:
 
 
 def config_of(*layers: bytes) -> bytes:
-    """An image over the host's folders, with these layers."""
-    config = {"Cmd": ["cat", "/greeting"], "Labels": {"io.kubelab.base": "host"}}
+    """An image with these layers; the lowest has programs, as of any other image."""
+    config = {"Cmd": ["cat", "/greeting"]}
     return json.dumps({"config": config, "rootfs": {"diff_ids": [sha(layer) for layer in layers]}}).encode()
 
 
-def docker_save(name: str, *layers: bytes) -> bytes:
+def docker_save(name: str, *above: bytes) -> bytes:
+    layers = (programs.layer(), *above)
     config = config_of(*layers)
     file = sha(config).removeprefix("sha256:") + ".json"
     paths = [f"{n}/layer.tar" for n in range(len(layers))]
@@ -42,7 +44,7 @@ def docker_save(name: str, *layers: bytes) -> bytes:
     return tar_of({**dict(zip(paths, layers, strict=True)), file: config, "manifest.json": manifest})
 
 
-PART = bytes(memoryview(docker_save("a:1", tar_of({"f": b"x"})))[:900])
+PART = bytes(memoryview(docker_save("a:1", tar_of({"f": b"x"})))[: 1 << 20])
 
 
 async def status(lab: Lab, name: str) -> cri.Image | None:
@@ -255,21 +257,19 @@ class Registry(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def answers() -> dict[str, bytes]:
-    """What the registry has, by path: one gzipped layer, an index of two platforms."""
+    """What the registry has, by path: two layers, one gzipped, and an index of two platforms."""
     layer = tar_of({"greeting": b"pulled\n"})
-    packed, config = gzip.compress(layer), config_of(layer)
-    manifest = json.dumps(
-        {"config": {"digest": sha(config)}, "layers": [{"digest": sha(packed), "size": len(packed)}]}
-    ).encode()
+    base, packed, config = programs.layer(), gzip.compress(layer), config_of(programs.layer(), layer)
+    blobs = [{"digest": sha(blob), "size": len(blob)} for blob in (base, packed)]
+    manifest = json.dumps({"config": {"digest": sha(config)}, "layers": blobs}).encode()
     machine = ARCHITECTURES.get(platform.machine(), platform.machine())
     others = {"digest": "sha256:" + "0" * 64, "platform": {"os": "windows", "architecture": machine}}
     own = {"digest": sha(manifest), "platform": {"os": "linux", "architecture": machine}}
-    base = "/v2/me/app"
+    repository = "/v2/me/app"
     return {
-        f"{base}/manifests/1": json.dumps({"manifests": [others, own]}).encode(),
-        f"{base}/manifests/{sha(manifest)}": manifest,
-        f"{base}/blobs/{sha(config)}": config,
-        f"{base}/blobs/{sha(packed)}": packed,
+        f"{repository}/manifests/1": json.dumps({"manifests": [others, own]}).encode(),
+        f"{repository}/manifests/{sha(manifest)}": manifest,
+        **{f"{repository}/blobs/{sha(blob)}": blob for blob in (config, base, packed)},
     }
 
 

@@ -55,6 +55,30 @@ def test_an_image_is_found_by_all_its_names(tmp_path: Path) -> None:
     assert store.find("one") is None
 
 
+def test_an_image_lies_over_the_host_where_the_builder_recorded_it_and_by_no_label(tmp_path: Path) -> None:
+    store, layer = Store(tmp_path), put_layer(Store(tmp_path), "same")
+    labels = {"io.kubelab.base": "host", "other": "x"}
+    config = {"config": {"Labels": {"other": "x"}}, "rootfs": {"diff_ids": [layer["digest"]]}}
+    claiming = {**config, "config": {"Labels": labels, "Cmd": ["x"]}}
+    plain = store.add_image(json.dumps(config).encode(), [layer], [parse("plain")])
+    built = store.add_image(json.dumps(config).encode(), [layer], [parse("built")], on_host=True)
+    loaded = store.add_image(json.dumps(claiming).encode(), [layer], [parse("loaded")])
+    assert [image.on_host for image in (plain, built, loaded)] == [False, True, False]
+    assert [image.of_another_host for image in (plain, built, loaded)] == [False, False, True]
+    assert plain.id != built.id  # the same layers over nothing are another image
+    assert built.process["Labels"] == labels
+    assert [store.find(image.id) for image in (plain, built, loaded)] == [plain, built, loaded]
+    store.pin("node", "c", "built")
+    store.remove("built")
+    assert (again := Store(tmp_path).pinned("node", "c")) is not None
+    assert again.on_host
+    store.unpin("node", "c")
+    store.remove("plain")  # which sweeps
+    content = json.dumps({**config, "config": {"Labels": labels}}, sort_keys=True).encode()
+    brought_back = store.add_image(content, [put_layer(store, "same")], [parse("built")])
+    assert (brought_back.id, brought_back.on_host) == (built.id, False)
+
+
 def test_removing_a_name_keeps_what_another_needs_and_twice_is_no_error(tmp_path: Path) -> None:
     store = Store(tmp_path)
     image = put(store, "one", "two", text="same")
