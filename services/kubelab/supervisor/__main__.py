@@ -136,7 +136,10 @@ def _be_zygote(record: Record, options: Options, channel: socket.socket, restart
         syscalls.become_subreaper()
         os._exit(_supervise(record, options, to_zygote, progress, restarts=before + 1))
 
-    zygote.Zygote(channel, respawn, SystemClock()).run()
+    def lead(to_supervisor: socket.socket, restarts: int) -> NoReturn:
+        _be_zygote(record, options, to_supervisor, restarts)
+
+    zygote.Zygote(channel, respawn, lead, SystemClock()).run()
     processes.forget(record.processes, own)
     os._exit(0)
 

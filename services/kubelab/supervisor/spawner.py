@@ -59,6 +59,7 @@ class Spawner:
         zygote = processes.read(folder, processes.ZYGOTE)
         self.zygote_restarts = zygote.restarts if zygote else 0
         self._closing = False
+        self._standby: socket.socket | None = None  # our end of the next zygote's socket
 
     def open(self) -> None:
         """Begin to listen to the zygote and to collect children."""
@@ -67,6 +68,7 @@ class Spawner:
         loop.add_reader(self._channel.fileno(), self._receive)
         loop.add_signal_handler(signal.SIGCHLD, self._reap)
         self._reap()
+        self._ask_for_standby()
 
     def close(self) -> None:
         """Let the zygote end, and stop listening."""
@@ -76,6 +78,7 @@ class Spawner:
         with contextlib.suppress(OSError):
             self._channel.send(b'{"op": "quit"}')
         self._channel.close()
+        self._drop_standby()
 
     async def start(self, order: Order, log: int, namespace: int | None) -> Running:
         """Start a process; SpawnError says why it did not begin. The descriptors stay the caller's."""
@@ -177,7 +180,47 @@ class Spawner:
         if self._closing:
             return
         self.zygote_restarts += 1
-        self._log.warning("the zygote died, starting another one", restarts=self.zygote_restarts)
+        if self._lead_standby():
+            self._log.warning("the zygote died, its standby takes over", restarts=self.zygote_restarts)
+        else:
+            self._log.warning("the zygote died, starting another one", restarts=self.zygote_restarts)
+            self._spawn_zygote()
+        loop.add_reader(self._channel.fileno(), self._receive)
+        self._ask_for_standby()
+
+    def _ask_for_standby(self) -> None:
+        """Have the zygote fork the one that takes its place when it dies."""
+        self._drop_standby()
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            try:
+                socket.send_fds(self._channel, [b'{"op": "standby"}'], [theirs.fileno()])
+            except OSError as err:  # it is dead already, which is noticed at once
+                self._log.info("no standby for the zygote", error=str(err))
+                ours.close()
+                return
+        ours.setblocking(False)
+        self._standby = ours
+
+    def _lead_standby(self) -> bool:
+        """Make the standby the zygote; False when there is none that lives."""
+        standby, self._standby = self._standby, None
+        if standby is None:
+            return False
+        try:
+            standby.send(json.dumps({"restarts": self.zygote_restarts}).encode())
+        except OSError:
+            standby.close()
+            return False
+        self._channel = standby
+        return True
+
+    def _drop_standby(self) -> None:
+        if self._standby:
+            self._standby.close()
+            self._standby = None
+
+    def _spawn_zygote(self) -> None:
         self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._channel.setblocking(False)
         theirs.set_inheritable(True)
@@ -188,4 +231,3 @@ class Spawner:
             theirs.close()
 
         self._host.submit(spawn)  # the zygote belongs in the host's namespace
-        loop.add_reader(self._channel.fileno(), self._receive)

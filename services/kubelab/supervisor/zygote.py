@@ -6,7 +6,9 @@ next is read, so at every moment each component is either not begun or recorded 
 * A component that ends is reported; so is every orphan below us, since we are their subreaper.
 * When the supervisor goes away (its end of the socket closes), the zygote forks a new one, which adopts what runs.
   A supervisor that wants us to end says ``quit`` first.
-* When the zygote goes away, the supervisor starts another one; components live on.
+* When the zygote goes away, its standby takes its place at once; components live on. A standby is a fork of the zygote
+  that waits for the supervisor's word, and ends with the supervisor. Only where there is none, the supervisor starts a
+  new zygote, which has to import everything first.
 
 Messages are JSON, one a packet; descriptors (the log file, the network namespace) travel beside them.
 """
@@ -60,11 +62,18 @@ class Order:
 
 
 class Zygote:
-    """``respawn(socket)`` is called in a fresh fork, to become the next supervisor."""
+    """``respawn(socket)`` is called in a fresh fork, to become the next supervisor; ``lead(socket, restarts)`` in a
+    standby, to become the next zygote."""
 
-    def __init__(self, channel: socket.socket, respawn: Callable[[socket.socket], NoReturn], clock: Clock) -> None:
+    def __init__(
+        self,
+        channel: socket.socket,
+        respawn: Callable[[socket.socket], NoReturn],
+        lead: Callable[[socket.socket, int], NoReturn],
+        clock: Clock,
+    ) -> None:
         self._channel = channel
-        self._respawn = respawn
+        self._respawn, self._lead = respawn, lead
         self._clock = clock
         self._selector = selectors.DefaultSelector()
         self._wake_in, self._wake_out = socket.socketpair()
@@ -99,6 +108,9 @@ class Zygote:
         request = json.loads(data)
         if request["op"] == "quit":
             return False
+        if request["op"] == "standby":
+            self._make_standby(fds)
+            return True
         try:
             answer = {"id": request["id"], **self._start(Order.decode(request["order"]), fds)}
         except OSError as err:
@@ -108,6 +120,20 @@ class Zygote:
                 os.close(fd)
         self._tell(answer)
         return True
+
+    def _make_standby(self, fds: list[int]) -> None:
+        """Fork a standby. The supervisor notices by its end of the socket that there is none, or none any more."""
+        with contextlib.ExitStack() as stack:
+            for fd in fds:
+                stack.callback(os.close, fd)
+            try:
+                pid = os.fork()
+            except OSError as err:
+                print(f"no standby: {err}", file=sys.stderr)  # noqa: T201
+                return
+            if pid == 0:
+                self._forget_parent()
+                stand_by(socket.socket(fileno=os.dup(fds[0])), fds, self._lead)
 
     def _start(self, order: Order, fds: list[int]) -> dict[str, Any]:
         """Fork; answer when the child has entered its namespace and left its record, or with what stopped it."""
@@ -170,6 +196,24 @@ class Zygote:
 
 def _wake(_number: int, _frame: object) -> None:
     """Be there, so that the signal interrupts; the wake-up descriptor tells the loop."""
+
+
+def stand_by(channel: socket.socket, fds: list[int], lead: Callable[[socket.socket, int], NoReturn]) -> NoReturn:
+    """Wait in a fresh fork until the supervisor wants another zygote, or is gone."""
+    try:
+        os.setsid()
+        for fd in fds:
+            os.close(fd)
+        title = Path("/proc/self/cmdline").read_text().rstrip("\0 ")
+        syscalls.set_title(f"{title} (standby)")
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        data = channel.recv(MAX_MESSAGE)
+        if data:
+            lead(channel, int(json.loads(data)["restarts"]))
+    except BaseException:  # noqa: BLE001 — the last line of this process
+        traceback.print_exc()
+    finally:
+        os._exit(0)
 
 
 def become(order: Order, fds: list[int], since: int, ready: int) -> NoReturn:
