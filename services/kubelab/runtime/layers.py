@@ -123,9 +123,9 @@ class _Unpacking:
         if member.isdev() and not member.isfifo():
             self._left_out.add("/".join(parts))
             return
-        if member.islnk() and "/".join(_parts(member.linkname)) in self._left_out:
+        if self._whiteouts and self._is_whiteout(parts):  # by its name, whatever it is and leads to
             return
-        if self._whiteouts and self._is_whiteout(parts):
+        if member.islnk() and "/".join(_parts(member.linkname)) in self._left_out:
             return
         self._budget.unpacked(member.size if member.isreg() else 0)
         folder, name = self._folder(parts[:-1]), parts[-1]

@@ -401,6 +401,7 @@ def canary(outside: Path) -> list[tuple[object, ...]]:
 @given(st.lists(entries(), max_size=8))
 @example([Entry(".wh.d"), Entry("d", "folder", mode=0o755), Entry("d/y")])
 @example([Entry("d", "folder", mode=0o755), Entry("d/y"), Entry(".wh.d")])
+@example([Entry(".wh.a", "hardlink", "../b")])
 @example([Entry("opt", "symlink", "OUTSIDE"), Entry("opt/s", content="x")])
 @example([Entry("a", "symlink", ".."), Entry("b", "hardlink", "a/outside/s")])
 @example([Entry("a/b"), Entry("a", "hardlink", "a/b")])
