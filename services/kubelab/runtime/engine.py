@@ -19,6 +19,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import grpc
 from structlog.typing import FilteringBoundLogger
@@ -34,6 +35,7 @@ from kubelab.runtime.faults import Fault, not_found
 from kubelab.runtime.hostbase import Host
 from kubelab.runtime.hostports import HostPort
 from kubelab.runtime.processes import Launcher, Watch
+from kubelab.runtime.seccomp.compiled import Filters
 from kubelab.runtime.signals import send, signal_number
 from kubelab.runtime.state import Container, Sandbox
 from kubelab.runtime.store import Image, Store
@@ -68,6 +70,7 @@ class Engine:
         self._host_ports: dict[str, Sequence[HostPort]] = {}  # device of the pod → its ports
         self._root = config.state_dir
         self._crun_root = config.state_dir / "crun"
+        self._filters = Filters(self._crun_root)
         self._node = hashlib.sha256(str(config.state_dir).encode()).hexdigest()[:16]  # among the store's users
 
     def _now(self) -> int:
@@ -203,6 +206,7 @@ class Engine:
                     "dir": str(folder),
                     "hostname": config.hostname,
                     "host_network": sandbox.host_network,
+                    "sysctls": dict(config.linux.sysctls),
                 }
             )
             sandbox.pid, sandbox.pid_start = launched["pid"], launched["pid_start"]
@@ -324,6 +328,10 @@ class Engine:
                     return container.id
             if not sandbox.ready:
                 raise Fault(f"sandbox container {sandbox.id!r} is not running", grpc.StatusCode.FAILED_PRECONDITION)
+            try:
+                spec.check(config, self._host.bounds)
+            except ValueError as err:
+                raise Fault(f"failed to create container {config.metadata.name!r}: {err}") from err
             name = secrets.token_hex(32)
             image = await self._pin_image(config.image.image, name)
             log_path = ""
@@ -364,7 +372,7 @@ class Engine:
                 raise Fault(f"container {container.id!r} is in CONTAINER_EXITED state")
             sandbox = self.sandbox(container.sandbox_id)
             try:
-                request = self._monitor_request(container, sandbox)
+                request, bundle = self._monitor_request(container, sandbox)
                 await self._launcher.ask(request)
             except (Fault, OSError, ValueError) as err:  # SpecError, a loop of links; a full disk
                 told = f"{err}{self._hint(container)}"
@@ -375,6 +383,10 @@ class Engine:
             container.refresh()
             self._watch_container(container)
             self._tell(sandbox, container.id, cri.CONTAINER_STARTED_EVENT)
+            try:
+                self._filters.learn(bundle, container.id)
+            except OSError as err:  # each container's is compiled anew then
+                self._log.warning("seccomp filter not kept", container=container.id[:12], error=str(err))
 
     def _hint(self, container: Container) -> str:
         """What may be behind a container that does not start."""
@@ -383,7 +395,8 @@ class Engine:
             return ""
         return " (the image says that it was built FROM host, and this machine has no record of that: build it here)"
 
-    def _monitor_request(self, container: Container, sandbox: Sandbox) -> dict[str, object]:
+    def _monitor_request(self, container: Container, sandbox: Sandbox) -> tuple[dict[str, object], dict[str, Any]]:
+        """What the launcher is asked for, and the container's OCI configuration."""
         image = self._store.pinned(self._node, container.id)
         if image is None:
             raise not_found("image", container.image_ref)
@@ -403,8 +416,9 @@ class Engine:
             host=host,
             bounds=self._host.bounds,
         )
+        self._filters.use(bundle)
         (container.folder / "config.json").write_text(json.dumps(bundle))
-        return {
+        request: dict[str, object] = {
             "do": "monitor",
             "id": container.id,
             "dir": str(container.folder),
@@ -413,6 +427,7 @@ class Engine:
             "crun": self._host.crun,
             "crun_root": str(self._crun_root),
         }
+        return request, bundle
 
     async def stop_container(self, name: str, seconds: float) -> None:
         """Ask a container to end, and end it after so many seconds. Nothing there is no error."""

@@ -82,12 +82,15 @@ def _pull(source: registry.Registry, store: Store) -> Image:
 
 def _to_cri(image: Image) -> cri.Image:
     names = [references.parse(name) for name in image.names if not name.startswith("sha256:")]
+    user = str(image.process.get("User") or "").partition(":")[0]
+    numeric = user.isdecimal() and len(user) <= 10  # of 32 bits
     return cri.Image(
         id=image.id,
         repo_tags=[str(name) for name in names if name.tag],
         repo_digests=[f"{name.name}@{image.digest}" for name in names],
         size=image.size,
-        username=image.process.get("User") or "",
+        uid=cri.Int64Value(value=int(user)) if numeric else None,
+        username="" if numeric else user,
         spec=cri.ImageSpec(image=image.id),
     )
 

@@ -34,7 +34,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from kubelab.runtime import capabilities, hostbase, rootfs, syscalls
+from kubelab.runtime import capabilities, hostbase, rootfs, syscalls, sysctls
 from kubelab.runtime.command import command
 from kubelab.runtime.launched import Request, mount_root, tell, write_atomically
 from kubelab.runtime.monitor import monitor
@@ -181,6 +181,8 @@ def _pause(reply: int, request: Request) -> None:
     flags = syscalls.CLONE_NEWIPC | syscalls.CLONE_NEWUTS
     syscalls.unshare(flags | (0 if request["host_network"] else syscalls.CLONE_NEWNET))
     socket.sethostname(request["hostname"])
+    if request["sysctls"]:
+        sysctls.write_own(request["sysctls"], host_network=request["host_network"])
     # on disk before anybody knows: a runtime killed right now finds it, or has removed the folder and this fails
     started = {"pid": os.getpid(), "pid_start": syscalls.start_time(os.getpid())}
     write_atomically(Path(request["dir"]) / "pause.json", started)

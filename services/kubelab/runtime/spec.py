@@ -8,21 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from kubelab.cri.runtime.v1 import api_pb2 as cri
+from kubelab.runtime import capabilities
 from kubelab.runtime.capabilities import Bounds
 from kubelab.runtime.hostbase import Host
+from kubelab.runtime.seccomp import profile
 
 DEFAULT_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-# containerd's default without CAP_MKNOD: it is safe where a device cgroup decides which nodes can be opened, and there
-# is none here. With it, root of a pod could make a node of the machine's disk and read every file on it; a privileged
-# container may.
-CAPABILITIES = [
-    "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FSETID", "CAP_FOWNER", "CAP_NET_RAW", "CAP_SETGID",
-    "CAP_SETUID", "CAP_SETFCAP", "CAP_SETPCAP", "CAP_NET_BIND_SERVICE", "CAP_SYS_CHROOT", "CAP_KILL",
-    "CAP_AUDIT_WRITE",
-]  # fmt: skip
-MASKED = ["/proc/acpi", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/timer_list", "/proc/timer_stats",
-          "/proc/sched_debug", "/proc/scsi", "/sys/firmware"]  # fmt: skip
-READ_ONLY = ["/proc/asound", "/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]
+MASKED = ["/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
+          "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug", "/proc/scsi", "/sys/firmware",
+          "/sys/devices/virtual/powercap"]  # fmt: skip
+READ_ONLY = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]
 _MOUNTS: list[dict[str, Any]] = [
     {"destination": "/proc", "type": "proc", "source": "proc", "options": ["nosuid", "noexec", "nodev"]},
     {"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "mode=755", "size=65536k"]},
@@ -44,7 +39,7 @@ _MOUNTS: list[dict[str, Any]] = [
 
 
 class SpecError(ValueError):
-    """The container cannot be described: it has no command."""
+    """The container cannot be described: no command, or something that no container here can be given."""
 
 
 def build(
@@ -65,7 +60,9 @@ def build(
     The user is as the pod or the image names it: :func:`kubelab.runtime.users.settle` finds it in the mounted root.
     """
     security = config.linux.security_context
-    bounding = list(bounds.capabilities) if security.privileged else CAPABILITIES
+    bounding = capabilities.granted(security, bounds)
+    seccomp = profile.section(security, bounding)
+    own_files = {mount.container_path for mount in config.mounts}
     namespaces = [{"type": "pid"}, {"type": "mount"}]
     namespaces += [{"type": kind, "path": f"/proc/{pause}/ns/{kind}"} for kind in ("ipc", "uts")]
     if not host_network:
@@ -80,12 +77,13 @@ def build(
             "cwd": config.working_dir or image.get("WorkingDir") or "/",
             "capabilities": {"bounding": bounding, "effective": bounding, "permitted": bounding},
             "noNewPrivileges": security.no_new_privs,
+            **_apparmor(security),
             **_oom_score_adj(config.linux, bounds),
         },
         "root": {"path": str(root), "readonly": security.readonly_rootfs},
         "mounts": [
             *_MOUNTS,
-            *(_bind(source, path, read_only=False) for path, source in files.items()),
+            *(_bind(source, path, read_only=False) for path, source in files.items() if path not in own_files),
             *(_bind(Path(m.host_path), m.container_path, read_only=m.readonly) for m in config.mounts),
         ],
         "linux": {
@@ -95,8 +93,18 @@ def build(
                 *([] if security.privileged else READ_ONLY),
                 *(host.folders if host and security.readonly_rootfs else ()),  # mounts of their own in the root
             ],
+            **({"seccomp": seccomp} if seccomp else {}),
         },
     }
+
+
+def check(config: cri.ContainerConfig, bounds: Bounds) -> None:
+    """Raise ValueError for what no container on this machine can be given, whatever its image."""
+    security = config.linux.security_context
+    profile.section(security, capabilities.granted(security, bounds))
+    _apparmor(security)
+    if security.selinux_options.ByteSize():
+        raise SpecError("SELinux: this runtime sets no labels")
 
 
 def build_step(
@@ -115,6 +123,15 @@ def build_step(
     )
     spec["linux"]["namespaces"] = [{"type": kind} for kind in ("pid", "mount", "ipc", "uts")]
     return spec
+
+
+def _apparmor(security: cri.LinuxContainerSecurityContext) -> dict[str, str]:
+    """SpecError for the profile of a runtime that has one: this one loads none."""
+    if not security.HasField("apparmor") or security.apparmor.profile_type == cri.SecurityProfile.Unconfined:
+        return {}
+    if security.apparmor.profile_type == cri.SecurityProfile.Localhost:
+        return {"apparmorProfile": security.apparmor.localhost_ref}
+    raise SpecError("AppArmor: this runtime has no default profile; name one that is loaded on the node (Localhost)")
 
 
 def _oom_score_adj(linux: cri.LinuxContainerConfig, bounds: Bounds) -> dict[str, int]:
@@ -160,7 +177,11 @@ def _wanted_user(security: cri.LinuxContainerSecurityContext, image: Mapping[str
         name = str(security.run_as_user.value)
     elif security.run_as_username:
         name = security.run_as_username
-    user: dict[str, Any] = {"username": name, "additionalGids": list(security.supplemental_groups)}
+    user: dict[str, Any] = {
+        "username": name,
+        "merge": security.supplemental_groups_policy == cri.Merge,
+        "additionalGids": list(security.supplemental_groups),
+    }
     if security.HasField("run_as_group"):
         user["gid"] = security.run_as_group.value
     return user

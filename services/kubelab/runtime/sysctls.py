@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from kubelab.component.config import ConfigError
+from kubelab.runtime import syscalls
 
 IPV4 = Path("/proc/sys/net/ipv4")
 # Forward; do not drop what comes back another way; do not tell pods of shorter ways that they do not have.
@@ -16,6 +19,8 @@ WANTED = {
     "conf/all/send_redirects": "0",
     "conf/default/send_redirects": "0",
 }
+
+NAMESPACED = ("net.", "kernel.msg", "kernel.sem", "kernel.shm", "fs.mqueue.")  # by network or ipc namespace
 
 
 class NotWritable(ConfigError):
@@ -36,3 +41,22 @@ def write() -> None:
                 f"cannot set {name}={value}: {os.strerror(err.errno or 0)}; a container needs it to be a node's "
                 f"machine (python -m kubelab.nodeagent), or in a compose file the lines sysctls: {{{name}: {value}}}"
             ) from err
+
+
+def write_own(values: Mapping[str, str], *, host_network: bool) -> None:
+    """Set what a pod asks for in the calling process's namespaces, which are the pod's by now. OSError.
+
+    Which of them a pod may ask for, the kubelet knows; that none is the whole node's is made sure of here.
+    """
+    syscalls.unshare(syscalls.CLONE_NEWNS)
+    syscalls.make_mounts_private()
+    with contextlib.suppress(PermissionError):  # without root on the machine
+        syscalls.mount("proc", "/proc", "proc")  # the one that is there may be read-only
+    for name, value in values.items():
+        own = NAMESPACED[1:] if host_network else NAMESPACED
+        if not name.startswith(own) or ".." in name or "/" in name:
+            raise OSError(f"sysctl {name!r} is not in a separate kernel namespace")
+        try:
+            Path("/proc/sys", *name.split(".")).write_text(value)
+        except OSError as err:
+            raise OSError(f"sysctl {name}={value}: {err.strerror}") from err

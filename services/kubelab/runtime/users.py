@@ -29,14 +29,16 @@ class Identity:
 def settle(process: dict[str, Any], root: Root) -> None:
     """Replace the name in an OCI ``process.user`` (``username``) by numbers, and set what follows from it. UnknownUser.
 
-    ``gid`` stays where it is given, and the image's groups of the user are added to ``additionalGids``, as containerd
-    does. A user that is not root has no capabilities but those to gain; HOME is the user's unless it is set.
+    ``gid`` stays where it is given, and the image's groups of the user are added to ``additionalGids`` where they are
+    to be merged. The first group is among them: else a file that its members may not read could be read by a process
+    that gave it up (CVE-2023-25173). A user that is not root has no capabilities but those to gain; HOME is the user's unless it is set.
     """
     user = process["user"]
     identity = find(user.pop("username"), root)
     user["uid"] = identity.uid
     user.setdefault("gid", identity.gid)
-    user["additionalGids"] = list(dict.fromkeys([*user["additionalGids"], *identity.groups]))
+    of_image = identity.groups if user.pop("merge") else ()
+    user["additionalGids"] = list(dict.fromkeys([user["gid"], *user["additionalGids"], *of_image]))
     if identity.uid:
         process["capabilities"].update(effective=[], permitted=[])
     if not any(text.startswith("HOME=") for text in process["env"]):

@@ -83,7 +83,7 @@ def test_the_files_of_the_machine_are_not_asked(tmp_path: Path, place: str) -> N
 def process(**user: Any) -> dict[str, Any]:
     every = ["CAP_CHOWN"]
     return {
-        "user": {"additionalGids": [], **user},
+        "user": {"additionalGids": [], "merge": True, **user},
         "env": ["PATH=/bin"],
         "capabilities": {"bounding": every, "effective": every, "permitted": every},
     }
@@ -92,12 +92,18 @@ def process(**user: Any) -> dict[str, Any]:
 def test_what_follows_from_a_user(root: Root) -> None:
     made = process(username="web", gid=7, additionalGids=[60, 61])
     users.settle(made, root)
-    assert made["user"] == {"uid": 33, "gid": 7, "additionalGids": [60, 61, 50]}
+    assert made["user"] == {"uid": 33, "gid": 7, "additionalGids": [7, 60, 61, 50]}
     assert made["env"] == ["PATH=/bin", "HOME=/srv"]
     assert made["capabilities"] == {"bounding": ["CAP_CHOWN"], "effective": [], "permitted": []}
     made = process(username="0")
     made["env"].append("HOME=/own")
     users.settle(made, root)
-    assert made["user"] == {"uid": 0, "gid": 0, "additionalGids": []}
+    assert made["user"] == {"uid": 0, "gid": 0, "additionalGids": [0]}
     assert made["env"] == ["PATH=/bin", "HOME=/own"]
     assert made["capabilities"]["effective"] == ["CAP_CHOWN"]
+
+
+def test_the_groups_of_the_image_are_left_out_where_the_pod_says_so(root: Root) -> None:
+    made = process(username="web", gid=7, additionalGids=[60], merge=False)
+    users.settle(made, root)
+    assert made["user"] == {"uid": 33, "gid": 7, "additionalGids": [7, 60]}
