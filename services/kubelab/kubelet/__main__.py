@@ -31,6 +31,7 @@ from kubelab.kubelet.nodeagent import NodeAgent
 from kubelab.kubelet.podconfig import NodeSettings
 from kubelab.kubelet.records import CallRecords
 from kubelab.kubelet.routes import KernelRoutes, Router
+from kubelab.kubelet.security import NodeSecurity
 from kubelab.kubelet.server import KubeletServicer
 from kubelab.kubelet.state import Kit
 from kubelab.kubelet.statusmanager import StatusManager
@@ -49,7 +50,7 @@ class Informers:
 
 async def run(config: KubeletConfig, env: Environment) -> None:
     name = config.node_name or env.node
-    machine, resolv_conf = await asyncio.to_thread(_read_files, config, name)
+    machine, resolv_conf, hosts = await asyncio.to_thread(_read_files, config, name)
     metrics, records = KubeletMetrics.on(env.registry), CallRecords()
     async with env.client() as client, _runtime(config, env, metrics, records) as runtime:
         ip = config.node_ip or own_address(config.kubeconfig)
@@ -70,6 +71,13 @@ async def run(config: KubeletConfig, env: Environment) -> None:
             cluster_dns=tuple(config.cluster_dns),
             cluster_domain=config.cluster_domain,
             resolv_conf=resolv_conf,
+            hosts=hosts,
+            security=NodeSecurity(
+                apparmor=machine.apparmor,
+                seccomp_root=config.state_dir / "seccomp",
+                seccomp_default=config.seccomp_default,
+                unsafe_sysctls=tuple(config.allowed_unsafe_sysctls),
+            ),
         )
         informers = _informers(client, env, name)
         recorder = EventRecorder(client, "kubelet", name, env.clock, log=env.log)
@@ -123,11 +131,12 @@ async def _when_registered(agent: NodeAgent, lease: NodeLease) -> None:
     await lease.run()
 
 
-def _read_files(config: KubeletConfig, name: str) -> tuple[Machine, str]:
+def _read_files(config: KubeletConfig, name: str) -> tuple[Machine, str, str]:
+    """The machine, and the texts of its /etc/resolv.conf and /etc/hosts."""
     config.log_dir.mkdir(parents=True, exist_ok=True)
     config.state_dir.mkdir(parents=True, exist_ok=True)
-    resolv_conf = Path("/etc/resolv.conf")
-    return read_machine(config.state_dir, name), resolv_conf.read_text() if resolv_conf.exists() else ""
+    texts = [path.read_text() if path.exists() else "" for path in (Path("/etc/resolv.conf"), Path("/etc/hosts"))]
+    return read_machine(config.state_dir, name), texts[0], texts[1]
 
 
 @contextlib.asynccontextmanager

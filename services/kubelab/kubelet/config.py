@@ -26,6 +26,11 @@ class KubeletConfig(BaseConfig):
     cluster_dns: list[str] = field(default_factory=list)
     cluster_domain: str = "cluster.local"
     max_pods: int = 110
+    seccomp_default: bool = True
+    """RuntimeDefault for containers that do not say: upstream's seccompDefault, which is false there. Nobody misses a
+    system call here who upgrades, and what is closed is what containers are left by."""
+    allowed_unsafe_sysctls: list[str] = field(default_factory=list)
+    """Names, or beginnings with a ``*`` at their end."""
     routes: bool = True
     """Keep a route to every other node's pod CIDR."""
     node_lease_duration_seconds: int = 40

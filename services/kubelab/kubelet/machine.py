@@ -26,6 +26,7 @@ class Machine:
     os_image: str
     architecture: str
     operating_system: str = "linux"
+    apparmor: bool = False
 
 
 def read_machine(state_dir: Path, node_name: str) -> Machine:
@@ -46,6 +47,7 @@ def read_machine(state_dir: Path, node_name: str) -> Machine:
         kernel_version=platform.release(),
         os_image=_os_image(),
         architecture=_ARCHITECTURES.get(platform.machine(), platform.machine()),
+        apparmor=_text("/sys/module/apparmor/parameters/enabled") == "Y",
     )
 
 

@@ -30,6 +30,7 @@ from kubelab.client.controller import run_workers
 from kubelab.client.informer import Informer
 from kubelab.client.workqueue import WorkQueue
 from kubelab.cri.runtime.v1 import api_pb2 as cri
+from kubelab.kubelet import security
 from kubelab.kubelet.admission import NODE_AFFINITY, refusal
 from kubelab.kubelet.cri import PodRef, Runtime, RuntimeFailure, RuntimeUnavailable
 from kubelab.kubelet.logrotation import RunningLog
@@ -212,6 +213,7 @@ class PodManager:
                 # The scheduler may have seen labels that this node's informer has not: ask before refusing.
                 labels = (await kit.client.get(NODES, kit.node.node_name)).metadata.labels
                 refused = refusal(pod, self._others(uid), kit.node.allocatable, labels)
+            refused = refused or security.refusal(pod, kit.node.security)
             if refused is not None:
                 worker.state.rejected = refused
                 kit.events.rejected(pod, refused)

@@ -7,13 +7,14 @@ https://kubernetes.io/docs/concepts/configuration/manage-resources-containers/
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, MutableSequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import quantity
 from kubelab.cri.runtime.v1 import api_pb2 as cri
+from kubelab.kubelet import hosts
 from kubelab.kubelet.env import expand_all
 from kubelab.kubelet.model import (
     CONTAINER_NAME_LABEL,
@@ -27,12 +28,13 @@ from kubelab.kubelet.model import (
     PodView,
     container_hash,
 )
+from kubelab.kubelet.security import NodeSecurity, container_security, sandbox_security, sysctls
 from kubelab.kubelet.status import qos_class
 
-MAX_HOSTNAME = 63
 CPU_PERIOD_MICROSECONDS = 100_000
 MIN_CPU_QUOTA_MICROSECONDS = 1000
 MIN_CPU_SHARES, MAX_CPU_SHARES = 2, 262_144
+MAX_NAMESERVERS, MAX_SEARCHES = 3, 32  # what resolvers read of resolv.conf
 _PROTOCOLS = {"TCP": cri.TCP, "UDP": cri.UDP, "SCTP": cri.SCTP}
 
 
@@ -50,6 +52,9 @@ class NodeSettings:
     cluster_domain: str = "cluster.local"
     resolv_conf: str = ""
     """The text of the node's own ``/etc/resolv.conf``."""
+    hosts: str = ""
+    """The text of the node's own ``/etc/hosts``."""
+    security: NodeSecurity = field(default_factory=NodeSecurity)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +66,10 @@ class ContainerInput:
     attempt: int
     image_ref: str
     environment: Mapping[str, str] = field(default_factory=dict[str, str])
+    image: cri.Image = field(default_factory=cri.Image)
+    """What the runtime knows of the image: whose user it names."""
+    hosts: Path | None = None
+    """A file that is mounted at /etc/hosts."""
 
 
 def log_directory(root: Path, pod: core_pb2.Pod) -> Path:
@@ -76,30 +85,19 @@ def log_file(root: Path, pod: PodView, attempt: ContainerView) -> Path:
     return root / f"{pod.namespace}_{pod.name}_{pod.uid}" / attempt.name / f"{attempt.attempt}.log"
 
 
-def hostname(pod: core_pb2.Pod, node: NodeSettings) -> str:
-    """The name a pod calls itself: its own, cut to what a host name may be; the node's on the host's network."""
-    if pod.spec.hostNetwork:
-        return node.node_name
-    return (pod.spec.hostname or pod.metadata.name)[:MAX_HOSTNAME].rstrip("-.")
-
-
 def sandbox_config(pod: core_pb2.Pod, node: NodeSettings, attempt: int) -> cri.PodSandboxConfig:
-    """Describe the pod's namespaces, names, ports and log directory."""
+    """Describe the pod's namespaces, names, ports and log directory. ConfigError where its names are too long."""
     meta = pod.metadata
     config = cri.PodSandboxConfig(
         metadata=cri.PodSandboxMetadata(name=meta.name, uid=meta.uid, namespace=meta.namespace, attempt=attempt),
-        hostname=hostname(pod, node),
+        hostname=hosts.hostname(pod, node.node_name, node.cluster_domain),
         log_directory=str(log_directory(node.log_root, pod)),
         dns_config=dns_config(pod, node),
         labels={**meta.labels, **_pod_labels(pod)},
         annotations=dict(meta.annotations),
     )
-    config.linux.security_context.namespace_options.CopyFrom(_namespaces(pod))
-    config.linux.security_context.privileged = any(c.securityContext.privileged for c in pod.spec.containers)
-    if pod.spec.securityContext.HasField("runAsUser"):
-        config.linux.security_context.run_as_user.value = pod.spec.securityContext.runAsUser
-    if pod.spec.securityContext.HasField("runAsGroup"):
-        config.linux.security_context.run_as_group.value = pod.spec.securityContext.runAsGroup
+    config.linux.security_context.CopyFrom(sandbox_security(pod, node.security))
+    config.linux.sysctls.update(sysctls(pod))
     for container in pod.spec.containers:
         for port in container.ports:
             config.port_mappings.add(
@@ -112,7 +110,7 @@ def sandbox_config(pod: core_pb2.Pod, node: NodeSettings, attempt: int) -> cri.P
 
 
 def container_config(given: ContainerInput, node: NodeSettings) -> cri.ContainerConfig:
-    """Describe one attempt of a container."""
+    """Describe one attempt of a container. ConfigError where the node cannot find what it asks for."""
     pod, container = given.pod, given.container
     config = cri.ContainerConfig(
         metadata=cri.ContainerMetadata(name=container.name, attempt=given.attempt),
@@ -130,15 +128,9 @@ def container_config(given: ContainerInput, node: NodeSettings) -> cri.Container
         log_path=f"{container.name}/{given.attempt}.log",
     )
     config.linux.resources.CopyFrom(resources(pod, container, node.memory_bytes))
-    security = config.linux.security_context
-    security.namespace_options.CopyFrom(_namespaces(pod))
-    own, shared = container.securityContext, pod.spec.securityContext
-    security.privileged = own.privileged
-    security.readonly_rootfs = own.readOnlyRootFilesystem
-    if own.HasField("runAsUser") or shared.HasField("runAsUser"):
-        security.run_as_user.value = own.runAsUser if own.HasField("runAsUser") else shared.runAsUser
-    if own.HasField("runAsGroup") or shared.HasField("runAsGroup"):
-        security.run_as_group.value = own.runAsGroup if own.HasField("runAsGroup") else shared.runAsGroup
+    config.linux.security_context.CopyFrom(container_security(pod, container, node.security, given.image))
+    if given.hosts is not None:
+        config.mounts.add(container_path="/etc/hosts", host_path=str(given.hosts))
     return config
 
 
@@ -170,7 +162,24 @@ def oom_score_adj(pod: core_pb2.Pod, memory_request: int, memory_bytes: int) -> 
 
 
 def dns_config(pod: core_pb2.Pod, node: NodeSettings) -> cri.DNSConfig:
-    """Give the pod's resolver: the cluster's where there is one and the policy asks for it, else the node's."""
+    """Give the pod's resolver: the cluster's where there is one and the policy asks for it, else the node's; and to
+    that what the pod has of its own."""
+    config = _policy_dns(pod, node)
+    own = pod.spec.dnsConfig
+    _set(config.servers, [*config.servers, *own.nameservers], MAX_NAMESERVERS)
+    _set(config.searches, [*config.searches, *own.searches], MAX_SEARCHES)
+    options = {option.partition(":")[0]: option for option in config.options}
+    for option in own.options:
+        options[option.name] = f"{option.name}:{option.value}" if option.HasField("value") else option.name
+    _set(config.options, options.values(), len(options))
+    return config
+
+
+def _set(words: MutableSequence[str], wanted: Iterable[str], most: int) -> None:
+    words[:] = list(dict.fromkeys(wanted))[:most]
+
+
+def _policy_dns(pod: core_pb2.Pod, node: NodeSettings) -> cri.DNSConfig:
     policy = pod.spec.dnsPolicy or "ClusterFirst"
     if policy == "None":
         return cri.DNSConfig()
@@ -180,7 +189,7 @@ def dns_config(pod: core_pb2.Pod, node: NodeSettings) -> cri.DNSConfig:
         return own
     domain = node.cluster_domain
     searches = [f"{pod.metadata.namespace}.svc.{domain}", f"svc.{domain}", domain, *own.searches]
-    return cri.DNSConfig(servers=node.cluster_dns, searches=list(dict.fromkeys(searches)), options=["ndots:5"])
+    return cri.DNSConfig(servers=node.cluster_dns, searches=searches, options=["ndots:5"])
 
 
 def parse_resolv_conf(text: str) -> cri.DNSConfig:
@@ -198,11 +207,6 @@ def parse_resolv_conf(text: str) -> cri.DNSConfig:
         elif words[0] == "options":
             config.options.extend(words[1:])
     return config
-
-
-def _namespaces(pod: core_pb2.Pod) -> cri.NamespaceOption:
-    network = cri.NODE if pod.spec.hostNetwork else cri.POD
-    return cri.NamespaceOption(network=network, pid=cri.CONTAINER, ipc=cri.POD)
 
 
 def _pod_labels(pod: core_pb2.Pod) -> dict[str, str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import errors
@@ -17,10 +18,12 @@ from kubelab.cri.runtime.v1 import api_pb2 as cri
 from kubelab.kubelet.backoff import duration_text, jittered
 from kubelab.kubelet.cri import RuntimeFailure, RuntimeUnavailable
 from kubelab.kubelet.env import ConfigError, Sources, environment, references
+from kubelab.kubelet.hosts import content, has_own, write
 from kubelab.kubelet.images import InvalidImageName, pull_policy, with_default_tag
 from kubelab.kubelet.model import PodView, SandboxView, pod_text
 from kubelab.kubelet.plan import SANDBOX, Action, CreateSandbox, Failure, StartContainer, Waiting
 from kubelab.kubelet.podconfig import ContainerInput, container_config, log_directory, sandbox_config
+from kubelab.kubelet.security import check_user
 from kubelab.kubelet.state import Kit, PodState
 
 RETRY_SECONDS = 10.0
@@ -41,10 +44,14 @@ class Starter:
     async def create_sandbox(self, action: CreateSandbox, then: Sequence[Action]) -> bool:
         """Make the pod's namespaces, its log directories, and meanwhile look which images are there. False: failed."""
         state, kit, pod = self._state, self._kit, self._pod
-        config = sandbox_config(pod, kit.node, action.attempt)
         if action.changed:
             kit.events.sandbox_changed(pod)
         state.dirty = True
+        try:
+            config = sandbox_config(pod, kit.node, action.attempt)
+        except ConfigError as err:
+            self._sandbox_failed(err)
+            return False
         starting = {a.name for a in then if isinstance(a, StartContainer)}
         images = {c.image for c in pod.spec.containers if c.name in starting and _looked_up(c)}
         try:
@@ -115,17 +122,19 @@ class Starter:
         image = await self._image(spec)
         if image is None:
             return spec.name in state.failures and spec.name not in state.pulling
+        sandbox = state.view.sandbox
+        assert sandbox is not None, "a container is started in a sandbox"
         try:
-            sources = await self._sources(spec)
-            variables = environment(pod, spec, sources)
+            check_user(pod, spec, image)
+            variables = environment(pod, spec, await self._sources(spec))
+            hosts = await asyncio.to_thread(self._hosts, sandbox) if has_own(pod) else None
+            given = ContainerInput(pod, spec, action.attempt, with_default_tag(spec.image), variables, image, hosts)
+            config = container_config(given, kit.node)
         except ConfigError as err:
             self._failed(spec.name, "CreateContainerConfigError", str(err))
             kit.events.container_failed(pod, spec.name, f"Error: {err}")
             return True
-        sandbox = state.view.sandbox
-        assert sandbox is not None, "a container is started in a sandbox"
         settings = sandbox_config(pod, kit.node, sandbox.attempt)
-        config = container_config(ContainerInput(pod, spec, action.attempt, image, variables), kit.node)
         now = kit.clock.time()
         ended = next((c for c in state.view.containers if c.id == action.restart_of), None)
         if ended is not None:
@@ -176,7 +185,7 @@ class Starter:
 
     # --- its image
 
-    async def _image(self, spec: core_pb2.Container) -> str | None:
+    async def _image(self, spec: core_pb2.Container) -> cri.Image | None:
         """Give the image to make the container of, or None: it is being pulled, or cannot be had."""
         state, kit, pod = self._state, self._kit, self._pod
         try:
@@ -186,13 +195,13 @@ class Starter:
             self._failed(spec.name, "InvalidImageName", str(err))
             return None
         if spec.name in state.pulled:
-            return image
+            return state.pulled[spec.name]
         if policy != "Always":
             found = self._present.pop(spec.image, None) or await kit.runtime.image(image)
             if found is not None:
                 kit.events.present(pod, spec.name, spec.image)
                 state.pulls_failed.forget(spec.image)
-                return image
+                return found
         if policy == "Never":
             text = f'Container image "{spec.image}" is not present with pull policy of Never'
             kit.events.never_pulled(pod, spec.name, text)
@@ -218,7 +227,7 @@ class Starter:
         else:
             size = found.size if found is not None else 0
             kit.events.pulled(pod, spec.name, spec.image, kit.clock.monotonic() - begun, size)
-            state.pulled[spec.name] = ref
+            state.pulled[spec.name] = found or cri.Image(id=ref)
             state.failures.pop(spec.name, None)
             state.pulls_failed.forget(spec.image)
         finally:
@@ -238,6 +247,15 @@ class Starter:
             pull_at=pull_at,
         )
         kit.events.pull_failed(self._pod, spec.name, spec.image, why)
+
+    def _hosts(self, sandbox: SandboxView) -> Path:
+        """Write the pod's own /etc/hosts. ConfigError where the disk is full."""
+        node = self._kit.node
+        text = content(self._pod, sandbox.ips, (node.node_name, node.cluster_domain, node.hosts))
+        try:
+            return write(log_directory(node.log_root, self._pod), text)
+        except OSError as err:
+            raise ConfigError(f"failed to write /etc/hosts: {err}") from err
 
     # --- its environment
 
@@ -278,5 +296,7 @@ def _looked_up(container: core_pb2.Container) -> bool:
 
 def _needs_address(pod: core_pb2.Pod) -> bool:
     """Whether a container is told the pod's address, so that it must be known before."""
+    if has_own(pod):
+        return True
     paths = {env.valueFrom.fieldRef.fieldPath for c in pod.spec.containers for env in c.env}
     return bool(paths & {"status.podIP", "status.podIPs"})

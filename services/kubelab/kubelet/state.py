@@ -12,6 +12,7 @@ from structlog.typing import FilteringBoundLogger
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery.clock import Clock
 from kubelab.client.client import Client
+from kubelab.cri.runtime.v1 import api_pb2 as cri
 from kubelab.kubelet.backoff import Backoff
 from kubelab.kubelet.config import KubeletConfig
 from kubelab.kubelet.cri import PodRef, Runtime
@@ -80,7 +81,7 @@ class PodState:
     ran: bool = False
     failures: dict[str, Failure] = field(default_factory=dict[str, Failure])
     pulling: set[str] = field(default_factory=set[str])
-    pulled: dict[str, str] = field(default_factory=dict[str, str])
+    pulled: dict[str, cri.Image] = field(default_factory=dict[str, cri.Image])
     stops: dict[str, StopUnderWay] = field(default_factory=dict[str, StopUnderWay])
     told: dict[str, Waiting] = field(default_factory=dict[str, Waiting])
     status: core_pb2.PodStatus = field(default_factory=core_pb2.PodStatus)

@@ -31,7 +31,8 @@ def settle(process: dict[str, Any], root: Root) -> None:
 
     ``gid`` stays where it is given, and the image's groups of the user are added to ``additionalGids`` where they are
     to be merged. The first group is among them: else a file that its members may not read could be read by a process
-    that gave it up (CVE-2023-25173). A user that is not root has no capabilities but those to gain; HOME is the user's unless it is set.
+    that gave it up (CVE-2023-25173). A user that is not root has no capabilities but those to gain; HOME is the user's
+    unless it is set.
     """
     user = process["user"]
     identity = find(user.pop("username"), root)

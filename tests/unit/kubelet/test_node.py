@@ -8,6 +8,7 @@ import pytest
 
 from kubelab.api.core.v1 import core_pb2
 from kubelab.cri.runtime.v1 import api_pb2 as cri
+from kubelab.kubelet import hosts
 from kubelab.kubelet import node as nodes
 from kubelab.kubelet.backoff import duration_text
 from kubelab.kubelet.images import InvalidImageName, pull_policy, with_default_tag
@@ -18,7 +19,6 @@ from kubelab.kubelet.podconfig import (
     NodeSettings,
     container_config,
     dns_config,
-    hostname,
     resources,
     sandbox_config,
 )
@@ -184,7 +184,7 @@ def test_the_host_s_network() -> None:
     sandbox = sandbox_config(pod, SETTINGS, 0)
     assert sandbox.linux.security_context.namespace_options.network == cri.NODE
     assert sandbox.hostname == "node-1"
-    assert hostname(_pod(), SETTINGS) == "web"
+    assert hosts.hostname(_pod(), "node-1", "cluster.local") == "web"
 
 
 def test_requests_and_limits() -> None:

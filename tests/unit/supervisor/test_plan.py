@@ -106,7 +106,10 @@ def test_settings_are_laid_over_what_a_component_has_anyway(tmp_path: Path) -> N
     ("settings", "says"),
     [
         ({"kubelets": {}}, "kubelets: unknown component; expected one of api-server, controller-manager, kube-proxy"),
-        ({"kubelet": {"maxPod": 3}}, "kubelet: unknown key 'maxPod'; expected one of bindAddress"),
+        (
+            {"kubelet": {"maxPod": 3}},
+            "kubelet: unknown key 'maxPod'; expected one of allowedUnsafeSysctls, bindAddress",
+        ),
         ({"kubelet": {"maxPods": "many"}}, "kubelet: maxPods: got 'many', expected integer"),
     ],
 )

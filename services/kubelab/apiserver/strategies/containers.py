@@ -7,12 +7,11 @@ import re
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import names, references
 from kubelab.apimachinery.errors import Cause
-from kubelab.apiserver.strategies import addresses, causes, resources
+from kubelab.apiserver.strategies import addresses, causes, resources, security
 from kubelab.cluster import reserved
 
 PULL_POLICIES = ("Always", "IfNotPresent", "Never")
 PROTOCOLS = ("SCTP", "TCP", "UDP")
-MAX_ID = 2**31 - 1  # of users and groups
 FIELD_PATHS = (
     "metadata.name",
     "metadata.namespace",
@@ -53,8 +52,8 @@ def _tag(image: str) -> str:
         return ""
 
 
-def validate(container: core_pb2.Container, field: str) -> list[Cause]:
-    """All complaints about a container that has its defaults."""
+def validate(container: core_pb2.Container, field: str, *, host_users: bool = True) -> list[Cause]:
+    """All complaints about a container that has its defaults; ``host_users`` as :func:`security.container` has it."""
     found: list[Cause] = []
     if not container.name:
         found.append(causes.required(f"{field}.name"))
@@ -73,18 +72,7 @@ def validate(container: core_pb2.Container, field: str) -> list[Cause]:
     if container.HasField("resources"):
         found += resources.validate(container.resources, f"{field}.resources")
     if container.HasField("securityContext"):
-        found += user_and_group(container.securityContext, f"{field}.securityContext")
-    return found
-
-
-def user_and_group(context: core_pb2.SecurityContext | core_pb2.PodSecurityContext, field: str) -> list[Cause]:
-    """Complain of numbers that no user or group has."""
-    found: list[Cause] = []
-    told = [names.out_of_range(0, MAX_ID)]
-    if not 0 <= context.runAsUser <= MAX_ID:
-        found += causes.each(f"{field}.runAsUser", context.runAsUser, told)
-    if not 0 <= context.runAsGroup <= MAX_ID:
-        found += causes.each(f"{field}.runAsGroup", context.runAsGroup, told)
+        found += security.container(container.securityContext, f"{field}.securityContext", host_users=host_users)
     return found
 
 

@@ -22,6 +22,7 @@ MAY_CHANGE = (
 TOLERATION_SECONDS: Mapping[str, int] = {NOT_READY: 300, UNREACHABLE: 300}  # upstream's DefaultTolerationSeconds
 # upstream's Priority admission, with the two classes that every cluster has
 PRIORITIES = {"": 0, "system-cluster-critical": 2_000_000_000, "system-node-critical": 2_000_001_000}
+SERVICE_ACCOUNT = "default"  # the one that every namespace has; others cannot be made yet
 _OWN_CONDITIONS = ("PodScheduled", "Ready", "Initialized")
 
 
@@ -52,12 +53,15 @@ class PodStrategy(Strategy[core_pb2.Pod]):
         obj.status.phase = "Pending"
         obj.status.qosClass = qos_class(obj.spec)
         _tolerate_short_outages(obj.spec, self._tolerations)
+        obj.spec.serviceAccountName = obj.spec.serviceAccount = obj.spec.serviceAccountName or SERVICE_ACCOUNT
         if not obj.spec.HasField("priority"):
             obj.spec.priority = PRIORITIES.get(obj.spec.priorityClassName, 0)
 
     def prepare_for_update(self, obj: core_pb2.Pod, old: core_pb2.Pod) -> None:
         super().prepare_for_update(obj, old)
         _tolerate_short_outages(obj.spec, self._tolerations)
+        obj.spec.serviceAccountName = obj.spec.serviceAccountName or old.spec.serviceAccountName
+        obj.spec.serviceAccount = obj.spec.serviceAccountName
         if not obj.spec.HasField("priority") and old.spec.HasField("priority"):
             obj.spec.priority = old.spec.priority
 
@@ -67,8 +71,10 @@ class PodStrategy(Strategy[core_pb2.Pod]):
         _align_addresses(obj.status)
 
     def validate(self, obj: core_pb2.Pod) -> list[Cause]:
-        """All complaints about a new pod. Forbidden, before them, where it claims a priority that it has not."""
+        """All complaints about a new pod. Forbidden, before them, where it claims a priority that it has not, or a
+        service account that is not there."""
         _check_priority(obj)
+        _check_service_account(obj)
         return super().validate(obj)
 
     def validate_content(self, obj: core_pb2.Pod) -> list[Cause]:
@@ -172,6 +178,15 @@ def _tolerate_short_outages(spec: core_pb2.PodSpec, tolerations: Mapping[str, in
     for key, seconds in tolerations.items():
         if not any(t.key in ("", key) and t.effect in ("", NO_EXECUTE) for t in spec.tolerations):
             spec.tolerations.add(key=key, operator="Exists", effect=NO_EXECUTE, tolerationSeconds=seconds)
+
+
+def _check_service_account(obj: core_pb2.Pod) -> None:
+    """Refuse, as upstream's ServiceAccount admission does, an account that does not exist."""
+    name = obj.spec.serviceAccountName
+    if name != SERVICE_ACCOUNT:
+        meta = obj.metadata
+        told = f'error looking up service account {meta.namespace}/{name}: serviceaccount "{name}" not found'
+        raise Forbidden(f'pods "{meta.name}" is forbidden: {told}', name=meta.name, kind="pods")
 
 
 def _check_priority(obj: core_pb2.Pod) -> None:

@@ -10,12 +10,13 @@ from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import names
 from kubelab.apimachinery.errors import Cause
 from kubelab.apimachinery.taints import NO_EXECUTE, NO_SCHEDULE, PREFER_NO_SCHEDULE
-from kubelab.apiserver.strategies import causes, containers, metadata
+from kubelab.apiserver.strategies import addresses, causes, containers, metadata, security
 
 RESTART_POLICIES = ("Always", "OnFailure", "Never")
 DNS_POLICIES = ("ClusterFirstWithHostNet", "ClusterFirst", "Default", "None")
 EFFECTS = (NO_SCHEDULE, PREFER_NO_SCHEDULE, NO_EXECUTE)
 MAX_INT32 = 2**31 - 1
+MAX_NAMESERVERS, MAX_SEARCHES, MAX_SEARCH_CHARACTERS = 3, 32, 2048
 DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
 _COST = re.compile(r"0|-[0-9]+|[1-9][0-9]*", re.ASCII)
 
@@ -33,6 +34,8 @@ def default(spec: core_pb2.PodSpec) -> None:
         spec.terminationGracePeriodSeconds = 1  # upstream stores it as it is, and everybody reads it as one second
     if not spec.schedulerName:
         spec.schedulerName = "default-scheduler"
+    spec.serviceAccountName = spec.serviceAccountName or spec.serviceAccount
+    spec.serviceAccount = spec.serviceAccountName
     for container in spec.containers:
         containers.default(container)
 
@@ -52,10 +55,9 @@ def validate(spec: core_pb2.PodSpec, field: str, *, is_pod: bool) -> list[Cause]
     if spec.nodeSelector:
         found += metadata.labels(f"{field}.nodeSelector", spec.nodeSelector)
     if spec.HasField("securityContext"):
-        found += containers.user_and_group(spec.securityContext, f"{field}.securityContext")
-    if spec.dnsPolicy == "None":
-        # there is no dnsConfig yet, and without one the pod would have no resolver
-        found.append(causes.required(f"{field}.dnsConfig", "must provide `dnsConfig` when `dnsPolicy` is None"))
+        found += security.pod(spec, f"{field}.securityContext")
+    found += _dns_config(spec, f"{field}.dnsConfig")
+    found += security.host_users(spec, field)
     for name, value in (("serviceAccountName", spec.serviceAccountName), ("nodeName", spec.nodeName)):
         if value and (problems := names.dns_subdomain(value)):
             found += causes.each(f"{field}.{name}", value, problems)
@@ -67,8 +69,50 @@ def validate(spec: core_pb2.PodSpec, field: str, *, is_pod: bool) -> list[Cause]
             found += causes.each(f"{field}.{name}", value, problems)
     if spec.tolerations:
         found += tolerations(spec, f"{field}.tolerations")
+    found += _host_aliases(spec, f"{field}.hostAliases")
     if spec.priorityClassName and (problems := names.dns_subdomain(spec.priorityClassName)):
         found += causes.each(f"{field}.priorityClassName", spec.priorityClassName, problems)
+    return found
+
+
+def _dns_config(spec: core_pb2.PodSpec, field: str) -> list[Cause]:
+    own = spec.dnsConfig
+    if spec.dnsPolicy == "None":
+        if not spec.HasField("dnsConfig"):
+            return [causes.required(field, "must provide `dnsConfig` when `dnsPolicy` is None")]
+        if not own.nameservers:
+            told = "must provide at least one DNS nameserver when `dnsPolicy` is None"
+            return [causes.required(f"{field}.nameservers", told)]
+    found: list[Cause] = []
+    if len(own.nameservers) > MAX_NAMESERVERS:
+        told = f"must not have more than {MAX_NAMESERVERS} nameservers"
+        found.append(causes.invalid(f"{field}.nameservers", list(own.nameservers), told))
+    for i, address in enumerate(own.nameservers):
+        found += addresses.valid(f"{field}.nameservers[{i}]", address)
+    if len(own.searches) > MAX_SEARCHES:
+        told = f"must not have more than {MAX_SEARCHES} search paths"
+        found.append(causes.invalid(f"{field}.searches", list(own.searches), told))
+    if len(" ".join(own.searches)) > MAX_SEARCH_CHARACTERS:
+        told = f"must not have more than {MAX_SEARCH_CHARACTERS} characters (including spaces) in the search list"
+        found.append(causes.invalid(f"{field}.searches", list(own.searches), told))
+    for i, search in enumerate(own.searches):
+        name = search.removesuffix(".")
+        found += causes.each(f"{field}.searches[{i}]", name, names.dns_subdomain(name))
+    for i, option in enumerate(own.options):
+        if not option.name:
+            found.append(causes.required(f"{field}.options[{i}]", "must not be empty"))
+        elif any(not sign.isprintable() or sign.isspace() for sign in option.name + option.value):
+            # upstream takes it, and a line of the pod's resolv.conf would be torn by it
+            found.append(causes.invalid(f"{field}.options[{i}]", option.name, "must not contain whitespace"))
+    return found
+
+
+def _host_aliases(spec: core_pb2.PodSpec, field: str) -> list[Cause]:
+    found: list[Cause] = []
+    for i, alias in enumerate(spec.hostAliases):
+        found += addresses.valid(f"{field}[{i}].ip", alias.ip)
+        for j, name in enumerate(alias.hostnames):
+            found += causes.each(f"{field}[{i}].hostnames[{j}]", name, names.dns_subdomain(name))
     return found
 
 
@@ -80,7 +124,7 @@ def _containers(spec: core_pb2.PodSpec, field: str) -> list[Cause]:
     host_ports = False
     for i, container in enumerate(spec.containers):
         here = f"{field}[{i}]"
-        found += containers.validate(container, here)
+        found += containers.validate(container, here, host_users=not spec.HasField("hostUsers") or spec.hostUsers)
         if container.name in seen:
             found.append(causes.duplicate(f"{here}.name", container.name))
         seen.add(container.name)

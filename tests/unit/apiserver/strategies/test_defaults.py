@@ -35,6 +35,8 @@ spec:
   restartPolicy: Always
   schedulerName: default-scheduler
   securityContext: {{}}
+  serviceAccount: default
+  serviceAccountName: default
   terminationGracePeriodSeconds: 30
 {TOLERATIONS}
 status: {{phase: Pending, qosClass: BestEffort}}

@@ -77,7 +77,6 @@ MAY_CHANGE = (
         {"spec.securityContext.runAsGroup": 2**31},
         "spec.securityContext.runAsGroup: Invalid value: 2147483648: must be between 0 and 2147483647, inclusive",
     ),
-    ({"spec.serviceAccountName": "A"}, f'spec.serviceAccountName: Invalid value: "A": {SUBDOMAIN}'),
     ({"spec.nodeName": "node_1"}, f'spec.nodeName: Invalid value: "node_1": {SUBDOMAIN}'),
     ({"spec.activeDeadlineSeconds": 1},),
     (
@@ -171,6 +170,17 @@ def test_tolerations(change: Change, told: list[str]) -> None:
     ],
 )
 def test_a_priority_that_it_has_not(change: Change, told: str) -> None:
+    forbidden(change, told)
+
+
+@pytest.mark.parametrize("field", ["serviceAccountName", "serviceAccount"])
+def test_a_service_account_that_is_not_there(field: str) -> None:
+    told = 'error looking up service account default/nobody-has-it: serviceaccount "nobody-has-it" not found'
+    forbidden({f"spec.{field}": "nobody-has-it"}, told)
+    assert stored(MANIFEST, {f"spec.{field}": "default"}).spec.serviceAccountName == "default"
+
+
+def forbidden(change: Change, told: str) -> None:
     with pytest.raises(Forbidden) as caught:
         on_create(MANIFEST, {**change, "spec.hostname": "A"})
     assert caught.value.message == f'pods "web" is forbidden: {told}'
@@ -334,7 +344,7 @@ def test_what_field_selectors_can_ask_for() -> None:
         "spec.nodeName": "node-1",
         "spec.restartPolicy": "Always",
         "spec.schedulerName": "default-scheduler",
-        "spec.serviceAccountName": "",
+        "spec.serviceAccountName": "default",
         "spec.hostNetwork": "false",
         "status.phase": "Pending",
         "status.podIP": "",
