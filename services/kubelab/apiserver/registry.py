@@ -136,8 +136,8 @@ class Registry:
             outcome = await self._store.transact(conditions, operations)
             if outcome.succeeded:
                 return Written(obj, cache.kind.envelope.any(raw, outcome.revision)[0], outcome.revision)
-            if outcome.current[key] is not None:
-                raise errors.already_exists(resource.plural, m.name, resource.group)
+            if (there := outcome.current[key]) is not None:
+                raise _already_there(cache, m.name, there)
             taken |= _occupied(claims, outcome.current)
             if home is not None:
                 there = outcome.current[self._caches["namespaces"].key("", m.namespace)]
@@ -342,6 +342,20 @@ class Registry:
                 if isinstance(err, errors.Conflict) and told:
                     raise
         return done
+
+
+def _already_there(cache: ResourceCache, name: str, there: KeyValue) -> errors.AlreadyExists:
+    """Upstream's words for a name that is taken; they say so when its object is about to go."""
+    resource, envelope = cache.kind.resource, cache.kind.envelope
+    err = errors.already_exists(resource.plural, name, resource.group)
+    try:
+        going = meta(envelope.decode(envelope.open(there.value))).HasField("deletionTimestamp")
+    except ValueError:
+        going = False  # it is no object that could go
+    if not going:
+        return err
+    told = f"object is being deleted: {err.message}"
+    return errors.AlreadyExists(told, name=name, group=resource.group, kind=resource.plural)
 
 
 def _check_namespace(resource: Resource[Message], namespace: str, m: meta_pb2.ObjectMeta) -> None:

@@ -44,6 +44,8 @@ async def test_a_namespace_goes_in_two_steps(servers: Any) -> None:
         'configmaps "late" is forbidden: unable to create new content in namespace team because it is being terminated'
     )
     assert told.value.causes[0].reason == "NamespaceTerminating"
+    with pytest.raises(errors.AlreadyExists, match=r'^object is being deleted: namespaces "team" already exists$'):
+        await servers.b.create(namespace("team"))
     assert not going.metadata.HasField("deletionGracePeriodSeconds")
     assert await servers.a.delete(scheme.NAMESPACES, "team") == going  # it is on its way: kubectl goes on waiting
     await servers.a.delete(scheme.CONFIG_MAPS, "kept", "team")

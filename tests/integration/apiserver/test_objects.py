@@ -176,6 +176,8 @@ async def test_finalizers_hold_an_object_until_the_last_is_gone(servers: Any) ->
     marked = await servers.b.delete(scheme.CONFIG_MAPS, "held", "default")
     assert marked.metadata.HasField("deletionTimestamp")
     assert marked.metadata.deletionGracePeriodSeconds == 0
+    with pytest.raises(errors.AlreadyExists, match=r'^object is being deleted: configmaps "held" already exists$'):
+        await servers.a.create(held, "default")
     marked.metadata.ClearField("finalizers")
     await servers.a.update(marked)
     with pytest.raises(errors.NotFound):
