@@ -9,7 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+import grpc
+
 from kubelab.apimachinery.errors import ApiError, Cause, Unavailable
+from kubelab.apimachinery.grpcstatus import DETAILS_KEY
 
 UNREACHABLE = "Unreachable"  # the reason of a cause: why no connection came about, where it was not just refused
 REFUSED = "connection refused"
@@ -34,6 +37,18 @@ _WORDS = tuple(
         ),
     )
 )
+
+
+_NEVER_SENT = "failed to connect to all addresses; last error: "  # pick_first's, of a call that waits for a connection
+
+
+def never_sent(rpc: grpc.aio.AioRpcError) -> bool:
+    """Whether a call failed while it waited for a connection, or what gRPC sent of it was surely not seen.
+
+    A server that hands such words on, of a server behind it, adds details.
+    """
+    told = any(key == DETAILS_KEY for key, _ in rpc.trailing_metadata() or ())
+    return rpc.code() is grpc.StatusCode.UNAVAILABLE and (rpc.details() or "").startswith(_NEVER_SENT) and not told
 
 
 def unreachable(tried: Sequence[tuple[str, str]]) -> Unavailable:

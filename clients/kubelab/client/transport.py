@@ -5,8 +5,9 @@
 Serial and parallel: calls run side by side. A connection is chosen per call, the same one as long as it is ready;
 when it is lost, owes an answer for a second (:mod:`kubelab.client.hearing`) or says that it is about to end, another
 server's takes over. A request is sent only over a connection that is ready, so "nobody there" is known before anything
-was sent and is safe to repeat for writes too, as is what a server refuses because it ends. What fails otherwise after
-it was sent is repeated for reads only: whether a write was done is unknown then, and the caller is told so.
+was sent and is safe to repeat for writes too, as is what a server refuses because it ends, and what gRPC could not send
+because the connection was lost in that moment. What fails otherwise is repeated for reads only: whether a write was
+done is unknown then, and the caller learns so.
 """
 
 from __future__ import annotations
@@ -22,12 +23,12 @@ from google.protobuf.message import Message
 
 from kubelab.apimachinery import grpcstatus
 from kubelab.apimachinery.clock import Clock, SystemClock
-from kubelab.apimachinery.errors import ApiError, Timeout, Unavailable, surely_not_done
+from kubelab.apimachinery.errors import ApiError, Timeout, Unavailable, nothing_done, surely_not_done
 from kubelab.client import fencing, tracing
 from kubelab.client.channels import Identity, secure_channel
 from kubelab.client.fencing import Fence
 from kubelab.client.hearing import Hearing
-from kubelab.client.reaching import unreachable
+from kubelab.client.reaching import never_sent, unreachable
 
 Q = TypeVar("Q", bound=Message)
 A = TypeVar("A", bound=Message)
@@ -271,6 +272,8 @@ class Connections:
         """Give the error, and prefer another server after one that gave no answer or that is about to end."""
         if isinstance(failure, TimeoutError):
             err: ApiError = Unavailable(f"the server {server.target} says nothing any more")
+        elif never_sent(failure):  # its connection was lost after it was chosen
+            err = nothing_done(failure.details() or "")
         else:
             err = translate(failure)
         if isinstance(err, Unavailable):

@@ -25,7 +25,7 @@ from kubelab.client.channels import SERVER_OPTIONS, Identity, server_credentials
 from kubelab.client.client import Client, Event, EventType
 from kubelab.client.kubeconfig import Access
 from kubelab.client.reaching import unreachable, why_unreachable
-from kubelab.client.transport import ATTEMPTS
+from kubelab.client.transport import ATTEMPTS, Connections
 from kubelab.testing.clock import FakeClock
 from kubelab.testing.pki import TestAuthority
 
@@ -246,6 +246,33 @@ async def test_when_one_server_goes_the_other_takes_over_writes_too(
             assert await client.create(WEB) == WEB
         assert [verb for verb, _ in second.servicer.seen] == ["create"] * 3
         await first.start()
+
+
+async def test_a_write_that_waited_for_a_connection_in_vain_is_made_elsewhere(
+    authority: TestAuthority, server: Server, other: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The channel was ready when it was chosen, and was lost before the request was sent."""
+    async with connect(authority, server, other) as client:
+        await server.stop()
+        order = iter([0, 1])
+
+        async def connected(self: Any, timeout: float) -> Any:
+            return self._use(self._servers[next(order)])
+
+        monkeypatch.setattr(Connections, "_connected", connected)
+        assert await client.create(WEB) == WEB
+        assert [verb for verb, _ in other.servicer.seen] == ["create"]
+        await server.start()
+
+
+async def test_words_that_a_server_hands_on_say_nothing_of_the_connection_to_it(
+    authority: TestAuthority, server: Server
+) -> None:
+    server.servicer.fail = lambda: errors.Unavailable("failed to connect to all addresses; last error: of etcd")
+    async with connect(authority, server) as client:
+        with pytest.raises(errors.Unavailable):
+            await client.create(WEB)
+        assert [verb for verb, _ in server.servicer.seen] == ["create"]
 
 
 async def test_a_server_that_comes_back_is_found_again(authority: TestAuthority, server: Server) -> None:
