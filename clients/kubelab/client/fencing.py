@@ -18,37 +18,41 @@ FENCE = "kubelab-fence"
 
 @dataclass(frozen=True, slots=True)
 class Fence:
-    """``holder`` holds the Lease ``namespace/name`` since its ``transitions``-th change of hands."""
+    """``holder`` holds the Lease ``namespace/name`` since its ``transitions``-th change of hands.
+
+    ``uid`` is the Lease's: one that was deleted and made again counts its changes anew.
+    """
 
     namespace: str
     name: str
     holder: str
     transitions: int
+    uid: str = ""
 
     @property
     def text(self) -> str:
-        """``kube-system/kube-scheduler;scheduler@cp-1;3``."""
-        return f"{self.namespace}/{self.name};{self.holder};{self.transitions}"
+        """``kube-system/kube-scheduler;scheduler@cp-1;3;6ba7b810-9dad-11d1-80b4-00c04fd430c8``."""
+        return f"{self.namespace}/{self.name};{self.holder};{self.transitions};{self.uid}"
 
     @property
     def value(self) -> bytes:
         """What etcd holds while this is true."""
-        return f"{self.transitions} {self.holder}".encode()
+        return f"{self.transitions} {self.uid} {self.holder}".encode()
 
     @staticmethod
     def holder_in(value: bytes) -> str:
         """Who leads, by what etcd holds; empty when the last one has given the Lease up."""
-        return value.decode().partition(" ")[2]
+        return value.decode().split(" ", 2)[-1]
 
     @classmethod
     def parse(cls, text: str) -> Fence:
         """Read :attr:`text`; BadRequest."""
         lease, _, rest = text.partition(";")
         namespace, _, name = lease.partition("/")
-        holder, _, transitions = rest.rpartition(";")
+        holder, transitions, uid = rest.rsplit(";", 2) if rest.count(";") > 1 else ("", "", "")
         if not (namespace and name and holder and transitions.isdecimal()):
-            raise BadRequest(f"{FENCE}: got {text!r}, expected NAMESPACE/LEASE;HOLDER;TRANSITIONS")
-        return cls(namespace, name, holder, int(transitions))
+            raise BadRequest(f"{FENCE}: got {text!r}, expected NAMESPACE/LEASE;HOLDER;TRANSITIONS;UID")
+        return cls(namespace, name, holder, int(transitions), uid)
 
 
 _SENT: ContextVar[Fence | None] = ContextVar("kubelab_sent_fence", default=None)

@@ -4,10 +4,11 @@ A candidate watches the record, not the clock of whoever wrote it: it takes over
 ``lease_duration`` on its own monotonic clock. The leader renews every ``retry_period`` and gives up when it could not
 for ``renew_deadline``, which is shorter: it has stopped before anyone else may begin.
 
-Stricter than upstream in one thing: each time of leading is a term of its own, told by ``leaseTransitions`` and
-``acquireTime``. A leader that finds another term than its own has lost, even if it could have the lease again at once:
-what it was about to do was decided before somebody else acted. A process that starts succeeds a dead one of its own
-name without waiting, in a new term, so that what the dead one has left on its way is refused (decision 0008).
+Stricter than upstream in one thing: each time of leading is a term of its own, with a random name in an annotation of
+the Lease. Nobody else can have written that, whatever the rest of the record says. A leader that finds another term
+than its own has lost, even if it could have the lease again at once: what it was about to do was decided before
+somebody else acted. A process that starts succeeds a dead one of its own name without waiting, in a new term, so that
+what the dead one has left on its way is refused (decision 0008).
 
 What is serial: everything of one elector. ``lead`` runs beside the renewing, in the same task group, and is cancelled
 before :meth:`LeaderElector.run` campaigns again. It may be called many times.
@@ -17,6 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -34,6 +36,7 @@ from kubelab.client.controller import Logger
 from kubelab.client.fencing import Fence
 
 JITTER = 1.2
+TERM = "leaderelection.kubelab.io/term"  # annotation of a Lease
 
 
 def holder(lease: coordination_pb2.Lease, now: float) -> str:
@@ -83,7 +86,7 @@ class LeaderElector:
         self._clock = clock
         self._lease_duration, self._renew_deadline, self._retry_period = lease_duration, renew_deadline, retry_period
         self._observed: _Observed | None = None
-        self._claim: coordination_pb2.LeaseSpec | None = None  # of the term that this candidate has begun last
+        self._claim: coordination_pb2.Lease | None = None  # as this candidate has begun its last term
         self._looked = False
         self._log: Logger = log or structlog.get_logger()
 
@@ -98,9 +101,11 @@ class LeaderElector:
 
     def _own(self, lease: coordination_pb2.Lease) -> bool:
         """Say whether this is the term that we have begun, and not another one of the same name."""
-        spec, ours = lease.spec, self._claim
+        if self._claim is None:
+            return False
+        spec, ours = lease.spec, self._claim.spec
         return (
-            ours is not None
+            lease.metadata.annotations.get(TERM) == self._claim.metadata.annotations[TERM]
             and spec.holderIdentity == ours.holderIdentity
             and spec.leaseTransitions == ours.leaseTransitions
             and spec.acquireTime == ours.acquireTime
@@ -112,7 +117,8 @@ class LeaderElector:
         if observed is None or not self.is_leader() or not self._valid(observed):
             told = f"{self.identity} does not lead any more"
             raise errors.conflict("leases", self._name, told, "coordination.k8s.io")
-        return Fence(self._namespace, self._name, self.identity, observed.lease.spec.leaseTransitions)
+        lease = observed.lease
+        return Fence(self._namespace, self._name, self.identity, lease.spec.leaseTransitions, lease.metadata.uid)
 
     async def run(self, lead: Callable[[], Awaitable[None]]) -> None:
         """Campaign for ever; while leader, run ``lead``. Ends when ``lead`` does, or is cancelled; gives the lease up.
@@ -211,7 +217,7 @@ class LeaderElector:
     async def _write(self, lease: coordination_pb2.Lease) -> bool:
         """Write it as ours. Its time counts from before it was sent: others may count from when it was written."""
         asked = self._clock.monotonic()
-        self._claim = lease.spec
+        self._claim = lease
         writing = self._client.update(lease) if lease.metadata.resourceVersion else self._client.create(lease)
         self._saw(await writing, asked)
         return True
@@ -223,7 +229,7 @@ class LeaderElector:
         return observed.at + observed.lease.spec.leaseDurationSeconds > self._clock.monotonic()
 
     def _begun(self, old: coordination_pb2.Lease | None) -> coordination_pb2.Lease:
-        """Give the lease as it is when we hold it from now on."""
+        """Give the lease as it is when we hold it from now on, in a new term."""
         lease = coordination_pb2.Lease()
         if old is None:
             lease.metadata.name, lease.metadata.namespace = self._name, self._namespace
@@ -231,6 +237,7 @@ class LeaderElector:
         else:
             lease.CopyFrom(old)
             lease.spec.leaseTransitions += 1
+        lease.metadata.annotations[TERM] = uuid.uuid4().hex
         lease.spec.holderIdentity = self.identity
         lease.spec.acquireTime.CopyFrom(to_micro_time(self._clock.time()))
         return self._renewed(lease)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 import pytest
 
@@ -25,6 +26,12 @@ def lease(fence: Fence) -> coordination_pb2.Lease:
     made.spec.holderIdentity, made.spec.leaseTransitions = fence.holder, fence.transitions
     made.spec.leaseDurationSeconds = 15
     return made
+
+
+async def led(client: Client, by: Fence) -> Fence:
+    """Make the Lease; gives the fence of its first term."""
+    made = await client.create(lease(by))
+    return replace(by, uid=made.metadata.uid)
 
 
 async def hand_over(client: Client, to: Fence) -> coordination_pb2.Lease:
@@ -54,8 +61,8 @@ def binding(name: str, node: str) -> core_pb2.Binding:
 
 
 async def test_whoever_leads_writes_and_whoever_led_does_not(servers: ApiServers) -> None:
-    await servers.a.create(lease(OLD))
-    old, new = servers.a.fenced(lambda: OLD), servers.b.fenced(lambda: NEW)
+    fence = await led(servers.a, OLD)
+    old, new = servers.a.fenced(lambda: fence), servers.b.fenced(lambda: replace(NEW, uid=fence.uid))
     await old.create(settings("before"))
     await hand_over(servers.b, NEW)
     with pytest.raises(errors.Conflict) as caught:
@@ -107,7 +114,7 @@ async def _delete_all(client: Client) -> object:
     ids=["create", "update", "update status", "bind", "delete", "delete collection"],
 )
 async def test_every_kind_of_write_is_fenced(servers: ApiServers, write: Write) -> None:
-    await servers.a.create(lease(OLD))
+    fence = await led(servers.a, OLD)
     made = settings("there")
     made.metadata.labels["own"] = "yes"
     await servers.a.create(made)
@@ -115,39 +122,42 @@ async def test_every_kind_of_write_is_fenced(servers: ApiServers, write: Write) 
     await hand_over(servers.b, NEW)
     before = (await servers.b.list(CONFIG_MAPS, "default")).resource_version
     with pytest.raises(errors.Conflict):
-        await write(servers.a.fenced(lambda: OLD))
+        await write(servers.a.fenced(lambda: fence))
     assert (await servers.b.list(CONFIG_MAPS, "default")).resource_version == before  # nothing at all was written
-    await write(servers.b.fenced(lambda: NEW))
+    await write(servers.b.fenced(lambda: replace(NEW, uid=fence.uid)))
 
 
-@pytest.mark.parametrize("what", ["given up", "deleted", "of another time"])
+@pytest.mark.parametrize("what", ["given up", "deleted", "made again", "of another time"])
 async def test_a_lease_that_nobody_holds_lets_nobody_write(servers: ApiServers, what: str) -> None:
-    await servers.a.create(lease(OLD))
+    fence = await led(servers.a, OLD)
     if what == "given up":
         await hand_over(servers.b, Fence(OLD.namespace, OLD.name, "", 0))
     elif what == "deleted":
         await servers.b.delete(LEASES, OLD.name, OLD.namespace)
+    elif what == "made again":  # by the same one, who counts its changes of hands anew
+        await servers.b.delete(LEASES, OLD.name, OLD.namespace)
+        await servers.b.create(lease(OLD))
     else:  # the same one leads again, but somebody else did in between
         await hand_over(servers.b, Fence(OLD.namespace, OLD.name, OLD.holder, 2))
     with pytest.raises(errors.Conflict):
-        await servers.a.fenced(lambda: OLD).create(settings("late"))
+        await servers.a.fenced(lambda: fence).create(settings("late"))
 
 
 async def test_a_lease_that_is_made_again_can_be_led_by(servers: ApiServers) -> None:
     await servers.a.create(lease(OLD))
     await servers.b.delete(LEASES, OLD.name, OLD.namespace)
-    await servers.b.create(lease(OLD))
-    await servers.a.fenced(lambda: OLD).create(settings("again"))
+    fence = await led(servers.b, OLD)
+    await servers.a.fenced(lambda: fence).create(settings("again"))
 
 
 async def test_no_write_lands_after_a_take_over_whenever_it_was_sent(servers: ApiServers) -> None:
     """Writers at full speed through both servers, a take-over in the middle: revisions tell who came when."""
-    await servers.a.create(lease(OLD))
+    fence = await led(servers.a, OLD)
     written: list[int] = []
     under_way, refused = asyncio.Event(), asyncio.Event()
 
     async def write(client: Client, n: int) -> None:
-        fenced = client.fenced(lambda: OLD)
+        fenced = client.fenced(lambda: fence)
         for i in range(10_000):
             try:
                 written.append(int((await fenced.create(settings(f"w-{n}-{i}"))).metadata.resourceVersion))
@@ -168,13 +178,16 @@ async def test_no_write_lands_after_a_take_over_whenever_it_was_sent(servers: Ap
     assert not [revision for revision in found if revision > taken_over]
 
 
-@pytest.mark.parametrize("text", ["", "kube-scheduler;a;1", "ns/name;;1", "ns/name;a;first"])
+@pytest.mark.parametrize("text", ["", "kube-scheduler;a;1;u", "ns/name;;1;u", "ns/name;a;first;u", "ns/name;a;1"])
 def test_a_fence_that_makes_no_sense_is_refused(text: str) -> None:
-    with pytest.raises(errors.BadRequest, match="expected NAMESPACE/LEASE;HOLDER;TRANSITIONS"):
+    with pytest.raises(errors.BadRequest, match="expected NAMESPACE/LEASE;HOLDER;TRANSITIONS;UID"):
         Fence.parse(text)
 
 
 def test_a_fence_is_read_as_it_was_written() -> None:
+    fence = replace(OLD, uid="6ba7b810-9dad-11d1-80b4-00c04fd430c8")
+    assert Fence.parse(fence.text) == fence
+    assert Fence.holder_in(fence.value) == OLD.holder
     assert Fence.parse(OLD.text) == OLD
     assert Fence.holder_in(OLD.value) == OLD.holder
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Awaitable
+from dataclasses import replace
 
 from kubelab.api.coordination.v1 import coordination_pb2
 from kubelab.api.core.v1 import core_pb2
@@ -35,8 +36,9 @@ async def test_a_write_in_a_frozen_server_comes_too_late(plane: Plane) -> None:
     """Beside it lies a write that nobody fences: it is carried out, so the server did find both."""
     frozen, running = plane.servers
     client, other = await plane.client(frozen), await plane.client(running)
-    await other.create(lease(OLD))
-    leader = client.fenced(lambda: OLD)
+    made = await other.create(lease(OLD))
+    fence = replace(OLD, uid=made.metadata.uid)
+    leader = client.fenced(lambda: fence)
     await leader.create(config_map("in-time"), "default")
     frozen.signal(signal.SIGSTOP)
     async with asyncio.TaskGroup() as group:

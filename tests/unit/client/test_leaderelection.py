@@ -11,7 +11,7 @@ import pytest
 from kubelab.api.coordination.v1 import coordination_pb2
 from kubelab.apimachinery import errors
 from kubelab.apimachinery.scheme import LEASES
-from kubelab.client.leaderelection import LeaderElector
+from kubelab.client.leaderelection import TERM, LeaderElector
 from kubelab.testing.apiserver import FakeApiServer
 from kubelab.testing.clock import FakeClock
 
@@ -182,7 +182,8 @@ async def test_only_a_leader_has_a_fence_and_only_while_its_lease_lasts(lab: Lab
         candidate.elector.fence()
     async with candidate.running():
         await lab.clock.settle()
-        assert candidate.elector.fence().text == "kube-system/kube-scheduler;a;0"
+        uid = lab.lease().metadata.uid
+        assert candidate.elector.fence().text == f"kube-system/kube-scheduler;a;0;{uid}"
         lab.clock.skip(16)  # as a process that was frozen finds it, before any of its tasks has run
         with pytest.raises(errors.Conflict, match="a does not lead any more"):
             candidate.elector.fence()
@@ -250,6 +251,23 @@ async def test_a_candidate_whose_success_was_not_answered_does_not_wait_for_itse
     async with lab.candidate("a").running():
         await lab.clock.advance(3)
         assert lab.leading == ["a"]
+
+
+async def test_a_record_with_the_very_same_words_is_not_its_own(lab: Lab) -> None:
+    """Another process of the same name wrote it at the same moment, and our own writing failed: who wrote counts."""
+    lab.server.fail(errors.Unavailable("no answer"), verb="create")
+    candidate = lab.candidate("a")
+    async with candidate.running():
+        await lab.clock.settle()
+        assert candidate.leading == []
+        claim = coordination_pb2.Lease()
+        assert candidate.elector._claim is not None
+        claim.CopyFrom(candidate.elector._claim)
+        claim.metadata.annotations[TERM] = "of another process"
+        lab.server.add(claim)
+        lab.server.heal()
+        await lab.clock.advance(5)
+        assert candidate.leading == []
 
 
 async def test_a_renewal_that_was_not_answered_keeps_the_term(lab: Lab) -> None:

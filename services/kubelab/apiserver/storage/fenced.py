@@ -57,5 +57,5 @@ def along(lease: Message | None, namespace: str, name: str) -> list[Operation]:
         return []
     if not isinstance(lease, coordination_pb2.Lease):
         return [Delete(key(namespace, name))]
-    fence = Fence(namespace, name, lease.spec.holderIdentity, lease.spec.leaseTransitions)
+    fence = Fence(namespace, name, lease.spec.holderIdentity, lease.spec.leaseTransitions, lease.metadata.uid)
     return [Put(key(namespace, name), fence.value)]
