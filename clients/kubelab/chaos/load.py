@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery.clock import Clock
-from kubelab.apimachinery.errors import AlreadyExists, ApiError
+from kubelab.apimachinery.errors import ApiError
 from kubelab.chaos.recording import Request, Tape, Write
 from kubelab.client.client import Client
 
@@ -108,8 +108,6 @@ async def _write(client: Client, namespace: str, name: str) -> str:
             await client.create(_note(name), namespace)
     except TimeoutError:
         return f"no answer in {WRITE_SECONDS:g} s"
-    except AlreadyExists:  # an earlier attempt of which nobody knew whether it was done
-        return ""
     except ApiError as err:
         return err.reason
     return ""

@@ -22,6 +22,7 @@ from kubelab.apimachinery import scheme
 from kubelab.apimachinery.clock import Clock
 from kubelab.apimachinery.errors import AlreadyExists, ApiError, NotFound, Timeout, TooManyRequests, Unavailable
 from kubelab.apimachinery.meta import meta_of
+from kubelab.apimachinery.scheme import EVENTS
 from kubelab.apimachinery.timestamps import to_time
 from kubelab.client import bugs, tracing
 from kubelab.client.client import Client
@@ -116,13 +117,9 @@ class EventRecorder:
             await self._arrived.wait()
 
     def _make(self, reference: core_pb2.ObjectReference, kind: EventKind, reason: str, message: str) -> core_pb2.Event:
-        now = self._clock.time()
-        self._last_nanos = max(int(now * 1e9), self._last_nanos + 1)  # two events of one moment need two names
-        moment = to_time(now)
+        moment = to_time(self._clock.time())
         return core_pb2.Event(
-            metadata=meta_pb2.ObjectMeta(
-                name=f"{reference.name}.{self._last_nanos:x}", namespace=reference.namespace or "default"
-            ),
+            metadata=meta_pb2.ObjectMeta(name=self._name(reference), namespace=reference.namespace or "default"),
             involvedObject=reference,
             reason=reason,
             message=message,
@@ -146,7 +143,7 @@ class EventRecorder:
             try:
                 await write(series.event)
             except AlreadyExists:
-                series.written = True  # by an attempt whose answer was lost
+                await self._meet(series)
             except (Unavailable, Timeout, TooManyRequests) as err:
                 self._log.warning("event not written, will retry", event_reason=event.reason, error=err.message)
                 await self._clock.sleep(RETRY_SECONDS * min(attempt + 1, 4) / 4)
@@ -161,6 +158,25 @@ class EventRecorder:
                 series.written = True
                 return
         self.dropped += 1
+
+    async def _meet(self, series: _Series) -> None:
+        """Find out whose event has the name: our own, of an attempt whose answer was lost, or another component's about
+        the same object in the same nanosecond."""
+        event = series.event
+        try:
+            there = await self._client.get(EVENTS, event.metadata.name, event.metadata.namespace)
+        except ApiError:
+            return  # the next attempt meets it again
+        own = (there.source, there.involvedObject, there.reason) == (event.source, event.involvedObject, event.reason)
+        if own and there.firstTimestamp == event.firstTimestamp:
+            series.written = True
+        else:
+            event.metadata.name = self._name(event.involvedObject)
+
+    def _name(self, reference: core_pb2.ObjectReference) -> str:
+        """A name that this recorder has not used: two events of one moment need two."""
+        self._last_nanos = max(int(self._clock.time() * 1e9), self._last_nanos + 1)
+        return f"{reference.name}.{self._last_nanos:x}"
 
     def _observe(self, key: tuple[str, ...], event: core_pb2.Event) -> _Series:
         """Count an event, as the same one again when it is known."""

@@ -143,6 +143,18 @@ async def test_an_event_in_a_namespace_that_is_gone_is_tried_once(lab: Lab) -> N
     assert len(lab.server.calls_of("create", EVENTS)) == 1
 
 
+async def test_two_components_may_tell_of_one_object_in_one_nanosecond(lab: Lab) -> None:
+    """Both want the same name, and neither takes the other's event for its own."""
+    other = EventRecorder(lab.server.client("kube-scheduler"), "scheduler", "cp-1", lab.clock)
+    async with lab.running(), asyncio.TaskGroup() as group:
+        task = group.create_task(other.run())
+        lab.recorder.event(WEB, "Normal", "Pulled", "Image present")
+        other.event(WEB, "Normal", "Scheduled", "Successfully assigned")
+        await lab.clock.settle()
+        task.cancel()
+    assert sorted(event.reason for event in lab.written()) == ["Pulled", "Scheduled"]
+
+
 async def test_nothing_is_lost_while_the_server_restarts(lab: Lab) -> None:
     lab.server.fail(errors.Unavailable("restarting"), times=3)
     async with lab.running():
