@@ -27,6 +27,7 @@ from kubelab.runtime.v1 import images_pb2_grpc
 
 CHUNK = 1024 * 1024
 QUICK_SECONDS = 30.0
+NONE = "<none>"  # docker's word for an image without a name, or without a tag
 LONG_SECONDS = 1800.0  # a build runs what its Dockerfile says
 
 
@@ -39,11 +40,15 @@ def command() -> None:
 @click.argument("archive", metavar="FILE|-")
 @cluster_option
 def load(archive: str, name: str) -> int:
-    """Load an archive of `docker save`, or an OCI archive; `-` is the standard input."""
+    """Load an archive of `docker save` or of any other tool: a Docker archive or an OCI image layout, as tar, also
+    compressed; `-` is the standard input."""
     if archive == "-":
         return asyncio.run(_load(sys.stdin.buffer, name))
     try:
         file = Path(archive).open("rb")  # noqa: SIM115 — closed below
+    except IsADirectoryError as err:
+        hint = f"`tar -C {archive} -cf - . | kubelab image load -` packs and loads an OCI image layout"
+        raise click.ClickException(f"open {archive}: {err.strerror}; {hint}") from err
     except OSError as err:
         raise click.ClickException(f"open {archive}: {err.strerror}") from err
     with file:
@@ -51,7 +56,7 @@ def load(archive: str, name: str) -> int:
 
 
 @command.command("ls")
-@click.option("-q", "--quiet", is_flag=True, help="only the names")
+@click.option("-q", "--quiet", is_flag=True, help="only the names, or the id of an image without a tag")
 @cluster_option
 def ls(quiet: bool, name: str) -> int:
     """List the images."""
@@ -113,8 +118,13 @@ async def _load(file: BinaryIO, name: str) -> int:
     async with _stores(name) as stores:
         names = await _load_into(file, stores)
     for image in names:
-        click.echo(f"Loaded image: {image}")
+        click.echo(loaded(image))
     return 0
+
+
+def loaded(image: str) -> str:
+    """docker's line for an image that was loaded, by its name or, where it has none, by its id."""
+    return f"Loaded image ID: {image}" if image.startswith("sha256:") else f"Loaded image: {image}"
 
 
 async def _load_into(file: BinaryIO, stores: Sequence[grpc.aio.Channel]) -> Sequence[str]:
@@ -156,14 +166,15 @@ async def _list(quiet: bool, name: str) -> int:
             found.update(row for image in answer.images for row in _rows(image))
     rows = sorted(found)
     if quiet:
-        click.echo("\n".join(f"{row[0]}:{row[1]}" for row in rows))
+        click.echo("\n".join(row[2] if row[1] == NONE else f"{row[0]}:{row[1]}" for row in rows))
     else:
         click.echo(output.table(("IMAGE", "TAG", "IMAGE ID", "SIZE"), rows))
     return 0
 
 
 def _rows(image: cri.Image) -> Iterator[tuple[str, str, str, str]]:
-    for tag in image.repo_tags or ("<none>:<none>",):
+    untagged = {f"{digest.partition('@')[0]}:{NONE}" for digest in image.repo_digests}
+    for tag in image.repo_tags or sorted(untagged) or (f"{NONE}:{NONE}",):
         repository, _, version = tag.rpartition(":")
         yield repository, version, image.id.removeprefix("sha256:")[:13], size_text(image.size)
 

@@ -23,6 +23,7 @@ from kubelab.runtime.config import RuntimeConfig
 from kubelab.runtime.engine import Engine
 from kubelab.runtime.hostbase import Host
 from kubelab.runtime.images import Images, ImageStoreServicer
+from kubelab.runtime.oci.limits import Limits
 from kubelab.runtime.processes import Launcher, Watch, reach
 from kubelab.runtime.service import ImageServicer, RuntimeServicer
 from kubelab.runtime.store import Store
@@ -33,6 +34,7 @@ async def run(config: RuntimeConfig, env: Environment) -> None:
     """Serve the CRI until told to stop; containers go on."""
     config.state_dir.mkdir(parents=True, exist_ok=True)
     store = Store(config.store_dir)
+    await asyncio.to_thread(store.recover)
     if config.launcher_socket:
         ask = await reach(config.launcher_socket, env.clock)
     else:
@@ -91,12 +93,14 @@ async def serving(
     """Serve the CRI, image loading and health on the socket that only root may open."""
     config.socket.parent.mkdir(parents=True, exist_ok=True)
     config.socket.unlink(missing_ok=True)
+    limits = Limits(bytes=config.max_image_bytes, entries=config.max_image_files)
+    images = Images(store, env.clock, limits)
     before = os.umask(0o177)
     try:
         async with env.serve(
             partial(api_pb2_grpc.add_RuntimeServiceServicer_to_server, RuntimeServicer(engine)),
-            partial(api_pb2_grpc.add_ImageServiceServicer_to_server, ImageServicer(Images(store), env.clock)),
-            partial(images_pb2_grpc.add_ImageStoreServicer_to_server, ImageStoreServicer(store, builder)),
+            partial(api_pb2_grpc.add_ImageServiceServicer_to_server, ImageServicer(images, env.clock)),
+            partial(images_pb2_grpc.add_ImageStoreServicer_to_server, ImageStoreServicer(store, builder, limits)),
             address=f"unix:{config.socket}",
             options=(("grpc.max_receive_message_length", 16 << 20),),
         ):

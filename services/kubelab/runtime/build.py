@@ -86,7 +86,7 @@ class Builder:
     def __init__(self, config: RuntimeConfig, store: Store, host: Host, launcher: Launcher, clock: Clock) -> None:
         self._config, self._store, self._host = config, store, host
         self._launcher, self._clock = launcher, clock
-        self._cache = store.layer("cache").parent.parent / "build-cache"
+        self._cache = store.root / "build-cache"
         self._cache.mkdir(exist_ok=True)
 
     async def build(self, plan: Plan, context: Path) -> AsyncGenerator[str | Built]:

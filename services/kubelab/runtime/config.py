@@ -16,6 +16,9 @@ class RuntimeConfig(BaseConfig):
     state_dir: Path = Path("/var/lib/kubelab/runtime")
     store_dir: Path = Path("/var/lib/kubelab/images")
     crun: str = "crun"
+    # One image may not take more, unpacked; what a load or a pull goes beyond is refused, and nothing of it stays.
+    max_image_bytes: int = 32 << 30
+    max_image_files: int = 1_000_000
     # A launcher that listens: the runtime forks none, and pods live where that one is. It has to see the same pids, and
     # the folders above at the same paths.
     launcher_socket: Path | None = None

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 from collections.abc import AsyncGenerator, AsyncIterable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import grpc
 
 from kubelab.apimachinery import references
+from kubelab.apimachinery.clock import Clock
 from kubelab.cri.runtime.v1 import api_pb2 as cri
 from kubelab.runtime import archive, layers, registry
 from kubelab.runtime.build import Builder, BuildError, Built, Plan
 from kubelab.runtime.dockerfile import DockerfileError
 from kubelab.runtime.faults import Fault, answering
+from kubelab.runtime.oci.limits import Limits
 from kubelab.runtime.outside import host_network
 from kubelab.runtime.store import Image, Store
 from kubelab.runtime.threads import in_thread
@@ -27,8 +31,8 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class Images:
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, store: Store, clock: Clock, limits: Limits) -> None:
+        self._store, self._clock, self._limits = store, clock, limits
         self._pulls: dict[str, asyncio.Lock] = {}
         self._pullers = ThreadPoolExecutor(PULLS, "pull")  # of their own: containers are made meanwhile
 
@@ -44,7 +48,7 @@ class Images:
         try:
             image = self._store.find(name)
         except references.BadReference as err:
-            raise Fault(str(err), grpc.StatusCode.INVALID_ARGUMENT) from err
+            raise _no_name(name, err) from err
         return _to_cri(image) if image else None
 
     async def pull(self, name: str, auth: cri.AuthConfig) -> str:
@@ -52,11 +56,11 @@ class Images:
         try:
             reference = references.parse(name)
         except references.BadReference as err:
-            raise Fault(str(err), grpc.StatusCode.INVALID_ARGUMENT) from err
+            raise _no_name(name, err) from err
         login = (auth.username, auth.password) if auth.username else None
         async with self._pulls.setdefault(str(reference), asyncio.Lock()):
             try:
-                source = registry.Registry(reference, login)
+                source = registry.Registry(reference, self._clock, login, self._limits)
                 image = await asyncio.get_running_loop().run_in_executor(self._pullers, _pull, source, self._store)
             except registry.PullError as err:
                 code = grpc.StatusCode.NOT_FOUND if err.missing else grpc.StatusCode.UNAVAILABLE
@@ -68,11 +72,11 @@ class Images:
         try:
             await asyncio.to_thread(self._store.remove, name)
         except references.BadReference as err:
-            raise Fault(str(err), grpc.StatusCode.INVALID_ARGUMENT) from err
+            raise _no_name(name, err) from err
 
     async def used(self) -> tuple[str, int]:
         """Where images lie, and how many bytes they take."""
-        return str(self._store.blob("").parent.parent), await asyncio.to_thread(self._store.used_bytes)
+        return str(self._store.root), await asyncio.to_thread(self._store.used_bytes)
 
 
 def _pull(source: registry.Registry, store: Store) -> Image:
@@ -80,14 +84,21 @@ def _pull(source: registry.Registry, store: Store) -> Image:
         return source.pull(store)
 
 
+def _no_name(name: str, err: references.BadReference) -> Fault:
+    """containerd's words."""
+    return Fault(f'failed to parse image reference "{name}": {err}', grpc.StatusCode.INVALID_ARGUMENT)
+
+
 def _to_cri(image: Image) -> cri.Image:
     names = [references.parse(name) for name in image.names if not name.startswith("sha256:")]
     user = str(image.process.get("User") or "").partition(":")[0]
     numeric = user.isdecimal() and len(user) <= 10  # of 32 bits
+    pulled = [name for name in names if name.digest]  # under the digest that their registry knows them by
+    others = {name.name for name in names} - {name.name for name in pulled}
     return cri.Image(
         id=image.id,
         repo_tags=[str(name) for name in names if name.tag],
-        repo_digests=[f"{name.name}@{image.digest}" for name in names],
+        repo_digests=[*map(str, pulled), *(f"{name}@{image.digest}" for name in sorted(others))],
         size=image.size,
         uid=cri.Int64Value(value=int(user)) if numeric else None,
         username="" if numeric else user,
@@ -98,19 +109,21 @@ def _to_cri(image: Image) -> cri.Image:
 class ImageStoreServicer(images_pb2_grpc.ImageStoreServicer):
     """Loading and building, with what is sent kept in files of the store's own file system."""
 
-    def __init__(self, store: Store, builder: Builder) -> None:
-        self._store, self._builder = store, builder
+    def __init__(self, store: Store, builder: Builder, limits: Limits) -> None:
+        self._store, self._builder, self._limits = store, builder, limits
 
     async def Load(self, request_iterator: AsyncIterable[images_pb2.LoadRequest], context: Context) -> Any:
         async with answering(context):
             try:
                 async with in_thread(self._store.scratch()) as folder:
-                    await _receive((request.chunk async for request in request_iterator), folder / "archive.tar")
-                    names = await asyncio.to_thread(archive.load, self._store, folder / "archive.tar")
-            except ValueError as err:  # BadArchive, BadLayer, BadDigest, BadReference, broken JSON
+                    chunks = (request.chunk async for request in request_iterator)
+                    await _receive(chunks, folder / "archive.tar", self._limits.bytes)
+                    load = partial(archive.load, self._store, folder / "archive.tar", self._limits)
+                    names = await asyncio.to_thread(load)
+            except archive.BadArchive as err:
                 raise Fault(str(err), grpc.StatusCode.INVALID_ARGUMENT) from err
-            except OSError as err:  # a full disk
-                raise Fault(f"failed to load the archive: {err}") from err
+            except OSError as err:
+                raise _trouble("failed to load the archive", err) from err
             return images_pb2.LoadResponse(names=names)
 
     async def Build(
@@ -131,7 +144,8 @@ class ImageStoreServicer(images_pb2_grpc.ImageStoreServicer):
             )
             try:
                 async with in_thread(self._store.scratch()) as folder:
-                    await _receive((request.context_chunk async for request in requests), folder / "context.tar")
+                    chunks = (request.context_chunk async for request in requests)
+                    await _receive(chunks, folder / "context.tar", self._limits.bytes)
                     root = folder / "context"
                     root.mkdir()
                     await asyncio.to_thread(_unpack_context, folder / "context.tar", root)
@@ -143,14 +157,24 @@ class ImageStoreServicer(images_pb2_grpc.ImageStoreServicer):
                                 yield images_pb2.BuildProgress(line=told)
             except (BuildError, DockerfileError, references.BadReference, layers.BadLayer) as err:
                 raise Fault(str(err), grpc.StatusCode.INVALID_ARGUMENT) from err
-            except OSError as err:  # a full disk
-                raise Fault(f"failed to build: {err}") from err
+            except OSError as err:
+                raise _trouble("failed to build", err) from err
 
 
-async def _receive(chunks: AsyncIterable[bytes], path: Path) -> None:
+def _trouble(what: str, err: OSError) -> Fault:
+    """The machine cannot go on: its disk is full, most times."""
+    full = err.errno in (errno.ENOSPC, errno.EDQUOT)
+    code = grpc.StatusCode.RESOURCE_EXHAUSTED if full else grpc.StatusCode.UNKNOWN
+    return Fault(f"{what}: {err.strerror or err}", code)
+
+
+async def _receive(chunks: AsyncIterable[bytes], path: Path, limit: int) -> None:
+    """Keep what a client sends; Fault INVALID_ARGUMENT beyond ``limit`` bytes."""
     with path.open("wb") as target:
         async for chunk in chunks:
             await asyncio.to_thread(target.write, chunk)
+            if target.tell() > limit:
+                raise Fault(f"larger than the {limit} bytes that an image may have", grpc.StatusCode.INVALID_ARGUMENT)
 
 
 def _unpack_context(path: Path, root: Path) -> None:

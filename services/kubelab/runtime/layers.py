@@ -58,7 +58,7 @@ def apply(archive: IO[bytes], target: Path, budget: Budget | None = None, *, whi
     """
     budget = budget or Budget(Limits())
     with _as_bad_layer(), Root.at(target) as root:
-        _Unpacking(Reader(archive, budget, "the layer"), root, budget, whiteouts).run()
+        _Unpacking(Reader(archive, budget), root, budget, whiteouts).run()
 
 
 def unpack(archive: IO[bytes], target: Path, budget: Budget | None = None, *, whiteouts: bool = True) -> None:
@@ -120,10 +120,10 @@ class _Unpacking:
             raise BadLayer(f"a member of the unknown type {member.type!r}")
         if not parts or member.type == b"V":
             return  # the root's own entry, or none
+        if self._whiteouts and self._is_whiteout(parts):  # by its name, whatever it is and leads to
+            return
         if member.isdev() and not member.isfifo():
             self._left_out.add("/".join(parts))
-            return
-        if self._whiteouts and self._is_whiteout(parts):  # by its name, whatever it is and leads to
             return
         if member.islnk() and "/".join(_parts(member.linkname)) in self._left_out:
             return

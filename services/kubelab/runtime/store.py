@@ -3,10 +3,12 @@
 ::
 
     blobs/sha256/…      manifests, configurations, layers, each under the digest of its bytes
+                        (here and below, a digest of another algorithm keeps its algorithm: ``sha512-…``)
     layers/DIFF_ID/     a layer unpacked, as overlay takes it
     images.json         name → digest of the manifest
     on-host/ID          there for an image that was built here over the host's system folders, by its configuration
     pins/NODE/ID        the manifest of a container's image: it stays whole while the container is there
+    placing/            what a load or a pull is about to place, so that nothing stays of one that did not get through
     tmp/, trash/        what is not whole yet, and what nothing needs any more
     store.lock          held while images.json or pins change
     adding.lock         held, shared, by whoever brings in parts of an image that has no name yet
@@ -14,6 +16,8 @@
 A file appears under its name only when it is whole, also after a power cut (:mod:`kubelab.runtime.durable`), so readers
 need no lock. An image whose description cannot be read nevertheless is not here. What no name, no container and
 nobody who adds needs is swept away when an image is removed; while somebody adds, that is left to the next removal.
+What loads and pulls bring in is seen all at once, or not at all (:mod:`kubelab.runtime.staging`); :meth:`Store.recover`
+clears away what one of them left that was killed.
 (https://github.com/opencontainers/image-spec)
 """
 
@@ -23,20 +27,22 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
-from collections.abc import Container, Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Container, Generator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from kubelab.apimachinery.references import Reference, parse
+from kubelab.apimachinery.references import BadReference, Reference, check_digest, parse
 from kubelab.runtime import durable, layers
 
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
 CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
 LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar"
+_SHORT_ID = re.compile(r"[a-f0-9]{4,64}", re.ASCII)
 BASE_LABEL = "io.kubelab.base"  # "host" tells people of an image built over the host; no image is believed by it
 
 
@@ -80,7 +86,9 @@ class Store:
         self._index, self._lock = root / "images.json", root / "store.lock"
         self._temporary, self._trash, self._pins = root / "tmp", root / "trash", root / "pins"
         self._adding, self._on_host = root / "adding.lock", root / "on-host"
-        for folder in (self._blobs, self._layers, self._temporary, self._trash, self._pins, self._on_host):
+        self._placing = root / "placing"
+        folders = (self._blobs, self._layers, self._temporary, self._trash, self._pins, self._on_host, self._placing)
+        for folder in folders:
             folder.mkdir(parents=True, exist_ok=True)
         self._seen: tuple[int, int] = (0, 0)
         self._names: dict[str, str] = {}
@@ -88,16 +96,24 @@ class Store:
 
     # --- reading
 
+    @property
+    def root(self) -> Path:
+        """The store's own folder."""
+        return self._root
+
     def find(self, text: str) -> Image | None:
-        """By name (``node``, ``docker.io/library/node:latest``), by id or by digest; BadReference."""
+        """By name (``node``, ``docker.io/library/node@sha256:…``), id, digest or an id's first digits; BadReference."""
         names = self._read_names()
         if text.startswith("sha256:"):
             return next((image for image in self.images() if text in (image.id, image.digest)), None)
-        reference = parse(text)
-        if reference.digest:
-            return next((image for image in self.images() if reference.digest == image.digest), None)
-        digest = names.get(str(reference))
-        return self._image(digest) if digest else None
+        if (digest := names.get(name := _decisive(text))) is not None:
+            return self._image(digest)
+        if "@" in name:
+            return next((image for image in self.images() if name.rpartition("@")[2] == image.digest), None)
+        if _SHORT_ID.fullmatch(text):
+            found = [image for image in self.images() if image.id.removeprefix("sha256:").startswith(text)]
+            return found[0] if len(found) == 1 else None
+        return None
 
     def images(self) -> list[Image]:
         """Every image, once."""
@@ -105,11 +121,12 @@ class Store:
         return [image for image in found if image is not None]
 
     def layer(self, diff_id: str) -> Path:
-        """The unpacked layer's folder."""
-        return self._layers / diff_id.removeprefix("sha256:")
+        """The unpacked layer's folder; BadDigest."""
+        return self._layers / file_name(diff_id)
 
     def blob(self, digest: str) -> Path:
-        return self._blobs / digest.removeprefix("sha256:")
+        """The file with the bytes of a digest; BadDigest."""
+        return self._blobs / file_name(digest)
 
     def has_layer(self, diff_id: str) -> bool:
         return self.layer(diff_id).is_dir()
@@ -145,7 +162,7 @@ class Store:
         return self._images[digest]
 
     def _host_record(self, config_digest: str) -> Path:
-        return self._on_host / config_digest.removeprefix("sha256:")
+        return self._on_host / file_name(config_digest)
 
     def _description(self, digest: str) -> dict[str, Any]:
         """A manifest or a configuration; OSError, BadDigest."""
@@ -261,24 +278,35 @@ class Store:
         if on_host:
             self._host_record(digest).touch()
             durable.flush(self._on_host)
-        manifest = {
-            "schemaVersion": 2,
-            "mediaType": MANIFEST_TYPE,
-            "config": {"mediaType": CONFIG_TYPE, "digest": digest, "size": len(config)},
-            "layers": layer_list,
-        }
-        return self.name_image(self.add_blob(json.dumps(manifest, sort_keys=True).encode()), names)
+        manifest = self.add_blob(manifest_of(digest, len(config), layer_list))
+        return self.name_images([(manifest, names)])[0]
 
-    def name_image(self, manifest: str, names: list[Reference]) -> Image:
-        """Give an image whose manifest is here these names; whoever had them loses them."""
+    def name_images(self, named: Collection[tuple[str, Collection[Reference]]]) -> list[Image]:
+        """Give images whose manifests are here these names, all at once; an image that had one of them loses it."""
         with self._changing_names() as index:
-            for name in names:
-                index[str(name)] = manifest
-            if not names:
-                index.setdefault(manifest, manifest)
-        image = self._image(manifest)
-        assert image is not None, "its manifest is here"
-        return image
+            for manifest, names in named:
+                for name in names:
+                    index[name.decisive] = manifest
+                if not names and manifest not in index.values():
+                    index[manifest] = manifest
+        return [image for manifest, _ in named if (image := self._image(manifest)) is not None]
+
+    @contextmanager
+    def placing(self, digests: Collection[str]) -> Generator[None]:
+        """Note on the disk what the body places under these digests, until it has ended well."""
+        descriptor, name = tempfile.mkstemp(dir=self._placing)
+        note = Path(name)
+        with os.fdopen(descriptor, "w") as file:
+            json.dump(sorted(digests), file)
+        durable.flush(note)
+        durable.flush(self._placing)
+        yield
+        note.unlink()
+
+    def recover(self) -> None:
+        """Clear away what loads and pulls have left that did not get through, unless somebody adds right now."""
+        notes = [*self._placing.iterdir()]
+        self._collect(only={digest for note in notes for digest in _read_note(note)}, done=notes)
 
     def remove(self, text: str) -> None:
         """Forget a name, or an image with all its names; what nothing uses any more goes. Nothing there is no error."""
@@ -292,29 +320,43 @@ class Store:
 
     def _meant(self, text: str) -> set[str]:
         """The names that go: this one, those of a digest's repository, or all for an id."""
-        reference = None if text.startswith("sha256:") else parse(text)
-        if reference and not reference.digest:  # also that of an image which cannot be read
-            return {str(reference)} & self._read_names().keys()
+        names = self._read_names()
+        if not text.startswith("sha256:") and (name := _decisive(text)) in names:
+            if "@" in name:
+                return self._of_repository(names[name], name)
+            # also that of an image which cannot be read; a repository's last tag takes its digests with it
+            others = self._of_repository(names[name], name) - {name}
+            return {name} if any("@" not in other for other in others) else {name, *others}
         image = self.find(text)
         if image is None:
             return set()
-        if reference is None:
-            return {*image.names}
-        return {name for name in image.names if not name.startswith("sha256:") and parse(name).name == reference.name}
+        by_digest = "@" in text
+        return self._of_repository(image.digest, _decisive(text)) if by_digest else {*image.names}
 
-    def _collect(self) -> None:
-        """Take away what nothing needs, unless somebody adds right now. The names are written by then: being killed
-        here costs space, and nothing else."""
+    def _of_repository(self, manifest: str, name: str) -> set[str]:
+        """The names of an image that are of the same repository as ``name``."""
+        repository = parse(name).name
+        return {
+            other
+            for other, of in self._read_names().items()
+            if of == manifest and not other.startswith("sha256:") and parse(other).name == repository
+        }
+
+    def _collect(self, only: set[str] | None = None, done: Collection[Path] = ()) -> None:
+        """Take away what nothing needs, or what of ``only`` nothing needs, unless somebody adds right now. The names
+        are written by then: being killed here costs space, and nothing else. ``done``: notes that go then."""
         with self._locked(), self._adding.open("w") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 return
-            self._sweep({*self._read_names().values(), *(pin.read_text() for pin in self._pins.glob("*/*"))})
+            self._sweep({*self._read_names().values(), *(pin.read_text() for pin in self._pins.glob("*/*"))}, only)
+            for note in done:
+                note.unlink(missing_ok=True)
         for path in self._trash.iterdir():  # outside of the locks: it may take long
             shutil.rmtree(path, ignore_errors=True)
 
-    def _sweep(self, manifests: set[str]) -> None:
+    def _sweep(self, manifests: set[str], only: set[str] | None) -> None:
         used, used_layers = set(manifests), set[str]()
         for digest in manifests:
             image = self._image(digest)
@@ -325,8 +367,9 @@ class Store:
         trash = Path(tempfile.mkdtemp(dir=self._trash))
         kept_of = {self._blobs: used, self._layers: used_layers, self._temporary: set[str](), self._on_host: used}
         for folder, kept in kept_of.items():
-            for entry in folder.iterdir():
-                if f"sha256:{entry.name}" not in kept:
+            names = _file_names(kept)
+            for entry in folder.iterdir() if only is None or folder is self._temporary else _among(folder, only):
+                if entry.name not in names:
                     entry.rename(trash / f"{folder.name}-{entry.name}")
 
     @contextmanager
@@ -351,6 +394,58 @@ def _labelled(config: bytes) -> bytes:
     process = content.setdefault("config", {})
     process["Labels"] = {**(process.get("Labels") or {}), BASE_LABEL: "host"}
     return json.dumps(content, sort_keys=True).encode()
+
+
+def manifest_of(config: str, size: int, layer_list: list[dict[str, Any]]) -> bytes:
+    """Write the manifest under which an image is kept: whoever made it, its layers are here without compression."""
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": MANIFEST_TYPE,
+        "config": {"mediaType": CONFIG_TYPE, "digest": config, "size": size},
+        "layers": layer_list,
+    }
+    return json.dumps(manifest, sort_keys=True).encode()
+
+
+def file_name(digest: str) -> str:
+    """The name of the file, or of the layer's folder, that a digest has; BadDigest for what is no digest."""
+    try:
+        algorithm, _, encoded = check_digest(digest).partition(":")
+    except BadReference as err:
+        raise BadDigest(f"{digest!r}: {err}") from err
+    return encoded if algorithm == "sha256" else f"{algorithm}-{encoded}"
+
+
+def _decisive(text: str) -> str:
+    """The name under which the image of a text is kept; BadReference unless the text may be the beginning of an id."""
+    try:
+        return parse(text).decisive
+    except BadReference:
+        if _SHORT_ID.fullmatch(text):
+            return text
+        raise
+
+
+def _among(folder: Path, digests: set[str]) -> list[Path]:
+    return [path for name in _file_names(digests) if (path := folder / name).exists()]
+
+
+def _file_names(digests: set[str]) -> set[str]:
+    """Without what is no digest: a pin or a note that a power cut has emptied."""
+    found: set[str] = set()
+    for digest in digests:
+        with suppress(BadDigest):
+            found.add(file_name(digest))
+    return found
+
+
+def _read_note(path: Path) -> list[str]:
+    """The digests of a note; none where a power cut came before its content."""
+    try:
+        digests: list[str] = json.loads(path.read_text())
+    except ValueError:
+        return []
+    return digests
 
 
 def _read_index(path: Path) -> dict[str, str]:

@@ -9,7 +9,7 @@ import subprocess
 import tarfile
 from pathlib import Path
 
-NAMES = ("sh", "cat", "chmod", "cp", "grep", "id", "ln", "ls", "mkdir", "mv", "readlink", "rm", "sleep", "stat",
+NAMES = ("sh", "cat", "chmod", "cp", "echo", "grep", "id", "ln", "ls", "mkdir", "mv", "readlink", "rm", "sleep", "stat",
          "touch", "true", "wc")  # fmt: skip
 LINKS = ("bin", "sbin", "lib", "lib64")  # into /usr, as most images have them
 

@@ -89,9 +89,6 @@ def _apply(root: Folder, entry: Entry, devices: set[tuple[str, ...]]) -> None:
     parts = _clean(entry.name)
     if not parts:
         return
-    if entry.kind in ("block", "character"):
-        devices.add(tuple(parts))
-        return
     *above, name = parts
     if any(part.startswith(".wh.") for part in above):
         raise Refused("a whiteout on the way")
@@ -103,6 +100,9 @@ def _apply(root: Folder, entry: Entry, devices: set[tuple[str, ...]]) -> None:
             folder.opaque = True
         else:
             folder.hidden.add(name.removeprefix(".wh."))
+        return
+    if entry.kind in ("block", "character"):
+        devices.add(tuple(parts))
         return
     if entry.kind == "hardlink" and tuple(_clean(entry.content)) in devices:
         return

@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 
 from kubelab.apimachinery.references import parse
-from kubelab.runtime import archive, durable
-from kubelab.runtime.archive import BadArchive
+from kubelab.runtime import durable
 from kubelab.runtime.store import LAYER_TYPE, BadDigest, Image, Store
 
 
@@ -214,65 +213,3 @@ def test_bytes_that_are_not_what_their_digest_says(tmp_path: Path) -> None:
     with pytest.raises(BadDigest):
         store.add_blob(b"x", expected="sha256:" + "0" * 64)
     assert store.used_bytes() == 0
-
-
-def oci_archive(path: Path, store: Store, *, spoil: str = "", architecture: str = "") -> Path:
-    """An OCI layout with one index inside of the index, as buildx writes it; ``spoil`` names a blob to change."""
-    raw = tar_of(file=b"content")
-    layer = store.add_blob(raw)
-    config = json.dumps({"rootfs": {"diff_ids": [layer]}}).encode()
-    manifest = json.dumps(
-        {"config": {"digest": store.add_blob(config)}, "layers": [{"digest": layer, "size": len(raw)}]}
-    ).encode()
-    other = json.dumps({"config": {"digest": "sha256:other"}, "layers": []}).encode()
-    machine = architecture or archive.ARCHITECTURES.get(archive.platform.machine(), archive.platform.machine())
-    index = json.dumps(
-        {
-            "manifests": [
-                {"digest": store.add_blob(other), "platform": {"os": "unknown", "architecture": "unknown"}},
-                {"digest": store.add_blob(manifest), "platform": {"os": "linux", "architecture": machine}},
-            ]
-        }
-    ).encode()
-    entry = {"digest": store.add_blob(index), "annotations": {"io.containerd.image.name": "example.org/app:1"}}
-    blobs = {"layer": raw, "config": config, "manifest": manifest, "other": other, "index": index}
-    digests = {kind: store.add_blob(content) for kind, content in blobs.items()}
-    if spoil:
-        blobs[spoil] = blobs[spoil][:-1] + b" " + blobs[spoil][-1:]
-    with tarfile.open(path, "w") as tar:
-        files = {f"blobs/sha256/{digests[kind].removeprefix('sha256:')}": blobs[kind] for kind in blobs}
-        for file, content in {**files, "index.json": json.dumps({"manifests": [entry]}).encode()}.items():
-            info = tarfile.TarInfo(file)
-            info.size = len(content)
-            tar.addfile(info, io.BytesIO(content))
-    return path
-
-
-def test_an_oci_archive_gives_this_machines_image(tmp_path: Path) -> None:
-    source, store = Store(tmp_path / "source"), Store(tmp_path / "store")
-    assert archive.load(store, oci_archive(tmp_path / "a.tar", source)) == ["example.org/app:1"]
-    image = store.find("example.org/app:1")
-    assert image is not None
-    assert (store.layer(image.diff_ids[0]) / "file").read_bytes() == b"content"
-
-
-@pytest.mark.parametrize("spoil", ["layer", "config", "manifest", "index"])
-def test_a_changed_byte_of_an_archive_is_refused(tmp_path: Path, spoil: str) -> None:
-    source, store = Store(tmp_path / "source"), Store(tmp_path / "store")
-    with pytest.raises(BadArchive, match="expected sha256"):
-        archive.load(store, oci_archive(tmp_path / "a.tar", source, spoil=spoil))
-    assert store.images() == []
-
-
-def test_an_archive_for_another_machine_is_refused(tmp_path: Path) -> None:
-    source, store = Store(tmp_path / "source"), Store(tmp_path / "store")
-    with pytest.raises(BadArchive, match="no match for platform"):
-        archive.load(store, oci_archive(tmp_path / "a.tar", source, architecture="other"))
-
-
-@pytest.mark.parametrize("content", [b"", b"no tar at all", tar_of(file=b"x"), tar_of(**{"manifest.json": b'[{"a"'})])
-def test_what_is_no_archive(tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / "a.tar"
-    path.write_bytes(content)
-    with pytest.raises(BadArchive):
-        archive.load(Store(tmp_path / "store"), path)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from typing import IO
+from typing import IO, Protocol
 
 from kubelab.runtime.oci.limits import BadImage
 
 BLOCK = 1 << 20
+
+
+class Readable(Protocol):
+    def read(self, size: int = -1, /) -> bytes: ...
 
 
 class Hash:
@@ -41,7 +45,7 @@ def check(content: bytes, digest: str, what: str) -> bytes:
     return content
 
 
-def copy(source: IO[bytes], target: IO[bytes], digest: str, what: str) -> int:
+def copy(source: Readable, target: IO[bytes], digest: str, what: str) -> int:
     """Copy a stream to its end and give its size; BadImage when it is not what a digest says."""
     found, size = Hash(digest), 0
     while block := source.read(BLOCK):

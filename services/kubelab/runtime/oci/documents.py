@@ -110,7 +110,7 @@ def manifest(content: bytes, what: str, limits: Limits) -> Manifest | Index:
     found = _object(_json(content, what, limits), what)
     media_type = _maybe(found.get("mediaType"), f"{what}.mediaType", _text, "")
     if media_type in SCHEMA1_TYPES or found.get("schemaVersion") == 1:
-        raise BadImage(schema1(media_type or SCHEMA1_TYPES[1]))
+        raise BadImage(schema1(media_type if media_type in SCHEMA1_TYPES else SCHEMA1_TYPES[1]))
     if "manifests" in found:
         return _index(found, what, limits)
     if "config" not in found and "layers" not in found:

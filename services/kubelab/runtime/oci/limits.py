@@ -30,6 +30,7 @@ class Budget:
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self._entries, self._unpacked, self._plain = limits.entries, limits.bytes, limits.bytes
+        self._downloaded = limits.bytes
 
     def entry(self) -> None:
         """One more file, folder or link."""
@@ -48,6 +49,12 @@ class Budget:
         self._plain -= size
         if self._plain < 0:
             raise BadImage(f"the image is too large: more than {_size(self.limits.bytes)} uncompressed")
+
+    def downloaded(self, size: int) -> None:
+        """So many more bytes of a registry's layers."""
+        self._downloaded -= size
+        if self._downloaded < 0:
+            raise BadImage(f"the image is too large: more than {_size(self.limits.bytes)} of layers")
 
 
 def _size(count: int) -> str:

@@ -94,11 +94,11 @@ class _Source:
 
 
 class Reader:
-    """An uncompressed archive in a seekable file; ``what`` names it in errors. Members come in their order."""
+    """An uncompressed archive in a seekable file. Members come in their order."""
 
-    def __init__(self, source: IO[bytes], budget: Budget, what: str) -> None:
+    def __init__(self, source: IO[bytes], budget: Budget) -> None:
         self._source = _Source(source, budget.limits.header)
-        self._budget, self._what = budget, what
+        self._budget = budget
         self._source.begin()
         with self._in_words():
             opened = tarfile.TarFile(
@@ -122,13 +122,13 @@ class Reader:
     def _in_words(self) -> Generator[None]:
         try:
             yield
-        except BadImage as err:
-            raise BadImage(f"{self._what}: {err}") from err
+        except BadImage:
+            raise
         except tarfile.ReadError as err:
             told = _READ_ERRORS.get(str(err), f"not a tar archive, or a damaged one: {err}")
-            raise BadImage(f"{self._what}: {told}") from err
+            raise BadImage(told) from err
         except (tarfile.TarError, *_NONSENSE) as err:
-            raise BadImage(f"{self._what}: a header makes no sense: {err}") from err
+            raise BadImage(f"a header makes no sense: {err}") from err
 
     def copy(self, member: Member, target: IO[bytes]) -> None:
         """Write a regular file's content to an empty file, with its holes. BadImage when it is cut off."""
@@ -145,7 +145,7 @@ class Reader:
         while left:
             block = self._source.content(min(left, _BLOCK))
             if not block:
-                raise BadImage(f"{self._what}: the archive is cut off in {shown(member.name)}")
+                raise BadImage(f"the archive is cut off in {shown(member.name)}")
             write(block)
             left -= len(block)
 
