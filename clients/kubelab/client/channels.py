@@ -65,14 +65,60 @@ class Identity:
     def __repr__(self) -> str:  # a key must not reach a log
         return f"Identity(certificate={len(self.certificate)} bytes, key=<hidden>)"
 
+    @property
+    def whole(self) -> bool:
+        """Whether key and certificate belong together: between two writes of a renewal they do not."""
+        from cryptography import x509
+        from cryptography.hazmat.primitives import serialization
+
+        try:
+            key = serialization.load_pem_private_key(self.key, None)
+            return x509.load_pem_x509_certificate(self.certificate).public_key() == key.public_key()
+        except ValueError:
+            return False
+
+
+class IdentityFiles:
+    """Three PEM files that are renewed while they are used. Not shared between threads but by gRPC's own."""
+
+    def __init__(self, ca: Path, certificate: Path, key: Path) -> None:
+        self._paths = (ca, certificate, key)
+        self._seen: tuple[tuple[int, int], ...] = ()
+        self._identity: Identity | None = None
+
+    def current(self) -> Identity:
+        """Give what the files hold, the same object as long as they are the same.
+
+        What cannot be read, or does not belong together, counts as not yet written: the last identity stays. The first
+        time, OSError names the file.
+        """
+        try:
+            seen = tuple((status.st_mtime_ns, status.st_ino) for status in map(Path.stat, self._paths))
+            if self._identity is not None and seen == self._seen:
+                return self._identity
+            identity = Identity.from_files(*self._paths)
+        except OSError:
+            if self._identity is None:
+                raise
+            return self._identity
+        if self._identity is None or (identity != self._identity and identity.whole):
+            self._identity = identity
+        if identity == self._identity:
+            self._seen = seen
+        return self._identity
+
+
+def client_credentials(identity: Identity) -> grpc.ChannelCredentials:
+    """Trust the identity's authority and show its certificate, if it has one."""
+    return grpc.ssl_channel_credentials(identity.ca or None, identity.key or None, identity.certificate or None)
+
 
 def secure_channel(
     target: str, identity: Identity, *, server_name: str = "", options: tuple[tuple[str, int | str], ...] = ()
 ) -> grpc.aio.Channel:
     """Open a channel to ``host:port`` with mutual TLS. ``server_name`` is the name expected in the certificate."""
-    credentials = grpc.ssl_channel_credentials(identity.ca or None, identity.key or None, identity.certificate or None)
     named: tuple[tuple[str, Any], ...] = (("grpc.ssl_target_name_override", server_name),) if server_name else ()
-    return grpc.aio.secure_channel(target, credentials, options=(*CHANNEL_OPTIONS, *options, *named))
+    return grpc.aio.secure_channel(target, client_credentials(identity), options=(*CHANNEL_OPTIONS, *options, *named))
 
 
 def unix_channel(path: str | Path, *, options: tuple[tuple[str, int | str], ...] = ()) -> grpc.aio.Channel:
@@ -88,8 +134,26 @@ def unix_channel(path: str | Path, *, options: tuple[tuple[str, int | str], ...]
     return grpc.aio.insecure_channel(f"unix:{path}", options=(*quiet, own, *options))
 
 
-def server_credentials(identity: Identity) -> grpc.ServerCredentials:
-    """Serve with TLS and accept only callers whose certificate the CA signed."""
-    return grpc.ssl_server_credentials(
-        [(identity.key, identity.certificate)], root_certificates=identity.ca, require_client_auth=True
-    )
+def server_credentials(identity: Identity | IdentityFiles) -> grpc.ServerCredentials:
+    """Serve with TLS and accept only callers whose certificate the CA signed.
+
+    With files, each handshake is made with what they hold then. OSError where they cannot be read now.
+    """
+    if isinstance(identity, Identity):
+        pair = [(identity.key, identity.certificate)]
+        return grpc.ssl_server_credentials(pair, root_certificates=identity.ca, require_client_auth=True)
+    used = identity.current()
+
+    def renewed() -> grpc.ServerCertificateConfiguration | None:
+        nonlocal used
+        if (now := identity.current()) is used:
+            return None  # as before
+        used = now
+        return _configuration(now)
+
+    fetch: Any = renewed  # None is documented, but not in its stubs
+    return grpc.dynamic_ssl_server_credentials(_configuration(used), fetch, require_client_authentication=True)
+
+
+def _configuration(identity: Identity) -> grpc.ServerCertificateConfiguration:
+    return grpc.ssl_server_certificate_configuration([(identity.key, identity.certificate)], identity.ca)

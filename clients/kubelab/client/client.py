@@ -24,7 +24,7 @@ from kubelab.apimachinery.clock import Clock, SystemClock
 from kubelab.apimachinery.meta import meta_of
 from kubelab.apimachinery.scheme import Resource
 from kubelab.apiserver.v1 import apiserver_pb2 as pb
-from kubelab.client.channels import Identity
+from kubelab.client.channels import Identity, IdentityFiles
 from kubelab.client.fencing import Fence
 from kubelab.client.kubeconfig import Access, Kubeconfig
 from kubelab.client.transport import Connections, FencedTransport, Method, Transport
@@ -120,7 +120,7 @@ class Client:
         clock = clock or SystemClock()
         connections = Connections.secure(
             access.servers,
-            Identity(access.ca, access.certificate, access.key),
+            IdentityFiles(*access.files) if access.files else Identity(access.ca, access.certificate, access.key),
             caller=caller,
             clock=clock,
             server_name=access.server_name,

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, cast
 
 SECTIONS = ("clusters", "users", "contexts")
+API_SERVER_NAME = "kubernetes"  # in every api-server's certificate and in no other server's
 EXTENSION = "kubelab"  # of a cluster's entry: where its gRPC servers are
 FILES = ("certificate-authority", "client-certificate", "client-key")
 HOME = "KUBELAB_HOME"
@@ -34,7 +35,10 @@ class KubeconfigMissing(KubeconfigError):
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Everything that is needed to connect. ``servers`` are ``host:port``, the rest is PEM; never print ``key``."""
+    """Everything that is needed to connect. ``servers`` are ``host:port``, the rest is PEM; never print ``key``.
+
+    ``files`` are authority, certificate and key where they are files: whoever runs for long reads them again.
+    """
 
     servers: tuple[str, ...]
     ca: bytes
@@ -43,6 +47,7 @@ class Access:
     server_name: str = ""
     namespace: str = DEFAULT_NAMESPACE
     context: str = ""
+    files: tuple[Path, Path, Path] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +181,7 @@ class Kubeconfig:
             server_name=str(cluster.get("tls-server-name") or ""),
             namespace=str(chosen.get("namespace") or DEFAULT_NAMESPACE),
             context=name,
+            files=self._files(cluster, user),
         )
 
     def server(self, context: str = "") -> str:
@@ -201,7 +207,12 @@ class Kubeconfig:
         them in an extension.
         """
         extension = {"name": EXTENSION, "extension": {"provider": "kubelab", "servers": [*servers_of(server)]}}
-        cluster = {"certificate-authority-data": _base64(ca), "extensions": [extension], "server": server.split(",")[0]}
+        cluster = {
+            "certificate-authority-data": _base64(ca),
+            "extensions": [extension],
+            "server": server.split(",")[0],
+            "tls-server-name": API_SERVER_NAME,
+        }
         self._put("clusters", name, cluster)
         self._put("users", name, {"client-certificate-data": _base64(certificate), "client-key-data": _base64(key)})
         self._put("contexts", name, {"cluster": name, "namespace": namespace, "user": name})
@@ -274,6 +285,16 @@ class Kubeconfig:
         entries = [e for e in self.document.get(section) or [] if e.get("name") != name]
         self.document[section] = [*entries, {"name": name, section.removesuffix("s"): body}]
 
+    def _files(self, cluster: Mapping[str, Any], user: Mapping[str, Any]) -> tuple[Path, Path, Path] | None:
+        """Authority, certificate and key, where all three are files."""
+        ca, certificate, key = ((cluster, user, user)[n].get(file) for n, file in enumerate(FILES))
+        if not (ca and certificate and key) or any(k.endswith("-data") for k in (*cluster, *user)):
+            return None
+        return self._absolute(ca), self._absolute(certificate), self._absolute(key)
+
+    def _absolute(self, file: object) -> Path:
+        return (self.path.parent if self.path else Path()) / Path(str(file)).expanduser()
+
     def _pem(self, body: Mapping[str, Any], key: str) -> bytes:
         data = body.get(f"{key}-data")
         if data:
@@ -284,7 +305,7 @@ class Kubeconfig:
         file = body.get(key)
         if not file:
             return b""
-        path = (self.path.parent if self.path else Path()) / Path(str(file)).expanduser()
+        path = self._absolute(file)
         try:
             return path.read_bytes()
         except OSError as err:

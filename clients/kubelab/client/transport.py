@@ -25,7 +25,7 @@ from kubelab.apimachinery import grpcstatus
 from kubelab.apimachinery.clock import Clock, SystemClock
 from kubelab.apimachinery.errors import ApiError, Timeout, Unavailable, nothing_done, surely_not_done
 from kubelab.client import fencing, tracing
-from kubelab.client.channels import Identity, secure_channel
+from kubelab.client.channels import Identity, IdentityFiles, secure_channel
 from kubelab.client.fencing import Fence
 from kubelab.client.hearing import Hearing
 from kubelab.client.reaching import never_sent, unreachable
@@ -73,18 +73,30 @@ def translate(rpc: grpc.aio.AioRpcError) -> ApiError:
 
 
 class Connection:
-    """One server's channel. It is opened at the first use."""
+    """One server's channel. It is opened at the first use.
 
-    def __init__(self, target: str, open_channel: Callable[[str], grpc.aio.Channel], clock: Clock) -> None:
+    ``credentials`` gives what a channel is opened with now: where that has changed, a channel that is not connected is
+    opened anew.
+    """
+
+    def __init__(
+        self,
+        target: str,
+        open_channel: Callable[[str], grpc.aio.Channel],
+        clock: Clock,
+        credentials: Callable[[], object] = lambda: None,
+    ) -> None:
         self.target = target
         self.hearing = Hearing(clock)
-        self._open = open_channel
+        self._open, self._credentials = open_channel, credentials
+        self._opened_with: object = None
         self._channel: grpc.aio.Channel | None = None
         self._calls: dict[str, Any] = {}
 
     @property
     def channel(self) -> grpc.aio.Channel:
         if self._channel is None:
+            self._opened_with = self._credentials()
             self._channel = self._open(self.target)
         return self._channel
 
@@ -103,6 +115,9 @@ class Connection:
 
     async def connect(self, seconds: float) -> bool:
         """Wait until the channel is ready; False when the server refuses or does not answer in so many seconds."""
+        if self._channel is not None and self._credentials() is not self._opened_with:
+            self._channel = None  # closed with its last call; closing it here would cancel tasks that await one
+            self._calls.clear()
         try:
             async with asyncio.timeout(seconds):
                 while True:
@@ -165,11 +180,12 @@ class Connections:
         *,
         caller: str,
         clock: Clock | None = None,
+        credentials: Callable[[], object] = lambda: None,
     ) -> None:
         if not targets:
             raise ValueError("no server to connect to")
         self._clock = clock or SystemClock()
-        self._servers = [Connection(target, open_channel, self._clock) for target in targets]
+        self._servers = [Connection(target, open_channel, self._clock, credentials) for target in targets]
         self._current = random.randrange(len(self._servers))  # spreads the callers over the servers
         self._caller = caller
 
@@ -177,18 +193,23 @@ class Connections:
     def secure(
         cls,
         targets: Sequence[str],
-        identity: Identity,
+        identity: Identity | IdentityFiles,
         *,
         caller: str,
         clock: Clock | None = None,
         server_name: str = "",
     ) -> Connections:
-        """Connect with mutual TLS to every ``host:port``."""
+        """Connect with mutual TLS to every ``host:port``; with files, as whom they say at that moment."""
+
+        def current() -> Identity:
+            return identity.current() if isinstance(identity, IdentityFiles) else identity
+
         return cls(
             targets,
-            lambda target: secure_channel(target, identity, server_name=server_name),
+            lambda target: secure_channel(target, current(), server_name=server_name),
             caller=caller,
             clock=clock,
+            credentials=current,
         )
 
     async def unary(self, method: Method[Q, A], request: Q, *, timeout: float) -> A:

@@ -1,4 +1,7 @@
-"""By what the kernel tells components apart: a group of its own for each, and the ports that it listens on.
+"""By what a component is told apart: by the kernel, and by whoever connects to it.
+
+To the kernel it is a group of its own and the ports that it listens on. To a client it is the name in its server
+certificate: addresses are not enough, because several servers share one.
 
 A component runs with its group as real, effective and saved group, so every socket that it opens belongs to it
 (``meta skgid`` of nftables). The user and the supplementary groups are what they were. A container runtime has none: it
@@ -23,3 +26,8 @@ PORTS: dict[str, tuple[int, ...]] = {
     "kubelet": (10250,),
     "kube-proxy": (10256,),
 }
+
+
+def server_name(process: str) -> str:
+    """The name in a component's server certificate: ``kubelet.node-1`` of ``kubelet@node-1``."""
+    return process.replace("@", ".")

@@ -16,6 +16,7 @@ from kubelab.apimachinery.clock import SystemClock
 
 LIFETIME = datetime.timedelta(days=1)
 SKEW = datetime.timedelta(minutes=5)
+SERVER, CLIENT = ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,7 @@ class Files:
 
 
 class TestAuthority:
-    """Signs certificates for ``localhost`` and 127.0.0.1 that serve as server's and client's alike."""
+    """Signs certificates for ``localhost``, ``kubernetes`` and 127.0.0.1 that serve as server's and client's alike."""
 
     __test__ = False  # the name is not a test's
 
@@ -51,12 +52,24 @@ class TestAuthority:
         self.ca = folder / "ca.crt"
         self.ca.write_bytes(self._certificate.public_bytes(serialization.Encoding.PEM))
 
-    def issue(self, common_name: str, organization: str = "", *, addresses: tuple[str, ...] = ("127.0.0.1",)) -> Files:
-        """Sign a certificate for CN/O; its files are named after the common name."""
+    def issue(
+        self,
+        common_name: str,
+        organization: str = "",
+        *,
+        addresses: tuple[str, ...] = ("127.0.0.1",),
+        names: tuple[str, ...] = ("localhost", "kubernetes"),
+        process: str = "",
+        usages: tuple[x509.ObjectIdentifier, ...] = (SERVER, CLIENT),
+        lifetime: datetime.timedelta = LIFETIME,
+    ) -> Files:
+        """Sign a certificate for CN/O; its files are named after the common name, a second one replaces them."""
         key = ec.generate_private_key(ec.SECP256R1())
         now = datetime.datetime.fromtimestamp(SystemClock().time(), datetime.UTC)
-        names: list[x509.GeneralName] = [x509.DNSName("localhost")]
-        names += [x509.IPAddress(ipaddress.ip_address(address)) for address in addresses]
+        also: list[x509.GeneralName] = [x509.DNSName(name) for name in names]
+        also += [x509.IPAddress(ipaddress.ip_address(address)) for address in addresses]
+        if process:
+            also.append(x509.UniformResourceIdentifier(f"kubelab:process:{process}"))
         certificate = (
             x509.CertificateBuilder()
             .subject_name(_name(common_name, organization))
@@ -64,12 +77,9 @@ class TestAuthority:
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
             .not_valid_before(now - SKEW)
-            .not_valid_after(now + LIFETIME)
-            .add_extension(x509.SubjectAlternativeName(names), critical=False)
-            .add_extension(
-                x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]),
-                critical=False,
-            )
+            .not_valid_after(now + lifetime)
+            .add_extension(x509.SubjectAlternativeName(also), critical=False)
+            .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
             .sign(self._key, hashes.SHA256())
         )
         stem = common_name.replace(":", "-").replace("/", "-")

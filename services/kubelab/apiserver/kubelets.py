@@ -10,20 +10,24 @@ import grpc
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import errors, grpcstatus
 from kubelab.client import tracing
-from kubelab.client.channels import Identity, secure_channel
+from kubelab.client.channels import Identity, IdentityFiles, secure_channel
+from kubelab.cluster.identity import server_name
 
 _SERVICE = "/kubelab.kubelet.v1.Kubelet/"
 
 
 class Kubelets:
-    """Calls kubelets with this api-server's client certificate. ``caller`` is this process's name."""
+    """Calls kubelets with this api-server's client certificate. ``caller`` is this process's name.
 
-    def __init__(self, identity: Identity | None, caller: str) -> None:
+    A node tells its own address. Whoever is there has to show the certificate of that node's kubelet.
+    """
+
+    def __init__(self, identity: IdentityFiles | None, caller: str) -> None:
         self._identity, self._caller = identity, caller
-        self._channels: dict[str, grpc.aio.Channel] = {}
+        self._channels: dict[tuple[str, str], tuple[grpc.aio.Channel, Identity]] = {}
 
     async def close(self) -> None:
-        for channel in self._channels.values():
+        for channel, _ in self._channels.values():
             await channel.close()
 
     async def stream(
@@ -31,7 +35,8 @@ class Kubelets:
     ) -> AsyncGenerator[bytes]:
         """Call a streaming method and yield its encoded answers. Raises what the kubelet raised; Unavailable."""
         address = address_of(node)
-        call: Any = self._channel(address).unary_stream(_SERVICE + method)(
+        channel = self._channel(address, node.metadata.name)
+        call: Any = channel.unary_stream(_SERVICE + method)(
             request, timeout=timeout, metadata=tracing.outgoing(self._caller), wait_for_ready=False
         )
         try:
@@ -45,12 +50,18 @@ class Kubelets:
         finally:
             call.cancel()
 
-    def _channel(self, address: str) -> grpc.aio.Channel:
-        channel = self._channels.get(address)
-        if channel is None:
-            if self._identity is None:
-                raise errors.InternalError("Internal error occurred: no client certificate for kubelets is configured")
-            channel = self._channels[address] = secure_channel(address, self._identity)
+    def _channel(self, address: str, node: str) -> grpc.aio.Channel:
+        """The channel to a node's kubelet; opened anew where it is not connected and the certificate was renewed."""
+        if self._identity is None:
+            raise errors.InternalError("Internal error occurred: no client certificate for kubelets is configured")
+        identity, key = self._identity.current(), (address, node)
+        if found := self._channels.get(key):
+            channel, used = found
+            if used is identity or channel.get_state() is grpc.ChannelConnectivity.READY:
+                return channel
+        name = server_name(f"kubelet@{node}")
+        channel = secure_channel(address, identity, server_name=name)
+        self._channels[key] = (channel, identity)
         return channel
 
 

@@ -35,7 +35,7 @@ from kubelab.apiserver.storage.store import Store
 from kubelab.apiserver.subresources import Subresources
 from kubelab.apiserver.tables import Row, Tables
 from kubelab.apiserver.v1 import apiserver_pb2_grpc
-from kubelab.client.channels import Identity
+from kubelab.client.channels import IdentityFiles
 
 log = structlog.get_logger()
 
@@ -92,7 +92,7 @@ class ApiServer:
             process, Authorizer(self.feed, self.caches), self.audit, clock, metrics, self._uid_of_node
         )
         tls = config.kubelet_client
-        identity = Identity.from_files(tls.ca, tls.certificate, tls.key) if tls else None
+        identity = IdentityFiles(tls.ca, tls.certificate, tls.key) if tls else None
         self.kubelets = Kubelets(identity, process)
         subresources = Subresources(self.registry, self.reads, clock)
         self._resources = ResourcesServicer(gate, self.reads, self.registry, subresources)

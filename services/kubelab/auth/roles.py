@@ -19,6 +19,7 @@ MASTERS = "system:masters"
 ADMINS = "kubeadm:cluster-admins"
 MONITORING = "system:monitoring"
 KUBELET_CLIENT = "kube-apiserver-kubelet-client"
+SUPERVISOR = "kubelab-supervisor"
 SCHEDULER, CONTROLLER_MANAGER, KUBE_PROXY = (
     "system:kube-scheduler",
     "system:kube-controller-manager",

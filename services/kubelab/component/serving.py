@@ -12,7 +12,7 @@ from grpc_health.v1 import health as grpc_health
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
-from kubelab.client.channels import SERVER_OPTIONS, Identity, server_credentials
+from kubelab.client.channels import SERVER_OPTIONS, IdentityFiles, server_credentials
 from kubelab.component.config import TLS, ConfigError
 from kubelab.component.edge import Edge
 
@@ -92,8 +92,8 @@ def _listen(server: grpc.aio.Server, address: str, tls: TLS | None) -> int:
             return server.add_insecure_port(address)
         if tls is None:
             raise ConfigError("tls: required value, expected ca, certificate and key")
-        identity = Identity.from_files(tls.ca, tls.certificate, tls.key)
-        return server.add_secure_port(address, server_credentials(identity))
+        files = IdentityFiles(tls.ca, tls.certificate, tls.key)
+        return server.add_secure_port(address, server_credentials(files))
     except OSError as err:
         raise ConfigError(f"tls: {err}") from err
     except RuntimeError as err:  # what grpc raises when it cannot bind

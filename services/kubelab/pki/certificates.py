@@ -1,10 +1,13 @@
-"""A cluster's certificates: two authorities and one certificate per identity, with kubeadm's names.
+"""A cluster's certificates: two authorities, and client and server certificates apart, with kubeadm's names.
 
-etcd has an authority of its own, as with kubeadm, so that it accepts nobody but api-servers, other members, and whoever
-looks after its health. Keys are EC P-256
-(sixteen of them take a few milliseconds, RSA keys would take seconds), written with mode 0600 and never logged.
-What is there and still valid is used again, so that a kubeconfig that somebody copied keeps working.
-https://kubernetes.io/docs/setup/best-practices/certificates/
+etcd has an authority of its own, as with kubeadm: it accepts api-servers, other members and health checks, and nobody
+else. A certificate is a client's or a server's, by its extended key usage; only etcd's members have both, because each
+member is also a client of the others and of itself. A server's certificate holds the names that it is reached by: a
+component's its process (``kubelet.node-1``), the api-server's the names and addresses that people and pods use.
+
+Authorities last for ten years, certificates for one. One that has less than a third of its time left is made anew; what
+is there and good is used again. Keys are EC P-256 (sixteen of them take a few milliseconds, RSA keys would take
+seconds), written with mode 0600 and never logged. https://kubernetes.io/docs/setup/best-practices/certificates/
 """
 
 from __future__ import annotations
@@ -12,9 +15,10 @@ from __future__ import annotations
 import datetime
 import ipaddress
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
@@ -22,64 +26,102 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from kubelab.auth import roles
+from kubelab.auth.users import NODE_PREFIX, NODES, PROCESS_URI
+from kubelab.client.kubeconfig import API_SERVER_NAME
+from kubelab.cluster.identity import server_name
 from kubelab.cluster.record import Node
 
 DAY = datetime.timedelta(days=1)
-VALIDITY = 3650 * DAY
-RENEW_BEFORE = 30 * DAY
+AUTHORITY_VALIDITY, VALIDITY = 3650 * DAY, 365 * DAY
+RENEW_BEFORE = VALIDITY / 3
+SKEW = DAY  # clocks of a laboratory are set back now and then
 SERVICE_ADDRESS = "10.96.0.1"
 API_SERVER_NAMES = (
     "localhost",
     "127.0.0.1",
     SERVICE_ADDRESS,
-    "kubernetes",
+    API_SERVER_NAME,
     "kubernetes.default",
     "kubernetes.default.svc",
     "kubernetes.default.svc.cluster.local",
 )
+AUTHORITIES = {"ca": "kubelab-ca", "etcd-ca": "kubelab-etcd-ca"}
+CLIENT, SERVER = (ExtendedKeyUsageOID.CLIENT_AUTH,), (ExtendedKeyUsageOID.SERVER_AUTH,)
+
+Signer = tuple[x509.Certificate, ec.EllipticCurvePrivateKey]
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who a certificate speaks for. ``names`` are DNS names and IP addresses that it may serve under."""
+    """Who a certificate speaks for. ``names`` are DNS names and IP addresses that it may serve under; ``process`` is
+    the process that a client's certificate is made for."""
 
     file: str
     common_name: str
     organisation: str = ""
     names: tuple[str, ...] = ()
+    process: str = ""
+    usages: tuple[x509.ObjectIdentifier, ...] = CLIENT
     authority: str = "ca"
+
+
+class Renewed(NamedTuple):
+    """``files`` are the certificates that were made; ``due`` is when the first of all will have to be renewed."""
+
+    files: tuple[str, ...]
+    due: datetime.datetime
+
+
+def serving(process: str) -> str:
+    """Name the file of a process's server certificate: ``kubelet@node-1-serving``."""
+    return f"{process}-serving"
 
 
 def identities(nodes: Sequence[Node], names: Mapping[str, tuple[str, ...]] | None = None) -> list[Identity]:
     """List the certificates that a cluster of these nodes needs.
 
-    ``names`` are what a server is called besides its node, by the certificate's file: ``{"etcd@cp-1": ("etcd",)}``.
+    ``names`` are what api-servers and etcd members are called besides, by process: ``{"etcd@cp-1": ("etcd",)}``.
     """
+    more = names or {}
     found = [
-        Identity("admin", "kubernetes-admin", "system:masters"),
-        Identity("supervisor", "kubelab-supervisor"),
-        Identity("apiserver-kubelet-client", "kube-apiserver-kubelet-client", "system:masters"),
+        Identity("admin", "kubernetes-admin", roles.ADMINS),
+        Identity("supervisor", roles.SUPERVISOR, process="supervisor"),
+        Identity("apiserver-kubelet-client", roles.KUBELET_CLIENT),
         Identity("apiserver-etcd-client", "kube-apiserver-etcd-client", authority="etcd-ca"),
         Identity("etcd-healthcheck-client", "kube-etcd-healthcheck-client", authority="etcd-ca"),
     ]
     for node in nodes:
-        here = (node.name, node.address, "localhost", "127.0.0.1")
         found += [
-            Identity(f"kubelet@{node.name}", f"system:node:{node.name}", "system:nodes", here),
-            Identity(f"kube-proxy@{node.name}", "system:kube-proxy", names=here),
-            Identity(f"runtime@{node.name}", f"kubelab:runtime:{node.name}", names=here),
+            *_component(f"kubelet@{node.name}", f"{NODE_PREFIX}{node.name}", NODES),
+            *_component(f"kube-proxy@{node.name}", roles.KUBE_PROXY),
         ]
         if node.control_plane:
             found += [
-                Identity(
-                    f"api-server@{node.name}", "kube-apiserver", names=(node.name, node.address, *API_SERVER_NAMES)
-                ),
-                Identity(f"scheduler@{node.name}", "system:kube-scheduler", names=here),
-                Identity(f"controller-manager@{node.name}", "system:kube-controller-manager", names=here),
-                Identity(f"etcd@{node.name}", node.name, names=here, authority="etcd-ca"),
+                *_component(f"scheduler@{node.name}", roles.SCHEDULER),
+                *_component(f"controller-manager@{node.name}", roles.CONTROLLER_MANAGER),
+                _api_server(node, more.get(f"api-server@{node.name}", ())),
+                _etcd(node, more.get(f"etcd@{node.name}", ())),
             ]
-    more = names or {}
-    return [replace(one, names=(*one.names, *more[one.file])) if one.file in more else one for one in found]
+    return found
+
+
+def _component(process: str, user: str, group: str = "") -> tuple[Identity, Identity]:
+    """A component's two certificates: the one that it shows to api-servers, and the one that it serves with."""
+    return (
+        Identity(process, user, group, process=process),
+        Identity(serving(process), process, names=(server_name(process),), usages=SERVER),
+    )
+
+
+def _api_server(node: Node, more: tuple[str, ...]) -> Identity:
+    names = (node.name, node.address, *API_SERVER_NAMES, *more)
+    return Identity(serving(f"api-server@{node.name}"), "kube-apiserver", names=names, usages=SERVER)
+
+
+def _etcd(node: Node, more: tuple[str, ...]) -> Identity:
+    names = (node.name, node.address, "localhost", "127.0.0.1", *more)
+    return Identity(f"etcd@{node.name}", node.name, names=names, usages=SERVER + CLIENT, authority="etcd-ca")
 
 
 def ensure(
@@ -87,51 +129,96 @@ def ensure(
     nodes: Sequence[Node],
     now: datetime.datetime,
     names: Mapping[str, tuple[str, ...]] | None = None,
-) -> None:
-    """Make every missing or expiring certificate. OSError when the folder cannot be written."""
+) -> Renewed:
+    """Make every authority and certificate that is missing, wrong or near its end, and delete those that belong to
+    nobody any more. OSError when the folder cannot be written.
+    """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for file, name in AUTHORITIES.items():
+        made = _load(folder, file)
+        if made is None or not _usable(made[0], now, VALIDITY):  # it must outlive what it signs
+            _write(folder, file, *_self_signed(name, now))
     wanted = identities(nodes, names)
-    for authority, name in (("ca", "kubelab-ca"), ("etcd-ca", "kubelab-etcd-ca")):
-        made = _load(folder, authority)
-        if made is None or not _usable(made[0], now):
-            made = _self_signed(name, now)
-            _write(folder, authority, *made)
-        for identity in wanted:
-            if identity.authority == authority:
-                _ensure_one(folder, identity, made, now)
+    _delete_others(folder, {*AUTHORITIES, *(identity.file for identity in wanted)})
+    return _renew(folder, wanted, now)
 
 
-def _ensure_one(
+def renew(
     folder: Path,
-    identity: Identity,
-    authority: tuple[x509.Certificate, ec.EllipticCurvePrivateKey],
+    nodes: Sequence[Node],
     now: datetime.datetime,
-) -> None:
+    names: Mapping[str, tuple[str, ...]] | None = None,
+) -> Renewed:
+    """Make certificates anew that are near their end, in a cluster that runs. The authorities stay: what they have
+    signed is in use. OSError when the folder cannot be read or written.
+    """
+    return _renew(folder, identities(nodes, names), now)
+
+
+def _renew(folder: Path, wanted: Sequence[Identity], now: datetime.datetime) -> Renewed:
+    signers = {file: authority(folder, file) for file in AUTHORITIES}
+    made: list[str] = []
+    ends: list[datetime.datetime] = []
+    for identity in wanted:
+        certificate = _good(folder, identity, signers[identity.authority][0], now)
+        if certificate is None:
+            certificate = issue(folder, identity, signers[identity.authority], now)
+            made.append(identity.file)
+        ends.append(certificate.not_valid_after_utc)
+    return Renewed(tuple(made), min(ends) - RENEW_BEFORE)
+
+
+def authority(folder: Path, file: str) -> Signer:
+    """Read an authority; FileNotFoundError."""
+    found = _load(folder, file)
+    if found is None:
+        raise FileNotFoundError(f"{folder / file}.crt: the authority is missing or broken")
+    return found
+
+
+def _delete_others(folder: Path, wanted: set[str]) -> None:
+    """Delete certificates and keys of identities that the cluster does not have: an old key is still a key."""
+    for path in (*folder.glob("*.crt"), *folder.glob("*.key")):
+        if path.stem not in wanted:
+            path.unlink()
+
+
+def _good(
+    folder: Path, identity: Identity, authority: x509.Certificate, now: datetime.datetime
+) -> x509.Certificate | None:
+    """The certificate that is there, if it is what would be made now and far from its end."""
     found = _load(folder, identity.file)
-    if found and _usable(found[0], now) and _says(found[0], identity) and _signed_by(found[0], authority[0]):
-        return
+    if found and _usable(found[0], now) and _says(found[0], identity) and _signed_by(found[0], authority):
+        return found[0]
+    return None
+
+
+def issue(
+    folder: Path, identity: Identity, authority: Signer, now: datetime.datetime, validity: datetime.timedelta = VALIDITY
+) -> x509.Certificate:
+    """Make a key and a certificate. OSError when they cannot be written."""
     key = ec.generate_private_key(ec.SECP256R1())
-    public = key.public_key()
-    usages = [ExtendedKeyUsageOID.CLIENT_AUTH, *([ExtendedKeyUsageOID.SERVER_AUTH] if identity.names else [])]
     ca, ca_key = authority
     builder = (
-        _builder(_subject(identity), ca.subject, now)
-        .public_key(public)
+        _builder(_subject(identity), ca.subject, now, validity)
+        .public_key(key.public_key())
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_key_usage(authority=False), critical=True)
-        .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
+        .add_extension(x509.ExtendedKeyUsage(identity.usages), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key()), critical=False)
     )
-    if identity.names:
-        builder = builder.add_extension(x509.SubjectAlternativeName(_general_names(identity.names)), critical=False)
-    _write(folder, identity.file, builder.sign(ca_key, hashes.SHA256()), key)
+    if names := _general_names(identity):
+        builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+    certificate = builder.sign(ca_key, hashes.SHA256())
+    _write(folder, identity.file, certificate, key)
+    return certificate
 
 
-def _self_signed(name: str, now: datetime.datetime) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
+def _self_signed(name: str, now: datetime.datetime) -> Signer:
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     builder = (
-        _builder(subject, subject, now)
+        _builder(subject, subject, now, AUTHORITY_VALIDITY)
         .public_key(key.public_key())
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .add_extension(_key_usage(authority=True), critical=True)
@@ -140,14 +227,16 @@ def _self_signed(name: str, now: datetime.datetime) -> tuple[x509.Certificate, e
     return builder.sign(key, hashes.SHA256()), key
 
 
-def _builder(subject: x509.Name, issuer: x509.Name, now: datetime.datetime) -> x509.CertificateBuilder:
+def _builder(
+    subject: x509.Name, issuer: x509.Name, now: datetime.datetime, validity: datetime.timedelta
+) -> x509.CertificateBuilder:
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(issuer)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - DAY)  # clocks of a laboratory are set back now and then
-        .not_valid_after(now + VALIDITY)
+        .not_valid_before(now - SKEW)
+        .not_valid_after(now + validity)
     )
 
 
@@ -170,13 +259,15 @@ def _subject(identity: Identity) -> x509.Name:
     return x509.Name([*parts, x509.NameAttribute(NameOID.COMMON_NAME, identity.common_name)])
 
 
-def _general_names(names: Iterable[str]) -> list[x509.GeneralName]:
+def _general_names(identity: Identity) -> list[x509.GeneralName]:
     found: list[x509.GeneralName] = []
-    for name in names:
+    for name in dict.fromkeys(identity.names):
         try:
             found.append(x509.IPAddress(ipaddress.ip_address(name)))
         except ValueError:
             found.append(x509.DNSName(name))
+    if identity.process:
+        found.append(x509.UniformResourceIdentifier(f"{PROCESS_URI}{identity.process}"))
     return found
 
 
@@ -192,18 +283,27 @@ def _load(folder: Path, name: str) -> tuple[x509.Certificate, ec.EllipticCurvePr
     return certificate, key
 
 
-def _usable(certificate: x509.Certificate, now: datetime.datetime) -> bool:
-    return certificate.not_valid_before_utc <= now < certificate.not_valid_after_utc - RENEW_BEFORE
+def _usable(certificate: x509.Certificate, now: datetime.datetime, left: datetime.timedelta = RENEW_BEFORE) -> bool:
+    return certificate.not_valid_before_utc <= now < certificate.not_valid_after_utc - left
 
 
 def _says(certificate: x509.Certificate, identity: Identity) -> bool:
-    if certificate.subject != _subject(identity):
+    """Whether a certificate is what would be made now. One that lasts longer is of an earlier version."""
+    lasts = certificate.not_valid_after_utc - certificate.not_valid_before_utc
+    if certificate.subject != _subject(identity) or lasts > VALIDITY + SKEW:
         return False
+    usages = _extension(certificate, x509.ExtendedKeyUsage)
+    names = _extension(certificate, x509.SubjectAlternativeName)
+    return usages == list(identity.usages) and names == _general_names(identity)
+
+
+def _extension(
+    certificate: x509.Certificate, kind: type[x509.ExtendedKeyUsage | x509.SubjectAlternativeName]
+) -> list[object]:
     try:
-        names = list(certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value)
+        return list(certificate.extensions.get_extension_for_class(kind).value)
     except x509.ExtensionNotFound:
-        names = []
-    return names == _general_names(identity.names)
+        return []
 
 
 def _signed_by(certificate: x509.Certificate, authority: x509.Certificate) -> bool:

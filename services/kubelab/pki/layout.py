@@ -3,10 +3,10 @@
 Every process has a folder of its own, with what it needs to begin and nothing of anybody else::
 
     OUT/authority/                          the authorities' keys, and what an administrator needs
-    OUT/control-plane/scheduler@cp-1/       config.yaml kubeconfig ca.crt tls.crt tls.key
-    OUT/control-plane/api-server@cp-1/      the same without kubeconfig, and etcd-*, kubelet-client.*
+    OUT/control-plane/scheduler@cp-1/       config.yaml kubeconfig server-name ca.crt client.* serving.*
+    OUT/control-plane/api-server@cp-1/      config.yaml server-name ca.crt serving.* kubelet-client.* etcd-ca.crt etcd.*
     OUT/control-plane/etcd@cp-1/            ca.crt tls.crt tls.key
-    OUT/node-1/etc/kubelet/                 config.yaml kubeconfig ca.crt tls.crt tls.key
+    OUT/node-1/etc/kubelet/                 config.yaml kubeconfig server-name ca.crt client.* serving.*
 
 ``OUT/control-plane`` is mounted at ``/etc/kubelab``, ``OUT/node-1`` at ``/var/lib/kubelab``. In the control plane each
 process has a user of its own, who alone may read its folder.
@@ -22,9 +22,11 @@ from typing import Any
 
 import yaml
 
-from kubelab.cluster.identity import GROUPS, PORTS
+from kubelab.client.kubeconfig import API_SERVER_NAME
+from kubelab.cluster.identity import GROUPS, PORTS, server_name
 from kubelab.cluster.record import Node
 from kubelab.cluster.reserved import METRICS_PORT
+from kubelab.pki.certificates import serving
 
 CONTROL_PLANE, STATE = Path("/etc/kubelab"), Path("/var/lib/kubelab")
 LOAD_BALANCER = "haproxy"
@@ -63,10 +65,10 @@ class Cluster:
 
     @property
     def names(self) -> dict[str, tuple[str, ...]]:
-        """What servers are called besides their nodes, by certificate."""
+        """What api-servers and etcd members are called besides their nodes, by process."""
         found: dict[str, tuple[str, ...]] = {}
         for n in range(1, self.control_planes + 1):
-            for component in COMPONENTS:
+            for component in ("api-server", "etcd"):
                 found[f"{component}@cp-{n}"] = (service(component, n), self.address(component, n))
             found[f"api-server@cp-{n}"] += (LOAD_BALANCER,)
         return found
@@ -115,18 +117,23 @@ def _files(
     copies: dict[str, str] = {}
     texts: dict[str, str] = {}
     if component != "runtime":
-        config["tls"] = _tls(home, "ca", "tls")
-        copies |= {"ca.crt": "ca.crt", "tls.crt": f"{name}.crt", "tls.key": f"{name}.key"}
+        config["tls"] = _tls(home, "ca", "serving")
+        copies |= {"ca.crt": "ca.crt", **_pair("serving", serving(name))}
+        texts["server-name"] = API_SERVER_NAME if component == "api-server" else server_name(name)
     if component == "api-server":
-        copies["etcd-ca.crt"] = "etcd-ca.crt"
-        for end in ("crt", "key"):
-            copies[f"etcd.{end}"] = f"apiserver-etcd-client.{end}"
-            copies[f"kubelet-client.{end}"] = f"apiserver-kubelet-client.{end}"
+        copies |= {"etcd-ca.crt": "etcd-ca.crt", **_pair("etcd", "apiserver-etcd-client")}
+        copies |= _pair("kubelet-client", "apiserver-kubelet-client")
     elif component != "runtime":
         config["kubeconfig"] = str(home / "kubeconfig")
         texts["kubeconfig"] = kubeconfig(name, home)
+        copies |= _pair("client", name)
     texts["config.yaml"] = yaml.safe_dump(config, sort_keys=False)
     return texts, copies
+
+
+def _pair(here: str, there: str) -> dict[str, str]:
+    """A certificate with its key, by their names here and in the authority's folder."""
+    return {f"{here}.{end}": f"{there}.{end}" for end in ("crt", "key")}
 
 
 def _tls(home: Path, authority: str, identity: str) -> dict[str, str]:
@@ -190,13 +197,17 @@ def kubeconfig(name: str, home: Path) -> str:
         "clusters": [
             {
                 "name": "kubelab",
-                "cluster": {"certificate-authority": str(home / "ca.crt"), "server": ",".join(servers())},
+                "cluster": {
+                    "certificate-authority": str(home / "ca.crt"),
+                    "server": ",".join(servers()),
+                    "tls-server-name": API_SERVER_NAME,
+                },
             }
         ],
         "users": [
             {
                 "name": name,
-                "user": {"client-certificate": str(home / "tls.crt"), "client-key": str(home / "tls.key")},
+                "user": {"client-certificate": str(home / "client.crt"), "client-key": str(home / "client.key")},
             }
         ],
         "contexts": [{"name": "kubelab", "context": {"cluster": "kubelab", "user": name}}],

@@ -15,6 +15,7 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from kubelab.apimachinery.clock import Clock
+from kubelab.client.channels import Identity, IdentityFiles, client_credentials
 
 RETRY_SECONDS = 1.0
 CHANNEL_OPTIONS: tuple[tuple[str, int | str], ...] = (
@@ -31,29 +32,44 @@ CHANNEL_OPTIONS: tuple[tuple[str, int | str], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where a process answers. ``unix:`` addresses go without certificates."""
+    """Where a process answers. ``unix:`` addresses go without certificates. ``name`` is the one that the server's
+    certificate must have, where that is not its address."""
 
     address: str
     ca: Path | None = None
     certificate: Path | None = None
     key: Path | None = None
+    name: str = ""
 
-    def channel(self) -> grpc.aio.Channel:
-        """Open a channel; OSError when a certificate cannot be read."""
+    def files(self) -> IdentityFiles | None:
+        """The files of this target's identity; None where none is needed."""
         if self.ca is None or self.certificate is None or self.key is None:
+            return None
+        return IdentityFiles(self.ca, self.certificate, self.key)
+
+    def channel(self, identity: Identity | None = None) -> grpc.aio.Channel:
+        """Open a channel, with the identity in the files by default. OSError when a file cannot be read."""
+        files = self.files()
+        if files is None:
             return grpc.aio.insecure_channel(self.address, options=CHANNEL_OPTIONS)
-        credentials = grpc.ssl_channel_credentials(
-            self.ca.read_bytes(), self.key.read_bytes(), self.certificate.read_bytes()
-        )
-        return grpc.aio.secure_channel(self.address, credentials, options=CHANNEL_OPTIONS)
+        named = (("grpc.ssl_target_name_override", self.name),) if self.name else ()
+        credentials = client_credentials(identity or files.current())
+        return grpc.aio.secure_channel(self.address, credentials, options=(*CHANNEL_OPTIONS, *named))
 
 
 async def watch(target: Target, clock: Clock, tell: Callable[[bool], Awaitable[None]]) -> None:
     """Tell every change of a process's health, until cancelled. OSError when a certificate cannot be read."""
-    channel = target.channel()
+    files = target.files()
+    identity = files.current() if files else None
+    channel = target.channel(identity)
     try:
         stub: Any = health_pb2_grpc.HealthStub(channel)
         while True:
+            if files is not None and files.current() is not identity:  # renewed since
+                await channel.close()
+                identity = files.current()
+                channel = target.channel(identity)
+                stub = health_pb2_grpc.HealthStub(channel)
             try:
                 async for answer in stub.Watch(health_pb2.HealthCheckRequest(), wait_for_ready=True):
                     await tell(answer.status == health_pb2.HealthCheckResponse.SERVING)

@@ -20,11 +20,13 @@ from typing import Any
 
 import yaml
 
-from kubelab.cluster.identity import GROUPS, PORTS
+from kubelab.client.kubeconfig import API_SERVER_NAME
+from kubelab.cluster.identity import GROUPS, PORTS, server_name
 from kubelab.cluster.record import Node, Record
 from kubelab.cluster.settings import merged
 from kubelab.component import config
 from kubelab.component.config import ConfigError
+from kubelab.pki.certificates import serving
 from kubelab.supervisor.health import Target
 from kubelab.supervisor.keeper import Spec
 from kubelab.supervisor.zygote import Order
@@ -129,6 +131,7 @@ def _target(record: Record, node: Node, component: str) -> Target:
         record.pki / "ca.crt",
         record.pki / "supervisor.crt",
         record.pki / "supervisor.key",
+        API_SERVER_NAME if component == "api-server" else server_name(f"{component}@{node.name}"),
     )
 
 
@@ -194,7 +197,7 @@ def _config(record: Record, node: Node, component: str) -> dict[str, Any]:
     name = f"{component}@{node.name}"
     base: dict[str, Any] = {"name": name}
     if component != "runtime":
-        base["tls"] = _tls(record, name)
+        base["tls"] = _tls(record, serving(name))
     if component not in ("api-server", "runtime"):
         base["kubeconfig"] = str(record.config / f"{name}.kubeconfig")
     return merged({**base, **_own_config(record, node, component)}, record.settings.get(component, {}))
@@ -242,7 +245,11 @@ def _etcd_servers(record: Record, node: Node) -> list[str]:
 
 def _kubeconfig(record: Record, node: Node, name: str) -> str:
     server = ",".join(f"https://{address}" for address in api_servers(record, node))
-    cluster = {"certificate-authority": str(record.pki / "ca.crt"), "server": server}
+    cluster = {
+        "certificate-authority": str(record.pki / "ca.crt"),
+        "server": server,
+        "tls-server-name": API_SERVER_NAME,
+    }
     user = {
         "client-certificate": str(record.pki / f"{name}.crt"),
         "client-key": str(record.pki / f"{name}.key"),

@@ -21,7 +21,7 @@ from kubelab.cluster import launch
 from kubelab.cluster.record import Node, Record
 from kubelab.component.serving import Health, serve_grpc
 from kubelab.component.tunnels import Tunnels
-from kubelab.supervisor import cleanup, logfiles, network, plan, processes, syscalls
+from kubelab.supervisor import cleanup, logfiles, network, plan, processes, renewal, syscalls
 from kubelab.supervisor.etcdleader import EtcdLeader
 from kubelab.supervisor.faults import Partitions
 from kubelab.supervisor.keeper import Keeper
@@ -90,11 +90,12 @@ class Supervisor:
                 looking = group.create_task(self.etcd_leader.run(), name="etcd's leader")
                 keeping = group.create_task(self._keep_all(), name="keepers")
                 logs = [self.record.log(name) for name in (processes.SUPERVISOR, *self.keepers)]
+                renewing = group.create_task(renewal.keep(self.record, self.clock, self._log), name="certificates")
                 turning = group.create_task(logfiles.keep_small(logs, self.clock, self._log), name="logs")
                 await self._asked_down.wait()
                 await self._take_down()
                 self._down.set()
-                for task in (looking, keeping, turning):
+                for task in (looking, keeping, renewing, turning):
                     task.cancel()
         finally:
             self.follower.close()

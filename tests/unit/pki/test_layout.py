@@ -47,7 +47,8 @@ def test_an_api_server_begins_with_the_member_beside_it() -> None:
 @pytest.mark.parametrize("path", FOLDERS)
 def test_nobody_gets_a_key_that_is_not_its_own(path: str) -> None:
     keys = {source for source in FOLDERS[path].copies.values() if source.endswith(".key")}
-    own = {f"{path.rpartition('/')[2]}.key"} if "@" in path else {f"{component_of(path)}@{path.split('/')[0]}.key"}
+    process = path.rpartition("/")[2] if "@" in path else f"{component_of(path)}@{path.split('/')[0]}"
+    own = {f"{process}.key", f"{process}-serving.key"}
     clients = {"apiserver-etcd-client.key", "apiserver-kubelet-client.key"}
     assert keys <= own | (clients if component_of(path) == "api-server" else set())
 

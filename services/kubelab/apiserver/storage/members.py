@@ -19,6 +19,7 @@ from aetcd import rpc
 from kubelab.apimachinery import errors
 from kubelab.apimachinery.clock import Clock
 from kubelab.apiserver.storage.etcdwords import NO_ANSWER, no_leader, translate
+from kubelab.client.channels import IdentityFiles, client_credentials
 from kubelab.client.hearing import Hearing
 
 # A dead peer is noticed within seconds, and a connection is tried again every two seconds at the latest.
@@ -44,28 +45,30 @@ HAS_LEADER = (("hasleader", "true"),)  # a member that lost its leader refuses a
 
 @dataclass(frozen=True, slots=True)
 class EtcdTLS:
-    """Paths of PEM files."""
+    """Paths of PEM files, which are renewed from time to time."""
 
     ca: Path
     certificate: Path
     key: Path
 
-    def credentials(self) -> grpc.ChannelCredentials:
-        return grpc.ssl_channel_credentials(self.ca.read_bytes(), self.key.read_bytes(), self.certificate.read_bytes())
-
 
 class Member:
     """One member: its channel and the methods that are used."""
 
-    def __init__(self, address: str, tls: EtcdTLS | None, clock: Clock) -> None:
+    def __init__(self, address: str, files: IdentityFiles | None, clock: Clock) -> None:
         self.address = address
         self.hearing = Hearing(clock)
         self.watches: set[Any] = set()  # every open call
-        self.channel = (
-            grpc.aio.secure_channel(address, tls.credentials(), options=CHANNEL_OPTIONS)
-            if tls
-            else grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS)
-        )
+        self._files = files
+        self._open()
+
+    def _open(self) -> None:
+        self._identity = self._files.current() if self._files else None
+        if self._identity is None:
+            self.channel = grpc.aio.insecure_channel(self.address, options=CHANNEL_OPTIONS)
+        else:
+            credentials = client_credentials(self._identity)
+            self.channel = grpc.aio.secure_channel(self.address, credentials, options=CHANNEL_OPTIONS)
         self.range = self._unary("KV/Range", rpc.RangeResponse)
         self.txn = self._unary("KV/Txn", rpc.TxnResponse)
         self.compact = self._unary("KV/Compact", rpc.CompactionResponse)
@@ -76,6 +79,16 @@ class Member:
         self.alarm = self._unary("Maintenance/Alarm", rpc.AlarmResponse)
         self.status = self._unary("Maintenance/Status", rpc.StatusResponse)
         self.defragment = self._unary("Maintenance/Defragment", rpc.DefragmentResponse)
+
+    def renew(self) -> None:
+        """Open the channel anew where it is not connected and the certificate has been renewed.
+
+        The old one is left to its calls, which fail by themselves: closing it would cancel the tasks that await them.
+        """
+        if self._files is None or self.channel.get_state() is grpc.ChannelConnectivity.READY:
+            return
+        if self._files.current() is not self._identity:
+            self._open()
 
     def _unary(self, method: str, answer: Any) -> Any:
         return self.channel.unary_unary(f"/etcdserverpb.{method}", _serialize, answer.FromString)
@@ -116,7 +129,8 @@ class Members:
     """``addresses`` are ``host:port``. ``timeout`` is the deadline of a call in seconds, where there is one member."""
 
     def __init__(self, addresses: Sequence[str], tls: EtcdTLS | None, clock: Clock, timeout: float) -> None:
-        self.all = [Member(address, tls, clock) for address in addresses]  # the one that is asked first comes first
+        files = IdentityFiles(tls.ca, tls.certificate, tls.key) if tls else None
+        self.all = [Member(address, files, clock) for address in addresses]  # the one that is asked first comes first
         self.several = len(self.all) > 1
         self._clock = clock
         self.timeout = timeout
@@ -175,6 +189,8 @@ class Members:
 
     async def pick(self) -> Member:
         """The first connected member that owes no answer; when there is none, the first that connects."""
+        for member in self.all:
+            member.renew()
         if not self.several:
             return self.all[0]
         sure = [member for member in self.all if not member.hearing.silent]

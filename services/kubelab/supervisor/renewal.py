@@ -1,0 +1,34 @@
+"""Certificates of a cluster that runs: each is made anew before its end.
+
+Nothing is restarted for it. Servers make each handshake with what the files hold then, clients read them again when
+they connect anew, and etcd reads its own at every handshake.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+
+import structlog
+
+from kubelab.apimachinery.clock import Clock
+from kubelab.cluster.record import Record
+from kubelab.pki import certificates
+
+AT_LEAST, AT_MOST = 60.0, 86_400.0  # seconds between two looks; the machine's date may be set forward meanwhile
+
+
+async def keep(record: Record, clock: Clock, log: structlog.typing.FilteringBoundLogger) -> None:
+    """Renew what is near its end, now and whenever something will be, until cancelled."""
+    while True:
+        now = datetime.datetime.fromtimestamp(clock.time(), datetime.UTC)
+        pause = AT_LEAST
+        try:
+            renewed = await asyncio.to_thread(certificates.renew, record.pki, record.nodes, now)
+        except OSError as err:
+            log.error("certificates cannot be renewed", error=str(err))
+        else:
+            if renewed.files:
+                log.info("certificates renewed", files=", ".join(renewed.files))
+            pause = min(max((renewed.due - now).total_seconds(), AT_LEAST), AT_MOST)
+        await clock.sleep(pause)
