@@ -1,5 +1,6 @@
 """The edge of every gRPC server: what no caller may cause is caught here, once for all services.
 
+- Where the server has an authoriser, a caller who may not is answered UNAUTHENTICATED or PERMISSION_DENIED.
 - A request that is no message of its method's type is answered INVALID_ARGUMENT (reason BadRequest), without a
   traceback. gRPC itself answers UNKNOWN and logs one. protobuf bounds the depth of what it decodes (100 messages), the
   server's options bound the length.
@@ -38,15 +39,21 @@ class _Unreadable:
         self.message = message
 
 
-class Edge:
-    """Stands in for the server while services are added. ``names`` are the services, for reflection."""
+Check = Callable[[str, Context], None]
+"""Called with a method and a call's context before the method is; raises for a caller who may not."""
 
-    def __init__(self, server: grpc.aio.Server) -> None:
+
+class Edge:
+    """Stands in for the server while services are added. ``names`` are the services, for reflection; ``check`` is made
+    before each call."""
+
+    def __init__(self, server: grpc.aio.Server, check: Check | None = None) -> None:
         self._server: Any = server
+        self._check = check
         self.names: list[str] = []
 
     def add_generic_rpc_handlers(self, handlers: Any) -> None:
-        self._server.add_generic_rpc_handlers(tuple(_Guarded(handler) for handler in handlers))
+        self._server.add_generic_rpc_handlers(tuple(_Guarded(handler, self._check) for handler in handlers))
 
     def add_registered_method_handlers(self, service: str, handlers: Any) -> None:
         """Note the service. grpc.aio finds methods by the generic handlers alone."""
@@ -57,8 +64,8 @@ class Edge:
 class _Guarded(grpc.GenericRpcHandler):
     """The methods of one service, each wrapped at its first call."""
 
-    def __init__(self, inner: Any) -> None:
-        self._inner = inner
+    def __init__(self, inner: Any, check: Check | None) -> None:
+        self._inner, self._check = inner, check
         self._known: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any] | None:
@@ -67,21 +74,21 @@ class _Guarded(grpc.GenericRpcHandler):
             handler: Any = self._inner.service(handler_call_details)
             if handler is None:
                 return None
-            found = self._known[handler_call_details.method] = guard(handler, handler_call_details.method)
+            found = self._known[handler_call_details.method] = guard(handler, handler_call_details.method, self._check)
         return found
 
 
-def guard(handler: Any, method: str) -> grpc.RpcMethodHandler[Any, Any]:
+def guard(handler: Any, method: str, check: Check | None = None) -> grpc.RpcMethodHandler[Any, Any]:
     """Wrap a method's deserializer and behaviour."""
     read, write = _deserializer(handler.request_deserializer), handler.response_serializer
     if handler.request_streaming and handler.response_streaming:
-        behaviour = _stream(_checked(handler.stream_stream), method)
+        behaviour = _stream(_checked(handler.stream_stream), method, check)
         return grpc.stream_stream_rpc_method_handler(behaviour, read, write)
     if handler.request_streaming:
-        return grpc.stream_unary_rpc_method_handler(_unary(_checked(handler.stream_unary), method), read, write)
+        return grpc.stream_unary_rpc_method_handler(_unary(_checked(handler.stream_unary), method, check), read, write)
     if handler.response_streaming:
-        return grpc.unary_stream_rpc_method_handler(_stream(handler.unary_stream, method), read, write)
-    return grpc.unary_unary_rpc_method_handler(_unary(handler.unary_unary, method), read, write)
+        return grpc.unary_stream_rpc_method_handler(_stream(handler.unary_stream, method, check), read, write)
+    return grpc.unary_unary_rpc_method_handler(_unary(handler.unary_unary, method, check), read, write)
 
 
 def _deserializer(decode: Any) -> Callable[[bytes], Any]:
@@ -98,9 +105,11 @@ def _deserializer(decode: Any) -> Callable[[bytes], Any]:
     return read
 
 
-def _unary(behaviour: Any, method: str) -> Any:
+def _unary(behaviour: Any, method: str, check: Check | None) -> Any:
     async def answer(request: Any, context: Context) -> Any:
         try:
+            if check is not None:
+                check(method, context)
             if type(request) is _Unreadable:
                 raise errors.BadRequest(request.message)
             return await behaviour(request, context)
@@ -112,14 +121,19 @@ def _unary(behaviour: Any, method: str) -> Any:
     return answer
 
 
-def _stream(behaviour: Any, method: str) -> Any:
+def _stream(behaviour: Any, method: str, check: Check | None) -> Any:
     """A method that yields its answers, or writes them itself."""
     if not inspect.isasyncgenfunction(behaviour):
-        return _unary(behaviour, method)
+        return _unary(behaviour, method, check)
 
     async def answers(request: Any, context: Context) -> AsyncGenerator[Any]:
-        if type(request) is _Unreadable:
-            await _answer(errors.BadRequest(request.message), context, method)
+        try:
+            if check is not None:
+                check(method, context)
+            if type(request) is _Unreadable:
+                raise errors.BadRequest(request.message)
+        except errors.ApiError as err:
+            await _answer(err, context, method)
         inner: AsyncGenerator[Any] = behaviour(request, context)
         try:
             async for answer in inner:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from typing import Literal
 
 import grpc
@@ -14,11 +14,14 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
 from kubelab.apimachinery.clock import Clock, SystemClock
+from kubelab.auth.methods import MethodAuthorizer, Right
 from kubelab.client.client import Client
 from kubelab.client.metrics import BugCounts
 from kubelab.component.config import BaseConfig, ConfigError
 from kubelab.component.scraping import Workers, serve_metrics
 from kubelab.component.serving import Adder, Health, Serving, serve_grpc
+
+NOTHING: Mapping[str, Right] = {}
 
 
 class Stop(asyncio.Event):
@@ -78,14 +81,19 @@ class Environment:
         interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
         options: Sequence[tuple[str, int | str]] = (),
         address: str = "",
+        rights: Mapping[str, Right] | None = NOTHING,
     ) -> AsyncGenerator[Serving]:
         """Serve the given services, health and reflection at ``bind_address``, /metrics, /livez and /readyz, until the
         body ends.
 
         Each adder is called with the server: ``partial(add_XServicer_to_server, servicer)``. With ``ready=False`` the
-        component says itself when it serves: ``await env.health.set_serving()``.
+        component says itself when it serves: ``await env.health.set_serving()``. ``rights`` says what a caller must be
+        allowed for each method of these services; with None they see to that themselves. On a unix socket the file's
+        mode says who may.
         """
         several = self.workers > 1
+        address = address or self.config.bind_address
+        judged = rights is not None and not address.startswith("unix:")
         async with (
             serve_metrics(
                 self.config.metrics_address,
@@ -95,7 +103,7 @@ class Environment:
                 ready=lambda: self.health.serving,
             ),
             serve_grpc(
-                address or self.config.bind_address,
+                address,
                 adders,
                 tls=self.config.tls,
                 health=self.health,
@@ -103,9 +111,10 @@ class Environment:
                 share_port=several,
                 interceptors=interceptors,
                 options=options,
+                check=MethodAuthorizer(self.node, rights).check if judged else None,
             ) as serving,
         ):
-            self.log.info("serving", address=address or self.config.bind_address)
+            self.log.info("serving", address=address)
             yield serving
 
 

@@ -14,7 +14,7 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from kubelab.client.channels import SERVER_OPTIONS, IdentityFiles, server_credentials
 from kubelab.component.config import TLS, ConfigError
-from kubelab.component.edge import Edge
+from kubelab.component.edge import Check, Edge
 
 STOP_SECONDS = 1.0  # for calls that are under way when a server stops; watches last until then
 
@@ -58,15 +58,17 @@ async def serve_grpc(
     share_port: bool = False,
     interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
     options: Sequence[tuple[str, int | str]] = (),
+    check: Check | None = None,
 ) -> AsyncGenerator[Serving]:
-    """Serve on ``host:port`` with mutual TLS, or on ``unix:PATH`` without, until the body ends.
+    """Serve on ``host:port`` with mutual TLS, or on ``unix:PATH`` without, until the body ends. ``check`` is made
+    before each call.
 
     Raises ConfigError when the address cannot be had or a file cannot be read.
     """
     shared = ("grpc.so_reuseport", 1 if share_port else 0)
     # Of an option that is given twice, gRPC takes the first.
     server = grpc.aio.server(interceptors=[*interceptors], options=[*options, *SERVER_OPTIONS, shared])
-    edge: Any = Edge(server)
+    edge: Any = Edge(server, check)
     for add in adders:
         add(edge)
     health_pb2_grpc.add_HealthServicer_to_server(health.servicer, edge)

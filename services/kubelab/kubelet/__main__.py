@@ -12,6 +12,7 @@ from pathlib import Path
 
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery.scheme import NODES, PODS, SERVICES
+from kubelab.auth import methods
 from kubelab.client.client import Client
 from kubelab.client.events import EventRecorder
 from kubelab.client.informer import Informer
@@ -105,7 +106,7 @@ async def run(config: KubeletConfig, env: Environment) -> None:
         router = Router(informers.nodes, name, KernelRoutes(), clock=env.clock, log=env.log, metrics=metrics)
         servicer = KubeletServicer(manager, records, env.clock, config.log_dir)
         add = functools.partial(kubelet_pb2_grpc.add_KubeletServicer_to_server, servicer)
-        async with env.serve(add), asyncio.TaskGroup() as group:
+        async with env.serve(add, rights=methods.KUBELET), asyncio.TaskGroup() as group:
             loops = {
                 "events": recorder.run(),
                 "node": agent.run(),

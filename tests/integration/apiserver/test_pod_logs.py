@@ -64,13 +64,13 @@ def pod(*containers: str, node: str = "node-1", state: str = "running") -> core_
 async def kubelet(authority: TestAuthority) -> AsyncIterator[tuple[FakeKubelet, int]]:
     fake = FakeKubelet()
     add = partial(kubelet_pb2_grpc.add_KubeletServicer_to_server, fake)
-    files = authority.issue("system:node:node-1", "system:nodes")
+    files = authority.issue("kubelet@node-1", addresses=(), names=("kubelet.node-1",))
     async with serve_grpc("127.0.0.1:0", [add], tls=tls(files), health=Health()) as serving:
         yield fake, serving.port
 
 
 async def ready(start: Any, authority: TestAuthority, port: int, made: core_pb2.Pod) -> Any:
-    client = authority.issue("kube-apiserver-kubelet-client", "system:masters")
+    client = authority.issue("kube-apiserver-kubelet-client")
     servers = await start(1, kubelet_client=tls(client))
     node = core_pb2.Node()
     node.metadata.name = "node-1"
@@ -145,3 +145,25 @@ async def test_a_silent_kubelet_is_named(start: Any, authority: TestAuthority) -
         await read(client)
     with pytest.raises(errors.NotFound):
         await client.get(scheme.PODS, "other", "default")
+
+
+async def test_a_node_that_tells_anothers_address_gets_no_answers_from_there(
+    start: Any, authority: TestAuthority, kubelet: Any
+) -> None:
+    """A node chooses the address in its own status: there, the certificate of its own kubelet is expected."""
+    _, port = kubelet
+    client = await ready(start, authority, port, pod("main"))
+    impostor = core_pb2.Node()
+    impostor.metadata.name = "node-2"
+    impostor.status.addresses.add(type="InternalIP", address="127.0.0.1")
+    impostor.status.daemonEndpoints.kubeletEndpoint.Port = port
+    await client.create(impostor)
+    other = pod("main")
+    other.metadata.name, other.spec.nodeName = "other", "node-2"
+    status = other.status
+    stored = await client.create(other, "default")
+    stored.status.CopyFrom(status)
+    await client.update_status(stored)
+    with pytest.raises(errors.Unavailable, match=r'the kubelet of node "node-2" at 127.0.0.1:\d+ does not answer'):
+        _ = [c async for c in client.pod_logs("default", "other")]
+    assert await read(client) == b"hello world\n"

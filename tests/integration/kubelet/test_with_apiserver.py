@@ -116,7 +116,7 @@ async def cluster(etcd_server: Etcd, authority: TestAuthority, short_folder: Pat
         f"--etcd-servers={etcd_server.address}",
         *_tls(etcd_server.client, "etcd-tls"),
         *_tls(server),
-        *_tls(authority.issue("kube-apiserver-kubelet-client", "system:masters"), "kubelet-client"),
+        *_tls(authority.issue("kube-apiserver-kubelet-client"), "kubelet-client"),
         "--workers=1",
     ]
     cri = FakeRuntime(images={"app:v1": 1000})
@@ -126,7 +126,7 @@ async def cluster(etcd_server: Etcd, authority: TestAuthority, short_folder: Pat
         "--node-ip=127.0.0.1",
         f"--bind-address=127.0.0.1:{_free_port()}",
         "--metrics-address=127.0.0.1:0",
-        *_tls(node),
+        *_tls(authority.issue(f"kubelet@{NODE}", addresses=(), names=(f"kubelet.{NODE}",))),
         f"--kubeconfig={_kubeconfig(short_folder, address, node)}",
         f"--runtime-socket={short_folder / 'cri.sock'}",
         f"--state-dir={short_folder / 'state'}",

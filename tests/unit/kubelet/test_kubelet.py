@@ -16,15 +16,18 @@ import pytest
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery.scheme import EVENTS, LEASES, NODES, PODS
 from kubelab.apimachinery.version import GIT_VERSION
+from kubelab.auth import methods
 from kubelab.client.channels import Identity, secure_channel
+from kubelab.cluster.record import Node
 from kubelab.component.config import TLS
 from kubelab.component.environment import Environment
 from kubelab.kubelet.__main__ import run
 from kubelab.kubelet.config import KubeletConfig
 from kubelab.kubelet.v1 import kubelet_pb2, kubelet_pb2_grpc
+from kubelab.pki import certificates
 from kubelab.testing.apiserver import FakeApiServer
 from kubelab.testing.cri import FakeRuntime
-from kubelab.testing.pki import Files, TestAuthority
+from kubelab.testing.pki import TestAuthority
 
 MakePod = Callable[..., core_pb2.Pod]
 
@@ -34,7 +37,7 @@ class House:
     api: FakeApiServer
     cri: FakeRuntime
     config: KubeletConfig
-    files: Files
+    authority: TestAuthority
 
     @contextlib.asynccontextmanager
     async def kubelet(self) -> AsyncGenerator[None]:
@@ -55,9 +58,10 @@ class House:
         return next((c for c in self.node().status.conditions if c.type == "Ready"), core_pb2.NodeCondition())
 
     @contextlib.asynccontextmanager
-    async def stub(self) -> AsyncGenerator[Any]:
-        identity = Identity.from_files(self.files.ca, self.files.certificate, self.files.key)
-        async with secure_channel(self.config.bind_address, identity) as channel:
+    async def stub(self, user: str = "kube-apiserver-kubelet-client", group: str = "") -> AsyncGenerator[Any]:
+        files = self.authority.issue(user, group)
+        identity = Identity.from_files(files.ca, files.certificate, files.key)
+        async with secure_channel(self.config.bind_address, identity, server_name="kubelet.node-1") as channel:
             yield kubelet_pb2_grpc.KubeletStub(channel)
 
 
@@ -69,7 +73,8 @@ def _free_port() -> int:
 
 @pytest.fixture
 async def house(short_folder: Path) -> AsyncIterator[House]:
-    files = TestAuthority(short_folder).issue("system:node:node-1", "system:nodes")
+    authority = TestAuthority(short_folder)
+    files = authority.issue("kubelet@node-1", addresses=(), names=("kubelet.node-1",))
     config = KubeletConfig(
         name="kubelet@node-1",
         node_name="node-1",
@@ -86,7 +91,7 @@ async def house(short_folder: Path) -> AsyncIterator[House]:
     )
     api, cri = FakeApiServer(), FakeRuntime(images={"app:v1": 1000}, network_ready=False)
     async with cri.serving(config.runtime_socket):
-        yield House(api, cri, config, files)
+        yield House(api, cri, config, authority)
 
 
 async def test_a_node_registers_waits_for_its_network_and_gets_ready(house: House) -> None:
@@ -187,6 +192,38 @@ async def test_logs_and_calls_are_answered_over_mtls(house: House, make_pod: Mak
             await asyncio.to_thread(house.cri.log, "app", "bye")
             house.cri.exit("app", 0)
         assert following.result() == b"hello\nbye\n"
+
+
+PLANE = (Node("node-1", "127.0.0.1", control_plane=True),)
+CALLERS = {
+    **{i.common_name: i.organisation for i in certificates.identities(PLANE) if i.usages == certificates.CLIENT},
+    "system:node:node-2": "system:nodes",
+    "jane": "people",
+    "root": "system:masters",
+}
+
+
+@pytest.mark.parametrize("user", CALLERS)
+async def test_a_kubelet_asks_the_rights_of_its_caller(house: House, user: str) -> None:
+    """Any certificate of the cluster read any pod's log here, past the api-server."""
+    allowed = user in ("kube-apiserver-kubelet-client", "kubernetes-admin", "root")
+    logs = kubelet_pb2.ContainerLogsRequest(namespace="default", pod="web")
+    records = kubelet_pb2.CallRecordsRequest(pod_uid="x")
+    async with house.kubelet(), house.stub(user, CALLERS[user]) as stub:
+        for method, request, subresource in ((stub.ContainerLogs, logs, "proxy"), (stub.CallRecords, records, "log")):
+            call = method(request, timeout=10, wait_for_ready=True)
+            with pytest.raises(grpc.aio.AioRpcError) if not allowed else contextlib.suppress(grpc.aio.AioRpcError):
+                _ = [answer async for answer in call]
+            refused = await call.code() is grpc.StatusCode.PERMISSION_DENIED
+            assert refused is not allowed
+            if refused:
+                told = f"Forbidden (user={user}, verb=get, resource=nodes, subresource(s)=[{subresource}])"
+                assert await call.details() == told
+
+
+def test_every_method_of_a_kubelet_has_its_right() -> None:
+    service = kubelet_pb2.DESCRIPTOR.services_by_name["Kubelet"]
+    assert set(methods.KUBELET) == {f"/{service.full_name}/{method.name}" for method in service.methods}
 
 
 async def test_logs_are_turned_over_and_followed_over_the_turn(house: House, make_pod: MakePod) -> None:
