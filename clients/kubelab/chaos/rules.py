@@ -22,12 +22,12 @@ PROTOCOLS = {"6": "tcp", "17": "udp", "132": "sctp"}  # nft prints numbers where
 
 def in_kernel(document: str | bytes) -> dict[Key, Backends]:
     """Say where each service address leads; to nobody where connections are refused. ValueError for other text."""
-    chains: dict[str, list[Any]] = {}
+    chains: dict[str, list[list[Any]]] = {}
     elements: dict[str, list[Any]] = {}
     try:
         for entry in json.loads(document)["nftables"]:
             if "rule" in entry:
-                chains.setdefault(entry["rule"]["chain"], []).extend(entry["rule"].get("expr", []))
+                chains.setdefault(entry["rule"]["chain"], []).append(entry["rule"].get("expr", []))
             if "map" in entry:
                 elements[entry["map"]["name"]] = entry["map"].get("elem", [])
     except (KeyError, TypeError) as err:
@@ -53,19 +53,31 @@ def _goto(verdict: Any) -> str:
     return str(told.get("target", ""))
 
 
-def _targets(chain: str, chains: Mapping[str, list[Any]]) -> Iterator[tuple[str, int]]:
-    """Everything that a chain may send a connection to."""
-    for expression in chains.get(chain, []):
-        if "goto" in expression or "jump" in expression:
-            yield from _targets(_goto(expression), chains)
-        elif "dnat" in expression:
-            told = expression["dnat"]
-            if "port" in told:
-                yield str(told["addr"]), int(told["port"])
-            else:  # numgen inc mod N map { n : address . port }
-                for _, target in told["addr"]["map"]["data"]["set"]:
-                    ip, port = target["concat"]
-                    yield str(ip), int(port)
+def _targets(chain: str, chains: Mapping[str, list[list[Any]]]) -> Iterator[tuple[str, int]]:
+    """Everything that a chain may send a stranger's connection to: rules for some clients only are passed over."""
+    for rule in chains.get(chain, []):
+        if any(_by_client(expression) for expression in rule):
+            continue
+        for expression in rule:
+            if "goto" in expression or "jump" in expression:
+                yield from _targets(_goto(expression), chains)
+            elif "vmap" in expression:  # numgen inc mod N vmap { n : goto CHAIN }
+                for _, verdict in expression["vmap"]["data"]["set"]:
+                    yield from _targets(_goto(verdict), chains)
+            elif "dnat" in expression:
+                told = expression["dnat"]
+                if "port" in told:
+                    yield str(told["addr"]), int(told["port"])
+                else:  # numgen inc mod N map { n : address . port }
+                    for _, target in told["addr"]["map"]["data"]["set"]:
+                        ip, port = target["concat"]
+                        yield str(ip), int(port)
+
+
+def _by_client(expression: Any) -> bool:
+    """Does a rule look at where a packet comes from?"""
+    left: Any = expression.get("match", {}).get("left", {})
+    return left.get("payload", {}).get("field") == "saddr" or "saddr" in left.get("fib", {}).get("flags", [])
 
 
 def wanted(

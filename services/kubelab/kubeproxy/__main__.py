@@ -35,6 +35,7 @@ async def run(config: ProxyConfig, env: Environment) -> None:
             log=env.log,
             metrics=ProxyMetrics.on(env.registry),
             min_sync_period=config.min_sync_period,
+            pods=config.pods(),
         )
         async with env.serve(ready=False), asyncio.TaskGroup() as group:
             group.create_task(services.run(), name="services")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from ipaddress import IPv4Network
 
-from kubelab.component.config import BaseConfig
+from kubelab.component.config import BaseConfig, ConfigError
 
 
 @dataclass(kw_only=True)
@@ -14,5 +15,14 @@ class ProxyConfig(BaseConfig):
     bind_address: str = "0.0.0.0:10256"
     metrics_address: str = "127.0.0.1:10249"
     node_name: str = ""
+    cluster_cidr: str = "10.244.0.0/16"
+    """Where the addresses of all pods are: what comes from there is inside the cluster."""
     min_sync_period: float = 0.01
     """Seconds that changes are gathered before they are written together."""
+
+    def pods(self) -> IPv4Network:
+        """Read ``clusterCidr``. ConfigError when it is no IPv4 network."""
+        try:
+            return IPv4Network(self.cluster_cidr)
+        except ValueError as err:
+            raise ConfigError(f"clusterCidr: {err}") from err

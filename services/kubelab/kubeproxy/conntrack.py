@@ -2,8 +2,9 @@
 
 A datagram follows the entry that its flow's first one made, as long as the flow goes on, whatever the rules say by
 now. TCP finds out by itself that its peer is gone; UDP never does. So after the rules, the flows are set right, as
-upstream does (pkg/proxy/conntrack): of a service that has backends, every flow that leads to none of them is deleted,
-and its next datagram is dealt anew. That also mends the flow that began when there was no backend at all.
+upstream does (pkg/proxy/conntrack): every flow to a service that leads to none of its backends is deleted, and its next
+datagram is dealt anew, or refused. That also mends the flow that began when there was no backend at all, and ends those
+of a service that is gone.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ def destinations(ports: Iterable[ServicePort]) -> dict[Destination, frozenset[Ba
     for port in ports:
         if port.protocol is not Protocol.UDP:
             continue
-        backends = frozenset((*port.internal, *port.external))
+        backends = frozenset(port.backends)
         result.update(((ip, port.port), backends) for ip in (port.cluster_ip, *port.external_ips))
         if port.node_port:
             result[ANY, port.node_port] = backends
@@ -35,12 +36,15 @@ def destinations(ports: Iterable[ServicePort]) -> dict[Destination, frozenset[Ba
 
 
 def to_check(before: Iterable[ServicePort], after: Iterable[ServicePort]) -> dict[Destination, frozenset[Backend]]:
-    """Pick the destinations that may have stale flows: those that lost a backend, or had none until now."""
-    old = destinations(before)
+    """Pick the destinations that may have stale flows: those that lost a backend or all, or had none until now.
+
+    A destination that no service has any more leads nowhere: none of its flows may go on.
+    """
+    old, new = destinations(before), destinations(after)
     found: dict[Destination, frozenset[Backend]] = {}
-    for destination, backends in destinations(after).items():
-        known = old.get(destination)
-        if backends and (not known or known - backends):
+    for destination in {**old, **new}:
+        known, backends = old.get(destination, frozenset()), new.get(destination, frozenset())
+        if known - backends or (backends and not known):
             found[destination] = backends
     return found
 

@@ -17,6 +17,7 @@ from kubelab.cluster import reserved
 from kubelab.cluster.nftables import Name, Protocol
 
 HEADLESS = "None"
+DEFAULT_AFFINITY_SECONDS, MAX_AFFINITY_SECONDS = 10_800, 86_400
 NODE_ADDRESSES = ("InternalIP", "ExternalIP")
 _BROADCAST = IPv4Address("255.255.255.255")
 
@@ -34,8 +35,9 @@ class ServicePort:
     """One port of one service as one node forwards it.
 
     ``internal`` are the backends for the cluster address, ``external`` those for node ports and external addresses:
-    they differ only where a traffic policy is ``Local``. ``created`` is in seconds since the epoch: of two services
-    that want the same external address and port, the older one has it.
+    they differ only where a traffic policy is ``Local``, and ``everywhere`` are all then. ``affinity`` is for how many
+    seconds one client keeps its backend, 0 where it does not. ``created`` is in seconds since the epoch: of two
+    services that want the same external address and port, the older one has it.
     """
 
     name: str  # default/web:http, default/web where the port has no name
@@ -46,7 +48,9 @@ class ServicePort:
     node_port: int = 0
     internal: tuple[Backend, ...] = ()
     external: tuple[Backend, ...] = ()
+    everywhere: tuple[Backend, ...] = ()
     keeps_client_address: bool = False  # externalTrafficPolicy: Local
+    affinity: int = 0
     created: int = 0
 
     @cached_property
@@ -58,6 +62,33 @@ class ServicePort:
     def external_chain(self) -> Name:
         """The chain of its node ports and external addresses."""
         return Name.near(f"external-{self._label}")
+
+    @cached_property
+    def backends(self) -> tuple[Backend, ...]:
+        """All of them, whatever the traffic policies say."""
+        return self.everywhere or tuple(sorted({*self.internal, *self.external}))
+
+    @cached_property
+    def everywhere_chain(self) -> Name:
+        """The chain of all backends, where a traffic policy gives the other two only some."""
+        return self.chain if self.internal == self.backends else Name.near(f"cluster-{self._label}")
+
+    @cached_property
+    def local_chain(self) -> Name:
+        """The chain of this node's own backends, for what comes from outside."""
+        return Name.near(f"local-{self._label}")
+
+    def endpoint_chain(self, backend: Backend) -> Name:
+        """The chain of one backend, where clients keep theirs."""
+        return Name.near(f"endpoint-{self._digest(backend)}-{backend.ip}/{backend.port}-{self.name.replace(':', '/')}")
+
+    def clients(self, backend: Backend) -> Name:
+        """The set of one backend's clients. Another time-out is another set."""
+        return Name.near(f"affinity-{self._digest(backend)}-{backend.ip}/{backend.port}-{self.affinity}")
+
+    def _digest(self, backend: Backend) -> str:
+        told = f"{self.name}/{self.protocol.value}/{backend.ip}:{backend.port}"
+        return hashlib.sha256(told.encode(errors="replace")).hexdigest()[:8]
 
     @property
     def _label(self) -> str:
@@ -105,7 +136,9 @@ def service_ports(
                 node_port=port.nodePort if _forwarded_node_port(port) else 0,
                 internal=here if stays_inside else everywhere,
                 external=here if stays_outside else everywhere,
+                everywhere=everywhere,
                 keeps_client_address=stays_outside,
+                affinity=affinity_seconds(spec),
                 created=service.metadata.creationTimestamp.seconds,
             )
         )
@@ -128,6 +161,15 @@ def _backends(
             if (node is None or address.nodeName == node) and (ip := ipv4(address.ip)) is not None:
                 found.update([Backend(ip, number) for number in numbers])
     return tuple(sorted(found))
+
+
+def affinity_seconds(spec: core_pb2.ServiceSpec) -> int:
+    """For how long a client keeps its backend after its last connection; 0: it does not."""
+    if spec.sessionAffinity != "ClientIP":
+        return 0
+    told = spec.sessionAffinityConfig.clientIP
+    seconds = told.timeoutSeconds if told.HasField("timeoutSeconds") else DEFAULT_AFFINITY_SECONDS
+    return min(max(seconds, 1), MAX_AFFINITY_SECONDS)
 
 
 def ipv4(text: str) -> IPv4Address | None:
@@ -193,4 +235,4 @@ def left_out(service: core_pb2.Service, node_addresses: Set[IPv4Address] = froze
 
 def addresses_behind(ports: Iterable[ServicePort]) -> set[IPv4Address]:
     """Every address that some connection may be sent to."""
-    return {backend.ip for port in ports for backend in (*port.internal, *port.external)}
+    return {backend.ip for port in ports for backend in port.backends}

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 from itertools import chain
 
 from google.protobuf.message import Message
@@ -28,7 +28,7 @@ from kubelab.kubeproxy.conntrack import Conntrack, Destination, to_check
 from kubelab.kubeproxy.metrics import ProxyMetrics
 from kubelab.kubeproxy.model import Backend, ServicePort, left_out, node_addresses, service_ports
 from kubelab.kubeproxy.nft import Nft, NftError
-from kubelab.kubeproxy.rules import Table
+from kubelab.kubeproxy.rules import PODS, Table
 
 RULES = "rules"  # the queue's only key
 
@@ -50,12 +50,13 @@ class Proxier:
         log: FilteringBoundLogger,
         metrics: ProxyMetrics,
         min_sync_period: float = 0.01,
+        pods: IPv4Network = PODS,
     ) -> None:
         self._services, self._endpoints, self._nodes, self._queue = services, endpoints, nodes, queue
         self._conntrack = conntrack
         self._nft, self._node, self._clock, self._log, self._metrics = nft, node, clock, log, metrics
-        self._min_sync_period = min_sync_period
-        self._table = Table()
+        self._min_sync_period, self._pods = min_sync_period, pods
+        self._table = Table(self._pods)
         self._changed: set[str] = set()
         self._of_node: dict[str, frozenset[IPv4Address]] = {}  # by node, its own addresses
         self._all_nodes: frozenset[IPv4Address] | None = None
@@ -134,7 +135,7 @@ class Proxier:
     async def _write_everything(self) -> None:
         everything = {key_of(service): self._desired(key_of(service)) for service in self._services.list()}
         await self._nft.apply(self._table.replaced(everything))
-        self._table = Table()
+        self._table = Table(self._pods)
         self._table.commit(everything)
         self._whole = False
         self._log.info("wrote all rules", services=len(everything))

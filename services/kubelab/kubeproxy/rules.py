@@ -4,6 +4,9 @@
 
     prerouting, output ─▶ services ─▶ service-…/tcp     numgen inc mod N: the backends in turn, by DNAT
                               └─▶ external-…/tcp        node ports: mark for masquerade, then the same turns
+                                   with externalTrafficPolicy Local: what comes from a pod or from this node goes to
+                                   any backend (upstream's short cuts), the rest to this node's own, or is dropped
+    with session affinity: a set for each backend remembers its clients; the turns are for new ones
     postrouting ─▶ masquerade what is marked, and what a pod sends to itself through a service (hairpin)
     input, forward, output ─▶ reject at once what goes to a service that has no endpoints
 
@@ -23,7 +26,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 from typing import NamedTuple
 
 from kubelab.cluster.nftables import Fragment, Name, Protocol, joined, lines, nft, replaced
@@ -31,6 +34,7 @@ from kubelab.cluster.reserved import RESERVED
 from kubelab.kubeproxy.model import Backend, ServicePort, addresses_behind
 
 TABLE = nft("ip kube-proxy")
+PODS = IPv4Network("10.244.0.0/16")
 MASQUERADE_MARK = 0x4000  # upstream's --iptables-masquerade-bit, 14
 SERVICE_IPS, SERVICE_NODEPORTS = Name("service-ips"), Name("service-nodeports")
 NO_ENDPOINT_SERVICES, NO_ENDPOINT_NODEPORTS = Name("no-endpoint-services"), Name("no-endpoint-nodeports")
@@ -71,7 +75,7 @@ add chain ip kube-proxy filter-input { type filter hook input priority -110 ; }
 add rule ip kube-proxy filter-input ct state new jump no-endpoints
 add chain ip kube-proxy filter-forward { type filter hook forward priority -110 ; }
 add rule ip kube-proxy filter-forward ct state new jump no-endpoints
-add chain ip kube-proxy filter-output { type filter hook output priority -110 ; }
+add chain ip kube-proxy filter-output { type filter hook output priority 0 ; }
 add rule ip kube-proxy filter-output ct state new jump no-endpoints
 """,
             sorted(RESERVED),
@@ -96,10 +100,12 @@ class Claim(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Footprint:
-    """What one service port occupies in the table: chains with their rules, and elements of maps."""
+    """What one service port occupies in the table: chains with their rules, elements of maps, and sets of clients with
+    the seconds that an element lasts."""
 
     chains: Mapping[Name, tuple[Fragment, ...]]
     claims: Mapping[Key, Claim]
+    sets: Mapping[Name, int]
 
 
 def turns(backends: tuple[Backend, ...], protocol: Protocol) -> Fragment:
@@ -110,43 +116,86 @@ def turns(backends: tuple[Backend, ...], protocol: Protocol) -> Fragment:
     return nft("meta l4proto % dnat ip to numgen inc mod % map %", protocol, len(backends), dealt)
 
 
-def footprint(port: ServicePort) -> Footprint:
-    """Work out the chains and elements of one service port."""
+def footprint(port: ServicePort, pods: IPv4Network = PODS) -> Footprint:
+    """Work out the chains, elements and sets of one service port. ``pods`` is where every pod's address is."""
     chains: dict[Name, tuple[Fragment, ...]] = {}
     claims: dict[Key, Claim] = {}
+    sets: dict[Name, int] = {}
 
     def claim(key: Key, of_map: Name, verdict: Fragment, *, outside: bool = True) -> None:
         claims.setdefault(key, Claim(outside, port.created, port.name, of_map, verdict))
 
     inside = nft("% . % . %", port.cluster_ip, port.protocol, port.port)
     if port.internal:
-        chains[port.chain] = (turns(port.internal, port.protocol),)
+        _deal(port, port.chain, port.internal, chains, sets)
         claim(inside, SERVICE_IPS, nft("goto %", port.chain), outside=False)
     else:
         claim(inside, NO_ENDPOINT_SERVICES, REJECT, outside=False)
     if not port.external_ips and not port.node_port:
-        return Footprint(chains, claims)
+        return Footprint(chains, claims, sets)
     verdict = REJECT
-    if port.external:
+    if port.backends:
         verdict = nft("goto %", port.external_chain)
-        mark = () if port.keeps_client_address else (nft("meta mark set meta mark | %", MASQUERADE_MARK),)
-        # one chain deals the turns for both ways in, unless a traffic policy makes the backends differ
-        same = port.chain in chains and port.external == port.internal
-        dealt = nft("goto %", port.chain) if same else turns(port.external, port.protocol)
-        chains[port.external_chain] = (*mark, dealt)
+        if port.everywhere_chain not in chains:
+            _deal(port, port.everywhere_chain, port.backends, chains, sets)
+        chains[port.external_chain] = _from_outside(port, pods, chains, sets)
     for ip in port.external_ips:
-        of_map = SERVICE_IPS if port.external else NO_ENDPOINT_SERVICES
+        of_map = SERVICE_IPS if port.backends else NO_ENDPOINT_SERVICES
         claim(nft("% . % . %", ip, port.protocol, port.port), of_map, verdict)
     if port.node_port:
-        of_map = SERVICE_NODEPORTS if port.external else NO_ENDPOINT_NODEPORTS
+        of_map = SERVICE_NODEPORTS if port.backends else NO_ENDPOINT_NODEPORTS
         claim(nft("% . %", port.protocol, port.node_port), of_map, verdict)
-    return Footprint(chains, claims)
+    return Footprint(chains, claims, sets)
+
+
+def _from_outside(
+    port: ServicePort, pods: IPv4Network, chains: dict[Name, tuple[Fragment, ...]], sets: dict[Name, int]
+) -> tuple[Fragment, ...]:
+    """The rules of node ports and external addresses. With the policy ``Local``, who is inside already has the policy
+    ``Cluster`` (pkg/proxy/nftables/proxier.go: "short-circuit pod traffic", "short-circuit local traffic")."""
+    mark = nft("meta mark set meta mark | %", MASQUERADE_MARK)
+    anywhere = nft("goto %", port.everywhere_chain)
+    if not port.keeps_client_address:
+        return mark, anywhere
+    inside = (
+        nft("ip saddr % goto %", pods, port.everywhere_chain),
+        nft("fib saddr type local meta mark set meta mark | % goto %", MASQUERADE_MARK, port.everywhere_chain),
+    )
+    if not port.external:
+        return *inside, nft("drop")
+    if port.external == port.backends:
+        return *inside, anywhere
+    _deal(port, port.local_chain, port.external, chains, sets)
+    return *inside, nft("goto %", port.local_chain)
+
+
+def _deal(
+    port: ServicePort,
+    chain: Name,
+    backends: tuple[Backend, ...],
+    chains: dict[Name, tuple[Fragment, ...]],
+    sets: dict[Name, int],
+) -> None:
+    """Fill a chain that sends each connection to one of these backends."""
+    if not port.affinity:
+        chains[chain] = (turns(backends, port.protocol),)
+        return
+    known: list[Fragment] = []
+    numbered: dict[int, Fragment] = {}
+    for number, backend in enumerate(backends):
+        endpoint, clients = port.endpoint_chain(backend), port.clients(backend)
+        chains[endpoint] = (nft("update @% { ip saddr }", clients), turns((backend,), port.protocol))
+        sets[clients] = port.affinity
+        known.append(nft("ip saddr @% goto %", clients, endpoint))
+        numbered[number] = nft("goto %", endpoint)
+    chains[chain] = (*known, nft("numgen inc mod % vmap %", len(backends), numbered))
 
 
 @dataclass(slots=True)
 class Table:
     """What is in the kernel, as far as this process put it there; commits come from :meth:`transaction`."""
 
+    pods: IPv4Network = PODS
     ports: dict[str, tuple[ServicePort, ...]] = field(default_factory=dict[str, tuple[ServicePort, ...]])
     hairpins: Counter[IPv4Address] = field(default_factory=Counter[IPv4Address])
     claims: dict[Key, frozenset[Claim]] = field(default_factory=dict[Key, frozenset[Claim]])
@@ -157,7 +206,7 @@ class Table:
         ``changes`` maps a service's key to the ports it should have; none removes it. What is still referred to goes
         last, what will be referred to comes first, because nft checks each line as it reads it.
         """
-        before, after = _merged(self.ports.get(k, ()) for k in changes), _merged(changes.values())
+        before, after = self._merged(self.ports.get(k, ()) for k in changes), self._merged(changes.values())
         claims = self._claims_after(before, after)
         elements = {key: (_first(self.claims.get(key)), _first(claimed)) for key, claimed in claims.items()}
         moved = {key: pair for key, pair in elements.items() if _element(pair[0]) != _element(pair[1])}
@@ -166,6 +215,11 @@ class Table:
         hairpins = self._hairpin_moves(changes)
         return lines(
             [
+                *(
+                    nft("add set % % { type ipv4_addr ; flags dynamic,timeout ; timeout %s ; }", TABLE, name, seconds)
+                    for name, seconds in after.sets.items()
+                    if name not in before.sets
+                ),
                 *(nft("add chain % %", TABLE, chain) for chain in after.chains if chain not in before.chains),
                 *(nft("delete element % % { % }", TABLE, old.of_map, key) for key, (old, _) in moved.items() if old),
                 *(nft("flush chain % %", TABLE, chain) for chain in rewritten if chain in before.chains),
@@ -177,6 +231,7 @@ class Table:
                 ),
                 *(nft("flush chain % %", TABLE, chain) for chain in gone),
                 *(nft("delete chain % %", TABLE, chain) for chain in gone),
+                *(nft("delete set % %", TABLE, name) for name in before.sets if name not in after.sets),
                 *(
                     nft("delete element % hairpin-connections { % . % }", TABLE, ip, ip)
                     for ip, n in hairpins.items()
@@ -192,11 +247,11 @@ class Table:
 
     def replaced(self, everything: Mapping[str, tuple[ServicePort, ...]]) -> Fragment:
         """The transaction that makes the whole table anew, whatever is in the kernel."""
-        return joined([BASE, Table().transaction(everything)], "")
+        return joined([BASE, Table(self.pods).transaction(everything)], "")
 
     def commit(self, changes: Mapping[str, tuple[ServicePort, ...]]) -> None:
         """Note that a transaction over these changes is in place."""
-        before, after = _merged(self.ports.get(k, ()) for k in changes), _merged(changes.values())
+        before, after = self._merged(self.ports.get(k, ()) for k in changes), self._merged(changes.values())
         for key, claimed in self._claims_after(before, after).items():
             if claimed:
                 self.claims[key] = claimed
@@ -236,23 +291,24 @@ class Table:
         for ports in self.ports.values():
             expected.update(addresses_behind(ports))
         assert expected == self.hairpins, (expected, self.hairpins)
-        assert _merged(self.ports.values()).claims == self.claims
+        assert self._merged(self.ports.values()).claims == self.claims
+
+    def _merged(self, groups: Iterable[tuple[ServicePort, ...]]) -> _Merged:
+        merged = _Merged({}, {}, {})
+        for ports in groups:
+            for port in ports:
+                part = footprint(port, self.pods)
+                merged.chains.update(part.chains)
+                merged.sets.update(part.sets)
+                for key, claim in part.claims.items():
+                    merged.claims[key] = merged.claims.get(key, frozenset()) | {claim}
+        return merged
 
 
 class _Merged(NamedTuple):
     chains: dict[Name, tuple[Fragment, ...]]
     claims: dict[Key, frozenset[Claim]]
-
-
-def _merged(groups: Iterable[tuple[ServicePort, ...]]) -> _Merged:
-    merged = _Merged({}, {})
-    for ports in groups:
-        for port in ports:
-            part = footprint(port)
-            merged.chains.update(part.chains)
-            for key, claim in part.claims.items():
-                merged.claims[key] = merged.claims.get(key, frozenset()) | {claim}
-    return merged
+    sets: dict[Name, int]
 
 
 def _first(claims: frozenset[Claim] | None) -> Claim | None:

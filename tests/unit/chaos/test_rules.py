@@ -155,3 +155,23 @@ def test_headless_services_are_not_forwarded() -> None:
 def test_node_ports(document: str, policy: str, node: str, expected: list[str]) -> None:
     want = rules.wanted([service(node_port=30080, policy=policy)], [endpoints("10.244.1.2", "10.244.2.2")], node)
     assert rules.differences(rules.in_kernel(document), want) == expected
+
+
+def test_short_cuts_for_some_clients_are_passed_over() -> None:
+    """What a stranger's connection meets: the rules of the policy Local, and the turns of session affinity."""
+    inside = {
+        "match": {"left": {"payload": {"protocol": "ip", "field": "saddr"}}, "op": "==", "right": "10.244.0.0/16"}
+    }
+    here = {"match": {"left": {"fib": {"result": "type", "flags": ["saddr"]}}, "op": "==", "right": "local"}}
+    turns = {"vmap": {"key": {"numgen": {}}, "data": {"set": [[0, {"goto": {"target": "e"}}]]}}}
+    everywhere = {"goto": {"target": "all"}}
+    shown = kernel(
+        node_ports("service-nodeports", "c"),
+        rule("all", dealt(("10.244.1.2", 8080), ("10.244.2.2", 8080))),
+        rule("c", inside, everywhere),
+        rule("c", here, everywhere),
+        rule("c", turns),
+        rule("e", {"set": {"op": "update"}}),
+        rule("e", {"dnat": {"addr": "10.244.1.2", "port": 8080}}),
+    )
+    assert rules.in_kernel(shown) == {OUTSIDE: {("10.244.1.2", 8080)}}

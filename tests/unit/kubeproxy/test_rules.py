@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from ipaddress import IPv4Address
@@ -34,12 +35,20 @@ class FakeKernel:
     def __init__(self) -> None:
         self.chains: dict[str, list[str]] = {"reject-chain": []}
         self.elements: dict[tuple[str, str], str] = {}
+        self.sets: dict[str, str] = {}
 
     def apply(self, transaction: str) -> None:
         for line in transaction.removeprefix(BASE).splitlines():
             action, what, rest = line.split(" ", 2)
             name = rest.removeprefix(f"{TABLE} ")
             match (action, what):
+                case ("add", "set"):
+                    of_set, described = name.split(" ", 1)
+                    assert of_set not in self.sets, line
+                    self.sets[of_set] = described
+                case ("delete", "set"):
+                    assert name not in self.referred_sets(), line
+                    del self.sets[name]
                 case ("add", "chain"):
                     assert name not in self.chains, line
                     self.chains[name] = []
@@ -53,6 +62,7 @@ class FakeKernel:
                     chain, rule = name.split(" ", 1)
                     self.chains[chain].append(rule)
                     assert self.referred() <= self.chains.keys(), line
+                    assert self.referred_sets() <= self.sets.keys(), line
                 case ("add", "element"):
                     of_map, element = name.split(" ", 1)
                     key, _, verdict = element.strip("{} ").partition(" : ")
@@ -67,7 +77,10 @@ class FakeKernel:
 
     def referred(self) -> set[str]:
         rules = [rule for rules in self.chains.values() for rule in rules]
-        return {text.split("goto ")[1] for text in (*rules, *self.elements.values()) if "goto " in text}
+        return {found for text in (*rules, *self.elements.values()) for found in re.findall(r"goto ([^\s,}]+)", text)}
+
+    def referred_sets(self) -> set[str]:
+        return {found for rules in self.chains.values() for rule in rules for found in re.findall(r"@(\S+)", rule)}
 
 
 WANTED = [IPv4Address("203.0.113.5"), IPv4Address("10.96.0.1"), IPv4Address("10.96.0.2")]
@@ -87,6 +100,9 @@ def services(draw: st.DrawFn) -> tuple[ServicePort, ...]:
         node_port=draw(st.sampled_from([0, 30000 + number])),
         internal=internal,
         external=draw(st.sampled_from([internal, internal[:1]])),
+        everywhere=internal,
+        keeps_client_address=draw(st.booleans()),
+        affinity=draw(st.sampled_from([0, 0, 60, 120])),
     )
     return (port,) if draw(st.booleans()) else ()
 
@@ -104,6 +120,7 @@ def test_any_history_ends_where_a_fresh_table_would_begin(history: list[Mapping[
     fresh.apply(Table().transaction(table.ports))
     assert kernel.chains == fresh.chains
     assert kernel.elements == fresh.elements
+    assert kernel.sets == fresh.sets
     leading = {at: verdict for at, verdict in kernel.elements.items() if at[0] != "hairpin-connections"}
     assert leading == {
         (of_map, key): verdict for key, claims in table.claims.items() for *_, of_map, verdict in [min(claims)]
@@ -131,7 +148,42 @@ def test_a_policy_that_keeps_the_client_address_does_not_masquerade() -> None:
     port = ServicePort(
         "default/web", TCP, 80, VIP, node_port=30080, internal=here, external=here, keeps_client_address=True
     )
-    assert not any("mark" in rule for rules in footprint(port).chains.values() for rule in rules)
+    *short_cuts, last = footprint(port).chains[port.external_chain]
+    assert last == f"goto {port.chain}"
+    assert [rule.split(" goto")[0] for rule in short_cuts] == [
+        "ip saddr 10.244.0.0/16",
+        "fib saddr type local meta mark set meta mark | 16384",
+    ], "who is inside already may be sent anywhere"
+
+
+def test_with_no_backend_here_what_comes_from_outside_is_dropped() -> None:
+    everywhere = (backend("10.244.1.2", 80),)
+    port = ServicePort(
+        "default/web",
+        TCP,
+        80,
+        VIP,
+        node_port=30080,
+        internal=everywhere,
+        everywhere=everywhere,
+        keeps_client_address=True,
+    )
+    assert footprint(port).chains[port.external_chain][-1] == "drop"
+
+
+def test_a_client_keeps_its_backend_and_new_ones_come_in_turn() -> None:
+    backends = (backend("10.244.0.2", 80), backend("10.244.0.3", 80))
+    port = ServicePort("default/web", TCP, 80, VIP, internal=backends, external=backends, affinity=30)
+    found = footprint(port)
+    assert set(found.sets.values()) == {30}
+    first, second = map(port.endpoint_chain, backends)
+    one, two = map(port.clients, backends)
+    assert found.chains[port.chain] == (
+        f"ip saddr @{one} goto {first}",
+        f"ip saddr @{two} goto {second}",
+        f"numgen inc mod 2 vmap {{ 0 : goto {first}, 1 : goto {second} }}",
+    )
+    assert found.chains[second] == (f"update @{two} {{ ip saddr }}", "meta l4proto tcp dnat to 10.244.0.3:80")
 
 
 def service(name: str, ip: str, *external: str, created: int = 0, port: int = 443) -> ServicePort:

@@ -19,6 +19,7 @@ POLICIES = ("Cluster", "Local")
 IP_MODES = ("Proxy", "VIP")
 WITH_NODE_PORTS = ("NodePort", "LoadBalancer")
 KUBELET_PORT = PORTS["kubelet"][0]
+DEFAULT_AFFINITY_SECONDS, MAX_AFFINITY_SECONDS = 10_800, 86_400  # three hours, a day
 _LB_ONLY = "may only be used when `type` is 'LoadBalancer'"
 
 
@@ -28,6 +29,10 @@ class ServiceStrategy(Strategy[core_pb2.Service]):
     def default(self, obj: core_pb2.Service) -> None:
         spec = obj.spec
         spec.sessionAffinity = spec.sessionAffinity or "None"
+        if spec.sessionAffinity == "None":
+            spec.ClearField("sessionAffinityConfig")
+        elif not spec.sessionAffinityConfig.clientIP.HasField("timeoutSeconds"):
+            spec.sessionAffinityConfig.clientIP.timeoutSeconds = DEFAULT_AFFINITY_SECONDS
         spec.type = spec.type or "ClusterIP"
         for port in spec.ports:
             port.protocol = port.protocol or "TCP"
@@ -72,8 +77,10 @@ class ServiceStrategy(Strategy[core_pb2.Service]):
         found += metadata.labels("spec.selector", spec.selector)
         found += causes.one_of("spec.sessionAffinity", spec.sessionAffinity, AFFINITIES)
         if spec.sessionAffinity == "ClientIP":
-            # the node deals connections in turn; to accept what it does not do would mislead
-            found.append(causes.forbidden("spec.sessionAffinity", "ClientIP is not supported by kubelab's kube-proxy"))
+            seconds = spec.sessionAffinityConfig.clientIP.timeoutSeconds
+            if not 0 < seconds <= MAX_AFFINITY_SECONDS:
+                told = f"must be greater than 0 and less than {MAX_AFFINITY_SECONDS}"
+                found.append(causes.invalid("spec.sessionAffinityConfig.clientIP.timeoutSeconds", seconds, told))
         if spec.type != "ExternalName":
             found += clusterip.validate(spec)
         for i, address in enumerate(spec.externalIPs):

@@ -52,9 +52,17 @@ BALANCED = {"spec.type": "LoadBalancer"}
         {"spec.sessionAffinity": "Cookie"},
         'spec.sessionAffinity: Unsupported value: "Cookie": supported values: "ClientIP", "None"',
     ),
-    (
-        {"spec.sessionAffinity": "ClientIP"},
-        "spec.sessionAffinity: Forbidden: ClientIP is not supported by kubelab's kube-proxy",
+    ({"spec.sessionAffinity": "ClientIP"},),
+    *(
+        (
+            {
+                "spec.sessionAffinity": "ClientIP",
+                "spec.sessionAffinityConfig": {"clientIP": {"timeoutSeconds": seconds}},
+            },
+            f"spec.sessionAffinityConfig.clientIP.timeoutSeconds: Invalid value: {seconds}: must be greater than 0 and "
+            "less than 86400",
+        )
+        for seconds in (0, -1, 86401)
     ),
     (
         {"spec.type": "Public"},
