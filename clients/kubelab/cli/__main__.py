@@ -71,10 +71,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         sys.exit(1)
     except Exception as err:
+        from kubelab.apimachinery.terminal import escaped
+
         told = _told(err)
         if told is None:
             raise
-        click.echo(f"error: {told}", err=True)
+        click.echo(f"error: {escaped(told)}", err=True)
         sys.exit(1)
     sys.exit(code if isinstance(code, int) else 0)
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import click
 
 from kubelab.apimachinery.errors import ApiError, Conflict, NotFound
+from kubelab.apimachinery.terminal import escaped
 from kubelab.cli import logs, output
 from kubelab.cli.options import cluster_option
 from kubelab.cluster.driver import Action, ClusterStatus, Partition, Process, State
@@ -114,7 +115,7 @@ async def _act(name: str, action: Action, done: str, words: Sequence[str], node:
             try:
                 process = await cluster.act(process_named(status, word), action)
             except (ApiError, click.UsageError) as err:
-                click.echo(f"error: {err.message}", err=True)
+                click.echo(f"error: {escaped(err.message)}", err=True)
                 code = 1
                 continue
             click.echo(f"process/{process.name} {done}")

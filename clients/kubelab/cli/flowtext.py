@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from rich.console import Console
 from rich.text import Text
 
+from kubelab.apimachinery.terminal import escaped
 from kubelab.cli.flowsteps import Step
 
 STYLES = {
@@ -36,7 +37,12 @@ def show(title: str, steps: Sequence[Step]) -> None:
 
 
 def lines(title: str, steps: Sequence[Step]) -> Iterator[list[Part]]:
-    """Yield each line as its parts."""
+    """Yield each line as its parts, escaped: they name objects."""
+    for line in _lines(title, steps):
+        yield [(escaped(text), style) for text, style in line]
+
+
+def _lines(title: str, steps: Sequence[Step]) -> Iterator[list[Part]]:
     width = max(len(_indent(step) + step.source) for step in steps) + 1 + SHORTEST_ARROW
     right = max(len(step.target) for step in steps)
     last = max(step.at + (step.took or 0) for step in steps)

@@ -6,6 +6,8 @@ import sys
 from collections.abc import Sequence
 from typing import TextIO
 
+from kubelab.apimachinery.terminal import escaped
+
 
 def picture(emoji: str, stream: TextIO = sys.stdout) -> str:
     """Give the emoji for a terminal in UTF-8, else ``*``."""
@@ -15,17 +17,17 @@ def picture(emoji: str, stream: TextIO = sys.stdout) -> str:
 
 def step(emoji: str, text: str) -> None:
     """Tell a step of something that takes a moment."""
-    print(f"{picture(emoji)}  {text}", flush=True)
+    print(f"{picture(emoji)}  {escaped(text)}", flush=True)
 
 
 def problem(text: str) -> None:
     """Tell what went wrong, on stderr."""
-    print(f"{picture('❌', sys.stderr)}  {text}", file=sys.stderr, flush=True)
+    print(f"{picture('❌', sys.stderr)}  {escaped(text)}", file=sys.stderr, flush=True)
 
 
 def warning(text: str) -> None:
     """Tell what is not wrong yet, but will surprise, on stderr."""
-    print(f"{picture('❗', sys.stderr)}  {text}", file=sys.stderr, flush=True)
+    print(f"{picture('❗', sys.stderr)}  {escaped(text)}", file=sys.stderr, flush=True)
 
 
 def context_moved(before: str, now: str) -> None:
@@ -35,7 +37,8 @@ def context_moved(before: str, now: str) -> None:
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Lay out columns as kubectl does: three blanks between them, none at the end of a line."""
+    """Lay out columns as kubectl does: three blanks between them, none at the end of a line; cells are escaped."""
+    rows = [[escaped(cell) for cell in row] for row in rows]
     widths = [max(len(row[n]) for row in (header, *rows)) for n in range(len(header))]
     lines = ("   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in (header, *rows))
     return "\n".join(line.rstrip() for line in lines)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 import click
 
+from kubelab.apimachinery.terminal import escaped
 from kubelab.kctl.command import Command, find
 from kubelab.kctl.flags import UsageProblem
 from kubelab.kctl.root import ROOT
@@ -67,7 +68,7 @@ def _run(argv: Sequence[str], world: World | None) -> int:
             finally:
                 servers = session.servers
     except UsageProblem as problem:
-        return _fail(problem.lines())
+        return _fail(escaped(problem.lines()))
     except (KeyboardInterrupt, BrokenPipeError):
         raise
     except Exception as err:
@@ -75,7 +76,7 @@ def _run(argv: Sequence[str], world: World | None) -> int:
 
         if os.environ.get(failures.TRACEBACK):
             raise
-        return _fail(failures.of_command(err, servers))
+        return _fail(escaped(failures.of_command(err, servers)))
 
 
 def _helped(ctx: click.Context, command: Command) -> int:

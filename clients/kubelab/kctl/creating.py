@@ -9,6 +9,7 @@ from typing import Any, cast
 from google.protobuf.message import Message
 
 from kubelab.apimachinery import scheme
+from kubelab.apimachinery.terminal import escaped
 from kubelab.kctl.flags import Flag, UsageProblem
 from kubelab.kctl.session import Failed, Session
 from kubelab.kctl.targets import noun
@@ -56,7 +57,7 @@ class Printer:
         """Give the text for one object: ``pod/web created``. ``as_written`` is for one that a file has."""
         from kubelab.apimachinery.manifest import encode
 
-        name = f"{noun(scheme.of_object(obj))}/{cast(Any, obj).metadata.name or UNKNOWN}"
+        name = f"{noun(scheme.of_object(obj))}/{escaped(cast(Any, obj).metadata.name) or UNKNOWN}"
         self._shown += 1
         if self.output == "name":
             return f"{name}\n"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
+from kubelab.apimachinery.terminal import escaped
 from kubelab.kctl import targets
 from kubelab.kctl.command import Command, line_of
 from kubelab.kctl.creating import DRY_RUN, FILENAME, RECURSIVE, Printer
@@ -218,7 +219,7 @@ class _Deletion:
         else:
             did = "force deleted" if request.force else "deleted"
             dry = " (dry run)" if request.printer.dry else ""
-            print(f'{noun(one.resource)} "{one.name}" {did}{dry}', flush=True)
+            print(f'{noun(one.resource)} "{escaped(one.name)}" {did}{dry}', flush=True)
         return _Gone(one, uid)
 
     async def _wait(self, gone: Sequence[_Gone]) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import click
 
 from kubelab.apimachinery.errors import ApiError, Invalid, Unavailable
+from kubelab.apimachinery.terminal import escaped
 from kubelab.client.kubeconfig import KubeconfigError
 from kubelab.client.reaching import why_unreachable
 from kubelab.kctl.session import Failed, Session
@@ -63,7 +64,7 @@ def report(
         else:
             told.append(describe(err, doing(number), servers=session.access.servers, alone=alone))
     for line in dict.fromkeys(told):
-        print(line, file=sys.stderr)
+        print(escaped(line), file=sys.stderr)
     return 1 if failed else 0
 
 

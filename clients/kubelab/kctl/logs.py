@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from kubelab.apimachinery.terminal import escaped
 from kubelab.kctl import targets
 from kubelab.kctl.command import Command, line_of
 from kubelab.kctl.flags import Flag, UsageProblem
@@ -215,7 +216,7 @@ async def _copy(client: Client, pod: core_pb2.Pod, container: str, wanted: Wante
     except ApiError as err:
         if not wanted.ignore_errors:
             raise
-        print(f"error: {err.message}", file=sys.stderr)
+        print(f"error: {escaped(err.message)}", file=sys.stderr)
     finally:
         await chunks.aclose()
         lines.end()

@@ -12,6 +12,7 @@ from google.protobuf.message import Message
 from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery.errors import ApiError, NotFound
 from kubelab.apimachinery.scheme import Resource
+from kubelab.apimachinery.terminal import escaped
 from kubelab.client.client import Client
 from kubelab.kctl.get import Request
 from kubelab.kctl.listing import explained
@@ -61,7 +62,7 @@ class Sheet:
 
     def _row(self, row: meta_pb2.TableRow) -> list[str]:
         metadata = _metadata(row)
-        cells = [_one_line(row.cells[n]) if n < len(row.cells) else "" for n in self._shown]
+        cells = [row.cells[n] if n < len(row.cells) else "" for n in self._shown]
         if self.request.show_kind and cells and self.resource.columns[0].name == "Name":
             cells[0] = f"{noun(self.resource)}/{cells[0]}"
         if self._with_namespace:
@@ -175,15 +176,10 @@ def render(objects: Sequence[Message], output: str, *, single: bool) -> str:
     from kubelab.apimachinery.manifest import encode
 
     if output == "name":
-        return "".join(f"{noun(scheme.of_object(obj))}/{cast(Any, obj).metadata.name}\n" for obj in objects)
+        return "".join(f"{noun(scheme.of_object(obj))}/{escaped(cast(Any, obj).metadata.name)}\n" for obj in objects)
     document = encode.to_dict(objects[0]) if single and objects else encode.list_to_dict(objects)
     return encode.to_json(document) if output == "json" else encode.to_yaml(document)
 
 
 def _metadata(row: meta_pb2.TableRow) -> meta_pb2.ObjectMeta:
     return meta_pb2.PartialObjectMetadata.FromString(row.object.value).metadata
-
-
-def _one_line(cell: str) -> str:
-    first, newline, _ = cell.partition("\n")
-    return f"{first}..." if newline else cell

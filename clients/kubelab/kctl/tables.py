@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
+
+from kubelab.apimachinery.terminal import escaped
 
 MIN_WIDTH = 6
 PADDING = 3
+_BREAK = re.compile(r"[\f\n\r]")
 
 
 class Columns:
@@ -15,7 +19,9 @@ class Columns:
         self._widths: list[int] = []
 
     def render(self, rows: Sequence[Sequence[str]]) -> str:
-        """Give the rows as lines. The last cell of a row is never padded."""
+        """Give the rows as lines. The last cell of a row is never padded. Cells are shown escaped, to their first line
+        break."""
+        rows = [[_one_line(cell) for cell in row] for row in rows]
         for row in rows:
             for n, cell in enumerate(row[:-1]):
                 width = max(len(cell) + PADDING, MIN_WIDTH)
@@ -27,6 +33,13 @@ class Columns:
             for row in rows
             if row
         )
+
+
+def _one_line(cell: str) -> str:
+    if cell.isascii() and cell.isprintable():
+        return cell
+    end = _BREAK.search(cell)
+    return escaped(cell) if end is None else escaped(cell[: end.start()]) + "..."
 
 
 def render(rows: Iterable[Sequence[str]]) -> str:

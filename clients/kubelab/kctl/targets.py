@@ -10,6 +10,7 @@ from google.protobuf.message import Message
 
 from kubelab.apimachinery import scheme
 from kubelab.apimachinery.scheme import Resource
+from kubelab.apimachinery.terminal import escaped
 from kubelab.kctl.flags import UsageProblem
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class One:
     @property
     def noun(self) -> str:
         """``pod/web``."""
-        return f"{noun(self.resource)}/{self.name}"
+        return f"{noun(self.resource)}/{escaped(self.name)}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from typing import Any, Literal, TextIO
 import structlog
 
 from kubelab.apimachinery.clock import Clock
+from kubelab.apimachinery.terminal import QUOTED, escaped
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
@@ -57,7 +58,7 @@ def text_line(event: MutableMapping[str, Any]) -> str:
     head = f"{told.pop('time')} {str(told.pop('level')).upper():5} {told.pop('event')}"
     trace = told.pop("exception", None)
     pairs = "".join(f" {key}={_quoted(value)}" for key, value in told.items())
-    return head + pairs + (f"\n{trace}" if trace else "")
+    return escaped(head) + pairs + (f"\n{escaped(trace)}" if trace else "")
 
 
 def json_line(name: str, event: MutableMapping[str, Any]) -> str:
@@ -70,7 +71,7 @@ def json_line(name: str, event: MutableMapping[str, Any]) -> str:
 def _quoted(value: object) -> str:
     text = str(value)
     plain = text and not any(c in ' "=\\' or not c.isprintable() for c in text)
-    return text if plain else json.dumps(text, ensure_ascii=False)
+    return text if plain else json.dumps(text, ensure_ascii=False).translate(QUOTED)
 
 
 class _Bridge(logging.Handler):

@@ -13,8 +13,12 @@ from google.protobuf.message import Message
 
 from kubelab.apimachinery import scheme
 from kubelab.apimachinery.manifest import forms
+from kubelab.apimachinery.terminal import QUOTED
 
-_ESCAPED = {ord(character): f"\\u{ord(character):04x}" for character in "<>&\u2028\u2029"}  # as Go's encoder does
+# As Go's encoder does; and what a terminal would act on, which reads back the same.
+_ESCAPED = {ord(character): f"\\u{ord(character):04x}" for character in "<>&"} | {
+    number: code for number, code in QUOTED.items() if number >= 0x7F
+}
 
 
 def to_dict(obj: Message, *, as_written: bool = False) -> dict[str, Any]:

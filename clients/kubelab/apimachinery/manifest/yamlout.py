@@ -8,9 +8,12 @@ from typing import Any
 import yaml
 
 from kubelab.apimachinery.manifest.nodes import resolve
+from kubelab.apimachinery.terminal import QUOTED, acts
 
 END = "\n...\n"  # libyaml marks the end of a document whose last text ends in empty lines; kubectl does not
 WIDTH = 80  # columns, after which a line is folded at its next space
+
+_UNICODE = {number: code for number, code in QUOTED.items() if number >= 0x80}  # libyaml spells out the rest itself
 
 _DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 _BASE_60 = re.compile(r"[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?")
@@ -22,7 +25,9 @@ class _Dumper(_DUMPER):
 
 
 def _text(dumper: Any, text: str) -> yaml.ScalarNode:
-    if "\n" in text:
+    if acts(text):
+        style = '"'  # where what a terminal would act on can be spelled out
+    elif "\n" in text:
         style = "|"
     elif _looks_otherwise(dumper, text):
         style = '"'
@@ -47,4 +52,5 @@ def dump(document: Any) -> str:
     text: str = yaml.dump(
         document, Dumper=_Dumper, default_flow_style=False, sort_keys=False, allow_unicode=True, width=WIDTH
     )
-    return text.removesuffix(END) + "\n" if text.endswith(END) else text
+    text = text.removesuffix(END) + "\n" if text.endswith(END) else text
+    return text.translate(_UNICODE) if acts(text) else text

@@ -6,12 +6,15 @@ https://pkg.go.dev/text/tabwriter, with padding 2 and no minimum, which is how k
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 from kubelab.api.meta.v1 import meta_pb2
+from kubelab.apimachinery.manifest import forms
+from kubelab.apimachinery.terminal import escaped
 
 PADDING = 2
-NONE = "<none>"
+NONE, INVALID = "<none>", "<invalid>"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MAX_ANNOTATION = 140
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
@@ -23,8 +26,8 @@ class Writer:
         self._lines: list[str] = []
 
     def line(self, text: str, level: int = 0) -> None:
-        """Add one line, two spaces in for each level."""
-        self._lines.append("  " * level + text)
+        """Add one line, two spaces in for each level; what a terminal would act on is escaped."""
+        self._lines.append("  " * level + escaped(text))
 
     def field(self, name: str, value: object, level: int = 0) -> None:
         """Add ``name: value``."""
@@ -87,11 +90,19 @@ def align(text: str) -> str:
 
 
 def moment(time: meta_pb2.Time | meta_pb2.MicroTime) -> str:
-    """``Wed, 01 May 2024 11:50:01 +0000``, in the machine's time zone; RFC 1123 as Go writes it."""
-    local = datetime.fromtimestamp(time.seconds).astimezone()
+    """``Wed, 01 May 2024 11:50:01 +0000``, in the machine's time zone; RFC 1123 as Go writes it.
+
+    ``<invalid>`` for what is no moment of the years 1 to 9999, or becomes none in the time zone.
+    """
+    if not forms.is_time(time.seconds, time.nanos):
+        return INVALID
+    try:
+        local = (_EPOCH + timedelta(seconds=time.seconds)).astimezone()
+    except (OverflowError, ValueError, OSError):
+        return INVALID
     day = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")[local.weekday()]
     months = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-    return f"{day}, {local:%d} {months[local.month - 1]} {local:%Y %H:%M:%S %z}"
+    return f"{day}, {local:%d} {months[local.month - 1]} {local.year:04} {local:%H:%M:%S %z}"
 
 
 def zero_moment() -> str:
