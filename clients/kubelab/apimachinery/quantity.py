@@ -5,6 +5,9 @@ Reading, writing and rounding are those of apimachinery's ``resource.Quantity``
 one, and rounding goes away from zero, because who asks for some shall get some. No amount is larger than
 :data:`MAX`; what is written larger counts as that. Texts repeat a lot in a cluster, so what is worked out for one is
 remembered.
+
+:func:`parse` and what makes texts refuse what is no quantity. :func:`amount`, :func:`value` and :func:`milli_value` are
+for those who read stored objects: to them such a text, which no api-server lets in, counts as 0.
 """
 
 from __future__ import annotations
@@ -72,23 +75,23 @@ def parse(text: str) -> Fraction:
 
 
 def amount(quantity: Quantity | str) -> Fraction:
-    """The exact amount of a message or of a text."""
-    return parse(quantity if isinstance(quantity, str) else quantity.string)
+    """The exact amount of a message or of a text; 0 for what is no quantity."""
+    return _amount(quantity if isinstance(quantity, str) else quantity.string)
 
 
 def value(quantity: Quantity | str) -> int:
-    """Whole units, rounded away from zero: bytes, pods."""
+    """Whole units, rounded away from zero: bytes, pods; 0 for what is no quantity."""
     return _value(quantity if isinstance(quantity, str) else quantity.string)
 
 
 def milli_value(quantity: Quantity | str) -> int:
-    """Thousandths, rounded away from zero and no more than :data:`MAX`: processor time."""
+    """Thousandths, rounded away from zero and no more than :data:`MAX`: processor time; 0 for what is no quantity."""
     return _milli_value(quantity if isinstance(quantity, str) else quantity.string)
 
 
 def compare(one: Quantity | str, other: Quantity | str) -> int:
     """-1, 0 or 1: whether the first is less than, equal to or more than the second, however they are written."""
-    left, right = amount(one), amount(other)
+    left, right = (parse(q if isinstance(q, str) else q.string) for q in (one, other))
     return (left > right) - (left < right)
 
 
@@ -117,13 +120,21 @@ def stored(text: str) -> str:
 
 
 @lru_cache(maxsize=4096)
+def _amount(text: str) -> Fraction:
+    try:
+        return parse(text)
+    except QuantityError:
+        return Fraction(0)
+
+
+@lru_cache(maxsize=4096)
 def _value(text: str) -> int:
-    return int(_round(parse(text), _DECIMAL[""]))
+    return int(_round(_amount(text), _DECIMAL[""]))
 
 
 @lru_cache(maxsize=4096)
 def _milli_value(text: str) -> int:
-    return max(-MAX, min(int(_round(parse(text), _DECIMAL["m"]) * 1000), MAX))
+    return max(-MAX, min(int(_round(_amount(text), _DECIMAL["m"]) * 1000), MAX))
 
 
 def _round(exact: Fraction, unit: Fraction) -> Fraction:

@@ -72,7 +72,10 @@ class CidrPool:
             del self._owners[index]
 
     def _index(self, cidr: str) -> int | None:
-        network = ipaddress.ip_network(cidr)
+        try:
+            network = ipaddress.ip_network(cidr)
+        except ValueError:
+            return None
         offset = int(network.network_address) - int(self._network.network_address)
         if network.version != self._network.version or network.prefixlen != self._mask:
             return None
@@ -101,6 +104,7 @@ class NodeIpamController:
     ) -> None:
         self._client, self._recorder, self._log, self._pool = client, recorder, log, pool
         self._nodes, self._queue = informers.nodes, queue
+        self._foreign: dict[str, str] = {}  # by node, a range that was told of already
         self._nodes.add_handler(
             on_add=self._changed, on_update=lambda _, new: self._changed(new), on_delete=self._changed
         )
@@ -117,14 +121,19 @@ class NodeIpamController:
         self._queue.add(node.metadata.name)
 
     def _read_back(self, node: core_pb2.Node) -> None:
-        if node.spec.podCIDR and not self._pool.occupy(node.metadata.name, node.spec.podCIDR):
-            self._log.error("pod CIDR is not ours or taken", node=node.metadata.name, cidr=node.spec.podCIDR)
+        name, cidr = node.metadata.name, node.spec.podCIDR
+        if not cidr or self._pool.occupy(name, cidr):
+            self._foreign.pop(name, None)
+        elif self._foreign.get(name) != cidr:
+            self._foreign[name] = cidr
+            self._log.error("pod CIDR is not ours or taken", node=name, cidr=cidr)
 
     async def sync(self, key: str) -> None:
         """Give one node its range, or take it back when the node is gone."""
         node = self._nodes.get(key)
         if node is None:
             self._pool.release(key)
+            self._foreign.pop(key, None)
             return
         if node.spec.podCIDR:
             self._read_back(node)

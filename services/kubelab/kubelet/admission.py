@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from kubelab.api.core.v1 import core_pb2
-from kubelab.apimachinery import quantity
+from kubelab.apimachinery import names, quantity
 from kubelab.cluster import reserved
 from kubelab.kubelet.plan import Waiting
 
@@ -30,8 +30,11 @@ def refusal(
 ) -> Waiting | None:
     """Say why the node cannot take the pod beside the others that it has; None when it can.
 
-    A resource that the node does not tell of is not counted, as upstream leaves those to the scheduler.
+    A resource that the node does not tell of is not counted, as upstream leaves those to the scheduler. Names that the
+    api-server would not let in, but etcd may hold, are refused first: they become paths and arguments here.
     """
+    if told := _bad_names(pod):
+        return Waiting("InvalidName", told)
     asked, used = _requests(pod), Counter[str]()
     for other in others:
         used.update(_requests(other))
@@ -48,6 +51,16 @@ def refusal(
     if any(_is_taken(wanted, taken) for wanted in _host_ports(pod)):
         return _predicate("NodePorts", "node(s) didn't have free ports for the requested pod ports")
     return None
+
+
+def _bad_names(pod: core_pb2.Pod) -> str:
+    checks = [
+        ("metadata.name", pod.metadata.name, names.dns_subdomain),
+        ("metadata.namespace", pod.metadata.namespace, names.dns_label),
+        ("metadata.uid", pod.metadata.uid, names.path_segment),
+        *(("spec.containers.name", container.name, names.dns_label) for container in pod.spec.containers),
+    ]
+    return "; ".join(f"{field}: {value!a}: {problem}" for field, value, check in checks for problem in check(value)[:1])
 
 
 def _predicate(name: str, text: str) -> Waiting:

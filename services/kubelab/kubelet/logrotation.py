@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime
+import math
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +35,7 @@ class Limits:
     def of(cls, config: KubeletConfig) -> Limits:
         """Raises ConfigError."""
         try:
-            size = quantity.value(config.container_log_max_size)
+            size = math.ceil(quantity.parse(config.container_log_max_size))
         except ValueError as err:
             raise ConfigError(f"containerLogMaxSize: {config.container_log_max_size!r}: {err}") from err
         if size <= 0:

@@ -21,6 +21,7 @@ from kubelab.kubelet.backoff import Backoff, duration_text
 from kubelab.kubelet.model import ContainerView, PodView, State, container_hash, is_terminal, pod_text
 
 MIN_GRACE_SECONDS = 1
+MAX_RESTARTS = 2**31 - 1  # what a status can hold
 DEADLINE_REASON = "DeadlineExceeded"
 DEADLINE_MESSAGE = "Pod was active on the node longer than the specified deadline"
 
@@ -276,7 +277,7 @@ def _deadline(pod: core_pb2.Pod, memory: Memory) -> float | None:
 def first_attempt(old: core_pb2.ContainerStatus) -> int:
     """Give the restart count to go on with, from what the api-server last heard, where the runtime forgot all."""
     ran = old.state.HasField("running") or (old.state.HasField("terminated") and bool(old.containerID))
-    return old.restartCount + 1 if ran else old.restartCount
+    return max(0, min(old.restartCount + 1 if ran else old.restartCount, MAX_RESTARTS))
 
 
 def dead_attempt(seen: PodView, name: str) -> ContainerView | None:

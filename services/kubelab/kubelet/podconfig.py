@@ -144,7 +144,7 @@ def resources(pod: core_pb2.Pod, container: core_pb2.Container, memory_bytes: in
     quota = max(cpu_limit * CPU_PERIOD_MICROSECONDS // 1000, MIN_CPU_QUOTA_MICROSECONDS) if cpu_limit else 0
     return cri.LinuxContainerResources(
         cpu_period=CPU_PERIOD_MICROSECONDS,
-        cpu_quota=quota,
+        cpu_quota=min(quota, quantity.MAX),
         cpu_shares=min(max(cpu_request * 1024 // 1000, MIN_CPU_SHARES), MAX_CPU_SHARES),
         memory_limit_in_bytes=memory_limit,
         oom_score_adj=oom_score_adj(pod, memory_request, memory_bytes),

@@ -86,14 +86,15 @@ class Change:
 
 
 def wanted(nodes: Iterable[core_pb2.Node], own_name: str) -> dict[str, str]:
-    """Give the routes that should be, from the nodes there are."""
+    """Give the routes that should be, from the nodes there are. A node whose address or range is no IPv4 has none."""
     routes: dict[str, str] = {}
     for node in nodes:
         ip = next((a.address for a in node.status.addresses if a.type == "InternalIP"), "")
         if node.metadata.name == own_name or not ip:
             continue
         for cidr in node.spec.podCIDRs or ([node.spec.podCIDR] if node.spec.podCIDR else []):
-            routes[str(ipaddress.ip_network(cidr))] = ip
+            with contextlib.suppress(ValueError):
+                routes[str(ipaddress.IPv4Network(cidr))] = str(ipaddress.IPv4Address(ip))
     return routes
 
 
@@ -140,20 +141,33 @@ class Router:
     async def _sync(self, _key: str) -> None:
         want = wanted(self._informer.list(), self._own)
         try:
-            await asyncio.to_thread(self._apply, want)
+            failed = await asyncio.to_thread(self._apply, want)
         except OSError as err:
             raise errors.Unavailable(f"routes: {err}") from err
-        self._metrics.routes.set(len(want))
+        self._metrics.routes.set(len(want) - len(failed))
+        if failed:  # one that the kernel refuses must not keep the others from being made
+            raise errors.Unavailable(f"routes: {'; '.join(failed)}")
 
-    def _apply(self, want: Mapping[str, str]) -> None:
+    def _apply(self, want: Mapping[str, str]) -> list[str]:
+        """Make the difference; gives what the kernel refused."""
         if self._have is None:
             self._have = self._table.read()
         change = difference(want, self._have)
+        failed: list[str] = []
         for to in change.delete:
-            with contextlib.suppress(ProcessLookupError):  # ESRCH: it went with its interface
-                self._table.delete(to)
+            try:
+                with contextlib.suppress(ProcessLookupError):  # ESRCH: it went with its interface
+                    self._table.delete(to)
+            except OSError as err:
+                failed.append(f"{to}: {err}")
+                continue
             del self._have[to]
         for to, via in change.set.items():
-            self._table.replace(to, via)
+            try:
+                self._table.replace(to, via)
+            except OSError as err:
+                failed.append(f"{to} via {via}: {err}")
+                continue
             self._have[to] = via
             self._log.info("route", to=to, via=via)
+        return failed

@@ -75,7 +75,7 @@ def container_security(
     pod: core_pb2.Pod, container: core_pb2.Container, node: NodeSecurity, image: cri.Image
 ) -> cri.LinuxContainerSecurityContext:
     """The security context of a container: its own values over the pod's. ConfigError for a profile outside the folder
-    of seccomp profiles."""
+    of seccomp profiles, or of a type that is none."""
     own, shared = container.securityContext, pod.spec.securityContext
     found = cri.LinuxContainerSecurityContext(
         namespace_options=namespaces(pod),
@@ -164,7 +164,7 @@ def _seccomp(
     profile = context.seccompProfile
     kind = profile.type or ("RuntimeDefault" if node.seccomp_default else "Unconfined")
     if kind != "Localhost":
-        return cri.SecurityProfile(profile_type=cri.SecurityProfile.ProfileType.Value(kind))
+        return cri.SecurityProfile(profile_type=_profile_type(kind))
     root = node.seccomp_root.resolve()
     path = (root / profile.localhostProfile.lstrip("/")).resolve()
     if root not in path.parents:
@@ -173,8 +173,15 @@ def _seccomp(
 
 
 def _apparmor(profile: core_pb2.AppArmorProfile) -> cri.SecurityProfile:
-    kind = cri.SecurityProfile.ProfileType.Value(profile.type)
-    return cri.SecurityProfile(profile_type=kind, localhost_ref=profile.localhostProfile)
+    return cri.SecurityProfile(profile_type=_profile_type(profile.type), localhost_ref=profile.localhostProfile)
+
+
+def _profile_type(kind: str) -> cri.SecurityProfile.ProfileType.ValueType:
+    """ConfigError for a type that the api-server would not let in, but etcd may hold."""
+    try:
+        return cri.SecurityProfile.ProfileType.Value(kind)
+    except ValueError:
+        raise ConfigError(f"unknown type of a security profile: {kind!a}") from None
 
 
 def _selinux(options: core_pb2.SELinuxOptions) -> cri.SELinuxOption:

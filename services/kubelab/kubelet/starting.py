@@ -58,7 +58,7 @@ class Starter:
             sandbox_id, self._present = await self._sandbox_and_images(config, images)
         except RuntimeUnavailable:
             raise
-        except RuntimeFailure as err:
+        except (RuntimeFailure, OSError) as err:  # the latter: a name that is too long for a folder, a full disk
             self._sandbox_failed(err)
             return False
         state.failures.pop(SANDBOX, None)
@@ -75,7 +75,10 @@ class Starter:
     async def _sandbox_and_images(
         self, config: cri.PodSandboxConfig, images: set[str]
     ) -> tuple[str, dict[str, cri.Image | None]]:
-        """Do side by side what does not depend on each other. Raises the first RuntimeFailure, the sandbox's own."""
+        """Do side by side what does not depend on each other.
+
+        Raises the first RuntimeFailure or OSError, the sandbox's own.
+        """
         runtime = self._kit.runtime
         self._state.making = True
         try:
@@ -84,7 +87,7 @@ class Starter:
                 group.create_task(asyncio.to_thread(self._make_log_directories))
                 found = {name: group.create_task(runtime.image(with_default_tag(name))) for name in images}
         except ExceptionGroup as several:  # not `except*`: what is raised in one may come out wrapped in a group again
-            failures, others = several.split(RuntimeFailure)
+            failures, others = several.split((RuntimeFailure, OSError))
             if failures is None or others is not None:
                 raise
             raise failures.exceptions[0] from None

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from kubelab.api.core.v1 import core_pb2
+from kubelab.apimachinery import names
 from kubelab.client.informer import Informer
 from kubelab.scheduler.cache import Cache
 from kubelab.scheduler.framework import ClusterEvent
@@ -72,6 +73,8 @@ class Sources:
             self._queue.move(ClusterEvent.POD_GONE)
 
     def node_set(self, node: core_pb2.Node) -> None:
+        if names.dns_subdomain(node.metadata.name):
+            return  # no pod can be bound to it: the api-server lets no such name in, etcd may hold it
         self._tell(self._cache.set_node(node))
 
     def node_gone(self, node: core_pb2.Node) -> None:

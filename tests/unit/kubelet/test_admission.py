@@ -15,6 +15,7 @@ LABELS = {"kubernetes.io/os": "linux", "disk": "ssd"}
 
 def pod(*ports: tuple[str, str, int], selector: dict[str, str] | None = None, **requests: str) -> core_pb2.Pod:
     made = core_pb2.Pod()
+    made.metadata.name, made.metadata.namespace, made.metadata.uid = "web", "default", "uid"
     container = made.spec.containers.add(name="app")
     for name, text in requests.items():
         container.resources.requests[name.replace("_", "-")].string = text
@@ -95,3 +96,26 @@ CASES = [
 def test_refusal(case: Case) -> None:
     refused = refusal(case.pod, case.others, ALLOCATABLE, LABELS)
     assert (refused.reason, refused.message) == (case.reason, case.message) if refused else not case.reason
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"name": "../../etc"}, "metadata.name: '../../etc'"),
+        ({"namespace": "a/b"}, "metadata.namespace: 'a/b'"),
+        ({"uid": ".."}, "metadata.uid: '..': may not be '..'"),
+        ({"name": "a\0b"}, "metadata.name: 'a\\x00b'"),
+        ({"container": "../x"}, "spec.containers.name: '../x'"),
+    ],
+)
+def test_names_that_are_no_names_become_no_paths(change: dict[str, str], told: str) -> None:
+    made = pod()
+    for name, value in change.items():
+        if name == "container":
+            made.spec.containers[0].name = value
+        else:
+            setattr(made.metadata, name, value)
+    refused = refusal(made, [], ALLOCATABLE, LABELS)
+    assert refused is not None
+    assert refused.reason == "InvalidName"
+    assert refused.message.startswith(told)

@@ -19,6 +19,7 @@ from kubelab.apimachinery.scheme import Resource
 from kubelab.apiserver.strategies import metadata
 
 T = TypeVar("T", bound=Message)
+MAX_GENERATION = 2**63 - 1
 
 
 class Strategy(Generic[T]):
@@ -50,7 +51,7 @@ class Strategy(Generic[T]):
         if self.has_status:
             cast(Any, obj).status.CopyFrom(cast(Any, old).status)
         changed = self.has_generation and cast(Any, obj).spec != cast(Any, old).spec
-        meta_of(obj).generation = meta_of(old).generation + changed
+        meta_of(obj).generation = min(meta_of(old).generation + changed, MAX_GENERATION)
 
     def prepare_for_status_update(self, obj: T, old: T) -> None:
         """Keep all but the status."""

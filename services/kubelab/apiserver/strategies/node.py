@@ -21,8 +21,8 @@ _IPV4_FIRST = "must be an IPv4 CIDR: pods of kubelab have IPv4 addresses"
 class NodeStrategy(Strategy[core_pb2.Node]):
     def default(self, obj: core_pb2.Node) -> None:
         spec, status = obj.spec, obj.status
-        if spec.podCIDR and not spec.podCIDRs:
-            spec.podCIDRs.append(spec.podCIDR)
+        if spec.podCIDR and (not spec.podCIDRs or spec.podCIDRs[0] != spec.podCIDR):
+            spec.podCIDRs[:] = [spec.podCIDR]  # of two that differ the first counts, as upstream
         elif spec.podCIDRs and not spec.podCIDR:
             spec.podCIDR = spec.podCIDRs[0]
         if status.capacity and not status.allocatable:

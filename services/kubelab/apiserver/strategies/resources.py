@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from functools import lru_cache
 
@@ -121,7 +122,7 @@ def _pages(name: str, text: str, field: str) -> list[Cause]:
     if not name.startswith(_HUGE_PAGES):
         return []
     try:
-        size, wanted = quantity.parse(name.removeprefix(_HUGE_PAGES)), quantity.value(text)
+        size, wanted = quantity.parse(name.removeprefix(_HUGE_PAGES)), math.ceil(quantity.parse(text))
     except quantity.QuantityError:
         size, wanted = quantity.parse("0"), 0
     if size > 0 and size.denominator == 1 and wanted % size == 0:

@@ -34,8 +34,8 @@ def target_port(pod: core_pb2.Pod, port: core_pb2.ServicePort) -> int | None:
 
 
 def belongs(pod: core_pb2.Pod, service: core_pb2.Service) -> bool:
-    """Say whether a selected pod has an address worth telling, ready or not."""
-    if not pod.status.podIP or pod_rules.ended(pod):
+    """Say whether a selected pod has an address worth telling, ready or not; what is no address is worth nothing."""
+    if _numeric(pod.status.podIP) is None or pod_rules.ended(pod):
         return False
     return service.spec.publishNotReadyAddresses or not terminating(pod)
 
@@ -62,13 +62,18 @@ def packed_subset(
 ) -> core_pb2.EndpointSubset:
     """Make one subset out of pods, each with whether it is ready."""
     subset = core_pb2.EndpointSubset()
-    for ready, pod in sorted(members, key=lambda member: (_numeric(member[1].status.podIP), member[1].metadata.uid)):
+    for ready, pod in sorted(members, key=_by_address):
         (subset.addresses if ready else subset.notReadyAddresses).append(_address(pod, service))
     for name, number, protocol, application in ports:
         port = subset.ports.add(name=name, port=number, protocol=protocol)
         if application:
             port.appProtocol = application
     return subset
+
+
+def _by_address(member: tuple[bool, core_pb2.Pod]) -> tuple[tuple[int, int], str]:
+    pod = member[1]
+    return _numeric(pod.status.podIP) or (0, 0), pod.metadata.uid
 
 
 def _ports(pod: core_pb2.Pod, service: core_pb2.Service) -> tuple[Port, ...]:
@@ -93,8 +98,11 @@ def _address(pod: core_pb2.Pod, service: core_pb2.Service) -> core_pb2.EndpointA
     return address
 
 
-def _numeric(ip: str) -> tuple[int, int]:
-    parsed = ipaddress.ip_address(ip)
+def _numeric(ip: str) -> tuple[int, int] | None:
+    try:
+        parsed = ipaddress.ip_address(ip)
+    except ValueError:
+        return None
     return parsed.version, int(parsed)
 
 

@@ -1,0 +1,184 @@
+"""Objects of every kind: as a user writes them, as the api-server would accept them, and as etcd might hold them."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+from google.protobuf.message import Message
+
+from kubelab.apimachinery import errors
+from kubelab.apimachinery.manifest.decode import decode
+from kubelab.apimachinery.scheme import Resource
+from kubelab.apiserver.kinds import stored
+from kubelab.apiserver.strategies import wellformed
+from kubelab.apiserver.strategies.registry import strategies
+from tests.fuzz.messages import Maker
+
+RULES = strategies()
+KINDS: tuple[Resource[Message], ...] = tuple(stored())
+TEXT = """
+apiVersion: v1
+kind: Pod
+metadata: {name: web, namespace: default, labels: {app: web}, annotations: {a: b}}
+spec:
+  nodeName: node-1
+  containers:
+  - name: main
+    image: host
+    command: [sleep, "60"]
+    ports: [{name: http, containerPort: 8080, protocol: TCP}]
+    env:
+    - {name: A, value: "1"}
+    - {name: IP, valueFrom: {fieldRef: {fieldPath: status.podIP}}}
+    - {name: K, valueFrom: {configMapKeyRef: {name: web, key: a}}}
+    resources: {requests: {cpu: 100m, memory: 64Mi}, limits: {cpu: 200m}}
+  tolerations: [{key: a, operator: Exists, effect: NoExecute, tolerationSeconds: 5}]
+status:
+  phase: Running
+  hostIP: 192.168.49.3
+  podIP: 10.244.1.5
+  podIPs: [{ip: 10.244.1.5}]
+  startTime: "2026-01-01T00:00:00Z"
+  conditions: [{type: Ready, status: "True", lastTransitionTime: "2026-01-01T00:00:00Z"}]
+  containerStatuses:
+  - name: main
+    image: host
+    imageID: ""
+    ready: true
+    restartCount: 1
+    state: {running: {startedAt: "2026-01-01T00:00:00Z"}}
+    lastState: {terminated: {exitCode: 1, reason: Error, finishedAt: "2026-01-01T00:00:00Z"}}
+---
+apiVersion: v1
+kind: Node
+metadata: {name: node-1, labels: {kubernetes.io/hostname: node-1}}
+spec: {podCIDR: 10.244.1.0/24, podCIDRs: [10.244.1.0/24], taints: [{key: a, effect: NoSchedule}]}
+status:
+  capacity: {cpu: "4", memory: 8Gi, pods: "110"}
+  allocatable: {cpu: "4", memory: 8Gi, pods: "110"}
+  addresses: [{type: InternalIP, address: 192.168.49.3}, {type: Hostname, address: node-1}]
+  conditions: [{type: Ready, status: "True", lastHeartbeatTime: "2026-01-01T00:00:00Z"}]
+  daemonEndpoints: {kubeletEndpoint: {Port: 10250}}
+  nodeInfo: {kubeletVersion: v1.32.0}
+  images: [{names: [host], sizeBytes: 5}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web, namespace: default}
+spec:
+  type: NodePort
+  clusterIP: 10.96.0.17
+  selector: {app: web}
+  externalIPs: [203.0.113.4]
+  ports: [{name: http, port: 80, targetPort: http, nodePort: 30001}]
+---
+apiVersion: v1
+kind: Endpoints
+metadata: {name: web, namespace: default}
+subsets:
+- addresses: [{ip: 10.244.1.5, nodeName: node-1, targetRef: {kind: Pod, name: web, namespace: default}}]
+  ports: [{name: http, port: 8080}]
+---
+apiVersion: v1
+kind: Namespace
+metadata: {name: lab}
+spec: {finalizers: [kubernetes]}
+status: {phase: Active, conditions: [{type: A, status: "True", lastTransitionTime: "2026-01-01T00:00:00Z"}]}
+---
+apiVersion: v1
+kind: ReplicationController
+metadata: {name: web, namespace: default, labels: {app: web}}
+spec:
+  replicas: 2
+  selector: {app: web}
+  template:
+    metadata: {labels: {app: web}}
+    spec: {containers: [{name: main, image: host, ports: [{containerPort: 80}]}]}
+status: {replicas: 2, conditions: [{type: ReplicaFailure, status: "True", lastTransitionTime: "2026-01-01T00:00:00Z"}]}
+---
+apiVersion: v1
+kind: Event
+metadata: {name: web.1, namespace: default}
+involvedObject: {kind: Pod, name: web, namespace: default, uid: u}
+reason: Started
+message: Started container main
+source: {component: kubelet, host: node-1}
+firstTimestamp: "2026-01-01T00:00:00Z"
+lastTimestamp: "2026-01-01T00:00:00Z"
+count: 2
+type: Normal
+series: {count: 3, lastObservedTime: "2026-01-01T00:00:00.000001Z"}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: web, namespace: default}
+data: {a: b}
+binaryData: {c: AAEC}
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: web, namespace: default}
+type: Opaque
+data: {a: AAEC}
+---
+apiVersion: coordination.k8s.io/v1
+kind: Lease
+metadata: {name: node-1, namespace: kube-node-lease}
+spec: {holderIdentity: node-1, leaseDurationSeconds: 40, renewTime: "2026-01-01T00:00:00.000000Z"}
+"""
+SEEDS: dict[str, Message] = {document.resource.plural: document.obj for document in decode(TEXT, "seeds")}
+assert SEEDS.keys() == {resource.plural for resource in KINDS}
+
+
+def held(pick: random.Random, resource: Resource[Message]) -> Message:
+    """An object as etcd might hold it: by an older version, or by somebody who wrote there directly."""
+    maker = Maker(pick, wild=pick.choice((0.1, 0.5, 0.9)), dense=pick.choice((0.2, 0.6)))
+    if pick.random() < 0.4:
+        return maker.make(resource.message)
+    return maker.change(SEEDS[resource.plural], pick.randrange(1, 8))
+
+
+def accepted(pick: random.Random, resource: Resource[Message]) -> Message | None:
+    """An object as the api-server leaves it in etcd after a create and an update of its status; None where it refuses
+    the create. What makes the status be refused is left out."""
+    maker = Maker(pick, wild=pick.choice((0.05, 0.3, 0.6)))
+    obj = maker.change(SEEDS[resource.plural], pick.randrange(0, 6))
+    status = maker.change(SEEDS[resource.plural], pick.randrange(0, 6))
+    return _created(resource, obj, status)
+
+
+def _created(resource: Resource[Message], obj: Any, status: Any) -> Message | None:
+    rules = RULES[resource.plural]
+    _stamp(obj, resource)
+    try:
+        if wellformed.validate(obj):
+            return None
+        rules.default(obj)
+        rules.prepare_for_create(obj)
+        if rules.validate(obj):
+            return None
+    except errors.ApiError:
+        return None
+    if "status" not in resource.subresources:
+        return obj
+    told = type(obj)()
+    told.CopyFrom(status)
+    told.metadata.CopyFrom(obj.metadata)
+    if wellformed.validate(told):
+        return obj
+    rules.prepare_for_status_update(told, obj)
+    return obj if rules.validate_status_update(told, obj) else told
+
+
+def _stamp(obj: Any, resource: Resource[Message]) -> None:
+    """What the registry sets before the rules see an object."""
+    m = obj.metadata
+    m.uid = f"uid-{m.name}"
+    m.resourceVersion = ""
+    m.creationTimestamp.Clear()
+    m.creationTimestamp.seconds = 1_780_000_000
+    m.ClearField("deletionTimestamp")
+    m.ClearField("deletionGracePeriodSeconds")
+    if not resource.namespaced:
+        m.ClearField("namespace")

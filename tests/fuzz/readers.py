@@ -1,0 +1,262 @@
+"""Whoever reads objects, as functions of objects: every printer, describer, decision and rule builder.
+
+The pass over what a fuzzed server took in (:mod:`tests.fuzz`) and the property tests use the same list.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import random
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from google.protobuf.message import Message
+
+from kubelab.api.meta.v1 import meta_pb2
+from kubelab.apimachinery import scheme, terminal
+from kubelab.apimachinery.clock import SystemClock
+from kubelab.apimachinery.manifest import encode
+from kubelab.apiserver.printers.rows import row
+from kubelab.apiserver.tables import Tables
+from kubelab.controllermanager.endpoints import decide as endpoints
+from kubelab.controllermanager.nodeipam import CidrPool
+from kubelab.controllermanager.nodelifecycle import decide as lifecycle
+from kubelab.controllermanager.podgc import surplus
+from kubelab.controllermanager.replication import decide as replication
+from kubelab.kctl.describe import nodes, others, pods, services
+from kubelab.kctl.get import Request
+from kubelab.kctl.showing import Sheet, render
+from kubelab.kctl.targets import Targets
+from kubelab.kubelet import admission, env, plan, podconfig, status
+from kubelab.kubelet.backoff import Backoff
+from kubelab.kubelet.model import PodView
+from kubelab.kubelet.routes import wanted
+from kubelab.kubeproxy.model import left_out, service_ports
+from kubelab.kubeproxy.rules import Table
+from kubelab.scheduler.model import NodeInfo, PodInfo
+from tests.fuzz.objects import KINDS, RULES
+from tests.fuzz.values import NOW
+
+
+@dataclass
+class World:
+    """Objects that are there together, by the plural of their kind."""
+
+    objects: dict[str, list[Any]] = field(default_factory=lambda: {resource.plural: [] for resource in KINDS})
+
+    @classmethod
+    def of(cls, objects: Iterable[Message]) -> World:
+        world = cls()
+        for obj in objects:
+            world.objects[scheme.of_object(obj).plural].append(obj)
+        return world
+
+    @property
+    def all(self) -> list[Any]:
+        return [obj for each in self.objects.values() for obj in each]
+
+
+Reader = Callable[[World], object]
+
+
+def shown(*texts: str) -> None:
+    """Texts on a terminal do nothing to it, and can be encoded."""
+    for text in texts:
+        text.encode()
+        assert not terminal.acts(text), ascii(next(sign for sign in text if terminal.acts(sign)))
+
+
+def machine_output(world: World) -> None:
+    """``-o json`` and ``-o yaml`` say the same, and others can read both."""
+    for obj in world.all:
+        told = encode.to_dict(obj)
+        as_json, as_yaml = encode.to_json(told), encode.to_yaml(told)
+        assert json.loads(as_json) == told
+        assert yaml.load(as_yaml, getattr(yaml, "CSafeLoader", yaml.SafeLoader)) == told
+        shown(as_json, as_yaml, render([obj], "name", single=True))
+
+
+def tables(world: World) -> None:
+    made = Tables(row, SystemClock())
+    for plural, objects in world.objects.items():
+        resource = next(r for r in KINDS if r.plural == plural)
+        values = [obj.SerializeToString() for obj in objects]
+        for include in ("Metadata", "Object", "None"):
+            table = made.make(resource, values, meta_pb2.TableOptions(includeObject=include), "5")
+            assert all(len(r.cells) == len(resource.columns) for r in table.rows)
+            for output in ("", "wide"):
+                request = Request(Targets(()), "", all_namespaces=True, output=output, show_labels=True, show_kind=True)
+                text = Sheet(request, resource).render(table)
+                assert len(text.splitlines()) == len(objects) + 1, "one line an object, and the header"
+                shown(text)
+
+
+def descriptions(world: World) -> None:
+    events: Sequence[Any] = world.objects["events"]
+    found = world.objects
+    for pod in found["pods"]:
+        shown(pods.describe(pod, events, NOW))
+    for node in found["nodes"]:
+        for lease in (*found["leases"], "no lease"):
+            shown(nodes.describe(node, lease, found["pods"], events, NOW))
+    for service in found["services"]:
+        for behind in (*found["endpoints"], None):
+            shown(services.describe(service, behind, events, NOW))
+    for one in found["endpoints"]:
+        shown(services.describe_endpoints(one, events, NOW))
+    for rc in found["replicationcontrollers"]:
+        shown(others.replication_controller(rc, found["pods"], events, NOW))
+    for namespace in found["namespaces"]:
+        shown(others.namespace(namespace))
+    for config_map in found["configmaps"]:
+        shown(others.config_map(config_map, events, NOW))
+    for secret in found["secrets"]:
+        shown(others.secret(secret))
+    for obj in world.all:
+        shown(others.generic(obj, events, NOW))
+
+
+def field_selectors(world: World) -> None:
+    for plural, objects in world.objects.items():
+        for obj in objects:
+            fields = RULES[plural].selectable_fields(obj)
+            assert all(isinstance(value, str) for value in fields.values())
+
+
+def validation_of_changes(world: World) -> None:
+    """The rules judge any new object against any old one, whatever that is."""
+    for plural, objects in world.objects.items():
+        rules = RULES[plural]
+        for old, new in zip(objects, reversed(objects), strict=True):
+            for prepare, judge in (
+                (rules.prepare_for_update, rules.validate_update),
+                *(((rules.prepare_for_status_update, rules.validate_status_update),) if rules.has_status else ()),
+            ):
+                changed = _copy(new)
+                rules.default(changed)
+                prepare(changed, old)
+                try:
+                    judge(changed, old)
+                except Exception as err:
+                    if type(err).__name__ != "Forbidden":
+                        raise
+            rules.graceful_delete_seconds(old, meta_pb2.DeleteOptions(gracePeriodSeconds=2**63 - 1))
+
+
+def controllers(world: World) -> None:
+    found = world.objects
+    for service in found["services"]:
+        for current in (*found["endpoints"], None):
+            endpoints.desired(service, found["pods"], current)
+    pool = CidrPool("10.244.0.0/16", 24)
+    for node in found["nodes"]:
+        name = node.metadata.name
+        if node.spec.podCIDR:
+            pool.occupy(name, node.spec.podCIDR)
+        pool.take(name)
+        pool.check_invariants()
+        lifecycle.silenced(node, NOW)
+        lifecycle.with_taints(node, lifecycle.wanted_taints(node, evict=True), NOW)
+        lifecycle.pulse(node, "")
+        for pod in found["pods"]:
+            lifecycle.evict_at(pod, node, NOW)
+    lifecycle.zone_state([lifecycle.ready_status(node) for node in found["nodes"]])
+    surplus(found["pods"], 1)
+    for rc in found["replicationcontrollers"]:
+        replication.claims(rc, found["pods"])
+        replication.plan(rc, found["pods"], NOW)
+        replication.status(rc, found["pods"], None, NOW)
+        replication.pod_from_template(rc)
+
+
+def scheduler(world: World) -> None:
+    infos = [PodInfo.of(pod) for pod in world.objects["pods"]]
+    for node in world.objects["nodes"]:
+        info = NodeInfo(node.metadata.name)
+        info.describe(node)
+        for pod in {pod.uid: pod for pod in infos}.values():
+            info.add(pod)
+        info.check_invariants()
+
+
+def kubelet(world: World) -> None:
+    found = world.objects
+    settings = podconfig.NodeSettings("node-1", "192.168.49.3", Path("/logs"), memory_bytes=8 * 2**30)
+    sources = env.Sources(
+        {m.metadata.name: m for m in found["configmaps"]},
+        {s.metadata.name: s for s in found["secrets"]},
+        tuple(found["services"]),
+        "192.168.49.3",
+        ("10.244.1.5",),
+    )
+    for node in found["nodes"]:
+        allocatable = {name: amount.string for name, amount in node.status.allocatable.items()}
+        for pod in found["pods"]:
+            admission.refusal(pod, found["pods"], allocatable, dict(node.metadata.labels))
+    wanted(found["nodes"], "node-1")
+    for pod in found["pods"]:
+        view = PodView(pod.metadata.uid)
+        planned = plan.plan(pod, view, NOW, plan.Memory(Backoff(10, 300)))
+        plan.plan(pod, view, NOW, plan.Memory(Backoff(10, 300)), gone=True)
+        status.compute(status.StatusInput(pod, pod.status, view, NOW, "192.168.49.3", "test", waiting=planned.waiting))
+        with contextlib.suppress(env.ConfigError):
+            podconfig.sandbox_config(pod, settings, 0)
+        for container in pod.spec.containers:
+            env.references(container)
+            environment: dict[str, str] = {}
+            with contextlib.suppress(env.ConfigError):
+                environment = env.environment(pod, container, sources)
+            with contextlib.suppress(env.ConfigError):
+                given = podconfig.ContainerInput(pod, container, 0, "sha256:0", environment)
+                podconfig.container_config(given, settings)
+
+
+def proxy(world: World) -> None:
+    """Rules are made of addresses and numbers alone, whatever the objects say."""
+    table = Table()
+    changes: dict[str, Any] = {}
+    for n, service in enumerate(world.objects["services"]):
+        left_out(service)
+        for behind in (*world.objects["endpoints"], None):
+            changes[str(n)] = service_ports(service, behind, node="node-1")
+            table.transaction(changes)
+            table.commit(changes)
+            table.check_invariants()
+
+
+READERS: Mapping[str, Reader] = {
+    reader.__name__: reader
+    for reader in (
+        machine_output,
+        tables,
+        descriptions,
+        field_selectors,
+        validation_of_changes,
+        controllers,
+        scheduler,
+        kubelet,
+        proxy,
+    )
+}
+
+
+def _copy(message: Any) -> Any:
+    made = type(message)()
+    made.CopyFrom(message)
+    return made
+
+
+def world_of(pick: random.Random, make: Callable[[random.Random, Any], Message | None], each: int = 2) -> World:
+    """A world with some objects of every kind."""
+    made = (make(pick, resource) for resource in KINDS for _ in range(each))
+    return World.of(obj for obj in made if obj is not None)
+
+
+def pass_over(world: World) -> None:
+    """Let every reader read; AssertionError or whatever it raises when one cannot."""
+    for reader in READERS.values():
+        reader(world)
