@@ -242,7 +242,7 @@ class _Unpacking:
         """Set owner, mode and extended attributes in this order: chown takes set-user-ID and capabilities away."""
         if self._chown:
             os.chown(file, *_owner(member))
-        os.chmod(file, stat.S_IMODE(member.mode))  # noqa: PTH101 — a descriptor, most times
+        os.chmod(file, member.mode & 0o7777)  # noqa: PTH101 — a descriptor, most times
         for name, value in member.xattrs.items():
             if name in _KEPT or (name.startswith("user.") and not name.startswith(_OVERLAYS)):
                 _set_xattr(file, name, value)
@@ -307,6 +307,8 @@ def _named(member: Member) -> Generator[None]:
     try:
         yield
     except BadImage as err:
+        raise BadLayer(f"{shown(member.name)}: {err}") from err
+    except (ValueError, OverflowError) as err:  # a number or a name that no system call takes
         raise BadLayer(f"{shown(member.name)}: {err}") from err
     except OSError as err:
         if err.errno in _OURS:

@@ -8,10 +8,11 @@ import click
 import pytest
 
 from kubelab.apimachinery.errors import NotFound
-from kubelab.cli.image import size_text
+from kubelab.cli.image import _rows, loaded, size_text
 from kubelab.cli.logs import find
 from kubelab.cli.shell import choose
 from kubelab.cluster.driver import NodeInfo, Process, State
+from kubelab.cri.runtime.v1 import api_pb2 as cri
 
 PROCESSES = [
     Process(name, name.partition("@")[0], name.partition("@")[2], 1, 0.0, 0, State.RUNNING)
@@ -67,3 +68,23 @@ def test_a_word_that_is_neither_a_node_nor_a_program_was_meant_as_a_node() -> No
 )
 def test_sizes_read_like_crictl_s(size: int, text: str) -> None:
     assert size_text(size) == text
+
+
+def test_an_image_is_told_by_its_name_or_its_id() -> None:
+    assert loaded("app:1") == "Loaded image: app:1"
+    assert loaded("sha256:12") == "Loaded image ID: sha256:12"
+
+
+@pytest.mark.parametrize(
+    ("tags", "digests", "rows"),
+    [
+        (["r:5000/a:1", "b:2"], ["r:5000/a@sha256:0"], [("r:5000/a", "1"), ("b", "2")]),
+        ([], ["a@sha256:0", "a@sha256:1"], [("a", "<none>")]),
+        ([], [], [("<none>", "<none>")]),
+    ],
+)
+def test_images_without_a_tag_or_a_name_are_listed_as_docker_does(
+    tags: list[str], digests: list[str], rows: list[tuple[str, str]]
+) -> None:
+    image = cri.Image(id="sha256:0123456789abcdef", repo_tags=tags, repo_digests=digests, size=5)
+    assert [*_rows(image)] == [(*row, "0123456789abc", "5B") for row in rows]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import io
 import os
@@ -424,6 +425,58 @@ def test_a_layer_unpacks_to_what_the_model_says_and_touches_nothing_else(layer: 
         assert canary(outside) == before
         assert sorted(path.name for path in top.iterdir()) == ["layer", "outside"]
         assert found == expected
+    finally:
+        shutil.rmtree(top)
+
+
+def noisy() -> bytes:
+    """An archive with every kind of header: PAX, GNU's long names and holes, links, a fifo."""
+    parts = [spread("1000,4", size="4096").getvalue()]
+    for form in (tarfile.PAX_FORMAT, tarfile.GNU_FORMAT):
+        buffer = io.BytesIO()
+        with tarfile.open(fileobj=buffer, mode="w", format=form) as tar:
+            info = tarfile.TarInfo("n" * 150)
+            info.size, info.pax_headers = 3, {"SCHILY.xattr.user.a": "b", "mtime": "1.5"}
+            tar.addfile(info, io.BytesIO(b"abc"))
+            tar.addfile(member("d", tarfile.DIRTYPE))
+            tar.addfile(member("d/l", tarfile.SYMTYPE, "x" * 120))
+            tar.addfile(member("h", tarfile.LNKTYPE, "n" * 150))
+            tar.addfile(member("p", tarfile.FIFOTYPE))
+        parts.append(buffer.getvalue())
+    whole = [part[: (len(part.rstrip(b"\0")) + 511) // 512 * 512] for part in parts]  # without the ends
+    return b"".join(whole) + bytes(1024)
+
+
+NOISY = noisy()
+
+
+def mended(content: bytes, place: int) -> bytes:
+    """With the checksum of the header at a place made right again."""
+    header = bytearray(content[place : place + 512].ljust(512, b"\0"))
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    return content[:place] + bytes(header) + content[place + 512 :]
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, len(NOISY) - 1), st.binary(min_size=1, max_size=12)), max_size=3), st.booleans()
+)
+@example([(124, b"\xff" * 12)], True)
+@example([(1024 + 124, b"\x80" + b"\xff" * 11)], True)
+@example([(100, b"\xff" * 8)], True)
+def test_any_bytes_are_a_layer_or_are_refused(changes: list[tuple[int, bytes]], right_checksums: bool) -> None:
+    content = NOISY
+    for place, noise in changes:
+        content = content[:place] + noise + content[place + len(noise) :]
+        if right_checksums:
+            content = mended(content, place // 512 * 512)
+    top = Path(tempfile.mkdtemp())
+    try:
+        (top / "layer").mkdir()
+        with contextlib.suppress(BadLayer):
+            layers.unpack(io.BytesIO(content), top / "layer", Budget(Limits(bytes=1 << 20)))
+        assert [path.name for path in top.iterdir()] == ["layer"]
     finally:
         shutil.rmtree(top)
 
