@@ -24,7 +24,8 @@ from kubelab.runtime import durable, layers, syscalls
 from kubelab.runtime.oci import compression, digests
 from kubelab.runtime.oci.documents import Config
 from kubelab.runtime.oci.limits import Budget, Limits
-from kubelab.runtime.store import LAYER_TYPE, Image, Store, file_name, manifest_of
+from kubelab.runtime.store import LAYER_TYPE, Image, Store
+from kubelab.runtime.storefiles import file_name, manifest_of
 
 LayerRecord = dict[str, Any]  # a descriptor, as manifests have it
 

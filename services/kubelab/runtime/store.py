@@ -27,27 +27,31 @@ import fcntl
 import hashlib
 import json
 import os
-import re
 import shutil
 import tempfile
 from collections.abc import Collection, Container, Generator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from kubelab.apimachinery.references import BadReference, Reference, check_digest, parse
+from kubelab.apimachinery.references import Reference, parse
 from kubelab.runtime import durable, layers
+from kubelab.runtime.storefiles import (
+    BASE_LABEL,
+    SHORT_ID,
+    BadDigest,
+    among,
+    decisive_name,
+    file_name,
+    file_names,
+    labelled,
+    manifest_of,
+    read_index,
+    read_note,
+)
 
-MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
-CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
 LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar"
-_SHORT_ID = re.compile(r"[a-f0-9]{4,64}", re.ASCII)
-BASE_LABEL = "io.kubelab.base"  # "host" tells people of an image built over the host; no image is believed by it
-
-
-class BadDigest(ValueError):
-    """Bytes are not what their digest says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,11 +110,11 @@ class Store:
         names = self._read_names()
         if text.startswith("sha256:"):
             return next((image for image in self.images() if text in (image.id, image.digest)), None)
-        if (digest := names.get(name := _decisive(text))) is not None:
+        if (digest := names.get(name := decisive_name(text))) is not None:
             return self._image(digest)
         if "@" in name:
             return next((image for image in self.images() if name.rpartition("@")[2] == image.digest), None)
-        if _SHORT_ID.fullmatch(text):
+        if SHORT_ID.fullmatch(text):
             found = [image for image in self.images() if image.id.removeprefix("sha256:").startswith(text)]
             return found[0] if len(found) == 1 else None
         return None
@@ -141,7 +145,7 @@ class Store:
         except FileNotFoundError:
             return {}
         if (seen := (status.st_mtime_ns, status.st_ino)) != self._seen:  # another runtime may have written it
-            self._names = _read_index(self._index)
+            self._names = read_index(self._index)
             self._seen = seen
             self._images.clear()
         return self._names
@@ -273,7 +277,7 @@ class Store:
         configuration, which a label makes another one than that of the same layers over nothing.
         """
         if on_host:
-            config = _labelled(config)
+            config = labelled(config)
         digest = self.add_blob(config)
         if on_host:
             self._host_record(digest).touch()
@@ -306,7 +310,7 @@ class Store:
     def recover(self) -> None:
         """Clear away what loads and pulls have left that did not get through, unless somebody adds right now."""
         notes = [*self._placing.iterdir()]
-        self._collect(only={digest for note in notes for digest in _read_note(note)}, done=notes)
+        self._collect(only={digest for note in notes for digest in read_note(note)}, done=notes)
 
     def remove(self, text: str) -> None:
         """Forget a name, or an image with all its names; what nothing uses any more goes. Nothing there is no error."""
@@ -321,7 +325,7 @@ class Store:
     def _meant(self, text: str) -> set[str]:
         """The names that go: this one, those of a digest's repository, or all for an id."""
         names = self._read_names()
-        if not text.startswith("sha256:") and (name := _decisive(text)) in names:
+        if not text.startswith("sha256:") and (name := decisive_name(text)) in names:
             if "@" in name:
                 return self._of_repository(names[name], name)
             # also that of an image which cannot be read; a repository's last tag takes its digests with it
@@ -331,7 +335,7 @@ class Store:
         if image is None:
             return set()
         by_digest = "@" in text
-        return self._of_repository(image.digest, _decisive(text)) if by_digest else {*image.names}
+        return self._of_repository(image.digest, decisive_name(text)) if by_digest else {*image.names}
 
     def _of_repository(self, manifest: str, name: str) -> set[str]:
         """The names of an image that are of the same repository as ``name``."""
@@ -367,8 +371,8 @@ class Store:
         trash = Path(tempfile.mkdtemp(dir=self._trash))
         kept_of = {self._blobs: used, self._layers: used_layers, self._temporary: set[str](), self._on_host: used}
         for folder, kept in kept_of.items():
-            names = _file_names(kept)
-            for entry in folder.iterdir() if only is None or folder is self._temporary else _among(folder, only):
+            names = file_names(kept)
+            for entry in folder.iterdir() if only is None or folder is self._temporary else among(folder, only):
                 if entry.name not in names:
                     entry.rename(trash / f"{folder.name}-{entry.name}")
 
@@ -386,72 +390,3 @@ class Store:
             part = self._index.with_suffix(".part")
             part.write_text(json.dumps(index, indent=1, sort_keys=True))
             durable.move(part, self._index)
-
-
-def _labelled(config: bytes) -> bytes:
-    """A configuration with the label that tells of the host as its base."""
-    content = json.loads(config)
-    process = content.setdefault("config", {})
-    process["Labels"] = {**(process.get("Labels") or {}), BASE_LABEL: "host"}
-    return json.dumps(content, sort_keys=True).encode()
-
-
-def manifest_of(config: str, size: int, layer_list: list[dict[str, Any]]) -> bytes:
-    """Write the manifest under which an image is kept: whoever made it, its layers are here without compression."""
-    manifest = {
-        "schemaVersion": 2,
-        "mediaType": MANIFEST_TYPE,
-        "config": {"mediaType": CONFIG_TYPE, "digest": config, "size": size},
-        "layers": layer_list,
-    }
-    return json.dumps(manifest, sort_keys=True).encode()
-
-
-def file_name(digest: str) -> str:
-    """The name of the file, or of the layer's folder, that a digest has; BadDigest for what is no digest."""
-    try:
-        algorithm, _, encoded = check_digest(digest).partition(":")
-    except BadReference as err:
-        raise BadDigest(f"{digest!r}: {err}") from err
-    return encoded if algorithm == "sha256" else f"{algorithm}-{encoded}"
-
-
-def _decisive(text: str) -> str:
-    """The name under which the image of a text is kept; BadReference unless the text may be the beginning of an id."""
-    try:
-        return parse(text).decisive
-    except BadReference:
-        if _SHORT_ID.fullmatch(text):
-            return text
-        raise
-
-
-def _among(folder: Path, digests: set[str]) -> list[Path]:
-    return [path for name in _file_names(digests) if (path := folder / name).exists()]
-
-
-def _file_names(digests: set[str]) -> set[str]:
-    """Without what is no digest: a pin or a note that a power cut has emptied."""
-    found: set[str] = set()
-    for digest in digests:
-        with suppress(BadDigest):
-            found.add(file_name(digest))
-    return found
-
-
-def _read_note(path: Path) -> list[str]:
-    """The digests of a note; none where a power cut came before its content."""
-    try:
-        digests: list[str] = json.loads(path.read_text())
-    except ValueError:
-        return []
-    return digests
-
-
-def _read_index(path: Path) -> dict[str, str]:
-    """Name → digest; none where it cannot be read, so that a machine's runtimes start, and bring images in again."""
-    try:
-        index: dict[str, str] = json.loads(path.read_text())
-    except ValueError:
-        return {}
-    return index
