@@ -1,4 +1,4 @@
-"""Layers: from a tar archive to a folder that overlay takes as a lower one, and back
+"""Layers: from a tar archive to a folder that overlay takes as a lower one
 (https://github.com/opencontainers/image-spec/blob/main/layer.md).
 
 What a layer means is worked out inside of its own folder, as a process that is chroot-ed into it would see it: nothing
@@ -30,7 +30,7 @@ from kubelab.runtime import inroot
 from kubelab.runtime.inroot import Root
 from kubelab.runtime.oci.compression import opened
 from kubelab.runtime.oci.limits import BadImage, Budget, Limits
-from kubelab.runtime.oci.tarball import XATTR, Member, Reader, shown
+from kubelab.runtime.oci.tarball import Member, Reader, shown
 
 WHITEOUT, OPAQUE = ".wh.", ".wh..wh..opq"
 OPAQUE_XATTR = "trusted.overlay.opaque"
@@ -244,7 +244,7 @@ class _Unpacking:
             os.chown(file, *_owner(member))
         os.chmod(file, member.mode & 0o7777)  # noqa: PTH101 — a descriptor, most times
         for name, value in member.xattrs.items():
-            if name in _KEPT or (name.startswith("user.") and not name.startswith(_OVERLAYS)):
+            if is_kept(name):
                 _set_xattr(file, name, value)
 
     def _describe_by_name(self, folder: int, name: str, member: Member) -> None:
@@ -329,6 +329,11 @@ def _parts(name: str) -> list[str]:
     return found
 
 
+def is_kept(attribute: str) -> bool:
+    """Whether a file of an image may have an extended attribute of this name."""
+    return attribute in _KEPT or (attribute.startswith("user.") and not attribute.startswith(_OVERLAYS))
+
+
 def _text(name: str) -> str:
     if "\0" in name:
         raise BadLayer("a name with a NUL")
@@ -397,55 +402,3 @@ def remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink()
-
-
-# --- the way back
-
-
-def pack(folder: Path, archive: IO[bytes]) -> None:
-    """Write a folder (an overlay's upper one) as a layer's tar, in a fixed order."""
-    with tarfile.open(fileobj=archive, mode="w|", format=tarfile.PAX_FORMAT) as tar:
-        for base, folders, files in os.walk(folder):
-            folders.sort()
-            for name in sorted((*folders, *files)):
-                _pack(tar, Path(base) / name, folder)
-
-
-def _pack(tar: tarfile.TarFile, path: Path, folder: Path) -> None:
-    inside = str(path.relative_to(folder))
-    status = path.lstat()
-    if stat.S_ISCHR(status.st_mode) and status.st_rdev == 0:
-        tar.addfile(tarfile.TarInfo(str(Path(inside).parent / (WHITEOUT + path.name))))
-        return
-    if not any(of(status.st_mode) for of in (stat.S_ISREG, stat.S_ISDIR, stat.S_ISLNK, stat.S_ISFIFO)):
-        return  # a socket ends with its process; devices are not an image's
-    info = tar.gettarinfo(str(path), inside)
-    info.uname = info.gname = ""
-    if info.isreg() or info.isdir():
-        info.pax_headers = _xattrs(path)
-    if info.isreg():
-        with path.open("rb") as content:
-            tar.addfile(info, content)
-    else:
-        tar.addfile(info)
-    if info.isdir() and _is_opaque(path):
-        tar.addfile(tarfile.TarInfo(f"{inside}/{OPAQUE}"))
-
-
-def _xattrs(path: Path) -> dict[str, str]:
-    """What :func:`unpack` keeps, as PAX records."""
-    kept = (
-        name
-        for name in sorted(os.listxattr(path, follow_symlinks=False))
-        if name in _KEPT or (name.startswith("user.") and not name.startswith(_OVERLAYS))
-    )
-    return {
-        XATTR + name: os.getxattr(path, name, follow_symlinks=False).decode("utf-8", "surrogateescape") for name in kept
-    }
-
-
-def _is_opaque(path: Path) -> bool:
-    try:
-        return os.getxattr(path, OPAQUE_XATTR) == b"y"
-    except OSError:
-        return False

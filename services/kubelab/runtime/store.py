@@ -36,7 +36,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from kubelab.apimachinery.references import Reference, parse
-from kubelab.runtime import durable, layers
+from kubelab.runtime import durable, layers, packing
 from kubelab.runtime.storefiles import (
     BASE_LABEL,
     SHORT_ID,
@@ -253,9 +253,10 @@ class Store:
 
     def adopt_layer(self, folder: Path) -> tuple[str, str, int]:
         """Make a layer of a folder in the store's file system, which is moved. Gives diff id, digest and size."""
+        packing.clean(folder)
         with self.scratch() as scratch:
             with (scratch / "layer.tar").open("wb") as archive:
-                layers.pack(folder, archive)
+                packing.pack(folder, archive)
             digest, size = self.add_file(scratch / "layer.tar")
         self._place_layer(folder, digest)
         return digest, digest, size

@@ -19,9 +19,10 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from kubelab.runtime import layers
+from kubelab.runtime import layers, packing
 from kubelab.runtime.layers import BadLayer
 from kubelab.runtime.oci.limits import Budget, Limits
+from kubelab.runtime.store import Store
 from tests.unit.runtime import layermodel
 from tests.unit.runtime.layermodel import Entry, Refused
 
@@ -490,7 +491,7 @@ def test_whiteouts_and_attributes_there_and_back(tmp_path: Path) -> None:
     layer = [Entry("etc/.wh.gone"), Entry("var/.wh..wh..opq"), Entry("etc/here", content="x"), capable]
     layers.apply(io.BytesIO(layermodel.archive([*layer, Entry("bin/q", "hardlink", "bin/p")])), target)
     packed = io.BytesIO()
-    layers.pack(target, packed)
+    packing.pack(target, packed)
     packed.seek(0)
     with tarfile.open(fileobj=packed) as tar:
         files = ["bin/p", "bin/q", "etc/.wh.gone", "etc/here", "var/.wh..wh..opq"]
@@ -501,12 +502,21 @@ def test_whiteouts_and_attributes_there_and_back(tmp_path: Path) -> None:
     assert described(again)["/bin/q"] == ("file", "", "/bin/p", 0o4755, 3, 0, sorted(capable.xattrs))
 
 
-def test_a_socket_that_a_command_left_is_not_packed(tmp_path: Path) -> None:
+@pytest.mark.root
+def test_sockets_and_devices_that_a_command_left_are_no_part_of_its_layer(tmp_path: Path) -> None:
+    store, folder = Store(tmp_path / "store"), tmp_path / "upper"
+    (folder / "d").mkdir(parents=True)
     with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(str(tmp_path / "s"))
-    (tmp_path / "f").touch()
-    packed = io.BytesIO()
-    layers.pack(tmp_path, packed)
-    packed.seek(0)
-    with tarfile.open(fileobj=packed) as tar:
-        assert tar.getnames() == ["f"]
+        listener.bind(str(folder / "s"))
+    os.mknod(folder / "d/disk", stat.S_IFBLK | 0o666, os.makedev(8, 0))
+    os.mknod(folder / "d/null", stat.S_IFCHR | 0o666, os.makedev(1, 3))
+    os.mknod(folder / "d/gone", stat.S_IFCHR, os.makedev(0, 0))
+    (folder / "f").touch()
+    diff_id, digest, _ = store.adopt_layer(folder)
+    assert sorted(str(path.relative_to(store.layer(diff_id))) for path in store.layer(diff_id).rglob("*")) == [
+        "d",
+        "d/gone",
+        "f",
+    ]
+    with tarfile.open(store.blob(digest)) as tar:
+        assert sorted(tar.getnames()) == ["d", "d/.wh.gone", "f"]
