@@ -65,7 +65,7 @@ async def show(service: core_pb2.Service, cluster: ClusterDriver, node: NodeInfo
         return NOT_REACHABLE
     if not only_url:
         click.echo(f"{output.picture('🏃')}  Starting tunnel for service {name}.")
-    tunnels = [await cluster.open_tunnel(node.name, target) for target in targets]
+    tunnels = [await cluster.open_tunnel("", target) for target in targets]
     urls = [f"http://127.0.0.1:{tunnel.local_port}" for tunnel in tunnels]
     click.echo("\n".join(urls) if only_url else table([(namespace, name, "", "\n".join(urls))]))
     return 0

@@ -150,7 +150,7 @@ class ComposeCluster:
 
     async def open_tunnel(self, node: str, address: str, local_port: int = 0) -> Tunnel:
         """As the seam says; a node whose published ports are all taken is helped out by another one."""
-        machine = await self._machine(node)
+        machine = await (self._machine(node) if node else self._any_machine())
         if local_port:
             return await self._open(machine, address, _inside(machine, local_port))
         others = [m for m in self._machines(await self.containers()) if m.id != machine.id]
@@ -194,6 +194,13 @@ class ComposeCluster:
     def _nodes(self, found: Sequence[Container]) -> list[NodeInfo]:
         host = ("--host", self._record.docker_host) if self._record.docker_host else ()
         return reading.nodes(found, ("docker", *host, "exec", "--interactive"))
+
+    async def _any_machine(self) -> Container:
+        """The first node that runs; Unavailable when none does."""
+        machines = self._machines(await self.containers())
+        if not machines:
+            raise errors.Unavailable("no node runs")
+        return machines[0]
 
     async def _machine(self, node: str) -> Container:
         """The container that is a node, the first one by default. NotFound, or Unavailable when it does not run."""

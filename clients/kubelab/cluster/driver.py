@@ -107,7 +107,7 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class Tunnel:
-    """``local_port`` of 127.0.0.1 leads to ``address`` (host:port) as seen from ``node``."""
+    """``local_port`` of 127.0.0.1 leads to ``address`` (host:port) as seen from ``node``; without one, from any."""
 
     local_port: int
     node: str
@@ -168,7 +168,11 @@ class ClusterDriver(Protocol):
         ...
 
     async def open_tunnel(self, node: str, address: str, local_port: int = 0) -> Tunnel:
-        """Lead a port of 127.0.0.1 to an address inside; gives the one that is open already, if it is."""
+        """Lead a port of 127.0.0.1 to an address inside; gives the one that is open already, if it is.
+
+        With "" for the node, connections go in by any node that answers, and an address of one node's own stands for
+        the same port of each.
+        """
         ...
 
     async def close_tunnel(self, local_port: int) -> None: ...

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from kubelab.cluster.driver import Action, ClusterStatus, Process
 
-SUPERVISING = ("supervisor", "zygote")  # what a local cluster's processes hang on
+SUPERVISING = ("supervisor", "zygote", "tunnels")  # what a local cluster's processes hang on
 # Whoever stands on others goes first, and comes last; what is not named here carries all of them, as a machine does.
 DOWNWARDS = ("kube-proxy", "kubelet", "scheduler", "controller-manager", "api-server", "etcd", "runtime")
 UPWARDS = (Action.START, Action.RESUME)

@@ -183,6 +183,11 @@ class Record:
         return self.run / "supervisor.sock"
 
     @property
+    def tunnels_socket(self) -> Path:
+        """Where the process of the tunnels is told what to do."""
+        return self.run / "tunnels.sock"
+
+    @property
     def processes(self) -> Path:
         """One small file per running process: its pid and when that pid began."""
         return self.run / "processes"

@@ -19,6 +19,7 @@ import structlog
 from kubelab.apimachinery.clock import Clock, SystemClock
 from kubelab.component import logs
 from kubelab.component.config import BaseConfig, ConfigError, HelpShown, load
+from kubelab.component.descriptors import raise_limit
 from kubelab.component.environment import Environment, process_name
 from kubelab.component.workers import prefork
 
@@ -47,6 +48,7 @@ class Component(Generic[C]):
 
     def main(self, argv: Sequence[str] | None = None) -> int:
         """Run until SIGTERM or SIGINT. Gives the exit code: 0 after a clean stop, 1 after a failure."""
+        raise_limit()
         try:
             config = load(self.config, sys.argv[1:] if argv is None else argv, prog=self.name)
         except HelpShown:

@@ -3,46 +3,69 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import socket
 from collections.abc import AsyncGenerator
-from concurrent.futures import Future
+from dataclasses import asdict
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import grpc
 
+from kubelab.apimachinery.errors import AlreadyExists, BadRequest
 from kubelab.apimachinery.grpcstatus import answering
 from kubelab.component.component import Component
 from kubelab.component.environment import Environment
-from kubelab.component.tunnels import Tunnel, Tunnels
 from kubelab.nodeagent.config import NodeAgentConfig
 from kubelab.supervisor.v1 import nodeagent_pb2_grpc
 from kubelab.supervisor.v1 import supervisor_pb2 as pb
+from kubelab.tunnels.model import Here, Tunnel
+from kubelab.tunnels.tunnels import Tunnels
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
-class Here:
-    """This process's own network namespace, as a place for sockets."""
+class Remembered:
+    """The tunnels of this machine, written down, so that they come back on their ports after a restart."""
 
-    def tcp_socket(self) -> Future[socket.socket]:
-        made: Future[socket.socket] = Future()
+    def __init__(self, tunnels: Tunnels, file: Path) -> None:
+        self._tunnels, self._file = tunnels, file
+
+    async def begin(self) -> None:
+        """Open what was open; what cannot be opened any more is told in the log."""
         try:
-            sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        except OSError as err:
-            made.set_exception(err)
-            return made
-        sock.setblocking(False)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        made.set_result(sock)
-        return made
+            told = [Tunnel(**body) for body in json.loads(self._file.read_text())]
+        except FileNotFoundError:
+            return
+        for tunnel in told:
+            with contextlib.suppress(AlreadyExists, BadRequest):
+                await self._tunnels.open(tunnel.node, tunnel.address, tunnel.local_port)
+        self._write()
+
+    def list(self) -> list[Tunnel]:
+        return self._tunnels.list()
+
+    async def open(self, node: str, address: str, local_port: int) -> Tunnel:
+        tunnel = await self._tunnels.open(node, address, local_port)
+        self._write()
+        return tunnel
+
+    async def close(self, local_port: int) -> None:
+        await self._tunnels.close(local_port)
+        self._write()
+
+    def _write(self) -> None:
+        temporary = self._file.with_suffix(".new")
+        temporary.write_text(json.dumps([asdict(tunnel) for tunnel in self.list()]))
+        os.replace(temporary, self._file)  # noqa: PTH105
 
 
 class NodeAgentServicer(nodeagent_pb2_grpc.NodeAgentServicer):
     """Answers for one machine; a request may leave its name out."""
 
-    def __init__(self, node: str, tunnels: Tunnels) -> None:
+    def __init__(self, node: str, tunnels: Remembered) -> None:
         self._node, self._tunnels = node, tunnels
 
     async def OpenTunnel(self, request: pb.OpenTunnelRequest, context: Context) -> pb.Tunnel:
@@ -67,11 +90,12 @@ async def run(config: NodeAgentConfig, env: Environment) -> None:
     """Open the tunnels that were open, and serve until told to stop."""
     node = config.node_name or socket.gethostname()
     here = Here()
-    tunnels = Tunnels(
-        here, {node: here}, config.tunnels_file, env.clock, env.log, listen=config.tunnel_address, ports=config.ports
-    )
-    async with tunnels, serving(config, env, NodeAgentServicer(node, tunnels)):
-        await env.stop.wait()
+    listen, ports = config.tunnel_address, config.ports
+    async with Tunnels(here, {node: here}, env.clock, env.log, listen=listen, ports=ports) as tunnels:
+        remembered = Remembered(tunnels, config.tunnels_file)
+        await remembered.begin()
+        async with serving(config, env, NodeAgentServicer(node, remembered)):
+            await env.stop.wait()
 
 
 @contextlib.asynccontextmanager

@@ -26,6 +26,7 @@ from kubelab.apimachinery.clock import Clock, SystemClock
 from kubelab.cluster import lock
 from kubelab.cluster.record import Record, RecordError
 from kubelab.component.config import ConfigError
+from kubelab.component.descriptors import raise_limit
 from kubelab.supervisor import network, processes
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ def _begin(record: Record, options: Options, progress: _Progress) -> int:
     from kubelab.pki import certificates
     from kubelab.supervisor import plan, syscalls
 
+    raise_limit()  # also of what is forked from here
     record.run.mkdir(parents=True, exist_ok=True)
     record.run.chmod(0o700)
     record.processes.mkdir(exist_ok=True, mode=0o700)
@@ -109,7 +111,7 @@ def _preload() -> None:
     """Import everything that components need, and keep the garbage collector from touching (and copying) it."""
     from kubelab.supervisor import plan
 
-    for module in (*plan.MODULES.values(), "kubelab.supervisor.rpc", "kubelab.component.logs"):
+    for module in (*plan.MODULES.values(), plan.TUNNELS_MODULE, "kubelab.supervisor.rpc", "kubelab.component.logs"):
         try:
             importlib.import_module(module)
         except Exception as err:  # noqa: BLE001 — its own process will fail with it, and say so in its own log

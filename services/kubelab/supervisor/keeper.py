@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import os
 import signal
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from kubelab.supervisor.processes import Running
 from kubelab.supervisor.spawner import Spawner, SpawnError
 from kubelab.supervisor.zygote import Order
 
+Watch = Callable[[Clock, Callable[[bool], Awaitable[None]]], Awaitable[None]]  # tells a process's health
 STOP_SECONDS = 10.0  # between SIGTERM and SIGKILL
 FROZEN_SECONDS = 2.0  # for SIGSTOP to take effect
 STARTED_SECONDS = 30.0
@@ -53,8 +55,10 @@ class Keeper:
         clock: Clock,
         log: structlog.typing.FilteringBoundLogger,
         changed: Callable[[], None],
+        watch: Watch | None = None,
     ) -> None:
         self.spec = spec
+        self._watch_health_by = watch or functools.partial(health.watch, spec.target)
         self._spawner, self._clock, self._changed = spawner, clock, changed
         self._log = log.bind(process=spec.name)
         self.machine = Machine(spec.name)
@@ -236,7 +240,7 @@ class Keeper:
 
     async def _watch_health(self) -> None:
         try:
-            await health.watch(self.spec.target, self._clock, self._heard)
+            await self._watch_health_by(self._clock, self._heard)
         except OSError as err:  # its certificates are gone: it may run on, but nobody can ask how it is
             self._log.error("its health cannot be asked", error=str(err))
 

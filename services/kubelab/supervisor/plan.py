@@ -2,6 +2,7 @@
 
 ::
 
+    tunnels  from the start: their ports are what `kubelab up` waits at
     cp-N     etcd → api-server → scheduler, controller-manager   and everything below
     node-N   runtime; kubelet and kube-proxy after the api-servers
 
@@ -32,6 +33,8 @@ from kubelab.supervisor.keeper import Spec
 from kubelab.supervisor.zygote import Order
 
 API_PORT, (ETCD_PORT, ETCD_PEER_PORT) = PORTS["api-server"][0], PORTS["etcd"]
+TUNNELS = "tunnels"  # the process outside of the nodes whose ports lead into them
+TUNNELS_MODULE = "kubelab.tunnels.__main__"
 MODULES = {
     "api-server": "kubelab.apiserver.__main__",
     "scheduler": "kubelab.scheduler.__main__",
@@ -60,6 +63,8 @@ def plan(record: Record) -> Plan:
     """Lay a cluster out."""
     specs: list[Spec] = []
     files: dict[Path, str] = {}
+    specs.append(_tunnels(record))
+    files[_config_file(record, TUNNELS)] = yaml.safe_dump(_tunnels_config(record), sort_keys=False)
     for node in record.nodes:
         components = ["runtime", "kubelet", "kube-proxy"]
         if node.control_plane:
@@ -67,7 +72,7 @@ def plan(record: Record) -> Plan:
             components[:0] = ["api-server", "scheduler", "controller-manager"]
         for component in components:
             name = f"{component}@{node.name}"
-            files[record.config / f"{name}.yaml"] = yaml.safe_dump(_config(record, node, component), sort_keys=False)
+            files[_config_file(record, name)] = yaml.safe_dump(_config(record, node, component), sort_keys=False)
             if component not in ("api-server", "runtime"):
                 files[record.config / f"{name}.kubeconfig"] = _kubeconfig(record, node, name)
             specs.append(_component(record, node, component))
@@ -105,7 +110,7 @@ def _component(record: Record, node: Node, component: str) -> Spec:
     after = {"api-server": (f"etcd@{own.name}",), "runtime": ()}.get(component, (f"api-server@{own.name}",))
     order = Order(
         name=name,
-        argv=("--config", str(record.config / f"{name}.yaml")),
+        argv=("--config", str(_config_file(record, name))),
         records=str(record.processes),
         module=MODULES[component],
         group=GROUPS.get(component, 0),
@@ -121,6 +126,30 @@ def _component(record: Record, node: Node, component: str) -> Spec:
         target=_target(record, node, component),
         after=after,
     )
+
+
+def _config_file(record: Record, name: str) -> Path:
+    return record.config / f"{name}.yaml"
+
+
+def _tunnels(record: Record) -> Spec:
+    """Belongs to no node, and stays in the machine's own network namespace."""
+    order = Order(
+        name=TUNNELS,
+        argv=("--config", str(_config_file(record, TUNNELS))),
+        records=str(record.processes),
+        module=TUNNELS_MODULE,
+    )
+    target = Target(f"unix:{record.tunnels_socket}")
+    return Spec(TUNNELS, TUNNELS, "", order, record.log(TUNNELS), None, target)
+
+
+def _tunnels_config(record: Record) -> dict[str, Any]:
+    return {
+        "name": TUNNELS,
+        "socket": str(record.tunnels_socket),
+        "namespaces": {node.name: str(record.namespace(node.name)) for node in record.nodes},
+    }
 
 
 def _target(record: Record, node: Node, component: str) -> Target:

@@ -12,12 +12,12 @@ import grpc
 from kubelab.apimachinery import errors
 from kubelab.apimachinery.grpcstatus import answering
 from kubelab.cluster.driver import Partition
-from kubelab.component.tunnels import Tunnel
 from kubelab.supervisor import logfiles, processes
 from kubelab.supervisor.machine import State
 from kubelab.supervisor.supervisor import Supervisor, Usage
 from kubelab.supervisor.v1 import supervisor_pb2 as pb
 from kubelab.supervisor.v1 import supervisor_pb2_grpc
+from kubelab.tunnels.model import Tunnel
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Action = pb.ActRequest.Action
@@ -78,7 +78,7 @@ class SupervisorServicer(supervisor_pb2_grpc.SupervisorServicer):
 
     async def CloseTunnel(self, request: pb.CloseTunnelRequest, context: Context) -> pb.CloseTunnelResponse:
         async with answering(context):
-            await self._supervisor.tunnels.close(request.local_port)
+            await self._supervisor.tunnels.close_tunnel(request.local_port)
             return pb.CloseTunnelResponse()
 
     async def ListTunnels(self, request: pb.ListTunnelsRequest, context: Context) -> pb.ListTunnelsResponse:
@@ -87,12 +87,14 @@ class SupervisorServicer(supervisor_pb2_grpc.SupervisorServicer):
     async def AddPartition(self, request: pb.Partition, context: Context) -> pb.Partition:
         async with answering(context):
             await self._supervisor.partitions.add(_partition_of(request))
+            self._supervisor.touch()
             return request
 
     async def Heal(self, request: pb.HealRequest, context: Context) -> pb.HealResponse:
         async with answering(context):
             one = _partition_of(request.partition) if request.HasField("partition") else None
             await self._supervisor.partitions.heal(one)
+            self._supervisor.touch()
             return pb.HealResponse()
 
     async def ListPartitions(self, request: pb.ListPartitionsRequest, context: Context) -> pb.ListPartitionsResponse:

@@ -1,7 +1,8 @@
-"""The supervisor: every process of a cluster kept alive, its tunnels, and a gRPC service on a unix socket.
+"""The supervisor: every process of a cluster kept alive, and a gRPC service on a unix socket.
 
-It lives in the cluster's network namespace (so that it reaches every node), listens for tunnels from the host's, and
-holds nothing that is not on disk: a supervisor that was killed is followed by one that adopts everything.
+It lives in the cluster's network namespace (so that it reaches every node), opens ports in the host's for the
+process of the tunnels, and holds nothing that cannot be had back: a supervisor that was killed is followed by one that
+adopts everything.
 """
 
 from __future__ import annotations
@@ -18,20 +19,27 @@ import structlog
 from kubelab.apimachinery import errors
 from kubelab.apimachinery.clock import Clock
 from kubelab.cluster import launch
-from kubelab.cluster.record import Node, Record
+from kubelab.cluster.record import Record
 from kubelab.component.serving import Health, serve_grpc
-from kubelab.component.tunnels import Tunnels
 from kubelab.supervisor import cleanup, logfiles, network, plan, processes, renewal, syscalls
 from kubelab.supervisor.etcdleader import EtcdLeader
 from kubelab.supervisor.faults import Partitions
 from kubelab.supervisor.keeper import Keeper
 from kubelab.supervisor.logfiles import Follower
+from kubelab.supervisor.machine import State
 from kubelab.supervisor.network import NamespaceThread
 from kubelab.supervisor.processes import Running
 from kubelab.supervisor.spawner import Spawner
+from kubelab.supervisor.tunnelling import Tunnelling
 
 ZYGOTE_SECONDS = 5.0  # for the zygote to end once it is told to
-STOP_ORDER = (("scheduler", "controller-manager", "kubelet", "kube-proxy"), ("runtime", "api-server"), ("etcd",))
+STOP_ORDER = (
+    ("scheduler", "controller-manager", "kubelet", "kube-proxy"),
+    ("runtime", "api-server"),
+    ("etcd", plan.TUNNELS),
+)
+CARRYING = ("kubelet", "kube-proxy", "runtime")  # a node without one of them may lead to what is gone
+ILL = (State.UNHEALTHY, State.BACK_OFF, State.STOPPED, State.PAUSED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +68,14 @@ class Supervisor:
         self._asked_down = asyncio.Event()
         self._down = asyncio.Event()
         self.delete = False
+        self.tunnels = Tunnelling(record, host, clock, log)
+        watches = {plan.TUNNELS: self.tunnels.watch}
         self.keepers: dict[str, Keeper] = {
-            spec.name: Keeper(spec, spawner, clock, log, self._touch) for spec in plan.plan(record).specs
+            spec.name: Keeper(spec, spawner, clock, log, self.touch, watches.get(spec.name))
+            for spec in plan.plan(record).specs
         }
         members = {name: k.spec.target for name, k in self.keepers.items() if k.spec.component == "etcd"}
-        self.etcd_leader = EtcdLeader(members, clock, self._touch)
-        self.tunnels: Tunnels
+        self.etcd_leader = EtcdLeader(members, clock, self.touch)
         self.partitions: Partitions
         self.follower: Follower
         self._version_event = asyncio.Event()
@@ -76,17 +86,14 @@ class Supervisor:
         self._spawner.open()
         nodes = await asyncio.to_thread(self._enter_nodes)
         file = self.record.run / "partitions.json"
-        self.partitions = Partitions(self.record.nodes, nodes, [*self.keepers], file, self._log)
+        in_nodes = [name for name, keeper in self.keepers.items() if keeper.spec.node]
+        self.partitions = Partitions(self.record.nodes, nodes, in_nodes, file, self._log)
         try:
             await self.partitions.begin()
-            async with (
-                Tunnels(self._host, nodes, self.record.run / "tunnels.json", self.clock, self._log) as self.tunnels,
-                self._serve(add_service),
-                asyncio.TaskGroup() as group,
-            ):
-                for plane, port in zip(self.record.control_planes, self.record.api_ports, strict=True):
-                    await self._open_api(plane, port)
+            await self.tunnels.begin()
+            async with self._serve(add_service), asyncio.TaskGroup() as group:
                 ready()
+                avoiding = group.create_task(self._avoid_the_ill(), name="what tunnels avoid")
                 looking = group.create_task(self.etcd_leader.run(), name="etcd's leader")
                 keeping = group.create_task(self._keep_all(), name="keepers")
                 logs = [self.record.log(name) for name in (processes.SUPERVISOR, *self.keepers)]
@@ -95,9 +102,10 @@ class Supervisor:
                 await self._asked_down.wait()
                 await self._take_down()
                 self._down.set()
-                for task in (looking, keeping, renewing, turning):
+                for task in (looking, keeping, renewing, turning, avoiding):
                     task.cancel()
         finally:
+            self.tunnels.close()
             self.follower.close()
             for thread in nodes.values():
                 thread.close()
@@ -161,7 +169,8 @@ class Supervisor:
         """The zygote, while one is there."""
         return processes.read(self.record.processes, processes.ZYGOTE)
 
-    def _touch(self) -> None:
+    def touch(self) -> None:
+        """Tell everybody who listens that something has changed."""
         self._version += 1
         self._version_event.set()
         self._version_event = asyncio.Event()
@@ -175,12 +184,14 @@ class Supervisor:
             os.close(fd)
         return threads
 
-    async def _open_api(self, plane: Node, port: int) -> None:
-        try:
-            await self.tunnels.open(plane.name, f"{plane.address}:{plan.API_PORT}", port)
-        except errors.AlreadyExists as err:
-            self._log.error("an api-server's port is taken", port=port, error=err.message)
-            raise
+    async def _avoid_the_ill(self) -> None:
+        """Tell the tunnels which api-servers and nodes connections had better not go to."""
+        async for _ in self.changes():
+            cut = {side for partition in self.partitions.list() for side in (partition.source, partition.target)}
+            ill = [keeper.spec for keeper in self.keepers.values() if keeper.state in ILL or keeper.spec.name in cut]
+            planes = {spec.target.address for spec in ill if spec.component == "api-server"}
+            nodes = {spec.node for spec in ill if spec.component in CARRYING}
+            await self.tunnels.avoid({*planes, *nodes, *(cut & set(self.record.node_names))})
 
     async def _keep_all(self) -> None:
         async with asyncio.TaskGroup() as group:

@@ -131,7 +131,7 @@ async def test_tables_are_minikube_s(case: str, capsys: pytest.CaptureFixture[st
     cluster = FakeCluster()
     assert await service.show(asked, cluster, CP, only_url=False) == 0
     assert capsys.readouterr().out == text
-    assert cluster.opened == [("cp-1", target) for target in targets]
+    assert cluster.opened == [("", target) for target in targets]
 
 
 @pytest.mark.parametrize(

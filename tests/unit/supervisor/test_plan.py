@@ -13,7 +13,7 @@ from kubelab.cluster.record import Record
 from kubelab.component.config import ConfigError, load
 from kubelab.supervisor import plan
 
-COMPONENTS = sorted(plan.MODULES)
+COMPONENTS = [*sorted(plan.MODULES), plan.TUNNELS]
 
 
 @pytest.fixture
@@ -21,8 +21,9 @@ def record(tmp_path: Path) -> Record:
     return Record(tmp_path, "kubelab", "0a1b2c3d", ("cp-1", "node-1", "node-2"), (6443,))
 
 
-def test_three_nodes_are_thirteen_processes(record: Record) -> None:
-    names = [spec.name for spec in plan.plan(record).specs]
+def test_three_nodes_are_thirteen_processes_and_the_tunnels(record: Record) -> None:
+    first, *names = [spec.name for spec in plan.plan(record).specs]
+    assert first == "tunnels"
     assert len(names) == len(set(names)) == 13
     assert {"etcd@cp-1", "api-server@cp-1", "runtime@node-2", "kubelet@cp-1", "kube-proxy@node-1"} <= set(names)
 
@@ -39,7 +40,8 @@ def test_nothing_waits_for_what_is_not_there(record: Record) -> None:
 def test_components_accept_their_configuration(record: Record, component: str) -> None:
     laid_out = plan.plan(record)
     plan.write(record, laid_out.files)
-    kind = importlib.import_module(plan.MODULES[component]).COMPONENT.config
+    module = {**plan.MODULES, plan.TUNNELS: plan.TUNNELS_MODULE}[component]
+    kind = importlib.import_module(module).COMPONENT.config
     for spec in laid_out.specs:
         if spec.component == component:
             assert load(kind, spec.order.argv, prog=component).name == spec.name
@@ -63,7 +65,7 @@ def test_every_control_plane_has_all_of_it(three: Record) -> None:
         assert specs[f"api-server@{plane}"].after == (f"etcd@{plane}",)
         assert specs[f"scheduler@{plane}"].after == specs[f"kubelet@{plane}"].after == (f"api-server@{plane}",)
     assert "scheduler@node-1" not in specs
-    assert len(specs) == 3 * 7 + 3
+    assert len(specs) == 1 + 3 * 7 + 3
 
 
 def test_members_know_each_other(three: Record) -> None:

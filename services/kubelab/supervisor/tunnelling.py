@@ -1,0 +1,257 @@
+"""The supervisor's part in the tunnels: which there are, where each leads, and their listening sockets.
+
+The process of the tunnels (:mod:`kubelab.tunnels`) carries the bytes. The supervisor opens every listening socket, in
+the machine's own network namespace, hands it over, and keeps it as well: when the process is killed, connections wait
+in the kernel's queue until the next process takes them. When the supervisor is killed, the next one takes the sockets
+back from the process. What is open is written down, so it comes back after both of them.
+
+What is serial: one connection to the process at a time, one request at a time on it. :meth:`watch` belongs to the
+process's keeper; it brings each new process up to date before it says that the process is well.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import asdict, dataclass
+
+import structlog
+
+from kubelab.apimachinery.clock import Clock
+from kubelab.apimachinery.errors import AlreadyExists, ApiError, BadRequest, TooManyRequests, Unavailable
+from kubelab.cluster import launch
+from kubelab.cluster.record import Record
+from kubelab.supervisor import plan, processes
+from kubelab.supervisor.network import NamespaceThread
+from kubelab.tunnels.client import ControlClient
+from kubelab.tunnels.listener import BACKLOG
+from kubelab.tunnels.model import ANY_NODE, Route, Target, Tunnel
+from kubelab.tunnels.tunnels import LOCALHOST, MOST_TUNNELS
+
+PING_SECONDS = 2.0  # between questions whether the process is well
+RETRY_SECONDS = 0.05  # while it is just starting
+END_SECONDS = 5.0
+
+
+@dataclass(slots=True)
+class _Known:
+    tunnel: Tunnel
+    route: Route
+    listener: socket.socket
+
+
+class Tunnelling:
+    """``host`` is a thread in the machine's own network namespace."""
+
+    def __init__(
+        self, record: Record, host: NamespaceThread, clock: Clock, log: structlog.typing.FilteringBoundLogger
+    ) -> None:
+        self._record, self._host, self._clock, self._log = record, host, clock, log
+        self._file = record.run / "tunnels.json"
+        self._known: dict[int, _Known] = {}
+        self._client: ControlClient | None = None
+        self._ill: frozenset[str] = frozenset()
+
+    async def begin(self) -> None:
+        """Take over what is open, open what was, and the api-servers' ports. AlreadyExists: one of those is taken."""
+        wanted = {tunnel.local_port: tunnel for tunnel in self._read()}
+        taken = await self._take_over()
+        for plane, port in zip(self._record.control_planes, self._record.api_ports, strict=True):
+            wanted[port] = Tunnel(port, plane.name, f"{plane.address}:{plan.API_PORT}")
+        for port, tunnel in wanted.items():
+            try:
+                route = self._route(tunnel)
+                listener = taken.pop(port, None) or await self._listen(port)
+            except (AlreadyExists, BadRequest) as err:
+                self._log.error("a tunnel cannot be opened again", port=port, error=err.message)
+                if port in self._record.api_ports:
+                    raise
+                continue
+            self._known[port] = _Known(tunnel, route, listener)
+        for left in taken.values():
+            left.close()
+        self._write()
+
+    def close(self) -> None:
+        """Give back every port; the process's own copies end with it."""
+        for known in self._known.values():
+            known.listener.close()
+        self._known.clear()
+        if self._client:
+            self._client.close()
+
+    def list(self) -> list[Tunnel]:
+        """Give every open tunnel."""
+        return [known.tunnel for known in self._known.values()]
+
+    async def open(self, node: str, address: str, local_port: int = 0) -> Tunnel:
+        """Open a tunnel, or give the one that is open; without a node, each connection goes in by one that answers.
+
+        AlreadyExists: the port is taken; TooManyRequests: there are too many; BadRequest: no such node or address.
+        """
+        route = self._route(Tunnel(local_port, node, address))
+        for known in self._known.values():
+            same = (known.tunnel.node, known.tunnel.address) == (node, address)
+            if same and local_port in (0, known.tunnel.local_port):
+                return known.tunnel
+        if len(self._known) >= MOST_TUNNELS:
+            raise TooManyRequests(f"{MOST_TUNNELS} tunnels are open; close one of them")
+        listener = await self._listen(local_port)
+        tunnel = Tunnel(int(listener.getsockname()[1]), node, address)
+        known = self._known[tunnel.local_port] = _Known(tunnel, route, listener)
+        self._write()
+        await self._tell(lambda client: client.open(known.tunnel, known.route, known.listener))
+        return tunnel
+
+    async def close_tunnel(self, local_port: int) -> None:
+        """Close a tunnel with its connections; one that is not open is no error. BadRequest for an api-server's."""
+        if local_port in self._record.api_ports:
+            raise BadRequest(f"port {local_port}: leads to an api-server, and stays as long as the cluster")
+        found = self._known.pop(local_port, None)
+        if found:
+            self._write()
+            await self._tell(lambda client: client.close_tunnel(local_port))
+            found.listener.close()
+
+    async def avoid(self, names: Iterable[str]) -> None:
+        """Have connections avoid these addresses of api-servers and these nodes, where there is another way."""
+        ill = frozenset(names)
+        if ill != self._ill:
+            self._ill = ill
+            await self._tell(lambda client: client.ill(ill))
+
+    async def watch(self, clock: Clock, tell: Callable[[bool], Awaitable[None]]) -> None:
+        """Bring the process that runs now up to date and tell whether it is well, at each change, until cancelled."""
+        well: bool | None = None
+        while True:
+            now = False
+            try:
+                client = self._client or await self._connect()
+                await client.state()
+                now = True
+            except Unavailable as err:
+                if well:
+                    self._log.warning("the tunnels are not well", error=err.message)
+                self._drop()
+            except ApiError as err:
+                self._log.error("the tunnels refuse what they are told", error=err.message)
+                self._drop()
+            if now != well:
+                well = now
+                await tell(well)
+            await clock.sleep(PING_SECONDS if now else RETRY_SECONDS)
+
+    async def _connect(self) -> ControlClient:
+        """Connect to the process, and make what it has open what should be, also what changes meanwhile."""
+        client = ControlClient(self._record.tunnels_socket, self._clock)
+        client.connect()
+        try:
+            told: dict[int, Tunnel] = {tunnel.local_port: tunnel for tunnel, _ in await client.list()}
+            given: set[int] = set()
+            ill: frozenset[str] | None = None
+            while True:
+                extra = [port for port, tunnel in told.items() if self._tunnel(port) != tunnel]
+                missing = [known for port, known in self._known.items() if port not in given]
+                if not extra and not missing and ill == self._ill:
+                    self._client = client  # from now on each change is told at once
+                    return client
+                for port in extra:
+                    await client.close_tunnel(port)
+                    del told[port]
+                    given.discard(port)
+                for known in missing:
+                    await client.open(known.tunnel, known.route, known.listener)
+                    told[known.tunnel.local_port] = known.tunnel
+                    given.add(known.tunnel.local_port)
+                ill = self._ill
+                await client.ill(ill)
+        except BaseException:
+            client.close()
+            raise
+
+    def _tunnel(self, local_port: int) -> Tunnel | None:
+        known = self._known.get(local_port)
+        return known.tunnel if known else None
+
+    def _drop(self) -> None:
+        if self._client:
+            self._client.close()
+            self._client = None
+
+    async def _tell(self, what: Callable[[ControlClient], Awaitable[None]]) -> None:
+        """Tell the process, if one is there; a later one is told everything."""
+        if self._client is None:
+            return
+        try:
+            await what(self._client)
+        except Unavailable as err:
+            self._log.warning("the tunnels are told later", error=err.message)
+            self._drop()
+
+    async def _take_over(self) -> dict[int, socket.socket]:
+        """Take the listening sockets from a process that runs already; one that does not give them ends."""
+        running = processes.read(self._record.processes, plan.TUNNELS)
+        if running is None:
+            return {}
+        taken: dict[int, socket.socket] = {}
+        try:
+            async with ControlClient(self._record.tunnels_socket, self._clock) as client:
+                for tunnel, _ in await client.list():
+                    if sock := await client.take(tunnel.local_port):
+                        taken[tunnel.local_port] = sock
+        except ApiError as err:
+            self._log.warning("the tunnels of before do not answer, they are started anew", error=err.message)
+            for sock in taken.values():
+                sock.close()
+            taken = {}
+            running.signal(signal.SIGKILL)
+            await launch.ended(running.pid, END_SECONDS)
+        return taken
+
+    def _route(self, tunnel: Tunnel) -> Route:
+        """Work out the ways that lead to a tunnel's address. BadRequest."""
+        nodes = {node.name: node.address for node in self._record.nodes}
+        wanted = Target.of(tunnel.node, tunnel.address)
+        planes = {f"{plane.address}:{plan.API_PORT}": plane for plane in self._record.control_planes}
+        if tunnel.local_port in self._record.api_ports and tunnel.address in planes:
+            others = [Target.of(plane.name, address) for address, plane in planes.items() if address != tunnel.address]
+            return Route((wanted, *others), client_first=True)
+        if tunnel.node != ANY_NODE:
+            if tunnel.node not in nodes:
+                raise BadRequest(f'node "{tunnel.node}" not found')
+            return Route((wanted,))
+        # A node's own port is asked of each node at its own address; what is elsewhere, from each node.
+        own = wanted.host in nodes.values()
+        first = sorted(nodes, key=lambda name: nodes[name] != wanted.host)
+        return Route(tuple(Target(name, nodes[name] if own else wanted.host, wanted.port) for name in first))
+
+    async def _listen(self, local_port: int) -> socket.socket:
+        listener = await asyncio.wrap_future(self._host.tcp_socket())
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind((LOCALHOST, local_port))
+            listener.listen(BACKLOG)
+        except OSError as err:
+            listener.close()
+            raise AlreadyExists(f"cannot listen on {LOCALHOST}:{local_port}: {err.strerror}") from err
+        return listener
+
+    def _read(self) -> list[Tunnel]:
+        try:
+            return [Tunnel(**body) for body in json.loads(self._file.read_text())]
+        except FileNotFoundError:
+            return []
+        except (ValueError, TypeError) as err:
+            self._log.error("tunnels.json cannot be read, its tunnels are closed", error=str(err))
+            return []
+
+    def _write(self) -> None:
+        temporary = self._file.with_suffix(".new")
+        with contextlib.suppress(OSError):  # a full disk: they are open all the same
+            temporary.write_text(json.dumps([asdict(known.tunnel) for known in self._known.values()]))
+            os.replace(temporary, self._file)  # noqa: PTH105

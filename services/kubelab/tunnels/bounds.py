@@ -1,0 +1,120 @@
+"""How many connections there may be, and which one goes when one more comes.
+
+::
+
+    total            of one process; a connection has two descriptors
+    per_tunnel       half of it: a tunnel that is flooded leaves room for the others
+    per_peer         a quarter for one user of this machine, or one address; half for root, whose cluster it is
+
+Beyond a bound, the oldest connection of the same peer (tunnel, process) on which nothing was ever said makes room;
+where all of them have spoken, the new one is refused. So idle connections never keep anybody out, and whoever says
+nothing can take no more than a share.
+"""
+
+from __future__ import annotations
+
+import resource
+from collections import Counter
+from dataclasses import dataclass
+from typing import Protocol
+
+RESERVED_DESCRIPTORS = 64  # for listeners, namespaces, logs, and control
+MOST = 1024
+ROOT = "uid 0"
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Numbers of connections."""
+
+    total: int
+    per_tunnel: int
+    per_peer: int
+    per_root: int
+
+    @classmethod
+    def of_descriptors(cls, descriptors: int | None = None) -> Bounds:
+        """What a process with so many descriptors can carry; by default this one's limit (RLIMIT_NOFILE)."""
+        if descriptors is None:
+            descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        total = max(8, min(MOST, (descriptors - RESERVED_DESCRIPTORS) // 2))
+        return cls(total, total // 2, total // 4, total // 2)
+
+    def of_peer(self, peer: str) -> int:
+        return self.per_root if peer == ROOT else self.per_peer
+
+
+class Counted(Protocol):
+    """A connection, as far as it is counted."""
+
+    port: int
+    peer: str
+
+    @property
+    def silent(self) -> bool:
+        """Has nothing ever come from either end?"""
+        ...
+
+    def give_way(self) -> None:
+        """End, now."""
+        ...
+
+
+class Door:
+    """Lets connections in, and knows all that are there, the oldest first."""
+
+    def __init__(self, bounds: Bounds) -> None:
+        self.bounds = bounds
+        self._there: dict[Counted, None] = {}
+        self._of_peer: Counter[str] = Counter()
+        self._of_port: Counter[int] = Counter()
+        self.refused = 0
+        self.evicted = 0
+
+    def __len__(self) -> int:
+        return len(self._there)
+
+    def enter(self, new: Counted) -> bool:
+        """Count a new connection; False when there is no room. One that was silent may have to go for it."""
+        peer_has, port_has = self._of_peer[new.peer], self._of_port[new.port]
+        if (
+            (peer_has >= self.bounds.of_peer(new.peer) and not self._make_room(peer=new.peer))
+            or (port_has >= self.bounds.per_tunnel and not self._make_room(port=new.port))
+            or (len(self._there) >= self.bounds.total and not self._make_room())
+        ):
+            self.refused += 1
+            return False
+        self._there[new] = None
+        self._of_peer[new.peer] += 1
+        self._of_port[new.port] += 1
+        return True
+
+    def leave(self, one: Counted) -> None:
+        """Count it no more; one that is not there is no error."""
+        if one not in self._there:
+            return
+        del self._there[one]
+        self._of_peer[one.peer] -= 1
+        self._of_port[one.port] -= 1
+        if not self._of_peer[one.peer]:
+            del self._of_peer[one.peer]
+        if not self._of_port[one.port]:
+            del self._of_port[one.port]
+
+    def make_room(self) -> bool:
+        """End the oldest silent connection of all: there is no descriptor left. False when there is none."""
+        return self._make_room()
+
+    def all_of(self, port: int) -> list[Counted]:
+        """The connections of one tunnel."""
+        return [one for one in self._there if one.port == port]
+
+    def _make_room(self, *, peer: str = "", port: int = 0) -> bool:
+        """End the oldest silent connection, of one peer or of one tunnel where that is named."""
+        for one in self._there:
+            if one.silent and peer in ("", one.peer) and port in (0, one.port):
+                self.evicted += 1
+                self.leave(one)
+                one.give_way()
+                return True
+        return False

@@ -1,0 +1,46 @@
+"""Which of several ways in a connection takes. Pure: what happened goes in, an order comes out.
+
+A target that just failed goes behind the others for a while, and so does one that the supervisor knows to be ill. None
+is ever left out: where all are ill, they are tried all the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Set
+from dataclasses import dataclass, field
+
+from kubelab.tunnels.model import Route, Target
+
+REMEMBERED_SECONDS = 10.0  # that a failure counts
+
+
+@dataclass(slots=True)
+class Memory:
+    """What is known of targets."""
+
+    failed: dict[Target, float] = field(default_factory=dict[Target, float])
+    ill: Set[str] = frozenset()  # addresses, and nodes
+
+    def order(self, route: Route, now: float) -> list[Target]:
+        """The targets in the order in which to try them."""
+        return sorted(route.targets, key=lambda target: (self._is_ill(target, route), self._failing(target, now)))
+
+    def note(self, target: Target, *, well: bool, now: float) -> None:
+        """Take in what became of an attempt."""
+        if well:
+            self.failed.pop(target, None)
+        else:
+            self.failed[target] = now
+
+    def forget(self, route: Route) -> None:
+        """Nobody asks for these any more."""
+        for target in route.targets:
+            self.failed.pop(target, None)
+
+    def _is_ill(self, target: Target, route: Route) -> bool:
+        """A node whose pods are not looked after may still have an api-server that is well."""
+        return target.address in self.ill or (not route.client_first and target.node in self.ill)
+
+    def _failing(self, target: Target, now: float) -> bool:
+        since = self.failed.get(target)
+        return since is not None and now - since < REMEMBERED_SECONDS

@@ -1,0 +1,122 @@
+"""A connection to whichever target answers: the next one is tried when the one before fails, or is slow to answer.
+
+As "happy eyeballs" do it (RFC 8305): attempts overlap, the first that connects wins, the others are given up. So a node
+that is stopped costs a connection a quarter of a second, and the connections after it nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Iterator, Mapping
+
+from kubelab.apimachinery.clock import Clock
+from kubelab.tunnels.choosing import Memory
+from kubelab.tunnels.model import Place, Route, Target
+
+NEXT_SECONDS = 0.25  # before the next target is tried beside the one that has not answered yet
+ROUNDS = 3
+CONNECT_SECONDS = 10.0  # for all of them together
+KEEPALIVE = ((socket.TCP_KEEPIDLE, 30), (socket.TCP_KEEPINTVL, 10), (socket.TCP_KEEPCNT, 3))
+
+
+class Connector:
+    """Connects from inside of ``nodes``, and remembers what became of it."""
+
+    def __init__(self, nodes: Mapping[str, Place], memory: Memory, clock: Clock) -> None:
+        self._nodes, self._memory, self._clock = nodes, memory, clock
+
+    def note(self, target: Target, well: bool) -> None:
+        """Take in how a target did."""
+        self._memory.note(target, well=well, now=self._clock.monotonic())
+
+    async def connect(self, route: Route) -> tuple[socket.socket, Target]:
+        """Give a connected socket and whom it leads to. OSError when no target answers: the last one's error."""
+        race = _Race()
+        try:
+            async with self._clock.timeout(CONNECT_SECONDS), asyncio.TaskGroup() as attempts:
+                running: list[asyncio.Task[None]] = []
+                for target in self._in_turn(route, race):
+                    running.append(attempts.create_task(self._attempt(target, race), name=f"to {target.address}"))
+                    await self._a_while(race)
+                    if race.won:
+                        break
+                while not race.won and not all(task.done() for task in running):
+                    await race.next_event()
+                for task in running:
+                    task.cancel()
+        except TimeoutError:
+            for target in route.targets:
+                self.note(target, False)
+            race.errors.append(TimeoutError("no answer"))
+        except BaseException:
+            race.close()
+            raise
+        if not race.won:
+            raise race.errors[-1] if race.errors else OSError("there is nowhere to connect to")
+        first, *late = race.won
+        race.won = late
+        race.close()
+        return first
+
+    def _in_turn(self, route: Route, race: _Race) -> Iterator[Target]:
+        """Each target, and each again: behind an address of a service, the next attempt finds another pod."""
+        order = self._memory.order(route, self._clock.monotonic())
+        for turn in range(ROUNDS):
+            if turn and race.errors and all(isinstance(err, ConnectionRefusedError) for err in race.errors):
+                return  # they are there, and say no
+            yield from order
+
+    async def _a_while(self, race: _Race) -> None:
+        """Until an attempt has ended one way or the other, or has taken long."""
+        with contextlib.suppress(TimeoutError):
+            async with self._clock.timeout(NEXT_SECONDS):
+                await race.next_event()
+
+    async def _attempt(self, target: Target, race: _Race) -> None:
+        made: socket.socket | None = None
+        try:
+            made = self._nodes[target.node].tcp_socket()
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            for option, value in KEEPALIVE:
+                made.setsockopt(socket.IPPROTO_TCP, option, value)
+            await asyncio.get_running_loop().sock_connect(made, (target.host, target.port))
+        except OSError as err:
+            if made:
+                made.close()
+            self.note(target, False)
+            race.errors.append(err)
+        except BaseException:
+            if made:
+                made.close()
+            if race.won and all(target != other for _, other in race.won):
+                self.note(target, False)  # another one was quicker
+            raise
+        else:
+            self.note(target, True)
+            race.won.append((made, target))
+        finally:
+            race.happened()
+
+
+class _Race:
+    """What became of the attempts for one connection."""
+
+    def __init__(self) -> None:
+        self.won: list[tuple[socket.socket, Target]] = []
+        self.errors: list[OSError] = []
+        self._event = asyncio.Event()
+
+    def happened(self) -> None:
+        self._event.set()
+
+    async def next_event(self) -> None:
+        """Wait for the end of an attempt that nobody has heard of yet."""
+        await self._event.wait()
+        self._event.clear()
+
+    def close(self) -> None:
+        for made, _ in self.won:
+            made.close()
+        self.won.clear()

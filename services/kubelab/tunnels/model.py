@@ -1,0 +1,110 @@
+"""What a tunnel is, and the places that its sockets belong to."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from kubelab.apimachinery.errors import BadRequest
+
+ANY_NODE = ""
+CLONE_NEWNET = 0x40000000
+
+
+@dataclass(frozen=True, slots=True)
+class Tunnel:
+    """``local_port`` outside → ``address`` (host:port), connected to from inside ``node``, or from any that answers."""
+
+    local_port: int
+    node: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One way in: ``host``:``port`` as seen from ``node``."""
+
+    node: str
+    host: str
+    port: int
+
+    @classmethod
+    def of(cls, node: str, address: str) -> Target:
+        """Read ``host:port``; BadRequest when it is none."""
+        host, _, port = address.rpartition(":")
+        if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
+            raise BadRequest(f'address "{address}": expected host:port')
+        return cls(node, host, int(port))
+
+    @property
+    def address(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where a tunnel's connections may go, the preferred way first.
+
+    ``client_first`` says that a client speaks first and is answered at once, as in TLS: a connection on which nothing
+    has come yet stays outside, and a server that does not answer counts as one that failed.
+    """
+
+    targets: tuple[Target, ...]
+    client_first: bool = False
+
+
+class Place(Protocol):
+    """A network namespace."""
+
+    def tcp_socket(self) -> socket.socket:
+        """Make a TCP socket there that does not block; OSError."""
+        ...
+
+
+class Here:
+    """This process's own network namespace."""
+
+    def tcp_socket(self) -> socket.socket:
+        made = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        made.setblocking(False)
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return made
+
+
+class Namespace:
+    """Another network namespace. The thread is in it only while it makes a socket, and it makes one at a time."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the namespace; OSError when it is not there."""
+        self._inside = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self._outside = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+
+    def tcp_socket(self) -> socket.socket:
+        _enter(self._inside)
+        try:
+            return Here().tcp_socket()
+        finally:
+            _enter(self._outside)
+
+    def close(self) -> None:
+        os.close(self._inside)
+        os.close(self._outside)
+
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _enter(namespace: int) -> None:
+    if _libc.setns(namespace, CLONE_NEWNET) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+
+
+def addresses_of(targets: Sequence[Target]) -> str:
+    """Name the targets for a person."""
+    return ", ".join(f"{target.address} from {target.node}" for target in targets)

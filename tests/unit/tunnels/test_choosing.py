@@ -1,0 +1,45 @@
+"""In which order a connection tries its targets."""
+
+from __future__ import annotations
+
+import pytest
+
+from kubelab.apimachinery.errors import BadRequest
+from kubelab.tunnels.choosing import REMEMBERED_SECONDS, Memory
+from kubelab.tunnels.model import Route, Target
+
+A, B, C = (Target(f"node-{n}", f"192.168.49.{n}", 6443) for n in (1, 2, 3))
+API, SERVICE = Route((A, B, C), client_first=True), Route((A, B, C))
+
+
+def test_as_given_while_nothing_is_known() -> None:
+    assert Memory().order(SERVICE, 0.0) == [A, B, C]
+
+
+def test_a_failure_counts_for_a_while_and_a_success_ends_it() -> None:
+    memory = Memory()
+    memory.note(A, well=False, now=100.0)
+    memory.note(B, well=False, now=101.0)
+    assert memory.order(SERVICE, 102.0) == [C, A, B]
+    memory.note(B, well=True, now=103.0)
+    assert memory.order(SERVICE, 103.0) == [B, C, A]
+    assert memory.order(SERVICE, 100.0 + REMEMBERED_SECONDS) == [A, B, C]
+
+
+def test_what_is_known_to_be_ill_comes_after_what_failed() -> None:
+    memory = Memory(ill={A.address})
+    memory.note(B, well=False, now=0.0)
+    memory.note(C, well=False, now=0.0)
+    assert memory.order(API, 1.0) == [B, C, A]
+
+
+def test_a_node_without_its_kubelet_may_have_a_good_api_server() -> None:
+    memory = Memory(ill={"node-1"})
+    assert memory.order(API, 0.0) == [A, B, C]
+    assert memory.order(SERVICE, 0.0) == [B, C, A]
+
+
+@pytest.mark.parametrize("address", ["192.168.49.2", ":80", "192.168.49.2:x", "192.168.49.2:0", "a:70000", "a:٣"])
+def test_addresses_that_make_no_sense(address: str) -> None:
+    with pytest.raises(BadRequest, match="expected host:port"):
+        Target.of("node-1", address)
