@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from kubelab.api.core.v1 import core_pb2
-from kubelab.apiserver.cache import Entry, ResourceCache, Selection
+from kubelab.apiserver.cache import ResourceCache
+from kubelab.apiserver.changes import Entry, Selection
 from kubelab.apiserver.feed import Feed
 from kubelab.auth import roles
 from kubelab.auth.attributes import Attributes, refusal

@@ -17,7 +17,8 @@ from kubelab.api.core.v1 import core_pb2
 from kubelab.api.intstr import intstr_pb2
 from kubelab.apimachinery import errors, scheme
 from kubelab.apimachinery.clock import Clock
-from kubelab.apiserver.cache import Change, ResourceCache
+from kubelab.apiserver.cache import ResourceCache
+from kubelab.apiserver.changes import Change
 from kubelab.apiserver.feed import Feed
 from kubelab.apiserver.registry import SYSTEM_NAMESPACES, Registry
 from kubelab.apiserver.storage.store import Put, Store, StoreEvent

@@ -7,219 +7,57 @@ encoded bytes on.
 
 from __future__ import annotations
 
-import asyncio
 import bisect
-from collections import deque
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import structlog
-from google.protobuf.message import Message
 from prometheus_client.core import CounterMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from kubelab.apimachinery import errors
-from kubelab.apimachinery.clock import Clock
-from kubelab.apimachinery.scheme import Resource
+from kubelab.apiserver.changes import ADDED, BOOKMARK, Change, Entry, Kind, Selection
+from kubelab.apiserver.history import History
 from kubelab.apiserver.storage.store import prefix_end
-from kubelab.apiserver.storage.wire import Envelope, revision_suffix, watch_event
-from kubelab.apiserver.v1 import apiserver_pb2
+from kubelab.apiserver.watcher import Watcher
 
 log = structlog.get_logger()
 
-ADDED = apiserver_pb2.WatchEvent.ADDED
-MODIFIED = apiserver_pb2.WatchEvent.MODIFIED
-DELETED = apiserver_pb2.WatchEvent.DELETED
-BOOKMARK = apiserver_pb2.WatchEvent.BOOKMARK
-
-HISTORY = 8192  # events that a resource remembers,
-HISTORY_BYTES = 64 * 1024 * 1024  # as long as their objects are not more than this together
-KEPT_FRAME = 64 * 1024  # bytes of an event that is kept encoded: the history holds its object already
-BACKLOG = 4096  # events that a watcher may be behind
-
-
-class Matcher(Protocol):
-    """A parsed label or field selector."""
-
-    def matches(self, values: Mapping[str, str], /) -> bool: ...
-
-
-class Selection(NamedTuple):
-    """Which objects are asked for. Empty and None are everything."""
-
-    namespace: str = ""
-    labels: Matcher | None = None
-    fields: Matcher | None = None
-
-    def matches(self, entry: Entry) -> bool:
-        return (
-            (not self.namespace or entry.namespace == self.namespace)
-            and (self.labels is None or self.labels.matches(entry.labels))
-            and (self.fields is None or self.fields.matches(entry.fields))
-        )
-
-
-class Entry:
-    """An object at a revision. ``any`` is the encoded ``Any`` that answers carry; never changed."""
-
-    __slots__ = ("_begin", "_end", "any", "fields", "key", "labels", "name", "namespace", "revision", "uid")
-
-    def __init__(self, kind: Kind, key: str, raw: bytes, revision: int) -> None:
-        obj = kind.envelope.decode(raw)
-        meta = obj.metadata  # pyright: ignore[reportAttributeAccessIssue]  every stored object has one
-        self.key, self.revision = key, revision
-        self.namespace: str = meta.namespace
-        self.name: str = meta.name
-        self.uid: str = meta.uid
-        self.labels: Mapping[str, str] = dict(meta.labels)
-        self.fields = kind.selectable_fields(obj)
-        self.any, self._begin = kind.envelope.any(raw, revision)
-        self._end = self._begin + len(raw)
-
-    @property
-    def raw(self) -> bytes:
-        """The encoded object without resourceVersion, as it is stored."""
-        return self.any[self._begin : self._end]
-
-    @property
-    def value(self) -> bytes:
-        """The encoded object with resourceVersion, as an ``Any`` carries it."""
-        return self.any[self._begin :]
-
-
-class Kind(NamedTuple):
-    """What the cache must know of a resource."""
-
-    resource: Resource[Message]
-    envelope: Envelope
-    selectable_fields: Callable[[Message], Mapping[str, str]]
-
-    def entry(self, key: str, value: bytes, revision: int) -> Entry:
-        """Decode what the store holds; ValueError when it is no such object."""
-        return Entry(self, key, self.envelope.open(value), revision)
-
-
-class Change:
-    """What one write did to one object: ``entry`` is None after a deletion, ``previous`` before a creation."""
-
-    __slots__ = ("_frames", "entry", "kind", "previous", "revision")
-
-    def __init__(self, kind: Kind, revision: int, entry: Entry | None, previous: Entry | None) -> None:
-        self.kind, self.revision, self.entry, self.previous = kind, revision, entry, previous
-        self._frames: dict[int, bytes] = {}
-
-    def seen_by(self, selection: Selection) -> int | None:
-        """As which event a watcher sees it: an object that begins to match is ADDED, one that ceases is DELETED."""
-        now = self.entry is not None and selection.matches(self.entry)
-        before = self.previous is not None and selection.matches(self.previous)
-        if now:
-            return MODIFIED if before else ADDED
-        return DELETED if before else None
-
-    def value(self, event: int) -> bytes:
-        """The encoded object of an event; a deletion has the last state that matched, at the deletion's revision."""
-        if event != DELETED:
-            assert self.entry is not None
-            return self.entry.value
-        assert self.previous is not None
-        return self.previous.raw + revision_suffix(self.revision)
-
-    @property
-    def size(self) -> int:
-        """The bytes that are held for it; the state before is mostly held for the change before."""
-        told = self.entry or self.previous
-        return len(told.any) if told else 0
-
-    def frame(self, event: int) -> bytes:
-        """The encoded ``WatchEvent``, made once for all watchers unless it is big."""
-        frame = self._frames.get(event)
-        if frame is None:
-            if event != DELETED:
-                assert self.entry is not None
-                packed = self.entry.any
-            else:
-                assert self.previous is not None
-                packed, _ = self.kind.envelope.any(self.previous.raw, self.revision)
-            frame = watch_event(event, packed, self.revision)
-            if len(frame) <= KEPT_FRAME:
-                self._frames[event] = frame
-        return frame
-
-
-class Watcher:
-    """One watch: iterate it. It ends when it is closed: by the server's stop, or when it is too far behind."""
-
-    def __init__(self, cache: ResourceCache, selection: Selection, bookmarks: bool) -> None:
-        self.selection, self.bookmarks = selection, bookmarks
-        self._cache = cache
-        self._first: deque[tuple[int, Change | int]] = deque()  # what it begins with, however much that is
-        self._backlog: deque[tuple[int, Change | int]] = deque()
-        self._wake = asyncio.Event()
-        self._closed = False
-
-    def offer(self, change: Change) -> None:
-        event = change.seen_by(self.selection)
-        if event is None:
-            return
-        if len(self._backlog) >= BACKLOG:
-            self.close()  # the client comes back with the revision that it has seen
-            return
-        self._backlog.append((event, change))
-        self._wake.set()
-
-    def offer_bookmark(self, revision: int) -> None:
-        """Say how far the watch is, if the client wants to know and has read everything before."""
-        if self.bookmarks and len(self._backlog) < BACKLOG:
-            self._backlog.append((BOOKMARK, revision))
-            self._wake.set()
-
-    def begin(self, changes: Iterable[tuple[int, Change | int]]) -> None:
-        """Say what comes before all that happens from now on."""
-        self._first.extend(changes)
-        self._wake.set()
-
-    def close(self) -> None:
-        self._closed = True
-        self._cache.watchers.discard(self)
-        self._wake.set()
-
-    async def events(self, clock: Clock, seconds: float) -> AsyncGenerator[tuple[int, Change | int]]:
-        """Event types with their change, for so long; a bookmark has its revision instead of a change."""
-        stop_at = clock.monotonic() + seconds
-        try:
-            while True:
-                while waiting := self._first or self._backlog:
-                    yield waiting.popleft()
-                if self._closed:
-                    return
-                self._wake.clear()
-                try:
-                    async with clock.timeout(stop_at - clock.monotonic()):  # never around a yield: it cancels the task
-                        await self._wake.wait()
-                except TimeoutError:
-                    return
-        finally:
-            self.close()
-
 
 class ResourceCache:
-    """One resource's objects in key order and a ring of its latest changes."""
+    """One resource's objects in key order and its latest changes."""
 
-    def __init__(self, kind: Kind, prefix: str) -> None:
+    def __init__(self, kind: Kind, prefix: str, history: History) -> None:
         self.kind, self.prefix = kind, prefix
+        self._history, self._ring = history, history.ring(self._forgotten)
         self.entries: dict[str, Entry] = {}
         self.changed = 0  # the last revision that touched this resource
-        self.floor = 0  # changes after this revision are all remembered
         self.watchers: set[Watcher] = set()
         self._keys: list[str] = []
         self.undecodable = 0  # values that the store held under this resource's keys and that are none of its objects
-        self._ring: deque[Change] = deque()
-        self._ring_bytes = 0
         self._listeners: list[Callable[[Change], None]] = []
+
+    @property
+    def floor(self) -> int:
+        """Changes after this revision are all remembered."""
+        return self._ring.floor
 
     def key(self, namespace: str, name: str) -> str:
         return f"{self.prefix}{namespace}/{name}" if namespace else self.prefix + name
+
+    def watcher(self, selection: Selection, bookmarks: bool) -> Watcher:
+        """A watch that is not registered yet."""
+        return Watcher(selection, bookmarks, self.watchers.discard)
+
+    def cut_deaf(self) -> int:
+        """Cut off watchers whose clients have taken nothing since the last time; gives how many."""
+        deaf = [watcher for watcher in self.watchers if watcher.deaf()]
+        self._history.on_forget(sum(watcher.cut() for watcher in deaf))
+        return len(deaf)
+
+    def _forgotten(self) -> None:
+        for watcher in [watcher for watcher in self.watchers if watcher.behind(self._ring.floor)]:
+            watcher.cut()
 
     def on_change(self, listener: Callable[[Change], None]) -> None:
         """Call with every change from now on; it must only note it."""
@@ -242,9 +80,8 @@ class ResourceCache:
             watcher.close()
         self.entries = {e.key: e for value in values if (e := self.entry(*value))}
         self._keys = sorted(self.entries)
-        self._ring.clear()
-        self._ring_bytes = 0
-        self.floor = self.changed = revision
+        self._history.clear(self._ring, revision)
+        self.changed = revision
 
     def apply(self, key: str, value: bytes | None, revision: int) -> None:
         """Take one change in and show it to every watcher. What cannot be decoded is as good as deleted."""
@@ -260,11 +97,7 @@ class ResourceCache:
         else:
             return
         change = Change(self.kind, revision, entry, previous)
-        self._ring.append(change)
-        self._ring_bytes += change.size
-        while len(self._ring) > HISTORY or (self._ring_bytes > HISTORY_BYTES and len(self._ring) > 1):
-            forgotten = self._ring.popleft()
-            self.floor, self._ring_bytes = forgotten.revision, self._ring_bytes - forgotten.size
+        self._history.add(self._ring, change)
         self.changed = revision
         for listener in self._listeners:
             listener(change)
@@ -298,14 +131,14 @@ class ResourceCache:
         if revision < self.floor:
             raise errors.Expired(f"too old resource version: {revision} ({self.floor})")
         missed: list[tuple[int, Change]] = []
-        for change in reversed(self._ring):
+        for change in reversed(self._ring.changes):
             if change.revision <= revision:
                 break
             event = change.seen_by(watcher.selection)
             if event is not None:
                 missed.append((event, change))
         missed.reverse()
-        watcher.begin(missed)
+        watcher.resume(missed)
         self.watchers.add(watcher)
 
     def watch_from_now(self, watcher: Watcher, revision: int, *, initial_events_end: bool = False) -> None:
@@ -319,11 +152,11 @@ class ResourceCache:
     def check_invariants(self) -> None:
         """Keys and entries agree, the ring is in order and ends where the entries are; AssertionError otherwise."""
         assert self._keys == sorted(self.entries)
-        revisions = [c.revision for c in self._ring]
+        revisions = [c.revision for c in self._ring.changes]
         assert revisions == sorted(revisions)
         assert not revisions or (revisions[0] > self.floor and revisions[-1] == self.changed)
         assert all(e.key == k for k, e in self.entries.items())
-        assert self._ring_bytes == sum(c.size for c in self._ring)
+        assert self._ring.bytes == sum(c.size for c in self._ring.changes)
 
 
 class DecodeErrors(Collector):

@@ -14,7 +14,8 @@ import structlog
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import errors, scheme
 from kubelab.apimachinery.clock import Clock
-from kubelab.apiserver.cache import Change, ResourceCache
+from kubelab.apiserver.cache import ResourceCache
+from kubelab.apiserver.changes import Change
 from kubelab.apiserver.registry import Current, Plan, Registry, twin
 
 log = structlog.get_logger()

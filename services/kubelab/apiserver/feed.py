@@ -112,6 +112,12 @@ class Feed:
             for watcher in list(cache.watchers):
                 watcher.offer_bookmark(self.revision)
 
+    def cut_deaf(self) -> None:
+        """Cut off every watch whose client has taken nothing since the last time."""
+        cut = {cache.kind.resource.plural: n for cache in self._caches.values() if (n := cache.cut_deaf())}
+        if cut:
+            log.warning("cut off watches that nobody reads", **cut)
+
     async def _ask(self) -> None:
         """Read the store's revision for all who came since the last reading began."""
         while True:
@@ -182,14 +188,15 @@ class Feed:
 
     def _apply(self, batch: Sequence[StoreEvent]) -> None:
         for event in batch:
-            if not event.key.startswith(ROOT):
+            # A member that was sent a snapshot may tell old news again (etcd issue 20221).
+            if event.revision <= self.revision or not event.key.startswith(ROOT):
                 continue
             cache = self._cache_of(event.key)
             if cache is not None:
                 cache.apply(event.key, event.value, event.revision)
             else:
                 self._tell(event)
-        self._advance(batch[-1].revision)
+        self._advance(max(self.revision, batch[-1].revision))
 
     def _tell(self, event: StoreEvent) -> None:
         for prefix, listener, _ in self._raw:
@@ -202,6 +209,7 @@ class Feed:
         return cache or self._caches.get(key[: key.find("/", at) + 1])
 
     def _advance(self, revision: int) -> None:
+        """Let go who waits for a revision; it only goes back where everything was listed anew."""
         self.revision = revision
         while self._waiting and self._waiting[0][0] <= revision:
             future = heapq.heappop(self._waiting)[2]
@@ -211,4 +219,5 @@ class Feed:
     async def _bookmark(self) -> None:
         while True:
             await self._clock.sleep(BOOKMARKS)
+            self.cut_deaf()
             self.send_bookmarks()

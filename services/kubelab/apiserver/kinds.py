@@ -12,7 +12,9 @@ from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery import errors, scheme
 from kubelab.apimachinery.errors import Cause
 from kubelab.apimachinery.scheme import Resource
-from kubelab.apiserver.cache import Kind, ResourceCache
+from kubelab.apiserver.cache import ResourceCache
+from kubelab.apiserver.changes import Kind
+from kubelab.apiserver.history import History
 from kubelab.apiserver.storage.wire import Envelope
 from kubelab.apiserver.strategies import wellformed
 
@@ -55,10 +57,12 @@ def prefix(resource: Resource[Message]) -> str:
     return f"/registry/{_PATHS.get(resource.plural, resource.plural)}/"
 
 
-def make_caches(rules: Mapping[str, Rules]) -> dict[str, ResourceCache]:
-    """An empty cache for each resource, by plural."""
+def make_caches(rules: Mapping[str, Rules], history: History | None = None) -> dict[str, ResourceCache]:
+    """An empty cache for each resource, by plural, with one history for all."""
+    history = history or History()
     return {
-        r.plural: ResourceCache(Kind(r, Envelope(r), rules[r.plural].selectable_fields), prefix(r)) for r in stored()
+        r.plural: ResourceCache(Kind(r, Envelope(r), rules[r.plural].selectable_fields), prefix(r), history)
+        for r in stored()
     }
 
 

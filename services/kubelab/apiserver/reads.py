@@ -20,15 +20,18 @@ from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery import errors
 from kubelab.apimachinery.clock import Clock
 from kubelab.apimachinery.scheme import Resource
-from kubelab.apiserver.cache import BOOKMARK, Change, Entry, ResourceCache, Selection, Watcher
+from kubelab.apiserver.cache import ResourceCache
+from kubelab.apiserver.changes import BOOKMARK, Change, Entry, Selection
 from kubelab.apiserver.feed import Feed
 from kubelab.apiserver.selectors import selection
 from kubelab.apiserver.storage.store import Store, prefix_end
 from kubelab.apiserver.storage.wire import delimited, object_response, watch_event
 from kubelab.apiserver.tables import Tables
+from kubelab.client.channels import MAX_MESSAGE_BYTES
 
 _PAGE = 500
 _VERSION_DIGITS = 20  # of the largest 64 bit number
+_FRAME, _HEAD = 6, 4096  # bytes that an object, and a list, take in an answer besides what is in them
 PAGE_BYTES = 16 * 1024 * 1024  # of a page's objects: well below what a client takes in one message
 _WATCH_SECONDS = (1800.0, 3600.0)  # a watch without a time limit ends in between, so that clients spread out again
 _CONTINUE_EXPIRED = (
@@ -110,9 +113,11 @@ class Reads:
         )
         head = delimited(1, m.SerializeToString())
         if table is None:
+            _check_size(resource, len(listing.entries), sum(len(e.any) + _FRAME for e in listing.entries))
             return head + b"".join([delimited(2, e.any) for e in listing.entries])
         made = self._tables.make(resource, [e.value for e in listing.entries], table, str(listing.revision))
         made.metadata.CopyFrom(m)
+        _check_size(resource, len(listing.entries), made.ByteSize())
         return head + delimited(3, made.SerializeToString())
 
     async def watch(
@@ -125,7 +130,7 @@ class Reads:
         """Encoded ``WatchEvent`` after ``WatchEvent``. Expired when the revision to go on from is too old, Unavailable
         while etcd is lost."""
         cache = self._caches[resource.plural]
-        watcher = Watcher(cache, selection(cache.kind, namespace, options), options.allowWatchBookmarks)
+        watcher = cache.watcher(selection(cache.kind, namespace, options), options.allowWatchBookmarks)
         seconds = float(options.timeoutSeconds) or random.uniform(*_WATCH_SECONDS)
         self._feed.contact.check()
         await self._wait(options.resourceVersion)
@@ -205,6 +210,17 @@ class Reads:
             if not page.more:
                 return _Listing(listed.entries, revision)
             start = page.items[-1].key + "\0"
+
+
+def _check_size(resource: Resource[Message], count: int, size: int) -> None:
+    """Refuse a list that no client would take in one message; TooLarge says what to ask for instead."""
+    if size <= MAX_MESSAGE_BYTES - _HEAD:
+        return
+    told = (
+        f"the list of {count} {resource.plural} has {size / 2**20:.1f} MiB, and an answer may have "
+        f"{MAX_MESSAGE_BYTES // 2**20} MiB: ask for it in pieces, with limit and continue"
+    )
+    raise errors.TooLarge(told, group=resource.group, kind=resource.plural)
 
 
 def _number(version: str) -> int:

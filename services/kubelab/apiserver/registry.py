@@ -20,7 +20,8 @@ from kubelab.apimachinery.clock import Clock
 from kubelab.apimachinery.scheme import Resource
 from kubelab.apiserver import deletion
 from kubelab.apiserver.allocation import NO_CLAIMS, Claims, RangeFull, ServiceAllocator
-from kubelab.apiserver.cache import Entry, ResourceCache, Selection
+from kubelab.apiserver.cache import ResourceCache
+from kubelab.apiserver.changes import Entry, Selection
 from kubelab.apiserver.eventlease import EventLease
 from kubelab.apiserver.feed import Feed
 from kubelab.apiserver.kinds import Rules, meta

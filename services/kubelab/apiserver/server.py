@@ -23,9 +23,11 @@ from kubelab.apiserver.discovery import DiscoveryServicer
 from kubelab.apiserver.eventlease import EventLease
 from kubelab.apiserver.feed import Feed
 from kubelab.apiserver.gate import Gate
+from kubelab.apiserver.history import History
 from kubelab.apiserver.kinds import Rules, make_caches
 from kubelab.apiserver.kubelets import Kubelets
 from kubelab.apiserver.maintenance import Compactor
+from kubelab.apiserver.memory import Trimmer
 from kubelab.apiserver.podlogs import PodsServicer
 from kubelab.apiserver.reads import Reads
 from kubelab.apiserver.registry import Registry
@@ -67,7 +69,8 @@ class ApiServer:
     ) -> None:
         self.store = FencedStore(store, metrics, clock)
         self._clock = clock
-        self.caches = make_caches(rules)
+        self._trimmer = Trimmer(clock)
+        self.caches = make_caches(rules, History(self._trimmer.freed))
         metrics.register(DecodeErrors(self.caches))
         self.feed = Feed(self.store, list(self.caches.values()), clock)
         self.audit = AuditLog(config.audit_log, clock)
@@ -118,6 +121,7 @@ class ApiServer:
                     ("audit", self.audit.run()),
                     ("bootstrap", self.bootstrap.run()),
                     ("compactor", self.compactor.run()),
+                    ("memory", self._trimmer.run()),
                     ("control-plane", self.control_plane.run()),
                 ):
                     tasks.append(group.create_task(loop, name=name))

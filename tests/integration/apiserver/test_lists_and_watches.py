@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from kubelab.api.core.v1 import core_pb2
 from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery import errors, scheme
-from kubelab.apiserver import feed
+from kubelab.apiserver import feed, history
 from kubelab.apiserver.v1 import apiserver_pb2 as pb
 from kubelab.client.client import LIST, WATCH, Event, EventType
 
@@ -47,6 +48,39 @@ async def test_a_watch_goes_on_at_another_server_without_a_gap(servers: Any) -> 
     resumed = servers.b.watch(scheme.PODS, "default", resource_version=first.resource_version)
     assert await take(resumed, 2) == [("ADDED", "two"), ("DELETED", "one")]
     await resumed.aclose()
+
+
+async def test_a_watch_that_nobody_reads_ends_and_goes_on_from_what_was_read(
+    servers: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A real connection whose client does not read: the server holds little for it, and loses nothing of it."""
+    monkeypatch.setattr(history, "MAX_BYTES", 2_000_000)
+    big = core_pb2.ConfigMap(data={"n": "0", "x": "x" * 200_000})
+    big.metadata.name = "big"
+    big = await servers.a.create(big, "default")
+    request = pb.WatchRequest(path=pb.ResourcePath(version="v1", resource="configmaps", namespace="default"))
+    request.options.resourceVersion = big.metadata.resourceVersion
+    deaf = servers.b._transport.stream(WATCH, request)
+    cache = servers.apis[1].caches["configmaps"]
+    written, seen = 0, list[str]()
+
+    async def write() -> None:
+        nonlocal big, written
+        written += 1
+        big.data["n"] = str(written)
+        big = await servers.a.update(big)
+
+    await write()
+    first = await anext(deaf)  # it has begun
+    while cache.watchers:
+        await write()
+    async for event in deaf:
+        seen.append(core_pb2.ConfigMap.FromString(event.object.value).data["n"])
+        first = event
+    assert seen == [str(n) for n in range(2, 2 + len(seen))]
+    assert len(seen) < written - 1
+    with pytest.raises(errors.Expired):  # so it lists again
+        await anext(servers.b.watch(scheme.CONFIG_MAPS, "default", resource_version=first.resource_version))
 
 
 async def test_a_watch_without_a_revision_first_tells_what_is_there(servers: Any) -> None:
@@ -143,8 +177,8 @@ async def test_chunks_are_of_one_revision_whatever_happens_between_them(servers:
 
 @pytest.mark.parametrize("from_etcd", [False, True], ids=["from the cache", "from etcd"])
 async def test_a_chunk_of_big_objects_has_fewer_of_them(servers: Any, from_etcd: bool) -> None:
-    """66 config maps of a megabyte are more than one message may have."""
-    for n in range(66):
+    """70 config maps of a megabyte are more than one message may have."""
+    for n in range(70):
         big = core_pb2.ConfigMap(data={"a": "x" * 1_000_000})
         big.metadata.name = f"big-{n:02}"
         await servers.a.create(big, "default")
@@ -155,8 +189,16 @@ async def test_a_chunk_of_big_objects_has_fewer_of_them(servers: Any, from_etcd:
             touched = core_pb2.ConfigMap(data={"n": str(len(sizes))})
             touched.metadata.name, touched.metadata.namespace = "big-00", "default"
             await servers.a.update(touched)
-    assert sum(sizes) == 66
+    assert sum(sizes) == 70
     assert max(sizes) == 16
+    with pytest.raises(errors.TooLarge) as told:
+        await servers.b.list(scheme.CONFIG_MAPS, "default")
+    assert re.fullmatch(
+        r"the list of 70 configmaps has 6[56]\.\d MiB, and an answer may have 64 MiB: ask for it in pieces, "
+        "with limit and continue",
+        told.value.message,
+    )
+    assert len((await servers.b.list_table(scheme.CONFIG_MAPS, "default")).rows) == 70
 
 
 async def test_less_than_no_limit_is_no_limit(servers: Any) -> None:

@@ -13,14 +13,14 @@ import pytest
 from kubelab.api.core.v1 import core_pb2
 from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery import errors, scheme
-from kubelab.apiserver import cache as caching
-from kubelab.apiserver import contact
-from kubelab.apiserver.cache import BOOKMARK, Selection, Watcher
-from kubelab.apiserver.feed import CATCH_UP, Feed
+from kubelab.apiserver import changes, contact, history
+from kubelab.apiserver.changes import BOOKMARK, Selection
+from kubelab.apiserver.feed import BOOKMARKS, CATCH_UP, Feed
 from kubelab.apiserver.kinds import make_caches
 from kubelab.apiserver.printers.rows import row
 from kubelab.apiserver.reads import Reads
-from kubelab.apiserver.storage.store import Put
+from kubelab.apiserver.storage.store import Put, StoreEvent
+from kubelab.apiserver.storage.wire import watch_event
 from kubelab.apiserver.strategies.registry import strategies
 from kubelab.apiserver.tables import Tables
 from kubelab.testing.clock import FakeClock
@@ -109,7 +109,7 @@ async def test_a_lost_etcd_ends_every_watch_and_refuses_new_ones_until_it_is_hea
     await server.clock.settle()
     server.lose_etcd()
     await server.clock.advance(contact.LOST_AFTER + 0.1)
-    bookmark = caching.watch_event(BOOKMARK, b"", known)
+    bookmark = watch_event(BOOKMARK, b"", known)
     assert await ended == [bookmark]  # it says how far it came, for the next server
     with pytest.raises(errors.Unavailable) as refused:
         await anext(server.watch(known))
@@ -121,6 +121,34 @@ async def test_a_lost_etcd_ends_every_watch_and_refuses_new_ones_until_it_is_hea
     await server.write("two")
     assert b"two" in await first
     await events.aclose()
+
+
+async def test_old_news_that_a_member_tells_again_are_no_news(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """etcd does that after a member was sent a snapshot (etcd issue 20221)."""
+    await server.write("one")
+    await server.write("two")
+    await server.clock.settle()
+    old = [StoreEvent(server.caches["configmaps"].key("default", "two"), None, 2)]
+    real, told = server.store.watch, [old]
+
+    async def watch(start: int) -> AsyncIterator[Any]:
+        while told:
+            yield told.pop()
+        async for batch in real(start):
+            yield batch
+
+    monkeypatch.setattr(server.store, "watch", watch)
+    server.lose_etcd("watch")
+    await server.clock.settle()
+    server.find_etcd()
+    await server.clock.advance(contact.LOST_AFTER / 2)
+    known = server.feed.revision
+    await server.write("three")
+    await server.clock.settle()
+    assert not told
+    assert sorted(e.name for e in server.caches["configmaps"].entries.values()) == ["one", "three", "two"]
+    assert server.feed.revision == known + 1
+    server.caches["configmaps"].check_invariants()
 
 
 async def test_while_everything_is_listed_anew_the_revision_is_the_old_one(server: Server) -> None:
@@ -150,48 +178,99 @@ async def test_nobody_is_left_waiting_for_a_revision_that_does_not_come(server: 
 
 
 async def test_the_history_is_bound_by_its_bytes(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(caching, "HISTORY_BYTES", 10_000)
+    monkeypatch.setattr(history, "MAX_BYTES", 100_000)
     cache = server.caches["configmaps"]
-    revisions = [await server.write("big", 3_000 + n) for n in range(8)]
+    revisions = [await server.write("big", 5_000 + n) for n in range(20)]
     await server.clock.settle()
-    assert cache.floor == revisions[-4]
-    watcher = Watcher(cache, Selection(), bookmarks=False)
-    cache.watch_from(revisions[-4], watcher)
+    kept = [revision for revision in revisions if revision > cache.floor]
+    assert 4 <= len(kept) <= 6  # each counts with the state before it, and once more as the event that is sent
+    watcher = cache.watcher(Selection(), bookmarks=False)
+    cache.watch_from(kept[0], watcher)
     with pytest.raises(errors.Expired):
-        cache.watch_from(revisions[-5], watcher)
+        cache.watch_from(cache.floor - 1, watcher)
     watcher.close()
-    await server.write("bigger", 20_000)  # the newest is remembered at any size
+    await server.write("bigger", 200_000)  # the newest is remembered at any size
     await server.clock.settle()
     assert cache.floor == revisions[-1]
 
 
+async def test_a_busy_resource_forgets_its_own_past_and_not_that_of_others(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(history, "MAX_BYTES", 100_000)
+    quiet = server.caches["secrets"]
+    secret = core_pb2.Secret(data={"a": b"b"})
+    secret.metadata.name, secret.metadata.namespace = "quiet", "default"
+    key = quiet.key("default", "quiet")
+    put = Put(key, quiet.kind.envelope.seal(secret.SerializeToString()))
+    first = (await server.store.transact([], [put])).revision
+    await server.store.transact([], [put])
+    for n in range(50):
+        await server.write("busy", 5_000 + n)
+    await server.clock.settle()
+    assert quiet.floor < first < server.caches["configmaps"].floor
+    assert quiet._history.bytes <= history.MAX_BYTES
+
+
+async def test_a_watch_that_nobody_reads_is_cut_off_where_the_history_ends(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(history, "MAX_BYTES", 100_000)
+    cache = server.caches["configmaps"]
+    known = server.feed.revision
+    deaf, reader = server.watch(known), server.watch(known)
+    await server.write("one", 5_000)
+    assert b"one" in await anext(deaf)
+    for n in range(50):
+        await server.write("busy", 5_000 + n)
+        while b"busy" not in await anext(reader):
+            continue
+    assert len(cache.watchers) == 1
+    assert [event async for event in deaf] == []  # it ends, and its client goes on from what it has seen
+    await reader.aclose()
+
+
+async def test_a_watch_whose_client_takes_nothing_for_a_minute_is_cut_off(server: Server) -> None:
+    """Also where it began with everything that was there, which the history does not bound."""
+    for n in range(5):
+        await server.write(f"c{n}", 1_000_000)
+    await server.clock.settle()
+    cache = server.caches["configmaps"]
+    deaf = server.watch(0)
+    assert b"c0" in await anext(deaf)
+    for quiet in (True, False):
+        await server.clock.advance(BOOKMARKS)
+        assert len(cache.watchers) == quiet, "a client that has just taken something has another minute"
+    assert [event async for event in deaf] == []
+
+
 async def test_a_big_event_is_not_kept_a_second_time(server: Server) -> None:
     await server.write("small")
-    await server.write("big", 2 * caching.KEPT_FRAME)
+    await server.write("big", 2 * changes.KEPT_FRAME)
     await server.clock.settle()
-    small, big = server.caches["configmaps"]._ring
-    assert small.frame(caching.ADDED) is small.frame(caching.ADDED)
-    assert big.frame(caching.ADDED) is not big.frame(caching.ADDED)
+    small, big = server.caches["configmaps"]._ring.changes
+    assert small.frame(changes.ADDED) is small.frame(changes.ADDED)
+    assert big.frame(changes.ADDED) is not big.frame(changes.ADDED)
 
 
 async def test_any_number_of_initial_events_is_followed_by_its_bookmark(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(caching, "BACKLOG", 3)
+    monkeypatch.setattr(history, "MAX_CHANGES", 4)
     for n in range(5):
         await server.write(f"c{n}")
     await server.clock.settle()
     cache = server.caches["configmaps"]
-    watcher = Watcher(cache, Selection(), bookmarks=True)
+    watcher = cache.watcher(Selection(), bookmarks=True)
     cache.watch_from_now(watcher, server.feed.revision, initial_events_end=True)
     for n in range(3):
         await server.write(f"later{n}")
     await server.clock.settle()
     seen = [event async for event, _ in watcher.events(server.clock, 0)]
-    assert seen == [caching.ADDED] * 5 + [BOOKMARK] + [caching.ADDED] * 3
-    watcher = Watcher(cache, Selection(), bookmarks=True)
+    assert seen == [changes.ADDED] * 5 + [BOOKMARK] + [changes.ADDED] * 3
+    watcher = cache.watcher(Selection(), bookmarks=True)
     cache.watch_from_now(watcher, server.feed.revision)
-    for n in range(4):
+    for n in range(5):
         await server.write(f"last{n}")
     await server.clock.settle()
     assert watcher not in cache.watchers  # what comes later counts
