@@ -15,9 +15,10 @@ from structlog.typing import FilteringBoundLogger
 
 from kubelab.component.component import Component
 from kubelab.component.environment import Environment
+from kubelab.cri.runtime.v1 import api_pb2 as cri
 from kubelab.cri.runtime.v1 import api_pb2_grpc
 from kubelab.runtime import launcher
-from kubelab.runtime.build import Builder
+from kubelab.runtime.build.builder import Builder
 from kubelab.runtime.capabilities import Bounds
 from kubelab.runtime.config import RuntimeConfig
 from kubelab.runtime.engine import Engine
@@ -43,9 +44,11 @@ async def run(config: RuntimeConfig, env: Environment) -> None:
         host = await machine(config, ask, env.log)
         engine = Engine(config, store, host, ask, env.clock, env.log)
         await engine.start()
-        builder = Builder(config, store, host, ask, env.clock)
+        limits = Limits(bytes=config.max_image_bytes, entries=config.max_image_files)
+        images = Images(store, env.clock, limits)
+        builder = Builder(config, store, host, ask, env.clock, partial(images.pull, auth=cri.AuthConfig()))
         try:
-            async with serving(config, env, engine, store, builder):
+            async with serving(config, env, engine, images, ImageStoreServicer(store, builder, limits)):
                 await until_told(env, ask.pid)
         finally:
             await engine.close()
@@ -88,19 +91,17 @@ async def until_told(env: Environment, launcher_pid: int) -> None:
 
 @contextlib.asynccontextmanager
 async def serving(
-    config: RuntimeConfig, env: Environment, engine: Engine, store: Store, builder: Builder
+    config: RuntimeConfig, env: Environment, engine: Engine, images: Images, image_store: ImageStoreServicer
 ) -> AsyncGenerator[None]:
     """Serve the CRI, image loading and health on the socket that only root may open."""
     config.socket.parent.mkdir(parents=True, exist_ok=True)
     config.socket.unlink(missing_ok=True)
-    limits = Limits(bytes=config.max_image_bytes, entries=config.max_image_files)
-    images = Images(store, env.clock, limits)
     before = os.umask(0o177)
     try:
         async with env.serve(
             partial(api_pb2_grpc.add_RuntimeServiceServicer_to_server, RuntimeServicer(engine)),
             partial(api_pb2_grpc.add_ImageServiceServicer_to_server, ImageServicer(images, env.clock)),
-            partial(images_pb2_grpc.add_ImageStoreServicer_to_server, ImageStoreServicer(store, builder, limits)),
+            partial(images_pb2_grpc.add_ImageStoreServicer_to_server, image_store),
             address=f"unix:{config.socket}",
             options=(("grpc.max_receive_message_length", 16 << 20),),
         ):

@@ -16,9 +16,9 @@ import grpc
 from kubelab.apimachinery import references
 from kubelab.apimachinery.clock import Clock
 from kubelab.cri.runtime.v1 import api_pb2 as cri
-from kubelab.runtime import archive, layers, registry
-from kubelab.runtime.build import Builder, BuildError, Built, Plan
-from kubelab.runtime.dockerfile import DockerfileError
+from kubelab.runtime import archive, registry
+from kubelab.runtime.build.builder import Builder
+from kubelab.runtime.build.service import serve
 from kubelab.runtime.faults import Fault, answering
 from kubelab.runtime.oci.limits import Limits
 from kubelab.runtime.outside import host_network
@@ -129,36 +129,10 @@ class ImageStoreServicer(images_pb2_grpc.ImageStoreServicer):
     async def Build(
         self, request_iterator: AsyncIterable[images_pb2.BuildRequest], context: Context
     ) -> AsyncGenerator[images_pb2.BuildProgress]:
-        async with answering(context):
-            requests = aiter(request_iterator)
-            first = await anext(requests, None)
-            if first is None or not first.HasField("plan"):
-                raise Fault("the first message has to be the plan", grpc.StatusCode.INVALID_ARGUMENT)
-            asked = first.plan
-            plan = Plan(
-                asked.dockerfile,
-                asked.dockerfile_path or "Dockerfile",
-                list(asked.tags),
-                dict(asked.build_args),
-                dict(asked.bases),
-            )
-            try:
-                async with in_thread(self._store.scratch()) as folder:
-                    chunks = (request.context_chunk async for request in requests)
-                    await _receive(chunks, folder / "context.tar", self._limits.bytes)
-                    root = folder / "context"
-                    root.mkdir()
-                    await asyncio.to_thread(_unpack_context, folder / "context.tar", root)
-                    async with contextlib.aclosing(self._builder.build(plan, root)) as build:
-                        async for told in build:
-                            if isinstance(told, Built):
-                                yield images_pb2.BuildProgress(image_id=told.image_id)
-                            else:
-                                yield images_pb2.BuildProgress(line=told)
-            except (BuildError, DockerfileError, references.BadReference, layers.BadLayer) as err:
-                raise Fault(str(err), grpc.StatusCode.INVALID_ARGUMENT) from err
-            except OSError as err:
-                raise _trouble("failed to build", err) from err
+        build = serve(self._store, self._builder, request_iterator, self._limits)
+        async with answering(context), contextlib.aclosing(build) as told:
+            async for progress in told:
+                yield progress
 
 
 def _trouble(what: str, err: OSError) -> Fault:
@@ -175,9 +149,3 @@ async def _receive(chunks: AsyncIterable[bytes], path: Path, limit: int) -> None
             await asyncio.to_thread(target.write, chunk)
             if target.tell() > limit:
                 raise Fault(f"larger than the {limit} bytes that an image may have", grpc.StatusCode.INVALID_ARGUMENT)
-
-
-def _unpack_context(path: Path, root: Path) -> None:
-    if path.stat().st_size:
-        with path.open("rb") as content:
-            layers.unpack(content, root, whiteouts=False)

@@ -7,7 +7,8 @@ asked:
 - ``pause`` holds a pod's network, ipc and uts namespaces: a ``sleep`` that was given them.
 - ``monitor`` runs a container and looks after it to its end (:mod:`kubelab.runtime.monitor`).
 - ``exec`` runs a command in a container that runs (:mod:`kubelab.runtime.command`).
-- ``task`` does something to a root that is mounted like a container's, for image builds.
+- ``task`` changes files of a root that is mounted like a container's, for image builds
+  (:mod:`kubelab.runtime.build.tasks`).
 - ``host`` makes what the base image ``host`` needs of the machine that pods run on.
 
 By default the runtime forks its own, which ends with it (:func:`start`). Where pods run in another container than the
@@ -35,6 +36,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from kubelab.runtime import capabilities, hostbase, rootfs, syscalls, sysctls
+from kubelab.runtime.build.tasks import perform
 from kubelab.runtime.command import command
 from kubelab.runtime.launched import Request, mount_root, tell, write_atomically
 from kubelab.runtime.monitor import monitor
@@ -143,7 +145,7 @@ def _answer(fds: list[int], request: Request) -> None:
         if what == "exec":
             command(reply, request, *streams)
         else:
-            {"pause": _pause, "monitor": monitor, "task": _task, "host": _host}[what](reply, request)
+            {"pause": _pause, "monitor": monitor, "task": perform, "host": _host}[what](reply, request)
     except OSError as err:
         tell(reply, error=str(err))
 
@@ -188,21 +190,6 @@ def _pause(reply: int, request: Request) -> None:
     write_atomically(Path(request["dir"]) / "pause.json", started)
     tell(reply, **started)
     os.execvp("sleep", ["pause", "infinity"])
-
-
-def _task(reply: int, request: Request) -> None:
-    """Copy files into a mounted root: ``copies`` is a list of [source, destination in the root, whether to extract]."""
-    from kubelab.runtime.copying import copy_into
-
-    mount_root(request["rootfs"]).close()
-    try:
-        copy_into(
-            Path(request["rootfs"]["root"]), [(Path(source), to, extract) for source, to, extract in request["copies"]]
-        )
-    except ValueError as err:
-        tell(reply, error=str(err))
-        return
-    tell(reply, done=True)
 
 
 def _host(reply: int, request: Request) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from kubelab.apimachinery.clock import SystemClock
 from kubelab.runtime import syscalls, users
+from kubelab.runtime.build import stepmounts
 from kubelab.runtime.inroot import Root
 from kubelab.runtime.launched import Request, mount_root, program, tell, write_atomically
 
@@ -51,6 +52,7 @@ def monitor(reply: int, request: Request) -> None:
     with program(request["crun"]) as crun:
         with mount_root(request["rootfs"]) as root:
             _settle_user(folder / "config.json", root)
+        stepmounts.prepare(request.get("parts", ()))
         status, out, err = _run_with_pipes(crun, command)
     if status != 0:
         told = log.read_text().strip() if log.exists() else ""

@@ -42,7 +42,7 @@ class Launcher:
             finally:
                 os.close(theirs)
             async with self._clock.timeout(seconds):
-                answer = await _read_all(mine)
+                answer = await read_all(mine)
         except TimeoutError:
             raise NoAnswer(f"the launcher did not answer within {seconds:g} s") from None
         except BlockingIOError:
@@ -135,7 +135,7 @@ async def _connect(path: Path) -> socket.socket:
     return link
 
 
-async def _read_all(fd: int) -> bytes:
+async def read_all(fd: int) -> bytes:
     """Read a pipe to its end without blocking the loop."""
     loop = asyncio.get_running_loop()
     done: asyncio.Future[bytes] = loop.create_future()

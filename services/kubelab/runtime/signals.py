@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 
 
@@ -15,8 +16,11 @@ def send(pid: int, number: int) -> None:
 
 
 def signal_number(name: str) -> int:
-    """``SIGTERM``, ``TERM``, ``15``; SIGTERM for what is none."""
+    """``SIGTERM``, ``term``, ``15``, ``SIGRTMIN+3``; SIGTERM for what is none."""
     if name.isdecimal():
         return int(name)
-    full = name if name.startswith("SIG") else f"SIG{name}"
-    return getattr(signal, full, signal.SIGTERM)
+    bare = name.upper().removeprefix("SIG")
+    if real_time := re.fullmatch(r"(RTMIN|RTMAX)([+-]\d{1,2})?", bare):
+        number = signal.Signals[f"SIG{real_time[1]}"] + int(real_time[2] or 0)
+        return number if signal.SIGRTMIN <= number <= signal.SIGRTMAX else signal.SIGTERM
+    return getattr(signal.Signals, f"SIG{bare}", signal.SIGTERM)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -105,24 +105,6 @@ def check(config: cri.ContainerConfig, bounds: Bounds) -> None:
     _apparmor(security)
     if security.selinux_options.ByteSize():
         raise SpecError("SELinux: this runtime sets no labels")
-
-
-def build_step(
-    args: Sequence[str], image: Mapping[str, Any], *, root: Path, host: Host | None = None
-) -> dict[str, Any]:
-    """Describe a RUN of a Dockerfile: with the network of the runtime itself."""
-    config = cri.ContainerConfig(command=args)
-    spec = build(
-        config,
-        image,
-        root=root,
-        pause=0,
-        host_network=True,
-        files={"/etc/resolv.conf": Path("/etc/resolv.conf"), "/etc/hosts": Path("/etc/hosts")},
-        host=host,
-    )
-    spec["linux"]["namespaces"] = [{"type": kind} for kind in ("pid", "mount", "ipc", "uts")]
-    return spec
 
 
 def _apparmor(security: cri.LinuxContainerSecurityContext) -> dict[str, str]:

@@ -16,7 +16,7 @@ CLONE_NEWIPC = 0x08000000
 CLONE_NEWNET = 0x40000000
 
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC = 1, 2, 4, 8
-MS_REC = 0x4000
+MS_BIND, MS_REC = 0x1000, 0x4000
 MS_PRIVATE = 1 << 18
 
 RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS = 0x02, 0x04
@@ -73,6 +73,11 @@ def mount(source: str, target: str, kind: str, flags: int = 0, options: str = ""
     """mount(2)."""
     done = _libc.mount(source.encode(), target.encode(), kind.encode(), ctypes.c_ulong(flags), options.encode())
     _check(done, f"mount {kind} at {target}")
+
+
+def bind(source: str, target: str) -> None:
+    """Mount a file or a folder at a second place (mount(2), MS_BIND)."""
+    mount(source, target, "none", MS_BIND)
 
 
 @contextlib.contextmanager

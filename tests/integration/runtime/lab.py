@@ -317,32 +317,37 @@ class Lab:
         dockerfile: str,
         *tags: str,
         files: Mapping[str, bytes] | None = None,
-        bases: Mapping[str, str] | None = None,
-        arguments: Mapping[str, str] | None = None,
+        context: bytes | None = None,
+        **plan: Any,
     ) -> list[str]:
         """Build an image; gives the lines that people read."""
-        return [line async for line in self.building(dockerfile, *tags, files=files, bases=bases, arguments=arguments)]
+        return [line async for line in self.building(dockerfile, *tags, files=files, context=context, **plan)]
 
     async def building(
         self,
         dockerfile: str,
         *tags: str,
         files: Mapping[str, bytes] | None = None,
-        bases: Mapping[str, str] | None = None,
-        arguments: Mapping[str, str] | None = None,
+        context: bytes | None = None,
+        **plan: Any,
     ) -> AsyncIterator[str]:
-        """Build an image; gives each line as it comes."""
+        """Build an image; gives each line as it comes. ``context`` is a tar, else made of ``files``; ``plan`` are more
+        fields of the request's plan."""
 
         async def requests() -> AsyncIterator[pb.BuildRequest]:
-            plan = pb.BuildRequest.Plan(
-                dockerfile=dockerfile, dockerfile_path="Dockerfile", tags=tags, bases=bases, build_args=arguments
-            )
-            yield pb.BuildRequest(plan=plan)
-            yield pb.BuildRequest(context_chunk=tar_of(files or {}))
+            told = pb.BuildRequest.Plan(dockerfile=dockerfile, dockerfile_path="Dockerfile", tags=tags, **plan)
+            yield pb.BuildRequest(plan=told)
+            content = tar_of(files or {}) if context is None else context
+            for start in range(0, len(content), 1 << 20):
+                yield pb.BuildRequest(context_chunk=content[start : start + (1 << 20)])
 
         async for message in self.image_store.Build(requests(), timeout=SECONDS):
             if message.line:
                 yield message.line
+
+    def image_config(self, image_id: str) -> dict[str, Any]:
+        """An image's configuration, as the store keeps it."""
+        return json.loads((self.store / "blobs/sha256" / image_id.removeprefix("sha256:")).read_text())
 
     async def load(self, archive: bytes) -> list[str]:
         async def requests() -> AsyncIterator[pb.LoadRequest]:
