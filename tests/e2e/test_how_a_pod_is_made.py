@@ -15,7 +15,7 @@ def test_the_flow_shows_each_arrow_in_order(terminal: Terminal) -> None:
     places = [
         flow.index(word)
         for word in (
-            "kctl",
+            "kubernetes-admin (says kctl)",
             "api-server@cp-1",
             "scheduler@cp-1",
             f"kubelet@{node}",
@@ -38,7 +38,7 @@ def test_the_flow_as_data_joins_causes(terminal: Terminal) -> None:
     assert heard["scheduler"] == written[0], "the scheduler acted on the create"
     assert heard["kubelet"] in written[1:], "the kubelet acted on the binding, or on its own status after it"
     assert any(step["what"].startswith("bind app-node to ") for step in steps)
-    assert all(step["trace_id"] for step in steps if step["source"] == "kctl")
+    assert all(step["trace_id"] for step in steps if step.get("claimed") == "kctl")
 
 
 def test_a_pod_that_is_not_there(terminal: Terminal) -> None:

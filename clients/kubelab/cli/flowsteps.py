@@ -1,6 +1,7 @@
 """From audit records to the arrows between processes. Pure: records in, steps out.
 
-Nothing is guessed from time stamps. A request is an arrow from who asked to who answered; an api-server that wrote has
+Nothing is guessed from time stamps, and nobody is shown as whom they say they are: a caller is the process, or else the
+user, of its certificate. A request is an arrow from who asked to who answered; an api-server that wrote has
 an arrow to etcd below it; a process that acted because of a revision was told of it by the api-server's watch.
 """
 
@@ -32,7 +33,8 @@ CONTAINER_EFFECTS = {"StartContainer": "runs", "StopContainer": "stops"}
 @dataclass(frozen=True, slots=True)
 class Step:
     """One arrow. ``at`` and ``took`` are milliseconds, ``at`` since the first record; ``took`` is None when nobody
-    measured it. ``depth`` is 1 for what happened inside of the step above."""
+    measured it. ``depth`` is 1 for what happened inside of the step above. ``claimed`` is what the source calls itself,
+    where that differs."""
 
     at: float
     took: float | None
@@ -44,6 +46,12 @@ class Step:
     trace_id: str = ""
     code: str = "OK"
     depth: int = 0
+    claimed: str = ""
+
+    @property
+    def sender(self) -> str:
+        """The source, and what it calls itself beside it."""
+        return f"{self.source} (says {self.claimed})" if self.claimed else self.source
 
     def as_dict(self) -> dict[str, Any]:
         """The same for programs; empty fields are left out."""
@@ -111,6 +119,7 @@ def _request(record: pb.AuditRecord, began: int, *, wrote: bool) -> Sequence[Ste
         cause=record.cause,
         trace_id=record.trace_id,
         code=record.code or "OK",
+        claimed=record.claimed,
     )
     if not wrote and not record.store_nano:
         return [asked]

@@ -43,7 +43,7 @@ def lines(title: str, steps: Sequence[Step]) -> Iterator[list[Part]]:
 
 
 def _lines(title: str, steps: Sequence[Step]) -> Iterator[list[Part]]:
-    width = max(len(_indent(step) + step.source) for step in steps) + 1 + SHORTEST_ARROW
+    width = max(len(_indent(step) + step.sender) for step in steps) + 1 + SHORTEST_ARROW
     right = max(len(step.target) for step in steps)
     last = max(step.at + (step.took or 0) for step in steps)
     yield [(f"pod {title}: {len(steps)} steps in {last:.1f} ms", "bold")]
@@ -51,7 +51,7 @@ def _lines(title: str, steps: Sequence[Step]) -> Iterator[list[Part]]:
     yield [(f"{'START':>9}  {'TOOK':>9}  {'FROM':<{width + 2}}{'TO':<{right}}  WHAT", "dim")]
     for step in steps:
         took = "" if step.took is None else f"{step.took:.1f} ms"
-        source = _indent(step) + step.source
+        source = _indent(step) + step.sender
         arrow = "─" * (width - len(source) - 1) + "▶ "
         yield [
             (f"{step.at:6.1f} ms  {took:>9}  ", "dim"),

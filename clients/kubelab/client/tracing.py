@@ -15,6 +15,7 @@ from dataclasses import dataclass
 TRACEPARENT = "traceparent"
 CAUSE = "kubelab-cause"
 CALLER = "kubelab-caller"
+MAX_CALLER, MAX_REVISION = 100, 20  # characters
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ class SpanContext:
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """What a request's metadata said. ``span`` is None when the caller sent no valid ``traceparent``."""
+    """What a request's metadata said, which anybody may write. ``span`` is None without a valid ``traceparent``."""
 
     span: SpanContext | None
     caller: str
@@ -119,7 +120,9 @@ def outgoing(caller: str) -> tuple[tuple[str, str], ...]:
 def incoming(metadata: Iterable[tuple[str, str | bytes]] | None) -> Incoming:
     """Read what :func:`outgoing` sent."""
     told = {key: value for key, value in metadata or () if isinstance(value, str)}
-    return Incoming(parse(told.get(TRACEPARENT, "")), told.get(CALLER, ""), told.get(CAUSE, ""))
+    cause = told.get(CAUSE, "")
+    followed = cause if cause.isascii() and cause.isdecimal() and len(cause) <= MAX_REVISION else ""
+    return Incoming(parse(told.get(TRACEPARENT, "")), told.get(CALLER, "")[:MAX_CALLER], followed)
 
 
 def _hex(bits: int) -> str:

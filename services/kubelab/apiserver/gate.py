@@ -169,7 +169,7 @@ class Gate:
             "started_unix_nano": str(int(wall * 1e9)),
             "duration_nano": str(int(took * 1e9)),
             "process": self._process,
-            "caller": came.caller,
+            "caller": "",
             "verb": verb,
             "resource": path.resource,
             "namespace": path.namespace,
@@ -184,10 +184,13 @@ class Gate:
             record["parent_span_id"] = came.span.span_id
         if call:
             record["user"] = call.user.name
+            record["caller"] = call.user.process
             record["uid"] = call.uid
             record["resource_version"] = call.resource_version
             record["store_nano"] = str(int(call.store.seconds * 1e9))
             record["detail"] = call.detail
+        if came.caller != record["caller"]:
+            record["claimed"] = came.caller
         self._audit.add(record)
 
 

@@ -46,7 +46,7 @@ class AuditServicer(apiserver_pb2_grpc.AuditServicer):
             node = core_pb2.Node.FromString((await self._reads.entry(scheme.NODES, "", bound.detail)).raw)
             request = kubelet_pb2.CallRecordsRequest(pod_uid=uid).SerializeToString()
             answers = self._kubelets.stream(node, "CallRecords", request, KUBELET_SECONDS)
-            return [pb.AuditRecord.FromString(answer) async for answer in answers]
+            return [_of_node(pb.AuditRecord.FromString(answer), bound.detail) async for answer in answers]
         except errors.ApiError as err:
             log.warning("no records from the kubelet", node=bound.detail, reason=err.reason, message=err.message)
             return []
@@ -61,6 +61,13 @@ def _path(request: pb.AuditRecordsRequest) -> pb.ResourcePath:
         name=request.name,
         subresource="audit",
     )
+
+
+def _of_node(record: pb.AuditRecord, node: str) -> pb.AuditRecord:
+    """A kubelet's records are about itself, whatever they say: its certificate names the node, not they."""
+    record.process = record.caller = f"kubelet@{node}"
+    record.ClearField("user")
+    return record
 
 
 def _about(request: pb.AuditRecordsRequest, record: pb.AuditRecord) -> bool:

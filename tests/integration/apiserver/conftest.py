@@ -37,9 +37,11 @@ class ApiServers:
     b: Client = field(init=False)
     _stack: contextlib.AsyncExitStack = field(default_factory=contextlib.AsyncExitStack)
 
-    async def connect(self, common_name: str, organization: str = "", *, server: int | None = 0) -> Client:
-        """A client of one server, or of all of them."""
-        files = self.authority.issue(common_name, organization)
+    async def connect(
+        self, common_name: str, organization: str = "", *, server: int | None = 0, process: str = ""
+    ) -> Client:
+        """A client of one server, or of all of them; it calls itself ``test``, whatever its certificate says."""
+        files = self.authority.issue(common_name, organization, process=process)
         identity = Identity.from_files(files.ca, files.certificate, files.key)
         clock = SystemClock()
         addresses = [f"127.0.0.1:{port}" for port in (self.ports if server is None else [self.ports[server]])]

@@ -308,7 +308,7 @@ async def test_the_node_of_a_control_plane_is_labelled_by_its_api_server(servers
 
 
 async def test_the_trail_tells_who_did_what(servers: Any) -> None:
-    scheduler = await servers.connect("system:kube-scheduler")
+    scheduler = await servers.connect("system:kube-scheduler", process="scheduler@cp-1")
     made = await servers.a.create(pod("web"), "default")
     binding = core_pb2.Binding(target=core_pb2.ObjectReference(kind="Node", name="node-1"))
     binding.metadata.name, binding.metadata.namespace = "web", "default"
@@ -327,6 +327,7 @@ async def test_the_trail_tells_who_did_what(servers: Any) -> None:
         ("create", "", "ALREADY_EXISTS", "kubernetes-admin", "api-server@cp-2"),
     ]
     created, bound, _ = records
+    assert [(r.caller, r.claimed) for r in records] == [("", "test"), ("scheduler@cp-1", "test"), ("", "test")]
     assert (created.uid, created.resource_version) == (made.metadata.uid, made.metadata.resourceVersion)
     assert bound.detail == "node-1"
     assert int(bound.resource_version) > int(created.resource_version)

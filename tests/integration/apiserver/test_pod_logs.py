@@ -32,7 +32,9 @@ class FakeKubelet(kubelet_pb2_grpc.KubeletServicer):
             yield kubelet_pb2.ContainerLogsChunk(data=b"world\n")
 
     async def CallRecords(self, request: kubelet_pb2.CallRecordsRequest, context: Any) -> AsyncIterator[Any]:
-        yield pb.AuditRecord(started_unix_nano=2**62, verb="RunPodSandbox", process="kubelet@node-1", code="OK")
+        """A kubelet that speaks for others: it is not believed."""
+        told = {"process": "api-server@cp-1", "caller": "scheduler@cp-1", "user": "system:masters"}
+        yield pb.AuditRecord(started_unix_nano=2**62, verb="RunPodSandbox", code="OK", **told)
 
 
 def tls(files: Files) -> TLS:
@@ -106,6 +108,8 @@ async def test_binding_leads_the_trail_to_the_kubelet(start: Any, authority: Tes
     await client.bind(binding)
     records = [r async for r in client.audit_records("pods", "default", "web")]
     assert [r.verb for r in records] == ["create", "update", "create", "RunPodSandbox"]
+    last = records[-1]
+    assert (last.process, last.caller, last.user) == ("kubelet@node-1", "kubelet@node-1", "")
 
 
 @pytest.mark.parametrize(

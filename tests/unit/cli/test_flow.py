@@ -38,7 +38,7 @@ def cri(at: float, took: float, verb: str, detail: str = "", cause: str = "813",
 
 
 RECORDS = [
-    record(0, 4.2, API, "kctl", "create", resource_version="812", store=2.1),
+    record(0, 4.2, API, "", "create", user="kubernetes-admin", claimed="kctl", resource_version="812", store=2.1),
     record(
         9.5,
         3.1,
@@ -51,7 +51,7 @@ RECORDS = [
         cause="812",
         store=1.9,
     ),
-    record(11, 0.4, API, "kctl", "get"),
+    record(11, 0.4, API, "", "get", user="kubernetes-admin", claimed="kctl"),
     cri(15.2, 21.0, "RunPodSandbox"),
     cri(36.4, 0.3, "ImageStatus", "python"),
     cri(37.0, 4.4, "CreateContainer", "web"),
@@ -89,11 +89,12 @@ def test_steps_for_programs_leave_empty_fields_out() -> None:
     assert first == {
         "at": 0.0,
         "took": 4.2,
-        "source": "kctl",
+        "source": "kubernetes-admin",
         "target": API,
         "what": "create pod web",
         "code": "OK",
         "depth": 0,
+        "claimed": "kctl",
     }
 
 
@@ -107,6 +108,14 @@ def test_an_update_that_changes_nothing_only_reads() -> None:
     ]
     steps = [(step.what, step.revision) for step in steps_of(twice) if step.depth]
     assert steps == [("write", "814"), ("read", "814")]
+
+
+def test_a_caller_is_shown_by_its_certificate_and_what_it_says_beside_it() -> None:
+    liar = record(0, 1, API, "kubelet@node-1", "update", claimed="scheduler@cp-1", cause="812")
+    honest = record(1, 1, API, "scheduler@cp-1", "update", cause="812")
+    stranger = record(2, 1, API, "", "create", claimed="kubelet@node-1")
+    shown = [step.sender for step in steps_of([liar, honest, stranger])]
+    assert shown == ["kubelet@node-1 (says scheduler@cp-1)", "scheduler@cp-1", "somebody (says kubelet@node-1)"]
 
 
 def test_no_records_no_steps() -> None:
