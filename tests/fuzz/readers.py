@@ -10,6 +10,7 @@ import json
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +32,9 @@ from kubelab.kctl.describe import nodes, others, pods, services
 from kubelab.kctl.get import Request
 from kubelab.kctl.showing import Sheet, render
 from kubelab.kctl.targets import Targets
-from kubelab.kubelet import admission, env, plan, podconfig, status
+from kubelab.kubelet import admission, env, plan, podconfig, podnetworks, status
 from kubelab.kubelet.backoff import Backoff
 from kubelab.kubelet.model import PodView
-from kubelab.kubelet.routes import wanted
 from kubelab.kubeproxy.model import left_out, service_ports
 from kubelab.kubeproxy.rules import Table
 from kubelab.scheduler.model import NodeInfo, PodInfo
@@ -197,7 +197,8 @@ def kubelet(world: World) -> None:
         allocatable = {name: amount.string for name, amount in node.status.allocatable.items()}
         for pod in found["pods"]:
             admission.refusal(pod, found["pods"], allocatable, dict(node.metadata.labels))
-    wanted(found["nodes"], "node-1")
+    layout = podnetworks.Layout(IPv4Network("10.244.0.0/16"), 24, IPv4Network("192.168.49.0/24"))
+    podnetworks.routes(found["nodes"], "node-1", "192.168.49.3", layout)
     for pod in found["pods"]:
         view = PodView(pod.metadata.uid)
         planned = plan.plan(pod, view, NOW, plan.Memory(Backoff(10, 300)))

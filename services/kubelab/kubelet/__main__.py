@@ -8,6 +8,7 @@ import functools
 import sys
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
+from ipaddress import IPv4Network
 from pathlib import Path
 
 from kubelab.api.core.v1 import core_pb2
@@ -103,7 +104,18 @@ async def run(config: KubeletConfig, env: Environment) -> None:
             duration_seconds=config.node_lease_duration_seconds,
             renew_seconds=config.node_lease_renew_interval,
         )
-        router = Router(informers.nodes, name, KernelRoutes(), clock=env.clock, log=env.log, metrics=metrics)
+        router = Router(
+            informers.nodes,
+            name,
+            ip,
+            KernelRoutes(),
+            pods=IPv4Network(config.cluster_cidr),
+            mask=config.node_cidr_mask_size,
+            node_network=config.node_network,
+            clock=env.clock,
+            log=env.log,
+            metrics=metrics,
+        )
         servicer = KubeletServicer(manager, records, env.clock, config.log_dir)
         add = functools.partial(kubelet_pb2_grpc.add_KubeletServicer_to_server, servicer)
         async with env.serve(add, rights=methods.KUBELET), asyncio.TaskGroup() as group:

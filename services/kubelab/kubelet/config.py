@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -33,6 +34,12 @@ class KubeletConfig(BaseConfig):
     """Names, or beginnings with a ``*`` at their end."""
     routes: bool = True
     """Keep a route to every other node's pod CIDR."""
+    cluster_cidr: str = "10.244.0.0/16"
+    """Of all pods. Only its parts are routed, and only those of ``nodeCidrMaskSize`` bits, as the controller-manager
+    gives them out, which has settings of the same names."""
+    node_cidr_mask_size: int = 24
+    node_network: str = ""
+    """Where nodes reach each other directly; empty: the network of the interface that has this node's address."""
     node_lease_duration_seconds: int = 40
     node_lease_renew_interval: float = 10.0
     node_status_update_frequency: float = 10.0
@@ -54,3 +61,17 @@ class KubeletConfig(BaseConfig):
     container_log_monitor_interval: float = 10.0
     workers: int = 16
     """Pods that are worked on at the same moment; waiting (for an image, for an end) takes no worker."""
+
+    def __post_init__(self) -> None:
+        network = _network("clusterCidr", self.cluster_cidr)
+        if not network.prefixlen <= self.node_cidr_mask_size <= network.max_prefixlen:
+            raise ValueError(f"nodeCidrMaskSize: {self.cluster_cidr} has no subnets of /{self.node_cidr_mask_size}")
+        if self.node_network:
+            _network("nodeNetwork", self.node_network)
+
+
+def _network(key: str, text: str) -> ipaddress.IPv4Network:
+    try:
+        return ipaddress.IPv4Network(text)
+    except ValueError as err:
+        raise ValueError(f"{key}: {err}") from err

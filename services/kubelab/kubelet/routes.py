@@ -2,7 +2,8 @@
 
 One worker, one key: what is wanted is read from the informer's cache, what is there is remembered, the difference is
 written off the event loop. At the first pass the kernel is asked which of our routes an earlier kubelet left: they
-carry :data:`PROTOCOL`.
+carry :data:`PROTOCOL`. What a Node says of itself becomes a route only as far as :mod:`kubelab.kubelet.podnetworks`
+believes it; a route that the kernel refuses is tried again and holds up no other.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
+from ipaddress import IPv4Network
 from typing import Any, Protocol, cast
 
 from structlog.typing import FilteringBoundLogger
@@ -22,6 +24,7 @@ from kubelab.apimachinery.clock import Clock
 from kubelab.client.controller import run_workers
 from kubelab.client.informer import Informer
 from kubelab.client.workqueue import WorkQueue
+from kubelab.kubelet import podnetworks
 from kubelab.kubelet.metrics import KubeletMetrics
 
 PROTOCOL = 107  # of a route: who made it; a number of our own, as /etc/iproute2/rt_protos leaves them free
@@ -36,6 +39,8 @@ class RouteTable(Protocol):
     def replace(self, destination: str, gateway: str) -> None: ...
 
     def delete(self, destination: str) -> None: ...
+
+    def network_of(self, address: str) -> str: ...
 
 
 class KernelRoutes:
@@ -58,6 +63,14 @@ class KernelRoutes:
     def delete(self, destination: str) -> None:
         with _netlink() as ip, _as_os_error():
             ip.route("del", dst=destination, proto=PROTOCOL)
+
+    def network_of(self, address: str) -> str:
+        """Give the network of the interface that has an address; "" where none has it."""
+        with _netlink() as ip:
+            for found in ip.get_addr(family=2):
+                if dict(found["attrs"]).get("IFA_LOCAL") == address:
+                    return str(ipaddress.IPv4Network(f"{address}/{found['prefixlen']}", strict=False))
+        return ""
 
 
 def _netlink() -> Any:
@@ -85,19 +98,6 @@ class Change:
     delete: tuple[str, ...]
 
 
-def wanted(nodes: Iterable[core_pb2.Node], own_name: str) -> dict[str, str]:
-    """Give the routes that should be, from the nodes there are. A node whose address or range is no IPv4 has none."""
-    routes: dict[str, str] = {}
-    for node in nodes:
-        ip = next((a.address for a in node.status.addresses if a.type == "InternalIP"), "")
-        if node.metadata.name == own_name or not ip:
-            continue
-        for cidr in node.spec.podCIDRs or ([node.spec.podCIDR] if node.spec.podCIDR else []):
-            with contextlib.suppress(ValueError):
-                routes[str(ipaddress.IPv4Network(cidr))] = str(ipaddress.IPv4Address(ip))
-    return routes
-
-
 def difference(want: Mapping[str, str], have: Mapping[str, str]) -> Change:
     """Say what has to be done to get from ``have`` to ``want``."""
     return Change(
@@ -107,21 +107,27 @@ def difference(want: Mapping[str, str], have: Mapping[str, str]) -> Change:
 
 
 class Router:
-    """See the module."""
+    """See the module. ``node_network`` is where nodes reach each other; empty: the network of this node's interface."""
 
     def __init__(
         self,
         informer: Informer[core_pb2.Node],
         own_name: str,
+        own_address: str,
         table: RouteTable,
         *,
+        pods: IPv4Network,
+        mask: int,
+        node_network: str,
         clock: Clock,
         log: FilteringBoundLogger,
         metrics: KubeletMetrics,
     ) -> None:
-        self._informer, self._own, self._table, self._log = informer, own_name, table, log
-        self._metrics = metrics
+        self._informer, self._own, self._address = informer, own_name, own_address
+        self._table, self._log, self._metrics = table, log, metrics
+        self._pods, self._mask, self._node_network = pods, mask, node_network
         self._have: dict[str, str] | None = None
+        self._refused: Mapping[str, str] = {}
         self._queue: WorkQueue[str] = WorkQueue("routes", clock=clock, first_delay=0.1, max_delay=5.0)
         informer.add_handler(
             on_add=lambda _: self._queue.add(_KEY),
@@ -130,7 +136,7 @@ class Router:
         )
 
     def _updated(self, old: core_pb2.Node, new: core_pb2.Node) -> None:
-        if wanted([old], self._own) != wanted([new], self._own):  # heartbeats move no route
+        if podnetworks.said(old) != podnetworks.said(new):  # heartbeats move no route
             self._queue.add(_KEY)
 
     async def run(self) -> None:
@@ -139,35 +145,51 @@ class Router:
         await run_workers(self._queue, self._sync, workers=1, name="routes", log=self._log)
 
     async def _sync(self, _key: str) -> None:
-        want = wanted(self._informer.list(), self._own)
         try:
-            failed = await asyncio.to_thread(self._apply, want)
+            problems = await asyncio.to_thread(self._apply, self._informer.list())
         except OSError as err:
             raise errors.Unavailable(f"routes: {err}") from err
-        self._metrics.routes.set(len(want) - len(failed))
-        if failed:  # one that the kernel refuses must not keep the others from being made
-            raise errors.Unavailable(f"routes: {'; '.join(failed)}")
+        self._metrics.routes.set(len(self._have or ()))
+        if problems:
+            raise errors.Unavailable(f"routes: {'; '.join(problems)}")
 
-    def _apply(self, want: Mapping[str, str]) -> list[str]:
-        """Make the difference; gives what the kernel refused."""
+    def _apply(self, nodes: Sequence[core_pb2.Node]) -> list[str]:
+        """Bring the kernel's routes about; gives what it refused. OSError when it tells nothing at all."""
+        network = self._node_network or self._table.network_of(self._address)
+        if not network:
+            raise OSError(f"no interface has this node's address {self._address}")
+        layout = podnetworks.Layout(self._pods, self._mask, IPv4Network(network))
+        routes = podnetworks.routes(nodes, self._own, self._address, layout)
+        self._tell(routes.refused)
         if self._have is None:
             self._have = self._table.read()
-        change = difference(want, self._have)
-        failed: list[str] = []
-        for to in change.delete:
-            try:
-                with contextlib.suppress(ProcessLookupError):  # ESRCH: it went with its interface
-                    self._table.delete(to)
-            except OSError as err:
-                failed.append(f"{to}: {err}")
-                continue
-            del self._have[to]
-        for to, via in change.set.items():
-            try:
-                self._table.replace(to, via)
-            except OSError as err:
-                failed.append(f"{to} via {via}: {err}")
-                continue
-            self._have[to] = via
-            self._log.info("route", to=to, via=via)
-        return failed
+        change = difference(routes.via, self._have)
+        problems = [self._try(self._delete, to) for to in change.delete]
+        problems += [self._try(self._replace, to, via) for to, via in change.set.items()]
+        return [problem for problem in problems if problem]
+
+    def _tell(self, refused: Mapping[str, str]) -> None:
+        for node, why in refused.items():
+            if self._refused.get(node) != why:
+                self._log.warning("no route to a node", node=node, reason=why)
+        self._refused = refused
+
+    @staticmethod
+    def _try(change: Callable[..., None], to: str, *via: str) -> str:
+        try:
+            change(to, *via)
+        except OSError as err:
+            return f"{to}: {err}"
+        return ""
+
+    def _delete(self, to: str) -> None:
+        with contextlib.suppress(ProcessLookupError):  # ESRCH: it went with its interface
+            self._table.delete(to)
+        assert self._have is not None
+        del self._have[to]
+
+    def _replace(self, to: str, via: str) -> None:
+        self._table.replace(to, via)
+        assert self._have is not None
+        self._have[to] = via
+        self._log.info("route", to=to, via=via)

@@ -253,6 +253,7 @@ def _own_config(record: Record, node: Node, component: str) -> dict[str, Any]:
                 "runtimeSocket": str(record.runtime_socket(node.name)),
                 "stateDir": str(record.folder / "kubelet" / node.name),
                 "logDir": str(record.logs / "pods" / node.name),
+                **_pod_ranges(record),
             }
         case "kube-proxy":
             return {"nodeName": node.name}
@@ -264,6 +265,12 @@ def _own_config(record: Record, node: Node, component: str) -> dict[str, Any]:
             }
         case _:
             return {}
+
+
+def _pod_ranges(record: Record) -> dict[str, Any]:
+    """Kubelets route what the controller-manager gives out: its settings are theirs."""
+    given = record.settings.get("controller-manager", {})
+    return {key: given[key] for key in ("clusterCidr", "nodeCidrMaskSize") if key in given}
 
 
 def _etcd_servers(record: Record, node: Node) -> list[str]:

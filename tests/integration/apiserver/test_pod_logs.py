@@ -33,8 +33,9 @@ class FakeKubelet(kubelet_pb2_grpc.KubeletServicer):
 
     async def CallRecords(self, request: kubelet_pb2.CallRecordsRequest, context: Any) -> AsyncIterator[Any]:
         """A kubelet that speaks for others: it is not believed."""
-        told = {"process": "api-server@cp-1", "caller": "scheduler@cp-1", "user": "system:masters"}
-        yield pb.AuditRecord(started_unix_nano=2**62, verb="RunPodSandbox", code="OK", **told)
+        one = pb.AuditRecord(started_unix_nano=2**62, verb="RunPodSandbox", code="OK", process="api-server@cp-1")
+        one.caller, one.user = "scheduler@cp-1", "system:masters"
+        yield one
 
 
 def tls(files: Files) -> TLS:

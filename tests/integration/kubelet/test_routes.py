@@ -45,6 +45,8 @@ def test_routes_are_set_replaced_read_and_removed(inside: Callable[[Callable[[],
         seen.append(table.read())
         table.delete("10.244.2.0/24")
         seen.append(table.read())
+        assert table.network_of("192.168.49.3") == "192.168.49.0/24"
+        assert table.network_of("192.168.49.4") == ""
         with pytest.raises(ProcessLookupError):
             table.delete("10.244.2.0/24")
         with pytest.raises(OSError, match="unreachable"):

@@ -1,19 +1,12 @@
-"""The node's status, its routes and its pods' settings: pure parts."""
+"""The node's status and its pods' settings: pure parts."""
 
 from __future__ import annotations
 
-import asyncio
-import errno
 from pathlib import Path
 
 import pytest
-import structlog
-from prometheus_client import CollectorRegistry
 
 from kubelab.api.core.v1 import core_pb2
-from kubelab.apimachinery.clock import SystemClock
-from kubelab.apimachinery.scheme import NODES
-from kubelab.client.informer import Informer
 from kubelab.cri.runtime.v1 import api_pb2 as cri
 from kubelab.kubelet import hosts
 from kubelab.kubelet import node as nodes
@@ -21,7 +14,6 @@ from kubelab.kubelet.backoff import duration_text
 from kubelab.kubelet.images import InvalidImageName, pull_policy, with_default_tag
 from kubelab.kubelet.machine import Machine, Pressure, read_machine, read_pressure
 from kubelab.kubelet.manager import remove_orphaned_logs
-from kubelab.kubelet.metrics import KubeletMetrics
 from kubelab.kubelet.podconfig import (
     ContainerInput,
     NodeSettings,
@@ -30,8 +22,6 @@ from kubelab.kubelet.podconfig import (
     resources,
     sandbox_config,
 )
-from kubelab.kubelet.routes import Router, difference, wanted
-from kubelab.testing.apiserver import FakeApiServer
 
 MACHINE = Machine(2, 4 << 30, 100 << 30, "m", "s", "b", "6.1.0", "Debian GNU/Linux 12 (bookworm)", "amd64")
 READY = [
@@ -102,85 +92,6 @@ def test_this_machine_can_be_read(tmp_path: Path) -> None:
     assert machine.machine_id == read_machine(tmp_path, "node-1").machine_id
     assert machine.machine_id != read_machine(tmp_path, "node-2").machine_id
     assert not read_pressure(tmp_path).memory
-
-
-def _node(name: str, ip: str, cidr: str) -> core_pb2.Node:
-    node = core_pb2.Node()
-    node.metadata.name, node.spec.podCIDR = name, cidr
-    if ip:
-        node.status.addresses.add(type="InternalIP", address=ip)
-    return node
-
-
-def test_routes_lead_to_every_other_node_that_has_both_addresses() -> None:
-    seen = [
-        _node("node-1", "192.168.49.3", "10.244.1.0/24"),
-        _node("node-2", "192.168.49.4", "10.244.2.0/24"),
-        _node("node-3", "", "10.244.3.0/24"),
-        _node("node-4", "192.168.49.6", ""),
-    ]
-    assert wanted(seen, "node-1") == {"10.244.2.0/24": "192.168.49.4"}
-
-
-@pytest.mark.parametrize(
-    ("ip", "cidr"),
-    [
-        ("somewhere", "10.244.3.0/24"),
-        ("fd00::3", "10.244.3.0/24"),
-        ("192.168.49.5/24", "10.244.3.0/24"),
-        ("192.168.49.5", "all"),
-        ("192.168.49.5", "10.244.3.7/24"),
-        ("192.168.49.5", "fd00::/64"),
-        ("192.168.49.5", "10.244.3.0/33"),
-    ],
-)
-def test_a_node_that_tells_nonsense_has_no_route_and_the_others_have_theirs(ip: str, cidr: str) -> None:
-    seen = [_node("node-3", ip, cidr), _node("node-2", "192.168.49.4", "10.244.2.0/24")]
-    assert wanted(seen, "node-1") == {"10.244.2.0/24": "192.168.49.4"}
-
-
-class RefusingTable:
-    """A kernel that knows no way to one gateway."""
-
-    def __init__(self) -> None:
-        self.routes: dict[str, str] = {}
-
-    def read(self) -> dict[str, str]:
-        return {}
-
-    def replace(self, destination: str, gateway: str) -> None:
-        if gateway == "203.0.113.9":
-            raise OSError(errno.ENETUNREACH, "Network is unreachable")
-        self.routes[destination] = gateway
-
-    def delete(self, destination: str) -> None:
-        del self.routes[destination]
-
-
-async def test_a_route_that_the_kernel_refuses_keeps_no_other_from_being_made() -> None:
-    server, clock = FakeApiServer(), SystemClock()
-    server.add(
-        _node("node-1", "203.0.113.9", "10.244.1.0/24"),
-        _node("node-2", "192.168.49.4", "10.244.2.0/24"),
-        _node("node-3", "192.168.49.5", "10.244.3.0/24"),
-    )
-    async with server.client() as client:
-        informer, table = Informer(client, NODES, clock=clock), RefusingTable()
-        metrics = KubeletMetrics.on(CollectorRegistry())
-        router = Router(informer, "cp-1", table, clock=clock, log=structlog.get_logger(), metrics=metrics)
-        tasks = [asyncio.ensure_future(loop) for loop in (informer.run(), router.run())]
-        try:
-            await server.until(lambda: len(table.routes) == 2)
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-    assert table.routes == {"10.244.2.0/24": "192.168.49.4", "10.244.3.0/24": "192.168.49.5"}
-
-
-def test_only_the_difference_is_written() -> None:
-    change = difference({"a": "1", "b": "2"}, {"b": "3", "c": "4"})
-    assert (change.set, change.delete) == ({"a": "1", "b": "2"}, ("c",))
 
 
 @pytest.mark.parametrize(
