@@ -6,11 +6,13 @@ What libraries say through ``logging`` (gRPC, asyncio) comes out in the same for
 from __future__ import annotations
 
 import datetime
+import io
 import json
 import logging
+import os
 import sys
 from collections.abc import MutableMapping
-from typing import Any, Literal, TextIO
+from typing import Any, Literal, TextIO, cast
 
 import structlog
 
@@ -42,7 +44,7 @@ def configure(
             render,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
-        logger_factory=structlog.WriteLoggerFactory(file or sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(file or _standard_error()),
         cache_logger_on_first_use=True,
     )
     root = logging.getLogger()
@@ -50,6 +52,40 @@ def configure(
     root.setLevel(max(LEVELS[level], logging.INFO))
     logging.captureWarnings(True)
     return structlog.get_logger()
+
+
+class LossyFile(io.TextIOBase):
+    """A log that may lose lines, and never stops the process that writes them: its disk may be full.
+
+    The first line that can be written again says how many are missing.
+    """
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._lost = 0
+        self._torn = False  # the last line was written in part
+
+    def write(self, text: str, /) -> int:
+        told = f"{self._lost} lines of this log are lost: it could not be written\n" if self._lost else ""
+        data = f"{chr(10) if self._torn else ''}{told}{text}".encode(errors="replace")
+        written = 0
+        try:
+            while written < len(data):
+                written += os.write(self._fd, data[written:])
+        except OSError:
+            self._lost += 1
+            self._torn = self._torn or written > 0
+        else:
+            self._lost, self._torn = 0, False
+        return len(text)
+
+
+def _standard_error() -> TextIO:
+    """Give a stream to the descriptor behind ``sys.stderr``, or that itself where there is none."""
+    try:
+        return cast(TextIO, LossyFile(sys.stderr.fileno()))
+    except (OSError, ValueError):  # a test has put something else in its place
+        return sys.stderr
 
 
 def text_line(event: MutableMapping[str, Any]) -> str:

@@ -24,6 +24,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from kubelab.apimachinery.errors import Unavailable
 from kubelab.client.channels import CHANNEL_OPTIONS
 from kubelab.client.transport import Connections, Method
+from kubelab.component import logs
 from kubelab.testing.pki import Files, TestAuthority
 
 SOURCE = """
@@ -266,3 +267,23 @@ async def test_a_paused_server_is_noticed_by_its_watchers(started: list[Process]
         with pytest.raises(Unavailable):
             await anext(answers)
     await connections.close()
+
+
+def test_a_log_that_cannot_be_written_stops_nobody(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    file, full = os.open(path, os.O_WRONLY | os.O_CREAT), os.open("/dev/full", os.O_WRONLY)
+    try:
+        log = logs.LossyFile(file)
+        log.write("one\n")
+        kept = os.dup(file)
+        os.dup2(full, file)
+        log.write("two\n")
+        log.write("three\n")
+        os.dup2(kept, file)
+        os.close(kept)
+        log.write("four\n")
+        log.write("five\n")
+    finally:
+        os.close(file)
+        os.close(full)
+    assert path.read_text() == "one\n2 lines of this log are lost: it could not be written\nfour\nfive\n"
