@@ -10,7 +10,7 @@ TESTS ?= tests
 PYTEST ?= pytest -n 2 --dist loadfile --ignore tests/compose
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system protos up down hello test test-compose storm lint fix bench bench-failover bench-scale fresh-check clean
+.PHONY: help setup system protos up down hello test test-compose storm fuzz lint fix bench bench-failover bench-scale fresh-check clean
 
 help: ## show this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ test-compose: setup ## run the tests on docker compose; installs and starts Dock
 
 storm: setup ## faults from a seed on a cluster at work: make storm SECONDS=600 SEED=1
 	@$(BIN)/python -m tests.storm --seconds $(or $(SECONDS),120) --seed $(or $(SEED),1)
+
+fuzz: setup ## hostile requests from a seed to every server: make fuzz SECONDS=600 SEED=1
+	@$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),60) --seed $(or $(SEED),1) $(if $(ONLY),--only $(ONLY))
 
 lint: setup ## check format, style, types and the direction of imports
 	@ruff format --check .

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 from google.protobuf.descriptor import FieldDescriptor
@@ -15,10 +16,22 @@ MAX_DEPTH = 8
 
 
 class Maker:
-    """Fills messages. ``wild`` is how likely a value is a hostile one, ``dense`` how likely a field is set at all."""
+    """Fills messages. ``wild`` is how likely a value is a hostile one, ``dense`` how likely a field is set at all.
 
-    def __init__(self, pick: random.Random, *, wild: float = 0.3, dense: float = 0.5) -> None:
-        self._pick, self._values, self._dense = pick, Values(pick, wild), dense
+    ``fill`` may fill a message itself, and says whether it did.
+    """
+
+    def __init__(
+        self,
+        pick: random.Random,
+        *,
+        wild: float = 0.3,
+        dense: float = 0.5,
+        fill: Callable[[Any], bool] | None = None,
+        known: Callable[[str], str | None] | None = None,
+    ) -> None:
+        self._pick, self._values, self._dense = pick, Values(pick, wild, known), dense
+        self._own = fill
 
     def make(self, message: type[M]) -> M:
         """A message of this type, from nothing."""
@@ -35,7 +48,7 @@ class Maker:
         return changed
 
     def _fill(self, message: Any, depth: int) -> None:
-        if self._values.special(message):
+        if self._values.special(message) or (self._own is not None and self._own(message)):
             return
         for field in message.DESCRIPTOR.fields:
             if depth < MAX_DEPTH and self._pick.random() < self._dense / (1 + depth / 4):
@@ -73,6 +86,8 @@ class Maker:
     def _change(self, message: Any, depth: int) -> None:
         fields = message.DESCRIPTOR.fields
         if not fields or self._values.special(message):
+            return
+        if self._own is not None and self._pick.random() < 0.7 and self._own(message):
             return
         there = [field for field, _ in message.ListFields()]
         field = self._pick.choice(there) if there and self._pick.random() < 0.75 else self._pick.choice(fields)

@@ -135,10 +135,11 @@ _RANGES = {
 
 
 class Values:
-    """Values for fields. ``wild`` is how likely a value is a hostile one, from 0 to 1."""
+    """Values for fields. ``wild`` is how likely a value is a hostile one, from 0 to 1. ``known`` may know a text for a
+    field of a name."""
 
-    def __init__(self, pick: random.Random, wild: float) -> None:
-        self.pick, self.wild = pick, wild
+    def __init__(self, pick: random.Random, wild: float, known: Callable[[str], str | None] | None = None) -> None:
+        self.pick, self.wild, self._known = pick, wild, known
         self._special: dict[str, Callable[[Any], None]] = {
             forms.TIME: self._time,
             forms.MICRO_TIME: self._time,
@@ -150,6 +151,8 @@ class Values:
 
     def text(self, name: str) -> str:
         """A text for a field of this name."""
+        if self._known is not None and (told := self._known(name)) is not None:
+            return told
         if not self.hostile():
             return self.pick.choice(PLAUSIBLE.get(name, WORDS))
         chosen = self.pick.choice(HOSTILE)

@@ -80,7 +80,7 @@ def etcd(folder: Path, authority: TestAuthority, *extra: str) -> Generator[Etcd]
 def members(folder: Path, authority: TestAuthority, count: int, *extra: str) -> Generator[tuple[Etcd, ...]]:
     """Run so many members of one cluster until the body ends."""
     server, client = authority.issue("etcd"), authority.issue("kube-apiserver-etcd-client")
-    ports = _free_ports(2 * count)
+    ports = free_ports(2 * count)
     names = ["test"] if count == 1 else [f"test-{n}" for n in range(count)]
     peers = {name: f"http://127.0.0.1:{port}" for name, port in zip(names, ports[count:], strict=True)}
     running: list[Etcd] = []
@@ -115,7 +115,7 @@ def members(folder: Path, authority: TestAuthority, count: int, *extra: str) -> 
             one.stop()
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     """Ports that were free a moment ago."""
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]

@@ -13,20 +13,24 @@ Methods are wrapped when they are added, so that a request costs one call more a
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from typing import Any
+from typing import Any, NoReturn
 
 import grpc
 import structlog
 from google.protobuf.message import DecodeError
 
 from kubelab.apimachinery import errors, grpcstatus
+from kubelab.apimachinery.clock import SystemClock
 from kubelab.client import bugs
 
 log = structlog.get_logger()
 
 Context = grpc.aio.ServicerContext[Any, Any]
+DRAIN_SECONDS = 30.0  # for what a client still sends to a method that has failed,
+PAUSE_SECONDS = 0.5  # as long as it sends something
 _PASS = (asyncio.CancelledError, GeneratorExit, grpc.aio.AbortError)
 
 
@@ -149,7 +153,11 @@ def _stream(behaviour: Any, method: str, check: Check | None) -> Any:
 
 
 def _checked(behaviour: Any) -> Any:
-    """Let a method with a stream of requests see BadRequest in the place of one that cannot be decoded."""
+    """Let a method with a stream of requests see BadRequest in the place of one that cannot be decoded.
+
+    What a client still sends when the method fails is read and dropped, for a while: a grpc.aio client whose write
+    meets a call that is over tells its user ``Internal error from Core`` instead of the server's answer.
+    """
 
     async def read(requests: AsyncIterator[Any]) -> AsyncGenerator[Any]:
         async for request in requests:
@@ -160,23 +168,57 @@ def _checked(behaviour: Any) -> Any:
     if inspect.isasyncgenfunction(behaviour):
 
         async def stream(requests: AsyncIterator[Any], context: Context) -> AsyncGenerator[Any]:
-            answers: AsyncGenerator[Any] = behaviour(read(requests), context)
+            answers: AsyncGenerator[Any] = behaviour(read(requests), _Draining(context, requests))
             try:
                 async for answer in answers:
                     yield answer
+            except Exception:
+                await _drain(requests)
+                raise
             finally:
                 await answers.aclose()
 
         return stream
 
     async def unary(requests: AsyncIterator[Any], context: Context) -> Any:
-        return await behaviour(read(requests), context)
+        try:
+            return await behaviour(read(requests), _Draining(context, requests))
+        except Exception:
+            await _drain(requests)
+            raise
 
     return unary
 
 
+class _Draining:
+    """The context of a call with a stream of requests: it hears the client out before it ends the call."""
+
+    def __init__(self, context: Context, requests: AsyncIterator[Any]) -> None:
+        self._context, self._requests = context, requests
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._context, name)
+
+    async def abort(self, *told: Any) -> NoReturn:
+        await _drain(self._requests)
+        await self._context.abort(*told)
+
+
+async def _drain(requests: AsyncIterator[Any]) -> None:
+    """Read what is still coming, until it pauses, ends, or takes too long."""
+    clock = SystemClock()
+    with contextlib.suppress(TimeoutError, StopAsyncIteration):
+        async with clock.timeout(DRAIN_SECONDS):
+            while True:
+                async with clock.timeout(PAUSE_SECONDS):
+                    await anext(requests)
+
+
 async def _answer(err: Exception, context: Context, method: str) -> None:
     """End a call with the status of what a method raised."""
+    if isinstance(err, NotImplementedError) and context.code() is grpc.StatusCode.UNIMPLEMENTED:
+        # What protoc generates does this for a method that a servicer leaves out, such as Health/List.
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "Method not implemented!")
     if not isinstance(err, errors.ApiError):
         bugs.record(log, "rpc", method)
         err = errors.InternalError(f"Internal error occurred: {type(err).__name__}")

@@ -198,6 +198,8 @@ class Engine:
         name = secrets.token_hex(32)
         folder = self._root / "sandboxes" / name
         sandbox = Sandbox(name, folder, config, self._now())
+        if told := sandbox.unusable():
+            raise Fault(told, grpc.StatusCode.INVALID_ARGUMENT)
         folder.mkdir()
         try:
             launched = await self._launcher.ask(
@@ -223,7 +225,10 @@ class Engine:
                 await self._take_ports_back(sandbox)
             self._addresses.give_back(sandbox.address)
             shutil.rmtree(folder, ignore_errors=True)
-            raise Fault(f"failed to setup network for sandbox {name!r}: {err}") from err
+            code = err.code if isinstance(err, Fault) else grpc.StatusCode.UNKNOWN
+            if isinstance(err, network.NoAddress):
+                code = grpc.StatusCode.RESOURCE_EXHAUSTED
+            raise Fault(f"failed to setup network for sandbox {name!r}: {err}", code) from err
         self.sandboxes[name] = sandbox
         self._watch_sandbox(sandbox)
         self._tell(sandbox, name, cri.CONTAINER_CREATED_EVENT)

@@ -24,6 +24,7 @@ from kubelab.runtime import syscalls
 
 GATEWAY = "169.254.1.1"
 RANGE_DEVICE = "pod-range"
+LARGEST, SMALLEST = 8, 30  # prefixes of a node's range: a longer one has no address to give
 _NUD_PERMANENT = 0x80
 _NODE_MAC = "ee:ee:ee:ee:ee:ee"  # each is alone on its link
 _DEVICE = re.compile(r"kl[0-9a-f]{11}")
@@ -35,7 +36,9 @@ class NoAddress(Exception):
 
 def check_range(cidr: str) -> None:
     """ValueError says why this is no range of addresses for pods."""
-    ipaddress.IPv4Network(cidr)
+    network = ipaddress.IPv4Network(cidr)
+    if not LARGEST <= network.prefixlen <= SMALLEST:
+        raise ValueError(f"expected a prefix of {LARGEST} to {SMALLEST} bits")
 
 
 class Addresses:

@@ -24,9 +24,10 @@ from typing import Any, TypeVar
 from google.protobuf.message import DecodeError
 
 from kubelab.cri.runtime.v1 import api_pb2 as cri
-from kubelab.runtime import syscalls
+from kubelab.runtime import syscalls, sysctls
 
 UNKNOWN_EXIT = 137
+MAX_HOSTNAME = 64  # bytes, sethostname(2)
 SANDBOX, CONTAINER = (
     "sandbox.json",
     "container.json",
@@ -65,6 +66,13 @@ class Sandbox:
     @property
     def host_network(self) -> bool:
         return self.config.linux.security_context.namespace_options.network == cri.NODE
+
+    def unusable(self) -> str:
+        """Say what of the configuration no kernel takes; nothing where all is well."""
+        hostname = self.config.hostname
+        if len(hostname.encode()) > MAX_HOSTNAME or (hostname and not hostname.isprintable()):
+            return f"hostname: {hostname!r}: expected at most {MAX_HOSTNAME} bytes of printable text"
+        return sysctls.refusal(self.config.linux.sysctls, host_network=self.host_network)
 
     @property
     def alive(self) -> bool:

@@ -43,6 +43,17 @@ def write() -> None:
             ) from err
 
 
+def refusal(values: Mapping[str, str], *, host_network: bool) -> str:
+    """Say what of this is the whole node's, or no setting at all; nothing where each is a namespace's own."""
+    own = NAMESPACED[1:] if host_network else NAMESPACED
+    for name, value in sorted(values.items()):
+        if not name.startswith(own) or ".." in name or "/" in name or "\0" in name:
+            return f"sysctl {name!r} is not in a separate kernel namespace"
+        if "\0" in value:
+            return f"sysctl {name}: {value!r}: expected text without zero bytes"
+    return ""
+
+
 def write_own(values: Mapping[str, str], *, host_network: bool) -> None:
     """Set what a pod asks for in the calling process's namespaces, which are the pod's by now. OSError.
 
@@ -52,10 +63,9 @@ def write_own(values: Mapping[str, str], *, host_network: bool) -> None:
     syscalls.make_mounts_private()
     with contextlib.suppress(PermissionError):  # without root on the machine
         syscalls.mount("proc", "/proc", "proc")  # the one that is there may be read-only
+    if told := refusal(values, host_network=host_network):
+        raise OSError(told)
     for name, value in values.items():
-        own = NAMESPACED[1:] if host_network else NAMESPACED
-        if not name.startswith(own) or ".." in name or "/" in name:
-            raise OSError(f"sysctl {name!r} is not in a separate kernel namespace")
         try:
             Path("/proc/sys", *name.split(".")).write_text(value)
         except OSError as err:

@@ -135,6 +135,16 @@ async def test_reflection_answers_what_cannot_be_decoded(channel: grpc.aio.Chann
     assert told.value.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 
+@pytest.mark.parametrize("kind", ["stream_unary", "stream_stream"])
+async def test_who_still_sends_hears_the_answer_all_the_same(channel: grpc.aio.Channel, kind: str) -> None:
+    """grpc.aio's client says ``Internal error from Core`` when a write of its meets a call that is over."""
+    raw = [REQUEST(service="missing").SerializeToString(), *[b"x" * 50_000] * 40]
+    for _ in range(20):
+        stub: Any = getattr(channel, kind)(f"/test.Test/{kind}")
+        called = stub(iter(raw), timeout=20)
+        assert await called.code() is grpc.StatusCode.NOT_FOUND
+
+
 @given(st.text(alphabet=st.characters(exclude_categories=())))
 def test_any_text_can_be_told(text: str) -> None:
     error = errors.invalid("Pod", text, [errors.Cause(text, text)])
