@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import shlex
 import shutil
 from collections.abc import Callable, Mapping
@@ -42,9 +43,11 @@ class Machine:
     capabilities: int
     filesystems: str
     files: Callable[[str], bool]
+    descriptors: int  # the hard limit of open files, which processes raise theirs to
 
 
 CAP_NET_ADMIN, CAP_SYS_ADMIN = 12, 21
+DESCRIPTORS = 1024  # etcd and an api-server have some hundred each when a small cluster is busy
 
 
 def this_machine(environ: Mapping[str, str] = os.environ) -> Machine:
@@ -58,12 +61,13 @@ def this_machine(environ: Mapping[str, str] = os.environ) -> Machine:
         capabilities=int(effective, 16),
         filesystems=Path("/proc/filesystems").read_text(),
         files=lambda name: Path(name).exists(),
+        descriptors=resource.getrlimit(resource.RLIMIT_NOFILE)[1],
     )
 
 
 def check(machine: Machine) -> list[Problem]:
     """Find everything that would stop a cluster from starting."""
-    return [*_programs(machine), *_rights(machine), *_kernel(machine)]
+    return [*_programs(machine), *_rights(machine), *_kernel(machine), *_limits(machine)]
 
 
 def _programs(machine: Machine) -> list[Problem]:
@@ -111,3 +115,11 @@ def _kernel(machine: Machine) -> list[Problem]:
     if "overlay" not in machine.filesystems and not machine.files("/sys/module/overlay"):
         found.append(Problem("the kernel has not loaded overlay file systems", "type: modprobe overlay"))
     return found
+
+
+def _limits(machine: Machine) -> list[Problem]:
+    if machine.descriptors >= DESCRIPTORS:
+        return []
+    told = f"a process may have only {machine.descriptors} files open at once, and a cluster needs {DESCRIPTORS}"
+    raised = f"raise the limit where this shell was started: ulimit -n {4 * DESCRIPTORS}"
+    return [Problem(told, f"{raised} (in a container: --ulimit nofile={4 * DESCRIPTORS})")]

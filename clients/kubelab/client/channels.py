@@ -44,6 +44,13 @@ SERVER_OPTIONS: tuple[tuple[str, int | str], ...] = (
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 500),
     ("grpc.http2.max_ping_strikes", 0),  # never hang up on a caller for its pings
+    # Until a caller has shown its certificate and HTTP/2 has begun; two minutes by default.
+    ("grpc.server_handshake_timeout_ms", 10_000),
+    ("grpc.max_concurrent_streams", 2048),  # of one connection; no bound by default
+    # Calls that no method has begun with yet. Beyond, gRPC drops calls by lot, of whichever caller.
+    ("grpc.server.max_pending_requests", 8192),
+    ("grpc.server.max_pending_requests_hard_limit", 16384),
+    ("grpc.max_connection_idle_ms", 10 * 60_000),  # without any call
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
 )

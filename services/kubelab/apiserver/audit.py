@@ -2,19 +2,27 @@
 
 Requests only add to a list; one task writes it out in batches, in a thread. A batch of whole lines goes out in a
 single append, so that workers do not mix them up. The file is turned over by size under a lock, by whoever notices.
+
+The file stays open, so a process without a descriptor left still writes. What cannot be written (a full disk) stays in
+the list and is written later; ``apiserver_audit_error_total`` counts the attempts. Only when the list is full a record
+is lost, and then a record of that stands in its place.
 """
 
 from __future__ import annotations
 
 import asyncio
+import errno
 import fcntl
 import json
+import os
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import structlog
-from google.protobuf.json_format import MessageToDict, ParseDict
+from google.protobuf.json_format import MessageToDict, ParseDict, ParseError
+from prometheus_client import CollectorRegistry, Counter
 
 from kubelab.apimachinery.clock import Clock
 from kubelab.apiserver.v1 import apiserver_pb2
@@ -22,6 +30,7 @@ from kubelab.apiserver.v1 import apiserver_pb2
 log = structlog.get_logger()
 
 FLUSH_EVERY = 0.1  # seconds
+RETRY_EVERY = 1.0  # seconds, when the last attempt failed
 MAX_BYTES = 64 * 1024 * 1024
 MAX_PENDING = 100_000  # records; a disk that hangs must not eat the memory
 
@@ -29,20 +38,41 @@ MAX_PENDING = 100_000  # records; a disk that hangs must not eat the memory
 class AuditLog:
     """Appends records and finds them again. No path: nothing is kept."""
 
-    def __init__(self, path: Path | None, clock: Clock, max_bytes: int = MAX_BYTES) -> None:
-        self._path, self._clock, self._max_bytes = path, clock, max_bytes
+    def __init__(
+        self,
+        path: Path | None,
+        clock: Clock,
+        max_bytes: int = MAX_BYTES,
+        *,
+        max_pending: int = MAX_PENDING,
+        registry: CollectorRegistry | None = None,
+    ) -> None:
+        self._path, self._clock, self._max_bytes, self._max_pending = path, clock, max_bytes, max_pending
         self._pending: list[dict[str, str | int]] = []
         self._wanted = asyncio.Event()
         self._writing = asyncio.Lock()
-        self.dropped = 0
+        self._in_a_thread = threading.Lock()  # a write that was begun goes on when its task is cancelled
+        self._file: int | None = None
+        self._torn = False  # the last append was cut off within a line
+        self._failing = False
+        self._lost = 0  # records since the last one that could be kept
+        registry = registry or CollectorRegistry()
+        self._errors = Counter(
+            "apiserver_audit_error", "Attempts to write audit records that failed.", registry=registry
+        )
+        self._lost_total = Counter("apiserver_audit_lost", "Audit records that were not kept.", registry=registry)
 
     def add(self, record: dict[str, str | int]) -> None:
         """Note a record: fields of ``AuditRecord`` by name."""
         if self._path is None:
             return
-        if len(self._pending) >= MAX_PENDING:
-            self.dropped += 1
+        if len(self._pending) >= self._max_pending:
+            self._lost += 1
+            self._lost_total.inc()
             return
+        if self._lost:
+            self._pending.append(_of_lost(self._lost, record))
+            self._lost = 0
         self._pending.append(record)
         self._wanted.set()
 
@@ -54,18 +84,28 @@ class AuditLog:
             while True:
                 await self._wanted.wait()
                 self._wanted.clear()
-                await self._clock.sleep(FLUSH_EVERY)
+                await self._clock.sleep(RETRY_EVERY if self._failing else FLUSH_EVERY)
                 await self.flush()
         finally:
-            batch, self._pending = self._pending, []
-            self._write(batch)
+            self._write(self._pending)
+            self._close()
 
     async def flush(self) -> None:
-        """Write out what has been noted so far."""
+        """Write out what has been noted so far, or try it again later."""
         async with self._writing:
             batch, self._pending = self._pending, []
-            if batch:
-                await asyncio.to_thread(self._write, batch)
+            if not batch:
+                return
+            kept = await asyncio.to_thread(self._write, batch)
+            if kept == len(batch):
+                if self._failing:
+                    log.info("audit records are written again", path=str(self._path))
+                self._failing = False
+                return
+            self._pending[:0] = batch[kept:]
+            self._failing = True
+            self._errors.inc()
+            self._wanted.set()
 
     async def find(
         self, wanted: Callable[[apiserver_pb2.AuditRecord], bool], word: str
@@ -74,26 +114,63 @@ class AuditLog:
         await self.flush()
         return await asyncio.to_thread(lambda: [r for r in self._read(word) if wanted(r)])
 
-    def _write(self, batch: list[dict[str, str | int]]) -> None:
+    def _write(self, batch: list[dict[str, str | int]]) -> int:
+        """Append records in one piece; gives how many of them are in the file now."""
         if self._path is None or not batch:
-            return
-        lines = "".join([json.dumps(r, separators=(",", ":")) + "\n" for r in batch])
+            return len(batch)
+        data = "".join([json.dumps(r, separators=(",", ":")) + "\n" for r in batch]).encode()
+        written = 0
+        with self._in_a_thread:
+            start = b"\n" if self._torn else b""  # ends the piece of a line that stands there; readers pass over it
+            try:
+                file = self._opened(self._path)
+                written = os.write(file, start + data) - len(start)
+                self._torn = written < 0 or (written > 0 and data[written - 1 : written] != b"\n")
+                if written < len(data):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                if os.fstat(file).st_size > self._max_bytes:
+                    self._turn_over()
+            except OSError as err:
+                if not self._failing:
+                    log.error("cannot write audit records, trying again", path=str(self._path), error=str(err))
+                return data[: max(0, written)].count(b"\n")
+        return len(batch)
+
+    def _opened(self, path: Path) -> int:
+        """The file, open: as it is at its path now, if that can be had."""
+        if self._file is not None:
+            with suppress(FileNotFoundError):
+                there, ours = path.stat(), os.fstat(self._file)
+                if (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino):
+                    return self._file
         try:
-            with self._path.open("ab", buffering=0) as file:
-                file.write(lines.encode())
-                full = file.tell() > self._max_bytes
-            if full:
-                self._turn_over()
-        except OSError as err:
-            self.dropped += len(batch)
-            log.error("cannot write audit records", path=str(self._path), error=str(err), dropped=self.dropped)
+            fresh = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        except OSError:
+            if self._file is None:
+                raise
+            return self._file  # another worker has turned it over, and no descriptor is left: the old one is read too
+        self._let_go()
+        self._file = fresh
+        return fresh
+
+    def _close(self) -> None:
+        with self._in_a_thread:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
 
     def _turn_over(self) -> None:
         assert self._path is not None
-        with self._path.with_suffix(".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if self._path.stat().st_size > self._max_bytes:  # otherwise another worker was faster
-                self._path.replace(self._old)
+        try:
+            with self._path.with_suffix(".lock").open("w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                if self._path.stat().st_size > self._max_bytes:  # otherwise another worker was faster
+                    self._path.replace(self._old)
+        except OSError as err:
+            log.error("cannot turn the audit file over", path=str(self._path), error=str(err))
 
     @property
     def _old(self) -> Path:
@@ -107,13 +184,20 @@ class AuditLog:
         records: list[apiserver_pb2.AuditRecord] = []
         for path in (self._old, self._path):
             with suppress(FileNotFoundError), path.open("rb") as file:
-                records.extend(
-                    ParseDict(json.loads(line), apiserver_pb2.AuditRecord(), ignore_unknown_fields=True)
-                    for line in file
-                    if needle in line and line.endswith(b"\n")
-                )
+                for line in file:
+                    if needle in line and line.endswith(b"\n"):
+                        with suppress(ValueError, ParseError):  # the piece of a line that a full disk has left
+                            records.append(
+                                ParseDict(json.loads(line), apiserver_pb2.AuditRecord(), ignore_unknown_fields=True)
+                            )
         records.sort(key=lambda r: r.started_unix_nano)  # workers write in batches
         yield from records
+
+
+def _of_lost(count: int, following: dict[str, str | int]) -> dict[str, str | int]:
+    """The record that stands for records that could not be kept."""
+    known = {key: following[key] for key in ("started_unix_nano", "process") if key in following}
+    return {**known, "verb": "audit", "code": "DATA_LOSS", "detail": f"{count} records could not be kept"}
 
 
 def as_dict(record: apiserver_pb2.AuditRecord) -> dict[str, str | int]:

@@ -73,7 +73,7 @@ class ApiServer:
         self.caches = make_caches(rules, History(self._trimmer.freed))
         metrics.register(DecodeErrors(self.caches))
         self.feed = Feed(self.store, list(self.caches.values()), clock)
-        self.audit = AuditLog(config.audit_log, clock)
+        self.audit = AuditLog(config.audit_log, clock, registry=metrics)
         allocator = ServiceAllocator(config.network(), config.node_ports())
         self.feed.on_keys(RECORDS, allocator.note, allocator.forget)
         event_lease = EventLease(self.store, clock, int(config.event_ttl))

@@ -1,4 +1,4 @@
-"""Descriptors: a process may have as many as the machine lets it."""
+"""Descriptors: a process may have as many as the machine lets it, and its servers take no more than their share."""
 
 from __future__ import annotations
 
@@ -11,3 +11,13 @@ def raise_limit() -> int:
     if soft != hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return hard
+
+
+MOST_CONNECTIONS, FEWEST_CONNECTIONS = 2048, 32
+
+
+def connections() -> int:
+    """How many connections a server of this process may have at once: half of its descriptors, for the rest of the
+    process has files, channels and watches to open too."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(FEWEST_CONNECTIONS, min(MOST_CONNECTIONS, soft // 2))

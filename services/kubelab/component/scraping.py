@@ -24,6 +24,7 @@ from kubelab.component.config import ConfigError
 
 SCRAPE_SECONDS = 10.0
 SIBLING_SECONDS = 2.0
+MOST_CLIENTS = 64  # at once; who comes beyond is closed unheard
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +74,26 @@ async def serve_metrics(
     workers = workers or Workers()
     several = workers.count > 1
 
+    clients: set[asyncio.StreamWriter] = set()
+
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if len(clients) >= MOST_CLIENTS:
+            writer.transport.abort()
+            return
+        clients.add(writer)
+        try:
+            await answer_one(reader, writer)
+        finally:
+            clients.discard(writer)
+            writer.close()
+
+    async def answer_one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, TimeoutError):
             async with clock.timeout(SCRAPE_SECONDS):
                 request = await reader.readuntil(b"\r\n\r\n")
                 page = await _all_pages(registry, clock, workers) if several else generate_latest(registry)
                 writer.write(_http(request, page, ready()))
                 await writer.drain()
-        writer.close()
 
     async def answer_sibling(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError, TimeoutError):

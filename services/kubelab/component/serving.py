@@ -13,9 +13,11 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from kubelab.client.channels import SERVER_OPTIONS, IdentityFiles, server_credentials
+from kubelab.component import descriptors
 from kubelab.component.config import TLS, ConfigError
 from kubelab.component.edge import Check, Edge
 
+MOST_CALLS = 8192  # of all callers together; each has a smaller share at the api-server
 STOP_SECONDS = 1.0  # for calls that are under way when a server stops; watches last until then
 
 _reflection: Any = reflection  # its stubs do not know `aio`
@@ -65,9 +67,16 @@ async def serve_grpc(
 
     Raises ConfigError when the address cannot be had or a file cannot be read.
     """
-    shared = ("grpc.so_reuseport", 1 if share_port else 0)
+    own = (
+        ("grpc.so_reuseport", 1 if share_port else 0),
+        ("grpc.max_allowed_incoming_connections", descriptors.connections()),
+    )
     # Of an option that is given twice, gRPC takes the first.
-    server = grpc.aio.server(interceptors=[*interceptors], options=[*options, *SERVER_OPTIONS, shared])
+    server = grpc.aio.server(
+        interceptors=[*interceptors],
+        options=[*options, *SERVER_OPTIONS, *own],
+        maximum_concurrent_rpcs=MOST_CALLS,
+    )
     edge: Any = Edge(server, check)
     for add in adders:
         add(edge)

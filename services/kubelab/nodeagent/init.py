@@ -51,6 +51,10 @@ def run(argv: Sequence[str]) -> int:
     except machine.MachineError as err:
         log.error("this cannot be a node's machine", error=str(err))
         return 1
+    try:
+        machine.bound_listeners()
+    except machine.MachineError as err:  # a node works without
+        log.warning(str(err))
     return Init(config, argv, clock, log).run()
 
 

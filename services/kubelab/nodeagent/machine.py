@@ -13,13 +13,16 @@ import socket
 import struct
 import tempfile
 from collections.abc import Callable, Sequence
+from ipaddress import IPv4Network
 from pathlib import Path
 
-from kubelab.runtime import launcher, syscalls, sysctls
+from kubelab.cluster import listeners
+from kubelab.runtime import launcher, nft, syscalls, sysctls
 
 NEEDED = {"SYS_ADMIN": 21, "NET_ADMIN": 12}  # capability(7), numbers of linux/capability.h
 _UNCONFINED = "security_opt: [seccomp:unconfined, apparmor:unconfined]"
 _SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 1
+_SIOCGIFADDR, _SIOCGIFNETMASK = 0x8915, 0x891B
 
 
 class MachineError(Exception):
@@ -55,6 +58,22 @@ def check_capabilities(status: str) -> None:
             f"{', '.join(missing)}: not permitted here, and pods need it; in a compose file this service needs "
             f"cap_add: [{', '.join(NEEDED)}]"
         )
+
+
+def bound_listeners() -> None:
+    """Bound the connections to this node's own ports, by source. MachineError where the kernel cannot."""
+    try:
+        nft.apply(listeners.limits(own_network()))
+    except OSError as err:
+        raise MachineError(f"connections to this node's own ports are not bounded by source: {err}") from err
+
+
+def own_network(device: str = "eth0") -> IPv4Network:
+    """The network that this machine shares with the other nodes. OSError when it has none."""
+    asked = struct.pack("256s", device.encode())
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        address, mask = (fcntl.ioctl(any_socket, number, asked)[20:24] for number in (_SIOCGIFADDR, _SIOCGIFNETMASK))
+    return IPv4Network((address, socket.inet_ntoa(mask)), strict=False)
 
 
 def loopback_up() -> None:

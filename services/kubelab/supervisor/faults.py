@@ -10,27 +10,23 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import json
-import shutil
 import socket
 import struct
-import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import structlog
 
-from kubelab.apimachinery.errors import InternalError, Timeout
 from kubelab.cluster import partitions
 from kubelab.cluster.driver import Partition
-from kubelab.cluster.nftables import Fragment, script
+from kubelab.cluster.nftables import Fragment
 from kubelab.cluster.partitions import Place, Topology
 from kubelab.cluster.placing import NotPut, put
 from kubelab.cluster.record import Node
+from kubelab.supervisor import nft
 from kubelab.supervisor.network import NamespaceThread
 
-NFT_SECONDS = 5.0
-SYSTEM_PATH = "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin"
 _SIOCGIFHWADDR = 0x8927
 
 
@@ -112,26 +108,7 @@ class Partitions:
         return Place(node.name, node.address, await asyncio.wrap_future(self._threads[node.name].submit(_mac)))
 
     async def _apply(self, place: str, rules: Fragment) -> None:
-        await asyncio.wrap_future(self._threads[place].submit(lambda: _nft(rules)))
-
-
-def _nft(rules: Fragment) -> None:
-    """Hand a script to the kernel as one transaction. Raises InternalError with nft's own words, Timeout."""
-    program = shutil.which("nft", path=SYSTEM_PATH)
-    if program is None:
-        raise InternalError("nft: not found; install the package nftables")
-    try:
-        done = subprocess.run(
-            [program, "-f", "-"], input=script(rules), capture_output=True, timeout=NFT_SECONDS, check=False
-        )
-    except subprocess.TimeoutExpired as err:
-        raise Timeout(f"nft: {err}") from err
-    except OSError as err:
-        raise InternalError(f"nft: {err}") from err
-    # The supervisor collects every child, so the exit code may be lost; nft that has succeeded says nothing.
-    told = done.stderr.decode(errors="replace").strip()
-    if done.returncode or told:
-        raise InternalError(f"nft: {told or f'exit code {done.returncode}'}")
+        await asyncio.wrap_future(self._threads[place].submit(lambda: nft.apply(rules)))
 
 
 def _mac() -> str:

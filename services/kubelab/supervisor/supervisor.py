@@ -12,16 +12,17 @@ import contextlib
 import os
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
+from ipaddress import IPv4Network
 
 import grpc
 import structlog
 
 from kubelab.apimachinery import errors
 from kubelab.apimachinery.clock import Clock
-from kubelab.cluster import launch
+from kubelab.cluster import launch, listeners
 from kubelab.cluster.record import Record
 from kubelab.component.serving import Health, serve_grpc
-from kubelab.supervisor import cleanup, logfiles, network, plan, processes, renewal, syscalls
+from kubelab.supervisor import cleanup, logfiles, network, nft, plan, processes, renewal, syscalls
 from kubelab.supervisor.etcdleader import EtcdLeader
 from kubelab.supervisor.faults import Partitions
 from kubelab.supervisor.keeper import Keeper
@@ -89,7 +90,7 @@ class Supervisor:
         in_nodes = [name for name, keeper in self.keepers.items() if keeper.spec.node]
         self.partitions = Partitions(self.record.nodes, nodes, in_nodes, file, self._log)
         try:
-            await self.partitions.begin()
+            await asyncio.gather(self.partitions.begin(), self._bound_listeners(nodes))
             await self.tunnels.begin()
             async with self._serve(add_service), asyncio.TaskGroup() as group:
                 ready()
@@ -183,6 +184,16 @@ class Supervisor:
             threads[node.name].submit(int).result()  # it has entered
             os.close(fd)
         return threads
+
+    async def _bound_listeners(self, nodes: dict[str, NamespaceThread]) -> None:
+        """Bound the connections to the nodes' own ports, by source."""
+        rules = listeners.limits(IPv4Network((network.BRIDGE_ADDRESS, network.PREFIX), strict=False))
+        try:
+            await asyncio.gather(
+                *(asyncio.wrap_future(thread.submit(lambda: nft.apply(rules))) for thread in nodes.values())
+            )
+        except errors.ApiError as err:  # a kernel that cannot count: a cluster works without
+            self._log.warning("connections to the nodes' own ports are not bounded by source", error=err.message)
 
     async def _avoid_the_ill(self) -> None:
         """Tell the tunnels which api-servers and nodes connections had better not go to."""

@@ -20,6 +20,7 @@ GOOD = Machine(
     capabilities=(1 << 40) - 1,
     filesystems="nodev\toverlay\n",
     files=lambda _: True,
+    descriptors=1024,
 )
 
 
@@ -41,6 +42,10 @@ def only(*programs: str) -> Machine:
         (replace(only("etcd", "crun", "nft", "ip"), user=1000), ["needs root", "su root -c '/", " up'"]),
         (replace(GOOD, capabilities=0xA80425FB), ["CAP_SYS_ADMIN and CAP_NET_ADMIN", "--privileged"]),
         (replace(GOOD, filesystems="", files=no_overlay), ["modprobe overlay"]),
+        (
+            replace(GOOD, descriptors=255),
+            ["only 255 files open at once", "needs 1024", "ulimit -n 4096", "nofile=4096"],
+        ),
     ],
 )
 def test_check(machine: Machine, told: list[str]) -> None:
