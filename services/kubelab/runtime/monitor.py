@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from kubelab.apimachinery.clock import SystemClock
-from kubelab.runtime import syscalls, users
+from kubelab.runtime import mountpoints, syscalls, users
 from kubelab.runtime.build import stepmounts
 from kubelab.runtime.inroot import Root
 from kubelab.runtime.launched import Request, mount_root, program, tell, write_atomically
@@ -51,8 +51,8 @@ def monitor(reply: int, request: Request) -> None:
     ]  # fmt: skip
     with program(request["crun"]) as crun:
         with mount_root(request["rootfs"]) as root:
-            _settle_user(folder / "config.json", root)
-        stepmounts.prepare(request.get("parts", ()))
+            stepmounts.prepare(request.get("parts", ()))
+            _fit(folder / "config.json", root)
         status, out, err = _run_with_pipes(crun, command)
     if status != 0:
         told = log.read_text().strip() if log.exists() else ""
@@ -78,9 +78,11 @@ def monitor(reply: int, request: Request) -> None:
     write_atomically(folder / "exit.json", {"exit_code": code, "finished_at": _now()})
 
 
-def _settle_user(config: Path, root: Root) -> None:
-    """Look the container's user up in its mounted root, where links and layers are as the container sees them."""
+def _fit(config: Path, root: Root) -> None:
+    """Look the container's user up in its mounted root, where links and layers are as the container sees them, and make
+    what is missing there to mount its files on."""
     bundle = json.loads(config.read_text())
+    mountpoints.make(bundle, root)
     users.settle(bundle["process"], root)
     config.write_text(json.dumps(bundle))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import io
 import itertools
 import json
@@ -348,6 +349,10 @@ class Lab:
     def image_config(self, image_id: str) -> dict[str, Any]:
         """An image's configuration, as the store keeps it."""
         return json.loads((self.store / "blobs/sha256" / image_id.removeprefix("sha256:")).read_text())
+
+    def record_host(self, config: bytes) -> None:
+        """Say of an image, before it is loaded, what the builder alone says: that it lies over the host's folders."""
+        (self.store / "on-host" / hashlib.sha256(config).hexdigest()).touch()
 
     async def load(self, archive: bytes) -> list[str]:
         async def requests() -> AsyncIterator[pb.LoadRequest]:
