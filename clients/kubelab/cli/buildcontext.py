@@ -1,80 +1,159 @@
-"""A build's context: the files of a folder that ``.dockerignore`` does not exclude, as a stream of tar.
-
-https://docs.docker.com/build/concepts/context/#dockerignore-files
-"""
+"""A build's context as a stream of tar: the files of a folder that ``.dockerignore`` does not keep out, or a tar
+archive that somebody else made, with the same rules."""
 
 from __future__ import annotations
 
+import contextlib
 import io
-import re
+import os
+import stat
 import tarfile
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from posixpath import normpath
+from typing import IO
 
 import click
 
+from kubelab.cli import dockerignore
+from kubelab.cli.dockerignore import BadPattern, Matched, Patterns
+
 IGNORE_FILE = ".dockerignore"
+MAX_BYTES = 8 << 30
+SHOWN = 5  # of what is big
 
 
-@dataclass(frozen=True, slots=True)
-class Pattern:
-    """One line of a ``.dockerignore``; the last one that matches decides."""
+@dataclass(slots=True)
+class _Level:
+    """A folder on the way: what is left of it to do. ``sent`` False: kept out, so far."""
 
-    regex: re.Pattern[str]
-    excludes: bool
+    path: str
+    left: Iterator[os.DirEntry[str]]
+    matched: Matched
+    sent: bool
 
 
-def read_patterns(text: str) -> list[Pattern]:
-    """Read a ``.dockerignore``: comments, ``!`` exceptions, ``*``, ``?``, ``[a-z]`` in a part, ``**`` across parts."""
-    found: list[Pattern] = []
-    for line in text.splitlines():
-        told = line.strip()
-        if line.startswith("#") or not told:
-            continue
-        excludes = not told.startswith("!")
-        told = told.removeprefix("!").strip()
-        parts = [part for part in PurePosixPath(told).parts if part not in ("/", ".")]
-        if parts:
-            found.append(Pattern(re.compile(_regex(parts)), excludes))
+@dataclass(slots=True)
+class Size:
+    """What a context weighs; ``parts`` are the bytes below each of its first two levels."""
+
+    bytes: int = 0
+    files: int = 0
+    parts: dict[str, int] = field(default_factory=dict[str, int])
+
+    def add(self, name: str, size: int) -> None:
+        self.bytes += size
+        self.files += 1
+        part = "/".join(name.split("/")[:2])
+        self.parts[part] = self.parts.get(part, 0) + size
+
+    def largest(self) -> str:
+        """``node_modules/x (1.2GB), data (300MB)``."""
+        first = sorted(self.parts.items(), key=lambda part: -part[1])[:SHOWN]
+        return ", ".join(f"{name} ({size_text(size)})" for name, size in first)
+
+
+def size_text(size: int) -> str:
+    """Give a size as crictl does: ``1.45MB``, in powers of a thousand with three digits."""
+    number, units = float(size), ["B", "kB", "MB", "GB", "TB"]
+    while number >= 1000 and len(units) > 1:
+        number, units = number / 1000, units[1:]
+    return f"{number:.3g}{units[0]}"
+
+
+def patterns_of(context: Path, dockerfile: Path | None) -> Patterns:
+    """What is kept out: by ``DOCKERFILE.dockerignore`` where that is there, or ``.dockerignore``. ClickException."""
+    own = dockerfile.with_name(f"{dockerfile.name}{IGNORE_FILE}") if dockerfile else None
+    path = own if own and own.is_file() else context / IGNORE_FILE
+    if not path.is_file():
+        return Patterns(())
+    with _readable(path):
+        text = path.read_text(errors="surrogateescape")
+    return read_patterns(text, str(path))
+
+
+def read_patterns(text: str, name: str) -> Patterns:
+    """ClickException."""
+    try:
+        return dockerignore.read(text, name)
+    except BadPattern as err:
+        raise click.ClickException(str(err)) from err
+
+
+def measure(context: Path, patterns: Patterns) -> Size:
+    """Weigh a folder before it is sent. ClickException for a file that cannot be read, and for too much."""
+    found = Size()
+    for name, status in entries(context, patterns):
+        if stat.S_ISREG(status.st_mode):
+            found.add(name, status.st_size)
+    if found.bytes > MAX_BYTES:
+        told = f"the build context {context} has {size_text(found.bytes)}, and {size_text(MAX_BYTES)} are possible"
+        raise click.ClickException(f"{told}; the largest: {found.largest()}. Keep them out in {context / IGNORE_FILE}")
     return found
 
 
-def ignored(path: str, patterns: list[Pattern]) -> bool:
-    """Say whether a relative path is excluded, by itself or with a folder above it."""
-    parents = [str(parent) for parent in PurePosixPath(path).parents if str(parent) != "."]
-    out = False
-    for pattern in patterns:
-        if any(pattern.regex.fullmatch(name) for name in (path, *parents)):
-            out = pattern.excludes
-    return out
-
-
-def tar_chunks(context: Path, dockerfile: Path, size: int) -> Iterator[bytes]:
-    """Yield the context as tar, ``size`` bytes at most at a time. Raises ClickException for an unreadable file."""
-    ignore = context / IGNORE_FILE
-    patterns = read_patterns(ignore.read_text()) if ignore.is_file() else []
-    keep = {IGNORE_FILE, _relative(dockerfile, context)}
-    with tarfile.open(fileobj=io.BytesIO(), mode="w") as archive:  # it only describes files here
-        for path in _walk(context):
-            name = path.relative_to(context).as_posix()
-            if name not in keep and ignored(name, patterns):
-                continue
-            try:
-                yield from _member(archive.gettarinfo(path, name), path, size)
-            except OSError as err:
-                raise click.ClickException(f"cannot read {path}: {err.strerror}") from err
+def tar_chunks(context: Path, patterns: Patterns, size: int) -> Iterator[bytes]:
+    """Yield a folder as tar, ``size`` bytes at most at a time. ClickException for a file that cannot be read."""
+    for name, status in entries(context, patterns):
+        path = context / name
+        with _readable(path):
+            yield from _member(path, name, status, size)
     yield bytes(2 * tarfile.BLOCKSIZE)
 
 
-def _member(info: tarfile.TarInfo, path: Path, size: int) -> Iterator[bytes]:
-    """Yield one file: its header, its bytes, and zeros up to the end of the block."""
-    if not (info.isreg() or info.isdir() or info.issym() or info.islnk()):
+def entries(context: Path, patterns: Patterns) -> Iterator[tuple[str, os.stat_result]]:
+    """Every path of the context, sorted, folders before what is in them; links are not followed. ClickException."""
+    levels = [_Level("", _listed(context), (), sent=True)]
+    while levels:
+        entry = next(levels[-1].left, None)
+        if entry is None:
+            levels.pop()
+            continue
+        above = levels[-1]
+        name = f"{above.path}/{entry.name}" if above.path else entry.name
+        out, matched = patterns.below(name, above.matched)
+        folder = entry.is_dir(follow_symlinks=False)
+        if out and not (folder and patterns.may_take_back_below(name)):
+            continue
+        if not out:
+            for level in levels:  # a folder that was kept out is there for what is in it
+                if not level.sent:
+                    level.sent = True
+                    yield level.path, (context / level.path).lstat()
+            with _readable(context / name):
+                status = entry.stat(follow_symlinks=False)
+            yield name, status
+        if folder:
+            levels.append(_Level(name, _listed(context / name), matched, sent=not out))
+
+
+def _listed(folder: Path) -> Iterator[os.DirEntry[str]]:
+    with _readable(folder), os.scandir(folder) as found:
+        return iter(sorted(found, key=lambda entry: entry.name))
+
+
+@contextlib.contextmanager
+def _readable(path: Path) -> Generator[None]:
+    """Turn an OSError of the body into a ClickException that names the file."""
+    try:
+        yield
+    except OSError as err:
+        raise click.ClickException(f"cannot read {path}: {err.strerror or err}") from err
+
+
+def _member(path: Path, name: str, status: os.stat_result, size: int) -> Iterator[bytes]:
+    """Yield one file: its header, its bytes, and zeros up to the end of the block. OSError."""
+    info = tarfile.TarInfo(name)
+    info.mode, info.mtime = stat.S_IMODE(status.st_mode), status.st_mtime
+    if stat.S_ISDIR(status.st_mode):
+        info.type = tarfile.DIRTYPE
+    elif stat.S_ISLNK(status.st_mode):
+        info.type, info.linkname = tarfile.SYMTYPE, str(path.readlink())
+    elif stat.S_ISREG(status.st_mode):
+        info.size = status.st_size
+    else:
         return  # a socket or a device belongs to no image
-    info.uid = info.gid = 0
-    info.uname = info.gname = ""
-    if info.islnk():  # a second name of the same file gets its own bytes
-        info.type, info.linkname, info.size = tarfile.REGTYPE, "", path.stat().st_size
     yield info.tobuf(tarfile.PAX_FORMAT)
     if not info.isreg():
         return
@@ -88,48 +167,67 @@ def _member(info: tarfile.TarInfo, path: Path, size: int) -> Iterator[bytes]:
     yield bytes(-info.size % tarfile.BLOCKSIZE)
 
 
-def _walk(folder: Path) -> Iterator[Path]:
-    """Every path below a folder, sorted, folders before what is in them; links are not followed."""
-    for path in sorted(folder.iterdir()):
-        yield path
-        if path.is_dir() and not path.is_symlink():
-            yield from _walk(path)
+# --- a context that is an archive already
 
 
-def _relative(path: Path, context: Path) -> str:
+@dataclass(slots=True)
+class Archive:
+    """A context from the standard input, kept in a file: a tar of any compression."""
+
+    file: IO[bytes]
+
+    def read(self, name: str) -> str | None:
+        """A text file in it; None where it is not there. ClickException."""
+        with self._opened() as tar:
+            for member in tar:
+                if normpath(member.name) == normpath(name) and member.isreg() and (content := tar.extractfile(member)):
+                    return content.read().decode(errors="surrogateescape")
+        return None
+
+    def chunks(self, patterns: Patterns | None, size: int) -> Iterator[bytes]:
+        """The archive as it is, or without what is kept out. ClickException."""
+        if patterns is None:
+            self.file.seek(0)
+            while data := self.file.read(size):
+                yield data
+            return
+        with self._opened() as tar:
+            written = io.BytesIO()
+            made = tarfile.open(fileobj=written, mode="w|", format=tarfile.PAX_FORMAT)  # noqa: SIM115
+            for member in tar:
+                name = normpath("/" + member.name).lstrip("/")
+                if not name or patterns.excluded(name):
+                    continue
+                content = tar.extractfile(member) if member.isreg() else None
+                made.addfile(member, content)
+                yield _taken(written)
+            made.close()
+            yield _taken(written)
+
+    def _opened(self) -> tarfile.TarFile:
+        self.file.seek(0)
+        try:
+            return tarfile.open(fileobj=self.file, mode="r:*")
+        except (tarfile.TarError, OSError, EOFError) as err:
+            raise click.ClickException(
+                f"unable to prepare context: the standard input is no tar archive: {err}"
+            ) from err
+
+
+def _taken(buffer: io.BytesIO) -> bytes:
+    data = buffer.getvalue()
+    buffer.seek(0)
+    buffer.truncate()
+    return data
+
+
+def is_archive(head: bytes) -> bool:
+    """Whether 512 bytes begin a tar, or something compressed (moby's archive.IsArchive)."""
+    compressed = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd")
+    if head.startswith(compressed) or head[257:262] == b"ustar":
+        return True
     try:
-        return path.resolve().relative_to(context.resolve()).as_posix()
-    except ValueError:
-        return ""
-
-
-def _regex(parts: list[str]) -> str:
-    out = ""
-    for n, part in enumerate(parts):
-        last = n == len(parts) - 1
-        if part == "**":
-            out += ".*" if last else "(?:[^/]+/)*"
-        else:
-            out += _part(part) + ("" if last else "/")
-    return out
-
-
-def _part(text: str) -> str:
-    out, at = "", 0
-    while at < len(text):
-        char = text[at]
-        if char == "*":
-            out += "[^/]*"
-        elif char == "?":
-            out += "[^/]"
-        elif char == "[" and "]" in text[at + 1 :]:
-            end = text.index("]", at + 1)
-            out += "[" + text[at + 1 : end].replace("\\", "\\\\") + "]"
-            at = end
-        elif char == "\\" and at + 1 < len(text):
-            at += 1
-            out += re.escape(text[at])
-        else:
-            out += re.escape(char)
-        at += 1
-    return out
+        tarfile.TarInfo.frombuf(head[:512], "utf-8", "surrogateescape")
+    except tarfile.TarError:
+        return False
+    return True

@@ -6,20 +6,20 @@ The nodes of a local cluster share one image store; where each has its own, ever
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import click
 import grpc
 
-from kubelab.apimachinery.errors import ApiError, InternalError, NotFound
-from kubelab.cli import buildcontext, output
+from kubelab.apimachinery.errors import ApiError, NotFound
+from kubelab.cli import imagebuild, output
+from kubelab.cli.buildcontext import size_text
 from kubelab.cli.options import cluster_option
-from kubelab.client.transport import translate
-from kubelab.cluster.find import using_cluster
+from kubelab.cli.stores import stores as open_stores
+from kubelab.cli.stores import translated
 from kubelab.cri.runtime.v1 import api_pb2 as cri
 from kubelab.cri.runtime.v1 import api_pb2_grpc as cri_grpc
 from kubelab.runtime.v1 import images_pb2 as pb
@@ -71,51 +71,11 @@ def rm(images: tuple[str, ...], name: str) -> int:
     return asyncio.run(_remove(images, name))
 
 
-@command.command("build")
-@click.option("-t", "--tag", "tags", multiple=True, required=True, help="the image's name, NAME[:TAG]")
-@click.option("-f", "--file", "dockerfile", type=click.Path(path_type=Path), help="default: CONTEXT/Dockerfile")
-@click.option("--base", "bases", multiple=True, metavar="FROM=IMAGE", help="put another image in the place of a FROM")
-@click.option("--build-arg", "build_args", multiple=True, metavar="NAME=VALUE", help="the value of an ARG")
-@click.argument("context", type=click.Path(path_type=Path))
-@cluster_option
-def build(
-    tags: tuple[str, ...],
-    dockerfile: Path | None,
-    bases: tuple[str, ...],
-    build_args: tuple[str, ...],
-    context: Path,
-    name: str,
-) -> int:
-    """Build an image from a Dockerfile and the files of the folder CONTEXT."""
-    if not context.is_dir():
-        raise click.ClickException(f"unable to prepare context: path {str(context)!r} not found")
-    path = dockerfile or context / "Dockerfile"
-    try:
-        text = path.read_text()
-    except OSError as err:
-        raise click.ClickException(f"failed to read Dockerfile: {path}: {err.strerror}") from err
-    plan = pb.BuildRequest.Plan(
-        dockerfile=text,
-        dockerfile_path=str(path),
-        tags=tags,
-        build_args=_pairs("--build-arg", build_args),
-        bases=_pairs("--base", bases),
-    )
-    return asyncio.run(_build(plan, context, path, name))
-
-
-def _pairs(option: str, told: tuple[str, ...]) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for pair in told:
-        key, separator, value = pair.partition("=")
-        if not separator or not key:
-            raise click.UsageError(f"{option}: expected NAME=VALUE, got {pair!r}")
-        found[key] = value
-    return found
+command.add_command(imagebuild.command)
 
 
 async def _load(file: BinaryIO, name: str) -> int:
-    async with _stores(name) as stores:
+    async with open_stores(name) as stores:
         names = await _load_into(file, stores)
     for image in names:
         click.echo(loaded(image))
@@ -152,16 +112,16 @@ async def _load_one(store: grpc.aio.Channel, queue: asyncio.Queue[bytes]) -> Seq
             yield pb.LoadRequest(chunk=chunk)
 
     stub: Any = images_pb2_grpc.ImageStoreStub(store)
-    with _translated():
+    with translated():
         return (await stub.Load(requests(), timeout=LONG_SECONDS)).names
 
 
 async def _list(quiet: bool, name: str) -> int:
     found: set[tuple[str, str, str, str]] = set()
-    async with _stores(name) as stores:
+    async with open_stores(name) as stores:
         for store in stores:
             stub: Any = cri_grpc.ImageServiceStub(store)
-            with _translated():
+            with translated():
                 answer: cri.ListImagesResponse = await stub.ListImages(cri.ListImagesRequest(), timeout=QUICK_SECONDS)
             found.update(row for image in answer.images for row in _rows(image))
     rows = sorted(found)
@@ -179,17 +139,9 @@ def _rows(image: cri.Image) -> Iterator[tuple[str, str, str, str]]:
         yield repository, version, image.id.removeprefix("sha256:")[:13], size_text(image.size)
 
 
-def size_text(size: int) -> str:
-    """Give a size as crictl does: ``1.45MB``, in powers of a thousand with three digits."""
-    number, units = float(size), ["B", "kB", "MB", "GB", "TB"]
-    while number >= 1000 and len(units) > 1:
-        number, units = number / 1000, units[1:]
-    return f"{number:.3g}{units[0]}"
-
-
 async def _remove(images: tuple[str, ...], name: str) -> int:
     failed = False
-    async with _stores(name) as stores:
+    async with open_stores(name) as stores:
         for image in images:
             try:
                 if not [True for store in stores if await _remove_from(store, image)]:
@@ -206,68 +158,9 @@ async def _remove_from(store: grpc.aio.Channel, image: str) -> bool:
     """Remove an image; False when it was not there."""
     stub: Any = cri_grpc.ImageServiceStub(store)
     spec = cri.ImageSpec(image=image)
-    with _translated():
+    with translated():
         answer = await stub.ImageStatus(cri.ImageStatusRequest(image=spec), timeout=QUICK_SECONDS)
         if not answer.HasField("image"):
             return False
         await stub.RemoveImage(cri.RemoveImageRequest(image=spec), timeout=QUICK_SECONDS)
     return True
-
-
-async def _build(plan: pb.BuildRequest.Plan, context: Path, dockerfile: Path, name: str) -> int:
-    async with _stores(name) as stores:
-        image_id = await _build_in(stores[0], plan, context, dockerfile, click.echo)
-        for n, store in enumerate(stores[1:], 2):
-            click.echo(f"Building again in image store {n} of {len(stores)}")
-            await _build_in(store, plan, context, dockerfile, lambda _: None)
-    click.echo(f"Successfully built {image_id.removeprefix('sha256:')[:12]}")
-    for tag in plan.tags:
-        click.echo(f"Successfully tagged {tag if ':' in tag.rpartition('/')[2] else tag + ':latest'}")
-    return 0
-
-
-async def _build_in(
-    store: grpc.aio.Channel, plan: pb.BuildRequest.Plan, context: Path, dockerfile: Path, tell: Callable[[str], None]
-) -> str:
-    """Build in one store; gives the image's id."""
-    image_id = ""
-    stub: Any = images_pb2_grpc.ImageStoreStub(store)
-    with _translated():
-        async for progress in stub.Build(_plan_then_context(plan, context, dockerfile), timeout=LONG_SECONDS):
-            if progress.line:
-                tell(progress.line)
-            image_id = progress.image_id or image_id
-    if not image_id:
-        raise InternalError("the build ended without an image")
-    return image_id
-
-
-async def _plan_then_context(
-    plan: pb.BuildRequest.Plan, context: Path, dockerfile: Path
-) -> AsyncIterator[pb.BuildRequest]:
-    yield pb.BuildRequest(plan=plan)
-    chunks = buildcontext.tar_chunks(context, dockerfile, CHUNK)
-    while (chunk := await asyncio.to_thread(next, chunks, None)) is not None:
-        if chunk:
-            yield pb.BuildRequest(context_chunk=chunk)
-
-
-@contextlib.asynccontextmanager
-async def _stores(name: str) -> AsyncGenerator[list[grpc.aio.Channel]]:
-    """Open a runtime of each image store, the first node's first."""
-    async with using_cluster(name) as cluster, contextlib.AsyncExitStack() as stack:
-        by_store = {node.image_store: node.name for node in reversed(await cluster.nodes())}
-        channels: list[grpc.aio.Channel] = []
-        for node in reversed(by_store.values()):
-            channel = await cluster.runtime_channel(node)
-            stack.push_async_callback(channel.close)
-            channels.append(channel)
-        yield channels
-
-
-@contextlib.contextmanager
-def _translated() -> Generator[None]:
-    try:
-        yield
-    except grpc.aio.AioRpcError as rpc:
-        raise translate(rpc) from rpc

@@ -346,6 +346,10 @@ class Lab:
             if message.line:
                 yield message.line
 
+    async def image_id(self, name: str) -> str:
+        request = cri.ImageStatusRequest(image=cri.ImageSpec(image=name))
+        return (await self.images.ImageStatus(request, timeout=SECONDS)).image.id
+
     def image_config(self, image_id: str) -> dict[str, Any]:
         """An image's configuration, as the store keeps it."""
         return json.loads((self.store / "blobs/sha256" / image_id.removeprefix("sha256:")).read_text())

@@ -9,8 +9,7 @@ from pathlib import Path
 import grpc
 import pytest
 
-from kubelab.cri.runtime.v1 import api_pb2 as cri
-from tests.integration.runtime.lab import SECONDS, Lab
+from tests.integration.runtime.lab import Lab
 
 pytestmark = pytest.mark.root
 
@@ -175,9 +174,7 @@ ONBUILD RUN echo "triggered in $PWD"
     )
     lines = await lab.build('FROM base:1\nWORKDIR /app\nCMD ["x"]\n', "child:1")
     assert lines[2:4] == ["# Executing 1 build trigger", "triggered in /"]
-    request = cri.ImageStatusRequest(image=cri.ImageSpec(image="child:1"))
-    image = (await lab.images.ImageStatus(request, timeout=SECONDS)).image
-    config = lab.image_config(image.id)
+    config = lab.image_config(await lab.image_id("child:1"))
     process = config["config"]
     assert config["author"] == "me <me@example.com>"
     assert process["Volumes"] == {"/data": {}, "/more": {}}
