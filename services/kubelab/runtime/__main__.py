@@ -44,7 +44,12 @@ async def run(config: RuntimeConfig, env: Environment) -> None:
         host = await machine(config, ask, env.log)
         engine = Engine(config, store, host, ask, env.clock, env.log)
         await engine.start()
-        limits = Limits(bytes=config.max_image_bytes, entries=config.max_image_files)
+        limits = Limits(
+            bytes=config.max_image_bytes,
+            entries=config.max_image_files,
+            depth=config.max_image_depth,
+            ratio=config.max_layer_growth,
+        )
         images = Images(store, env.clock, limits)
         builder = Builder(config, store, host, ask, env.clock, partial(images.pull, auth=cri.AuthConfig()))
         try:

@@ -19,6 +19,8 @@ class RuntimeConfig(BaseConfig):
     # One image may not take more, unpacked; what a load or a pull goes beyond is refused, and nothing of it stays.
     max_image_bytes: int = 32 << 30
     max_image_files: int = 1_000_000
+    max_image_depth: int = 256  # folders above a file
+    max_layer_growth: int = 250  # times its compressed size, of a layer of more than 1 GiB
     # A launcher that listens: the runtime forks none, and pods live where that one is. It has to see the same pids, and
     # the folders above at the same paths.
     launcher_socket: Path | None = None

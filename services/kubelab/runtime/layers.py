@@ -18,7 +18,6 @@ import contextlib
 import errno
 import math
 import os
-import shutil
 import stat
 import tarfile
 import tempfile
@@ -389,16 +388,3 @@ def _set_xattr(file: int | str, name: str, value: bytes) -> None:
         if err.errno == errno.ENOTSUP:
             return  # a file system that has none
         raise BadLayer(f"the extended attribute {shown(name)}: {err.strerror}") from err
-
-
-def as_it_is(member: tarfile.TarInfo, _target: str) -> tarfile.TarInfo:
-    """A filter for members whose place was checked already."""
-    return member
-
-
-def remove(path: Path) -> None:
-    """Make room for what comes instead: a file, a link or a whole folder."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink()

@@ -48,11 +48,18 @@ def in_store(lab: Lab) -> list[str]:
 
 
 async def test_what_any_tool_writes_loads_and_runs(lab: Lab) -> None:
+    """Also with a layer that is there twice (moby#46498)."""
     sandbox = await lab.sandbox("web")
     for name, writer in WRITERS.items():
         greeting = tar({"greeting": f"I am {name}\n".encode()})
-        assert await lab.load(writer(f"{name}:1", programs.layer(), greeting)) == [f"{name}:1"]
+        assert await lab.load(writer(f"{name}:1", programs.layer(), greeting, greeting)) == [f"{name}:1"]
         assert await lab.output(sandbox, name, "cat /greeting", f"{name}:1") == f"I am {name}\n"
+
+
+async def test_the_same_copy_twice_over_the_host(lab: Lab) -> None:
+    """moby#46498: both steps make the same layer."""
+    await lab.build("FROM host\nCOPY f /f\nCOPY f /f\n", "twice:1", files={"f": b"x\n"})
+    assert await lab.output(await lab.sandbox("web"), "app", "cat /f", "twice:1") == "x\n"
 
 
 async def test_of_a_flat_index_in_any_order_the_image_for_this_machine_runs(lab: Lab) -> None:

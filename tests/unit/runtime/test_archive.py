@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import copy
+import errno
 import gzip
 import io
 import json
@@ -389,6 +390,23 @@ def test_a_load_that_is_killed_shows_nothing_and_the_next_start_clears_it_away(
         again.remove("after:1")
         assert everything(again) == before
     assert load(tmp_path, writers.docker_save("after:1", BASE, TOP))[1] == ["after:1"]
+
+
+def test_a_load_whose_names_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk is full at the last moment, while the archive that was sent lies in a folder of the store."""
+    store, _ = load(tmp_path, writers.docker_save("before:1", BASE))
+    before = everything(store)
+
+    def full(_part: Path, _path: Path) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(durable, "move", full)
+        with store.scratch(), pytest.raises(OSError, match="No space left"):
+            load(tmp_path, writers.docker_save("after:1", BASE, TOP))
+    store.recover()
+    assert everything(store) == before
+    assert [image.names for image in store.images()] == [("docker.io/library/before:1",)]
 
 
 def test_what_a_failed_load_shares_with_an_image_stays(tmp_path: Path) -> None:
