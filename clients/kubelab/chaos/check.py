@@ -81,9 +81,11 @@ class Experiment:
 
 def _own_arguments(told: dict[str, Any]) -> dict[str, Any]:
     """The arguments of an activity or a control of ours; a process has a list or a text, which names none of ours."""
-    provider: dict[str, Any] = told.get("provider") or {}
-    arguments: object = provider.get("arguments")
-    own = str(provider.get("module", "")).startswith("kubelab.")
+    provider: object = told.get("provider")
+    if not isinstance(provider, dict):  # beside a ``ref`` it may be anything
+        return {}
+    arguments: object = cast(dict[str, Any], provider).get("arguments")
+    own = str(cast(dict[str, Any], provider).get("module", "")).startswith("kubelab.")
     return cast(dict[str, Any], arguments) if own and isinstance(arguments, dict) else {}
 
 

@@ -233,6 +233,11 @@ def test_a_process_may_have_its_arguments_in_any_form(file: Path, arguments: str
     assert experiment.named() == []
 
 
+def test_a_reference_may_stand_beside_anything(file: Path) -> None:
+    file.write_text("title: t\ndescription: d\nmethod:\n- {ref: a, provider: true}\n")
+    assert check.load(file).named() == []
+
+
 VALUES: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.integers(-9, 9) | st.floats(0, 9) | st.sampled_from(["", "a", "${v}", "python"]),
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(WORDS), inner, max_size=3),
