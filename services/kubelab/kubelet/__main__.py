@@ -74,6 +74,7 @@ async def run(config: KubeletConfig, env: Environment) -> None:
             cluster_domain=config.cluster_domain,
             resolv_conf=resolv_conf,
             hosts=hosts,
+            pod_pids_limit=config.pod_pids_limit,
             security=NodeSecurity(
                 apparmor=machine.apparmor,
                 seccomp_root=config.state_dir / "seccomp",

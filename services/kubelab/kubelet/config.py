@@ -27,6 +27,10 @@ class KubeletConfig(BaseConfig):
     cluster_dns: list[str] = field(default_factory=list)
     cluster_domain: str = "cluster.local"
     max_pods: int = 110
+    pod_pids_limit: int = 4096
+    """Processes and threads of a pod together; -1 is without a limit, which is upstream's default. Upstream's node is a
+    machine of its own, where a fork bomb harms that node. Here it is somebody's own machine, and every node of the
+    cluster. 4,096 are more than a usual pod ever has, and few beside the machine's pid_max."""
     seccomp_default: bool = True
     """RuntimeDefault for containers that do not say: upstream's seccompDefault, which is false there. Nobody misses a
     system call here who upgrades, and what is closed is what containers are left by."""

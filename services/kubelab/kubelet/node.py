@@ -20,6 +20,8 @@ KIB = 1024
 RESERVED_MEMORY_BYTES = 100 * KIB * KIB  # upstream's eviction threshold, memory.available<100Mi
 ALLOCATABLE_STORAGE = 0.9  # nodefs.available<10%
 RUNTIME_READY, NETWORK_READY = "RuntimeReady", "NetworkReady"
+LIMITS_ENFORCED = "LimitsEnforced"
+"""A condition of this runtime's own: containerd says nothing of the kind, and has none on its node."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +109,8 @@ def _quantities(
 
 
 def conditions(facts: NodeFacts, last: Iterable[core_pb2.NodeCondition], now: float) -> list[core_pb2.NodeCondition]:
-    """MemoryPressure, DiskPressure, PIDPressure, Ready, and after them those that others keep."""
+    """MemoryPressure, DiskPressure, PIDPressure, Ready, LimitsEnforced where the runtime says whether it can, and
+    after them those that others keep."""
     pressure = facts.pressure
     ready, reason, message = readiness(facts.runtime)
     wanted = [
@@ -115,6 +118,11 @@ def conditions(facts: NodeFacts, last: Iterable[core_pb2.NodeCondition], now: fl
         _pressure("Disk", pressure.disk, "disk pressure"),
         _pressure("PID", pressure.pids, "PID available"),
         core_pb2.NodeCondition(type="Ready", status="True" if ready else "False", reason=reason, message=message),
+    ]
+    wanted += [
+        core_pb2.NodeCondition(type=c.type, status="True" if c.status else "False", reason=c.reason, message=c.message)
+        for c in facts.runtime or ()
+        if c.type == LIMITS_ENFORCED
     ]
     known = {c.type: c for c in last}
     for condition in wanted:

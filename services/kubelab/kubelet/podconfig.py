@@ -55,6 +55,8 @@ class NodeSettings:
     hosts: str = ""
     """The text of the node's own ``/etc/hosts``."""
     security: NodeSecurity = field(default_factory=NodeSecurity)
+    pod_pids_limit: int = -1
+    """Processes and threads of a pod together; -1 is without a limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +100,8 @@ def sandbox_config(pod: core_pb2.Pod, node: NodeSettings, attempt: int) -> cri.P
     )
     config.linux.security_context.CopyFrom(sandbox_security(pod, node.security))
     config.linux.sysctls.update(sysctls(pod))
+    config.linux.cgroup_parent = cgroup_parent(pod)
+    config.linux.resources.CopyFrom(pod_resources(pod, node))
     for container in pod.spec.containers:
         for port in container.ports:
             config.port_mappings.add(
@@ -138,17 +142,51 @@ def resources(pod: core_pb2.Pod, container: core_pb2.Container, memory_bytes: in
     """Turn requests and limits into shares, quota and bytes, as upstream does; 0 is without a limit."""
     limits, requests = container.resources.limits, container.resources.requests
     cpu_limit = _milli(limits["cpu"].string) if "cpu" in limits else 0
-    cpu_request = _milli(requests["cpu"].string) if "cpu" in requests else cpu_limit
     memory_limit = _bytes(limits["memory"].string) if "memory" in limits else 0
     memory_request = _bytes(requests["memory"].string) if "memory" in requests else memory_limit
     quota = max(cpu_limit * CPU_PERIOD_MICROSECONDS // 1000, MIN_CPU_QUOTA_MICROSECONDS) if cpu_limit else 0
     return cri.LinuxContainerResources(
         cpu_period=CPU_PERIOD_MICROSECONDS,
         cpu_quota=min(quota, quantity.MAX),
-        cpu_shares=min(max(cpu_request * 1024 // 1000, MIN_CPU_SHARES), MAX_CPU_SHARES),
+        cpu_shares=_shares(_cpu_request(container)),
         memory_limit_in_bytes=memory_limit,
         oom_score_adj=oom_score_adj(pod, memory_request, memory_bytes),
     )
+
+
+def cgroup_parent(pod: core_pb2.Pod) -> str:
+    """The pod's control group, as upstream's cgroupfs driver names it."""
+    quality = pod.status.qosClass or qos_class(pod)
+    above = "/kubepods" if quality == "Guaranteed" else f"/kubepods/{quality.lower()}"
+    return f"{above}/pod{pod.metadata.uid}"
+
+
+def pod_resources(pod: core_pb2.Pod, node: NodeSettings) -> cri.LinuxContainerResources:
+    """What all containers of the pod may use together: a sum where each of them has a limit."""
+    each = [resources(pod, container, node.memory_bytes) for container in pod.spec.containers]
+    quotas, memory = [one.cpu_quota for one in each], [one.memory_limit_in_bytes for one in each]
+    asked = sum(_cpu_request(container) for container in pod.spec.containers)
+    together = cri.LinuxContainerResources(
+        cpu_period=CPU_PERIOD_MICROSECONDS,
+        cpu_quota=min(sum(quotas), quantity.MAX) if all(quotas) else 0,
+        cpu_shares=_shares(asked),
+        memory_limit_in_bytes=min(sum(memory), quantity.MAX) if all(memory) else 0,
+    )
+    if node.pod_pids_limit > 0:
+        together.unified["pids.max"] = str(node.pod_pids_limit)
+    return together
+
+
+def _cpu_request(container: core_pb2.Container) -> int:
+    """In thousandths of a core; what is limited and not asked for is asked for in full."""
+    limits, requests = container.resources.limits, container.resources.requests
+    if "cpu" in requests:
+        return _milli(requests["cpu"].string)
+    return _milli(limits["cpu"].string) if "cpu" in limits else 0
+
+
+def _shares(milli: int) -> int:
+    return min(max(milli * 1024 // 1000, MIN_CPU_SHARES), MAX_CPU_SHARES)
 
 
 def oom_score_adj(pod: core_pb2.Pod, memory_request: int, memory_bytes: int) -> int:

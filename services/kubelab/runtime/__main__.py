@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import os
 import sys
 from collections.abc import AsyncGenerator
@@ -17,9 +18,11 @@ from kubelab.component.component import Component
 from kubelab.component.environment import Environment
 from kubelab.cri.runtime.v1 import api_pb2 as cri
 from kubelab.cri.runtime.v1 import api_pb2_grpc
-from kubelab.runtime import launcher
+from kubelab.runtime import launcher, state
 from kubelab.runtime.build.builder import Builder
 from kubelab.runtime.capabilities import Bounds
+from kubelab.runtime.cgroups.machine import Offer
+from kubelab.runtime.cgroups.pods import place
 from kubelab.runtime.config import RuntimeConfig
 from kubelab.runtime.engine import Engine
 from kubelab.runtime.hostbase import Host
@@ -62,10 +65,25 @@ async def run(config: RuntimeConfig, env: Environment) -> None:
 
 
 async def machine(config: RuntimeConfig, ask: Launcher, log: FilteringBoundLogger) -> Host:
-    """Learn what pods read through of the machine that they run on, which the launcher sees and we perhaps do not."""
+    """Learn what pods read through of the machine that they run on, and which control groups it offers: the launcher
+    sees that, and we perhaps do not. Groups of pods that are on disk are kept, all others there taken away."""
     private = [str(config.state_dir), str(config.store_dir)]
-    request = {"do": "host", "dir": str(config.state_dir / "host"), "private": private, "crun": config.crun}
+    known = state.read_json(config.state_dir / state.CGROUPS)
+    name = config.cgroup or f"kubelab/{hashlib.sha256(str(config.state_dir).encode()).hexdigest()[:16]}"
+    request = {
+        "do": "host",
+        "dir": str(config.state_dir / "host"),
+        "private": private,
+        "crun": config.crun,
+        "cgroup": name,
+        "cgroups": known,
+        "keep": [place(sandbox.config) for sandbox in state.load(config.state_dir)[0].values()],
+    }
     told = await ask.ask(request)
+    state.write_json(config.state_dir / state.CGROUPS, {**told["cgroups"], "name": name})
+    offer = Offer.from_json(told["cgroups"])
+    for controller, why in offer.missing.items():
+        log.warning("limits are not enforced", controller=controller, why=why)
     if not told["guarded"]:
         log.warning("files of the host that others may not read are masked one by one, as found now: see log above")
     bounds = Bounds(tuple(told["capabilities"]), told["oom_score_adj"])
@@ -76,6 +94,7 @@ async def machine(config: RuntimeConfig, ask: Launcher, log: FilteringBoundLogge
         guarded=told["guarded"],
         crun=told["crun"],
         bounds=bounds,
+        cgroups=offer,
     )
 
 

@@ -1,7 +1,8 @@
 """Ending what a runtime left running: for `kubelab down`, when the runtime itself is gone already.
 
 Processes are found by what the state on disk says and checked by their start, never by their name. Mounts live in the
-monitors' mount namespaces and network devices in the pods' network namespaces: both go with the processes.
+monitors' mount namespaces and network devices in the pods' network namespaces: both go with the processes. Control
+groups are where the state says that they were made.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from pathlib import Path
 
 from kubelab.apimachinery.clock import SystemClock
 from kubelab.runtime import state
+from kubelab.runtime.cgroups import groups
+from kubelab.runtime.cgroups.machine import Offer
 from kubelab.runtime.signals import send, signal_number
 
 CLOCK = SystemClock()
@@ -41,6 +44,8 @@ def cleanup(state_dir: Path, *, grace: float = 2.0) -> None:
     for pid in pauses:
         send(pid, signal.SIGKILL)
     _wait(pauses, SECONDS)
+    if known := state.read_json(state_dir / state.CGROUPS):
+        groups.remove_all(Offer.from_json(known), known["name"])
 
 
 def _wait(pids: Iterable[int], seconds: float) -> list[int]:

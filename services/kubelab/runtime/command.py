@@ -13,6 +13,7 @@ import signal
 from pathlib import Path
 
 from kubelab.runtime import syscalls
+from kubelab.runtime.cgroups import groups
 from kubelab.runtime.launched import Request, own_mounts, program, tell
 from kubelab.runtime.signals import send
 
@@ -29,10 +30,10 @@ def command(reply: int, request: Request, out: int, err: int) -> None:
         request["id"], *request["command"],
     ]  # fmt: skip
     nothing = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
-    streams = [(os.POSIX_SPAWN_DUP2, fd, number) for number, fd in enumerate((nothing, out, err))]
+    group = groups.Group(request["group"]).open()
     with program(request["crun"]) as path:
         own_mounts()
-        crun = os.posix_spawn(path, argv, os.environ, file_actions=streams)
+        crun = group.run(path, argv, (nothing, out, err))
     for fd in (nothing, out, err):
         os.close(fd)
     ended = os.pidfd_open(crun)

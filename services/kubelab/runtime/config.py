@@ -21,6 +21,9 @@ class RuntimeConfig(BaseConfig):
     max_image_files: int = 1_000_000
     max_image_depth: int = 256  # folders above a file
     max_layer_growth: int = 250  # times its compressed size, of a layer of more than 1 GiB
+    # The node's group in the machine's control groups, below the one that the launcher is in; "" is after the state's
+    # folder.
+    cgroup: str = ""
     # A launcher that listens: the runtime forks none, and pods live where that one is. It has to see the same pids, and
     # the folders above at the same paths.
     launcher_socket: Path | None = None

@@ -28,6 +28,9 @@ from kubelab.apimachinery import references
 from kubelab.apimachinery.clock import Clock
 from kubelab.cri.runtime.v1 import api_pb2 as cri
 from kubelab.runtime import execution, hostports, network, rootfs, sources, spec, state, sysctls
+from kubelab.runtime.cgroups import pods
+from kubelab.runtime.cgroups.limits import LimitError
+from kubelab.runtime.cgroups.machine import Offer
 from kubelab.runtime.changes import Changes
 from kubelab.runtime.config import RuntimeConfig
 from kubelab.runtime.events import Events
@@ -125,6 +128,11 @@ class Engine:
     # --- network
 
     @property
+    def cgroups(self) -> Offer:
+        """What of limits the machine can enforce."""
+        return self._host.cgroups
+
+    @property
     def pod_cidr(self) -> str:
         """ "" until somebody has told."""
         return self._addresses.cidr
@@ -209,6 +217,7 @@ class Engine:
                     "hostname": config.hostname,
                     "host_network": sandbox.host_network,
                     "sysctls": dict(config.linux.sysctls),
+                    "group": pods.of_sandbox(self._host.cgroups, config, (s.config for s in self.sandboxes.values())),
                 }
             )
             sandbox.pid, sandbox.pid_start = launched["pid"], launched["pid_start"]
@@ -218,7 +227,7 @@ class Engine:
                 await self._lead_ports(sandbox)
             self._write_files(sandbox)
             sandbox.save()
-        except (Fault, network.NoAddress, OSError) as err:
+        except (Fault, network.NoAddress, OSError, LimitError) as err:
             if sandbox.pid:
                 send(sandbox.pid, signal.SIGKILL)
             with contextlib.suppress(Fault):
@@ -285,6 +294,8 @@ class Engine:
             if sandbox.id not in self.sandboxes:
                 return
             self._forget_watch(sandbox.id)
+            if self._host.cgroups.trees:
+                await self._launcher.ask({"do": "ungroup", "group": pods.of_pod(self._host.cgroups, sandbox.config)})
             await self._delete(sandbox.folder)
             del self.sandboxes[sandbox.id]  # not before: who asks again while files are deleted waits for that
             self._tell(sandbox, sandbox.id, cri.CONTAINER_DELETED_EVENT)
@@ -431,6 +442,7 @@ class Engine:
             "log_path": container.log_path,
             "crun": self._host.crun,
             "crun_root": str(self._crun_root),
+            "group": pods.of_container(self._host.cgroups, sandbox.config, container.id, container.config),
         }
         return request, bundle
 
@@ -512,7 +524,15 @@ class Engine:
         container = self.container(name)
         if container.state != cri.CONTAINER_RUNNING:
             raise Fault(f"container {container.id!r} is not running", grpc.StatusCode.FAILED_PRECONDITION)
-        request = {"id": container.id, "command": command, "crun": self._host.crun, "crun_root": str(self._crun_root)}
+        request: dict[str, object] = {
+            "id": container.id,
+            "command": command,
+            "crun": self._host.crun,
+            "crun_root": str(self._crun_root),
+        }
+        request["group"] = pods.of_container(
+            self._host.cgroups, self.sandbox(container.sandbox_id).config, container.id, container.config
+        )
         return await execution.run(self._launcher, request, seconds=seconds)
 
     def _watch_container(self, container: Container) -> None:

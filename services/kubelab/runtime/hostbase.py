@@ -12,10 +12,11 @@ import os
 import shutil
 import stat
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from kubelab.runtime.capabilities import Bounds
+from kubelab.runtime.cgroups.machine import Offer
 
 _SYSTEM = ("usr", "opt", "bin", "sbin", "lib", "lib32", "lib64", "libx32")
 _EMPTY = ("dev", "etc", "home", "media", "mnt", "proc", "root", "run", "srv", "sys", "tmp", "var", "var/tmp", "var/log")
@@ -37,7 +38,7 @@ class Host:
 
     ``skeleton`` is the layer below all others, ``folders`` are read through, ``hidden`` are within them and not seen;
     ``guarded``: containers see no more of them than an unprivileged user of the machine. ``crun`` is the program's
-    path, ``bounds`` what the machine's launcher may give to a container.
+    path, ``bounds`` what the machine's launcher may give to a container, ``cgroups`` what can hold it within limits.
     """
 
     skeleton: Path
@@ -46,6 +47,7 @@ class Host:
     guarded: bool
     crun: str
     bounds: Bounds
+    cgroups: Offer = field(default_factory=Offer)
 
 
 def system_folders() -> tuple[str, ...]:

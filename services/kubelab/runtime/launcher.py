@@ -9,7 +9,8 @@ asked:
 - ``exec`` runs a command in a container that runs (:mod:`kubelab.runtime.command`).
 - ``task`` changes files of a root that is mounted like a container's, for image builds
   (:mod:`kubelab.runtime.build.tasks`).
-- ``host`` makes what the base image ``host`` needs of the machine that pods run on.
+- ``host`` makes what the base image ``host`` needs of the machine that pods run on, and finds its control groups.
+- ``ungroup`` takes a pod's control groups away.
 
 By default the runtime forks its own, which ends with it (:func:`start`). Where pods run in another container than the
 runtime, the launcher is that container's and listens on a socket (:func:`listen`). It serves one runtime at a time: two
@@ -37,6 +38,9 @@ from typing import NoReturn
 
 from kubelab.runtime import capabilities, hostbase, rootfs, syscalls, sysctls
 from kubelab.runtime.build.tasks import perform
+from kubelab.runtime.cgroups import machine as cgroups
+from kubelab.runtime.cgroups.groups import Group, prune
+from kubelab.runtime.cgroups.machine import Offer
 from kubelab.runtime.command import command
 from kubelab.runtime.launched import Request, mount_root, tell, write_atomically
 from kubelab.runtime.monitor import monitor
@@ -145,7 +149,9 @@ def _answer(fds: list[int], request: Request) -> None:
         if what == "exec":
             command(reply, request, *streams)
         else:
-            {"pause": _pause, "monitor": monitor, "task": perform, "host": _host}[what](reply, request)
+            {"pause": _pause, "monitor": monitor, "task": perform, "host": _host, "ungroup": _ungroup}[what](
+                reply, request
+            )
     except OSError as err:
         tell(reply, error=str(err))
 
@@ -188,7 +194,9 @@ def _pause(reply: int, request: Request) -> None:
     # on disk before anybody knows: a runtime killed right now finds it, or has removed the folder and this fails
     started = {"pid": os.getpid(), "pid_start": syscalls.start_time(os.getpid())}
     write_atomically(Path(request["dir"]) / "pause.json", started)
+    group = Group(request["group"]).make()
     tell(reply, **started)
+    group.enter()  # after the answer: the pod's network is made meanwhile
     os.execvp("sleep", ["pause", "infinity"])
 
 
@@ -211,7 +219,21 @@ def _host(reply: int, request: Request) -> None:
         hidden=hidden if guarded else sorted({*hidden, *hostbase.unreadable(folders)}),
         capabilities=capabilities.own(),
         oom_score_adj=_lowest_oom_score_adj(),
+        cgroups=_groups(request).as_json(),
     )
+
+
+def _groups(request: Request) -> Offer:
+    """The node's control groups, with what is in them reduced to ``keep``."""
+    offer = cgroups.find(request["cgroup"], Offer.from_json(request["cgroups"]) if request["cgroups"] else None)
+    prune(offer, request["keep"])
+    return offer
+
+
+def _ungroup(reply: int, request: Request) -> None:
+    """Take a pod's control groups away; what is still in them is killed."""
+    Group(request["group"]).remove()
+    tell(reply, done=True)
 
 
 def _can_guard(parent: Path, skeleton: Path, folders: Sequence[str]) -> bool:

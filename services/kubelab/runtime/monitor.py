@@ -18,6 +18,7 @@ from pathlib import Path
 from kubelab.apimachinery.clock import SystemClock
 from kubelab.runtime import mountpoints, syscalls, users
 from kubelab.runtime.build import stepmounts
+from kubelab.runtime.cgroups import groups
 from kubelab.runtime.inroot import Root
 from kubelab.runtime.launched import Request, mount_root, program, tell, write_atomically
 
@@ -49,15 +50,15 @@ def monitor(reply: int, request: Request) -> None:
         "crun", f"--root={request['crun_root']}", "--cgroup-manager=disabled", f"--log=file:{log}", "run",
         "--detach", f"--bundle={folder}", f"--pid-file={pid_file}", request["id"],
     ]  # fmt: skip
+    group = groups.Group(request["group"]).make()
     with program(request["crun"]) as crun:
         with mount_root(request["rootfs"]) as root:
             stepmounts.prepare(request.get("parts", ()))
             _fit(folder / "config.json", root)
-        status, out, err = _run_with_pipes(crun, command)
+        status, out, err = _run_with_pipes(crun, command, group)
     if status != 0:
-        told = log.read_text().strip() if log.exists() else ""
-        last = told.splitlines()[-1] if told else f"crun ended with {os.waitstatus_to_exitcode(status)}"
-        tell(reply, error=as_runc(last))
+        tell(reply, error=_why(status, log, group))
+        group.remove()
         return
     pid = int(pid_file.read_text())
     started = {
@@ -75,7 +76,18 @@ def monitor(reply: int, request: Request) -> None:
         os.kill(pid, signal.SIGKILL)
     tell(reply, **started)
     code = _follow(pid, {out: "stdout", err: "stderr"}, sink)
-    write_atomically(folder / "exit.json", {"exit_code": code, "finished_at": _now()})
+    # as containerd says it: also where it is not the first process that was killed
+    reason = "OOMKilled" if group.oom_kills() else ""
+    write_atomically(folder / "exit.json", {"exit_code": code, "finished_at": _now(), "reason": reason})
+    group.remove()
+
+
+def _why(status: int, log: Path, group: groups.OpenGroup) -> str:
+    """Why there is no container, in runc's words."""
+    if group.oom_kills():
+        return "container init was OOM-killed (memory limit too low?)"
+    told = log.read_text().strip() if log.exists() else ""
+    return as_runc(told.splitlines()[-1] if told else f"crun ended with {os.waitstatus_to_exitcode(status)}")
 
 
 def _fit(config: Path, root: Root) -> None:
@@ -87,13 +99,12 @@ def _fit(config: Path, root: Root) -> None:
     config.write_text(json.dumps(bundle))
 
 
-def _run_with_pipes(path: str, command: Sequence[str]) -> tuple[int, int, int]:
+def _run_with_pipes(path: str, command: Sequence[str], group: groups.OpenGroup) -> tuple[int, int, int]:
     """Run an opened program to its end. Gives its wait status, and the pipes on which it, or what it left, prints."""
     out, out_end = os.pipe2(os.O_CLOEXEC)
     err, err_end = os.pipe2(os.O_CLOEXEC)
     nothing = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
-    actions = [(os.POSIX_SPAWN_DUP2, nothing, 0), (os.POSIX_SPAWN_DUP2, out_end, 1), (os.POSIX_SPAWN_DUP2, err_end, 2)]
-    child = os.posix_spawn(path, [*command], os.environ, file_actions=actions)
+    child = group.run(path, command, (nothing, out_end, err_end))
     for fd in (nothing, out_end, err_end):
         os.close(fd)
     return os.waitpid(child, 0)[1], out, err

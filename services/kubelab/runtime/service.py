@@ -11,16 +11,31 @@ from kubelab.apimachinery.clock import Clock
 from kubelab.apimachinery.version import VERSION
 from kubelab.cri.runtime.v1 import api_pb2 as cri
 from kubelab.cri.runtime.v1 import api_pb2_grpc
+from kubelab.runtime.cgroups.machine import Offer
 from kubelab.runtime.engine import Engine
 from kubelab.runtime.faults import answering
 from kubelab.runtime.images import Images
 
 NAME = "kubelab-runtime"
+LIMITS_ENFORCED = "LimitsEnforced"
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
 def _matches(labels: Mapping[str, str], wanted: Mapping[str, str]) -> bool:
     return all(labels.get(key) == value for key, value in wanted.items())
+
+
+def _limits_enforced(offer: Offer) -> cri.RuntimeCondition:
+    """Whether the machine's control groups keep a container within its limits, and why not."""
+    whys = dict[str, list[str]]()
+    for controller, why in offer.missing.items():
+        whys.setdefault(why, []).append(controller)
+    if not whys:
+        versions = " and ".join(sorted({f"v{tree.version}" for tree in offer.trees}))
+        message = f"limits of cpu, memory and pids are enforced by control groups {versions}"
+        return cri.RuntimeCondition(type=LIMITS_ENFORCED, status=True, reason="ControlGroupsUsable", message=message)
+    told = "; ".join(f"limits of {', '.join(names)} are not enforced: {why}" for why, names in whys.items())
+    return cri.RuntimeCondition(type=LIMITS_ENFORCED, reason="NoUsableControlGroups", message=told)
 
 
 class RuntimeServicer(api_pb2_grpc.RuntimeServiceServicer):
@@ -42,6 +57,7 @@ class RuntimeServicer(api_pb2_grpc.RuntimeServiceServicer):
                 reason="" if network else "NetworkPluginNotReady",
                 message="" if network else "the node has no pod CIDR yet",
             ),
+            _limits_enforced(self._engine.cgroups),
         ]
         return cri.StatusResponse(status=cri.RuntimeStatus(conditions=conditions))
 

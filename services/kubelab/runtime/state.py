@@ -28,6 +28,7 @@ from kubelab.runtime import syscalls, sysctls
 
 UNKNOWN_EXIT = 137
 MAX_HOSTNAME = 64  # bytes, sethostname(2)
+CGROUPS = "cgroups.json"  # where the node's control groups are
 SANDBOX, CONTAINER = (
     "sandbox.json",
     "container.json",

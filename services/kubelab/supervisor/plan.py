@@ -262,6 +262,7 @@ def _own_config(record: Record, node: Node, component: str) -> dict[str, Any]:
                 "socket": str(record.runtime_socket(node.name)),
                 "stateDir": str(record.folder / "runtime" / node.name),
                 "storeDir": str(record.folder / "images"),
+                "cgroup": f"kubelab/{record.name}-{record.id}/{node.name}",
             }
         case _:
             return {}

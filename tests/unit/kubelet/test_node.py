@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -173,6 +174,44 @@ def test_requests_and_limits() -> None:
     assert (made.cpu_shares, made.cpu_quota, made.cpu_period) == (256, 150_000, 100_000)
     assert made.memory_limit_in_bytes == 64 << 20
     assert made.oom_score_adj == 985
+
+
+@pytest.mark.parametrize(
+    ("limits", "quality", "parent", "together"),
+    [
+        ([{}, {}], "BestEffort", "/kubepods/besteffort/podu1", (2, 0, 0)),
+        ([{"memory": "64Mi"}, {}], "Burstable", "/kubepods/burstable/podu1", (2, 0, 0)),
+        ([{"cpu": "1", "memory": "1Mi"}] * 2, "Guaranteed", "/kubepods/podu1", (2048, 200_000, 2 << 20)),
+        ([{"cpu": "1m"}] * 3, "Burstable", "/kubepods/burstable/podu1", (3, 3000, 0)),
+    ],
+)
+def test_a_pods_group_and_what_its_containers_may_use_together(
+    limits: list[dict[str, str]], quality: str, parent: str, together: tuple[int, int, int]
+) -> None:
+    pod = _pod()
+    del pod.spec.containers[:]
+    for one in limits:
+        container = pod.spec.containers.add()
+        for name, amount in one.items():
+            container.resources.limits[name].string = amount
+            container.resources.requests[name].string = amount
+    pod.status.qosClass = quality
+    made = sandbox_config(pod, replace(SETTINGS, pod_pids_limit=77), 0).linux
+    assert made.cgroup_parent == parent
+    of_pod = made.resources
+    assert (of_pod.cpu_shares, of_pod.cpu_quota, of_pod.memory_limit_in_bytes) == together
+    assert dict(of_pod.unified) == {"pids.max": "77"}
+    assert not sandbox_config(pod, SETTINGS, 0).linux.resources.unified
+
+
+def test_the_node_says_whether_limits_are_enforced() -> None:
+    told = cri.RuntimeCondition(type="LimitsEnforced", reason="NoUsableControlGroups", message="limits of cpu are not")
+    found = nodes.conditions(facts(runtime=(*READY, told)), (), 5.0)
+    assert [(c.type, c.status, c.reason, c.message) for c in found[4:]] == [
+        ("LimitsEnforced", "False", "NoUsableControlGroups", "limits of cpu are not")
+    ]
+    later = nodes.conditions(facts(runtime=None), found, 9.0)
+    assert [c.lastHeartbeatTime.seconds for c in later if c.type == "LimitsEnforced"] == [5]
 
 
 def test_dns() -> None:

@@ -29,6 +29,7 @@ from kubelab.runtime.build.lines import here_document
 from kubelab.runtime.build.mounts import Mount
 from kubelab.runtime.build.stepmounts import HOST_NAME
 from kubelab.runtime.faults import Fault
+from kubelab.runtime.cgroups.pods import of_build
 from kubelab.runtime.hostbase import Host
 from kubelab.runtime.processes import Launcher, Watch
 from kubelab.runtime.signals import send
@@ -137,7 +138,8 @@ class Runner:
     async def _execute(self, request: Mapping[str, Any]) -> None:
         """Run a container to its end, and end it when the build is given up."""
         name = f"build-{secrets.token_hex(12)}"
-        own = {"id": name, "crun": self._host.crun, "crun_root": str(self._crun_root)}
+        group = of_build(self._host.cgroups, name)
+        own = {"id": name, "crun": self._host.crun, "crun_root": str(self._crun_root), "group": group}
         asking = asyncio.ensure_future(self._launcher.ask({**request, **own}))
         try:
             started = await asyncio.shield(asking)
