@@ -10,7 +10,7 @@ TESTS ?= tests
 PYTEST ?= pytest -n 2 --dist loadfile --ignore tests/compose
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system protos up down hello test test-compose storm fuzz lint fix bench bench-failover bench-scale fresh-check clean
+.PHONY: help setup system protos up down hello test test-compose storm fuzz lint fix permissions bench bench-failover bench-scale fresh-check clean
 
 help: ## show this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -66,6 +66,9 @@ lint: setup ## check format, style, types and the direction of imports
 fix: setup ## mend what ruff can mend
 	@ruff format .
 	@ruff check --fix .
+
+permissions: setup ## write the table of who may do what into docs/security.md
+	@$(BIN)/python -m kubelab.apiserver.permissions --write docs/security.md
 
 bench: setup ## measure against the budgets; writes build/bench.json
 	@$(BIN)/python -m benchmarks

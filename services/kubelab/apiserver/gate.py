@@ -194,7 +194,7 @@ class Gate:
         self._audit.add(record)
 
 
-_SUBRESOURCE_VERBS = {
+SUBRESOURCE_VERBS = {
     "log": ("get",),
     "audit": ("get",),
     "status": ("get", "update"),
@@ -206,7 +206,7 @@ _SUBRESOURCE_VERBS = {
 
 def check_verb(a: Attributes, resource: Resource[Message]) -> None:
     """Raise MethodNotAllowed for what a resource or subresource does not serve."""
-    verbs = _SUBRESOURCE_VERBS.get(a.subresource, ()) if a.subresource else resource.verbs
+    verbs = SUBRESOURCE_VERBS.get(a.subresource, ()) if a.subresource else resource.verbs
     if a.verb not in verbs:
         raise errors.MethodNotAllowed(
             "the server does not allow this method on the requested resource",

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import product
+from pathlib import Path
 
 import pytest
 
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import errors, scheme
-from tests.unit.apiserver.authorizing import Judge, Request, user
+from kubelab.apiserver.permissions import Judge, Request, cluster, put_into, user
 
 OK = "OK"
 COLLECTION = ("list", "watch", "deletecollection")
@@ -29,23 +30,7 @@ May = Callable[[Request, str], bool]
 """Say whether an identity may make a well-formed request on an object of this name (empty: on a collection)."""
 
 
-def pod(name: str, node: str) -> core_pb2.Pod:
-    made = core_pb2.Pod()
-    made.metadata.name, made.metadata.namespace, made.spec.nodeName = name, "default", node
-    container = made.spec.containers.add(name="main", image="hello")
-    container.envFrom.add().configMapRef.localObjectReference.name = name
-    container.env.add(name="x").valueFrom.secretKeyRef.localObjectReference.name = name
-    return made
-
-
-def nodes() -> Iterator[core_pb2.Node]:
-    for n in (1, 2):
-        made = core_pb2.Node()
-        made.metadata.name = f"node-{n}"
-        yield made
-
-
-JUDGE = Judge([pod("mine", "node-1"), pod("theirs", "node-2"), *nodes()])
+JUDGE = Judge(cluster())
 
 
 # --- what is right
@@ -204,3 +189,8 @@ async def test_every_request_is_judged_by_what_it_does(identity: str, resource: 
         if got != (right := expected(may, resource, request)):
             wrong.append(f"{request}: {got}, not {right}")
     assert wrong == []
+
+
+def test_the_table_for_people_is_what_the_authorisers_say() -> None:
+    page = Path(__file__).parents[3] / "docs/security.md"
+    assert page.read_text() == put_into(page.read_text()), "type: make permissions"

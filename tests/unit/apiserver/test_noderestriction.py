@@ -12,20 +12,10 @@ from kubelab.api.core.v1 import core_pb2
 from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery import errors
 from kubelab.apiserver.authz import config_maps_of, secrets_of
-from kubelab.apiserver.noderestriction import MIRROR
-from tests.unit.apiserver.authorizing import NODE_UID, Judge, Request, user
+from kubelab.apiserver.permissions import NODE_UID, Judge, Request, mirror, user
 
 NODE = user("system:node:node-1", "system:nodes")
 CREATE = Request("create", "pods", namespace="default")
-
-
-def mirror() -> core_pb2.Pod:
-    made = core_pb2.Pod()
-    made.metadata.name, made.metadata.namespace, made.spec.nodeName = "static", "default", "node-1"
-    made.metadata.annotations[MIRROR] = "hash"
-    made.metadata.ownerReferences.add(apiVersion="v1", kind="Node", name="node-1", uid=NODE_UID, controller=True)
-    made.spec.containers.add(name="main", image="hello")
-    return made
 
 
 def owner(pod: core_pb2.Pod) -> meta_pb2.OwnerReference:

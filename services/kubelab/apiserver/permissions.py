@@ -1,0 +1,249 @@
+"""Who may do what, asked of the authorisers themselves: ``python -m kubelab.apiserver.permissions [--write FILE]``.
+
+Prints the table of docs/security.md, or puts it into a file between its two marks. Each cell is found by judging
+requests on a small cluster in memory: one on what is the identity's own, one on what is another's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from google.protobuf.message import Message
+
+from kubelab.api.core.v1 import core_pb2
+from kubelab.apimachinery import errors, scheme
+from kubelab.apimachinery.scheme import Resource
+from kubelab.apiserver.attributes import COLLECTION_VERBS, attributes_of, message_of, resource_of
+from kubelab.apiserver.authz import Authorizer
+from kubelab.apiserver.gate import SUBRESOURCE_VERBS, check_verb
+from kubelab.apiserver.kinds import make_caches, meta
+from kubelab.apiserver.noderestriction import MIRROR, admission
+from kubelab.apiserver.strategies.registry import strategies
+from kubelab.apiserver.v1 import apiserver_pb2 as pb
+from kubelab.auth import roles
+from kubelab.auth.attributes import Attributes
+from kubelab.auth.methods import KUBELET
+from kubelab.auth.users import AUTHENTICATED, NODE_PREFIX, NODES, User
+
+BEGIN, END = "<!-- permissions: made by make permissions -->", "<!-- end of permissions -->"
+NODE, NODE_UID = "node-1", "uid-of-node-1"
+READS = ("get", "list", "watch")
+
+
+def user(name: str, *groups: str, process: str = "") -> User:
+    """Somebody whose certificate the cluster's authority has signed."""
+    return User(name, frozenset({*groups, AUTHENTICATED}), process)
+
+
+IDENTITIES: Mapping[str, User] = {
+    roles.ADMINS: user("kubernetes-admin", roles.ADMINS),
+    "scheduler": user(roles.SCHEDULER),
+    "controller-manager": user(roles.CONTROLLER_MANAGER),
+    "kubelet": user(f"{NODE_PREFIX}{NODE}", NODES),
+    "kube-proxy": user(roles.KUBE_PROXY),
+    "api-server, at kubelets": user(roles.KUBELET_CLIENT),
+    roles.MONITORING: user("prometheus", roles.MONITORING),
+    "anybody else": user("jane"),
+}
+
+
+class Request(NamedTuple):
+    """``object_name`` is None where the request carries no object."""
+
+    verb: str
+    resource: str
+    group: str = ""
+    subresource: str = ""
+    namespace: str = ""
+    name: str = ""
+    object_name: str | None = None
+    object_namespace: str = ""
+    selector: str = ""
+
+
+class _Fresh:
+    """Stands for the feed: the caches are as fresh as they will ever be."""
+
+    async def fresh(self) -> None:
+        return None
+
+
+class Judge:
+    """Judges requests on a cluster with these objects, as the gate and the registry do, without a transport."""
+
+    def __init__(self, objects: Iterable[Message] = ()) -> None:
+        self._caches = make_caches(strategies())
+        stored: dict[str, list[tuple[str, bytes, int]]] = {plural: [] for plural in self._caches}
+        for obj in objects:
+            m, resource = meta(obj), scheme.of_object(obj)
+            cache = self._caches[resource.plural]
+            raw = cache.kind.envelope.seal(obj.SerializeToString(deterministic=True))
+            stored[resource.plural].append((cache.key(m.namespace, m.name), raw, 1))
+        for plural, values in stored.items():
+            self._caches[plural].replace(values, 1)
+        feed: Any = _Fresh()
+        self._authorizer = Authorizer(feed, self._caches)
+
+    async def judge(self, who: User, request: Request, wanted: Message | None = None) -> None:
+        """Raise what a request gets. ``wanted`` is its object, an empty one of ``object_name`` by default."""
+        path = pb.ResourcePath(
+            group=request.group,
+            resource=request.resource,
+            namespace=request.namespace,
+            name=request.name,
+            subresource=request.subresource,
+        )
+        resource = resource_of(path)
+        if wanted is None and request.object_name is not None:
+            wanted = message_of(resource, request.subresource)()
+            meta(wanted).name, meta(wanted).namespace = request.object_name, request.object_namespace
+        a = attributes_of(who, request.verb, resource, path, request.selector, wanted)
+        await self._authorizer.check(a)
+        check_verb(a, resource)
+        if admit := admission(a, lambda _: NODE_UID):
+            entry = self._caches[a.resource].get(a.namespace, a.name)
+            if request.verb == "create":
+                admit(wanted, None)
+            elif request.verb in ("update", "delete") and entry is not None:  # else the registry says NotFound
+                admit(wanted, resource.message.FromString(entry.raw))
+
+
+# --- the table
+
+
+def pod(name: str, node: str) -> core_pb2.Pod:
+    """A pod of a node that names a secret and a config map of its own name."""
+    made = core_pb2.Pod()
+    made.metadata.name, made.metadata.namespace, made.spec.nodeName = name, "default", node
+    container = made.spec.containers.add(name="main", image="hello")
+    container.envFrom.add().configMapRef.localObjectReference.name = name
+    container.env.add(name="x").valueFrom.secretKeyRef.localObjectReference.name = name
+    return made
+
+
+def mirror(node: str = NODE, uid: str = NODE_UID) -> core_pb2.Pod:
+    """The mirror pod of a static pod."""
+    made = core_pb2.Pod()
+    made.metadata.name, made.metadata.namespace, made.spec.nodeName = "static", "default", node
+    made.metadata.annotations[MIRROR] = "hash"
+    made.metadata.ownerReferences.add(apiVersion="v1", kind="Node", name=node, uid=uid, controller=True)
+    made.spec.containers.add(name="main", image="hello")
+    return made
+
+
+def cluster() -> list[Message]:
+    """Two nodes, and a pod on each: ``mine`` on node-1, ``theirs`` on node-2."""
+    nodes = [core_pb2.Node() for _ in range(2)]
+    for n, node in enumerate(nodes):
+        node.metadata.name = f"node-{n + 1}"
+    return [*nodes, pod("mine", NODE), pod("theirs", "node-2")]
+
+
+def table() -> str:
+    """The table in Markdown."""
+    return asyncio.run(_table())
+
+
+async def _table() -> str:
+    judge = Judge(cluster())
+    lines = [f"| | {' | '.join(IDENTITIES)} |", f"|---|{'---|' * len(IDENTITIES)}"]
+    for resource in scheme.ALL:
+        for subresource in ("", *resource.subresources, *(("log", "audit") if resource is scheme.PODS else ())):
+            verbs = SUBRESOURCE_VERBS[subresource] if subresource else resource.verbs
+            cells = [await _cell(judge, name, resource, subresource, verbs) for name in IDENTITIES]
+            lines.append(_row(f"{resource.qualified}/{subresource}" if subresource else resource.qualified, cells))
+    for target in sorted({f"nodes/{right.subresource}" for right in KUBELET.values()}):
+        subresource = target.partition("/")[2]
+        asked = [Attributes(who, "get", resource="nodes", subresource=subresource) for who in IDENTITIES.values()]
+        lines.append(_row(f"{target} (at a kubelet)", ["get" if roles.allows(a) else "" for a in asked]))
+    for path in ("/metrics", "/livez /readyz and gRPC health"):
+        first = path.partition(" ")[0]
+        asked = [Attributes(who, "get", path=first) for who in IDENTITIES.values()]
+        lines.append(_row(path, ["get" if roles.allows(a) else "" for a in asked]))
+    return "\n".join(lines) + "\n"
+
+
+def _row(target: str, cells: Sequence[str]) -> str:
+    return f"| {target} | {' | '.join(cells)} |"
+
+
+async def _cell(
+    judge: Judge, identity: str, resource: Resource[Message], subresource: str, verbs: Sequence[str]
+) -> str:
+    anything: list[str] = []
+    own: list[str] = []
+    for verb in sorted(verbs):
+        if await _allowed(judge, identity, resource, subresource, verb, own=False):
+            anything.append(verb)
+        elif await _allowed(judge, identity, resource, subresource, verb, own=True):
+            own.append(verb)
+    told = [_words(anything, verbs), f"own: {_words(own, verbs)}" if own else ""]
+    return "; ".join(words for words in told if words)
+
+
+def _words(verbs: Sequence[str], served: Sequence[str]) -> str:
+    if len(verbs) == len(served) > 1:
+        return "all"
+    reads = all(verb in verbs for verb in READS)
+    rest = [verb for verb in verbs if not (reads and verb in READS)]
+    return " ".join([*(["read"] if reads else []), *rest])
+
+
+async def _allowed(
+    judge: Judge, identity: str, resource: Resource[Message], subresource: str, verb: str, *, own: bool
+) -> bool:
+    """Whether an identity may do something to what is its own, or to what is another's."""
+    name, namespace = _place(identity, resource, own=own)
+    one = Request(verb, resource.plural, resource.group, subresource, namespace if resource.namespaced else "")
+    wanted: Message | None = None
+    if verb in COLLECTION_VERBS:
+        by_node = resource is scheme.PODS and identity == "kubelet"
+        one = one._replace(selector=f"spec.nodeName={NODE}" if by_node else f"metadata.name={name}") if own else one
+    elif verb == "create" and not subresource:
+        if own and resource is scheme.PODS and identity == "kubelet":
+            wanted = mirror()
+        one = one._replace(object_name=name)
+    else:
+        one = one._replace(name=name, object_name=name if verb in ("create", "update") else None)
+    try:
+        await judge.judge(IDENTITIES[identity], one, wanted)
+    except errors.Forbidden:
+        return False
+    return True
+
+
+def _place(identity: str, resource: Resource[Message], *, own: bool) -> tuple[str, str]:
+    if resource is scheme.LEASES:
+        components = {"kubelet": (NODE, "kube-node-lease")}
+        components |= {name: (f"kube-{name}", "kube-system") for name in ("scheduler", "controller-manager")}
+        return components.get(identity, ("x", "default")) if own else ("node-2", "kube-node-lease")
+    if resource is scheme.NODES:
+        return (NODE if own else "node-2"), ""
+    return ("mine" if own else "theirs"), "default"
+
+
+def put_into(text: str) -> str:
+    """A document with the table between its marks replaced. ValueError where it has no marks."""
+    before, after = text.index(BEGIN) + len(BEGIN), text.index(END)
+    return f"{text[:before]}\n\n{table()}\n{text[after:]}"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Print the table, or write it; gives the exit code."""
+    parser = argparse.ArgumentParser(prog="kubelab.apiserver.permissions", description=__doc__, allow_abbrev=False)
+    parser.add_argument("--write", type=Path, metavar="FILE", help="put it between the marks of a file")
+    file: Path | None = parser.parse_args(argv).write
+    if file is None:
+        sys.stdout.write(table())
+        return 0
+    file.write_text(put_into(file.read_text()))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
