@@ -122,7 +122,7 @@ def test_a_session(terminal: Terminal) -> None:
         ("create -f -", POD.replace("image:", "imagine:"), 'STDIN:9: unknown field "spec.containers[0].imagine"'),
         ("create -f -", POD.replace("name: web", "name: Web_1"), 'The Pod "Web_1" is invalid: metadata.name: Invalid'),
         ("create -n nowhere -f -", POD, 'error when creating "STDIN": namespaces "nowhere" not found'),
-        ("get pods -l a=(b", "", 'Error from server (BadRequest): Unable to find "/v1, Resource=pods" that match label'),
+        ("get pods -l a=(b", "", 'Error from server (BadRequest): Unable to find "/v1, Resource=pods" that match'),
         ("delete ns default", "", 'Error from server (Forbidden): namespaces "default" is forbidden'),
         ("-s https://127.0.0.1:1 get pods", "", "The connection to the server 127.0.0.1:1 was refused"),
         ("-s https://127.0.0.1:99999 get pods", "", 'error: host must be a URL or a host:port pair: "https://127'),
