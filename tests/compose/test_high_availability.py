@@ -92,8 +92,8 @@ def test_a_member_that_is_cut_off_loses_its_vote(shell: Terminal) -> None:
 
 def test_a_kubeconfig_names_the_load_balancer_first(three: Project, shell: Terminal) -> None:
     config = Kubeconfig.load(Path(three.folder) / "home" / "kubeconfig")
-    servers = config.access("compose").servers
-    assert config.server("compose") == f"https://{servers[0]}", "the one URL that every client understands"
+    servers = config.access().servers
+    assert config.server() == f"https://{servers[0]}", "the one URL that every client understands"
     assert len(servers) == 4
     ports = {
         container["Config"]["Labels"]["com.docker.compose.service"]: bound[0]["HostPort"]
