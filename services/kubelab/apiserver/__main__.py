@@ -21,6 +21,7 @@ async def run(config: ApiServerConfig, env: Environment) -> None:
     store = EtcdStore(servers, clock=env.clock, tls=EtcdTLS(tls.ca, tls.certificate, tls.key) if tls else None)
     rules = strategies(config.tolerations())
     server = ApiServer(config, store, process=env.name, rules=rules, row=row, clock=env.clock, metrics=env.registry)
+    env.health.note = lambda: server.space.note
     async with server.running(), env.serve(server.add_to, options=MESSAGE_OPTIONS, rights=None):
         async with asyncio.TaskGroup() as group:
             report = group.create_task(server.report(env.health.set_serving), name="health")

@@ -10,6 +10,7 @@ import grpc
 import structlog
 from prometheus_client import CollectorRegistry
 
+from kubelab.apimachinery import errors
 from kubelab.apimachinery.clock import Clock
 from kubelab.apiserver import trail
 from kubelab.apiserver.allocation import RECORDS, ServiceAllocator
@@ -32,6 +33,7 @@ from kubelab.apiserver.podlogs import PodsServicer
 from kubelab.apiserver.reads import Reads
 from kubelab.apiserver.registry import Registry
 from kubelab.apiserver.rpc import ResourcesServicer
+from kubelab.apiserver.space import Space
 from kubelab.apiserver.storage.fenced import FencedStore
 from kubelab.apiserver.storage.store import Store
 from kubelab.apiserver.subresources import Subresources
@@ -49,6 +51,7 @@ MESSAGE_OPTIONS: tuple[tuple[str, int], ...] = (
 
 
 LEAVING_SECONDS = 0.2  # in which clients learn from an answer that they must ask another server
+PREPARE_AGAIN_SECONDS = 0.5
 FINISH_SECONDS = 3.0  # for requests that are under way when the server ends
 
 
@@ -69,6 +72,8 @@ class ApiServer:
     ) -> None:
         self.store = FencedStore(store, metrics, clock)
         self._clock = clock
+        self.space = Space(self.store, clock, metrics)
+        self.store.on_full = self.space.refused
         self._trimmer = Trimmer(clock)
         self.caches = make_caches(rules, History(self._trimmer.freed))
         metrics.register(DecodeErrors(self.caches))
@@ -114,9 +119,12 @@ class ApiServer:
         """Follow etcd while the body runs; the body starts when the caches are in and the cluster has its basics."""
         try:
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self.feed.run(), name="feed")]
+                tasks = [
+                    group.create_task(self.feed.run(), name="feed"),
+                    group.create_task(self.space.run(), name="space"),
+                ]
                 await self.feed.synced.wait()
-                await self.bootstrap.prepare()
+                await self._prepare()
                 for name, loop in (
                     ("audit", self.audit.run()),
                     ("bootstrap", self.bootstrap.run()),
@@ -131,6 +139,17 @@ class ApiServer:
         finally:
             await self.kubelets.close()
             await self.store.close()
+
+    async def _prepare(self) -> None:
+        """Create the cluster's basics, however often etcd cannot take them yet."""
+        while True:
+            try:
+                return await self.bootstrap.prepare()
+            except errors.ApiError as err:
+                if not isinstance(err, (errors.Unavailable, errors.Timeout)) and not errors.out_of_space(err):
+                    raise
+                log.warning("cannot prepare the cluster, will try again", reason=err.reason, message=err.message)
+                await self._clock.sleep(PREPARE_AGAIN_SECONDS)
 
     def _uid_of_node(self, name: str) -> str:
         entry = self.caches["nodes"].get("", name)

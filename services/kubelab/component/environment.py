@@ -101,6 +101,7 @@ class Environment:
                 self.clock,
                 Workers(self.worker, self.workers),
                 ready=lambda: self.health.serving,
+                note=lambda: self.health.note(),
             ),
             serve_grpc(
                 address,

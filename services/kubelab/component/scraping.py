@@ -61,9 +61,10 @@ async def serve_metrics(
     workers: Workers | None = None,
     *,
     ready: Callable[[], bool] = lambda: True,
+    note: Callable[[], str] = lambda: "",
 ) -> AsyncGenerator[int | None]:
     """Answer GET /metrics, /livez and /readyz on ``host:port`` until the body ends; gives the port, None when it is
-    off. ``ready`` is asked for /readyz.
+    off. ``ready`` is asked for /readyz, and ``note`` for what it says besides.
 
     Raises ConfigError when the address cannot be had.
     """
@@ -92,7 +93,7 @@ async def serve_metrics(
             async with clock.timeout(SCRAPE_SECONDS):
                 request = await reader.readuntil(b"\r\n\r\n")
                 page = await _all_pages(registry, clock, workers) if several else generate_latest(registry)
-                writer.write(_http(request, page, ready()))
+                writer.write(_http(request, page, ready(), note()))
                 await writer.drain()
 
     async def answer_sibling(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -136,12 +137,13 @@ async def _sibling_page(name: str, clock: Clock) -> str | None:
         return None
 
 
-def _http(request: bytes, page: bytes, ready: bool) -> bytes:
+def _http(request: bytes, page: bytes, ready: bool, note: str) -> bytes:
     path = [*request.split(b" ", 2), b"", b""][1].split(b"?")[0]
     if path == b"/metrics":
         status, kind, body = "200 OK", CONTENT_TYPE_LATEST, page
     elif path == b"/livez" or (path == b"/readyz" and ready):  # for who does not speak gRPC's health protocol
-        status, kind, body = "200 OK", "text/plain", b"ok"
+        told = f"ok\n{note}\n" if note and path == b"/readyz" else "ok"
+        status, kind, body = "200 OK", "text/plain", told.encode()
     elif path == b"/readyz":
         status, kind, body = "503 Service Unavailable", "text/plain", b"not ready\n"
     else:

@@ -32,6 +32,7 @@ class Health:
         module: Any = grpc_health  # its stubs do not know `aio`
         self.servicer: Any = module.aio.HealthServicer()
         self.serving = False
+        self.note: Callable[[], str] = lambda: ""  # what /readyz adds to "ok"
 
     async def set_serving(self, serving: bool = True, service: str = "") -> None:
         """Answer SERVING or NOT_SERVING from now on."""

@@ -1,4 +1,5 @@
-"""Who leads among etcd's members. etcd tells nobody when that changes, so it is asked while somebody looks.
+"""Who leads among etcd's members, and which are full. etcd tells nobody when that changes: it is asked while somebody
+looks.
 
 Every member says what it believes. One that is frozen says nothing, one that is cut off may still believe in itself: of
 those who claim to lead, the one of the latest term does. https://etcd.io/docs/v3.4/dev-guide/api_reference_v3/
@@ -31,6 +32,7 @@ class EtcdLeader:
         self._watchers = 0
         self._watched = asyncio.Event()
         self.name = ""  # who leads, as far as is known
+        self.full: frozenset[str] = frozenset()  # members whose quota is reached
 
     async def run(self) -> None:
         """Look again and again while somebody watches; until cancelled."""
@@ -58,23 +60,26 @@ class EtcdLeader:
     async def look(self) -> str:
         """Ask every member; gives the process that leads, ``""`` when none does."""
         claims = await asyncio.gather(*(self._claim(name) for name in self._members))
-        terms = {name: term for name, term in zip(self._members, claims, strict=True) if term}
+        terms = {name: term for name, (term, _) in zip(self._members, claims, strict=True) if term}
         leader = max(terms, key=lambda name: terms[name]) if terms else ""
-        if leader != self.name:
-            self.name = leader
+        full = frozenset(name for name, (_, alarm) in zip(self._members, claims, strict=True) if alarm)
+        if (leader, full) != (self.name, self.full):
+            self.name, self.full = leader, full
             self._changed()
         return leader
 
-    async def _claim(self, name: str) -> int:
-        """The term in which a member leads; 0 when it does not, or does not answer."""
+    async def _claim(self, name: str) -> tuple[int, bool]:
+        """The term in which a member leads, 0 when it does not or does not answer; and whether its quota is reached."""
         try:
             call: Any = self._channel(name).unary_unary(
                 _STATUS, rpc.StatusRequest.SerializeToString, rpc.StatusResponse.FromString
             )
             answer = await call(rpc.StatusRequest(), timeout=ASK_SECONDS)
         except (grpc.aio.AioRpcError, OSError):
-            return 0
-        return int(answer.raftTerm) if answer.leader == answer.header.member_id else 0
+            return 0, False
+        # each of these is "memberID:… alarm:NOSPACE"
+        full = any(alarm.startswith(f"memberID:{answer.header.member_id} ") for alarm in answer.errors)
+        return (int(answer.raftTerm) if answer.leader == answer.header.member_id else 0), full
 
     def _channel(self, name: str) -> grpc.aio.Channel:
         """The channel to a member, opened at the first use; OSError when a certificate cannot be read."""

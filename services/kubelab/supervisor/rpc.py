@@ -21,6 +21,7 @@ from kubelab.tunnels.model import Tunnel
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Action = pb.ActRequest.Action
+ETCD_FULL = "its quota is reached: it takes nothing new until objects are deleted"
 
 
 class SupervisorServicer(supervisor_pb2_grpc.SupervisorServicer):
@@ -135,6 +136,7 @@ class SupervisorServicer(supervisor_pb2_grpc.SupervisorServicer):
             )
         for keeper in supervisor.keepers.values():
             running, used = keeper.running, usage.get(keeper.spec.name, nobody)
+            full = keeper.state is State.RUNNING and keeper.spec.name in supervisor.etcd_leader.full
             answer.processes.add(
                 name=keeper.spec.name,
                 component=keeper.spec.component,
@@ -142,8 +144,8 @@ class SupervisorServicer(supervisor_pb2_grpc.SupervisorServicer):
                 pid=running.pid if running else 0,
                 started_unix_nano=running.since if running else 0,
                 restarts=keeper.restarts,
-                state=keeper.state.value,  # type: ignore[arg-type]
-                message=keeper.message,
+                state=(State.UNHEALTHY if full else keeper.state).value,  # type: ignore[arg-type]
+                message=ETCD_FULL if full else keeper.message,
                 memory_bytes=used.memory_bytes,
                 cpu_seconds=used.cpu_seconds,
                 leader=keeper.spec.name == supervisor.etcd_leader.name,

@@ -47,6 +47,7 @@ class MemoryStore:
         self._lease_of: dict[str, int] = {}
         self._changed = asyncio.Event()
         self.fail: Callable[[str], None] = lambda call: None
+        self.is_full = self.can_be_freed = False
 
     async def close(self) -> None:
         return None
@@ -115,6 +116,16 @@ class MemoryStore:
         # What the oldest readable state needs is folded into it; only newer events stay readable.
         self._base = self._at(self._compacted)
         self._history = [e for e in self._history if e.revision > self._compacted]
+
+    async def full(self) -> bool:
+        self._enter("full")
+        return self.is_full
+
+    async def make_room(self) -> bool:
+        self._enter("make_room")
+        freed, self.can_be_freed = self.can_be_freed, False
+        self.is_full = self.is_full and not freed
+        return freed
 
     def disturb(self) -> None:
         """Wake every watch, so that it meets what ``fail`` plays."""

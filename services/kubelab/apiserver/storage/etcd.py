@@ -20,6 +20,7 @@ from aetcd import rpc
 
 from kubelab.apimachinery import errors
 from kubelab.apimachinery.clock import Clock
+from kubelab.apiserver.storage import space
 from kubelab.apiserver.storage.etcdwords import (
     REFUSED,
     bytes_of,
@@ -239,6 +240,12 @@ class EtcdStore:
                 call.cancel()
                 return
 
+    async def full(self) -> bool:
+        return await space.full(self._members)
+
+    async def make_room(self) -> bool:
+        return await space.make_room(self._members)
+
     async def grant_lease(self, ttl_seconds: int) -> int:
         answer = await self._members.read(lambda member: member.lease_grant, rpc.LeaseGrantRequest(TTL=ttl_seconds))
         return answer.ID
@@ -264,6 +271,7 @@ class EtcdStore:
 
     async def compact(self, revision: int) -> None:
         try:
-            await self._members.read(lambda member: member.compact, rpc.CompactionRequest(revision=revision))
+            request = rpc.CompactionRequest(revision=revision)
+            await self._members.read(lambda member: member.compact, request)
         except errors.Expired:
             return  # somebody was faster

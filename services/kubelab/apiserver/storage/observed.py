@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Generator, Sequence
+from collections.abc import AsyncIterator, Callable, Generator, Sequence
 from contextvars import ContextVar
 
 from prometheus_client import CollectorRegistry, Histogram
 
+from kubelab.apimachinery import errors
 from kubelab.apimachinery.clock import Clock
 from kubelab.apiserver.storage.store import Condition, Operation, Outcome, Page, Store, StoreEvent
 
@@ -38,6 +39,7 @@ class ObservedStore:
 
     def __init__(self, store: Store, registry: CollectorRegistry, clock: Clock) -> None:
         self._store, self._clock = store, clock
+        self.on_full: Callable[[], None] = lambda: None  # called when a write was refused because the store is full
         took = Histogram(
             "etcd_request_duration_seconds",
             "Time of one call to etcd.",
@@ -62,7 +64,12 @@ class ObservedStore:
 
     async def transact(self, conditions: Sequence[Condition], operations: Sequence[Operation]) -> Outcome:
         with self._measured("transact"):
-            return await self._store.transact(conditions, operations)
+            try:
+                return await self._store.transact(conditions, operations)
+            except errors.ApiError as err:
+                if errors.out_of_space(err):
+                    self.on_full()
+                raise
 
     def watch(self, start_revision: int) -> AsyncIterator[Sequence[StoreEvent]]:
         return self._store.watch(start_revision)
@@ -82,6 +89,12 @@ class ObservedStore:
     async def compact(self, revision: int) -> None:
         with self._measured("compact"):
             await self._store.compact(revision)
+
+    async def full(self) -> bool:
+        return await self._store.full()
+
+    async def make_room(self) -> bool:
+        return await self._store.make_room()
 
     @contextlib.contextmanager
     def _measured(self, operation: str) -> Generator[None]:

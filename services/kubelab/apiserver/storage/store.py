@@ -121,6 +121,14 @@ class Store(Protocol):
         """Forget the history before a revision; one that is compacted already is no error."""
         ...
 
+    async def full(self) -> bool:
+        """Whether the store's quota is reached: it takes nothing new then, but deletes."""
+        ...
+
+    async def make_room(self) -> bool:
+        """Give back what deleting and compacting has freed, and take new things again; False if that was nothing."""
+        ...
+
     async def close(self) -> None: ...
 
 

@@ -1,0 +1,64 @@
+"""When etcd is full: what an api-server says, and how often it tries to make room."""
+
+from __future__ import annotations
+
+import asyncio
+
+from prometheus_client import CollectorRegistry
+
+from kubelab.apimachinery import errors
+from kubelab.apiserver import space
+from kubelab.apiserver.space import Space
+from kubelab.apiserver.storage.store import Put
+from kubelab.testing.clock import FakeClock
+from tests.unit.apiserver.memorystore import MemoryStore
+
+
+async def test_it_tries_again_and_again_until_there_is_room() -> None:
+    clock, metrics = FakeClock(), CollectorRegistry()
+    store, rounds = MemoryStore(clock), list[float]()
+
+    def note(call: str) -> None:
+        if call == "make_room":
+            rounds.append(clock.monotonic())
+
+    store.fail = note
+    it = Space(store, clock, metrics)
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(it.run())
+        await clock.settle()
+        assert (it.full, it.note, metrics.get_sample_value("apiserver_storage_full")) == (False, "", 0.0)
+        store.is_full = True
+        it.refused()
+        await clock.settle()
+        assert (it.full, it.note, metrics.get_sample_value("apiserver_storage_full")) == (True, space.FULL, 1.0)
+        await clock.advance(300)
+        assert len(rounds) == 1, "only what changes can make room"
+        for n in range(20):
+            await store.transact([], [Put("/deleted", str(n).encode())])
+            await clock.advance(20)
+        assert 8 <= len(rounds) <= 21, "with pauses of half a minute"
+        await store.transact([], [Put("/deleted", b"")])
+        store.can_be_freed = True
+        await clock.advance(2 * space.MAX_PAUSE)
+        assert (it.full, it.note) == (False, "")
+        task.cancel()
+
+
+async def test_it_finds_out_by_itself_and_survives_etcd_s_absence() -> None:
+    clock = FakeClock()
+    store = MemoryStore(clock)
+
+    def away(call: str) -> None:
+        raise errors.Unavailable("etcd is away")
+
+    store.fail = away
+    it = Space(store, clock, CollectorRegistry())
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(it.run())
+        await clock.advance(space.MAX_PAUSE / 2)
+        store.fail = lambda call: None
+        store.is_full = True
+        await clock.advance(space.LOOK_SECONDS + space.MAX_PAUSE)
+        assert it.full
+        task.cancel()
