@@ -36,7 +36,9 @@ from kubelab.runtime.v1 import images_pb2_grpc
 
 async def run(config: RuntimeConfig, env: Environment) -> None:
     """Serve the CRI until told to stop; containers go on."""
-    config.state_dir.mkdir(parents=True, exist_ok=True)
+    for folder in (config.state_dir, config.store_dir):
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(0o700)  # a set-user-id program of an image is not for the machine's users to run
     store = Store(config.store_dir)
     await asyncio.to_thread(store.recover)
     if config.launcher_socket:

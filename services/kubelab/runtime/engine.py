@@ -13,7 +13,6 @@ import contextlib
 import hashlib
 import json
 import secrets
-import shutil
 import signal
 from collections import defaultdict
 from collections.abc import Sequence
@@ -233,7 +232,8 @@ class Engine:
             with contextlib.suppress(Fault):
                 await self._take_ports_back(sandbox)
             self._addresses.give_back(sandbox.address)
-            shutil.rmtree(folder, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                state.delete(folder)
             code = err.code if isinstance(err, Fault) else grpc.StatusCode.UNKNOWN
             if isinstance(err, network.NoAddress):
                 code = grpc.StatusCode.RESOURCE_EXHAUSTED
@@ -368,7 +368,8 @@ class Engine:
                 container.save()
             except OSError as err:  # a full disk
                 self._store.unpin(self._node, name)
-                shutil.rmtree(container.folder, ignore_errors=True)
+                with contextlib.suppress(OSError):
+                    state.delete(container.folder)
                 raise Fault(f"failed to create container {name!r}: {err}") from err
             self.containers[name] = container
             self._tell(sandbox, name, cri.CONTAINER_CREATED_EVENT)

@@ -323,6 +323,15 @@ def remove_at(folder: int, name: str) -> None:
     os.rmdir(name, dir_fd=folder)
 
 
+def remove_tree(path: Path) -> None:
+    """Remove a folder (or file) of our own with whatever containers or images have put below it. FileNotFoundError."""
+    folder = os.open(path.parent, _FOLDER)
+    try:
+        remove_at(folder, path.name)
+    finally:
+        os.close(folder)
+
+
 def _remove_files(folder: int) -> list[str]:
     """Remove what is no folder; gives the names of those that are."""
     folders: list[str] = []

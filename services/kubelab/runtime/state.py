@@ -15,7 +15,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import signal
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +24,7 @@ from google.protobuf.message import DecodeError
 
 from kubelab.cri.runtime.v1 import api_pb2 as cri
 from kubelab.runtime import syscalls, sysctls
+from kubelab.runtime.inroot import remove_tree
 
 UNKNOWN_EXIT = 137
 MAX_HOSTNAME = 64  # bytes, sethostname(2)
@@ -243,7 +243,7 @@ def load(root: Path) -> tuple[dict[str, Sandbox], dict[str, Container]]:
     for folder in _folders(root / "containers"):
         facts, config = read_json(folder / CONTAINER), _read_config(folder, cri.ContainerConfig)
         if facts is None or config is None:
-            shutil.rmtree(folder)
+            remove_tree(folder)
             continue
         containers[folder.name] = container = Container(folder.name, folder, config=config, **facts)
         container.refresh()
@@ -270,7 +270,7 @@ def delete(folder: Path) -> None:
     for name in (SANDBOX, CONTAINER):
         (folder / name).unlink(missing_ok=True)
     if folder.exists():
-        shutil.rmtree(folder)
+        remove_tree(folder)
 
 
 def _end_half_made(folder: Path) -> None:
@@ -281,7 +281,7 @@ def _end_half_made(folder: Path) -> None:
     pause = read_json(gone / "pause.json")
     if pause and syscalls.start_time(pause["pid"]) == pause["pid_start"] != 0:
         os.kill(pause["pid"], signal.SIGKILL)
-    shutil.rmtree(gone)
+    remove_tree(gone)
 
 
 def _folders(parent: Path) -> list[Path]:

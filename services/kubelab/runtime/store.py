@@ -23,20 +23,20 @@ clears away what one of them left that was killed.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import json
 import os
-import shutil
 import tempfile
 from collections.abc import Collection, Container, Generator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 from kubelab.apimachinery.references import Reference, parse
 from kubelab.runtime import durable, layers, packing
+from kubelab.runtime.inroot import remove_tree
 from kubelab.runtime.storefiles import (
     BASE_LABEL,
     SHORT_ID,
@@ -211,7 +211,7 @@ class Store:
         fcntl.flock(lock, fcntl.LOCK_SH)
         return lock
 
-    @contextmanager
+    @contextlib.contextmanager
     def scratch(self) -> Generator[Path]:
         """A folder in the store's own file system, so that its content can be renamed into place."""
         with self.adding():  # else a sweep would take it for something that a killed runtime left
@@ -219,7 +219,8 @@ class Store:
             try:
                 yield folder
             finally:
-                shutil.rmtree(folder, ignore_errors=True)
+                with contextlib.suppress(OSError):  # what is left goes with the next sweep
+                    remove_tree(folder)
 
     def add_blob(self, content: bytes, expected: str = "") -> str:
         """Keep bytes; give their digest. BadDigest when it is not the expected one."""
@@ -296,7 +297,7 @@ class Store:
                     index[manifest] = manifest
         return [image for manifest, _ in named if (image := self._image(manifest)) is not None]
 
-    @contextmanager
+    @contextlib.contextmanager
     def placing(self, digests: Collection[str]) -> Generator[None]:
         """Note on the disk what the body places under these digests, until it has ended well."""
         descriptor, name = tempfile.mkstemp(dir=self._placing)
@@ -359,7 +360,8 @@ class Store:
             for note in done:
                 note.unlink(missing_ok=True)
         for path in self._trash.iterdir():  # outside of the locks: it may take long
-            shutil.rmtree(path, ignore_errors=True)
+            with contextlib.suppress(OSError):  # another runtime is at it, or the next sweep has to do
+                remove_tree(path)
 
     def _sweep(self, manifests: set[str], only: set[str] | None) -> None:
         used, used_layers = set(manifests), set[str]()
@@ -377,13 +379,13 @@ class Store:
                 if entry.name not in names:
                     entry.rename(trash / f"{folder.name}-{entry.name}")
 
-    @contextmanager
+    @contextlib.contextmanager
     def _locked(self) -> Generator[None]:
         with self._lock.open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
-    @contextmanager
+    @contextlib.contextmanager
     def _changing_names(self) -> Generator[dict[str, str]]:
         with self._locked():
             index = dict(self._read_names())

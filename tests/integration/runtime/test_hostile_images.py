@@ -217,6 +217,24 @@ async def _live_through(machine: Lab, name: str) -> None:
         await machine.remove_sandbox(sandbox)
 
 
+async def test_what_a_container_leaves_is_removed_however_it_nested_and_linked(machine: Lab, canary: Canary) -> None:
+    """Folders deeper than a path can say, which took the runtime's removal beyond Python's recursion."""
+    await machine.load(image("deep:1", [programs.layer()], Cmd=["x"])[0])
+    script = (
+        f"mkdir d; cd d; ln -s {CANARY} link; i=0; while [ $i -lt 1500 ]; do "
+        f"mkdir abcd; cd abcd; i=$((i+1)); done; ln -s {CANARY} link; ln -s ../../../../../../.. up"
+    )
+    sandbox = await machine.sandbox("web")
+    await machine.output(sandbox, "app", script, "deep:1", working_dir="/tmp")
+    await machine.remove_sandbox(sandbox)
+    assert list((machine.state / "containers").iterdir()) == []
+
+
+async def test_no_other_user_of_the_machine_reaches_what_images_and_pods_write(machine: Lab) -> None:
+    """A set-user-id program that a pod makes would be root's on the machine."""
+    assert [folder.stat().st_mode & 0o777 for folder in (machine.state, machine.store)] == [0o700, 0o700]
+
+
 async def test_no_folder_of_the_host_is_open_in_a_container(machine: Lab) -> None:
     """CVE-2024-21626: a descriptor of the host's that is left open is a way out for a working directory."""
     await machine.load(image("work:1", [programs.layer()], Cmd=["x"])[0])

@@ -374,7 +374,7 @@ def test_a_load_that_is_killed_shows_nothing_and_the_next_start_clears_it_away(
         patch.setattr(durable, "flush", step)
         patch.setattr(Path, "rename", renamed)
         patch.setattr(Store, "recover", nothing)
-        patch.setattr("shutil.rmtree", nothing)
+        patch.setattr("kubelab.runtime.store.remove_tree", nothing)
         try:
             load(tmp_path, writers.docker_save("after:1", BASE, TOP))
         except PowerCut:

@@ -102,7 +102,7 @@ def test_what_is_half_deleted_is_forgotten(tmp_path: Path, monkeypatch: pytest.M
             one_less(file)
         path.rmdir()
 
-    monkeypatch.setattr(state.shutil, "rmtree", rmtree)
+    monkeypatch.setattr(state, "remove_tree", rmtree)
     with contextlib.suppress(KeyboardInterrupt):
         state.delete(folder)
     monkeypatch.undo()
