@@ -347,6 +347,7 @@ def _into(fd: int, name: str) -> int:
         except FileNotFoundError:
             os.mkdir(name, 0o755, dir_fd=fd)
             below = os.open(name, _FOLDER, dir_fd=fd)
+            os.fchown(below, os.geteuid(), os.getegid())  # also in a folder with the set-group-id bit
             os.fchmod(below, 0o755)  # whatever the umask is
             return below
     finally:

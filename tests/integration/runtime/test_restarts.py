@@ -144,7 +144,7 @@ async def test_what_a_killed_kubelet_had_begun_is_brought_to_its_end(lab: Lab, m
     remove = cri.RemovePodSandboxRequest(pod_sandbox_id=sandbox)
     await given_up_after(milliseconds, lab.runtime.RemovePodSandbox(remove, timeout=SECONDS))
     await lab.remove_sandbox(sandbox)
-    assert set(lab.processes().values()) <= {"python", "python3", "kl-launcher"}
+    await until(lambda: set(lab.processes().values()) <= {"python", "python3", "kl-launcher"})
     await lab.kill()
     await lab.start()
     listed = await lab.runtime.ListContainers(cri.ListContainersRequest(), timeout=SECONDS)
