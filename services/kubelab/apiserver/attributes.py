@@ -15,6 +15,7 @@ from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery import errors, fields, scheme
 from kubelab.apimachinery.fields import FieldSelector
 from kubelab.apimachinery.scheme import Resource
+from kubelab.apiserver import limits
 from kubelab.apiserver.kinds import meta
 from kubelab.apiserver.v1 import apiserver_pb2 as pb
 from kubelab.auth.attributes import EVERYTHING, Attributes
@@ -80,6 +81,7 @@ def parse_fields(selector: str) -> FieldSelector:
     """Read a field selector; BadRequest."""
     if not selector:
         return EVERYTHING
+    limits.check_text(selector)
     try:
         return fields.parse(selector)
     except fields.FieldSelectorError as err:

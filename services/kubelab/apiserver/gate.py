@@ -20,6 +20,7 @@ from kubelab.apiserver.attributes import attributes_of, message_of, resource_of
 from kubelab.apiserver.audit import AuditLog
 from kubelab.apiserver.authz import Authorizer
 from kubelab.apiserver.kinds import decode, meta
+from kubelab.apiserver.limits import Users
 from kubelab.apiserver.noderestriction import Admission, admission
 from kubelab.apiserver.storage.fenced import FENCE
 from kubelab.apiserver.storage.observed import STORE_TIME, StoreTime
@@ -86,6 +87,7 @@ class Gate:
         )
         self._metrics: dict[tuple[str, str, str, str], tuple[Any, Any]] = {}
         self._closed = False
+        self._users = Users()
         self._under_way = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -99,10 +101,17 @@ class Gate:
         await self._idle.wait()
 
     @contextlib.contextmanager
-    def _counted(self, verb: str, subresource: str) -> Generator[None]:
-        if verb in _ENDLESS or subresource in _ENDLESS:
-            yield
-            return
+    def _counted(self, user: User, verb: str, subresource: str) -> Generator[None]:
+        endless = verb in _ENDLESS or subresource in _ENDLESS
+        with self._users.one_more(user.name, stream=endless):
+            if endless:
+                yield
+            else:
+                with self._finite():
+                    yield
+
+    @contextlib.contextmanager
+    def _finite(self) -> Generator[None]:
         self._under_way += 1
         self._idle.clear()
         try:
@@ -137,7 +146,7 @@ class Gate:
             await self._authorizer.check(a)
             check_verb(a, resource)
             call.admit = admission(a, self._uid_of_node)
-            with self._counted(verb, path.subresource):
+            with self._counted(user, verb, path.subresource):
                 yield call
         except errors.ApiError as err:
             told = grpcstatus.to_rpc(err)

@@ -12,6 +12,7 @@ from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery import errors, scheme
 from kubelab.apimachinery.errors import Cause
 from kubelab.apimachinery.scheme import Resource
+from kubelab.apiserver import limits
 from kubelab.apiserver.cache import ResourceCache
 from kubelab.apiserver.changes import Kind
 from kubelab.apiserver.history import History
@@ -72,8 +73,8 @@ def meta(obj: Message) -> meta_pb2.ObjectMeta:
 
 
 def decode(message: type[M], wanted: AnyMessage) -> M:
-    """Read the object of a request; BadRequest when it is of another kind or no object at all, Invalid for times that
-    no reader could write."""
+    """Read the object of a request; BadRequest when it is of another kind or no object at all, TooLarge for one of too
+    many entries, Invalid for times that no reader could write."""
     expected = message.DESCRIPTOR
     if wanted.type_url != scheme.TYPE_URL_PREFIX + expected.full_name:
         got = wanted.type_url.rpartition(".")[2] or "nothing"
@@ -82,6 +83,7 @@ def decode(message: type[M], wanted: AnyMessage) -> M:
         obj = message.FromString(wanted.value)
     except (DecodeError, RecursionError) as err:
         raise errors.BadRequest(f"the object provided is unrecognized: {err}") from err
+    limits.check_object(obj, len(wanted.value))
     if found := wellformed.validate(obj):
         raise errors.invalid(expected.name, meta(obj).name, found)
     return obj

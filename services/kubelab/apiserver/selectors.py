@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery import errors, fields, labels
+from kubelab.apiserver import limits
 from kubelab.apiserver.changes import Kind, Selection
 
 
 def selection(kind: Kind, namespace: str, options: meta_pb2.ListOptions) -> Selection:
     """Parse what a list or watch asks for; BadRequest for a bad selector or a field that cannot be selected."""
+    limits.check_text(options.labelSelector)
+    limits.check_text(options.fieldSelector)
     try:
         by_label = labels.parse(options.labelSelector) if options.labelSelector else None
         by_field = fields.parse(options.fieldSelector) if options.fieldSelector else None
     except (labels.SelectorError, fields.FieldSelectorError) as err:
         raise errors.BadRequest(str(err)) from err
+    limits.check_terms(by_label, by_field)
     if by_field is not None:
         known = kind.selectable_fields(kind.resource.message())
         for term in by_field.terms:

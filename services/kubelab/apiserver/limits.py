@@ -1,0 +1,104 @@
+"""How much one request, and one user, may ask of the api-server: its event loop serves everybody.
+
+Upstream bounds a request by its bytes and by the length of an URL. One event loop needs more: a megabyte can hold a
+hundred thousand labels, each of which is checked, and a selector can be matched against every object there is. What is
+beyond these bounds is refused before any of it is looked at.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Generator
+from typing import Any
+
+from google.protobuf.message import Message
+
+from kubelab.apimachinery import errors
+from kubelab.apimachinery.fields import FieldSelector
+from kubelab.apimachinery.labels import Selector
+
+MAX_SELECTOR = 64 * 1024  # characters
+MAX_PARTS = 500  # terms and values of a selector
+MAX_TERMS = 100
+MAX_ENTRIES = 10_000  # of an object's lists and maps together
+MAX_METADATA = 2_000  # of those, labels, annotations, finalizers and owners
+LOOKED_AT = 4 * 1024  # bytes of an object: a smaller one cannot hold that many
+MAX_REQUESTS = 1_000  # of one user, under way at one time
+MAX_STREAMS = 2_000  # the same, of watches and logs
+
+
+def check_text(selector: str) -> None:
+    """Refuse a selector that is too long to be parsed. BadRequest."""
+    if len(selector) > MAX_SELECTOR:
+        raise errors.BadRequest(f"the selector has {len(selector)} characters, expected at most {MAX_SELECTOR}")
+    if selector.count(",") >= MAX_PARTS:
+        raise errors.BadRequest(f"the selector has more than {MAX_PARTS} terms and values")
+
+
+def check_terms(by_label: Selector | None, by_field: FieldSelector | None) -> None:
+    """Refuse selectors that are too dear to be matched against every object. BadRequest."""
+    terms = (len(by_label.requirements) if by_label else 0) + (len(by_field.terms) if by_field else 0)
+    if terms > MAX_TERMS:
+        raise errors.BadRequest(f"the selectors have {terms} terms, expected at most {MAX_TERMS}")
+
+
+def check_object(obj: Message, size: int) -> None:
+    """Refuse an object whose lists and maps have too many entries; ``size`` is its encoded length. TooLarge."""
+    if size <= LOOKED_AT:
+        return
+    metadata: Message | None = getattr(obj, "metadata", None)
+    if metadata is not None and _entries(metadata, MAX_METADATA) > MAX_METADATA:
+        raise errors.TooLarge(
+            f"metadata has more than {MAX_METADATA} labels, annotations, finalizers and other entries",
+        )
+    if _entries(obj, MAX_ENTRIES) > MAX_ENTRIES:
+        raise errors.TooLarge(f"the object has more than {MAX_ENTRIES} entries in its lists and maps")
+
+
+def _entries(message: Message, enough: int) -> int:
+    """Count the entries of all lists and maps; stops soon after ``enough``."""
+    found = 0
+    for field, value in message.ListFields():
+        inner: Any = ()
+        if field.is_repeated:
+            found += len(value)
+            if field.message_type is None:
+                continue
+            if field.message_type.GetOptions().map_entry:
+                inner = value.values() if field.message_type.fields_by_name["value"].message_type else ()
+            else:
+                inner = value
+        elif field.message_type is not None:
+            inner = (value,)
+        for part in inner:
+            if found > enough:
+                return found
+            found += _entries(part, enough - found)
+    return found
+
+
+class Users:
+    """What each user has under way at this api-server."""
+
+    def __init__(self, *, requests: int = MAX_REQUESTS, streams: int = MAX_STREAMS) -> None:
+        self._limits = {False: requests, True: streams}
+        self._under_way: Counter[tuple[str, bool]] = Counter()
+
+    @contextlib.contextmanager
+    def one_more(self, user: str, *, stream: bool) -> Generator[None]:
+        """Count a request while the body runs. TooManyRequests when the user has too many already."""
+        key = (user, stream)
+        if self._under_way[key] >= self._limits[stream]:
+            what = "watches and logs" if stream else "requests"
+            told = (
+                f'too many requests, please try again later: user "{user}" has {self._limits[stream]} {what} under way'
+            )
+            raise errors.TooManyRequests(told, retry_after_seconds=1)
+        self._under_way[key] += 1
+        try:
+            yield
+        finally:
+            self._under_way[key] -= 1
+            if not self._under_way[key]:
+                del self._under_way[key]

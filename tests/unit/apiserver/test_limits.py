@@ -1,0 +1,90 @@
+"""What one request and one user may ask for."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+
+import pytest
+
+from kubelab.api.core.v1 import core_pb2
+from kubelab.api.meta.v1 import meta_pb2
+from kubelab.apimachinery import errors, scheme
+from kubelab.apiserver import limits
+from kubelab.apiserver.attributes import parse_fields
+from kubelab.apiserver.kinds import decode, make_caches
+from kubelab.apiserver.limits import Users
+from kubelab.apiserver.selectors import selection
+from kubelab.apiserver.strategies.registry import strategies
+
+PODS = make_caches(strategies())["pods"].kind
+
+
+@pytest.mark.parametrize(
+    ("labels", "fields"),
+    [
+        (",".join(f"k{n}=v" for n in range(300_000)), ""),
+        (f"a in ({','.join(f'v{n}' for n in range(300_000))})", ""),
+        ("", ",".join(["metadata.name!=a"] * 300_000)),
+        (f"a={'x' * 70_000}", ""),
+        (",".join(f"k{n}=v" for n in range(60)), ",".join(["metadata.name!=a"] * 60)),
+    ],
+    ids=["terms", "values", "fields", "characters", "together"],
+)
+def test_selectors_are_bounded(labels: str, fields: str) -> None:
+    with pytest.raises(errors.BadRequest, match=r"the selectors? ha.*(more than|expected at most) \d+"):
+        selection(PODS, "", meta_pb2.ListOptions(labelSelector=labels, fieldSelector=fields))
+
+
+def test_what_people_write_is_within_the_bounds() -> None:
+    many = ",".join(f"v{n}" for n in range(400))
+    found = selection(
+        PODS, "", meta_pb2.ListOptions(labelSelector=f"app in ({many}),a=b", fieldSelector="spec.nodeName=n")
+    )
+    assert found.labels
+    with pytest.raises(errors.BadRequest):
+        parse_fields(",".join(["metadata.name!=a"] * 1_000))
+
+
+def pod(**metadata: object) -> core_pb2.Pod:
+    return core_pb2.Pod(metadata=meta_pb2.ObjectMeta(**metadata))  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize(
+    ("obj", "told"),
+    [
+        (pod(labels={f"k {n}": "v v" for n in range(100_000)}), "metadata has more than 2000 labels"),
+        (pod(finalizers=[""] * 700_000), "metadata has more than 2000 labels"),
+        (core_pb2.Node(spec=core_pb2.NodeSpec(podCIDRs=["x"] * 300_000)), "the object has more than 10000 entries"),
+        (
+            core_pb2.Pod(spec=core_pb2.PodSpec(containers=[core_pb2.Container(args=["a"] * 4_000)] * 3)),
+            "the object has more than 10000 entries",
+        ),
+        (core_pb2.ConfigMap(data={str(n): "" for n in range(10_001)}), "the object has more than 10000 entries"),
+    ],
+    ids=["labels", "finalizers", "cidrs", "nested", "data"],
+)
+def test_objects_are_bounded_by_their_entries(obj: core_pb2.Pod, told: str) -> None:
+    with pytest.raises(errors.TooLarge, match=told):
+        decode(type(obj), scheme.pack(obj))
+
+
+def test_large_objects_of_few_entries_pass() -> None:
+    obj = core_pb2.ConfigMap(data={str(n): "x" * 100 for n in range(9_000)})
+    assert decode(core_pb2.ConfigMap, scheme.pack(obj)) == obj
+
+
+def test_users_are_counted_apart_and_given_back() -> None:
+    users = Users(requests=2, streams=1)
+    with ExitStack() as stack:
+        for _ in range(2):
+            stack.enter_context(users.one_more("a", stream=False))
+        stack.enter_context(users.one_more("a", stream=True))
+        stack.enter_context(users.one_more("b", stream=False))
+        for stream in (False, True):
+            with pytest.raises(errors.TooManyRequests) as refused, users.one_more("a", stream=stream):
+                pass
+            assert refused.value.retry_after_seconds == 1
+            assert 'user "a" has' in refused.value.message
+    with users.one_more("a", stream=True):
+        assert users._under_way == {("a", True): 1}
+    assert limits.MAX_STREAMS > limits.MAX_REQUESTS
