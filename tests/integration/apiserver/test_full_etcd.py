@@ -84,7 +84,9 @@ async def test_what_is_deleted_makes_room(start: Any, etcd_server: Etcd, monkeyp
     looking = EtcdLeader(
         {"etcd@cp-1": Target(etcd_server.address, files.ca, files.certificate, files.key)}, CLOCK, lambda: None
     )
-    assert await looking.look() == "etcd@cp-1"
+    async with asyncio.timeout(30):
+        while await looking.look() != "etcd@cp-1":  # a busy member may not answer in time
+            await CLOCK.sleep(0.02)
     assert looking.full == {"etcd@cp-1"}
     later = await start(1)  # one that starts meanwhile
     for name in names[5:]:
@@ -131,14 +133,20 @@ async def test_the_write_that_reaches_the_quota_is_told_as_what_it_was(
     monkeypatch.setattr(spaces, "FIRST_PAUSE", 60.0)
     servers = await start(1)
 
+    unknown: set[str] = set()
+
     async def one(n: int) -> str:
+        name = f"c{n:03d}"
         try:
-            await servers.a.create(config_map(f"c{n:03d}", 700_000))
+            await servers.a.create(config_map(name, 700_000))
         except errors.InternalError:
             return ""
-        return f"c{n:03d}"
+        except (errors.Timeout, errors.Unavailable):
+            unknown.add(name)
+            return ""
+        return name
 
-    told = [name for name in await asyncio.gather(*(one(n) for n in range(60))) if name]
-    left = await servers.a.list(scheme.CONFIG_MAPS, "default")
-    assert [c.metadata.name for c in left.items] == sorted(told)
-    assert len(told) < 60
+    told = {name for name in await asyncio.gather(*(one(n) for n in range(60))) if name}
+    left = {c.metadata.name for c in (await servers.a.list(scheme.CONFIG_MAPS, "default")).items}
+    assert told <= left <= told | unknown
+    assert 0 < len(told) < 60

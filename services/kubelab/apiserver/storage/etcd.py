@@ -148,8 +148,9 @@ class EtcdStore:
         told = translate(err)
         try:
             revision = await self._receipts.settle(receipt)
-        except errors.ApiError:
-            raise told from err
+        except errors.ApiError as unknown:
+            # etcd may have carried out what it refused for want of space: then only this says that nobody knows
+            raise (unknown if errors.out_of_space(told) else told) from err
         if revision:
             self._receipts.give_back(receipt, revision)
             return Outcome(True, revision)
