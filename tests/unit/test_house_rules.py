@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-SOURCES = sorted((*(ROOT / "clients").rglob("*.py"), *(ROOT / "services").rglob("*.py")))
-CLOCK = ROOT / "clients/kubelab/apimachinery/clock.py"
+SOURCES = sorted(path for folder in ("base", "clients", "services") for path in (ROOT / folder).rglob("*.py"))
+CLOCK = ROOT / "base/kubelab/apimachinery/clock.py"
 
 # Calls that read the machine's time or wait by it. Whoever needs one is given a Clock.
 TIME = {

@@ -83,7 +83,10 @@ def test_no_container_is_privileged_and_only_pki_has_the_authorities_keys(servic
     assert holders == ["pki"]
 
 
-@pytest.mark.parametrize("path", ["protos", "clients", "services", "hatch_build.py", "pyproject.toml", *SHIPPED])
+SOURCES = ("protos", "base", "clients", "services", "hatch_build.py", "pyproject.toml", *SHIPPED)
+
+
+@pytest.mark.parametrize("path", SOURCES)
 def test_image_builds_get_all_that_a_wheel_is_made_of(path: str) -> None:
     """Without wheels, images are built from these files alone; with them, the files say whether they are stale."""
     assert f"!{path}" in (ROOT / ".dockerignore").read_text().splitlines()
