@@ -13,13 +13,13 @@ from pathlib import Path
 from kubelab.cluster.programs import invoked
 
 PACKAGES = {
-    "apt-get": {"etcd": "etcd-server", "crun": "crun", "nft": "nftables", "ip": "iproute2"},
-    "dnf": {"etcd": "etcd", "crun": "crun", "nft": "nftables", "ip": "iproute"},
-    "pacman": {"etcd": "etcd", "crun": "crun", "nft": "nftables", "ip": "iproute2"},
-    "apk": {"etcd": "etcd", "crun": "crun", "nft": "nftables", "ip": "iproute2"},
+    "apt-get": {"etcd": "etcd-server", "etcdctl": "etcd-client", "crun": "crun", "nft": "nftables", "ip": "iproute2"},
+    "dnf": {"etcd": "etcd", "etcdctl": "etcd", "crun": "crun", "nft": "nftables", "ip": "iproute"},
+    "pacman": {"etcd": "etcd", "etcdctl": "etcd", "crun": "crun", "nft": "nftables", "ip": "iproute2"},
+    "apk": {"etcd": "etcd", "etcdctl": "etcd-ctl", "crun": "crun", "nft": "nftables", "ip": "iproute2"},
 }
 INSTALL = {"apt-get": "apt-get install -y", "dnf": "dnf install -y", "pacman": "pacman -S", "apk": "apk add"}
-PROGRAMS = ("etcd", "crun", "nft", "ip")
+PROGRAMS = ("etcd", "etcdctl", "crun", "nft", "ip")
 SYSTEM_PATH = "/usr/local/sbin:/usr/sbin:/sbin"  # where nft and ip are, which not every user's PATH names
 
 
@@ -78,7 +78,7 @@ def _programs(machine: Machine) -> list[Problem]:
     told = f"these programs are missing: {', '.join(missing)}"
     if manager is None:
         return [Problem(told, "install them with your distribution's package manager")]
-    names = " ".join(PACKAGES[manager][program] for program in missing)
+    names = " ".join(dict.fromkeys(PACKAGES[manager][program] for program in missing))
     sudo = "" if machine.user == 0 else "sudo "
     return [Problem(told, f"type: {sudo}{INSTALL[manager]} {names}")]
 

@@ -74,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _begin(record: Record, options: Options, progress: _Progress) -> int:
     from kubelab.pki import certificates
-    from kubelab.supervisor import plan, syscalls
+    from kubelab.supervisor import etcdmembers, plan, syscalls
 
     raise_limit()  # also of what is forked from here
     record.run.mkdir(parents=True, exist_ok=True)
@@ -89,11 +89,14 @@ def _begin(record: Record, options: Options, progress: _Progress) -> int:
             record.pki, record.nodes, datetime.datetime.fromtimestamp(SystemClock().time(), datetime.UTC)
         )
         plan.write(record, plan.plan(record).files)
+        lost = etcdmembers.look(record)
+        if lost:
+            progress.step(lost)
         progress.step("network")
         network.create(record)
     except lock.AlreadyRunning as other:
         return progress.busy(f'another supervisor ({other}) looks after "{record.name}"')
-    except (OSError, ConfigError, network.NetworkError) as err:
+    except (OSError, ConfigError, etcdmembers.DataLost, network.NetworkError) as err:
         return progress.failed(str(err))
     _preload()
     progress.step("processes")

@@ -13,8 +13,6 @@ together: one alone has no majority and is not well.
 from __future__ import annotations
 
 import importlib
-import os
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,11 +26,12 @@ from kubelab.cluster.settings import merged
 from kubelab.component import config
 from kubelab.component.config import ConfigError
 from kubelab.pki.certificates import serving
+from kubelab.supervisor import etcdmembers
 from kubelab.supervisor.health import Target
 from kubelab.supervisor.keeper import Spec
 from kubelab.supervisor.zygote import Order
 
-API_PORT, (ETCD_PORT, ETCD_PEER_PORT) = PORTS["api-server"][0], PORTS["etcd"]
+API_PORT = PORTS["api-server"][0]
 TUNNELS = "tunnels"  # the process outside of the nodes whose ports lead into them
 TUNNELS_MODULE = "kubelab.tunnels.__main__"
 MODULES = {
@@ -43,12 +42,6 @@ MODULES = {
     "kube-proxy": "kubelab.kubeproxy.__main__",
     "runtime": "kubelab.runtime.__main__",
 }
-# One member needs no patience with others: it elects itself within a quarter of a second, instead of one to two. More
-# ticks a second would be quicker still, but cost a percent of a core at rest. Several members keep etcd's defaults,
-# https://etcd.io/docs/v3.4/tuning/: a leader that is silent for a second on a busy machine is not a dead one.
-ETCD_TICK_MS, ETCD_ELECTION_MS = (50, 100), (250, 1000)
-ETCD_SNAPSHOT_COUNT = 10_000  # entries kept in memory; the default of 100,000 is made for larger machines
-ETCD_QUOTA_BYTES = 2 * 1024**3
 
 
 @dataclass(frozen=True)
@@ -165,52 +158,14 @@ def _target(record: Record, node: Node, component: str) -> Target:
 
 
 def _etcd(record: Record, node: Node) -> Spec:
-    name = f"etcd@{node.name}"
-    client, peer = f"https://{node.address}:{ETCD_PORT}", f"https://{node.address}:{ETCD_PEER_PORT}"
-    own = str(record.pki / name)
-    authority = str(record.pki / "etcd-ca.crt")
-    several = len(record.control_planes) > 1
-    flags = {
-        "name": node.name,
-        "data-dir": str(record.folder / "etcd" / node.name),
-        "listen-client-urls": f"{client},https://127.0.0.1:{ETCD_PORT}",
-        "advertise-client-urls": client,
-        "listen-peer-urls": peer,
-        "initial-advertise-peer-urls": peer,
-        "initial-cluster": ",".join(
-            f"{plane.name}=https://{plane.address}:{ETCD_PEER_PORT}" for plane in record.control_planes
-        ),
-        "initial-cluster-token": record.id,
-        "cert-file": f"{own}.crt",
-        "key-file": f"{own}.key",
-        "client-cert-auth": "true",
-        "trusted-ca-file": authority,
-        "peer-cert-file": f"{own}.crt",
-        "peer-key-file": f"{own}.key",
-        "peer-client-cert-auth": "true",
-        "peer-trusted-ca-file": authority,
-        "heartbeat-interval": str(ETCD_TICK_MS[several]),
-        "election-timeout": str(ETCD_ELECTION_MS[several]),
-        "snapshot-count": str(ETCD_SNAPSHOT_COUNT),
-        "quota-backend-bytes": str(ETCD_QUOTA_BYTES),
-        "logger": "zap",
-        "log-outputs": "stderr",
-        "log-level": "warn",
-    }
-    order = Order(
-        name=name,
-        argv=tuple(f"--{flag}={value}" for flag, value in flags.items()),
-        records=str(record.processes),
-        program=shutil.which("etcd") or "/usr/bin/etcd",
-        group=GROUPS["etcd"],
-        environment={"GOMAXPROCS": str(min(2, os.cpu_count() or 1)), "GOGC": "50"},
-    )
+    name = etcdmembers.process(node)
     target = Target(
-        f"{node.address}:{ETCD_PORT}",
+        f"{node.address}:{etcdmembers.PORT}",
         record.pki / "etcd-ca.crt",
         record.pki / "etcd-healthcheck-client.crt",
         record.pki / "etcd-healthcheck-client.key",
     )
+    order = etcdmembers.order(record, node)
     return Spec(name, "etcd", node.name, order, record.log(name), record.namespace(node.name), target)
 
 
@@ -277,7 +232,7 @@ def _pod_ranges(record: Record) -> dict[str, Any]:
 def _etcd_servers(record: Record, node: Node) -> list[str]:
     """Every member, the node's own first."""
     others = [plane for plane in record.control_planes if plane != node]
-    return [f"https://{plane.address}:{ETCD_PORT}" for plane in (node, *others)]
+    return [etcdmembers.client_url(plane) for plane in (node, *others)]
 
 
 def _kubeconfig(record: Record, node: Node, name: str) -> str:

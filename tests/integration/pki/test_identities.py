@@ -31,7 +31,7 @@ from kubelab.cluster.record import Node, Record
 from kubelab.component.config import TLS
 from kubelab.component.serving import Health, serve_grpc
 from kubelab.pki import certificates as pki
-from kubelab.supervisor import plan
+from kubelab.supervisor import etcdmembers, plan
 from kubelab.testing.etcd import missing
 from tests.polling import until_true
 
@@ -207,9 +207,9 @@ def etcd(tmp_path: Path) -> Iterator[tuple[Path, str]]:
     client, peer = free_port(), free_port()
     address = record.control_planes[0].address
     argv = [
-        one.replace(f",https://127.0.0.1:{plan.ETCD_PORT}", "")
-        .replace(f"{address}:{plan.ETCD_PORT}", f"127.0.0.1:{client}")
-        .replace(f"{address}:{plan.ETCD_PEER_PORT}", f"127.0.0.1:{peer}")
+        one.replace(f",https://127.0.0.1:{etcdmembers.PORT}", "")
+        .replace(f"{address}:{etcdmembers.PORT}", f"127.0.0.1:{client}")
+        .replace(f"{address}:{etcdmembers.PEER_PORT}", f"127.0.0.1:{peer}")
         for one in spec.order.argv
     ]
     with subprocess.Popen([spec.order.program or "etcd", *argv], stderr=subprocess.DEVNULL) as process:

@@ -35,11 +35,12 @@ def only(*programs: str) -> Machine:
     ("machine", "told"),
     [
         (GOOD, []),
-        (only("apt-get", "nft", "ip"), ["missing: etcd, crun", "type: apt-get install -y etcd-server crun"]),
-        (only("dnf", "etcd", "crun", "nft"), ["missing: ip", "type: dnf install -y iproute"]),
-        (only(), ["missing: etcd, crun, nft, ip", "with your distribution's package manager"]),
+        (only("apt-get", "nft", "ip"), ["missing: etcd, etcdctl, crun", "install -y etcd-server etcd-client crun"]),
+        (only("dnf", "etcd", "etcdctl", "crun", "nft"), ["missing: ip", "type: dnf install -y iproute"]),
+        (only("dnf", "crun", "nft", "ip"), ["missing: etcd, etcdctl", "type: dnf install -y etcd"]),
+        (only(), ["missing: etcd, etcdctl, crun, nft, ip", "with your distribution's package manager"]),
         (replace(GOOD, user=1000), ["needs root", "sudo -E /", " up"]),
-        (replace(only("etcd", "crun", "nft", "ip"), user=1000), ["needs root", "su root -c '/", " up'"]),
+        (replace(only("etcd", "etcdctl", "crun", "nft", "ip"), user=1000), ["needs root", "su root -c '/", " up'"]),
         (replace(GOOD, capabilities=0xA80425FB), ["CAP_SYS_ADMIN and CAP_NET_ADMIN", "--privileged"]),
         (replace(GOOD, filesystems="", files=no_overlay), ["modprobe overlay"]),
         (

@@ -1,23 +1,26 @@
-"""When a member of the compose cluster's etcd begins a cluster, and when it would rather not."""
+"""When a member of etcd begins a cluster, joins one or goes on, in containers and in local clusters."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).resolve().parents[3] / "deploy/images/etcd-member"
+ROOT = Path(__file__).resolve().parents[3]
+SCRIPTS = (ROOT / "deploy/images/etcd-container", ROOT / "services/kubelab/supervisor/etcd-member")
 FAKES = {
     "etcd": 'echo "$@"',
-    "healthy": '[ -e "$FOLDER/well/${2%:*}" ]',
     # the others begin to answer after so many seconds as the file says; nobody waits for them
     "sleep": 'seconds=$(cat "$FOLDER/late"); [ "$seconds" = 1 ] && touch "$FOLDER/well/etcd-2"\n'
     'echo $((seconds - 1)) >"$FOLDER/late"',
     "etcdctl": 'for last in "$@"; do :; done\n'
+    "host=${1#--endpoints=https://}; host=${host%:*}\n"
     'case "$*" in\n'
+    '*"endpoint health") [ -e "$FOLDER/well/$host" ] ;;\n'
     '*"member list") cat "$FOLDER/members" ;;\n'
     '*"member remove"*) grep -v "^$last," "$FOLDER/members" >"$FOLDER/fewer"; mv "$FOLDER/fewer" "$FOLDER/members" ;;\n'
     "esac",
@@ -42,7 +45,7 @@ class Member:
     def start(self) -> subprocess.CompletedProcess[str]:
         """Run the script to where etcd would go on; its stdout is what etcd was told."""
         return subprocess.run(
-            [self.folder / "etcd-member", "cp-1", "etcd", "etcd-2", "etcd-3"],
+            [self.folder / "bin/etcd-container", "cp-1", "etcd", "etcd-2", "etcd-3"],
             env={"PATH": f"{self.folder / 'bin'}:{os.environ['PATH']}", "FOLDER": str(self.folder)},
             capture_output=True,
             text=True,
@@ -52,6 +55,13 @@ class Member:
     def has_written(self) -> None:
         """Etcd has begun: its log is there."""
         (self.data / "member/wal").mkdir(parents=True)
+        (self.data / "member/wal/0.wal").write_text("entries")
+        (self.data / "member/snap").mkdir()
+        (self.data / "member/snap/db").write_bytes(bytes(200_000))
+
+    def lose_log(self) -> None:
+        """Only the snapshots and the database are left."""
+        shutil.rmtree(self.data / "member/wal")
 
     def lose_data(self) -> None:
         """Another volume is mounted where the data were."""
@@ -69,10 +79,11 @@ def member(tmp_path: Path) -> Member:
         program.chmod(0o755)
     (tmp_path / "late").write_text("0")
     (tmp_path / "members").write_text(MEMBERS)
-    script = tmp_path / "etcd-member"
-    text = SCRIPT.read_text().replace("/etc/kubelab", f"{tmp_path}/keys").replace("/var/lib/etcd", f"{tmp_path}/data")
-    script.write_text(text)
-    script.chmod(0o755)
+    for script in SCRIPTS:
+        copy = tmp_path / "bin" / script.name
+        text = script.read_text().replace("/etc/kubelab", f"{tmp_path}/keys")
+        copy.write_text(text.replace("/var/lib/etcd", f"{tmp_path}/data"))
+        copy.chmod(0o755)
     return Member(tmp_path)
 
 
@@ -97,9 +108,34 @@ def test_a_cluster_whose_data_are_gone_is_not_begun_a_second_time(member: Member
     member.lose_data()
     refused = member.start()
     assert (refused.returncode, refused.stdout) == (1, "")
-    assert "etcd: no member lets cp-1 join: etcd-2 etcd-3\netcd: the data of cp-1 are gone" in refused.stderr
+    assert "etcd: the data of cp-1 are gone, and no majority of the other members answers" in refused.stderr
+    assert "https://etcd-2:2379 https://etcd-3:2379" in refused.stderr
     assert "docker compose down --volumes" in refused.stderr
     assert member.start().returncode == 1, "the next start of the container has not forgotten it"
+
+
+def test_a_member_that_lost_only_its_log_does_not_begin_with_the_rest(member: Member) -> None:
+    member.start()
+    member.has_written()
+    member.lose_log()
+    assert member.start().returncode == 1
+    assert (member.data / "member/snap/db").exists(), "what is left is not touched while nobody can join"
+    (member.folder / "late").write_text("5")
+    assert "--initial-cluster-state=existing" in member.start().stdout
+    assert not (member.data / "member").exists()
+
+
+def test_a_join_that_was_interrupted_goes_on_without_a_majority(member: Member) -> None:
+    """The announced member counts: the others may have no majority without it."""
+    member.start()
+    member.has_written()
+    member.lose_data()
+    (member.folder / "late").write_text("5")
+    told = member.start().stdout
+    for well in (member.folder / "well").iterdir():
+        well.unlink()
+    (member.folder / "late").write_text("0")
+    assert member.start().stdout == told
 
 
 def test_data_from_before_there_was_a_note_of_them_are_noted(member: Member) -> None:
