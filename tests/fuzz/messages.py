@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
+from kubelab.apimachinery.messages import deep_copy
 from tests.fuzz.values import Values
 
 M = TypeVar("M", bound=Message)
@@ -41,8 +42,7 @@ class Maker:
 
     def change(self, message: M, times: int) -> M:
         """A copy with so many changes, each in a field anywhere in it."""
-        changed = type(message)()
-        changed.CopyFrom(message)
+        changed = deep_copy(message)
         for _ in range(times):
             self._change(changed, 0)
         return changed

@@ -9,6 +9,7 @@ from google.protobuf.message import Message
 
 from kubelab.apimachinery import errors
 from kubelab.apimachinery.manifest.decode import decode
+from kubelab.apimachinery.messages import deep_copy
 from kubelab.apimachinery.scheme import Resource
 from kubelab.apiserver.kinds import stored
 from kubelab.apiserver.strategies import wellformed
@@ -162,8 +163,7 @@ def _created(resource: Resource[Message], obj: Any, status: Any) -> Message | No
         return None
     if "status" not in resource.subresources:
         return obj
-    told = type(obj)()
-    told.CopyFrom(status)
+    told = deep_copy(status)
     told.metadata.CopyFrom(obj.metadata)
     if wellformed.validate(told):
         return obj

@@ -21,6 +21,7 @@ from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery import scheme, terminal
 from kubelab.apimachinery.clock import SystemClock
 from kubelab.apimachinery.manifest import encode
+from kubelab.apimachinery.messages import deep_copy
 from kubelab.apiserver.printers.rows import row
 from kubelab.apiserver.tables import Tables
 from kubelab.controllermanager.endpoints import decide as endpoints
@@ -136,7 +137,7 @@ def validation_of_changes(world: World) -> None:
                 (rules.prepare_for_update, rules.validate_update),
                 *(((rules.prepare_for_status_update, rules.validate_status_update),) if rules.has_status else ()),
             ):
-                changed = _copy(new)
+                changed = deep_copy(new)
                 rules.default(changed)
                 prepare(changed, old)
                 try:
@@ -207,7 +208,6 @@ def kubelet(world: World) -> None:
         with contextlib.suppress(env.ConfigError):
             podconfig.sandbox_config(pod, settings, 0)
         for container in pod.spec.containers:
-            env.references(container)
             environment: dict[str, str] = {}
             with contextlib.suppress(env.ConfigError):
                 environment = env.environment(pod, container, sources)
@@ -243,12 +243,6 @@ READERS: Mapping[str, Reader] = {
         proxy,
     )
 }
-
-
-def _copy(message: Any) -> Any:
-    made = type(message)()
-    made.CopyFrom(message)
-    return made
 
 
 def world_of(pick: random.Random, make: Callable[[random.Random, Any], Message | None], each: int = 2) -> World:

@@ -20,6 +20,7 @@ from google.protobuf.message import DecodeError, Message
 from kubelab.api.autoscaling.v1 import autoscaling_pb2
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import scheme
+from kubelab.apimachinery.messages import deep_copy
 from kubelab.apiserver.v1 import apiserver_pb2 as api
 from kubelab.runtime.v1 import images_pb2
 from tests.fuzz.messages import Maker
@@ -177,8 +178,7 @@ def sensible(kind: type[Message], pick: random.Random, memory: Memory) -> Messag
 
 def _of_another_name(obj: Any, pick: random.Random) -> Any:
     """The object under a name that is probably free."""
-    made = type(obj)()
-    made.CopyFrom(obj)
+    made = deep_copy(obj)
     made.metadata.name = f"{obj.metadata.name}-{pick.randrange(10**6)}"
     if "clusterIP" in getattr(made, "spec", core_pb2.PodSpec()).DESCRIPTOR.fields_by_name:
         made.spec.ClearField("clusterIP")
@@ -199,8 +199,7 @@ def path_of(obj: Any, subresource: str = "") -> api.ResourcePath:
 
 
 def _collection(path: api.ResourcePath) -> api.ResourcePath:
-    made = api.ResourcePath()
-    made.CopyFrom(path)
+    made = deep_copy(path)
     made.name = ""
     return made
 

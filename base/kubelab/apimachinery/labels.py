@@ -84,6 +84,16 @@ def from_mapping(labels: Mapping[str, str]) -> Selector:
     return Selector(tuple(Requirement(key, "=", (value,)) for key, value in sorted(labels.items())))
 
 
+def contain(labels: Mapping[str, str], wanted: Mapping[str, str]) -> bool:
+    """Say whether labels carry everything that is wanted; nothing wanted is always carried."""
+    return all(labels.get(key) == value for key, value in wanted.items())
+
+
+def select(selector: Mapping[str, str], labels: Mapping[str, str]) -> bool:
+    """Say whether the ``selector`` of a service or controller takes these labels; an empty one takes nothing."""
+    return bool(selector) and contain(labels, selector)
+
+
 def parse(text: str) -> Selector:
     """Read a selector as kubectl's ``-l`` takes it; SelectorError with upstream's words."""
     tokens = _Tokens(text)

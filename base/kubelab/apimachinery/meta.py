@@ -1,4 +1,7 @@
-"""Small questions that are asked of every object's metadata."""
+"""What every object's metadata says: its key, its owners, whether it is being deleted.
+
+https://kubernetes.io/docs/concepts/overview/working-with-objects/owners-dependents/
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from typing import Protocol, cast
 from google.protobuf.message import Message
 
 from kubelab.api.meta.v1 import meta_pb2
+from kubelab.apimachinery.scheme import Resource
 
 
 class HasMetadata(Protocol):
@@ -41,3 +45,21 @@ def is_controlled_by(obj: Message, owner: Message) -> bool:
     """By uid: an owner of the same name that was made anew is another one."""
     ref = get_controller_of(obj)
     return ref is not None and ref.uid == meta_of(owner).uid
+
+
+def new_controller_ref(owner: Message, resource: Resource[Message]) -> meta_pb2.OwnerReference:
+    """Make the reference by which ``owner`` manages an object. A foreground deletion of the owner waits for it."""
+    metadata = meta_of(owner)
+    return meta_pb2.OwnerReference(
+        apiVersion=resource.api_version,
+        kind=resource.kind,
+        name=metadata.name,
+        uid=metadata.uid,
+        controller=True,
+        blockOwnerDeletion=True,
+    )
+
+
+def is_terminating(obj: Message) -> bool:
+    """Say whether the deletion of an object has begun."""
+    return meta_of(obj).HasField("deletionTimestamp")

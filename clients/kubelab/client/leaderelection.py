@@ -28,6 +28,7 @@ from kubelab.api.coordination.v1 import coordination_pb2
 from kubelab.apimachinery import errors
 from kubelab.apimachinery.clock import Clock
 from kubelab.apimachinery.errors import ApiError, Conflict, NotFound
+from kubelab.apimachinery.messages import deep_copy
 from kubelab.apimachinery.scheme import LEASES
 from kubelab.apimachinery.timestamps import from_time, to_micro_time
 from kubelab.client import tracing
@@ -243,8 +244,7 @@ class LeaderElector:
         return self._renewed(lease)
 
     def _renewed(self, held: coordination_pb2.Lease) -> coordination_pb2.Lease:
-        lease = coordination_pb2.Lease()
-        lease.CopyFrom(held)
+        lease = deep_copy(held)
         lease.spec.leaseDurationSeconds = max(1, round(self._lease_duration))
         lease.spec.renewTime.CopyFrom(to_micro_time(self._clock.time()))
         return lease

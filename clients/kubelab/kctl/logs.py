@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from kubelab.apimachinery.messages import deep_copy
 from kubelab.apimachinery.terminal import escaped
 from kubelab.kctl import targets
 from kubelab.kctl.command import Command, line_of
@@ -201,11 +202,9 @@ def _containers(pod: core_pb2.Pod, wanted: Wanted) -> Sequence[str]:
 
 
 async def _copy(client: Client, pod: core_pb2.Pod, container: str, wanted: Wanted) -> None:
-    from kubelab.api.core.v1 import core_pb2
     from kubelab.apimachinery.errors import ApiError
 
-    options = core_pb2.PodLogOptions()
-    options.CopyFrom(wanted.options)
+    options = deep_copy(wanted.options)
     options.container = container
     prefix = f"[pod/{pod.metadata.name}/{container}] ".encode() if wanted.prefix else b""
     lines = _Lines(prefix)

@@ -22,7 +22,9 @@ from kubelab.api.core.v1 import core_pb2
 from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery import errors, fields, labels, scheme
 from kubelab.apimachinery.clock import Clock, SystemClock
+from kubelab.apimachinery.core.pods import is_terminal
 from kubelab.apimachinery.errors import ApiError
+from kubelab.apimachinery.messages import deep_copy
 from kubelab.apimachinery.meta import key_of, meta_of
 from kubelab.apimachinery.scheme import Resource
 from kubelab.apiserver.v1 import apiserver_pb2 as pb
@@ -101,7 +103,7 @@ class FakeApiServer:
     def add(self, *objects: Message) -> None:
         """Put objects in as they are, status and all; one that is there already becomes like this, with its uid."""
         for obj in objects:
-            resource, copied = scheme.of_object(obj), _copy(obj)
+            resource, copied = scheme.of_object(obj), deep_copy(obj)
             meta, old = meta_of(copied), self._objects[scheme.of_object(obj).qualified].get(key_of(obj))
             meta.uid = meta.uid or (meta_of(old).uid if old is not None else f"uid-{next(self._uids)}")
             if not meta.HasField("creationTimestamp"):
@@ -111,12 +113,12 @@ class FakeApiServer:
     def get(self, resource: Resource[T], key: str) -> T | None:
         """Look at one object, ``namespace/name``."""
         found = self._objects[resource.qualified].get(key)
-        return cast("T | None", _copy(found) if found is not None else None)
+        return cast("T | None", deep_copy(found) if found is not None else None)
 
     def objects(self, resource: Resource[T]) -> list[T]:
         """Look at all objects of a resource, by key."""
         kept = self._objects[resource.qualified]
-        return [cast(Any, _copy(kept[key])) for key in sorted(kept)]
+        return [cast(Any, deep_copy(kept[key])) for key in sorted(kept)]
 
     def remove(self, resource: Resource[Message], key: str) -> None:
         """Take an object away at once, whatever its grace and finalizers."""
@@ -293,7 +295,7 @@ class FakeApiServer:
             why = f"Precondition failed: UID in precondition: {meta.uid}, UID in object meta: {was.uid}"
             raise errors.conflict(resource.plural, meta.name, why, resource.group)
         if request.path.subresource == "status":
-            merged: Any = _copy(old)
+            merged: Any = deep_copy(old)
             merged.status.CopyFrom(cast(Any, new).status)
             new = merged
         else:
@@ -311,7 +313,7 @@ class FakeApiServer:
 
     def _scale(self, request: pb.UpdateRequest, resource: Resource[Message], old: Message) -> pb.ObjectResponse:
         asked = autoscaling_pb2.Scale.FromString(request.object.value)
-        new: Any = _copy(old)
+        new: Any = deep_copy(old)
         new.spec.replicas = asked.spec.replicas
         new.metadata.generation += 1
         return _answer(_scale_of(self._write(resource, new)))
@@ -342,8 +344,7 @@ class FakeApiServer:
         resource = _resource(request.path)
         answer = pb.ListResponse()
         for obj in self._select(resource, request.path.namespace, request.list_options):
-            path = pb.ResourcePath()
-            path.CopyFrom(request.path)
+            path = deep_copy(request.path)
             path.namespace, path.name = meta_of(obj).namespace, meta_of(obj).name
             gone = await self._delete(pb.DeleteRequest(path=path, options=request.options))
             answer.items.append(gone.object)
@@ -407,12 +408,12 @@ class FakeApiServer:
         found = self._objects[resource.qualified].get(key)
         if found is None:
             raise errors.not_found(resource.plural, path.name, resource.group)
-        return resource, _copy(found)
+        return resource, deep_copy(found)
 
     def _select(self, resource: Resource[Message], namespace: str, options: meta_pb2.ListOptions) -> list[Message]:
         matches = _matcher(namespace, options)
         kept = self._objects[resource.qualified]
-        return [_copy(kept[key]) for key in sorted(kept) if matches(kept[key])]
+        return [deep_copy(kept[key]) for key in sorted(kept) if matches(kept[key])]
 
     def _as_of(self, resource: Resource[Message], revision: int) -> list[Message]:
         state = dict(self._objects[resource.qualified])
@@ -428,14 +429,14 @@ class FakeApiServer:
         old = self._objects[resource.qualified].get(key)
         self.revision += 1
         meta_of(obj).resourceVersion = str(self.revision)
-        kept = self._objects[resource.qualified][key] = _copy(obj)
+        kept = self._objects[resource.qualified][key] = deep_copy(obj)
         self._publish(resource, pb.WatchEvent.ADDED if old is None else pb.WatchEvent.MODIFIED, kept, old)
-        return _copy(kept)
+        return deep_copy(kept)
 
     def _drop(self, resource: Resource[Message], obj: Message) -> Message:
         old = self._objects[resource.qualified].pop(key_of(obj))
         self.revision += 1
-        last = _copy(obj)
+        last = deep_copy(obj)
         meta_of(last).resourceVersion = str(self.revision)
         self._publish(resource, pb.WatchEvent.DELETED, last, old)
         return last
@@ -511,8 +512,7 @@ def _for_watcher(
         return event
     obj = resource.message.FromString(event.object.value)
     key = key_of(obj)
-    shown = pb.WatchEvent()
-    shown.CopyFrom(event)
+    shown = deep_copy(event)
     if event.type != pb.WatchEvent.DELETED and matches(obj):
         shown.type = pb.WatchEvent.MODIFIED if key in seen else pb.WatchEvent.ADDED
         seen.add(key)
@@ -547,7 +547,7 @@ def _field(obj: Any, path: str) -> str:
 
 def _grace(obj: Message, options: meta_pb2.DeleteOptions) -> int:
     """Seconds of grace: pods that were placed and still run have some."""
-    if not isinstance(obj, core_pb2.Pod) or not obj.spec.nodeName or obj.status.phase in ("Succeeded", "Failed"):
+    if not isinstance(obj, core_pb2.Pod) or not obj.spec.nodeName or is_terminal(obj):
         return 0
     if options.HasField("gracePeriodSeconds"):
         return options.gracePeriodSeconds
@@ -581,9 +581,3 @@ def _scale_of(obj: Any) -> Message:
     scale.status.replicas = obj.status.replicas
     scale.status.selector = ",".join(f"{key}={value}" for key, value in sorted(obj.spec.selector.items()))
     return scale
-
-
-def _copy(obj: T) -> T:
-    copied = type(obj)()
-    copied.CopyFrom(obj)
-    return copied

@@ -14,9 +14,9 @@ from kubelab.api.core.v1 import core_pb2
 from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery import errors, fields, scheme
 from kubelab.apimachinery.fields import FieldSelector
+from kubelab.apimachinery.meta import meta_of
 from kubelab.apimachinery.scheme import Resource
 from kubelab.apiserver import limits
-from kubelab.apiserver.kinds import meta
 from kubelab.apiserver.v1 import apiserver_pb2 as pb
 from kubelab.auth.attributes import EVERYTHING, Attributes
 from kubelab.auth.users import User
@@ -72,8 +72,8 @@ def attributes_of(
     elif resource.namespaced and not namespace:
         raise errors.BadRequest("Namespace parameter required.")
     if obj is not None:
-        name = _agreed_name(name, meta(obj))
-        _agree_on_namespace(resource, namespace, meta(obj))
+        name = _agreed_name(name, meta_of(obj))
+        _agree_on_namespace(resource, namespace, meta_of(obj))
     return Attributes(user, verb, resource.group, resource.plural, subresource, namespace, name, required)
 
 

@@ -6,9 +6,10 @@ writes its own Node, its own Lease and the status of its pods. What it may not w
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from kubelab.api.core.v1 import core_pb2
+from kubelab.apimachinery.core.podreferences import config_map_names, secret_names
 from kubelab.apiserver.cache import ResourceCache
 from kubelab.apiserver.changes import Entry, Selection
 from kubelab.apiserver.feed import Feed
@@ -73,9 +74,9 @@ class NodeAuthorizer:
         return _ALLOWED if self._named_by_pods(a, node) else _unrelated(node)
 
     def _named_by_pods(self, a: Attributes, node: str) -> bool:
-        names = config_maps_of if a.resource == "configmaps" else secrets_of
+        names = config_map_names if a.resource == "configmaps" else secret_names
         return any(
-            a.name in names(core_pb2.Pod.FromString(entry.raw))
+            a.name in names(core_pb2.Pod.FromString(entry.raw).spec)
             for entry in self._caches["pods"].select(Selection(a.namespace))
             if entry.fields.get("spec.nodeName") == node
         )
@@ -128,17 +129,3 @@ def _lease(a: Attributes, node: str) -> str:
 
 def _unrelated(node: str) -> str:
     return f"no relationship found between node '{node}' and this object"
-
-
-def config_maps_of(pod: core_pb2.Pod) -> Iterable[str]:
-    """The config maps that a pod names."""
-    for container in pod.spec.containers:
-        yield from (e.valueFrom.configMapKeyRef.localObjectReference.name for e in container.env)
-        yield from (e.configMapRef.localObjectReference.name for e in container.envFrom)
-
-
-def secrets_of(pod: core_pb2.Pod) -> Iterable[str]:
-    """The secrets that a pod names."""
-    for container in pod.spec.containers:
-        yield from (e.valueFrom.secretKeyRef.localObjectReference.name for e in container.env)
-        yield from (e.secretRef.localObjectReference.name for e in container.envFrom)

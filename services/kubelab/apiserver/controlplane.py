@@ -14,9 +14,10 @@ import structlog
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import errors, scheme
 from kubelab.apimachinery.clock import Clock
+from kubelab.apimachinery.messages import deep_copy
 from kubelab.apiserver.cache import ResourceCache
 from kubelab.apiserver.changes import Change
-from kubelab.apiserver.registry import Current, Plan, Registry, twin
+from kubelab.apiserver.registry import Current, Plan, Registry
 
 log = structlog.get_logger()
 
@@ -55,7 +56,7 @@ class ControlPlaneNode:
 
         def decide(current: Current, taken: set[str]) -> Plan:
             del taken
-            node = twin(cast(core_pb2.Node, current.obj))
+            node = deep_copy(cast(core_pb2.Node, current.obj))
             node.metadata.labels[LABEL] = ""
             return Plan(node)
 

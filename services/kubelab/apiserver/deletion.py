@@ -11,7 +11,8 @@ from google.protobuf.message import Message
 from kubelab.api.core.v1 import core_pb2
 from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery import errors
-from kubelab.apiserver.kinds import Rules, meta
+from kubelab.apimachinery.meta import meta_of
+from kubelab.apiserver.kinds import Rules
 
 ORPHAN, FOREGROUND = "orphan", "foregroundDeletion"
 _POLICIES = ("Foreground", "Background", "Orphan")
@@ -40,7 +41,7 @@ def decide(obj: Message, options: meta_pb2.DeleteOptions, rules: Rules, now: flo
     """Change ``obj`` as the deletion asks and say what to do with it. ``now`` is wall time in seconds."""
     if isinstance(obj, core_pb2.Namespace):
         return _namespace(obj, now)
-    m = meta(obj)
+    m = meta_of(obj)
     graceful, pending = _grace(obj, m, options, rules, now)
     if pending:
         return Verdict.NOTHING
@@ -56,7 +57,7 @@ def decide(obj: Message, options: meta_pb2.DeleteOptions, rules: Rules, now: flo
 
 def finished(obj: Message) -> bool:
     """Whether an object that is being deleted waits for nobody any more: an update that says so removes it."""
-    m = meta(obj)
+    m = meta_of(obj)
     if not m.HasField("deletionTimestamp") or m.finalizers:
         return False
     if isinstance(obj, core_pb2.Namespace) and obj.spec.finalizers:

@@ -15,11 +15,12 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from kubelab.apimachinery import errors, grpcstatus
 from kubelab.apimachinery.clock import Clock
+from kubelab.apimachinery.meta import meta_of
 from kubelab.apimachinery.scheme import Resource
 from kubelab.apiserver.attributes import attributes_of, message_of, resource_of
 from kubelab.apiserver.audit import AuditLog
 from kubelab.apiserver.authz import Authorizer
-from kubelab.apiserver.kinds import decode, meta
+from kubelab.apiserver.kinds import decode
 from kubelab.apiserver.limits import Users
 from kubelab.apiserver.noderestriction import Admission, admission
 from kubelab.apiserver.storage.fenced import FENCE
@@ -58,7 +59,7 @@ class Call:
 
     def wrote(self, obj: Message, revision: int) -> None:
         """Note what a write made."""
-        m = meta(obj)
+        m = meta_of(obj)
         self.name, self.uid, self.resource_version = m.name, m.uid, str(revision)
 
 

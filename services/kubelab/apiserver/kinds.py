@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Protocol, TypeVar, cast
+from typing import Any, ClassVar, Protocol, TypeVar
 
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.message import DecodeError, Message
@@ -11,6 +11,7 @@ from google.protobuf.message import DecodeError, Message
 from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery import errors, scheme
 from kubelab.apimachinery.errors import Cause
+from kubelab.apimachinery.meta import meta_of
 from kubelab.apimachinery.scheme import Resource
 from kubelab.apiserver import limits
 from kubelab.apiserver.cache import ResourceCache
@@ -67,11 +68,6 @@ def make_caches(rules: Mapping[str, Rules], history: History | None = None) -> d
     }
 
 
-def meta(obj: Message) -> meta_pb2.ObjectMeta:
-    """The metadata that every stored object has."""
-    return cast(Any, obj).metadata
-
-
 def decode(message: type[M], wanted: AnyMessage) -> M:
     """Read the object of a request; BadRequest when it is of another kind or no object at all, TooLarge for one of too
     many entries, Invalid for times that no reader could write."""
@@ -85,5 +81,5 @@ def decode(message: type[M], wanted: AnyMessage) -> M:
         raise errors.BadRequest(f"the object provided is unrecognized: {err}") from err
     limits.check_object(obj, len(wanted.value))
     if found := wellformed.validate(obj):
-        raise errors.invalid(expected.name, meta(obj).name, found)
+        raise errors.invalid(expected.name, meta_of(obj).name, found)
     return obj

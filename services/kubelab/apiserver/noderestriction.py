@@ -14,7 +14,7 @@ from google.protobuf.message import Message
 
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import errors
-from kubelab.apiserver.authz import config_maps_of, secrets_of
+from kubelab.apimachinery.core.podreferences import config_map_names, secret_names
 from kubelab.auth.attributes import Attributes
 
 MIRROR = "kubernetes.io/config.mirror"
@@ -117,7 +117,7 @@ def _mirror(node: str, pod: core_pb2.Pod, uid_of_node: Callable[[str], str]) -> 
         return f'node "{node}" must not set blockOwnerDeletion on an owner reference'
     if owner.uid != (uid := uid_of_node(node)):
         return f"node {node} UID mismatch: expected {uid} got {owner.uid}"
-    for kind, names in (("secrets", secrets_of(pod)), ("configmaps", config_maps_of(pod))):
+    for kind, names in (("secrets", secret_names(pod.spec)), ("configmaps", config_map_names(pod.spec))):
         if any(names):
             return f'node "{node}" can not create pods that reference {kind}'
     return ""

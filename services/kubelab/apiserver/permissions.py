@@ -17,11 +17,12 @@ from google.protobuf.message import Message
 
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import errors, scheme
+from kubelab.apimachinery.meta import meta_of
 from kubelab.apimachinery.scheme import Resource
 from kubelab.apiserver.attributes import COLLECTION_VERBS, attributes_of, message_of, resource_of
 from kubelab.apiserver.authz import Authorizer
 from kubelab.apiserver.gate import SUBRESOURCE_VERBS, check_verb
-from kubelab.apiserver.kinds import make_caches, meta
+from kubelab.apiserver.kinds import make_caches
 from kubelab.apiserver.noderestriction import MIRROR, admission
 from kubelab.apiserver.strategies.registry import strategies
 from kubelab.apiserver.v1 import apiserver_pb2 as pb
@@ -80,7 +81,7 @@ class Judge:
         self._caches = make_caches(strategies())
         stored: dict[str, list[tuple[str, bytes, int]]] = {plural: [] for plural in self._caches}
         for obj in objects:
-            m, resource = meta(obj), scheme.of_object(obj)
+            m, resource = meta_of(obj), scheme.of_object(obj)
             cache = self._caches[resource.plural]
             raw = cache.kind.envelope.seal(obj.SerializeToString(deterministic=True))
             stored[resource.plural].append((cache.key(m.namespace, m.name), raw, 1))
@@ -101,7 +102,7 @@ class Judge:
         resource = resource_of(path)
         if wanted is None and request.object_name is not None:
             wanted = message_of(resource, request.subresource)()
-            meta(wanted).name, meta(wanted).namespace = request.object_name, request.object_namespace
+            meta_of(wanted).name, meta_of(wanted).namespace = request.object_name, request.object_namespace
         a = attributes_of(who, request.verb, resource, path, request.selector, wanted)
         await self._authorizer.check(a)
         check_verb(a, resource)

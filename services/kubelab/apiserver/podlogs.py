@@ -10,6 +10,8 @@ import grpc
 
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import errors, logoptions, scheme
+from kubelab.apimachinery.core.pods import is_terminal
+from kubelab.apimachinery.messages import deep_copy
 from kubelab.apiserver.gate import Context, Gate
 from kubelab.apiserver.kubelets import Kubelets
 from kubelab.apiserver.reads import Reads
@@ -48,8 +50,7 @@ class PodsServicer:
                 yield chunk
 
     async def _read(self, pod: core_pb2.Pod, asked: core_pb2.PodLogOptions) -> AsyncGenerator[bytes]:
-        options = core_pb2.PodLogOptions()
-        options.CopyFrom(asked)
+        options = deep_copy(asked)
         options.container = choose_container(pod, asked.container)
         if not pod.spec.nodeName:
             return  # nobody has it yet, so nothing was written
@@ -93,7 +94,7 @@ def check_started(pod: core_pb2.Pod, options: core_pb2.PodLogOptions) -> None:
     if status is None:
         if options.previous:
             raise errors.BadRequest(f'previous terminated container "{container}" in pod "{name}" not found')
-        if pod.status.phase in ("Succeeded", "Failed"):  # refused by its node, for one: it never had one
+        if is_terminal(pod):  # refused by its node, for one: it never had one
             raise errors.BadRequest(f'container "{container}" in pod "{name}" is not available')
         raise errors.BadRequest(f'container "{container}" in pod "{name}" is waiting to start: ContainerCreating')
     if options.previous:

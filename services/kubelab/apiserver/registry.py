@@ -17,6 +17,8 @@ from kubelab.api.core.v1 import core_pb2
 from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery import errors, names
 from kubelab.apimachinery.clock import Clock
+from kubelab.apimachinery.messages import deep_copy
+from kubelab.apimachinery.meta import meta_of
 from kubelab.apimachinery.scheme import Resource
 from kubelab.apiserver import deletion
 from kubelab.apiserver.allocation import NO_CLAIMS, Claims, RangeFull, ServiceAllocator
@@ -24,7 +26,7 @@ from kubelab.apiserver.cache import ResourceCache
 from kubelab.apiserver.changes import Entry, Selection
 from kubelab.apiserver.eventlease import EventLease
 from kubelab.apiserver.feed import Feed
-from kubelab.apiserver.kinds import Rules, meta
+from kubelab.apiserver.kinds import Rules
 from kubelab.apiserver.noderestriction import Admission
 from kubelab.apiserver.storage import fenced
 from kubelab.apiserver.storage.store import Absent, Condition, Delete, KeyValue, Operation, Put, Store, Unchanged
@@ -86,7 +88,7 @@ class Registry:
 
         ``admit`` is called with the object before that is decided.
         """
-        m = meta(obj)
+        m = meta_of(obj)
         _check_namespace(resource, namespace, m)
         if m.resourceVersion:
             raise errors.BadRequest("resourceVersion should not be set on objects to be created")
@@ -112,7 +114,7 @@ class Registry:
         m.ClearField("deletionGracePeriodSeconds")
 
     async def _insert(self, resource: Resource[Message], obj: Message) -> Written:
-        rules, m = self._rules[resource.plural], meta(obj)
+        rules, m = self._rules[resource.plural], meta_of(obj)
         rules.default(obj)
         rules.prepare_for_create(obj)
         home = await self._home(resource, m.namespace, m.name) if resource.namespaced else None
@@ -146,12 +148,12 @@ class Registry:
 
     async def _claim(self, pristine: core_pb2.Service, taken: set[str]) -> tuple[core_pb2.Service, Claims]:
         """Give a copy of a service its address and ports; that a range is full is told only after a fresh look."""
-        service = twin(pristine)
+        service = deep_copy(pristine)
         try:
             return service, self._allocator.claim(service, None, taken)
         except RangeFull:
             await self._feed.fresh()
-            service = twin(pristine)
+            service = deep_copy(pristine)
             return service, self._claim_more(service, None, taken)
 
     def _claim_more(self, service: core_pb2.Service, old: core_pb2.Service | None, taken: set[str]) -> Claims:
@@ -198,20 +200,20 @@ class Registry:
     ) -> Written:
         """Replace an object, or with ``subresource`` status or finalize that part of it. NotFound, Conflict,
         Invalid. ``admit`` is called with the object and the one that it replaces, at each decision."""
-        m = meta(obj)
+        m = meta_of(obj)
         _check_namespace(resource, namespace, m)
         rules = self._rules[resource.plural]
         if not subresource:
             rules.default(obj)
 
         def decide(current: Current, taken: set[str]) -> Plan:
-            new, old = twin(obj), current.obj
+            new, old = deep_copy(obj), current.obj
             if admit is not None:
                 admit(new, old)
             self.check_unmodified(resource, name, m, current)
             if not (m.resourceVersion or rules.unconditional_update):
                 raise errors.invalid(resource.plural, name, [_VERSION_REQUIRED], resource.group)
-            _keep_system_metadata(meta(new), meta(old))
+            _keep_system_metadata(meta_of(new), meta_of(old))
             if subresource == "finalize":
                 new = _finalize(cast(core_pb2.Namespace, new), cast(core_pb2.Namespace, old))
                 causes: list[errors.Cause] = []
@@ -238,7 +240,7 @@ class Registry:
         """Conflict when what a client sends was read from another version, or is of another object, than this one."""
         if m.resourceVersion and m.resourceVersion != str(current.revision):
             raise errors.conflict(resource.plural, name, _MODIFIED, resource.group)
-        there = meta(current.obj).uid
+        there = meta_of(current.obj).uid
         if m.uid and m.uid != there:
             why = f"Precondition failed: UID in precondition: {m.uid}, UID in object meta: {there}"
             raise errors.conflict(resource.plural, name, why, resource.group)
@@ -315,7 +317,7 @@ class Registry:
             if admit is not None:
                 admit(None, current.obj)
             _check_preconditions(resource, name, options, current)
-            obj = twin(current.obj)
+            obj = deep_copy(current.obj)
             verdict = deletion.decide(obj, options, rules, self._clock.time())
             if verdict is deletion.Verdict.NOTHING:
                 return Plan(current.obj)
@@ -332,8 +334,7 @@ class Registry:
         await self._feed.fresh()
         done: list[Written] = []
         for entry in list(self._caches[resource.plural].select(selection)):
-            own = meta_pb2.DeleteOptions()
-            own.CopyFrom(options)
+            own = deep_copy(options)
             own.preconditions.uid = entry.uid
             try:
                 done.append(await self.delete(resource, entry.namespace, entry.name, own))
@@ -350,7 +351,7 @@ def _already_there(cache: ResourceCache, name: str, there: KeyValue) -> errors.A
     resource, envelope = cache.kind.resource, cache.kind.envelope
     err = errors.already_exists(resource.plural, name, resource.group)
     try:
-        going = meta(envelope.decode(envelope.open(there.value))).HasField("deletionTimestamp")
+        going = meta_of(envelope.decode(envelope.open(there.value))).HasField("deletionTimestamp")
     except ValueError:
         going = False  # it is no object that could go
     if not going:
@@ -371,7 +372,7 @@ def _check_namespace(resource: Resource[Message], namespace: str, m: meta_pb2.Ob
 def _check_preconditions(
     resource: Resource[Message], name: str, options: meta_pb2.DeleteOptions, current: Current
 ) -> None:
-    wanted, there = options.preconditions, meta(current.obj).uid
+    wanted, there = options.preconditions, meta_of(current.obj).uid
     why = ""
     if wanted.HasField("uid") and wanted.uid != there:
         why = f"Precondition failed: UID in precondition: {wanted.uid}, UID in object meta: {there}"
@@ -403,7 +404,7 @@ def _keep_system_metadata(m: meta_pb2.ObjectMeta, old: meta_pb2.ObjectMeta) -> N
 
 def _finalize(new: core_pb2.Namespace, old: core_pb2.Namespace) -> core_pb2.Namespace:
     """The finalize subresource changes ``spec.finalizers`` alone."""
-    result = twin(old)
+    result = deep_copy(old)
     result.spec.ClearField("finalizers")
     result.spec.finalizers.extend(new.spec.finalizers)
     return result
@@ -424,13 +425,6 @@ def _encode(obj: Message) -> bytes:
     if len(raw) > MAX_OBJECT:
         raise errors.TooLarge(f"Request entity too large: limit is {MAX_OBJECT}")
     return raw
-
-
-def twin(obj: M) -> M:
-    """A copy that may be changed."""
-    made = type(obj)()
-    made.CopyFrom(obj)
-    return made
 
 
 def _from_entry(cache: ResourceCache, entry: Entry) -> Current:

@@ -8,9 +8,12 @@ from kubelab.api.autoscaling.v1 import autoscaling_pb2
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import errors, scheme
 from kubelab.apimachinery.clock import Clock
+from kubelab.apimachinery.core.conditions import TRUE, set_condition
+from kubelab.apimachinery.core.pods import POD_SCHEDULED
+from kubelab.apimachinery.messages import deep_copy
 from kubelab.apiserver.gate import Call
 from kubelab.apiserver.reads import Reads
-from kubelab.apiserver.registry import Current, Plan, Registry, Written, twin
+from kubelab.apiserver.registry import Current, Plan, Registry, Written
 from kubelab.apiserver.strategies import binding as bindings
 from kubelab.apiserver.strategies import scale as scales
 
@@ -26,7 +29,7 @@ class Subresources:
 
         def decide(current: Current, taken: set[str]) -> Plan:
             del taken
-            pod = twin(cast(core_pb2.Pod, current.obj))
+            pod = deep_copy(cast(core_pb2.Pod, current.obj))
             wanted = binding.metadata
             if wanted.uid and wanted.uid != pod.metadata.uid:
                 why = f"Precondition failed: UID in precondition: {wanted.uid}, UID in object meta: {pod.metadata.uid}"
@@ -47,14 +50,7 @@ class Subresources:
         pod.spec.nodeName = binding.target.name
         for key, value in binding.metadata.annotations.items():
             pod.metadata.annotations[key] = value
-        for condition in pod.status.conditions:
-            if condition.type == "PodScheduled":
-                break
-        else:
-            condition = pod.status.conditions.add(type="PodScheduled")
-        condition.status = "True"
-        condition.reason = condition.message = ""
-        condition.lastTransitionTime.seconds, condition.lastTransitionTime.nanos = int(self._clock.time()), 0
+        set_condition(pod.status.conditions, POD_SCHEDULED, TRUE, self._clock.time())
 
     async def get_scale(self, namespace: str, name: str) -> autoscaling_pb2.Scale:
         """How many replicas there are and shall be; NotFound."""
@@ -70,7 +66,7 @@ class Subresources:
 
         def decide(current: Current, taken: set[str]) -> Plan:
             del taken
-            rc = twin(cast(core_pb2.ReplicationController, current.obj))
+            rc = deep_copy(cast(core_pb2.ReplicationController, current.obj))
             self._registry.check_unmodified(scheme.REPLICATION_CONTROLLERS, name, scale.metadata, current)
             if rc.spec.replicas != scale.spec.replicas:
                 rc.spec.replicas = scale.spec.replicas

@@ -9,8 +9,8 @@ from google.protobuf.message import Message
 from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery import scheme
 from kubelab.apimachinery.clock import Clock
+from kubelab.apimachinery.meta import meta_of
 from kubelab.apimachinery.scheme import TYPE_URL_PREFIX, Resource
-from kubelab.apiserver.kinds import meta
 from kubelab.apiserver.storage.wire import delimited
 
 Row = Callable[[Resource[Message], Message, float], list[str]]
@@ -43,7 +43,7 @@ class Tables:
             if options.includeObject == "Object":
                 row.object.CopyFrom(scheme.pack(obj))
             elif options.includeObject in ("", "Metadata"):
-                row.object.CopyFrom(scheme.pack(meta_pb2.PartialObjectMetadata(metadata=meta(obj))))
+                row.object.CopyFrom(scheme.pack(meta_pb2.PartialObjectMetadata(metadata=meta_of(obj))))
         return table
 
     @staticmethod

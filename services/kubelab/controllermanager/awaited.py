@@ -16,8 +16,8 @@ from typing import Generic, TypeVar
 from google.protobuf.message import Message
 
 from kubelab.apimachinery.clock import Clock
+from kubelab.apimachinery.meta import HasMetadata, meta_of
 from kubelab.client.informer import Informer
-from kubelab.controllermanager.owners import HasMetadata, metadata_of
 
 EXPIRY = 300.0  # seconds, upstream's ExpectationsTimeout
 LOOK_AGAIN = 1.0  # seconds
@@ -77,5 +77,5 @@ class AwaitedWrites(Generic[T]):
         obj = self._informer.get(name)
         if obj is None:
             return False
-        meta = metadata_of(obj)
+        meta = meta_of(obj)
         return meta.uid == uid and not meta.HasField("deletionTimestamp")

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from google.protobuf.message import Message
 
 from kubelab.api.core.v1 import core_pb2
-from kubelab.apimachinery import scheme
+from kubelab.apimachinery import labels, scheme
 from kubelab.apimachinery.clock import Clock
+from kubelab.apimachinery.core.pods import is_terminal
+from kubelab.apimachinery.meta import get_controller_of
 from kubelab.apimachinery.scheme import Resource
 from kubelab.client.client import Client
 from kubelab.client.informer import Informer
-from kubelab.controllermanager import pods as pod_rules
-from kubelab.controllermanager.owners import controller_of, selects
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -91,12 +91,12 @@ def selector_key(namespace: str, key: str, value: str) -> str:
 
 
 def _controller_uid(pod: core_pb2.Pod) -> Iterable[str]:
-    ref = controller_of(pod)
+    ref = get_controller_of(pod)
     return (ref.uid,) if ref else ()
 
 
 def _orphan_namespace(pod: core_pb2.Pod) -> Iterable[str]:
-    return () if controller_of(pod) else (pod.metadata.namespace,)
+    return () if get_controller_of(pod) else (pod.metadata.namespace,)
 
 
 def _node_name(pod: core_pb2.Pod) -> Iterable[str]:
@@ -108,7 +108,7 @@ def _labels(pod: core_pb2.Pod) -> Iterable[str]:
 
 
 def _ended(pod: core_pb2.Pod) -> Iterable[str]:
-    return ("",) if pod_rules.ended(pod) else ()
+    return ("",) if is_terminal(pod) else ()
 
 
 def _one_of_selector(selecting: core_pb2.Service | core_pb2.ReplicationController) -> Iterable[str]:
@@ -119,12 +119,12 @@ def _one_of_selector(selecting: core_pb2.Service | core_pb2.ReplicationControlle
 
 def selecting(informer: Informer[S], pod: core_pb2.Pod) -> list[S]:
     """Find the services, or the replication controllers, that select a pod."""
-    labels, namespace = pod.metadata.labels, pod.metadata.namespace
+    namespace = pod.metadata.namespace
     return [
         candidate
-        for key, value in labels.items()
+        for key, value in pod.metadata.labels.items()
         for candidate in informer.by_index(BY_SELECTOR, selector_key(namespace, key, value))
-        if selects(candidate.spec.selector, labels)
+        if labels.select(candidate.spec.selector, pod.metadata.labels)
     ]
 
 
@@ -134,4 +134,4 @@ def selected_pods(informer: Informer[core_pb2.Pod], namespace: str, selector: Ma
         return []
     key, value = min(selector.items())
     candidates = informer.by_index(BY_LABEL, selector_key(namespace, key, value))
-    return [pod for pod in candidates if selects(selector, pod.metadata.labels)]
+    return [pod for pod in candidates if labels.select(selector, pod.metadata.labels)]

@@ -15,17 +15,18 @@ from typing import TYPE_CHECKING
 from google.protobuf.message import Message
 
 from kubelab.api.core.v1 import core_pb2
-from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery import scheme
 from kubelab.apimachinery.clock import Clock
+from kubelab.apimachinery.core.conditions import set_condition
 from kubelab.apimachinery.errors import ApiError, Conflict, NotFound
+from kubelab.apimachinery.messages import deep_copy
+from kubelab.apimachinery.meta import is_terminating, meta_of
 from kubelab.apimachinery.scheme import Resource
 from kubelab.client import tracing
 from kubelab.client.client import Client
 from kubelab.client.controller import run_workers
 from kubelab.client.workqueue import WorkQueue
 from kubelab.controllermanager.informers import SharedInformers
-from kubelab.controllermanager.owners import copied, metadata_of, terminating
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
@@ -101,14 +102,10 @@ def with_conditions(
     namespace: core_pb2.Namespace, told: Iterable[core_pb2.NamespaceCondition], now: float
 ) -> core_pb2.Namespace | None:
     """Copy a namespace with conditions; None when it says so already. ``now`` is wall time in seconds."""
-    changed = copied(namespace)
+    changed = deep_copy(namespace)
     for condition in told:
-        found = next((c for c in changed.status.conditions if c.type == condition.type), None)
-        if found is None:
-            found = changed.status.conditions.add(type=condition.type)
-        if found.status != condition.status:
-            found.lastTransitionTime.CopyFrom(meta_pb2.Time(seconds=int(now)))
-        found.status, found.reason, found.message = condition.status, condition.reason, condition.message
+        kind, status = condition.type, condition.status
+        set_condition(changed.status.conditions, kind, status, now, reason=condition.reason, message=condition.message)
     return None if changed == namespace else changed
 
 
@@ -140,18 +137,18 @@ class NamespaceController:
         await run_workers(self._queue, self.sync, workers=workers, name=self.name, log=self._log)
 
     def _changed(self, namespace: core_pb2.Namespace) -> None:
-        if terminating(namespace):
+        if is_terminating(namespace):
             self._queue.add(namespace.metadata.name)
 
     def _content_gone(self, obj: Message) -> None:
-        namespace = self._namespaces.get(metadata_of(obj).namespace)
+        namespace = self._namespaces.get(meta_of(obj).namespace)
         if namespace is not None:
             self._changed(namespace)
 
     async def sync(self, key: str) -> None:
         """Delete what is in one namespace, or the finalizer when nothing is."""
         namespace = self._namespaces.get(key)
-        if namespace is None or not terminating(namespace) or FINALIZER not in namespace.spec.finalizers:
+        if namespace is None or not is_terminating(namespace) or FINALIZER not in namespace.spec.finalizers:
             return
         with tracing.cause(namespace.metadata.resourceVersion):
             remains = await self._empty(key)
@@ -180,10 +177,10 @@ class NamespaceController:
         async for page in self._client.pages(resource, name):
             for obj in page.items:
                 remains.objects[f"{resource.plural}.{resource.group}"] += 1
-                remains.finalizers.update(metadata_of(obj).finalizers)
+                remains.finalizers.update(meta_of(obj).finalizers)
 
     async def _let_go(self, namespace: core_pb2.Namespace) -> None:
-        changed = copied(namespace)
+        changed = deep_copy(namespace)
         del changed.spec.finalizers[:]
         changed.spec.finalizers.extend(f for f in namespace.spec.finalizers if f != FINALIZER)
         try:

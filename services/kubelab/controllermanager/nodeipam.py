@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery.errors import NotFound
+from kubelab.apimachinery.messages import deep_copy
+from kubelab.apimachinery.meta import is_terminating
 from kubelab.client import tracing
 from kubelab.client.client import Client
 from kubelab.client.controller import run_workers
 from kubelab.client.events import EventRecorder
 from kubelab.client.workqueue import WorkQueue
 from kubelab.controllermanager.informers import SharedInformers
-from kubelab.controllermanager.owners import copied, terminating
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
@@ -138,7 +139,7 @@ class NodeIpamController:
         if node.spec.podCIDR:
             self._read_back(node)
             return
-        if terminating(node):
+        if is_terminating(node):
             return
         cidr = self._pool.take(key)
         if cidr is None:
@@ -146,7 +147,7 @@ class NodeIpamController:
             self._recorder.event(node, "Normal", "CIDRNotAvailable", message)
             self._queue.add_after(key, LOOK_AGAIN)
             return
-        changed = copied(node)
+        changed = deep_copy(node)
         changed.spec.podCIDR = cidr
         changed.spec.podCIDRs[:] = [cidr]
         try:

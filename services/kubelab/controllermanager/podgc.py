@@ -12,16 +12,18 @@ from typing import TYPE_CHECKING
 
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery.clock import Clock
+from kubelab.apimachinery.core.conditions import set_condition
+from kubelab.apimachinery.core.pods import DISRUPTION_TARGET, is_terminal
 from kubelab.apimachinery.errors import Conflict, NotFound
+from kubelab.apimachinery.messages import deep_copy
+from kubelab.apimachinery.meta import is_terminating
 from kubelab.apimachinery.scheme import NODES, PODS
 from kubelab.client import tracing
 from kubelab.client.client import Client
 from kubelab.client.controller import run_workers
 from kubelab.client.informer import key_of
 from kubelab.client.workqueue import WorkQueue
-from kubelab.controllermanager import pods as pod_rules
 from kubelab.controllermanager.informers import BY_NODE, TERMINATED, SharedInformers
-from kubelab.controllermanager.owners import copied, terminating
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
@@ -67,12 +69,12 @@ class PodGarbageCollector:
         await run_workers(self._queue, self.sync, workers=workers, name=self.name, log=self._log)
 
     def _pod_changed(self, pod: core_pb2.Pod) -> None:
-        if pod_rules.ended(pod):
+        if is_terminal(pod):
             self._queue.add(THRESHOLD)
         if pod.spec.nodeName:
             if self._nodes.get(pod.spec.nodeName) is None:
                 self._queue.add(key_of(pod))
-        elif terminating(pod):
+        elif is_terminating(pod):
             self._queue.add(key_of(pod))
 
     def _node_came(self, node: core_pb2.Node) -> None:
@@ -93,7 +95,7 @@ class PodGarbageCollector:
         if pod is None:
             return
         if not pod.spec.nodeName:
-            if terminating(pod):
+            if is_terminating(pod):
                 await self._delete(pod, "it was deleted before it had a node")
         elif self._nodes.get(pod.spec.nodeName) is None:
             await self._orphan(key, pod)
@@ -116,13 +118,13 @@ class PodGarbageCollector:
 
     async def _fail(self, pod: core_pb2.Pod) -> None:
         """Say that the pod will not run again, for whoever counts on it while it is on its way out."""
-        if pod_rules.ended(pod):
+        if is_terminal(pod):
             return
-        changed = copied(pod)
+        changed = deep_copy(pod)
         changed.status.phase = "Failed"
-        pod_rules.set_condition(
-            changed,
-            pod_rules.DISRUPTION_TARGET,
+        set_condition(
+            changed.status.conditions,
+            DISRUPTION_TARGET,
             "True",
             self._clock.time(),
             reason="DeletionByPodGC",

@@ -11,15 +11,14 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from kubelab.api.core.v1 import core_pb2
-from kubelab.apimachinery import names, quantity
+from kubelab.apimachinery import names
+from kubelab.apimachinery.core import podresources
+from kubelab.apimachinery.core.podresources import HostPort
 from kubelab.cluster import reserved
 from kubelab.kubelet.plan import Waiting
 
 NODE_AFFINITY = "NodeAffinity"
-ANY_ADDRESS = "0.0.0.0"
 _FIRST = ("pods", "cpu", "memory", "ephemeral-storage")  # several may lack: the first of them is the reason
-
-HostPort = tuple[str, str, int]
 
 
 def refusal(
@@ -41,14 +40,14 @@ def refusal(
     for name in (*_FIRST, *sorted(asked.keys() - set(_FIRST))):
         if not asked[name] or name not in allocatable:
             continue
-        capacity = _amount(name, allocatable[name])
+        capacity = podresources.amount(name, allocatable[name])
         if asked[name] > capacity - used[name]:
             text = f"requested: {asked[name]}, used: {used[name]}, capacity: {capacity}"
             return Waiting(f"OutOf{name}", f"Node didn't have enough resource: {name}, {text}")
-    if any(labels.get(key) != value for key, value in pod.spec.nodeSelector.items()):
+    if not podresources.node_selector_matches(pod.spec.nodeSelector.items(), labels):
         return _predicate(NODE_AFFINITY, "node(s) didn't match Pod's node affinity/selector")
-    taken = {port for other in others for port in _host_ports(other)}
-    if any(_is_taken(wanted, taken) for wanted in _host_ports(pod)):
+    taken = {port for other in others for port in podresources.host_ports(other)}
+    if any(_is_taken(wanted, taken) for wanted in podresources.host_ports(pod)):
         return _predicate("NodePorts", "node(s) didn't have free ports for the requested pod ports")
     return None
 
@@ -69,31 +68,12 @@ def _predicate(name: str, text: str) -> Waiting:
 
 def _requests(pod: core_pb2.Pod) -> Counter[str]:
     """What a pod asks for, itself as one of ``pods`` included."""
-    sums = Counter({"pods": 1})
-    for container in pod.spec.containers:
-        for name, asked in container.resources.requests.items():
-            sums[name] += _amount(name, asked.string)
+    sums = podresources.requests(pod)
+    sums["pods"] += 1
     return sums
-
-
-def _amount(name: str, text: str) -> int:
-    return quantity.milli_value(text) if name == "cpu" else quantity.value(text)
-
-
-def _host_ports(pod: core_pb2.Pod) -> Iterable[HostPort]:
-    return [
-        (port.hostIP or ANY_ADDRESS, port.protocol or "TCP", port.hostPort)
-        for container in pod.spec.containers
-        for port in container.ports
-        if port.hostPort
-    ]
 
 
 def _is_taken(wanted: HostPort, taken: Iterable[HostPort]) -> bool:
     """Is this port another pod's, or one of the node's own processes'?"""
     _, protocol, port = wanted
-    return bool(reserved.owner(port, protocol)) or any(_meet(wanted, other) for other in taken)
-
-
-def _meet(one: HostPort, other: HostPort) -> bool:
-    return one[1:] == other[1:] and (one[0] == other[0] or ANY_ADDRESS in (one[0], other[0]))
+    return bool(reserved.owner(port, protocol)) or podresources.port_is_taken(wanted, taken)

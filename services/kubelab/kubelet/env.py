@@ -1,5 +1,5 @@
 """A container's environment, command and arguments, with upstream's rules of expansion. Pure: what it refers to is
-read beforehand (:func:`references`) and given in.
+read beforehand (:mod:`kubelab.apimachinery.core.podreferences`) and given in.
 
 https://kubernetes.io/docs/tasks/inject-data-application/
 """
@@ -29,22 +29,6 @@ class Sources:
     services: tuple[core_pb2.Service, ...] = ()
     host_ip: str = ""
     pod_ips: tuple[str, ...] = ()
-
-
-def references(container: core_pb2.Container) -> tuple[set[str], set[str]]:
-    """Give the names of the config maps and of the secrets that a container's environment needs."""
-    maps, secrets = set[str](), set[str]()
-    for source in container.envFrom:
-        if source.HasField("configMapRef"):
-            maps.add(source.configMapRef.localObjectReference.name)
-        if source.HasField("secretRef"):
-            secrets.add(source.secretRef.localObjectReference.name)
-    for env in container.env:
-        if env.valueFrom.HasField("configMapKeyRef"):
-            maps.add(env.valueFrom.configMapKeyRef.localObjectReference.name)
-        if env.valueFrom.HasField("secretKeyRef"):
-            secrets.add(env.valueFrom.secretKeyRef.localObjectReference.name)
-    return maps, secrets
 
 
 def environment(pod: core_pb2.Pod, container: core_pb2.Container, sources: Sources) -> dict[str, str]:

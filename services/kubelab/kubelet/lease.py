@@ -14,6 +14,7 @@ from kubelab.api.core.v1 import core_pb2
 from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery import errors
 from kubelab.apimachinery.clock import Clock
+from kubelab.apimachinery.messages import deep_copy
 from kubelab.apimachinery.scheme import LEASES
 from kubelab.client import tracing
 from kubelab.client.client import Client
@@ -81,8 +82,7 @@ class NodeLease:
             return await self._client.update(self._renewed(found))
 
     def _renewed(self, lease: coordination_pb2.Lease) -> coordination_pb2.Lease:
-        made = coordination_pb2.Lease()
-        made.CopyFrom(lease)
+        made = deep_copy(lease)
         now = self._clock.time()
         made.spec.holderIdentity = self._name
         made.spec.leaseDurationSeconds = self._duration

@@ -24,6 +24,7 @@ from structlog.typing import FilteringBoundLogger
 
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery.clock import Clock
+from kubelab.apimachinery.core.pods import TERMINAL_PHASES, is_terminal
 from kubelab.apimachinery.scheme import NODES
 from kubelab.client import bugs
 from kubelab.client.controller import run_workers
@@ -34,10 +35,9 @@ from kubelab.kubelet import security
 from kubelab.kubelet.admission import NODE_AFFINITY, refusal
 from kubelab.kubelet.cri import PodRef, Runtime, RuntimeFailure, RuntimeUnavailable
 from kubelab.kubelet.logrotation import RunningLog
-from kubelab.kubelet.model import State, is_terminal
+from kubelab.kubelet.model import State
 from kubelab.kubelet.podconfig import log_file
 from kubelab.kubelet.state import Kit
-from kubelab.kubelet.status import TERMINAL
 from kubelab.kubelet.worker import PodWorker
 
 RECONNECT_SECONDS = 0.2
@@ -327,4 +327,4 @@ def remove_orphaned_logs(root: Path, wanted: Collection[str]) -> None:
 
 def _takes_room(worker: PodWorker) -> bool:
     state = worker.state
-    return state.rejected is None and state.status.phase not in TERMINAL
+    return state.rejected is None and state.status.phase not in TERMINAL_PHASES

@@ -161,8 +161,3 @@ def container_hash(container: core_pb2.Container) -> str:
 def pod_text(pod: core_pb2.Pod) -> str:
     """``web_default(uid)``, as upstream's messages name a pod."""
     return f"{pod.metadata.name}_{pod.metadata.namespace}({pod.metadata.uid})"
-
-
-def is_terminal(pod: core_pb2.Pod) -> bool:
-    """Succeeded and Failed are for ever."""
-    return pod.status.phase in ("Succeeded", "Failed")

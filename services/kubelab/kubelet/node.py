@@ -5,15 +5,17 @@ https://kubernetes.io/docs/reference/node/node-status/
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from kubelab.api.core.v1 import core_pb2
 from kubelab.api.resource import quantity_pb2
+from kubelab.apimachinery.core.conditions import keep_transition_times
+from kubelab.apimachinery.messages import deep_copy
+from kubelab.apimachinery.timestamps import to_time
 from kubelab.apimachinery.version import GIT_VERSION
 from kubelab.cri.runtime.v1 import api_pb2 as cri
 from kubelab.kubelet.machine import Machine, Pressure
-from kubelab.kubelet.status import time_of
 
 MAX_IMAGES = 50  # upstream's nodeStatusMaxImages
 KIB = 1024
@@ -108,7 +110,7 @@ def _quantities(
         into[name].string = text
 
 
-def conditions(facts: NodeFacts, last: Iterable[core_pb2.NodeCondition], now: float) -> list[core_pb2.NodeCondition]:
+def conditions(facts: NodeFacts, last: Sequence[core_pb2.NodeCondition], now: float) -> list[core_pb2.NodeCondition]:
     """MemoryPressure, DiskPressure, PIDPressure, Ready, LimitsEnforced where the runtime says whether it can, and
     after them those that others keep."""
     pressure = facts.pressure
@@ -124,13 +126,11 @@ def conditions(facts: NodeFacts, last: Iterable[core_pb2.NodeCondition], now: fl
         for c in facts.runtime or ()
         if c.type == LIMITS_ENFORCED
     ]
-    known = {c.type: c for c in last}
     for condition in wanted:
-        old = known.pop(condition.type, None)
-        condition.lastHeartbeatTime.CopyFrom(time_of(now))
-        same = old is not None and old.status == condition.status and old.HasField("lastTransitionTime")
-        condition.lastTransitionTime.CopyFrom(old.lastTransitionTime if same and old is not None else time_of(now))
-    return [*wanted, *known.values()]
+        condition.lastHeartbeatTime.CopyFrom(to_time(now))
+    keep_transition_times(wanted, last, now)
+    ours = {c.type for c in wanted}
+    return [*wanted, *(c for c in last if c.type not in ours)]
 
 
 def _pressure(kind: str, under: bool, what: str) -> core_pb2.NodeCondition:
@@ -177,8 +177,7 @@ def changed(one: core_pb2.NodeStatus, other: core_pb2.NodeStatus) -> bool:
 
 
 def _still(given: core_pb2.NodeStatus) -> core_pb2.NodeStatus:
-    copy = core_pb2.NodeStatus()
-    copy.CopyFrom(given)
+    copy = deep_copy(given)
     for condition in copy.conditions:
         condition.ClearField("lastHeartbeatTime")
     return copy

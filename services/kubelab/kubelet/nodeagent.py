@@ -20,6 +20,7 @@ from structlog.typing import FilteringBoundLogger
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import errors
 from kubelab.apimachinery.clock import Clock
+from kubelab.apimachinery.messages import deep_copy
 from kubelab.apimachinery.scheme import NODES
 from kubelab.client import tracing
 from kubelab.client.client import Client
@@ -212,8 +213,7 @@ class NodeAgent:
             if not due and not nodes.changed(status, node.status):
                 self._heard(status)
                 return
-            sent = core_pb2.Node()
-            sent.CopyFrom(node)
+            sent = deep_copy(node)
             sent.status.CopyFrom(status)
             try:
                 answer = await self._client.update_status(sent)

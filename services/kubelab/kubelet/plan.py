@@ -17,8 +17,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from kubelab.api.core.v1 import core_pb2
+from kubelab.apimachinery.core.pods import is_terminal
 from kubelab.kubelet.backoff import Backoff, duration_text
-from kubelab.kubelet.model import ContainerView, PodView, State, container_hash, is_terminal, pod_text
+from kubelab.kubelet.model import ContainerView, PodView, State, container_hash, pod_text
 
 MIN_GRACE_SECONDS = 1
 MAX_RESTARTS = 2**31 - 1  # what a status can hold

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import quantity
+from kubelab.apimachinery.core.qos import pod_qos
 from kubelab.cri.runtime.v1 import api_pb2 as cri
 from kubelab.kubelet import hosts
 from kubelab.kubelet.env import expand_all
@@ -29,7 +30,6 @@ from kubelab.kubelet.model import (
     container_hash,
 )
 from kubelab.kubelet.security import NodeSecurity, container_security, sandbox_security, sysctls
-from kubelab.kubelet.status import qos_class
 
 CPU_PERIOD_MICROSECONDS = 100_000
 MIN_CPU_QUOTA_MICROSECONDS = 1000
@@ -156,7 +156,7 @@ def resources(pod: core_pb2.Pod, container: core_pb2.Container, memory_bytes: in
 
 def cgroup_parent(pod: core_pb2.Pod) -> str:
     """The pod's control group, as upstream's cgroupfs driver names it."""
-    quality = pod.status.qosClass or qos_class(pod)
+    quality = pod_qos(pod)
     above = "/kubepods" if quality == "Guaranteed" else f"/kubepods/{quality.lower()}"
     return f"{above}/pod{pod.metadata.uid}"
 
@@ -191,7 +191,7 @@ def _shares(milli: int) -> int:
 
 def oom_score_adj(pod: core_pb2.Pod, memory_request: int, memory_bytes: int) -> int:
     """Say who is killed first when memory runs out: those that asked for nothing."""
-    quality = pod.status.qosClass or qos_class(pod)
+    quality = pod_qos(pod)
     if quality == "Guaranteed":
         return -997
     if quality == "BestEffort" or not memory_bytes:

@@ -13,11 +13,12 @@ from pathlib import Path
 
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import errors
+from kubelab.apimachinery.core.podreferences import container_config_map_names, container_secret_names
 from kubelab.apimachinery.scheme import CONFIG_MAPS, SECRETS
 from kubelab.cri.runtime.v1 import api_pb2 as cri
 from kubelab.kubelet.backoff import duration_text, jittered
 from kubelab.kubelet.cri import RuntimeFailure, RuntimeUnavailable
-from kubelab.kubelet.env import ConfigError, Sources, environment, references
+from kubelab.kubelet.env import ConfigError, Sources, environment
 from kubelab.kubelet.hosts import content, has_own, write
 from kubelab.kubelet.images import InvalidImageName, pull_policy, with_default_tag
 from kubelab.kubelet.model import PodView, SandboxView, pod_text
@@ -266,16 +267,15 @@ class Starter:
         """Read what the environment refers to. ApiErrors other than NotFound are the queue's to retry."""
         kit, pod = self._kit, self._pod
         await kit.synced()
-        maps, secrets = references(spec)
         namespace = pod.metadata.namespace
         config_maps: dict[str, core_pb2.ConfigMap] = {}
         found: dict[str, core_pb2.Secret] = {}
-        for name in sorted(maps):
+        for name in sorted(container_config_map_names(spec)):
             try:
                 config_maps[name] = await kit.client.get(CONFIG_MAPS, name, namespace)
             except errors.NotFound:
                 continue  # whether that matters, the environment decides
-        for name in sorted(secrets):
+        for name in sorted(container_secret_names(spec)):
             try:
                 found[name] = await kit.client.get(SECRETS, name, namespace)
             except errors.NotFound:

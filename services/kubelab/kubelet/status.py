@@ -9,12 +9,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from kubelab.api.core.v1 import core_pb2
-from kubelab.api.meta.v1 import meta_pb2
-from kubelab.kubelet.model import ContainerView, PodView, State, is_terminal
+from kubelab.apimachinery.core.conditions import keep_transition_times
+from kubelab.apimachinery.core.pods import TERMINAL_PHASES, is_terminal
+from kubelab.apimachinery.core.qos import pod_qos
+from kubelab.apimachinery.messages import deep_copy
+from kubelab.apimachinery.timestamps import to_time
+from kubelab.kubelet.model import ContainerView, PodView, State
 from kubelab.kubelet.plan import Waiting, dead_attempt, first_attempt
 
 OURS = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
-TERMINAL = ("Succeeded", "Failed")
 _UNKNOWN = "ContainerStatusUnknown"
 _LOST = "The container could not be located when the pod was deleted.  The container used to be Running"
 _MISSING = "The container could not be located when the pod was terminated"
@@ -35,11 +38,6 @@ class StatusInput:
     failed: Waiting | None = None
 
 
-def time_of(seconds: float) -> meta_pb2.Time:
-    """Whole seconds, as the api keeps them."""
-    return meta_pb2.Time(seconds=int(seconds))
-
-
 def compute(given: StatusInput) -> core_pb2.PodStatus:
     """Compute the whole status; conditions keep their transition times where they did not change."""
     pod, last = given.pod, given.last
@@ -56,16 +54,16 @@ def compute(given: StatusInput) -> core_pb2.PodStatus:
     status = core_pb2.PodStatus(
         hostIP=given.host_ip,
         hostIPs=[core_pb2.HostIP(ip=given.host_ip)],
-        startTime=last.startTime if last.HasField("startTime") else time_of(given.now),
+        startTime=last.startTime if last.HasField("startTime") else to_time(given.now),
         containerStatuses=statuses,
-        qosClass=pod.status.qosClass or qos_class(pod),
+        qosClass=pod_qos(pod),
         nominatedNodeName=last.nominatedNodeName,
     )
     status.phase, status.reason, status.message = _outcome(given, statuses)
     _addresses(status, given)
     ready_sandbox = any(s.ready for s in given.seen.sandboxes)
     status.conditions.extend(conditions(pod, status, last, ready_sandbox, given.now))
-    if given.seen.running and status.phase in TERMINAL and not is_terminal(pod):
+    if given.seen.running and status.phase in TERMINAL_PHASES and not is_terminal(pod):
         # What a terminal phase sets free is still in use. The conditions say already that it is not ready any more.
         status.phase, status.reason, status.message = phase(pod, statuses), "", ""
     return status
@@ -77,16 +75,15 @@ def rejected(pod: core_pb2.Pod, last: core_pb2.PodStatus, why: Waiting, now: flo
         phase="Failed",
         reason=why.reason,
         message=f"{REJECTED}{why.message}",
-        startTime=last.startTime if last.HasField("startTime") else time_of(now),
-        qosClass=pod.status.qosClass or qos_class(pod),
+        startTime=last.startTime if last.HasField("startTime") else to_time(now),
+        qosClass=pod_qos(pod),
         conditions=[c for c in pod.status.conditions if c.type == "PodScheduled"],
     )
 
 
 def ours(status: core_pb2.PodStatus) -> core_pb2.PodStatus:
     """The status without the conditions that others keep in it."""
-    own = core_pb2.PodStatus()
-    own.CopyFrom(status)
+    own = deep_copy(status)
     del own.conditions[:]
     own.conditions.extend(c for c in status.conditions if c.type in OURS)
     return own
@@ -100,7 +97,7 @@ def _ends(given: StatusInput) -> bool:
 def _outcome(given: StatusInput, statuses: Sequence[core_pb2.ContainerStatus]) -> tuple[str, str, str]:
     """Phase, reason and message, as if what has to be stopped were stopped. What was terminal stays as it was."""
     for told in (given.pod.status, given.last):
-        if told.phase in TERMINAL:
+        if told.phase in TERMINAL_PHASES:
             return told.phase, told.reason, told.message
     if given.failed is not None:
         return "Failed", given.failed.reason, given.failed.message
@@ -139,7 +136,7 @@ def _container(given: StatusInput, spec: core_pb2.Container) -> core_pb2.Contain
     )
     earlier = dead_attempt(given.seen, spec.name)
     if newest.state is State.RUNNING:
-        status.state.running.startedAt.CopyFrom(time_of(newest.started_at))
+        status.state.running.startedAt.CopyFrom(to_time(newest.started_at))
     elif newest.state is State.EXITED and waiting is None:
         status.state.terminated.CopyFrom(terminated(newest, given.runtime_name))
     elif newest.state is State.EXITED and waiting is not None:
@@ -177,7 +174,7 @@ def _unseen(
             reason=_UNKNOWN,
             message=_LOST,
             startedAt=told.state.running.startedAt,
-            finishedAt=time_of(given.now),
+            finishedAt=to_time(given.now),
             containerID=told.containerID,
         )
         if ending:
@@ -201,8 +198,8 @@ def terminated(view: ContainerView, runtime_name: str) -> core_pb2.ContainerStat
         exitCode=view.exit_code,
         reason=view.reason or ("Completed" if view.exit_code == 0 else "Error"),
         message=view.message,
-        startedAt=time_of(view.started_at),
-        finishedAt=time_of(view.finished_at),
+        startedAt=to_time(view.started_at),
+        finishedAt=to_time(view.finished_at),
         containerID=f"{runtime_name}://{view.id}",
     )
 
@@ -243,11 +240,7 @@ def conditions(
         _condition("ContainersReady", not reason, reason, message),
         _condition("PodScheduled", True),
     ]
-    known = {c.type: c for c in (*pod.status.conditions, *last.conditions)}
-    for condition in wanted:
-        old = known.get(condition.type)
-        same = old is not None and old.status == condition.status and old.HasField("lastTransitionTime")
-        condition.lastTransitionTime.CopyFrom(old.lastTransitionTime if same and old is not None else time_of(now))
+    keep_transition_times(wanted, (*pod.status.conditions, *last.conditions), now)
     return wanted
 
 
@@ -262,16 +255,3 @@ def _unready(status: core_pb2.PodStatus) -> tuple[str, str]:
         return "PodFailed", ""
     unready = [s.name for s in status.containerStatuses if not s.ready]
     return ("ContainersNotReady", f"containers with unready status: [{' '.join(unready)}]") if unready else ("", "")
-
-
-def qos_class(pod: core_pb2.Pod) -> str:
-    """Guaranteed, Burstable or BestEffort, by requests and limits of cpu and memory."""
-    asked, guaranteed = False, True
-    for container in pod.spec.containers:
-        limits, requests = container.resources.limits, container.resources.requests
-        for name in ("cpu", "memory"):
-            asked = asked or name in limits or name in requests
-            wanted = requests[name].string if name in requests else ""
-            if name not in limits or (wanted and wanted != limits[name].string):
-                guaranteed = False
-    return ("Guaranteed" if guaranteed else "Burstable") if asked else "BestEffort"

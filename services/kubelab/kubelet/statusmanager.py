@@ -14,6 +14,7 @@ from structlog.typing import FilteringBoundLogger
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import errors
 from kubelab.apimachinery.clock import Clock
+from kubelab.apimachinery.messages import deep_copy
 from kubelab.apimachinery.scheme import PODS
 from kubelab.client import tracing
 from kubelab.client.client import Client
@@ -155,8 +156,7 @@ class StatusManager:
 
 def _with_status(pod: core_pb2.Pod, status: core_pb2.PodStatus) -> core_pb2.Pod:
     """The object to send: our status, and the conditions that others keep in it."""
-    sent = core_pb2.Pod()
-    sent.CopyFrom(pod)
+    sent = deep_copy(pod)
     sent.status.CopyFrom(status)
     sent.status.conditions.extend(c for c in pod.status.conditions if c.type not in OURS)
     return sent

@@ -21,6 +21,8 @@ from pathlib import Path
 
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import errors
+from kubelab.apimachinery.core.pods import TERMINAL_PHASES
+from kubelab.apimachinery.messages import deep_copy
 from kubelab.apimachinery.scheme import PODS
 from kubelab.client import tracing
 from kubelab.kubelet import plan as planning
@@ -43,7 +45,7 @@ from kubelab.kubelet.plan import (
 from kubelab.kubelet.podconfig import log_directory
 from kubelab.kubelet.starting import Starter
 from kubelab.kubelet.state import Kit, PodState, StopUnderWay
-from kubelab.kubelet.status import TERMINAL, StatusInput, compute, rejected
+from kubelab.kubelet.status import StatusInput, compute, rejected
 
 MAX_ROUNDS = 10
 STOP_RETRY_SECONDS = 1.0
@@ -125,7 +127,7 @@ class PodWorker:
         started = float(state.status.startTime.seconds) if state.status.HasField("startTime") else None
         first = {s.name: planning.first_attempt(s) for s in state.status.containerStatuses}
         memory = Memory(state.crashes, state.failures, started, first)
-        ended = state.status.phase in TERMINAL and state.pod.status.phase != state.status.phase
+        ended = state.status.phase in TERMINAL_PHASES and state.pod.status.phase != state.status.phase
         pod = _with_phase(state.pod, state.status) if ended else state.pod
         return planning.plan(pod, state.view, now, memory, gone=state.gone)
 
@@ -257,7 +259,6 @@ class PodWorker:
 
 def _with_phase(pod: core_pb2.Pod, status: core_pb2.PodStatus) -> core_pb2.Pod:
     """The pod as it will be once its end is written: a worker never takes up again what it saw end."""
-    ended = core_pb2.Pod()
-    ended.CopyFrom(pod)
+    ended = deep_copy(pod)
     ended.status.phase = status.phase
     return ended

@@ -9,6 +9,7 @@ from typing import TypeVar
 from google.protobuf.message import Message
 
 from kubelab.apimachinery import scheme
+from kubelab.apimachinery.core.pods import ACTIVE_PODS
 from kubelab.apimachinery.scheme import Resource
 from kubelab.client.client import Client
 from kubelab.client.events import EventRecorder
@@ -49,7 +50,7 @@ async def work(config: SchedulerConfig, env: Environment, client: Client) -> Non
         metrics.observe(queue, cache)
         recorder = EventRecorder(client, config.scheduler_name, env.node, env.clock)
         # Ended pods take no room: the server leaves them out, and one that ends is told as deleted.
-        pods = informer(env, client, scheme.PODS, field_selector="status.phase!=Succeeded,status.phase!=Failed")
+        pods = informer(env, client, scheme.PODS, field_selector=ACTIVE_PODS)
         nodes = informer(env, client, scheme.NODES)
         services = informer(env, client, scheme.SERVICES)
         controllers = informer(env, client, scheme.REPLICATION_CONTROLLERS)

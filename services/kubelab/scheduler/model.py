@@ -13,17 +13,15 @@ from dataclasses import dataclass, field
 from kubelab.api.core.v1 import core_pb2
 from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery import taints
+from kubelab.apimachinery.core import podresources
+from kubelab.apimachinery.core.podresources import HostPort
+from kubelab.apimachinery.meta import get_controller_of
 from kubelab.apimachinery.quantity import milli_value, value
 
 # What a container without a request counts for in scores, so that such pods spread as well.
 # https://github.com/kubernetes/kubernetes/blob/v1.32.0/pkg/scheduler/util/pod_resources.go
 DEFAULT_MILLI_CPU = 100
 DEFAULT_MEMORY = 200 * 1024 * 1024
-
-HostPort = tuple[str, str, int]
-"""Address, protocol, port."""
-
-ANY_ADDRESS = "0.0.0.0"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,12 +52,10 @@ class PodInfo:
     def of(pod: core_pb2.Pod) -> PodInfo:
         """Read a pod. Errors: ValueError for a request that is no quantity (the api-server lets none in)."""
         meta, spec = pod.metadata, pod.spec
-        sums: Counter[str] = Counter()
+        sums = podresources.requests(pod)
         scored_cpu = scored_memory = 0
         for container in spec.containers:
             requests = container.resources.requests
-            for name, quantity in requests.items():
-                sums[name] += milli_value(quantity.string) if name == "cpu" else value(quantity.string)
             scored_cpu += milli_value(requests["cpu"].string) if "cpu" in requests else DEFAULT_MILLI_CPU
             scored_memory += value(requests["memory"].string) if "memory" in requests else DEFAULT_MEMORY
         return PodInfo(
@@ -79,13 +75,8 @@ class PodInfo:
             scored_memory=scored_memory,
             node_selector=tuple(spec.nodeSelector.items()),
             tolerations=tuple(spec.tolerations),
-            host_ports=tuple(
-                (port.hostIP or ANY_ADDRESS, port.protocol or "TCP", port.hostPort)
-                for container in spec.containers
-                for port in container.ports
-                if port.hostPort
-            ),
-            owner=next((ref for ref in meta.ownerReferences if ref.controller), None),
+            host_ports=podresources.host_ports(pod),
+            owner=get_controller_of(pod),
             terminating=meta.HasField("deletionTimestamp"),
         )
 
@@ -122,9 +113,7 @@ class NodeInfo:
     def describe(self, node: core_pb2.Node) -> None:
         """Take over what the node object says."""
         allocatable = node.status.allocatable
-        amounts = {
-            name: (milli_value(q.string) if name == "cpu" else value(q.string)) for name, q in allocatable.items()
-        }
+        amounts = {name: podresources.amount(name, q.string) for name, q in allocatable.items()}
         self.present = True
         self.labels = dict(node.metadata.labels)
         self.hard_taints = tuple(t for t in node.spec.taints if t.effect in (taints.NO_SCHEDULE, taints.NO_EXECUTE))

@@ -15,14 +15,16 @@ from typing import TYPE_CHECKING
 
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery.clock import Clock
+from kubelab.apimachinery.core.conditions import FALSE, set_condition
+from kubelab.apimachinery.core.pods import POD_SCHEDULED
 from kubelab.apimachinery.errors import ApiError, Conflict, NotFound
+from kubelab.apimachinery.messages import deep_copy
 from kubelab.apimachinery.scheme import PODS
 from kubelab.client import bugs, tracing
 from kubelab.client.client import Client
 from kubelab.client.events import EventRecorder
 from kubelab.scheduler.algorithm import Algorithm, NoFit, Placement
 from kubelab.scheduler.cache import Cache
-from kubelab.scheduler.condition import with_unschedulable
 from kubelab.scheduler.framework import ClusterEvent
 from kubelab.scheduler.metrics import SchedulerMetrics
 from kubelab.scheduler.model import PodInfo
@@ -156,8 +158,9 @@ class Scheduler:
         for _ in range(STATUS_TRIES):
             if current.spec.nodeName or current.metadata.uid != pod.uid:
                 return
-            changed = with_unschedulable(current, reason, message, self._clock.time())
-            if changed is None:
+            changed, now = deep_copy(current), self._clock.time()
+            conditions = changed.status.conditions
+            if not set_condition(conditions, POD_SCHEDULED, FALSE, now, reason=reason, message=message):
                 return
             try:
                 with tracing.root(), tracing.cause(current.metadata.resourceVersion):

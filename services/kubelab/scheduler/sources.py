@@ -9,14 +9,13 @@ from collections.abc import Iterable
 
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import names
+from kubelab.apimachinery.core.pods import is_terminal
 from kubelab.client.informer import Informer
 from kubelab.scheduler.cache import Cache
 from kubelab.scheduler.framework import ClusterEvent
 from kubelab.scheduler.model import PodInfo
 from kubelab.scheduler.queue import SchedulingQueue
 from kubelab.scheduler.siblings import Siblings
-
-ENDED = ("Succeeded", "Failed")
 
 
 class Sources:
@@ -56,7 +55,7 @@ class Sources:
     def pod_set(self, pod: core_pb2.Pod) -> None:
         """Sort a pod: ended ones need nothing, those with a node take room, the rest wait for one."""
         uid = pod.metadata.uid
-        if pod.status.phase in ENDED:
+        if is_terminal(pod):
             self.pod_gone(pod)
         elif pod.spec.nodeName:
             self._queue.remove(uid)

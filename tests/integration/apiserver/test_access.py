@@ -11,6 +11,7 @@ import pytest
 from kubelab.api.coordination.v1 import coordination_pb2
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import errors, scheme
+from kubelab.apimachinery.messages import deep_copy
 from kubelab.apiserver.v1 import apiserver_pb2 as pb
 from kubelab.client import client
 
@@ -96,8 +97,7 @@ async def test_a_node_does_not_draw_pods_to_itself(servers: Any) -> None:
     made = await servers.b.update(made)
 
     async def refused(change: Callable[[core_pb2.Node], object]) -> str:
-        wanted = core_pb2.Node()
-        wanted.CopyFrom(made)
+        wanted = deep_copy(made)
         change(wanted)
         with pytest.raises(errors.Forbidden) as told:
             await node.update(wanted)

@@ -12,6 +12,7 @@ from kubelab.api.autoscaling.v1 import autoscaling_pb2
 from kubelab.api.coordination.v1 import coordination_pb2
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import errors, scheme
+from kubelab.apimachinery.messages import deep_copy
 from kubelab.apiserver.v1 import apiserver_pb2 as pb
 from kubelab.client.client import CREATE, UPDATE
 
@@ -71,8 +72,7 @@ async def test_an_invalid_object_names_its_fields_and_stays_out(servers: Any) ->
 
 async def test_an_update_of_an_old_version_conflicts(servers: Any) -> None:
     first = await servers.a.create(pod("web"), "default")
-    changed = core_pb2.Pod()
-    changed.CopyFrom(first)
+    changed = deep_copy(first)
     changed.metadata.labels["by"] = "a"
     second = await servers.a.update(changed)
     assert int(second.metadata.resourceVersion) > int(first.metadata.resourceVersion)
@@ -114,8 +114,7 @@ async def test_an_update_that_changes_nothing_writes_nothing(servers: Any) -> No
 
 async def test_clients_cannot_change_what_the_server_owns(servers: Any) -> None:
     made = await servers.a.create(pod("web"), "default")
-    forged = core_pb2.Pod()
-    forged.CopyFrom(made)
+    forged = deep_copy(made)
     forged.metadata.creationTimestamp.seconds = 1
     forged.metadata.deletionTimestamp.seconds = 1
     forged.metadata.generation = 99

@@ -17,6 +17,7 @@ from prometheus_client import CollectorRegistry
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery.clock import SystemClock
 from kubelab.apimachinery.errors import Conflict, NotFound
+from kubelab.apimachinery.messages import deep_copy
 from kubelab.apimachinery.scheme import NODES, PODS, Resource
 from kubelab.apiserver.config import ApiServerConfig
 from kubelab.apiserver.printers.rows import row
@@ -142,8 +143,7 @@ class ControlPlane:
         if meta.HasField("deletionTimestamp"):
             await self.admin.delete(PODS, meta.name, meta.namespace, grace_period_seconds=0, uid=meta.uid)
         elif pod.status.phase == "Pending":
-            running = core_pb2.Pod()
-            running.CopyFrom(pod)
+            running = deep_copy(pod)
             running.status.phase = "Running"
             running.status.podIP = f"10.244.{hash(meta.uid) % 250}.{hash(meta.name) % 250 + 1}"
             running.status.conditions.add(type="Ready", status="True")

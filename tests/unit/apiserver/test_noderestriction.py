@@ -11,7 +11,7 @@ from google.protobuf.message import Message
 from kubelab.api.core.v1 import core_pb2
 from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery import errors
-from kubelab.apiserver.authz import config_maps_of, secrets_of
+from kubelab.apimachinery.core.podreferences import config_map_names, secret_names
 from kubelab.apiserver.permissions import NODE_UID, Judge, Request, mirror, user
 
 NODE = user("system:node:node-1", "system:nodes")
@@ -81,11 +81,11 @@ def naming(way: tuple[FieldDescriptor, ...], name: str) -> core_pb2.Pod:
     return pod
 
 
-@pytest.mark.parametrize(("kind", "names"), [("secret", secrets_of), ("configmap", config_maps_of)])
+@pytest.mark.parametrize(("kind", "names"), [("secret", secret_names), ("configmap", config_map_names)])
 def test_every_field_that_names_one_counts_as_a_reference(
-    kind: str, names: Callable[[core_pb2.Pod], Iterator[str]]
+    kind: str, names: Callable[[core_pb2.PodSpec], set[str]]
 ) -> None:
     ways = list(references(kind))
     assert len(ways) >= 2
-    missed = [".".join(f.name for f in way) for way in ways if "found" not in set(names(naming(way, "found")))]
+    missed = [".".join(f.name for f in way) for way in ways if "found" not in names(naming(way, "found").spec)]
     assert missed == []

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from kubelab.api.core.v1 import core_pb2
-from kubelab.kubelet.env import ConfigError, Sources, environment, expand, references, service_variables
+from kubelab.apimachinery.core.podreferences import config_map_names, secret_names
+from kubelab.kubelet.env import ConfigError, Sources, environment, expand, service_variables
 
 
 def pod_of() -> core_pb2.Pod:
@@ -78,7 +79,8 @@ def test_config_maps_and_secrets() -> None:
     app.env[0].valueFrom.secretKeyRef.localObjectReference.name = "login"
     gone = app.env.add(name="GONE").valueFrom.configMapKeyRef
     gone.localObjectReference.name, gone.key, gone.optional = "nothing", "x", True
-    assert references(app) == ({"settings", "nothing"}, {"login"})
+    assert config_map_names(pod.spec) == {"settings", "nothing"}
+    assert secret_names(pod.spec) == {"login"}
     sources = Sources(
         {"settings": core_pb2.ConfigMap(data={"color": "green"})}, {"login": core_pb2.Secret(data={"password": b"pw"})}
     )

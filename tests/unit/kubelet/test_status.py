@@ -9,7 +9,7 @@ import pytest
 from kubelab.api.core.v1 import core_pb2
 from kubelab.kubelet.model import ContainerView, PodView, SandboxView, State
 from kubelab.kubelet.plan import Waiting
-from kubelab.kubelet.status import StatusInput, compute, phase, qos_class, rejected
+from kubelab.kubelet.status import StatusInput, compute, phase, rejected
 
 SANDBOX = SandboxView("s0", ips=("10.244.1.2",))
 APP = ContainerView("c0", "app", 0, State.RUNNING, "s0", started_at=95.0, image="app:v1", image_ref="sha256:1")
@@ -205,14 +205,3 @@ def _state(kind: str, code: int = 0, before: bool = False) -> core_pb2.Container
 )
 def test_phase(policy: str, states: list[core_pb2.ContainerStatus], expected: str) -> None:
     assert phase(pod_of("app", policy=policy), states) == expected
-
-
-def test_qos_class() -> None:
-    pod = pod_of("app")
-    assert qos_class(pod) == "BestEffort"
-    pod.spec.containers[0].resources.requests["cpu"].string = "1"
-    assert qos_class(pod) == "Burstable"
-    for name, text in (("cpu", "1"), ("memory", "1Gi")):
-        pod.spec.containers[0].resources.limits[name].string = text
-        pod.spec.containers[0].resources.requests[name].string = text
-    assert qos_class(pod) == "Guaranteed"

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kubelab.api.core.v1 import core_pb2
+from kubelab.apimachinery.messages import deep_copy
 from kubelab.cluster.nftables import Protocol, nft
 from kubelab.cluster.reserved import RESERVED
 from kubelab.kubeproxy.model import Backend, addresses_behind, left_out, node_addresses, service_ports
@@ -96,8 +97,7 @@ def test_a_chain_name_fits_and_stays_unique() -> None:
     long.metadata.namespace = "y" * 63
     (port,) = service_ports(long, None, node="n")
     assert len(port.chain) <= 120
-    other = core_pb2.Service()
-    other.CopyFrom(long)
+    other = deep_copy(long)
     other.metadata.name = "x" * 62 + "z"
     (other_port,) = service_ports(other, None, node="n")
     assert other_port.chain != port.chain

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 import click
 
+from kubelab.apimachinery.core.pods import ACTIVE_PODS
 from kubelab.kctl import targets
 from kubelab.kctl.command import Command
 from kubelab.kctl.creating import FILENAME, RECURSIVE
@@ -167,7 +168,7 @@ class _Describing:
             lease = await client.get(LEASES, name, LEASE_NAMESPACE)
         except ApiError as err:
             lease = err.message
-        running = f"spec.nodeName={name},status.phase!=Succeeded,status.phase!=Failed"
+        running = f"spec.nodeName={name},{ACTIVE_PODS}"
         pods = await client.list(PODS, field_selector=running)
         return nodes.describe(node, lease, pods.items, found, now)
 

@@ -6,7 +6,8 @@ import re
 from collections.abc import Sequence
 
 from kubelab.api.core.v1 import core_pb2
-from kubelab.apimachinery import quantity
+from kubelab.apimachinery.core.pods import is_terminal
+from kubelab.apimachinery.core.qos import pod_qos
 from kubelab.apimachinery.meta import get_controller_of
 from kubelab.apimachinery.timestamps import human_duration
 from kubelab.kctl.describe import containers, events
@@ -26,7 +27,7 @@ def describe(pod: core_pb2.Pod, found: Sequence[core_pb2.Event] | None, now: flo
         for condition in pod.status.conditions:
             w.line(f"{condition.type} \t{condition.status} ", 1)
     w.field("Volumes", NONE)
-    w.field("QoS Class", pod.status.qosClass or qos_class(pod.spec))
+    w.field("QoS Class", pod_qos(pod))
     w.labels("Node-Selectors", pod.spec.nodeSelector)
     w.several("Tolerations", tolerations(pod.spec.tolerations))
     if found is not None:
@@ -68,7 +69,7 @@ def _head(w: Writer, pod: core_pb2.Pod) -> None:
 
 def _phase(w: Writer, pod: core_pb2.Pod, now: float) -> None:
     status, metadata = pod.status, pod.metadata
-    if metadata.HasField("deletionTimestamp") and status.phase not in ("Failed", "Succeeded"):
+    if metadata.HasField("deletionTimestamp") and not is_terminal(pod):
         lasts = human_duration(now - metadata.deletionTimestamp.seconds)
         w.field("Status", f"Terminating (lasts {lasts})")
         w.field("Termination Grace Period", f"{metadata.deletionGracePeriodSeconds}s")
@@ -107,20 +108,6 @@ def tolerations(found: Sequence[core_pb2.Toleration]) -> list[str]:
             text += f" for {toleration.tolerationSeconds}s"
         told.append(text)
     return told
-
-
-def qos_class(spec: core_pb2.PodSpec) -> str:
-    """Compute what the server would have written into the status."""
-    guaranteed, anything = True, False
-    for container in spec.containers:
-        limits, requests = container.resources.limits, container.resources.requests
-        for name in ("cpu", "memory"):
-            limit, request = (quantity.amount(side[name]) if name in side else 0 for side in (limits, requests))
-            anything = anything or bool(limit or request)
-            guaranteed = guaranteed and limit != 0 and (not request or request == limit)
-    if not anything:
-        return "BestEffort"
-    return "Guaranteed" if guaranteed else "Burstable"
 
 
 def _field(pod: core_pb2.Pod, path: str) -> str:

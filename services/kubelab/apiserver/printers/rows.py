@@ -11,6 +11,7 @@ from google.protobuf.message import Message
 from kubelab.api.coordination.v1 import coordination_pb2
 from kubelab.api.core.v1 import core_pb2
 from kubelab.api.meta.v1 import meta_pb2
+from kubelab.apimachinery.core.pods import is_ready, is_terminal
 from kubelab.apimachinery.scheme import Resource
 from kubelab.apimachinery.timestamps import from_time, human_duration
 
@@ -59,12 +60,11 @@ def pod_status(pod: core_pb2.Pod) -> tuple[str, int, int, float]:
             running = True
             ready += 1
     if reason == "Completed" and running:
-        is_ready = any(c.type == "Ready" and c.status == "True" for c in pod.status.conditions)
-        reason = "Running" if is_ready else "NotReady"
+        reason = "Running" if is_ready(pod) else "NotReady"
     if pod.metadata.HasField("deletionTimestamp"):
         if pod.status.reason == "NodeLost":
             reason = "Unknown"
-        elif pod.status.phase not in ("Failed", "Succeeded"):
+        elif not is_terminal(pod):
             reason = "Terminating"
     return reason, ready, restarts, last_restart
 

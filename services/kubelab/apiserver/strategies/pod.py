@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
 
 from kubelab.api.core.v1 import core_pb2
 from kubelab.api.meta.v1 import meta_pb2
-from kubelab.apimachinery import names, quantity
+from kubelab.apimachinery import names
+from kubelab.apimachinery.core.pods import is_terminal
+from kubelab.apimachinery.core.qos import compute_pod_qos
 from kubelab.apimachinery.errors import Cause, Forbidden
+from kubelab.apimachinery.messages import deep_copy
 from kubelab.apimachinery.scheme import Resource
 from kubelab.apimachinery.taints import NO_EXECUTE, NOT_READY, UNREACHABLE
 from kubelab.apiserver.strategies import addresses, causes, difference, podspec
@@ -51,7 +53,7 @@ class PodStrategy(Strategy[core_pb2.Pod]):
     def prepare_for_create(self, obj: core_pb2.Pod) -> None:
         super().prepare_for_create(obj)
         obj.status.phase = "Pending"
-        obj.status.qosClass = qos_class(obj.spec)
+        obj.status.qosClass = compute_pod_qos(obj.spec)
         _tolerate_short_outages(obj.spec, self._tolerations)
         obj.spec.serviceAccountName = obj.spec.serviceAccount = obj.spec.serviceAccountName or SERVICE_ACCOUNT
         if not obj.spec.HasField("priority"):
@@ -129,7 +131,7 @@ class PodStrategy(Strategy[core_pb2.Pod]):
 
     def graceful_delete_seconds(self, obj: core_pb2.Pod, options: meta_pb2.DeleteOptions) -> int | None:
         """What was asked for, else the pod's own; 0 where no kubelet has anything to end."""
-        if not obj.spec.nodeName or obj.status.phase in ("Succeeded", "Failed"):
+        if not obj.spec.nodeName or is_terminal(obj):
             return 0
         seconds = obj.spec.terminationGracePeriodSeconds
         if options.HasField("gracePeriodSeconds"):
@@ -144,34 +146,6 @@ def _align_addresses(status: core_pb2.PodStatus) -> None:
         status.podIPs.add(ip=status.podIP)
     elif status.podIPs and not status.podIP:
         status.podIP = status.podIPs[0].ip
-
-
-def qos_class(spec: core_pb2.PodSpec) -> str:
-    """Guaranteed, Burstable or BestEffort
-    (https://kubernetes.io/docs/concepts/workloads/pods/pod-qos/)."""
-    guaranteed, asked = True, False
-    for container in spec.containers:
-        requests, limits = (
-            {name: amount.string for name, amount in amounts.items() if name in ("cpu", "memory")}
-            for amounts in (container.resources.requests, container.resources.limits)
-        )
-        some_asked, equal = _compute(requests.get("cpu", ""), limits.get("cpu", ""))
-        more_asked, equal_memory = _compute(requests.get("memory", ""), limits.get("memory", ""))
-        asked = asked or some_asked or more_asked
-        guaranteed = guaranteed and equal and equal_memory
-    if not asked:
-        return "BestEffort"
-    return "Guaranteed" if guaranteed else "Burstable"
-
-
-@lru_cache(maxsize=1024)
-def _compute(request: str, limit: str) -> tuple[bool, bool]:
-    """Whether any is asked for, and whether all of it is reserved."""
-    try:
-        wanted, most = quantity.parse(request), quantity.parse(limit)
-    except quantity.QuantityError:
-        return False, False  # validation refuses the pod
-    return wanted > 0 or most > 0, wanted == most > 0
 
 
 def _tolerate_short_outages(spec: core_pb2.PodSpec, tolerations: Mapping[str, int]) -> None:
@@ -245,8 +219,7 @@ def _tolerations_kept(new: core_pb2.PodSpec, old: core_pb2.PodSpec) -> bool:
 
 def _forbidden_changes(new: core_pb2.PodSpec, old: core_pb2.PodSpec) -> list[Cause]:
     """Complain of differences in anything but the fields that may change, and name them."""
-    munged = core_pb2.PodSpec()
-    munged.CopyFrom(new)
+    munged = deep_copy(new)
     for container, before in zip(munged.containers, old.containers, strict=True):
         container.image = before.image
     munged.ClearField("activeDeadlineSeconds")

@@ -10,7 +10,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kubelab.api.core.v1 import core_pb2
+from kubelab.apimachinery.core.pods import is_ready, is_terminal
 from kubelab.apimachinery.errors import ApiError, Conflict, NotFound
+from kubelab.apimachinery.meta import is_terminating
 from kubelab.apimachinery.scheme import ENDPOINTS, SERVICES
 from kubelab.client import tracing
 from kubelab.client.client import Client
@@ -18,11 +20,9 @@ from kubelab.client.controller import run_workers
 from kubelab.client.events import EventRecorder
 from kubelab.client.informer import key_of
 from kubelab.client.workqueue import WorkQueue
-from kubelab.controllermanager import pods as pod_rules
 from kubelab.controllermanager.awaited import LOOK_AGAIN, AwaitedWrites
 from kubelab.controllermanager.endpoints.decide import desired
 from kubelab.controllermanager.informers import SharedInformers, selected_pods, selecting
-from kubelab.controllermanager.owners import terminating
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
@@ -94,7 +94,7 @@ class EndpointsController:
             if current is not None and not await self._has_service(current):
                 await self._delete(current)
             return
-        if not service.spec.selector or terminating(service):
+        if not service.spec.selector or is_terminating(service):
             return  # somebody else's to fill in, or on its way out
         selected = selected_pods(self._pods, service.metadata.namespace, service.spec.selector)
         wanted = desired(service, selected, current)
@@ -144,9 +144,9 @@ def _told(pod: core_pb2.Pod) -> tuple[object, ...]:
         pod.spec.nodeName,
         pod.spec.hostname,
         pod.spec.subdomain,
-        pod_rules.ready(pod),
-        pod_rules.ended(pod),
-        terminating(pod),
+        is_ready(pod),
+        is_terminal(pod),
+        is_terminating(pod),
         dict(pod.metadata.labels),
         pod.metadata.uid,
     )

@@ -10,8 +10,8 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 from kubelab.api.core.v1 import core_pb2
-from kubelab.controllermanager import pods as pod_rules
-from kubelab.controllermanager.owners import terminating
+from kubelab.apimachinery.core.pods import is_ready, is_terminal
+from kubelab.apimachinery.meta import is_terminating
 
 HEADLESS_LABEL = "service.kubernetes.io/headless"
 OVER_CAPACITY = "endpoints.kubernetes.io/over-capacity"
@@ -35,9 +35,9 @@ def target_port(pod: core_pb2.Pod, port: core_pb2.ServicePort) -> int | None:
 
 def belongs(pod: core_pb2.Pod, service: core_pb2.Service) -> bool:
     """Say whether a selected pod has an address worth telling, ready or not; what is no address is worth nothing."""
-    if _numeric(pod.status.podIP) is None or pod_rules.ended(pod):
+    if _numeric(pod.status.podIP) is None or is_terminal(pod):
         return False
-    return service.spec.publishNotReadyAddresses or not terminating(pod)
+    return service.spec.publishNotReadyAddresses or not is_terminating(pod)
 
 
 def subsets(service: core_pb2.Service, pods: Iterable[core_pb2.Pod]) -> list[core_pb2.EndpointSubset]:
@@ -46,7 +46,7 @@ def subsets(service: core_pb2.Service, pods: Iterable[core_pb2.Pod]) -> list[cor
     for pod in pods:
         if not belongs(pod, service):
             continue
-        ready = service.spec.publishNotReadyAddresses or pod_rules.ready(pod)
+        ready = service.spec.publishNotReadyAddresses or is_ready(pod)
         ports = _ports(pod, service)
         if ports or not service.spec.ports:  # a headless service may have none at all
             by_ports[ports].append((ready, pod))

@@ -15,6 +15,8 @@ from google.protobuf.message import Message
 from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery import scheme
 from kubelab.apimachinery.errors import NotFound
+from kubelab.apimachinery.messages import deep_copy
+from kubelab.apimachinery.meta import meta_of
 from kubelab.apimachinery.scheme import Resource
 from kubelab.client import tracing
 from kubelab.client.client import Client
@@ -25,7 +27,6 @@ from kubelab.client.workqueue import WorkQueue
 from kubelab.controllermanager.garbagecollector.decide import Delete, DropOwners, Owner, judge
 from kubelab.controllermanager.garbagecollector.graph import FOREGROUND, ORPHAN, Graph, Item
 from kubelab.controllermanager.informers import SharedInformers
-from kubelab.controllermanager.owners import copied, metadata_of
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
@@ -64,7 +65,7 @@ class GarbageCollector:
             observe(new)
 
         def remove(obj: Message) -> None:
-            uid = metadata_of(obj).uid
+            uid = meta_of(obj).uid
             self._remember_absent(uid)
             self._look(self._graph.remove(uid))
 
@@ -85,9 +86,9 @@ class GarbageCollector:
         if item is None:
             return
         obj = self._caches[item.resource.qualified].get(item.key)
-        if obj is None or metadata_of(obj).uid != uid:
+        if obj is None or meta_of(obj).uid != uid:
             return  # its deletion is on the way
-        with tracing.cause(metadata_of(obj).resourceVersion):
+        with tracing.cause(meta_of(obj).resourceVersion):
             if item.orphaning:
                 await self._orphan_dependents(item, obj)
             elif item.in_foreground:
@@ -127,7 +128,7 @@ class GarbageCollector:
         except NotFound:
             self._remember_absent(*asked)
             return Owner.ABSENT
-        if metadata_of(live).uid != ref.uid:
+        if meta_of(live).uid != ref.uid:
             self._remember_absent(*asked)
             return Owner.ABSENT
         return Owner.WAITING if Item.of(resource, live).in_foreground else Owner.SOLID
@@ -152,7 +153,7 @@ class GarbageCollector:
                 item.name,
                 item.namespace,
                 uid=item.uid,
-                resource_version=metadata_of(obj).resourceVersion,
+                resource_version=meta_of(obj).resourceVersion,
                 propagation_policy=policy,
             )
         except NotFound:
@@ -171,7 +172,7 @@ class GarbageCollector:
     async def _orphan_dependents(self, item: Item, obj: Message) -> None:
         for dependent in self._graph.dependents(item.uid):
             current = self._caches[dependent.resource.qualified].get(dependent.key)
-            if current is not None and metadata_of(current).uid == dependent.uid:
+            if current is not None and meta_of(current).uid == dependent.uid:
                 await self._update(_without_owners(current, frozenset({item.uid})))
         await self._update(_without_finalizer(obj, ORPHAN))
 
@@ -188,24 +189,24 @@ class GarbageCollector:
 
 
 def _without_owners(obj: Message, uids: frozenset[str]) -> Message:
-    changed = copied(obj)
-    meta = metadata_of(changed)
-    kept = [ref for ref in metadata_of(obj).ownerReferences if ref.uid not in uids]
+    changed = deep_copy(obj)
+    meta = meta_of(changed)
+    kept = [ref for ref in meta_of(obj).ownerReferences if ref.uid not in uids]
     del meta.ownerReferences[:]
     meta.ownerReferences.extend(kept)
     return changed
 
 
 def _unblocking(obj: Message) -> Message:
-    changed = copied(obj)
-    for ref in metadata_of(changed).ownerReferences:
+    changed = deep_copy(obj)
+    for ref in meta_of(changed).ownerReferences:
         ref.blockOwnerDeletion = False
     return changed
 
 
 def _without_finalizer(obj: Message, finalizer: str) -> Message:
-    changed = copied(obj)
-    meta = metadata_of(changed)
+    changed = deep_copy(obj)
+    meta = meta_of(changed)
     kept = [name for name in meta.finalizers if name != finalizer]
     del meta.finalizers[:]
     meta.finalizers.extend(kept)

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from google.protobuf.message import Message
 
 from kubelab.api.meta.v1 import meta_pb2
+from kubelab.apimachinery.meta import meta_of
 from kubelab.apimachinery.scheme import Resource
-from kubelab.controllermanager.owners import metadata_of
 
 FOREGROUND = "foregroundDeletion"
 ORPHAN = "orphan"
@@ -34,7 +34,7 @@ class Item:
 
     @staticmethod
     def of(resource: Resource[Message], obj: Message) -> Item:
-        meta = metadata_of(obj)
+        meta = meta_of(obj)
         return Item(
             uid=meta.uid,
             resource=resource,

@@ -13,19 +13,19 @@ from typing import TYPE_CHECKING
 from kubelab.api.coordination.v1 import coordination_pb2
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery.clock import Clock
+from kubelab.apimachinery.core.conditions import get_condition, set_condition
+from kubelab.apimachinery.core.pods import READY, is_ready
 from kubelab.apimachinery.errors import Conflict, NotFound
+from kubelab.apimachinery.messages import deep_copy
 from kubelab.client import tracing
 from kubelab.client.client import Client
 from kubelab.client.controller import run_workers
 from kubelab.client.events import EventRecorder
 from kubelab.client.workqueue import WorkQueue
-from kubelab.controllermanager import pods as pod_rules
 from kubelab.controllermanager.awaited import LOOK_AGAIN, AwaitedWrites
 from kubelab.controllermanager.informers import BY_NODE, SharedInformers
 from kubelab.controllermanager.nodelifecycle.decide import (
-    READY,
     Zone,
-    condition,
     evicting,
     pulse,
     ready_status,
@@ -34,7 +34,6 @@ from kubelab.controllermanager.nodelifecycle.decide import (
     with_taints,
     zone_state,
 )
-from kubelab.controllermanager.owners import copied
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
@@ -115,7 +114,7 @@ class NodeLifecycleController:
 
     def _pod_changed(self, pod: core_pb2.Pod) -> None:
         node = self._nodes.get(pod.spec.nodeName) if pod.spec.nodeName else None
-        if node is not None and pod_rules.ready(pod) and ready_status(node) == "Unknown":
+        if node is not None and is_ready(pod) and ready_status(node) == "Unknown":
             self._queue.add(pod.spec.nodeName)
 
     def _listen(self, name: str) -> float:
@@ -164,7 +163,7 @@ class NodeLifecycleController:
         self._judge_zone()
 
     def _grace(self, node: core_pb2.Node) -> float:
-        posted = condition(node, READY) is not None
+        posted = get_condition(node.status.conditions, READY) is not None
         return self._config.node_monitor_grace_period if posted else self._config.node_startup_grace_period
 
     async def _silence(self, node: core_pb2.Node) -> core_pb2.Node:
@@ -209,7 +208,11 @@ class NodeLifecycleController:
 
     def _may_evict(self, key: str, node: core_pb2.Node) -> bool:
         """Keep a NoExecute taint that is there; grant new ones at the zone's rate, none while nobody is heard."""
-        if self._zone is Zone.FULL_DISRUPTION or ready_status(node) == "True" or condition(node, READY) is None:
+        if (
+            self._zone is Zone.FULL_DISRUPTION
+            or ready_status(node) == "True"
+            or get_condition(node.status.conditions, READY) is None
+        ):
             return False
         if evicting(node):
             return True
@@ -227,10 +230,10 @@ class NodeLifecycleController:
     async def _mark_pods(self, name: str) -> None:
         """Say of the pods of a silent node that nobody knows them to be ready, so that no service sends there."""
         for pod in self._pods.by_index(BY_NODE, name):
-            if not pod_rules.ready(pod):
+            if not is_ready(pod):
                 continue
-            changed = copied(pod)
-            pod_rules.set_condition(changed, pod_rules.READY, "False", self._clock.time())
+            changed = deep_copy(pod)
+            set_condition(changed.status.conditions, READY, "False", self._clock.time())
             try:
                 await self._client.update_status(changed)
             except (NotFound, Conflict):

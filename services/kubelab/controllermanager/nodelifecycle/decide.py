@@ -16,8 +16,9 @@ import enum
 from collections.abc import Iterable
 
 from kubelab.api.core.v1 import core_pb2
-from kubelab.api.meta.v1 import meta_pb2
-from kubelab.apimachinery import taints
+from kubelab.apimachinery import taints, timestamps
+from kubelab.apimachinery.core.conditions import get_condition
+from kubelab.apimachinery.messages import deep_copy
 
 READY = "Ready"
 PRESSURES = {
@@ -31,30 +32,24 @@ HEALTH_TAINTS = (taints.NOT_READY, taints.UNREACHABLE)
 OWN_NO_SCHEDULE = frozenset({*HEALTH_TAINTS, taints.UNSCHEDULABLE, *PRESSURES.values()})
 
 
-def condition(node: core_pb2.Node, kind: str) -> core_pb2.NodeCondition | None:
-    """Find one condition."""
-    return next((c for c in node.status.conditions if c.type == kind), None)
-
-
 def ready_status(node: core_pb2.Node) -> str:
     """Give ``True``, ``False`` or ``Unknown``; a node that never said is Unknown."""
-    found = condition(node, READY)
+    found = get_condition(node.status.conditions, READY)
     return found.status if found is not None else "Unknown"
 
 
 def pulse(node: core_pb2.Node, lease_renewed: str) -> tuple[object, ...]:
     """Everything by which a kubelet shows that it lives; only whether it changes matters, never what time it says."""
-    found = condition(node, READY)
+    found = get_condition(node.status.conditions, READY)
     return (node.metadata.uid, lease_renewed, found.lastHeartbeatTime.seconds if found is not None else 0)
 
 
 def silenced(node: core_pb2.Node, now: float) -> core_pb2.Node | None:
     """Copy a node with the conditions of one that is not heard; None when they are there. ``now`` is wall time."""
-    changed = core_pb2.Node()
-    changed.CopyFrom(node)
+    changed = deep_copy(node)
     moved = False
     for kind in SILENCED:
-        found = condition(changed, kind)
+        found = get_condition(changed.status.conditions, kind)
         if found is None:
             found = changed.status.conditions.add(type=kind, reason="NodeStatusNeverUpdated")
             found.message = "Kubelet never posted node status."
@@ -64,7 +59,7 @@ def silenced(node: core_pb2.Node, now: float) -> core_pb2.Node | None:
         else:
             found.reason, found.message = "NodeStatusUnknown", "Kubelet stopped posting node status."
         found.status = "Unknown"
-        found.lastTransitionTime.CopyFrom(meta_pb2.Time(seconds=int(now)))
+        found.lastTransitionTime.CopyFrom(timestamps.to_time(now))
         moved = True
     return changed if moved else None
 
@@ -93,7 +88,9 @@ def wanted_taints(node: core_pb2.Node, *, evict: bool) -> list[tuple[str, str]]:
     """List key and effect of the taints that the node's conditions ask for; NoExecute only where it may ``evict``."""
     wanted: list[tuple[str, str]] = []
     status = ready_status(node)
-    if condition(node, READY) is None:  # just registered: nothing may come, but nothing need go either
+    if (
+        get_condition(node.status.conditions, READY) is None
+    ):  # just registered: nothing may come, but nothing need go either
         wanted.append((taints.NOT_READY, taints.NO_SCHEDULE))
     elif status != "True":
         key = taints.NOT_READY if status == "False" else taints.UNREACHABLE
@@ -101,7 +98,7 @@ def wanted_taints(node: core_pb2.Node, *, evict: bool) -> list[tuple[str, str]]:
         if evict:
             wanted.append((key, taints.NO_EXECUTE))
     for kind, key in PRESSURES.items():
-        found = condition(node, kind)
+        found = get_condition(node.status.conditions, kind)
         if found is not None and found.status == "True":
             wanted.append((key, taints.NO_SCHEDULE))
     if node.spec.unschedulable:
@@ -117,12 +114,11 @@ def with_taints(node: core_pb2.Node, wanted: Iterable[tuple[str, str]], now: flo
     added = [pair for pair in asked if pair not in have]
     if not added and len(kept) == len(node.spec.taints):
         return None
-    changed = core_pb2.Node()
-    changed.CopyFrom(node)
+    changed = deep_copy(node)
     del changed.spec.taints[:]
     changed.spec.taints.extend(kept)
     for key, effect in added:
-        changed.spec.taints.add(key=key, effect=effect, timeAdded=meta_pb2.Time(seconds=int(now)))
+        changed.spec.taints.add(key=key, effect=effect, timeAdded=timestamps.to_time(now))
     return changed
 
 

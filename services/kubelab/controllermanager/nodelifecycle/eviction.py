@@ -11,7 +11,11 @@ from typing import TYPE_CHECKING
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import taints
 from kubelab.apimachinery.clock import Clock
+from kubelab.apimachinery.core.conditions import set_condition
+from kubelab.apimachinery.core.pods import DISRUPTION_TARGET, is_terminal
 from kubelab.apimachinery.errors import Conflict, NotFound
+from kubelab.apimachinery.messages import deep_copy
+from kubelab.apimachinery.meta import is_terminating
 from kubelab.apimachinery.scheme import PODS
 from kubelab.client import tracing
 from kubelab.client.client import Client
@@ -19,11 +23,9 @@ from kubelab.client.controller import run_workers
 from kubelab.client.events import EventRecorder
 from kubelab.client.informer import key_of
 from kubelab.client.workqueue import WorkQueue
-from kubelab.controllermanager import pods as pod_rules
 from kubelab.controllermanager.awaited import AwaitedWrites
 from kubelab.controllermanager.informers import BY_NODE, SharedInformers
 from kubelab.controllermanager.nodelifecycle.decide import evict_at
-from kubelab.controllermanager.owners import copied, terminating
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
@@ -85,7 +87,7 @@ class TaintEvictionController:
     async def sync(self, key: str) -> None:
         """Evict one pod, or come back when it is time."""
         pod = self._pods.get(key)
-        if not self._awaited.seen(key) or pod is None or terminating(pod) or pod_rules.ended(pod):
+        if not self._awaited.seen(key) or pod is None or is_terminating(pod) or is_terminal(pod):
             return
         node = self._nodes.get(pod.spec.nodeName)
         now = self._clock.time()
@@ -105,10 +107,10 @@ class TaintEvictionController:
 
     async def _evict(self, pod: core_pb2.Pod, now: float) -> None:
         meta = pod.metadata
-        changed = copied(pod)
+        changed = deep_copy(pod)
         message = "Taint manager: deleting due to NoExecute taint"
-        told = pod_rules.set_condition(
-            changed, pod_rules.DISRUPTION_TARGET, "True", now, reason="DeletionByTaintManager", message=message
+        told = set_condition(
+            changed.status.conditions, DISRUPTION_TARGET, "True", now, reason="DeletionByTaintManager", message=message
         )
         with tracing.cause(meta.resourceVersion):
             try:

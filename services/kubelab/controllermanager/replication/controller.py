@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery.clock import Clock
 from kubelab.apimachinery.errors import ApiError, NotFound
+from kubelab.apimachinery.messages import deep_copy
+from kubelab.apimachinery.meta import get_controller_of, is_terminating, new_controller_ref
 from kubelab.apimachinery.scheme import PODS, REPLICATION_CONTROLLERS
 from kubelab.client import tracing
 from kubelab.client.client import Client
@@ -21,7 +23,6 @@ from kubelab.client.informer import key_of
 from kubelab.client.workqueue import WorkQueue
 from kubelab.controllermanager.awaited import LOOK_AGAIN, AwaitedWrites
 from kubelab.controllermanager.informers import BY_CONTROLLER, ORPHANS, SharedInformers, selecting
-from kubelab.controllermanager.owners import controller_of, controller_reference, copied, terminating
 from kubelab.controllermanager.replication.decide import (
     Failure,
     Plan,
@@ -77,7 +78,7 @@ class ReplicationManager:
         self._queue.add(key_of(rc))
 
     def _pod_changed(self, pod: core_pb2.Pod) -> None:
-        owner = controller_of(pod)
+        owner = get_controller_of(pod)
         if owner is not None:
             if owner.kind == KIND:
                 self._queue.add(f"{pod.metadata.namespace}/{owner.name}")
@@ -86,7 +87,7 @@ class ReplicationManager:
             self._enqueue(rc)
 
     def _pod_updated(self, old: core_pb2.Pod, new: core_pb2.Pod) -> None:
-        if controller_of(old) != controller_of(new):
+        if get_controller_of(old) != get_controller_of(new):
             self._pod_changed(old)
         self._pod_changed(new)
 
@@ -102,7 +103,7 @@ class ReplicationManager:
             return
         with tracing.cause(rc.metadata.resourceVersion):
             pods = active(await self._claim(key, rc))
-            failure = None if terminating(rc) else await self._act(key, rc, plan(rc, pods, self._clock.time()))
+            failure = None if is_terminating(rc) else await self._act(key, rc, plan(rc, pods, self._clock.time()))
             await self._write_status(key, rc, pods, failure)
         if failure is not None:
             raise failure.error  # the queue's business
@@ -114,12 +115,12 @@ class ReplicationManager:
         own = [*sorted_out.own]
         if sorted_out.adopt and await self._may_adopt(rc):
             for pod in sorted_out.adopt:
-                changed = copied(pod)
-                changed.metadata.ownerReferences.append(controller_reference(rc, REPLICATION_CONTROLLERS))
+                changed = deep_copy(pod)
+                changed.metadata.ownerReferences.append(new_controller_ref(rc, REPLICATION_CONTROLLERS))
                 if await self._update_pod(key, changed):
                     own.append(changed)
         for pod in sorted_out.release:
-            changed = copied(pod)
+            changed = deep_copy(pod)
             del changed.metadata.ownerReferences[:]
             changed.metadata.ownerReferences.extend(
                 ref for ref in pod.metadata.ownerReferences if ref.uid != rc.metadata.uid
@@ -133,7 +134,7 @@ class ReplicationManager:
             live = await self._client.get(REPLICATION_CONTROLLERS, rc.metadata.name, rc.metadata.namespace)
         except NotFound:
             return False
-        return live.metadata.uid == rc.metadata.uid and not terminating(live)
+        return live.metadata.uid == rc.metadata.uid and not is_terminating(live)
 
     async def _update_pod(self, key: str, pod: core_pb2.Pod) -> bool:
         try:
@@ -184,7 +185,7 @@ class ReplicationManager:
         now = self._clock.time()
         fresh = status(rc, pods, failure, now)
         if fresh != rc.status:
-            changed = copied(rc)
+            changed = deep_copy(rc)
             changed.status.CopyFrom(fresh)
             try:
                 self._told.created(key, await self._client.update_status(changed))

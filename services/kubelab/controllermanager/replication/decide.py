@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from functools import cmp_to_key
 
 from kubelab.api.core.v1 import core_pb2
-from kubelab.api.meta.v1 import meta_pb2
+from kubelab.apimachinery import labels, timestamps
+from kubelab.apimachinery.core.conditions import get_condition
+from kubelab.apimachinery.core.pods import is_ready, is_terminal, ready_since
 from kubelab.apimachinery.errors import ApiError
+from kubelab.apimachinery.meta import get_controller_of, is_terminating, new_controller_ref
 from kubelab.apimachinery.scheme import REPLICATION_CONTROLLERS
-from kubelab.controllermanager import pods as pod_rules
-from kubelab.controllermanager.owners import controller_of, controller_reference, selects, terminating
 
 BURST = 500  # creations, or deletions, of one sync
 DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
@@ -35,22 +36,22 @@ def claims(rc: core_pb2.ReplicationController, pods: Iterable[core_pb2.Pod]) -> 
     own: list[core_pb2.Pod] = []
     adopt: list[core_pb2.Pod] = []
     release: list[core_pb2.Pod] = []
-    leaving = terminating(rc)
+    leaving = is_terminating(rc)
     for pod in pods:
-        owner, selected = controller_of(pod), selects(rc.spec.selector, pod.metadata.labels)
+        owner, selected = get_controller_of(pod), labels.select(rc.spec.selector, pod.metadata.labels)
         if owner is not None and owner.uid == rc.metadata.uid:
             if selected or leaving:
                 own.append(pod)
             else:
                 release.append(pod)
-        elif owner is None and selected and not leaving and not terminating(pod) and not pod_rules.ended(pod):
+        elif owner is None and selected and not leaving and not is_terminating(pod) and not is_terminal(pod):
             adopt.append(pod)
     return Claims(tuple(own), tuple(adopt), tuple(release))
 
 
 def active(pods: Iterable[core_pb2.Pod]) -> list[core_pb2.Pod]:
     """Leave out pods that have ended or are on their way out: they count for nothing."""
-    return [pod for pod in pods if not pod_rules.ended(pod) and not terminating(pod)]
+    return [pod for pod in pods if not is_terminal(pod) and not is_terminating(pod)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +99,7 @@ def deletion_rank(pod: core_pb2.Pod, on_node: int) -> tuple[object, ...]:
     return (
         bool(pod.spec.nodeName),
         _PHASES.get(pod.status.phase, 0),
-        pod_rules.ready(pod),
+        is_ready(pod),
         cost,
         -on_node,
     )
@@ -106,7 +107,7 @@ def deletion_rank(pod: core_pb2.Pod, on_node: int) -> tuple[object, ...]:
 
 def _less_is_lost(first: core_pb2.Pod, second: core_pb2.Pod, now: float) -> int:
     """Compare by how long pods have been ready, by restarts, and by age: negative when the first one goes first."""
-    ready = _younger(pod_rules.ready_since(first), pod_rules.ready_since(second), first, second, now)
+    ready = _younger(ready_since(first), ready_since(second), first, second, now)
     if ready:
         return ready
     if restarts := _restarts(second) - _restarts(first):
@@ -156,7 +157,7 @@ def pod_from_template(rc: core_pb2.ReplicationController) -> core_pb2.Pod:
     meta.labels.update(template.metadata.labels)
     meta.annotations.update(template.metadata.annotations)
     meta.finalizers.extend(template.metadata.finalizers)
-    meta.ownerReferences.append(controller_reference(rc, REPLICATION_CONTROLLERS))
+    meta.ownerReferences.append(new_controller_ref(rc, REPLICATION_CONTROLLERS))
     return pod
 
 
@@ -167,8 +168,8 @@ def status(
     result = core_pb2.ReplicationControllerStatus(observedGeneration=rc.metadata.generation)
     for pod in pods:
         result.replicas += 1
-        result.fullyLabeledReplicas += selects(rc.spec.template.metadata.labels, pod.metadata.labels)
-        if pod_rules.ready(pod):
+        result.fullyLabeledReplicas += labels.select(rc.spec.template.metadata.labels, pod.metadata.labels)
+        if is_ready(pod):
             result.readyReplicas += 1
             result.availableReplicas += available_in(pod, rc.spec.minReadySeconds, now) == 0
     result.conditions.extend(c for c in rc.status.conditions if c.type != REPLICA_FAILURE)
@@ -182,7 +183,7 @@ def _failure_condition(
 ) -> core_pb2.ReplicationControllerCondition:
     """Tell of a failure once. A message names the pod that was not made, another one each time: written anew, it would
     bring the controller's key back at once, whatever its back-off."""
-    old = next((c for c in rc.status.conditions if c.type == REPLICA_FAILURE), None)
+    old = get_condition(rc.status.conditions, REPLICA_FAILURE)
     if old is not None and old.reason == failure.reason:
         return old
     return core_pb2.ReplicationControllerCondition(
@@ -190,15 +191,15 @@ def _failure_condition(
         status="True",
         reason=failure.reason,
         message=failure.error.message,
-        lastTransitionTime=old.lastTransitionTime if old is not None else meta_pb2.Time(seconds=int(now)),
+        lastTransitionTime=old.lastTransitionTime if old is not None else timestamps.to_time(now),
     )
 
 
 def available_in(pod: core_pb2.Pod, min_ready_seconds: int, now: float) -> float | None:
     """Say in how many seconds a pod counts as available: 0 now, None while it is not ready."""
-    if not pod_rules.ready(pod):
+    if not is_ready(pod):
         return None
-    since = pod_rules.ready_since(pod)
+    since = ready_since(pod)
     if not min_ready_seconds or since is None:
         return 0 if not min_ready_seconds else float(min_ready_seconds)
     return max(since + min_ready_seconds - now, 0)

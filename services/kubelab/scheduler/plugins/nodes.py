@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import taints
+from kubelab.apimachinery.core.podresources import node_selector_matches
 from kubelab.scheduler.framework import MAX_SCORE, Cluster, ClusterEvent, Rejection
 from kubelab.scheduler.model import NodeInfo, PodInfo
 
@@ -79,5 +80,4 @@ class NodeAffinity:
         return not pod.node_selector
 
     def filter(self, pod: PodInfo, node: NodeInfo) -> Rejection | None:
-        labels = node.labels
-        return None if all(labels.get(key) == value for key, value in pod.node_selector) else self.rejection
+        return None if node_selector_matches(pod.node_selector, node.labels) else self.rejection

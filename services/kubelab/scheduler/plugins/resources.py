@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from kubelab.apimachinery.core.podresources import port_is_taken
 from kubelab.cluster import reserved
 from kubelab.scheduler.framework import MAX_SCORE, Cluster, ClusterEvent, Rejection
-from kubelab.scheduler.model import ANY_ADDRESS, NodeInfo, PodInfo
+from kubelab.scheduler.model import NodeInfo, PodInfo
 
 ROOM = frozenset({ClusterEvent.NODE_ADDED, ClusterEvent.NODE_RESIZED, ClusterEvent.POD_GONE})
 
@@ -105,11 +106,7 @@ class NodePorts:
         return not pod.host_ports
 
     def filter(self, pod: PodInfo, node: NodeInfo) -> Rejection | None:
-        for address, protocol, port in pod.host_ports:
-            if reserved.owner(port, protocol):
+        for wanted in pod.host_ports:
+            if reserved.owner(wanted[2], wanted[1]) or port_is_taken(wanted, node.host_ports):
                 return self.rejection
-            for used_address, used_protocol, used_port in node.host_ports:
-                same = address == used_address or ANY_ADDRESS in (address, used_address)
-                if same and protocol == used_protocol and port == used_port:
-                    return self.rejection
         return None

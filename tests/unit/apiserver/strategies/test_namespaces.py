@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from kubelab.api.meta.v1 import meta_pb2
+from kubelab.apimachinery.messages import deep_copy
 from tests.unit.apiserver.strategies.answers import (
     LABEL,
     QUALIFIED,
@@ -63,8 +64,7 @@ def test_status(change: Change, told: list[str]) -> None:
 def test_status_of_one_that_goes() -> None:
     old = stored(MANIFEST)
     old.metadata.deletionTimestamp.CopyFrom(meta_pb2.Time(seconds=1))
-    new = type(old)()
-    new.CopyFrom(old)
+    new = deep_copy(old)
     assert said(RULES["namespaces"].validate_status_update(new, old)) == [
         "status.Phase: Invalid value: \"Active\": may only be 'Terminating' if `deletionTimestamp` is not empty"
     ]

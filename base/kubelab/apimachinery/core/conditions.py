@@ -1,0 +1,84 @@
+"""Conditions in the status of any object: found by type, and set so that the transition time tells a change.
+
+https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-conditions; set as upstream's
+``apimachinery/pkg/api/meta/conditions.go`` does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, Protocol, TypeVar
+
+from kubelab.api.meta.v1 import meta_pb2
+from kubelab.apimachinery import timestamps
+
+TRUE, FALSE, UNKNOWN = "True", "False", "Unknown"
+
+
+class Condition(Protocol):
+    """What the conditions of all kinds have; generated messages do not say so themselves."""
+
+    type: str
+    status: str
+    reason: str
+    message: str
+
+    @property
+    def lastTransitionTime(self) -> meta_pb2.Time: ...
+
+    def HasField(self, field_name: Any) -> bool: ...
+
+
+C = TypeVar("C", bound=Condition)
+
+
+C_co = TypeVar("C_co", bound=Condition, covariant=True)
+
+
+class Conditions(Protocol[C_co]):
+    """The repeated field of a status."""
+
+    def __iter__(self) -> Iterator[C_co]: ...
+
+    def add(self, *, type: str) -> C_co: ...
+
+
+def get_condition(conditions: Iterable[C], kind: str) -> C | None:
+    """Find the condition of a type."""
+    return next((c for c in conditions if c.type == kind), None)
+
+
+def is_true(conditions: Iterable[Condition], kind: str) -> bool:
+    """Say whether there is a condition of this type and it holds."""
+    found = get_condition(conditions, kind)
+    return found is not None and found.status == TRUE
+
+
+def set_condition(
+    conditions: Conditions[Any], kind: str, status: str, now: float, *, reason: str = "", message: str = ""
+) -> bool:
+    """Add or change one condition; False when it says all this already. ``now`` is wall time in seconds.
+
+    Only a changed ``status`` moves the transition time.
+    """
+    found = get_condition(conditions, kind)
+    if found is None:
+        found = conditions.add(type=kind)
+    elif (found.status, found.reason, found.message) == (status, reason, message):
+        return False
+    if found.status != status:
+        found.status = status
+        found.lastTransitionTime.CopyFrom(timestamps.to_time(now))
+    found.reason, found.message = reason, message
+    return True
+
+
+def keep_transition_times(wanted: Iterable[Condition], last: Iterable[Condition], now: float) -> None:
+    """Give freshly computed conditions their transition times: the last one's where the status is the same, else
+    ``now``, in seconds."""
+    known = {c.type: c for c in last}
+    for condition in wanted:
+        old = known.get(condition.type)
+        unchanged = old is not None and old.status == condition.status and old.HasField("lastTransitionTime")
+        moved = old.lastTransitionTime if unchanged and old is not None else timestamps.to_time(now)
+        condition.lastTransitionTime.CopyFrom(moved)

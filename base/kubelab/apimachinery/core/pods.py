@@ -1,0 +1,38 @@
+"""What a pod's status says of it (upstream's ``pkg/api/v1/pod/util.go``).
+
+https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/
+"""
+
+from __future__ import annotations
+
+from kubelab.api.core.v1 import core_pb2
+from kubelab.apimachinery import timestamps
+from kubelab.apimachinery.core.conditions import TRUE, get_condition, is_true
+
+PENDING, RUNNING, SUCCEEDED, FAILED, UNKNOWN = "Pending", "Running", "Succeeded", "Failed", "Unknown"
+TERMINAL_PHASES = (SUCCEEDED, FAILED)
+POD_SCHEDULED = "PodScheduled"
+READY = "Ready"
+DISRUPTION_TARGET = "DisruptionTarget"
+
+ACTIVE_PODS = ",".join(f"status.phase!={phase}" for phase in TERMINAL_PHASES)
+"""The field selector of the pods that are not in a terminal phase."""
+
+
+def is_terminal(pod: core_pb2.Pod) -> bool:
+    """Say whether the pod has ended: a terminal phase never changes."""
+    return pod.status.phase in TERMINAL_PHASES
+
+
+def is_ready(pod: core_pb2.Pod) -> bool:
+    """Say whether the pod may get traffic."""
+    return is_true(pod.status.conditions, READY)
+
+
+def ready_since(pod: core_pb2.Pod) -> float | None:
+    """Give the time since which the pod is ready, in seconds since the epoch; None when it is not, or when its
+    condition has no time."""
+    found = get_condition(pod.status.conditions, READY)
+    if found is None or found.status != TRUE or not found.HasField("lastTransitionTime"):
+        return None
+    return timestamps.from_time(found.lastTransitionTime)
