@@ -48,8 +48,8 @@ class BaseConfig:
     name: str = ""  # scheduler@cp-1; by default the component at this host
     kubeconfig: Path | None = None  # how to reach the api-server
     bind_address: str = ""  # host:port of the gRPC server
-    metrics_address: str = ""  # host:port of Prometheus' /metrics; "" or port 0: off
-    tls: TLS | None = None  # for the gRPC server
+    metrics_address: str = ""  # host:port of /metrics, /livez and /readyz over HTTPS; "" or port 0: off
+    tls: TLS | None = None  # for both servers
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["text", "json"] = "text"
 

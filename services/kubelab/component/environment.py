@@ -102,6 +102,7 @@ class Environment:
                 Workers(self.worker, self.workers),
                 ready=lambda: self.health.serving,
                 note=lambda: self.health.note(),
+                tls=self.config.tls,
             ),
             serve_grpc(
                 address,

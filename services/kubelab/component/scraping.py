@@ -1,8 +1,9 @@
-"""What is asked over HTTP: Prometheus' /metrics, and a load balancer's /livez and /readyz.
+"""What is asked over HTTPS: Prometheus' /metrics, and a load balancer's /livez and /readyz, which need no certificate.
 
 A component may be several processes behind one port: a scrape reaches whichever worker the kernel picks. That one asks
 its siblings on abstract unix sockets (they leave no file behind, and other namespaces do not see them) and answers for
-all, each sample with the label ``worker``.
+all, each sample with the label ``worker``. A sibling answers none but the children of its own parent: a pod in the
+node's network namespace could connect, too.
 """
 
 from __future__ import annotations
@@ -11,8 +12,13 @@ import asyncio
 import contextlib
 import os
 import socket
+import ssl
+import struct
 from collections.abc import AsyncGenerator, Callable, Iterable
 from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
@@ -20,7 +26,8 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from kubelab.apimachinery.clock import Clock
-from kubelab.component.config import ConfigError
+from kubelab.component.config import TLS, ConfigError
+from kubelab.component.httptls import ServerContext, may_get
 
 SCRAPE_SECONDS = 10.0
 SIBLING_SECONDS = 2.0
@@ -62,11 +69,13 @@ async def serve_metrics(
     *,
     ready: Callable[[], bool] = lambda: True,
     note: Callable[[], str] = lambda: "",
+    tls: TLS | None = None,
 ) -> AsyncGenerator[int | None]:
     """Answer GET /metrics, /livez and /readyz on ``host:port`` until the body ends; gives the port, None when it is
-    off. ``ready`` is asked for /readyz, and ``note`` for what it says besides.
+    off. ``ready`` is asked for /readyz, and ``note`` for what it says besides. Without ``tls`` the server speaks plain
+    HTTP, knows no user, and gives metrics to none.
 
-    Raises ConfigError when the address cannot be had.
+    Raises ConfigError when the address cannot be had, or a certificate cannot be read.
     """
     host, _, port = address.rpartition(":")
     if not address or port == "0":
@@ -74,6 +83,7 @@ async def serve_metrics(
         return
     workers = workers or Workers()
     several = workers.count > 1
+    context = _context(tls) if tls else None
 
     clients: set[asyncio.StreamWriter] = set()
 
@@ -91,15 +101,23 @@ async def serve_metrics(
     async def answer_one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, TimeoutError):
             async with clock.timeout(SCRAPE_SECONDS):
-                request = await reader.readuntil(b"\r\n\r\n")
-                page = await _all_pages(registry, clock, workers) if several else generate_latest(registry)
-                writer.write(_http(request, page, ready(), note()))
+                if context:
+                    await writer.start_tls(context.current())
+                path = _path(await reader.readuntil(b"\r\n\r\n"))
+                kind, (status, body) = "text/plain", _health(path, ready(), note())
+                if path == "/metrics":
+                    status, body = may_get(path, _certificate(writer))
+                    if status is HTTPStatus.OK:
+                        body = await _all_pages(registry, clock, workers) if several else _page(registry)
+                        kind = CONTENT_TYPE_LATEST
+                writer.write(_http(status, kind, body))
                 await writer.drain()
 
     async def answer_sibling(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError, TimeoutError):
             async with clock.timeout(SIBLING_SECONDS):
-                writer.write(generate_latest(registry))
+                if _is_sibling(writer):
+                    writer.write(generate_latest(registry))
                 await writer.drain()
         writer.close()
 
@@ -116,13 +134,42 @@ async def serve_metrics(
         yield server.sockets[0].getsockname()[1]
 
 
-async def _all_pages(registry: CollectorRegistry, clock: Clock, workers: Workers) -> bytes:
+def _context(tls: TLS) -> ServerContext:
+    try:
+        return ServerContext(tls)
+    except OSError as err:
+        raise ConfigError(f"tls: {err}") from err
+
+
+def _certificate(writer: asyncio.StreamWriter) -> bytes | None:
+    """The client's certificate, DER, if it has shown one."""
+    secured: ssl.SSLObject | None = writer.get_extra_info("ssl_object")
+    return secured.getpeercert(binary_form=True) if secured else None
+
+
+def _is_sibling(writer: asyncio.StreamWriter) -> bool:
+    """Whether the other end of a unix socket is another worker of this component."""
+    connected: socket.socket = writer.get_extra_info("socket")
+    pid, _, _ = struct.unpack("3i", connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return int(stat.rpartition(")")[2].split()[1]) == os.getppid()
+
+
+def _page(registry: CollectorRegistry) -> str:
+    return generate_latest(registry).decode()
+
+
+async def _all_pages(registry: CollectorRegistry, clock: Clock, workers: Workers) -> str:
     """Give every worker's metrics; one that is not there now, or does not answer, is left out."""
     own = (workers.number, generate_latest(registry).decode())
     others = [n for n in range(workers.count) if n != workers.number]
     told = await asyncio.gather(*(_sibling_page(workers.socket_name(n), clock) for n in others))
     pages = [own, *((n, text) for n, text in zip(others, told, strict=True) if text is not None)]
-    return generate_latest(Merged(sorted(pages)))  # pyright: ignore[reportArgumentType] — it needs collect() only
+    merged: Any = Merged(sorted(pages))  # a registry, as far as it is asked: collect()
+    return generate_latest(merged).decode()
 
 
 async def _sibling_page(name: str, clock: Clock) -> str | None:
@@ -137,16 +184,20 @@ async def _sibling_page(name: str, clock: Clock) -> str | None:
         return None
 
 
-def _http(request: bytes, page: bytes, ready: bool, note: str) -> bytes:
-    path = [*request.split(b" ", 2), b"", b""][1].split(b"?")[0]
-    if path == b"/metrics":
-        status, kind, body = "200 OK", CONTENT_TYPE_LATEST, page
-    elif path == b"/livez" or (path == b"/readyz" and ready):  # for who does not speak gRPC's health protocol
-        told = f"ok\n{note}\n" if note and path == b"/readyz" else "ok"
-        status, kind, body = "200 OK", "text/plain", told.encode()
-    elif path == b"/readyz":
-        status, kind, body = "503 Service Unavailable", "text/plain", b"not ready\n"
-    else:
-        status, kind, body = "404 Not Found", "text/plain", b"only /metrics, /livez and /readyz are here\n"
-    head = f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
-    return head.encode() + body
+def _path(request: bytes) -> str:
+    return [*request.split(b" ", 2), b"", b""][1].split(b"?")[0].decode("ascii", "replace")
+
+
+def _health(path: str, ready: bool, note: str) -> tuple[HTTPStatus, str]:
+    """Answer clients that do not speak gRPC's health protocol."""
+    if path == "/livez" or (path == "/readyz" and ready):
+        return HTTPStatus.OK, f"ok\n{note}\n" if note and path == "/readyz" else "ok"
+    if path == "/readyz":
+        return HTTPStatus.SERVICE_UNAVAILABLE, "not ready\n"
+    return HTTPStatus.NOT_FOUND, "only /metrics, /livez and /readyz are here\n"
+
+
+def _http(status: HTTPStatus, kind: str, text: str) -> bytes:
+    body = text.encode()
+    head = f"HTTP/1.1 {status.value} {status.phrase}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n"
+    return head.encode() + b"Connection: close\r\n\r\n" + body

@@ -31,6 +31,7 @@ from kubelab.cluster.record import Node, Record
 from kubelab.component.config import TLS
 from kubelab.component.serving import Health, serve_grpc
 from kubelab.pki import certificates as pki
+from kubelab.pki.__main__ import main as make_volumes
 from kubelab.supervisor import etcdmembers, plan
 from kubelab.testing.etcd import missing
 from tests.polling import until_true
@@ -112,6 +113,39 @@ def test_every_kubeconfig_names_the_api_servers_certificate(tmp_path: Path) -> N
         access = Kubeconfig.parse(text).access()
         assert access.server_name == API_SERVER_NAME
         assert access.files is not None
+
+
+# --- in containers
+
+HEALTHY = Path(__file__).parents[3] / "deploy/images/healthy"
+
+
+@pytest.fixture(scope="module")
+def volumes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the container ``pki`` writes, in the place of the volumes."""
+    out = tmp_path_factory.mktemp("volumes")
+    for name in ("control-plane", "node-1"):
+        (out / name).mkdir()
+    assert make_volumes(["--out", str(out), "--workers", "1", "--control-planes", "1"]) == 0
+    return out
+
+
+@pytest.mark.skipif(not shutil.which("curl"), reason="no curl on this machine")
+@pytest.mark.parametrize(
+    "path",
+    [
+        *(f"control-plane/{component}@cp-1" for component in ("api-server", "scheduler", "controller-manager")),
+        *(f"node-1/etc/{component}" for component in ("kubelet", "kube-proxy")),
+    ],
+)
+async def test_the_health_check_of_a_container_looks_at_its_own_server(volumes: Path, path: str) -> None:
+    own = volumes / path
+    other = volumes / ("node-1/etc/kubelet" if "kubelet" not in path else "node-1/etc/kube-proxy")
+    for folder, well in ((own, True), (other, False)):
+        tls = TLS(ca=folder / "ca.crt", certificate=folder / "serving.crt", key=folder / "serving.key")
+        async with serve_grpc("127.0.0.1:0", [], tls=tls, health=Health()) as served:
+            check = await asyncio.create_subprocess_exec(HEALTHY, own, f"localhost:{served.port}")
+            assert (await check.wait() == 0) is well
 
 
 # --- renewal

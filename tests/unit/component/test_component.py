@@ -8,9 +8,11 @@ import os
 import select
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import textwrap
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -92,8 +94,13 @@ class Process:
 
 
 @pytest.fixture
-def files(tmp_path: Path) -> Files:
-    return TestAuthority(tmp_path).issue("thing")
+def authority(tmp_path: Path) -> TestAuthority:
+    return TestAuthority(tmp_path)
+
+
+@pytest.fixture
+def files(authority: TestAuthority) -> Files:
+    return authority.issue("thing")
 
 
 @pytest.fixture
@@ -202,23 +209,45 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def scrape(port: int) -> str:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
-        return answer.read().decode()
+def scrape(port: int, files: Files, path: str = "/metrics", *, own: bool = True) -> str:
+    context = ssl.create_default_context(cafile=str(files.ca))
+    if own:
+        context.load_cert_chain(files.certificate, files.key)
+    url = f"https://127.0.0.1:{port}{path}"
+    try:
+        with urllib.request.urlopen(url, timeout=10, context=context) as answer:
+            return answer.read().decode()
+    except urllib.error.HTTPError as refused:
+        with refused:
+            return f"{refused.code} {refused.read().decode()}"
 
 
-def test_metrics_are_served(started: list[Process], tmp_path: Path, files: Files) -> None:
+def test_metrics_are_for_those_who_may_and_health_is_for_everybody(
+    started: list[Process], tmp_path: Path, authority: TestAuthority, files: Files
+) -> None:
     port = free_port()
     start(started, tmp_path, files, f"--metrics-address=127.0.0.1:{port}").line()
-    assert "process_resident_memory_bytes " in scrape(port)
+    people = {"root": "system:masters", "kubernetes-admin": "kubeadm:cluster-admins", "prometheus": "system:monitoring"}
+    strangers = {"jane": "people", "system:kube-scheduler": "", "system:node:node-1": "system:nodes"}
+    for user, group in people.items():
+        assert "process_resident_memory_bytes " in scrape(port, authority.issue(user, group))
+    for user, group in strangers.items():
+        told = f'403 forbidden: User "{user}" cannot get path "/metrics"'
+        assert scrape(port, authority.issue(user, group)) == told
+    assert scrape(port, files, own=False) == "401 Unauthorized"
+    for path in ("/livez", "/readyz"):
+        assert scrape(port, files, path, own=False) == "ok"
 
 
-def test_one_scrape_shows_every_worker(started: list[Process], tmp_path: Path, files: Files) -> None:
+def test_one_scrape_shows_every_worker(
+    started: list[Process], tmp_path: Path, authority: TestAuthority, files: Files
+) -> None:
     port = free_port()
+    admin = authority.issue("prometheus", "system:monitoring")
     process = start(started, tmp_path, files, "--processes=2", f"--metrics-address=127.0.0.1:{port}")
     for _ in range(2):
         process.line()
-    page = scrape(port)
+    page = scrape(port, admin)
     for worker in range(2):
         assert f'process_resident_memory_bytes{{worker="{worker}"}}' in page
     assert page.count("# TYPE process_resident_memory_bytes ") == 1
@@ -287,3 +316,14 @@ def test_a_log_that_cannot_be_written_stops_nobody(tmp_path: Path) -> None:
         os.close(file)
         os.close(full)
     assert path.read_text() == "one\n2 lines of this log are lost: it could not be written\nfour\nfive\n"
+
+
+def test_workers_tell_their_metrics_to_no_other_process(started: list[Process], tmp_path: Path, files: Files) -> None:
+    """Their sockets are abstract: whoever is in the network namespace can connect, pods on the node's network too."""
+    process = start(started, tmp_path, files, "--processes=2", f"--metrics-address=127.0.0.1:{free_port()}")
+    for _ in range(2):
+        process.line()
+    with socket.socket(socket.AF_UNIX) as stranger:
+        stranger.settimeout(10)
+        stranger.connect(f"\0kubelab/{process.popen.pid}/metrics/0")
+        assert stranger.recv(1) == b""
