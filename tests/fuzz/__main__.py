@@ -1,8 +1,8 @@
 """``make fuzz SECONDS=600 SEED=1``: hostile requests to every server, from a seed.
 
 Half of the time an api-server on a real etcd, a kubelet, the scheduler and the controller-manager are asked, half of it
-the supervisor, the runtime and the node agent of a whole cluster (as root). ``--replay FILE`` sends what a finding
-wrote. Exit code 1 names every promise that was broken, the seed, and the file.
+every server of a whole cluster, down to the supervisor, the runtime and the node agent (as root). ``--replay FILE``
+sends what a finding wrote. Exit code 1 names every promise that was broken, the seed, and the file.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from tests.fuzz import findings, reading, run, servers
 from tests.fuzz.run import Fuzzer, Report
 
 FOUND = Path("build/fuzz")
+OF_CLUSTER = ("supervisor", "runtime", "node-agent")
 
 
 async def fuzz_control_plane(folder: Path, seed: int, seconds: float) -> Report:
@@ -43,7 +44,7 @@ async def fuzz_cluster(folder: Path, seed: int, seconds: float) -> Report:
 async def replay(path: Path, folder: Path) -> int:
     """Send a finding's inputs again, one after the other."""
     inputs = findings.read(path)
-    node = {"supervisor", "runtime", "node-agent"} & {one.server for one in inputs}
+    node = any("@" in one.server or one.server in OF_CLUSTER for one in inputs)
     async with (servers.cluster if node else servers.control_plane)(folder) as place:
         by_name = {server.name: server for server in place.servers}
         for one in inputs:

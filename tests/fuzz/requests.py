@@ -22,6 +22,7 @@ from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import scheme
 from kubelab.apimachinery.messages import deep_copy
 from kubelab.apiserver.v1 import apiserver_pb2 as api
+from kubelab.cri.runtime.v1 import api_pb2 as cri
 from kubelab.runtime.v1 import images_pb2
 from tests.fuzz.messages import Maker
 from tests.fuzz.objects import SEEDS
@@ -35,6 +36,9 @@ DOCKERFILES = (
     "FROM host\nRUN <<EOF\necho\nEOF\n",
     "FROM nothing:here\n",
 )
+IMAGE = "fuzz-base:1"  # one that is there
+_IDS = ("pod_sandbox_id", "container_id")
+SHOWN = "/usr/share"  # of the machine, in containers, read-only
 _NAMES = ("id", "pod_sandbox_id", "container_id", "image_ref", "name", "uid")  # fields of answers worth asking about
 
 
@@ -43,6 +47,7 @@ class Memory:
     """Names that answers have brought: of sandboxes and containers, and whole objects by their kind."""
 
     names: deque[str] = field(default_factory=lambda: deque[str](maxlen=200))
+    ids: dict[str, deque[str]] = field(default_factory=lambda: {name: deque[str](maxlen=8) for name in _IDS})
     objects: dict[str, deque[Message]] = field(default_factory=dict[str, deque[Message]])
 
     def learn(self, answer: Message) -> None:
@@ -53,6 +58,8 @@ class Memory:
                 value = getattr(part, name, None)
                 if isinstance(value, str) and value:
                     self.names.append(value)
+                    if name in self.ids:
+                        self.ids[name].append(value)
 
     def _keep(self, part: AnyMessage) -> None:
         resource = scheme.by_type_url(part.type_url)
@@ -61,6 +68,11 @@ class Memory:
                 obj: Any = resource.message.FromString(part.value)
                 obj.metadata.resourceVersion = ""
                 self.objects.setdefault(resource.plural, deque(maxlen=20)).append(obj)
+
+    def id(self, name: str, pick: random.Random) -> str:
+        """The latest of a field, mostly."""
+        found = self.ids[name] if pick.random() < 0.9 else self.names
+        return pick.choice(found) if found else "none"
 
     def one_of(self, plural: str, pick: random.Random) -> Message:
         """An object of this kind: one that is there, or was, or the seed."""
@@ -92,6 +104,8 @@ class Requests:
         """The messages of one call, encoded, or what stands in their place."""
         count = self._pick.choice((1, 1, 2, 3, 5)) if rpc.many_requests else 1
         messages = [self._message(rpc, n) for n in range(count)]
+        for message in messages:
+            _keep_inside(message)
         raw = [message.SerializeToString() for message in messages]
         if self._pick.random() < 0.12:
             n = self._pick.randrange(len(raw))
@@ -103,13 +117,24 @@ class Requests:
             return self._build(n)
         if rpc.request is images_pb2.LoadRequest and self._pick.random() < 0.9:
             return images_pb2.LoadRequest(chunk=archive(self._pick))
-        seeds = sensible(rpc.request, self._pick, self._memory)
+        seeds = cri_request(rpc.request, self._pick, self._memory)
+        if seeds is not None and self._pick.random() < 0.7:
+            return self._of_a_kubelet(seeds)
+        seeds = seeds or sensible(rpc.request, self._pick, self._memory)
         if seeds is None or self._pick.random() < 0.15:
             return self._maker.make(rpc.request)
         if isinstance(seeds, api.CreateRequest | api.UpdateRequest) and self._pick.random() < 0.8:
             seeds.object.CopyFrom(self._packed(seeds.object))  # and the rest stays as it should be
             return seeds
         return self._maker.change(seeds, self._pick.randrange(0, 6))
+
+    def _of_a_kubelet(self, request: Any) -> Message:
+        """Change a request's configuration alone: the names are those of what is there."""
+        if hasattr(request, "config"):
+            request.config.CopyFrom(self._maker.change(request.config, self._pick.randrange(0, 4)))
+        elif hasattr(request, "cmd") and self._pick.random() < 0.5:
+            request.cmd[:] = self._pick.choices(HOSTILE, k=self._pick.randrange(3))
+        return request
 
     def _build(self, n: int) -> Message:
         if n:
@@ -174,6 +199,55 @@ def sensible(kind: type[Message], pick: random.Random, memory: Memory) -> Messag
         api.AuditRecordsRequest: lambda: api.AuditRecordsRequest(resource="pods", namespace="default", name="web"),
     }
     return make[kind]() if kind in make else None
+
+
+def cri_request(kind: type[Message], pick: random.Random, memory: Memory) -> Message | None:
+    """A request that a kubelet would send to its runtime; None for one that is made of fields alone."""
+    uid = f"u-{pick.randrange(10**6)}"
+    sandbox = cri.PodSandboxConfig(
+        metadata=cri.PodSandboxMetadata(name="web", uid=uid, namespace="default"),
+        hostname="web",
+        dns_config=cri.DNSConfig(servers=["10.96.0.10"], searches=["svc.cluster.local"]),
+        linux=cri.LinuxPodSandboxConfig(cgroup_parent=f"kubepods/pod{uid}", sysctls={"net.core.somaxconn": "128"}),
+    )
+    container = cri.ContainerConfig(
+        metadata=cri.ContainerMetadata(name=f"main-{pick.randrange(1000)}"),
+        image=cri.ImageSpec(image=IMAGE),
+        command=["sleep", "2"],
+        envs=[cri.KeyValue(key="A", value="b")],
+        mounts=[cri.Mount(container_path="/mnt", host_path=SHOWN)],
+        linux=cri.LinuxContainerConfig(
+            resources=cri.LinuxContainerResources(cpu_shares=100, memory_limit_in_bytes=64 << 20),
+            security_context=cri.LinuxContainerSecurityContext(
+                capabilities=cri.Capability(drop_capabilities=["ALL"]), run_as_user=cri.Int64Value(value=1000)
+            ),
+        ),
+    )
+    pod, known = (memory.id(name, pick) for name in _IDS)
+    make: dict[type[Message], Callable[[], Message]] = {
+        cri.UpdateRuntimeConfigRequest: lambda: cri.UpdateRuntimeConfigRequest(
+            runtime_config=cri.RuntimeConfig(network_config=cri.NetworkConfig(pod_cidr="10.244.9.0/24"))
+        ),
+        cri.RunPodSandboxRequest: lambda: cri.RunPodSandboxRequest(config=sandbox),
+        cri.CreateContainerRequest: lambda: cri.CreateContainerRequest(
+            pod_sandbox_id=pod, config=container, sandbox_config=sandbox
+        ),
+        cri.StartContainerRequest: lambda: cri.StartContainerRequest(container_id=known),
+        cri.ExecSyncRequest: lambda: cri.ExecSyncRequest(container_id=known, cmd=["true"], timeout=2),
+        cri.ContainerStatusRequest: lambda: cri.ContainerStatusRequest(container_id=known),
+        cri.StopContainerRequest: lambda: cri.StopContainerRequest(container_id=known),
+    }
+    return make[kind]() if kind in make else None
+
+
+def _keep_inside(message: Any) -> None:
+    """A runtime does to the machine what its kubelet says: let it say only what leaves the machine as it is."""
+    if isinstance(message, cri.RunPodSandboxRequest | cri.CreateContainerRequest):
+        config = message.config
+        for mount in getattr(config, "mounts", ()):
+            mount.host_path, mount.readonly = SHOWN, True
+        if isinstance(message, cri.RunPodSandboxRequest):
+            message.config.log_directory = ""
 
 
 def _of_another_name(obj: Any, pick: random.Random) -> Any:

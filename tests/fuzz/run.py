@@ -32,8 +32,12 @@ STREAM_SECONDS = 0.5  # of a stream that goes on
 MAX_MEMORY = 700 << 20  # bytes that one process may hold
 MAX_FINDINGS = 20
 LOOK_SECONDS = 1.0  # between two looks at processes and logs
-WEIGHTS = {"Create": 4.0, "Update": 3.0, "DeleteCollection": 0.05, "Delete": 0.3}  # so that objects stay for a while
+WEIGHTS = {  # so that objects stay for a while, and containers run
+    "Create": 4.0, "Update": 3.0, "DeleteCollection": 0.05, "Delete": 0.3,
+    "CreateContainer": 3.0, "StartContainer": 4.0, "ExecSync": 3.0, "RemovePodSandbox": 0.3, "RemoveContainer": 0.5,
+}  # fmt: skip
 BROKEN = (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN)
+FROM_CLIENT = "Internal error from Core"  # what grpc.aio makes of a deadline that comes while it writes
 TRACEBACK = "Traceback (most recent call last)"
 
 
@@ -169,6 +173,7 @@ async def call(
     asked: Any = _each(given.messages) if given.shape.startswith("stream") else given.messages[0]
     lasting = given.shape.endswith("stream")
     seconds = STREAM_SECONDS if lasting else UNARY_SECONDS
+    began = asyncio.get_running_loop().time()
     try:
         calling = method(asked, timeout=seconds, metadata=tuple(given.headers) or None)
         if lasting:
@@ -182,6 +187,8 @@ async def call(
             return grpc.StatusCode.OK, ""
         _learn(await calling, rpc, memory)
     except grpc.aio.AioRpcError as err:
+        if err.details() == FROM_CLIENT and asyncio.get_running_loop().time() - began >= seconds:
+            return grpc.StatusCode.DEADLINE_EXCEEDED, FROM_CLIENT
         return err.code(), err.details() or ""
     return grpc.StatusCode.OK, ""
 

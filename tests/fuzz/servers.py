@@ -17,6 +17,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import grpc
 import yaml
@@ -24,15 +25,20 @@ import yaml
 from kubelab.apimachinery.clock import SystemClock
 from kubelab.client.channels import Identity, secure_channel, unix_channel
 from kubelab.client.client import Client
+from kubelab.client.kubeconfig import API_SERVER_NAME
 from kubelab.client.transport import Connections
 from kubelab.cluster import launch
-from kubelab.cluster.driver import State
+from kubelab.cluster.driver import Action, State
+from kubelab.cluster.identity import PORTS, server_name
 from kubelab.cluster.local import LocalCluster
 from kubelab.cluster.record import Record
+from kubelab.runtime.v1 import images_pb2, images_pb2_grpc
 from kubelab.supervisor import cleanup, processes
 from kubelab.testing import etcd as testing_etcd
 from kubelab.testing.cri import FakeRuntime
 from kubelab.testing.pki import Files, TestAuthority
+from tests.fuzz.relay import relay
+from tests.fuzz.requests import IMAGE
 
 START_SECONDS = 60.0
 
@@ -206,8 +212,11 @@ async def _answering(server: Server) -> None:
 
 @contextlib.asynccontextmanager
 async def cluster(folder: Path) -> AsyncGenerator[Place]:
-    """The node's and the machine's servers, in a cluster of one control plane and one worker. Needs root."""
-    record = Record.new(folder / "home", f"fuzz-{secrets.token_hex(3)}", 2)
+    """Every server of a cluster, and a node agent. Needs root.
+
+    The runtime is the last node's, whose kubelet is stopped: it would remove at once each pod that it does not know.
+    """
+    record = Record.new(folder / "home", f"fuzz-{secrets.token_hex(3)}", 3)
     record.save()
     try:
         async with aclosing(launch.launch(record)) as steps:
@@ -218,23 +227,35 @@ async def cluster(folder: Path) -> AsyncGenerator[Place]:
             async for status in running.watch_status():
                 if all(p.state is State.RUNNING for p in status.processes):
                     break
+            await running.act(f"kubelet@{record.nodes[-1].name}", Action.STOP)
             patience.reschedule(None)
-            async with _agent(record, folder) as agent:
-                yield Place([*_of_cluster(record), agent])
+            await _build_image(record)
+            async with _agent(record, folder) as agent, _on_nodes(record, folder) as others:
+                yield Place([*_of_cluster(record), *others, agent])
     finally:
         await asyncio.to_thread(cleanup.everything, record, SystemClock(), delete=True)
 
 
+async def _build_image(record: Record) -> None:
+    """Let there be an image for the containers that the fuzzer asks for."""
+    plan = images_pb2.BuildRequest.Plan(dockerfile='FROM host\nCMD ["sleep", "2"]\n', tags=[IMAGE])
+    async with unix_channel(record.runtime_socket(record.nodes[-1].name)) as channel:
+        any_channel: Any = channel
+        stub: Any = images_pb2_grpc.ImageStoreStub(any_channel)
+        async for _ in stub.Build(iter([images_pb2.BuildRequest(plan=plan)]), timeout=START_SECONDS):
+            pass
+
+
+def _pid(record: Record, name: str) -> Callable[[], int]:
+    def read() -> int:
+        found = processes.read(record.processes, name)
+        return found.pid if found is not None else 0
+
+    return read
+
+
 def _of_cluster(record: Record) -> list[Server]:
-    node = record.nodes[-1].name
-
-    def pid(name: str) -> Callable[[], int]:
-        def read() -> int:
-            found = processes.read(record.processes, name)
-            return found.pid if found is not None else 0
-
-        return read
-
+    node, pid = record.nodes[-1].name, partial(_pid, record)
     supervisor = Server(
         "supervisor",
         partial(unix_channel, record.socket),
@@ -250,6 +271,31 @@ def _of_cluster(record: Record) -> list[Server]:
         record.log(f"runtime@{node}"),
     )
     return [supervisor, runtime]
+
+
+@contextlib.asynccontextmanager
+async def _on_nodes(record: Record, folder: Path) -> AsyncGenerator[list[Server]]:
+    """What listens in the network of a node: there is one server of each kind."""
+    plane, worker = record.nodes[:2]
+    identity = Identity.from_files(record.pki / "ca.crt", record.pki / "admin.crt", record.pki / "admin.key")
+    places = (
+        ("api-server", plane, API_SERVER_NAME),
+        ("scheduler", plane, ""),
+        ("controller-manager", plane, ""),
+        ("kubelet", worker, ""),
+        ("kube-proxy", worker, ""),
+    )
+    async with contextlib.AsyncExitStack() as stack:
+        servers: list[Server] = []
+        for component, node, name in places:
+            process, socket = f"{component}@{node.name}", folder / f"{component}.sock"
+            address = (node.address, PORTS[component][0])
+            await stack.enter_async_context(relay(record.namespace(node.name), address, socket))
+            connect = partial(secure_channel, f"unix:{socket}", identity, server_name=name or server_name(process))
+            servers.append(Server(process, connect, _pid(record, process), record.log(process)))
+        for server in servers:
+            await _answering(server)
+        yield servers
 
 
 @contextlib.asynccontextmanager

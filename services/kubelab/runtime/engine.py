@@ -27,13 +27,13 @@ from kubelab.apimachinery import references
 from kubelab.apimachinery.clock import Clock
 from kubelab.cri.runtime.v1 import api_pb2 as cri
 from kubelab.runtime import execution, hostports, network, rootfs, sources, spec, state, sysctls
-from kubelab.runtime.cgroups import pods
+from kubelab.runtime.cgroups import limits, pods
 from kubelab.runtime.cgroups.limits import LimitError
 from kubelab.runtime.cgroups.machine import Offer
 from kubelab.runtime.changes import Changes
 from kubelab.runtime.config import RuntimeConfig
 from kubelab.runtime.events import Events
-from kubelab.runtime.faults import Fault, not_found
+from kubelab.runtime.faults import Fault, code_of, not_found
 from kubelab.runtime.hostbase import Host
 from kubelab.runtime.hostports import HostPort
 from kubelab.runtime.processes import Launcher, Watch
@@ -122,7 +122,7 @@ class Engine:
         try:
             await asyncio.get_running_loop().run_in_executor(self._netlink, call, *arguments)  # pyright: ignore[reportArgumentType, reportCallIssue]
         except OSError as err:
-            raise Fault(str(err)) from err
+            raise Fault(str(err), code_of(err)) from err
 
     # --- network
 
@@ -207,6 +207,10 @@ class Engine:
         sandbox = Sandbox(name, folder, config, self._now())
         if told := sandbox.unusable():
             raise Fault(told, grpc.StatusCode.INVALID_ARGUMENT)
+        try:
+            group = pods.of_sandbox(self._host.cgroups, config, (s.config for s in self.sandboxes.values()))
+        except LimitError as err:
+            raise Fault(str(err), grpc.StatusCode.INVALID_ARGUMENT) from err
         folder.mkdir()
         try:
             launched = await self._launcher.ask(
@@ -216,7 +220,7 @@ class Engine:
                     "hostname": config.hostname,
                     "host_network": sandbox.host_network,
                     "sysctls": dict(config.linux.sysctls),
-                    "group": pods.of_sandbox(self._host.cgroups, config, (s.config for s in self.sandboxes.values())),
+                    "group": group,
                 }
             )
             sandbox.pid, sandbox.pid_start = launched["pid"], launched["pid_start"]
@@ -226,7 +230,7 @@ class Engine:
                 await self._lead_ports(sandbox)
             self._write_files(sandbox)
             sandbox.save()
-        except (Fault, network.NoAddress, OSError, LimitError) as err:
+        except (Fault, network.NoAddress, OSError) as err:
             if sandbox.pid:
                 send(sandbox.pid, signal.SIGKILL)
             with contextlib.suppress(Fault):
@@ -234,9 +238,7 @@ class Engine:
             self._addresses.give_back(sandbox.address)
             with contextlib.suppress(OSError):
                 state.delete(folder)
-            code = err.code if isinstance(err, Fault) else grpc.StatusCode.UNKNOWN
-            if isinstance(err, network.NoAddress):
-                code = grpc.StatusCode.RESOURCE_EXHAUSTED
+            code = grpc.StatusCode.RESOURCE_EXHAUSTED if isinstance(err, network.NoAddress) else code_of(err)
             raise Fault(f"failed to setup network for sandbox {name!r}: {err}", code) from err
         self.sandboxes[name] = sandbox
         self._watch_sandbox(sandbox)
@@ -346,20 +348,20 @@ class Engine:
                 raise Fault(f"sandbox container {sandbox.id!r} is not running", grpc.StatusCode.FAILED_PRECONDITION)
             try:
                 spec.check(config, self._host.bounds)
+                limits.of(config.linux.resources)
+                output = log_path(sandbox.config, config)
             except ValueError as err:
-                raise Fault(f"failed to create container {config.metadata.name!r}: {err}") from err
+                told = f"failed to create container {config.metadata.name!r}: {err}"
+                raise Fault(told, grpc.StatusCode.INVALID_ARGUMENT) from err
             name = secrets.token_hex(32)
             image = await self._pin_image(config.image.image, name)
-            log_path = ""
-            if config.log_path and sandbox.config.log_directory:
-                log_path = str(Path(sandbox.config.log_directory) / config.log_path)
             container = Container(
                 id=name,
                 folder=self._root / "containers" / name,
                 sandbox_id=sandbox.id,
                 config=config,
                 image_ref=image.id,
-                log_path=log_path,
+                log_path=output,
                 created_at=self._now(),
                 stop_signal=str(image.process.get("StopSignal") or "SIGTERM"),
             )
@@ -370,7 +372,7 @@ class Engine:
                 self._store.unpin(self._node, name)
                 with contextlib.suppress(OSError):
                     state.delete(container.folder)
-                raise Fault(f"failed to create container {name!r}: {err}") from err
+                raise Fault(f"failed to create container {name!r}: {err}", code_of(err)) from err
             self.containers[name] = container
             self._tell(sandbox, name, cri.CONTAINER_CREATED_EVENT)
             return name
@@ -396,7 +398,7 @@ class Engine:
                 why = f"failed to start container {container.id!r}: OCI runtime create failed: {told}"
                 container.end(128, self._now(), "StartError", why)
                 self._tell(sandbox, container.id, cri.CONTAINER_STOPPED_EVENT)
-                raise Fault(why) from err
+                raise Fault(why, code_of(err)) from err
             container.refresh()
             self._watch_container(container)
             self._tell(sandbox, container.id, cri.CONTAINER_STARTED_EVENT)
@@ -511,7 +513,7 @@ class Engine:
         try:
             await asyncio.to_thread(state.delete, folder)
         except OSError as err:
-            raise Fault(f"failed to remove {folder}: {err}") from err
+            raise Fault(f"failed to remove {folder}: {err}", code_of(err)) from err
 
     def reopen_log(self, name: str) -> None:
         """Have the monitor write to a new file; Fault when the container does not run."""
@@ -572,3 +574,12 @@ class Engine:
                 containers_statuses=[c.status() for c in self._containers_of(sandbox.id)],
             )
         )
+
+
+def log_path(sandbox: cri.PodSandboxConfig, config: cri.ContainerConfig) -> str:
+    """Where a container's output goes: a file below the pod's folder of logs, "" for nowhere. Raises ValueError."""
+    if not (config.log_path and sandbox.log_directory):
+        return ""
+    if config.log_path.startswith("/") or ".." in Path(config.log_path).parts or "\0" in config.log_path:
+        raise ValueError(f"log_path: {config.log_path!r}: expected a path below log_directory")
+    return str(Path(sandbox.log_directory) / config.log_path)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 from collections.abc import AsyncGenerator, AsyncIterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -19,7 +18,7 @@ from kubelab.cri.runtime.v1 import api_pb2 as cri
 from kubelab.runtime import archive, registry
 from kubelab.runtime.build.builder import Builder
 from kubelab.runtime.build.service import serve
-from kubelab.runtime.faults import Fault, answering
+from kubelab.runtime.faults import Fault, answering, code_of
 from kubelab.runtime.oci.limits import Limits
 from kubelab.runtime.outside import host_network
 from kubelab.runtime.store import Image, Store
@@ -139,9 +138,7 @@ class ImageStoreServicer(images_pb2_grpc.ImageStoreServicer):
 
 def _trouble(what: str, err: OSError) -> Fault:
     """The machine cannot go on: its disk is full, most times."""
-    full = err.errno in (errno.ENOSPC, errno.EDQUOT)
-    code = grpc.StatusCode.RESOURCE_EXHAUSTED if full else grpc.StatusCode.UNKNOWN
-    return Fault(f"{what}: {err.strerror or err}", code)
+    return Fault(f"{what}: {err.strerror or err}", code_of(err))
 
 
 async def _receive(chunks: AsyncIterable[bytes], path: Path, limit: int) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import grpc
 
 from kubelab.apimachinery.clock import Clock
 from kubelab.component.config import ConfigError
@@ -34,11 +37,14 @@ class Launcher:
 
         Whatever is launched can see when its answer is not waited for any more. ``seconds`` None: no deadline of ours.
         """
+        message = json.dumps(request).encode()
+        if len(message) > launcher.MAX_MESSAGE:
+            raise _too_large()
         mine, theirs = os.pipe2(os.O_CLOEXEC)
         os.set_blocking(mine, False)
         try:
             try:
-                socket.send_fds(self._link, [json.dumps(request).encode()], [theirs, *streams])
+                socket.send_fds(self._link, [message], [theirs, *streams])
             finally:
                 os.close(theirs)
             async with self._clock.timeout(seconds):
@@ -48,6 +54,8 @@ class Launcher:
         except BlockingIOError:
             raise Fault("the launcher takes no more requests: it stands still") from None
         except OSError as err:
+            if err.errno == errno.EMSGSIZE:
+                raise _too_large() from err
             raise Fault(f"the launcher is gone: {err}") from err
         finally:
             os.close(mine)
@@ -59,6 +67,11 @@ class Launcher:
     def close(self) -> None:
         """Leave the launcher to itself, or to the next runtime."""
         self._link.close()
+
+
+def _too_large() -> Fault:
+    told = f"larger than the {launcher.MAX_MESSAGE} bytes that a request to the launcher may have"
+    return Fault(told, grpc.StatusCode.INVALID_ARGUMENT)
 
 
 class NoAnswer(Fault):
