@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-import re
-
 from kubelab.api.core.v1 import core_pb2
+from kubelab.apimachinery import durations
 from kubelab.chaos.workload import UNREACHABLE_TAINTS
 from kubelab.cluster.driver import ClusterDriver
 
 GRACE_SECONDS = 50.0  # the controller-manager's default, and upstream's since 1.32
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 async def grace_period(driver: ClusterDriver) -> float:
     """Give ``nodeMonitorGracePeriod`` in seconds, as the cluster was started with, or its default."""
     told = await driver.setting("controller-manager", "nodeLifecycle.nodeMonitorGracePeriod")
-    return GRACE_SECONDS if told is None else seconds(told)
-
-
-def seconds(text: str) -> float:
-    """Read ``4``, ``4s`` or ``1m30s``. ValueError for anything else."""
-    if not re.fullmatch(r"([0-9.]+(ms|s|m|h))+", text):
-        return float(text)
-    return sum(float(number) * _UNITS[unit] for number, unit in re.findall(r"([0-9.]+)(ms|s|m|h)", text))
+    return GRACE_SECONDS if told is None else durations.parse_or_seconds(told)
 
 
 def tolerations(pod: core_pb2.Pod) -> int | None:

@@ -16,12 +16,12 @@ from typing import Any, Literal
 
 import click
 
+from kubelab.apimachinery import durations
+
 Kind = Literal["bool", "int", "string", "selector", "list", "csv", "duration"]
 
 _TRUE = frozenset(("1", "t", "T", "true", "TRUE", "True"))
 _FALSE = frozenset(("0", "f", "F", "false", "FALSE", "False"))
-_DURATION = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(ns|us|µs|ms|s|m|h)")
-_UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 class UsageProblem(Exception):
@@ -168,25 +168,6 @@ def words(flags: Sequence[Flag], args: Sequence[str]) -> list[tuple[int, str]]:
     return found
 
 
-def parse_duration(text: str) -> float:
-    """Read Go's durations, ``1h2m3.5s``, as seconds. Raises ValueError."""
-    if text == "0":
-        return 0.0
-    sign = -1 if text.startswith("-") else 1
-    bare = text.removeprefix("-").removeprefix("+")
-    parts = _DURATION.findall(bare)
-    if not parts or "".join(n + u for n, u in parts) != bare:
-        if re.fullmatch(r"[0-9]+\.?[0-9]*", bare):
-            raise ValueError(f'time: missing unit in duration "{text}"')
-        unknown = re.fullmatch(r"(?:[0-9.]+(?:ns|us|µs|ms|s|m|h))*[0-9.]+([^0-9.]+).*", bare)
-        what = f'unknown unit "{unknown[1]}" in' if unknown else "invalid"
-        raise ValueError(f'time: {what} duration "{text}"')
-    seconds = sum(float(number) * _UNITS[unit] for number, unit in parts)
-    if seconds * 1e9 >= 2**63:
-        raise ValueError(f'time: invalid duration "{text}"')
-    return sign * seconds
-
-
 def parse_bool(text: str) -> bool:
     """Read a truth value as Go does. Raises ValueError."""
     if text in _TRUE or text in _FALSE:
@@ -205,7 +186,7 @@ def _read(kind: str, value: str) -> Any:
         return int(value)
     if kind == "selector":  # one of spaces alone selects nothing: it is none, and not one that everything matches
         return value.strip()
-    return parse_duration(value) if kind == "duration" else value
+    return durations.parse(value) if kind == "duration" else value
 
 
 def _dashed(name: str) -> str:

@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from kubelab.apimachinery import durations
 from kubelab.apimachinery.clock import Clock, SystemClock
 from kubelab.client.kubeconfig import DEFAULT_NAMESPACE, Access, Kubeconfig, KubeconfigMissing, servers_of
 from kubelab.client.loadingrules import LoadingRules
-from kubelab.kctl.flags import UsageProblem, parse_duration
+from kubelab.kctl.flags import UsageProblem
 
 if TYPE_CHECKING:
     from kubelab.client.client import Client
@@ -112,7 +113,7 @@ class Session:
     def _seconds(self) -> float | None:
         text = f"{self._timeout}s" if self._timeout.isdigit() else self._timeout
         try:
-            return parse_duration(text) or None
+            return durations.parse(text) or None
         except ValueError as err:
             raise UsageProblem(
                 "Invalid timeout value. Timeout must be a single integer in seconds, or an integer "

@@ -5,9 +5,10 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
 from kubelab.apimachinery.taints import NOT_READY, UNREACHABLE
-from kubelab.component.config import TLS, BaseConfig, ConfigError
+from kubelab.component.config import TLS, WEEK, BaseConfig, ConfigError, Range
 
 
 @dataclass(kw_only=True)
@@ -29,11 +30,13 @@ class ApiServerConfig(BaseConfig):
     node_port_range: str = "30000-32767"
     kubelet_client: TLS | None = None  # who it is towards kubelets
     audit_log: Path | None = None  # JSON lines; "" keeps nothing
-    event_ttl: float = 3600.0  # seconds
-    compaction_interval: float = 300.0  # seconds; history is kept for at least as long
-    workers: int = 2
-    default_not_ready_toleration_seconds: int = 300  # that a pod stays on a node that is not ready, if it does not say
-    default_unreachable_toleration_seconds: int = 300
+    event_ttl: Annotated[float, Range(1, WEEK)] = 3600.0  # seconds
+    compaction_interval: Annotated[float, Range(1, WEEK)] = 300.0  # seconds; history is kept for at least as long
+    workers: Annotated[int, Range(1, 64)] = 2
+    default_not_ready_toleration_seconds: Annotated[int, Range(0, 10**9)] = (
+        300  # that a pod stays on a node that is not ready, if it does not say
+    )
+    default_unreachable_toleration_seconds: Annotated[int, Range(0, 10**9)] = 300
 
     def tolerations(self) -> dict[str, int]:
         """Seconds by taint, for pods that do not say."""

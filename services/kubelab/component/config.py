@@ -14,14 +14,38 @@ import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NoReturn, TypeVar, cast, get_args, get_origin
+from typing import Annotated, Any, Literal, NoReturn, TypeVar, cast, get_args, get_origin
 
 import yaml
 
+from kubelab.apimachinery import durations
 from kubelab.apimachinery.version import GIT_VERSION
 
 # libyaml's, where it is there: ten times as quick, and every component reads a file while the cluster starts.
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """The least and the most that a setting may be: ``Annotated[int, Range(1, 65535)]``."""
+
+    least: float
+    most: float
+
+    def __contains__(self, value: float) -> bool:
+        return self.least <= value <= self.most  # not-a-number is in no range
+
+    def __str__(self) -> str:
+        return f"from {self.least:g} to {self.most:g}"
+
+
+WEEK = 7 * 24 * 3600.0
+Duration = Annotated[float, Range(0, WEEK)]
+"""Seconds; 0 may mean at once, or never."""
+Period = Annotated[float, Range(0.001, WEEK)]
+"""Seconds between two times of something that is done again and again, or that something may last."""
+Parallelism = Annotated[int, Range(1, 10_000)]
+"""How many of something are done at the same time."""
 
 
 class ConfigError(Exception):
@@ -115,7 +139,7 @@ class _Parser(argparse.ArgumentParser):
 
 def _flags(kind: type[Any], path: tuple[str, ...] = ()) -> dict[str, tuple[tuple[str, ...], Any]]:
     found: dict[str, tuple[tuple[str, ...], Any]] = {}
-    hints = typing.get_type_hints(kind)
+    hints = typing.get_type_hints(kind, include_extras=True)
     for field in dataclasses.fields(kind):
         here = (*path, field.name)
         nested = _nested(hints[field.name])
@@ -136,7 +160,7 @@ def _members(hint: Any) -> tuple[Any, ...]:
 
 
 def _from_mapping(kind: type[Any], document: Mapping[str, Any], file: str, path: tuple[str, ...]) -> dict[str, Any]:
-    hints = typing.get_type_hints(kind)
+    hints = typing.get_type_hints(kind, include_extras=True)
     fields = {field.metadata.get("yaml", camel(field.name)): field for field in dataclasses.fields(kind)}
     values: dict[str, Any] = {}
     for key, value in document.items():
@@ -161,6 +185,12 @@ def _from_yaml(hint: Any, value: Any, file: str, path: tuple[str, ...]) -> Any:
 
 def _convert(hint: Any, value: Any, file: str, key: str) -> Any:
     """Give ``value`` as the field's type, or say what is wrong with it."""
+    if get_origin(hint) is Annotated:
+        plain, limits = get_args(hint)
+        number = _number(plain, value)
+        if number is None or number not in limits:
+            raise _wrong(file, key, value, _expected(hint))
+        return number
     members = _members(hint)
     origin = get_origin(hint)
     if members:
@@ -180,16 +210,25 @@ def _convert(hint: Any, value: Any, file: str, key: str) -> Any:
     elif hint is bool:
         if isinstance(value, bool):
             return value
-    elif hint is int:
-        if isinstance(value, int) and not isinstance(value, bool):
-            return value
-    elif hint is float:
-        seconds = duration(value) if isinstance(value, str) else value
-        if isinstance(seconds, (int, float)) and not isinstance(seconds, bool):
-            return float(seconds)
+    elif hint in (int, float):
+        number = _number(hint, value)
+        if number is not None:
+            return number
     elif hint in (str, Path) and isinstance(value, str):
         return hint(value)
     raise _wrong(file, key, value, _expected(hint))
+
+
+def _number(hint: Any, value: Any) -> float | None:
+    """Give a value as a number of the type; None when it is none. Texts may be durations, in seconds."""
+    if hint is float and isinstance(value, str):
+        try:
+            return durations.parse_or_seconds(value)
+        except durations.DurationError:
+            return None
+    if isinstance(value, bool) or not isinstance(value, int if hint is int else (int, float)):
+        return None
+    return value if hint is int else float(value)
 
 
 def _item(hint: Any, value: Any, file: str, key: str) -> Any:
@@ -200,25 +239,6 @@ def _item(hint: Any, value: Any, file: str, key: str) -> Any:
         raise _wrong(file, key, value, "a mapping")
     path = (key,)
     return _build(nested, _from_mapping(nested, cast(dict[str, Any], value), file, path), file, path)
-
-
-def duration(text: str) -> float | None:
-    """Read ``1m30s``, ``500ms`` or ``2`` as seconds; None when it is neither."""
-    units = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-    try:
-        return float(text)
-    except ValueError:
-        pass
-    total, number, rest = 0.0, "", text
-    while rest:
-        if rest[0].isdigit() or rest[0] == ".":
-            number, rest = number + rest[0], rest[1:]
-            continue
-        unit = next((u for u in units if rest.startswith(u)), None)
-        if unit is None or not number or number.count(".") > 1 or number == ".":
-            return None
-        total, number, rest = total + float(number) * units[unit], "", rest[len(unit) :]
-    return None if number or not text else total
 
 
 def _from_text(hint: Any, text: str, flag: str) -> Any:
@@ -247,7 +267,7 @@ def _put(values: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
 
 
 def _build(kind: type[Any], values: Mapping[str, Any], file: str, path: tuple[str, ...]) -> Any:
-    hints = typing.get_type_hints(kind)
+    hints = typing.get_type_hints(kind, include_extras=True)
     given: dict[str, Any] = {}
     for field in dataclasses.fields(kind):
         nested = _nested(hints[field.name])
@@ -277,6 +297,9 @@ def _expected(hint: Any) -> str:
     if members:
         return _expected(members[0])
     origin = get_origin(hint)
+    if origin is Annotated:
+        inner, limits = get_args(hint)
+        return f"{_expected(inner)} {limits}"
     if origin is Literal:
         return " | ".join(str(a) for a in get_args(hint))
     if origin in (tuple, list):

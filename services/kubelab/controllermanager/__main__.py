@@ -6,9 +6,9 @@ import asyncio
 import sys
 
 from kubelab.client.client import Client
-from kubelab.client.leaderelection import LeaderElector
 from kubelab.component.component import Component
 from kubelab.component.environment import Environment
+from kubelab.component.leading import elector
 from kubelab.controllermanager.config import ControllerManagerConfig
 from kubelab.controllermanager.informers import SharedInformers
 from kubelab.controllermanager.registry import Controllers
@@ -24,7 +24,7 @@ async def work(config: ControllerManagerConfig, env: Environment, client: Client
     """Watch everything, lead if nobody else does, and control until cancelled."""
     async with asyncio.TaskGroup() as group:
         informers = SharedInformers(client, clock=env.clock, log=env.log, registry=env.registry)
-        election = elector(config, env, client) if config.leader_election.leader_elect else None
+        election = elector(config.leader_election, "kube-controller-manager", env, client)
         writer = client.fenced(election.fence) if election else client
         controllers = Controllers(config, env, client, informers, writer=writer)
         group.create_task(informers.run(), name="informers")
@@ -33,22 +33,6 @@ async def work(config: ControllerManagerConfig, env: Environment, client: Client
             group.create_task(election.run(controllers.run), name="leader-election")
         else:
             group.create_task(controllers.run(), name="controllers")
-
-
-def elector(config: ControllerManagerConfig, env: Environment, client: Client) -> LeaderElector:
-    """Make the elector that the configuration describes."""
-    election = config.leader_election
-    return LeaderElector(
-        client,
-        election.resource_namespace,
-        election.resource_name,
-        env.name,
-        env.clock,
-        log=env.log,
-        lease_duration=election.lease_duration,
-        renew_deadline=election.renew_deadline,
-        retry_period=election.retry_period,
-    )
 
 
 COMPONENT = Component(name="controller-manager", config=ControllerManagerConfig, run=run)

@@ -3,45 +3,35 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Annotated
 
-from kubelab.component.config import BaseConfig
-
-
-@dataclass(kw_only=True)
-class LeaderElectionConfig:
-    """Which of several controller-managers works."""
-
-    leader_elect: bool = True
-    lease_duration: float = 15.0
-    renew_deadline: float = 10.0
-    retry_period: float = 2.0
-    resource_namespace: str = "kube-system"
-    resource_name: str = "kube-controller-manager"
+from kubelab.component.config import BaseConfig, Duration, Parallelism, Period, Range
+from kubelab.component.leading import LeaderElectionConfig
 
 
 @dataclass(kw_only=True)
 class NodeLifecycleConfig:
     """How long a silent node is believed, and how quickly nodes are emptied."""
 
-    node_monitor_grace_period: float = 50.0
+    node_monitor_grace_period: Period = 50.0
     """A node that gave no sign of life for so long is Unknown."""
-    node_startup_grace_period: float = 60.0
+    node_startup_grace_period: Period = 60.0
     """The same for a node that has never posted a status."""
-    node_eviction_rate: float = 0.1
+    node_eviction_rate: Annotated[float, Range(0, 1000)] = 0.1
     """Nodes a second that may get a NoExecute taint."""
-    secondary_node_eviction_rate: float = 0.01
+    secondary_node_eviction_rate: Annotated[float, Range(0, 1000)] = 0.01
     """The same where more than ``unhealthyZoneThreshold`` of the nodes are gone; 0 in small clusters."""
-    large_cluster_size_threshold: int = 50
-    unhealthy_zone_threshold: float = 0.55
+    large_cluster_size_threshold: Annotated[int, Range(0, 1_000_000)] = 50
+    unhealthy_zone_threshold: Annotated[float, Range(0, 1)] = 0.55
 
 
 @dataclass(kw_only=True)
 class PodGCConfig:
     """Which pods nobody else would remove."""
 
-    terminated_pod_gc_threshold: int = 12500
+    terminated_pod_gc_threshold: Annotated[int, Range(0, 1_000_000)] = 12500
     """So many ended pods are kept; 0 keeps all."""
-    node_quarantine: float = 40.0
+    node_quarantine: Duration = 40.0
     """How long a pod's node must be missing before the pod is given up."""
 
 
@@ -54,13 +44,13 @@ class ControllerManagerConfig(BaseConfig):
     controllers: list[str] = field(default_factory=lambda: ["*"])
     """Names; ``*`` is all, ``-name`` leaves one out."""
     cluster_cidr: str = "10.244.0.0/16"
-    node_cidr_mask_size: int = 24
-    concurrent_rc_syncs: int = 5
-    concurrent_endpoint_syncs: int = 5
-    concurrent_namespace_syncs: int = 10
-    concurrent_gc_syncs: int = 20
-    concurrent_node_syncs: int = 8
-    endpoint_updates_batch_period: float = 0.02
+    node_cidr_mask_size: Annotated[int, Range(1, 32)] = 24
+    concurrent_rc_syncs: Parallelism = 5
+    concurrent_endpoint_syncs: Parallelism = 5
+    concurrent_namespace_syncs: Parallelism = 10
+    concurrent_gc_syncs: Parallelism = 20
+    concurrent_node_syncs: Parallelism = 8
+    endpoint_updates_batch_period: Duration = 0.02
     """Changes of pods are gathered so long before a service's endpoints are written."""
     node_lifecycle: NodeLifecycleConfig = field(default_factory=NodeLifecycleConfig)
     pod_gc: PodGCConfig = field(default_factory=PodGCConfig)

@@ -59,12 +59,3 @@ class Backoff(Generic[K]):
 def jittered(seconds: float, factor: float = RETRY_JITTER, jitter: Callable[[], float] = random.random) -> float:
     """Lengthen a delay by up to ``factor`` of it, so that what failed together does not come again together."""
     return seconds * (1 + factor * jitter())
-
-
-def duration_text(seconds: float) -> str:
-    """Whole seconds as Go prints a duration: ``10s``, ``1m20s``, ``5m0s``."""
-    hours, rest = divmod(round(seconds), 3600)
-    minutes, left = divmod(rest, 60)
-    if hours:
-        return f"{hours}h{minutes}m{left}s"
-    return f"{minutes}m{left}s" if minutes else f"{left}s"

@@ -18,7 +18,8 @@ from dataclasses import dataclass, field
 
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery.core.pods import is_terminal
-from kubelab.kubelet.backoff import Backoff, duration_text
+from kubelab.apimachinery.durations import format_seconds
+from kubelab.kubelet.backoff import Backoff
 from kubelab.kubelet.model import ContainerView, PodView, State, container_hash, pod_text
 
 MIN_GRACE_SECONDS = 1
@@ -229,7 +230,7 @@ def _with_starts(
             continue
         left = memory.crashes.remaining(name, newest.finished_at, now)
         if left > 0:
-            told = duration_text(memory.crashes.delay(name))
+            told = format_seconds(memory.crashes.delay(name))
             text = f"back-off {told} restarting failed container={name} pod={pod_text(pod)}"
             waiting[name] = Waiting("CrashLoopBackOff", text)
             wakes.append(now + left)

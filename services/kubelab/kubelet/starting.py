@@ -14,9 +14,10 @@ from pathlib import Path
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import errors
 from kubelab.apimachinery.core.podreferences import container_config_map_names, container_secret_names
+from kubelab.apimachinery.durations import format_seconds
 from kubelab.apimachinery.scheme import CONFIG_MAPS, SECRETS
 from kubelab.cri.runtime.v1 import api_pb2 as cri
-from kubelab.kubelet.backoff import duration_text, jittered
+from kubelab.kubelet.backoff import jittered
 from kubelab.kubelet.cri import RuntimeFailure, RuntimeUnavailable
 from kubelab.kubelet.env import ConfigError, Sources, environment
 from kubelab.kubelet.hosts import content, has_own, write
@@ -179,7 +180,7 @@ class Starter:
         """The container itself failed, as one that crashes: each attempt waits longer."""
         state, now = self._state, self._kit.clock.time()
         delay = state.starts.next(name, now, now)
-        text = f"back-off {duration_text(delay)} restarting failed container={name} pod={pod_text(self._pod)}"
+        text = f"back-off {format_seconds(delay)} restarting failed container={name} pod={pod_text(self._pod)}"
         state.failures[name] = Failure(
             retry_at=now + delay,
             waiting=Waiting(reason, message),

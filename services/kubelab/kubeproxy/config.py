@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 
-from kubelab.component.config import BaseConfig, ConfigError
+from kubelab.component.config import BaseConfig, ConfigError, Duration
 
 
 @dataclass(kw_only=True)
@@ -17,7 +17,7 @@ class ProxyConfig(BaseConfig):
     node_name: str = ""
     cluster_cidr: str = "10.244.0.0/16"
     """Where the addresses of all pods are: what comes from there is inside the cluster."""
-    min_sync_period: float = 0.01
+    min_sync_period: Duration = 0.01
     """Seconds that changes are gathered before they are written together."""
 
     def pods(self) -> IPv4Network:

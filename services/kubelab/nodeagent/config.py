@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kubelab.cluster.reserved import TUNNELS
-from kubelab.component.config import BaseConfig, ConfigError
+from kubelab.component.config import BaseConfig, ConfigError, Duration
 
 
 @dataclass(kw_only=True)
@@ -21,7 +21,7 @@ class NodeAgentConfig(BaseConfig):
     tunnels_file: Path = Path("/run/kubelab-tunnels.json")  # of this machine alone, so not in a folder that is shared
     tunnel_address: str = "0.0.0.0"
     tunnel_ports: str = f"{TUNNELS[0]}-{TUNNELS[-1]}"  # outside of the node ports, 30000-32767; "" for any that is free
-    grace_seconds: float = 5.0  # that containers have to end by themselves
+    grace_seconds: Duration = 5.0  # that containers have to end by themselves
 
     @property
     def ports(self) -> range:

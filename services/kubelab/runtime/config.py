@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
-from kubelab.component.config import BaseConfig
+from kubelab.component.config import BaseConfig, Range
 
 
 @dataclass(kw_only=True)
@@ -17,10 +18,10 @@ class RuntimeConfig(BaseConfig):
     store_dir: Path = Path("/var/lib/kubelab/images")
     crun: str = "crun"
     # One image may not take more, unpacked; what a load or a pull goes beyond is refused, and nothing of it stays.
-    max_image_bytes: int = 32 << 30
-    max_image_files: int = 1_000_000
-    max_image_depth: int = 256  # folders above a file
-    max_layer_growth: int = 250  # times its compressed size, of a layer of more than 1 GiB
+    max_image_bytes: Annotated[int, Range(1, 2**50)] = 32 << 30
+    max_image_files: Annotated[int, Range(1, 10**9)] = 1_000_000
+    max_image_depth: Annotated[int, Range(1, 1024)] = 256  # folders above a file
+    max_layer_growth: Annotated[int, Range(1, 10**6)] = 250  # times its compressed size, of a layer of more than 1 GiB
     # The node's group in the machine's control groups, below the one that the launcher is in; "" is after the state's
     # folder.
     cgroup: str = ""

@@ -14,9 +14,9 @@ from kubelab.apimachinery.scheme import Resource
 from kubelab.client.client import Client
 from kubelab.client.events import EventRecorder
 from kubelab.client.informer import Informer
-from kubelab.client.leaderelection import LeaderElector
 from kubelab.component.component import Component
 from kubelab.component.environment import Environment
+from kubelab.component.leading import elector
 from kubelab.scheduler.algorithm import Algorithm
 from kubelab.scheduler.cache import Cache
 from kubelab.scheduler.config import SchedulerConfig
@@ -64,7 +64,7 @@ async def work(config: SchedulerConfig, env: Environment, client: Client) -> Non
             siblings=siblings,
             scheduler_name=config.scheduler_name,
         )
-        election = elector(config, env, client) if config.leader_election.leader_elect else None
+        election = elector(config.leader_election, "kube-scheduler", env, client)
         scheduler = Scheduler(
             client=client.fenced(election.fence) if election else client,
             queue=queue,
@@ -96,22 +96,6 @@ def informer(env: Environment, client: Client, resource: Resource[T], *, field_s
     """Watch one resource with this process's clock, log and metrics."""
     return Informer(
         client, resource, field_selector=field_selector, clock=env.clock, log=env.log, registry=env.registry
-    )
-
-
-def elector(config: SchedulerConfig, env: Environment, client: Client) -> LeaderElector:
-    """Make the elector that the configuration describes."""
-    election = config.leader_election
-    return LeaderElector(
-        client,
-        election.resource_namespace,
-        election.resource_name,
-        env.name,
-        env.clock,
-        log=env.log,
-        lease_duration=election.lease_duration,
-        renew_deadline=election.renew_deadline,
-        retry_period=election.retry_period,
     )
 
 

@@ -30,11 +30,11 @@ from kubelab.client.informer import Informer
 from kubelab.client.transport import Connections
 from kubelab.component.config import TLS
 from kubelab.component.environment import Environment
+from kubelab.component.leading import LeaderElectionConfig
 from kubelab.component.serving import Health, serve_grpc
 from kubelab.controllermanager import __main__ as controllermanager
-from kubelab.controllermanager.config import ControllerManagerConfig, LeaderElectionConfig, NodeLifecycleConfig
+from kubelab.controllermanager.config import ControllerManagerConfig, NodeLifecycleConfig
 from kubelab.scheduler import __main__ as scheduler
-from kubelab.scheduler.config import LeaderElectionConfig as SchedulerElection
 from kubelab.scheduler.config import SchedulerConfig
 from kubelab.testing import objects as make
 from kubelab.testing.etcd import Etcd
@@ -78,7 +78,7 @@ class ControlPlane:
         return stop
 
     async def start_scheduler(self, name: str = "scheduler@cp-1") -> Callable[[], Awaitable[None]]:
-        election = SchedulerElection(lease_duration=3, renew_deadline=2, retry_period=0.2)
+        election = LeaderElectionConfig(lease_duration=3, renew_deadline=2, retry_period=0.2)
         config = SchedulerConfig(name=name, leader_election=election, pod_initial_backoff=0.1, pod_max_backoff=0.5)
         env = Environment(config, "scheduler", registry=CollectorRegistry())
         return await self._start(lambda client: scheduler.work(config, env, client), "system:kube-scheduler")

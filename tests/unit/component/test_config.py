@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, is_dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import pytest
 
-from kubelab.component.config import TLS, BaseConfig, ConfigError, HelpShown, duration, load
+from kubelab.apiserver.config import ApiServerConfig
+from kubelab.component.config import TLS, BaseConfig, ConfigError, Duration, HelpShown, Range, load
+from kubelab.controllermanager.config import ControllerManagerConfig
+from kubelab.kubelet.config import KubeletConfig
+from kubelab.kubeproxy.config import ProxyConfig
+from kubelab.nodeagent.config import NodeAgentConfig
+from kubelab.runtime.config import RuntimeConfig
+from kubelab.scheduler.config import SchedulerConfig
+from kubelab.tunnels.config import TunnelsConfig
 
 
 @dataclass(kw_only=True)
@@ -26,7 +35,8 @@ class Weight:
 @dataclass(kw_only=True)
 class Config(BaseConfig):
     bind_address: str = "0.0.0.0:10259"
-    parallelism: int = 16
+    parallelism: Annotated[int, Range(1, 100)] = 16
+    pause: Duration = 1.0
     pod_cidr: str = field(default="10.244.0.0/16", metadata={"yaml": "podCIDR"})
     election: Election = field(default_factory=Election)
     etcd: tuple[str, ...] = ()
@@ -35,8 +45,8 @@ class Config(BaseConfig):
     mode: Literal["nft", "user"] = "nft"
 
     def __post_init__(self) -> None:
-        if self.parallelism < 1:
-            raise ValueError("parallelism: must be greater than zero")
+        if self.parallelism == 13:
+            raise ValueError("parallelism: must not be unlucky")
 
 
 def read(tmp_path: Path, text: str, *flags: str) -> Config:
@@ -91,7 +101,17 @@ def test_the_file_wins_over_defaults_and_flags_over_the_file(tmp_path: Path) -> 
         ("tls: {ca: ca.crt}", ["tls.certificate: required value, expected file"]),
         ("[1, 2]", ["c.yaml: expected a mapping of keys to values"]),
         ("a: [", ["c.yaml: while parsing"]),
-        ("parallelism: 0", ["c.yaml: parallelism: must be greater than zero"]),
+        ("parallelism: 13", ["c.yaml: parallelism: must not be unlucky"]),
+        ("parallelism: 0", ["c.yaml: parallelism: got 0, expected integer from 1 to 100"]),
+        ("parallelism: 101", ["c.yaml: parallelism: got 101, expected integer from 1 to 100"]),
+        ("pause: -4", ["c.yaml: pause: got -4, expected number from 0 to 604800"]),
+        ("pause: -4s", ["c.yaml: pause: got '-4s', expected number from 0 to 604800"]),
+        ("pause: .nan", ["c.yaml: pause: got nan, expected number from 0 to 604800"]),
+        ("pause: nan", ["c.yaml: pause: got 'nan', expected number from 0 to 604800"]),
+        ("pause: .inf", ["c.yaml: pause: got inf, expected number from 0 to 604800"]),
+        ("pause: inf", ["c.yaml: pause: got 'inf', expected number from 0 to 604800"]),
+        ("pause: '5_0'", ["c.yaml: pause: got '5_0', expected number from 0 to 604800"]),
+        ("pause: 8d", ["c.yaml: pause: got '8d', expected number from 0 to 604800"]),
     ],
 )
 def test_a_mistake_in_the_file_is_named(tmp_path: Path, text: str, says: list[str]) -> None:
@@ -104,7 +124,7 @@ def test_a_mistake_in_the_file_is_named(tmp_path: Path, text: str, says: list[st
 @pytest.mark.parametrize(
     ("flags", "says"),
     [
-        (["--parallelism", "many"], "command line: --parallelism: got 'many', expected integer"),
+        (["--parallelism", "many"], "command line: --parallelism: got 'many', expected integer from 1 to 100"),
         (["--election-lease-duration=soon"], "--election-lease-duration: got 'soon', expected number"),
         (["--no-such-flag"], "unrecognized arguments: --no-such-flag"),
         (["--config", "/nowhere/c.yaml"], "/nowhere/c.yaml: No such file or directory"),
@@ -123,9 +143,36 @@ def test_help_is_shown_and_nothing_runs(capsys: pytest.CaptureFixture[str]) -> N
     assert "--election-lease-duration" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(
-    ("text", "seconds"),
-    [("2", 2.0), ("500ms", 0.5), ("1m30s", 90.0), ("1h", 3600.0), ("", None), ("5x", None), ("m", None), ("1m3", None)],
-)
-def test_durations(text: str, seconds: float | None) -> None:
-    assert duration(text) == seconds
+COMPONENTS: list[type[BaseConfig]] = [
+    ApiServerConfig,
+    ControllerManagerConfig,
+    KubeletConfig,
+    NodeAgentConfig,
+    ProxyConfig,
+    RuntimeConfig,
+    SchedulerConfig,
+    TunnelsConfig,
+]
+
+
+def settings(kind: type[Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """Every setting below a configuration, with its type."""
+    for name, hint in get_type_hints(kind, include_extras=True).items():
+        inner = next((h for h in (hint, *get_args(hint)) if is_dataclass(h)), None)
+        if isinstance(inner, type):
+            yield from settings(inner, f"{above}{name}.")
+        else:
+            yield f"{above}{name}", hint
+
+
+@pytest.mark.parametrize("kind", COMPONENTS, ids=lambda kind: kind.__name__)
+def test_every_number_has_a_range_and_its_default_is_in_it(kind: type[BaseConfig]) -> None:
+    numbers = {name: hint for name, hint in settings(kind) if hint in (int, float)}
+    assert not numbers
+    default = load(kind, [], prog="test") if kind not in (NodeAgentConfig, TunnelsConfig) else None
+    for name, hint in settings(kind):
+        if get_origin(hint) is Annotated and default is not None:
+            value: Any = default
+            for part in name.split("."):
+                value = getattr(value, part)
+            assert value in get_args(hint)[1], name

@@ -29,8 +29,9 @@ from kubelab.apimachinery.scheme import (
 from kubelab.client.events import EventRecorder
 from kubelab.client.workqueue import WorkQueue
 from kubelab.component.environment import Environment
+from kubelab.component.leading import LeaderElectionConfig
 from kubelab.controllermanager import __main__ as component
-from kubelab.controllermanager.config import ControllerManagerConfig, LeaderElectionConfig
+from kubelab.controllermanager.config import ControllerManagerConfig
 from kubelab.controllermanager.informers import SharedInformers
 from kubelab.controllermanager.nodeipam import CidrPool, NodeIpamController
 from kubelab.testing import objects as make

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from kubelab.kctl.command import find
-from kubelab.kctl.flags import Flag, UsageProblem, normalise, parse_duration
+from kubelab.kctl.flags import Flag, UsageProblem, normalise
 from kubelab.kctl.root import ROOT
 
 FLAGS = (
@@ -70,20 +70,6 @@ def test_refused(typed: list[str], told: str) -> None:
     with pytest.raises(UsageProblem) as problem:
         normalise(FLAGS, typed, "kctl get")
     assert problem.value.lines() == f"error: {told}\nSee 'kctl get --help' for usage."
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"),
-    [("0", 0), ("5s", 5), ("2m", 120), ("1h2m3.5s", 3723.5), ("100ms", 0.1), ("-3s", -3), (".5s", 0.5), ("1µs", 1e-6)],
-)
-def test_durations(text: str, seconds: float) -> None:
-    assert parse_duration(text) == pytest.approx(seconds)  # pyright: ignore[reportUnknownMemberType]
-
-
-@pytest.mark.parametrize("text", ["", "5", "s", "1x", "1h5", "1 s", "--3s"])
-def test_no_durations(text: str) -> None:
-    with pytest.raises(ValueError, match="time: "):
-        parse_duration(text)
 
 
 @pytest.mark.parametrize(

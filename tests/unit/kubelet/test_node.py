@@ -11,7 +11,6 @@ from kubelab.api.core.v1 import core_pb2
 from kubelab.cri.runtime.v1 import api_pb2 as cri
 from kubelab.kubelet import hosts
 from kubelab.kubelet import node as nodes
-from kubelab.kubelet.backoff import duration_text
 from kubelab.kubelet.images import InvalidImageName, pull_policy, with_default_tag
 from kubelab.kubelet.machine import Machine, Pressure, read_machine, read_pressure
 from kubelab.kubelet.manager import remove_orphaned_logs
@@ -119,11 +118,6 @@ def test_pull_policy() -> None:
     assert pull_policy(core_pb2.Container(image="a")) == "Always"
     assert pull_policy(core_pb2.Container(image="a:v1")) == "IfNotPresent"
     assert pull_policy(core_pb2.Container(image="a", imagePullPolicy="Never")) == "Never"
-
-
-@pytest.mark.parametrize(("seconds", "text"), [(10, "10s"), (80, "1m20s"), (300, "5m0s"), (3661, "1h1m1s")])
-def test_durations_are_go_s(seconds: float, text: str) -> None:
-    assert duration_text(seconds) == text
 
 
 def _pod() -> core_pb2.Pod:

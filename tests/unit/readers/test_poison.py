@@ -21,8 +21,9 @@ from kubelab.apimachinery.scheme import ENDPOINTS, NODES, PODS, SERVICES
 from kubelab.client.informer import Informer
 from kubelab.client.workqueue import WorkQueue
 from kubelab.component.environment import Environment
+from kubelab.component.leading import LeaderElectionConfig
 from kubelab.controllermanager import __main__ as controllermanager
-from kubelab.controllermanager.config import ControllerManagerConfig, LeaderElectionConfig
+from kubelab.controllermanager.config import ControllerManagerConfig
 from kubelab.kubeproxy.conntrack import Conntrack
 from kubelab.kubeproxy.metrics import ProxyMetrics
 from kubelab.kubeproxy.nft import Nft

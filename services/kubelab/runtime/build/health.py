@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+from kubelab.apimachinery import durations
+
 import re
 from collections.abc import Mapping, Sequence
-from fractions import Fraction
 from typing import Any
 
 from kubelab.runtime.build.errors import SyntaxFault
 
-_UNITS = {"ns": 1, "us": 10**3, "µs": 10**3, "μs": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
-_PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h)")
 _LEAST = 10**6  # a millisecond
 _DURATIONS = {"interval": "Interval", "timeout": "Timeout", "start-period": "StartPeriod",
               "start-interval": "StartInterval"}  # fmt: skip
@@ -28,7 +27,7 @@ def health_check(kind: str, words: Sequence[str], *, shell: bool, options: Mappi
         raise SyntaxFault("Missing command after HEALTHCHECK CMD")
     check: dict[str, Any] = {"Test": ["CMD-SHELL" if shell else "CMD", *words]}
     for option, key in _DURATIONS.items():
-        if options[option] and (length := _nanoseconds(options[option])):
+        if options[option] and (length := _length(options[option])):
             if length < _LEAST:
                 raise SyntaxFault(f'Interval "{option}" cannot be less than 1ms')
             check[key] = length
@@ -42,14 +41,9 @@ def health_check(kind: str, words: Sequence[str], *, shell: bool, options: Mappi
     return check
 
 
-def _nanoseconds(text: str) -> int:
-    """Go's durations: ``1m30s``, ``1.5h``, ``0``."""
-    if text == "0":
-        return 0
-    found = list(_PART.finditer(text))
-    if not found or len(text) > 60 or "".join(part[0] for part in found) != text.removeprefix("+"):
-        raise SyntaxFault(f'time: invalid duration "{text[:60]}"')
-    length = int(sum(Fraction(part[1]) * _UNITS[part[2]] for part in found))
-    if length >= 2**63:
-        raise SyntaxFault(f'time: invalid duration "{text[:60]}"')
-    return length
+def _length(text: str) -> int:
+    """Nanoseconds; SyntaxFault."""
+    try:
+        return durations.parse_nanoseconds(text)
+    except durations.DurationError as err:
+        raise SyntaxFault(str(err)) from err
