@@ -248,6 +248,10 @@ def _keep_inside(message: Any) -> None:
             mount.host_path, mount.readonly = SHOWN, True
         if isinstance(message, cri.RunPodSandboxRequest):
             message.config.log_directory = ""
+        resources = config.linux.resources
+        resources.cpu_period = 0
+        if resources.cpu_quota > 0:  # with less of a processor a container's start takes longer than a call may
+            resources.cpu_quota = max(resources.cpu_quota, 20_000)
 
 
 def _of_another_name(obj: Any, pick: random.Random) -> Any:

@@ -152,7 +152,7 @@ def _answer(fds: list[int], request: Request) -> None:
             {"pause": _pause, "monitor": monitor, "task": perform, "host": _host, "ungroup": _ungroup}[what](
                 reply, request
             )
-    except OSError as err:
+    except (OSError, ValueError) as err:  # ValueError: a name or a path with a NUL byte
         tell(reply, error=str(err))
 
 

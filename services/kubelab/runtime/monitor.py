@@ -56,7 +56,7 @@ def monitor(reply: int, request: Request) -> None:
             stepmounts.prepare(request.get("parts", ()))
             _fit(folder / "config.json", root)
         status, out, err = _run_with_pipes(crun, command, group)
-    if status != 0:
+    if status != 0 or not pid_file.exists():  # crun says 0 also where it could not fork
         tell(reply, error=_why(status, log, group))
         group.remove()
         return

@@ -101,10 +101,22 @@ def build(
 def check(config: cri.ContainerConfig, bounds: Bounds) -> None:
     """Raise ValueError for what no container on this machine can be given, whatever its image."""
     security = config.linux.security_context
+    _texts(config)
     profile.section(security, capabilities.granted(security, bounds))
     _apparmor(security)
     if security.selinux_options.ByteSize():
         raise SpecError("SELinux: this runtime sets no labels")
+
+
+def _texts(config: cri.ContainerConfig) -> None:
+    """SpecError for a text that the kernel would take for a shorter one."""
+    texts = [config.working_dir, *config.command, *config.args]
+    texts += [text for pair in config.envs for text in (pair.key, pair.value)]
+    texts += [text for mount in config.mounts for text in (mount.container_path, mount.host_path)]
+    texts.append(config.linux.security_context.run_as_username)
+    for text in texts:
+        if "\0" in text:
+            raise SpecError(f"{text!r}: expected text without NUL bytes")
 
 
 def _apparmor(security: cri.LinuxContainerSecurityContext) -> dict[str, str]:

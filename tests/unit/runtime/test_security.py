@@ -18,6 +18,24 @@ from kubelab.runtime.seccomp.compiled import ANNOTATION, Filters
 BOUNDS = Bounds((*DEFAULT, "CAP_NET_ADMIN", "CAP_SYS_ADMIN", "CAP_MKNOD"), 0)
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"command": ["a\0b"]},
+        {"args": ["x", "\0"]},
+        {"working_dir": "/\0"},
+        {"envs": [cri.KeyValue(key="A", value="\0")]},
+        {"envs": [cri.KeyValue(key="\0", value="")]},
+        {"mounts": [cri.Mount(container_path="/a\0", host_path="/b")]},
+        {"mounts": [cri.Mount(container_path="/a", host_path="/\0b")]},
+    ],
+    ids=str,
+)
+def test_a_nul_byte_is_no_part_of_a_text(given: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="expected text without NUL bytes"):
+        spec.check(cri.ContainerConfig(**given), Bounds())
+
+
 def context(**more: Any) -> cri.LinuxContainerSecurityContext:
     return cri.LinuxContainerSecurityContext(**more)
 
