@@ -15,6 +15,7 @@ from chaoslib.experiment import ensure_experiment_is_valid, run_experiment
 from chaoslib.log import encoder
 from chaoslib.types import Strategy
 
+from kubelab.apimachinery.terminal import escaped
 from kubelab.chaos import check, controls, ledger, leftovers, session, signals, targets
 from kubelab.chaos.check import BadExperiment, Experiment
 from kubelab.chaos.journal import Ended, ended
@@ -62,12 +63,19 @@ class _Plain(logging.Filter):
         )
 
 
+class Escaped(logging.Formatter):
+    """What probes answer and objects say goes to a terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return escaped(super().format(record))
+
+
 def _speak_plainly() -> None:
     """Chaos Toolkit's log on stderr, with the time of day; warnings and worse say so."""
     if logger.handlers:
         return
     handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(asctime)s  %(message)s", "%H:%M:%S"))
+    handler.setFormatter(Escaped("%(asctime)s  %(message)s", "%H:%M:%S"))
     handler.addFilter(_Plain())
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from kubelab.apimachinery.terminal import escaped
 from kubelab.cli.options import cluster_option
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def run(file: str, journal_path: Path | None, variables: tuple[str, ...], name: 
         ended = runner.run(experiment, name, journal_path, values)
     click.echo()
     for line in ended.lines:
-        click.echo(line)
+        click.echo(escaped(line))
     click.echo(f"Journal:     {journal_path}; for a page of it, type: kubelab chaos report {journal_path}")
     return ended.code
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 import click
 
 from kubelab.apimachinery.errors import ApiError, Timeout, Unavailable, not_found
+from kubelab.apimachinery.terminal import escaped
 from kubelab.apiserver.v1 import apiserver_pb2 as pb
 from kubelab.cli import flowtext
 from kubelab.cli.flowsteps import steps_of
@@ -63,7 +64,7 @@ async def records_of(access: Access, namespace: str, pod: str) -> list[pb.AuditR
     if len(silent) == len(trails):
         raise silent[0]
     for err in silent:
-        click.echo(f"warning: an api-server does not answer, what it knows is missing: {err}", err=True)
+        click.echo(f"warning: an api-server does not answer, what it knows is missing: {escaped(str(err))}", err=True)
     found = {
         record.SerializeToString(deterministic=True): record
         for trail in trails

@@ -15,6 +15,7 @@ import click
 import grpc
 
 from kubelab.apimachinery.errors import ApiError, NotFound
+from kubelab.apimachinery.terminal import escaped
 from kubelab.cli import imagebuild, output
 from kubelab.cli.buildcontext import size_text
 from kubelab.cli.options import cluster_option
@@ -84,6 +85,7 @@ async def _load(file: BinaryIO, name: str) -> int:
 
 def loaded(image: str) -> str:
     """docker's line for an image that was loaded, by its name or, where it has none, by its id."""
+    image = escaped(image)
     return f"Loaded image ID: {image}" if image.startswith("sha256:") else f"Loaded image: {image}"
 
 
@@ -126,7 +128,7 @@ async def _list(quiet: bool, name: str) -> int:
             found.update(row for image in answer.images for row in _rows(image))
     rows = sorted(found)
     if quiet:
-        click.echo("\n".join(row[2] if row[1] == NONE else f"{row[0]}:{row[1]}" for row in rows))
+        click.echo("\n".join(row[2] if row[1] == NONE else escaped(f"{row[0]}:{row[1]}") for row in rows))
     else:
         click.echo(output.table(("IMAGE", "TAG", "IMAGE ID", "SIZE"), rows))
     return 0
@@ -147,7 +149,7 @@ async def _remove(images: tuple[str, ...], name: str) -> int:
                 if not [True for store in stores if await _remove_from(store, image)]:
                     raise NotFound(f"No such image: {image}")
             except ApiError as err:
-                click.echo(f"error: {err}", err=True)
+                click.echo(f"error: {escaped(str(err))}", err=True)
                 failed = True
             else:
                 click.echo(f"Deleted: {image}")

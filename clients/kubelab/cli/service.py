@@ -14,6 +14,7 @@ import click
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery.errors import NotFound
 from kubelab.apimachinery.scheme import ENDPOINTS, SERVICES
+from kubelab.apimachinery.terminal import escaped
 from kubelab.cli import output
 from kubelab.cli.options import cluster_option
 from kubelab.client.client import Client
@@ -121,7 +122,7 @@ def table(rows: Sequence[Sequence[str]], header: Sequence[str] = HEADER) -> str:
 
 
 def _lines(row: Sequence[str]) -> list[tuple[str, ...]]:
-    cells = [cell.split("\n") for cell in row]
+    cells = [escaped(cell).split("\n") for cell in row]
     height = max(len(cell) for cell in cells)
     return [tuple(cell[n] if n < len(cell) else "" for cell in cells) for n in range(height)]
 

@@ -20,6 +20,7 @@ import click
 
 from kubelab.apimachinery.clock import Clock, SystemClock
 from kubelab.apimachinery.errors import ApiError, Timeout, Unavailable
+from kubelab.apimachinery.terminal import escaped
 from kubelab.apimachinery.version import GIT_VERSION
 from kubelab.cli import output, preflight, readiness
 from kubelab.cli.options import cluster_option
@@ -234,7 +235,7 @@ async def _explain(record: Record, err: Exception, seconds: float) -> None:
     if lines and lines[-1] != text:
         click.echo(f"   The last lines of {record.log(process)}:", err=True)
         for line in lines:
-            click.echo(f"     {line}", err=True)
+            click.echo(f"     {escaped(line)}", err=True)
 
 
 async def _unwell(record: Record, seconds: float) -> tuple[str, str]:

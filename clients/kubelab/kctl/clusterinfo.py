@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from kubelab.apimachinery.terminal import escaped
 from kubelab.kctl.command import Command, Entry, unexpected
 from kubelab.kctl.session import Session
 
@@ -51,12 +52,12 @@ async def _dump_all(client: Client) -> None:
             print(encode.to_json(encode.list_to_dict(there.items)), end="")
         for pod in (await client.list(scheme.PODS, namespace)).items:
             for container in pod.spec.containers:
-                title = f"container {container.name} of pod {namespace}/{pod.metadata.name}"
+                title = escaped(f"container {container.name} of pod {namespace}/{pod.metadata.name}")
                 print(f"==== START logs for {title} ====", flush=True)
                 try:
                     await _print_log(client, namespace, pod.metadata.name, container.name)
                 except ApiError as err:
-                    print(f"Failed to get logs: {err.message}", flush=True)
+                    print(f"Failed to get logs: {escaped(err.message)}", flush=True)
                 print(f"==== END logs for {title} ====", flush=True)
 
 

@@ -6,6 +6,7 @@ import sys
 
 import click
 
+from kubelab.apimachinery.terminal import escaped
 from kubelab.kctl import tables
 from kubelab.kctl.command import Command, Entry, unexpected
 from kubelab.kctl.flags import Flag, UsageProblem
@@ -55,7 +56,7 @@ def _get_contexts(ctx: click.Context, args: tuple[str, ...], no_headers: bool, o
     if output not in ("", "name"):
         raise UsageProblem(f"--output {output} is not available in kctl config get-contexts; it is 'name' or nothing")
     if output == "name":
-        print("".join(f"{c.name}\n" for c in found), end="")
+        print("".join(f"{escaped(c.name)}\n" for c in found), end="")
     else:
         rows = [] if no_headers else [["CURRENT", "NAME", "CLUSTER", "AUTHINFO", "NAMESPACE"]]
         current = config.current_context

@@ -181,7 +181,7 @@ async def _first_pod(client: Client, wanted: Wanted, owner: targets.One) -> core
         raise Failed(f"error: timed out waiting for the condition: no pod of {wanted.what} is there")
     pods.sort(key=lambda p: (p.status.phase != "Running", p.metadata.creationTimestamp.seconds, p.metadata.name))
     if len(pods) > 1:
-        print(f"Found {len(pods)} pods, using pod/{pods[0].metadata.name}", file=sys.stderr)
+        print(f"Found {len(pods)} pods, using pod/{escaped(pods[0].metadata.name)}", file=sys.stderr)
     return pods[0]
 
 
@@ -197,7 +197,7 @@ def _containers(pod: core_pb2.Pod, wanted: Wanted) -> Sequence[str]:
     if chosen not in names:
         chosen = names[0] if names else ""
         if len(names) > 1:
-            print(f'Defaulted container "{chosen}" out of: {", ".join(names)}', file=sys.stderr)
+            print(escaped(f'Defaulted container "{chosen}" out of: {", ".join(names)}'), file=sys.stderr)
     return [chosen]
 
 
@@ -206,7 +206,7 @@ async def _copy(client: Client, pod: core_pb2.Pod, container: str, wanted: Wante
 
     options = deep_copy(wanted.options)
     options.container = container
-    prefix = f"[pod/{pod.metadata.name}/{container}] ".encode() if wanted.prefix else b""
+    prefix = escaped(f"[pod/{pod.metadata.name}/{container}] ").encode() if wanted.prefix else b""
     lines = _Lines(prefix)
     chunks = client.pod_logs(pod.metadata.namespace, pod.metadata.name, options)
     try:

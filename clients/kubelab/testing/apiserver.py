@@ -525,8 +525,11 @@ def _for_watcher(
 
 
 def _matcher(namespace: str, options: meta_pb2.ListOptions) -> Callable[[Message], bool]:
-    wanted_labels = labels.parse(options.labelSelector)
-    wanted_fields = fields.parse(options.fieldSelector)
+    try:
+        wanted_labels = labels.parse(options.labelSelector)
+        wanted_fields = fields.parse(options.fieldSelector)
+    except (labels.SelectorError, fields.FieldSelectorError) as err:
+        raise errors.BadRequest(str(err)) from err
 
     def matches(obj: Message) -> bool:
         meta = meta_of(obj)

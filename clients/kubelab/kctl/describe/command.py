@@ -184,10 +184,14 @@ class _Describing:
             return None
 
     async def _selected(self, client: Client, rc: core_pb2.ReplicationController) -> Sequence[core_pb2.Pod]:
+        from kubelab.apimachinery.errors import BadRequest
         from kubelab.apimachinery.scheme import PODS
 
         selector = ",".join(f"{key}={value}" for key, value in sorted(rc.spec.selector.items()))
-        return (await client.list(PODS, rc.metadata.namespace, label_selector=selector)).items if selector else []
+        try:
+            return (await client.list(PODS, rc.metadata.namespace, label_selector=selector)).items if selector else []
+        except BadRequest:  # labels that no pod can have, from before they were refused
+            return []
 
 
 DESCRIBE = Command(
