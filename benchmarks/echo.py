@@ -14,7 +14,7 @@ from typing import Any
 
 import grpc
 
-from kubelab.client.channels import SERVER_OPTIONS, Identity, server_credentials
+from kubelab.rpc.channels import SERVER_OPTIONS, Identity, server_credentials
 
 METHOD = "/kubelab.benchmarks.Echo/Say"
 

@@ -22,9 +22,9 @@ from benchmarks.echo import METHOD
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery.scheme import PODS, pack
 from kubelab.apiserver.v1 import apiserver_pb2 as pb
-from kubelab.client.channels import Identity, secure_channel
 from kubelab.client.client import Client
 from kubelab.client.kubeconfig import Kubeconfig
+from kubelab.rpc.channels import Identity, open_channel
 from kubelab.testing.pki import TestAuthority
 
 IMAGE = "kubelab/hello:v-1.0.0"
@@ -50,7 +50,7 @@ class Wire:
 
     def __init__(self, server: str, identity: Identity, connections: int) -> None:
         apart = (("grpc.use_local_subchannel_pool", 1),)  # else channels to one server share one connection
-        self._channels = [secure_channel(server, identity, options=apart) for _ in range(connections)]
+        self._channels = [open_channel(server, identity, options=apart) for _ in range(connections)]
 
     @classmethod
     def to_api_server(cls, kubeconfig: str, connections: int) -> Wire:

@@ -23,7 +23,6 @@ import grpc
 import yaml
 
 from kubelab.apimachinery.clock import SystemClock
-from kubelab.client.channels import Identity, secure_channel, unix_channel
 from kubelab.client.client import Client
 from kubelab.client.kubeconfig import API_SERVER_NAME
 from kubelab.client.transport import Connections
@@ -32,6 +31,7 @@ from kubelab.cluster.driver import Action, State
 from kubelab.cluster.identity import PORTS, server_name
 from kubelab.cluster.local import LocalCluster
 from kubelab.cluster.record import Record
+from kubelab.rpc.channels import Identity, open_channel, unix_channel
 from kubelab.runtime.v1 import images_pb2, images_pb2_grpc
 from kubelab.supervisor import cleanup, processes
 from kubelab.testing import etcd as testing_etcd
@@ -118,7 +118,7 @@ async def control_plane(folder: Path) -> AsyncGenerator[Place]:
         async with process("kubelab.apiserver", config, log) as running:
             identity = Identity.from_files(admin.ca, admin.certificate, admin.key)
             server = Server(
-                "api-server", partial(secure_channel, f"127.0.0.1:{port}", identity), lambda: running.pid, log
+                "api-server", partial(open_channel, f"127.0.0.1:{port}", identity), lambda: running.pid, log
             )
             await _answering(server)
             kubeconfig = _kubeconfig(folder, port, admin, "admin")
@@ -171,7 +171,7 @@ async def _components(folder: Path, port: int, authority: TestAuthority) -> Asyn
                 )
             )
             running = await stack.enter_async_context(process(f"kubelab.{module}", config, log))
-            connect = partial(secure_channel, f"127.0.0.1:{listen}", identity)
+            connect = partial(open_channel, f"127.0.0.1:{listen}", identity)
             servers.append(Server(module, connect, lambda running=running: running.pid, log))
         for server in servers:
             await _answering(server)
@@ -291,7 +291,7 @@ async def _on_nodes(record: Record, folder: Path) -> AsyncGenerator[list[Server]
             process, socket = f"{component}@{node.name}", folder / f"{component}.sock"
             address = (node.address, PORTS[component][0])
             await stack.enter_async_context(relay(record.namespace(node.name), address, socket))
-            connect = partial(secure_channel, f"unix:{socket}", identity, server_name=name or server_name(process))
+            connect = partial(open_channel, f"unix:{socket}", identity, server_name=name or server_name(process))
             servers.append(Server(process, connect, _pid(record, process), record.log(process)))
         for server in servers:
             await _answering(server)

@@ -25,10 +25,10 @@ from kubelab.apimachinery import grpcstatus
 from kubelab.apimachinery.clock import Clock, SystemClock
 from kubelab.apimachinery.errors import ApiError, Timeout, Unavailable, nothing_done, surely_not_done
 from kubelab.client import fencing, tracing
-from kubelab.client.channels import Identity, IdentityFiles, secure_channel
 from kubelab.client.fencing import Fence
 from kubelab.client.hearing import Hearing
 from kubelab.client.reaching import never_sent, unreachable
+from kubelab.rpc.channels import Identity, IdentityFiles, open_channel
 
 Q = TypeVar("Q", bound=Message)
 A = TypeVar("A", bound=Message)
@@ -206,7 +206,7 @@ class Connections:
 
         return cls(
             targets,
-            lambda target: secure_channel(target, current(), server_name=server_name),
+            lambda target: open_channel(target, current(), server_name=server_name),
             caller=caller,
             clock=clock,
             credentials=current,

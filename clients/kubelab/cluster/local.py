@@ -10,7 +10,6 @@ from typing import Any, Self
 import grpc
 
 from kubelab.apimachinery import errors
-from kubelab.client.channels import unix_channel
 from kubelab.client.kubeconfig import Kubeconfig, home
 from kubelab.client.loadingrules import LoadingRules
 from kubelab.client.transport import Connections, Method
@@ -19,6 +18,7 @@ from kubelab.cluster.driver import Action, ClusterStatus, NodeInfo, Output, Part
 from kubelab.cluster.programs import invoked, run_command
 from kubelab.cluster.record import DEFAULT_NAME, Record
 from kubelab.cluster.settings import look_up
+from kubelab.rpc.channels import unix_channel
 from kubelab.supervisor.v1 import supervisor_pb2 as pb
 
 CALL_SECONDS = 10.0

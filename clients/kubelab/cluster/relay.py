@@ -17,7 +17,7 @@ from pathlib import Path
 
 import grpc
 
-from kubelab.client.channels import unix_channel
+from kubelab.rpc.channels import unix_channel
 
 END_SECONDS = 5.0
 START_MS = 20_000  # a program is started first; gRPC gives a connection as long as its shortest back-off

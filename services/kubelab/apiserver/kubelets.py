@@ -10,8 +10,8 @@ import grpc
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import errors, grpcstatus
 from kubelab.client import tracing
-from kubelab.client.channels import Identity, IdentityFiles, secure_channel
 from kubelab.cluster.identity import server_name
+from kubelab.rpc.channels import Identity, IdentityFiles, open_channel
 
 _SERVICE = "/kubelab.kubelet.v1.Kubelet/"
 
@@ -60,7 +60,7 @@ class Kubelets:
             if used is identity or channel.get_state() is grpc.ChannelConnectivity.READY:
                 return channel
         name = server_name(f"kubelet@{node}")
-        channel = secure_channel(address, identity, server_name=name)
+        channel = open_channel(address, identity, server_name=name)
         self._channels[key] = (channel, identity)
         return channel
 

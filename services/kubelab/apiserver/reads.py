@@ -27,7 +27,7 @@ from kubelab.apiserver.selectors import selection
 from kubelab.apiserver.storage.store import Store, prefix_end
 from kubelab.apiserver.storage.wire import delimited, object_response, watch_event
 from kubelab.apiserver.tables import Tables
-from kubelab.client.channels import MAX_MESSAGE_BYTES
+from kubelab.rpc.channels import MAX_MESSAGE_BYTES
 
 _PAGE = 500
 _VERSION_DIGITS = 20  # of the largest 64 bit number

@@ -39,7 +39,7 @@ from kubelab.apiserver.storage.store import Store
 from kubelab.apiserver.subresources import Subresources
 from kubelab.apiserver.tables import Row, Tables
 from kubelab.apiserver.v1 import apiserver_pb2_grpc
-from kubelab.client.channels import IdentityFiles
+from kubelab.rpc.channels import IdentityFiles
 
 log = structlog.get_logger()
 

@@ -17,8 +17,8 @@ from kubelab.apimachinery.errors import Unauthorized
 from kubelab.auth import roles
 from kubelab.auth.attributes import Attributes, refusal
 from kubelab.auth.users import user_from_certificate
-from kubelab.client.channels import Identity, IdentityFiles
 from kubelab.component.config import TLS
+from kubelab.rpc.channels import Identity, IdentityFiles
 
 
 class ServerContext:

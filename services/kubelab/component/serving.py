@@ -12,10 +12,10 @@ from grpc_health.v1 import health as grpc_health
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
-from kubelab.client.channels import SERVER_OPTIONS, IdentityFiles, server_credentials
 from kubelab.component import descriptors
 from kubelab.component.config import TLS, ConfigError
 from kubelab.component.edge import Check, Edge
+from kubelab.rpc.channels import SERVER_OPTIONS, IdentityFiles, server_credentials
 
 MOST_CALLS = 8192  # of all callers together; each has a smaller share at the api-server
 STOP_SECONDS = 1.0  # for calls that are under way when a server stops; watches last until then

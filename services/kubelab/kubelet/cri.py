@@ -34,16 +34,14 @@ from kubelab.kubelet.model import (
     SandboxView,
 )
 from kubelab.kubelet.records import CallRecords
+from kubelab.rpc.channels import reconnect, unix_channel
 
 QUICK_SECONDS = 10.0  # what only reads
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024  # upstream's bound for the CRI
 
-# No keepalive pings: a unix socket tells of a dead peer at once, and containerd hangs up on callers that ping often.
-_OPTIONS: tuple[tuple[str, int], ...] = (
+_OPTIONS = (
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-    ("grpc.initial_reconnect_backoff_ms", 50),
-    ("grpc.min_reconnect_backoff_ms", 500),
-    ("grpc.max_reconnect_backoff_ms", 1000),
+    *reconnect(50, 500, 1000),
     ("grpc.enable_retries", 0),
 )
 
@@ -110,7 +108,7 @@ class Runtime:
     ) -> None:
         self._process, self._clock, self._metrics, self._records = process, clock, metrics, records
         self._timeout, self._pull_timeout = request_timeout, pull_timeout
-        self._channel = grpc.aio.insecure_channel(f"unix:{socket}", options=_OPTIONS)
+        self._channel = unix_channel(socket, options=_OPTIONS)
         self._runtime = cri_grpc.RuntimeServiceStub(self._channel)
         self._images = cri_grpc.ImageServiceStub(self._channel)
         self.name, self.version = "", ""

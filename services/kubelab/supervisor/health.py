@@ -15,19 +15,18 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from kubelab.apimachinery.clock import Clock
-from kubelab.client.channels import Identity, IdentityFiles, client_credentials
+from kubelab.rpc.channels import (
+    ETCD_KEEPALIVE,
+    OWN_SUBCHANNELS,
+    Identity,
+    IdentityFiles,
+    open_channel,
+    reconnect,
+)
 
 RETRY_SECONDS = 1.0
-CHANNEL_OPTIONS: tuple[tuple[str, int | str], ...] = (
-    ("grpc.keepalive_time_ms", 10_000),  # etcd takes pings every five seconds and more as an attack
-    ("grpc.keepalive_timeout_ms", 5_000),
-    ("grpc.http2.ping_timeout_ms", 5_000),  # what keepalive really waits for; a minute by default (grpc-core 1.85)
-    ("grpc.initial_reconnect_backoff_ms", 20),
-    ("grpc.min_reconnect_backoff_ms", 500),
-    ("grpc.max_reconnect_backoff_ms", 250),
-    ("grpc.enable_http_proxy", 0),
-    ("grpc.use_local_subchannel_pool", 1),  # a new process begins with a new back-off
-)
+# A new process begins with a new back-off.
+_OPTIONS = (*ETCD_KEEPALIVE, *reconnect(20, 500, 250), *OWN_SUBCHANNELS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +49,8 @@ class Target:
     def channel(self, identity: Identity | None = None) -> grpc.aio.Channel:
         """Open a channel, with the identity in the files by default. OSError when a file cannot be read."""
         files = self.files()
-        if files is None:
-            return grpc.aio.insecure_channel(self.address, options=CHANNEL_OPTIONS)
-        named = (("grpc.ssl_target_name_override", self.name),) if self.name else ()
-        credentials = client_credentials(identity or files.current())
-        return grpc.aio.secure_channel(self.address, credentials, options=(*CHANNEL_OPTIONS, *named))
+        shown = (identity or files.current()) if files else None
+        return open_channel(self.address, shown, server_name=self.name, options=_OPTIONS)
 
 
 async def watch(target: Target, clock: Clock, tell: Callable[[bool], Awaitable[None]]) -> None:

@@ -17,11 +17,11 @@ from kubelab.apiserver.printers.rows import row
 from kubelab.apiserver.server import MESSAGE_OPTIONS, ApiServer
 from kubelab.apiserver.storage.etcd import EtcdStore, EtcdTLS
 from kubelab.apiserver.strategies.registry import strategies
-from kubelab.client.channels import Identity
 from kubelab.client.client import Client
 from kubelab.client.transport import Connections
 from kubelab.component.config import TLS
 from kubelab.component.serving import Health, serve_grpc
+from kubelab.rpc.channels import Identity
 from kubelab.testing.etcd import Etcd
 from kubelab.testing.pki import TestAuthority
 

@@ -24,7 +24,6 @@ from kubelab.apiserver.printers.rows import row
 from kubelab.apiserver.server import MESSAGE_OPTIONS, ApiServer
 from kubelab.apiserver.storage.etcd import EtcdStore, EtcdTLS
 from kubelab.apiserver.strategies.registry import strategies
-from kubelab.client.channels import Identity
 from kubelab.client.client import Client
 from kubelab.client.informer import Informer
 from kubelab.client.transport import Connections
@@ -34,6 +33,7 @@ from kubelab.component.leading import LeaderElectionConfig
 from kubelab.component.serving import Health, serve_grpc
 from kubelab.controllermanager import __main__ as controllermanager
 from kubelab.controllermanager.config import ControllerManagerConfig, NodeLifecycleConfig
+from kubelab.rpc.channels import Identity
 from kubelab.scheduler import __main__ as scheduler
 from kubelab.scheduler.config import SchedulerConfig
 from kubelab.testing import objects as make

@@ -17,9 +17,9 @@ import yaml
 
 from kubelab.apimachinery.clock import SystemClock
 from kubelab.apimachinery.errors import ApiError
-from kubelab.client.channels import Identity
 from kubelab.client.client import Client
 from kubelab.client.transport import Connections
+from kubelab.rpc.channels import Identity
 from kubelab.testing import etcd as testing_etcd
 from kubelab.testing.etcd import Etcd
 from kubelab.testing.pki import Files, TestAuthority

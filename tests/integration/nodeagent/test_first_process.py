@@ -19,7 +19,7 @@ from typing import Any
 import grpc
 import pytest
 
-from kubelab.client.channels import unix_channel
+from kubelab.rpc.channels import unix_channel
 from kubelab.supervisor.v1 import nodeagent_pb2_grpc
 from kubelab.supervisor.v1 import supervisor_pb2 as pb
 from tests.polling import until_true

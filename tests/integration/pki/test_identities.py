@@ -22,7 +22,6 @@ from kubelab.apimachinery.clock import SystemClock
 from kubelab.apimachinery.errors import Unavailable
 from kubelab.apiserver.v1 import apiserver_pb2 as pb
 from kubelab.apiserver.v1 import apiserver_pb2_grpc
-from kubelab.client.channels import Identity, IdentityFiles, secure_channel
 from kubelab.client.client import SERVER_VERSION
 from kubelab.client.kubeconfig import API_SERVER_NAME, Kubeconfig
 from kubelab.client.transport import Connections
@@ -32,6 +31,7 @@ from kubelab.component.config import TLS
 from kubelab.component.serving import Health, serve_grpc
 from kubelab.pki import certificates as pki
 from kubelab.pki.__main__ import main as make_volumes
+from kubelab.rpc.channels import Identity, IdentityFiles, open_channel
 from kubelab.supervisor import etcdmembers, plan
 from kubelab.testing.etcd import missing
 from tests.polling import until_true
@@ -64,7 +64,7 @@ async def serving(folder: Path, name: str) -> AsyncGenerator[int]:
 
 async def reaches(port: int, identity: Identity, name: str) -> bool:
     """Whether a client that expects this name gets an answer; nothing is sent before both sides are content."""
-    async with secure_channel(f"127.0.0.1:{port}", identity, server_name=name) as channel:
+    async with open_channel(f"127.0.0.1:{port}", identity, server_name=name) as channel:
         stub: Any = health_pb2_grpc.HealthStub(channel)
         try:
             await stub.Check(health_pb2.HealthCheckRequest(), timeout=10)
@@ -254,7 +254,7 @@ def etcd(tmp_path: Path) -> Iterator[tuple[Path, str]]:
 
 
 async def etcd_answers(address: str, identity: Identity) -> bool:
-    async with secure_channel(address, identity) as channel:
+    async with open_channel(address, identity) as channel:
         stub: Any = health_pb2_grpc.HealthStub(channel)
         try:
             await stub.Check(health_pb2.HealthCheckRequest(), timeout=10)

@@ -24,9 +24,9 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from kubelab.apimachinery.errors import Unavailable
-from kubelab.client.channels import CHANNEL_OPTIONS
 from kubelab.client.transport import Connections, Method
 from kubelab.component import logs
+from kubelab.rpc.channels import CHANNEL_OPTIONS
 from kubelab.testing.pki import Files, TestAuthority
 
 SOURCE = """

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from kubelab.client.channels import Identity, secure_channel
 from kubelab.component.descriptors import FEWEST_CONNECTIONS
+from kubelab.rpc.channels import Identity, open_channel
 from kubelab.testing.pki import Files, TestAuthority
 
 SECONDS = 30.0
@@ -65,7 +65,7 @@ def server(files: Files) -> Generator[int]:
 async def is_answered(port: int, files: Files) -> bool:
     identity = Identity.from_files(files.ca, files.certificate, files.key)
     own = (("grpc.use_local_subchannel_pool", 1),)
-    async with secure_channel(f"localhost:{port}", identity, options=own) as channel:
+    async with open_channel(f"localhost:{port}", identity, options=own) as channel:
         stub: Any = health_pb2_grpc.HealthStub(channel)
         answer = await stub.Check(health_pb2.HealthCheckRequest(), timeout=SECONDS, wait_for_ready=True)
     return answer.status == health_pb2.HealthCheckResponse.SERVING

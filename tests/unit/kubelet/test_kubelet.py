@@ -17,7 +17,6 @@ from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery.scheme import EVENTS, LEASES, NODES, PODS
 from kubelab.apimachinery.version import GIT_VERSION
 from kubelab.auth import methods
-from kubelab.client.channels import Identity, secure_channel
 from kubelab.cluster.record import Node
 from kubelab.component.config import TLS
 from kubelab.component.environment import Environment
@@ -25,6 +24,7 @@ from kubelab.kubelet.__main__ import run
 from kubelab.kubelet.config import KubeletConfig
 from kubelab.kubelet.v1 import kubelet_pb2, kubelet_pb2_grpc
 from kubelab.pki import certificates
+from kubelab.rpc.channels import Identity, open_channel
 from kubelab.testing.apiserver import FakeApiServer
 from kubelab.testing.cri import FakeRuntime
 from kubelab.testing.pki import TestAuthority
@@ -61,7 +61,7 @@ class House:
     async def stub(self, user: str = "kube-apiserver-kubelet-client", group: str = "") -> AsyncGenerator[Any]:
         files = self.authority.issue(user, group)
         identity = Identity.from_files(files.ca, files.certificate, files.key)
-        async with secure_channel(self.config.bind_address, identity, server_name="kubelet.node-1") as channel:
+        async with open_channel(self.config.bind_address, identity, server_name="kubelet.node-1") as channel:
             yield kubelet_pb2_grpc.KubeletStub(channel)
 
 

@@ -19,21 +19,15 @@ from aetcd import rpc
 from kubelab.apimachinery import errors
 from kubelab.apimachinery.clock import Clock
 from kubelab.apiserver.storage.etcdwords import NO_ANSWER, no_leader, translate
-from kubelab.client.channels import IdentityFiles, client_credentials
 from kubelab.client.hearing import Hearing
+from kubelab.rpc.channels import ETCD_KEEPALIVE, IdentityFiles, open_channel, reconnect
 
 # A dead peer is noticed within seconds, and a connection is tried again every two seconds at the latest.
-CHANNEL_OPTIONS: tuple[tuple[str, int], ...] = (
-    ("grpc.keepalive_time_ms", 10_000),
-    ("grpc.keepalive_timeout_ms", 5_000),
-    ("grpc.http2.ping_timeout_ms", 5_000),  # what keepalive really waits for; a minute by default (grpc-core 1.85)
-    ("grpc.http2.max_pings_without_data", 0),
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 500),
-    ("grpc.max_reconnect_backoff_ms", 2_000),
+_OPTIONS = (
+    *ETCD_KEEPALIVE,
+    *reconnect(100, 500, 2_000),
     ("grpc.max_receive_message_length", -1),
     ("grpc.max_send_message_length", -1),
-    ("grpc.enable_http_proxy", 0),
 )
 READ_SECONDS = 2.0  # before another member is asked
 TOGETHER_SECONDS = 4.0  # for all of them, elections included; then another api-server may have more luck
@@ -64,11 +58,7 @@ class Member:
 
     def _open(self) -> None:
         self._identity = self._files.current() if self._files else None
-        if self._identity is None:
-            self.channel = grpc.aio.insecure_channel(self.address, options=CHANNEL_OPTIONS)
-        else:
-            credentials = client_credentials(self._identity)
-            self.channel = grpc.aio.secure_channel(self.address, credentials, options=CHANNEL_OPTIONS)
+        self.channel = open_channel(self.address, self._identity, options=_OPTIONS)
         self.range = self._unary("KV/Range", rpc.RangeResponse)
         self.txn = self._unary("KV/Txn", rpc.TxnResponse)
         self.compact = self._unary("KV/Compact", rpc.CompactionResponse)

@@ -17,15 +17,37 @@ MAX_MESSAGE_BYTES = 64 * 1024 * 1024  # the api-server ends a chunk of a list lo
 MAX_ERROR_BYTES = 8 * 1024 * 1024  # an error is metadata, and names every cause; gRPC takes 16 KiB by default
 MAX_BACKOFF_MS = 2000
 
-CHANNEL_OPTIONS: tuple[tuple[str, int | str], ...] = (
-    ("grpc.keepalive_time_ms", 1000),  # gRPC's servers call that an attack, unless they are set up as below
-    ("grpc.keepalive_timeout_ms", 2000),
-    ("grpc.http2.ping_timeout_ms", 2000),  # what keepalive really waits for; a minute by default (grpc-core 1.85)
+Options = tuple[tuple[str, int | str], ...]
+"""What gRPC calls channel arguments (``grpc/impl/channel_arg_names.h``)."""
+
+
+def keepalive(time_ms: int, timeout_ms: int) -> Options:
+    """Ping a peer that is silent for ``time_ms``, and give it up when the answer takes longer than ``timeout_ms``."""
+    return (
+        ("grpc.keepalive_time_ms", time_ms),
+        ("grpc.keepalive_timeout_ms", timeout_ms),
+        ("grpc.http2.ping_timeout_ms", timeout_ms),  # what keepalive really waits for; a minute by default (1.85)
+        ("grpc.http2.max_pings_without_data", 0),
+    )
+
+
+def reconnect(first_ms: int, connect_ms: int, most_ms: int) -> Options:
+    """Try again ``first_ms`` after a failed attempt and ``most_ms`` after many. An attempt may take ``connect_ms``."""
+    return (
+        ("grpc.initial_reconnect_backoff_ms", first_ms),
+        ("grpc.min_reconnect_backoff_ms", connect_ms),
+        ("grpc.max_reconnect_backoff_ms", most_ms),
+    )
+
+
+# etcd takes more than a ping in five seconds, and any where there is no call, as an attack.
+ETCD_KEEPALIVE: Options = (*keepalive(10_000, 5_000), ("grpc.keepalive_permit_without_calls", 0))
+OWN_SUBCHANNELS: Options = (("grpc.use_local_subchannel_pool", 1),)  # shares no back-off with other channels to there
+
+CHANNEL_OPTIONS: Options = (
+    *keepalive(1000, 2000),  # gRPC's servers call that an attack, unless they are set up as below
     ("grpc.keepalive_permit_without_calls", 1),
-    ("grpc.http2.max_pings_without_data", 0),
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 1000),
-    ("grpc.max_reconnect_backoff_ms", MAX_BACKOFF_MS),
+    *reconnect(100, 1000, MAX_BACKOFF_MS),
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_metadata_size", MAX_ERROR_BYTES),
@@ -37,10 +59,8 @@ CHANNEL_OPTIONS: tuple[tuple[str, int | str], ...] = (
     ("grpc.service_config_disable_resolution", 1),
 )
 
-SERVER_OPTIONS: tuple[tuple[str, int | str], ...] = (
-    ("grpc.keepalive_time_ms", 10000),
-    ("grpc.keepalive_timeout_ms", 5000),
-    ("grpc.http2.ping_timeout_ms", 5000),  # what keepalive really waits for; a minute by default (grpc-core 1.85)
+SERVER_OPTIONS: Options = (
+    *keepalive(10_000, 5_000),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 500),
     ("grpc.http2.max_ping_strikes", 0),  # never hang up on a caller for its pings
@@ -120,25 +140,33 @@ def client_credentials(identity: Identity) -> grpc.ChannelCredentials:
     return grpc.ssl_channel_credentials(identity.ca or None, identity.key or None, identity.certificate or None)
 
 
-def secure_channel(
-    target: str, identity: Identity, *, server_name: str = "", options: tuple[tuple[str, int | str], ...] = ()
+def open_channel(
+    target: str, identity: Identity | None, *, server_name: str = "", options: Options = ()
 ) -> grpc.aio.Channel:
-    """Open a channel to ``host:port`` with mutual TLS. ``server_name`` is the name expected in the certificate."""
-    named: tuple[tuple[str, Any], ...] = (("grpc.ssl_target_name_override", server_name),) if server_name else ()
-    return grpc.aio.secure_channel(target, client_credentials(identity), options=(*CHANNEL_OPTIONS, *options, *named))
+    """Open a channel to ``host:port`` with mutual TLS, or without any where there is no identity.
+
+    ``server_name`` is the name expected in the certificate. ``options`` win over :data:`CHANNEL_OPTIONS`.
+    """
+    named: Options = (("grpc.ssl_target_name_override", server_name),) if server_name else ()
+    merged = _merged((*options, *named))
+    if identity is None:
+        return grpc.aio.insecure_channel(target, options=merged)
+    return grpc.aio.secure_channel(target, client_credentials(identity), options=merged)
 
 
-def unix_channel(path: str | Path, *, options: tuple[tuple[str, int | str], ...] = ()) -> grpc.aio.Channel:
+def unix_channel(path: str | Path, *, options: Options = ()) -> grpc.aio.Channel:
     """Open a channel to a socket of this machine; who may connect is a matter of the file's mode.
 
     It sends no pings: the kernel tells of a dead peer at once, and containerd hangs up on callers that ping often. It
     shares no back-off with a channel that led to who was at this path before.
     """
-    told = {name for name, _ in options}  # of an option that is given twice, gRPC takes the first
-    ours = (option for option in CHANNEL_OPTIONS if option[0] not in told)
-    quiet = tuple(option for option in ours if "keepalive" not in option[0] and "ping" not in option[0])
-    own = ("grpc.use_local_subchannel_pool", 1)
-    return grpc.aio.insecure_channel(f"unix:{path}", options=(*quiet, own, *options))
+    quiet = tuple(option for option in _merged(options) if "keepalive" not in option[0] and "ping" not in option[0])
+    return grpc.aio.insecure_channel(f"unix:{path}", options=(*quiet, *OWN_SUBCHANNELS))
+
+
+def _merged(options: Options) -> Options:
+    """Put ``options`` in the place of the defaults of the same names: of two, gRPC takes the first."""
+    return tuple({**dict(CHANNEL_OPTIONS), **dict(options)}.items())
 
 
 def server_credentials(identity: Identity | IdentityFiles) -> grpc.ServerCredentials:
