@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 import subprocess
 from collections import Counter
 from collections.abc import Generator
@@ -174,3 +176,58 @@ def recorded(terminal: Terminal) -> Counter[tuple[str, str]]:
 
 def lists(requests: Counter[tuple[str, str]]) -> int:
     return requests["list", "pods"]
+
+
+TAKE_PORT = """
+import socket, time
+print("trying", flush=True)
+while True:
+    try:
+        taken = socket.create_server(("0.0.0.0", {port}))
+        break
+    except OSError:
+        time.sleep(0.001)
+print("taken", flush=True)
+time.sleep(600)
+"""
+THIEF = """\
+apiVersion: v1
+kind: Pod
+metadata: {{name: thief}}
+spec:
+  hostNetwork: true
+  terminationGracePeriodSeconds: 0
+  nodeSelector: {{kubernetes.io/hostname: cp-1}}
+  containers:
+  - name: thief
+    image: kubelab/hello:v-1.0.0
+    command: {command}
+"""
+
+
+@pytest.mark.root
+def test_a_pod_that_takes_the_api_servers_port_is_killed_and_the_api_server_comes_back(terminal: Terminal) -> None:
+    command = ["python3", "-c", TAKE_PORT.format(port=6443)]
+    terminal.type("kctl create -f -", stdin=THIEF.format(command=json.dumps(command)))
+    eventually(lambda: terminal.type("kctl get pod thief --no-headers").rows[0][2] == "Running", what="a thief")
+    terminal.type("kubelab fault stop api-server@cp-1")
+    eventually(lambda: "a pod holds a reserved port" in terminal.type("kubelab logs runtime@cp-1").stdout)
+    terminal.type("kubelab fault start api-server@cp-1")
+    eventually(lambda: terminal.type("kctl get pods", code=None).code == 0, what="the api-server")
+    told = "killed because it held port 6443, which is reserved for the node's api-server"
+    eventually(lambda: told in terminal.type("kctl describe pod thief").stdout, what="why it was killed")
+    terminal.type("kctl delete pod thief")
+
+
+@pytest.mark.root
+def test_the_status_says_who_holds_a_components_port_until_it_is_free(terminal: Terminal) -> None:
+    program = TAKE_PORT.format(port=10259)
+    pattern = r"scheduler@cp-1: exited with code 1: .*process (\d+) \(python3\) holds the port"
+    with terminal.start(f"kubelab shell cp-1 -- python3 -c '{program}'") as thief:
+        assert thief.stdout
+        assert thief.stdout.readline() == "trying\n"
+        terminal.type("kubelab fault kill scheduler@cp-1")
+        told = eventually(lambda: re.search(pattern, terminal.type("kubelab status", code=None).stdout))
+        os.kill(int(told[1]), signal.SIGKILL)
+        thief.communicate()
+    eventually(lambda: terminal.type("kubelab status", code=None).code == 0, what="the scheduler")

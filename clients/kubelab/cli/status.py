@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from kubelab.apimachinery.clock import Clock, SystemClock
+from kubelab.apimachinery.terminal import escaped
 from kubelab.apimachinery.timestamps import human_duration
 from kubelab.cli import leadership, output
 from kubelab.cli.options import cluster_option
@@ -20,6 +21,7 @@ from kubelab.cluster.driver import ClusterDriver, ClusterStatus, Process, State
 from kubelab.cluster.find import using_cluster
 
 HEADER = ("NAME", "NODE", "PID", "SINCE", "RESTARTS", "HEALTH", "MEMORY")
+TELLING = (State.BACK_OFF, State.UNHEALTHY)  # the states in which a process's message is shown below the table
 HEALTH = {State.RUNNING: "Healthy"}  # a process that runs but is not well is Unhealthy; the rest go by their own names
 
 
@@ -85,6 +87,9 @@ class View:
             click.echo(as_json(status, self.holders))
         else:
             click.echo(as_table(status.processes, self._clock.time(), self._roles()))
+            for process in status.processes:
+                if process.message and process.state in TELLING:
+                    click.echo(f"{process.name}: {escaped(process.message)}")
 
     def heard_processes(self, status: ClusterStatus) -> None:
         """Take the processes as they are now."""

@@ -12,7 +12,7 @@ from grpc_health.v1 import health as grpc_health
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
-from kubelab.component import descriptors
+from kubelab.component import descriptors, sockets
 from kubelab.component.config import TLS, ConfigError
 from kubelab.component.edge import Check, Edge
 from kubelab.rpc.channels import SERVER_OPTIONS, IdentityFiles, server_credentials
@@ -109,4 +109,11 @@ def _listen(server: grpc.aio.Server, address: str, tls: TLS | None) -> int:
     except OSError as err:
         raise ConfigError(f"tls: {err}") from err
     except RuntimeError as err:  # what grpc raises when it cannot bind
-        raise ConfigError(f"bindAddress: cannot listen on {address}") from err
+        raise ConfigError(f"bindAddress: cannot listen on {address}{_why(address)}") from err
+
+
+def _why(address: str) -> str:
+    """Say who holds the port, as far as that can be known."""
+    port = address.rpartition(":")[2]
+    held = sockets.holder(int(port)) if port.isdigit() and int(port) else ""
+    return f": {held} holds the port" if held else ""

@@ -2,22 +2,30 @@
 
 It may run again at any time: what is there and valid stays, what is missing is made. The stamp of the version that
 began is kept; a later one that lays things out differently says so instead of mixing the two.
+
+With ``--keep`` it stays until SIGTERM, and renews each certificate before its end, in a cluster that runs. A lock on
+the authority's folder keeps a second one waiting, such as the one that ``docker compose up`` runs once.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
+import contextlib
 import datetime
+import fcntl
 import ipaddress
 import os
 import platform
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 
 from kubelab.apimachinery.clock import SystemClock
 from kubelab.apimachinery.version import GIT_VERSION
-from kubelab.pki import certificates, layout
+from kubelab.component import logs
+from kubelab.pki import certificates, layout, renewal
 
 LAYOUT = "1"  # of what stands in the volumes; raised when an older one cannot be used
 STAMP = "layout"
@@ -31,20 +39,67 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Make everything; gives the exit code."""
     options = _options(argv)
     cluster = layout.Cluster(options.network, options.control_planes, options.workers)
-    authority: Path = options.out / "authority"
+    out: Path = options.out
     now = datetime.datetime.fromtimestamp(SystemClock().time(), datetime.UTC)
     try:
-        check_stamp(authority)
-        certificates.ensure(authority, cluster.nodes, now, cluster.names)
-        for folder in layout.folders(cluster):
-            write(options.out, authority, folder)
-        for n in range(1, cluster.workers + 1):
-            (options.out / f"node-{n}" / "run").mkdir(exist_ok=True, mode=0o700)
+        make(out, cluster, now)
     except (OSError, StampError) as err:
         print(f"pki: {err}", file=sys.stderr)  # noqa: T201 — this is its log
         return 1
     print(f"pki: {GIT_VERSION}: certificates of {cluster.control_planes} + {cluster.workers} nodes are there")  # noqa: T201
+    if options.keep:
+        asyncio.run(keep(out, cluster))
     return 0
+
+
+def make(out: Path, cluster: layout.Cluster, now: datetime.datetime) -> None:
+    """Make what is missing, of authorities too. Raises OSError, and StampError for another version's volumes."""
+    authority = out / "authority"
+    check_stamp(authority)
+    with locked(authority):
+        certificates.ensure(authority, cluster.nodes, now, cluster.names)
+        write_all(out, cluster)
+        for n in range(1, cluster.workers + 1):
+            (out / f"node-{n}" / "run").mkdir(exist_ok=True, mode=0o700)
+
+
+async def keep(out: Path, cluster: layout.Cluster) -> None:
+    """Renew certificates before their end, and hand them out, until SIGTERM."""
+    loop, stop, clock = asyncio.get_running_loop(), asyncio.Event(), SystemClock()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    log = logs.configure("pki", level="info", form="text", clock=clock)
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(renewal.keep(lambda now: renew(out, cluster, now), clock, log), name="renewal")
+        await stop.wait()
+        task.cancel()
+
+
+def renew(out: Path, cluster: layout.Cluster, now: datetime.datetime) -> certificates.Renewed:
+    """Make anew what is near its end, and give every process its own. What a full disk kept back last time is handed
+    out, too. Raises OSError."""
+    authority = out / "authority"
+    with locked(authority):
+        renewed = certificates.renew(authority, cluster.nodes, now, cluster.names)
+        write_all(out, cluster)
+    return renewed
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Generator[None]:
+    """Have a folder alone, waiting for another process that has it (flock(2))."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def write_all(out: Path, cluster: layout.Cluster) -> None:
+    """Give every process its folder."""
+    for folder in layout.folders(cluster):
+        write(out, out / "authority", folder)
 
 
 def check_stamp(authority: Path) -> None:
@@ -79,6 +134,8 @@ def write(out: Path, authority: Path, folder: layout.Folder) -> None:
     files = {name: text.encode() for name, text in folder.texts.items()}
     files |= {name: (authority / source).read_bytes() for name, source in folder.copies.items()}
     for name, data in files.items():
+        if (there := target / name).exists() and there.read_bytes() == data:
+            continue
         temporary = target / f".{name}"
         temporary.unlink(missing_ok=True)
         with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
@@ -94,6 +151,7 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--network", type=ipaddress.IPv4Network, default=ipaddress.IPv4Network("192.168.49.0/24"))
     parser.add_argument("--control-planes", type=int, default=3, help="how many there may be")
     parser.add_argument("--workers", type=int, default=3)
+    parser.add_argument("--keep", action="store_true", help="stay, and renew certificates before their end")
     return parser.parse_args(argv)
 
 

@@ -8,6 +8,9 @@ Every process has a folder of its own, with what it needs to begin and nothing o
     OUT/control-plane/etcd@cp-1/            ca.crt tls.crt tls.key
     OUT/node-1/etc/kubelet/                 config.yaml kubeconfig server-name ca.crt client.* serving.*
 
+A folder of the control plane has the nftables rules of its container too (``listeners.nft``): a control plane is no
+node, so no node's agent writes them.
+
 ``OUT/control-plane`` is mounted at ``/etc/kubelab``, ``OUT/node-1`` at ``/var/lib/kubelab``. In the control plane each
 process has a user of its own, who alone may read its folder.
 """
@@ -23,6 +26,7 @@ from typing import Any
 import yaml
 
 from kubelab.client.kubeconfig import API_SERVER_NAME
+from kubelab.cluster import listeners, nftables
 from kubelab.cluster.identity import GROUPS, PORTS, server_name
 from kubelab.cluster.record import Node
 from kubelab.cluster.reserved import METRICS_PORT
@@ -30,6 +34,7 @@ from kubelab.pki.certificates import serving
 
 CONTROL_PLANE, STATE = Path("/etc/kubelab"), Path("/var/lib/kubelab")
 LOAD_BALANCER = "haproxy"
+LISTENERS = "listeners.nft"  # what deploy/images/bounded gives to nft
 COMPONENTS = ("etcd", "api-server", "scheduler", "controller-manager")
 # The last part of a control-plane container's address, for cp-1; that of cp-2 is one more.
 HOSTS = {"etcd": 11, "api-server": 21, "scheduler": 31, "controller-manager": 41}
@@ -97,6 +102,7 @@ def folders(cluster: Cluster) -> list[Folder]:
             name = f"{component}@cp-{n}"
             home = CONTROL_PLANE / name
             texts, copies = _files(cluster, name, home, _control_plane(cluster, component, n, home))
+            texts[LISTENERS] = nftables.script(listeners.limits(cluster.network)).decode()
             found.append(Folder(Path("control-plane") / name, GROUPS[component], texts, copies))
     for n in range(1, cluster.workers + 1):
         for component in ("kubelet", "kube-proxy", "runtime"):

@@ -28,6 +28,7 @@ from kubelab.runtime.engine import Engine
 from kubelab.runtime.hostbase import Host
 from kubelab.runtime.images import Images, ImageStoreServicer
 from kubelab.runtime.oci.limits import Limits
+from kubelab.runtime.portguard import PortGuard
 from kubelab.runtime.processes import Launcher, Watch, reach
 from kubelab.runtime.service import ImageServicer, RuntimeServicer
 from kubelab.runtime.store import Store
@@ -58,8 +59,14 @@ async def run(config: RuntimeConfig, env: Environment) -> None:
         images = Images(store, env.clock, limits)
         builder = Builder(config, store, host, ask, env.clock, partial(images.pull, auth=cri.AuthConfig()))
         try:
-            async with serving(config, env, engine, images, ImageStoreServicer(store, builder, limits)):
+            guard = PortGuard(engine.on_nodes_network, engine.end_for, env.clock, env.log)
+            async with (
+                serving(config, env, engine, images, ImageStoreServicer(store, builder, limits)),
+                asyncio.TaskGroup() as group,
+            ):
+                guarding = group.create_task(guard.run(), name="port guard")
                 await until_told(env, ask.pid)
+                guarding.cancel()
         finally:
             await engine.close()
     finally:

@@ -36,6 +36,7 @@ from kubelab.runtime.events import Events
 from kubelab.runtime.faults import Fault, code_of, not_found
 from kubelab.runtime.hostbase import Host
 from kubelab.runtime.hostports import HostPort
+from kubelab.runtime.portguard import REASON, Offence
 from kubelab.runtime.processes import Launcher, Watch
 from kubelab.runtime.seccomp.compiled import Filters
 from kubelab.runtime.signals import send, signal_number
@@ -458,6 +459,22 @@ class Engine:
         async with self._locks[container.sandbox_id]:
             pass  # one that is being started would go on although it counts as ended
         await self._stop(container, seconds)
+
+    def on_nodes_network(self) -> dict[str, int]:
+        """The containers that run on the node's network: the first process of each."""
+        return {
+            container.id: container.pid
+            for container in self.containers.values()
+            if container.state == cri.CONTAINER_RUNNING and self.sandboxes[container.sandbox_id].host_network
+        }
+
+    async def end_for(self, offence: Offence) -> None:
+        """Kill a container, and tell in its status what for."""
+        container = self.containers.get(offence.container)
+        if container is not None and container.alive:
+            container.verdict = REASON, offence.message
+            send(offence.process, signal.SIGKILL)
+            send(container.pid, signal.SIGKILL)
 
     async def _stop(self, container: Container, seconds: float) -> None:
         if container.state == cri.CONTAINER_CREATED:

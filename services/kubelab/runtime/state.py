@@ -137,6 +137,7 @@ class Container:
     stop_signal: str = "SIGTERM"
     started: dict[str, Any] | None = None
     exit: dict[str, Any] | None = field(default=None)
+    verdict: tuple[str, str] | None = None  # the reason and message of an end that the runtime has decided
 
     @property
     def state(self) -> cri.ContainerState.ValueType:
@@ -188,6 +189,10 @@ class Container:
         """Take in what the monitor has written."""
         self.started = self.started or read_json(self.folder / "started.json")
         self.exit = self.exit or read_json(self.folder / "exit.json")
+        if self.exit is not None and self.verdict is not None:
+            reason, message = self.verdict
+            self.verdict = None
+            self.end(self.exit["exit_code"], self.exit["finished_at"], reason, message)
 
     def end(self, code: int, now: int, reason: str = "", message: str = "") -> None:
         """Write down an end that no monitor saw."""

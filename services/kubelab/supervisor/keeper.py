@@ -29,6 +29,7 @@ Watch = Callable[[Clock, Callable[[bool], Awaitable[None]]], Awaitable[None]]  #
 STOP_SECONDS = 10.0  # between SIGTERM and SIGKILL
 FROZEN_SECONDS = 2.0  # for SIGSTOP to take effect
 STARTED_SECONDS = 30.0
+LAST_LINE = 512  # bytes of a log in which to look for what a process said last
 
 
 @dataclass(frozen=True)
@@ -232,6 +233,8 @@ class Keeper:
         self.running, self._healthy = None, False
         lived = self._clock.monotonic() - began
         self.message = _how(code)
+        if code and code > 0 and (said := await asyncio.to_thread(last_line, self.spec.log)):
+            self.message += f": {said}"
         processes.forget(Path(self.spec.order.records), running)
         await self._apply(Event.EXITED if self._wanted else Event.STOPPED)
         delay = self._back_off.after(lived)
@@ -303,3 +306,12 @@ def _how(code: int | None) -> str:
     if code < 0:
         return f"killed by {signal.Signals(-code).name}"
     return f"exited with code {code}"
+
+
+def last_line(log: Path) -> str:
+    """The last line of a log, shortened; "" where there is none."""
+    with contextlib.suppress(OSError), log.open("rb") as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - LAST_LINE))
+        lines = file.read().decode(errors="replace").split("\n")
+        return next((line.strip() for line in reversed(lines) if line.strip()), "")
+    return ""

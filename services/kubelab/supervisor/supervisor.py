@@ -12,6 +12,7 @@ import contextlib
 import os
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import IPv4Network
 
 import grpc
@@ -22,7 +23,8 @@ from kubelab.apimachinery.clock import Clock
 from kubelab.cluster import launch, listeners
 from kubelab.cluster.record import Record
 from kubelab.component.serving import Health, serve_grpc
-from kubelab.supervisor import cleanup, logfiles, network, nft, plan, processes, renewal, syscalls
+from kubelab.pki import certificates, renewal
+from kubelab.supervisor import cleanup, logfiles, network, nft, plan, processes, syscalls
 from kubelab.supervisor.etcdleader import EtcdLeader
 from kubelab.supervisor.faults import Partitions
 from kubelab.supervisor.keeper import Keeper
@@ -98,7 +100,8 @@ class Supervisor:
                 looking = group.create_task(self.etcd_leader.run(), name="etcd's leader")
                 keeping = group.create_task(self._keep_all(), name="keepers")
                 logs = [self.record.log(name) for name in (processes.SUPERVISOR, *self.keepers)]
-                renewing = group.create_task(renewal.keep(self.record, self.clock, self._log), name="certificates")
+                renew = partial(certificates.renew, self.record.pki, self.record.nodes)
+                renewing = group.create_task(renewal.keep(renew, self.clock, self._log), name="certificates")
                 turning = group.create_task(logfiles.keep_small(logs, self.clock, self._log), name="logs")
                 await self._asked_down.wait()
                 await self._take_down()

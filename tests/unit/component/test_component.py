@@ -194,6 +194,15 @@ def test_a_bad_configuration_is_said_on_stderr(
     assert "Traceback" not in err
 
 
+def test_who_holds_its_port_is_said(started: list[Process], tmp_path: Path, files: Files) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        code, _, err = start(started, tmp_path, files, f"--bind-address=127.0.0.1:{port}").wait()
+    assert code == 1
+    name = Path("/proc/self/comm").read_text().strip()
+    assert f"cannot listen on 127.0.0.1:{port}: process {os.getpid()} ({name}) holds the port" in err
+
+
 def test_logs_are_json_on_request(started: list[Process], tmp_path: Path, files: Files) -> None:
     process = start(started, tmp_path, files, "--log-format=json")
     process.line()

@@ -50,8 +50,19 @@ def test_more_workers_are_like_the_others(services: dict[str, dict[str, Any]]) -
         for part in PARTS:
             assert printed["services"][f"{part}-{number}"] == renumbered(services[f"{part}-3"], 3, number)
     assert set(printed["volumes"]) == {"node-4", "node-5"}
-    assert printed["services"]["pki"]["volumes"] == ["node-4:/pki/node-4", "node-5:/pki/node-5"]
-    assert printed["services"]["pki"]["command"].endswith("--workers=5")
+    for service in ("pki", "certificates"):
+        assert printed["services"][service]["volumes"] == ["node-4:/pki/node-4", "node-5:/pki/node-5"]
+        assert printed["services"][service]["command"].endswith("--workers=5")
+
+
+def test_certificates_are_renewed_as_they_were_made(services: dict[str, dict[str, Any]]) -> None:
+    """By a container that is there as long as the cluster, and that reaches no network."""
+    once, kept = services["pki"], services["certificates"]
+    assert kept["command"] == once["command"].replace("kubelab.pki", "kubelab.pki --keep")
+    assert kept["volumes"] == once["volumes"]
+    assert (kept["restart"], kept["network_mode"]) == ("unless-stopped", "none")
+    both = [load(workers("7").stdout)["services"][service]["command"] for service in ("pki", "certificates")]
+    assert both[1] == both[0].replace("kubelab.pki", "kubelab.pki --keep")
 
 
 @pytest.mark.parametrize("number", ["", "3", "many", "-1", "100"])
@@ -80,7 +91,8 @@ def test_nothing_is_published_to_other_machines(services: dict[str, dict[str, An
 def test_no_container_is_privileged_and_only_pki_has_the_authorities_keys(services: dict[str, dict[str, Any]]) -> None:
     assert not [name for name, service in services.items() if service.get("privileged")]
     holders = [name for name, service in services.items() if "authority" in yaml.safe_dump(service.get("volumes", []))]
-    assert holders == ["pki"]
+    assert holders == ["pki", "certificates"]
+    assert services["certificates"]["network_mode"] == "none"
 
 
 SOURCES = ("protos", "base", "clients", "services", "hatch_build.py", "pyproject.toml", *SHIPPED)
@@ -103,10 +115,15 @@ def test_no_log_grows_for_ever(services: dict[str, dict[str, Any]]) -> None:
     assert all(limit == {"max-size": "10m", "max-file": "2"} for limit in limits), limits
 
 
-def test_the_control_plane_has_no_capability(services: dict[str, dict[str, Any]]) -> None:
+def test_the_control_plane_has_no_capability_but_that_which_bounds_connections(
+    services: dict[str, dict[str, Any]],
+) -> None:
     allowed = [name for name, service in services.items() if service.get("cap_drop") != ["ALL"]]
     assert allowed == [f"{part}-{number}" for number in (1, 2, 3) for part in PARTS]
-    assert [name for name, service in services.items() if "cap_add" in service and name not in allowed] == ["pki"]
+    added = {name: service.get("cap_add", []) for name, service in services.items() if name not in allowed}
+    bounded = {layout.service(component, number) for component in layout.COMPONENTS for number in (1, 2, 3)}
+    assert {name for name, capabilities in added.items() if capabilities == ["NET_ADMIN"]} == bounded
+    assert {name for name, capabilities in added.items() if capabilities} - bounded == {"pki", "certificates"}
 
 
 def test_etcd_can_note_beside_its_certificates_that_it_has_begun(services: dict[str, dict[str, Any]]) -> None:
@@ -123,7 +140,7 @@ def test_etcd_can_note_beside_its_certificates_that_it_has_begun(services: dict[
 
 def test_everybody_says_how_they_are(services: dict[str, dict[str, Any]]) -> None:
     without = [name for name, service in services.items() if "healthcheck" not in service]
-    assert without == ["pki"], "it is there once"
+    assert without == ["pki", "certificates"], "one is there once, the other ends when it fails"
 
 
 def test_nobody_waits_for_another_to_be_well(services: dict[str, dict[str, Any]]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import importlib
 import ipaddress
 import platform
@@ -11,10 +12,12 @@ import pytest
 
 from kubelab.client.kubeconfig import Kubeconfig
 from kubelab.cluster.identity import GROUPS
+from kubelab.cluster.listeners import limits
+from kubelab.cluster.nftables import script
 from kubelab.component.config import check as check_config
 from kubelab.component.config import read_file
 from kubelab.pki import layout
-from kubelab.pki.__main__ import STAMP, StampError, check_stamp, main
+from kubelab.pki.__main__ import STAMP, StampError, check_stamp, main, make, renew
 from kubelab.supervisor import plan
 
 CLUSTER = layout.Cluster(ipaddress.IPv4Network("192.168.49.0/24"), control_planes=3, workers=2)
@@ -64,6 +67,28 @@ def test_files_are_for_their_process_alone(tmp_path: Path) -> None:
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     assert main(options) == 0  # again: nothing changes
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_every_process_of_the_control_plane_has_the_rules_that_bound_its_connections() -> None:
+    rules = {path for path, folder in FOLDERS.items() if layout.LISTENERS in folder.texts}
+    assert rules == {path for path in FOLDERS if path.startswith("control-plane/")}
+    texts = {FOLDERS[path].texts[layout.LISTENERS] for path in rules}
+    assert texts == {script(limits(CLUSTER.network)).decode()}
+
+
+def test_what_is_near_its_end_is_renewed_and_handed_out(tmp_path: Path) -> None:
+    cluster = layout.Cluster(CLUSTER.network, control_planes=1, workers=1)
+    for name in ("control-plane", "node-1"):
+        (tmp_path / name).mkdir()
+    now = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
+    make(tmp_path, cluster, now)
+    handed = tmp_path / "node-1/etc/kubelet/client.crt"
+    first, config = handed.read_bytes(), handed.with_name("config.yaml").stat()
+    assert renew(tmp_path, cluster, now + datetime.timedelta(days=200)).files == ()
+    assert handed.read_bytes() == first
+    assert "kubelet@node-1" in renew(tmp_path, cluster, now + datetime.timedelta(days=300)).files
+    assert handed.read_bytes() == (tmp_path / "authority/kubelet@node-1.crt").read_bytes() != first
+    assert handed.with_name("config.yaml").stat().st_ino == config.st_ino, "what stays the same is not written"
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,7 @@ from cryptography import x509
 from structlog.testing import CapturingLogger
 
 from kubelab.cluster.record import Record
-from kubelab.pki import certificates
-from kubelab.supervisor import renewal
+from kubelab.pki import certificates, renewal
 from kubelab.testing.clock import FakeClock
 from tests.polling import until_true
 
@@ -37,7 +37,7 @@ async def test_certificates_are_renewed_in_time_while_the_cluster_runs(tmp_path:
     certificates.ensure(record.pki, record.nodes, now(clock))
     first, authority = end_of(record, "admin"), end_of(record, "ca")
     log: Any = CapturingLogger()
-    task = asyncio.create_task(renewal.keep(record, clock, log))
+    task = asyncio.create_task(renewal.keep(partial(certificates.renew, record.pki, record.nodes), clock, log))
     try:
         for _ in range(11 * 30):  # eleven months
             await asleep(clock)
@@ -57,7 +57,7 @@ async def test_a_date_that_is_set_forward_is_noticed_within_a_day_and_a_full_dis
     first, key = end_of(record, "admin"), record.pki / "ca.key"
     key.rename(aside := tmp_path / "aside")
     log: Any = CapturingLogger()
-    task = asyncio.create_task(renewal.keep(record, clock, log))
+    task = asyncio.create_task(renewal.keep(partial(certificates.renew, record.pki, record.nodes), clock, log))
     try:
         await asleep(clock)
         assert log.calls[0].args == ("certificates cannot be renewed",)
