@@ -35,6 +35,7 @@ LOOK_SECONDS = 1.0  # between two looks at processes and logs
 WEIGHTS = {  # so that objects stay for a while, and containers run
     "Create": 4.0, "Update": 3.0, "DeleteCollection": 0.05, "Delete": 0.3,
     "CreateContainer": 3.0, "StartContainer": 4.0, "ExecSync": 3.0, "RemovePodSandbox": 0.3, "RemoveContainer": 0.5,
+    "RemoveImage": 0.05,
 }  # fmt: skip
 BROKEN = (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN)
 FROM_CLIENT = "Internal error from Core"  # what grpc.aio makes of a deadline that comes while it writes
@@ -160,10 +161,13 @@ def _weight(rpc: Rpc) -> float:
 
 
 def excerpt(written: str) -> str:
-    """The traceback in a log, its last frame and its error."""
-    trace = written[written.index(TRACEBACK) :].splitlines()
-    end = next((n for n, line in enumerate(trace) if n and line[:1].strip()), len(trace) - 1)
-    return " | ".join(line.strip() for line in trace[max(1, end - 4) : end + 1])
+    """The traceback in a log: where it begins, and of each error in its chain the last frame and the words."""
+    told: list[str] = written[: written.index(TRACEBACK)].splitlines()[-1:]
+    for part in written.split(TRACEBACK)[1:4]:
+        trace = part.splitlines()
+        end = next((n for n, line in enumerate(trace) if n and line[:1].strip()), len(trace) - 1)
+        told += trace[max(1, end - 4) : end + 1]
+    return " | ".join(line.strip() for line in told)
 
 
 async def call(

@@ -30,7 +30,7 @@ from kubelab.supervisor import plan, processes
 from kubelab.supervisor.network import NamespaceThread
 from kubelab.tunnels.client import ControlClient
 from kubelab.tunnels.listener import BACKLOG
-from kubelab.tunnels.model import ANY_NODE, Route, Target, Tunnel
+from kubelab.tunnels.model import ANY_NODE, Route, Target, Tunnel, check_port
 from kubelab.tunnels.tunnels import LOCALHOST, MOST_TUNNELS
 
 PING_SECONDS = 2.0  # between questions whether the process is well
@@ -94,6 +94,7 @@ class Tunnelling:
 
         AlreadyExists: the port is taken; TooManyRequests: there are too many; BadRequest: no such node or address.
         """
+        check_port(local_port)
         route = self._route(Tunnel(local_port, node, address))
         for known in self._known.values():
             same = (known.tunnel.node, known.tunnel.address) == (node, address)

@@ -25,6 +25,12 @@ class Tunnel:
     address: str
 
 
+def check_port(local_port: int) -> None:
+    """BadRequest for what is no port to listen on; 0 is any that is free."""
+    if not 0 <= local_port < 65536:
+        raise BadRequest(f"local_port: {local_port}: expected a number from 0 to 65535")
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """One way in: ``host``:``port`` as seen from ``node``."""
@@ -37,7 +43,7 @@ class Target:
     def of(cls, node: str, address: str) -> Target:
         """Read ``host:port``; BadRequest when it is none."""
         host, _, port = address.rpartition(":")
-        if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:
+        if not host or not port.isascii() or not port.isdigit() or len(port) > 5 or not 0 < int(port) < 65536:
             raise BadRequest(f'address "{address}": expected host:port')
         return cls(node, host, int(port))
 

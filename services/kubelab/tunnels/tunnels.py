@@ -24,7 +24,7 @@ from kubelab.tunnels.choosing import Memory
 from kubelab.tunnels.connecting import Connector
 from kubelab.tunnels.connection import Connection, refuse
 from kubelab.tunnels.listener import BACKLOG, LATER_SECONDS, Listener
-from kubelab.tunnels.model import Place, Route, Target, Tunnel, addresses_of
+from kubelab.tunnels.model import Place, Route, Target, Tunnel, addresses_of, check_port
 from kubelab.tunnels.peers import Peers
 
 LOCALHOST = "127.0.0.1"
@@ -100,6 +100,7 @@ class Tunnels:
         AlreadyExists: the port is taken; TooManyRequests: all ports are; BadRequest: no such node, or not our port.
         """
         try:
+            check_port(local_port)
             route = route or self._only_by(node, address)
             for one in self._open.values():
                 known = (one.tunnel.node, one.tunnel.address) == (node, address)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -36,8 +37,22 @@ class Service:
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("test.Test", handlers),))
         server.add_registered_method_handlers("test.Test", handlers)
 
+    def __init__(self) -> None:
+        self.waiting, self.over = asyncio.Event(), asyncio.Event()
+
     async def one(self, request: Any, context: Any) -> bytes:
-        return act(request)
+        try:
+            return act(request)
+        except Waiting:
+            self.waiting.set()
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                await context.abort(grpc.StatusCode.NOT_FOUND, "as a server's own gate does")
+                raise AssertionError("abort raises") from None
+            finally:
+                self.over.set()
+            raise AssertionError("it was cancelled") from None
 
     async def many(self, request: Any, context: Any) -> AsyncIterator[bytes]:
         yield b"first"
@@ -54,10 +69,16 @@ class Service:
         await context.write(act(request))
 
 
+class Waiting(Exception):
+    """A method is to wait until its caller has gone."""
+
+
 def act(request: Any) -> bytes:
     match request.service:
         case "missing":
             raise errors.not_found("pods", "half a pair: \udc80")
+        case "gone":
+            raise Waiting
         case "bug":
             raise ValueError("of no concern to the caller")
         case _:
@@ -83,10 +104,15 @@ async def call(channel: grpc.aio.Channel, kind: str, raw: bytes, method: str = "
 
 
 @pytest.fixture
-async def channel(tmp_path: Path) -> AsyncIterator[grpc.aio.Channel]:
+def service() -> Service:
+    return Service()
+
+
+@pytest.fixture
+async def channel(tmp_path: Path, service: Service) -> AsyncIterator[grpc.aio.Channel]:
     address = f"unix:{tmp_path}/s"
     async with (
-        serve_grpc(address, [Service().add_to], tls=None, health=Health()),
+        serve_grpc(address, [service.add_to], tls=None, health=Health()),
         grpc.aio.insecure_channel(address) as opened,
     ):
         yield opened
@@ -118,6 +144,21 @@ async def test_a_bug_is_logged_counted_and_answered_internal(
     assert await call(channel, kind, REQUEST(service="bug").SerializeToString()) is grpc.StatusCode.INTERNAL
     assert bugs.counts()["rpc"] == before + 1
     assert "ValueError" in "".join(capsys.readouterr())
+
+
+async def test_an_error_that_its_caller_does_not_wait_for_any_more_is_no_bug(
+    channel: grpc.aio.Channel, service: Service, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bugs.set_strict(False)
+    before = bugs.counts()
+    stub: Any = channel.unary_unary("/test.Test/unary_unary")
+    called = stub(REQUEST(service="gone").SerializeToString())
+    await service.waiting.wait()
+    called.cancel()
+    await service.over.wait()
+    assert await call(channel, "unary_unary", REQUEST(service="web").SerializeToString()) is grpc.StatusCode.OK
+    assert bugs.counts() == before
+    assert "Traceback" not in "".join(capsys.readouterr())
 
 
 @pytest.mark.parametrize("path", ["grpc.health.v1.Health/Check", "grpc.health.v1.Health/Watch"])

@@ -6,7 +6,7 @@ import pytest
 
 from kubelab.apimachinery.errors import BadRequest
 from kubelab.tunnels.choosing import REMEMBERED_SECONDS, Memory
-from kubelab.tunnels.model import Route, Target
+from kubelab.tunnels.model import Route, Target, check_port
 
 A, B, C = (Target(f"node-{n}", f"192.168.49.{n}", 6443) for n in (1, 2, 3))
 API, SERVICE = Route((A, B, C), client_first=True), Route((A, B, C))
@@ -39,7 +39,17 @@ def test_a_node_without_its_kubelet_may_have_a_good_api_server() -> None:
     assert memory.order(SERVICE, 0.0) == [B, C, A]
 
 
-@pytest.mark.parametrize("address", ["192.168.49.2", ":80", "192.168.49.2:x", "192.168.49.2:0", "a:70000", "a:٣"])
+@pytest.mark.parametrize("port", [-1, 65536, 2**31 - 1])
+def test_what_is_no_port_to_listen_on(port: int) -> None:
+    with pytest.raises(BadRequest, match=f"local_port: {port}: expected a number from 0 to 65535"):
+        check_port(port)
+    check_port(0)
+    check_port(65535)
+
+
+@pytest.mark.parametrize(
+    "address", ["192.168.49.2", ":80", "192.168.49.2:x", "192.168.49.2:0", "a:70000", "a:٣", "a:" + "9" * 5000]
+)
 def test_addresses_that_make_no_sense(address: str) -> None:
     with pytest.raises(BadRequest, match="expected host:port"):
         Target.of("node-1", address)
