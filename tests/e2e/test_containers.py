@@ -46,3 +46,61 @@ def test_the_service_has_no_endpoints_until_the_labels_match(terminal: Terminal)
         "Hello Kubernetes this is Container ID(With Python) is app-server",
     ]
     assert fetch(urls[0]) == fetch(urls[0])
+
+
+# What the Pod Security level "restricted" asks for (https://kubernetes.io/docs/concepts/security/pod-security-standards/).
+RESTRICTED = """\
+apiVersion: v1
+kind: Pod
+metadata: {name: restricted, labels: {app: restricted}}
+spec:
+  securityContext:
+    runAsNonRoot: true
+    runAsUser: 1000
+    runAsGroup: 3000
+    fsGroup: 2000
+    seccompProfile: {type: RuntimeDefault}
+  containers:
+  - name: app
+    image: kubelab/hello:v-1.0.0
+    securityContext:
+      allowPrivilegeEscalation: false
+      readOnlyRootFilesystem: true
+      capabilities: {drop: [ALL]}
+    command: [sh, -c, "grep -E '^(Uid|Groups|CapEff|NoNewPrivs|Seccomp):' /proc/self/status; sleep infinity"]
+"""
+
+
+def test_a_restricted_pod_runs_and_is_restricted(terminal: Terminal) -> None:
+    terminal.type("kctl create -f -", stdin=RESTRICTED)
+    terminal.running("app=restricted", 1)
+    told = dict(re.split(r":\s+", line.strip(), maxsplit=1) for line in terminal.type("kctl logs restricted").lines)
+    assert told["Uid"].split() == ["1000"] * 4
+    assert set(told["Groups"].split()) == {"2000", "3000"}
+    assert (told["CapEff"], told["NoNewPrivs"], told["Seccomp"]) == ("0" * 16, "1", "2")
+    terminal.type("kctl delete pod restricted --grace-period=1")
+
+
+HUNGRY = """\
+apiVersion: v1
+kind: Pod
+metadata: {name: hungry}
+spec:
+  restartPolicy: Never
+  containers:
+  - name: app
+    image: kubelab/hello:v-1.0.0
+    command: [python3, -c, "held = bytearray(256 << 20); print(len(held))"]
+    resources: {limits: {memory: 48Mi}}
+"""
+
+
+def test_a_container_that_takes_more_memory_than_its_limit_is_oomkilled(terminal: Terminal) -> None:
+    if "LimitsEnforced   True" not in re.sub(" +", "   ", terminal.type("kctl describe node node-1").stdout):
+        pytest.skip("this machine has no control groups that can be used")
+    terminal.type("kctl create -f -", stdin=HUNGRY)
+    eventually(lambda: terminal.type("kctl get pod hungry --no-headers").rows[0][2] == "OOMKilled", what="OOMKilled")
+    described = re.sub(" +", " ", terminal.type("kctl describe pod hungry").stdout)
+    assert " State: Terminated\n Reason: OOMKilled\n Exit Code: 137\n" in described
+    assert "\nStatus: Failed\n" in described
+    terminal.type("kctl delete pod hungry")
