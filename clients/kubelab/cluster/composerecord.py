@@ -13,7 +13,8 @@ from typing import Any
 
 import yaml
 
-from kubelab.cluster.record import COMPOSE, RecordError, check_name, read_body
+from kubelab.cluster import statefile
+from kubelab.cluster.record import COMPOSE, REMEDY, RecordError, check_name, read_body
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +47,9 @@ class ComposeRecord:
                 files=tuple(Path(str(file)) for file in body["files"]),
                 docker_host=str(body.get("dockerHost") or ""),
             )
-        except (KeyError, TypeError) as err:
+        except statefile.UNREADABLE as err:
             path = home / "clusters" / name / "cluster.yaml"
-            raise RecordError(f"{path}: not a cluster's record ({err!r})") from err
+            raise RecordError(f"{path}: not a cluster's record ({err!r}); {REMEDY}") from err
 
     def save(self) -> None:
         """Write the record in one step. Raises RecordError for a name that cannot be one."""

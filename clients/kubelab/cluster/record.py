@@ -20,9 +20,11 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import yaml
+
+from kubelab.cluster import statefile
 
 DEFAULT_NAME = "kubelab"
 RUN_ROOT = Path("/run/kubelab")
@@ -32,6 +34,8 @@ DEFAULT_WORKERS = 2
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?")
 
 
+# Without the record nothing of the cluster can be found again: whoever has a copy of it can go on.
+REMEDY = "put the file back as it was, or remove the cluster's folder to begin with a new one"
 COMPOSE = "compose"  # the ``driver`` of a record that is not a local cluster's
 
 
@@ -119,12 +123,12 @@ class Record:
                 api_ports=tuple(int(port) for port in body.get("apiServerPorts") or [body["apiServerPort"]]),
                 settings={str(name): dict(keys) for name, keys in (body.get("settings") or {}).items()},
             )
-        except (KeyError, TypeError, ValueError) as err:
-            raise RecordError(f"{path}: not a cluster's record ({err!r})") from err
+        except statefile.UNREADABLE as err:
+            raise RecordError(f"{path}: not a cluster's record ({err!r}); {REMEDY}") from err
         if not re.fullmatch(r"[0-9a-f]{8}", record.id):
-            raise RecordError(f"{path}: id must be eight hexadecimal digits")
+            raise RecordError(f"{path}: id must be eight hexadecimal digits; {REMEDY}")
         if not 1 <= len(record.api_ports) <= len(record.node_names):
-            raise RecordError(f"{path}: apiServerPorts: expected a port for each control plane")
+            raise RecordError(f"{path}: apiServerPorts: expected a port for each control plane; {REMEDY}")
         return record
 
     def save(self) -> None:
@@ -208,19 +212,14 @@ class Record:
         return self.logs / f"{process}.log"
 
 
-def read_body(home: Path, name: str) -> dict[str, Any] | None:
+def read_body(home: Path, name: str) -> Mapping[str, Any] | None:
     """Read ``cluster.yaml`` of any cluster; None when there is none. Raises RecordError."""
     check_name(name)
     path = home / "clusters" / name / "cluster.yaml"
     try:
-        told: object = yaml.safe_load(path.read_text())
-    except FileNotFoundError:
-        return None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as err:
-        raise RecordError(f"{path}: {err}") from err
-    if not isinstance(told, dict):
-        raise RecordError(f"{path}: not a cluster's record (it is empty or not a mapping)")
-    return cast(dict[str, Any], told)
+        return statefile.read(path, statefile.mapping, remedy=REMEDY)
+    except statefile.BrokenFile as err:
+        raise RecordError(str(err)) from err
 
 
 def _elsewhere(name: str, body: Mapping[str, Any]) -> str:

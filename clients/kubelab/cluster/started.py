@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from kubelab.client.kubeconfig import give_to_invoker
+from kubelab.cluster import statefile
 
 FILE = "last-started"
 
@@ -14,18 +15,19 @@ def mark(home: Path, name: str) -> None:
     file, temporary = home / FILE, home / f".{FILE}.new"
     temporary.write_text(f"{name}\n")
     give_to_invoker(temporary)
+    statefile.make_way(file)
     temporary.replace(file)
 
 
 def last(home: Path) -> str:
-    """Name the cluster that was started last; "" when that is not known."""
+    """Name the cluster that was started last; "" when that is not known, for the next `up` notes it again."""
     try:
-        return (home / FILE).read_text().strip()
-    except FileNotFoundError:
+        return statefile.read(home / FILE, str.strip, remedy="") or ""
+    except statefile.BrokenFile:
         return ""
 
 
 def forget(home: Path, name: str) -> None:
     """Take the note away when it names this cluster."""
     if last(home) == name:
-        (home / FILE).unlink(missing_ok=True)
+        statefile.make_way(home / FILE)

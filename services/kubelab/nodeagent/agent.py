@@ -13,15 +13,17 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import structlog
 
 from kubelab.apimachinery.errors import AlreadyExists, BadRequest
 from kubelab.apimachinery.grpcstatus import answering
+from kubelab.cluster import statefile
 from kubelab.component.component import Component
 from kubelab.component.environment import Environment
 from kubelab.nodeagent.config import NodeAgentConfig
 from kubelab.supervisor.v1 import nodeagent_pb2_grpc
 from kubelab.supervisor.v1 import supervisor_pb2 as pb
-from kubelab.tunnels.model import Here, Tunnel
+from kubelab.tunnels.model import TUNNELS_FILE, Here, Tunnel
 from kubelab.tunnels.tunnels import Tunnels
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -30,16 +32,13 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class Remembered:
     """The tunnels of this machine, written down, so that they come back on their ports after a restart."""
 
-    def __init__(self, tunnels: Tunnels, file: Path) -> None:
-        self._tunnels, self._file = tunnels, file
+    def __init__(self, tunnels: Tunnels, file: Path, log: structlog.typing.FilteringBoundLogger) -> None:
+        self._tunnels, self._file, self._log = tunnels, file, log
 
     async def begin(self) -> None:
         """Open what was open; what cannot be opened any more is told in the log."""
-        try:
-            told = [Tunnel(**body) for body in json.loads(self._file.read_text())]
-        except FileNotFoundError:
-            return
-        for tunnel in told:
+        told = statefile.read_or_forget(self._file, TUNNELS_FILE, self._log.error)
+        for tunnel in told or ():
             with contextlib.suppress(AlreadyExists, BadRequest):
                 await self._tunnels.open(tunnel.node, tunnel.address, tunnel.local_port)
         self._write()
@@ -92,7 +91,7 @@ async def run(config: NodeAgentConfig, env: Environment) -> None:
     here = Here()
     listen, ports = config.tunnel_address, config.ports
     async with Tunnels(here, {node: here}, env.clock, env.log, listen=listen, ports=ports) as tunnels:
-        remembered = Remembered(tunnels, config.tunnels_file)
+        remembered = Remembered(tunnels, config.tunnels_file, env.log)
         await remembered.begin()
         async with serving(config, env, NodeAgentServicer(node, remembered)):
             await env.stop.wait()

@@ -77,7 +77,7 @@ async def machine(config: RuntimeConfig, ask: Launcher, log: FilteringBoundLogge
     """Learn what pods read through of the machine that they run on, and which control groups it offers: the launcher
     sees that, and we perhaps do not. Groups of pods that are on disk are kept, all others there taken away."""
     private = [str(config.state_dir), str(config.store_dir)]
-    known = state.read_json(config.state_dir / state.CGROUPS)
+    known = state.read_groups(config.state_dir)
     name = config.cgroup or f"kubelab/{hashlib.sha256(str(config.state_dir).encode()).hexdigest()[:16]}"
     request = {
         "do": "host",

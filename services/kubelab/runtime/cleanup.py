@@ -44,7 +44,7 @@ def cleanup(state_dir: Path, *, grace: float = 2.0) -> None:
     for pid in pauses:
         send(pid, signal.SIGKILL)
     _wait(pauses, SECONDS)
-    if known := state.read_json(state_dir / state.CGROUPS):
+    if known := state.read_groups(state_dir):
         groups.remove_all(Offer.from_json(known), known["name"])
 
 

@@ -25,6 +25,7 @@ from structlog.typing import FilteringBoundLogger
 
 from kubelab.apimachinery import references
 from kubelab.apimachinery.clock import Clock
+from kubelab.cluster import statefile
 from kubelab.cri.runtime.v1 import api_pb2 as cri
 from kubelab.runtime import execution, hostports, network, rootfs, sources, spec, state, sysctls
 from kubelab.runtime.cgroups import limits, pods
@@ -45,6 +46,13 @@ from kubelab.runtime.store import Image, Store
 
 KILL_SECONDS = 10.0  # for SIGKILL to take effect
 CLOSE_SECONDS = 2.0  # for changes under way when the runtime is told to stop; later ones are mended by the next start
+
+
+def _pod_cidr(text: str) -> str:
+    """Read network.json."""
+    cidr: str = statefile.json_with(pod_cidr=str)(text)["pod_cidr"]
+    network.check_range(cidr)
+    return cidr
 
 
 class Engine:
@@ -90,9 +98,9 @@ class Engine:
         newest = max(self.sandboxes.values(), key=lambda s: s.created_at if s.address else 0, default=None)
         self._addresses = network.Addresses((s.address for s in connected), newest.address if newest else "")
         await asyncio.to_thread(self._store.keep_pins, self._node, self.containers)
-        known = state.read_json(self._root / "network.json")
+        known = statefile.read_or_forget(self._root / "network.json", _pod_cidr, self._log.warning)
         if known:
-            self._addresses.set_range(known["pod_cidr"])
+            self._addresses.set_range(known)
             await self._on_netlink(network.claim, self.pod_cidr)
         await asyncio.to_thread(sysctls.write)
         await asyncio.to_thread(sources.write)

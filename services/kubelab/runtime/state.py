@@ -22,8 +22,10 @@ from typing import Any, TypeVar
 
 from google.protobuf.message import DecodeError
 
+from kubelab.cluster import statefile
 from kubelab.cri.runtime.v1 import api_pb2 as cri
 from kubelab.runtime import syscalls, sysctls
+from kubelab.runtime.cgroups.machine import Offer
 from kubelab.runtime.inroot import remove_tree
 
 UNKNOWN_EXIT = 137
@@ -33,13 +35,24 @@ SANDBOX, CONTAINER = (
     "sandbox.json",
     "container.json",
 )  # written last and deleted first: without it a folder is half of one
+SANDBOX_FACTS: dict[str, type] = {"created_at": int, "pid": int, "pid_start": int, "address": str, "stopped": bool}
+CONTAINER_FACTS: dict[str, type] = {
+    "sandbox_id": str,
+    "image_ref": str,
+    "log_path": str,
+    "created_at": int,
+    "stop_signal": str,
+}
+STARTED: dict[str, type] = {"pid": int, "pid_start": int, "monitor": int, "monitor_start": int, "started_at": int}
+ENDED: dict[str, type] = {"exit_code": int, "finished_at": int}
 
 
-def read_json(path: Path) -> dict[str, Any] | None:
-    """A file's content, or None where it is not there, or cannot be read: a power cut may leave it empty."""
+def read_json(path: Path, **kinds: statefile.Kind) -> dict[str, Any] | None:
+    """A file's content, or None where it is not there, or does not have these keys of these types: a power cut may
+    leave it empty."""
     try:
-        return json.loads(path.read_text())
-    except (FileNotFoundError, ValueError):
+        return statefile.read(path, statefile.json_with(**kinds), remedy="")
+    except statefile.BrokenFile:
         return None
 
 
@@ -48,7 +61,22 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
     written is forgotten when it is read. Making a pod need not wait for the disk."""
     part = path.with_suffix(".part")
     part.write_text(json.dumps(content))
-    part.rename(path)
+    try:
+        part.rename(path)
+    except IsADirectoryError:
+        statefile.make_way(path)
+        part.rename(path)
+
+
+def read_groups(state_dir: Path) -> dict[str, Any] | None:
+    """Where the node's control groups are; None where that was not written, or cannot be read."""
+    found = read_json(state_dir / CGROUPS, trees=list, missing=dict, name=str)
+    try:
+        if found:
+            Offer.from_json(found)
+    except statefile.UNREADABLE:
+        return None
+    return found
 
 
 @dataclass(slots=True)
@@ -187,8 +215,8 @@ class Container:
 
     def refresh(self) -> None:
         """Take in what the monitor has written."""
-        self.started = self.started or read_json(self.folder / "started.json")
-        self.exit = self.exit or read_json(self.folder / "exit.json")
+        self.started = self.started or read_json(self.folder / "started.json", **STARTED)
+        self.exit = self.exit or read_json(self.folder / "exit.json", **ENDED)
         if self.exit is not None and self.verdict is not None:
             reason, message = self.verdict
             self.verdict = None
@@ -213,8 +241,8 @@ class Container:
             exit_code=code,
             image=self.config.image,
             image_ref=self.image_ref,
-            reason=(ended.get("reason") or ("Completed" if code == 0 else "Error")) if ended else "",
-            message=ended.get("message", ""),
+            reason=str(ended.get("reason") or ("Completed" if code == 0 else "Error")) if ended else "",
+            message=str(ended.get("message", "")),
             labels=self.config.labels,
             annotations=self.config.annotations,
             mounts=self.config.mounts,
@@ -240,17 +268,18 @@ def load(root: Path) -> tuple[dict[str, Sandbox], dict[str, Container]]:
     sandboxes: dict[str, Sandbox] = {}
     containers: dict[str, Container] = {}
     for folder in _folders(root / "sandboxes"):
-        facts, config = read_json(folder / SANDBOX), _read_config(folder, cri.PodSandboxConfig)
+        facts, config = read_json(folder / SANDBOX, **SANDBOX_FACTS), _read_config(folder, cri.PodSandboxConfig)
         if facts is None or config is None:
             _end_half_made(folder)
             continue
-        sandboxes[folder.name] = Sandbox(folder.name, folder, config, **facts)
+        sandboxes[folder.name] = Sandbox(folder.name, folder, config, **{key: facts[key] for key in SANDBOX_FACTS})
     for folder in _folders(root / "containers"):
-        facts, config = read_json(folder / CONTAINER), _read_config(folder, cri.ContainerConfig)
+        facts, config = read_json(folder / CONTAINER, **CONTAINER_FACTS), _read_config(folder, cri.ContainerConfig)
         if facts is None or config is None:
             remove_tree(folder)
             continue
-        containers[folder.name] = container = Container(folder.name, folder, config=config, **facts)
+        told = {key: facts[key] for key in CONTAINER_FACTS}
+        containers[folder.name] = container = Container(folder.name, folder, config=config, **told)
         container.refresh()
     return sandboxes, containers
 
@@ -262,7 +291,7 @@ def _read_config(folder: Path, kind: type[C]) -> C | None:
     """None where it is not there or cannot be read. An empty file is a message without anything, thus no metadata."""
     try:
         config = kind.FromString((folder / "config.pb").read_bytes())
-    except (FileNotFoundError, DecodeError):
+    except (OSError, DecodeError):
         return None
     return config if config.HasField("metadata") else None
 
@@ -283,7 +312,7 @@ def _end_half_made(folder: Path) -> None:
     gone = folder.with_suffix(".gone")
     if gone != folder:
         folder.rename(gone)  # whoever would only now write the file that is read next fails instead, and ends
-    pause = read_json(gone / "pause.json")
+    pause = read_json(gone / "pause.json", pid=int, pid_start=int)
     if pause and syscalls.start_time(pause["pid"]) == pause["pid_start"] != 0:
         os.kill(pause["pid"], signal.SIGKILL)
     remove_tree(gone)

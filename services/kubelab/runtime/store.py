@@ -49,6 +49,7 @@ from kubelab.runtime.storefiles import (
     manifest_of,
     read_index,
     read_note,
+    read_pin,
 )
 
 LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar"
@@ -188,10 +189,8 @@ class Store:
             return image
 
     def pinned(self, node: str, container: str) -> Image | None:
-        try:
-            return self._image((self._pins / node / container).read_text())
-        except FileNotFoundError:
-            return None
+        digest = read_pin(self._pins / node / container)
+        return self._image(digest) if digest else None
 
     def unpin(self, node: str, container: str) -> None:
         (self._pins / node / container).unlink(missing_ok=True)
@@ -356,7 +355,7 @@ class Store:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 return
-            self._sweep({*self._read_names().values(), *(pin.read_text() for pin in self._pins.glob("*/*"))}, only)
+            self._sweep({*self._read_names().values(), *(read_pin(pin) for pin in self._pins.glob("*/*"))}, only)
             for note in done:
                 note.unlink(missing_ok=True)
         for path in self._trash.iterdir():  # outside of the locks: it may take long

@@ -6,9 +6,10 @@ import json
 import re
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from kubelab.apimachinery.references import BadReference, check_digest, parse
+from kubelab.cluster import statefile
 
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
 CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
@@ -75,16 +76,29 @@ def file_names(digests: set[str]) -> set[str]:
 def read_note(path: Path) -> list[str]:
     """The digests of a note; none where a power cut came before its content."""
     try:
-        digests: list[str] = json.loads(path.read_text())
-    except ValueError:
+        return list(statefile.read(path, _digests, remedy="") or [])
+    except statefile.BrokenFile:
         return []
-    return digests
 
 
 def read_index(path: Path) -> dict[str, str]:
     """Name → digest; none where it cannot be read, so that a machine's runtimes start, and bring images in again."""
     try:
-        index: dict[str, str] = json.loads(path.read_text())
-    except ValueError:
+        return statefile.read(path, statefile.texts, remedy="") or {}
+    except statefile.BrokenFile:
         return {}
-    return index
+
+
+def read_pin(path: Path) -> str:
+    """The digest that a container's image is kept by; "" where there is none, or none can be read."""
+    try:
+        return statefile.read(path, str, remedy="") or ""
+    except statefile.BrokenFile:
+        return ""
+
+
+def _digests(text: str) -> list[str]:
+    found: object = json.loads(text)
+    if not isinstance(found, list) or not all(isinstance(one, str) for one in cast(list[object], found)):
+        raise TypeError("expected a list of texts")
+    return cast(list[str], found)

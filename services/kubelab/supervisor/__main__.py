@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from kubelab.apimachinery.clock import Clock, SystemClock
-from kubelab.cluster import lock
+from kubelab.cluster import lock, statefile
 from kubelab.cluster.record import Record, RecordError
 from kubelab.component.config import ConfigError
 from kubelab.component.descriptors import raise_limit
@@ -97,7 +97,7 @@ def _begin(record: Record, options: Options, progress: _Progress) -> int:
     except lock.AlreadyRunning as other:
         return progress.busy(f'another supervisor ({other}) looks after "{record.name}"')
     except (OSError, ConfigError, etcdmembers.DataLost, network.NetworkError) as err:
-        return progress.failed(str(err))
+        return progress.failed(statefile.in_words(err))
     _preload()
     progress.step("processes")
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)

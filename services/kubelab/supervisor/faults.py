@@ -18,7 +18,7 @@ from pathlib import Path
 
 import structlog
 
-from kubelab.cluster import partitions
+from kubelab.cluster import partitions, statefile
 from kubelab.cluster.driver import Partition
 from kubelab.cluster.nftables import Fragment
 from kubelab.cluster.partitions import Place, Topology
@@ -47,8 +47,10 @@ class Partitions:
 
     async def begin(self) -> None:
         """Mark connections from now on, and put in place what the supervisor before had."""
-        if self._file.exists():
-            self._there = tuple(Partition(**told) for told in json.loads(self._file.read_text()))
+        told = statefile.read_or_forget(
+            self._file, statefile.json_list(Partition, source=str, target=str, one_way=bool), self._log.error
+        )
+        self._there = tuple(told or ())
         marking = {node.name: partitions.MARKING for node in self._nodes}
         try:
             await put(self._apply, marking, marking)

@@ -12,7 +12,9 @@ import os
 import signal
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from kubelab.cluster import statefile
 from kubelab.cluster.record import boot_id, start_ticks
 
 SUPERVISOR, ZYGOTE = "supervisor", "zygote"
@@ -64,6 +66,8 @@ def write_own(folder: Path, name: str, *, since: int, restarts: int = 0) -> Runn
     body = {"pid": pid, "ticks": ticks, "since": since, "restarts": restarts, "boot": boot_id()}
     temporary = folder / f".{name}"
     temporary.write_text(json.dumps(body))
+    if (folder / name).is_dir():
+        statefile.make_way(folder / name)
     temporary.replace(folder / name)
     return Running(name, pid, ticks, since, restarts)
 
@@ -76,10 +80,8 @@ def read(folder: Path, name: str) -> Running | None:
 
 def restarts_of(folder: Path, name: str) -> int:
     """Give how often a process had been started again when it last left its record, dead or alive."""
-    try:
-        return int(json.loads((folder / name).read_text())["restarts"])
-    except (FileNotFoundError, ValueError, KeyError):
-        return 0
+    body = _body(folder, name)
+    return int(body["restarts"]) if body else 0
 
 
 def read_all(folder: Path) -> dict[str, Running]:
@@ -98,12 +100,21 @@ def forget(folder: Path, running: Running) -> None:
 
 def _recorded(folder: Path, name: str) -> Running | None:
     """Give the process of a record of this boot, dead or alive."""
-    try:
-        body = json.loads((folder / name).read_text())
-        found = Running(name, int(body["pid"]), int(body["ticks"]), int(body["since"]), int(body["restarts"]))
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
+    body = _body(folder, name)
+    if body is None or body["boot"] != boot_id():
         return None
-    return found if body.get("boot") == boot_id() else None
+    return Running(name, body["pid"], body["ticks"], body["since"], body["restarts"])
+
+
+_RECORD = statefile.json_with(pid=int, ticks=int, since=int, restarts=int, boot=str)
+
+
+def _body(folder: Path, name: str) -> dict[str, Any] | None:
+    """A record's content, None where nothing of use is there: its process, if there is one, leaves another."""
+    try:
+        return statefile.read(folder / name, _RECORD, remedy="")
+    except statefile.BrokenFile:
+        return None
 
 
 def inside(namespaces: set[int]) -> list[int]:

@@ -24,13 +24,13 @@ import structlog
 
 from kubelab.apimachinery.clock import Clock
 from kubelab.apimachinery.errors import AlreadyExists, ApiError, BadRequest, TooManyRequests, Unavailable
-from kubelab.cluster import launch
+from kubelab.cluster import launch, statefile
 from kubelab.cluster.record import Record
 from kubelab.supervisor import plan, processes
 from kubelab.supervisor.network import NamespaceThread
 from kubelab.tunnels.client import ControlClient
 from kubelab.tunnels.listener import BACKLOG
-from kubelab.tunnels.model import ANY_NODE, Route, Target, Tunnel, check_port
+from kubelab.tunnels.model import ANY_NODE, TUNNELS_FILE, Route, Target, Tunnel, check_port
 from kubelab.tunnels.tunnels import LOCALHOST, MOST_TUNNELS
 
 PING_SECONDS = 2.0  # between questions whether the process is well
@@ -243,13 +243,7 @@ class Tunnelling:
         return listener
 
     def _read(self) -> list[Tunnel]:
-        try:
-            return [Tunnel(**body) for body in json.loads(self._file.read_text())]
-        except FileNotFoundError:
-            return []
-        except (ValueError, TypeError) as err:
-            self._log.error("tunnels.json cannot be read, its tunnels are closed", error=str(err))
-            return []
+        return statefile.read_or_forget(self._file, TUNNELS_FILE, self._log.error) or []
 
     def _write(self) -> None:
         temporary = self._file.with_suffix(".new")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from kubelab.apimachinery.errors import BadRequest
+from kubelab.cluster import statefile
 
 ANY_NODE = ""
 CLONE_NEWNET = 0x40000000
@@ -23,6 +24,16 @@ class Tunnel:
     local_port: int
     node: str
     address: str
+
+    @classmethod
+    def noted(cls, local_port: int, node: str, address: str) -> Tunnel:
+        """Make one from a file; ValueError for a port that is none."""
+        if not 0 < local_port < 65536:
+            raise ValueError(f"local_port {local_port}: expected 1 to 65535")
+        return cls(local_port, node, address)
+
+
+TUNNELS_FILE = statefile.json_list(Tunnel.noted, local_port=int, node=str, address=str)  # reads a file of them
 
 
 def check_port(local_port: int) -> None:

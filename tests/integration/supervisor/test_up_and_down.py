@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import os
 import secrets
@@ -88,11 +89,43 @@ def test_up_status_down_up_delete(kubelab: Kubelab, home: Path, name: str) -> No
     assert stopped.returncode != 0
     assert "is not running" in stopped.stderr
 
-    assert kubelab("up", "--name", name).returncode == 0
+    refused_with_a_broken_record(kubelab, record, name)
+    damage_all_that_is_made_anew(record)
+    again = kubelab("up", "--name", name)
+    assert again.returncode == 0, again.stdout + again.stderr
     traces = Traces.of(record)
     assert kubelab("down", "--name", name, "--delete").returncode == 0
     assert traces.left() == []
     assert not home.exists()
+
+
+def refused_with_a_broken_record(kubelab: Kubelab, record: Record, name: str) -> None:
+    file = record.folder / "cluster.yaml"
+    kept = file.read_bytes()
+    file.write_bytes(kept[:25])
+    for command in ("up", "status", "down"):
+        told = kubelab(command, "--name", name)
+        assert (told.returncode, told.stdout) == (1, "")
+        assert told.stderr.startswith(f"error: {file}: ")
+        assert len(told.stderr.splitlines()) == 1
+    file.write_bytes(kept)
+
+
+def damage_all_that_is_made_anew(record: Record) -> None:
+    """Leave of no file of the cluster's own what it was, but of the record, etcd's data and the logs.
+
+    Links are not followed: below ``runtime/NODE/host`` they lead to files of the machine.
+    """
+    contents = itertools.cycle([b"", b"\xff\xfe", b"[1", b"null", b'{"pod_cidr": 5}', b"- [a]"])
+    damaged: set[str] = set()
+    for path in sorted((*record.config.iterdir(), *record.pki.iterdir(), *record.folder.glob("runtime/*/*.json"))):
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW), "wb") as file:
+            file.write(next(contents))
+        damaged.add(path.name)
+    assert {"ca.key", "network.json", "cgroups.json", "runtime@cp-1.yaml"} <= damaged
+    pods_range = record.folder / "runtime" / "cp-1" / "network.json"
+    pods_range.unlink()
+    pods_range.mkdir()
 
 
 def kill_together(*victims: Running) -> None:

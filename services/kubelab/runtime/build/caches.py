@@ -42,11 +42,14 @@ class LayerCache:
 
     def use(self, draft: Draft, key: str) -> bool:
         """Take a step's result from before, if there is one."""
-        known = state.read_json(self._folder / f"{key}.json")
+        known = state.read_json(self._folder / f"{key}.json", diff_id=(str, type(None)), layer=(dict, type(None)))
         if known is None:
             return False
         if known["diff_id"] is not None:
-            here = self._store.has_layer(known["diff_id"]) and self._store.blob(known["layer"]["digest"]).exists()
+            try:
+                here = self._store.has_layer(known["diff_id"]) and self._store.blob(known["layer"]["digest"]).exists()
+            except (TypeError, KeyError, ValueError):  # written by something else
+                return False
             if not here:
                 return False
             draft.layers.append(known["layer"])

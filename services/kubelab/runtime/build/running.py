@@ -93,7 +93,7 @@ class Runner:
         finally:
             running.cancel()
             await asyncio.wait([running])
-        ended = state.read_json(folder / "exit.json") or {"exit_code": state.UNKNOWN_EXIT}
+        ended = state.read_json(folder / "exit.json", **state.ENDED) or {"exit_code": state.UNKNOWN_EXIT}
         if ended["exit_code"] != 0:
             told = f'process "{" ".join(step.arguments)}" did not complete successfully'
             raise Fault(f"{told}: exit code: {ended['exit_code']}")

@@ -1,0 +1,140 @@
+"""Reading the small files in which a cluster and its parts remember something.
+
+A power cut, a full disk, an editor or another version may have left anything there. :func:`read` gives what the file
+says, or one sentence with its path and what to do. :func:`read_or_forget` is for what is told or made anew anyhow: a
+broken file is put aside as ``NAME.broken``, and counts as one that is not there.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import yaml
+
+T = TypeVar("T")
+Kind = type | tuple[type, ...]
+Parse = Callable[[str], T]  # raises one of these for a text that says nothing of use
+UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError, yaml.YAMLError)
+
+
+class BrokenFile(Exception):
+    """A file does not say what it should; the message names it, why, and what to do."""
+
+
+def read(path: Path, parse: Parse[T], *, remedy: str) -> T | None:
+    """What a file says, None where there is none. ``remedy`` is what a person does about a broken one. BrokenFile."""
+    try:
+        return parse(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, *UNREADABLE) as err:
+        raise BrokenFile(f"{path}: {_why(path, err)}; {remedy}") from err
+
+
+def read_or_forget(path: Path, parse: Parse[T], tell: Callable[[str], object]) -> T | None:
+    """The same for what comes again by itself. ``tell`` is given a sentence about a broken file. OSError when the file
+    cannot be put aside."""
+    try:
+        return read(path, parse, remedy=f"it is put aside as {_aside(path).name}, and written anew")
+    except BrokenFile as err:
+        tell(str(err))
+    make_way(_aside(path))
+    path.rename(_aside(path))
+    return None
+
+
+def json_object(text: str) -> dict[str, Any]:
+    """Parse a JSON object."""
+    found: object = json.loads(text)
+    if not isinstance(found, dict):
+        raise TypeError("expected a JSON object")
+    return cast(dict[str, Any], found)
+
+
+def json_with(**kinds: Kind) -> Callable[[str], dict[str, Any]]:
+    """Parse a JSON object with at least these keys, of these types."""
+
+    def parse(text: str) -> dict[str, Any]:
+        return _checked(json_object(text), kinds)
+
+    return parse
+
+
+def json_list(of: Callable[..., T], **kinds: Kind) -> Callable[[str], list[T]]:
+    """Parse a JSON list of objects with these keys, of these types: the arguments of ``of``."""
+
+    def parse(text: str) -> list[T]:
+        found: object = json.loads(text)
+        if not isinstance(found, list):
+            raise TypeError("expected a JSON list")
+        return [of(**{key: _checked(one, kinds)[key] for key in kinds}) for one in cast(list[dict[str, Any]], found)]
+
+    return parse
+
+
+def _checked(found: dict[str, Any], kinds: Mapping[str, Kind]) -> dict[str, Any]:
+    for key, kind in kinds.items():
+        if not isinstance(found[key], kind):
+            raise TypeError(f"{key} is a {type(found[key]).__name__}")
+    return found
+
+
+def texts(text: str) -> dict[str, str]:
+    """Parse a JSON object whose values are texts."""
+    found = json_object(text)
+    if not all(isinstance(value, str) for value in found.values()):
+        raise TypeError("expected texts")
+    return found
+
+
+def mapping(text: str) -> Mapping[str, Any]:
+    """Parse a YAML mapping."""
+    found: object = yaml.safe_load(text)
+    if not isinstance(found, dict):
+        raise TypeError("expected a mapping")
+    return cast(dict[str, Any], found)
+
+
+def in_words(err: Exception) -> str:
+    """Say what failed; of a file that cannot be used, its path, why, and what to do."""
+    if not isinstance(err, OSError) or not err.filename or not err.strerror:
+        return str(err)
+    told = f"{err.filename}: {err.strerror.lower()}"
+    return f"{told}; move it away: a file is written in its place" if isinstance(err, IsADirectoryError) else told
+
+
+def _why(path: Path, err: Exception) -> str:
+    match err:
+        case OSError():
+            return (err.strerror or str(err)).lower()
+        case UnicodeDecodeError():
+            return "it is not UTF-8"
+        case _ if not path.stat().st_size:
+            return "it is empty"
+        case json.JSONDecodeError():
+            return f"it is not JSON (line {err.lineno}, column {err.colno})"
+        case yaml.MarkedYAMLError() if err.problem_mark:
+            mark = err.problem_mark
+            return f"it is not YAML (line {mark.line + 1}, column {mark.column + 1})"
+        case KeyError():
+            return f"it lacks {err.args[0]!r}"
+        case RecursionError():
+            return "it is nested too deeply"
+        case _:
+            return f"it does not say what it should ({err})"
+
+
+def _aside(path: Path) -> Path:
+    return path.with_name(f"{path.name}.broken")
+
+
+def make_way(path: Path) -> None:
+    """Remove whatever there is: a file, nothing, or a folder in a file's place. OSError."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
