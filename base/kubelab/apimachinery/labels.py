@@ -79,11 +79,6 @@ class Selector:
         return ",".join(str(requirement) for requirement in self.requirements)
 
 
-def from_mapping(labels: Mapping[str, str]) -> Selector:
-    """Select what carries all of these labels."""
-    return Selector(tuple(Requirement(key, "=", (value,)) for key, value in sorted(labels.items())))
-
-
 def contain(labels: Mapping[str, str], wanted: Mapping[str, str]) -> bool:
     """Say whether labels carry everything that is wanted; nothing wanted is always carried."""
     return all(labels.get(key) == value for key, value in wanted.items())

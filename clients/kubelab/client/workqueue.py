@@ -31,10 +31,6 @@ MAX_DELAY = 1000.0
 FRESH_IN_A_ROW = 64
 
 
-class QueueShutDown(Exception):
-    """There is no key left and there will be none."""
-
-
 class Lane(enum.Enum):
     FRESH = "fresh"
     RETRY = "retry"
@@ -80,7 +76,6 @@ class WorkQueue(Generic[K]):
         self._failures: dict[K, int] = {}
         self._getters: deque[asyncio.Future[None]] = deque()
         self._fresh_in_a_row = 0
-        self._shut_down = False
         self._adds = self._retries = 0
         self._metrics = queue_metrics(registry).of_queue(self) if registry is not None else None
 
@@ -121,31 +116,18 @@ class WorkQueue(Generic[K]):
             self._enqueue(key, lane)
 
     async def get(self) -> K:
-        """Wait for a key; whoever gets it must call :meth:`done`. Raises QueueShutDown when none will come."""
+        """Wait for a key; whoever gets it must call :meth:`done`."""
         while True:
             self._promote_due()
             if (key := self._take()) is not None:
                 return key[0]
-            if self._shut_down:
-                raise QueueShutDown(self.name)
             await self._wait_for_change()
 
     def __aiter__(self) -> AsyncIterator[K]:
         return self
 
     async def __anext__(self) -> K:
-        try:
-            return await self.get()
-        except QueueShutDown:
-            raise StopAsyncIteration from None
-
-    def shut_down(self) -> None:
-        """Take nothing more in. What is ready still comes out, what waits for a time does not."""
-        self._shut_down = True
-        self._due.clear()
-        self._heap.clear()
-        while self._getters:
-            self._wake_one()
+        return await self.get()
 
     def statistics(self) -> QueueStatistics:
         """Say what is inside, for people, metrics and tests."""
@@ -178,8 +160,6 @@ class WorkQueue(Generic[K]):
         assert {(*entry, *due) for entry, due in self._due.items()} <= pending, "a delay is lost"
 
     def _put(self, key: K, lane: Lane) -> None:
-        if self._shut_down:
-            return
         if key in self._processing:
             if self._again.get(key) is not Lane.FRESH:
                 if key not in self._again:
@@ -219,8 +199,6 @@ class WorkQueue(Generic[K]):
         return (key,)
 
     def _delay(self, key: K, seconds: float, lane: Lane) -> None:
-        if self._shut_down:
-            return
         if seconds <= 0:
             self._put(key, lane)
             return

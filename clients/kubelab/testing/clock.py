@@ -13,7 +13,7 @@ TURNS = 50  # of the event loop after each wake-up, so that what was woken can r
 
 
 class FakeClock:
-    """``time`` and ``monotonic`` stand still; :meth:`advance` and :meth:`jump` move them and wake sleepers in order.
+    """``time`` and ``monotonic`` stand still; :meth:`advance` moves them and wakes sleepers in order.
 
     With ``auto=True`` the clock jumps to the next sleeper by itself as soon as nothing else runs, so that a test need
     not know how long anything takes. It judges "nothing runs" by turns of the loop: not for tests with real I/O.
@@ -88,16 +88,6 @@ class FakeClock:
     def skip(self, seconds: float) -> None:
         """Let time pass in which nothing runs, as for a process that was frozen."""
         self._now += seconds
-
-    async def jump(self) -> float:
-        """Move on to the next sleeper; gives how far. RuntimeError when nobody sleeps."""
-        await self.settle()
-        left = self.next_at
-        if left is None:
-            raise RuntimeError("nobody waits for the clock")
-        self._wake_next()
-        await self.settle()
-        return left
 
     async def settle(self) -> None:
         """Let everything run that can, until it waits."""

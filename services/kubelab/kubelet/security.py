@@ -34,7 +34,6 @@ SAFE_SYSCTLS = frozenset(
     )
 )
 NET_SYSCTLS = ("net.",)
-IPC_SYSCTLS = ("kernel.msg", "kernel.sem", "kernel.shm", "fs.mqueue.")
 
 
 @dataclass(frozen=True, slots=True)

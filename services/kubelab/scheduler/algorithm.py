@@ -54,7 +54,6 @@ class NoFit:
 
     message: str
     retry_on: frozenset[ClusterEvent]
-    plugins: frozenset[str]
 
 
 class Algorithm:
@@ -73,7 +72,7 @@ class Algorithm:
         """Find the best node for a pod."""
         nodes = cache.nodes
         if not nodes:
-            return NoFit("no nodes available to schedule pods", frozenset({ClusterEvent.NODE_ADDED}), frozenset())
+            return NoFit("no nodes available to schedule pods", frozenset({ClusterEvent.NODE_ADDED}))
         feasible, rejected = self._filter(pod, nodes, cache)
         if not feasible:
             return explain(rejected, len(nodes))
@@ -143,7 +142,6 @@ def explain(rejected: Sequence[Rejection], nodes: int) -> NoFit:
     return NoFit(
         f"{available} {told}. preemption: {available} {preemption}.",
         frozenset().union(*(rejection.retry_on for rejection in rejected)),
-        frozenset(rejection.plugin for rejection in rejected),
     )
 
 

@@ -25,13 +25,6 @@ REQUIREMENTS = st.one_of(
 SELECTORS = st.lists(REQUIREMENTS, max_size=4).map(lambda found: labels.Selector(tuple(found)))
 
 
-@given(CARRIED, CARRIED)
-def test_a_mapping_selects_what_carries_all_of_it(wanted: dict[str, str], carried: dict[str, str]) -> None:
-    selector = labels.from_mapping(wanted)
-    assert selector.matches(carried) is (wanted.items() <= carried.items())
-    assert bool(selector) is bool(wanted)
-
-
 @given(SELECTORS, CARRIED)
 def test_what_is_written_reads_back(selector: labels.Selector, carried: dict[str, str]) -> None:
     read = labels.parse(str(selector))

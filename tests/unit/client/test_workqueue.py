@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from prometheus_client import CollectorRegistry
 
-from kubelab.client.workqueue import FRESH_IN_A_ROW, QueueShutDown, WorkQueue
+from kubelab.client.workqueue import FRESH_IN_A_ROW, WorkQueue
 from kubelab.testing.clock import FakeClock
 
 
@@ -153,18 +153,6 @@ async def test_a_cancelled_worker_passes_its_wake_up_on() -> None:
         await clock.settle()
         assert second.done()
     assert second.result() == "a"
-
-
-async def test_shut_down_drains_what_is_ready_and_ends_every_worker() -> None:
-    clock = FakeClock()
-    queue = make(clock)
-    queue.add("a")
-    queue.add_after("later", 5)
-    queue.shut_down()
-    queue.add("too late")
-    assert [key async for key in queue] == ["a"]
-    with pytest.raises(QueueShutDown):
-        await queue.get()
 
 
 async def test_metrics_have_upstreams_names() -> None:
