@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import os
-import sys
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -36,6 +35,13 @@ def connect(access: Access, clock: Clock) -> Client:
     return Client.from_kubeconfig(access, caller=CALLER, clock=clock)
 
 
+def _standard_input() -> bytes:
+    """Read standard input; only commands that do so import what reads manifests."""
+    from kubelab.apimachinery.manifest.read import standard_input
+
+    return standard_input()
+
+
 @dataclass(frozen=True, slots=True)
 class World:
     """What tests replace: where a client comes from, the environment, the clock and standard input."""
@@ -43,7 +49,7 @@ class World:
     connect: Callable[[Access, Clock], Client] = connect
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
     clock: Clock = field(default_factory=SystemClock)
-    stdin: Callable[[], bytes] = field(default_factory=lambda: sys.stdin.buffer.read)
+    stdin: Callable[[], bytes] = field(default_factory=lambda: _standard_input)
 
 
 class Session:

@@ -18,7 +18,7 @@ from google.protobuf.message import Message
 
 from kubelab.apimachinery import scheme
 from kubelab.apimachinery.manifest import forms, problems
-from kubelab.apimachinery.manifest.nodes import Node, parse
+from kubelab.apimachinery.manifest.nodes import Node, parse, shortened
 from kubelab.apimachinery.manifest.problems import ManifestError, Problem, Stage
 from kubelab.apimachinery.scheme import Resource
 
@@ -57,11 +57,17 @@ def decode(text: str, source: str) -> list[Document]:
     return documents
 
 
-def _objects(node: Node, source: str, path: str, found: list[Problem]) -> Iterable[Document]:
+def _objects(
+    node: Node, source: str, path: str, found: list[Problem], of: tuple[str, str] | None = None
+) -> Iterable[Document]:
+    """Give a document's objects. ``of`` is what a typed list says of items without a kind."""
     if not node.is_mapping:
         found.append(problems.wrong_value(source, node.line, path, node.shown(), "an object"))
         return
-    version, kind = (_type_meta(node, key, source, path, found) for key in ("apiVersion", "kind"))
+    if of and not all((part := node.get(key)) and part.value for key in ("apiVersion", "kind")):
+        version, kind = of
+    else:
+        version, kind = (_type_meta(node, key, source, path, found) for key in ("apiVersion", "kind"))
     if not version or not kind:
         return
     items = node.get("items")
@@ -70,8 +76,9 @@ def _objects(node: Node, source: str, path: str, found: list[Problem]) -> Iterab
             if items.value is not None:
                 found.append(problems.wrong_value(source, items.line, "items", items.shown(), "a list"))
             return
+        typed = None if kind == "List" else (version, kind.removesuffix("List"))
         for n, item in enumerate(items.elements()):
-            yield from _objects(item, source, f"{path}items[{n}]", found)
+            yield from _objects(item, source, f"{path}items[{n}]", found, typed)
         return
     resource = scheme.by_kind(version, kind)
     if resource is None:
@@ -97,9 +104,10 @@ def _type_meta(node: Node, key: str, source: str, path: str, found: list[Problem
 
 
 def _unknown_kind(node: Node, version: str, kind: str, source: str) -> Problem:
+    version, kind = shortened(version), shortened(kind)
     metadata = node.get("metadata")
     name, namespace = (
-        str(part.value) if metadata and (part := metadata.get(key)) and part.value else ""
+        part.shown().strip('"') if metadata and (part := metadata.get(key)) and part.value else ""
         for key in ("name", "namespace")
     )
     message = (
@@ -206,7 +214,7 @@ class _Reader:
     def _message(self, node: Node, target: Message, path: str) -> None:
         special = _SPECIAL.get(target.DESCRIPTOR.full_name)
         if special is not None:
-            expected = special(node.value if not isinstance(node.value, list) else _NO_SCALAR, target)
+            expected = special(node, target)
             if expected:
                 self._wrong(node, path, expected)
             return
@@ -220,8 +228,9 @@ class _Reader:
         value = node.value
         if field.type in _INTEGERS:
             expected, low, high = _INTEGERS[field.type]
-            if isinstance(value, int) and not isinstance(value, bool) and low <= value <= high:
-                return value
+            number = _whole(value)
+            if number is not None and low <= number <= high:
+                return number
         elif field.type == FieldDescriptor.TYPE_STRING:
             expected = "a string"
             if isinstance(value, str):
@@ -229,7 +238,7 @@ class _Reader:
                     return value
                 expected = "a string of Unicode characters"
             elif value is not None and not isinstance(value, list):
-                expected = f'a string; write "{node.shown()}" in quotes'
+                expected = f'a string; write "{shortened(node.written)}" in quotes'
         elif field.type == FieldDescriptor.TYPE_BOOL:
             expected = "true or false"
             if isinstance(value, bool):
@@ -252,14 +261,19 @@ class _Reader:
         self._found.append(problems.wrong_value(self._source, node.line, path, node.shown(), expected))
 
 
-_NO_SCALAR = object()
+def _whole(value: object) -> int | None:
+    """Give a whole number, also one that is written 80.0 or 8e1: upstream's way through JSON makes no difference."""
+    if isinstance(value, float):
+        return int(value) if value.is_integer() else None
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def _encodable(text: str) -> bool:
     return not any("\ud800" <= c <= "\udfff" for c in text)
 
 
-def _read_time(value: object, target: Any) -> str:
+def _read_time(node: Node, target: Any) -> str:
+    value = node.value
     moment = forms.parse_time(value) if isinstance(value, str) else None
     if moment is None:
         return "a time such as 2006-01-02T15:04:05Z (RFC 3339)"
@@ -268,21 +282,27 @@ def _read_time(value: object, target: Any) -> str:
     return ""
 
 
-def _read_quantity(value: object, target: Any) -> str:
-    text = str(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else ""
+def _read_quantity(node: Node, target: Any) -> str:
+    value = node.value
+    if isinstance(value, float):
+        text = node.written.replace("_", "")  # as the user wrote it: 0.10, 1e3
+    else:
+        text = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
     if not forms.QUANTITY_FORM.fullmatch(text):
         return "a quantity such as 500m, 64Mi or 2"
     target.string = text
     return ""
 
 
-def _read_int_or_string(value: object, target: Any) -> str:
+def _read_int_or_string(node: Node, target: Any) -> str:
+    value = node.value
     target.SetInParent()
     if isinstance(value, str) and _encodable(value):
         target.type, target.strVal = 1, value
         return ""
-    if isinstance(value, int) and not isinstance(value, bool) and -(2**31) <= value < 2**31:
-        target.intVal = value
+    number = _whole(value)
+    if number is not None and -(2**31) <= number < 2**31:
+        target.intVal = number
         return ""
     return "an integer (int32) or a string"
 

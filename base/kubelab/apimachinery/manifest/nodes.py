@@ -31,12 +31,16 @@ _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _INTEGER = re.compile(r"[-+]?[0-9]+")
 _BASED = re.compile(r"([-+]?)0(?:b([01]+)|x([0-9a-fA-F]+)|o([0-7]+)|([0-7]+))")
 _SURROGATES = re.compile(r"\\u(d[89ab][0-9a-f]{2})\\u(d[c-f][0-9a-f]{2})", re.IGNORECASE)
+_NOT_YAML = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
 _SPECIAL_IN_YAML = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 
 PLAIN = "kubelab/plain"  # the tag of an unquoted scalar: what it means is decided here, not by PyYAML
 MERGE = "<<"
 MAX_DEPTH = 200  # far more than an object needs; keeps a hostile file from exhausting the stack
 SHALLOW_CHARACTERS = 4000  # a shorter text cannot nest deeply enough to do harm
+MAX_DIGITS = 400  # a longer number is text; Python writes no integer of more than 4300 digits
+MAX_KEY = 1024  # characters of a mapping's key; YAML's own limit for a key without a question mark
+MAX_NODES = 2_000_000  # of one document: what is read takes about a kilobyte for each
 TOO_DEEP = "document is nested too deeply or too large"
 ALIASED_NODES = 100_000  # more nodes than characters: so many may aliases add ("a billion laughs" adds more)
 
@@ -54,11 +58,15 @@ class _Composer(_LOADER):
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A YAML node with the line it starts at. ``value`` is a scalar, a list of nodes, or (key, key's line, node)s."""
+    """A YAML node with the line it starts at. ``value`` is a scalar, a list of nodes, or (key, key's line, node)s.
+
+    ``written`` is the file's text of a scalar that means no text: ``NO`` where ``value`` is False.
+    """
 
     line: int
     value: Scalar | list[Node] | list[tuple[str, int, Node]]
     is_mapping: bool = False
+    written: str = ""
 
     @property
     def is_list(self) -> bool:
@@ -78,8 +86,12 @@ class Node:
 
     def shown(self) -> str:
         """Say what was found, as JSON, shortened."""
-        text = json.dumps(plain(self), ensure_ascii=False, default=str)
-        return text if len(text) <= 80 else text[:77] + "..."
+        return shortened(json.dumps(plain(self), ensure_ascii=False, default=str))
+
+
+def shortened(text: str) -> str:
+    """Cut what is too long for a message."""
+    return text if len(text) <= 80 else text[:77] + "..."
 
 
 def plain(node: Node) -> Any:
@@ -107,7 +119,7 @@ def parse(text: str, source: str) -> list[Node]:
         except yaml.MarkedYAMLError as err:
             problems.append(_syntax_error(err, source, first_line, text))
         except yaml.YAMLError as err:
-            problems.append(Problem(Stage.PARSE, source, 0, f"error converting YAML to JSON: yaml: {err}"))
+            problems.append(_unreadable(err, source, text))
     if problems:
         raise ManifestError(problems)
     return documents
@@ -126,12 +138,14 @@ def resolve(text: str) -> Scalar:
     if text in SPECIAL_FLOATS:
         return SPECIAL_FLOATS[text]
     bare = text.replace("_", "")
+    if len(bare) >= MAX_DIGITS:
+        return text
     if based := _BASED.fullmatch(bare):
         sign, *digits = based.groups()
         base, value = next((base, d) for base, d in zip((2, 16, 8, 8), digits, strict=True) if d is not None)
         return int(sign + value, base)
     if _INTEGER.fullmatch(bare):
-        return int(bare) if len(bare) < 400 else text
+        return int(bare)
     if _FLOAT.fullmatch(bare):
         return float(bare)
     return text
@@ -146,10 +160,13 @@ def _pieces(text: str) -> Iterator[tuple[int, str]]:
     pieces: list[tuple[int, str]] = []
     decoder = json.JSONDecoder()
     position = len(text) - len(stripped)
+    line, counted = 1, 0
     try:
         while position < len(text):
             _, end = decoder.raw_decode(text, position)
-            pieces.append((text.count("\n", 0, position) + 1, _as_yaml(text[position:end])))
+            line += text.count("\n", counted, position)
+            counted = position
+            pieces.append((line, _as_yaml(text[position:end])))
             position = end
             while position < len(text) and text[position] in " \t\r\n":
                 position += 1
@@ -174,13 +191,16 @@ def _as_yaml(text: str) -> str:
 
 
 def _check_depth(text: str) -> None:
-    """Refuse what is nested too deeply before nodes are made: libyaml makes them by recursion, with no limit."""
+    """Refuse what is nested too deeply or too large before nodes are made: libyaml recurses, and knows no limit."""
     if len(text) < SHALLOW_CHARACTERS:
         return
     composer = _Composer(text)
-    depth = 0
+    depth = nodes = 0
     try:
         while not isinstance(event := composer.get_event(), yaml.StreamEndEvent):
+            nodes = 0 if isinstance(event, yaml.DocumentStartEvent) else nodes + 1
+            if nodes > MAX_NODES:
+                raise yaml.MarkedYAMLError(problem=TOO_DEEP, problem_mark=cast(Any, event).start_mark)
             if isinstance(event, yaml.CollectionStartEvent):
                 depth += 1
                 if depth > MAX_DEPTH:
@@ -208,7 +228,17 @@ def _syntax_error(err: yaml.MarkedYAMLError, source: str, first_line: int, text:
     told = f"error converting YAML to JSON: yaml: line {line}: {what}"
     lines = text.splitlines()
     value = lines[line - 1].strip() if 0 < line <= len(lines) else ""
-    return Problem(Stage.PARSE, source, line, told, value=value, expected="YAML or JSON")
+    return Problem(Stage.PARSE, source, line, told, value=shortened(value), expected="YAML or JSON")
+
+
+def _unreadable(err: yaml.YAMLError, source: str, text: str) -> Problem:
+    """Say where the text has a character that no YAML may have; libyaml itself names no line."""
+    found = _NOT_YAML.search(text)
+    if found is None:
+        return Problem(Stage.PARSE, source, 0, f"error converting YAML to JSON: yaml: {' '.join(str(err).split())}")
+    line = text.count("\n", 0, found.start()) + 1
+    told = f"error converting YAML to JSON: yaml: line {line}: character U+{ord(found[0]):04X} is not allowed"
+    return Problem(Stage.PARSE, source, line, told, value=f"U+{ord(found[0]):04X}", expected="YAML or JSON")
 
 
 class _Converter:
@@ -224,7 +254,8 @@ class _Converter:
             raise yaml.MarkedYAMLError(problem=TOO_DEEP, problem_mark=node.start_mark)
         line = self._line(node)
         if isinstance(node, yaml.ScalarNode):
-            return Node(line, self._scalar(node))
+            value = self._scalar(node)
+            return Node(line, value, written="" if isinstance(value, str) else cast(str, node.value))
         if isinstance(node, yaml.SequenceNode):
             return Node(line, [self.convert(child, depth + 1) for child in cast(list[yaml.Node], node.value)])
         return Node(line, self._mapping(node, depth), is_mapping=True)
@@ -241,6 +272,9 @@ class _Converter:
                 merged += [value] if value.is_mapping else value.elements()
                 continue
             key = _key(self._scalar(key_node))
+            if len(key) > MAX_KEY:
+                told = f"map key is longer than {MAX_KEY} characters"
+                raise yaml.MarkedYAMLError(problem=told, problem_mark=key_node.start_mark)
             if key in entries:
                 self._duplicate(key, line, entries[key][1])
                 continue

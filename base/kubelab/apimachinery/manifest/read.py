@@ -5,7 +5,11 @@ This blocks: it is for command lines, before their event loop starts.
 
 from __future__ import annotations
 
+import codecs
 import glob
+import os
+import select
+import stat
 import sys
 import urllib.error
 import urllib.request
@@ -18,7 +22,14 @@ from kubelab.apimachinery.manifest.problems import ManifestError, NoManifest, Pr
 EXTENSIONS = (".json", ".yaml", ".yml")
 STDIN = "STDIN"
 URL_SECONDS = 30.0
-MAX_URL_BYTES = 64 * 1024 * 1024
+MAX_BYTES = 64 * 1024 * 1024  # of one file, address or standard input
+PIPE_SECONDS = 30.0  # without a byte
+_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+
+
+def standard_input() -> bytes:
+    """Read standard input, at most a byte more than is allowed."""
+    return sys.stdin.buffer.read(MAX_BYTES + 1)
 
 
 def read_all(
@@ -27,12 +38,15 @@ def read_all(
     """Read every object of every file. Raises ManifestError with all that is wrong in all of them, or NoManifest."""
     found: list[Problem] = []
     documents: list[Document] = []
-    for source, data in _texts(names, recursive, stdin or sys.stdin.buffer.read):
+    for source, data in _texts(names, recursive, stdin or standard_input):
         try:
             text = data.decode("utf-8")
         except UnicodeDecodeError as err:
             line = data.count(b"\n", 0, err.start) + 1
-            found.append(Problem(Stage.PARSE, source, line, f"line {line}: not UTF-8 text", expected="UTF-8"))
+            told = f"line {line}: not UTF-8 text"
+            if data.startswith(_UTF_16):
+                told += "; it is UTF-16, save it as UTF-8"
+            found.append(Problem(Stage.PARSE, source, line, told, expected="UTF-8"))
             continue
         try:
             documents += decode(text, source)
@@ -46,15 +60,48 @@ def read_all(
 def _texts(names: Iterable[str], recursive: bool, stdin: Callable[[], bytes]) -> Iterator[tuple[str, bytes]]:
     for name in names:
         if name == "-":
-            yield STDIN, stdin()
+            yield STDIN, _bounded(STDIN, stdin())
         elif name.startswith(("http://", "https://")):
             yield name, _fetch(name)
         else:
             for path in _files(name, recursive):
                 try:
-                    yield str(path), path.read_bytes()
+                    data = _content(path)
                 except OSError as err:
                     raise NoManifest(f'the path "{path}" cannot be accessed: {err.strerror}') from err
+                yield str(path), _bounded(str(path), data)
+
+
+def _bounded(name: str, data: bytes) -> bytes:
+    if len(data) > MAX_BYTES:
+        raise NoManifest(f'the path "{name}" cannot be read: it is larger than {MAX_BYTES} bytes')
+    return data
+
+
+def _content(path: Path) -> bytes:
+    """Read a file, at most a byte more than is allowed. A pipe, such as a shell's <(...), is read as long as its
+    writer goes on."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb", buffering=0) as file:
+        if not stat.S_ISFIFO(os.fstat(descriptor).st_mode):
+            os.set_blocking(descriptor, True)
+            return b"".join(_chunks(file.read))
+        waiting = select.poll()
+        waiting.register(descriptor, select.POLLIN)
+
+        def read(size: int) -> bytes | None:
+            if not waiting.poll(PIPE_SECONDS * 1000):
+                raise NoManifest(f'the path "{path}" is a pipe that nothing was written to for {PIPE_SECONDS:.0f}s')
+            return file.read(size)
+
+        return b"".join(_chunks(read))
+
+
+def _chunks(read: Callable[[int], bytes | None]) -> Iterator[bytes]:
+    left = MAX_BYTES + 1
+    while left and (data := read(min(left, 1024 * 1024))):
+        left -= len(data)
+        yield data
 
 
 def _files(name: str, recursive: bool) -> list[Path]:
@@ -85,13 +132,13 @@ def _fetch(url: str) -> bytes:
     request = urllib.request.Request(url, headers={"Accept": "*/*", "User-Agent": "kctl"})
     try:
         with urllib.request.urlopen(request, timeout=URL_SECONDS) as answer:
-            data: bytes = answer.read(MAX_URL_BYTES + 1)
+            data: bytes = answer.read(MAX_BYTES + 1)
     except urllib.error.HTTPError as err:
         told = f"server reported {err.code} {err.reason}, status code={err.code}"
         err.close()
         raise NoManifest(f'unable to read URL "{url}", {told}') from err
     except (OSError, ValueError) as err:
         raise NoManifest(f'unable to read URL "{url}": {getattr(err, "reason", err)}') from err
-    if len(data) > MAX_URL_BYTES:
-        raise NoManifest(f'unable to read URL "{url}": it is larger than {MAX_URL_BYTES} bytes')
+    if len(data) > MAX_BYTES:
+        raise NoManifest(f'unable to read URL "{url}": it is larger than {MAX_BYTES} bytes')
     return data
