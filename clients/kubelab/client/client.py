@@ -21,6 +21,7 @@ from kubelab.api.core.v1 import core_pb2
 from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery import scheme
 from kubelab.apimachinery.clock import Clock, SystemClock
+from kubelab.apimachinery.errors import ApiError, Timeout
 from kubelab.apimachinery.meta import meta_of
 from kubelab.apimachinery.scheme import Resource
 from kubelab.apiserver.v1 import apiserver_pb2 as pb
@@ -35,6 +36,10 @@ M = TypeVar("M", bound=Message)
 CALL_SECONDS = 10.0
 LIST_SECONDS = 60.0  # a whole collection, unchunked
 LONG_SECONDS = 120.0  # deleting a collection
+PIECE, PIECE_SECONDS = (
+    500,
+    30.0,
+)  # of it: objects, and seconds for one answer; the server ends a piece after some itself
 SILENT_SECONDS = 150.0  # a watch that is told nothing for so long, no bookmark either, is lost: they come every 60 s
 OVERDUE_SECONDS = 10.0  # after the time when the server should have ended a watch
 
@@ -380,16 +385,39 @@ class Client:
         field_selector: str = "",
         grace_period_seconds: int | None = None,
         propagation_policy: str | None = None,
+        seconds: float = LONG_SECONDS,
     ) -> ObjectList[T]:
-        """Delete all that match; the answer lists them."""
+        """Delete all that match, piece by piece; the answer lists them. ``seconds`` are for all pieces together.
+
+        A failure on the way says how many were deleted before it; Timeout when the time is over.
+        """
+        options = meta_pb2.ListOptions(labelSelector=label_selector, fieldSelector=field_selector, limit=PIECE)
         request = pb.DeleteCollectionRequest(
             path=_path(resource, namespace),
             options=_delete_options(grace_period_seconds, propagation_policy, "", ""),
-            list_options=meta_pb2.ListOptions(labelSelector=label_selector, fieldSelector=field_selector),
+            list_options=options,
         )
-        answer = await self._transport.unary(DELETE_COLLECTION, request, timeout=LONG_SECONDS)
-        items = [resource.message.FromString(item.value) for item in answer.items]
-        return ObjectList(items=items, resource_version=answer.metadata.resourceVersion)
+        deadline = self.clock.monotonic() + seconds
+        items: list[T] = []
+        left = 0
+        while True:
+            rest = deadline - self.clock.monotonic()
+            try:
+                if rest <= 0:
+                    raise Timeout(f"not done within {seconds:g} s")
+                answer = await self._transport.unary(DELETE_COLLECTION, request, timeout=min(rest, PIECE_SECONDS))
+            except ApiError as err:
+                if not items:
+                    raise
+                told = f"{len(items)} of {len(items) + left} {resource.plural} were deleted, then: {err.message}"
+                kept = {key: getattr(err, key) for key in ("name", "group", "kind", "uid", "causes")}
+                raise type(err)(told, **kept, retry_after_seconds=err.retry_after_seconds) from err
+            items += [resource.message.FromString(item.value) for item in answer.items]
+            left = answer.metadata.remainingItemCount
+            continue_: str = getattr(answer.metadata, "continue")
+            if not continue_:
+                return ObjectList(items=items, resource_version=answer.metadata.resourceVersion)
+            setattr(request.list_options, "continue", continue_)
 
     async def bind(self, binding: core_pb2.Binding) -> None:
         """Give the pod that the binding names its node. Raises Conflict when it has one already."""

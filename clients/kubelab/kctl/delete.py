@@ -167,7 +167,9 @@ class _Deletion:
             try:
                 async for one in self._each(wanted):
                     try:
-                        gone.append(await self._delete(one))
+                        deleted = await self._delete(one)
+                        if deleted is not None:
+                            gone.append(deleted)
                     except ApiError as err:
                         if not (isinstance(err, NotFound) and request.ignore_not_found):
                             failed.append(err)
@@ -196,13 +198,14 @@ class _Deletion:
                     meta = cast(Any, item).metadata
                     yield One(wanted.resource, meta.name, meta.namespace)
 
-    async def _delete(self, one: One) -> _Gone:
+    async def _delete(self, one: One) -> _Gone | None:
+        """Delete one object and say so. None when it is gone already: nothing is left to wait for."""
         request = self._request
         self._found += 1
         if request.warn_scope and not one.resource.namespaced and not self._warned:
             self._warned = True
             print(SCOPE_WARNING, file=sys.stderr)
-        uid = ""
+        uid, waits = "", True
         if request.printer.dry:
             await self._client.get(one.resource, one.name, one.namespace)  # or NotFound
         else:
@@ -213,14 +216,14 @@ class _Deletion:
                 grace_period_seconds=request.grace,
                 propagation_policy=request.policy,
             )
-            uid = _uid(answer)
+            uid, waits = _uid(answer), _goes_later(answer)
         if request.printer.output == "name":
             print(one.noun, flush=True)
         else:
             did = "force deleted" if request.force else "deleted"
             dry = " (dry run)" if request.printer.dry else ""
             print(f'{noun(one.resource)} "{escaped(one.name)}" {did}{dry}', flush=True)
-        return _Gone(one, uid)
+        return _Gone(one, uid) if waits else None
 
     async def _wait(self, gone: Sequence[_Gone]) -> None:
         try:
@@ -244,6 +247,12 @@ def _uid(answer: Message) -> str:
     """Find the uid in what the server answered: the object, or a Status about it."""
     told = cast(Any, answer)
     return told.details.uid if answer.DESCRIPTOR.name == "Status" else told.metadata.uid
+
+
+def _goes_later(answer: Message) -> bool:
+    """Whether an object may still be there: one that was removed at once is answered as it was, without a date of
+    deletion."""
+    return answer.DESCRIPTOR.name == "Status" or cast(Any, answer).metadata.HasField("deletionTimestamp")
 
 
 def _is(obj: Message, uid: str) -> bool:

@@ -343,7 +343,14 @@ class FakeApiServer:
     async def _deletecollection(self, request: pb.DeleteCollectionRequest) -> pb.ListResponse:
         resource = _resource(request.path)
         answer = pb.ListResponse()
-        for obj in self._select(resource, request.path.namespace, request.list_options):
+        options = request.list_options
+        after: str = getattr(options, "continue")
+        found = [obj for obj in self._select(resource, request.path.namespace, options) if key_of(obj) > after]
+        chosen = found[: options.limit or None]
+        if len(chosen) < len(found):
+            setattr(answer.metadata, "continue", key_of(chosen[-1]))
+            answer.metadata.remainingItemCount = len(found) - len(chosen)
+        for obj in chosen:
             path = deep_copy(request.path)
             path.namespace, path.name = meta_of(obj).namespace, meta_of(obj).name
             gone = await self._delete(pb.DeleteRequest(path=path, options=request.options))

@@ -160,6 +160,18 @@ class Reads:
         """Which objects the options choose; BadRequest."""
         return selection(self._caches[resource.plural].kind, namespace, options)
 
+    def after(self, resource: Resource[Message], token: str) -> str:
+        """The key after which a continued call goes on, "" for one that begins; BadRequest."""
+        return self._caches[resource.plural].prefix + _read_token(token)[1] if token else ""
+
+    def progress(self, resource: Resource[Message], revision: int, key: str, left: int) -> meta_pb2.ListMeta:
+        """Tell the client of a collection where to go on, and how many are left."""
+        m = meta_pb2.ListMeta(resourceVersion=str(revision))
+        if key:
+            setattr(m, "continue", _make_token(revision, key, self._caches[resource.plural]))
+            m.remainingItemCount = left
+        return m
+
     async def _wait(self, version: str) -> None:
         if version == "":
             await self._feed.fresh()

@@ -35,6 +35,7 @@ M = TypeVar("M", bound=Message)
 
 MAX_OBJECT = 1_500_000  # bytes of an encoded object
 GENERATED_NAME_TRIES = 8
+PIECE_SECONDS = 5.0  # for a piece of a collection: a client waits longer for an answer
 _MODIFIED = "the object has been modified; please apply your changes to the latest version and try again"
 _VERSION_REQUIRED = errors.Cause("metadata.resourceVersion", "Invalid value: 0x0: must be specified for an update")
 SYSTEM_NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
@@ -61,6 +62,15 @@ class Plan(NamedTuple):
 
     obj: Message | None
     claims: Claims = NO_CLAIMS
+
+
+class Deleted(NamedTuple):
+    """What of a collection was deleted, the key after which to go on ("" at the end), and how many are left."""
+
+    written: list[Written]
+    revision: int
+    key: str = ""
+    left: int = 0
 
 
 class Registry:
@@ -328,12 +338,26 @@ class Registry:
         return await self.rewrite(resource, namespace, name, decide)
 
     async def delete_collection(
-        self, resource: Resource[Message], selection: Selection, options: meta_pb2.DeleteOptions
-    ) -> list[Written]:
-        """Delete all that match, one by one; what somebody else deletes meanwhile is no error."""
+        self,
+        resource: Resource[Message],
+        selection: Selection,
+        options: meta_pb2.DeleteOptions,
+        *,
+        limit: int = 0,
+        after: str = "",
+    ) -> Deleted:
+        """Delete all that match and come after a key, one by one; what somebody else deletes meanwhile is no error.
+
+        With a ``limit`` it ends after so many, or after some seconds, and says where to go on.
+        """
         await self._feed.fresh()
+        cache = self._caches[resource.plural]
+        began = self._clock.monotonic()
         done: list[Written] = []
-        for entry in list(self._caches[resource.plural].select(selection)):
+        chosen = list(cache.select(selection, after))
+        for number, entry in enumerate(chosen):
+            if limit and number and (number >= limit or self._clock.monotonic() - began > PIECE_SECONDS):
+                return Deleted(done, self._feed.revision, chosen[number - 1].key, len(chosen) - number)
             own = deep_copy(options)
             own.preconditions.uid = entry.uid
             try:
@@ -343,7 +367,7 @@ class Registry:
                 told = resource.plural == "namespaces" or fenced.FENCE.get() is not None
                 if isinstance(err, errors.Conflict) and told:
                     raise
-        return done
+        return Deleted(done, self._feed.revision)
 
 
 def _already_there(cache: ResourceCache, name: str, there: KeyValue) -> errors.AlreadyExists:

@@ -99,8 +99,12 @@ class ResourcesServicer:
         path, options = request.path, request.list_options
         async with self._gate.admit(context, "deletecollection", path, fields=options.fieldSelector) as call:
             wanted = self._reads.selection(call.resource, path.namespace, options)
-            done = await self._registry.delete_collection(call.resource, wanted, request.options)
-            return b"".join([delimited(2, written.any) for written in done])
+            after = self._reads.after(call.resource, getattr(options, "continue"))
+            done = await self._registry.delete_collection(
+                call.resource, wanted, request.options, limit=max(0, options.limit), after=after
+            )
+            m = self._reads.progress(call.resource, done.revision, done.key, done.left)
+            return delimited(1, m.SerializeToString()) + b"".join([delimited(2, w.any) for w in done.written])
 
 
 def _answer(call: Call, written: Written) -> bytes:

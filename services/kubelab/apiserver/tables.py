@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import structlog
 from google.protobuf.message import Message
 
 from kubelab.api.meta.v1 import meta_pb2
@@ -12,8 +13,12 @@ from kubelab.apimachinery.clock import Clock
 from kubelab.apimachinery.meta import meta_of
 from kubelab.apimachinery.scheme import TYPE_URL_PREFIX, Resource
 from kubelab.apiserver.storage.wire import delimited
+from kubelab.client import bugs
+
+log = structlog.get_logger()
 
 Row = Callable[[Resource[Message], Message, float], list[str]]
+FAILED = "<error>"  # a cell that could not be made
 _TABLE_URL = (TYPE_URL_PREFIX + meta_pb2.Table.DESCRIPTOR.full_name).encode()
 
 
@@ -39,12 +44,21 @@ class Tables:
         now = self._clock.time()
         for value in values:
             obj = resource.message.FromString(value)
-            row = table.rows.add(cells=self._row(resource, obj, now))
+            row = table.rows.add(cells=self._cells(resource, obj, now))
             if options.includeObject == "Object":
                 row.object.CopyFrom(scheme.pack(obj))
             elif options.includeObject in ("", "Metadata"):
                 row.object.CopyFrom(scheme.pack(meta_pb2.PartialObjectMetadata(metadata=meta_of(obj))))
         return table
+
+    def _cells(self, resource: Resource[Message], obj: Message, now: float) -> list[str]:
+        """One object's cells. A printer that fails on one object does not keep the others from being shown."""
+        try:
+            return self._row(resource, obj, now)
+        except Exception:  # noqa: BLE001 — a bug, which is logged and counted
+            m = meta_of(obj)
+            bugs.record(log, "printing a row", f"{resource.plural} {m.namespace}/{m.name}")
+            return [m.name if column.name == "Name" else FAILED for column in resource.columns]
 
     @staticmethod
     def pack(table: meta_pb2.Table) -> bytes:

@@ -14,7 +14,7 @@ from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import errors, scheme
 from kubelab.apimachinery.messages import deep_copy
 from kubelab.apiserver.v1 import apiserver_pb2 as pb
-from kubelab.client.client import CREATE, UPDATE
+from kubelab.client.client import CREATE, DELETE_COLLECTION, UPDATE
 
 
 def pod(name: str = "", *, generate: str = "", node: str = "", **labels: str) -> core_pb2.Pod:
@@ -277,6 +277,31 @@ async def test_a_collection_is_deleted_by_selector(servers: Any) -> None:
     assert [p.metadata.name for p in gone.items] == ["web-0", "web-2", "web-4"]
     left = await servers.a.list(scheme.PODS, "default")
     assert [p.metadata.name for p in left.items] == ["web-1", "web-3", "web-5"]
+
+
+async def test_a_collection_is_deleted_in_pieces(servers: Any) -> None:
+    for n in range(7):
+        await servers.a.create(
+            pod(f"web-{n}", app="piece"),
+            "default",
+        )
+    request = pb.DeleteCollectionRequest(path=pb.ResourcePath(version="v1", resource="pods", namespace="default"))
+    request.list_options.limit, request.list_options.labelSelector = 3, "app=piece"
+    gone: list[list[str]] = []
+    left: list[int] = []
+    while True:
+        answer = await servers.b._transport.unary(DELETE_COLLECTION, request, timeout=30)
+        gone.append([core_pb2.Pod.FromString(item.value).metadata.name for item in answer.items])
+        left.append(answer.metadata.remainingItemCount)
+        continue_ = getattr(answer.metadata, "continue")
+        if not continue_:
+            break
+        setattr(request.list_options, "continue", continue_)
+    assert gone == [["web-0", "web-1", "web-2"], ["web-3", "web-4", "web-5"], ["web-6"]]
+    assert left == [4, 1, 0]
+    setattr(request.list_options, "continue", "nonsense")
+    with pytest.raises(errors.BadRequest, match="continue key is not valid"):
+        await servers.b._transport.unary(DELETE_COLLECTION, request, timeout=30)
 
 
 async def test_only_one_binding_wins(servers: Any) -> None:

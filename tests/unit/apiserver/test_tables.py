@@ -1,0 +1,46 @@
+"""Tables: what one object does to its own row, it does not do to the others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from google.protobuf.message import Message
+
+from kubelab.api.core.v1 import core_pb2
+from kubelab.api.meta.v1 import meta_pb2
+from kubelab.apimachinery.meta import meta_of
+from kubelab.apimachinery.scheme import PODS, Resource
+from kubelab.apiserver.printers.rows import row
+from kubelab.apiserver.tables import FAILED, Tables
+from kubelab.client import bugs
+from kubelab.testing.clock import FakeClock
+
+
+@pytest.fixture(autouse=True)
+def lenient() -> Iterator[None]:
+    """As a server runs, not as a test does."""
+    bugs.set_strict(False)
+    yield
+    bugs.set_strict(True)
+
+
+def fails_on_b(resource: Resource[Message], obj: Message, now: float) -> list[str]:
+    if meta_of(obj).name == "b":
+        raise ValueError("a quantity of 5,000 digits")
+    return row(resource, obj, now)
+
+
+def pod(name: str) -> bytes:
+    made = core_pb2.Pod()
+    made.metadata.name = name
+    return made.SerializeToString()
+
+
+def test_a_row_that_cannot_be_printed_is_shown_as_such() -> None:
+    before = bugs.counts().get("printing a row", 0)
+    table = Tables(fails_on_b, FakeClock()).make(PODS, [pod("a"), pod("b"), pod("c")], meta_pb2.TableOptions(), "1")
+    assert [row.cells[0] for row in table.rows] == ["a", "b", "c"]
+    assert [set(row.cells[1:]) == {FAILED} for row in table.rows] == [False, True, False]
+    assert len({len(row.cells) for row in table.rows}) == 1
+    assert bugs.counts()["printing a row"] == before + 1
