@@ -6,7 +6,6 @@ forked again, with a growing pause when it dies at once. Children are killed by 
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import sys
@@ -14,6 +13,7 @@ import traceback
 from collections.abc import Callable
 
 from kubelab.apimachinery.clock import Clock, SystemClock
+from kubelab.linux import syscalls
 
 FIRST_PAUSE = 0.1  # seconds before a child that died at once is forked again; doubled each time
 MAX_PAUSE = 5.0
@@ -21,7 +21,6 @@ SETTLED = 10.0  # a child that lived this long did not die at once
 GIVE_UP = 5  # quick deaths in a row, before any child was well, after which the parent ends with the child's code
 KILL_AFTER = 10.0  # seconds that children have to end
 
-_PR_SET_PDEATHSIG = 1
 _FORWARDED = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
 
@@ -79,7 +78,7 @@ class _Parent:
 
     def _in_child(self, worker: int, parent: int, mask: set[signal.Signals | int] | set[int]) -> int:
         try:
-            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+            syscalls.die_with_parent()
             if os.getppid() != parent:
                 return 1  # it died before the kernel was asked to tell us
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)

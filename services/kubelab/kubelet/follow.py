@@ -7,26 +7,16 @@ follower looks once in :data:`POLL_SECONDS` instead.
 from __future__ import annotations
 
 import asyncio
-import ctypes
-import ctypes.util
-import functools
 import os
 from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
-from typing import Any
 
 from kubelab.apimachinery.clock import Clock
 from kubelab.kubelet.logs import LogQuery, LogReader
+from kubelab.linux import syscalls
 
-IN_MODIFY, IN_CREATE, IN_MOVED_TO = 0x2, 0x100, 0x80
-_IN_NONBLOCK, _IN_CLOEXEC = 0x800, 0x80000
 POLL_SECONDS = 0.5
 _EVENT_BYTES = 4096
-
-
-@functools.cache
-def _libc() -> Any:
-    return ctypes.CDLL(ctypes.util.find_library("c") or "libc.so.6", use_errno=True)
 
 
 class FolderWatch:
@@ -37,10 +27,10 @@ class FolderWatch:
 
     def __init__(self, folder: str) -> None:
         self.changed = asyncio.Event()
-        self._fd = _checked(_libc().inotify_init1(_IN_NONBLOCK | _IN_CLOEXEC))
+        self._fd = syscalls.inotify()
         try:
-            mask = IN_MODIFY | IN_CREATE | IN_MOVED_TO
-            _checked(_libc().inotify_add_watch(self._fd, os.fsencode(folder), mask))
+            mask = syscalls.IN_MODIFY | syscalls.IN_CREATE | syscalls.IN_MOVED_TO
+            syscalls.inotify_add_watch(self._fd, folder, mask)
         except OSError:
             os.close(self._fd)
             raise
@@ -56,13 +46,6 @@ class FolderWatch:
                 self.changed.set()
         except BlockingIOError:
             return
-
-
-def _checked(result: int) -> int:
-    if result < 0:
-        code = ctypes.get_errno()
-        raise OSError(code, os.strerror(code))
-    return result
 
 
 async def read_log(

@@ -23,9 +23,10 @@ import structlog
 from kubelab.apimachinery.clock import Clock, SystemClock
 from kubelab.component import logs
 from kubelab.component.config import ConfigError, HelpShown, load
+from kubelab.linux import syscalls
 from kubelab.nodeagent import machine
 from kubelab.nodeagent.config import NodeAgentConfig
-from kubelab.runtime import launcher, syscalls
+from kubelab.runtime import launcher
 
 SIGNALS = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT)
 FIRST_DELAY, MAX_DELAY, STABLE_SECONDS = 0.1, 5.0, 10.0

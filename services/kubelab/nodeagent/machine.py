@@ -17,7 +17,8 @@ from ipaddress import IPv4Network
 from pathlib import Path
 
 from kubelab.cluster import listeners
-from kubelab.runtime import launcher, nft, syscalls, sysctls
+from kubelab.linux import syscalls
+from kubelab.runtime import launcher, nft, sysctls
 
 NEEDED = {"SYS_ADMIN": 21, "NET_ADMIN": 12}  # capability(7), numbers of linux/capability.h
 _UNCONFINED = "security_opt: [seccomp:unconfined, apparmor:unconfined]"

@@ -12,7 +12,7 @@ import select
 import signal
 from pathlib import Path
 
-from kubelab.runtime import syscalls
+from kubelab.linux import syscalls
 from kubelab.runtime.cgroups import groups
 from kubelab.runtime.launched import Request, own_mounts, program, tell
 from kubelab.runtime.signals import send

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from kubelab.runtime import syscalls
+from kubelab.linux import syscalls
 
 
 def move(part: Path, path: Path) -> None:

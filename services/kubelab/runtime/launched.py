@@ -10,7 +10,8 @@ from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import Any
 
-from kubelab.runtime import rootfs, syscalls
+from kubelab.linux import syscalls
+from kubelab.runtime import rootfs
 from kubelab.runtime.inroot import Root, by_descriptor
 
 CGROUP_ROOT = "/sys/fs/cgroup"

@@ -36,7 +36,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from kubelab.runtime import capabilities, hostbase, rootfs, syscalls, sysctls
+from kubelab.linux import syscalls
+from kubelab.linux.processes import start_time
+from kubelab.runtime import capabilities, hostbase, rootfs, sysctls
 from kubelab.runtime.build.tasks import perform
 from kubelab.runtime.cgroups import machine as cgroups
 from kubelab.runtime.cgroups.groups import Group, prune
@@ -192,7 +194,7 @@ def _pause(reply: int, request: Request) -> None:
     if request["sysctls"]:
         sysctls.write_own(request["sysctls"], host_network=request["host_network"])
     # on disk before anybody knows: a runtime killed right now finds it, or has removed the folder and this fails
-    started = {"pid": os.getpid(), "pid_start": syscalls.start_time(os.getpid())}
+    started = {"pid": os.getpid(), "pid_start": start_time(os.getpid())}
     write_atomically(Path(request["dir"]) / "pause.json", started)
     group = Group(request["group"]).make()
     tell(reply, **started)

@@ -16,7 +16,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from kubelab.apimachinery.clock import SystemClock
-from kubelab.runtime import mountpoints, syscalls, users
+from kubelab.linux import syscalls
+from kubelab.linux.processes import start_time
+from kubelab.runtime import mountpoints, users
 from kubelab.runtime.build import stepmounts
 from kubelab.runtime.cgroups import groups
 from kubelab.runtime.inroot import Root
@@ -63,9 +65,9 @@ def monitor(reply: int, request: Request) -> None:
     pid = int(pid_file.read_text())
     started = {
         "pid": pid,
-        "pid_start": syscalls.start_time(pid),
+        "pid_start": start_time(pid),
         "monitor": os.getpid(),
-        "monitor_start": syscalls.start_time(os.getpid()),
+        "monitor_start": start_time(os.getpid()),
     }
     try:
         write_atomically(folder / "started.json", {**started, "started_at": _now()})

@@ -20,7 +20,7 @@ from collections.abc import Generator, Iterable
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
-from kubelab.runtime import syscalls
+from kubelab.linux import syscalls
 
 GATEWAY = "169.254.1.1"
 RANGE_DEVICE = "pod-range"

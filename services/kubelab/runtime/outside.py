@@ -6,10 +6,9 @@ import contextlib
 import os
 from collections.abc import Generator
 
-from kubelab.runtime import syscalls
+from kubelab.linux import syscalls
 
 VARIABLE = "KUBELAB_HOST_NETNS"
-_CLONE_NEWNET = 0x40000000
 
 
 @contextlib.contextmanager
@@ -23,8 +22,8 @@ def host_network() -> Generator[None]:
         yield
         return
     with open("/proc/thread-self/ns/net", "rb") as own, open(path, "rb") as host:  # noqa: PTH123 — only descriptors
-        syscalls.setns(host.fileno(), _CLONE_NEWNET)
+        syscalls.setns(host.fileno(), syscalls.CLONE_NEWNET)
         try:
             yield
         finally:
-            syscalls.setns(own.fileno(), _CLONE_NEWNET)
+            syscalls.setns(own.fileno(), syscalls.CLONE_NEWNET)

@@ -15,7 +15,8 @@ import grpc
 
 from kubelab.apimachinery.clock import Clock
 from kubelab.component.config import ConfigError
-from kubelab.runtime import launcher, syscalls
+from kubelab.linux import syscalls
+from kubelab.runtime import launcher
 from kubelab.runtime.faults import Fault
 
 LAUNCH_SECONDS = 30.0

@@ -27,7 +27,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from kubelab.runtime import syscalls
+from kubelab.linux import syscalls
 from kubelab.runtime.hostbase import Host
 from kubelab.runtime.inroot import Root, by_descriptor
 

@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from kubelab.apimachinery.references import Reference
-from kubelab.runtime import durable, layers, syscalls
+from kubelab.linux import syscalls
+from kubelab.runtime import durable, layers
 from kubelab.runtime.oci import compression, digests
 from kubelab.runtime.oci.documents import Config
 from kubelab.runtime.oci.limits import Budget, Limits

@@ -24,7 +24,8 @@ from google.protobuf.message import DecodeError
 
 from kubelab.cluster import statefile
 from kubelab.cri.runtime.v1 import api_pb2 as cri
-from kubelab.runtime import syscalls, sysctls
+from kubelab.linux.processes import start_time
+from kubelab.runtime import sysctls
 from kubelab.runtime.cgroups.machine import Offer
 from kubelab.runtime.inroot import remove_tree
 
@@ -105,7 +106,7 @@ class Sandbox:
 
     @property
     def alive(self) -> bool:
-        return self.pid > 0 and syscalls.start_time(self.pid) == self.pid_start
+        return self.pid > 0 and start_time(self.pid) == self.pid_start
 
     @property
     def ready(self) -> bool:
@@ -176,9 +177,7 @@ class Container:
     @property
     def monitored(self) -> bool:
         """Whether its monitor still lives, by pid and start: pids are used again."""
-        return self.started is not None and (
-            syscalls.start_time(self.started["monitor"]) == self.started["monitor_start"] != 0
-        )
+        return self.started is not None and (start_time(self.started["monitor"]) == self.started["monitor_start"] != 0)
 
     @property
     def pid(self) -> int:
@@ -188,7 +187,7 @@ class Container:
     @property
     def alive(self) -> bool:
         """Whether its process lives, by pid and start."""
-        return self.started is not None and (syscalls.start_time(self.started["pid"]) == self.started["pid_start"] != 0)
+        return self.started is not None and (start_time(self.started["pid"]) == self.started["pid_start"] != 0)
 
     @property
     def orphan(self) -> int:
@@ -313,7 +312,7 @@ def _end_half_made(folder: Path) -> None:
     if gone != folder:
         folder.rename(gone)  # whoever would only now write the file that is read next fails instead, and ends
     pause = read_json(gone / "pause.json", pid=int, pid_start=int)
-    if pause and syscalls.start_time(pause["pid"]) == pause["pid_start"] != 0:
+    if pause and start_time(pause["pid"]) == pause["pid_start"] != 0:
         os.kill(pause["pid"], signal.SIGKILL)
     remove_tree(gone)
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from kubelab.component.config import ConfigError
-from kubelab.runtime import syscalls
+from kubelab.linux import syscalls
 
 IPV4 = Path("/proc/sys/net/ipv4")
 # Forward; do not drop what comes back another way; do not tell pods of shorter ways that they do not have.

@@ -73,8 +73,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _begin(record: Record, options: Options, progress: _Progress) -> int:
+    from kubelab.linux import syscalls
     from kubelab.pki import certificates
-    from kubelab.supervisor import etcdmembers, plan, syscalls
+    from kubelab.supervisor import etcdmembers, plan
 
     raise_limit()  # also of what is forked from here
     record.run.mkdir(parents=True, exist_ok=True)
@@ -124,7 +125,8 @@ def _preload() -> None:
 
 
 def _be_zygote(record: Record, options: Options, channel: socket.socket, restarts: int) -> NoReturn:
-    from kubelab.supervisor import syscalls, zygote
+    from kubelab.linux import syscalls
+    from kubelab.supervisor import zygote
 
     syscalls.become_subreaper()
     own = _own(record, processes.ZYGOTE, restarts)
@@ -193,7 +195,7 @@ async def _run(
 
 def _own(record: Record, name: str, restarts: int) -> processes.Running:
     """Become ``name`` for people and for the record."""
-    from kubelab.supervisor import syscalls
+    from kubelab.linux import syscalls
 
     if os.getpid() != os.getsid(0):
         os.setsid()

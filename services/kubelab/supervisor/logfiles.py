@@ -17,7 +17,7 @@ from pathlib import Path
 import structlog
 
 from kubelab.apimachinery.clock import Clock
-from kubelab.supervisor import syscalls
+from kubelab.linux import syscalls
 
 CHUNK = 64 * 1024
 KEEP_BYTES = 16 * 1024 * 1024
@@ -41,7 +41,7 @@ class Follower:
     def watching(self, path: Path) -> Generator[asyncio.Event]:
         """Give an event that is set whenever the file was written to."""
         event = asyncio.Event()
-        number = syscalls.inotify_modified(self._fd, path)
+        number = syscalls.inotify_add_watch(self._fd, path, syscalls.IN_MODIFY)
         self._grown.setdefault(number, set()).add(event)
         try:
             yield event

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from kubelab.cluster.record import Node, Record
-from kubelab.supervisor import syscalls
+from kubelab.linux import syscalls
 
 CLUSTER = "cluster"
 BRIDGE, BRIDGE_ADDRESS, PREFIX = "br0", "192.168.49.1", 24
@@ -84,7 +84,7 @@ def create(record: Record) -> None:
     try:
         if not syscalls.is_namespace(record.host_namespace):
             record.host_namespace.touch(mode=0o600)
-            syscalls.bind_mount("/proc/self/ns/net", record.host_namespace)
+            syscalls.bind("/proc/self/ns/net", record.host_namespace)
         fresh = {name for name in (CLUSTER, *record.node_names) if _ensure_namespace(record.namespace(name))}
         inside(record.namespace(CLUSTER), lambda: _build_bridge(record, fresh))
         for node in record.nodes:
@@ -151,9 +151,9 @@ def _ensure_namespace(path: Path) -> bool:
     path.touch(mode=0o600)
 
     def make() -> None:
-        syscalls.unshare()
+        syscalls.unshare(syscalls.CLONE_NEWNET)
         # Of this thread, while it lives: the mount keeps the namespace from then on.
-        syscalls.bind_mount(f"/proc/self/task/{threading.get_native_id()}/ns/net", path)
+        syscalls.bind(f"/proc/self/task/{threading.get_native_id()}/ns/net", path)
 
     _in_thread(make)
     return True

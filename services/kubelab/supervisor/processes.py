@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from kubelab.cluster import statefile
-from kubelab.cluster.record import boot_id, start_ticks
+from kubelab.linux.processes import boot_id, start_time
 
 SUPERVISOR, ZYGOTE = "supervisor", "zygote"
 
@@ -32,7 +32,7 @@ class Running:
 
     def alive(self) -> bool:
         """Does this very process still run? A zombie does not."""
-        return start_ticks(self.pid) == self.ticks
+        return start_time(self.pid) == self.ticks
 
     def open(self) -> int | None:
         """Open a pidfd, which can be waited for and never means another process; None when it is gone."""
@@ -62,7 +62,7 @@ class Running:
 def write_own(folder: Path, name: str, *, since: int, restarts: int = 0) -> Running:
     """Record the calling process under ``name``."""
     pid = os.getpid()
-    ticks = start_ticks(pid) or 0
+    ticks = start_time(pid) or 0
     body = {"pid": pid, "ticks": ticks, "since": since, "restarts": restarts, "boot": boot_id()}
     temporary = folder / f".{name}"
     temporary.write_text(json.dumps(body))

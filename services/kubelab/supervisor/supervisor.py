@@ -23,8 +23,9 @@ from kubelab.apimachinery.clock import Clock
 from kubelab.cluster import launch, listeners
 from kubelab.cluster.record import Record
 from kubelab.component.serving import Health, serve_grpc
+from kubelab.linux import syscalls
 from kubelab.pki import certificates, renewal
-from kubelab.supervisor import cleanup, logfiles, network, nft, plan, processes, syscalls
+from kubelab.supervisor import cleanup, logfiles, network, nft, plan, processes
 from kubelab.supervisor.etcdleader import EtcdLeader
 from kubelab.supervisor.faults import Partitions
 from kubelab.supervisor.keeper import Keeper

@@ -31,7 +31,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from kubelab.apimachinery.clock import Clock
-from kubelab.supervisor import processes, syscalls
+from kubelab.linux import syscalls
+from kubelab.supervisor import processes
 
 MAX_MESSAGE = 128 * 1024
 # A supervisor that ends at once, again and again, is not started for ever.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import socket
 from collections.abc import Sequence
@@ -12,9 +11,9 @@ from typing import Protocol
 
 from kubelab.apimachinery.errors import BadRequest
 from kubelab.cluster import statefile
+from kubelab.linux import syscalls
 
 ANY_NODE = ""
-CLONE_NEWNET = 0x40000000
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,24 +101,15 @@ class Namespace:
         self._outside = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
 
     def tcp_socket(self) -> socket.socket:
-        _enter(self._inside)
+        syscalls.setns(self._inside)
         try:
             return Here().tcp_socket()
         finally:
-            _enter(self._outside)
+            syscalls.setns(self._outside)
 
     def close(self) -> None:
         os.close(self._inside)
         os.close(self._outside)
-
-
-_libc = ctypes.CDLL(None, use_errno=True)
-
-
-def _enter(namespace: int) -> None:
-    if _libc.setns(namespace, CLONE_NEWNET) != 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))
 
 
 def addresses_of(targets: Sequence[Target]) -> str:

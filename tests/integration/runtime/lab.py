@@ -23,7 +23,7 @@ import grpc
 
 from kubelab.cri.runtime.v1 import api_pb2 as cri
 from kubelab.cri.runtime.v1 import api_pb2_grpc as cri_grpc
-from kubelab.runtime import syscalls
+from kubelab.linux import syscalls
 from kubelab.runtime.cleanup import cleanup
 from kubelab.runtime.v1 import images_pb2 as pb
 from kubelab.runtime.v1 import images_pb2_grpc

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from kubelab.cluster.record import Record
-from kubelab.supervisor import network, syscalls
+from kubelab.linux import syscalls
+from kubelab.supervisor import network
 
 pytestmark = pytest.mark.root
 

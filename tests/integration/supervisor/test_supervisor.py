@@ -16,7 +16,8 @@ from kubelab.apimachinery import errors
 from kubelab.apimachinery.clock import SystemClock
 from kubelab.cluster.driver import Action, State
 from kubelab.cluster.local import LocalCluster
-from kubelab.cluster.record import Record, start_ticks
+from kubelab.cluster.record import Record
+from kubelab.linux.processes import start_time
 from kubelab.supervisor import cleanup, network, processes
 
 from .conftest import WAIT_SECONDS, core_is_well, named, until, until_true
@@ -44,7 +45,7 @@ async def test_a_killed_component_comes_back_and_is_counted(cluster: LocalCluste
     after = named(status, "scheduler@cp-1")
     assert after.pid != before.pid
     assert after.message == "killed by SIGKILL"
-    assert start_ticks(before.pid) is None
+    assert start_time(before.pid) is None
 
 
 async def test_stop_keeps_it_down_until_start(cluster: LocalCluster) -> None:
@@ -151,6 +152,6 @@ async def test_shutdown_leaves_only_the_data(cluster: LocalCluster, record: Reco
     await cluster.shutdown()
     for process in status.processes:
         if process.component != "supervisor" and process.pid:
-            assert start_ticks(process.pid) is None, process.name
+            assert start_time(process.pid) is None, process.name
     assert network.inodes(record) == set()
     assert (record.folder / "etcd" / "cp-1" / "member").is_dir()

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from kubelab.cluster import launch
-from kubelab.cluster.record import Record, start_ticks
+from kubelab.cluster.record import Record
+from kubelab.linux.processes import start_time
 
 NEVER_READY = """#!{python}
 import os, signal, sys
@@ -61,7 +62,7 @@ async def test_one_that_hangs_ends_with_the_patience_for_it(
         with pytest.raises(asyncio.CancelledError):
             await waiting
     assert await launch.ended(pid, 10.0)
-    assert start_ticks(pid) is None
+    assert start_time(pid) is None
 
 
 def test_a_home_in_which_nothing_was_made_is_removed(tmp_path: Path) -> None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from kubelab.cri.runtime.v1 import api_pb2 as cri
-from kubelab.runtime import capabilities, hostbase, spec, state, syscalls
+from kubelab.runtime import capabilities, hostbase, spec, state
 from kubelab.runtime.network import Addresses, NoAddress
 from kubelab.runtime.state import Container, Sandbox
 
@@ -112,24 +111,6 @@ def test_what_is_half_deleted_is_forgotten(tmp_path: Path, monkeypatch: pytest.M
 
 def test_deleting_what_is_gone_is_no_error(tmp_path: Path) -> None:
     state.delete(tmp_path / "gone")
-
-
-def test_a_process_that_nobody_has_waited_for_is_gone() -> None:
-    read, write = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        os.read(read, 1)
-        os._exit(0)
-    assert syscalls.start_time(pid) > 0
-    os.write(write, b"x")
-    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-    try:
-        assert syscalls.start_time(pid) == 0
-    finally:
-        os.waitpid(pid, 0)
-        os.close(read)
-        os.close(write)
-    assert syscalls.start_time(pid) == 0
 
 
 def test_addresses_are_never_in_use_twice() -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from kubelab.apimachinery.errors import BadRequest
 from kubelab.component import logs
+from kubelab.linux.processes import start_time
 from kubelab.supervisor import health, processes
 from kubelab.supervisor.keeper import Keeper, Spec
 from kubelab.supervisor.machine import State
@@ -103,7 +104,7 @@ async def test_what_waits_can_be_stopped_and_started(tmp_path: Path) -> None:
 async def test_what_a_dying_zygote_has_started_is_adopted_and_not_started_twice(tmp_path: Path, child: int) -> None:
     def leave_a_child() -> None:
         record = processes.write_own(tmp_path, "scheduler@cp-1", since=1)
-        ticks = processes.start_ticks(child)
+        ticks = start_time(child)
         text = (tmp_path / "scheduler@cp-1").read_text()
         text = text.replace(f'"pid": {os.getpid()}', f'"pid": {child}')
         (tmp_path / "scheduler@cp-1").write_text(text.replace(f'"ticks": {record.ticks}', f'"ticks": {ticks}'))

@@ -12,8 +12,8 @@ from typing import Any, cast
 import pytest
 
 from kubelab.cluster import launch
-from kubelab.cluster.record import start_ticks
 from kubelab.component import logs
+from kubelab.linux.processes import start_time
 from kubelab.supervisor.spawner import START_SECONDS, Spawner, SpawnError
 from kubelab.supervisor.zygote import Order
 from kubelab.testing.clock import FakeClock
@@ -41,7 +41,7 @@ async def test_what_comes_after_its_order_was_given_up_is_ended(tmp_path: Path) 
         asked, fds, _, _ = await asyncio.to_thread(socket.recv_fds, theirs, 65536, 2)
         for fd in fds:
             socket.close(fd)
-        answer = {"id": json.loads(asked)["id"], "pid": late.pid, "ticks": start_ticks(late.pid), "since": 0}
+        answer = {"id": json.loads(asked)["id"], "pid": late.pid, "ticks": start_time(late.pid), "since": 0}
         theirs.send(json.dumps(answer).encode())
         spawner._receive()
         assert await launch.ended(late.pid, 10.0)

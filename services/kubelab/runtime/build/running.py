@@ -33,7 +33,7 @@ from kubelab.runtime.cgroups.pods import of_build
 from kubelab.runtime.hostbase import Host
 from kubelab.runtime.processes import Launcher, Watch
 from kubelab.runtime.signals import send
-from kubelab.runtime.syscalls import start_time
+from kubelab.linux.processes import start_time
 
 FOLLOW_SECONDS = 0.1  # between two looks at what a step has printed
 READ_BYTES = 1 << 20  # of what was printed, at once; no line of a log is longer

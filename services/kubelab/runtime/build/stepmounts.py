@@ -14,7 +14,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kubelab.runtime import rootfs, syscalls
+from kubelab.runtime import rootfs
+from kubelab.linux import syscalls
 from kubelab.runtime.inroot import Root, by_descriptor
 
 HOST_NAME = "buildkitsandbox"  # BuildKit's own, so that what a step writes about its host is the same

@@ -19,7 +19,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kubelab.runtime import syscalls
+from kubelab.linux import syscalls
 from kubelab.runtime.cgroups import machine
 from kubelab.runtime.cgroups.limits import Limits, files, optional
 from kubelab.runtime.cgroups.machine import Offer, Tree

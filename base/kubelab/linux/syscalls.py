@@ -1,4 +1,7 @@
-"""The few Linux calls that Python 3.11 does not offer: unshare, setns, mount, prctl, openat2."""
+"""The Linux calls that Python 3.11 does not offer: namespaces, mounts, prctl, openat2, inotify.
+
+Each acts on the calling thread or process at once and raises OSError with the kernel's errno.
+"""
 
 from __future__ import annotations
 
@@ -19,13 +22,20 @@ MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC = 1, 2, 4, 8
 MS_BIND, MS_REC = 0x1000, 0x4000
 MS_PRIVATE = 1 << 18
 
+MNT_DETACH = 2
+
+NSFS_MAGIC = 0x6E736673
+
+IN_MODIFY, IN_MOVED_TO, IN_CREATE = 0x2, 0x80, 0x100
+_IN_NONBLOCK, _IN_CLOEXEC = 0o4000, 0o2000000
+
 RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS = 0x02, 0x04
 RESOLVE_BENEATH, RESOLVE_IN_ROOT = 0x08, 0x10
 
 _OPENAT2 = 437  # the same on every architecture that Python's wheels are built for; glibc has no wrapper
 _AGAIN = 256  # tries; openat2(2) gives EAGAIN when something is renamed or mounted while it walks through ".."
 
-_PR_SET_PDEATHSIG, _PR_SET_NAME, _PR_SET_CHILD_SUBREAPER = 1, 15, 36
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NAME, _PR_SET_CHILD_SUBREAPER = 1, 4, 15, 36
 
 _CLONE3, _CLONE_INTO_CGROUP = 435, 0x200000000  # the number is every machine's
 
@@ -33,10 +43,11 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _holding = ctypes.PyDLL(None, use_errno=True)  # does not let go of the interpreter meanwhile
 
 
-def _check(result: int, what: str) -> None:
-    if result != 0:
+def _check(result: int, what: str) -> int:
+    if result < 0:
         number = ctypes.get_errno()
         raise OSError(number, f"{what}: {os.strerror(number)}")
+    return result
 
 
 class _OpenHow(ctypes.Structure):
@@ -63,12 +74,12 @@ def openat2(dir_fd: int, path: str, flags: int, resolve: int, mode: int = 0) -> 
 
 
 def unshare(flags: int) -> None:
-    """unshare(2)."""
+    """Give the calling thread new namespaces (unshare(2))."""
     _check(_libc.unshare(flags), "unshare")
 
 
-def setns(fd: int, kind: int) -> None:
-    """setns(2), for the calling thread."""
+def setns(fd: int, kind: int = CLONE_NEWNET) -> None:
+    """Move the calling thread into the namespace behind a descriptor (setns(2))."""
     _check(_libc.setns(fd, kind), "setns")
 
 
@@ -78,9 +89,26 @@ def mount(source: str, target: str, kind: str, flags: int = 0, options: str = ""
     _check(done, f"mount {kind} at {target}")
 
 
-def bind(source: str, target: str) -> None:
+def bind(source: str, target: str | Path) -> None:
     """Mount a file or a folder at a second place (mount(2), MS_BIND)."""
-    mount(source, target, "none", MS_BIND)
+    mount(source, str(target), "none", MS_BIND)
+
+
+def unmount(target: Path) -> None:
+    """Take a mount away now, even while it is used (umount2(2), MNT_DETACH)."""
+    _check(_libc.umount2(bytes(target), MNT_DETACH), f"umount {target}")
+
+
+def is_namespace(path: Path) -> bool:
+    """Say whether a mounted namespace is at this path, and not the empty file under it (statfs(2))."""
+
+    class Statfs(ctypes.Structure):
+        _fields_ = (("f_type", ctypes.c_long), ("rest", ctypes.c_byte * 248))
+
+    answer = Statfs()
+    if _libc.statfs(bytes(path), ctypes.byref(answer)) < 0:
+        return False
+    return answer.f_type == NSFS_MAGIC
 
 
 @contextlib.contextmanager
@@ -124,6 +152,23 @@ def become_subreaper() -> None:
     _check(_libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), "prctl")
 
 
+def set_title(title: str) -> None:
+    """Show ``title`` in ps and top, cut to the room that this process's command line has."""
+    set_name(title)
+    fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
+    start, end = int(fields[45]), int(fields[46])  # arg_start and arg_end, proc(5)
+    room = end - start
+    if room > 1:
+        ctypes.memmove(start, title.encode()[: room - 1].ljust(room, b"\0"), room)
+
+
+def change_group(group: int) -> None:
+    """Be of another group in every respect but the supplementary ones. Files made from now on belong to it."""
+    os.setresgid(group, group, group)
+    # A change of group hides a process from others of its user (its memory's size, say) until it says otherwise.
+    _check(_libc.prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0), "prctl")
+
+
 def die_with_parent() -> None:
     """Be killed when the parent ends, from now on (prctl(2), PR_SET_PDEATHSIG)."""
     _check(_libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0), "prctl")
@@ -158,14 +203,11 @@ def fork_into(group: int) -> int:
     return pid
 
 
-def start_time(pid: int) -> int:
-    """When a process began, in clock ticks since boot. Pid and start name a process for good.
+def inotify() -> int:
+    """Open an inotify descriptor that does not block (inotify_init1(2))."""
+    return _check(_libc.inotify_init1(_IN_NONBLOCK | _IN_CLOEXEC), "inotify_init1")
 
-    0: there is none, or it has ended and nobody has waited for it, which some machines' first process never does.
-    """
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return 0
-    fields = text.rpartition(")")[2].split()
-    return 0 if fields[0] in ("Z", "X") else int(fields[19])
+
+def inotify_add_watch(fd: int, path: str | Path, mask: int) -> int:
+    """Watch a file or a folder; gives the watch's number (inotify_add_watch(2))."""
+    return _check(_libc.inotify_add_watch(fd, os.fsencode(path), mask), f"inotify_add_watch {path}")

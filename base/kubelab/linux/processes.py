@@ -1,0 +1,23 @@
+"""Which process a pid means: pids are used again, a pid with the moment of its start is not, within one boot."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def boot_id() -> str:
+    """Give the id of the machine's current boot (proc(5), ``/proc/sys/kernel/random/boot_id``)."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def start_time(pid: int) -> int | None:
+    """Give the time at which a process began, in clock ticks since boot.
+
+    None: there is none, or it has ended and nobody has waited for it, which some machines' first process never does.
+    """
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    fields = text.rpartition(")")[2].split()  # the name may hold anything, parentheses too
+    return None if fields[0] in ("Z", "X") else int(fields[19])
