@@ -8,7 +8,7 @@ import dataclasses
 import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import grpc
 import pytest
@@ -131,6 +131,13 @@ def connect(authority: TestAuthority, *servers: Server, clock: FakeClock | None 
     return Client.from_kubeconfig(access, caller="kctl", clock=clock or FakeClock(auto=True))
 
 
+async def lost(client: Client, server: Server) -> None:
+    """The client's channel has noticed: until then a write may be on its way, and nobody knows what becomes of it."""
+    channel = next(one for one in cast(Any, client)._transport._servers if one.target == server.target).channel
+    async with asyncio.timeout(20):
+        await channel.wait_for_state_change(grpc.ChannelConnectivity.READY)
+
+
 async def test_a_call_carries_trace_caller_and_cause(authority: TestAuthority, server: Server) -> None:
     async with connect(authority, server) as client:
         with tracing.root() as here, tracing.cause("4"):
@@ -242,6 +249,7 @@ async def test_when_one_server_goes_the_other_takes_over_writes_too(
         await client.get(PODS, "web", "default")
         first, second = (server, other) if server.servicer.seen else (other, server)
         await first.stop()
+        await lost(client, first)
         for _ in range(3):
             assert await client.create(WEB) == WEB
         assert [verb for verb, _ in second.servicer.seen] == ["create"] * 3

@@ -61,6 +61,13 @@ async def test_without_follow_it_ends(tmp_path: Path) -> None:
         follower.close()
 
 
+async def at_rest(clock: FakeClock, keeping: asyncio.Task[None]) -> None:
+    """The round over all logs has ended: it waits for the next one."""
+    while clock.next_at is None:
+        assert not keeping.done()
+        await asyncio.to_thread(int)
+
+
 async def test_a_log_that_has_grown_large_is_put_aside_while_it_is_written_and_followed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -79,9 +86,9 @@ async def test_a_log_that_has_grown_large_is_put_aside_while_it_is_written_and_f
                     assert await anext(pieces) == b" no more"
                     aside = tmp_path / "x.log.1"
                     while not aside.exists() or path.stat().st_size:
-                        assert not keeping.done()
+                        await at_rest(clock, keeping)
                         await clock.advance(logfiles.LOOK_SECONDS)
-                        await asyncio.to_thread(int)
+                    await at_rest(clock, keeping)  # else this round would put aside what is written next
                     writer.write(b"afresh")
                     assert await anext(pieces) == b"afresh"
             keeping.cancel()
