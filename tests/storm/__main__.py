@@ -1,17 +1,20 @@
 """``make storm SECONDS=600 SEED=1``: faults from a seed, one round after the other, while a cluster is at work.
 
-The work: six writers raise three counters by compare-and-swap, one writer creates objects, twenty requests a second go
-through a service to six pods on five nodes. After each round the cluster must be whole again: every process well, every
-node Ready, every role led once, the rules of every node equal to the endpoints. At the end the histories are checked,
-the cluster is deleted, and nothing of it may be left. Exit code 1 names every promise that was broken, and the seed.
+The work: six writers raise three counters by compare-and-swap, three clients create objects and read each other's,
+twenty requests a second go through a service to six pods on five nodes. After each round the cluster must be whole
+again: every process well, every node Ready, every role led once, the rules of every node equal to the endpoints. At the
+end the histories are checked, the cluster is deleted, and nothing of it may be left. Exit code 1 names every promise
+that was broken, and the seed.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -29,14 +32,16 @@ from kubelab.chaos.session import Session
 from kubelab.chaos.wanted import Wanted
 from kubelab.cluster.driver import Action
 from kubelab.cluster.record import Record
-from tests.storm import history, invariants
-from tests.storm.load import Counters
-from tests.storm.plan import CRASH, PARTITION, PAUSE, STOP, Blow, rounds
+from tests.history import Kind, Op, Told, violations
+from tests.storm import invariants
+from tests.storm.load import Work
+from tests.storm.plan import CRASH, KILL, PARTITION, PAUSE, STOP, Blow, rounds
 from tests.traces import Traces
 
 CLUSTER = "storm"
 REPLICAS = 6
 RECOVERY_SECONDS = 90.0
+LOOK_SECONDS = 0.1
 SPARE_SECONDS = 300.0  # for what is under way when the time is over
 UNDO = {STOP: Action.START, PAUSE: Action.RESUME}
 
@@ -50,28 +55,30 @@ class Report:
     broken: list[str] = field(default_factory=list[str])
     excused: list[tuple[float, float]] = field(default_factory=list[tuple[float, float]])
 
-    def lines(self, session: Session, attempts: Sequence[history.Attempt]) -> list[str]:
+    def lines(self, session: Session, ops: Sequence[Op]) -> list[str]:
         """Sum up for a person."""
         recoveries = [row["recovery"] for row in self.rounds if row["recovery"] is not None]
         requests, writes = session.recording.requests, session.recording.writes
-        outcomes = {o.value: sum(a.outcome is o for a in attempts) for o in history.Outcome}
+        updates = [op.told for op in ops if op.kind is Kind.UPDATE]
+        outcomes = {told.value: updates.count(told) for told in Told}
+        made = sum(op.kind is Kind.CREATE and op.told is Told.DONE for op in ops)
         median, worst = (statistics.median(recoveries), max(recoveries)) if recoveries else (0.0, 0.0)
         return [
             f"seed {self.seed}: {sum(len(row['faults']) for row in self.rounds)} faults in {len(self.rounds)} rounds",
             f"recovery: median {median:.1f} s, worst {worst:.1f} s",
             f"requests: {len(requests)}, {sum(bool(r.error) for r in requests)} failed",
-            f"creates: {len(session.acknowledged)} acknowledged, {sum(bool(w.error) for w in writes)} failed",
+            f"creates: {len(session.acknowledged) + made} acknowledged, {sum(bool(w.error) for w in writes)} failed",
             "compare-and-swap: " + ", ".join(f"{count} {name}" for name, count in outcomes.items()),
         ]
 
 
-async def storm(session: Session, seed: int, seconds: float, only: int, report: Report) -> Sequence[history.Attempt]:
-    """Do round after round until the time is over. Gives what the writers have tried."""
-    counters = Counters(session.driver, session.namespace, session.clock)
-    await counters.make(session.client)
+async def storm(session: Session, seed: int, seconds: float, only: int, report: Report) -> Sequence[Op]:
+    """Do round after round until the time is over. Gives what clients were told."""
+    work = Work(session.driver, session.namespace, session.clock)
+    await work.make(session.client)
     begin = session.clock.monotonic()
     async with asyncio.TaskGroup() as group:
-        writers = group.create_task(counters.run(), name="writers")
+        writers = group.create_task(work.run(), name="writers")
         try:
             plan = rounds(seed, await session.driver.status())
             for number, blows in enumerate(islice(plan, only or None)):
@@ -81,13 +88,13 @@ async def storm(session: Session, seed: int, seconds: float, only: int, report: 
                     break
         finally:
             writers.cancel()
-    report.broken += history.problems(counters.attempts, await counters.final(session.client))
+    report.broken += violations(work.ops, await work.final(session.client))
     report.broken += await invariants.acknowledged_is_there(session)
     report.broken += await invariants.every_pod_runs_once(session)
     await session.ended(session.tape.now())
     failed = invariants.traffic_goes_on(session.recording.requests, report.excused)
     report.broken += [f"a request failed at {told}" for told in failed]
-    return counters.attempts
+    return work.ops
 
 
 async def _round(session: Session, number: int, blows: Sequence[Blow], report: Report) -> bool:
@@ -123,10 +130,35 @@ async def _strike(session: Session, blow: Blow) -> None:
         await session.clock.sleep(blow.seconds)
         await faults.heal(*made)
         return
+    if blow.on_guardian:
+        await _strike_guardian(session, blow)
+        return
     await faults.act(Action(blow.kind), blow.target)
     if undo := UNDO.get(blow.kind):
         await session.clock.sleep(blow.seconds)
         await faults.act(undo, blow.target)
+
+
+async def _strike_guardian(session: Session, blow: Blow) -> None:
+    """Kill the supervisor, the zygote or the tunnels, or freeze it for a while, by the process's own number."""
+    driver, clock = session.driver, session.clock
+    pid = next(p.pid for p in (await driver.status()).processes if p.name == blow.target)
+    session.tape.fault(blow.kind, blow.target, moment=blow.kind == KILL)
+    if blow.kind == PAUSE:
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            await clock.sleep(blow.seconds)
+        finally:
+            os.kill(pid, signal.SIGCONT)
+            session.tape.fault_over(blow.kind, blow.target)
+        return
+    os.kill(pid, signal.SIGKILL)
+    async with clock.timeout(RECOVERY_SECONDS):
+        while True:  # its successor answers
+            with contextlib.suppress(ApiError):
+                if next(p.pid for p in (await driver.status()).processes if p.name == blow.target) not in (0, pid):
+                    return
+            await clock.sleep(LOOK_SECONDS)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -164,16 +196,16 @@ def _run(options: argparse.Namespace, report: Report) -> list[str]:
         CLUSTER, title="storm", replicas=REPLICAS, requests_per_second=20.0, writes_per_second=10.0, control_planes=3
     )
     session = Session(wanted, tell=print)
-    attempts: Sequence[history.Attempt] = ()
+    ops: Sequence[Op] = ()
     try:
         session.start()
         work = storm(session, options.seed, options.seconds, options.rounds, report)
-        attempts = session.call(work, options.seconds + SPARE_SECONDS)
+        ops = session.call(work, options.seconds + SPARE_SECONDS)
     except (ApiError, TimeoutError, BaseExceptionGroup) as err:
         report.broken.append(f"the storm ended early: {err!r}")
     finally:
         session.close()
-    return report.lines(session, attempts)
+    return report.lines(session, ops)
 
 
 def _kubelab(*arguments: str) -> None:

@@ -1,76 +1,111 @@
-"""Writers that raise shared counters, each by a client of its own, until they are cancelled."""
+"""Clients at work until they are cancelled, and what each was told: :mod:`tests.history` judges it.
+
+Six writers raise three counters by compare-and-swap. All of them write the same bytes on purpose: an outcome that was
+guessed from the stored value would be wrong. Two creators make ConfigMaps, each with a name of its own, and read what
+the other one has made.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Awaitable
 from contextlib import AsyncExitStack
 
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery.clock import Clock
-from kubelab.apimachinery.errors import ApiError, Conflict
+from kubelab.apimachinery.errors import AlreadyExists, ApiError, Conflict, NotFound
 from kubelab.apimachinery.scheme import CONFIG_MAPS
 from kubelab.client.client import Client
 from kubelab.cluster.driver import ClusterDriver
-from tests.storm.history import Attempt, Outcome
+from tests.history import Kind, Op, Told
 
 COUNTERS = ("counter-a", "counter-b", "counter-c")
-WRITERS = 6
-WRITE_SECONDS = 3.0
+WRITERS, CREATORS = 6, 2
+LABEL = "kubelab.storm/made"
+CALL_SECONDS = 3.0
 PAUSE_SECONDS = (0.02, 0.1)
 
 
-class Counters:
-    """The counters in one namespace. ``attempts`` grows as writers work."""
+class Work:
+    """Counters and objects in one namespace. ``ops`` grows as clients work."""
 
     def __init__(self, driver: ClusterDriver, namespace: str, clock: Clock) -> None:
         self._driver, self._namespace, self._clock = driver, namespace, clock
-        self.attempts: list[Attempt] = []
+        self.ops: list[Op] = []
+        self._made: list[str] = []
 
     async def make(self, client: Client) -> None:
         """Create every counter, at 0."""
         for name in COUNTERS:
-            counter = core_pb2.ConfigMap(data={"value": "0"})
-            counter.metadata.name = name
-            await client.create(counter, self._namespace)
+            await self._create("storm", client, name)
 
     async def run(self) -> None:
-        """Write until cancelled."""
+        """Work until cancelled."""
+        works = [(f"writer-{n}", self._raise) for n in range(WRITERS)]
+        works += [(f"creator-{n}", self._make_and_read) for n in range(CREATORS)]
         async with AsyncExitStack() as stack, asyncio.TaskGroup() as group:
-            for number in range(WRITERS):
+            for name, work in works:
                 client = await stack.enter_async_context(
                     Client.from_kubeconfig(
-                        self._driver.kubeconfig, caller=f"writer-{number}", clock=self._clock, context=self._driver.name
+                        self._driver.kubeconfig, caller=name, clock=self._clock, context=self._driver.name
                     )
                 )
-                group.create_task(self._write(f"writer-{number}", client), name=f"writer-{number}")
+                group.create_task(work(name, client), name=name)
 
     async def final(self, client: Client) -> dict[str, int]:
-        """Read every counter, by a consistent read."""
-        found = {name: await client.get(CONFIG_MAPS, name, self._namespace) for name in COUNTERS}
-        return {name: int(counter.data["value"]) for name, counter in found.items()}
+        """The revision of everything that is there, by a consistent read."""
+        found: dict[str, int] = {}
+        async for page in client.pages(CONFIG_MAPS, self._namespace, label_selector=LABEL):
+            found |= {obj.metadata.name: int(obj.metadata.resourceVersion) for obj in page.items}
+        return found
 
-    async def _write(self, writer: str, client: Client) -> None:
+    async def _raise(self, writer: str, client: Client) -> None:
         dice = random.Random(writer)
         while True:
-            name = dice.choice(COUNTERS)
-            try:
-                async with self._clock.timeout(WRITE_SECONDS):
-                    counter = await client.get(CONFIG_MAPS, name, self._namespace)
-            except (ApiError, TimeoutError):
-                await self._clock.sleep(PAUSE_SECONDS[1])
-                continue
-            base, value = counter.metadata.resourceVersion, int(counter.data["value"]) + 1
-            counter.data["value"] = str(value)
-            outcome, revision = Outcome.UNKNOWN, 0
-            try:
-                async with self._clock.timeout(WRITE_SECONDS):
-                    stored = await client.update(counter)
-                outcome, revision = Outcome.WRITTEN, int(stored.metadata.resourceVersion)
-            except Conflict:
-                outcome = Outcome.REFUSED
-            except (ApiError, TimeoutError):
-                outcome = Outcome.UNKNOWN
-            finally:  # also of a writer that is cancelled while its request is under way
-                self.attempts.append(Attempt(writer, name, base, value, outcome, revision))
+            counter = await self._read(writer, client, dice.choice(COUNTERS))
+            if counter is not None:
+                base = int(counter.metadata.resourceVersion)
+                counter.data["value"] = str(int(counter.data["value"]) + 1)
+                await self._told(writer, Kind.UPDATE, counter.metadata.name, client.update(counter), base=base)
             await self._clock.sleep(dice.uniform(*PAUSE_SECONDS))
+
+    async def _make_and_read(self, creator: str, client: Client) -> None:
+        dice = random.Random(creator)
+        number = 0
+        while True:
+            number += 1
+            await self._create(creator, client, f"{creator}-{number:06}")
+            await self._read(creator, client, dice.choice(self._made[-200:]))
+            await self._clock.sleep(dice.uniform(*PAUSE_SECONDS))
+
+    async def _create(self, who: str, client: Client, name: str) -> None:
+        made = core_pb2.ConfigMap(data={"value": "0"})
+        made.metadata.name = name
+        made.metadata.labels[LABEL] = "yes"
+        self._made.append(name)
+        await self._told(who, Kind.CREATE, name, client.create(made, self._namespace))
+
+    async def _read(self, who: str, client: Client, name: str) -> core_pb2.ConfigMap | None:
+        return await self._told(who, Kind.READ, name, client.get(CONFIG_MAPS, name, self._namespace))
+
+    async def _told(
+        self, who: str, kind: Kind, name: str, call: Awaitable[core_pb2.ConfigMap], *, base: int = 0
+    ) -> core_pb2.ConfigMap | None:
+        """Make a call and note what came of it, also when it is cancelled on the way."""
+        began, told, revision = self._clock.monotonic(), Told.NOTHING, 0
+        try:
+            async with self._clock.timeout(CALL_SECONDS):
+                found = await call
+            told, revision = Told.DONE, int(found.metadata.resourceVersion)
+        except NotFound:
+            told = Told.DONE if kind is Kind.READ else Told.REFUSED
+        except (Conflict, AlreadyExists):
+            told = Told.REFUSED
+        except (ApiError, TimeoutError):
+            told = Told.NOTHING
+        else:
+            return found
+        finally:
+            self.ops.append(Op(who, kind, name, told, base, revision, began, self._clock.monotonic()))
+        return None

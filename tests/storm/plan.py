@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from kubelab.cluster.driver import ClusterStatus
-from kubelab.cluster.members import members, node_names
+from kubelab.cluster.members import SUPERVISING, members, node_names
 
 KILL, STOP, PAUSE, PARTITION, CRASH = "kill", "stop", "pause", "partition", "crash"
 SECONDS = (0.5, 6.0)  # how long a fault lasts that is not a moment; a silent node is believed for 50 s
@@ -19,6 +19,7 @@ CALLS = (  # who talks to whom
     ("scheduler", "api-server"),
     ("controller-manager", "api-server"),
 )
+GUARDIANS = 0.1  # of the rounds: one of the processes that a local cluster's processes hang on, and nothing else
 WEIGHTS = {KILL: 4, STOP: 2, PAUSE: 4, PARTITION: 5, CRASH: 1}
 
 
@@ -36,9 +37,14 @@ class Blow:
     seconds: float = 0.0
 
     @property
+    def on_guardian(self) -> bool:
+        """Whether it is on the supervisor, the zygote or the tunnels, which the supervisor cannot be told to break."""
+        return self.target in SUPERVISING
+
+    @property
     def touches_traffic(self) -> bool:
-        """Whether requests to pods may fail by it: a whole node is cut off, or a pod ends."""
-        return self.kind == CRASH or (self.kind == PARTITION and "@" not in self.target)
+        """Whether requests to pods may fail by it: a whole node is cut off, a pod ends, or what carries them stops."""
+        return self.kind == CRASH or self.target == "tunnels" or (self.kind == PARTITION and "@" not in self.target)
 
     def __str__(self) -> str:
         lasting = f" for {self.seconds:.1f} s" if self.seconds else ""
@@ -52,7 +58,11 @@ def rounds(seed: int, status: ClusterStatus) -> Iterator[tuple[Blow, ...]]:
     dice = random.Random(seed)
     processes = sorted(p.name for p in members(status))
     nodes = sorted(node_names(status))
+    guardians = sorted(p.name for p in status.processes if p.component in SUPERVISING)
     while True:
+        if guardians and dice.random() < GUARDIANS:
+            yield (_of_process(dice, dice.choice((KILL, PAUSE)), guardians),)
+            continue
         count = dice.choices((1, 2, 3), (5, 3, 1))[0]
         chosen: list[Blow] = []
         for _ in range(count):
@@ -64,11 +74,11 @@ def rounds(seed: int, status: ClusterStatus) -> Iterator[tuple[Blow, ...]]:
 
 def _blow(dice: random.Random, processes: Sequence[str], nodes: Sequence[str]) -> Blow:
     kind = dice.choices([*WEIGHTS], [*WEIGHTS.values()])[0]
-    seconds = round(dice.uniform(*SECONDS), 1)
     if kind == CRASH:
         return Blow(kind)
     if kind in (KILL, STOP, PAUSE):
-        return Blow(kind, dice.choice(processes), seconds=0.0 if kind == KILL else seconds)
+        return _of_process(dice, kind, processes)
+    seconds = round(dice.uniform(*SECONDS), 1)
     one_way = dice.random() < 0.3
     if dice.random() < 0.3:
         target, other = dice.sample(nodes, 2)
@@ -77,3 +87,8 @@ def _blow(dice: random.Random, processes: Sequence[str], nodes: Sequence[str]) -
     target = dice.choice([p for p in processes if p.startswith(f"{caller}@")])
     other = dice.choice([p for p in processes if p.startswith(f"{callee}@") and p != target])
     return Blow(kind, target, other, one_way, seconds)
+
+
+def _of_process(dice: random.Random, kind: str, processes: Sequence[str]) -> Blow:
+    seconds = round(dice.uniform(*SECONDS), 1)
+    return Blow(kind, dice.choice(processes), seconds=0.0 if kind == KILL else seconds)

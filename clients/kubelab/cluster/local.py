@@ -13,7 +13,7 @@ from kubelab.apimachinery import errors
 from kubelab.client.kubeconfig import Kubeconfig, home
 from kubelab.client.loadingrules import LoadingRules
 from kubelab.client.transport import Connections, Method
-from kubelab.cluster import others
+from kubelab.cluster import lock, others
 from kubelab.cluster.driver import Action, ClusterStatus, NodeInfo, Output, Partition, Process, State, Tunnel
 from kubelab.cluster.programs import invoked, run_command
 from kubelab.cluster.record import DEFAULT_NAME, Record
@@ -103,8 +103,11 @@ class LocalCluster:
         self._must_run()
         try:
             return _status_of(await self._calls.unary(STATUS, pb.StatusRequest(), timeout=CALL_SECONDS))
-        except errors.Unavailable as err:  # a socket that its supervisor has left behind
-            raise self._not_running() from err
+        except errors.Unavailable as err:
+            if pid := lock.holder(self._socket.parent):
+                told = f'the supervisor of cluster "{self.name}" (process {pid}) does not answer: {err.message}'
+                raise errors.Unavailable(told) from err
+            raise self._not_running() from err  # a socket that its supervisor has left behind
 
     async def watch_status(self) -> AsyncGenerator[ClusterStatus]:
         self._must_run()

@@ -19,6 +19,7 @@ import structlog
 
 from kubelab.apimachinery.clock import Clock
 from kubelab.apimachinery.errors import BadRequest
+from kubelab.cluster import statefile
 from kubelab.supervisor import health, processes
 from kubelab.supervisor.machine import LIVE, BackOff, Event, Machine, State
 from kubelab.supervisor.processes import Running
@@ -29,7 +30,7 @@ Watch = Callable[[Clock, Callable[[bool], Awaitable[None]]], Awaitable[None]]  #
 STOP_SECONDS = 10.0  # between SIGTERM and SIGKILL
 FROZEN_SECONDS = 2.0  # for SIGSTOP to take effect
 STARTED_SECONDS = 30.0
-LAST_LINE = 512  # bytes of a log in which to look for what a process said last
+LAST_LINE, LAST_BYTES = 512, 64 * 1024  # of what a process said last, and of its log in which to look for it
 
 
 @dataclass(frozen=True)
@@ -309,9 +310,29 @@ def _how(code: int | None) -> str:
 
 
 def last_line(log: Path) -> str:
-    """The last line of a log, shortened; "" where there is none."""
-    with contextlib.suppress(OSError), log.open("rb") as file:
-        file.seek(max(0, file.seek(0, os.SEEK_END) - LAST_LINE))
-        lines = file.read().decode(errors="replace").split("\n")
-        return next((line.strip() for line in reversed(lines) if line.strip()), "")
-    return ""
+    """Why a process says that it ended, shortened; "" where it says nothing.
+
+    That is the last line of its log. A program of Go's that gives up writes stacks after it: of etcd it is the last
+    record of the level fatal or panic.
+    """
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - LAST_BYTES))
+            lines = [line for line in map(str.strip, file.read().decode(errors="replace").split("\n")) if line]
+    except OSError:
+        return ""
+    if lines and not lines[-1].startswith("{") and not any(line.startswith("goroutine ") for line in lines):
+        return lines[-1][:LAST_LINE]
+    told = next(filter(None, map(_fatal, reversed(lines))), lines[-1] if lines else "")
+    return told[:LAST_LINE]
+
+
+def _fatal(line: str) -> str:
+    """What a record says by which a process ends; "" for another line."""
+    try:
+        record = statefile.json_with(level=str, msg=str)(line)
+    except statefile.UNREADABLE:
+        return ""
+    if record["level"] not in ("fatal", "panic"):
+        return ""
+    return ": ".join(filter(None, (record["msg"], str(record.get("error", "")))))

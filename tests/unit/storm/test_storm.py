@@ -9,15 +9,18 @@ import pytest
 
 from kubelab.chaos.recording import Request
 from kubelab.cluster.driver import ClusterStatus, NodeInfo, Process, State
-from tests.storm import history, invariants
-from tests.storm.history import Attempt, Outcome
+from tests.storm import invariants
 from tests.storm.plan import CRASH, PARTITION, Blow, rounds
 
 COMPONENTS = ("etcd", "api-server", "scheduler", "controller-manager", "kubelet", "kube-proxy", "runtime")
+GUARDIANS = ("supervisor", "tunnels", "zygote")
 NODES = ("cp-1", "cp-2", "cp-3")
 STATUS = ClusterStatus(
     "storm",
-    tuple(Process(f"{c}@{n}", c, n, 1, 0.0, 0, State.RUNNING) for c in COMPONENTS for n in NODES),
+    (
+        *(Process(name, name, "", 1, 0.0, 0, State.RUNNING) for name in GUARDIANS),
+        *(Process(f"{c}@{n}", c, n, 1, 0.0, 0, State.RUNNING) for c in COMPONENTS for n in NODES),
+    ),
     tuple(NodeInfo(n, "192.168.49.2", Path(), Path()) for n in NODES),
 )
 
@@ -32,6 +35,8 @@ def test_a_storm_is_of_every_kind_and_no_fault_of_a_round_touches_another_one() 
     names = {p.name for p in STATUS.processes} | {*NODES}
     blows = [blow for round_ in islice(rounds(1, STATUS), 500) for blow in round_]
     assert {blow.kind for blow in blows} == {"kill", "stop", "pause", "partition", "crash"}
+    guardians = {(blow.kind, blow.target) for blow in blows if blow.on_guardian}
+    assert guardians == {(kind, name) for kind in ("kill", "pause") for name in GUARDIANS}
     assert {name for b in blows for name in (b.target, b.other)} - {""} <= names
     for round_ in islice(rounds(1, STATUS), 500):
         touched = [name for b in round_ for name in (b.target, b.other) if name]
@@ -44,6 +49,8 @@ def test_a_storm_is_of_every_kind_and_no_fault_of_a_round_touches_another_one() 
     [
         (Blow(PARTITION, "cp-1", "cp-2", True, 1.5), True, "partition cp-1 → cp-2 for 1.5 s"),
         (Blow(PARTITION, "kubelet@cp-1", "api-server@cp-2", False, 2), False, "kubelet@cp-1 ↔ api-server@cp-2"),
+        (Blow("kill", "tunnels"), True, "kill tunnels"),
+        (Blow("pause", "supervisor", seconds=2), False, "pause supervisor for 2.0 s"),
         (Blow("kill", "kubelet@cp-1"), False, "kill kubelet@cp-1"),
         (Blow(CRASH), True, "crash a container of the service"),
     ],
@@ -51,32 +58,6 @@ def test_a_storm_is_of_every_kind_and_no_fault_of_a_round_touches_another_one() 
 def test_what_may_disturb_traffic(blow: Blow, touches: bool, told: str) -> None:
     assert blow.touches_traffic is touches
     assert told in str(blow)
-
-
-def attempt(value: int, outcome: Outcome = Outcome.WRITTEN, *, base: str = "", by: str = "a") -> Attempt:
-    return Attempt(by, "c", base or f"r{value}", value, outcome, value if outcome is Outcome.WRITTEN else 0)
-
-
-@pytest.mark.parametrize(
-    ("attempts", "final", "told"),
-    [
-        ([attempt(1), attempt(2), attempt(2, Outcome.REFUSED, by="b")], 2, []),
-        ([attempt(1), attempt(2, Outcome.UNKNOWN)], 1, []),
-        ([attempt(1), attempt(2, Outcome.UNKNOWN)], 2, []),
-        (
-            [attempt(1), attempt(1, by="b")],
-            1,
-            ["2 writers were told that they had written from base r1", "from value 1"],
-        ),
-        ([attempt(1), attempt(2)], 1, ["a wrote 2, and the value is 1"]),
-        ([attempt(1), attempt(2, Outcome.REFUSED)], 2, ["2 was stored, and every writer of it was refused"]),
-        ([attempt(1), Attempt("b", "c", "x", 2, Outcome.WRITTEN, 1)], 2, ["2 has revision 1, and 1 has 1"]),
-    ],
-)
-def test_histories(attempts: list[Attempt], final: int, told: list[str]) -> None:
-    found = history.problems(attempts, {"c": final})
-    assert len(found) == len(told)
-    assert all(words in line for words, line in zip(told, found, strict=True))
 
 
 def test_requests_may_fail_only_where_traffic_was_touched() -> None:

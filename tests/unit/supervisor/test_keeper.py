@@ -16,7 +16,7 @@ from kubelab.apimachinery.errors import BadRequest
 from kubelab.component import logs
 from kubelab.linux.processes import start_time
 from kubelab.supervisor import health, processes
-from kubelab.supervisor.keeper import Keeper, Spec
+from kubelab.supervisor.keeper import Keeper, Spec, last_line
 from kubelab.supervisor.machine import State
 from kubelab.supervisor.processes import Running
 from kubelab.supervisor.spawner import SpawnError
@@ -124,3 +124,26 @@ def test_the_record_of_the_next_one_is_not_forgotten_with_the_last(tmp_path: Pat
     assert processes.read(tmp_path, "scheduler@cp-1") == new
     processes.forget(tmp_path, new)
     assert processes.read(tmp_path, "scheduler@cp-1") is None
+
+
+@pytest.mark.parametrize(
+    ("log", "told"),
+    [
+        ("", ""),
+        ("starting\n\netcd: the data of cp-1 are gone\n\n", "etcd: the data of cp-1 are gone"),
+        (
+            '{"level":"warn","msg":"slow"}\n'
+            '{"level":"fatal","msg":"failed to save","error":"write /lab/0.wal: no space left on device"}\n'
+            "goroutine 1 [running]:\nmain.main()\n",
+            "failed to save: write /lab/0.wal: no space left on device",
+        ),
+        ('{"level":"panic","msg":"no snapshot"}\n', "no snapshot"),
+        ('{"level":"warn","msg":"slow"}\n', '{"level":"warn","msg":"slow"}'),
+        ("panic: x\ngoroutine 1 [running]:\nmain.main()\n", "main.main()"),
+        ("a" * 200_000, "a" * 512),
+    ],
+)
+def test_what_a_process_said_last(tmp_path: Path, log: str, told: str) -> None:
+    (tmp_path / "log").write_text(log)
+    assert last_line(tmp_path / "log") == told
+    assert last_line(tmp_path / "none") == ""
