@@ -104,3 +104,35 @@ def test_a_container_that_takes_more_memory_than_its_limit_is_oomkilled(terminal
     assert " State: Terminated\n Reason: OOMKilled\n Exit Code: 137\n" in described
     assert "\nStatus: Failed\n" in described
     terminal.type("kctl delete pod hungry")
+
+
+OWN_USERS = """\
+apiVersion: v1
+kind: Pod
+metadata: {name: own-users, labels: {app: own-users}}
+spec:
+  hostUsers: false
+  containers:
+  - name: app
+    image: kubelab/hello:v-1.0.0
+    command: [sh, -c, "id -u; cat /proc/self/uid_map; touch /dev/termination-log && echo own > /own; sleep infinity"]
+"""
+
+
+def test_a_pod_with_users_of_its_own(terminal: Terminal) -> None:
+    """Its root is an unprivileged user of the machine; where the machine cannot, its events say so."""
+    terminal.type("kctl create -f -", stdin=OWN_USERS)
+    refusal = "runtime does not support user namespaces"
+    ended = eventually(lambda: re.search(f"{refusal}|Started container", described(terminal, "own-users")))
+    if ended[0] != refusal:
+        terminal.running("app=own-users", 1)
+        root, mapping = eventually(lambda: terminal.type("kctl logs own-users").lines[:2], what="its log")
+        assert root == "0"
+        inside, outside, length = map(int, mapping.split())
+        assert (inside, length) == (0, 65_536)
+        assert outside >= 65_536
+    terminal.type("kctl delete pod own-users --grace-period=1")
+
+
+def described(terminal: Terminal, pod: str) -> str:
+    return terminal.type(f"kctl describe pod {pod}").stdout

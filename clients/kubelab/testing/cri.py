@@ -67,6 +67,7 @@ class FakeRuntime(cri_grpc.RuntimeServiceServicer, cri_grpc.ImageServiceServicer
     """PodSandboxStatus answers with the containers too, as runtimes with events do."""
     now: Callable[[], int] = time.time_ns
     network_ready: bool = True
+    user_namespaces: bool = False
     images: dict[str, int] = field(default_factory=dict[str, int])
     registry: dict[str, int] = field(default_factory=dict[str, int])
     stubborn: set[str] = field(default_factory=set[str])
@@ -164,7 +165,9 @@ class FakeRuntime(cri_grpc.RuntimeServiceServicer, cri_grpc.ImageServiceServicer
         if not self.network_ready:
             network.reason, network.message = "NetworkPluginNotReady", "no pod CIDR yet"
         ready = cri.RuntimeCondition(type="RuntimeReady", status=True)
-        return cri.StatusResponse(status=cri.RuntimeStatus(conditions=[ready, network]))
+        handler = cri.RuntimeHandler(features=cri.RuntimeHandlerFeatures(user_namespaces=self.user_namespaces))
+        conditions = cri.RuntimeStatus(conditions=[ready, network])
+        return cri.StatusResponse(status=conditions, runtime_handlers=[handler])
 
     async def UpdateRuntimeConfig(
         self, request: cri.UpdateRuntimeConfigRequest, context: Any

@@ -38,6 +38,7 @@ from kubelab.kubelet.server import KubeletServicer
 from kubelab.kubelet.state import Kit
 from kubelab.kubelet.statusmanager import StatusManager
 from kubelab.kubelet.telling import PodEvents
+from kubelab.kubelet.userranges import UserRanges
 from kubelab.kubelet.v1 import kubelet_pb2_grpc
 
 
@@ -216,6 +217,7 @@ def _pods(
             events=PodEvents(recorder),
             config=config,
             node=settings,
+            users=UserRanges(config.state_dir / "users.json", config.max_pods),
             services=informers.services.list,
             clock=env.clock,
             log=env.log,

@@ -132,6 +132,11 @@ class Runtime:
         answer = await self._call(self._runtime, "Status", cri.StatusRequest(), QUICK_SECONDS)
         return list(answer.status.conditions)
 
+    async def makes_user_namespaces(self) -> bool:
+        """Whether pods can have users of their own."""
+        answer = await self._call(self._runtime, "Status", cri.StatusRequest(), QUICK_SECONDS)
+        return any(handler.features.user_namespaces for handler in answer.runtime_handlers if not handler.name)
+
     async def set_pod_cidr(self, cidr: str) -> None:
         config = cri.RuntimeConfig(network_config=cri.NetworkConfig(pod_cidr=cidr))
         request = cri.UpdateRuntimeConfigRequest(runtime_config=config)

@@ -34,6 +34,7 @@ from kubelab.cri.runtime.v1 import api_pb2 as cri
 from kubelab.kubelet import security
 from kubelab.kubelet.admission import NODE_AFFINITY, refusal
 from kubelab.kubelet.cri import PodRef, Runtime, RuntimeFailure, RuntimeUnavailable
+from kubelab.kubelet.env import ConfigError
 from kubelab.kubelet.logrotation import RunningLog
 from kubelab.kubelet.model import State
 from kubelab.kubelet.podconfig import log_file
@@ -170,6 +171,10 @@ class PodManager:
             if self._kit is not None:
                 wanted = self._pods.keys() | self._known.keys()
                 await asyncio.to_thread(remove_orphaned_logs, self._kit.node.log_root, wanted)
+                try:
+                    await asyncio.to_thread(self._kit.users.keep, frozenset(wanted))
+                except (OSError, ConfigError) as err:
+                    self._log.warning("ranges of users are not free again", error=str(err))
             group.create_task(
                 run_workers(self.queue, self._sync, workers=self._workers, name="pods", log=self._log), name="pods"
             )
@@ -235,6 +240,10 @@ class PodManager:
         for memory in (self._workers_by_uid, self._departed, self._known, self._surveyed, self._changed):
             memory.pop(uid, None)
         self._kit.statuses.forget(uid)
+        try:
+            self._kit.users.forget(uid)
+        except (OSError, ConfigError) as err:
+            self._log.warning("a pod's range of users is not free again", uid=uid, error=str(err))
 
     def _count(self) -> None:
         assert self._kit is not None

@@ -72,6 +72,8 @@ class ContainerInput:
     """What the runtime knows of the image: whose user it names."""
     hosts: Path | None = None
     """A file that is mounted at /etc/hosts."""
+    users: int = 0
+    """The first number of the pod's own users, 0 where it has the machine's."""
 
 
 def log_directory(root: Path, pod: core_pb2.Pod) -> Path:
@@ -87,8 +89,9 @@ def log_file(root: Path, pod: PodView, attempt: ContainerView) -> Path:
     return root / f"{pod.namespace}_{pod.name}_{pod.uid}" / attempt.name / f"{attempt.attempt}.log"
 
 
-def sandbox_config(pod: core_pb2.Pod, node: NodeSettings, attempt: int) -> cri.PodSandboxConfig:
-    """Describe the pod's namespaces, names, ports and log directory. ConfigError where its names are too long."""
+def sandbox_config(pod: core_pb2.Pod, node: NodeSettings, attempt: int, users: int = 0) -> cri.PodSandboxConfig:
+    """Describe the pod's namespaces, names, ports and log directory. ``users`` is the first number of its own users, 0
+    for a pod that has the machine's. ConfigError where its names are too long."""
     meta = pod.metadata
     config = cri.PodSandboxConfig(
         metadata=cri.PodSandboxMetadata(name=meta.name, uid=meta.uid, namespace=meta.namespace, attempt=attempt),
@@ -98,7 +101,7 @@ def sandbox_config(pod: core_pb2.Pod, node: NodeSettings, attempt: int) -> cri.P
         labels={**meta.labels, **_pod_labels(pod)},
         annotations=dict(meta.annotations),
     )
-    config.linux.security_context.CopyFrom(sandbox_security(pod, node.security))
+    config.linux.security_context.CopyFrom(sandbox_security(pod, users))
     config.linux.sysctls.update(sysctls(pod))
     config.linux.cgroup_parent = cgroup_parent(pod)
     config.linux.resources.CopyFrom(pod_resources(pod, node))
@@ -132,7 +135,7 @@ def container_config(given: ContainerInput, node: NodeSettings) -> cri.Container
         log_path=f"{container.name}/{given.attempt}.log",
     )
     config.linux.resources.CopyFrom(resources(pod, container, node.memory_bytes))
-    config.linux.security_context.CopyFrom(container_security(pod, container, node.security, given.image))
+    config.linux.security_context.CopyFrom(container_security(pod, container, node.security, given.image, given.users))
     if given.hosts is not None:
         config.mounts.add(container_path="/etc/hosts", host_path=str(given.hosts))
     return config

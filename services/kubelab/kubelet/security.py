@@ -15,6 +15,7 @@ from kubelab.cri.runtime.v1 import api_pb2 as cri
 from kubelab.kubelet.env import ConfigError
 from kubelab.kubelet.model import pod_text
 from kubelab.kubelet.plan import Waiting
+from kubelab.kubelet.userranges import LENGTH
 
 # https://kubernetes.io/docs/tasks/administer-cluster/sysctl-cluster/, as of Kubernetes 1.32
 SAFE_SYSCTLS = frozenset(
@@ -49,13 +50,17 @@ class NodeSecurity:
     """Allowed besides the safe ones; ``net.core.*`` is all of a kind."""
 
 
-def sandbox_security(pod: core_pb2.Pod, node: NodeSecurity) -> cri.LinuxSandboxSecurityContext:
-    """The security context of the process that holds the pod's namespaces. ConfigError for one that it cannot hold."""
-    if pod.spec.HasField("hostUsers") and not pod.spec.hostUsers:
-        raise ConfigError("can't set `spec.hostUsers: false`, runtime does not support user namespaces")
+def has_own_users(pod: core_pb2.Pod) -> bool:
+    """Whether the pod asks for users of its own."""
+    return pod.spec.HasField("hostUsers") and not pod.spec.hostUsers
+
+
+def sandbox_security(pod: core_pb2.Pod, users: int = 0) -> cri.LinuxSandboxSecurityContext:
+    """The security context of the process that holds the pod's namespaces. ``users`` is the machine's number of the
+    pod's root, where the pod has users of its own."""
     shared = pod.spec.securityContext
     found = cri.LinuxSandboxSecurityContext(
-        namespace_options=namespaces(pod),
+        namespace_options=namespaces(pod, users),
         privileged=any(c.securityContext.privileged for c in pod.spec.containers),
         supplemental_groups=_groups(shared),
         supplemental_groups_policy=_groups_policy(shared),
@@ -71,13 +76,13 @@ def sandbox_security(pod: core_pb2.Pod, node: NodeSecurity) -> cri.LinuxSandboxS
 
 
 def container_security(
-    pod: core_pb2.Pod, container: core_pb2.Container, node: NodeSecurity, image: cri.Image
+    pod: core_pb2.Pod, container: core_pb2.Container, node: NodeSecurity, image: cri.Image, users: int = 0
 ) -> cri.LinuxContainerSecurityContext:
     """The security context of a container: its own values over the pod's. ConfigError for a profile outside the folder
     of seccomp profiles, or of a type that is none."""
     own, shared = container.securityContext, pod.spec.securityContext
     found = cri.LinuxContainerSecurityContext(
-        namespace_options=namespaces(pod),
+        namespace_options=namespaces(pod, users),
         privileged=own.privileged,
         readonly_rootfs=own.readOnlyRootFilesystem,
         no_new_privs=own.HasField("allowPrivilegeEscalation") and not own.allowPrivilegeEscalation,
@@ -102,9 +107,13 @@ def container_security(
     return found
 
 
-def namespaces(pod: core_pb2.Pod) -> cri.NamespaceOption:
+def namespaces(pod: core_pb2.Pod, users: int = 0) -> cri.NamespaceOption:
     network = cri.NODE if pod.spec.hostNetwork else cri.POD
-    return cri.NamespaceOption(network=network, pid=cri.CONTAINER, ipc=cri.POD)
+    found = cri.NamespaceOption(network=network, pid=cri.CONTAINER, ipc=cri.POD)
+    if users:
+        mapping = cri.IDMapping(host_id=users, container_id=0, length=LENGTH)
+        found.userns_options.CopyFrom(cri.UserNamespace(mode=cri.POD, uids=[mapping], gids=[mapping]))
+    return found
 
 
 def check_user(pod: core_pb2.Pod, container: core_pb2.Container, image: cri.Image) -> None:

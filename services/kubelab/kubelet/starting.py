@@ -25,7 +25,7 @@ from kubelab.kubelet.images import InvalidImageName, pull_policy, with_default_t
 from kubelab.kubelet.model import PodView, SandboxView, pod_text
 from kubelab.kubelet.plan import SANDBOX, Action, CreateSandbox, Failure, StartContainer, Waiting
 from kubelab.kubelet.podconfig import ContainerInput, container_config, log_directory, sandbox_config
-from kubelab.kubelet.security import check_user
+from kubelab.kubelet.security import check_user, has_own_users
 from kubelab.kubelet.state import Kit, PodState
 
 RETRY_SECONDS = 10.0
@@ -50,8 +50,12 @@ class Starter:
             kit.events.sandbox_changed(pod)
         state.dirty = True
         try:
-            config = sandbox_config(pod, kit.node, action.attempt)
-        except ConfigError as err:
+            if has_own_users(pod) and not await kit.runtime.makes_user_namespaces():
+                raise ConfigError("can't set `spec.hostUsers: false`, runtime does not support user namespaces")
+            config = sandbox_config(pod, kit.node, action.attempt, await self._users())
+        except RuntimeUnavailable:
+            raise
+        except (ConfigError, RuntimeFailure, OSError) as err:
             self._sandbox_failed(err)
             return False
         starting = {a.name for a in then if isinstance(a, StartContainer)}
@@ -73,6 +77,12 @@ class Starter:
                 state.ref.uid, state.ref.name, state.ref.namespace, [view, *state.view.sandboxes], state.view.containers
             )
         return True
+
+    async def _users(self) -> int:
+        """The first number of the pod's own users; 0 where it has the machine's. ConfigError, OSError."""
+        if not has_own_users(self._pod):
+            return 0
+        return await asyncio.to_thread(self._kit.users.of, self._pod.metadata.uid)
 
     async def _sandbox_and_images(
         self, config: cri.PodSandboxConfig, images: set[str]
@@ -133,13 +143,15 @@ class Starter:
             check_user(pod, spec, image)
             variables = environment(pod, spec, await self._sources(spec))
             hosts = await asyncio.to_thread(self._hosts, sandbox) if has_own(pod) else None
-            given = ContainerInput(pod, spec, action.attempt, with_default_tag(spec.image), variables, image, hosts)
+            users = await self._users()
+            image_ref = with_default_tag(spec.image)
+            given = ContainerInput(pod, spec, action.attempt, image_ref, variables, image, hosts, users)
             config = container_config(given, kit.node)
         except ConfigError as err:
             self._failed(spec.name, "CreateContainerConfigError", str(err))
             kit.events.container_failed(pod, spec.name, f"Error: {err}")
             return True
-        settings = sandbox_config(pod, kit.node, sandbox.attempt)
+        settings = sandbox_config(pod, kit.node, sandbox.attempt, users)
         now = kit.clock.time()
         ended = next((c for c in state.view.containers if c.id == action.restart_of), None)
         if ended is not None:

@@ -22,6 +22,7 @@ from kubelab.kubelet.plan import Failure, Waiting
 from kubelab.kubelet.podconfig import NodeSettings
 from kubelab.kubelet.statusmanager import StatusManager
 from kubelab.kubelet.telling import PodEvents
+from kubelab.kubelet.userranges import UserRanges
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Kit:
     events: PodEvents
     config: KubeletConfig
     node: NodeSettings
+    users: UserRanges
     services: Callable[[], list[core_pb2.Service]]
     clock: Clock
     log: FilteringBoundLogger

@@ -95,6 +95,8 @@ async def machine(config: RuntimeConfig, ask: Launcher, log: FilteringBoundLogge
         log.warning("limits are not enforced", controller=controller, why=why)
     if not told["guarded"]:
         log.warning("files of the host that others may not read are masked one by one, as found now: see log above")
+    if told["userns"]:
+        log.info("pods cannot have users of their own (hostUsers: false)", why=told["userns"])
     bounds = Bounds(tuple(told["capabilities"]), told["oom_score_adj"])
     return Host(
         skeleton=Path(told["skeleton"]),
@@ -104,6 +106,7 @@ async def machine(config: RuntimeConfig, ask: Launcher, log: FilteringBoundLogge
         crun=told["crun"],
         bounds=bounds,
         cgroups=offer,
+        no_userns=told["userns"],
     )
 
 

@@ -27,7 +27,7 @@ from kubelab.apimachinery import references
 from kubelab.apimachinery.clock import Clock
 from kubelab.cluster import statefile
 from kubelab.cri.runtime.v1 import api_pb2 as cri
-from kubelab.runtime import execution, hostports, network, rootfs, sources, spec, state, sysctls
+from kubelab.runtime import execution, hostports, network, rootfs, sources, spec, state, sysctls, userns
 from kubelab.runtime.cgroups import limits, pods
 from kubelab.runtime.cgroups.limits import LimitError
 from kubelab.runtime.cgroups.machine import Offer
@@ -136,6 +136,11 @@ class Engine:
     # --- network
 
     @property
+    def no_userns(self) -> str:
+        """Why pods cannot have users of their own; "" where they can."""
+        return self._host.no_userns
+
+    @property
     def cgroups(self) -> Offer:
         """What of limits the machine can enforce."""
         return self._host.cgroups
@@ -217,8 +222,11 @@ class Engine:
         if told := sandbox.unusable():
             raise Fault(told, grpc.StatusCode.INVALID_ARGUMENT)
         try:
+            users = userns.base_of(config)
+            if users and self._host.no_userns:
+                raise Fault(f"user namespaces: {self._host.no_userns}", grpc.StatusCode.FAILED_PRECONDITION)
             group = pods.of_sandbox(self._host.cgroups, config, (s.config for s in self.sandboxes.values()))
-        except LimitError as err:
+        except (LimitError, ValueError) as err:
             raise Fault(str(err), grpc.StatusCode.INVALID_ARGUMENT) from err
         folder.mkdir()
         try:
@@ -230,6 +238,7 @@ class Engine:
                     "host_network": sandbox.host_network,
                     "sysctls": dict(config.linux.sysctls),
                     "group": group,
+                    "users": users,
                 }
             )
             sandbox.pid, sandbox.pid_start = launched["pid"], launched["pid_start"]
@@ -430,8 +439,11 @@ class Engine:
             raise not_found("image", container.image_ref)
         layers = [self._store.layer(diff_id) for diff_id in image.diff_ids]
         host = self._host if image.on_host else None
-        root = container.folder / "rootfs"
-        root.mkdir(exist_ok=True)
+        root, users = container.folder / "rootfs", None
+        if base := userns.base_of(sandbox.config):
+            root, users = Path(userns.PLACES, "root"), userns.Users(base, f"/proc/{sandbox.pid}/ns/user").as_request()
+        else:
+            root.mkdir(exist_ok=True)
         files = {f"/etc/{name}": sandbox.folder / name for name in ("hosts", "hostname", "resolv.conf")}
         bundle = spec.build(
             container.config,
@@ -439,6 +451,7 @@ class Engine:
             root=root,
             pause=sandbox.pid,
             host_network=sandbox.host_network,
+            own_users=users is not None,
             files=files,
             hostname=sandbox.config.hostname,
             host=host,
@@ -450,7 +463,7 @@ class Engine:
             "do": "monitor",
             "id": container.id,
             "dir": str(container.folder),
-            "rootfs": rootfs.layout(root, layers, host, container.folder).as_request(),
+            "rootfs": rootfs.layout(root, layers, host, container.folder, users).as_request(),
             "log_path": container.log_path,
             "crun": self._host.crun,
             "crun_root": str(self._crun_root),

@@ -48,6 +48,7 @@ class Host:
     crun: str
     bounds: Bounds
     cgroups: Offer = field(default_factory=Offer)
+    no_userns: str = ""  # why pods cannot have users of their own
 
 
 def system_folders() -> tuple[str, ...]:

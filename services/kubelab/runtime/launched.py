@@ -48,7 +48,10 @@ def own_mounts() -> None:
 def mount_root(request: Request) -> Root:
     """Mount the root that a request describes, seen by this process and its children alone. OSError."""
     own_mounts()
-    return rootfs.mount(rootfs.Layout(**request))
+    plan = rootfs.Layout(**request)
+    if plan.users:  # the pod's root user cannot walk through the runtime's folders
+        Path(plan.root).mkdir(exist_ok=True)
+    return rootfs.mount(plan)
 
 
 @contextlib.contextmanager

@@ -22,6 +22,7 @@ Nothing here awaits, and nothing uses what the runtime had open.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import json
 import os
@@ -32,13 +33,13 @@ import socket
 import struct
 import tempfile
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import NoReturn
 
 from kubelab.linux import syscalls
 from kubelab.linux.processes import start_time
-from kubelab.runtime import capabilities, hostbase, rootfs, sysctls
+from kubelab.runtime import capabilities, hostbase, rootfs, sysctls, userns
 from kubelab.runtime.build.tasks import perform
 from kubelab.runtime.cgroups import machine as cgroups
 from kubelab.runtime.cgroups.groups import Group, prune
@@ -189,6 +190,8 @@ def _close_all_but(*keep: int) -> None:
 
 def _pause(reply: int, request: Request) -> None:
     flags = syscalls.CLONE_NEWIPC | syscalls.CLONE_NEWUTS
+    if request["users"]:
+        userns.enter(request["users"])  # first: the other namespaces are to belong to it
     syscalls.unshare(flags | (0 if request["host_network"] else syscalls.CLONE_NEWNET))
     socket.sethostname(request["hostname"])
     if request["sysctls"]:
@@ -199,6 +202,8 @@ def _pause(reply: int, request: Request) -> None:
     group = Group(request["group"]).make()
     tell(reply, **started)
     group.enter()  # after the answer: the pod's network is made meanwhile
+    if request["users"]:
+        userns.become_root()
     os.execvp("sleep", ["pause", "infinity"])
 
 
@@ -218,6 +223,7 @@ def _host(reply: int, request: Request) -> None:
         skeleton=str(skeleton),
         folders=folders,
         guarded=guarded,
+        userns=_why_no_users(Path(request["dir"]), skeleton, folders, guarded=guarded),
         hidden=hidden if guarded else sorted({*hidden, *hostbase.unreadable(folders)}),
         capabilities=capabilities.own(),
         oom_score_adj=_lowest_oom_score_adj(),
@@ -241,15 +247,41 @@ def _ungroup(reply: int, request: Request) -> None:
 def _can_guard(parent: Path, skeleton: Path, folders: Sequence[str]) -> bool:
     """Whether the host's folders can be shown as an unprivileged user sees them. Not where they lie on an overlay, as
     in a container: the kernel stacks two."""
-    probe = Path(tempfile.mkdtemp(prefix="probe-", dir=parent))
-    (probe / "root").mkdir()
-    pid = os.fork()
-    if pid == 0:
+    with _probe(parent) as probe:
         layout = rootfs.Layout(str(probe / "root"), (), str(probe), str(skeleton), tuple(folders))
-        leave(lambda: mount_root(layout.as_request()).close())
-    ended = os.waitpid(pid, 0)[1]
-    shutil.rmtree(probe)
-    return ended == 0
+        pid = os.fork()
+        if pid == 0:
+            leave(lambda: mount_root(layout.as_request()).close())
+        return os.waitpid(pid, 0)[1] == 0
+
+
+@contextlib.contextmanager
+def _probe(parent: Path) -> Generator[Path]:
+    """A folder to try a root in."""
+    probe = Path(tempfile.mkdtemp(prefix="probe-", dir=parent))
+    try:
+        (probe / "root").mkdir()
+        yield probe
+    finally:
+        shutil.rmtree(probe)
+
+
+def _why_no_users(parent: Path, skeleton: Path, folders: Sequence[str], *, guarded: bool) -> str:
+    """Say why pods cannot have users of their own here; "" where they can. All that one takes is tried."""
+    told, tell_end = os.pipe2(os.O_CLOEXEC)
+    with _probe(parent) as probe:
+        layout = rootfs.Layout(f"{userns.PLACES}/root", (), str(probe), str(skeleton), tuple(folders), guarded)
+        pid = os.fork()
+        if pid == 0:
+            leave(lambda: _tell_problem(tell_end, layout))
+        os.close(tell_end)
+        with os.fdopen(told, errors="replace") as reader:
+            why = reader.read()
+        return why if os.waitpid(pid, 0)[1] == 0 else why or "they cannot be made"
+
+
+def _tell_problem(to: int, layout: rootfs.Layout) -> None:
+    os.write(to, userns.problem(layout, mount_root).encode())
 
 
 def _lowest_oom_score_adj() -> int:

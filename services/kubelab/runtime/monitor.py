@@ -18,7 +18,7 @@ from pathlib import Path
 from kubelab.apimachinery.clock import SystemClock
 from kubelab.linux import syscalls
 from kubelab.linux.processes import start_time
-from kubelab.runtime import mountpoints, users
+from kubelab.runtime import mountpoints, userns, users
 from kubelab.runtime.build import stepmounts
 from kubelab.runtime.cgroups import groups
 from kubelab.runtime.inroot import Root
@@ -56,7 +56,7 @@ def monitor(reply: int, request: Request) -> None:
     with program(request["crun"]) as crun:
         with mount_root(request["rootfs"]) as root:
             stepmounts.prepare(request.get("parts", ()))
-            _fit(folder / "config.json", root)
+            _fit(folder / "config.json", root, userns.Users.of_request(request["rootfs"]["users"]))
         status, out, err = _run_with_pipes(crun, command, group)
     if status != 0 or not pid_file.exists():  # crun says 0 also where it could not fork
         tell(reply, error=_why(status, log, group))
@@ -92,12 +92,14 @@ def _why(status: int, log: Path, group: groups.OpenGroup) -> str:
     return as_runc(told.splitlines()[-1] if told else f"crun ended with {os.waitstatus_to_exitcode(status)}")
 
 
-def _fit(config: Path, root: Root) -> None:
+def _fit(config: Path, root: Root, own: userns.Users | None) -> None:
     """Look the container's user up in its mounted root, where links and layers are as the container sees them, and make
     what is missing there to mount its files on."""
     bundle = json.loads(config.read_text())
     mountpoints.make(bundle, root)
     users.settle(bundle["process"], root)
+    if own:
+        userns.adapt(bundle, own)
     config.write_text(json.dumps(bundle))
 
 

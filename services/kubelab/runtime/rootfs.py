@@ -22,12 +22,13 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from kubelab.linux import syscalls
+from kubelab.runtime import userns
 from kubelab.runtime.hostbase import Host
 from kubelab.runtime.inroot import Root, by_descriptor
 
@@ -47,7 +48,8 @@ class Layout:
 
     ``root`` is the empty folder where it is mounted, ``layers`` are the layers' folders, lowest first, ``writable`` a
     folder for what is written. ``skeleton`` and ``folders`` are those of a :class:`kubelab.runtime.hostbase.Host`, ""
-    and none where it is not the base; ``guarded``: the folders are seen as an unprivileged user sees them.
+    and none where it is not the base; ``guarded``: the folders are seen as an unprivileged user sees them. ``users``
+    are those of a pod that has its own (:class:`kubelab.runtime.userns.Users`).
     """
 
     root: str
@@ -56,20 +58,23 @@ class Layout:
     skeleton: str = ""
     folders: tuple[str, ...] = ()
     guarded: bool = True
+    users: Mapping[str, Any] | None = None
 
     def as_request(self) -> dict[str, Any]:
         """As a launcher's request carries it; ``Layout(**request)`` reads it."""
         return asdict(self)
 
 
-def layout(root: Path, layers: Sequence[Path], host: Host | None, writable: Path) -> Layout:
+def layout(
+    root: Path, layers: Sequence[Path], host: Host | None, writable: Path, users: Mapping[str, Any] | None = None
+) -> Layout:
     """Describe a root over ``layers`` (lowest first), with the host's folders where one is given. RootError."""
     distinct = _distinct([str(layer) for layer in layers])
     if len(distinct) > MAX_LAYERS:
         raise RootError(f"the image has {len(distinct)} layers, and {MAX_LAYERS} are possible")
     if host is None:
-        return Layout(str(root), distinct, str(writable))
-    return Layout(str(root), distinct, str(writable), str(host.skeleton), host.folders, host.guarded)
+        return Layout(str(root), distinct, str(writable), users=users)
+    return Layout(str(root), distinct, str(writable), str(host.skeleton), host.folders, host.guarded, users)
 
 
 def _distinct(layers: Sequence[str]) -> tuple[str, ...]:
@@ -84,7 +89,11 @@ def mount(plan: Layout) -> Root:
         writable = opened.enter_context(Root.at(plan.writable))
         place = opened.enter_context(Root.at(plan.root))
         bottom = opened.enter_context(Root.at(plan.skeleton) if plan.skeleton else Root(writable.made_folder("empty")))
-        _mount_part("root", place.fd, [*(layer.fd for layer in layers), bottom.fd], writable)
+        users = userns.Users.of_request(plan.users)
+        if users:
+            mapped = (userns.idmapped(one.fd, users, f"layer-{n}") for n, one in enumerate([*layers, bottom]))
+            *layers, bottom = (opened.enter_context(Root(fd)) for fd in mapped)
+        _mount_part("root", place.fd, [*(layer.fd for layer in layers), bottom.fd], writable, users)
         root = Root.at(plan.root)
         if os.path.samestat(os.fstat(root.fd), os.fstat(place.fd)):
             raise RootError(f"{plan.root} is not what was mounted there")
@@ -108,12 +117,16 @@ def _mount_folder(root: Root, name: str, layers: Sequence[Root], writable: Root,
             lower.append(fd)
         host = os.open(f"/{name}", _PLACE | os.O_NOFOLLOW | os.O_CLOEXEC)
         opened.callback(os.close, host)
+        users = userns.Users.of_request(plan.users)
+        if users:
+            host = userns.idmapped(host, users, f"host-{name}")
+            opened.callback(os.close, host)
         if plan.guarded:
             host = guarded(host, writable, name)
             opened.callback(os.close, host)
         place = root.open(name, _PLACE, links=False)
         opened.callback(os.close, place)
-        _mount_part(name, place, [*lower, host], writable)
+        _mount_part(name, place, [*lower, host], writable, users)
 
 
 def _replaces(fd: int) -> bool:
@@ -138,10 +151,12 @@ def guarded(folder: int, writable: Root, name: str) -> int:
         os.close(empty)
 
 
-def _mount_part(name: str, place: int, lower: Sequence[int], writable: Root) -> None:
+def _mount_part(name: str, place: int, lower: Sequence[int], writable: Root, users: userns.Users | None = None) -> None:
     upper, work = writable.made_folder(f"upper/{name}"), writable.made_folder(f"work/{name}")
     try:
         os.fchmod(upper, 0o755)
+        if users:
+            os.fchown(upper, users.base, users.base)
         _mount_overlay(name, place, lower, f",upperdir={upper},workdir={work}")
     finally:
         os.close(upper)

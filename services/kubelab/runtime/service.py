@@ -59,7 +59,10 @@ class RuntimeServicer(api_pb2_grpc.RuntimeServiceServicer):
             ),
             _limits_enforced(self._engine.cgroups),
         ]
-        return cri.StatusResponse(status=cri.RuntimeStatus(conditions=conditions))
+        features = cri.RuntimeHandlerFeatures(user_namespaces=not self._engine.no_userns)
+        return cri.StatusResponse(
+            status=cri.RuntimeStatus(conditions=conditions), runtime_handlers=[cri.RuntimeHandler(features=features)]
+        )
 
     async def UpdateRuntimeConfig(
         self, request: cri.UpdateRuntimeConfigRequest, context: Context

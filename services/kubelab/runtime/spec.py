@@ -49,6 +49,7 @@ def build(
     root: Path,
     pause: int,
     host_network: bool,
+    own_users: bool = False,
     files: Mapping[str, Path],
     hostname: str = "",
     host: Host | None = None,
@@ -65,6 +66,8 @@ def build(
     own_files = {mount.container_path for mount in config.mounts}
     namespaces = [{"type": "pid"}, {"type": "mount"}]
     namespaces += [{"type": kind, "path": f"/proc/{pause}/ns/{kind}"} for kind in ("ipc", "uts")]
+    if own_users:
+        namespaces.append({"type": "user", "path": f"/proc/{pause}/ns/user"})
     if not host_network:
         namespaces.append({"type": "network", "path": f"/proc/{pause}/ns/net"})
     return {

@@ -27,6 +27,7 @@ from kubelab.kubelet.records import CallRecords
 from kubelab.kubelet.state import Kit
 from kubelab.kubelet.statusmanager import StatusManager
 from kubelab.kubelet.telling import PodEvents
+from kubelab.kubelet.userranges import UserRanges
 from kubelab.testing.apiserver import FakeApiServer
 from kubelab.testing.cri import FakeRuntime
 
@@ -124,6 +125,7 @@ class Lab:
                 events=PodEvents(recorder),
                 config=self.config,
                 node=NodeSettings(NODE, NODE_IP, self.folder, allocatable=self.allocatable),
+                users=UserRanges(self.folder / "users.json", 2),
                 services=services.list,
                 clock=self.clock,
                 log=log,

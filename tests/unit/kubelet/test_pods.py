@@ -488,3 +488,21 @@ async def test_a_finalizer_keeps_the_object_but_not_the_containers(lab: Any, mak
         del held.metadata.finalizers[:]
         await lab.api.client().update(held)
         await lab.until(lambda: lab.api.get(PODS, "default/web") is None)
+
+
+async def test_a_pod_with_users_of_its_own_waits_until_a_runtime_can_make_them(lab: Any, make_pod: MakePod) -> None:
+    pod = make_pod()
+    pod.spec.hostUsers = False
+    async with lab.kubelet():
+        lab.api.add(pod)
+        told = "can't set `spec.hostUsers: false`, runtime does not support user namespaces"
+        await lab.until(lambda: any(told in message for message in lab.told("FailedCreatePodSandBox")))
+        assert not lab.cri.calls_of("RunPodSandbox")
+        lab.cri.user_namespaces = True
+        lab.clock.step(2)
+        await lab.phase("Running")
+    [sandbox], [container] = lab.cri.calls_of("RunPodSandbox"), lab.cri.calls_of("CreateContainer")
+    options = sandbox.config.linux.security_context.namespace_options
+    assert [(mapping.host_id, mapping.length) for mapping in options.userns_options.uids] == [(65_536, 65_536)]
+    assert container.config.linux.security_context.namespace_options == options
+    assert container.sandbox_config.linux.security_context.namespace_options == options

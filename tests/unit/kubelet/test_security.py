@@ -12,7 +12,7 @@ from kubelab.cri.runtime.v1 import api_pb2 as cri
 from kubelab.kubelet import hosts, security
 from kubelab.kubelet.env import ConfigError
 from kubelab.kubelet.podconfig import ContainerInput, NodeSettings, container_config, dns_config, sandbox_config
-from kubelab.kubelet.security import NodeSecurity
+from kubelab.kubelet.security import NodeSecurity, container_security
 
 ROOT = cri.Image(uid=cri.Int64Value(value=0))
 PROFILE = cri.SecurityProfile
@@ -201,10 +201,15 @@ def test_a_full_name_that_no_kernel_keeps() -> None:
         sandbox_config(pod, NODE, 0)
 
 
-def test_a_user_namespace_that_no_runtime_makes() -> None:
-    with pytest.raises(ConfigError, match=r"can't set `spec\.hostUsers: false`, runtime does not support user name"):
-        sandbox_config(pod_of(hostUsers=False), NODE, 0)
-    assert sandbox_config(pod_of(hostUsers=True), NODE, 0).hostname == "web"
+def test_users_of_its_own_are_in_the_sandbox_and_in_the_container() -> None:
+    pod = pod_of(hostUsers=False)
+    sandbox = sandbox_config(pod, NODE, 0, 131_072).linux.security_context.namespace_options
+    container = container_security(pod, pod.spec.containers[0], NODE.security, cri.Image(), 131_072).namespace_options
+    assert sandbox == container, "other runtimes compare them"
+    mapping = cri.IDMapping(host_id=131_072, container_id=0, length=65_536)
+    assert sandbox.userns_options == cri.UserNamespace(mode=cri.POD, uids=[mapping], gids=[mapping])
+    options = sandbox_config(pod_of(hostUsers=True), NODE, 0).linux.security_context.namespace_options
+    assert not options.HasField("userns_options")
 
 
 def test_more_lines_of_a_hosts_file() -> None:
