@@ -24,7 +24,7 @@ from google.protobuf.message import Message
 from kubelab.apimachinery import grpcstatus
 from kubelab.apimachinery.clock import Clock, SystemClock
 from kubelab.apimachinery.errors import ApiError, Timeout, Unavailable, nothing_done, surely_not_done
-from kubelab.client import fencing, tracing
+from kubelab.client import fencing, tracing, warning
 from kubelab.client.fencing import Fence
 from kubelab.client.hearing import Hearing
 from kubelab.client.reaching import never_sent, unreachable
@@ -219,7 +219,11 @@ class Connections:
             server = await self._connected(timeout)
             try:
                 with server.hearing.asking():
-                    return await server.unary(method)(request, timeout=timeout, metadata=self._metadata())
+                    call = server.unary(method)(request, timeout=timeout, metadata=self._metadata())
+                    answer = await call
+                if warning.wanted():
+                    warning.hear(cast(Any, await call.trailing_metadata()))
+                return answer
             except grpc.aio.AioRpcError as rpc:
                 err = self._judged(server, rpc)
                 if not self._repeatable(method, err, attempt):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import os
+import sys
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from kubelab.apimachinery import durations
 from kubelab.apimachinery.clock import Clock, SystemClock
+from kubelab.apimachinery.terminal import escaped
 from kubelab.client.kubeconfig import DEFAULT_NAMESPACE, Access, Kubeconfig, KubeconfigMissing, servers_of
 from kubelab.client.loadingrules import LoadingRules
 from kubelab.kctl.flags import UsageProblem
@@ -62,6 +64,7 @@ class Session:
         self.rules = LoadingRules.of(str(options["kubeconfig"]), world.environ)
         self._server, self._timeout = str(options["server"]), str(options["request_timeout"])
         self.told_namespace = str(options["namespace"])
+        self._warned: set[str] = set()
 
     @cached_property
     def kubeconfig(self) -> Kubeconfig:
@@ -107,14 +110,23 @@ class Session:
         access = self.access
 
         async def body() -> R:
+            from kubelab.client import warning
+
             async with self.world.connect(access, self.clock) as client:
                 try:
-                    async with self.clock.timeout(seconds):
-                        return await work(client)
+                    with warning.listening(self._warn):
+                        async with self.clock.timeout(seconds):
+                            return await work(client)
                 except TimeoutError as err:
                     raise Failed("Unable to connect to the server: request timed out") from err
 
         return asyncio.run(body())
+
+    def _warn(self, text: str) -> None:
+        """Print what a server warns of, each text once."""
+        if text not in self._warned:
+            self._warned.add(text)
+            print(f"Warning: {escaped(text)}", file=sys.stderr)
 
     def _seconds(self) -> float | None:
         text = f"{self._timeout}s" if self._timeout.isdigit() else self._timeout

@@ -28,7 +28,7 @@ from kubelab.apimachinery.messages import deep_copy
 from kubelab.apimachinery.meta import key_of, meta_of
 from kubelab.apimachinery.scheme import Resource
 from kubelab.apiserver.v1 import apiserver_pb2 as pb
-from kubelab.client import tracing
+from kubelab.client import tracing, warning
 from kubelab.client.client import Client
 from kubelab.client.transport import Method
 
@@ -93,6 +93,7 @@ class FakeApiServer:
         self.logs: dict[tuple[str, str], bytes] = {}
         self.audit: list[pb.AuditRecord] = []
         self.down = False
+        self.warnings: list[str] = []  # that come with every write
 
     def client(self, caller: str = "test") -> Client:
         """Give a client that talks to this server."""
@@ -189,6 +190,8 @@ class FakeApiServer:
             return self._discover(verb)
         self._admit(verb, request, caller)
         answer = await getattr(self, f"_{verb}")(request)
+        if verb in ("create", "update"):
+            warning.tell(self.warnings)
         self._notify()
         self._fault(verb, request.path.resource, after=True)
         return answer

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,7 +28,7 @@ from kubelab.apiserver.storage.observed import STORE_TIME, StoreTime
 from kubelab.apiserver.v1 import apiserver_pb2 as pb
 from kubelab.auth.attributes import Attributes
 from kubelab.auth.users import User, user_of
-from kubelab.client import fencing, tracing
+from kubelab.client import fencing, tracing, warning
 
 Context = grpc.aio.ServicerContext[Any, Any]
 _ENDLESS = ("watch", "log", "audit")  # verbs and subresources of calls that last as long as the caller wants
@@ -55,6 +55,7 @@ class Call:
     resource_version: str = ""
     detail: str = ""
     code: str = "OK"
+    warnings: Sequence[str] = ()
     store: StoreTime = field(default_factory=StoreTime)
 
     def wrote(self, obj: Message, revision: int) -> None:
@@ -149,6 +150,8 @@ class Gate:
             call.admit = admission(a, self._uid_of_node)
             with self._counted(user, verb, path.subresource):
                 yield call
+            if call.warnings:
+                context.set_trailing_metadata(warning.metadata(call.warnings))
         except errors.ApiError as err:
             told = grpcstatus.to_rpc(err)
             code = told[0].name

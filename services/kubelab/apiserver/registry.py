@@ -8,7 +8,7 @@ again on that. An error that was decided on a cached state is only told after it
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, TypeVar, cast
 
 from google.protobuf.message import Message
@@ -47,6 +47,7 @@ class Written(NamedTuple):
     obj: Message
     any: bytes
     revision: int
+    warnings: Sequence[str] = ()
 
 
 class Current(NamedTuple):
@@ -125,6 +126,7 @@ class Registry:
 
     async def _insert(self, resource: Resource[Message], obj: Message) -> Written:
         rules, m = self._rules[resource.plural], meta_of(obj)
+        warnings = rules.warnings(obj)
         rules.default(obj)
         rules.prepare_for_create(obj)
         home = await self._home(resource, m.namespace, m.name) if resource.namespaced else None
@@ -148,7 +150,7 @@ class Registry:
                 operations += fenced.along(obj, m.namespace, m.name)
             outcome = await self._store.transact(conditions, operations)
             if outcome.succeeded:
-                return Written(obj, cache.kind.envelope.any(raw, outcome.revision)[0], outcome.revision)
+                return Written(obj, cache.kind.envelope.any(raw, outcome.revision)[0], outcome.revision, warnings)
             if (there := outcome.current[key]) is not None:
                 raise _already_there(cache, m.name, there)
             taken |= _occupied(claims, outcome.current)
@@ -213,10 +215,15 @@ class Registry:
         m = meta_of(obj)
         _check_namespace(resource, namespace, m)
         rules = self._rules[resource.plural]
+        warnings: list[str] = []
         if not subresource:
+            if rules.warns_of_updates:
+                warnings = rules.warnings(obj)
             rules.default(obj)
+        as_before = False
 
         def decide(current: Current, taken: set[str]) -> Plan:
+            nonlocal as_before
             new, old = deep_copy(obj), current.obj
             if admit is not None:
                 admit(new, old)
@@ -237,13 +244,15 @@ class Registry:
                 causes = rules.validate_update(new, old)
             if causes:
                 raise errors.invalid(resource.kind, name, causes, resource.group)
+            as_before = rules.has_generation and meta_of(new).generation == meta_of(old).generation
             if deletion.finished(new):  # this update took off the last thing its deletion waited for
                 return Plan(None, self._allocator.release(old))
             if isinstance(new, core_pb2.Service) and not subresource:
                 return Plan(new, self._claim_more(new, cast(core_pb2.Service, old), taken))
             return Plan(new)
 
-        return await self.rewrite(resource, namespace, name, decide)
+        written = await self.rewrite(resource, namespace, name, decide)
+        return written if as_before or not warnings else written._replace(warnings=warnings)
 
     @staticmethod
     def check_unmodified(resource: Resource[Message], name: str, m: meta_pb2.ObjectMeta, current: Current) -> None:

@@ -109,6 +109,7 @@ class ResourcesServicer:
 
 def _answer(call: Call, written: Written) -> bytes:
     call.wrote(written.obj, written.revision)
+    call.warnings = written.warnings
     return object_response(written.any)
 
 

@@ -14,6 +14,7 @@ from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import errors, scheme
 from kubelab.apimachinery.messages import deep_copy
 from kubelab.apiserver.v1 import apiserver_pb2 as pb
+from kubelab.client import warning
 from kubelab.client.client import CREATE, DELETE_COLLECTION, UPDATE
 
 
@@ -45,6 +46,44 @@ async def test_what_one_server_wrote_the_other_reads_at_once(servers: Any) -> No
         assert len((await servers.b.list(scheme.PODS, "default")).items) == n + 1
     assert made.metadata.uid
     assert made.metadata.creationTimestamp.seconds > 0
+
+
+async def test_warnings_come_with_the_answer(servers: Any) -> None:
+    """kubernetes#118418, #79950: what is allowed and hardly meant is created, and said."""
+    heard: list[str] = []
+    odd = pod("odd")
+    for _ in range(2):
+        odd.spec.containers[0].ports.add(containerPort=80)
+    odd.spec.containers[0].resources.requests["memory"].string = "1.1Gi"
+    rc = controller()
+    rc.spec.template.spec.terminationGracePeriodSeconds = -1
+    with warning.listening(heard.append):
+        made = await servers.a.create(odd, "default")
+        assert made.spec.containers[0].resources.requests["memory"].string == "1181116006400m"
+        assert heard == [
+            'spec.containers[0].resources.requests[memory]: fractional byte value "1181116006400m" is invalid, must be '
+            "an integer",
+            "spec.containers[0].ports[1]: duplicate port definition with spec.containers[0].ports[0]",
+        ]
+        await servers.a.create(pod("even"), "default")
+        made.metadata.labels["a"] = "b"
+        await servers.a.update(made)
+        assert len(heard) == 2, "updates of pods are not warned about"
+        made = await servers.a.create(rc, "default")
+        assert len(heard) == 3
+        made.metadata.labels["a"] = "b"
+        made = await servers.a.update(made)
+        assert len(heard) == 3, "the spec is as it was"
+        made.spec.template.spec.containers[0].env.add(name="A", value="1")
+        made.spec.template.spec.containers[0].env.add(name="A", value="2")
+        await servers.a.update(made)
+        assert [text.partition(":")[0] for text in heard[2:]] == [
+            "spec.template.spec.terminationGracePeriodSeconds",
+            "spec.template.spec.containers[0].env[1]",
+        ]
+        with pytest.raises(errors.AlreadyExists):
+            await servers.a.create(odd, "default")
+        assert len(heard) == 4
 
 
 async def test_a_duplicate_is_refused(servers: Any) -> None:

@@ -44,6 +44,16 @@ def test_create_from_files(shell: Shell, tmp_path: Path) -> None:
     assert shell.server.get(scheme.PODS, "default/b") is not None
 
 
+def test_warnings_are_printed_once_each(shell: Shell) -> None:
+    shell.server.warnings = ["spec.a: hardly meant", "spec.b: \x1b[2J"]
+    shell.stdin = f"{POD.format(name='a')}---\n{POD.format(name='b')}".encode()
+    created = shell("create", "-f", "-")
+    assert (created.code, created.stdout) == (0, "pod/a created\npod/b created\n")
+    assert created.stderr == "Warning: spec.a: hardly meant\nWarning: spec.b: ^[[2J\n"
+    run = shell("run", "c", "--image=x")
+    assert (run.stdout, run.stderr) == ("pod/c created\n", created.stderr)
+
+
 def test_nothing_is_created_when_any_file_is_wrong(shell: Shell, tmp_path: Path) -> None:
     good, bad = tmp_path / "good.yml", tmp_path / "bad.yml"
     good.write_text(POD.format(name="good"))

@@ -33,6 +33,9 @@ class Strategy(Generic[T]):
     default_policy: ClassVar[str] = ""
     """What becomes of an object's dependents where its deletion does not say; empty: the collector takes them."""
 
+    warns_of_updates: ClassVar[bool] = False
+    """Whether updates are warned about as creations are; where changes are counted, those of the spec alone."""
+
     def __init__(self, resource: Resource[T]) -> None:
         self.resource = resource
         self.has_status = "status" in resource.subresources
@@ -91,6 +94,10 @@ class Strategy(Generic[T]):
 
     def validate_content(self, obj: T) -> list[Cause]:
         """Complaints about everything but the metadata."""
+        return []
+
+    def warnings(self, obj: T) -> list[str]:
+        """What is allowed in an object and yet hardly meant; ``obj`` is as it was sent, without defaults."""
         return []
 
     def selectable_fields(self, obj: T) -> Mapping[str, str]:

@@ -13,7 +13,7 @@ from kubelab.apimachinery.errors import Cause, Forbidden
 from kubelab.apimachinery.messages import deep_copy
 from kubelab.apimachinery.scheme import Resource
 from kubelab.apimachinery.taints import NO_EXECUTE, NOT_READY, UNREACHABLE
-from kubelab.apiserver.strategies import addresses, causes, difference, podspec
+from kubelab.apiserver.strategies import addresses, causes, difference, podspec, podwarnings
 from kubelab.apiserver.strategies.base import Strategy
 
 MAY_CHANGE = (
@@ -114,6 +114,13 @@ class PodStrategy(Strategy[core_pb2.Pod]):
         if host_ips and host_ips[0] != status.hostIP:
             found.append(causes.invalid("status.hostIPs[0].ip", host_ips[0], "must be equal to `hostIP`"))
         return found + _ips(host_ips, "status.hostIPs", "HostIP")
+
+    def warnings(self, obj: core_pb2.Pod) -> list[str]:
+        found = podwarnings.of_spec(obj.spec, obj.metadata)
+        if obj.metadata.name and (problems := names.dns_label(obj.metadata.name)):
+            told = "this is used in the Pod's hostname, which can result in surprising behavior"
+            found.insert(0, f"metadata.name: {told}; a DNS label is recommended: [{' '.join(problems)}]")
+        return found
 
     def selectable_fields(self, obj: core_pb2.Pod) -> Mapping[str, str]:
         return {

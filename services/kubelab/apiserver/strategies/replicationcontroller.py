@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from kubelab.api.core.v1 import core_pb2
+from kubelab.apimachinery import names
 from kubelab.apimachinery.errors import Cause
-from kubelab.apiserver.strategies import causes, metadata, podspec
+from kubelab.apiserver.strategies import causes, metadata, podspec, podwarnings
 from kubelab.apiserver.strategies.base import Strategy
 
 _TEMPLATE = "spec.template"
@@ -15,6 +16,7 @@ _TEMPLATE = "spec.template"
 
 class ReplicationControllerStrategy(Strategy[core_pb2.ReplicationController]):
     has_generation: ClassVar[bool] = True
+    warns_of_updates: ClassVar[bool] = True
     default_policy: ClassVar[str] = "Orphan"  # as before there was a garbage collector
 
     def default(self, obj: core_pb2.ReplicationController) -> None:
@@ -28,6 +30,14 @@ class ReplicationControllerStrategy(Strategy[core_pb2.ReplicationController]):
             podspec.default(spec.template.spec)
         if not spec.HasField("replicas"):
             spec.replicas = 1
+
+    def warnings(self, obj: core_pb2.ReplicationController) -> list[str]:
+        template = obj.spec.template
+        found = podwarnings.of_spec(template.spec, template.metadata, f"{_TEMPLATE}.", is_pod=False)
+        if obj.metadata.name and (problems := names.dns_label(obj.metadata.name)):
+            told = "this is used in Pod names and hostnames, which can result in surprising behavior"
+            found.insert(0, f"metadata.name: {told}; a DNS label is recommended: [{' '.join(problems)}]")
+        return found
 
     def validate_content(self, obj: core_pb2.ReplicationController) -> list[Cause]:
         spec = obj.spec

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import intstr, names
@@ -23,7 +24,11 @@ DEFAULT_AFFINITY_SECONDS, MAX_AFFINITY_SECONDS = 10_800, 86_400  # three hours, 
 _LB_ONLY = "may only be used when `type` is 'LoadBalancer'"
 
 
+_TOPOLOGY_HINTS, _TOPOLOGY_MODE = "service.kubernetes.io/topology-aware-hints", "service.kubernetes.io/topology-mode"
+
+
 class ServiceStrategy(Strategy[core_pb2.Service]):
+    warns_of_updates: ClassVar[bool] = True
     check_name = staticmethod(names.dns1035_label)
 
     def default(self, obj: core_pb2.Service) -> None:
@@ -59,6 +64,24 @@ class ServiceStrategy(Strategy[core_pb2.Service]):
         for ingress in obj.status.loadBalancer.ingress:
             if ingress.ip and not ingress.ipMode:
                 ingress.ipMode = "VIP"
+
+    def warnings(self, obj: core_pb2.Service) -> list[str]:
+        """Upstream's ``pkg/api/service/warnings.go``."""
+        spec, found = obj.spec, list[str]()
+        if _TOPOLOGY_HINTS in obj.metadata.annotations:
+            found.append(f"annotation {_TOPOLOGY_HINTS} is deprecated, please use {_TOPOLOGY_MODE} instead")
+        if spec.type in ("", "ClusterIP") and clusterip.NONE in (spec.clusterIP, *spec.clusterIPs[:1]):
+            ignored = (
+                ("loadBalancerIP", spec.loadBalancerIP),
+                ("externalIPs", spec.externalIPs),
+                ("SessionAffinity", spec.sessionAffinity not in ("", "None")),  # upstream's capital
+            )
+            found += [f"spec.{field} is ignored for headless services" for field, given in ignored if given]
+        if spec.type == "ExternalName" and spec.externalIPs:
+            found.append('spec.externalIPs is ignored when spec.type is "ExternalName"')
+        if spec.type != "ExternalName" and spec.externalName:
+            found.append('spec.externalName is ignored when spec.type is not "ExternalName"')
+        return found
 
     def validate_content(self, obj: core_pb2.Service) -> list[Cause]:
         spec = obj.spec

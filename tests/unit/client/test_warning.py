@@ -1,0 +1,40 @@
+"""How warnings travel, and who hears them."""
+
+from __future__ import annotations
+
+import pytest
+
+from kubelab.client import warning
+
+
+def heard(*texts: str) -> list[str]:
+    """What a listener hears of an answer with these warnings."""
+    found: list[str] = []
+    with warning.listening(found.append):
+        warning.hear((("other", "x"), *warning.metadata(texts)))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("sent", "got"),
+    [
+        ([], []),
+        (["a", "b", "a", ""], ["a", "b"]),
+        (["spec: ü \x1b \U0001f600\n"], ["spec: ü \x1b \U0001f600\n"]),
+        (["x" * 4000], ["x" * 4000]),
+        (["x" * 5000], ["x" * 256]),
+        (["ü" * 5000, "short"], ["ü" * 256, "short"]),
+        ([f"{n:04}" + "x" * 996 for n in range(100)], [f"{n:04}" + "x" * 252 for n in range(16)]),
+    ],
+)
+def test_what_is_heard_and_within_which_bounds(sent: list[str], got: list[str]) -> None:
+    assert heard(*sent) == got
+    assert sum(len(text.encode()) for text in got) <= warning.MAX_BYTES
+
+
+def test_without_a_listener_nothing_is_wanted() -> None:
+    assert not warning.wanted()
+    warning.hear(warning.metadata(["a"]))
+    with warning.listening(lambda text: None):
+        assert warning.wanted()
+    assert not warning.wanted()
