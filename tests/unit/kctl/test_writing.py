@@ -54,6 +54,26 @@ def test_warnings_are_printed_once_each(shell: Shell) -> None:
     assert (run.stdout, run.stderr) == ("pod/c created\n", created.stderr)
 
 
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"apiVersion: v1\nkind: Pod\ndata: " + b"[" * 100_000, "f.yml: error converting YAML to JSON: yaml: line 3: "),
+        (b"apiVersion: v1\nkind: \0\n", "f.yml: error converting YAML to JSON: yaml: line 2: character U+0000 "),
+        ("kind: Pod\n".encode("utf-16"), "f.yml: line 1: not UTF-8 text; it is UTF-16, save it as UTF-8"),
+        (b"\x7fELF\xff\xff", "f.yml: line 1: not UTF-8 text"),
+        (b"'" + b"x" * 1_000_000, "f.yml: error converting YAML to JSON: yaml: line 1: "),
+    ],
+)
+def test_a_hostile_file_is_one_line_of_error(shell: Shell, tmp_path: Path, content: bytes, told: str) -> None:
+    (tmp_path / "f.yml").write_bytes(content)
+    for command in ("create", "delete"):
+        refused = shell(command, "-f", str(tmp_path / "f.yml"))
+        assert (refused.code, refused.stdout) == (1, "")
+        assert refused.stderr.startswith("error: error parsing ")
+        assert told in refused.stderr
+        assert (refused.stderr.count("\n"), len(refused.stderr) < 500) == (1, True)
+
+
 def test_nothing_is_created_when_any_file_is_wrong(shell: Shell, tmp_path: Path) -> None:
     good, bad = tmp_path / "good.yml", tmp_path / "bad.yml"
     good.write_text(POD.format(name="good"))
