@@ -95,6 +95,9 @@ async def test_a_full_disk_ends_nothing_for_good(disk: SmallDisk) -> None:
     disk.fill()
     numbers = iter(range(10_000))
     await until_true(lambda: not disk.create(next(numbers)), within=SECONDS)
+    await until_true(lambda: "no space left on device" in disk.kubelab("status").stdout, within=SECONDS)
+    images = disk.kubelab("image", "ls")
+    assert images.returncode == 0, images.stderr  # the nodes live on
     disk.run("rm", f"{disk.home}/fill")
     await until_true(lambda: disk.create(next(numbers)), within=SECONDS)
     after = disk.processes()
