@@ -19,7 +19,7 @@ from google.protobuf.message import Message
 from kubelab.apimachinery import scheme
 from kubelab.apimachinery.manifest import forms, problems
 from kubelab.apimachinery.manifest.nodes import Node, parse, shortened
-from kubelab.apimachinery.manifest.problems import ManifestError, Problem, Stage
+from kubelab.apimachinery.manifest.problems import ManifestError, Problem, Problems, Stage
 from kubelab.apimachinery.scheme import Resource
 
 _INTEGERS = {
@@ -50,7 +50,7 @@ class Document:
 
 def decode(text: str, source: str) -> list[Document]:
     """Read every object of a text; a ``List`` is read as its items. Raises ManifestError with all that is wrong."""
-    found: list[Problem] = []
+    found = Problems()
     documents = [d for node in parse(text, source) for d in _objects(node, source, "", found)]
     if found:
         raise ManifestError(found)

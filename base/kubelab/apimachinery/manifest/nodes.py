@@ -15,7 +15,7 @@ from typing import Any, cast
 
 import yaml
 
-from kubelab.apimachinery.manifest.problems import ManifestError, Problem, Stage
+from kubelab.apimachinery.manifest.problems import ManifestError, Problem, Problems, Stage
 
 Scalar = str | int | float | bool | None
 
@@ -41,6 +41,8 @@ SHALLOW_CHARACTERS = 4000  # a shorter text cannot nest deeply enough to do harm
 MAX_DIGITS = 400  # a longer number is text; Python writes no integer of more than 4300 digits
 MAX_KEY = 1024  # characters of a mapping's key; YAML's own limit for a key without a question mark
 MAX_NODES = 2_000_000  # of one document: what is read takes about a kilobyte for each
+MAX_DOCUMENTS = 50_000  # of one text
+TOO_MANY = f"more than {MAX_DOCUMENTS} documents in one text"
 TOO_DEEP = "document is nested too deeply or too large"
 ALIASED_NODES = 100_000  # more nodes than characters: so many may aliases add ("a billion laughs" adds more)
 
@@ -108,10 +110,12 @@ def parse(text: str, source: str) -> list[Node]:
 
     Duplicate keys are problems of the document, and told together with syntax errors.
     """
-    problems: list[Problem] = []
+    problems = Problems()
     documents: list[Node] = []
-    for first_line, piece in _pieces(text):
+    for n, (first_line, piece) in enumerate(_pieces(text)):
         try:
+            if n >= MAX_DOCUMENTS:
+                raise yaml.MarkedYAMLError(problem=f"{TOO_MANY}: line {first_line}")
             for root in _compose(piece):
                 node = _Converter(source, first_line, problems, len(piece)).convert(root, 0)
                 if node.value is not None:
@@ -162,7 +166,7 @@ def _pieces(text: str) -> Iterator[tuple[int, str]]:
     position = len(text) - len(stripped)
     line, counted = 1, 0
     try:
-        while position < len(text):
+        while position < len(text) and len(pieces) <= MAX_DOCUMENTS:
             _, end = decoder.raw_decode(text, position)
             line += text.count("\n", counted, position)
             counted = position
@@ -195,10 +199,13 @@ def _check_depth(text: str) -> None:
     if len(text) < SHALLOW_CHARACTERS:
         return
     composer = _Composer(text)
-    depth = nodes = 0
+    depth = nodes = documents = 0
     try:
         while not isinstance(event := composer.get_event(), yaml.StreamEndEvent):
             nodes = 0 if isinstance(event, yaml.DocumentStartEvent) else nodes + 1
+            documents += not nodes
+            if documents > MAX_DOCUMENTS:
+                raise yaml.MarkedYAMLError(problem=TOO_MANY, problem_mark=cast(Any, event).start_mark)
             if nodes > MAX_NODES:
                 raise yaml.MarkedYAMLError(problem=TOO_DEEP, problem_mark=cast(Any, event).start_mark)
             if isinstance(event, yaml.CollectionStartEvent):

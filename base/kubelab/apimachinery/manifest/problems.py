@@ -15,6 +15,9 @@ class Stage(enum.Enum):
     VALIDATE = "validate"  # a field that is wrong
 
 
+MAX_PROBLEMS = 100  # of one text; it is not read any further then
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """One thing that is wrong.
@@ -46,6 +49,16 @@ class ManifestError(Exception):
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems: tuple[Problem, ...] = tuple(problems)
         super().__init__(describe(self.problems))
+
+
+class Problems(list[Problem]):
+    """The problems of one text as they are found. At the last that is told, ``append`` raises ManifestError."""
+
+    def append(self, problem: Problem, /) -> None:
+        super().append(problem)
+        if len(self) >= MAX_PROBLEMS:
+            told = f"too many errors: only the first {MAX_PROBLEMS} are shown"
+            raise ManifestError([*self, Problem(problem.stage, problem.source, problem.line, told)])
 
 
 class NoManifest(Exception):
