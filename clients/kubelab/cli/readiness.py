@@ -11,7 +11,9 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
 from kubelab.api.core.v1 import core_pb2
+from kubelab.apimachinery import taints
 from kubelab.apimachinery.clock import Clock
+from kubelab.apimachinery.core.conditions import is_true
 from kubelab.apimachinery.scheme import NODES
 from kubelab.client.client import Client, EventType
 from kubelab.client.loadingrules import LoadingRules
@@ -75,8 +77,9 @@ class Readiness:
         return f"https://127.0.0.1:{ports[plane]}"
 
     def heard_node(self, node: core_pb2.Node) -> None:
-        """Take a node as the api-server shows it."""
-        ready = any(c.type == "Ready" and c.status == "True" for c in node.status.conditions)
+        """Take a node as the api-server shows it. A new one counts when pods may be scheduled there."""
+        tainted = any(taint.key == taints.NOT_READY for taint in node.spec.taints)
+        ready = is_true(node.status.conditions, "Ready") and not tainted
         (self._ready.add if ready else self._ready.discard)(node.metadata.name)
         self._look()
 

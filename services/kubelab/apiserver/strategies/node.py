@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import names
 from kubelab.apimachinery.errors import Cause
+from kubelab.apimachinery.taints import NO_SCHEDULE, NOT_READY
 from kubelab.apiserver.strategies import addresses, causes, resources
 from kubelab.apiserver.strategies.base import Strategy
 from kubelab.apiserver.strategies.podspec import EFFECTS
@@ -32,8 +33,14 @@ class NodeStrategy(Strategy[core_pb2.Node]):
         resources.store(status.allocatable)
 
     def prepare_for_create(self, obj: core_pb2.Node) -> None:
-        """A kubelet registers its node together with what it says of it: the status stays."""
+        """A kubelet registers its node together with what it says of it: the status stays.
+
+        No pod is scheduled before the node lifecycle controller has seen that the node is ready and takes the taint
+        away, as upstream's admission plugin TaintNodesByCondition has it.
+        """
         obj.metadata.generation = 0
+        if not any((t.key, t.effect) == (NOT_READY, NO_SCHEDULE) for t in obj.spec.taints):
+            obj.spec.taints.add(key=NOT_READY, effect=NO_SCHEDULE)
 
     def validate_content(self, obj: core_pb2.Node) -> list[Cause]:
         return [*_taints(obj), *_amounts(obj), *_pod_cidrs(obj), *_status(obj)]

@@ -167,24 +167,31 @@ status: {phase: Active}
 apiVersion: v1
 kind: Node
 metadata: {name: node-1}
-spec: {podCIDR: 10.244.1.0/24}
+spec: {podCIDR: 10.244.1.0/24, taints: [{key: node.kubernetes.io/not-ready, effect: NoSchedule}]}
 status: {capacity: {cpu: 2000m, memory: 8192Mi}}
 """,
         """
 apiVersion: v1
 kind: Node
 metadata: {name: node-1}
-spec: {podCIDR: 10.244.1.0/24, podCIDRs: [10.244.1.0/24]}
+spec:
+  podCIDR: 10.244.1.0/24
+  podCIDRs: [10.244.1.0/24]
+  taints: [{key: node.kubernetes.io/not-ready, effect: NoSchedule}]
 status: {allocatable: {cpu: "2", memory: 8Gi}, capacity: {cpu: "2", memory: 8Gi}}
 """,
     ),
     "node with a list of networks": (
-        "{apiVersion: v1, kind: Node, metadata: {name: node-1}, spec: {podCIDRs: [10.244.1.0/24]}}",
+        "{apiVersion: v1, kind: Node, metadata: {name: node-1}, "
+        "spec: {podCIDRs: [10.244.1.0/24], taints: [{key: node.kubernetes.io/not-ready, effect: NoSchedule}]}}",
         """
 apiVersion: v1
 kind: Node
 metadata: {name: node-1}
-spec: {podCIDR: 10.244.1.0/24, podCIDRs: [10.244.1.0/24]}
+spec:
+  podCIDR: 10.244.1.0/24
+  podCIDRs: [10.244.1.0/24]
+  taints: [{key: node.kubernetes.io/not-ready, effect: NoSchedule}]
 """,
     ),
     "secret": (
@@ -257,6 +264,17 @@ def test_a_pod_asks_for_its_limits(change: Change, requests: dict[str, str], qos
     pod = stored(POD, {"spec.containers[0].resources": change})
     asked = {name: amount.string for name, amount in pod.spec.containers[0].resources.requests.items()}
     assert (asked, pod.status.qosClass) == (requests, qos)
+
+
+def test_no_pod_is_scheduled_to_a_new_node_before_it_is_seen_to_be_ready() -> None:
+    node = stored(
+        "{apiVersion: v1, kind: Node, metadata: {name: node-1}}",
+        {"spec.taints": [{"key": "gpu", "effect": "NoExecute"}]},
+    )
+    found = [(taint.key, taint.effect) for taint in node.spec.taints]
+    assert found == [("gpu", "NoExecute"), ("node.kubernetes.io/not-ready", "NoSchedule")]
+    new, _ = updated("{apiVersion: v1, kind: Node, metadata: {name: node-1}}", {})
+    assert not new.spec.taints
 
 
 def test_a_pod_on_the_nodes_network_has_its_ports_there() -> None:
