@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from typing import Any
 
 import pytest
 
@@ -115,7 +116,10 @@ spec:
   containers:
   - name: app
     image: kubelab/hello:v-1.0.0
-    command: [sh, -c, "id -u; cat /proc/self/uid_map; touch /dev/termination-log && echo own > /own; sleep infinity"]
+    command:
+    - sh
+    - -ec
+    - id -u; cat /proc/self/uid_map; echo own > /dev/termination-log; echo own > /own; echo wrote; sleep infinity
 """
 
 
@@ -126,7 +130,8 @@ def test_a_pod_with_users_of_its_own(terminal: Terminal) -> None:
     ended = eventually(lambda: re.search(f"{refusal}|Started container", described(terminal, "own-users")))
     if ended[0] != refusal:
         terminal.running("app=own-users", 1)
-        root, mapping = eventually(lambda: terminal.type("kctl logs own-users").lines[:2], what="its log")
+        logs = eventually(lambda: wrote(terminal), what="its log")
+        root, mapping = logs[:2]
         assert root == "0"
         inside, outside, length = map(int, mapping.split())
         assert (inside, length) == (0, 65_536)
@@ -134,5 +139,44 @@ def test_a_pod_with_users_of_its_own(terminal: Terminal) -> None:
     terminal.type("kctl delete pod own-users --grace-period=1")
 
 
+def wrote(terminal: Terminal) -> list[str]:
+    lines = terminal.type("kctl logs own-users").lines
+    return lines if lines[-1:] == ["wrote"] else []
+
+
 def described(terminal: Terminal, pod: str) -> str:
     return terminal.type(f"kctl describe pod {pod}").stdout
+
+
+LAST_WORDS = """\
+apiVersion: v1
+kind: Pod
+metadata: {name: last-words}
+spec:
+  restartPolicy: Never
+  containers:
+  - name: file
+    image: kubelab/hello:v-1.0.0
+    securityContext: {runAsUser: 1000}
+    command: [sh, -c, "echo the disk is full > /dev/termination-log; exit 3"]
+  - name: log
+    image: kubelab/hello:v-1.0.0
+    terminationMessagePath: /tmp/why
+    terminationMessagePolicy: FallbackToLogsOnError
+    command: [sh, -c, "echo no route; exit 4"]
+"""
+
+
+def test_what_a_container_leaves_as_its_last_words_is_told(terminal: Terminal) -> None:
+    terminal.type("kctl create -f -", stdin=LAST_WORDS)
+
+    def failed() -> list[dict[str, Any]] | None:
+        status = json.loads(terminal.type("kctl get pod last-words -o json").stdout)["status"]
+        return status["containerStatuses"] if status["phase"] == "Failed" else None
+
+    statuses = eventually(failed)
+    ended = {one["name"]: one["state"]["terminated"] for one in statuses}
+    assert (ended["file"]["exitCode"], ended["file"]["message"]) == (3, "the disk is full\n")
+    assert (ended["log"]["exitCode"], ended["log"]["message"]) == (4, "no route\n")
+    assert re.search(r"Message: +the disk is full\n", terminal.type("kctl describe pod last-words").stdout)
+    terminal.type("kctl delete pod last-words")

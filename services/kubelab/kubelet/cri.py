@@ -24,6 +24,7 @@ from kubelab.apiserver.v1 import apiserver_pb2
 from kubelab.client import tracing
 from kubelab.cri.runtime.v1 import api_pb2 as cri
 from kubelab.cri.runtime.v1 import api_pb2_grpc as cri_grpc
+from kubelab.kubelet import termination
 from kubelab.kubelet.metrics import KubeletMetrics
 from kubelab.kubelet.model import (
     POD_NAME_LABEL,
@@ -201,6 +202,7 @@ class Runtime:
                 sandboxes.append(SandboxView.of(answer.status))
                 # A runtime with events answers with the containers too, and says so by its timestamp.
                 complete = complete and answer.timestamp > 0
+                await termination.read_all(answer.containers_statuses)
                 containers += [ContainerView.of(c, sandbox_id) for c in answer.containers_statuses]
         if not complete or not sandbox_ids:
             containers = await self._containers(ref)
@@ -216,6 +218,7 @@ class Runtime:
                 answer = await self._call(
                     self._runtime, "ContainerStatus", cri.ContainerStatusRequest(container_id=item.id), QUICK_SECONDS
                 )
+                await termination.read_all([answer.status])
                 views.append(ContainerView.of(answer.status, item.pod_sandbox_id))
         return views
 

@@ -20,6 +20,8 @@ POD_UID_LABEL = "io.kubernetes.pod.uid"
 CONTAINER_NAME_LABEL = "io.kubernetes.container.name"
 RESTART_COUNT_ANNOTATION = "io.kubernetes.container.restartCount"
 HASH_ANNOTATION = "io.kubernetes.container.hash"
+MESSAGE_PATH_ANNOTATION = "io.kubernetes.container.terminationMessagePath"
+MESSAGE_POLICY_ANNOTATION = "io.kubernetes.container.terminationMessagePolicy"
 GRACE_ANNOTATION = "io.kubernetes.pod.terminationGracePeriod"
 _NANO = 1e9
 

@@ -21,6 +21,8 @@ from kubelab.kubelet.model import (
     CONTAINER_NAME_LABEL,
     GRACE_ANNOTATION,
     HASH_ANNOTATION,
+    MESSAGE_PATH_ANNOTATION,
+    MESSAGE_POLICY_ANNOTATION,
     POD_NAME_LABEL,
     POD_NAMESPACE_LABEL,
     POD_UID_LABEL,
@@ -74,6 +76,8 @@ class ContainerInput:
     """A file that is mounted at /etc/hosts."""
     users: int = 0
     """The first number of the pod's own users, 0 where it has the machine's."""
+    message: Path | None = None
+    """A file for the termination message, mounted where the container wants it."""
 
 
 def log_directory(root: Path, pod: core_pb2.Pod) -> Path:
@@ -138,6 +142,10 @@ def container_config(given: ContainerInput, node: NodeSettings) -> cri.Container
     config.linux.security_context.CopyFrom(container_security(pod, container, node.security, given.image, given.users))
     if given.hosts is not None:
         config.mounts.add(container_path="/etc/hosts", host_path=str(given.hosts))
+    if given.message is not None:
+        config.annotations[MESSAGE_PATH_ANNOTATION] = container.terminationMessagePath
+        config.annotations[MESSAGE_POLICY_ANNOTATION] = container.terminationMessagePolicy
+        config.mounts.add(container_path=container.terminationMessagePath, host_path=str(given.message))
     return config
 
 

@@ -17,6 +17,7 @@ from kubelab.apimachinery.core.podreferences import container_config_map_names, 
 from kubelab.apimachinery.durations import format_seconds
 from kubelab.apimachinery.scheme import CONFIG_MAPS, SECRETS
 from kubelab.cri.runtime.v1 import api_pb2 as cri
+from kubelab.kubelet import termination
 from kubelab.kubelet.backoff import jittered
 from kubelab.kubelet.cri import RuntimeFailure, RuntimeUnavailable
 from kubelab.kubelet.env import ConfigError, Sources, environment
@@ -144,8 +145,9 @@ class Starter:
             variables = environment(pod, spec, await self._sources(spec))
             hosts = await asyncio.to_thread(self._hosts, sandbox) if has_own(pod) else None
             users = await self._users()
+            message = await asyncio.to_thread(self._message, spec, action.attempt)
             image_ref = with_default_tag(spec.image)
-            given = ContainerInput(pod, spec, action.attempt, image_ref, variables, image, hosts, users)
+            given = ContainerInput(pod, spec, action.attempt, image_ref, variables, image, hosts, users, message)
             config = container_config(given, kit.node)
         except ConfigError as err:
             self._failed(spec.name, "CreateContainerConfigError", str(err))
@@ -273,6 +275,16 @@ class Starter:
             return write(log_directory(node.log_root, self._pod), text)
         except OSError as err:
             raise ConfigError(f"failed to write /etc/hosts: {err}") from err
+
+    def _message(self, spec: core_pb2.Container, attempt: int) -> Path | None:
+        """Make the file of the container's termination message. ConfigError where the disk is full."""
+        if not spec.terminationMessagePath:
+            return None
+        folder = log_directory(self._kit.node.log_root, self._pod)
+        try:
+            return termination.make(folder, spec.name, attempt)
+        except OSError as err:
+            raise ConfigError(f"failed to make the file of the termination message: {err}") from err
 
     # --- its environment
 

@@ -14,6 +14,7 @@ from kubelab.apimachinery.core.pods import TERMINAL_PHASES, is_terminal
 from kubelab.apimachinery.core.qos import pod_qos
 from kubelab.apimachinery.messages import deep_copy
 from kubelab.apimachinery.timestamps import to_time
+from kubelab.kubelet import termination
 from kubelab.kubelet.model import ContainerView, PodView, State
 from kubelab.kubelet.plan import Waiting, dead_attempt, first_attempt
 
@@ -59,6 +60,7 @@ def compute(given: StatusInput) -> core_pb2.PodStatus:
         qosClass=pod_qos(pod),
         nominatedNodeName=last.nominatedNodeName,
     )
+    _shorten_messages(status)
     status.phase, status.reason, status.message = _outcome(given, statuses)
     _addresses(status, given)
     ready_sandbox = any(s.ready for s in given.seen.sandboxes)
@@ -67,6 +69,15 @@ def compute(given: StatusInput) -> core_pb2.PodStatus:
         # What a terminal phase sets free is still in use. The conditions say already that it is not ready any more.
         status.phase, status.reason, status.message = phase(pod, statuses), "", ""
     return status
+
+
+def _shorten_messages(status: core_pb2.PodStatus) -> None:
+    """Keep the messages of all containers together below upstream's bound."""
+    share = termination.MAX_POD_BYTES // max(len(status.containerStatuses), 1)
+    for one in status.containerStatuses:
+        for state in (one.state, one.lastState):
+            if state.HasField("terminated") and len(state.terminated.message.encode()) > share:
+                state.terminated.message = state.terminated.message.encode()[:share].decode(errors="ignore")
 
 
 def rejected(pod: core_pb2.Pod, last: core_pb2.PodStatus, why: Waiting, now: float) -> core_pb2.PodStatus:

@@ -11,6 +11,8 @@ from kubelab.apiserver.strategies import addresses, causes, resources, security
 from kubelab.cluster import reserved
 
 PULL_POLICIES = ("Always", "IfNotPresent", "Never")
+TERMINATION_MESSAGE_PATH = "/dev/termination-log"
+MESSAGE_POLICIES = ("FallbackToLogsOnError", "File")
 PROTOCOLS = ("SCTP", "TCP", "UDP")
 FIELD_PATHS = (
     "metadata.name",
@@ -33,6 +35,8 @@ def default(container: core_pb2.Container) -> None:
     """Fill in what is not said."""
     if not container.imagePullPolicy:
         container.imagePullPolicy = "Always" if _tag(container.image) == "latest" else "IfNotPresent"
+    container.terminationMessagePath = container.terminationMessagePath or TERMINATION_MESSAGE_PATH
+    container.terminationMessagePolicy = container.terminationMessagePolicy or "File"
     for port in container.ports:
         if not port.protocol:
             port.protocol = "TCP"
@@ -61,6 +65,9 @@ def validate(container: core_pb2.Container, field: str, *, host_users: bool = Tr
         found += causes.each(f"{field}.name", container.name, problems)
     if not container.image:
         found.append(causes.required(f"{field}.image"))
+    policy = container.terminationMessagePolicy
+    if policy and policy not in MESSAGE_POLICIES:  # none: a container of a pod that is older than the default
+        found.append(causes.unsupported(f"{field}.terminationMessagePolicy", policy, MESSAGE_POLICIES))
     if container.ports:
         found += _ports(container, f"{field}.ports")
     for i, variable in enumerate(container.env):

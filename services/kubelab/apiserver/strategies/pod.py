@@ -24,6 +24,7 @@ MAY_CHANGE = (
 TOLERATION_SECONDS: Mapping[str, int] = {NOT_READY: 300, UNREACHABLE: 300}  # upstream's DefaultTolerationSeconds
 # upstream's Priority admission, with the two classes that every cluster has
 PRIORITIES = {"": 0, "system-cluster-critical": 2_000_000_000, "system-node-critical": 2_000_001_000}
+PREEMPTION_POLICY = "PreemptLowerPriority"  # of all three
 SERVICE_ACCOUNT = "default"  # the one that every namespace has; others cannot be made yet
 _OWN_CONDITIONS = ("PodScheduled", "Ready", "Initialized")
 
@@ -58,6 +59,7 @@ class PodStrategy(Strategy[core_pb2.Pod]):
         obj.spec.serviceAccountName = obj.spec.serviceAccount = obj.spec.serviceAccountName or SERVICE_ACCOUNT
         if not obj.spec.HasField("priority"):
             obj.spec.priority = PRIORITIES.get(obj.spec.priorityClassName, 0)
+        obj.spec.preemptionPolicy = obj.spec.preemptionPolicy or PREEMPTION_POLICY
 
     def prepare_for_update(self, obj: core_pb2.Pod, old: core_pb2.Pod) -> None:
         super().prepare_for_update(obj, old)
@@ -66,6 +68,8 @@ class PodStrategy(Strategy[core_pb2.Pod]):
         obj.spec.serviceAccount = obj.spec.serviceAccountName
         if not obj.spec.HasField("priority") and old.spec.HasField("priority"):
             obj.spec.priority = old.spec.priority
+        obj.spec.preemptionPolicy = obj.spec.preemptionPolicy or old.spec.preemptionPolicy
+        _keep_undefaulted(obj.spec, old.spec)
 
     def prepare_for_status_update(self, obj: core_pb2.Pod, old: core_pb2.Pod) -> None:
         super().prepare_for_status_update(obj, old)
@@ -170,6 +174,14 @@ def _check_service_account(obj: core_pb2.Pod) -> None:
         raise Forbidden(f'pods "{meta.name}" is forbidden: {told}', name=meta.name, kind="pods")
 
 
+def _keep_undefaulted(spec: core_pb2.PodSpec, old: core_pb2.PodSpec) -> None:
+    """A pod that was stored before these defaults existed keeps its containers as they are: they may not change."""
+    for container, before in zip(spec.containers, old.containers, strict=False):
+        if not before.terminationMessagePolicy:
+            container.terminationMessagePath = before.terminationMessagePath
+            container.terminationMessagePolicy = before.terminationMessagePolicy
+
+
 def _check_priority(obj: core_pb2.Pod) -> None:
     """Refuse, as upstream's Priority admission does, a class that is not there and a number that is not its own."""
     name, told = obj.spec.priorityClassName, ""
@@ -179,6 +191,11 @@ def _check_priority(obj: core_pb2.Pod) -> None:
         told = (
             f"the integer value of priority ({obj.spec.priority}) must not be provided in pod spec; priority admission "
             f"controller computed {PRIORITIES[name]} from the given PriorityClass name"
+        )
+    elif obj.spec.preemptionPolicy == "Never":
+        told = (
+            "the string value of PreemptionPolicy (Never) must not be provided in pod spec; priority admission "
+            f"controller computed {PREEMPTION_POLICY} from the given PriorityClass name"
         )
     if told:
         message = f'pods "{obj.metadata.name}" is forbidden: {told}'

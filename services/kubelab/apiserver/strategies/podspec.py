@@ -14,6 +14,7 @@ from kubelab.apiserver.strategies import addresses, causes, containers, metadata
 
 RESTART_POLICIES = ("Always", "OnFailure", "Never")
 DNS_POLICIES = ("ClusterFirstWithHostNet", "ClusterFirst", "Default", "None")
+PREEMPTION_POLICIES = ("Never", "PreemptLowerPriority")
 EFFECTS = (NO_SCHEDULE, PREFER_NO_SCHEDULE, NO_EXECUTE)
 MAX_INT32 = 2**31 - 1
 MAX_NAMESERVERS, MAX_SEARCHES, MAX_SEARCH_CHARACTERS = 3, 32, 2048
@@ -72,6 +73,8 @@ def validate(spec: core_pb2.PodSpec, field: str, *, is_pod: bool) -> list[Cause]
     found += _host_aliases(spec, f"{field}.hostAliases")
     if spec.priorityClassName and (problems := names.dns_subdomain(spec.priorityClassName)):
         found += causes.each(f"{field}.priorityClassName", spec.priorityClassName, problems)
+    if spec.preemptionPolicy and spec.preemptionPolicy not in PREEMPTION_POLICIES:
+        found.append(causes.unsupported(f"{field}.preemptionPolicy", spec.preemptionPolicy, PREEMPTION_POLICIES))
     return found
 
 

@@ -55,6 +55,11 @@ def at(change: Change) -> Change:
         'imagePullPolicy: Unsupported value: "Sometimes": supported values: "Always", "IfNotPresent", "Never"',
     ),
     (
+        {"terminationMessagePolicy": "Sometimes"},
+        'terminationMessagePolicy: Unsupported value: "Sometimes": supported values: "FallbackToLogsOnError", "File"',
+    ),
+    ({"terminationMessagePolicy": "FallbackToLogsOnError", "terminationMessagePath": "/tmp/why"},),
+    (
         {"securityContext": {"runAsUser": -2, "runAsGroup": 2**32}},
         "securityContext.runAsUser: Invalid value: -2: must be between 0 and 2147483647, inclusive",
         "securityContext.runAsGroup: Invalid value: 4294967296: must be between 0 and 2147483647, inclusive",

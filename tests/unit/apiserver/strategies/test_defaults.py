@@ -28,9 +28,15 @@ apiVersion: v1
 kind: Pod
 metadata: {{name: web, namespace: default}}
 spec:
-  containers: [{{name: web, image: nginx, imagePullPolicy: Always}}]
+  containers:
+  - name: web
+    image: nginx
+    imagePullPolicy: Always
+    terminationMessagePath: /dev/termination-log
+    terminationMessagePolicy: File
   dnsPolicy: ClusterFirst
   enableServiceLinks: true
+  preemptionPolicy: PreemptLowerPriority
   priority: 0
   restartPolicy: Always
   schedulerName: default-scheduler
@@ -71,6 +77,8 @@ spec:
         imagePullPolicy: IfNotPresent
         ports: [{containerPort: 80, protocol: TCP}]
         resources: {limits: {cpu: 500m}}
+        terminationMessagePath: /dev/termination-log
+        terminationMessagePolicy: File
       dnsPolicy: ClusterFirst
       hostNetwork: true
       restartPolicy: Always
