@@ -197,7 +197,7 @@ def _pause(reply: int, request: Request) -> None:
     if request["sysctls"]:
         sysctls.write_own(request["sysctls"], host_network=request["host_network"])
     # on disk before anybody knows: a runtime killed right now finds it, or has removed the folder and this fails
-    started = {"pid": os.getpid(), "pid_start": start_time(os.getpid())}
+    started = {"pid": os.getpid(), "pid_start": start_time(os.getpid()) or 0}
     write_atomically(Path(request["dir"]) / "pause.json", started)
     group = Group(request["group"]).make()
     tell(reply, **started)

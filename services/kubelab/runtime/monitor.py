@@ -65,9 +65,9 @@ def monitor(reply: int, request: Request) -> None:
     pid = int(pid_file.read_text())
     started = {
         "pid": pid,
-        "pid_start": start_time(pid),
+        "pid_start": start_time(pid) or 0,  # 0: it has ended already
         "monitor": os.getpid(),
-        "monitor_start": start_time(os.getpid()),
+        "monitor_start": start_time(os.getpid()) or 0,
     }
     try:
         write_atomically(folder / "started.json", {**started, "started_at": _now()})

@@ -94,6 +94,23 @@ async def test_an_exit_code_is_kept_while_the_runtime_is_down(lab: Lab) -> None:
     assert [line.split(" ", 3)[3] for line in lab.lines(status.log_path)] == ["bye"]
 
 
+async def test_what_ends_before_it_is_written_down_has_run_once(lab: Lab) -> None:
+    """Such a container is a process that nobody has waited for when its start is recorded."""
+    sandbox = await lab.sandbox("web")
+    containers = await asyncio.gather(
+        *(lab.run(sandbox, f"quick-{n}", ["/bin/sh", "-c", "echo once; exit 3"]) for n in range(12))
+    )
+    for container in containers:
+        assert (await lab.ended(container)).exit_code == 3
+    await lab.kill()
+    await lab.start()
+    for container in containers:
+        status = await lab.status(container)
+        assert (status.state, status.exit_code) == (cri.CONTAINER_EXITED, 3)
+        assert [line.split(" ", 3)[3] for line in lab.lines(status.log_path)] == ["once"]
+        assert all(isinstance(value, int) for value in lab.started(container).values())
+
+
 async def test_a_container_ends_with_its_monitor(lab: Lab) -> None:
     container = await lab.run(await lab.sandbox("web"), "app", FOREVER)
     os.kill(lab.started(container)["monitor"], signal.SIGKILL)
