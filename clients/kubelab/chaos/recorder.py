@@ -15,6 +15,7 @@ from typing import Any
 from kubelab.api.coordination.v1 import coordination_pb2
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery.clock import Clock
+from kubelab.apimachinery.core.pods import is_ready
 from kubelab.apimachinery.errors import ApiError
 from kubelab.apimachinery.scheme import ENDPOINTS, EVENTS, LEASES, NODES, PODS, SERVICES
 from kubelab.chaos import targets
@@ -139,7 +140,7 @@ def pod_state(pod: core_pb2.Pod) -> PodState:
         return "Terminating"
     if pod.status.phase != "Running":
         return pod.status.phase or "Pending"
-    return "Ready" if _is(pod.status.conditions, "Ready") else "NotReady"
+    return "Ready" if is_ready(pod) else "NotReady"
 
 
 def node_state(node: core_pb2.Node) -> str:
@@ -148,7 +149,3 @@ def node_state(node: core_pb2.Node) -> str:
         if condition.type == "Ready":
             return {"True": "Ready", "False": "NotReady"}.get(condition.status, "Unknown")
     return "NotReady"
-
-
-def _is(conditions: Any, type_: str) -> bool:
-    return any(c.type == type_ and c.status == "True" for c in conditions)

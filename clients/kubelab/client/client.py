@@ -36,10 +36,8 @@ M = TypeVar("M", bound=Message)
 CALL_SECONDS = 10.0
 LIST_SECONDS = 60.0  # a whole collection, unchunked
 LONG_SECONDS = 120.0  # deleting a collection
-PIECE, PIECE_SECONDS = (
-    500,
-    30.0,
-)  # of it: objects, and seconds for one answer; the server ends a piece after some itself
+PIECE = 500  # objects of a collection that one call deletes
+PIECE_SECONDS = 30.0  # for its answer; the server ends a piece after some seconds itself
 SILENT_SECONDS = 150.0  # a watch that is told nothing for so long, no bookmark either, is lost: they come every 60 s
 OVERDUE_SECONDS = 10.0  # after the time when the server should have ended a watch
 

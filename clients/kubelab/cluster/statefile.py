@@ -49,10 +49,7 @@ def read_or_forget(path: Path, parse: Parse[T], tell: Callable[[str], object]) -
 
 def json_object(text: str) -> dict[str, Any]:
     """Parse a JSON object."""
-    found: object = json.loads(text)
-    if not isinstance(found, dict):
-        raise TypeError("expected a JSON object")
-    return cast(dict[str, Any], found)
+    return _dictionary(json.loads(text), "a JSON object")
 
 
 def json_with(**kinds: Kind) -> Callable[[str], dict[str, Any]]:
@@ -93,9 +90,12 @@ def texts(text: str) -> dict[str, str]:
 
 def mapping(text: str) -> Mapping[str, Any]:
     """Parse a YAML mapping."""
-    found: object = yaml.safe_load(text)
+    return _dictionary(yaml.safe_load(text), "a mapping")
+
+
+def _dictionary(found: object, expected: str) -> dict[str, Any]:
     if not isinstance(found, dict):
-        raise TypeError("expected a mapping")
+        raise TypeError(f"expected {expected}")
     return cast(dict[str, Any], found)
 
 

@@ -33,9 +33,8 @@ class ApiServerConfig(BaseConfig):
     event_ttl: Annotated[float, Range(1, WEEK)] = 3600.0  # seconds
     compaction_interval: Annotated[float, Range(1, WEEK)] = 300.0  # seconds; history is kept for at least as long
     workers: Annotated[int, Range(1, 64)] = 2
-    default_not_ready_toleration_seconds: Annotated[int, Range(0, 10**9)] = (
-        300  # that a pod stays on a node that is not ready, if it does not say
-    )
+    # that a pod stays on a node that is not ready, or cannot be reached, if it does not say
+    default_not_ready_toleration_seconds: Annotated[int, Range(0, 10**9)] = 300
     default_unreachable_toleration_seconds: Annotated[int, Range(0, 10**9)] = 300
 
     def tolerations(self) -> dict[str, int]:

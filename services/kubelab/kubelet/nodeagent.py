@@ -20,6 +20,7 @@ from structlog.typing import FilteringBoundLogger
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import errors
 from kubelab.apimachinery.clock import Clock
+from kubelab.apimachinery.core.conditions import is_true
 from kubelab.apimachinery.messages import deep_copy
 from kubelab.apimachinery.scheme import NODES
 from kubelab.client import tracing
@@ -246,7 +247,7 @@ class NodeAgent:
 
 
 def _is_ready(status: core_pb2.NodeStatus) -> bool:
-    return any(c.type == "Ready" and c.status == "True" for c in status.conditions)
+    return is_true(status.conditions, "Ready")
 
 
 def _newer(one: core_pb2.Node, other: core_pb2.Node) -> bool:
