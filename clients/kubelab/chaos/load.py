@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 from collections.abc import Callable
 
 from kubelab.api.core.v1 import core_pb2
@@ -19,6 +20,7 @@ from kubelab.client.client import Client
 
 REQUEST_SECONDS = 2.0
 WRITE_SECONDS = 2.0
+AGAIN_SECONDS = 0.1
 LABEL = "kubelab.chaos/write"
 MAX_ANSWER = 64 * 1024
 
@@ -33,22 +35,36 @@ async def send_requests(port: int, per_second: float, tape: Tape, clock: Clock) 
             await clock.sleep(max(0.0, begin + n / per_second - clock.monotonic()))
 
 
+async def wait_answered(port: int, in_a_row: int, clock: Clock) -> None:
+    """Ask until so many requests in a row are answered: a container runs before its program listens. No limit here."""
+    good = 0
+    while good < in_a_row:
+        _, error = await _ask(port, clock)
+        good = 0 if error else good + 1
+        if error:
+            await clock.sleep(AGAIN_SECONDS * random.uniform(0.5, 1.5))
+
+
 async def _request(port: int, tape: Tape, clock: Clock) -> None:
     began = clock.monotonic()
     with tape.under_way() as at:
-        answerer, error = "", ""
-        try:
-            async with clock.timeout(REQUEST_SECONDS):
-                answerer = answerer_of(await _get(port))
-        except TimeoutError:
-            error = f"no answer in {REQUEST_SECONDS:g} s"
-        except ConnectionRefusedError:
-            error = "connection refused"
-        except ConnectionError:
-            error = "connection reset"
-        except (OSError, ValueError) as err:
-            error = str(err) or type(err).__name__
+        answerer, error = await _ask(port, clock)
         tape.request(Request(at, round((clock.monotonic() - began) * 1000, 2), answerer, error))
+
+
+async def _ask(port: int, clock: Clock) -> tuple[str, str]:
+    """Send one request; gives who answered, and what went wrong ("" when it was answered)."""
+    try:
+        async with clock.timeout(REQUEST_SECONDS):
+            return answerer_of(await _get(port)), ""
+    except TimeoutError:
+        return "", f"no answer in {REQUEST_SECONDS:g} s"
+    except ConnectionRefusedError:
+        return "", "connection refused"
+    except ConnectionError:
+        return "", "connection reset"
+    except (OSError, ValueError) as err:
+        return "", str(err) or type(err).__name__
 
 
 async def _get(port: int) -> bytes:

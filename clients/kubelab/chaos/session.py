@@ -180,6 +180,7 @@ class Session:
             self.ledger.owe(ledger.Debt(ledger.TUNNEL, target))
             tunnel = await self.driver.open_tunnel(node.name, target)
             await self._forwarded()
+            await self._answered(tunnel.local_port)
             rate = self.wanted.requests_per_second
             self._begin(load.send_requests(tunnel.local_port, rate, self.tape, self.clock), "requests")
         if self.wanted.writes_per_second > 0:
@@ -194,6 +195,16 @@ class Session:
         wrong = await Health(self).wait(Health.rules, READY_SECONDS)
         if wrong:
             raise NotSuitable(f"the rules do not lead to the pods: {wrong}")
+
+    async def _answered(self, port: int) -> None:
+        """Wait until the pods answer: without a probe a pod is Ready before the program in it listens."""
+        from kubelab.chaos.health import GOOD_IN_A_ROW
+
+        try:
+            async with self.clock.timeout(READY_SECONDS):
+                await load.wait_answered(port, GOOD_IN_A_ROW, self.clock)
+        except TimeoutError as err:
+            raise NotSuitable(f"the pods do not answer through the service within {READY_SECONDS:g} s") from err
 
     def ready_pods(self) -> list[str]:
         """Names of the pods that are Ready now, as the api-server told last."""
