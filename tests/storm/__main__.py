@@ -122,8 +122,7 @@ async def _strike(session: Session, blow: Blow) -> None:
     """Do one fault and undo it."""
     faults = session.faults
     if blow.kind == CRASH:
-        pod, node = session.some_pod()
-        await workload.kill_container(session.driver, node, session.namespace, pod)
+        await _crash(session)
         return
     if blow.kind == PARTITION:
         made = await faults.partition(blow.target, blow.other, one_way=blow.one_way)
@@ -137,6 +136,17 @@ async def _strike(session: Session, blow: Blow) -> None:
     if undo := UNDO.get(blow.kind):
         await session.clock.sleep(blow.seconds)
         await faults.act(undo, blow.target)
+
+
+async def _crash(session: Session) -> None:
+    """Kill a container of the service. What else happens in the round may keep a runtime from doing it for a while."""
+    async with session.clock.timeout(RECOVERY_SECONDS):
+        while True:
+            with contextlib.suppress(ApiError):
+                pod, node = session.some_pod()
+                await workload.kill_container(session.driver, node, session.namespace, pod)
+                return
+            await session.clock.sleep(LOOK_SECONDS)
 
 
 async def _strike_guardian(session: Session, blow: Blow) -> None:

@@ -42,6 +42,11 @@ class Blow:
         return self.target in SUPERVISING
 
     @property
+    def touched(self) -> frozenset[str]:
+        """What it is on. All crashes are on the same: two of one round would find the same container."""
+        return frozenset({"a container"} if self.kind == CRASH else {self.target, self.other} - {""})
+
+    @property
     def touches_traffic(self) -> bool:
         """Whether requests to pods may fail by it: a whole node is cut off, a pod ends, or what carries them stops."""
         return self.kind == CRASH or self.target == "tunnels" or (self.kind == PARTITION and "@" not in self.target)
@@ -67,7 +72,7 @@ def rounds(seed: int, status: ClusterStatus) -> Iterator[tuple[Blow, ...]]:
         chosen: list[Blow] = []
         for _ in range(count):
             blow = _blow(dice, processes, nodes)
-            if not {blow.target, blow.other} & {name for b in chosen for name in (b.target, b.other)} - {""}:
+            if not any(blow.touched & other.touched for other in chosen):
                 chosen.append(blow)
         yield tuple(chosen)
 

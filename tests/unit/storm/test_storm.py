@@ -40,6 +40,7 @@ def test_a_storm_is_of_every_kind_and_no_fault_of_a_round_touches_another_one() 
     assert {name for b in blows for name in (b.target, b.other)} - {""} <= names
     for round_ in islice(rounds(1, STATUS), 500):
         touched = [name for b in round_ for name in (b.target, b.other) if name]
+        assert sum(blow.kind == CRASH for blow in round_) <= 1
         assert len(touched) == len(set(touched))
         assert all(blow.target != blow.other or blow.kind == CRASH for blow in round_)
 
