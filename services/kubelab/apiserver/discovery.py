@@ -6,7 +6,6 @@ import platform
 
 from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery import scheme
-from kubelab.apimachinery.grpcstatus import answering
 from kubelab.apimachinery.version import GIT_VERSION
 from kubelab.apiserver.gate import Context
 from kubelab.apiserver.v1 import apiserver_pb2 as pb
@@ -20,19 +19,17 @@ class DiscoveryServicer(apiserver_pb2_grpc.DiscoveryServicer):
     """Open to everybody who has a certificate."""
 
     async def ServerVersion(self, request: pb.ServerVersionRequest, context: Context) -> pb.ServerVersionResponse:
-        async with answering(context):
-            user_of(context)
-            machine = platform.machine()
-            return pb.ServerVersionResponse(
-                git_version=GIT_VERSION,
-                platform=f"linux/{_ARCHITECTURES.get(machine, machine)}",
-                python_version=platform.python_version(),
-            )
+        user_of(context)
+        machine = platform.machine()
+        return pb.ServerVersionResponse(
+            git_version=GIT_VERSION,
+            platform=f"linux/{_ARCHITECTURES.get(machine, machine)}",
+            python_version=platform.python_version(),
+        )
 
     async def ServerResources(self, request: pb.ServerResourcesRequest, context: Context) -> pb.ServerResourcesResponse:
-        async with answering(context):
-            user_of(context)
-            return pb.ServerResourcesResponse(resources=RESOURCES)
+        user_of(context)
+        return pb.ServerResourcesResponse(resources=RESOURCES)
 
 
 RESOURCES = [

@@ -4,7 +4,8 @@
 - A request that is no message of its method's type is answered INVALID_ARGUMENT (reason BadRequest), without a
   traceback. gRPC itself answers UNKNOWN and logs one. protobuf bounds the depth of what it decodes (100 messages), the
   server's options bound the length.
-- An :class:`~kubelab.apimachinery.errors.ApiError` that a method raises is answered with its status.
+- An :class:`~kubelab.apimachinery.errors.ApiError` or a :class:`~kubelab.rpc.statuserror.StatusError` that a method
+  raises is answered with its status.
 - Any other exception is a bug: it is logged with its traceback, counted (``kubelab_bugs_total``) and answered INTERNAL.
 
 Methods are wrapped when they are added, so that a request costs one call more and no interceptor.
@@ -25,6 +26,7 @@ from google.protobuf.message import DecodeError
 from kubelab.apimachinery import errors, grpcstatus
 from kubelab.apimachinery.clock import SystemClock
 from kubelab.client import bugs
+from kubelab.rpc.statuserror import StatusError
 
 log = structlog.get_logger()
 
@@ -221,6 +223,8 @@ async def _answer(err: Exception, context: Context, method: str) -> None:
     if isinstance(err, NotImplementedError) and context.code() is grpc.StatusCode.UNIMPLEMENTED:
         # What protoc generates does this for a method that a servicer leaves out, such as Health/List.
         await context.abort(grpc.StatusCode.UNIMPLEMENTED, "Method not implemented!")
+    if isinstance(err, StatusError):
+        await context.abort(err.code, errors.encodable(err.message))
     if not isinstance(err, errors.ApiError):
         bugs.record(log, "rpc", method)
         err = errors.InternalError(f"Internal error occurred: {type(err).__name__}")

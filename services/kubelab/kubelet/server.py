@@ -11,7 +11,6 @@ import grpc
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import errors, logoptions
 from kubelab.apimachinery.clock import Clock
-from kubelab.apimachinery.grpcstatus import answering
 from kubelab.apiserver.v1 import apiserver_pb2
 from kubelab.kubelet.follow import read_log
 from kubelab.kubelet.logs import LogQuery
@@ -37,18 +36,16 @@ class KubeletServicer(kubelet_pb2_grpc.KubeletServicer):
         request: kubelet_pb2.ContainerLogsRequest,
         context: grpc.aio.ServicerContext[kubelet_pb2.ContainerLogsRequest, kubelet_pb2.ContainerLogsChunk],
     ) -> AsyncIterator[kubelet_pb2.ContainerLogsChunk]:
-        async with answering(context):
-            async for data in self.logs(request):
-                yield kubelet_pb2.ContainerLogsChunk(data=data)
+        async for data in self.logs(request):
+            yield kubelet_pb2.ContainerLogsChunk(data=data)
 
     async def CallRecords(  # pyright: ignore[reportIncompatibleMethodOverride]
         self,
         request: kubelet_pb2.CallRecordsRequest,
         context: grpc.aio.ServicerContext[kubelet_pb2.CallRecordsRequest, apiserver_pb2.AuditRecord],
     ) -> AsyncIterator[apiserver_pb2.AuditRecord]:
-        async with answering(context):
-            for record in self.records.of(request.pod_uid):
-                yield record
+        for record in self.records.of(request.pod_uid):
+            yield record
 
     async def logs(self, request: kubelet_pb2.ContainerLogsRequest) -> AsyncGenerator[bytes]:
         """Give the log of one attempt of one container. Raises NotFound, BadRequest, Invalid."""

@@ -16,7 +16,6 @@ import grpc
 import structlog
 
 from kubelab.apimachinery.errors import AlreadyExists, BadRequest
-from kubelab.apimachinery.grpcstatus import answering
 from kubelab.cluster import statefile
 from kubelab.component.component import Component
 from kubelab.component.environment import Environment
@@ -68,14 +67,12 @@ class NodeAgentServicer(nodeagent_pb2_grpc.NodeAgentServicer):
         self._node, self._tunnels = node, tunnels
 
     async def OpenTunnel(self, request: pb.OpenTunnelRequest, context: Context) -> pb.Tunnel:
-        async with answering(context):
-            node = request.node or self._node
-            return _tunnel(await self._tunnels.open(node, request.address, request.local_port))
+        node = request.node or self._node
+        return _tunnel(await self._tunnels.open(node, request.address, request.local_port))
 
     async def CloseTunnel(self, request: pb.CloseTunnelRequest, context: Context) -> pb.CloseTunnelResponse:
-        async with answering(context):
-            await self._tunnels.close(request.local_port)
-            return pb.CloseTunnelResponse()
+        await self._tunnels.close(request.local_port)
+        return pb.CloseTunnelResponse()
 
     async def ListTunnels(self, request: pb.ListTunnelsRequest, context: Context) -> pb.ListTunnelsResponse:
         return pb.ListTunnelsResponse(tunnels=[_tunnel(t) for t in self._tunnels.list()])

@@ -18,7 +18,7 @@ from kubelab.cri.runtime.v1 import api_pb2 as cri
 from kubelab.runtime import archive, registry
 from kubelab.runtime.build.builder import Builder
 from kubelab.runtime.build.service import serve
-from kubelab.runtime.faults import Fault, answering, code_of
+from kubelab.runtime.faults import Fault, code_of
 from kubelab.runtime.oci.limits import Limits
 from kubelab.runtime.outside import host_network
 from kubelab.runtime.store import Image, Store
@@ -112,26 +112,25 @@ class ImageStoreServicer(images_pb2_grpc.ImageStoreServicer):
         self._store, self._builder, self._limits = store, builder, limits
 
     async def Load(self, request_iterator: AsyncIterable[images_pb2.LoadRequest], context: Context) -> Any:
-        async with answering(context):
-            try:
-                async with in_thread(self._store.scratch()) as folder:
-                    chunks = (request.chunk async for request in request_iterator)
-                    await _receive(chunks, folder / "archive.tar", self._limits.bytes)
-                    load = partial(archive.load, self._store, folder / "archive.tar", self._limits)
-                    names = await asyncio.to_thread(load)
-            except archive.BadArchive as err:
-                raise Fault(str(err), grpc.StatusCode.INVALID_ARGUMENT) from err
-            except OSError as err:
-                with contextlib.suppress(OSError):  # what is placed already, now that nobody adds any more
-                    await asyncio.to_thread(self._store.recover)
-                raise _trouble("failed to load the archive", err) from err
-            return images_pb2.LoadResponse(names=names)
+        try:
+            async with in_thread(self._store.scratch()) as folder:
+                chunks = (request.chunk async for request in request_iterator)
+                await _receive(chunks, folder / "archive.tar", self._limits.bytes)
+                load = partial(archive.load, self._store, folder / "archive.tar", self._limits)
+                names = await asyncio.to_thread(load)
+        except archive.BadArchive as err:
+            raise Fault(str(err), grpc.StatusCode.INVALID_ARGUMENT) from err
+        except OSError as err:
+            with contextlib.suppress(OSError):  # what is placed already, now that nobody adds any more
+                await asyncio.to_thread(self._store.recover)
+            raise _trouble("failed to load the archive", err) from err
+        return images_pb2.LoadResponse(names=names)
 
     async def Build(
         self, request_iterator: AsyncIterable[images_pb2.BuildRequest], context: Context
     ) -> AsyncGenerator[images_pb2.BuildProgress]:
         build = serve(self._store, self._builder, request_iterator, self._limits)
-        async with answering(context), contextlib.aclosing(build) as told:
+        async with contextlib.aclosing(build) as told:
             async for progress in told:
                 yield progress
 

@@ -13,7 +13,6 @@ from kubelab.cri.runtime.v1 import api_pb2 as cri
 from kubelab.cri.runtime.v1 import api_pb2_grpc
 from kubelab.runtime.cgroups.machine import Offer
 from kubelab.runtime.engine import Engine
-from kubelab.runtime.faults import answering
 from kubelab.runtime.images import Images
 
 NAME = "kubelab-runtime"
@@ -67,36 +66,29 @@ class RuntimeServicer(api_pb2_grpc.RuntimeServiceServicer):
     async def UpdateRuntimeConfig(
         self, request: cri.UpdateRuntimeConfigRequest, context: Context
     ) -> cri.UpdateRuntimeConfigResponse:
-        async with answering(context):
-            cidr = request.runtime_config.network_config.pod_cidr
-            await self._engine.to_the_end(self._engine.set_pod_cidr(cidr))
+        cidr = request.runtime_config.network_config.pod_cidr
+        await self._engine.to_the_end(self._engine.set_pod_cidr(cidr))
         return cri.UpdateRuntimeConfigResponse()
 
     async def RunPodSandbox(self, request: cri.RunPodSandboxRequest, context: Context) -> cri.RunPodSandboxResponse:
-        async with answering(context):
-            name = await self._engine.to_the_end(self._engine.run_sandbox(request.config))
-            return cri.RunPodSandboxResponse(pod_sandbox_id=name)
-        raise AssertionError("abort raises")
+        name = await self._engine.to_the_end(self._engine.run_sandbox(request.config))
+        return cri.RunPodSandboxResponse(pod_sandbox_id=name)
 
     async def StopPodSandbox(self, request: cri.StopPodSandboxRequest, context: Context) -> cri.StopPodSandboxResponse:
-        async with answering(context):
-            await self._engine.to_the_end(self._engine.stop_sandbox(request.pod_sandbox_id))
+        await self._engine.to_the_end(self._engine.stop_sandbox(request.pod_sandbox_id))
         return cri.StopPodSandboxResponse()
 
     async def RemovePodSandbox(
         self, request: cri.RemovePodSandboxRequest, context: Context
     ) -> cri.RemovePodSandboxResponse:
-        async with answering(context):
-            await self._engine.to_the_end(self._engine.remove_sandbox(request.pod_sandbox_id))
+        await self._engine.to_the_end(self._engine.remove_sandbox(request.pod_sandbox_id))
         return cri.RemovePodSandboxResponse()
 
     async def PodSandboxStatus(
         self, request: cri.PodSandboxStatusRequest, context: Context
     ) -> cri.PodSandboxStatusResponse:
-        async with answering(context):
-            status, containers, now = self._engine.sandbox_status(request.pod_sandbox_id)
-            return cri.PodSandboxStatusResponse(status=status, containers_statuses=containers, timestamp=now)
-        raise AssertionError("abort raises")
+        status, containers, now = self._engine.sandbox_status(request.pod_sandbox_id)
+        return cri.PodSandboxStatusResponse(status=status, containers_statuses=containers, timestamp=now)
 
     async def ListPodSandbox(self, request: cri.ListPodSandboxRequest, context: Context) -> cri.ListPodSandboxResponse:
         wanted = request.filter
@@ -114,26 +106,21 @@ class RuntimeServicer(api_pb2_grpc.RuntimeServiceServicer):
     async def CreateContainer(
         self, request: cri.CreateContainerRequest, context: Context
     ) -> cri.CreateContainerResponse:
-        async with answering(context):
-            name = await self._engine.to_the_end(self._engine.create_container(request.pod_sandbox_id, request.config))
-            return cri.CreateContainerResponse(container_id=name)
-        raise AssertionError("abort raises")
+        name = await self._engine.to_the_end(self._engine.create_container(request.pod_sandbox_id, request.config))
+        return cri.CreateContainerResponse(container_id=name)
 
     async def StartContainer(self, request: cri.StartContainerRequest, context: Context) -> cri.StartContainerResponse:
-        async with answering(context):
-            await self._engine.to_the_end(self._engine.start_container(request.container_id))
+        await self._engine.to_the_end(self._engine.start_container(request.container_id))
         return cri.StartContainerResponse()
 
     async def StopContainer(self, request: cri.StopContainerRequest, context: Context) -> cri.StopContainerResponse:
-        async with answering(context):
-            await self._engine.to_the_end(self._engine.stop_container(request.container_id, float(request.timeout)))
+        await self._engine.to_the_end(self._engine.stop_container(request.container_id, float(request.timeout)))
         return cri.StopContainerResponse()
 
     async def RemoveContainer(
         self, request: cri.RemoveContainerRequest, context: Context
     ) -> cri.RemoveContainerResponse:
-        async with answering(context):
-            await self._engine.to_the_end(self._engine.remove_container(request.container_id))
+        await self._engine.to_the_end(self._engine.remove_container(request.container_id))
         return cri.RemoveContainerResponse()
 
     async def ListContainers(self, request: cri.ListContainersRequest, context: Context) -> cri.ListContainersResponse:
@@ -153,22 +140,17 @@ class RuntimeServicer(api_pb2_grpc.RuntimeServiceServicer):
     async def ContainerStatus(
         self, request: cri.ContainerStatusRequest, context: Context
     ) -> cri.ContainerStatusResponse:
-        async with answering(context):
-            return cri.ContainerStatusResponse(status=self._engine.container(request.container_id).status())
-        raise AssertionError("abort raises")
+        return cri.ContainerStatusResponse(status=self._engine.container(request.container_id).status())
 
     async def ReopenContainerLog(
         self, request: cri.ReopenContainerLogRequest, context: Context
     ) -> cri.ReopenContainerLogResponse:
-        async with answering(context):
-            self._engine.reopen_log(request.container_id)
+        self._engine.reopen_log(request.container_id)
         return cri.ReopenContainerLogResponse()
 
     async def ExecSync(self, request: cri.ExecSyncRequest, context: Context) -> cri.ExecSyncResponse:
-        async with answering(context):
-            done = await self._engine.exec_sync(request.container_id, list(request.cmd), request.timeout)
-            return cri.ExecSyncResponse(stdout=done.stdout, stderr=done.stderr, exit_code=done.exit_code)
-        raise AssertionError("abort raises")
+        done = await self._engine.exec_sync(request.container_id, list(request.cmd), request.timeout)
+        return cri.ExecSyncResponse(stdout=done.stdout, stderr=done.stderr, exit_code=done.exit_code)
 
     async def GetContainerEvents(
         self, request: cri.GetEventsRequest, context: Context
@@ -184,23 +166,16 @@ class ImageServicer(api_pb2_grpc.ImageServiceServicer):
         self._images, self._clock = images, clock
 
     async def ListImages(self, request: cri.ListImagesRequest, context: Context) -> cri.ListImagesResponse:
-        async with answering(context):
-            return cri.ListImagesResponse(images=await self._images.list(request.filter.image.image))
-        raise AssertionError("abort raises")
+        return cri.ListImagesResponse(images=await self._images.list(request.filter.image.image))
 
     async def ImageStatus(self, request: cri.ImageStatusRequest, context: Context) -> cri.ImageStatusResponse:
-        async with answering(context):
-            return cri.ImageStatusResponse(image=self._images.status(request.image.image))
-        raise AssertionError("abort raises")
+        return cri.ImageStatusResponse(image=self._images.status(request.image.image))
 
     async def PullImage(self, request: cri.PullImageRequest, context: Context) -> cri.PullImageResponse:
-        async with answering(context):
-            return cri.PullImageResponse(image_ref=await self._images.pull(request.image.image, request.auth))
-        raise AssertionError("abort raises")
+        return cri.PullImageResponse(image_ref=await self._images.pull(request.image.image, request.auth))
 
     async def RemoveImage(self, request: cri.RemoveImageRequest, context: Context) -> cri.RemoveImageResponse:
-        async with answering(context):
-            await self._images.remove(request.image.image)
+        await self._images.remove(request.image.image)
         return cri.RemoveImageResponse()
 
     async def ImageFsInfo(self, request: cri.ImageFsInfoRequest, context: Context) -> cri.ImageFsInfoResponse:

@@ -10,7 +10,6 @@ from typing import Any
 import grpc
 
 from kubelab.apimachinery import errors
-from kubelab.apimachinery.grpcstatus import answering
 from kubelab.cluster.driver import Partition
 from kubelab.supervisor import logfiles, processes
 from kubelab.supervisor.machine import State
@@ -31,72 +30,64 @@ class SupervisorServicer(supervisor_pb2_grpc.SupervisorServicer):
         self._supervisor = supervisor
 
     async def Status(self, request: pb.StatusRequest, context: Context) -> pb.StatusResponse:
-        async with answering(context):
-            self._must_stay()
-            usage, _ = await asyncio.gather(self._supervisor.usage(), self._supervisor.etcd_leader.look())
-            return self._status(usage)
+        self._must_stay()
+        usage, _ = await asyncio.gather(self._supervisor.usage(), self._supervisor.etcd_leader.look())
+        return self._status(usage)
 
     async def WatchStatus(self, request: pb.StatusRequest, context: Context) -> AsyncGenerator[pb.StatusResponse]:
-        async with answering(context):
-            self._must_stay()
-            with self._supervisor.etcd_leader.watching():
-                async with contextlib.aclosing(self._supervisor.changes()) as changes:
-                    async for _ in changes:
-                        yield self._status({})
+        self._must_stay()
+        with self._supervisor.etcd_leader.watching():
+            async with contextlib.aclosing(self._supervisor.changes()) as changes:
+                async for _ in changes:
+                    yield self._status({})
 
     async def Act(self, request: pb.ActRequest, context: Context) -> pb.ActResponse:
-        async with answering(context):
-            keeper = self._supervisor.keeper(request.process)
-            act = {
-                Action.KILL: keeper.kill,
-                Action.STOP: keeper.stop,
-                Action.START: keeper.start,
-                Action.RESTART: keeper.restart,
-                Action.PAUSE: keeper.pause,
-                Action.RESUME: keeper.resume,
-            }.get(request.action)
-            if act is None:
-                raise errors.BadRequest("action: required value")
-            await act()
-            answer = self._status({})
-            return pb.ActResponse(process=next(p for p in answer.processes if p.name == request.process))
+        keeper = self._supervisor.keeper(request.process)
+        act = {
+            Action.KILL: keeper.kill,
+            Action.STOP: keeper.stop,
+            Action.START: keeper.start,
+            Action.RESTART: keeper.restart,
+            Action.PAUSE: keeper.pause,
+            Action.RESUME: keeper.resume,
+        }.get(request.action)
+        if act is None:
+            raise errors.BadRequest("action: required value")
+        await act()
+        answer = self._status({})
+        return pb.ActResponse(process=next(p for p in answer.processes if p.name == request.process))
 
     async def Logs(self, request: pb.LogsRequest, context: Context) -> AsyncGenerator[pb.LogsChunk]:
-        async with answering(context):
-            supervisor = self._supervisor
-            own = (processes.SUPERVISOR, processes.ZYGOTE)
-            name = processes.SUPERVISOR if request.process in own else supervisor.keeper(request.process).spec.name
-            lines = logfiles.read(
-                supervisor.follower, supervisor.record.log(name), tail=request.tail_lines, follow=request.follow
-            )
-            async with contextlib.aclosing(lines):
-                async for data in lines:
-                    yield pb.LogsChunk(data=data)
+        supervisor = self._supervisor
+        own = (processes.SUPERVISOR, processes.ZYGOTE)
+        name = processes.SUPERVISOR if request.process in own else supervisor.keeper(request.process).spec.name
+        lines = logfiles.read(
+            supervisor.follower, supervisor.record.log(name), tail=request.tail_lines, follow=request.follow
+        )
+        async with contextlib.aclosing(lines):
+            async for data in lines:
+                yield pb.LogsChunk(data=data)
 
     async def OpenTunnel(self, request: pb.OpenTunnelRequest, context: Context) -> pb.Tunnel:
-        async with answering(context):
-            return _tunnel(await self._supervisor.tunnels.open(request.node, request.address, request.local_port))
+        return _tunnel(await self._supervisor.tunnels.open(request.node, request.address, request.local_port))
 
     async def CloseTunnel(self, request: pb.CloseTunnelRequest, context: Context) -> pb.CloseTunnelResponse:
-        async with answering(context):
-            await self._supervisor.tunnels.close_tunnel(request.local_port)
-            return pb.CloseTunnelResponse()
+        await self._supervisor.tunnels.close_tunnel(request.local_port)
+        return pb.CloseTunnelResponse()
 
     async def ListTunnels(self, request: pb.ListTunnelsRequest, context: Context) -> pb.ListTunnelsResponse:
         return pb.ListTunnelsResponse(tunnels=[_tunnel(t) for t in self._supervisor.tunnels.list()])
 
     async def AddPartition(self, request: pb.Partition, context: Context) -> pb.Partition:
-        async with answering(context):
-            await self._supervisor.partitions.add(_partition_of(request))
-            self._supervisor.touch()
-            return request
+        await self._supervisor.partitions.add(_partition_of(request))
+        self._supervisor.touch()
+        return request
 
     async def Heal(self, request: pb.HealRequest, context: Context) -> pb.HealResponse:
-        async with answering(context):
-            one = _partition_of(request.partition) if request.HasField("partition") else None
-            await self._supervisor.partitions.heal(one)
-            self._supervisor.touch()
-            return pb.HealResponse()
+        one = _partition_of(request.partition) if request.HasField("partition") else None
+        await self._supervisor.partitions.heal(one)
+        self._supervisor.touch()
+        return pb.HealResponse()
 
     async def ListPartitions(self, request: pb.ListPartitionsRequest, context: Context) -> pb.ListPartitionsResponse:
         there = [
@@ -106,10 +97,9 @@ class SupervisorServicer(supervisor_pb2_grpc.SupervisorServicer):
         return pb.ListPartitionsResponse(partitions=there)
 
     async def Shutdown(self, request: pb.ShutdownRequest, context: Context) -> pb.ShutdownResponse:
-        async with answering(context):
-            self._supervisor.ask_down(delete=request.delete)
-            await self._supervisor.down()  # it goes on without us when the caller leaves
-            return pb.ShutdownResponse()
+        self._supervisor.ask_down(delete=request.delete)
+        await self._supervisor.down()  # it goes on without us when the caller leaves
+        return pb.ShutdownResponse()
 
     def _must_stay(self) -> None:
         """Unavailable for who would begin with a cluster that is just going down."""

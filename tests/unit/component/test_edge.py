@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from kubelab.apimachinery import errors, grpcstatus
 from kubelab.client import bugs
 from kubelab.component.serving import Health, serve_grpc
+from kubelab.rpc.statuserror import StatusError
 
 REQUEST, ANSWER = health_pb2.HealthCheckRequest, health_pb2.HealthCheckResponse
 BROKEN = b"\x0a\xff\xff"
@@ -77,6 +78,8 @@ def act(request: Any) -> bytes:
     match request.service:
         case "missing":
             raise errors.not_found("pods", "half a pair: \udc80")
+        case "full":
+            raise StatusError("half a pair: \udc80", grpc.StatusCode.RESOURCE_EXHAUSTED)
         case "gone":
             raise Waiting
         case "bug":
@@ -133,6 +136,13 @@ async def test_what_cannot_be_decoded_is_the_caller_s_mistake(
 @pytest.mark.parametrize("kind", KINDS)
 async def test_an_error_of_the_api_keeps_its_status(channel: grpc.aio.Channel, kind: str) -> None:
     assert await call(channel, kind, REQUEST(service="missing").SerializeToString()) is grpc.StatusCode.NOT_FOUND
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_bare_status_is_answered_as_it_is(channel: grpc.aio.Channel, kind: str) -> None:
+    before = bugs.counts()
+    assert await call(channel, kind, REQUEST(service="full").SerializeToString()) is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert bugs.counts() == before
 
 
 @pytest.mark.parametrize("kind", KINDS)
