@@ -11,8 +11,7 @@ from kubelab.apiserver.gate import Context
 from kubelab.apiserver.v1 import apiserver_pb2 as pb
 from kubelab.apiserver.v1 import apiserver_pb2_grpc
 from kubelab.auth.users import user_of
-
-_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+from kubelab.linux.architecture import architecture
 
 
 class DiscoveryServicer(apiserver_pb2_grpc.DiscoveryServicer):
@@ -20,10 +19,9 @@ class DiscoveryServicer(apiserver_pb2_grpc.DiscoveryServicer):
 
     async def ServerVersion(self, request: pb.ServerVersionRequest, context: Context) -> pb.ServerVersionResponse:
         user_of(context)
-        machine = platform.machine()
         return pb.ServerVersionResponse(
             git_version=GIT_VERSION,
-            platform=f"linux/{_ARCHITECTURES.get(machine, machine)}",
+            platform=f"linux/{architecture()}",
             python_version=platform.python_version(),
         )
 

@@ -9,7 +9,7 @@ import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
-_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
+from kubelab.linux.architecture import architecture
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ def read_machine(state_dir: Path, node_name: str) -> Machine:
         boot_id=_text("/proc/sys/kernel/random/boot_id"),
         kernel_version=platform.release(),
         os_image=_os_image(),
-        architecture=_ARCHITECTURES.get(platform.machine(), platform.machine()),
+        architecture=architecture(),
         apparmor=_text("/sys/module/apparmor/parameters/enabled") == "Y",
     )
 

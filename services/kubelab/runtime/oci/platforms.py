@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-# https://github.com/opencontainers/image-spec/blob/main/image-index.md: Go's names, not the kernel's
-_ARCHITECTURES = {
-    "x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386", "i386": "386",
-    "ppc64le": "ppc64le", "s390x": "s390x", "riscv64": "riscv64", "loongarch64": "loong64",
-}  # fmt: skip
+from kubelab.linux.architecture import architecture
+
 _SAME = {
     "x86_64": "amd64",
     "x86-64": "amd64",
@@ -41,7 +37,7 @@ class Platform:
 
 def machine() -> Platform:
     """This machine's."""
-    return Platform("linux", _ARCHITECTURES.get(platform.machine(), platform.machine()))
+    return Platform("linux", architecture())
 
 
 def rank(wanted: Platform, here: Platform) -> int | None:
