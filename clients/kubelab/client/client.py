@@ -25,10 +25,10 @@ from kubelab.apimachinery.errors import ApiError, Timeout
 from kubelab.apimachinery.meta import meta_of
 from kubelab.apimachinery.scheme import Resource
 from kubelab.apiserver.v1 import apiserver_pb2 as pb
-from kubelab.client.fencing import Fence
 from kubelab.client.kubeconfig import Access, Kubeconfig
 from kubelab.client.transport import Connections, FencedTransport, Method, Transport
 from kubelab.rpc.channels import Identity, IdentityFiles
+from kubelab.rpc.fencing import Fence
 
 T = TypeVar("T", bound=Message)
 M = TypeVar("M", bound=Message)

@@ -10,8 +10,9 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Protocol, TypeVar
 
 from kubelab.apimachinery.errors import ApiError
-from kubelab.client import bugs, tracing
+from kubelab.client import bugs
 from kubelab.client.workqueue import WorkQueue
+from kubelab.rpc import tracing
 
 K = TypeVar("K")
 

@@ -24,9 +24,10 @@ from kubelab.apimachinery.errors import AlreadyExists, ApiError, NotFound, Timeo
 from kubelab.apimachinery.meta import meta_of
 from kubelab.apimachinery.scheme import EVENTS
 from kubelab.apimachinery.timestamps import to_time
-from kubelab.client import bugs, tracing
+from kubelab.client import bugs
 from kubelab.client.client import Client
 from kubelab.client.controller import Logger
+from kubelab.rpc import tracing
 
 PENDING = 1000  # events that wait to be written; more are dropped, newest first
 REMEMBERED = 4096  # events and objects that are correlated

@@ -33,10 +33,11 @@ from kubelab.apimachinery.clock import Clock
 from kubelab.apimachinery.errors import ApiError, Expired
 from kubelab.apimachinery.meta import key_of, meta_of
 from kubelab.apimachinery.scheme import Resource
-from kubelab.client import bugs, tracing
+from kubelab.client import bugs
 from kubelab.client.client import Client, EventType
 from kubelab.client.controller import Logger
 from kubelab.client.metrics import informer_metrics
+from kubelab.rpc import tracing
 
 T = TypeVar("T", bound=Message)
 

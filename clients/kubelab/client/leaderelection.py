@@ -31,10 +31,10 @@ from kubelab.apimachinery.errors import ApiError, Conflict, NotFound
 from kubelab.apimachinery.messages import deep_copy
 from kubelab.apimachinery.scheme import LEASES
 from kubelab.apimachinery.timestamps import from_time, to_micro_time
-from kubelab.client import tracing
 from kubelab.client.client import Client
 from kubelab.client.controller import Logger
-from kubelab.client.fencing import Fence
+from kubelab.rpc import tracing
+from kubelab.rpc.fencing import Fence
 
 JITTER = 1.2
 TERM = "leaderelection.kubelab.io/term"  # annotation of a Lease

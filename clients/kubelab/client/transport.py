@@ -2,12 +2,12 @@
 
 :class:`Connections` is the real one. ``kubelab.testing`` has another that answers from memory.
 
-Serial and parallel: calls run side by side. A connection is chosen per call, the same one as long as it is ready;
-when it is lost, owes an answer for a second (:mod:`kubelab.client.hearing`) or says that it is about to end, another
-server's takes over. A request is sent only over a connection that is ready, so "nobody there" is known before anything
-was sent and is safe to repeat for writes too, as is what a server refuses because it ends, and what gRPC could not send
-because the connection was lost in that moment. What fails otherwise is repeated for reads only: whether a write was
-done is unknown then, and the caller learns so.
+Calls run side by side. A connection is chosen per call, the same one as long as it is ready. When it is lost, has not
+answered for a second (:mod:`kubelab.rpc.endpointhealth`) or says that it is about to end, another server's takes over.
+A request is sent only over a connection that is ready. So a client knows before it sends anything that no server is
+there, and may repeat a write; it may also repeat what a server refuses because it ends, and what gRPC could not send
+because the connection was lost in that moment. Otherwise only reads are repeated: the outcome of a write is unknown
+then, and the caller is told so.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from google.protobuf.message import Message
 from kubelab.apimachinery import grpcstatus
 from kubelab.apimachinery.clock import Clock, SystemClock
 from kubelab.apimachinery.errors import ApiError, Timeout, Unavailable, nothing_done, surely_not_done
-from kubelab.client import fencing, tracing, warning
-from kubelab.client.fencing import Fence
-from kubelab.client.hearing import Hearing
-from kubelab.client.reaching import never_sent, unreachable
+from kubelab.rpc import fencing, tracing, warnings
 from kubelab.rpc.channels import Identity, IdentityFiles, open_channel
+from kubelab.rpc.connecterrors import never_sent, unreachable
+from kubelab.rpc.endpointhealth import EndpointHealth
+from kubelab.rpc.fencing import Fence
 
 Q = TypeVar("Q", bound=Message)
 A = TypeVar("A", bound=Message)
@@ -87,7 +87,7 @@ class Connection:
         credentials: Callable[[], object] = lambda: None,
     ) -> None:
         self.target = target
-        self.hearing = Hearing(clock)
+        self.health = EndpointHealth(clock)
         self._open, self._credentials = open_channel, credentials
         self._opened_with: object = None
         self._channel: grpc.aio.Channel | None = None
@@ -106,10 +106,10 @@ class Connection:
 
     def doubtful(self) -> bool:
         """Say whether others are better asked first, as long as the connection is the same."""
-        if not self.hearing.silent:
+        if not self.health.silent:
             return False
         if self._channel is None or self._channel.get_state() is not grpc.ChannelConnectivity.READY:
-            self.hearing.trust()
+            self.health.reset()
             return False
         return True
 
@@ -218,11 +218,11 @@ class Connections:
         while True:
             server = await self._connected(timeout)
             try:
-                with server.hearing.asking():
+                with server.health.calling():
                     call = server.unary(method)(request, timeout=timeout, metadata=self._metadata())
                     answer = await call
-                if warning.wanted():
-                    warning.hear(cast(Any, await call.trailing_metadata()))
+                if warnings.wanted():
+                    warnings.hear(cast(Any, await call.trailing_metadata()))
                 return answer
             except grpc.aio.AioRpcError as rpc:
                 err = self._judged(server, rpc)
@@ -250,7 +250,7 @@ class Connections:
                     if answer is grpc.aio.EOF:
                         return
                     begun = True
-                    server.hearing.heard()
+                    server.health.responded()
                     yield cast(A, answer)
             except (grpc.aio.AioRpcError, TimeoutError) as failure:
                 err = self._judged(server, failure)
@@ -302,9 +302,9 @@ class Connections:
         else:
             err = translate(failure)
         if isinstance(err, Unavailable):
-            server.hearing.doubt()  # a call learns that its connection is lost before the channel says so
+            server.health.suspect()  # a call learns that its connection is lost before the channel says so
         if not isinstance(err, (Unavailable, Timeout)):
-            server.hearing.heard()
+            server.health.responded()
         elif self._servers[self._current] is server:
             self._current = (self._current + 1) % len(self._servers)
         return err

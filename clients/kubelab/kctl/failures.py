@@ -10,8 +10,8 @@ import click
 from kubelab.apimachinery.errors import ApiError, Invalid, Unavailable
 from kubelab.apimachinery.terminal import escaped
 from kubelab.client.kubeconfig import KubeconfigError
-from kubelab.client.reaching import why_unreachable
 from kubelab.kctl.session import Failed, Session
+from kubelab.rpc.connecterrors import why_unreachable
 
 TRACEBACK = "KUBELAB_TRACEBACK"
 

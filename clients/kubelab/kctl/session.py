@@ -110,11 +110,11 @@ class Session:
         access = self.access
 
         async def body() -> R:
-            from kubelab.client import warning
+            from kubelab.rpc import warnings
 
             async with self.world.connect(access, self.clock) as client:
                 try:
-                    with warning.listening(self._warn):
+                    with warnings.listening(self._warn):
                         async with self.clock.timeout(seconds):
                             return await work(client)
                 except TimeoutError as err:

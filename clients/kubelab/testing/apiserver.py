@@ -28,9 +28,9 @@ from kubelab.apimachinery.messages import deep_copy
 from kubelab.apimachinery.meta import key_of, meta_of
 from kubelab.apimachinery.scheme import Resource
 from kubelab.apiserver.v1 import apiserver_pb2 as pb
-from kubelab.client import tracing, warning
 from kubelab.client.client import Client
 from kubelab.client.transport import Method
+from kubelab.rpc import tracing, warnings
 
 T = TypeVar("T", bound=Message)
 Q = TypeVar("Q", bound=Message)
@@ -191,7 +191,7 @@ class FakeApiServer:
         self._admit(verb, request, caller)
         answer = await getattr(self, f"_{verb}")(request)
         if verb in ("create", "update"):
-            warning.tell(self.warnings)
+            warnings.tell(self.warnings)
         self._notify()
         self._fault(verb, request.path.resource, after=True)
         return answer

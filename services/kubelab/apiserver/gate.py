@@ -28,7 +28,7 @@ from kubelab.apiserver.storage.observed import STORE_TIME, StoreTime
 from kubelab.apiserver.v1 import apiserver_pb2 as pb
 from kubelab.auth.attributes import Attributes
 from kubelab.auth.users import User, user_of
-from kubelab.client import fencing, tracing, warning
+from kubelab.rpc import fencing, tracing, warnings
 
 Context = grpc.aio.ServicerContext[Any, Any]
 _ENDLESS = ("watch", "log", "audit")  # verbs and subresources of calls that last as long as the caller wants
@@ -151,7 +151,7 @@ class Gate:
             with self._counted(user, verb, path.subresource):
                 yield call
             if call.warnings:
-                context.set_trailing_metadata(warning.metadata(call.warnings))
+                context.set_trailing_metadata(warnings.metadata(call.warnings))
         except errors.ApiError as err:
             told = grpcstatus.to_rpc(err)
             code = told[0].name

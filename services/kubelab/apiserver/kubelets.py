@@ -9,8 +9,8 @@ import grpc
 
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import errors, grpcstatus
-from kubelab.client import tracing
 from kubelab.cluster.identity import server_name
+from kubelab.rpc import tracing
 from kubelab.rpc.channels import Identity, IdentityFiles, open_channel
 
 _SERVICE = "/kubelab.kubelet.v1.Kubelet/"

@@ -22,11 +22,11 @@ from kubelab.apimachinery.errors import ApiError, Conflict, NotFound
 from kubelab.apimachinery.messages import deep_copy
 from kubelab.apimachinery.meta import is_terminating, meta_of
 from kubelab.apimachinery.scheme import Resource
-from kubelab.client import tracing
 from kubelab.client.client import Client
 from kubelab.client.controller import run_workers
 from kubelab.client.workqueue import WorkQueue
 from kubelab.controllermanager.informers import SharedInformers
+from kubelab.rpc import tracing
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger

@@ -14,12 +14,12 @@ from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery.errors import NotFound
 from kubelab.apimachinery.messages import deep_copy
 from kubelab.apimachinery.meta import is_terminating
-from kubelab.client import tracing
 from kubelab.client.client import Client
 from kubelab.client.controller import run_workers
 from kubelab.client.events import EventRecorder
 from kubelab.client.workqueue import WorkQueue
 from kubelab.controllermanager.informers import SharedInformers
+from kubelab.rpc import tracing
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger

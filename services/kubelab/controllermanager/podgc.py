@@ -18,12 +18,12 @@ from kubelab.apimachinery.errors import Conflict, NotFound
 from kubelab.apimachinery.messages import deep_copy
 from kubelab.apimachinery.meta import is_terminating
 from kubelab.apimachinery.scheme import NODES, PODS
-from kubelab.client import tracing
 from kubelab.client.client import Client
 from kubelab.client.controller import run_workers
 from kubelab.client.informer import key_of
 from kubelab.client.workqueue import WorkQueue
 from kubelab.controllermanager.informers import BY_NODE, TERMINATED, SharedInformers
+from kubelab.rpc import tracing
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger

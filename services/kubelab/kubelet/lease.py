@@ -16,9 +16,9 @@ from kubelab.apimachinery import errors
 from kubelab.apimachinery.clock import Clock
 from kubelab.apimachinery.messages import deep_copy
 from kubelab.apimachinery.scheme import LEASES
-from kubelab.client import tracing
 from kubelab.client.client import Client
 from kubelab.kubelet.backoff import jittered
+from kubelab.rpc import tracing
 
 NAMESPACE = "kube-node-lease"
 FIRST_RETRY, LAST_RETRY = 0.2, 7.0  # upstream's back-off for a lease that cannot be made ends at 7 s

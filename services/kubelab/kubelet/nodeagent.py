@@ -23,7 +23,6 @@ from kubelab.apimachinery.clock import Clock
 from kubelab.apimachinery.core.conditions import is_true
 from kubelab.apimachinery.messages import deep_copy
 from kubelab.apimachinery.scheme import NODES
-from kubelab.client import tracing
 from kubelab.client.client import Client
 from kubelab.client.events import EventRecorder
 from kubelab.client.informer import Informer
@@ -32,6 +31,7 @@ from kubelab.kubelet import node as nodes
 from kubelab.kubelet.backoff import jittered
 from kubelab.kubelet.cri import Runtime, RuntimeFailure
 from kubelab.kubelet.node import NodeFacts
+from kubelab.rpc import tracing
 
 RETRY_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0)
 UNREADY_LOOK_SECONDS = 1.0

@@ -16,12 +16,12 @@ from kubelab.apimachinery import errors
 from kubelab.apimachinery.clock import Clock
 from kubelab.apimachinery.messages import deep_copy
 from kubelab.apimachinery.scheme import PODS
-from kubelab.client import tracing
 from kubelab.client.client import Client
 from kubelab.client.controller import run_workers
 from kubelab.client.workqueue import WorkQueue
 from kubelab.kubelet.metrics import KubeletMetrics
 from kubelab.kubelet.status import OURS, ours
+from kubelab.rpc import tracing
 
 CONFLICTS = 5  # others write a pod seldom; more in a row is not a race
 

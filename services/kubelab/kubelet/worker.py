@@ -24,7 +24,6 @@ from kubelab.apimachinery import errors
 from kubelab.apimachinery.core.pods import TERMINAL_PHASES
 from kubelab.apimachinery.messages import deep_copy
 from kubelab.apimachinery.scheme import PODS
-from kubelab.client import tracing
 from kubelab.kubelet import plan as planning
 from kubelab.kubelet.backoff import Backoff, jittered
 from kubelab.kubelet.cri import PodRef, RuntimeFailure, RuntimeUnavailable, calls_for
@@ -46,6 +45,7 @@ from kubelab.kubelet.podconfig import log_directory
 from kubelab.kubelet.starting import Starter
 from kubelab.kubelet.state import Kit, PodState, StopUnderWay
 from kubelab.kubelet.status import StatusInput, compute, rejected
+from kubelab.rpc import tracing
 
 MAX_ROUNDS = 10
 STOP_RETRY_SECONDS = 1.0

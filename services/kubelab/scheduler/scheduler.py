@@ -20,9 +20,10 @@ from kubelab.apimachinery.core.pods import POD_SCHEDULED
 from kubelab.apimachinery.errors import ApiError, Conflict, NotFound
 from kubelab.apimachinery.messages import deep_copy
 from kubelab.apimachinery.scheme import PODS
-from kubelab.client import bugs, tracing
+from kubelab.client import bugs
 from kubelab.client.client import Client
 from kubelab.client.events import EventRecorder
+from kubelab.rpc import tracing
 from kubelab.scheduler.algorithm import Algorithm, NoFit, Placement
 from kubelab.scheduler.cache import Cache
 from kubelab.scheduler.framework import ClusterEvent

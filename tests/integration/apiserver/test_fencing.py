@@ -13,7 +13,7 @@ from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import errors
 from kubelab.apimachinery.scheme import CONFIG_MAPS, LEASES, PODS
 from kubelab.client.client import Client
-from kubelab.client.fencing import Fence
+from kubelab.rpc.fencing import Fence
 from tests.integration.apiserver.conftest import ApiServers
 
 OLD = Fence("kube-system", "kube-scheduler", "scheduler@cp-1", 0)

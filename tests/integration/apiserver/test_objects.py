@@ -14,8 +14,8 @@ from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import errors, scheme
 from kubelab.apimachinery.messages import deep_copy
 from kubelab.apiserver.v1 import apiserver_pb2 as pb
-from kubelab.client import warning
 from kubelab.client.client import CREATE, DELETE_COLLECTION, UPDATE
+from kubelab.rpc import warnings
 
 
 def pod(name: str = "", *, generate: str = "", node: str = "", **labels: str) -> core_pb2.Pod:
@@ -57,7 +57,7 @@ async def test_warnings_come_with_the_answer(servers: Any) -> None:
     odd.spec.containers[0].resources.requests["memory"].string = "1.1Gi"
     rc = controller()
     rc.spec.template.spec.terminationGracePeriodSeconds = -1
-    with warning.listening(heard.append):
+    with warnings.listening(heard.append):
         made = await servers.a.create(odd, "default")
         assert made.spec.containers[0].resources.requests["memory"].string == "1181116006400m"
         assert heard == [

@@ -11,7 +11,7 @@ from kubelab.api.coordination.v1 import coordination_pb2
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery.errors import Conflict
 from kubelab.apimachinery.scheme import CONFIG_MAPS, LEASES
-from kubelab.client.fencing import Fence
+from kubelab.rpc.fencing import Fence
 from tests.integration.failover.conftest import Plane
 
 OLD = Fence("kube-system", "kube-controller-manager", "controller-manager@cp-1", 0)

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from kubelab.apimachinery.errors import Conflict
-from kubelab.client import bugs, tracing
+from kubelab.client import bugs
 from kubelab.client.controller import run_workers
 from kubelab.client.workqueue import WorkQueue
+from kubelab.rpc import tracing
 from kubelab.testing.clock import FakeClock
 
 

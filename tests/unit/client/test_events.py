@@ -12,8 +12,9 @@ from kubelab.api.core.v1 import core_pb2
 from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery import errors
 from kubelab.apimachinery.scheme import EVENTS
-from kubelab.client import events, tracing
+from kubelab.client import events
 from kubelab.client.events import EventRecorder
+from kubelab.rpc import tracing
 from kubelab.testing.apiserver import FakeApiServer
 from kubelab.testing.clock import FakeClock
 

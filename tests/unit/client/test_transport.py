@@ -20,12 +20,12 @@ from kubelab.apimachinery.grpcstatus import answering
 from kubelab.apimachinery.scheme import PODS
 from kubelab.apiserver.v1 import apiserver_pb2 as pb
 from kubelab.apiserver.v1.apiserver_pb2_grpc import ResourcesServicer, add_ResourcesServicer_to_server
-from kubelab.client import tracing
 from kubelab.client.client import Client, Event, EventType
 from kubelab.client.kubeconfig import Access
-from kubelab.client.reaching import unreachable, why_unreachable
 from kubelab.client.transport import ATTEMPTS, Connections
+from kubelab.rpc import tracing
 from kubelab.rpc.channels import SERVER_OPTIONS, Identity, server_credentials
+from kubelab.rpc.connecterrors import unreachable, why_unreachable
 from kubelab.testing.clock import FakeClock
 from kubelab.testing.pki import TestAuthority
 

@@ -194,7 +194,7 @@ class EtcdStore:
                 await call.write(rpc.WatchRequest(create_request=create))
             guard = asyncio.ensure_future(self._guard(member, call, heard))
             async for answer in call:
-                member.hearing.heard()
+                member.health.responded()
                 heard.set()
                 if answer.compact_revision:
                     raise errors.Expired(f"revision {start_revision} has been compacted")

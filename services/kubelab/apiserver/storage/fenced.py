@@ -1,7 +1,7 @@
 """Fencing: what a leader writes is written only while it leads.
 
 A leader that was frozen does not know that another one has taken over. Its writes carry what it believes
-(:mod:`kubelab.client.fencing`), and the transaction of each of them compares that with what etcd holds: a key beside
+(:mod:`kubelab.rpc.fencing`), and the transaction of each of them compares that with what etcd holds: a key beside
 the Lease, written in the Lease's own transaction. So no write of an old leader comes after a new one's election,
 whenever it was sent and however long it was on its way.
 https://martin.kleppmann.com/2016/02/08/how-to-do-distributed-locking.html
@@ -18,7 +18,7 @@ from kubelab.api.coordination.v1 import coordination_pb2
 from kubelab.apimachinery import errors
 from kubelab.apiserver.storage.observed import ObservedStore
 from kubelab.apiserver.storage.store import Condition, Delete, Holds, Operation, Outcome, Put
-from kubelab.client.fencing import Fence
+from kubelab.rpc.fencing import Fence
 
 ROOT = "/kubelab/fences/"
 HEARTBEATS = "kube-node-lease"  # Leases by which nobody is elected

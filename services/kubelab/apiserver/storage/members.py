@@ -19,8 +19,8 @@ from aetcd import rpc
 from kubelab.apimachinery import errors
 from kubelab.apimachinery.clock import Clock
 from kubelab.apiserver.storage.etcdwords import NO_ANSWER, no_leader, translate
-from kubelab.client.hearing import Hearing
 from kubelab.rpc.channels import ETCD_KEEPALIVE, IdentityFiles, open_channel, reconnect
+from kubelab.rpc.endpointhealth import EndpointHealth
 
 # A dead peer is noticed within seconds, and a connection is tried again every two seconds at the latest.
 _OPTIONS = (
@@ -51,7 +51,7 @@ class Member:
 
     def __init__(self, address: str, files: IdentityFiles | None, clock: Clock) -> None:
         self.address = address
-        self.hearing = Hearing(clock)
+        self.health = EndpointHealth(clock)
         self.watches: set[Any] = set()  # every open call
         self._files = files
         self._open()
@@ -93,16 +93,16 @@ class Member:
     async def ask(self, method: Any, request: Any, seconds: float) -> Any:
         """Call, and remember whether it answered."""
         try:
-            with self.hearing.asking():
+            with self.health.calling():
                 return await method(request, timeout=seconds, wait_for_ready=True, metadata=HAS_LEADER)
         except grpc.aio.AioRpcError as err:
             if err.code() not in NO_ANSWER:
-                self.hearing.heard()
+                self.health.responded()
             raise
 
     def leave(self) -> None:
         """Ask it nothing, as long as others answer; its watches end."""
-        self.hearing.doubt()
+        self.health.suspect()
         for call in self.watches:
             call.cancel()
 
@@ -132,7 +132,7 @@ class Members:
     @property
     def silent(self) -> bool:
         """Say whether there are several and every one owes an answer for more than a second."""
-        return self.several and all(member.hearing.silent for member in self.all)
+        return self.several and all(member.health.silent for member in self.all)
 
     def until(self) -> float:
         """When to give up a request that begins now, by the monotonic clock."""
@@ -183,11 +183,11 @@ class Members:
             member.renew()
         if not self.several:
             return self.all[0]
-        sure = [member for member in self.all if not member.hearing.silent]
+        sure = [member for member in self.all if not member.health.silent]
         for member in sure:
             if member.ready:
                 return member
-        doubtful = [member for member in self.all if member.hearing.silent and member.ready]
+        doubtful = [member for member in self.all if member.health.silent and member.ready]
         if not doubtful:
             found = await self._first(self.all, self.timeout)
         else:

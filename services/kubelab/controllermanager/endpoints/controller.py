@@ -14,7 +14,6 @@ from kubelab.apimachinery.core.pods import is_ready, is_terminal
 from kubelab.apimachinery.errors import ApiError, Conflict, NotFound
 from kubelab.apimachinery.meta import is_terminating
 from kubelab.apimachinery.scheme import ENDPOINTS, SERVICES
-from kubelab.client import tracing
 from kubelab.client.client import Client
 from kubelab.client.controller import run_workers
 from kubelab.client.events import EventRecorder
@@ -23,6 +22,7 @@ from kubelab.client.workqueue import WorkQueue
 from kubelab.controllermanager.awaited import LOOK_AGAIN, AwaitedWrites
 from kubelab.controllermanager.endpoints.decide import desired
 from kubelab.controllermanager.informers import SharedInformers, selected_pods, selecting
+from kubelab.rpc import tracing
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger

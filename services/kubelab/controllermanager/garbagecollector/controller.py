@@ -18,7 +18,6 @@ from kubelab.apimachinery.errors import NotFound
 from kubelab.apimachinery.messages import deep_copy
 from kubelab.apimachinery.meta import meta_of
 from kubelab.apimachinery.scheme import Resource
-from kubelab.client import tracing
 from kubelab.client.client import Client
 from kubelab.client.controller import run_workers
 from kubelab.client.events import EventRecorder
@@ -27,6 +26,7 @@ from kubelab.client.workqueue import WorkQueue
 from kubelab.controllermanager.garbagecollector.decide import Delete, DropOwners, Owner, judge
 from kubelab.controllermanager.garbagecollector.graph import FOREGROUND, ORPHAN, Graph, Item
 from kubelab.controllermanager.informers import SharedInformers
+from kubelab.rpc import tracing
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger

@@ -17,7 +17,6 @@ from kubelab.apimachinery.core.conditions import get_condition, set_condition
 from kubelab.apimachinery.core.pods import READY, is_ready
 from kubelab.apimachinery.errors import Conflict, NotFound
 from kubelab.apimachinery.messages import deep_copy
-from kubelab.client import tracing
 from kubelab.client.client import Client
 from kubelab.client.controller import run_workers
 from kubelab.client.events import EventRecorder
@@ -34,6 +33,7 @@ from kubelab.controllermanager.nodelifecycle.decide import (
     with_taints,
     zone_state,
 )
+from kubelab.rpc import tracing
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger

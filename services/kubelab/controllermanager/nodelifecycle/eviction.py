@@ -17,7 +17,6 @@ from kubelab.apimachinery.errors import Conflict, NotFound
 from kubelab.apimachinery.messages import deep_copy
 from kubelab.apimachinery.meta import is_terminating
 from kubelab.apimachinery.scheme import PODS
-from kubelab.client import tracing
 from kubelab.client.client import Client
 from kubelab.client.controller import run_workers
 from kubelab.client.events import EventRecorder
@@ -26,6 +25,7 @@ from kubelab.client.workqueue import WorkQueue
 from kubelab.controllermanager.awaited import AwaitedWrites
 from kubelab.controllermanager.informers import BY_NODE, SharedInformers
 from kubelab.controllermanager.nodelifecycle.decide import evict_at
+from kubelab.rpc import tracing
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger

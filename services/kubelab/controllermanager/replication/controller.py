@@ -15,7 +15,6 @@ from kubelab.apimachinery.errors import ApiError, NotFound
 from kubelab.apimachinery.messages import deep_copy
 from kubelab.apimachinery.meta import get_controller_of, is_terminating, new_controller_ref
 from kubelab.apimachinery.scheme import PODS, REPLICATION_CONTROLLERS
-from kubelab.client import tracing
 from kubelab.client.client import Client
 from kubelab.client.controller import run_workers
 from kubelab.client.events import EventRecorder
@@ -35,6 +34,7 @@ from kubelab.controllermanager.replication.decide import (
     status,
 )
 from kubelab.controllermanager.together import together
+from kubelab.rpc import tracing
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from kubelab.client import warning
+from kubelab.rpc import warnings
 
 
 def heard(*texts: str) -> list[str]:
     """What a listener hears of an answer with these warnings."""
     found: list[str] = []
-    with warning.listening(found.append):
-        warning.hear((("other", "x"), *warning.metadata(texts)))
+    with warnings.listening(found.append):
+        warnings.hear((("other", "x"), *warnings.metadata(texts)))
     return found
 
 
@@ -29,12 +29,12 @@ def heard(*texts: str) -> list[str]:
 )
 def test_what_is_heard_and_within_which_bounds(sent: list[str], got: list[str]) -> None:
     assert heard(*sent) == got
-    assert sum(len(text.encode()) for text in got) <= warning.MAX_BYTES
+    assert sum(len(text.encode()) for text in got) <= warnings.MAX_BYTES
 
 
 def test_without_a_listener_nothing_is_wanted() -> None:
-    assert not warning.wanted()
-    warning.hear(warning.metadata(["a"]))
-    with warning.listening(lambda text: None):
-        assert warning.wanted()
-    assert not warning.wanted()
+    assert not warnings.wanted()
+    warnings.hear(warnings.metadata(["a"]))
+    with warnings.listening(lambda text: None):
+        assert warnings.wanted()
+    assert not warnings.wanted()
