@@ -18,8 +18,8 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from benchmarks.load import MAX_CONNECTIONS, Wire, pod
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery.scheme import ENDPOINTS, NODES, PODS, REPLICATION_CONTROLLERS
-from kubelab.apiserver.v1 import apiserver_pb2 as pb
 from kubelab.client.client import Client
+from kubelab.rpc.apiserver.v1 import apiserver_pb2 as pb
 
 ROUNDS = 10
 AT_ONCE = 64  # requests
@@ -31,7 +31,7 @@ PATIENCE_SECONDS = 100.0
 async def watchers(client: Client, kubeconfig: str, count: int) -> dict[str, float]:
     """Milliseconds from sending a write to its event having reached so many watchers; the median of ten."""
     wire = Wire.to_api_server(kubeconfig, MAX_CONNECTIONS)
-    opened = wire.streams("/kubelab.apiserver.v1.Resources/Watch")
+    opened = wire.streams("/kubelab.rpc.apiserver.v1.Resources/Watch")
     listed = await client.list(NODES, limit=1)
     request = pb.WatchRequest(path=pb.ResourcePath(version="v1", resource="configmaps", namespace="default"))
     request.options.resourceVersion = listed.resource_version

@@ -21,16 +21,16 @@ import grpc
 from benchmarks.echo import METHOD
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery.scheme import PODS, pack
-from kubelab.apiserver.v1 import apiserver_pb2 as pb
 from kubelab.client.client import Client
 from kubelab.client.kubeconfig import Kubeconfig
+from kubelab.rpc.apiserver.v1 import apiserver_pb2 as pb
 from kubelab.rpc.channels import Identity, open_channel
 from kubelab.testing.pki import TestAuthority
 
 IMAGE = "kubelab/hello:v-1.0.0"
 MAX_CONNECTIONS = 8
 WARM_UP = 100  # calls
-_RESOURCES = "/kubelab.apiserver.v1.Resources/"
+_RESOURCES = "/kubelab.rpc.apiserver.v1.Resources/"
 
 
 def pod(name: str, *, scheduled: bool) -> core_pb2.Pod:

@@ -21,9 +21,9 @@ from kubelab.api.autoscaling.v1 import autoscaling_pb2
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import scheme
 from kubelab.apimachinery.messages import deep_copy
-from kubelab.apiserver.v1 import apiserver_pb2 as api
 from kubelab.cri.runtime.v1 import api_pb2 as cri
-from kubelab.runtime.v1 import images_pb2
+from kubelab.rpc.apiserver.v1 import apiserver_pb2 as api
+from kubelab.rpc.runtime.v1 import images_pb2
 from tests.fuzz.messages import Maker
 from tests.fuzz.objects import SEEDS
 from tests.fuzz.rpcs import Rpc

@@ -12,11 +12,11 @@ from google.protobuf.message import Message
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from kubelab.apiserver.v1 import apiserver_pb2
 from kubelab.cri.runtime.v1 import api_pb2
-from kubelab.kubelet.v1 import kubelet_pb2
-from kubelab.runtime.v1 import images_pb2
-from kubelab.supervisor.v1 import nodeagent_pb2, supervisor_pb2
+from kubelab.rpc.apiserver.v1 import apiserver_pb2
+from kubelab.rpc.kubelet.v1 import kubelet_pb2
+from kubelab.rpc.runtime.v1 import images_pb2
+from kubelab.rpc.supervisor.v1 import nodeagent_pb2, supervisor_pb2
 
 # What knows a service has to be imported before it is looked up.
 CONTRACTS = (apiserver_pb2, api_pb2, health_pb2, images_pb2, kubelet_pb2, nodeagent_pb2, reflection_pb2, supervisor_pb2)

@@ -32,7 +32,7 @@ from kubelab.cluster.identity import PORTS, server_name
 from kubelab.cluster.local import LocalCluster
 from kubelab.cluster.record import Record
 from kubelab.rpc.channels import Identity, open_channel, unix_channel
-from kubelab.runtime.v1 import images_pb2, images_pb2_grpc
+from kubelab.rpc.runtime.v1 import images_pb2, images_pb2_grpc
 from kubelab.supervisor import cleanup, processes
 from kubelab.testing import etcd as testing_etcd
 from kubelab.testing.cri import FakeRuntime
@@ -262,7 +262,7 @@ def _of_cluster(record: Record) -> list[Server]:
         pid("supervisor"),
         record.log("supervisor"),
         # What they are for is to end processes, and the last one the cluster.
-        frozenset({"/kubelab.supervisor.v1.Supervisor/Act", "/kubelab.supervisor.v1.Supervisor/Shutdown"}),
+        frozenset({"/kubelab.rpc.supervisor.v1.Supervisor/Act", "/kubelab.rpc.supervisor.v1.Supervisor/Shutdown"}),
     )
     runtime = Server(
         "runtime",

@@ -26,7 +26,7 @@ from kubelab.client.transport import translate
 from kubelab.cluster.driver import ClusterDriver
 from kubelab.cri.runtime.v1 import api_pb2 as cri
 from kubelab.cri.runtime.v1 import api_pb2_grpc as cri_grpc
-from kubelab.runtime.v1 import images_pb2, images_pb2_grpc
+from kubelab.rpc.runtime.v1 import images_pb2, images_pb2_grpc
 
 IMAGE = "kubelab/hello:v-1.0.0"
 NAME = "hello"

@@ -11,13 +11,13 @@ import click
 
 from kubelab.apimachinery.errors import ApiError, Timeout, Unavailable, not_found
 from kubelab.apimachinery.terminal import escaped
-from kubelab.apiserver.v1 import apiserver_pb2 as pb
 from kubelab.cli import flowtext
 from kubelab.cli.flowsteps import steps_of
 from kubelab.cli.options import cluster_option
 from kubelab.client.client import Client
 from kubelab.client.kubeconfig import Access
 from kubelab.cluster.find import using_cluster
+from kubelab.rpc.apiserver.v1 import apiserver_pb2 as pb
 
 
 @click.command("flow", short_help="Show how a pod came to be, call by call")

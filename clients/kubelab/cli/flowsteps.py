@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kubelab.apiserver.v1 import apiserver_pb2 as pb
+from kubelab.rpc.apiserver.v1 import apiserver_pb2 as pb
 
 READS = frozenset({"get", "list", "watch"})
 CRI_CHANGES = frozenset(

@@ -23,8 +23,8 @@ from kubelab.cli.stores import stores as open_stores
 from kubelab.cli.stores import translated
 from kubelab.cri.runtime.v1 import api_pb2 as cri
 from kubelab.cri.runtime.v1 import api_pb2_grpc as cri_grpc
-from kubelab.runtime.v1 import images_pb2 as pb
-from kubelab.runtime.v1 import images_pb2_grpc
+from kubelab.rpc.runtime.v1 import images_pb2 as pb
+from kubelab.rpc.runtime.v1 import images_pb2_grpc
 
 CHUNK = 1024 * 1024
 QUICK_SECONDS = 30.0

@@ -22,8 +22,8 @@ from kubelab.cli.buildcontext import size_text
 from kubelab.cli.options import cluster_option
 from kubelab.cli.stores import stores as open_stores
 from kubelab.cli.stores import translated
-from kubelab.runtime.v1 import images_pb2 as pb
-from kubelab.runtime.v1 import images_pb2_grpc
+from kubelab.rpc.runtime.v1 import images_pb2 as pb
+from kubelab.rpc.runtime.v1 import images_pb2_grpc
 
 CHUNK = 1024 * 1024
 LONG_SECONDS = 1800.0  # a build runs what its Dockerfile says

@@ -24,9 +24,9 @@ from kubelab.apimachinery.clock import Clock, SystemClock
 from kubelab.apimachinery.errors import ApiError, Timeout
 from kubelab.apimachinery.meta import meta_of
 from kubelab.apimachinery.scheme import Resource
-from kubelab.apiserver.v1 import apiserver_pb2 as pb
 from kubelab.client.kubeconfig import Access, Kubeconfig
 from kubelab.client.transport import Connections, FencedTransport, Method, Transport
+from kubelab.rpc.apiserver.v1 import apiserver_pb2 as pb
 from kubelab.rpc.channels import Identity, IdentityFiles
 from kubelab.rpc.fencing import Fence
 
@@ -41,7 +41,7 @@ PIECE_SECONDS = 30.0  # for its answer; the server ends a piece after some secon
 SILENT_SECONDS = 150.0  # a watch that is told nothing for so long, no bookmark either, is lost: they come every 60 s
 OVERDUE_SECONDS = 10.0  # after the time when the server should have ended a watch
 
-_RESOURCES = "/kubelab.apiserver.v1.Resources/"
+_RESOURCES = "/kubelab.rpc.apiserver.v1.Resources/"
 GET = Method(_RESOURCES + "Get", pb.GetRequest, pb.ObjectResponse, idempotent=True)
 LIST = Method(_RESOURCES + "List", pb.ListRequest, pb.ListResponse, idempotent=True)
 WATCH = Method(_RESOURCES + "Watch", pb.WatchRequest, pb.WatchEvent, idempotent=True)
@@ -49,15 +49,17 @@ CREATE = Method(_RESOURCES + "Create", pb.CreateRequest, pb.ObjectResponse)
 UPDATE = Method(_RESOURCES + "Update", pb.UpdateRequest, pb.ObjectResponse)
 DELETE = Method(_RESOURCES + "Delete", pb.DeleteRequest, pb.ObjectResponse)
 DELETE_COLLECTION = Method(_RESOURCES + "DeleteCollection", pb.DeleteCollectionRequest, pb.ListResponse)
-_DISCOVERY = "/kubelab.apiserver.v1.Discovery/"
+_DISCOVERY = "/kubelab.rpc.apiserver.v1.Discovery/"
 SERVER_VERSION = Method(
     _DISCOVERY + "ServerVersion", pb.ServerVersionRequest, pb.ServerVersionResponse, idempotent=True
 )
 SERVER_RESOURCES = Method(
     _DISCOVERY + "ServerResources", pb.ServerResourcesRequest, pb.ServerResourcesResponse, idempotent=True
 )
-POD_LOGS = Method("/kubelab.apiserver.v1.Pods/Logs", pb.PodLogsRequest, pb.PodLogsChunk, idempotent=True)
-AUDIT_RECORDS = Method("/kubelab.apiserver.v1.Audit/Records", pb.AuditRecordsRequest, pb.AuditRecord, idempotent=True)
+POD_LOGS = Method("/kubelab.rpc.apiserver.v1.Pods/Logs", pb.PodLogsRequest, pb.PodLogsChunk, idempotent=True)
+AUDIT_RECORDS = Method(
+    "/kubelab.rpc.apiserver.v1.Audit/Records", pb.AuditRecordsRequest, pb.AuditRecord, idempotent=True
+)
 
 
 class EventType(enum.Enum):

@@ -45,7 +45,7 @@ FIRST_SLICE = (
 
 @dataclass(frozen=True, slots=True)
 class Method(Generic[Q, A]):
-    """One rpc of the contract: ``/kubelab.apiserver.v1.Resources/Get``. ``idempotent`` calls may be repeated."""
+    """One rpc of the contract: ``/kubelab.rpc.apiserver.v1.Resources/Get``. ``idempotent`` calls may be repeated."""
 
     path: str
     request: type[Q]

@@ -31,7 +31,7 @@ from kubelab.cluster.etcdleader import leading
 from kubelab.cluster.relay import Relays
 from kubelab.cluster.settings import flag
 from kubelab.cluster.usage import usage
-from kubelab.supervisor.v1 import supervisor_pb2 as pb
+from kubelab.rpc.supervisor.v1 import supervisor_pb2 as pb
 
 CALL_SECONDS = 10.0
 REPLAY_SECONDS = 5  # events of the last seconds are told again: none is lost while we begin, clocks may differ
@@ -43,7 +43,7 @@ EVENTS = (
 )
 RELAY = ("python3", "-m", "kubelab.nodeagent", "--relay")
 
-_SERVICE = "/kubelab.supervisor.v1.NodeAgent/"
+_SERVICE = "/kubelab.rpc.supervisor.v1.NodeAgent/"
 OPEN_TUNNEL = Method(_SERVICE + "OpenTunnel", pb.OpenTunnelRequest, pb.Tunnel, idempotent=True)
 CLOSE_TUNNEL = Method(_SERVICE + "CloseTunnel", pb.CloseTunnelRequest, pb.CloseTunnelResponse)
 LIST_TUNNELS = Method(_SERVICE + "ListTunnels", pb.ListTunnelsRequest, pb.ListTunnelsResponse, idempotent=True)

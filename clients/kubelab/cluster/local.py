@@ -19,13 +19,13 @@ from kubelab.cluster.programs import invoked, run_command
 from kubelab.cluster.record import DEFAULT_NAME, Record
 from kubelab.cluster.settings import look_up
 from kubelab.rpc.channels import unix_channel
-from kubelab.supervisor.v1 import supervisor_pb2 as pb
+from kubelab.rpc.supervisor.v1 import supervisor_pb2 as pb
 
 CALL_SECONDS = 10.0
 SHUTDOWN_SECONDS = 120.0
 ACT_SECONDS = 60.0  # it answers once the effect is there: a stop may take its grace period
 
-_SERVICE = "/kubelab.supervisor.v1.Supervisor/"
+_SERVICE = "/kubelab.rpc.supervisor.v1.Supervisor/"
 STATUS = Method(_SERVICE + "Status", pb.StatusRequest, pb.StatusResponse, idempotent=True)
 WATCH_STATUS = Method(_SERVICE + "WatchStatus", pb.StatusRequest, pb.StatusResponse)
 ACT = Method(_SERVICE + "Act", pb.ActRequest, pb.ActResponse)

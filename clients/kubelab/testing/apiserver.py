@@ -27,10 +27,10 @@ from kubelab.apimachinery.errors import ApiError
 from kubelab.apimachinery.messages import deep_copy
 from kubelab.apimachinery.meta import key_of, meta_of
 from kubelab.apimachinery.scheme import Resource
-from kubelab.apiserver.v1 import apiserver_pb2 as pb
 from kubelab.client.client import Client
 from kubelab.client.transport import Method
 from kubelab.rpc import tracing, warnings
+from kubelab.rpc.apiserver.v1 import apiserver_pb2 as pb
 
 T = TypeVar("T", bound=Message)
 Q = TypeVar("Q", bound=Message)

@@ -14,7 +14,7 @@ from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery import scheme
 from kubelab.apimachinery.meta import meta_of
 from kubelab.apimachinery.scheme import Resource
-from kubelab.apiserver.v1 import apiserver_pb2 as pb
+from kubelab.rpc.apiserver.v1 import apiserver_pb2 as pb
 from kubelab.testing.apiserver import FakeApiServer
 
 

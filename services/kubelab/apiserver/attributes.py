@@ -17,9 +17,9 @@ from kubelab.apimachinery.fields import FieldSelector
 from kubelab.apimachinery.meta import meta_of
 from kubelab.apimachinery.scheme import Resource
 from kubelab.apiserver import limits
-from kubelab.apiserver.v1 import apiserver_pb2 as pb
 from kubelab.auth.attributes import EVERYTHING, Attributes
 from kubelab.auth.users import User
+from kubelab.rpc.apiserver.v1 import apiserver_pb2 as pb
 
 COLLECTION_VERBS = frozenset({"list", "watch", "deletecollection"})
 _WITHOUT_NAME = COLLECTION_VERBS | {"create"}  # in the path

@@ -25,7 +25,7 @@ from google.protobuf.json_format import MessageToDict, ParseDict, ParseError
 from prometheus_client import CollectorRegistry, Counter
 
 from kubelab.apimachinery.clock import Clock
-from kubelab.apiserver.v1 import apiserver_pb2
+from kubelab.rpc.apiserver.v1 import apiserver_pb2
 
 log = structlog.get_logger()
 

@@ -9,7 +9,7 @@ from google.protobuf.message import Message
 
 from kubelab.apimachinery.scheme import Resource
 from kubelab.apiserver.storage.wire import Envelope, revision_suffix, watch_event
-from kubelab.apiserver.v1 import apiserver_pb2
+from kubelab.rpc.apiserver.v1 import apiserver_pb2
 
 ADDED = apiserver_pb2.WatchEvent.ADDED
 MODIFIED = apiserver_pb2.WatchEvent.MODIFIED

@@ -8,10 +8,10 @@ from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery import scheme
 from kubelab.apimachinery.version import GIT_VERSION
 from kubelab.apiserver.gate import Context
-from kubelab.apiserver.v1 import apiserver_pb2 as pb
-from kubelab.apiserver.v1 import apiserver_pb2_grpc
 from kubelab.auth.users import user_of
 from kubelab.linux.architecture import architecture
+from kubelab.rpc.apiserver.v1 import apiserver_pb2 as pb
+from kubelab.rpc.apiserver.v1 import apiserver_pb2_grpc
 
 
 class DiscoveryServicer(apiserver_pb2_grpc.DiscoveryServicer):

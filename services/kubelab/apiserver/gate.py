@@ -25,10 +25,10 @@ from kubelab.apiserver.limits import Users
 from kubelab.apiserver.noderestriction import Admission, admission
 from kubelab.apiserver.storage.fenced import FENCE
 from kubelab.apiserver.storage.observed import STORE_TIME, StoreTime
-from kubelab.apiserver.v1 import apiserver_pb2 as pb
 from kubelab.auth.attributes import Attributes
 from kubelab.auth.users import User, user_of
 from kubelab.rpc import fencing, tracing, warnings
+from kubelab.rpc.apiserver.v1 import apiserver_pb2 as pb
 
 Context = grpc.aio.ServicerContext[Any, Any]
 _ENDLESS = ("watch", "log", "audit")  # verbs and subresources of calls that last as long as the caller wants

@@ -13,7 +13,7 @@ from kubelab.cluster.identity import server_name
 from kubelab.rpc import tracing
 from kubelab.rpc.channels import Identity, IdentityFiles, open_channel
 
-_SERVICE = "/kubelab.kubelet.v1.Kubelet/"
+_SERVICE = "/kubelab.rpc.kubelet.v1.Kubelet/"
 
 
 class Kubelets:

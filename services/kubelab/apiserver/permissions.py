@@ -25,11 +25,11 @@ from kubelab.apiserver.gate import SUBRESOURCE_VERBS, check_verb
 from kubelab.apiserver.kinds import make_caches
 from kubelab.apiserver.noderestriction import MIRROR, admission
 from kubelab.apiserver.strategies.registry import strategies
-from kubelab.apiserver.v1 import apiserver_pb2 as pb
 from kubelab.auth import roles
 from kubelab.auth.attributes import Attributes
 from kubelab.auth.methods import KUBELET
 from kubelab.auth.users import AUTHENTICATED, NODE_PREFIX, NODES, User
+from kubelab.rpc.apiserver.v1 import apiserver_pb2 as pb
 
 BEGIN, END = "<!-- permissions: made by make permissions -->", "<!-- end of permissions -->"
 NODE, NODE_UID = "node-1", "uid-of-node-1"

@@ -15,10 +15,10 @@ from kubelab.apimachinery.messages import deep_copy
 from kubelab.apiserver.gate import Context, Gate
 from kubelab.apiserver.kubelets import Kubelets
 from kubelab.apiserver.reads import Reads
-from kubelab.apiserver.v1 import apiserver_pb2 as pb
-from kubelab.kubelet.v1 import kubelet_pb2
+from kubelab.rpc.apiserver.v1 import apiserver_pb2 as pb
+from kubelab.rpc.kubelet.v1 import kubelet_pb2
 
-SERVICE = "kubelab.apiserver.v1.Pods"
+SERVICE = "kubelab.rpc.apiserver.v1.Pods"
 LOG_SECONDS = 300.0  # for a log that is not followed
 
 _WAITING = {

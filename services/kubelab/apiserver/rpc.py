@@ -17,9 +17,9 @@ from kubelab.apiserver.reads import Reads
 from kubelab.apiserver.registry import Registry, Written
 from kubelab.apiserver.storage.wire import delimited, object_response
 from kubelab.apiserver.subresources import Subresources
-from kubelab.apiserver.v1 import apiserver_pb2 as pb
+from kubelab.rpc.apiserver.v1 import apiserver_pb2 as pb
 
-SERVICE = "kubelab.apiserver.v1.Resources"
+SERVICE = "kubelab.rpc.apiserver.v1.Resources"
 
 
 class ResourcesServicer:

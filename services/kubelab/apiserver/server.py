@@ -38,7 +38,7 @@ from kubelab.apiserver.storage.fenced import FencedStore
 from kubelab.apiserver.storage.store import Store
 from kubelab.apiserver.subresources import Subresources
 from kubelab.apiserver.tables import Row, Tables
-from kubelab.apiserver.v1 import apiserver_pb2_grpc
+from kubelab.rpc.apiserver.v1 import apiserver_pb2_grpc
 from kubelab.rpc.channels import IdentityFiles
 
 log = structlog.get_logger()

@@ -14,9 +14,9 @@ from kubelab.apiserver.audit import AuditLog
 from kubelab.apiserver.gate import Context, Gate
 from kubelab.apiserver.kubelets import Kubelets
 from kubelab.apiserver.reads import Reads
-from kubelab.apiserver.v1 import apiserver_pb2 as pb
-from kubelab.apiserver.v1 import apiserver_pb2_grpc
-from kubelab.kubelet.v1 import kubelet_pb2
+from kubelab.rpc.apiserver.v1 import apiserver_pb2 as pb
+from kubelab.rpc.apiserver.v1 import apiserver_pb2_grpc
+from kubelab.rpc.kubelet.v1 import kubelet_pb2
 
 log = structlog.get_logger()
 KUBELET_SECONDS = 5.0

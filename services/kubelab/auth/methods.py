@@ -37,8 +37,8 @@ class Right(NamedTuple):
 
 
 KUBELET: Mapping[str, Right] = {
-    "/kubelab.kubelet.v1.Kubelet/ContainerLogs": Right("get", "proxy"),
-    "/kubelab.kubelet.v1.Kubelet/CallRecords": Right("get", "log"),
+    "/kubelab.rpc.kubelet.v1.Kubelet/ContainerLogs": Right("get", "proxy"),
+    "/kubelab.rpc.kubelet.v1.Kubelet/CallRecords": Right("get", "log"),
 }
 
 

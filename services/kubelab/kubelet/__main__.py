@@ -39,7 +39,7 @@ from kubelab.kubelet.state import Kit
 from kubelab.kubelet.statusmanager import StatusManager
 from kubelab.kubelet.telling import PodEvents
 from kubelab.kubelet.userranges import UserRanges
-from kubelab.kubelet.v1 import kubelet_pb2_grpc
+from kubelab.rpc.kubelet.v1 import kubelet_pb2_grpc
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,6 @@ import grpc
 from google.protobuf.message import Message
 
 from kubelab.apimachinery.clock import Clock
-from kubelab.apiserver.v1 import apiserver_pb2
 from kubelab.cri.runtime.v1 import api_pb2 as cri
 from kubelab.cri.runtime.v1 import api_pb2_grpc as cri_grpc
 from kubelab.kubelet import termination
@@ -35,6 +34,7 @@ from kubelab.kubelet.model import (
 )
 from kubelab.kubelet.records import CallRecords
 from kubelab.rpc import tracing
+from kubelab.rpc.apiserver.v1 import apiserver_pb2
 from kubelab.rpc.channels import reconnect, unix_channel
 
 QUICK_SECONDS = 10.0  # what only reads

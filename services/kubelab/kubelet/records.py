@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from collections.abc import Iterator
 
-from kubelab.apiserver.v1 import apiserver_pb2
+from kubelab.rpc.apiserver.v1 import apiserver_pb2
 
 CALLS_PER_POD = 200
 PODS = 512

@@ -11,7 +11,6 @@ import grpc
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import errors, logoptions
 from kubelab.apimachinery.clock import Clock
-from kubelab.apiserver.v1 import apiserver_pb2
 from kubelab.kubelet.follow import read_log
 from kubelab.kubelet.logs import LogQuery
 from kubelab.kubelet.manager import PodManager
@@ -19,7 +18,8 @@ from kubelab.kubelet.model import ContainerView, PodView, State
 from kubelab.kubelet.podconfig import log_file
 from kubelab.kubelet.records import CallRecords
 from kubelab.kubelet.state import PodState
-from kubelab.kubelet.v1 import kubelet_pb2, kubelet_pb2_grpc
+from kubelab.rpc.apiserver.v1 import apiserver_pb2
+from kubelab.rpc.kubelet.v1 import kubelet_pb2, kubelet_pb2_grpc
 
 
 @dataclass(frozen=True, slots=True)

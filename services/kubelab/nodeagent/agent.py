@@ -20,8 +20,8 @@ from kubelab.cluster import statefile
 from kubelab.component.component import Component
 from kubelab.component.environment import Environment
 from kubelab.nodeagent.config import NodeAgentConfig
-from kubelab.supervisor.v1 import nodeagent_pb2_grpc
-from kubelab.supervisor.v1 import supervisor_pb2 as pb
+from kubelab.rpc.supervisor.v1 import nodeagent_pb2_grpc
+from kubelab.rpc.supervisor.v1 import supervisor_pb2 as pb
 from kubelab.tunnels.model import TUNNELS_FILE, Here, Tunnel
 from kubelab.tunnels.tunnels import Tunnels
 

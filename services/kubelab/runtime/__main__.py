@@ -18,6 +18,7 @@ from kubelab.component.component import Component
 from kubelab.component.environment import Environment
 from kubelab.cri.runtime.v1 import api_pb2 as cri
 from kubelab.cri.runtime.v1 import api_pb2_grpc
+from kubelab.rpc.runtime.v1 import images_pb2_grpc
 from kubelab.runtime import launcher, state
 from kubelab.runtime.build.builder import Builder
 from kubelab.runtime.capabilities import Bounds
@@ -32,7 +33,6 @@ from kubelab.runtime.portguard import PortGuard
 from kubelab.runtime.processes import Launcher, Watch, reach
 from kubelab.runtime.service import ImageServicer, RuntimeServicer
 from kubelab.runtime.store import Store
-from kubelab.runtime.v1 import images_pb2_grpc
 
 
 async def run(config: RuntimeConfig, env: Environment) -> None:

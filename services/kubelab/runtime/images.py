@@ -15,6 +15,7 @@ import grpc
 from kubelab.apimachinery import references
 from kubelab.apimachinery.clock import Clock
 from kubelab.cri.runtime.v1 import api_pb2 as cri
+from kubelab.rpc.runtime.v1 import images_pb2, images_pb2_grpc
 from kubelab.runtime import archive, registry
 from kubelab.runtime.build.builder import Builder
 from kubelab.runtime.build.service import serve
@@ -23,7 +24,6 @@ from kubelab.runtime.oci.limits import Limits
 from kubelab.runtime.outside import host_network
 from kubelab.runtime.store import Image, Store
 from kubelab.runtime.threads import in_thread
-from kubelab.runtime.v1 import images_pb2, images_pb2_grpc
 
 PULLS = 16  # at once; a registry that does not answer holds one up for a minute
 Context = grpc.aio.ServicerContext[Any, Any]

@@ -180,10 +180,10 @@ async def _run(
     own: processes.Running,
     progress: _Progress,
 ) -> bool:
+    from kubelab.rpc.supervisor.v1 import supervisor_pb2_grpc
     from kubelab.supervisor.rpc import SupervisorServicer
     from kubelab.supervisor.spawner import Spawner
     from kubelab.supervisor.supervisor import Supervisor
-    from kubelab.supervisor.v1 import supervisor_pb2_grpc
 
     spawner = Spawner(channel, options.command(), record.processes, host, clock, log)
     it = Supervisor(record, spawner, host, clock, log, own)

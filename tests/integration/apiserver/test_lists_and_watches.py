@@ -13,8 +13,8 @@ from kubelab.api.core.v1 import core_pb2
 from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery import errors, scheme
 from kubelab.apiserver import feed, history
-from kubelab.apiserver.v1 import apiserver_pb2 as pb
 from kubelab.client.client import LIST, WATCH, Event, EventType
+from kubelab.rpc.apiserver.v1 import apiserver_pb2 as pb
 
 
 def pod(name: str, **labels: str) -> core_pb2.Pod:

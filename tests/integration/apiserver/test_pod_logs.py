@@ -10,10 +10,10 @@ import pytest
 
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import errors, grpcstatus, scheme
-from kubelab.apiserver.v1 import apiserver_pb2 as pb
 from kubelab.component.config import TLS
 from kubelab.component.serving import Health, serve_grpc
-from kubelab.kubelet.v1 import kubelet_pb2, kubelet_pb2_grpc
+from kubelab.rpc.apiserver.v1 import apiserver_pb2 as pb
+from kubelab.rpc.kubelet.v1 import kubelet_pb2, kubelet_pb2_grpc
 from kubelab.testing.pki import Files, TestAuthority
 
 

@@ -20,8 +20,8 @@ import grpc
 import pytest
 
 from kubelab.rpc.channels import unix_channel
-from kubelab.supervisor.v1 import nodeagent_pb2_grpc
-from kubelab.supervisor.v1 import supervisor_pb2 as pb
+from kubelab.rpc.supervisor.v1 import nodeagent_pb2_grpc
+from kubelab.rpc.supervisor.v1 import supervisor_pb2 as pb
 from tests.polling import until_true
 
 pytestmark = pytest.mark.root

@@ -20,8 +20,6 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from kubelab.apimachinery.clock import SystemClock
 from kubelab.apimachinery.errors import Unavailable
-from kubelab.apiserver.v1 import apiserver_pb2 as pb
-from kubelab.apiserver.v1 import apiserver_pb2_grpc
 from kubelab.client.client import SERVER_VERSION
 from kubelab.client.kubeconfig import API_SERVER_NAME, Kubeconfig
 from kubelab.client.transport import Connections
@@ -31,6 +29,8 @@ from kubelab.component.config import TLS
 from kubelab.component.serving import Health, serve_grpc
 from kubelab.pki import certificates as pki
 from kubelab.pki.__main__ import main as make_volumes
+from kubelab.rpc.apiserver.v1 import apiserver_pb2 as pb
+from kubelab.rpc.apiserver.v1 import apiserver_pb2_grpc
 from kubelab.rpc.channels import Identity, IdentityFiles, open_channel
 from kubelab.supervisor import etcdmembers, plan
 from kubelab.testing.etcd import missing

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable
 import grpc
 import pytest
 
-from kubelab.runtime.v1 import images_pb2 as pb
+from kubelab.rpc.runtime.v1 import images_pb2 as pb
 from tests import archives as writers
 from tests.archives import HERE, OTHER, tar
 from tests.integration.runtime import programs

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kubelab.apiserver.v1 import apiserver_pb2 as pb
 from kubelab.cli.flowsteps import steps_of
 from kubelab.cli.flowtext import draw
+from kubelab.rpc.apiserver.v1 import apiserver_pb2 as pb
 
 GOLDEN = Path(__file__).parent / "golden"
 API, KUBELET = "api-server@cp-1", "kubelet@node-2"

@@ -13,8 +13,8 @@ from kubelab.api.core.v1 import core_pb2
 from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery import errors
 from kubelab.apimachinery.scheme import PODS
-from kubelab.apiserver.v1 import apiserver_pb2 as pb
 from kubelab.client.informer import Informer
+from kubelab.rpc.apiserver.v1 import apiserver_pb2 as pb
 from kubelab.testing.apiserver import FakeApiServer
 from kubelab.testing.clock import FakeClock
 

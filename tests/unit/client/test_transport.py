@@ -18,12 +18,12 @@ from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery import errors, scheme
 from kubelab.apimachinery.grpcstatus import answering
 from kubelab.apimachinery.scheme import PODS
-from kubelab.apiserver.v1 import apiserver_pb2 as pb
-from kubelab.apiserver.v1.apiserver_pb2_grpc import ResourcesServicer, add_ResourcesServicer_to_server
 from kubelab.client.client import Client, Event, EventType
 from kubelab.client.kubeconfig import Access
 from kubelab.client.transport import ATTEMPTS, Connections
 from kubelab.rpc import tracing
+from kubelab.rpc.apiserver.v1 import apiserver_pb2 as pb
+from kubelab.rpc.apiserver.v1.apiserver_pb2_grpc import ResourcesServicer, add_ResourcesServicer_to_server
 from kubelab.rpc.channels import SERVER_OPTIONS, Identity, server_credentials
 from kubelab.rpc.connecterrors import unreachable, why_unreachable
 from kubelab.testing.clock import FakeClock

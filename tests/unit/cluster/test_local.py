@@ -14,8 +14,8 @@ from kubelab.apimachinery import errors
 from kubelab.apimachinery.grpcstatus import answering
 from kubelab.cluster.driver import Action, NodeInfo, Partition, State, Tunnel
 from kubelab.cluster.local import LocalCluster
-from kubelab.supervisor.v1 import supervisor_pb2 as pb
-from kubelab.supervisor.v1 import supervisor_pb2_grpc
+from kubelab.rpc.supervisor.v1 import supervisor_pb2 as pb
+from kubelab.rpc.supervisor.v1 import supervisor_pb2_grpc
 
 
 class FakeSupervisor(supervisor_pb2_grpc.SupervisorServicer):

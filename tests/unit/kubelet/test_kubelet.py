@@ -22,9 +22,9 @@ from kubelab.component.config import TLS
 from kubelab.component.environment import Environment
 from kubelab.kubelet.__main__ import run
 from kubelab.kubelet.config import KubeletConfig
-from kubelab.kubelet.v1 import kubelet_pb2, kubelet_pb2_grpc
 from kubelab.pki import certificates
 from kubelab.rpc.channels import Identity, open_channel
+from kubelab.rpc.kubelet.v1 import kubelet_pb2, kubelet_pb2_grpc
 from kubelab.testing.apiserver import FakeApiServer
 from kubelab.testing.cri import FakeRuntime
 from kubelab.testing.pki import TestAuthority

@@ -6,8 +6,8 @@ import random
 
 import pytest
 
+from kubelab.rpc.supervisor.v1 import supervisor_pb2 as pb
 from kubelab.supervisor.machine import MAX_DELAY, MOVES, STABLE_SECONDS, BackOff, Event, IllegalMove, Machine, State
-from kubelab.supervisor.v1 import supervisor_pb2 as pb
 
 LIVES = [
     ("a calm life", [Event.START, Event.HEALTHY, Event.STOPPED], State.STOPPED),

@@ -18,7 +18,7 @@ from kubelab.runtime.faults import Fault
 from kubelab.runtime.oci.limits import Budget, Limits
 from kubelab.runtime.store import Store
 from kubelab.runtime.threads import in_thread
-from kubelab.runtime.v1 import images_pb2
+from kubelab.rpc.runtime.v1 import images_pb2
 
 
 async def serve(
