@@ -55,8 +55,18 @@ def names(paths: list[Path]) -> list[str]:
     return [str(path.relative_to(ROOT)) for path in paths]
 
 
-def test_packages_span_folders_so_none_has_an_init_file() -> None:
-    assert names([path for path in SOURCES if path.name == "__init__.py"]) == []
+def test_every_package_that_lies_in_one_folder_says_what_lives_there() -> None:
+    """docs/decisions/0001: ``kubelab`` and ``kubelab.rpc`` span several folders."""
+    spanning = [ROOT / "base/kubelab/rpc"]
+    packages = sorted({path.parent for path in SOURCES})
+    silent = [folder for folder in packages if folder not in spanning and not _docstring(folder / "__init__.py")]
+    assert names(silent) == []
+    assert not any((folder / "__init__.py").exists() for folder in spanning)
+    assert not any((ROOT / root / "kubelab/__init__.py").exists() for root in ("base", "clients", "services"))
+
+
+def _docstring(path: Path) -> str | None:
+    return ast.get_docstring(ast.parse(path.read_text())) if path.exists() else None
 
 
 def test_time_comes_from_the_clock() -> None:

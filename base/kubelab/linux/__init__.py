@@ -1,0 +1,1 @@
+"""What the kernel gives and the standard library has no call for."""

@@ -1,0 +1,1 @@
+"""The client library: calls, kubeconfig, informers, work queue, leader election, events."""

@@ -1,0 +1,1 @@
+"""The ``kctl`` command, which feels like kubectl."""

@@ -1,0 +1,1 @@
+"""``kctl describe``: one module a kind."""

@@ -1,0 +1,1 @@
+"""Fakes for tests: a clock, an api-server, a runtime."""

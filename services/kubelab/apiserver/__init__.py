@@ -1,0 +1,1 @@
+"""The api-server: the only component that talks to etcd."""

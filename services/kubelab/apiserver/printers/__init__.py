@@ -1,0 +1,1 @@
+"""Table rows of the kinds, as ``kubectl get`` prints them."""

@@ -1,0 +1,1 @@
+"""Objects in etcd: transactions, encoding, leases, and the same in memory for tests."""

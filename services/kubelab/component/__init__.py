@@ -1,0 +1,1 @@
+"""What every server has: configuration, TLS, health, metrics, logging, a clean stop."""

@@ -1,0 +1,1 @@
+"""The controllers, one package each, and the process that runs them."""

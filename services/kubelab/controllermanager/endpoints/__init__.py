@@ -1,0 +1,1 @@
+"""The endpoints controller: which addresses a service leads to."""

@@ -1,0 +1,1 @@
+"""The garbage collector: what is deleted with its owner."""

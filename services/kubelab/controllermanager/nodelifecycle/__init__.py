@@ -1,0 +1,1 @@
+"""Nodes that fall silent: conditions, taints, and what is evicted."""

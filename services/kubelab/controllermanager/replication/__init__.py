@@ -1,0 +1,1 @@
+"""The replication manager: as many pods as a controller asks for."""

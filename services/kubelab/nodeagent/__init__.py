@@ -1,0 +1,1 @@
+"""A node's machine as a process of its own."""

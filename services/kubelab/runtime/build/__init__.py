@@ -1,0 +1,1 @@
+"""Image builds from a Dockerfile."""

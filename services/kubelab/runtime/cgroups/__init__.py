@@ -1,0 +1,1 @@
+"""Limits by control groups, version 1 and 2."""

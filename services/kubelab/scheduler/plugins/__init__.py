@@ -1,0 +1,1 @@
+"""What may keep a pod from a node, and what makes a node better: one module each."""

@@ -1,0 +1,1 @@
+"""The local cluster: its network, its processes, restarts."""
