@@ -25,7 +25,7 @@ from kubelab.client.client import Client
 from kubelab.client.kubeconfig import Kubeconfig
 from kubelab.rpc.apiserver.v1 import apiserver_pb2 as pb
 from kubelab.rpc.channels import Identity, open_channel
-from kubelab.testing.pki import TestAuthority
+from tests.support.pki import TestAuthority
 
 IMAGE = "kubelab/hello:v-1.0.0"
 MAX_CONNECTIONS = 8

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from kubelab.cluster.record import Record
-from tests.traces import Traces
+from tests.support.traces import Traces
 
 ROOT = Path(__file__).resolve().parents[2]
 OWN_FILES = ROOT / "examples" / "tutorial"

@@ -34,11 +34,11 @@ from kubelab.cluster.record import Record
 from kubelab.rpc.channels import Identity, open_channel, unix_channel
 from kubelab.rpc.runtime.v1 import images_pb2, images_pb2_grpc
 from kubelab.supervisor import cleanup, processes
-from kubelab.testing import etcd as testing_etcd
-from kubelab.testing.cri import FakeRuntime
-from kubelab.testing.pki import Files, TestAuthority
 from tests.fuzz.relay import relay
 from tests.fuzz.requests import IMAGE
+from tests.support import etcd as testing_etcd
+from tests.support.cri import FakeRuntime
+from tests.support.pki import Files, TestAuthority
 
 START_SECONDS = 60.0
 

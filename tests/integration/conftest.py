@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from kubelab.testing import etcd as testing_etcd
-from kubelab.testing.etcd import Etcd
-from kubelab.testing.pki import TestAuthority
+from tests.support import etcd as testing_etcd
+from tests.support.etcd import Etcd
+from tests.support.pki import TestAuthority
 
 
 @pytest.fixture(scope="session")

@@ -32,11 +32,11 @@ from kubelab.chaos.session import Session
 from kubelab.chaos.wanted import Wanted
 from kubelab.cluster.driver import Action
 from kubelab.cluster.record import Record
-from tests.history import Kind, Op, Told, violations
 from tests.storm import invariants
 from tests.storm.load import Work
 from tests.storm.plan import CRASH, KILL, PARTITION, PAUSE, STOP, Blow, rounds
-from tests.traces import Traces
+from tests.support.history import Kind, Op, Told, violations
+from tests.support.traces import Traces
 
 CLUSTER = "storm"
 REPLICAS = 6

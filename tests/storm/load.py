@@ -1,4 +1,4 @@
-"""Clients at work until they are cancelled, and what each was told: :mod:`tests.history` judges it.
+"""Clients at work until they are cancelled, and what each was told: :mod:`tests.support.history` judges it.
 
 Six writers raise three counters by compare-and-swap. All of them write the same bytes on purpose: an outcome that was
 guessed from the stored value would be wrong. Two creators make ConfigMaps, each with a name of its own, and read what
@@ -18,7 +18,7 @@ from kubelab.apimachinery.errors import AlreadyExists, ApiError, Conflict, NotFo
 from kubelab.apimachinery.scheme import CONFIG_MAPS
 from kubelab.client.client import Client
 from kubelab.cluster.driver import ClusterDriver
-from tests.history import Kind, Op, Told
+from tests.support.history import Kind, Op, Told
 
 COUNTERS = ("counter-a", "counter-b", "counter-c")
 WRITERS, CREATORS = 6, 2

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.history import Kind, Op, Told, violations
+from tests.support.history import Kind, Op, Told, violations
 
 A_CREATED = Op("a", Kind.CREATE, "k", Told.DONE, 0, 5, 0.0, 1.0)
 

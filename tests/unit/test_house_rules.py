@@ -23,13 +23,13 @@ DEADLINES = {  # who waits for what no clock of a test could hurry
     "clients/kubelab/client/transport.py": "a connection, which the kernel makes or refuses",
     "clients/kubelab/cluster/launch.py": "another process, to begin or to end",
     "clients/kubelab/cluster/programs.py": "another program",
-    "clients/kubelab/testing/apiserver.py": "a test that waits for what has surely been sent",
-    "clients/kubelab/testing/clock.py": "nothing: it is the clock of tests",
-    "clients/kubelab/testing/cri.py": "a test that waits for what has surely been sent",
+    "tests/support/apiserver.py": "a test that waits for what has surely been sent",
+    "tests/support/clock.py": "nothing: it is the clock of tests",
+    "tests/support/cri.py": "a test that waits for what has surely been sent",
 }
 OWNED = {  # who looks after a task without a TaskGroup, because its first end or its caller's decides
     "clients/kubelab/cluster/compose.py": "what is listened to goes on while a pause is over; cancelled at the end",
-    "clients/kubelab/testing/clock.py": "a TaskGroup would wait for the timer",
+    "tests/support/clock.py": "a TaskGroup would wait for the timer",
     "services/kubelab/apiserver/storage/etcd.py": "a guard ends with its watch",
     "services/kubelab/apiserver/storage/members.py": "the first of several counts, the others are cancelled",
     "services/kubelab/component/component.py": "the first of several events counts, the others are cancelled",
@@ -39,7 +39,7 @@ OWNED = {  # who looks after a task without a TaskGroup, because its first end o
     "services/kubelab/runtime/changes.py": "a change goes on when its caller is cancelled",
 }
 PACES = {  # who may look again after a while, or go at a pace
-    "tests/polling.py": "for what nothing tells of",
+    "tests/support/polling.py": "for what nothing tells of",
     "tests/e2e/terminal.py": "eyes: what a person sees is printed by commands, which tell of no change",
     "tests/e2e/test_faults.py": "requests come at a pace",
 }

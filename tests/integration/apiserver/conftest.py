@@ -22,8 +22,8 @@ from kubelab.client.transport import Connections
 from kubelab.component.config import TLS
 from kubelab.component.serving import Health, serve_grpc
 from kubelab.rpc.channels import Identity
-from kubelab.testing.etcd import Etcd
-from kubelab.testing.pki import TestAuthority
+from tests.support.etcd import Etcd
+from tests.support.pki import TestAuthority
 
 
 @dataclass

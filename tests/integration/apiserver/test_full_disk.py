@@ -14,9 +14,9 @@ import pytest
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import errors, scheme
 from kubelab.apimachinery.clock import SystemClock
-from kubelab.testing import etcd as testing_etcd
-from kubelab.testing.etcd import Etcd
-from kubelab.testing.pki import TestAuthority
+from tests.support import etcd as testing_etcd
+from tests.support.etcd import Etcd
+from tests.support.pki import TestAuthority
 
 pytestmark = pytest.mark.root
 CLOCK = SystemClock()

@@ -15,9 +15,9 @@ from kubelab.apimachinery.clock import SystemClock
 from kubelab.apiserver import space as spaces
 from kubelab.supervisor.etcdleader import EtcdLeader
 from kubelab.supervisor.health import Target
-from kubelab.testing import etcd as testing_etcd
-from kubelab.testing.etcd import Etcd
-from kubelab.testing.pki import TestAuthority
+from tests.support import etcd as testing_etcd
+from tests.support.etcd import Etcd
+from tests.support.pki import TestAuthority
 
 CLOCK = SystemClock()
 QUOTA = 24 * 1024 * 1024

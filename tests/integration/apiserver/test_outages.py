@@ -12,8 +12,8 @@ from kubelab.apimachinery import errors, scheme
 from kubelab.apiserver import contact
 from kubelab.apiserver.storage.store import Put
 from kubelab.client.informer import Informer
-from kubelab.testing.etcd import Etcd
-from tests.proxies import TcpProxy
+from tests.support.etcd import Etcd
+from tests.support.proxies import TcpProxy
 
 
 def config_map(name: str) -> core_pb2.ConfigMap:

@@ -14,7 +14,7 @@ from kubelab.component.config import TLS
 from kubelab.component.serving import Health, serve_grpc
 from kubelab.rpc.apiserver.v1 import apiserver_pb2 as pb
 from kubelab.rpc.kubelet.v1 import kubelet_pb2, kubelet_pb2_grpc
-from kubelab.testing.pki import Files, TestAuthority
+from tests.support.pki import Files, TestAuthority
 
 
 class FakeKubelet(kubelet_pb2_grpc.KubeletServicer):

@@ -16,9 +16,9 @@ from kubelab.apimachinery.clock import SystemClock
 from kubelab.apiserver.storage import members, receipts
 from kubelab.apiserver.storage.etcd import EtcdStore, EtcdTLS
 from kubelab.apiserver.storage.store import Absent, Condition, Delete, Operation, Outcome, Put, Unchanged, prefix_end
-from kubelab.testing.etcd import Etcd
-from tests.history import Kind, Op, Told, violations
-from tests.proxies import TcpProxy
+from tests.support.etcd import Etcd
+from tests.support.history import Kind, Op, Told, violations
+from tests.support.proxies import TcpProxy
 
 CLOCK = SystemClock()
 Connect = Callable[..., EtcdStore]

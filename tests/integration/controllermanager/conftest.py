@@ -36,9 +36,9 @@ from kubelab.controllermanager.config import ControllerManagerConfig, NodeLifecy
 from kubelab.rpc.channels import Identity
 from kubelab.scheduler import __main__ as scheduler
 from kubelab.scheduler.config import SchedulerConfig
-from kubelab.testing import objects as make
-from kubelab.testing.etcd import Etcd
-from kubelab.testing.pki import TestAuthority
+from tests.support import objects as make
+from tests.support.etcd import Etcd
+from tests.support.pki import TestAuthority
 
 CLOCK = SystemClock()
 M = TypeVar("M", bound=Message)

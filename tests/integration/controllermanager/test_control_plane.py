@@ -23,7 +23,7 @@ from kubelab.apimachinery.scheme import (
     Resource,
 )
 from kubelab.client.client import Client
-from kubelab.testing import objects as make
+from tests.support import objects as make
 
 M = TypeVar("M", bound=Message)
 Stop = Callable[[], Awaitable[None]]

@@ -15,7 +15,7 @@ import yaml
 from kubelab.api.coordination.v1 import coordination_pb2
 from kubelab.apimachinery.scheme import LEASES, Resource
 from kubelab.client.client import Client
-from kubelab.testing.pki import TestAuthority
+from tests.support.pki import TestAuthority
 
 
 class Plane(Protocol):

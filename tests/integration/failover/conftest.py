@@ -20,9 +20,9 @@ from kubelab.apimachinery.errors import ApiError
 from kubelab.client.client import Client
 from kubelab.client.transport import Connections
 from kubelab.rpc.channels import Identity
-from kubelab.testing import etcd as testing_etcd
-from kubelab.testing.etcd import Etcd
-from kubelab.testing.pki import Files, TestAuthority
+from tests.support import etcd as testing_etcd
+from tests.support.etcd import Etcd
+from tests.support.pki import Files, TestAuthority
 
 START_SECONDS = 30.0
 CLOCK = SystemClock()

@@ -14,7 +14,7 @@ from kubelab.apiserver.storage import receipts
 from kubelab.apiserver.storage.etcd import EtcdStore, EtcdTLS
 from kubelab.apiserver.storage.members import TOGETHER_SECONDS
 from kubelab.apiserver.storage.store import Put, StoreEvent, Unchanged
-from kubelab.testing.etcd import Etcd
+from tests.support.etcd import Etcd
 
 NOTICED = 5.0 + 2.0  # seconds; the machine may be busy
 CLOCK = SystemClock()

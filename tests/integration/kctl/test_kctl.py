@@ -17,8 +17,8 @@ import pytest
 import yaml
 
 from kubelab.client.kubeconfig import Kubeconfig
-from kubelab.testing.etcd import Etcd
-from kubelab.testing.pki import Files, TestAuthority
+from tests.support.etcd import Etcd
+from tests.support.pki import Files, TestAuthority
 
 SECONDS = 60.0
 KCTL = [sys.executable, "-m", "kubelab.kctl"]

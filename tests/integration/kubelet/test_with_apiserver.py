@@ -20,9 +20,9 @@ from kubelab.apimachinery.errors import ApiError, NotFound
 from kubelab.apimachinery.scheme import EVENTS, NODES, PODS
 from kubelab.client.client import Client
 from kubelab.client.kubeconfig import Access, Kubeconfig
-from kubelab.testing.cri import FakeRuntime
-from kubelab.testing.etcd import Etcd
-from kubelab.testing.pki import Files, TestAuthority
+from tests.support.cri import FakeRuntime
+from tests.support.etcd import Etcd
+from tests.support.pki import Files, TestAuthority
 
 NODE = "node-1"
 

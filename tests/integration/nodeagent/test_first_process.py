@@ -22,7 +22,7 @@ import pytest
 from kubelab.rpc.channels import unix_channel
 from kubelab.rpc.supervisor.v1 import nodeagent_pb2_grpc
 from kubelab.rpc.supervisor.v1 import supervisor_pb2 as pb
-from tests.polling import until_true
+from tests.support.polling import until_true
 
 pytestmark = pytest.mark.root
 SECONDS = 20.0

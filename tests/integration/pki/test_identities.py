@@ -33,8 +33,8 @@ from kubelab.rpc.apiserver.v1 import apiserver_pb2 as pb
 from kubelab.rpc.apiserver.v1 import apiserver_pb2_grpc
 from kubelab.rpc.channels import Identity, IdentityFiles, open_channel
 from kubelab.supervisor import etcdmembers, plan
-from kubelab.testing.etcd import missing
-from tests.polling import until_true
+from tests.support.etcd import missing
+from tests.support.polling import until_true
 
 NODES = (Node("cp-1", "127.0.0.1", True), Node("node-1", "127.0.0.1"))
 IDENTITIES = {identity.file: identity for identity in pki.identities(NODES)}

@@ -27,7 +27,7 @@ from kubelab.linux import syscalls
 from kubelab.rpc.runtime.v1 import images_pb2 as pb
 from kubelab.rpc.runtime.v1 import images_pb2_grpc
 from kubelab.runtime.cleanup import cleanup
-from tests.polling import until_true
+from tests.support.polling import until_true
 
 SECONDS = 30.0  # for any one call
 POD_CIDR = "10.244.9.0/24"

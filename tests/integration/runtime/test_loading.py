@@ -11,10 +11,10 @@ import grpc
 import pytest
 
 from kubelab.rpc.runtime.v1 import images_pb2 as pb
-from tests import archives as writers
-from tests.archives import HERE, OTHER, tar
 from tests.integration.runtime import programs
 from tests.integration.runtime.lab import SECONDS, Lab, until
+from tests.support import archives as writers
+from tests.support.archives import HERE, OTHER, tar
 from tests.unit.runtime import layermodel
 from tests.unit.runtime.layermodel import Entry
 

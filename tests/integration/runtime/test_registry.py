@@ -23,8 +23,8 @@ from kubelab.runtime import registryerrors
 from kubelab.runtime.oci.limits import Limits
 from kubelab.runtime.registry import PullError, Registry
 from kubelab.runtime.store import Image, Store
-from tests import archives as writers
-from tests.archives import HERE, OCI, OTHER, sha
+from tests.support import archives as writers
+from tests.support.archives import HERE, OCI, OTHER, sha
 
 LAYER = writers.tar({"greeting": b"pulled\n"})
 LOGIN = ("me", "secret")

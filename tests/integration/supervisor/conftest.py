@@ -17,7 +17,7 @@ from kubelab.cluster.driver import ClusterStatus, Process, State
 from kubelab.cluster.local import LocalCluster
 from kubelab.cluster.record import Record
 from kubelab.supervisor import cleanup
-from tests import polling
+from tests.support import polling
 
 WAIT_SECONDS = 60.0
 CORE = {"etcd", "api-server", "scheduler"}

@@ -19,7 +19,7 @@ import pytest
 from kubelab.apimachinery.clock import SystemClock
 from kubelab.cluster.record import Record
 from kubelab.supervisor import cleanup
-from tests.polling import until_true
+from tests.support.polling import until_true
 
 pytestmark = pytest.mark.root
 SECONDS = 120

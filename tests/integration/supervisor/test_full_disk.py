@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.polling import until_true
+from tests.support.polling import until_true
 
 pytestmark = pytest.mark.root
 SECONDS = 120

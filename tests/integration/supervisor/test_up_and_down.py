@@ -21,7 +21,7 @@ from kubelab.cluster import launch
 from kubelab.cluster.record import Record
 from kubelab.supervisor import cleanup, processes
 from kubelab.supervisor.processes import Running
-from tests.traces import Traces, guardians
+from tests.support.traces import Traces, guardians
 
 pytestmark = pytest.mark.root
 SECONDS = 120

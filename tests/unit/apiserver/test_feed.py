@@ -23,7 +23,7 @@ from kubelab.apiserver.storage.store import Put, StoreEvent
 from kubelab.apiserver.storage.wire import watch_event
 from kubelab.apiserver.strategies.registry import strategies
 from kubelab.apiserver.tables import Tables
-from kubelab.testing.clock import FakeClock
+from tests.support.clock import FakeClock
 from tests.unit.apiserver.memorystore import MemoryStore
 
 

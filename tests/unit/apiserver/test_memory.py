@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from kubelab.apiserver import memory
-from kubelab.testing.clock import FakeClock
+from tests.support.clock import FakeClock
 
 
 async def test_one_trim_for_all_that_is_freed_within_some_seconds() -> None:

@@ -10,7 +10,7 @@ from kubelab.apimachinery import errors
 from kubelab.apiserver import space
 from kubelab.apiserver.space import Space
 from kubelab.apiserver.storage.store import Put
-from kubelab.testing.clock import FakeClock
+from tests.support.clock import FakeClock
 from tests.unit.apiserver.memorystore import MemoryStore
 
 

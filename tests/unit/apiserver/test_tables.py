@@ -14,7 +14,7 @@ from kubelab.apimachinery.scheme import PODS, Resource
 from kubelab.apiserver.printers.rows import row
 from kubelab.apiserver.tables import FAILED, Tables
 from kubelab.client import bugs
-from kubelab.testing.clock import FakeClock
+from tests.support.clock import FakeClock
 
 
 @pytest.fixture(autouse=True)

@@ -10,8 +10,8 @@ from kubelab.api.coordination.v1 import coordination_pb2
 from kubelab.apimachinery.timestamps import to_micro_time
 from kubelab.cli import leadership
 from kubelab.client.leaderelection import holder
-from kubelab.testing.apiserver import FakeApiServer
-from kubelab.testing.clock import FakeClock
+from tests.support.apiserver import FakeApiServer
+from tests.support.clock import FakeClock
 
 SCHEDULER, CONTROLLERS = "scheduler@cp-1", "controller-manager@cp-2"
 

@@ -10,7 +10,7 @@ from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import errors
 from kubelab.apimachinery.scheme import CONFIG_MAPS
 from kubelab.client import client as module
-from kubelab.testing.apiserver import FakeApiServer
+from tests.support.apiserver import FakeApiServer
 
 COUNT = 23
 

@@ -12,7 +12,7 @@ from kubelab.client import bugs
 from kubelab.client.controller import run_workers
 from kubelab.client.workqueue import WorkQueue
 from kubelab.rpc import tracing
-from kubelab.testing.clock import FakeClock
+from tests.support.clock import FakeClock
 
 
 class FakeLog:

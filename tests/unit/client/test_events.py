@@ -15,8 +15,8 @@ from kubelab.apimachinery.scheme import EVENTS
 from kubelab.client import events
 from kubelab.client.events import EventRecorder
 from kubelab.rpc import tracing
-from kubelab.testing.apiserver import FakeApiServer
-from kubelab.testing.clock import FakeClock
+from tests.support.apiserver import FakeApiServer
+from tests.support.clock import FakeClock
 
 WEB = core_pb2.Pod(metadata=meta_pb2.ObjectMeta(name="web", namespace="shop", uid="u1", resourceVersion="7"))
 NODE = core_pb2.Node(metadata=meta_pb2.ObjectMeta(name="node-1", uid="u2"))

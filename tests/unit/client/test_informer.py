@@ -15,8 +15,8 @@ from kubelab.apimachinery import errors
 from kubelab.apimachinery.scheme import PODS
 from kubelab.client.informer import Informer
 from kubelab.rpc.apiserver.v1 import apiserver_pb2 as pb
-from kubelab.testing.apiserver import FakeApiServer
-from kubelab.testing.clock import FakeClock
+from tests.support.apiserver import FakeApiServer
+from tests.support.clock import FakeClock
 
 
 def pod(name: str, node: str = "", namespace: str = "default", **labels: str) -> core_pb2.Pod:

@@ -12,8 +12,8 @@ from kubelab.api.coordination.v1 import coordination_pb2
 from kubelab.apimachinery import errors
 from kubelab.apimachinery.scheme import LEASES
 from kubelab.client.leaderelection import TERM, LeaderElector
-from kubelab.testing.apiserver import FakeApiServer
-from kubelab.testing.clock import FakeClock
+from tests.support.apiserver import FakeApiServer
+from tests.support.clock import FakeClock
 
 KEY = "kube-system/kube-scheduler"
 

@@ -26,8 +26,8 @@ from kubelab.rpc.apiserver.v1 import apiserver_pb2 as pb
 from kubelab.rpc.apiserver.v1.apiserver_pb2_grpc import ResourcesServicer, add_ResourcesServicer_to_server
 from kubelab.rpc.channels import SERVER_OPTIONS, Identity, server_credentials
 from kubelab.rpc.connecterrors import unreachable, why_unreachable
-from kubelab.testing.clock import FakeClock
-from kubelab.testing.pki import TestAuthority
+from tests.support.clock import FakeClock
+from tests.support.pki import TestAuthority
 
 WEB = core_pb2.Pod(metadata=meta_pb2.ObjectMeta(name="web", namespace="default", resourceVersion="5"))
 

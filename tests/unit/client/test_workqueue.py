@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from prometheus_client import CollectorRegistry
 
 from kubelab.client.workqueue import FRESH_IN_A_ROW, WorkQueue
-from kubelab.testing.clock import FakeClock
+from tests.support.clock import FakeClock
 
 
 def make(clock: FakeClock | None = None, **options: float) -> WorkQueue[str]:

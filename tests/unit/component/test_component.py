@@ -27,7 +27,7 @@ from kubelab.apimachinery.errors import Unavailable
 from kubelab.client.transport import Connections, Method
 from kubelab.component import logs
 from kubelab.rpc.channels import CHANNEL_OPTIONS
-from kubelab.testing.pki import Files, TestAuthority
+from tests.support.pki import Files, TestAuthority
 
 SOURCE = """
 import asyncio, os, sys

@@ -10,7 +10,7 @@ from cryptography import x509
 
 from kubelab.component.config import TLS
 from kubelab.component.httptls import ServerContext
-from kubelab.testing.pki import TestAuthority
+from tests.support.pki import TestAuthority
 
 
 async def shown(context: ServerContext, ca: Path) -> int:

@@ -17,7 +17,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from kubelab.component.descriptors import FEWEST_CONNECTIONS
 from kubelab.rpc.channels import Identity, open_channel
-from kubelab.testing.pki import Files, TestAuthority
+from tests.support.pki import Files, TestAuthority
 
 SECONDS = 30.0
 SERVER = """

@@ -34,9 +34,9 @@ from kubelab.controllermanager import __main__ as component
 from kubelab.controllermanager.config import ControllerManagerConfig
 from kubelab.controllermanager.informers import SharedInformers
 from kubelab.controllermanager.nodeipam import CidrPool, NodeIpamController
-from kubelab.testing import objects as make
-from kubelab.testing.apiserver import FakeApiServer
-from kubelab.testing.clock import FakeClock
+from tests.support import objects as make
+from tests.support.apiserver import FakeApiServer
+from tests.support.clock import FakeClock
 
 Run = Callable[..., AbstractAsyncContextManager[None]]
 

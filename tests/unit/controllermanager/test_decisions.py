@@ -37,7 +37,7 @@ from kubelab.controllermanager.replication.decide import (
     slow_start,
     status,
 )
-from kubelab.testing import objects as make
+from tests.support import objects as make
 
 WEB = make.replication_controller("web", replicas=3)
 OWNED = make.controlled_by(WEB)

@@ -15,7 +15,7 @@ from kubelab.client.client import Client
 from kubelab.client.kubeconfig import Access, Kubeconfig
 from kubelab.kctl.__main__ import main
 from kubelab.kctl.session import World
-from kubelab.testing.tables import FakeTableServer
+from tests.support.tables import FakeTableServer
 
 GOLDEN = Path(__file__).parent / "golden"
 NOON = 1714564800.0  # 2024-05-01T12:00:00Z, the moment at which the golden files were described

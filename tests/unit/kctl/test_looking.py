@@ -16,7 +16,7 @@ from kubelab.apimachinery.version import GIT_VERSION
 from kubelab.client.kubeconfig import Kubeconfig
 from kubelab.kctl.logs import _Lines
 from kubelab.kctl.root import ROOT
-from kubelab.testing.objects import pod as make_pod
+from tests.support.objects import pod as make_pod
 from tests.unit.kctl.conftest import Shell
 
 

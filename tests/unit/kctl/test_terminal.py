@@ -8,9 +8,9 @@ import pytest
 
 from kubelab.apimachinery import terminal
 from kubelab.kctl.describe.writer import Writer
-from kubelab.testing.objects import pod as make_pod
 from tests.fuzz.objects import KINDS, accepted, held
 from tests.fuzz.readers import world_of
+from tests.support.objects import pod as make_pod
 from tests.unit.kctl.conftest import Shell
 
 TITLE = "\x1b]0;owned\x07"

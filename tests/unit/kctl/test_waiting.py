@@ -15,8 +15,8 @@ from kubelab.kctl import following, targets
 from kubelab.kctl.flags import UsageProblem
 from kubelab.kctl.targets import One
 from kubelab.kctl.wait import Goal, _Waiting, goal
-from kubelab.testing.clock import FakeClock
-from kubelab.testing.objects import pod as make_pod
+from tests.support.clock import FakeClock
+from tests.support.objects import pod as make_pod
 from tests.unit.kctl.conftest import Shell
 
 

@@ -17,8 +17,8 @@ from kubelab.apimachinery.errors import Cause
 from kubelab.client.client import Client
 from kubelab.kctl.delete import FORCE_WARNING, SCOPE_WARNING, _Deletion, _Gone
 from kubelab.kctl.targets import One
-from kubelab.testing.clock import FakeClock
-from kubelab.testing.objects import pod as make_pod
+from tests.support.clock import FakeClock
+from tests.support.objects import pod as make_pod
 from tests.unit.kctl.conftest import Shell
 
 POD = """\

@@ -28,8 +28,8 @@ from kubelab.kubelet.state import Kit
 from kubelab.kubelet.statusmanager import StatusManager
 from kubelab.kubelet.telling import PodEvents
 from kubelab.kubelet.userranges import UserRanges
-from kubelab.testing.apiserver import FakeApiServer
-from kubelab.testing.cri import FakeRuntime
+from tests.support.apiserver import FakeApiServer
+from tests.support.cri import FakeRuntime
 
 NODE, NODE_IP = "node-1", "192.168.49.3"
 

@@ -25,9 +25,9 @@ from kubelab.kubelet.config import KubeletConfig
 from kubelab.pki import certificates
 from kubelab.rpc.channels import Identity, open_channel
 from kubelab.rpc.kubelet.v1 import kubelet_pb2, kubelet_pb2_grpc
-from kubelab.testing.apiserver import FakeApiServer
-from kubelab.testing.cri import FakeRuntime
-from kubelab.testing.pki import TestAuthority
+from tests.support.apiserver import FakeApiServer
+from tests.support.cri import FakeRuntime
+from tests.support.pki import TestAuthority
 
 MakePod = Callable[..., core_pb2.Pod]
 

@@ -13,7 +13,7 @@ from kubelab.component.config import ConfigError
 from kubelab.kubelet.config import KubeletConfig
 from kubelab.kubelet.cri import RuntimeFailure
 from kubelab.kubelet.logrotation import Limits, LogRotation, RunningLog, earlier, remove_log
-from kubelab.testing.clock import FakeClock
+from tests.support.clock import FakeClock
 
 LIMITS = Limits(size=10, files=3)
 LONG = "x" * 11

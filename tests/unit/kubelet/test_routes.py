@@ -17,8 +17,8 @@ from kubelab.api.core.v1 import core_pb2
 from kubelab.kubelet.metrics import KubeletMetrics
 from kubelab.kubelet.podnetworks import Layout, routes, said
 from kubelab.kubelet.routes import Router, difference
-from kubelab.testing.clock import FakeClock
-from tests.polling import until_true
+from tests.support.clock import FakeClock
+from tests.support.polling import until_true
 
 LAYOUT = Layout(IPv4Network("10.244.0.0/16"), 24, IPv4Network("192.168.49.0/24"))
 OWN = "192.168.49.3"

@@ -26,7 +26,7 @@ from kubelab.kubeproxy.model import Backend
 from kubelab.kubeproxy.nft import Nft, NftError
 from kubelab.kubeproxy.proxier import Proxier
 from kubelab.kubeproxy.rules import BASE
-from kubelab.testing.apiserver import FakeApiServer
+from tests.support.apiserver import FakeApiServer
 
 
 @dataclass

@@ -13,8 +13,8 @@ from structlog.testing import CapturingLogger
 
 from kubelab.cluster.record import Record
 from kubelab.pki import certificates, renewal
-from kubelab.testing.clock import FakeClock
-from tests.polling import until_true
+from tests.support.clock import FakeClock
+from tests.support.polling import until_true
 
 DAY = 86_400.0
 

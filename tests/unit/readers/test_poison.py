@@ -30,9 +30,9 @@ from kubelab.kubeproxy.nft import Nft
 from kubelab.kubeproxy.proxier import Proxier
 from kubelab.scheduler import __main__ as scheduler
 from kubelab.scheduler.config import SchedulerConfig
-from kubelab.testing import objects as make
-from kubelab.testing.apiserver import FakeApiServer
 from tests.fuzz.objects import KINDS, held
+from tests.support import objects as make
+from tests.support.apiserver import FakeApiServer
 
 HEALTHY = "healthy"
 

@@ -25,8 +25,8 @@ from kubelab.runtime.archive import BadArchive
 from kubelab.runtime.oci import platforms
 from kubelab.runtime.oci.limits import Limits
 from kubelab.runtime.store import Image, Store
-from tests import archives as writers
-from tests.archives import HERE, OTHER, sha, tar
+from tests.support import archives as writers
+from tests.support.archives import HERE, OTHER, sha, tar
 
 BASE, TOP = tar({"bin/tool": b"base"}), tar({"etc/conf": b"top"})
 

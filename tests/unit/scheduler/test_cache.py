@@ -10,7 +10,7 @@ from kubelab.scheduler.cache import Cache
 from kubelab.scheduler.framework import ClusterEvent
 from kubelab.scheduler.model import PodInfo
 from kubelab.scheduler.siblings import Siblings
-from kubelab.testing import objects as make
+from tests.support import objects as make
 
 
 def info(name: str, node: str = "") -> PodInfo:

@@ -14,7 +14,7 @@ from kubelab.scheduler.model import PodInfo
 from kubelab.scheduler.plugins.nodes import NodeAffinity, NodeName, NodeUnschedulable, TaintToleration
 from kubelab.scheduler.plugins.resources import NodePorts, NodeResourcesBalancedAllocation, NodeResourcesFit
 from kubelab.scheduler.siblings import Siblings
-from kubelab.testing import objects as make
+from tests.support import objects as make
 
 HARD = make.taint("k", value="v")
 SOFT = make.taint("k", effect="PreferNoSchedule")

@@ -13,8 +13,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from kubelab.scheduler.framework import ClusterEvent
 from kubelab.scheduler.model import PodInfo
 from kubelab.scheduler.queue import QueuedPod, SchedulingQueue
-from kubelab.testing import objects as make
-from kubelab.testing.clock import FakeClock
+from tests.support import objects as make
+from tests.support.clock import FakeClock
 
 ROOM = frozenset({ClusterEvent.POD_GONE})
 LABELS = frozenset({ClusterEvent.NODE_LABELED})

@@ -27,9 +27,9 @@ from kubelab.scheduler.queue import SchedulingQueue
 from kubelab.scheduler.scheduler import Scheduler
 from kubelab.scheduler.siblings import Siblings
 from kubelab.scheduler.sources import Sources
-from kubelab.testing import objects as make
-from kubelab.testing.apiserver import FakeApiServer
-from kubelab.testing.clock import FakeClock
+from tests.support import objects as make
+from tests.support.apiserver import FakeApiServer
+from tests.support.clock import FakeClock
 
 Run = Callable[[FakeApiServer], AbstractAsyncContextManager[None]]
 

@@ -21,7 +21,7 @@ from kubelab.supervisor.machine import State
 from kubelab.supervisor.processes import Running
 from kubelab.supervisor.spawner import SpawnError
 from kubelab.supervisor.zygote import Order
-from kubelab.testing.clock import FakeClock
+from tests.support.clock import FakeClock
 
 
 class FakeSpawner:

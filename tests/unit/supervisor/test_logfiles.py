@@ -10,7 +10,7 @@ import pytest
 
 from kubelab.component import logs
 from kubelab.supervisor import logfiles
-from kubelab.testing.clock import FakeClock
+from tests.support.clock import FakeClock
 
 
 @pytest.mark.parametrize(

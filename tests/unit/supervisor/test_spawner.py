@@ -16,7 +16,7 @@ from kubelab.component import logs
 from kubelab.linux.processes import start_time
 from kubelab.supervisor.spawner import START_SECONDS, Spawner, SpawnError
 from kubelab.supervisor.zygote import Order
-from kubelab.testing.clock import FakeClock
+from tests.support.clock import FakeClock
 
 
 async def refused(spawner: Spawner, order: Order, log: int) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Generator
 
 import pytest
 
-from tests import polling
+from tests.support import polling
 
 SECONDS = 30.0
 TUNNELS = """

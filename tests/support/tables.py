@@ -15,7 +15,7 @@ from kubelab.apimachinery import scheme
 from kubelab.apimachinery.meta import meta_of
 from kubelab.apimachinery.scheme import Resource
 from kubelab.rpc.apiserver.v1 import apiserver_pb2 as pb
-from kubelab.testing.apiserver import FakeApiServer
+from tests.support.apiserver import FakeApiServer
 
 
 def table_of(resource: Resource[Message], *objects: Message) -> meta_pb2.Table:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kubelab.apimachinery.clock import SystemClock
-from kubelab.testing.pki import Files, TestAuthority
+from tests.support.pki import Files, TestAuthority
 
 START_SECONDS = 20.0
 

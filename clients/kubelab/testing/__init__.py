@@ -1,1 +1,0 @@
-"""Fakes for tests: a clock, an api-server, a runtime."""
