@@ -104,6 +104,12 @@ class PodManager:
         views = [worker.state.view for worker in self._workers_by_uid.values()]
         return [RunningLog(c.id, log_file(root, view, c)) for view in views for c in view.running]
 
+    def check_invariants(self) -> None:
+        """Raise AssertionError where the queue's or a worker's state contradicts itself."""
+        self.queue.check_invariants()
+        for worker in self._workers_by_uid.values():
+            worker.state.lifecycle.check_invariants()
+
     def changes(self, uid: str) -> asyncio.Event:
         """An event that is set whenever the pod was looked at anew."""
         return self._changed.setdefault(uid, asyncio.Event())
@@ -149,10 +155,12 @@ class PodManager:
         if worker is not None:
             if event.container_event_type == cri.CONTAINER_CREATED_EVENT or _is_known(worker, event):
                 return
-            state = worker.state
-            state.dirty = True
-            known = [s.id for s in state.view.sandboxes]
-            state.unsure |= not state.making and event.pod_sandbox_status.id not in known
+            cache = worker.state.runtime
+            known = {s.id for s in cache.view.sandboxes}
+            if cache.creating_sandbox or event.pod_sandbox_status.id in known:
+                cache.changed()
+            else:
+                cache.unknown()
         else:
             self._known.setdefault(meta.uid, PodRef(meta.uid, meta.namespace, meta.name))
         self.queue.add(meta.uid)
@@ -183,12 +191,10 @@ class PodManager:
         worker = self._workers_by_uid.get(uid) or await self._hire(uid)
         if worker is None:
             return
-        state = worker.state
-        pod = self._pods.get(uid)
-        if pod is not None:
-            state.pod = pod
+        if (pod := self._pods.get(uid)) is not None:
+            worker.update(pod)
         elif uid in self._departed:
-            state.pod, state.gone = self._departed[uid], True
+            worker.update(self._departed[uid], gone=True)
         try:
             await worker.sync()
         finally:
@@ -220,7 +226,7 @@ class PodManager:
                 refused = refusal(pod, self._others(uid), kit.node.allocatable, labels)
             refused = refused or security.refusal(pod, kit.node.security)
             if refused is not None:
-                worker.state.rejected = refused
+                worker.reject(refused)
                 kit.events.rejected(pod, refused)
         self._workers_by_uid[uid] = worker
         return worker
@@ -240,6 +246,8 @@ class PodManager:
         for memory in (self._workers_by_uid, self._departed, self._known, self._surveyed, self._changed):
             memory.pop(uid, None)
         self._kit.statuses.forget(uid)
+        if uid in self._pods:  # the api-server told of a pod that went as an orphan
+            self.queue.add(uid)
         try:
             self._kit.users.forget(uid)
         except (OSError, ConfigError) as err:
@@ -302,7 +310,7 @@ class PodManager:
             worker = self._workers_by_uid.get(uid)
             if worker is None or states != _states(worker):
                 if worker is not None:
-                    worker.state.dirty = worker.state.unsure = True
+                    worker.state.runtime.unknown()
                 self.queue.add(uid)
         self._surveyed = {uid: states for uid, (_, states) in found.items()}
         self.surveys += 1
@@ -317,7 +325,7 @@ def _states(worker: PodWorker) -> frozenset[tuple[str, int]]:
 
 def _is_known(worker: PodWorker, event: cri.ContainerEventResponse) -> bool:
     """Say whether an event tells what the worker saw already, mostly the echo of its own calls."""
-    if worker.state.dirty or not event.containers_statuses:
+    if not worker.state.runtime.current or not event.containers_statuses:
         return False
     seen = {c.id: c.state for c in worker.state.view.containers}
     told = {c.id: State(c.state) for c in event.containers_statuses}

@@ -1,12 +1,13 @@
-"""What to do next for one pod: a pure function of what is wanted, what the runtime has, and the time.
+"""What to do next for one pod: a pure function of the worker's phase, the pod, what the runtime has, and the time.
 
 ::
 
-    pod wanted ──▶ no sandbox, or a dead one ──▶ CreateSandbox ──▶ StartContainer … ──▶ nothing to do
-                                                                     ▲         │ dies
-                                                                     └─ back-off┘
-    pod deleted, gone, finished or over its deadline ──▶ StopContainer … ──▶ StopSandbox ─┬─▶ stays for its logs
-                                                                                          └─▶ RemoveSandbox ──▶ Finish
+    SYNC         no sandbox, or a dead one ──▶ CreateSandbox ──▶ StartContainer … ──▶ nothing to do
+                                                                   ▲         │ dies
+                                                                   └─ back-off┘
+    TERMINATING  StopContainer …
+    TERMINATED   StopSandbox ─┬─▶ its dead containers stay for their logs
+                              └─▶ removing: RemoveSandbox ──▶ Finish
 
 Actions are safe to repeat: the next plan is made from what the runtime then has, never from what was meant to happen.
 """
@@ -17,15 +18,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from kubelab.api.core.v1 import core_pb2
-from kubelab.apimachinery.core.pods import is_terminal
 from kubelab.apimachinery.durations import format_seconds
 from kubelab.kubelet.backoff import Backoff
+from kubelab.kubelet.lifecycle import PodLifecycle, Reason, WorkerPhase
 from kubelab.kubelet.model import ContainerView, PodView, State, container_hash, pod_text
 
 MIN_GRACE_SECONDS = 1
 MAX_RESTARTS = 2**31 - 1  # what a status can hold
-DEADLINE_REASON = "DeadlineExceeded"
-DEADLINE_MESSAGE = "Pod was active on the node longer than the specified deadline"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +83,9 @@ class Waiting:
     message: str = ""
 
 
+DEADLINE_EXCEEDED = Waiting("DeadlineExceeded", "Pod was active on the node longer than the specified deadline")
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
     """The last attempt to start a container, or the sandbox, failed; try again at ``retry_at``. What is told about
@@ -107,12 +109,10 @@ class Plan:
     """By container, what holds it up although it should run."""
     wake_at: float | None = None
     """When to look again although nothing happened; seconds since the epoch."""
-    failed: Waiting | None = None
-    """The whole pod fails, with this reason, as soon as nothing of it runs."""
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
+class PodHistory:
     """What a worker knows beside the runtime. ``SANDBOX`` keys a failure of the sandbox."""
 
     crashes: Backoff[str]
@@ -126,34 +126,40 @@ class Memory:
 SANDBOX = ""
 
 
-def plan(pod: core_pb2.Pod, seen: PodView, now: float, memory: Memory, *, gone: bool = False) -> Plan:
-    """Decide. ``gone``: the api-server no longer has the pod."""
-    if gone or pod.metadata.HasField("deletionTimestamp"):
-        return _remove(pod, seen, now, gone)
-    if is_terminal(pod):
-        return Plan(_shut(pod, seen, float(_grace(pod))))
-    deadline = _deadline(pod, memory)
-    if deadline is not None and now >= deadline:
-        failed = Waiting(DEADLINE_REASON, DEADLINE_MESSAGE)
-        return Plan(_shut(pod, seen, float(_grace(pod))), failed=failed)
-    running = _run(pod, seen, now, memory)
-    wakes = [at for at in (running.wake_at, deadline) if at is not None]
+def plan(lifecycle: PodLifecycle, pod: core_pb2.Pod | None, seen: PodView, now: float, history: PodHistory) -> Plan:
+    """Decide. ``pod`` is None for one that only the runtime has: such a one terminates."""
+    if pod is not None and lifecycle.phase is WorkerPhase.SYNC:
+        return _sync_pod(pod, seen, now, history)
+    stops = _stops(seen, _grace_left(lifecycle, pod, now))
+    if stops or lifecycle.phase is WorkerPhase.TERMINATING:
+        return Plan(stops)
+    return Plan(_clear(seen) if lifecycle.removing else _stop_sandboxes(seen))
+
+
+def deadline(pod: core_pb2.Pod | None, history: PodHistory) -> float | None:
+    """Give the time at which the pod fails because it ran for ``activeDeadlineSeconds``."""
+    if pod is None or not pod.spec.HasField("activeDeadlineSeconds") or history.started_at is None:
+        return None
+    return history.started_at + pod.spec.activeDeadlineSeconds
+
+
+def _sync_pod(pod: core_pb2.Pod, seen: PodView, now: float, history: PodHistory) -> Plan:
+    running = _run(pod, seen, now, history)
+    wakes = [at for at in (running.wake_at, deadline(pod, history)) if at is not None]
     return Plan(running.actions, running.waiting, min(wakes, default=None))
 
 
-def orphan(seen: PodView) -> Plan:
-    """Decide for a pod that the api-server never told of: end it as gently as its containers ask for, forget it."""
-    stops = tuple(StopContainer(c.id, c.name, float(max(c.grace_seconds, MIN_GRACE_SECONDS))) for c in seen.running)
-    return Plan(stops or _clear(seen))
-
-
-def _remove(pod: core_pb2.Pod, seen: PodView, now: float, gone: bool) -> Plan:
-    meta = pod.metadata
-    grace = 0.0  # gone without being asked to finish, or any longer: a forced deletion
-    if not gone:
+def _grace_left(lifecycle: PodLifecycle, pod: core_pb2.Pod | None, now: float) -> float | None:
+    """Seconds that the containers of a pod that terminates have left; None: each what it was started with."""
+    if pod is None:
+        return None
+    meta, grace = pod.metadata, float(_grace(pod))
+    if Reason.GONE in lifecycle.reasons:  # without being asked to finish, or any longer: a forced deletion
+        return float(MIN_GRACE_SECONDS)
+    if Reason.DELETED in lifecycle.reasons:
         grace = min(meta.deletionTimestamp.seconds - now, float(meta.deletionGracePeriodSeconds))
-    stops = _stops(pod, seen, max(grace, float(MIN_GRACE_SECONDS)))
-    return Plan(stops or _clear(seen))
+        return max(grace, float(MIN_GRACE_SECONDS))
+    return grace
 
 
 def _clear(seen: PodView) -> tuple[Action, ...]:
@@ -164,38 +170,44 @@ def _clear(seen: PodView) -> tuple[Action, ...]:
     return (*stops, *loose, *(RemoveSandbox(s.id) for s in seen.sandboxes))
 
 
-def _shut(pod: core_pb2.Pod, seen: PodView, grace: float) -> tuple[Action, ...]:
+def _shut(seen: PodView, grace: float) -> tuple[Action, ...]:
     """End what runs, but keep what is dead: its logs and its exit code are still asked for."""
-    stops = _stops(pod, seen, grace)
-    return stops or tuple(StopSandbox(s.id) for s in seen.sandboxes if s.ready)
+    return _stops(seen, grace) or _stop_sandboxes(seen)
 
 
-def _stops(pod: core_pb2.Pod, seen: PodView, grace: float) -> tuple[StopContainer, ...]:
+def _stop_sandboxes(seen: PodView) -> tuple[StopSandbox, ...]:
+    return tuple(StopSandbox(s.id) for s in seen.sandboxes if s.ready)
+
+
+def _stops(seen: PodView, grace: float | None) -> tuple[StopContainer, ...]:
+    """Stop what runs within ``grace`` seconds, or as gently as each container asked for when it was made."""
+    if grace is None:
+        return tuple(StopContainer(c.id, c.name, float(max(c.grace_seconds, MIN_GRACE_SECONDS))) for c in seen.running)
     return tuple(StopContainer(c.id, c.name, grace, f"Stopping container {c.name}") for c in seen.running)
 
 
-def _run(pod: core_pb2.Pod, seen: PodView, now: float, memory: Memory) -> Plan:
+def _run(pod: core_pb2.Pod, seen: PodView, now: float, history: PodHistory) -> Plan:
     wanted = [c for c in pod.spec.containers if should_start(pod, c, seen)]
     sandbox = seen.sandbox
     usable = sandbox is not None and sandbox.ready and (bool(sandbox.ips) or pod.spec.hostNetwork)
     if not usable:
         ended = pod.spec.restartPolicy == "Never" and sandbox is not None and bool(seen.containers)
         if not wanted or ended:
-            return Plan(_shut(pod, seen, float(_grace(pod))))
+            return Plan(_shut(seen, float(_grace(pod))))
         if seen.running:  # their namespaces' keeper is dead: they cannot stay
-            return Plan(_stops(pod, seen, float(_grace(pod))))
-        held = memory.failures.get(SANDBOX)
+            return Plan(_stops(seen, float(_grace(pod))))
+        held = history.failures.get(SANDBOX)
         if held is not None and held.retry_at > now:
             return Plan(wake_at=held.retry_at)
         stale: list[Action] = [StopSandbox(s.id) for s in seen.sandboxes if s.ready]
         attempt = sandbox.attempt + 1 if sandbox else 0
         start = Plan((*stale, CreateSandbox(attempt, changed=sandbox is not None)))
-        return _with_starts(start, wanted, pod, seen, now, memory)
+        return _with_starts(start, wanted, pod, seen, now, history)
     replaced = _replaced(pod, seen)
     if not wanted and not seen.running:
-        return Plan(_shut(pod, seen, 0.0))
+        return Plan(_shut(seen, 0.0))
     tidy = _tidy(seen)
-    return _with_starts(Plan((*replaced, *tidy)), wanted, pod, seen, now, memory)
+    return _with_starts(Plan((*replaced, *tidy)), wanted, pod, seen, now, history)
 
 
 def should_start(pod: core_pb2.Pod, container: core_pb2.Container, seen: PodView) -> bool:
@@ -211,26 +223,26 @@ def should_start(pod: core_pb2.Pod, container: core_pb2.Container, seen: PodView
 
 
 def _with_starts(
-    base: Plan, wanted: list[core_pb2.Container], pod: core_pb2.Pod, seen: PodView, now: float, memory: Memory
+    base: Plan, wanted: list[core_pb2.Container], pod: core_pb2.Pod, seen: PodView, now: float, history: PodHistory
 ) -> Plan:
     actions, waiting, wakes = list(base.actions), dict[str, Waiting](), list[float]()
     for container in wanted:
         name, newest = container.name, seen.newest(container.name)
-        failure = memory.failures.get(name)
+        failure = history.failures.get(name)
         if failure is not None:
             waiting[name] = failure.told(now)  # also while it is tried again: until something else is known
             if failure.retry_at > now:
                 wakes.append(failure.then_at if now < failure.then_at else failure.retry_at)
                 continue
         if newest is None:
-            actions.append(StartContainer(name, memory.first_attempts.get(name, 0)))
+            actions.append(StartContainer(name, history.first_attempts.get(name, 0)))
             continue
         if newest.state is State.CREATED:  # made and never started: the same attempt once more
             actions += [RemoveContainer(newest.id), StartContainer(name, newest.attempt)]
             continue
-        left = memory.crashes.remaining(name, newest.finished_at, now)
+        left = history.crashes.remaining(name, newest.finished_at, now)
         if left > 0:
-            told = format_seconds(memory.crashes.delay(name))
+            told = format_seconds(history.crashes.delay(name))
             text = f"back-off {told} restarting failed container={name} pod={pod_text(pod)}"
             waiting[name] = Waiting("CrashLoopBackOff", text)
             wakes.append(now + left)
@@ -268,12 +280,6 @@ def _tidy(seen: PodView) -> list[Action]:
 
 def _grace(pod: core_pb2.Pod) -> int:
     return pod.spec.terminationGracePeriodSeconds if pod.spec.HasField("terminationGracePeriodSeconds") else 30
-
-
-def _deadline(pod: core_pb2.Pod, memory: Memory) -> float | None:
-    if not pod.spec.HasField("activeDeadlineSeconds") or memory.started_at is None:
-        return None
-    return memory.started_at + pod.spec.activeDeadlineSeconds
 
 
 def first_attempt(old: core_pb2.ContainerStatus) -> int:

@@ -49,7 +49,7 @@ class Starter:
         state, kit, pod = self._state, self._kit, self._pod
         if action.changed:
             kit.events.sandbox_changed(pod)
-        state.dirty = True
+        state.runtime.changed()
         try:
             if has_own_users(pod) and not await kit.runtime.makes_user_namespaces():
                 raise ConfigError("can't set `spec.hostUsers: false`, runtime does not support user namespaces")
@@ -68,13 +68,13 @@ class Starter:
         except (RuntimeFailure, OSError) as err:  # the latter: a name that is too long for a folder, a full disk
             self._sandbox_failed(err)
             return False
-        state.failures.pop(SANDBOX, None)
-        state.starts.forget(SANDBOX)
+        state.attempts.failures.pop(SANDBOX, None)
+        state.attempts.starts.forget(SANDBOX)
         view = SandboxView(sandbox_id, action.attempt, created_at=kit.clock.time())
         if _needs_address(pod):
-            state.view = await kit.runtime.pod_of(state.ref, [view.id])
+            state.runtime.view = await kit.runtime.pod_of(state.ref, [view.id])
         else:  # what was asked for is enough to go on; the look after the last step tells the rest
-            state.view = PodView.of(
+            state.runtime.view = PodView.of(
                 state.ref.uid, state.ref.name, state.ref.namespace, [view, *state.view.sandboxes], state.view.containers
             )
         return True
@@ -93,7 +93,7 @@ class Starter:
         Raises the first RuntimeFailure or OSError, the sandbox's own.
         """
         runtime = self._kit.runtime
-        self._state.making = True
+        self._state.runtime.creating_sandbox = True
         try:
             async with asyncio.TaskGroup() as group:
                 sandbox = group.create_task(runtime.run_sandbox(config))
@@ -105,7 +105,7 @@ class Starter:
                 raise
             raise failures.exceptions[0] from None
         finally:
-            self._state.making = False
+            self._state.runtime.creating_sandbox = False
         return sandbox.result(), {name: task.result() for name, task in found.items()}
 
     def _make_log_directories(self) -> None:
@@ -119,11 +119,11 @@ class Starter:
         kit.events.sandbox_failed(self._pod, str(err))
         failure = Waiting("ContainerCreating")
         delay = jittered(min(1.0 * 2 ** min(self._count(SANDBOX), 5), 30.0))
-        state.failures[SANDBOX] = Failure(now + delay, failure)
+        state.attempts.failures[SANDBOX] = Failure(now + delay, failure)
 
     def _count(self, name: str) -> int:
         """How often in a row a start failed."""
-        backoff = self._state.starts
+        backoff = self._state.attempts.starts
         now = self._kit.clock.time()
         return max(round(backoff.next(name, now, now) / backoff.base) - 1, 0)
 
@@ -133,11 +133,11 @@ class Starter:
         """Bring one container up as far as it goes; say whether the runtime has to be looked at again."""
         state, kit, pod = self._state, self._kit, self._pod
         spec = next(c for c in pod.spec.containers if c.name == action.name)
-        if spec.name in state.pulling:
+        if spec.name in state.attempts.pulling:
             return False
         image = await self._image(spec)
         if image is None:
-            return spec.name in state.failures and spec.name not in state.pulling
+            return spec.name in state.attempts.failures and spec.name not in state.attempts.pulling
         sandbox = state.view.sandbox
         assert sandbox is not None, "a container is started in a sandbox"
         try:
@@ -157,8 +157,8 @@ class Starter:
         now = kit.clock.time()
         ended = next((c for c in state.view.containers if c.id == action.restart_of), None)
         if ended is not None:
-            state.crashes.next(spec.name, ended.finished_at, now)
-        state.dirty = True
+            state.attempts.crashes.next(spec.name, ended.finished_at, now)
+        state.runtime.changed()
         try:
             container_id = await kit.runtime.create_container(sandbox.id, config, settings)
         except RuntimeUnavailable:
@@ -181,21 +181,21 @@ class Starter:
             kit.events.container_failed(pod, spec.name, f"Error: {err.details}")
             return True
         kit.events.started(pod, spec.name)
-        state.failures.pop(spec.name, None)
-        state.pulled.pop(spec.name, None)
-        state.starts.forget(spec.name)
+        state.attempts.failures.pop(spec.name, None)
+        state.attempts.pulled.pop(spec.name, None)
+        state.attempts.starts.forget(spec.name)
         return True
 
     def _failed(self, name: str, reason: str, message: str) -> None:
         retry_at = self._kit.clock.time() + jittered(RETRY_SECONDS)
-        self._state.failures[name] = Failure(retry_at, Waiting(reason, message))
+        self._state.attempts.failures[name] = Failure(retry_at, Waiting(reason, message))
 
     def _back_off(self, name: str, reason: str, message: str) -> None:
         """The container itself failed, as one that crashes: each attempt waits longer."""
         state, now = self._state, self._kit.clock.time()
-        delay = state.starts.next(name, now, now)
+        delay = state.attempts.starts.next(name, now, now)
         text = f"back-off {format_seconds(delay)} restarting failed container={name} pod={pod_text(self._pod)}"
-        state.failures[name] = Failure(
+        state.attempts.failures[name] = Failure(
             retry_at=now + delay,
             waiting=Waiting(reason, message),
             then_at=now + FLIP_SECONDS,
@@ -213,24 +213,26 @@ class Starter:
             kit.events.inspect_failed(pod, spec.name, str(err))
             self._failed(spec.name, "InvalidImageName", str(err))
             return None
-        if spec.name in state.pulled:
-            return state.pulled[spec.name]
+        if spec.name in state.attempts.pulled:
+            return state.attempts.pulled[spec.name]
         if policy != "Always":
             found = self._present.pop(spec.image, None) or await kit.runtime.image(image)
             if found is not None:
                 kit.events.present(pod, spec.name, spec.image)
-                state.pulls_failed.forget(spec.image)
+                state.attempts.pulls_failed.forget(spec.image)
                 return found
         if policy == "Never":
             text = f'Container image "{spec.image}" is not present with pull policy of Never'
             kit.events.never_pulled(pod, spec.name, text)
             self._failed(spec.name, "ErrImageNeverPull", text)
             return None
-        held, now = state.failures.get(spec.name), kit.clock.time()
+        held, now = state.attempts.failures.get(spec.name), kit.clock.time()
         if held is not None and now < held.pull_at:
-            state.failures[spec.name] = replace(held, retry_at=min(held.pull_at, now + jittered(RETRY_SECONDS)))
+            state.attempts.failures[spec.name] = replace(
+                held, retry_at=min(held.pull_at, now + jittered(RETRY_SECONDS))
+            )
             return None
-        state.pulling.add(spec.name)
+        state.attempts.pulling.add(spec.name)
         kit.events.pulling(pod, spec.name, spec.image)
         kit.spawn(self._pull(spec, image), f"pull {image}")
         return None
@@ -246,19 +248,19 @@ class Starter:
         else:
             size = found.size if found is not None else 0
             kit.events.pulled(pod, spec.name, spec.image, kit.clock.monotonic() - begun, size)
-            state.pulled[spec.name] = found or cri.Image(id=ref)
-            state.failures.pop(spec.name, None)
-            state.pulls_failed.forget(spec.image)
+            state.attempts.pulled[spec.name] = found or cri.Image(id=ref)
+            state.attempts.failures.pop(spec.name, None)
+            state.attempts.pulls_failed.forget(spec.image)
         finally:
-            state.pulling.discard(spec.name)
+            state.attempts.pulling.discard(spec.name)
             kit.wake(state.ref.uid, 0.0)
 
     def _pull_failed(self, spec: core_pb2.Container, why: str) -> None:
         state, kit, now = self._state, self._kit, self._kit.clock.time()
         text = f'failed to pull image "{spec.image}": {why}'
-        pull_at = now + state.pulls_failed.next(spec.image, now, now)
+        pull_at = now + state.attempts.pulls_failed.next(spec.image, now, now)
         looks = pull_policy(spec) != "Always"  # somebody may load it meanwhile
-        state.failures[spec.name] = Failure(
+        state.attempts.failures[spec.name] = Failure(
             retry_at=min(pull_at, now + jittered(RETRY_SECONDS)) if looks else pull_at,
             waiting=Waiting("ErrImagePull", text),
             then_at=now + FLIP_SECONDS,

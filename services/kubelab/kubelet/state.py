@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import enum
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +17,7 @@ from kubelab.cri.runtime.v1 import api_pb2 as cri
 from kubelab.kubelet.backoff import Backoff
 from kubelab.kubelet.config import KubeletConfig
 from kubelab.kubelet.cri import PodRef, Runtime
+from kubelab.kubelet.lifecycle import PodLifecycle
 from kubelab.kubelet.metrics import KubeletMetrics
 from kubelab.kubelet.model import PodView
 from kubelab.kubelet.plan import Failure, Waiting
@@ -50,6 +52,61 @@ class Kit:
     """Wait until the services are known: containers are told of them."""
 
 
+class Freshness(enum.IntEnum):
+    """What has to be asked before the view of a pod can be relied on."""
+
+    CURRENT = 0
+    CHANGED = 1
+    """Something changed in the sandboxes that the view has."""
+    UNKNOWN = 2
+    """There may be sandboxes that the view does not have: a call's outcome is unknown, or another kubelet was here."""
+
+
+@dataclass(slots=True)
+class RuntimeCache:
+    """What the runtime had of the pod at the last look, and whether that may have changed since."""
+
+    view: PodView
+    freshness: Freshness = Freshness.UNKNOWN
+    creating_sandbox: bool = False
+    """Events may tell of a new sandbox before the call that makes it is answered."""
+
+    @property
+    def current(self) -> bool:
+        return self.freshness is Freshness.CURRENT
+
+    def changed(self) -> None:
+        """The known sandboxes and their containers have to be looked at again."""
+        self.freshness = max(self.freshness, Freshness.CHANGED)
+
+    def unknown(self) -> None:
+        """All of the pod's sandboxes have to be looked for."""
+        self.freshness = Freshness.UNKNOWN
+
+
+@dataclass(slots=True)
+class StartAttempts:
+    """What came of the attempts to start the pod's sandbox (key ``SANDBOX``) and containers (by name)."""
+
+    crashes: Backoff[str]
+    starts: Backoff[str]
+    pulls_failed: Backoff[str]
+    """By image."""
+    failures: dict[str, Failure] = field(default_factory=dict[str, Failure])
+    pulling: set[str] = field(default_factory=set[str])
+    pulled: dict[str, cri.Image] = field(default_factory=dict[str, cri.Image])
+
+
+@dataclass(slots=True)
+class StatusReport:
+    """What was told of the pod last."""
+
+    status: core_pb2.PodStatus = field(default_factory=core_pb2.PodStatus)
+    waiting: dict[str, Waiting] = field(default_factory=dict[str, Waiting])
+    """By container, the reason that an event told of."""
+    ready_once: bool = False
+
+
 @dataclass(slots=True)
 class StopUnderWay:
     until: float
@@ -62,28 +119,22 @@ class PodState:
 
     ref: PodRef
     pod: core_pb2.Pod | None
-    view: PodView
-    crashes: Backoff[str]
-    starts: Backoff[str]
-    pulls_failed: Backoff[str]
-    making: bool = False
-    """A sandbox is being made: events may tell of it before the call's answer does."""
-    gone: bool = False
-    dirty: bool = True
-    """Something changed since the runtime was looked at."""
-    unsure: bool = True
-    """There may be sandboxes that the view does not have: a call's outcome is unknown, or another kubelet was here."""
-    finished: str = ""
-    """The resourceVersion at which the last delete was sent."""
+    lifecycle: PodLifecycle
+    runtime: RuntimeCache
+    attempts: StartAttempts
+    report: StatusReport = field(default_factory=StatusReport)
     rejected: Waiting | None = None
     """Why this node does not take it."""
-    failed: Waiting | None = None
-    """Why the whole pod failed; it is told as its end once nothing runs any more."""
-    first_seen: float = 0.0
-    ran: bool = False
-    failures: dict[str, Failure] = field(default_factory=dict[str, Failure])
-    pulling: set[str] = field(default_factory=set[str])
-    pulled: dict[str, cri.Image] = field(default_factory=dict[str, cri.Image])
     stops: dict[str, StopUnderWay] = field(default_factory=dict[str, StopUnderWay])
-    told: dict[str, Waiting] = field(default_factory=dict[str, Waiting])
-    status: core_pb2.PodStatus = field(default_factory=core_pb2.PodStatus)
+    """By container id."""
+    deletion_sent: str = ""
+    """The resourceVersion at which the last delete was sent."""
+    first_seen: float = 0.0
+
+    @property
+    def view(self) -> PodView:
+        return self.runtime.view
+
+    @property
+    def status(self) -> core_pb2.PodStatus:
+        return self.report.status

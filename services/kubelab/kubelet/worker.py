@@ -21,29 +21,30 @@ from pathlib import Path
 
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import errors
-from kubelab.apimachinery.core.pods import TERMINAL_PHASES
-from kubelab.apimachinery.messages import deep_copy
 from kubelab.apimachinery.scheme import PODS
 from kubelab.kubelet import plan as planning
 from kubelab.kubelet.backoff import Backoff, jittered
 from kubelab.kubelet.cri import PodRef, RuntimeFailure, RuntimeUnavailable, calls_for
+from kubelab.kubelet.lifecycle import PodLifecycle, Reason
 from kubelab.kubelet.logrotation import remove_log
 from kubelab.kubelet.model import PodView
 from kubelab.kubelet.plan import (
+    DEADLINE_EXCEEDED,
     Action,
     CreateSandbox,
     Finish,
-    Memory,
     Plan,
+    PodHistory,
     RemoveContainer,
     RemoveSandbox,
     StartContainer,
     StopContainer,
     StopSandbox,
+    Waiting,
 )
 from kubelab.kubelet.podconfig import log_directory
 from kubelab.kubelet.starting import Starter
-from kubelab.kubelet.state import Kit, PodState, StopUnderWay
+from kubelab.kubelet.state import Freshness, Kit, PodState, RuntimeCache, StartAttempts, StopUnderWay
 from kubelab.kubelet.status import StatusInput, compute, rejected
 from kubelab.rpc import tracing
 
@@ -58,26 +59,45 @@ class PodWorker:
         """``known``: the runtime may have something of this pod already, so it has to be looked at first."""
         self._kit = kit
         config, now = kit.config, kit.clock.time()
+        longest = config.max_container_restart_period
         self.state = PodState(
             ref=ref,
             pod=pod,
-            view=PodView(ref.uid, ref.name, ref.namespace),
-            crashes=Backoff(config.crash_loop_backoff, config.max_container_restart_period),
-            starts=Backoff(config.crash_loop_backoff, config.max_container_restart_period),
-            pulls_failed=Backoff(config.image_pull_backoff, config.max_container_restart_period),
-            dirty=known,
-            unsure=known,
+            lifecycle=PodLifecycle(f"{ref.namespace}/{ref.name}", now),
+            runtime=RuntimeCache(
+                PodView(ref.uid, ref.name, ref.namespace), Freshness.UNKNOWN if known else Freshness.CURRENT
+            ),
+            attempts=StartAttempts(
+                crashes=Backoff(config.crash_loop_backoff, longest),
+                starts=Backoff(config.crash_loop_backoff, longest),
+                pulls_failed=Backoff(config.image_pull_backoff, longest),
+            ),
             first_seen=now,
         )
         if pod is not None:
-            self.state.status.CopyFrom(pod.status)
+            self.state.report.status.CopyFrom(pod.status)
         self._starter = Starter(self.state, kit)
 
     @property
     def over(self) -> bool:
         """Nothing is left: neither the runtime nor the api-server has it."""
         state = self.state
-        return (state.gone or state.pod is None) and state.view.empty and not state.dirty and not state.stops
+        forgotten = state.pod is None or state.lifecycle.forgotten
+        return forgotten and state.view.empty and state.runtime.current and not state.stops
+
+    def reject(self, why: Waiting) -> None:
+        """This node does not take the pod; nothing of it is ever made."""
+        self.state.rejected = why
+        self.state.lifecycle.terminate(Reason.REJECTED, self._kit.clock.time())
+
+    def update(self, pod: core_pb2.Pod, *, gone: bool = False) -> None:
+        """Take in the newest object; ``gone``: the api-server does not have it any more."""
+        state = self.state
+        if Reason.ORPHANED in state.lifecycle.reasons:
+            return  # it goes as an orphan, and the manager begins anew with the object
+        state.pod = pod
+        if gone:
+            state.lifecycle.terminate(Reason.GONE, self._kit.clock.time())
 
     async def sync(self) -> None:
         """Bring the pod one step, or as many as can be made at once, towards what is wanted."""
@@ -89,7 +109,7 @@ class PodWorker:
                     if not await self._round():
                         return
             except RuntimeUnavailable as err:
-                state.dirty = state.unsure = True
+                state.runtime.unknown()
                 raise errors.Unavailable(f"container runtime: {err}") from err
             except RuntimeFailure as err:
                 raise errors.InternalError(f"container runtime: {err}") from err
@@ -98,7 +118,7 @@ class PodWorker:
     async def _round(self) -> bool:
         """Look, plan, tell, act; say whether anything was done."""
         state, now = self.state, self._kit.clock.time()
-        if state.dirty:
+        if not state.runtime.current:
             await self._look()
         decided = self._decide(now)
         self._tell(decided, now)
@@ -107,48 +127,46 @@ class PodWorker:
         return await self._act(decided.actions)
 
     async def _look(self) -> None:
-        state, runtime = self.state, self._kit.runtime
-        unsure, state.dirty, state.unsure = state.unsure, False, False
+        cache, runtime, ref = self.state.runtime, self._kit.runtime, self.state.ref
+        before, cache.freshness = cache.freshness, Freshness.CURRENT  # an event during the look asks for another one
         try:
-            if unsure:
-                state.view = await runtime.pod(state.ref)
+            if before is Freshness.UNKNOWN:
+                cache.view = await runtime.pod(ref)
             else:
-                state.view = await runtime.pod_of(state.ref, [s.id for s in state.view.sandboxes])
+                cache.view = await runtime.pod_of(ref, [s.id for s in cache.view.sandboxes])
         except BaseException:
-            state.dirty = state.unsure = True
+            cache.unknown()
             raise
 
     def _decide(self, now: float) -> Plan:
-        state = self.state
-        if state.pod is None:
-            return planning.orphan(state.view)
-        if state.rejected is not None and not state.gone and not state.pod.metadata.HasField("deletionTimestamp"):
-            return Plan()
-        started = float(state.status.startTime.seconds) if state.status.HasField("startTime") else None
-        first = {s.name: planning.first_attempt(s) for s in state.status.containerStatuses}
-        memory = Memory(state.crashes, state.failures, started, first)
-        ended = state.status.phase in TERMINAL_PHASES and state.pod.status.phase != state.status.phase
-        pod = _with_phase(state.pod, state.status) if ended else state.pod
-        return planning.plan(pod, state.view, now, memory, gone=state.gone)
+        state, lifecycle, status = self.state, self.state.lifecycle, self.state.status
+        history = PodHistory(
+            state.attempts.crashes,
+            state.attempts.failures,
+            started_at=float(status.startTime.seconds) if status.HasField("startTime") else None,
+            first_attempts={s.name: planning.first_attempt(s) for s in status.containerStatuses},
+        )
+        before = lifecycle.reasons
+        deadline = planning.deadline(state.pod, history)
+        lifecycle.observe(state.pod, state.view, now, computed_phase=status.phase, deadline=deadline)
+        if state.pod is not None and Reason.FAILED in lifecycle.reasons - before:
+            self._kit.events.failed(state.pod, DEADLINE_EXCEEDED)
+        return planning.plan(lifecycle, state.pod, state.view, now, history)
 
     # --- telling
 
     def _tell(self, decided: Plan, now: float) -> None:
-        state, kit = self.state, self._kit
-        if state.pod is None or state.gone:
+        state, report, kit = self.state, self.state.report, self._kit
+        if state.pod is None or state.lifecycle.forgotten:
             return
         for name, held in decided.waiting.items():
-            if state.told.get(name) != held:
+            if report.waiting.get(name) != held:
                 kit.events.held_up(state.pod, name, held)
-        state.told = dict(decided.waiting)
-        if decided.failed is not None and state.failed is None:
-            state.failed = decided.failed
-            kit.events.failed(state.pod, decided.failed)
-        status = self._status(state.pod, decided, now)
-        state.status = status
+        report.waiting = dict(decided.waiting)
+        status = report.status = self._status(state.pod, decided, now)
         kit.statuses.set(state.pod, status)
-        if not state.ran and status.containerStatuses and all(s.ready for s in status.containerStatuses):
-            state.ran = True
+        if not report.ready_once and status.containerStatuses and all(s.ready for s in status.containerStatuses):
+            report.ready_once = True
             kit.metrics.pod_start_seconds.observe(max(now - state.first_seen, 0.0))
 
     def _status(self, pod: core_pb2.Pod, decided: Plan, now: float) -> core_pb2.PodStatus:
@@ -164,7 +182,7 @@ class PodWorker:
                 host_ip=kit.node.node_ip,
                 runtime_name=kit.runtime.name,
                 waiting=decided.waiting,
-                failed=state.failed,
+                failed=DEADLINE_EXCEEDED if Reason.FAILED in state.lifecycle.reasons else None,
             )
         )
 
@@ -189,7 +207,8 @@ class PodWorker:
         return done
 
     async def _dispose(self, action: StopSandbox | RemoveSandbox | RemoveContainer) -> None:
-        runtime, self.state.dirty = self._kit.runtime, True
+        runtime = self._kit.runtime
+        self.state.runtime.changed()
         match action:
             case StopSandbox():
                 await runtime.stop_sandbox(action.id)
@@ -225,13 +244,13 @@ class PodWorker:
             under_way = state.stops.get(action.id)
             if under_way is not None and under_way.task is asyncio.current_task():
                 del state.stops[action.id]
-            state.dirty = True
+            state.runtime.changed()
             self._kit.wake(state.ref.uid, delay)
 
     async def _finish(self) -> None:
         state, kit = self.state, self._kit
         pod = state.pod
-        if pod is not None and not state.gone and kit.statuses.pending(state.ref.uid):
+        if pod is not None and not state.lifecycle.forgotten and kit.statuses.pending(state.ref.uid):
             # How it ended is written first; meanwhile this takes no worker.
             kit.statuses.when_written(state.ref.uid, lambda: kit.wake(state.ref.uid, 0.0))
             return
@@ -240,11 +259,11 @@ class PodWorker:
         else:
             directory = log_directory(kit.node.log_root, pod)
         await asyncio.to_thread(shutil.rmtree, directory, True)
-        if pod is None or state.gone:
+        if pod is None or state.lifecycle.forgotten:
             return
-        if state.finished == pod.metadata.resourceVersion:
+        if state.deletion_sent == pod.metadata.resourceVersion:
             return  # a finalizer keeps the object: nothing changed since we asked
-        state.finished = pod.metadata.resourceVersion
+        state.deletion_sent = pod.metadata.resourceVersion
         meta = pod.metadata
         try:
             await kit.client.delete(PODS, meta.name, meta.namespace, grace_period_seconds=0, uid=meta.uid)
@@ -253,12 +272,5 @@ class PodWorker:
         except errors.Conflict:
             return  # another pod has its name by now
         except errors.ApiError:
-            state.finished = ""
+            state.deletion_sent = ""
             raise
-
-
-def _with_phase(pod: core_pb2.Pod, status: core_pb2.PodStatus) -> core_pb2.Pod:
-    """The pod as it will be once its end is written: a worker never takes up again what it saw end."""
-    ended = deep_copy(pod)
-    ended.status.phase = status.phase
-    return ended

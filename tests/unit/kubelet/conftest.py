@@ -147,7 +147,7 @@ class Lab:
                 for task in tasks:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
-                manager.queue.check_invariants()
+                manager.check_invariants()
                 await runtime.close()
 
     def pod(self, name: str = "web", namespace: str = "default") -> core_pb2.Pod:

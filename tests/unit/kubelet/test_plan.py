@@ -8,6 +8,7 @@ import pytest
 
 from kubelab.api.core.v1 import core_pb2
 from kubelab.kubelet.backoff import Backoff, jittered
+from kubelab.kubelet.lifecycle import PodLifecycle, Reason, WorkerPhase
 from kubelab.kubelet.model import ContainerView, PodView, SandboxView, State, container_hash
 from kubelab.kubelet.plan import (
     SANDBOX,
@@ -15,15 +16,16 @@ from kubelab.kubelet.plan import (
     CreateSandbox,
     Failure,
     Finish,
-    Memory,
+    Plan,
+    PodHistory,
     RemoveContainer,
     RemoveSandbox,
     StartContainer,
     StopContainer,
     StopSandbox,
     Waiting,
+    deadline,
     first_attempt,
-    orphan,
     plan,
 )
 
@@ -87,9 +89,9 @@ class Case:
     actions: tuple[Action, ...] = ()
     waiting: dict[str, Waiting] = field(default_factory=dict[str, Waiting])
     wake_at: float | None = None
-    memory: Memory = field(default_factory=lambda: Memory(Backoff(10, 300)))
+    history: PodHistory = field(default_factory=lambda: PodHistory(Backoff(10, 300)))
     gone: bool = False
-    failed: str = ""
+    failed: bool = False
 
 
 HELD = Waiting("CrashLoopBackOff", "back-off 10s restarting failed container=app pod=web_default(u1)")
@@ -111,14 +113,14 @@ CASES = [
         seen(READY, ended(at=992.0)),
         waiting={"app": HELD},
         wake_at=1002.0,
-        memory=Memory(crashing()),
+        history=PodHistory(crashing()),
     ),
     Case(
         "and then starts",
         wanted(),
         seen(READY, ended(at=989.0)),
         (StartContainer("app", 1, "app-0"),),
-        memory=Memory(crashing()),
+        history=PodHistory(crashing()),
     ),
     Case(
         "what is tried again keeps its reason until it is known how that ends",
@@ -126,7 +128,7 @@ CASES = [
         seen(READY),
         (StartContainer("app", 0),),
         waiting={"app": REFUSED},
-        memory=Memory(Backoff(10, 300), {"app": Failure(NOW, REFUSED)}),
+        history=PodHistory(Backoff(10, 300), {"app": Failure(NOW, REFUSED)}),
     ),
     Case("OnFailure lets a success be", wanted(policy="OnFailure"), seen(READY, ended(code=0)), (StopSandbox("s0"),)),
     Case(
@@ -158,7 +160,7 @@ CASES = [
         wanted(),
         seen(),
         wake_at=1005.0,
-        memory=Memory(Backoff(10, 300), {SANDBOX: Failure(1005.0, REFUSED)}),
+        history=PodHistory(Backoff(10, 300), {SANDBOX: Failure(1005.0, REFUSED)}),
     ),
     Case(
         "a failed start waits, and says why",
@@ -166,7 +168,7 @@ CASES = [
         seen(READY),
         waiting={"app": REFUSED},
         wake_at=1005.0,
-        memory=Memory(Backoff(10, 300), {"app": Failure(1005.0, REFUSED)}),
+        history=PodHistory(Backoff(10, 300), {"app": Failure(1005.0, REFUSED)}),
     ),
     Case(
         "a container that was made and never started is made once more, under its number",
@@ -179,7 +181,7 @@ CASES = [
         wanted(),
         seen(),
         (CreateSandbox(0), StartContainer("app", 4)),
-        memory=Memory(Backoff(10, 300), first_attempts={"app": 4}),
+        history=PodHistory(Backoff(10, 300), first_attempts={"app": 4}),
     ),
     Case(
         "another image is a restart",
@@ -221,40 +223,75 @@ CASES = [
         wanted(deadline=60),
         seen(READY, running()),
         wake_at=1030.0,
-        memory=Memory(Backoff(10, 300), started_at=970.0),
+        history=PodHistory(Backoff(10, 300), started_at=970.0),
     ),
     Case(
         "and ends the pod",
         wanted(deadline=60),
         seen(READY, running()),
         (STOP,),
-        memory=Memory(Backoff(10, 300), started_at=940.0),
-        failed="DeadlineExceeded",
+        history=PodHistory(Backoff(10, 300), started_at=940.0),
+        failed=True,
     ),
 ]
 
 
+def decide(
+    lifecycle: PodLifecycle,
+    pod: core_pb2.Pod | None,
+    view: PodView,
+    *,
+    history: PodHistory | None = None,
+    gone: bool = False,
+    computed_phase: str = "",
+) -> Plan:
+    """One round of a worker at ``NOW``: the machine observes, the plan follows."""
+    history = history or PodHistory(Backoff(10, 300))
+    if gone:
+        lifecycle.terminate(Reason.GONE, NOW)
+    lifecycle.observe(pod, view, NOW, computed_phase=computed_phase, deadline=deadline(pod, history))
+    lifecycle.check_invariants()
+    return plan(lifecycle, pod, view, NOW, history)
+
+
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_plan(case: Case) -> None:
-    decided = plan(case.pod, case.view, NOW, case.memory, gone=case.gone)
+    lifecycle = PodLifecycle("default/web", NOW)
+    decided = decide(lifecycle, case.pod, case.view, history=case.history, gone=case.gone)
     assert decided.actions == case.actions
     assert decided.waiting == case.waiting
     assert decided.wake_at == case.wake_at
-    assert (decided.failed.reason if decided.failed else "") == case.failed
+    assert (Reason.FAILED in lifecycle.reasons) == case.failed
 
 
 def test_an_orphan_is_ended_as_gently_as_it_asked_for() -> None:
+    lifecycle = PodLifecycle("default/web", NOW)
     view = seen(READY, replace(running(), grace_seconds=7))
-    assert orphan(view).actions == (StopContainer("app-0", "app", 7.0),)
-    assert orphan(seen(READY, ended())).actions == (StopSandbox("s0"), RemoveSandbox("s0"))
-    assert orphan(seen()).actions == (Finish(),)
+    assert decide(lifecycle, None, view).actions == (StopContainer("app-0", "app", 7.0),)
+    assert decide(lifecycle, None, seen(READY, ended())).actions == (StopSandbox("s0"), RemoveSandbox("s0"))
+    assert decide(lifecycle, None, seen()).actions == (Finish(),)
+
+
+def test_a_container_that_turns_up_late_is_stopped() -> None:
+    lifecycle = PodLifecycle("default/web", NOW)
+    pod = wanted(deleted=12)
+    assert decide(lifecycle, pod, seen(READY)).actions == (StopSandbox("s0"), RemoveSandbox("s0"))
+    assert decide(lifecycle, pod, seen(READY, running())).actions == (replace(STOP, grace=12.0),)
+    assert lifecycle.phase is WorkerPhase.TERMINATED
+
+
+def test_a_pod_that_ended_is_not_taken_up_again_whatever_its_object_says() -> None:
+    lifecycle = PodLifecycle("default/web", NOW)
+    decide(lifecycle, wanted(policy="Never"), seen(READY, ended()), computed_phase="Failed")
+    assert decide(lifecycle, wanted(), seen(READY)).actions == (StopSandbox("s0"),)
 
 
 def test_a_failure_changes_its_name_on_the_way() -> None:
     failure = Failure(1010.0, REFUSED, then_at=1002.0, then=Waiting("ImagePullBackOff"))
-    memory = Memory(Backoff(10, 300), {"app": failure})
-    early = plan(wanted(), seen(READY), NOW, memory)
-    late = plan(wanted(), seen(READY), 1003.0, memory)
+    history = PodHistory(Backoff(10, 300), {"app": failure})
+    lifecycle = PodLifecycle("default/web", NOW)
+    early = plan(lifecycle, wanted(), seen(READY), NOW, history)
+    late = plan(lifecycle, wanted(), seen(READY), 1003.0, history)
     assert (early.waiting["app"].reason, early.wake_at) == ("ErrImagePull", 1002.0)
     assert (late.waiting["app"].reason, late.wake_at) == ("ImagePullBackOff", 1010.0)
 

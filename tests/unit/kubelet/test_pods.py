@@ -209,7 +209,7 @@ async def test_an_image_that_is_loaded_meanwhile_is_found_before_its_next_pull(l
         looks = len(lab.cri.calls_of("ImageStatus"))
         lab.clock.step(15)  # the next pull is in 40 s
         await lab.cri.until(lambda: len(lab.cri.calls_of("ImageStatus")) > looks)
-        failures = lab.manager.worker(lab.pod().metadata.uid).state.failures
+        failures = lab.manager.worker(lab.pod().metadata.uid).state.attempts.failures
         await lab.cri.until(lambda: failures["app"].retry_at > lab.clock.time())
         assert (await lab.waiting("ImagePullBackOff")).message.startswith('Back-off pulling image "nowhere:v1"')
         lab.cri.images["nowhere:v1"] = 5
@@ -228,7 +228,7 @@ async def test_a_never_pulled_and_a_bad_image_name_say_why(lab: Any, make_pod: M
         assert held.message == 'Container image "nowhere:v1" is not present with pull policy of Never'
         lab.clock.step(15)
         await lab.cri.until(lambda: len(lab.cri.calls_of("ImageStatus")) == 2)
-        failures = lab.manager.worker(lab.pod("never").metadata.uid).state.failures
+        failures = lab.manager.worker(lab.pod("never").metadata.uid).state.attempts.failures
         await lab.cri.until(lambda: failures["app"].retry_at > lab.clock.time())
         lab.cri.images["nowhere:v1"] = 5
         lab.clock.step(15)  # not longer than the first time
@@ -251,7 +251,7 @@ async def test_a_missing_config_map_holds_the_container_up_until_it_is_there(lab
         assert lab.api.get(CONFIG_MAPS, "default/settings") is None
         lab.clock.step(15)
         await lab.until(lambda: len(lab.api.calls_of("get", CONFIG_MAPS)) == 2)
-        failures = lab.manager.worker(lab.pod().metadata.uid).state.failures
+        failures = lab.manager.worker(lab.pod().metadata.uid).state.attempts.failures
         await lab.until(lambda: failures["app"].retry_at > lab.clock.time())
         assert (await lab.waiting("CreateContainerConfigError")).message == 'configmap "settings" not found'
         lab.api.add(settings)
