@@ -20,49 +20,35 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-from structlog.typing import FilteringBoundLogger
 
 from kubelab.api.core.v1 import core_pb2
-from kubelab.apimachinery.clock import Clock
 from kubelab.apimachinery.core.pods import TERMINAL_PHASES, is_terminal
 from kubelab.apimachinery.scheme import NODES
 from kubelab.client import bugs
 from kubelab.client.controller import run_workers
-from kubelab.client.informer import Informer
 from kubelab.client.workqueue import WorkQueue
 from kubelab.cri.runtime.v1 import api_pb2 as cri
 from kubelab.kubelet import security
 from kubelab.kubelet.admission import NODE_AFFINITY, refusal
-from kubelab.kubelet.cri import PodRef, Runtime, RuntimeFailure, RuntimeUnavailable
+from kubelab.kubelet.cri import PodRef, RuntimeFailure, RuntimeUnavailable
+from kubelab.kubelet.dependencies import Dependencies
 from kubelab.kubelet.env import ConfigError
 from kubelab.kubelet.logrotation import RunningLog
 from kubelab.kubelet.model import State
 from kubelab.kubelet.podconfig import log_file
-from kubelab.kubelet.state import Kit
 from kubelab.kubelet.worker import PodWorker
 
 RECONNECT_SECONDS = 0.2
 
 
 class PodManager:
-    """See the module. Give :meth:`use` the rest of the kubelet, then :meth:`run`."""
+    """See the module. ``queue`` is a test's."""
 
-    def __init__(
-        self,
-        informer: Informer[core_pb2.Pod],
-        runtime: Runtime,
-        *,
-        clock: Clock,
-        log: FilteringBoundLogger,
-        queue: WorkQueue[str] | None = None,
-        relist_seconds: float = 1.0,
-        safety_relist_seconds: float = 60.0,
-        workers: int = 16,
-    ) -> None:
-        self._informer, self._runtime = informer, runtime
-        self._clock, self._log = clock, log
-        self.queue: WorkQueue[str] = queue or WorkQueue("pods", clock=clock, first_delay=0.1, max_delay=2.0)
-        self._relist, self._safety, self._workers = relist_seconds, safety_relist_seconds, workers
+    def __init__(self, deps: Dependencies, *, queue: WorkQueue[str] | None = None) -> None:
+        self._deps = deps
+        self._informer, self._runtime = deps.informers.pods, deps.runtime
+        self._clock, self._log = deps.clock, deps.log
+        self.queue: WorkQueue[str] = queue or WorkQueue("pods", clock=deps.clock, first_delay=0.1, max_delay=2.0)
         self._pods: dict[str, core_pb2.Pod] = {}
         self._departed: dict[str, core_pb2.Pod] = {}
         self._workers_by_uid: dict[str, PodWorker] = {}
@@ -73,14 +59,9 @@ class PodManager:
         self._look = asyncio.Event()
         self._has_events = True
         self._changed: dict[str, asyncio.Event] = {}
-        self._kit: Kit | None = None
         self._group: asyncio.TaskGroup | None = None
         self._moved: list[Callable[[], None]] = []
-        informer.add_handler(on_add=self._told, on_update=lambda _, new: self._told(new), on_delete=self._left)
-
-    def use(self, kit: Kit) -> None:
-        """Take what the workers need; it needs :meth:`wake` and :meth:`spawn` itself."""
-        self._kit = kit
+        self._informer.add_handler(on_add=self._told, on_update=lambda _, new: self._told(new), on_delete=self._left)
 
     def on_runtime_moved(self, callback: Callable[[], None]) -> None:
         """Call this whenever the runtime is (back) there, and when its connection broke off."""
@@ -100,7 +81,7 @@ class PodManager:
 
     def running_logs(self) -> list[RunningLog]:
         """The logs that are written now."""
-        root = self._kit.node.log_root if self._kit is not None else Path()
+        root = self._deps.node.log_root
         views = [worker.state.view for worker in self._workers_by_uid.values()]
         return [RunningLog(c.id, log_file(root, view, c)) for view in views for c in view.running]
 
@@ -176,15 +157,15 @@ class PodManager:
             # Nothing is decided before both sides are known: what is wanted, and what runs already.
             await self._informer.wait_synced()
             await self._first_survey.wait()
-            if self._kit is not None:
-                wanted = self._pods.keys() | self._known.keys()
-                await asyncio.to_thread(remove_orphaned_logs, self._kit.node.log_root, wanted)
-                try:
-                    await asyncio.to_thread(self._kit.users.keep, frozenset(wanted))
-                except (OSError, ConfigError) as err:
-                    self._log.warning("ranges of users are not free again", error=str(err))
+            wanted = self._pods.keys() | self._known.keys()
+            await asyncio.to_thread(remove_orphaned_logs, self._deps.node.log_root, wanted)
+            try:
+                await asyncio.to_thread(self._deps.users.keep, frozenset(wanted))
+            except (OSError, ConfigError) as err:
+                self._log.warning("ranges of users are not free again", error=str(err))
             group.create_task(
-                run_workers(self.queue, self._sync, workers=self._workers, name="pods", log=self._log), name="pods"
+                run_workers(self.queue, self._sync, workers=self._deps.config.workers, name="pods", log=self._log),
+                name="pods",
             )
 
     async def _sync(self, uid: str) -> None:
@@ -206,28 +187,27 @@ class PodManager:
 
     async def _hire(self, uid: str) -> PodWorker | None:
         """Give a pod its worker, which knows if this node does not take the pod. None: there is no such pod."""
-        kit = self._kit
-        assert kit is not None
+        deps = self._deps
         pod = self._pods.get(uid) or self._departed.get(uid)
         ref = self._known.get(uid)
         if ref is None and pod is not None:
             ref = PodRef(uid, pod.metadata.namespace, pod.metadata.name)
         if ref is None:
             return None
-        worker = PodWorker(ref, pod, kit, known=uid in self._known)
+        worker = PodWorker(ref, pod, deps, self, known=uid in self._known)
         if pod is None:
             self._log.warning("a pod that nobody asked for", pod=ref.name, namespace=ref.namespace, uid=uid)
         elif uid not in self._known and not is_terminal(pod):
-            labels = kit.labels()
-            refused = refusal(pod, self._others(uid), kit.node.allocatable, labels)
+            labels = deps.node_labels()
+            refused = refusal(pod, self._others(uid), deps.node.allocatable, labels)
             if refused is not None and refused.reason == NODE_AFFINITY:
                 # The scheduler may have seen labels that this node's informer has not: ask before refusing.
-                labels = (await kit.client.get(NODES, kit.node.node_name)).metadata.labels
-                refused = refusal(pod, self._others(uid), kit.node.allocatable, labels)
-            refused = refused or security.refusal(pod, kit.node.security)
+                labels = (await deps.client.get(NODES, deps.node.node_name)).metadata.labels
+                refused = refusal(pod, self._others(uid), deps.node.allocatable, labels)
+            refused = refused or security.refusal(pod, deps.node.security)
             if refused is not None:
                 worker.reject(refused)
-                kit.events.rejected(pod, refused)
+                deps.events.rejected(pod, refused)
         self._workers_by_uid[uid] = worker
         return worker
 
@@ -242,22 +222,20 @@ class PodManager:
         return found
 
     def _dismiss(self, uid: str) -> None:
-        assert self._kit is not None
         for memory in (self._workers_by_uid, self._departed, self._known, self._surveyed, self._changed):
             memory.pop(uid, None)
-        self._kit.statuses.forget(uid)
+        self._deps.statuses.forget(uid)
         if uid in self._pods:  # the api-server told of a pod that went as an orphan
             self.queue.add(uid)
         try:
-            self._kit.users.forget(uid)
+            self._deps.users.forget(uid)
         except (OSError, ConfigError) as err:
             self._log.warning("a pod's range of users is not free again", uid=uid, error=str(err))
 
     def _count(self) -> None:
-        assert self._kit is not None
         views = [w.state.view for w in self._workers_by_uid.values()]
-        self._kit.metrics.running_pods.set(sum(1 for v in views if v.sandbox is not None and v.sandbox.ready))
-        self._kit.metrics.running_containers.set(sum(len(v.running) for v in views))
+        self._deps.metrics.running_pods.set(sum(1 for v in views if v.sandbox is not None and v.sandbox.ready))
+        self._deps.metrics.running_containers.set(sum(len(v.running) for v in views))
 
     # --- the runtime's news
 
@@ -272,7 +250,9 @@ class PodManager:
                     self._happened(event)
             except RuntimeFailure as err:
                 if err.code is grpc.StatusCode.UNIMPLEMENTED:
-                    self._log.info("the runtime has no events, it is looked at instead", seconds=self._relist)
+                    self._log.info(
+                        "the runtime has no events, it is looked at instead", seconds=self._deps.config.relist_period
+                    )
                     self._has_events = False
                     self._look.set()
                     return
@@ -283,6 +263,7 @@ class PodManager:
 
     async def _follow_surveys(self) -> None:
         """Look at everything when asked, and now and then: once a second where there are no events, or no answer."""
+        config = self._deps.config
         while True:
             known = False
             try:
@@ -292,7 +273,7 @@ class PodManager:
                 self._log.debug("no survey", error=str(err))
             except RuntimeFailure as err:
                 self._log.warning("no survey", error=str(err))
-            wait = self._safety if self._has_events and known else self._relist
+            wait = config.safety_relist_period if self._has_events and known else config.relist_period
             try:
                 async with self._clock.timeout(wait):
                     await self._look.wait()

@@ -20,6 +20,7 @@ from kubelab.cri.runtime.v1 import api_pb2 as cri
 from kubelab.kubelet import termination
 from kubelab.kubelet.backoff import jittered
 from kubelab.kubelet.cri import RuntimeFailure, RuntimeUnavailable
+from kubelab.kubelet.dependencies import Dependencies
 from kubelab.kubelet.env import ConfigError, Sources, environment
 from kubelab.kubelet.hosts import content, has_own, write
 from kubelab.kubelet.images import InvalidImageName, pull_policy, with_default_tag
@@ -27,7 +28,7 @@ from kubelab.kubelet.model import PodView, SandboxView, pod_text
 from kubelab.kubelet.plan import SANDBOX, Action, CreateSandbox, Failure, StartContainer, Waiting
 from kubelab.kubelet.podconfig import ContainerInput, container_config, log_directory, sandbox_config
 from kubelab.kubelet.security import check_user, has_own_users
-from kubelab.kubelet.state import Kit, PodState
+from kubelab.kubelet.state import PodState, WorkerLoop
 
 RETRY_SECONDS = 10.0
 """Between two attempts at what others may mend at any moment: upstream's backOffPeriod, which does not grow."""
@@ -38,22 +39,22 @@ FLIP_SECONDS = 2.0
 class Starter:
     """See the module."""
 
-    def __init__(self, state: PodState, kit: Kit) -> None:
-        self._state, self._kit = state, kit
+    def __init__(self, state: PodState, deps: Dependencies, loop: WorkerLoop) -> None:
+        self._state, self._deps, self._loop = state, deps, loop
         self._present: dict[str, cri.Image | None] = {}
 
     # --- the sandbox
 
     async def create_sandbox(self, action: CreateSandbox, then: Sequence[Action]) -> bool:
         """Make the pod's namespaces, its log directories, and meanwhile look which images are there. False: failed."""
-        state, kit, pod = self._state, self._kit, self._pod
+        state, deps, pod = self._state, self._deps, self._pod
         if action.changed:
-            kit.events.sandbox_changed(pod)
+            deps.events.sandbox_changed(pod)
         state.runtime.changed()
         try:
-            if has_own_users(pod) and not await kit.runtime.makes_user_namespaces():
+            if has_own_users(pod) and not await deps.runtime.makes_user_namespaces():
                 raise ConfigError("can't set `spec.hostUsers: false`, runtime does not support user namespaces")
-            config = sandbox_config(pod, kit.node, action.attempt, await self._users())
+            config = sandbox_config(pod, deps.node, action.attempt, await self._users())
         except RuntimeUnavailable:
             raise
         except (ConfigError, RuntimeFailure, OSError) as err:
@@ -70,9 +71,9 @@ class Starter:
             return False
         state.attempts.failures.pop(SANDBOX, None)
         state.attempts.starts.forget(SANDBOX)
-        view = SandboxView(sandbox_id, action.attempt, created_at=kit.clock.time())
+        view = SandboxView(sandbox_id, action.attempt, created_at=deps.clock.time())
         if _needs_address(pod):
-            state.runtime.view = await kit.runtime.pod_of(state.ref, [view.id])
+            state.runtime.view = await deps.runtime.pod_of(state.ref, [view.id])
         else:  # what was asked for is enough to go on; the look after the last step tells the rest
             state.runtime.view = PodView.of(
                 state.ref.uid, state.ref.name, state.ref.namespace, [view, *state.view.sandboxes], state.view.containers
@@ -83,7 +84,7 @@ class Starter:
         """The first number of the pod's own users; 0 where it has the machine's. ConfigError, OSError."""
         if not has_own_users(self._pod):
             return 0
-        return await asyncio.to_thread(self._kit.users.of, self._pod.metadata.uid)
+        return await asyncio.to_thread(self._deps.users.of, self._pod.metadata.uid)
 
     async def _sandbox_and_images(
         self, config: cri.PodSandboxConfig, images: set[str]
@@ -92,7 +93,7 @@ class Starter:
 
         Raises the first RuntimeFailure or OSError, the sandbox's own.
         """
-        runtime = self._kit.runtime
+        runtime = self._deps.runtime
         self._state.runtime.creating_sandbox = True
         try:
             async with asyncio.TaskGroup() as group:
@@ -109,14 +110,14 @@ class Starter:
         return sandbox.result(), {name: task.result() for name, task in found.items()}
 
     def _make_log_directories(self) -> None:
-        root = log_directory(self._kit.node.log_root, self._pod)
+        root = log_directory(self._deps.node.log_root, self._pod)
         for container in self._pod.spec.containers:
             (root / container.name).mkdir(parents=True, exist_ok=True)
 
     def _sandbox_failed(self, err: BaseException) -> None:
-        state, kit, now = self._state, self._kit, self._kit.clock.time()
-        kit.log.warning("no sandbox", pod=state.ref.name, namespace=state.ref.namespace, error=str(err))
-        kit.events.sandbox_failed(self._pod, str(err))
+        state, deps, now = self._state, self._deps, self._deps.clock.time()
+        deps.log.warning("no sandbox", pod=state.ref.name, namespace=state.ref.namespace, error=str(err))
+        deps.events.sandbox_failed(self._pod, str(err))
         failure = Waiting("ContainerCreating")
         delay = jittered(min(1.0 * 2 ** min(self._count(SANDBOX), 5), 30.0))
         state.attempts.failures[SANDBOX] = Failure(now + delay, failure)
@@ -124,14 +125,14 @@ class Starter:
     def _count(self, name: str) -> int:
         """How often in a row a start failed."""
         backoff = self._state.attempts.starts
-        now = self._kit.clock.time()
+        now = self._deps.clock.time()
         return max(round(backoff.next(name, now, now) / backoff.base) - 1, 0)
 
     # --- a container
 
     async def start(self, action: StartContainer) -> bool:
         """Bring one container up as far as it goes; say whether the runtime has to be looked at again."""
-        state, kit, pod = self._state, self._kit, self._pod
+        state, deps, pod = self._state, self._deps, self._pod
         spec = next(c for c in pod.spec.containers if c.name == action.name)
         if spec.name in state.attempts.pulling:
             return False
@@ -148,51 +149,51 @@ class Starter:
             message = await asyncio.to_thread(self._message, spec, action.attempt)
             image_ref = with_default_tag(spec.image)
             given = ContainerInput(pod, spec, action.attempt, image_ref, variables, image, hosts, users, message)
-            config = container_config(given, kit.node)
+            config = container_config(given, deps.node)
         except ConfigError as err:
             self._failed(spec.name, "CreateContainerConfigError", str(err))
-            kit.events.container_failed(pod, spec.name, f"Error: {err}")
+            deps.events.container_failed(pod, spec.name, f"Error: {err}")
             return True
-        settings = sandbox_config(pod, kit.node, sandbox.attempt, users)
-        now = kit.clock.time()
+        settings = sandbox_config(pod, deps.node, sandbox.attempt, users)
+        now = deps.clock.time()
         ended = next((c for c in state.view.containers if c.id == action.restart_of), None)
         if ended is not None:
             state.attempts.crashes.next(spec.name, ended.finished_at, now)
         state.runtime.changed()
         try:
-            container_id = await kit.runtime.create_container(sandbox.id, config, settings)
+            container_id = await deps.runtime.create_container(sandbox.id, config, settings)
         except RuntimeUnavailable:
             raise
         except RuntimeFailure as err:
             self._failed(spec.name, "CreateContainerError", err.details)
-            kit.events.container_failed(pod, spec.name, f"Error: {err.details}")
+            deps.events.container_failed(pod, spec.name, f"Error: {err.details}")
             return True
-        kit.events.created(pod, spec.name)
+        deps.events.created(pod, spec.name)
         return await self._start_created(spec, container_id)
 
     async def _start_created(self, spec: core_pb2.Container, container_id: str) -> bool:
-        state, kit, pod = self._state, self._kit, self._pod
+        state, deps, pod = self._state, self._deps, self._pod
         try:
-            await kit.runtime.start_container(container_id, spec.name)
+            await deps.runtime.start_container(container_id, spec.name)
         except RuntimeUnavailable:
             raise
         except RuntimeFailure as err:
             self._back_off(spec.name, "RunContainerError", err.details)
-            kit.events.container_failed(pod, spec.name, f"Error: {err.details}")
+            deps.events.container_failed(pod, spec.name, f"Error: {err.details}")
             return True
-        kit.events.started(pod, spec.name)
+        deps.events.started(pod, spec.name)
         state.attempts.failures.pop(spec.name, None)
         state.attempts.pulled.pop(spec.name, None)
         state.attempts.starts.forget(spec.name)
         return True
 
     def _failed(self, name: str, reason: str, message: str) -> None:
-        retry_at = self._kit.clock.time() + jittered(RETRY_SECONDS)
+        retry_at = self._deps.clock.time() + jittered(RETRY_SECONDS)
         self._state.attempts.failures[name] = Failure(retry_at, Waiting(reason, message))
 
     def _back_off(self, name: str, reason: str, message: str) -> None:
         """The container itself failed, as one that crashes: each attempt waits longer."""
-        state, now = self._state, self._kit.clock.time()
+        state, now = self._state, self._deps.clock.time()
         delay = state.attempts.starts.next(name, now, now)
         text = f"back-off {format_seconds(delay)} restarting failed container={name} pod={pod_text(self._pod)}"
         state.attempts.failures[name] = Failure(
@@ -206,57 +207,57 @@ class Starter:
 
     async def _image(self, spec: core_pb2.Container) -> cri.Image | None:
         """Give the image to make the container of, or None: it is being pulled, or cannot be had."""
-        state, kit, pod = self._state, self._kit, self._pod
+        state, deps, pod = self._state, self._deps, self._pod
         try:
             image, policy = with_default_tag(spec.image), pull_policy(spec)
         except InvalidImageName as err:
-            kit.events.inspect_failed(pod, spec.name, str(err))
+            deps.events.inspect_failed(pod, spec.name, str(err))
             self._failed(spec.name, "InvalidImageName", str(err))
             return None
         if spec.name in state.attempts.pulled:
             return state.attempts.pulled[spec.name]
         if policy != "Always":
-            found = self._present.pop(spec.image, None) or await kit.runtime.image(image)
+            found = self._present.pop(spec.image, None) or await deps.runtime.image(image)
             if found is not None:
-                kit.events.present(pod, spec.name, spec.image)
+                deps.events.present(pod, spec.name, spec.image)
                 state.attempts.pulls_failed.forget(spec.image)
                 return found
         if policy == "Never":
             text = f'Container image "{spec.image}" is not present with pull policy of Never'
-            kit.events.never_pulled(pod, spec.name, text)
+            deps.events.never_pulled(pod, spec.name, text)
             self._failed(spec.name, "ErrImageNeverPull", text)
             return None
-        held, now = state.attempts.failures.get(spec.name), kit.clock.time()
+        held, now = state.attempts.failures.get(spec.name), deps.clock.time()
         if held is not None and now < held.pull_at:
             state.attempts.failures[spec.name] = replace(
                 held, retry_at=min(held.pull_at, now + jittered(RETRY_SECONDS))
             )
             return None
         state.attempts.pulling.add(spec.name)
-        kit.events.pulling(pod, spec.name, spec.image)
-        kit.spawn(self._pull(spec, image), f"pull {image}")
+        deps.events.pulling(pod, spec.name, spec.image)
+        self._loop.spawn(self._pull(spec, image), f"pull {image}")
         return None
 
     async def _pull(self, spec: core_pb2.Container, image: str) -> None:
-        state, kit, pod = self._state, self._kit, self._pod
-        begun = kit.clock.monotonic()
+        state, deps, pod = self._state, self._deps, self._pod
+        begun = deps.clock.monotonic()
         try:
-            ref = await kit.runtime.pull(image, sandbox_config(pod, kit.node, 0))
-            found = await kit.runtime.image(image)
+            ref = await deps.runtime.pull(image, sandbox_config(pod, deps.node, 0))
+            found = await deps.runtime.image(image)
         except RuntimeFailure as err:
             self._pull_failed(spec, str(err))
         else:
             size = found.size if found is not None else 0
-            kit.events.pulled(pod, spec.name, spec.image, kit.clock.monotonic() - begun, size)
+            deps.events.pulled(pod, spec.name, spec.image, deps.clock.monotonic() - begun, size)
             state.attempts.pulled[spec.name] = found or cri.Image(id=ref)
             state.attempts.failures.pop(spec.name, None)
             state.attempts.pulls_failed.forget(spec.image)
         finally:
             state.attempts.pulling.discard(spec.name)
-            kit.wake(state.ref.uid, 0.0)
+            self._loop.wake(state.ref.uid, 0.0)
 
     def _pull_failed(self, spec: core_pb2.Container, why: str) -> None:
-        state, kit, now = self._state, self._kit, self._kit.clock.time()
+        state, deps, now = self._state, self._deps, self._deps.clock.time()
         text = f'failed to pull image "{spec.image}": {why}'
         pull_at = now + state.attempts.pulls_failed.next(spec.image, now, now)
         looks = pull_policy(spec) != "Always"  # somebody may load it meanwhile
@@ -267,11 +268,11 @@ class Starter:
             then=Waiting("ImagePullBackOff", f'Back-off pulling image "{spec.image}": ErrImagePull: {text}'),
             pull_at=pull_at,
         )
-        kit.events.pull_failed(self._pod, spec.name, spec.image, why)
+        deps.events.pull_failed(self._pod, spec.name, spec.image, why)
 
     def _hosts(self, sandbox: SandboxView) -> Path:
         """Write the pod's own /etc/hosts. ConfigError where the disk is full."""
-        node = self._kit.node
+        node = self._deps.node
         text = content(self._pod, sandbox.ips, (node.node_name, node.cluster_domain, node.hosts))
         try:
             return write(log_directory(node.log_root, self._pod), text)
@@ -282,7 +283,7 @@ class Starter:
         """Make the file of the container's termination message. ConfigError where the disk is full."""
         if not spec.terminationMessagePath:
             return None
-        folder = log_directory(self._kit.node.log_root, self._pod)
+        folder = log_directory(self._deps.node.log_root, self._pod)
         try:
             return termination.make(folder, spec.name, attempt)
         except OSError as err:
@@ -292,24 +293,24 @@ class Starter:
 
     async def _sources(self, spec: core_pb2.Container) -> Sources:
         """Read what the environment refers to. ApiErrors other than NotFound are the queue's to retry."""
-        kit, pod = self._kit, self._pod
-        await kit.synced()
+        deps, pod = self._deps, self._pod
+        await deps.informers.services.wait_synced()
         namespace = pod.metadata.namespace
         config_maps: dict[str, core_pb2.ConfigMap] = {}
         found: dict[str, core_pb2.Secret] = {}
         for name in sorted(container_config_map_names(spec)):
             try:
-                config_maps[name] = await kit.client.get(CONFIG_MAPS, name, namespace)
+                config_maps[name] = await deps.client.get(CONFIG_MAPS, name, namespace)
             except errors.NotFound:
                 continue  # whether that matters, the environment decides
         for name in sorted(container_secret_names(spec)):
             try:
-                found[name] = await kit.client.get(SECRETS, name, namespace)
+                found[name] = await deps.client.get(SECRETS, name, namespace)
             except errors.NotFound:
                 continue
         sandbox = self._state.view.sandbox
-        ips = (kit.node.node_ip,) if pod.spec.hostNetwork else (sandbox.ips if sandbox else ())
-        return Sources(config_maps, found, tuple(kit.services()), kit.node.node_ip, ips)
+        ips = (deps.node.node_ip,) if pod.spec.hostNetwork else (sandbox.ips if sandbox else ())
+        return Sources(config_maps, found, tuple(deps.informers.services.list()), deps.node.node_ip, ips)
 
     @property
     def _pod(self) -> core_pb2.Pod:

@@ -1,55 +1,32 @@
-"""What the workers of one kubelet share, and what each of them knows of its pod."""
+"""What a pod's worker knows of its pod, and what it asks of the loop that runs it."""
 
 from __future__ import annotations
 
 import asyncio
 import enum
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
-from typing import Any
-
-from structlog.typing import FilteringBoundLogger
+from typing import Any, Protocol
 
 from kubelab.api.core.v1 import core_pb2
-from kubelab.apimachinery.clock import Clock
-from kubelab.client.client import Client
 from kubelab.cri.runtime.v1 import api_pb2 as cri
 from kubelab.kubelet.backoff import Backoff
-from kubelab.kubelet.config import KubeletConfig
-from kubelab.kubelet.cri import PodRef, Runtime
+from kubelab.kubelet.cri import PodRef
 from kubelab.kubelet.lifecycle import PodLifecycle
-from kubelab.kubelet.metrics import KubeletMetrics
 from kubelab.kubelet.model import PodView
 from kubelab.kubelet.plan import Failure, Waiting
-from kubelab.kubelet.podconfig import NodeSettings
-from kubelab.kubelet.statusmanager import StatusManager
-from kubelab.kubelet.telling import PodEvents
-from kubelab.kubelet.userranges import UserRanges
 
 
-@dataclass(frozen=True)
-class Kit:
-    """What every worker of one kubelet shares."""
+class WorkerLoop(Protocol):
+    """What a worker asks of the loop that runs it."""
 
-    client: Client
-    runtime: Runtime
-    statuses: StatusManager
-    events: PodEvents
-    config: KubeletConfig
-    node: NodeSettings
-    users: UserRanges
-    services: Callable[[], list[core_pb2.Service]]
-    clock: Clock
-    log: FilteringBoundLogger
-    metrics: KubeletMetrics
-    wake: Callable[[str, float], None]
-    """Have the worker of a uid look again in so many seconds."""
-    spawn: Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]]
-    """Run an operation that takes long, owned by the manager's task group."""
-    labels: Callable[[], Mapping[str, str]]
-    """The labels of this node, as far as they are known here."""
-    synced: Callable[[], Awaitable[None]]
-    """Wait until the services are known: containers are told of them."""
+    def wake(self, uid: str, seconds: float) -> None:
+        """Have the worker of a uid look again in so many seconds."""
+        ...
+
+    def spawn(self, operation: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        """Run an operation that takes long, owned by the loop's task group."""
+        ...
 
 
 class Freshness(enum.IntEnum):

@@ -25,6 +25,7 @@ from kubelab.apimachinery.scheme import PODS
 from kubelab.kubelet import plan as planning
 from kubelab.kubelet.backoff import Backoff, jittered
 from kubelab.kubelet.cri import PodRef, RuntimeFailure, RuntimeUnavailable, calls_for
+from kubelab.kubelet.dependencies import Dependencies
 from kubelab.kubelet.lifecycle import PodLifecycle, Reason
 from kubelab.kubelet.logrotation import remove_log
 from kubelab.kubelet.model import PodView
@@ -44,7 +45,7 @@ from kubelab.kubelet.plan import (
 )
 from kubelab.kubelet.podconfig import log_directory
 from kubelab.kubelet.starting import Starter
-from kubelab.kubelet.state import Freshness, Kit, PodState, RuntimeCache, StartAttempts, StopUnderWay
+from kubelab.kubelet.state import Freshness, PodState, RuntimeCache, StartAttempts, StopUnderWay, WorkerLoop
 from kubelab.kubelet.status import StatusInput, compute, rejected
 from kubelab.rpc import tracing
 
@@ -55,10 +56,12 @@ STOP_RETRY_SECONDS = 1.0
 class PodWorker:
     """See the module."""
 
-    def __init__(self, ref: PodRef, pod: core_pb2.Pod | None, kit: Kit, *, known: bool) -> None:
+    def __init__(
+        self, ref: PodRef, pod: core_pb2.Pod | None, deps: Dependencies, loop: WorkerLoop, *, known: bool
+    ) -> None:
         """``known``: the runtime may have something of this pod already, so it has to be looked at first."""
-        self._kit = kit
-        config, now = kit.config, kit.clock.time()
+        self._deps, self._loop = deps, loop
+        config, now = deps.config, deps.clock.time()
         longest = config.max_container_restart_period
         self.state = PodState(
             ref=ref,
@@ -76,7 +79,7 @@ class PodWorker:
         )
         if pod is not None:
             self.state.report.status.CopyFrom(pod.status)
-        self._starter = Starter(self.state, kit)
+        self._starter = Starter(self.state, deps, loop)
 
     @property
     def over(self) -> bool:
@@ -88,7 +91,7 @@ class PodWorker:
     def reject(self, why: Waiting) -> None:
         """This node does not take the pod; nothing of it is ever made."""
         self.state.rejected = why
-        self.state.lifecycle.terminate(Reason.REJECTED, self._kit.clock.time())
+        self.state.lifecycle.terminate(Reason.REJECTED, self._deps.clock.time())
 
     def update(self, pod: core_pb2.Pod, *, gone: bool = False) -> None:
         """Take in the newest object; ``gone``: the api-server does not have it any more."""
@@ -97,7 +100,7 @@ class PodWorker:
             return  # it goes as an orphan, and the manager begins anew with the object
         state.pod = pod
         if gone:
-            state.lifecycle.terminate(Reason.GONE, self._kit.clock.time())
+            state.lifecycle.terminate(Reason.GONE, self._deps.clock.time())
 
     async def sync(self) -> None:
         """Bring the pod one step, or as many as can be made at once, towards what is wanted."""
@@ -113,21 +116,21 @@ class PodWorker:
                 raise errors.Unavailable(f"container runtime: {err}") from err
             except RuntimeFailure as err:
                 raise errors.InternalError(f"container runtime: {err}") from err
-        self._kit.wake(state.ref.uid, 0.0)  # still busy: let the others have a turn
+        self._loop.wake(state.ref.uid, 0.0)  # still busy: let the others have a turn
 
     async def _round(self) -> bool:
         """Look, plan, tell, act; say whether anything was done."""
-        state, now = self.state, self._kit.clock.time()
+        state, now = self.state, self._deps.clock.time()
         if not state.runtime.current:
             await self._look()
         decided = self._decide(now)
         self._tell(decided, now)
         if decided.wake_at is not None:
-            self._kit.wake(state.ref.uid, max(decided.wake_at - now, 0.0))
+            self._loop.wake(state.ref.uid, max(decided.wake_at - now, 0.0))
         return await self._act(decided.actions)
 
     async def _look(self) -> None:
-        cache, runtime, ref = self.state.runtime, self._kit.runtime, self.state.ref
+        cache, runtime, ref = self.state.runtime, self._deps.runtime, self.state.ref
         before, cache.freshness = cache.freshness, Freshness.CURRENT  # an event during the look asks for another one
         try:
             if before is Freshness.UNKNOWN:
@@ -150,27 +153,27 @@ class PodWorker:
         deadline = planning.deadline(state.pod, history)
         lifecycle.observe(state.pod, state.view, now, computed_phase=status.phase, deadline=deadline)
         if state.pod is not None and Reason.FAILED in lifecycle.reasons - before:
-            self._kit.events.failed(state.pod, DEADLINE_EXCEEDED)
+            self._deps.events.failed(state.pod, DEADLINE_EXCEEDED)
         return planning.plan(lifecycle, state.pod, state.view, now, history)
 
     # --- telling
 
     def _tell(self, decided: Plan, now: float) -> None:
-        state, report, kit = self.state, self.state.report, self._kit
+        state, report, deps = self.state, self.state.report, self._deps
         if state.pod is None or state.lifecycle.forgotten:
             return
         for name, held in decided.waiting.items():
             if report.waiting.get(name) != held:
-                kit.events.held_up(state.pod, name, held)
+                deps.events.held_up(state.pod, name, held)
         report.waiting = dict(decided.waiting)
         status = report.status = self._status(state.pod, decided, now)
-        kit.statuses.set(state.pod, status)
+        deps.statuses.set(state.pod, status)
         if not report.ready_once and status.containerStatuses and all(s.ready for s in status.containerStatuses):
             report.ready_once = True
-            kit.metrics.pod_start_seconds.observe(max(now - state.first_seen, 0.0))
+            deps.metrics.pod_start_seconds.observe(max(now - state.first_seen, 0.0))
 
     def _status(self, pod: core_pb2.Pod, decided: Plan, now: float) -> core_pb2.PodStatus:
-        state, kit = self.state, self._kit
+        state, deps = self.state, self._deps
         if state.rejected is not None:
             return rejected(pod, state.status, state.rejected, now)
         return compute(
@@ -179,8 +182,8 @@ class PodWorker:
                 last=state.status,
                 seen=state.view,
                 now=now,
-                host_ip=kit.node.node_ip,
-                runtime_name=kit.runtime.name,
+                host_ip=deps.node.node_ip,
+                runtime_name=deps.runtime.name,
                 waiting=decided.waiting,
                 failed=DEADLINE_EXCEEDED if Reason.FAILED in state.lifecycle.reasons else None,
             )
@@ -207,7 +210,7 @@ class PodWorker:
         return done
 
     async def _dispose(self, action: StopSandbox | RemoveSandbox | RemoveContainer) -> None:
-        runtime = self._kit.runtime
+        runtime = self._deps.runtime
         self.state.runtime.changed()
         match action:
             case StopSandbox():
@@ -221,43 +224,43 @@ class PodWorker:
 
     def _stop(self, action: StopContainer) -> None:
         """Begin to end a container, or hurry an end that is under way with more time than is left now."""
-        state, kit = self.state, self._kit
-        until = kit.clock.time() + action.grace
+        state, deps = self.state, self._deps
+        until = deps.clock.time() + action.grace
         under_way = state.stops.get(action.id)
         if under_way is not None:
             if until > under_way.until - 1.0:
                 return
             under_way.task.cancel()
         elif state.pod is not None and action.message:
-            kit.events.stopping(state.pod, action.name, action.message)
-        task = kit.spawn(self._await_end(action), f"stop {action.name} of {state.ref.name}")
+            deps.events.stopping(state.pod, action.name, action.message)
+        task = self._loop.spawn(self._await_end(action), f"stop {action.name} of {state.ref.name}")
         state.stops[action.id] = StopUnderWay(until, task)
 
     async def _await_end(self, action: StopContainer) -> None:
         state, delay = self.state, 0.0
         try:
-            await self._kit.runtime.stop_container(action.id, action.name, action.grace)
+            await self._deps.runtime.stop_container(action.id, action.name, action.grace)
         except RuntimeFailure as err:
-            self._kit.log.warning("container does not stop", pod=state.ref.name, container=action.name, error=str(err))
+            self._deps.log.warning("container does not stop", pod=state.ref.name, container=action.name, error=str(err))
             delay = jittered(STOP_RETRY_SECONDS)
         finally:
             under_way = state.stops.get(action.id)
             if under_way is not None and under_way.task is asyncio.current_task():
                 del state.stops[action.id]
             state.runtime.changed()
-            self._kit.wake(state.ref.uid, delay)
+            self._loop.wake(state.ref.uid, delay)
 
     async def _finish(self) -> None:
-        state, kit = self.state, self._kit
+        state, deps = self.state, self._deps
         pod = state.pod
-        if pod is not None and not state.lifecycle.forgotten and kit.statuses.pending(state.ref.uid):
+        if pod is not None and not state.lifecycle.forgotten and deps.statuses.pending(state.ref.uid):
             # How it ended is written first; meanwhile this takes no worker.
-            kit.statuses.when_written(state.ref.uid, lambda: kit.wake(state.ref.uid, 0.0))
+            deps.statuses.when_written(state.ref.uid, lambda: self._loop.wake(state.ref.uid, 0.0))
             return
         if pod is None:
-            directory = kit.node.log_root / f"{state.ref.namespace}_{state.ref.name}_{state.ref.uid}"
+            directory = deps.node.log_root / f"{state.ref.namespace}_{state.ref.name}_{state.ref.uid}"
         else:
-            directory = log_directory(kit.node.log_root, pod)
+            directory = log_directory(deps.node.log_root, pod)
         await asyncio.to_thread(shutil.rmtree, directory, True)
         if pod is None or state.lifecycle.forgotten:
             return
@@ -266,7 +269,7 @@ class PodWorker:
         state.deletion_sent = pod.metadata.resourceVersion
         meta = pod.metadata
         try:
-            await kit.client.delete(PODS, meta.name, meta.namespace, grace_period_seconds=0, uid=meta.uid)
+            await deps.client.delete(PODS, meta.name, meta.namespace, grace_period_seconds=0, uid=meta.uid)
         except errors.NotFound:
             return
         except errors.Conflict:

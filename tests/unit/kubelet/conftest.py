@@ -10,28 +10,31 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-import structlog
-from prometheus_client import CollectorRegistry
 
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery.clock import SystemClock
-from kubelab.apimachinery.scheme import EVENTS, PODS, SERVICES
-from kubelab.client.events import EventRecorder
-from kubelab.client.informer import Informer
+from kubelab.apimachinery.scheme import EVENTS, PODS
+from kubelab.component.environment import Environment
 from kubelab.kubelet.config import KubeletConfig
-from kubelab.kubelet.cri import Runtime
+from kubelab.kubelet.dependencies import Host, dependencies
+from kubelab.kubelet.machine import Machine
 from kubelab.kubelet.manager import PodManager
-from kubelab.kubelet.metrics import KubeletMetrics
-from kubelab.kubelet.podconfig import NodeSettings
 from kubelab.kubelet.records import CallRecords
-from kubelab.kubelet.state import Kit
-from kubelab.kubelet.statusmanager import StatusManager
-from kubelab.kubelet.telling import PodEvents
-from kubelab.kubelet.userranges import UserRanges
 from tests.support.apiserver import FakeApiServer
 from tests.support.cri import FakeRuntime
 
 NODE, NODE_IP = "node-1", "192.168.49.3"
+MACHINE = Machine(
+    cpus=2,
+    memory_bytes=4 << 30,
+    storage_bytes=100 << 30,
+    machine_id="m",
+    system_uuid="u",
+    boot_id="b",
+    kernel_version="6.18",
+    os_image="Debian",
+    architecture="amd64",
+)
 
 
 class SteppedClock(SystemClock):
@@ -89,66 +92,29 @@ class Lab:
     api: FakeApiServer
     cri: FakeRuntime
     clock: SteppedClock
-    folder: Path
-    socket: Path
+    config: KubeletConfig
     manager: PodManager | None = None
     records: CallRecords = field(default_factory=CallRecords)
-    config: KubeletConfig = field(default_factory=lambda: KubeletConfig(node_name=NODE))
-    allocatable: dict[str, str] = field(default_factory=lambda: {"pods": "110", "cpu": "2", "memory": "4Gi"})
-    labels: dict[str, str] = field(default_factory=dict[str, str])
-    """Of the node, as this kubelet knows them."""
 
     @contextlib.asynccontextmanager
     async def kubelet(self) -> AsyncGenerator[PodManager]:
         """Run one; leaving kills it, and what runs stays."""
-        log, client = structlog.get_logger(), self.api.client("kubelet@node-1")
-        metrics = KubeletMetrics.on(CollectorRegistry())
-        runtime = Runtime(
-            self.socket, process="kubelet@node-1", clock=self.clock, metrics=metrics, records=self.records
-        )
-        pods = Informer(client, PODS, field_selector=f"spec.nodeName={NODE}", clock=self.clock)
-        services = Informer(client, SERVICES, clock=self.clock)
-        recorder = EventRecorder(client, "kubelet", NODE, self.clock)
-        statuses = StatusManager(client, clock=self.clock, log=log, metrics=metrics)
-        manager = PodManager(
-            pods,
-            runtime,
-            clock=self.clock,
-            log=log,
-            relist_seconds=0.05,
-        )
-        manager.use(
-            Kit(
-                client=client,
-                runtime=runtime,
-                statuses=statuses,
-                events=PodEvents(recorder),
-                config=self.config,
-                node=NodeSettings(NODE, NODE_IP, self.folder, allocatable=self.allocatable),
-                users=UserRanges(self.folder / "users.json", 2),
-                services=services.list,
-                clock=self.clock,
-                log=log,
-                metrics=metrics,
-                wake=manager.wake,
-                spawn=manager.spawn,
-                labels=lambda: self.labels,
-                synced=services.wait_synced,
-            )
-        )
-        await runtime.handshake()
-        self.manager = manager
-        async with asyncio.TaskGroup() as group:
-            loops = (pods.run(), services.run(), recorder.run(), statuses.run(), manager.run())
-            tasks = [group.create_task(loop) for loop in loops]
-            try:
-                yield manager
-            finally:
-                for task in tasks:
-                    task.cancel()
-                await asyncio.gather(*tasks, return_exceptions=True)
-                manager.check_invariants()
-                await runtime.close()
+        env = Environment(self.config, "kubelet", clock=self.clock, make_client=self.api.client)
+        async with dependencies(self.config, env, Host(MACHINE)) as deps:
+            await deps.runtime.handshake()
+            manager = PodManager(deps)
+            self.manager, self.records = manager, deps.records
+            async with asyncio.TaskGroup() as group:
+                informers = deps.informers.pods.run(), deps.informers.services.run()
+                loops = (*informers, deps.recorder.run(), deps.statuses.run(), manager.run())
+                tasks = [group.create_task(loop) for loop in loops]
+                try:
+                    yield manager
+                finally:
+                    for task in tasks:
+                        task.cancel()
+                    await asyncio.gather(*tasks, return_exceptions=True)
+                    manager.check_invariants()
 
     def pod(self, name: str = "web", namespace: str = "default") -> core_pb2.Pod:
         found = self.api.get(PODS, f"{namespace}/{name}")
@@ -188,9 +154,17 @@ def short_folder() -> Iterator[Path]:
 async def lab(short_folder: Path) -> AsyncIterator[Lab]:
     clock = SteppedClock()
     cri = FakeRuntime(now=clock.nanoseconds, images={"app:v1": 1000})
-    made = Lab(FakeApiServer(clock=clock), cri, clock, short_folder / "logs", short_folder / "cri.sock")
-    async with cri.serving(made.socket):
-        yield made
+    config = KubeletConfig(
+        name=f"kubelet@{NODE}",
+        node_name=NODE,
+        node_ip=NODE_IP,
+        runtime_socket=short_folder / "cri.sock",
+        state_dir=short_folder / "state",
+        log_dir=short_folder / "logs",
+        relist_period=0.05,
+    )
+    async with cri.serving(config.runtime_socket):
+        yield Lab(FakeApiServer(clock=clock), cri, clock, config)
 
 
 MakePod = Callable[..., core_pb2.Pod]

@@ -72,7 +72,7 @@ async def test_a_deleted_pod_ends_gently_and_leaves_nothing(lab: Any, make_pod: 
     assert 28 <= stop.timeout <= 30
     assert lab.told("Killing") == ["Stopping container app"]
     assert not lab.cri.containers
-    assert not list(lab.folder.iterdir())
+    assert not list(lab.config.log_dir.iterdir())
 
 
 def _last_status(lab: Any) -> core_pb2.PodStatus:
@@ -369,7 +369,7 @@ async def test_a_pod_over_its_deadline_fails_when_it_has_ended(lab: Any, make_po
 
 
 async def test_a_full_node_refuses(lab: Any, make_pod: MakePod) -> None:
-    lab.allocatable["pods"] = "1"
+    lab.config.max_pods = 1
     async with lab.kubelet():
         lab.api.add(make_pod("one"))
         await lab.phase("Running", "one")

@@ -1,8 +1,8 @@
 """Keeps the kubelet's Node object: registers it, tells its status, hands its pod CIDR to the runtime.
 
-One task (:meth:`NodeAgent.run`) does all of it, so nothing here is parallel. It looks every ten seconds, and at once
-when the node object, the runtime's connection or its network changed; it writes when something changed, or after five
-minutes. The heartbeat is the Lease's (:mod:`kubelab.kubelet.lease`).
+One task (:meth:`NodeStatusManager.run`) does all of it, so nothing here is parallel. It looks every ten seconds, and at
+once when the node object, the runtime's connection or its network changed; it writes when something changed, or after
+five minutes. The heartbeat is the Lease's (:mod:`kubelab.kubelet.lease`).
 
 A runtime that is only restarted does not make its node unready: what it said last counts for a few seconds more, as
 upstream's kubelet has patience with it (for thirty).
@@ -11,26 +11,18 @@ upstream's kubelet has patience with it (for thirty).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
-
-from structlog.typing import FilteringBoundLogger
 
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import errors
-from kubelab.apimachinery.clock import Clock
 from kubelab.apimachinery.core.conditions import is_true
 from kubelab.apimachinery.messages import deep_copy
 from kubelab.apimachinery.scheme import NODES
-from kubelab.client.client import Client
-from kubelab.client.events import EventRecorder
-from kubelab.client.informer import Informer
 from kubelab.kubelet import machine as machines
 from kubelab.kubelet import node as nodes
 from kubelab.kubelet.backoff import jittered
-from kubelab.kubelet.cri import Runtime, RuntimeFailure
-from kubelab.kubelet.node import NodeFacts
+from kubelab.kubelet.cri import RuntimeFailure
+from kubelab.kubelet.dependencies import Dependencies
 from kubelab.rpc import tracing
 
 RETRY_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0)
@@ -40,31 +32,13 @@ IMAGES_SECONDS = 60.0
 CONFLICTS = 5
 
 
-class NodeAgent:
+class NodeStatusManager:
     """See the module."""
 
-    def __init__(
-        self,
-        client: Client,
-        runtime: Runtime,
-        informer: Informer[core_pb2.Node],
-        recorder: EventRecorder,
-        facts: NodeFacts,
-        *,
-        clock: Clock,
-        log: FilteringBoundLogger,
-        state_dir: Path,
-        look_seconds: float = 10.0,
-        report_seconds: float = 300.0,
-        runtime_grace_seconds: float = 5.0,
-        on_ready: Callable[[bool], None] | None = None,
-    ) -> None:
-        self._client, self._runtime, self._informer, self._recorder = client, runtime, informer, recorder
-        self._facts, self._clock, self._log, self._state_dir = facts, clock, log, state_dir
-        self._look_seconds, self._report_seconds = look_seconds, report_seconds
-        self._runtime_grace_seconds = runtime_grace_seconds
+    def __init__(self, deps: Dependencies) -> None:
+        self._client, self._runtime, self._recorder = deps.client, deps.runtime, deps.recorder
+        self._facts, self._clock, self._log, self._config = deps.facts, deps.clock, deps.log, deps.config
         self._runtime_lost_at: float | None = None
-        self._on_ready = on_ready
         self._wake = asyncio.Event()
         self._registered = asyncio.Event()
         self._node: core_pb2.Node | None = None
@@ -74,13 +48,11 @@ class NodeAgent:
         self._told_cidr = ""
         self._reported_at = 0.0
         self._images_at: float | None = None
-        informer.add_handler(on_add=self._seen, on_update=lambda _, new: self._seen(new), on_delete=self._gone)
+        deps.informers.nodes.add_handler(
+            on_add=self._seen, on_update=lambda _, new: self._seen(new), on_delete=self._gone
+        )
 
     # --- news
-
-    def look(self) -> None:
-        """Look at the node's status at once."""
-        self._wake.set()
 
     def runtime_moved(self) -> None:
         """The runtime came or went: it has to be told the pod CIDR again, and the node's status may change."""
@@ -126,7 +98,8 @@ class NodeAgent:
                 failures += 1
             ready = self._node is not None and _is_ready(self._node.status)
             steady = ready and self._runtime_lost_at is None
-            wait = self._look_seconds if steady else min(self._look_seconds, UNREADY_LOOK_SECONDS)
+            often = self._config.node_status_update_frequency
+            wait = often if steady else min(often, UNREADY_LOOK_SECONDS)
             wait = jittered(wait, LOOK_JITTER)
             if failures:
                 wait = jittered(RETRY_SECONDS[min(failures, len(RETRY_SECONDS)) - 1])
@@ -158,7 +131,7 @@ class NodeAgent:
             self._log.info("pod CIDR", cidr=cidr)
 
     async def _read_facts(self) -> None:
-        pressure = await asyncio.to_thread(machines.read_pressure, self._state_dir)
+        pressure = await asyncio.to_thread(machines.read_pressure, self._config.state_dir)
         facts = replace(self._facts, pressure=pressure)
         try:
             version = await self._runtime.handshake() if not facts.runtime_version or facts.runtime is None else ""
@@ -177,7 +150,7 @@ class NodeAgent:
             now = self._clock.monotonic()
             if self._runtime_lost_at is None:
                 self._runtime_lost_at = now
-            if now - self._runtime_lost_at >= self._runtime_grace_seconds:
+            if now - self._runtime_lost_at >= self._config.runtime_grace_period:
                 facts = replace(facts, runtime=None)
         self._facts = facts
 
@@ -210,9 +183,8 @@ class NodeAgent:
                 return
             now = self._clock.time()
             status = nodes.status(self._facts, node.status, now)
-            due = now - self._reported_at >= self._report_seconds
+            due = now - self._reported_at >= self._config.node_status_report_frequency
             if not due and not nodes.changed(status, node.status):
-                self._heard(status)
                 return
             sent = deep_copy(node)
             sent.status.CopyFrom(status)
@@ -229,13 +201,8 @@ class NodeAgent:
             self._reported_at = now
             if self._node is None or _newer(answer, self._node):
                 self._node = answer
-            self._heard(status)
             return
         raise errors.Conflict(f"node {self._facts.name} changes faster than its status can be written")
-
-    def _heard(self, status: core_pb2.NodeStatus) -> None:
-        if self._on_ready is not None:
-            self._on_ready(_is_ready(status))
 
     def _tell(self, last: core_pb2.NodeStatus, new: core_pb2.NodeStatus) -> None:
         for reason in nodes.transitions(last, new):
