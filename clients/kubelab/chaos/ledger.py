@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from kubelab.client.kubeconfig import home
+from kubelab.files import atomicfile
 
 START, RESUME, HEAL, NAMESPACE, TUNNEL = "start", "resume", "heal", "delete namespace", "close tunnel to"
 
@@ -65,12 +66,7 @@ class Ledger:
 
     def _save(self) -> None:
         body = {"pid": os.getpid(), "title": self.title, "debts": [asdict(debt) for debt in self.debts]}
-        temporary = self.path.with_suffix(".new")
-        with temporary.open("w", encoding="utf-8") as file:
-            json.dump(body, file, ensure_ascii=False)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(self.path)
+        atomicfile.write(self.path, json.dumps(body, ensure_ascii=False), durable=True)
 
 
 def path_of(cluster: str, folder: Path | None = None) -> Path:

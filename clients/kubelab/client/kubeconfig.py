@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
+from kubelab.files import atomicfile
+
 SECTIONS = ("clusters", "users", "contexts")
 API_SERVER_NAME = "kubernetes"  # in every api-server's certificate and in no other server's
 EXTENSION = "kubelab"  # of a cluster's entry: where its gRPC servers are
@@ -65,11 +67,18 @@ def home(environ: Mapping[str, str] = os.environ) -> Path:
     return Path(environ.get(HOME) or "~/.kubelab").expanduser()
 
 
-def give_to_invoker(path: Path, environ: Mapping[str, str] = os.environ) -> None:
-    """Make a file of root's the user's who typed ``sudo``, so that ``kctl`` works without it."""
+def invoker(environ: Mapping[str, str] = os.environ) -> tuple[int, int] | None:
+    """User and group of the person who typed ``sudo``; None where nobody did, or where this is not root."""
     user, group = environ.get("SUDO_UID", ""), environ.get("SUDO_GID", "")
     if os.geteuid() == 0 and user.isdecimal() and group.isdecimal():
-        os.chown(path, int(user), int(group))
+        return int(user), int(group)
+    return None
+
+
+def give_to_invoker(path: Path) -> None:
+    """Make a folder of root's the user's who typed ``sudo``, so that ``kctl`` works without it."""
+    if (owner := invoker()) is not None:
+        os.chown(path, *owner)
 
 
 class Kubeconfig:
@@ -123,19 +132,9 @@ class Kubeconfig:
 
     def write(self, path: str | Path | None = None) -> None:
         """Replace the file in one step; only its owner may read it, for there are keys in it."""
-        import tempfile
-
         path = Path(path or self.path or "kubeconfig")
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".kubeconfig-")  # mode 0600
-        try:
-            with os.fdopen(handle, "w") as file:
-                file.write(self.to_yaml())
-            give_to_invoker(Path(temporary))
-            Path(temporary).replace(path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        atomicfile.write(path, self.to_yaml(), mode=0o600, owner=invoker())
 
     @property
     def current_context(self) -> str:

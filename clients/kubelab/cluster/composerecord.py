@@ -13,8 +13,8 @@ from typing import Any
 
 import yaml
 
-from kubelab.cluster import statefile
 from kubelab.cluster.record import COMPOSE, REMEDY, RecordError, check_name, read_body
+from kubelab.files import atomicfile, statefile
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +64,7 @@ class ComposeRecord:
         }
         if self.docker_host:
             body["dockerHost"] = self.docker_host
-        temporary = self.folder / ".cluster.yaml"
-        temporary.write_text(yaml.safe_dump(body, sort_keys=False))
-        temporary.replace(self.folder / "cluster.yaml")
+        atomicfile.write(self.folder / "cluster.yaml", yaml.safe_dump(body, sort_keys=False))
 
     def remove(self) -> None:
         """Forget the cluster on this disk; its containers are docker's."""

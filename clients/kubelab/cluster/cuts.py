@@ -24,6 +24,7 @@ from kubelab.cluster.driver import Partition
 from kubelab.cluster.nftables import NOTHING, Fragment, joined, script
 from kubelab.cluster.partitions import Topology
 from kubelab.cluster.placing import NotPut, put
+from kubelab.files import atomicfile
 
 NFT_SECONDS = 20.0
 
@@ -116,9 +117,7 @@ class Cuts:
             self._file.unlink(missing_ok=True)
             return
         body = {"containers": [c.id for c in containers], "partitions": [asdict(p) for p in wanted]}
-        temporary = self._file.with_suffix(".new")
-        temporary.write_text(json.dumps(body))
-        temporary.replace(self._file)
+        atomicfile.write(self._file, json.dumps(body))
 
     @contextlib.contextmanager
     def _alone(self) -> Generator[None]:

@@ -24,7 +24,7 @@ from typing import Any
 
 import yaml
 
-from kubelab.cluster import statefile
+from kubelab.files import atomicfile, statefile
 
 DEFAULT_NAME = "kubelab"
 RUN_ROOT = Path("/run/kubelab")
@@ -142,9 +142,7 @@ class Record:
         }
         if self.settings:
             body["settings"] = {name: dict(keys) for name, keys in self.settings.items()}
-        temporary = self.folder / ".cluster.yaml"
-        temporary.write_text(yaml.safe_dump(body, sort_keys=False))
-        temporary.replace(self.folder / "cluster.yaml")
+        atomicfile.write(self.folder / "cluster.yaml", yaml.safe_dump(body, sort_keys=False))
 
     @property
     def nodes(self) -> tuple[Node, ...]:

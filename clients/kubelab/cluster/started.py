@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kubelab.client.kubeconfig import give_to_invoker
-from kubelab.cluster import statefile
+from kubelab.client.kubeconfig import invoker
+from kubelab.files import statefile
 
 FILE = "last-started"
 
 
 def mark(home: Path, name: str) -> None:
     """Note that this cluster was started last."""
-    file, temporary = home / FILE, home / f".{FILE}.new"
-    temporary.write_text(f"{name}\n")
-    give_to_invoker(temporary)
-    statefile.make_way(file)
-    temporary.replace(file)
+    statefile.write(home / FILE, f"{name}\n", owner=invoker())
 
 
 def last(home: Path) -> str:

@@ -13,6 +13,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import cast
 
+from kubelab.files import atomicfile
 from kubelab.kubelet.env import ConfigError
 
 LENGTH = 65_536
@@ -71,7 +72,5 @@ class UserRanges:
 
     def _write(self, bases: dict[str, int]) -> None:
         self._file.parent.mkdir(parents=True, exist_ok=True)
-        part = self._file.with_suffix(".part")
-        part.write_text(json.dumps(bases))
-        part.replace(self._file)
+        atomicfile.write(self._file, json.dumps(bases))
         self._bases = bases

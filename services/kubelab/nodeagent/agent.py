@@ -16,9 +16,9 @@ import grpc
 import structlog
 
 from kubelab.apimachinery.errors import AlreadyExists, BadRequest
-from kubelab.cluster import statefile
 from kubelab.component.component import Component
 from kubelab.component.environment import Environment
+from kubelab.files import atomicfile, statefile
 from kubelab.nodeagent.config import NodeAgentConfig
 from kubelab.rpc.supervisor.v1 import nodeagent_pb2_grpc
 from kubelab.rpc.supervisor.v1 import supervisor_pb2 as pb
@@ -55,9 +55,7 @@ class Remembered:
         self._write()
 
     def _write(self) -> None:
-        temporary = self._file.with_suffix(".new")
-        temporary.write_text(json.dumps([asdict(tunnel) for tunnel in self.list()]))
-        os.replace(temporary, self._file)  # noqa: PTH105
+        atomicfile.write(self._file, json.dumps([asdict(tunnel) for tunnel in self.list()]))
 
 
 class NodeAgentServicer(nodeagent_pb2_grpc.NodeAgentServicer):

@@ -25,6 +25,7 @@ from pathlib import Path
 from kubelab.apimachinery.clock import SystemClock
 from kubelab.apimachinery.version import GIT_VERSION
 from kubelab.component import logs
+from kubelab.files import atomicfile
 from kubelab.pki import certificates, layout, renewal
 
 LAYOUT = "1"  # of what stands in the volumes; raised when an older one cannot be used
@@ -136,12 +137,7 @@ def write(out: Path, authority: Path, folder: layout.Folder) -> None:
     for name, data in files.items():
         if (there := target / name).exists() and there.read_bytes() == data:
             continue
-        temporary = target / f".{name}"
-        temporary.unlink(missing_ok=True)
-        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(data)
-        os.chown(temporary, folder.owner, folder.owner)
-        temporary.replace(target / name)
+        atomicfile.write(target / name, data, mode=0o600, owner=(folder.owner, folder.owner))
     os.chown(target, folder.owner, folder.owner)
 
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import datetime
 import ipaddress
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +30,7 @@ from kubelab.auth.users import NODE_PREFIX, NODES, PROCESS_URI
 from kubelab.client.kubeconfig import API_SERVER_NAME
 from kubelab.cluster.identity import server_name
 from kubelab.cluster.record import Node
+from kubelab.files import atomicfile
 
 DAY = datetime.timedelta(days=1)
 AUTHORITY_VALIDITY, VALIDITY = 3650 * DAY, 365 * DAY
@@ -316,13 +316,5 @@ def _signed_by(certificate: x509.Certificate, authority: x509.Certificate) -> bo
 
 def _write(folder: Path, name: str, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> None:
     pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    _replace(folder / f"{name}.key", pem, 0o600)
-    _replace(folder / f"{name}.crt", certificate.public_bytes(serialization.Encoding.PEM), 0o644)
-
-
-def _replace(path: Path, data: bytes, mode: int) -> None:
-    temporary = path.with_name(f".{path.name}")
-    temporary.unlink(missing_ok=True)
-    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
-        file.write(data)
-    temporary.replace(path)
+    atomicfile.write(folder / f"{name}.key", pem, mode=0o600)
+    atomicfile.write(folder / f"{name}.crt", certificate.public_bytes(serialization.Encoding.PEM), mode=0o644)

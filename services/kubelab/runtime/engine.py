@@ -25,8 +25,8 @@ from structlog.typing import FilteringBoundLogger
 
 from kubelab.apimachinery import references
 from kubelab.apimachinery.clock import Clock
-from kubelab.cluster import statefile
 from kubelab.cri.runtime.v1 import api_pb2 as cri
+from kubelab.files import statefile
 from kubelab.runtime import execution, hostports, network, rootfs, sources, spec, state, sysctls, userns
 from kubelab.runtime.cgroups import limits, pods
 from kubelab.runtime.cgroups.limits import LimitError

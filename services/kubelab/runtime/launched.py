@@ -27,13 +27,6 @@ def tell(reply: int, **answer: object) -> None:
         print(f"launcher: nobody took the answer {answer}: {err}", file=sys.stderr)  # noqa: T201
 
 
-def write_atomically(path: Path, content: Mapping[str, object]) -> None:
-    """Write so that a reader sees all of it or nothing."""
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps(content))
-    part.rename(path)
-
-
 def own_mounts() -> None:
     """From now on, what this process mounts is seen by it and its children alone. No cgroups are seen.
 

@@ -37,6 +37,7 @@ from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from kubelab.files import atomicfile
 from kubelab.linux import syscalls
 from kubelab.linux.processes import start_time
 from kubelab.runtime import capabilities, hostbase, rootfs, sysctls, userns
@@ -45,7 +46,7 @@ from kubelab.runtime.cgroups import machine as cgroups
 from kubelab.runtime.cgroups.groups import Group, prune
 from kubelab.runtime.cgroups.machine import Offer
 from kubelab.runtime.command import command
-from kubelab.runtime.launched import Request, mount_root, tell, write_atomically
+from kubelab.runtime.launched import Request, mount_root, tell
 from kubelab.runtime.monitor import monitor
 
 MAX_MESSAGE = 256 * 1024
@@ -198,7 +199,7 @@ def _pause(reply: int, request: Request) -> None:
         sysctls.write_own(request["sysctls"], host_network=request["host_network"])
     # on disk before anybody knows: a runtime killed right now finds it, or has removed the folder and this fails
     started = {"pid": os.getpid(), "pid_start": start_time(os.getpid()) or 0}
-    write_atomically(Path(request["dir"]) / "pause.json", started)
+    atomicfile.write(Path(request["dir"]) / "pause.json", json.dumps(started))
     group = Group(request["group"]).make()
     tell(reply, **started)
     group.enter()  # after the answer: the pod's network is made meanwhile

@@ -16,13 +16,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from kubelab.apimachinery.clock import SystemClock
+from kubelab.files import atomicfile
 from kubelab.linux import syscalls
 from kubelab.linux.processes import start_time
 from kubelab.runtime import mountpoints, userns, users
 from kubelab.runtime.build import stepmounts
 from kubelab.runtime.cgroups import groups
 from kubelab.runtime.inroot import Root
-from kubelab.runtime.launched import Request, mount_root, program, tell, write_atomically
+from kubelab.runtime.launched import Request, mount_root, program, tell
 
 LOG_LINE = 16 * 1024  # longer lines are written in parts, as containerd does
 _NO_PROGRAM = re.compile(r"executable file `(.*?)` not found in \$PATH")
@@ -70,7 +71,7 @@ def monitor(reply: int, request: Request) -> None:
         "monitor_start": start_time(os.getpid()) or 0,
     }
     try:
-        write_atomically(folder / "started.json", {**started, "started_at": _now()})
+        atomicfile.write(folder / "started.json", json.dumps({**started, "started_at": _now()}))
     except OSError:  # a full disk, or a runtime that was killed and whose successor has removed the container
         os.kill(pid, signal.SIGKILL)
         raise
@@ -80,7 +81,7 @@ def monitor(reply: int, request: Request) -> None:
     code = _follow(pid, {out: "stdout", err: "stderr"}, sink)
     # as containerd says it: also where it is not the first process that was killed
     reason = "OOMKilled" if group.oom_kills() else ""
-    write_atomically(folder / "exit.json", {"exit_code": code, "finished_at": _now(), "reason": reason})
+    atomicfile.write(folder / "exit.json", json.dumps({"exit_code": code, "finished_at": _now(), "reason": reason}))
     group.remove()
 
 

@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import IO, Any
 
 from kubelab.apimachinery.references import Reference
+from kubelab.files import atomicfile
 from kubelab.linux import syscalls
-from kubelab.runtime import durable, layers
+from kubelab.runtime import layers
 from kubelab.runtime.oci import compression, digests
 from kubelab.runtime.oci.documents import Config
 from kubelab.runtime.oci.limits import Budget, Limits
@@ -117,7 +118,7 @@ class Staging:
                 _move(unpacked, self._store.layer(digest))
             (self._blobs / name).rename(self._store.blob(digest))
         for folder in {path.parent for d in self._digests for path in (self._store.blob(d), self._store.layer(d))}:
-            durable.flush(folder)
+            atomicfile.flush(folder)
 
 
 def _move(unpacked: Path, target: Path) -> None:

@@ -22,8 +22,8 @@ from typing import Any, TypeVar
 
 from google.protobuf.message import DecodeError
 
-from kubelab.cluster import statefile
 from kubelab.cri.runtime.v1 import api_pb2 as cri
+from kubelab.files import statefile
 from kubelab.linux.processes import start_time
 from kubelab.runtime import sysctls
 from kubelab.runtime.cgroups.machine import Offer
@@ -60,13 +60,7 @@ def read_json(path: Path, **kinds: statefile.Kind) -> dict[str, Any] | None:
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write so that a reader sees all of it or nothing. Not for a power cut: no pod outlives that, and what was half
     written is forgotten when it is read. Making a pod need not wait for the disk."""
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps(content))
-    try:
-        part.rename(path)
-    except IsADirectoryError:
-        statefile.make_way(path)
-        part.rename(path)
+    statefile.write(path, json.dumps(content))
 
 
 def read_groups(state_dir: Path) -> dict[str, Any] | None:

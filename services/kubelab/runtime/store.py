@@ -13,8 +13,8 @@
     store.lock          held while images.json or pins change
     adding.lock         held, shared, by whoever brings in parts of an image that has no name yet
 
-A file appears under its name only when it is whole, also after a power cut (:mod:`kubelab.runtime.durable`), so readers
-need no lock. An image whose description cannot be read nevertheless is not here. What no name, no container and
+A file appears under its name only when it is whole, also after a power cut (:mod:`kubelab.files.atomicfile`), so
+readers need no lock. An image whose description cannot be read nevertheless is not here. What no name, no container and
 nobody who adds needs is swept away when an image is removed; while somebody adds, that is left to the next removal.
 What loads and pulls bring in is seen all at once, or not at all (:mod:`kubelab.runtime.staging`); :meth:`Store.recover`
 clears away what one of them left that was killed.
@@ -35,7 +35,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from kubelab.apimachinery.references import Reference, parse
-from kubelab.runtime import durable, layers, packing
+from kubelab.files import atomicfile
+from kubelab.runtime import layers, packing
 from kubelab.runtime.inroot import remove_tree
 from kubelab.runtime.storefiles import (
     BASE_LABEL,
@@ -228,7 +229,7 @@ class Store:
             raise BadDigest(f"expected {expected}, got {digest}")
         with self.scratch() as folder:
             (folder / "blob").write_bytes(content)
-            durable.move(folder / "blob", self.blob(digest))
+            atomicfile.move(folder / "blob", self.blob(digest))
         return digest
 
     def add_file(self, path: Path, expected: str = "") -> tuple[str, int]:
@@ -238,7 +239,7 @@ class Store:
         if expected and digest != expected:
             raise BadDigest(f"expected {expected}, got {digest}")
         size = path.stat().st_size
-        durable.move(path, self.blob(digest))
+        atomicfile.move(path, self.blob(digest))
         return digest, size
 
     def add_layer(self, archive: IO[bytes], diff_id: str) -> None:
@@ -264,7 +265,7 @@ class Store:
     def _place_layer(self, folder: Path, diff_id: str) -> None:
         folder.chmod(0o755)
         try:
-            durable.move_folder(folder, self.layer(diff_id))
+            atomicfile.move_folder(folder, self.layer(diff_id))
         except OSError:
             if not self.has_layer(diff_id):  # else somebody else was quicker, with the same content
                 raise
@@ -282,7 +283,7 @@ class Store:
         digest = self.add_blob(config)
         if on_host:
             self._host_record(digest).touch()
-            durable.flush(self._on_host)
+            atomicfile.flush(self._on_host)
         manifest = self.add_blob(manifest_of(digest, len(config), layer_list))
         return self.name_images([(manifest, names)])[0]
 
@@ -303,8 +304,8 @@ class Store:
         note = Path(name)
         with os.fdopen(descriptor, "w") as file:
             json.dump(sorted(digests), file)
-        durable.flush(note)
-        durable.flush(self._placing)
+        atomicfile.flush(note)
+        atomicfile.flush(self._placing)
         yield
         note.unlink()
 
@@ -389,6 +390,4 @@ class Store:
         with self._locked():
             index = dict(self._read_names())
             yield index
-            part = self._index.with_suffix(".part")
-            part.write_text(json.dumps(index, indent=1, sort_keys=True))
-            durable.move(part, self._index)
+            atomicfile.write(self._index, json.dumps(index, indent=1, sort_keys=True), durable=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from kubelab.apimachinery.references import BadReference, check_digest, parse
-from kubelab.cluster import statefile
+from kubelab.files import statefile
 
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
 CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"

@@ -18,12 +18,13 @@ from pathlib import Path
 
 import structlog
 
-from kubelab.cluster import partitions, statefile
+from kubelab.cluster import partitions
 from kubelab.cluster.driver import Partition
 from kubelab.cluster.nftables import Fragment
 from kubelab.cluster.partitions import Place, Topology
 from kubelab.cluster.placing import NotPut, put
 from kubelab.cluster.record import Node
+from kubelab.files import atomicfile, statefile
 from kubelab.supervisor import nft
 from kubelab.supervisor.network import NamespaceThread
 
@@ -97,9 +98,7 @@ class Partitions:
         if not self._there:
             self._file.unlink(missing_ok=True)
             return
-        temporary = self._file.with_suffix(".new")
-        temporary.write_text(json.dumps([asdict(partition) for partition in self._there]))
-        temporary.replace(self._file)
+        atomicfile.write(self._file, json.dumps([asdict(partition) for partition in self._there]))
 
     async def _topology(self) -> Topology:
         places = {node.name: await self._place(node) for node in self._nodes}

@@ -19,7 +19,7 @@ import structlog
 
 from kubelab.apimachinery.clock import Clock
 from kubelab.apimachinery.errors import BadRequest
-from kubelab.cluster import statefile
+from kubelab.files import statefile
 from kubelab.supervisor import health, processes
 from kubelab.supervisor.machine import LIVE, BackOff, Event, Machine, State
 from kubelab.supervisor.processes import Running

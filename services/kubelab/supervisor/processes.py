@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kubelab.cluster import statefile
+from kubelab.files import statefile
 from kubelab.linux.processes import boot_id, start_time
 
 SUPERVISOR, ZYGOTE = "supervisor", "zygote"
@@ -64,11 +64,7 @@ def write_own(folder: Path, name: str, *, since: int, restarts: int = 0) -> Runn
     pid = os.getpid()
     ticks = start_time(pid) or 0
     body = {"pid": pid, "ticks": ticks, "since": since, "restarts": restarts, "boot": boot_id()}
-    temporary = folder / f".{name}"
-    temporary.write_text(json.dumps(body))
-    if (folder / name).is_dir():
-        statefile.make_way(folder / name)
-    temporary.replace(folder / name)
+    statefile.write(folder / name, json.dumps(body))
     return Running(name, pid, ticks, since, restarts)
 
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import signal
 import socket
 from collections.abc import Awaitable, Callable, Iterable
@@ -24,8 +23,9 @@ import structlog
 
 from kubelab.apimachinery.clock import Clock
 from kubelab.apimachinery.errors import AlreadyExists, ApiError, BadRequest, TooManyRequests, Unavailable
-from kubelab.cluster import launch, statefile
+from kubelab.cluster import launch
 from kubelab.cluster.record import Record
+from kubelab.files import atomicfile, statefile
 from kubelab.supervisor import plan, processes
 from kubelab.supervisor.network import NamespaceThread
 from kubelab.tunnels.client import ControlClient
@@ -246,7 +246,5 @@ class Tunnelling:
         return statefile.read_or_forget(self._file, TUNNELS_FILE, self._log.error) or []
 
     def _write(self) -> None:
-        temporary = self._file.with_suffix(".new")
         with contextlib.suppress(OSError):  # a full disk: they are open all the same
-            temporary.write_text(json.dumps([asdict(known.tunnel) for known in self._known.values()]))
-            os.replace(temporary, self._file)  # noqa: PTH105
+            atomicfile.write(self._file, json.dumps([asdict(known.tunnel) for known in self._known.values()]))

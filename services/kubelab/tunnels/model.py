@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from kubelab.apimachinery.errors import BadRequest
-from kubelab.cluster import statefile
+from kubelab.files import statefile
 from kubelab.linux import syscalls
 
 ANY_NODE = ""

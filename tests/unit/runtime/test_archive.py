@@ -20,7 +20,8 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kubelab.runtime import archive, durable
+from kubelab.files import atomicfile
+from kubelab.runtime import archive
 from kubelab.runtime.archive import BadArchive
 from kubelab.runtime.oci import platforms
 from kubelab.runtime.oci.limits import Limits
@@ -338,8 +339,8 @@ def _quickly(monkeypatch: pytest.MonkeyPatch) -> None:
     def nothing(_: object) -> None:
         """Later."""
 
-    monkeypatch.setattr(durable, "flush", nothing)
-    monkeypatch.setattr(durable.syscalls, "syncfs", nothing)
+    monkeypatch.setattr(atomicfile, "flush", nothing)
+    monkeypatch.setattr(atomicfile.syscalls, "syncfs", nothing)
 
 
 # --- nothing half loaded
@@ -371,7 +372,7 @@ def test_a_load_that_is_killed_shows_nothing_and_the_next_start_clears_it_away(
         """A process that is killed cleans nothing up."""
 
     with monkeypatch.context() as patch:
-        patch.setattr(durable, "flush", step)
+        patch.setattr(atomicfile, "flush", step)
         patch.setattr(Path, "rename", renamed)
         patch.setattr(Store, "recover", nothing)
         patch.setattr("kubelab.runtime.store.remove_tree", nothing)
@@ -401,7 +402,7 @@ def test_a_load_whose_names_cannot_be_written(tmp_path: Path, monkeypatch: pytes
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patch:
-        patch.setattr(durable, "move", full)
+        patch.setattr(atomicfile, "move", full)
         with store.scratch(), pytest.raises(OSError, match="No space left"):
             load(tmp_path, writers.docker_save("after:1", BASE, TOP))
     store.recover()

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from kubelab.apimachinery.references import parse
-from kubelab.runtime import durable
+from kubelab.files import atomicfile
 from kubelab.runtime.store import LAYER_TYPE, BadDigest, Image, Store
 
 
@@ -186,26 +186,29 @@ def test_a_pin_that_a_power_cut_has_emptied_keeps_nothing(tmp_path: Path) -> Non
 def test_names_come_after_bytes_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each rename of what is kept comes after a flush of it, and before one of its folder."""
     told: list[str] = []
-    flush, rename = durable.flush, Path.rename
+    flush, rename = atomicfile.flush, Path.rename
+
+    def name(path: Path) -> str:
+        return path.name.removeprefix(".").partition(".")[0] if path.name.startswith(".") else path.name
 
     def flushed(path: Path) -> None:
-        told.append(f"flush {path.name}")
+        told.append(f"flush {name(path)}")
         flush(path)
 
     def renamed(path: Path, target: Path) -> Path:
-        told.append(f"rename {path.name}")
+        told.append(f"rename {name(path)}")
         return rename(path, target)
 
     def flushed_all(_descriptor: int) -> None:
         told.append("flush all")
 
-    monkeypatch.setattr(durable, "flush", flushed)
+    monkeypatch.setattr(atomicfile, "flush", flushed)
     monkeypatch.setattr(Path, "rename", renamed)
-    monkeypatch.setattr(durable.syscalls, "syncfs", flushed_all)
+    monkeypatch.setattr(atomicfile.syscalls, "syncfs", flushed_all)
     put(Store(tmp_path), "one")
     blob = ["flush blob", "rename blob", "flush sha256"]
     layer = ["flush all", "rename layer", "flush layers"]
-    assert told == [*blob, *layer, *blob, *blob, "flush images.part", "rename images.part", f"flush {tmp_path.name}"]
+    assert told == [*blob, *layer, *blob, *blob, "flush images", "rename images", f"flush {tmp_path.name}"]
 
 
 def test_bytes_that_are_not_what_their_digest_says(tmp_path: Path) -> None:

@@ -1,8 +1,8 @@
-"""Reading the small files in which a cluster and its parts remember something.
+"""The small files in which a cluster and its parts remember something.
 
 A power cut, a full disk, an editor or another version may have left anything there. :func:`read` gives what the file
 says, or one sentence with its path and what to do. :func:`read_or_forget` is for what is told or made anew anyhow: a
-broken file is put aside as ``NAME.broken``, and counts as one that is not there.
+broken file is put aside as ``NAME.broken``, and counts as one that is not there. :func:`write` writes such a file.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import yaml
+
+from kubelab.files import atomicfile
 
 T = TypeVar("T")
 Kind = type | tuple[type, ...]
@@ -45,6 +47,15 @@ def read_or_forget(path: Path, parse: Parse[T], tell: Callable[[str], object]) -
     make_way(_aside(path))
     path.rename(_aside(path))
     return None
+
+
+def write(path: Path, content: str, *, owner: tuple[int, int] | None = None) -> None:
+    """Write what comes again by itself: a folder in the file's place is removed. Not for a power cut. OSError."""
+    try:
+        atomicfile.write(path, content, owner=owner)
+    except IsADirectoryError:
+        make_way(path)
+        atomicfile.write(path, content, owner=owner)
 
 
 def json_object(text: str) -> dict[str, Any]:

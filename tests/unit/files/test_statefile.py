@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from kubelab.cluster import started, statefile
+from kubelab.cluster import started
 from kubelab.cluster.composerecord import ComposeRecord
 from kubelab.cluster.record import Record, RecordError, names
+from kubelab.files import statefile
 from kubelab.runtime import state, storefiles
 from kubelab.supervisor import processes
 from kubelab.tunnels.model import TUNNELS_FILE
