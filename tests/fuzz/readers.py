@@ -33,9 +33,13 @@ from kubelab.kctl.describe import nodes, others, pods, services
 from kubelab.kctl.get import Request
 from kubelab.kctl.showing import Sheet, render
 from kubelab.kctl.targets import Targets
-from kubelab.kubelet import admission, env, plan, podconfig, podnetworks, status
 from kubelab.kubelet.backoff import Backoff
-from kubelab.kubelet.model import PodView
+from kubelab.kubelet.containers import config as podconfig
+from kubelab.kubelet.containers import environment as env
+from kubelab.kubelet.cri.views import PodView
+from kubelab.kubelet.node import podnetworks
+from kubelab.kubelet.pods import admission, plan, status
+from kubelab.kubelet.pods.lifecycle import PodLifecycle, Reason
 from kubelab.kubeproxy.model import left_out, service_ports
 from kubelab.kubeproxy.rules import Table
 from kubelab.scheduler.model import NodeInfo, PodInfo
@@ -202,8 +206,13 @@ def kubelet(world: World) -> None:
     podnetworks.routes(found["nodes"], "node-1", "192.168.49.3", layout)
     for pod in found["pods"]:
         view = PodView(pod.metadata.uid)
-        planned = plan.plan(pod, view, NOW, plan.Memory(Backoff(10, 300)))
-        plan.plan(pod, view, NOW, plan.Memory(Backoff(10, 300)), gone=True)
+        history = plan.PodHistory(Backoff(10, 300))
+        lifecycle = PodLifecycle(pod.metadata.name, NOW)
+        lifecycle.observe(pod, view, NOW, computed_phase=pod.status.phase, deadline=plan.deadline(pod, history))
+        planned = plan.plan(lifecycle, pod, view, NOW, history)
+        lifecycle.terminate(Reason.GONE, NOW)
+        lifecycle.observe(pod, view, NOW)
+        plan.plan(lifecycle, pod, view, NOW, history)
         status.compute(status.StatusInput(pod, pod.status, view, NOW, "192.168.49.3", "test", waiting=planned.waiting))
         with contextlib.suppress(env.ConfigError):
             podconfig.sandbox_config(pod, settings, 0)

@@ -33,7 +33,7 @@ OWNED = {  # who looks after a task without a TaskGroup, because its first end o
     "services/kubelab/apiserver/storage/etcd.py": "a guard ends with its watch",
     "services/kubelab/apiserver/storage/members.py": "the first of several counts, the others are cancelled",
     "services/kubelab/component/component.py": "the first of several events counts, the others are cancelled",
-    "services/kubelab/kubelet/follow.py": "the first of several counts, the others are cancelled",
+    "services/kubelab/kubelet/logs/follow.py": "the first of several counts, the others are cancelled",
     "services/kubelab/runtime/__main__.py": "the first of several counts, the others are cancelled",
     "services/kubelab/runtime/build/running.py": "a step that is cancelled is waited for",
     "services/kubelab/runtime/changes.py": "a change goes on when its caller is cancelled",

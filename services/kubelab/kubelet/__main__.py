@@ -12,12 +12,12 @@ from kubelab.component.component import Component
 from kubelab.component.environment import Environment
 from kubelab.kubelet.config import KubeletConfig
 from kubelab.kubelet.dependencies import Dependencies, dependencies
-from kubelab.kubelet.lease import NodeLease
-from kubelab.kubelet.logrotation import Limits, LogRotation
-from kubelab.kubelet.manager import PodManager
-from kubelab.kubelet.nodestatusmanager import NodeStatusManager
-from kubelab.kubelet.routes import KernelRoutes, Router
-from kubelab.kubelet.server import KubeletServicer
+from kubelab.kubelet.logs.rotation import Limits, LogRotation
+from kubelab.kubelet.node.lease import NodeLease
+from kubelab.kubelet.node.routes import KernelRoutes, Router
+from kubelab.kubelet.node.statusmanager import NodeStatusManager
+from kubelab.kubelet.pods.manager import PodManager
+from kubelab.kubelet.streaming.server import KubeletServicer
 from kubelab.rpc.kubelet.v1 import kubelet_pb2_grpc
 
 

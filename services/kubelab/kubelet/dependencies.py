@@ -21,19 +21,19 @@ from kubelab.client.client import Client
 from kubelab.client.events import EventRecorder
 from kubelab.client.informer import Informer
 from kubelab.component.environment import Environment
-from kubelab.kubelet import node as nodes
-from kubelab.kubelet.address import own_address
 from kubelab.kubelet.config import KubeletConfig
-from kubelab.kubelet.cri import Runtime
-from kubelab.kubelet.machine import Machine, read_machine
+from kubelab.kubelet.containers.config import NodeSettings
+from kubelab.kubelet.containers.security import NodeSecurity
+from kubelab.kubelet.containers.userranges import UserRanges
+from kubelab.kubelet.cri.client import Runtime
+from kubelab.kubelet.cri.records import CallRecords
 from kubelab.kubelet.metrics import KubeletMetrics
-from kubelab.kubelet.node import NodeFacts
-from kubelab.kubelet.podconfig import NodeSettings
-from kubelab.kubelet.records import CallRecords
-from kubelab.kubelet.security import NodeSecurity
-from kubelab.kubelet.statusmanager import StatusManager
-from kubelab.kubelet.telling import PodEvents
-from kubelab.kubelet.userranges import UserRanges
+from kubelab.kubelet.node import status as nodes
+from kubelab.kubelet.node.address import own_address
+from kubelab.kubelet.node.machine import Machine, read_machine
+from kubelab.kubelet.node.status import NodeFacts
+from kubelab.kubelet.pods.events import PodEvents
+from kubelab.kubelet.pods.statusmanager import StatusManager
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from kubelab.kubelet.routes import KernelRoutes
+from kubelab.kubelet.node.routes import KernelRoutes
 
 pytestmark = pytest.mark.root
 

@@ -16,10 +16,10 @@ from kubelab.apimachinery.clock import SystemClock
 from kubelab.apimachinery.scheme import EVENTS, PODS
 from kubelab.component.environment import Environment
 from kubelab.kubelet.config import KubeletConfig
+from kubelab.kubelet.cri.records import CallRecords
 from kubelab.kubelet.dependencies import Host, dependencies
-from kubelab.kubelet.machine import Machine
-from kubelab.kubelet.manager import PodManager
-from kubelab.kubelet.records import CallRecords
+from kubelab.kubelet.node.machine import Machine
+from kubelab.kubelet.pods.manager import PodManager
 from tests.support.apiserver import FakeApiServer
 from tests.support.cri import FakeRuntime
 

@@ -1,0 +1,1 @@
+"""What sandboxes and containers are made from, and how they are started."""

@@ -1,0 +1,76 @@
+"""Which users of the machine a pod has that has users of its own (``hostUsers: false``).
+
+Each such pod gets 65,536 numbers, as upstream's kubelet gives them
+(https://kubernetes.io/docs/concepts/workloads/pods/user-namespaces/): the first range begins at 65,536, the lowest that
+is free is taken. A range is written down before the pod gets it, so that a kubelet that is started again gives it to
+nobody else.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from pathlib import Path
+from typing import cast
+
+from kubelab.files import atomicfile
+from kubelab.kubelet.containers.environment import ConfigError
+
+LENGTH = 65_536
+
+
+class UserRanges:
+    """The ranges of one node's pods, kept in a file; ``most`` are given at once. What cannot be read counts as none:
+    OSError and ConfigError are for :meth:`of`."""
+
+    def __init__(self, file: Path, most: int) -> None:
+        self._file, self._most = file, most
+        self._bases: dict[str, int] | None = None
+
+    def of(self, uid: str) -> int:
+        """Give a pod's first number, the same at each call. OSError where it cannot be written down, ConfigError where
+        every range is in use, or the file is no list of ranges."""
+        bases = self._known()
+        if uid not in bases:
+            taken = set(bases.values())
+            free = (base for base in range(LENGTH, LENGTH * (self._most + 1), LENGTH) if base not in taken)
+            base = next(free, 0)
+            if not base:
+                raise ConfigError(f"spec.hostUsers: false: all {self._most} ranges of users are in use")
+            self._write({**bases, uid: base})
+        return self._known()[uid]
+
+    def keep(self, uids: Collection[str]) -> None:
+        """Take the ranges back of all pods but these. OSError where that cannot be written down."""
+        bases = self._known()
+        kept = {uid: base for uid, base in bases.items() if uid in uids}
+        if kept != bases:
+            self._write(kept)
+
+    def forget(self, uid: str) -> None:
+        """Take a pod's range back; one that has none is no error. OSError where that cannot be written down."""
+        if uid in (bases := self._known()):
+            self._write({other: base for other, base in bases.items() if other != uid})
+
+    def _known(self) -> dict[str, int]:
+        if self._bases is None:
+            self._bases = self._read()
+        return self._bases
+
+    def _read(self) -> dict[str, int]:
+        try:
+            read: object = json.loads(self._file.read_text())
+        except FileNotFoundError:
+            return {}
+        except ValueError as err:
+            raise ConfigError(f"{self._file}: {err}") from err
+        if not isinstance(read, dict) or not all(
+            type(base) is int for base in cast("dict[str, object]", read).values()
+        ):
+            raise ConfigError(f"{self._file}: expected a mapping of pods to numbers")
+        return cast("dict[str, int]", read)
+
+    def _write(self, bases: dict[str, int]) -> None:
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        atomicfile.write(self._file, json.dumps(bases))
+        self._bases = bases

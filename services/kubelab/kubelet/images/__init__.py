@@ -1,0 +1,1 @@
+"""Names of images, and pulling them."""

@@ -1,0 +1,1 @@
+"""Containers' logs on disk: reading, following, rotation."""

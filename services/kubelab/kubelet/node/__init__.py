@@ -1,0 +1,1 @@
+"""The Node object, its lease, its routes, and the facts of the machine."""
