@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-import random
 from collections.abc import Callable
 
 from kubelab.api.core.v1 import core_pb2
+from kubelab.apimachinery.backoff import jittered
 from kubelab.apimachinery.clock import Clock
 from kubelab.apimachinery.errors import ApiError
 from kubelab.chaos.recording import Request, Tape, Write
@@ -42,7 +42,7 @@ async def wait_answered(port: int, in_a_row: int, clock: Clock) -> None:
         _, error = await _ask(port, clock)
         good = 0 if error else good + 1
         if error:
-            await clock.sleep(AGAIN_SECONDS * random.uniform(0.5, 1.5))
+            await clock.sleep(jittered(AGAIN_SECONDS))
 
 
 async def _request(port: int, tape: Tape, clock: Clock) -> None:

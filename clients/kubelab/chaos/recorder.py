@@ -14,6 +14,7 @@ from typing import Any
 
 from kubelab.api.coordination.v1 import coordination_pb2
 from kubelab.api.core.v1 import core_pb2
+from kubelab.apimachinery.backoff import jittered
 from kubelab.apimachinery.clock import Clock
 from kubelab.apimachinery.core.pods import is_ready
 from kubelab.apimachinery.errors import ApiError
@@ -93,7 +94,7 @@ class Recorder:
                         self._processes(status)
             except ApiError as err:
                 self._tape.event("Warning", "NoStatus", "cluster", str(err))
-            await self._clock.sleep(AGAIN_SECONDS)
+            await self._clock.sleep(jittered(AGAIN_SECONDS))
 
     def _processes(self, status: ClusterStatus) -> None:
         self.status = status

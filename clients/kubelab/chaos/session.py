@@ -12,11 +12,11 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
-import random
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
+from kubelab.apimachinery.backoff import jittered
 from kubelab.apimachinery.clock import Clock, SystemClock
 from kubelab.apimachinery.errors import Conflict, NotFound, Unavailable
 from kubelab.chaos import faults, ledger, load, targets, workload
@@ -272,7 +272,7 @@ class Session:
                 await faults.clear_away(self.driver, self.client, self.ledger)
             except Unavailable as err:
                 self._tell(f"The cluster does not answer yet, trying again: {err.message}")
-                await self.clock.sleep(AGAIN_SECONDS * random.uniform(0.5, 1.5))
+                await self.clock.sleep(jittered(AGAIN_SECONDS))
             else:
                 return
 

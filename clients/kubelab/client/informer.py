@@ -29,6 +29,7 @@ import structlog
 from google.protobuf.message import Message
 from prometheus_client import CollectorRegistry
 
+from kubelab.apimachinery.backoff import ExponentialBackoff
 from kubelab.apimachinery.clock import Clock
 from kubelab.apimachinery.errors import ApiError, Expired
 from kubelab.apimachinery.meta import key_of, meta_of
@@ -42,8 +43,7 @@ from kubelab.rpc import tracing
 T = TypeVar("T", bound=Message)
 
 CHUNK = 500
-FIRST_BACKOFF = 0.1  # seconds
-MAX_BACKOFF = 2.0
+BACKOFF = ExponentialBackoff(0.1, 2.0)
 SETTLED_SECONDS = 5.0  # a watch that was open for so long was a good one, even if nothing happened
 WATCH_SECONDS = (300, 600)  # a watch is asked to end somewhere in between, so that clients spread out again
 AHEAD = "ResourceVersionTooLarge"  # the reason of a cause: the server does not know the revision yet
@@ -154,8 +154,7 @@ class Informer(Generic[T]):
                 failures = 0
                 continue
             if failures:
-                backoff = min(FIRST_BACKOFF * 2 ** min(failures - 1, 10), MAX_BACKOFF)
-                await self._clock.sleep(random.uniform(backoff / 2, backoff))
+                await self._clock.sleep(BACKOFF.delay(failures))
             failures += 1
 
     async def _follow(self) -> bool:

@@ -17,7 +17,6 @@ before :meth:`LeaderElector.run` campaigns again. It may be called many times.
 from __future__ import annotations
 
 import asyncio
-import random
 import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ import structlog
 
 from kubelab.api.coordination.v1 import coordination_pb2
 from kubelab.apimachinery import errors
+from kubelab.apimachinery.backoff import jittered
 from kubelab.apimachinery.clock import Clock
 from kubelab.apimachinery.errors import ApiError, Conflict, NotFound
 from kubelab.apimachinery.messages import deep_copy
@@ -152,7 +152,7 @@ class LeaderElector:
 
     async def _acquire(self) -> None:
         while not await self._attempt(self._take, self._renew_deadline):
-            await self._clock.sleep(self._retry_period * random.uniform(1, JITTER))
+            await self._clock.sleep(jittered(self._retry_period, JITTER - 1))
 
     async def _renew(self) -> None:
         """Keep the lease; raise LeadershipLost when that failed for ``renew_deadline``."""

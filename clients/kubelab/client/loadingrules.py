@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import random
 import threading
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kubelab.apimachinery.backoff import jittered
 from kubelab.client.kubeconfig import (
     DEFAULT_NAMESPACE,
     SECTIONS,
@@ -183,7 +183,7 @@ def _locked(file: Path) -> Generator[None]:
             if not tries_left:
                 told = f"{file}: another program is changing it; if none is, remove {lock}"
                 raise KubeconfigError(told) from err
-            threading.Event().wait(LOCK_PAUSE_SECONDS * random.uniform(0.5, 1.5))
+            threading.Event().wait(jittered(LOCK_PAUSE_SECONDS))
         except OSError as err:
             raise KubeconfigError(f"{lock}: {err.strerror}") from err
     try:

@@ -22,6 +22,7 @@ import grpc
 from google.protobuf.message import Message
 
 from kubelab.apimachinery import grpcstatus
+from kubelab.apimachinery.backoff import ExponentialBackoff
 from kubelab.apimachinery.clock import Clock, SystemClock
 from kubelab.apimachinery.errors import ApiError, Timeout, Unavailable, nothing_done, surely_not_done
 from kubelab.rpc import fencing, tracing, warnings
@@ -35,7 +36,7 @@ A = TypeVar("A", bound=Message)
 
 ATTEMPTS = 4  # of one call, the first included
 REFUSALS = 7  # of a call that was turned away at the door: about three seconds, in which a server has started again
-FIRST_PAUSE = 0.05  # seconds; doubled each time, with jitter
+PAUSES = ExponentialBackoff(0.07, 2.0)
 CONNECT_SECONDS = 2.0  # of a call that has no deadline of its own, for its only server to accept or refuse
 TROUBLE_SECONDS = 1.0  # to hear why connecting failed; it is known at once, as a rule
 FIRST_SLICE = (
@@ -286,7 +287,7 @@ class Connections:
                         return self._use(server)
             if attempt == ATTEMPTS:
                 raise unreachable([(server.target, await server.trouble()) for server in self._servers])
-            await self._clock.sleep(_jittered(attempt))
+            await self._clock.sleep(PAUSES.delay(attempt))
             attempt += 1
 
     def _use(self, server: Connection) -> Connection:
@@ -322,11 +323,7 @@ class Connections:
     async def _pause(self, attempt: int) -> None:
         """Wait before a repetition, unless there is a server that was not asked yet."""
         if attempt >= len(self._servers):
-            await self._clock.sleep(_jittered(attempt))
-
-
-def _jittered(attempt: int) -> float:
-    return FIRST_PAUSE * 2 ** (attempt - 1) * random.uniform(0.5, 1.5)
+            await self._clock.sleep(PAUSES.delay(attempt))
 
 
 class FencedTransport:

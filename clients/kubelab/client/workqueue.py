@@ -21,11 +21,13 @@ from typing import Generic, TypeVar
 
 from prometheus_client import CollectorRegistry
 
+from kubelab.apimachinery.backoff import ExponentialBackoff, jittered
 from kubelab.apimachinery.clock import Clock, SystemClock
 from kubelab.client.metrics import queue_metrics
 
 K = TypeVar("K")
 
+JITTER = 0.25  # of a delay
 FIRST_DELAY = 0.005  # seconds: upstream's ItemExponentialFailureRateLimiter
 MAX_DELAY = 1000.0
 FRESH_IN_A_ROW = 64
@@ -65,7 +67,7 @@ class WorkQueue(Generic[K]):
     ) -> None:
         self.name = name
         self._clock: Clock = clock or SystemClock()
-        self._first_delay, self._max_delay = first_delay, max_delay
+        self._backoff = ExponentialBackoff(first_delay, max_delay)
         self._jitter = jitter
         self._lanes: dict[Lane, OrderedDict[K, float]] = {Lane.FRESH: OrderedDict(), Lane.RETRY: OrderedDict()}
         self._again: dict[K, Lane] = {}  # added while a worker has it
@@ -94,8 +96,8 @@ class WorkQueue(Generic[K]):
         self._retries += 1
         if self._metrics:
             self._metrics.retries.inc()
-        delay = self._first_delay * 2 ** min(failures, 62) * (1 + self._jitter() / 4)
-        self._delay(key, min(delay, self._max_delay), Lane.RETRY)
+        delay = jittered(self._backoff.longest(failures + 1), JITTER, self._jitter)
+        self._delay(key, min(delay, self._backoff.cap), Lane.RETRY)
 
     def retries_of(self, key: K) -> int:
         """Give how often ``key`` was retried since it was last forgotten."""

@@ -14,13 +14,13 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-import random
 from collections.abc import Callable, Sequence
 from itertools import count
 
 import structlog
 
 from kubelab.apimachinery import errors
+from kubelab.apimachinery.backoff import ExponentialBackoff
 from kubelab.apimachinery.clock import Clock
 from kubelab.apiserver.cache import ResourceCache
 from kubelab.apiserver.contact import Contact
@@ -31,7 +31,7 @@ log = structlog.get_logger()
 
 ROOT = "/registry/"
 PAGE = 500
-RESUME_WITHIN = 0.5  # seconds, the longest pause before a broken watch is tried again; well below LOST_AFTER
+RESUME = ExponentialBackoff(0.1, 0.5)  # before a broken watch is tried again; well below LOST_AFTER
 CATCH_UP = 3.0  # seconds that a reader waits for a revision, as upstream
 BOOKMARKS = 60.0  # seconds between two bookmarks
 
@@ -151,8 +151,7 @@ class Feed:
                 attempt += 1
                 self.contact.failed()
                 log.warning("lost etcd, will resume", reason=err.reason, message=err.message, attempt=attempt)
-                pause = min(RESUME_WITHIN, 0.05 * 2 ** min(attempt, 8))
-                await self._clock.sleep(pause * random.uniform(0.5, 1))
+                await self._clock.sleep(RESUME.delay(attempt))
 
     def _lose(self) -> None:
         log.warning("etcd stays lost, sending every watch to another server", revision=self.revision)

@@ -11,6 +11,7 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from kubelab.apimachinery import errors
+from kubelab.apimachinery.backoff import jittered
 from kubelab.apimachinery.clock import Clock
 from kubelab.apiserver import trail
 from kubelab.apiserver.allocation import RECORDS, ServiceAllocator
@@ -149,7 +150,7 @@ class ApiServer:
                 if not isinstance(err, (errors.Unavailable, errors.Timeout)) and not errors.out_of_space(err):
                     raise
                 log.warning("cannot prepare the cluster, will try again", reason=err.reason, message=err.message)
-                await self._clock.sleep(PREPARE_AGAIN_SECONDS)
+                await self._clock.sleep(jittered(PREPARE_AGAIN_SECONDS))
 
     def _uid_of_node(self, name: str) -> str:
         entry = self.caches["nodes"].get("", name)

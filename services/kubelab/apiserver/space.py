@@ -7,18 +7,18 @@ api-server may have met the quota. While etcd is full, deletions go on, and each
 from __future__ import annotations
 
 import asyncio
-import random
 
 import structlog
 from prometheus_client import CollectorRegistry, Gauge
 
 from kubelab.apimachinery import errors
+from kubelab.apimachinery.backoff import ExponentialBackoff, jittered
 from kubelab.apimachinery.clock import Clock
 from kubelab.apiserver.storage.store import Store
 
 log = structlog.get_logger()
 
-FIRST_PAUSE, MAX_PAUSE = 1.0, 30.0  # seconds between two rounds; several api-servers rarely do the same at once
+PAUSES = ExponentialBackoff(1.5, 45.0)  # between two rounds; several api-servers rarely do the same at once
 LOOK_SECONDS = 60.0
 FULL = "etcd's quota is reached: nothing can be written until objects are deleted"
 
@@ -54,21 +54,18 @@ class Space:
                 continue
             except errors.ApiError as err:
                 log.warning("cannot see whether etcd is full", reason=err.reason, message=err.message)
-                await self._clock.sleep(MAX_PAUSE)
+                await self._clock.sleep(jittered(PAUSES.cap))
 
     async def _look(self) -> None:
-        pause, tried = FIRST_PAUSE, 0
+        rounds, tried = 1, 0
         while await self._store.full():
             if not self.full:
                 log.error("etcd is full: it takes nothing new until objects are deleted")
                 self.full = True
-            await self._clock.sleep(pause * random.uniform(0.5, 1.5))
+            await self._clock.sleep(PAUSES.delay(rounds))
             revision = await self._store.revision()
             # It answers nothing while it is defragmented: only where something was deleted since the last time.
-            if revision != tried and await self._make_room(revision):
-                pause = FIRST_PAUSE
-            else:
-                pause = min(2 * pause, MAX_PAUSE)
+            rounds = 1 if revision != tried and await self._make_room(revision) else rounds + 1
             tried = revision
         if self.full:
             log.warning("etcd takes what is new again")

@@ -12,11 +12,11 @@ import sys
 import traceback
 from collections.abc import Callable
 
+from kubelab.apimachinery.backoff import ExponentialBackoff
 from kubelab.apimachinery.clock import Clock, SystemClock
 from kubelab.linux import syscalls
 
-FIRST_PAUSE = 0.1  # seconds before a child that died at once is forked again; doubled each time
-MAX_PAUSE = 5.0
+PAUSES = ExponentialBackoff(0.1, 5.0)  # before a child that died at once is forked again
 SETTLED = 10.0  # a child that lived this long did not die at once
 GIVE_UP = 5  # quick deaths in a row, before any child was well, after which the parent ends with the child's code
 KILL_AFTER = 10.0  # seconds that children have to end
@@ -105,7 +105,7 @@ class _Parent:
             last = os.waitstatus_to_exitcode(status)
             lived = self._clock.monotonic() - started
             self._quick = 0 if lived > SETTLED else self._quick + 1
-            pause = min(FIRST_PAUSE * 2 ** max(0, self._quick - 1), MAX_PAUSE)
+            pause = PAUSES.delay(max(1, self._quick))
             self._due[worker] = self._clock.monotonic() + pause
             print(f"{self._name}: worker {worker} ended ({last}), again in {pause:.1f}s", file=sys.stderr)  # noqa: T201
         return last if last is None or last > 0 else 1

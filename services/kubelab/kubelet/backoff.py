@@ -6,14 +6,11 @@ and an entry older than twice the longest delay is forgotten, so ten minutes of 
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
-
-RETRY_JITTER = 0.5  # upstream's workerBackOffPeriodJitterFactor
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +51,3 @@ class Backoff(Generic[K]):
 
     def _stale(self, entry: _Entry, at: float) -> bool:
         return at - entry.updated > 2 * self.longest
-
-
-def jittered(seconds: float, factor: float = RETRY_JITTER, jitter: Callable[[], float] = random.random) -> float:
-    """Lengthen a delay by up to ``factor`` of it, so that what failed together does not come again together."""
-    return seconds * (1 + factor * jitter())

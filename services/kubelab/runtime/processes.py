@@ -13,6 +13,7 @@ from typing import Any
 
 import grpc
 
+from kubelab.apimachinery.backoff import jittered
 from kubelab.apimachinery.clock import Clock
 from kubelab.component.config import ConfigError
 from kubelab.linux import syscalls
@@ -94,7 +95,7 @@ async def reach(path: Path, clock: Clock) -> Launcher:
                     break
                 except Unreachable as err:
                     why = str(err)
-                await clock.sleep(REACH_AGAIN_SECONDS)
+                await clock.sleep(jittered(REACH_AGAIN_SECONDS))
     except TimeoutError:
         raise ConfigError(f"launcherSocket: no launcher at {path}: {why}") from None
     pid = launcher.peer(link)

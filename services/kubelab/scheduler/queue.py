@@ -25,6 +25,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from kubelab.apimachinery.backoff import ExponentialBackoff
 from kubelab.apimachinery.clock import Clock
 from kubelab.scheduler.framework import ClusterEvent
 from kubelab.scheduler.model import PodInfo
@@ -125,7 +126,7 @@ class SchedulingQueue:
         max_unschedulable: float = MAX_UNSCHEDULABLE,
     ) -> None:
         self._clock = clock
-        self._initial_backoff, self._max_backoff = initial_backoff, max_backoff
+        self._delays = ExponentialBackoff(initial_backoff, max_backoff)
         self._max_unschedulable = max_unschedulable
         self._pods: dict[str, QueuedPod] = {}
         tickets = itertools.count(1)
@@ -210,7 +211,7 @@ class SchedulingQueue:
 
     def backoff_of(self, attempts: int) -> float:
         """Say how long a pod rests after so many attempts, in seconds."""
-        return min(self._initial_backoff * 2.0 ** max(attempts - 1, 0), self._max_backoff)
+        return self._delays.longest(max(attempts, 1))
 
     def _retry(self, queued: QueuedPod) -> None:
         self._leave_unschedulable(queued)

@@ -11,6 +11,7 @@ import pytest
 
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import errors, scheme
+from kubelab.apimachinery.backoff import ExponentialBackoff
 from kubelab.apimachinery.clock import SystemClock
 from kubelab.apiserver import space as spaces
 from kubelab.supervisor.etcdleader import EtcdLeader
@@ -63,8 +64,7 @@ async def until_written(client: Any, name: str) -> None:
 
 
 async def test_what_is_deleted_makes_room(start: Any, etcd_server: Etcd, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spaces, "FIRST_PAUSE", 0.2)
-    monkeypatch.setattr(spaces, "MAX_PAUSE", 0.4)
+    monkeypatch.setattr(spaces, "PAUSES", ExponentialBackoff(0.2, 0.4))
     servers = await start(2)
     names = await fill(servers.a)
     listed = await servers.b.list(scheme.CONFIG_MAPS, "default")
@@ -108,7 +108,7 @@ async def test_what_is_deleted_makes_room(start: Any, etcd_server: Etcd, monkeyp
 
 async def test_history_alone_makes_room(start: Any, etcd_server: Etcd, monkeypatch: pytest.MonkeyPatch) -> None:
     """One object that is written again and again: nobody has to delete anything."""
-    monkeypatch.setattr(spaces, "FIRST_PAUSE", 0.1)
+    monkeypatch.setattr(spaces, "PAUSES", ExponentialBackoff(0.1, 30.0))
     servers = await start(1)
     big = await servers.a.create(config_map("big", 1_000_000))
     refused = 0
@@ -130,7 +130,7 @@ async def test_the_write_that_reaches_the_quota_is_told_as_what_it_was(
     start: Any, etcd_server: Etcd, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Many at once: etcd carries some out after it has let them in, and answers all the same that there is no space."""
-    monkeypatch.setattr(spaces, "FIRST_PAUSE", 60.0)
+    monkeypatch.setattr(spaces, "PAUSES", ExponentialBackoff(60.0, 60.0))
     servers = await start(1)
 
     unknown: set[str] = set()

@@ -40,7 +40,7 @@ async def test_it_tries_again_and_again_until_there_is_room() -> None:
         assert 8 <= len(rounds) <= 21, "with pauses of half a minute"
         await store.transact([], [Put("/deleted", b"")])
         store.can_be_freed = True
-        await clock.advance(2 * space.MAX_PAUSE)
+        await clock.advance(2 * space.PAUSES.cap)
         assert (it.full, it.note) == (False, "")
         task.cancel()
 
@@ -56,9 +56,9 @@ async def test_it_finds_out_by_itself_and_survives_etcd_s_absence() -> None:
     it = Space(store, clock, CollectorRegistry())
     async with asyncio.TaskGroup() as group:
         task = group.create_task(it.run())
-        await clock.advance(space.MAX_PAUSE / 2)
+        await clock.advance(space.PAUSES.cap / 2)
         store.fail = lambda call: None
         store.is_full = True
-        await clock.advance(space.LOOK_SECONDS + space.MAX_PAUSE)
+        await clock.advance(space.LOOK_SECONDS + space.PAUSES.cap)
         assert it.full
         task.cancel()

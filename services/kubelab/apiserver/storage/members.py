@@ -7,7 +7,6 @@ off from the others, and neither ends a connection.
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ import grpc
 from aetcd import rpc
 
 from kubelab.apimachinery import errors
+from kubelab.apimachinery.backoff import ExponentialBackoff
 from kubelab.apimachinery.clock import Clock
 from kubelab.apiserver.storage.etcdwords import NO_ANSWER, no_leader, translate
 from kubelab.rpc.channels import ETCD_KEEPALIVE, IdentityFiles, open_channel, reconnect
@@ -32,7 +32,7 @@ _OPTIONS = (
 READ_SECONDS = 2.0  # before another member is asked
 TOGETHER_SECONDS = 4.0  # for all of them, elections included; then another api-server may have more luck
 CONNECT_SECONDS = 1.0  # before a member that owes answers is asked after all
-FIRST_PAUSE, MAX_PAUSE = 0.05, 0.4  # seconds, after every member has refused
+PAUSES = ExponentialBackoff(0.05, 0.4)  # after every member has refused
 
 HAS_LEADER = (("hasleader", "true"),)  # a member that lost its leader refuses at once, and ends watches
 
@@ -144,7 +144,7 @@ class Members:
         until = self.until()
         while True:
             member = await self.pick()
-            left = max(FIRST_PAUSE, until - self._clock.monotonic())
+            left = max(PAUSES.first, until - self._clock.monotonic())
             try:
                 return await member.ask(method(member), request, min(left, READ_SECONDS) if self.several else left)
             except grpc.aio.AioRpcError as err:
@@ -152,7 +152,7 @@ class Members:
                 if err.code() not in NO_ANSWER:
                     raise translate(err) from err
                 self.leave(member)
-                if self._clock.monotonic() + FIRST_PAUSE > until or not self._may_answer(err, tries):
+                if self._clock.monotonic() + PAUSES.first > until or not self._may_answer(err, tries):
                     if self.several:
                         raise errors.Unavailable(err.details() or err.code().name) from err
                     raise translate(err) from err
@@ -168,7 +168,7 @@ class Members:
         """Wait before a repetition, once every member was asked."""
         rounds = tries // len(self.all)
         if rounds:
-            await self._clock.sleep(min(FIRST_PAUSE * 2 ** (rounds - 1), MAX_PAUSE) * random.uniform(0.5, 1))
+            await self._clock.sleep(PAUSES.delay(rounds))
 
     def leave(self, member: Member) -> None:
         """Prefer the others from now on."""

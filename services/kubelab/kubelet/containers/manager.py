@@ -13,11 +13,11 @@ from pathlib import Path
 
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import errors
+from kubelab.apimachinery.backoff import ExponentialBackoff, jittered
 from kubelab.apimachinery.core.podreferences import container_config_map_names, container_secret_names
 from kubelab.apimachinery.durations import format_seconds
 from kubelab.apimachinery.scheme import CONFIG_MAPS, SECRETS
 from kubelab.cri.runtime.v1 import api_pb2 as cri
-from kubelab.kubelet.backoff import jittered
 from kubelab.kubelet.containers import termination
 from kubelab.kubelet.containers.config import ContainerInput, container_config, log_directory, sandbox_config
 from kubelab.kubelet.containers.environment import ConfigError, Sources, environment
@@ -31,6 +31,7 @@ from kubelab.kubelet.pods.plan import SANDBOX, Action, CreateSandbox, Failure, S
 from kubelab.kubelet.pods.state import PodState, WorkerLoop
 
 RETRY_SECONDS = 10.0
+SANDBOX_BACKOFF = ExponentialBackoff(1.5, 45.0)
 """Between two attempts at what others may mend at any moment: upstream's backOffPeriod, which does not grow."""
 FLIP_SECONDS = 2.0
 """How long a fresh failure is shown under its own name before it is called a back-off."""
@@ -119,7 +120,7 @@ class Starter:
         deps.log.warning("no sandbox", pod=state.ref.name, namespace=state.ref.namespace, error=str(err))
         deps.events.sandbox_failed(self._pod, str(err))
         failure = Waiting("ContainerCreating")
-        delay = jittered(min(1.0 * 2 ** min(self._count(SANDBOX), 5), 30.0))
+        delay = SANDBOX_BACKOFF.delay(self._count(SANDBOX) + 1)
         state.attempts.failures[SANDBOX] = Failure(now + delay, failure)
 
     def _count(self, name: str) -> int:

@@ -13,15 +13,15 @@ from kubelab.api.coordination.v1 import coordination_pb2
 from kubelab.api.core.v1 import core_pb2
 from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery import errors
+from kubelab.apimachinery.backoff import ExponentialBackoff, jittered
 from kubelab.apimachinery.clock import Clock
 from kubelab.apimachinery.messages import deep_copy
 from kubelab.apimachinery.scheme import LEASES
 from kubelab.client.client import Client
-from kubelab.kubelet.backoff import jittered
 from kubelab.rpc import tracing
 
 NAMESPACE = "kube-node-lease"
-FIRST_RETRY, LAST_RETRY = 0.2, 7.0  # upstream's back-off for a lease that cannot be made ends at 7 s
+RETRY = ExponentialBackoff(0.2, 7.0)  # upstream's back-off for a lease that cannot be made ends at 7 s
 RENEW_JITTER = 0.04  # upstream's: so that nodes which began together do not renew together for ever
 CONFLICTS = 5  # upstream's maxUpdateRetries
 
@@ -46,15 +46,16 @@ class NodeLease:
         self._lease: coordination_pb2.Lease | None = None
 
     async def run(self) -> None:
-        retry = FIRST_RETRY
+        failures = 0
         while True:
             try:
                 with tracing.root():
                     await self.beat()
-                retry, wait = FIRST_RETRY, jittered(self._renew, RENEW_JITTER)
+                failures, wait = 0, jittered(self._renew, RENEW_JITTER)
             except errors.ApiError as err:
                 self._log.warning("lease not renewed", reason=err.reason, error=err.message)
-                wait, retry = min(jittered(retry), self._renew), min(retry * 2, LAST_RETRY)
+                failures += 1
+                wait = min(RETRY.delay(failures), self._renew)
             await self._clock.sleep(wait)
 
     async def beat(self) -> None:

@@ -15,10 +15,10 @@ from dataclasses import replace
 
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import errors
+from kubelab.apimachinery.backoff import jittered
 from kubelab.apimachinery.core.conditions import is_true
 from kubelab.apimachinery.messages import deep_copy
 from kubelab.apimachinery.scheme import NODES
-from kubelab.kubelet.backoff import jittered
 from kubelab.kubelet.cri.client import RuntimeFailure
 from kubelab.kubelet.dependencies import Dependencies
 from kubelab.kubelet.node import machine as machines

@@ -21,8 +21,9 @@ from pathlib import Path
 
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import errors
+from kubelab.apimachinery.backoff import jittered
 from kubelab.apimachinery.scheme import PODS
-from kubelab.kubelet.backoff import Backoff, jittered
+from kubelab.kubelet.backoff import Backoff
 from kubelab.kubelet.containers.config import log_directory
 from kubelab.kubelet.containers.manager import Starter
 from kubelab.kubelet.cri.client import PodRef, RuntimeFailure, RuntimeUnavailable, calls_for

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from kubelab.api.core.v1 import core_pb2
-from kubelab.kubelet.backoff import Backoff, jittered
+from kubelab.kubelet.backoff import Backoff
 from kubelab.kubelet.cri.views import ContainerView, PodView, SandboxView, State, container_hash
 from kubelab.kubelet.pods.lifecycle import PodLifecycle, Reason, WorkerPhase
 from kubelab.kubelet.pods.plan import (
@@ -311,8 +311,3 @@ def test_backoff_doubles_is_bounded_and_forgets() -> None:
     assert backoff.remaining("a", 100.0, 150.0) == 250.0
     assert backoff.remaining("a", 700.0, 700.0) == 0.0, "ten good minutes"
     assert backoff.next("a", 700.0, 700.0) == 10
-
-
-def test_jitter_only_lengthens() -> None:
-    assert [jittered(10.0, jitter=lambda at=at: at) for at in (0.0, 0.5, 1.0)] == [10.0, 12.5, 15.0]
-    assert jittered(10.0, 0.04, lambda: 1.0) == 10.4
