@@ -36,7 +36,7 @@ OWNED = {  # who looks after a task without a TaskGroup, because its first end o
     "services/kubelab/kubelet/logs/follow.py": "the first of several counts, the others are cancelled",
     "services/kubelab/runtime/__main__.py": "the first of several counts, the others are cancelled",
     "services/kubelab/runtime/build/running.py": "a step that is cancelled is waited for",
-    "services/kubelab/runtime/changes.py": "a change goes on when its caller is cancelled",
+    "services/kubelab/runtime/pods/uninterruptible.py": "a change goes on when its caller is cancelled",
 }
 PACES = {  # who may look again after a while, or go at a pace
     "tests/support/polling.py": "for what nothing tells of",

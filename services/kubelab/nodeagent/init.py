@@ -26,7 +26,7 @@ from kubelab.component.config import ConfigError, HelpShown, load
 from kubelab.linux import syscalls
 from kubelab.nodeagent import machine
 from kubelab.nodeagent.config import NodeAgentConfig
-from kubelab.runtime import launcher
+from kubelab.runtime.launcher import server as launcher
 
 SIGNALS = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT)
 FIRST_DELAY, MAX_DELAY, STABLE_SECONDS = 0.1, 5.0, 10.0
@@ -162,7 +162,7 @@ class Init:
             left -= self._reap()
 
     def _end_pods(self) -> None:
-        from kubelab.runtime.cleanup import cleanup
+        from kubelab.runtime.pods.cleanup import cleanup
 
         cleanup(self._config.state_dir, grace=self._config.grace_seconds)
 

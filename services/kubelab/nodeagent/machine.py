@@ -18,7 +18,8 @@ from pathlib import Path
 
 from kubelab.cluster import listeners
 from kubelab.linux import syscalls
-from kubelab.runtime import launcher, nft, sysctls
+from kubelab.runtime.launcher import server as launcher
+from kubelab.runtime.network import nft, sysctls
 
 NEEDED = {"SYS_ADMIN": 21, "NET_ADMIN": 12}  # capability(7), numbers of linux/capability.h
 _UNCONFINED = "security_opt: [seccomp:unconfined, apparmor:unconfined]"

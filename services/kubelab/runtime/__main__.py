@@ -19,20 +19,21 @@ from kubelab.component.environment import Environment
 from kubelab.cri.runtime.v1 import api_pb2 as cri
 from kubelab.cri.runtime.v1 import api_pb2_grpc
 from kubelab.rpc.runtime.v1 import images_pb2_grpc
-from kubelab.runtime import launcher, state
 from kubelab.runtime.build.builder import Builder
-from kubelab.runtime.capabilities import Bounds
 from kubelab.runtime.cgroups.machine import Offer
 from kubelab.runtime.cgroups.pods import place
 from kubelab.runtime.config import RuntimeConfig
-from kubelab.runtime.engine import Engine
-from kubelab.runtime.hostbase import Host
-from kubelab.runtime.images import Images, ImageStoreServicer
+from kubelab.runtime.host.base import Host
+from kubelab.runtime.host.capabilities import Bounds
+from kubelab.runtime.images.service import Images, ImageStoreServicer
+from kubelab.runtime.images.store import Store
+from kubelab.runtime.launcher import server as launcher
+from kubelab.runtime.launcher.client import Launcher, Watch, reach
+from kubelab.runtime.network.portguard import PortGuard
 from kubelab.runtime.oci.limits import Limits
-from kubelab.runtime.portguard import PortGuard
-from kubelab.runtime.processes import Launcher, Watch, reach
+from kubelab.runtime.pods import state
+from kubelab.runtime.pods.engine import Engine
 from kubelab.runtime.service import ImageServicer, RuntimeServicer
-from kubelab.runtime.store import Store
 
 
 async def run(config: RuntimeConfig, env: Environment) -> None:

@@ -12,8 +12,8 @@ from kubelab.apimachinery.version import VERSION
 from kubelab.cri.runtime.v1 import api_pb2 as cri
 from kubelab.cri.runtime.v1 import api_pb2_grpc
 from kubelab.runtime.cgroups.machine import Offer
-from kubelab.runtime.engine import Engine
-from kubelab.runtime.images import Images
+from kubelab.runtime.images.service import Images
+from kubelab.runtime.pods.engine import Engine
 
 NAME = "kubelab-runtime"
 LIMITS_ENFORCED = "LimitsEnforced"
@@ -67,21 +67,21 @@ class RuntimeServicer(api_pb2_grpc.RuntimeServiceServicer):
         self, request: cri.UpdateRuntimeConfigRequest, context: Context
     ) -> cri.UpdateRuntimeConfigResponse:
         cidr = request.runtime_config.network_config.pod_cidr
-        await self._engine.to_the_end(self._engine.set_pod_cidr(cidr))
+        await self._engine.uninterruptible(self._engine.set_pod_cidr(cidr))
         return cri.UpdateRuntimeConfigResponse()
 
     async def RunPodSandbox(self, request: cri.RunPodSandboxRequest, context: Context) -> cri.RunPodSandboxResponse:
-        name = await self._engine.to_the_end(self._engine.run_sandbox(request.config))
+        name = await self._engine.uninterruptible(self._engine.run_sandbox(request.config))
         return cri.RunPodSandboxResponse(pod_sandbox_id=name)
 
     async def StopPodSandbox(self, request: cri.StopPodSandboxRequest, context: Context) -> cri.StopPodSandboxResponse:
-        await self._engine.to_the_end(self._engine.stop_sandbox(request.pod_sandbox_id))
+        await self._engine.uninterruptible(self._engine.stop_sandbox(request.pod_sandbox_id))
         return cri.StopPodSandboxResponse()
 
     async def RemovePodSandbox(
         self, request: cri.RemovePodSandboxRequest, context: Context
     ) -> cri.RemovePodSandboxResponse:
-        await self._engine.to_the_end(self._engine.remove_sandbox(request.pod_sandbox_id))
+        await self._engine.uninterruptible(self._engine.remove_sandbox(request.pod_sandbox_id))
         return cri.RemovePodSandboxResponse()
 
     async def PodSandboxStatus(
@@ -106,21 +106,21 @@ class RuntimeServicer(api_pb2_grpc.RuntimeServiceServicer):
     async def CreateContainer(
         self, request: cri.CreateContainerRequest, context: Context
     ) -> cri.CreateContainerResponse:
-        name = await self._engine.to_the_end(self._engine.create_container(request.pod_sandbox_id, request.config))
+        name = await self._engine.uninterruptible(self._engine.create_container(request.pod_sandbox_id, request.config))
         return cri.CreateContainerResponse(container_id=name)
 
     async def StartContainer(self, request: cri.StartContainerRequest, context: Context) -> cri.StartContainerResponse:
-        await self._engine.to_the_end(self._engine.start_container(request.container_id))
+        await self._engine.uninterruptible(self._engine.start_container(request.container_id))
         return cri.StartContainerResponse()
 
     async def StopContainer(self, request: cri.StopContainerRequest, context: Context) -> cri.StopContainerResponse:
-        await self._engine.to_the_end(self._engine.stop_container(request.container_id, float(request.timeout)))
+        await self._engine.uninterruptible(self._engine.stop_container(request.container_id, float(request.timeout)))
         return cri.StopContainerResponse()
 
     async def RemoveContainer(
         self, request: cri.RemoveContainerRequest, context: Context
     ) -> cri.RemoveContainerResponse:
-        await self._engine.to_the_end(self._engine.remove_container(request.container_id))
+        await self._engine.uninterruptible(self._engine.remove_container(request.container_id))
         return cri.RemoveContainerResponse()
 
     async def ListContainers(self, request: cri.ListContainersRequest, context: Context) -> cri.ListContainersResponse:

@@ -60,7 +60,7 @@ def _in_the_supervisors_place(record: Record, clock: Clock) -> Generator[None]:
 
 def pods(record: Record) -> None:
     """Stop the pods of every node, and take their mounts, cgroups and namespaces away."""
-    from kubelab.runtime.cleanup import cleanup  # only here: it brings the runtime's imports along
+    from kubelab.runtime.pods.cleanup import cleanup  # only here: it brings the runtime's imports along
 
     states = [record.folder / "runtime" / node for node in record.node_names]
     with ThreadPoolExecutor(max_workers=len(states)) as pool:

@@ -26,7 +26,7 @@ from kubelab.cri.runtime.v1 import api_pb2_grpc as cri_grpc
 from kubelab.linux import syscalls
 from kubelab.rpc.runtime.v1 import images_pb2 as pb
 from kubelab.rpc.runtime.v1 import images_pb2_grpc
-from kubelab.runtime.cleanup import cleanup
+from kubelab.runtime.pods.cleanup import cleanup
 from tests.support.polling import until_true
 
 SECONDS = 30.0  # for any one call

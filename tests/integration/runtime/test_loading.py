@@ -15,8 +15,8 @@ from tests.integration.runtime import programs
 from tests.integration.runtime.lab import SECONDS, Lab, until
 from tests.support import archives as writers
 from tests.support.archives import HERE, OTHER, tar
-from tests.unit.runtime import layermodel
-from tests.unit.runtime.layermodel import Entry
+from tests.unit.runtime.images import layermodel
+from tests.unit.runtime.images.layermodel import Entry
 
 pytestmark = pytest.mark.root
 

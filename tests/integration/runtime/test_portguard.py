@@ -7,7 +7,7 @@ import signal
 import pytest
 
 from kubelab.cri.runtime.v1 import api_pb2 as cri
-from kubelab.runtime.portguard import REASON
+from kubelab.runtime.network.portguard import REASON
 from tests.integration.runtime.lab import SECONDS, Lab
 
 pytestmark = pytest.mark.root

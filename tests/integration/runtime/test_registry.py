@@ -19,10 +19,10 @@ import zstandard
 
 from kubelab.apimachinery.clock import SystemClock
 from kubelab.apimachinery.references import parse
-from kubelab.runtime import registryerrors
+from kubelab.runtime.images import registryerrors
+from kubelab.runtime.images.registry import PullError, Registry
+from kubelab.runtime.images.store import Image, Store
 from kubelab.runtime.oci.limits import Limits
-from kubelab.runtime.registry import PullError, Registry
-from kubelab.runtime.store import Image, Store
 from tests.support import archives as writers
 from tests.support.archives import HERE, OCI, OTHER, sha
 

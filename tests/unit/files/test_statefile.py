@@ -13,7 +13,8 @@ from kubelab.cluster import started
 from kubelab.cluster.composerecord import ComposeRecord
 from kubelab.cluster.record import Record, RecordError, names
 from kubelab.files import statefile
-from kubelab.runtime import state, storefiles
+from kubelab.runtime.images import storefiles
+from kubelab.runtime.pods import state
 from kubelab.supervisor import processes
 from kubelab.tunnels.model import TUNNELS_FILE
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import stat
 from pathlib import Path
 
-from kubelab.runtime import layers
+from kubelab.runtime.images import layers
 from kubelab.runtime.build.errors import SyntaxFault
-from kubelab.runtime.inroot import Root
+from kubelab.runtime.rootfs.inroot import Root
 from kubelab.runtime.oci.compression import opened
 from kubelab.runtime.oci.limits import BadImage, Budget, Limits
 

@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from kubelab.apimachinery import references
-from kubelab.runtime import spec
+from kubelab.runtime.pods import spec
 from kubelab.runtime.build import platforms
 from kubelab.runtime.build.caches import key_of
 from kubelab.runtime.build.draft import Draft
 from kubelab.runtime.build.errors import SyntaxFault
-from kubelab.runtime.faults import Fault
-from kubelab.runtime.hostbase import Host
+from kubelab.runtime.errors import CRIError
+from kubelab.runtime.host.base import Host
 from kubelab.runtime.oci.platforms import Platform, machine, no_match, rank
-from kubelab.runtime.store import Image, Store
+from kubelab.runtime.images.store import Image, Store
 
 HOST, SCRATCH = "host", "scratch"
 
@@ -63,7 +63,7 @@ class Bases:
         if image is None and self.pull is not None:
             try:
                 await self.pull(name)
-            except Fault as err:
+            except CRIError as err:
                 why = f", and pulling it failed: {err.message}"
             image = await self._find(name)
         if image is None:

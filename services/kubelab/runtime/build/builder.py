@@ -28,11 +28,11 @@ from kubelab.runtime.build.stages import Dockerfile, Stage
 from kubelab.runtime.build.steps import Steps, Workshop
 from kubelab.runtime.build.tasks import OURS, explain
 from kubelab.runtime.config import RuntimeConfig
-from kubelab.runtime.faults import Fault
-from kubelab.runtime.hostbase import Host
+from kubelab.runtime.errors import CRIError
+from kubelab.runtime.host.base import Host
 from kubelab.runtime.oci.platforms import machine
-from kubelab.runtime.processes import Launcher
-from kubelab.runtime.store import Store
+from kubelab.runtime.launcher.client import Launcher
+from kubelab.runtime.images.store import Store
 
 NETWORKS = ("", "default", "none", "host")
 ALLOW_HOST_NETWORK = "network.host"
@@ -185,7 +185,7 @@ class _Build:
             if isinstance(err, MachineError):
                 raise MachineError(f"{self._plan.path}:{number}: {what}: {err}") from err
             raise
-        except Fault as err:
+        except CRIError as err:
             raise BuildError(f"{self._plan.path}:{number}: {what}: {err}") from err
         except OSError as err:
             kind = MachineError if err.errno in OURS else BuildError

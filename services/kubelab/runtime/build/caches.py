@@ -18,10 +18,10 @@ from collections.abc import AsyncGenerator, Generator
 from pathlib import Path
 from typing import IO, Any
 
-from kubelab.runtime import state
+from kubelab.runtime.pods import state
 from kubelab.runtime.build.draft import Draft
 from kubelab.runtime.build.mounts import Mount
-from kubelab.runtime.store import Store
+from kubelab.runtime.images.store import Store
 from kubelab.runtime.threads import in_thread
 
 

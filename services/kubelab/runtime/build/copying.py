@@ -7,7 +7,7 @@
 - Owner, mode, times and extended attributes come along. From the build context all belongs to root.
 - Sockets and devices are left out. Hard links stay together.
 
-Both roots are foreign (:mod:`kubelab.runtime.inroot`): paths are resolved inside of them, and what is done to a file is
+Both roots are foreign (:mod:`kubelab.runtime.rootfs.inroot`): paths are resolved inside of them, and what is done to a file is
 done by its folder's descriptor and one name.
 """
 
@@ -19,7 +19,7 @@ import stat
 from collections.abc import Callable
 from posixpath import basename, normpath
 
-from kubelab.runtime.inroot import Root
+from kubelab.runtime.rootfs.inroot import Root
 
 Owner = tuple[int, int]
 WHITEOUT = ".wh."

@@ -21,18 +21,20 @@ from typing import Any
 
 from kubelab.apimachinery.clock import Clock
 from kubelab.cri.runtime.v1 import api_pb2 as cri
-from kubelab.runtime import outside, spec, state
+from kubelab.runtime.host import outside
+from kubelab.runtime.pods import spec
+from kubelab.runtime.pods import state
 from kubelab.runtime.build.draft import Draft
 from kubelab.runtime.build.errors import SyntaxFault
 from kubelab.runtime.build.instructions import Run
 from kubelab.runtime.build.lines import here_document
 from kubelab.runtime.build.mounts import Mount
 from kubelab.runtime.build.stepmounts import HOST_NAME
-from kubelab.runtime.faults import Fault
+from kubelab.runtime.errors import CRIError
 from kubelab.runtime.cgroups.pods import of_build
-from kubelab.runtime.hostbase import Host
-from kubelab.runtime.processes import Launcher, Watch
-from kubelab.runtime.signals import send
+from kubelab.runtime.host.base import Host
+from kubelab.runtime.launcher.client import Launcher, Watch
+from kubelab.runtime.launcher.signals import send
 from kubelab.linux.processes import start_time
 
 FOLLOW_SECONDS = 0.1  # between two looks at what a step has printed
@@ -77,7 +79,7 @@ class Runner:
         self._launcher, self._clock = launcher, clock
 
     async def run(self, step: Step, draft: Draft, layout: Mapping[str, Any], folder: Path) -> AsyncGenerator[str]:
-        """Run a step in ``folder``, a scratch folder with the layout's root in it; yields what it prints. Fault."""
+        """Run a step in ``folder``, a scratch folder with the layout's root in it; yields what it prints. CRIError."""
         (folder / "mounts").mkdir()
         parts, mounts, variables = _parts(step, folder)
         bundle = self._bundle(step, draft, folder, mounts, variables)
@@ -96,7 +98,7 @@ class Runner:
         ended = state.read_json(folder / "exit.json", **state.ENDED) or {"exit_code": state.UNKNOWN_EXIT}
         if ended["exit_code"] != 0:
             told = f'process "{" ".join(step.arguments)}" did not complete successfully'
-            raise Fault(f"{told}: exit code: {ended['exit_code']}")
+            raise CRIError(f"{told}: exit code: {ended['exit_code']}")
 
     def _bundle(
         self, step: Step, draft: Draft, folder: Path, mounts: list[dict[str, Any]], more: Mapping[str, str]

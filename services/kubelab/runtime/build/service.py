@@ -11,12 +11,12 @@ from typing import IO
 import grpc
 
 from kubelab.apimachinery.errors import encodable
-from kubelab.runtime import layers
+from kubelab.runtime.images import layers
 from kubelab.runtime.build.builder import Builder, Built, Plan
 from kubelab.runtime.build.errors import BuildError, MachineError
-from kubelab.runtime.faults import Fault
+from kubelab.runtime.errors import CRIError
 from kubelab.runtime.oci.limits import Budget, Limits
-from kubelab.runtime.store import Store
+from kubelab.runtime.images.store import Store
 from kubelab.runtime.threads import in_thread
 from kubelab.rpc.runtime.v1 import images_pb2
 
@@ -24,7 +24,7 @@ from kubelab.rpc.runtime.v1 import images_pb2
 async def serve(
     store: Store, builder: Builder, requests: AsyncIterable[images_pb2.BuildRequest], limits: Limits
 ) -> AsyncGenerator[images_pb2.BuildProgress]:
-    """Build what is asked for. Fault: INVALID_ARGUMENT for what the caller can mend, else RESOURCE_EXHAUSTED."""
+    """Build what is asked for. CRIError: INVALID_ARGUMENT for what the caller can mend, else RESOURCE_EXHAUSTED."""
     try:
         async with in_thread(store.scratch()) as folder:
             received = aiter(requests)
@@ -40,11 +40,11 @@ async def serve(
                     else:
                         yield images_pb2.BuildProgress(line=encodable(told))
     except MachineError as err:
-        raise Fault(str(err), grpc.StatusCode.RESOURCE_EXHAUSTED) from err
+        raise CRIError(str(err), grpc.StatusCode.RESOURCE_EXHAUSTED) from err
     except BuildError as err:
-        raise Fault(str(err), grpc.StatusCode.INVALID_ARGUMENT) from err
+        raise CRIError(str(err), grpc.StatusCode.INVALID_ARGUMENT) from err
     except OSError as err:  # a full disk
-        raise Fault(f"failed to build: {err.strerror or err}", grpc.StatusCode.RESOURCE_EXHAUSTED) from err
+        raise CRIError(f"failed to build: {err.strerror or err}", grpc.StatusCode.RESOURCE_EXHAUSTED) from err
 
 
 async def _plan(requests: AsyncIterable[images_pb2.BuildRequest]) -> Plan:

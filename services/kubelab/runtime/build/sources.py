@@ -11,7 +11,7 @@ from posixpath import basename, normpath
 
 from kubelab.runtime.build.errors import SyntaxFault
 from kubelab.runtime.build.patterns import Glob, has_wildcards
-from kubelab.runtime.inroot import Root
+from kubelab.runtime.rootfs.inroot import Root
 
 _BLOCK = 1 << 20
 

@@ -1,7 +1,7 @@
 """What a RUN step sees besides its root: made ready by the step's monitor, in its mount namespace, before crun starts.
 
 Each part appears below ``at``, a path of our own, and crun mounts it from there into the container. Inside foreign
-roots (another stage, the build context) a path is resolved by :mod:`kubelab.runtime.inroot` and mounted by descriptor.
+roots (another stage, the build context) a path is resolved by :mod:`kubelab.runtime.rootfs.inroot` and mounted by descriptor.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kubelab.runtime import rootfs
+from kubelab.runtime.rootfs import mount as rootfs
 from kubelab.linux import syscalls
-from kubelab.runtime.inroot import Root, by_descriptor
+from kubelab.runtime.rootfs.inroot import Root, by_descriptor
 
 HOST_NAME = "buildkitsandbox"  # BuildKit's own, so that what a step writes about its host is the same
 _RESOLVED = Path("/run/systemd/resolve/resolv.conf")  # what systemd-resolved asks, where resolv.conf names itself

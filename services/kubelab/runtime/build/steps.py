@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kubelab.runtime import layers, rootfs
+from kubelab.runtime.images import layers
+from kubelab.runtime.rootfs import mount as rootfs
 from kubelab.runtime.build import archives, instructions, mounts, sources, stubs
 from kubelab.runtime.build.bases import short
 from kubelab.runtime.build.caches import CacheMounts, LayerCache, key_of
@@ -22,10 +23,10 @@ from kubelab.runtime.build.lines import MAX_BYTES
 from kubelab.runtime.build.mounts import Mount
 from kubelab.runtime.build.running import MAX_SECRET, Origin, Runner, Step, command_of, mount_targets
 from kubelab.runtime.build.words import Lexer
-from kubelab.runtime.hostbase import Host
-from kubelab.runtime.inroot import Root
-from kubelab.runtime.processes import Launcher, read_all
-from kubelab.runtime.store import LAYER_TYPE, Store
+from kubelab.runtime.host.base import Host
+from kubelab.runtime.rootfs.inroot import Root
+from kubelab.runtime.launcher.client import Launcher, read_all
+from kubelab.runtime.images.store import LAYER_TYPE, Store
 from kubelab.runtime.threads import in_thread
 
 _ADDRESS = re.compile(r"(?:https?|ftp)://", re.IGNORECASE)

@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
 
-from kubelab.runtime.hostbase import Host
-from kubelab.runtime.inroot import Root
+from kubelab.runtime.host.base import Host
+from kubelab.runtime.rootfs.inroot import Root
 
 
 def remove(written: Path, layers: Iterable[Path], targets: Iterable[str], host: Host | None) -> None:

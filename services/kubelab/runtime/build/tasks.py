@@ -16,12 +16,13 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from kubelab.runtime import rootfs, users
+from kubelab.runtime.rootfs import mount as rootfs
+from kubelab.runtime.rootfs import users
 from kubelab.runtime.build import sources
 from kubelab.runtime.build.copying import Copier, CopyFault, Owner, make_folders
 from kubelab.runtime.build.errors import SyntaxFault
-from kubelab.runtime.inroot import Root
-from kubelab.runtime.launched import Request, mount_root, tell
+from kubelab.runtime.rootfs.inroot import Root
+from kubelab.runtime.launcher.protocol import Request, mount_root, tell
 
 OURS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 

@@ -1,0 +1,1 @@
+"""Images: registries, archives, layers, and the store."""

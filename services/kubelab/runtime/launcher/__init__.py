@@ -1,0 +1,1 @@
+"""The process that outlives the runtime: it starts pods' holders, containers' monitors and commands."""

@@ -1,0 +1,1 @@
+"""Pods' network: devices, addresses, host ports, and rules about what pods send."""

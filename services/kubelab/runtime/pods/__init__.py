@@ -1,0 +1,1 @@
+"""Sandboxes and containers: the engine behind the CRI, and what it keeps of them on disk."""
