@@ -422,6 +422,7 @@ class FakeRuntime(cri_grpc.RuntimeServiceServicer, cri_grpc.ImageServiceServicer
             reason=c.reason,
             labels=dict(c.config.labels),
             annotations=dict(c.config.annotations),
+            mounts=c.config.mounts,
             log_path=c.log_path,
         )
         status.state = c.state  # type: ignore[assignment]

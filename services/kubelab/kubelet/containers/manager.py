@@ -74,7 +74,7 @@ class Starter:
         state.attempts.starts.forget(SANDBOX)
         view = SandboxView(sandbox_id, action.attempt, created_at=deps.clock.time())
         if _needs_address(pod):
-            state.runtime.view = await deps.runtime.pod_of(state.ref, [view.id])
+            state.runtime.view = await deps.runtime.pod_of(state.ref, [view.id], state.view)
         else:  # what was asked for is enough to go on; the look after the last step tells the rest
             state.runtime.view = PodView.of(
                 state.ref.uid, state.ref.name, state.ref.namespace, [view, *state.view.sandboxes], state.view.containers

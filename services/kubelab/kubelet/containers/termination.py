@@ -5,6 +5,9 @@ https://kubernetes.io/docs/tasks/debug/debug-application/determine-reason-pod-fa
 The container writes that file, so the kubelet trusts nothing of it: it opens it without following a link, reads only a
 regular file, and at most a few thousand bytes. The file lies in a folder that only the kubelet's user may enter: a
 program with the set-user-ID bit that a container leaves there is out of reach for the node's other users.
+
+Only the end of the file is read (:data:`MAX_BYTES`). The file itself has no bound but the disk, as a container's own
+layer and its volumes have none; it goes with its pod, and with the attempt after the next.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from kubelab.cri.runtime.v1 import api_pb2 as cri
@@ -46,22 +49,33 @@ def make(pod_folder: Path, container: str, attempt: int) -> Path:
     return path
 
 
-async def read_all(statuses: Iterable[cri.ContainerStatus]) -> None:
-    """Add to the message of each container that ended what it left as its termination message."""
+async def read_all(statuses: Iterable[cri.ContainerStatus], known: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Add to the message of each container that ended what it left as its termination message.
+
+    Gives these texts by container id; an ended container writes no more, so what an earlier call gave is ``known`` and
+    its file is not read again. A read that failed gives no text: its message says so, and the next call tries again.
+    """
     ended = [
         one for one in statuses if one.state == cri.CONTAINER_EXITED and MESSAGE_PATH_ANNOTATION in one.annotations
     ]
-    if ended:
-        await asyncio.to_thread(_add, ended)
+    texts = {one.id: known[one.id] for one in ended if one.id in known} if known else {}
+    failures: dict[str, str] = {}
+    if unread := [one for one in ended if one.id not in texts]:
+        failures = await asyncio.to_thread(_read_into, texts, unread)
+    for one in ended:
+        text = texts.get(one.id, "") or failures.get(one.id, "")
+        one.message = ": ".join(part for part in (one.message, text) if part)
+    return texts
 
 
-def _add(statuses: Iterable[cri.ContainerStatus]) -> None:
+def _read_into(texts: dict[str, str], statuses: Iterable[cri.ContainerStatus]) -> dict[str, str]:
+    failures: dict[str, str] = {}
     for status in statuses:
         try:
-            text = read(status)
+            texts[status.id] = read(status)
         except OSError as err:
-            text = f"Error on reading termination log: {err.strerror}"
-        status.message = ": ".join(part for part in (status.message, text) if part)
+            failures[status.id] = f"Error on reading termination log: {err.strerror}"
+    return failures
 
 
 def read(status: cri.ContainerStatus) -> str:

@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,6 +113,7 @@ class Runtime:
         self._runtime = cri_grpc.RuntimeServiceStub(self._channel)
         self._images = cri_grpc.ImageServiceStub(self._channel)
         self.name, self.version = "", ""
+        self._makes_user_namespaces = False
 
     async def __aenter__(self) -> Self:
         return self
@@ -133,13 +134,20 @@ class Runtime:
         await self._channel.channel_ready()
 
     async def conditions(self) -> list[cri.RuntimeCondition]:
-        answer = await self._call(self._runtime, "Status", cri.StatusRequest(), QUICK_SECONDS)
-        return list(answer.status.conditions)
+        return list((await self._status()).status.conditions)
 
     async def makes_user_namespaces(self) -> bool:
-        """Whether pods can have users of their own."""
+        """Whether pods can have users of their own. Yes is kept until the next Status, which the node's status asks for
+        every few seconds, so that a start of a pod does not ask; only a runtime that starts anew answers otherwise."""
+        if not self._makes_user_namespaces:
+            await self._status()
+        return self._makes_user_namespaces
+
+    async def _status(self) -> cri.StatusResponse:
         answer = await self._call(self._runtime, "Status", cri.StatusRequest(), QUICK_SECONDS)
-        return any(handler.features.user_namespaces for handler in answer.runtime_handlers if not handler.name)
+        handlers = [handler for handler in answer.runtime_handlers if not handler.name]
+        self._makes_user_namespaces = any(handler.features.user_namespaces for handler in handlers)
+        return answer
 
     async def set_pod_cidr(self, cidr: str) -> None:
         config = cri.RuntimeConfig(network_config=cri.NetworkConfig(pod_cidr=cidr))
@@ -180,8 +188,9 @@ class Runtime:
                 found.setdefault(uid, set()).add((item.id, item.state))
         return {refs[uid]: frozenset(states) for uid, states in found.items()}
 
-    async def pod(self, ref: PodRef) -> PodView:
-        """Look at one pod: its sandboxes and every attempt of every container."""
+    async def pod(self, ref: PodRef, last: PodView | None = None) -> PodView:
+        """Look at one pod: its sandboxes and every attempt of every container. What ended containers left as their
+        termination messages is taken from the ``last`` look where that has it."""
         selector = {POD_UID_LABEL: ref.uid}
         listed = await self._call(
             self._runtime,
@@ -189,10 +198,11 @@ class Runtime:
             cri.ListPodSandboxRequest(filter=cri.PodSandboxFilter(label_selector=selector)),
             QUICK_SECONDS,
         )
-        return await self.pod_of(ref, [item.id for item in listed.items])
+        return await self.pod_of(ref, [item.id for item in listed.items], last)
 
-    async def pod_of(self, ref: PodRef, sandbox_ids: list[str]) -> PodView:
+    async def pod_of(self, ref: PodRef, sandbox_ids: list[str], last: PodView | None = None) -> PodView:
         """The same, where the sandboxes are known. What vanishes meanwhile is left out."""
+        known = last.termination_messages if last else {}
         sandboxes, containers, complete = list[SandboxView](), list[ContainerView](), True
         for sandbox_id in sandbox_ids:
             with contextlib.suppress(RuntimeNotFound):
@@ -205,13 +215,13 @@ class Runtime:
                 sandboxes.append(SandboxView.of(answer.status))
                 # A runtime with events answers with the containers too, and says so by its timestamp.
                 complete = complete and answer.timestamp > 0
-                await termination.read_all(answer.containers_statuses)
-                containers += [ContainerView.of(c, sandbox_id) for c in answer.containers_statuses]
+                texts = await termination.read_all(answer.containers_statuses, known)
+                containers += [ContainerView.of(c, sandbox_id, texts.get(c.id)) for c in answer.containers_statuses]
         if not complete or not sandbox_ids:
-            containers = await self._containers(ref)
+            containers = await self._containers(ref, known)
         return PodView.of(ref.uid, ref.name, ref.namespace, sandboxes, containers)
 
-    async def _containers(self, ref: PodRef) -> list[ContainerView]:
+    async def _containers(self, ref: PodRef, known: Mapping[str, str]) -> list[ContainerView]:
         selector = cri.ContainerFilter(label_selector={POD_UID_LABEL: ref.uid})
         request = cri.ListContainersRequest(filter=selector)
         listed = await self._call(self._runtime, "ListContainers", request, QUICK_SECONDS)
@@ -221,8 +231,8 @@ class Runtime:
                 answer = await self._call(
                     self._runtime, "ContainerStatus", cri.ContainerStatusRequest(container_id=item.id), QUICK_SECONDS
                 )
-                await termination.read_all([answer.status])
-                views.append(ContainerView.of(answer.status, item.pod_sandbox_id))
+                texts = await termination.read_all([answer.status], known)
+                views.append(ContainerView.of(answer.status, item.pod_sandbox_id, texts.get(item.id)))
         return views
 
     # --- what is done to pods

@@ -55,9 +55,11 @@ class ContainerView:
     hash: str = ""
     grace_seconds: int = 30
     log_path: str = ""
+    termination_message: str | None = None
+    """What the container left as its termination message; it is in ``message`` too. None: not read."""
 
     @classmethod
-    def of(cls, status: cri.ContainerStatus, sandbox_id: str) -> ContainerView:
+    def of(cls, status: cri.ContainerStatus, sandbox_id: str, termination_message: str | None = None) -> ContainerView:
         counted = status.annotations.get(RESTART_COUNT_ANNOTATION, "")
         grace = status.annotations.get(GRACE_ANNOTATION, "")
         return cls(
@@ -77,6 +79,7 @@ class ContainerView:
             hash=status.annotations.get(HASH_ANNOTATION, ""),
             grace_seconds=int(grace) if grace.isdigit() else 30,
             log_path=status.log_path,
+            termination_message=termination_message,
         )
 
 
@@ -144,6 +147,11 @@ class PodView:
     @property
     def empty(self) -> bool:
         return not self.sandboxes and not self.containers
+
+    @property
+    def termination_messages(self) -> dict[str, str]:
+        """Those that were read, by container id."""
+        return {c.id: c.termination_message for c in self.containers if c.termination_message is not None}
 
     def attempts(self, name: str) -> tuple[ContainerView, ...]:
         """All attempts of one container, newest first."""

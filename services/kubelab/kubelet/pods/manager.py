@@ -182,7 +182,7 @@ class PodManager:
             if (event := self._changed.get(uid)) is not None:
                 event.set()
         if worker.over:
-            self._dismiss(uid)
+            await self._dismiss(uid)
         self._count()
 
     async def _hire(self, uid: str) -> PodWorker | None:
@@ -221,14 +221,16 @@ class PodManager:
                 found.append(pod)
         return found
 
-    def _dismiss(self, uid: str) -> None:
+    async def _dismiss(self, uid: str) -> None:
         for memory in (self._workers_by_uid, self._departed, self._known, self._surveyed, self._changed):
             memory.pop(uid, None)
         self._deps.statuses.forget(uid)
         if uid in self._pods:  # the api-server told of a pod that went as an orphan
             self.queue.add(uid)
+        if not self._deps.users.has(uid):
+            return
         try:
-            self._deps.users.forget(uid)
+            await asyncio.to_thread(self._deps.users.forget, uid)
         except (OSError, ConfigError) as err:
             self._log.warning("a pod's range of users is not free again", uid=uid, error=str(err))
 

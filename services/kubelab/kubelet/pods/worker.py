@@ -135,9 +135,9 @@ class PodWorker:
         before, cache.freshness = cache.freshness, Freshness.CURRENT  # an event during the look asks for another one
         try:
             if before is Freshness.UNKNOWN:
-                cache.view = await runtime.pod(ref)
+                cache.view = await runtime.pod(ref, cache.view)
             else:
-                cache.view = await runtime.pod_of(ref, [s.id for s in cache.view.sandboxes])
+                cache.view = await runtime.pod_of(ref, [s.id for s in cache.view.sandboxes], cache.view)
         except BaseException:
             cache.unknown()
             raise

@@ -124,6 +124,34 @@ async def test_the_log_stands_in_for_an_empty_file_of_a_failure(
     assert len(again.message) <= termination.MAX_LOG_BYTES
 
 
+async def test_a_message_is_read_once(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("first")
+    status = ended(path)
+    status.id = "c0"
+    texts = await termination.read_all([status])
+    assert texts == {"c0": "first"}
+    path.write_text("changed by somebody else, later")
+    again = ended(path)
+    again.id, again.message = "c0", "killed"
+    assert await termination.read_all([again], texts) == texts
+    assert again.message == "killed: first"
+
+
+async def test_a_message_that_could_not_be_read_is_read_again(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.symlink_to(tmp_path)
+    status = ended(path)
+    status.id = "c0"
+    assert await termination.read_all([status]) == {}
+    assert status.message.startswith("Error on reading termination log: ")
+    path.unlink()
+    path.write_text("there")
+    again = ended(path)
+    again.id = "c0"
+    assert await termination.read_all([again], {}) == {"c0": "there"}
+
+
 async def test_a_running_container_has_none(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_text("not yet")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,16 @@ def test_every_pod_has_its_own_and_keeps_it_over_a_restart(tmp_path: Path) -> No
     again.keep({"d"})
     assert json.loads(file.read_text()) == {"d": 131_072}
     assert UserRanges(file, 3).of("e") == 65_536
+
+
+def test_pods_that_start_at_once_share_no_range(tmp_path: Path) -> None:
+    ranges = UserRanges(tmp_path / "users.json", 200)
+    with ThreadPoolExecutor(16) as workers:
+        given = list(workers.map(ranges.of, [str(n) for n in range(150)]))
+        assert len(set(given)) == 150
+        list(workers.map(ranges.forget, [str(n) for n in range(0, 150, 2)]))
+    assert not ranges.has("0")
+    assert json.loads((tmp_path / "users.json").read_text()) == {str(n): given[n] for n in range(1, 150, 2)}
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"a": "b"}', '{"a": true}'])

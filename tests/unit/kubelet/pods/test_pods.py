@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -488,6 +489,36 @@ async def test_a_finalizer_keeps_the_object_but_not_the_containers(lab: Any, mak
         del held.metadata.finalizers[:]
         await lab.api.client().update(held)
         await lab.until(lambda: lab.api.get(PODS, "default/web") is None)
+
+
+async def test_a_termination_message_is_what_the_container_left_when_it_ended(lab: Any, make_pod: MakePod) -> None:
+    pod = make_pod(containers=("app", "side"))
+    pod.spec.restartPolicy = "Never"
+    for container in pod.spec.containers:
+        container.terminationMessagePath, container.terminationMessagePolicy = "/dev/termination-log", "File"
+    async with lab.kubelet():
+        lab.api.add(pod)
+        await lab.phase("Running")
+        created = next(r for r in lab.cri.calls_of("CreateContainer") if r.config.metadata.name == "app")
+        [file] = [Path(m.host_path) for m in created.config.mounts if m.container_path == "/dev/termination-log"]
+        file.write_text("no disk")
+        lab.cri.exit("app", 1)
+        await lab.until(lambda: lab.status().containerStatuses[0].state.terminated.message == "no disk")
+        file.write_text("another text")
+        lab.cri.exit("side", 1)
+        status = await lab.phase("Failed")
+    assert status.containerStatuses[0].state.terminated.message == "no disk"
+
+
+async def test_the_runtime_is_asked_once_whether_it_makes_user_namespaces(lab: Any, make_pod: MakePod) -> None:
+    lab.cri.user_namespaces = True
+    async with lab.kubelet():
+        for name in ("one", "two", "three"):
+            pod = make_pod(name)
+            pod.spec.hostUsers = False
+            lab.api.add(pod)
+            await lab.phase("Running", name)
+    assert len(lab.cri.calls_of("Status")) == 1
 
 
 async def test_a_pod_with_users_of_its_own_waits_until_a_runtime_can_make_them(lab: Any, make_pod: MakePod) -> None:
