@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from kubelab.cluster.hostroutes import links_to
-from kubelab.cluster.record import free_ports
+from kubelab.topology.record import free_ports
 from tests.e2e.terminal import ROOT, Terminal, eventually
 
 ROLES = {"node-1": "<none>", "node-2": "<none>", "node-3": "<none>"}

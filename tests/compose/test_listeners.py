@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from kubelab.cluster.listeners import PER_NODE
+from kubelab.topology.listeners import PER_NODE
 from tests.compose.project import Project, docker
 from tests.e2e import flooding
 from tests.e2e.terminal import Terminal, eventually

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from kubelab.cluster.record import Record
+from kubelab.topology.record import Record
 from tests.support.traces import Traces
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -18,8 +18,9 @@ from kubelab.client.client import Client
 from kubelab.client.informer import Informer
 from kubelab.client.kubeconfig import Kubeconfig
 from kubelab.client.transport import Connections
-from kubelab.cluster.driver import Partition, State
+from kubelab.cluster.driver import State
 from kubelab.cluster.local import LocalCluster
+from kubelab.topology.partitions import Partition
 from tests.e2e.terminal import Terminal
 
 pytestmark = pytest.mark.root

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from kubelab.cluster.record import Record
+from kubelab.topology.record import Record
 from tests.e2e import flooding
 from tests.e2e.terminal import OWN_FILES, Terminal, eventually
 

@@ -28,12 +28,12 @@ from kubelab.client.kubeconfig import API_SERVER_NAME
 from kubelab.client.transport import Connections
 from kubelab.cluster import launch
 from kubelab.cluster.driver import Action, State
-from kubelab.cluster.identity import PORTS, server_name
 from kubelab.cluster.local import LocalCluster
-from kubelab.cluster.record import Record
 from kubelab.rpc.channels import Identity, open_channel, unix_channel
 from kubelab.rpc.runtime.v1 import images_pb2, images_pb2_grpc
 from kubelab.supervisor import cleanup, processes
+from kubelab.topology.components import PORTS, server_name
+from kubelab.topology.record import Record
 from tests.fuzz.relay import relay
 from tests.fuzz.requests import IMAGE
 from tests.support import etcd as testing_etcd

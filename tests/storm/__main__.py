@@ -31,7 +31,7 @@ from kubelab.chaos.health import Health, NotRecovered
 from kubelab.chaos.session import Session
 from kubelab.chaos.wanted import Wanted
 from kubelab.cluster.driver import Action
-from kubelab.cluster.record import Record
+from kubelab.topology.record import Record
 from tests.storm import invariants
 from tests.storm.load import Work
 from tests.storm.plan import CRASH, KILL, PARTITION, PAUSE, STOP, Blow, rounds

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from kubelab.cluster.record import RUN_ROOT, Record
 from kubelab.supervisor import network, processes
 from kubelab.supervisor.processes import Running
+from kubelab.topology.record import RUN_ROOT, Record
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ from kubelab.chaos.shipped import NotShipped
 from kubelab.chaos.wanted import Wanted
 from kubelab.client.kubeconfig import KubeconfigError
 from kubelab.cluster.find import default_name
-from kubelab.cluster.record import RecordError
+from kubelab.topology.record import RecordError
 
 logger = logging.getLogger("chaostoolkit")
 KNOWN = (ApiError, KubeconfigError, RecordError, LedgerBusy, NotSuitable, NotUndone, NotShipped, OSError)

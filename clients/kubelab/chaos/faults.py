@@ -15,8 +15,9 @@ from kubelab.chaos import targets
 from kubelab.chaos.ledger import HEAL, NAMESPACE, RESUME, START, TUNNEL, Debt, Ledger
 from kubelab.chaos.recording import Tape
 from kubelab.client.client import Client
-from kubelab.cluster.driver import Action, ClusterDriver, Partition, Process, State
+from kubelab.cluster.driver import Action, ClusterDriver, Process, State
 from kubelab.cluster.members import in_order
+from kubelab.topology.partitions import Partition
 
 _DEBTS = {Action.STOP: START, Action.PAUSE: RESUME}
 _UNDONE = {START: Action.START, RESUME: Action.RESUME}

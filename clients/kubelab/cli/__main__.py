@@ -86,7 +86,7 @@ def _told(err: BaseException) -> str | None:
     from kubelab.apimachinery.errors import ApiError
     from kubelab.client.kubeconfig import KubeconfigError
     from kubelab.cluster.launch import LaunchFailed
-    from kubelab.cluster.record import RecordError
+    from kubelab.topology.record import RecordError
 
     if isinstance(err, BaseExceptionGroup) and len(err.exceptions) == 1:
         return _told(err.exceptions[0])

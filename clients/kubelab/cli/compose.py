@@ -21,7 +21,7 @@ from kubelab.cluster.composerecord import ComposeRecord
 from kubelab.cluster.containers import api_servers
 from kubelab.cluster.docker import DOCKER_HOST, Docker
 from kubelab.cluster.driver import State
-from kubelab.cluster.record import read_body
+from kubelab.topology.record import read_body
 
 name_option = click.option("-p", "--name", default=CLUSTER_NAME, show_default=True, help="the cluster's name here")
 

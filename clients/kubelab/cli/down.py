@@ -14,9 +14,10 @@ from kubelab.cli import output
 from kubelab.cli.options import cluster_option
 from kubelab.client import kubeconfig
 from kubelab.client.loadingrules import LoadingRules
-from kubelab.cluster import launch, lock, started
+from kubelab.cluster import launch, started
 from kubelab.cluster.local import LocalCluster
-from kubelab.cluster.record import DEFAULT_NAME, Record
+from kubelab.topology import lock
+from kubelab.topology.record import DEFAULT_NAME, Record
 
 END_SECONDS = 10.0
 

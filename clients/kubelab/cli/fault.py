@@ -11,10 +11,10 @@ from kubelab.apimachinery.errors import ApiError, Conflict, NotFound
 from kubelab.apimachinery.terminal import escaped
 from kubelab.cli import logs, output
 from kubelab.cli.options import cluster_option
-from kubelab.cluster.driver import Action, ClusterStatus, Partition, Process, State
+from kubelab.cluster.driver import Action, ClusterStatus, Process, State
 from kubelab.cluster.find import using_cluster
 from kubelab.cluster.members import in_order, members, node_names
-from kubelab.cluster.partitions import same
+from kubelab.topology.partitions import Partition, same
 
 ACTIONS = {
     Action.KILL: ("killed", "Kill processes without warning; they are started again"),

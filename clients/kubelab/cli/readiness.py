@@ -19,7 +19,7 @@ from kubelab.client.client import Client, EventType
 from kubelab.client.loadingrules import LoadingRules
 from kubelab.cluster.driver import ClusterStatus, Process, State
 from kubelab.cluster.local import LocalCluster
-from kubelab.cluster.record import DEFAULT_NAME, Record
+from kubelab.topology.record import DEFAULT_NAME, Record
 
 GIVE_UP_RESTARTS = 3
 REMEDIES = {State.STOPPED: "start it: kubelab fault start", State.PAUSED: "let it go on: kubelab fault resume"}

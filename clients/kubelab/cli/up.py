@@ -27,11 +27,12 @@ from kubelab.cli.options import cluster_option
 from kubelab.client import kubeconfig
 from kubelab.client.kubeconfig import KubeconfigError
 from kubelab.client.loadingrules import LoadingRules
-from kubelab.cluster import launch, lock, started
+from kubelab.cluster import launch, started
 from kubelab.cluster.driver import State
 from kubelab.cluster.local import LocalCluster
-from kubelab.cluster.record import DEFAULT_NAME, DEFAULT_WORKERS, Record, free_ports, port_is_free
-from kubelab.cluster.settings import changed, parse_settings
+from kubelab.topology import lock
+from kubelab.topology.record import DEFAULT_NAME, DEFAULT_WORKERS, Record, free_ports, port_is_free
+from kubelab.topology.settings import changed, parse_settings
 
 LOG_LINES = 12
 LOOK_SECONDS = 0.1  # between two looks at a supervisor that does not answer yet

@@ -26,12 +26,13 @@ from kubelab.cluster.containers import AGENT_SOCKET, ONE_OFF, PROJECT, RUNTIME_S
 from kubelab.cluster.cuts import Cuts
 from kubelab.cluster.docker import Docker
 from kubelab.cluster.doing import Doing
-from kubelab.cluster.driver import Action, ClusterStatus, NodeInfo, Output, Partition, Process, State, Tunnel
+from kubelab.cluster.driver import Action, ClusterStatus, NodeInfo, Output, Process, State, Tunnel
 from kubelab.cluster.etcdleader import leading
 from kubelab.cluster.relay import Relays
-from kubelab.cluster.settings import flag
 from kubelab.cluster.usage import usage
 from kubelab.rpc.supervisor.v1 import supervisor_pb2 as pb
+from kubelab.topology.partitions import Partition
+from kubelab.topology.settings import flag
 
 CALL_SECONDS = 10.0
 REPLAY_SECONDS = 5  # events of the last seconds are told again: none is lost while we begin, clocks may differ

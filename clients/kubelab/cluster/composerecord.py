@@ -13,8 +13,8 @@ from typing import Any
 
 import yaml
 
-from kubelab.cluster.record import COMPOSE, REMEDY, RecordError, check_name, read_body
 from kubelab.files import atomicfile, statefile
+from kubelab.topology.record import COMPOSE, REMEDY, RecordError, check_name, read_body
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, cast
 
 from kubelab.cluster.driver import NodeInfo, Process, State
-from kubelab.cluster.partitions import Place, Topology
+from kubelab.topology.partitions import Place, Topology
 
 PROJECT, SERVICE = "com.docker.compose.project", "com.docker.compose.service"
 ONE_OFF, DIRECTORY = "com.docker.compose.oneoff", "com.docker.compose.project.working_dir"

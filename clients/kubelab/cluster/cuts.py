@@ -17,14 +17,13 @@ from pathlib import Path
 from typing import Any, cast
 
 from kubelab.apimachinery.errors import Conflict, InternalError
-from kubelab.cluster import partitions
 from kubelab.cluster.containers import MACHINE, Container, topology
 from kubelab.cluster.docker import Docker
-from kubelab.cluster.driver import Partition
-from kubelab.cluster.nftables import NOTHING, Fragment, joined, script
-from kubelab.cluster.partitions import Topology
-from kubelab.cluster.placing import NotPut, put
 from kubelab.files import atomicfile
+from kubelab.linux.nftables import NOTHING, Fragment, joined, script
+from kubelab.topology import partitions
+from kubelab.topology.partitions import Partition, Topology
+from kubelab.topology.transaction import NotApplied, apply_everywhere
 
 NFT_SECONDS = 20.0
 
@@ -88,12 +87,12 @@ class Cuts:
         touched = [p for p, rules in new.items() if everywhere or rules != none[p] or old[p] != none[p]]
         self._write(containers, max(before, wanted, key=len))  # one of them has all that the other has
         try:
-            await put(
+            await apply_everywhere(
                 lambda place, rules: self._apply(containers, place, rules),
                 {place: old[place] for place in touched},
                 {place: new[place] for place in touched},
             )
-        except NotPut as err:
+        except NotApplied as err:
             if not err.stayed:
                 self._write(containers, before)
             raise err.reason from err

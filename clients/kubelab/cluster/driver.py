@@ -15,6 +15,7 @@ from typing import Protocol
 import grpc
 
 from kubelab.client.kubeconfig import Kubeconfig
+from kubelab.topology.partitions import Partition
 
 
 class State(enum.Enum):
@@ -82,18 +83,6 @@ class ClusterStatus:
     cluster: str
     processes: tuple[Process, ...]
     nodes: tuple[NodeInfo, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Partition:
-    """Packets from ``source`` to ``target`` are lost, and back too unless ``one_way``.
-
-    Each side is a node (``node-1``) or a process (``scheduler@cp-1``). A node stands for all of its processes and pods.
-    """
-
-    source: str
-    target: str
-    one_way: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from kubelab.client.loadingrules import LoadingRules
 from kubelab.cluster.composerecord import ComposeRecord
 from kubelab.cluster.driver import ClusterDriver
 from kubelab.cluster.local import LocalCluster
-from kubelab.cluster.record import DEFAULT_NAME, names
+from kubelab.topology.record import DEFAULT_NAME, names
 
 
 def find_cluster(name: str, *, folder: Path | None = None, caller: str = "kubelab") -> ClusterDriver:

@@ -16,7 +16,7 @@ from collections.abc import AsyncGenerator, Generator
 from pathlib import Path
 
 from kubelab.client.kubeconfig import give_to_invoker
-from kubelab.cluster.record import Record
+from kubelab.topology.record import Record
 
 SUPERVISOR = "supervisor"
 CLEAN_SECONDS = 60.0

@@ -13,13 +13,15 @@ from kubelab.apimachinery import errors
 from kubelab.client.kubeconfig import Kubeconfig, home
 from kubelab.client.loadingrules import LoadingRules
 from kubelab.client.transport import Connections, Method
-from kubelab.cluster import lock, others
-from kubelab.cluster.driver import Action, ClusterStatus, NodeInfo, Output, Partition, Process, State, Tunnel
+from kubelab.cluster import others
+from kubelab.cluster.driver import Action, ClusterStatus, NodeInfo, Output, Process, State, Tunnel
 from kubelab.cluster.programs import invoked, run_command
-from kubelab.cluster.record import DEFAULT_NAME, Record
-from kubelab.cluster.settings import look_up
 from kubelab.rpc.channels import unix_channel
 from kubelab.rpc.supervisor.v1 import supervisor_pb2 as pb
+from kubelab.topology import lock
+from kubelab.topology.partitions import Partition
+from kubelab.topology.record import DEFAULT_NAME, Record
+from kubelab.topology.settings import look_up
 
 CALL_SECONDS = 10.0
 SHUTDOWN_SECONDS = 120.0

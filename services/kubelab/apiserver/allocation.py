@@ -18,13 +18,13 @@ from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import errors
 from kubelab.apimachinery.errors import Cause
 from kubelab.apiserver.storage.store import Absent, Delete, Operation, Put, StoreEvent
-from kubelab.cluster import reserved
+from kubelab.topology import reservedports
 
 RECORDS = "/registry/ranges/"
 ADDRESSES = RECORDS + "serviceips/"
 PORTS = RECORDS + "servicenodeports/"
 _WITH_NODE_PORTS = ("NodePort", "LoadBalancer")
-_RESERVED = frozenset(f"{PORTS}{port}" for port in reserved.RESERVED)  # never handed out
+_RESERVED = frozenset(f"{PORTS}{port}" for port in reservedports.RESERVED)  # never handed out
 _DYNAMIC_OFFSET = (16, 16, 256)  # upstream: min(max(16, size / 16), 256) addresses at the start are for who asks
 
 
@@ -168,7 +168,7 @@ class ServiceAllocator:
                 if port.nodePort not in self._ports:
                     valid = f"{self._ports.start}-{self._ports.stop - 1}"
                     told = f"provided port is not in the valid range. The range of valid ports is {valid}"
-                elif process := reserved.owner(port.nodePort):
+                elif process := reservedports.owner(port.nodePort):
                     told = f"may not be used since it is used by a node's {process}"
                 elif key in taken and key not in held:
                     told = "provided port is already allocated"

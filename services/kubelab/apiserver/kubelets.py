@@ -9,9 +9,9 @@ import grpc
 
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import errors, grpcstatus
-from kubelab.cluster.identity import server_name
 from kubelab.rpc import tracing
 from kubelab.rpc.channels import Identity, IdentityFiles, open_channel
+from kubelab.topology.components import server_name
 
 _SERVICE = "/kubelab.rpc.kubelet.v1.Kubelet/"
 

@@ -15,8 +15,8 @@ from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Address
 from typing import Any, cast
 
-from kubelab.cluster.nftables import Protocol
 from kubelab.kubeproxy.model import Backend, ServicePort
+from kubelab.linux.nftables import Protocol
 
 ANY = None  # a node port is reached at every address of the node
 Destination = tuple[IPv4Address | None, int]

@@ -13,8 +13,8 @@ from functools import cached_property
 from ipaddress import AddressValueError, IPv4Address
 
 from kubelab.api.core.v1 import core_pb2
-from kubelab.cluster import reserved
-from kubelab.cluster.nftables import Name, Protocol
+from kubelab.linux.nftables import Name, Protocol
+from kubelab.topology import reservedports
 
 HEADLESS = "None"
 DEFAULT_AFFINITY_SECONDS, MAX_AFFINITY_SECONDS = 10_800, 86_400
@@ -125,7 +125,7 @@ def service_ports(
             continue
         everywhere = _backends(endpoints, port, None)
         here = _backends(endpoints, port, node) if stays_inside or stays_outside else ()
-        own_port = bool(reserved.owner(port.port, port.protocol))
+        own_port = bool(reservedports.owner(port.port, port.protocol))
         result.append(
             ServicePort(
                 name=f"{key}:{port.name}" if port.name else key,
@@ -198,7 +198,7 @@ def _is_ordinary(ip: IPv4Address) -> bool:
 
 
 def _forwarded_node_port(port: core_pb2.ServicePort) -> bool:
-    return is_port(port.nodePort) and not reserved.owner(port.nodePort, port.protocol)
+    return is_port(port.nodePort) and not reservedports.owner(port.nodePort, port.protocol)
 
 
 def node_addresses(node: core_pb2.Node) -> frozenset[IPv4Address]:
@@ -223,12 +223,12 @@ def left_out(service: core_pb2.Service, node_addresses: Set[IPv4Address] = froze
             found += [
                 f"{text}:{port.port}: belongs to the node's own {owner}"
                 for port in spec.ports
-                if (owner := reserved.owner(port.port, port.protocol))
+                if (owner := reservedports.owner(port.port, port.protocol))
             ]
     found += [
         f"nodePort {port.nodePort}: belongs to every node's {owner}"
         for port in spec.ports
-        if port.nodePort and (owner := reserved.owner(port.nodePort, port.protocol))
+        if port.nodePort and (owner := reservedports.owner(port.nodePort, port.protocol))
     ]
     return found
 

@@ -7,7 +7,7 @@ import contextlib
 import shutil
 
 from kubelab.apimachinery.clock import Clock
-from kubelab.cluster.nftables import Fragment, script
+from kubelab.linux.nftables import Fragment, script
 
 
 class NftError(Exception):

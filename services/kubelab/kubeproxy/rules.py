@@ -29,9 +29,9 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 from typing import NamedTuple
 
-from kubelab.cluster.nftables import Fragment, Name, Protocol, joined, lines, nft, replaced
-from kubelab.cluster.reserved import RESERVED
 from kubelab.kubeproxy.model import Backend, ServicePort, addresses_behind
+from kubelab.linux.nftables import Fragment, Name, Protocol, joined, lines, nft, replaced
+from kubelab.topology.reservedports import RESERVED
 
 TABLE = nft("ip kube-proxy")
 PODS = IPv4Network("10.244.0.0/16")

@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from kubelab.cluster.reserved import TUNNELS
 from kubelab.component.config import BaseConfig, ConfigError, Duration
+from kubelab.topology.reservedports import TUNNELS
 
 
 @dataclass(kw_only=True)

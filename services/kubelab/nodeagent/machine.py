@@ -16,10 +16,10 @@ from collections.abc import Callable, Sequence
 from ipaddress import IPv4Network
 from pathlib import Path
 
-from kubelab.cluster import listeners
 from kubelab.linux import syscalls
 from kubelab.runtime.launcher import server as launcher
 from kubelab.runtime.network import nft, sysctls
+from kubelab.topology import listeners
 
 NEEDED = {"SYS_ADMIN": 21, "NET_ADMIN": 12}  # capability(7), numbers of linux/capability.h
 _UNCONFINED = "security_opt: [seccomp:unconfined, apparmor:unconfined]"

@@ -28,9 +28,9 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from kubelab.auth import roles
 from kubelab.auth.users import NODE_PREFIX, NODES, PROCESS_URI
 from kubelab.client.kubeconfig import API_SERVER_NAME
-from kubelab.cluster.identity import server_name
-from kubelab.cluster.record import Node
 from kubelab.files import atomicfile
+from kubelab.topology.components import server_name
+from kubelab.topology.record import Node
 
 DAY = datetime.timedelta(days=1)
 AUTHORITY_VALIDITY, VALIDITY = 3650 * DAY, 365 * DAY

@@ -26,11 +26,12 @@ from typing import Any
 import yaml
 
 from kubelab.client.kubeconfig import API_SERVER_NAME
-from kubelab.cluster import listeners, nftables
-from kubelab.cluster.identity import GROUPS, PORTS, server_name
-from kubelab.cluster.record import Node
-from kubelab.cluster.reserved import METRICS_PORT
+from kubelab.linux import nftables
 from kubelab.pki.certificates import serving
+from kubelab.topology import listeners
+from kubelab.topology.components import GROUPS, PORTS, server_name
+from kubelab.topology.record import Node
+from kubelab.topology.reservedports import METRICS_PORT
 
 CONTROL_PLANE, STATE = Path("/etc/kubelab"), Path("/var/lib/kubelab")
 LOAD_BALANCER = "haproxy"

@@ -23,12 +23,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from kubelab.apimachinery.clock import Clock, SystemClock
-from kubelab.cluster import lock
-from kubelab.cluster.record import Record, RecordError
 from kubelab.component.config import ConfigError
 from kubelab.component.descriptors import raise_limit
 from kubelab.files import statefile
 from kubelab.supervisor import network, processes
+from kubelab.topology import lock
+from kubelab.topology.record import Record, RecordError
 
 if TYPE_CHECKING:
     import structlog

@@ -14,9 +14,9 @@ from collections.abc import Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 from kubelab.apimachinery.clock import Clock
-from kubelab.cluster import lock
-from kubelab.cluster.record import RUN_ROOT, Record
 from kubelab.supervisor import network, processes
+from kubelab.topology import lock
+from kubelab.topology.record import RUN_ROOT, Record
 
 STOP_SECONDS = 5.0
 

@@ -12,10 +12,10 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from kubelab.cluster.identity import GROUPS, PORTS
-from kubelab.cluster.record import DEFAULT_NAME, Node, Record
 from kubelab.supervisor import processes
 from kubelab.supervisor.zygote import Order
+from kubelab.topology.components import GROUPS, PORTS
+from kubelab.topology.record import DEFAULT_NAME, Node, Record
 
 SCRIPT = Path(__file__).with_name("etcd-member")
 TRIES = 20  # a second apart, for a majority of the other members: they need five to let one join

@@ -18,15 +18,14 @@ from pathlib import Path
 
 import structlog
 
-from kubelab.cluster import partitions
-from kubelab.cluster.driver import Partition
-from kubelab.cluster.nftables import Fragment
-from kubelab.cluster.partitions import Place, Topology
-from kubelab.cluster.placing import NotPut, put
-from kubelab.cluster.record import Node
 from kubelab.files import atomicfile, statefile
+from kubelab.linux.nftables import Fragment
 from kubelab.supervisor import nft
 from kubelab.supervisor.network import NamespaceThread
+from kubelab.topology import partitions
+from kubelab.topology.partitions import Partition, Place, Topology
+from kubelab.topology.record import Node
+from kubelab.topology.transaction import NotApplied, apply_everywhere
 
 _SIOCGIFHWADDR = 0x8927
 
@@ -54,10 +53,10 @@ class Partitions:
         self._there = tuple(told or ())
         marking = {node.name: partitions.MARKING for node in self._nodes}
         try:
-            await put(self._apply, marking, marking)
+            await apply_everywhere(self._apply, marking, marking)
             if self._there:
                 await self._put(self._there, self._there)
-        except NotPut as err:  # a cluster works without; whoever wants a partition will be told
+        except NotApplied as err:  # a cluster works without; whoever wants a partition will be told
             self._log.warning("connections are not marked", error=err.reason.message)
 
     def list(self) -> Sequence[Partition]:
@@ -83,7 +82,7 @@ class Partitions:
         self._know(max(before, wanted, key=len))  # one of them has all that the other has
         try:
             await self._put(before, wanted)
-        except NotPut as err:
+        except NotApplied as err:
             if not err.stayed:
                 self._know(before)
             raise err.reason from err
@@ -91,7 +90,7 @@ class Partitions:
 
     async def _put(self, before: tuple[Partition, ...], wanted: tuple[Partition, ...]) -> None:
         topology = await self._topology()
-        await put(self._apply, partitions.scripts(topology, before), partitions.scripts(topology, wanted))
+        await apply_everywhere(self._apply, partitions.scripts(topology, before), partitions.scripts(topology, wanted))
 
     def _know(self, there: tuple[Partition, ...]) -> None:
         self._there = there

@@ -23,8 +23,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
-from kubelab.cluster.record import Node, Record
 from kubelab.linux import syscalls
+from kubelab.topology.record import Node, Record
 
 CLUSTER = "cluster"
 BRIDGE, BRIDGE_ADDRESS, PREFIX = "br0", "192.168.49.1", 24

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 
 from kubelab.apimachinery.errors import InternalError, Timeout
-from kubelab.cluster.nftables import Fragment, script
+from kubelab.linux.nftables import Fragment, script
 
 SECONDS = 5.0
 SYSTEM_PATH = "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin"

@@ -20,9 +20,6 @@ from typing import Any
 import yaml
 
 from kubelab.client.kubeconfig import API_SERVER_NAME
-from kubelab.cluster.identity import GROUPS, PORTS, server_name
-from kubelab.cluster.record import Node, Record
-from kubelab.cluster.settings import merged
 from kubelab.component import config
 from kubelab.component.config import ConfigError
 from kubelab.pki.certificates import serving
@@ -30,6 +27,9 @@ from kubelab.supervisor import etcdmembers
 from kubelab.supervisor.health import Target
 from kubelab.supervisor.keeper import Spec
 from kubelab.supervisor.zygote import Order
+from kubelab.topology.components import GROUPS, PORTS, server_name
+from kubelab.topology.record import Node, Record
+from kubelab.topology.settings import merged
 
 API_PORT = PORTS["api-server"][0]
 TUNNELS = "tunnels"  # the process outside of the nodes whose ports lead into them

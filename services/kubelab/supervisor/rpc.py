@@ -10,12 +10,12 @@ from typing import Any
 import grpc
 
 from kubelab.apimachinery import errors
-from kubelab.cluster.driver import Partition
 from kubelab.rpc.supervisor.v1 import supervisor_pb2 as pb
 from kubelab.rpc.supervisor.v1 import supervisor_pb2_grpc
 from kubelab.supervisor import logfiles, processes
 from kubelab.supervisor.machine import State
 from kubelab.supervisor.supervisor import Supervisor, Usage
+from kubelab.topology.partitions import Partition
 from kubelab.tunnels.model import Tunnel
 
 Context = grpc.aio.ServicerContext[Any, Any]

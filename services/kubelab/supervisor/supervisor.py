@@ -20,8 +20,7 @@ import structlog
 
 from kubelab.apimachinery import errors
 from kubelab.apimachinery.clock import Clock
-from kubelab.cluster import launch, listeners
-from kubelab.cluster.record import Record
+from kubelab.cluster import launch
 from kubelab.component.serving import Health, serve_grpc
 from kubelab.linux import syscalls
 from kubelab.pki import certificates, renewal
@@ -35,6 +34,8 @@ from kubelab.supervisor.network import NamespaceThread
 from kubelab.supervisor.processes import Running
 from kubelab.supervisor.spawner import Spawner
 from kubelab.supervisor.tunnelling import Tunnelling
+from kubelab.topology import listeners
+from kubelab.topology.record import Record
 
 ZYGOTE_SECONDS = 5.0  # for the zygote to end once it is told to
 STOP_ORDER = (

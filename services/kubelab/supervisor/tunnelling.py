@@ -24,10 +24,10 @@ import structlog
 from kubelab.apimachinery.clock import Clock
 from kubelab.apimachinery.errors import AlreadyExists, ApiError, BadRequest, TooManyRequests, Unavailable
 from kubelab.cluster import launch
-from kubelab.cluster.record import Record
 from kubelab.files import atomicfile, statefile
 from kubelab.supervisor import plan, processes
 from kubelab.supervisor.network import NamespaceThread
+from kubelab.topology.record import Record
 from kubelab.tunnels.client import ControlClient
 from kubelab.tunnels.listener import BACKLOG
 from kubelab.tunnels.model import ANY_NODE, TUNNELS_FILE, Route, Target, Tunnel, check_port

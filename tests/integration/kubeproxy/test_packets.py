@@ -13,10 +13,10 @@ from ipaddress import IPv4Address
 
 import pytest
 
-from kubelab.cluster.nftables import Fragment, Protocol, script
 from kubelab.kubeproxy.conntrack import to_check
 from kubelab.kubeproxy.model import Backend, ServicePort
 from kubelab.kubeproxy.rules import Table
+from kubelab.linux.nftables import Fragment, Protocol, script
 
 pytestmark = pytest.mark.root
 

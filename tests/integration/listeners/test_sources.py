@@ -11,8 +11,8 @@ from ipaddress import IPv4Network
 
 import pytest
 
-from kubelab.cluster.listeners import BURST, OF_SOURCES, PER_NODE, PER_SOURCE, limits
-from kubelab.cluster.nftables import script
+from kubelab.linux.nftables import script
+from kubelab.topology.listeners import BURST, OF_SOURCES, PER_NODE, PER_SOURCE, limits
 
 pytestmark = pytest.mark.root
 

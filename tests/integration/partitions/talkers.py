@@ -9,9 +9,9 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from kubelab.cluster.identity import GROUPS, PORTS
-from kubelab.cluster.nftables import Fragment, script
-from kubelab.cluster.partitions import MARKING, Place, Topology
+from kubelab.linux.nftables import Fragment, script
+from kubelab.topology.components import GROUPS, PORTS
+from kubelab.topology.partitions import MARKING, Place, Topology
 
 A, B, POD = "192.168.49.2", "192.168.49.3", "10.244.1.2"
 POD_PORT = 8080

@@ -7,8 +7,7 @@ from collections.abc import Generator
 
 import pytest
 
-from kubelab.cluster.driver import Partition
-from kubelab.cluster.partitions import scripts
+from kubelab.topology.partitions import Partition, scripts
 
 from .talkers import CONNECTIONS, Talk
 

@@ -23,8 +23,6 @@ from kubelab.apimachinery.errors import Unavailable
 from kubelab.client.client import SERVER_VERSION
 from kubelab.client.kubeconfig import API_SERVER_NAME, Kubeconfig
 from kubelab.client.transport import Connections
-from kubelab.cluster.identity import server_name
-from kubelab.cluster.record import Node, Record
 from kubelab.component.config import TLS
 from kubelab.component.serving import Health, serve_grpc
 from kubelab.pki import certificates as pki
@@ -33,6 +31,8 @@ from kubelab.rpc.apiserver.v1 import apiserver_pb2 as pb
 from kubelab.rpc.apiserver.v1 import apiserver_pb2_grpc
 from kubelab.rpc.channels import Identity, IdentityFiles, open_channel
 from kubelab.supervisor import etcdmembers, plan
+from kubelab.topology.components import server_name
+from kubelab.topology.record import Node, Record
 from tests.support.etcd import missing
 from tests.support.polling import until_true
 

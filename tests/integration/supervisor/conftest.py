@@ -15,8 +15,8 @@ from kubelab.apimachinery.clock import SystemClock
 from kubelab.cluster import launch
 from kubelab.cluster.driver import ClusterStatus, Process, State
 from kubelab.cluster.local import LocalCluster
-from kubelab.cluster.record import Record
 from kubelab.supervisor import cleanup
+from kubelab.topology.record import Record
 from tests.support import polling
 
 WAIT_SECONDS = 60.0

@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 
 from kubelab.apimachinery.clock import SystemClock
-from kubelab.cluster.record import Record
 from kubelab.supervisor import cleanup
+from kubelab.topology.record import Record
 from tests.support.polling import until_true
 
 pytestmark = pytest.mark.root

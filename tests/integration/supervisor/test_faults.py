@@ -13,11 +13,12 @@ import pytest
 
 from kubelab.apimachinery import errors
 from kubelab.cluster import launch
-from kubelab.cluster.driver import Action, Partition, State
-from kubelab.cluster.identity import GROUPS
+from kubelab.cluster.driver import Action, State
 from kubelab.cluster.local import LocalCluster
-from kubelab.cluster.record import Record
 from kubelab.supervisor import processes
+from kubelab.topology.components import GROUPS
+from kubelab.topology.partitions import Partition
+from kubelab.topology.record import Record
 
 from .conftest import core_is_well, named, until, until_true
 from .test_supervisor import again

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from kubelab.cluster.record import Record
 from kubelab.linux import syscalls
 from kubelab.supervisor import network
+from kubelab.topology.record import Record
 
 pytestmark = pytest.mark.root
 

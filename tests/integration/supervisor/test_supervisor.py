@@ -16,9 +16,9 @@ from kubelab.apimachinery import errors
 from kubelab.apimachinery.clock import SystemClock
 from kubelab.cluster.driver import Action, State
 from kubelab.cluster.local import LocalCluster
-from kubelab.cluster.record import Record
 from kubelab.linux.processes import start_time
 from kubelab.supervisor import cleanup, network, processes
+from kubelab.topology.record import Record
 
 from .conftest import WAIT_SECONDS, core_is_well, named, until, until_true
 

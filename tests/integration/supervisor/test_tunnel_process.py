@@ -15,8 +15,8 @@ import pytest
 from kubelab.apimachinery import errors
 from kubelab.cluster.driver import Action, State
 from kubelab.cluster.local import LocalCluster
-from kubelab.cluster.record import Record
 from kubelab.supervisor import processes
+from kubelab.topology.record import Record
 
 from .conftest import WAIT_SECONDS, core_is_well, named, until, until_true
 from .test_supervisor import again

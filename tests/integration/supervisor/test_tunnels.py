@@ -14,8 +14,8 @@ import structlog
 
 from kubelab.apimachinery import errors
 from kubelab.apimachinery.clock import SystemClock
-from kubelab.cluster.record import Record
 from kubelab.supervisor import network
+from kubelab.topology.record import Record
 from kubelab.tunnels.model import Here, Namespace, Route, Target
 from kubelab.tunnels.tunnels import Tunnels
 

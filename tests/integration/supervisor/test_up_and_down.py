@@ -18,9 +18,9 @@ import pytest
 from kubelab.apimachinery.clock import SystemClock
 from kubelab.client.kubeconfig import Kubeconfig
 from kubelab.cluster import launch
-from kubelab.cluster.record import Record
 from kubelab.supervisor import cleanup, processes
 from kubelab.supervisor.processes import Running
+from kubelab.topology.record import Record
 from tests.support.traces import Traces, guardians
 
 pytestmark = pytest.mark.root

@@ -14,7 +14,8 @@ from kubelab.chaos.faults import Faults, NotUndone, settle
 from kubelab.chaos.ledger import Debt, Ledger
 from kubelab.chaos.recording import Recording, Tape
 from kubelab.client.client import Client
-from kubelab.cluster.driver import Action, ClusterDriver, ClusterStatus, NodeInfo, Partition, Process, State, Tunnel
+from kubelab.cluster.driver import Action, ClusterDriver, ClusterStatus, NodeInfo, Process, State, Tunnel
+from kubelab.topology.partitions import Partition
 
 STATES = {
     Action.STOP: State.STOPPED,

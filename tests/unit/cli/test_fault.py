@@ -9,7 +9,8 @@ import pytest
 
 from kubelab.apimachinery.errors import ApiError
 from kubelab.cli.fault import arrow, listing, of_node, process_named, side_named
-from kubelab.cluster.driver import Action, ClusterStatus, NodeInfo, Partition, Process, State
+from kubelab.cluster.driver import Action, ClusterStatus, NodeInfo, Process, State
+from kubelab.topology.partitions import Partition
 
 
 def process(name: str, state: State = State.RUNNING) -> Process:

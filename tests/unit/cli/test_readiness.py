@@ -8,7 +8,7 @@ import pytest
 
 from kubelab.cli.readiness import GIVE_UP_RESTARTS, Faulted, Readiness, UpFailed
 from kubelab.cluster.driver import ClusterStatus, Process, State
-from kubelab.cluster.record import Record
+from kubelab.topology.record import Record
 
 RECORD = Record(Path("/home"), "lab", "00000000", ("cp-1",), (4000,))
 

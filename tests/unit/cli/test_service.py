@@ -13,7 +13,8 @@ from kubelab.api.core.v1 import core_pb2
 from kubelab.api.meta.v1 import meta_pb2
 from kubelab.cli import service
 from kubelab.client.kubeconfig import Kubeconfig
-from kubelab.cluster.driver import Action, ClusterStatus, NodeInfo, Output, Partition, Process, Tunnel
+from kubelab.cluster.driver import Action, ClusterStatus, NodeInfo, Output, Process, Tunnel
+from kubelab.topology.partitions import Partition
 
 CP = NodeInfo("cp-1", "192.168.49.2", Path("/netns"), Path("/runtime.sock"), control_plane=True)
 

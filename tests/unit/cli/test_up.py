@@ -12,7 +12,7 @@ from kubelab.cli import up
 from kubelab.client.kubeconfig import Kubeconfig
 from kubelab.client.loadingrules import LoadingRules
 from kubelab.cluster import launch
-from kubelab.cluster.record import Record
+from kubelab.topology.record import Record
 
 STAND_IN = """#!{python}
 import os, signal, sys

@@ -17,10 +17,11 @@ from kubelab.cluster.compose import ComposeCluster
 from kubelab.cluster.composerecord import ComposeRecord
 from kubelab.cluster.containers import Identity, identify, read, topology
 from kubelab.cluster.cuts import Cuts
-from kubelab.cluster.driver import Action, Partition, State
+from kubelab.cluster.driver import Action, State
 from kubelab.cluster.etcdleader import claim_of
-from kubelab.cluster.record import Record, RecordError
 from kubelab.cluster.usage import from_proc, size_of
+from kubelab.topology.partitions import Partition
+from kubelab.topology.record import Record, RecordError
 from tests.unit.cluster.fakedocker import FakeDocker, document, small_cluster
 
 

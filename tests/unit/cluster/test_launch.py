@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from kubelab.cluster import launch
-from kubelab.cluster.record import Record
 from kubelab.linux.processes import start_time
+from kubelab.topology.record import Record
 
 NEVER_READY = """#!{python}
 import os, signal, sys

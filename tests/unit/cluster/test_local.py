@@ -12,10 +12,11 @@ import pytest
 
 from kubelab.apimachinery import errors
 from kubelab.apimachinery.grpcstatus import answering
-from kubelab.cluster.driver import Action, NodeInfo, Partition, State, Tunnel
+from kubelab.cluster.driver import Action, NodeInfo, State, Tunnel
 from kubelab.cluster.local import LocalCluster
 from kubelab.rpc.supervisor.v1 import supervisor_pb2 as pb
 from kubelab.rpc.supervisor.v1 import supervisor_pb2_grpc
+from kubelab.topology.partitions import Partition
 
 
 class FakeSupervisor(supervisor_pb2_grpc.SupervisorServicer):

@@ -11,11 +11,11 @@ import pytest
 
 from kubelab.cluster import started
 from kubelab.cluster.composerecord import ComposeRecord
-from kubelab.cluster.record import Record, RecordError, names
 from kubelab.files import statefile
 from kubelab.runtime.images import storefiles
 from kubelab.runtime.pods import state
 from kubelab.supervisor import processes
+from kubelab.topology.record import Record, RecordError, names
 from kubelab.tunnels.model import TUNNELS_FILE
 
 Damage = Callable[[Path], object]

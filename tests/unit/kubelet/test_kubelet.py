@@ -17,7 +17,6 @@ from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery.scheme import EVENTS, LEASES, NODES, PODS
 from kubelab.apimachinery.version import GIT_VERSION
 from kubelab.auth import methods
-from kubelab.cluster.record import Node
 from kubelab.component.config import TLS
 from kubelab.component.environment import Environment
 from kubelab.kubelet.__main__ import run
@@ -25,6 +24,7 @@ from kubelab.kubelet.config import KubeletConfig
 from kubelab.pki import certificates
 from kubelab.rpc.channels import Identity, open_channel
 from kubelab.rpc.kubelet.v1 import kubelet_pb2, kubelet_pb2_grpc
+from kubelab.topology.record import Node
 from tests.support.apiserver import FakeApiServer
 from tests.support.cri import FakeRuntime
 from tests.support.pki import TestAuthority

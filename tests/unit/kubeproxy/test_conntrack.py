@@ -6,9 +6,9 @@ from ipaddress import IPv4Address
 
 import pytest
 
-from kubelab.cluster.nftables import Protocol
 from kubelab.kubeproxy.conntrack import ANY, to_check
 from kubelab.kubeproxy.model import Backend, ServicePort
+from kubelab.linux.nftables import Protocol
 
 ONE, TWO = Backend(IPv4Address("10.244.0.2"), 53), Backend(IPv4Address("10.244.0.3"), 53)
 DNS, OUTSIDE = IPv4Address("10.96.0.10"), IPv4Address("203.0.113.5")

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery.messages import deep_copy
-from kubelab.cluster.nftables import Protocol, nft
-from kubelab.cluster.reserved import RESERVED
 from kubelab.kubeproxy.model import Backend, addresses_behind, left_out, node_addresses, service_ports
 from kubelab.kubeproxy.rules import Table
+from kubelab.linux.nftables import Protocol, nft
+from kubelab.topology.reservedports import RESERVED
 
 
 def backend(ip: str, port: int) -> Backend:

@@ -19,13 +19,13 @@ from kubelab.apimachinery.errors import Unavailable
 from kubelab.apimachinery.scheme import ENDPOINTS, NODES, SERVICES
 from kubelab.client.informer import Informer
 from kubelab.client.workqueue import WorkQueue
-from kubelab.cluster.nftables import NOTHING, Fragment
 from kubelab.kubeproxy.conntrack import Conntrack, Destination
 from kubelab.kubeproxy.metrics import ProxyMetrics
 from kubelab.kubeproxy.model import Backend
 from kubelab.kubeproxy.nft import Nft, NftError
 from kubelab.kubeproxy.proxier import Proxier
 from kubelab.kubeproxy.rules import BASE
+from kubelab.linux.nftables import NOTHING, Fragment
 from tests.support.apiserver import FakeApiServer
 
 

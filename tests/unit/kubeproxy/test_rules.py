@@ -10,10 +10,10 @@ from ipaddress import IPv4Address
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kubelab.cluster.nftables import Fragment, Name, Protocol
-from kubelab.cluster.reserved import RESERVED
 from kubelab.kubeproxy.model import Backend, ServicePort
 from kubelab.kubeproxy.rules import BASE, TABLE, Table, footprint, turns
+from kubelab.linux.nftables import Fragment, Name, Protocol
+from kubelab.topology.reservedports import RESERVED
 
 TCP, UDP = Protocol.TCP, Protocol.UDP
 VIP = IPv4Address("10.96.0.9")

@@ -13,8 +13,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from kubelab.apimachinery import errors
 from kubelab.auth import roles
 from kubelab.auth.users import User, user_from_certificate
-from kubelab.cluster.record import Node
 from kubelab.pki import certificates as pki
+from kubelab.topology.record import Node
 
 CLIENT, SERVER = ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH
 NOW = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)

@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 
 from kubelab.client.kubeconfig import Kubeconfig
-from kubelab.cluster.identity import GROUPS
-from kubelab.cluster.listeners import limits
-from kubelab.cluster.nftables import script
 from kubelab.component.config import check as check_config
 from kubelab.component.config import read_file
+from kubelab.linux.nftables import script
 from kubelab.pki import layout
 from kubelab.pki.__main__ import STAMP, StampError, check_stamp, main, make, renew
 from kubelab.supervisor import plan
+from kubelab.topology.components import GROUPS
+from kubelab.topology.listeners import limits
 
 CLUSTER = layout.Cluster(ipaddress.IPv4Network("192.168.49.0/24"), control_planes=3, workers=2)
 FOLDERS = {str(folder.path): folder for folder in layout.folders(CLUSTER)}

@@ -11,8 +11,8 @@ from typing import Any
 from cryptography import x509
 from structlog.testing import CapturingLogger
 
-from kubelab.cluster.record import Record
 from kubelab.pki import certificates, renewal
+from kubelab.topology.record import Record
 from tests.support.clock import FakeClock
 from tests.support.polling import until_true
 

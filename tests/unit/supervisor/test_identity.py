@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kubelab.cluster.identity import GROUPS, PORTS
-from kubelab.cluster.record import Record
 from kubelab.supervisor.plan import plan
+from kubelab.topology.components import GROUPS, PORTS
+from kubelab.topology.record import Record
 
 
 def test_every_component_runs_in_its_group_and_listens_where_rules_expect_it() -> None:

@@ -9,9 +9,9 @@ import pytest
 import yaml
 
 from kubelab.client.kubeconfig import Kubeconfig
-from kubelab.cluster.record import Record
 from kubelab.component.config import ConfigError, load
 from kubelab.supervisor import plan
+from kubelab.topology.record import Record
 
 COMPONENTS = [*sorted(plan.MODULES), plan.TUNNELS]
 

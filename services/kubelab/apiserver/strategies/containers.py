@@ -8,7 +8,7 @@ from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import names, references
 from kubelab.apimachinery.errors import Cause
 from kubelab.apiserver.strategies import addresses, causes, resources, security
-from kubelab.cluster import reserved
+from kubelab.topology import reservedports
 
 PULL_POLICIES = ("Always", "IfNotPresent", "Never")
 TERMINATION_MESSAGE_PATH = "/dev/termination-log"
@@ -111,7 +111,7 @@ def _ports(container: core_pb2.Container, field: str) -> list[Cause]:
 
 def reserved_port(field: str, port: int, protocol: str) -> list[Cause]:
     """Complain of a node's port that one of its own processes has, on this node or another one."""
-    process = reserved.owner(port, protocol)
+    process = reservedports.owner(port, protocol)
     return [causes.invalid(field, port, f"may not be used since it is used by a node's {process}")] if process else []
 
 

@@ -12,7 +12,7 @@ from kubelab.apimachinery.errors import Cause
 from kubelab.apiserver.strategies import addresses, causes, clusterip, metadata
 from kubelab.apiserver.strategies.base import Strategy
 from kubelab.apiserver.strategies.containers import PROTOCOLS
-from kubelab.cluster.identity import PORTS
+from kubelab.topology.components import PORTS
 
 TYPES = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
 AFFINITIES = ("ClientIP", "None")

@@ -14,8 +14,8 @@ from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import names
 from kubelab.apimachinery.core import podresources
 from kubelab.apimachinery.core.podresources import HostPort
-from kubelab.cluster import reserved
 from kubelab.kubelet.pods.plan import Waiting
+from kubelab.topology import reservedports
 
 NODE_AFFINITY = "NodeAffinity"
 _FIRST = ("pods", "cpu", "memory", "ephemeral-storage")  # several may lack: the first of them is the reason
@@ -76,4 +76,4 @@ def _requests(pod: core_pb2.Pod) -> Counter[str]:
 def _is_taken(wanted: HostPort, taken: Iterable[HostPort]) -> bool:
     """Is this port another pod's, or one of the node's own processes'?"""
     _, protocol, port = wanted
-    return bool(reserved.owner(port, protocol)) or podresources.port_is_taken(wanted, taken)
+    return bool(reservedports.owner(port, protocol)) or podresources.port_is_taken(wanted, taken)

@@ -18,10 +18,10 @@ from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv4Address
 from pathlib import Path
 
-from kubelab.cluster import reserved
-from kubelab.cluster.nftables import Fragment, Name, Protocol, joined, lines, nft, replaced
 from kubelab.cri.runtime.v1 import api_pb2 as cri
+from kubelab.linux.nftables import Fragment, Name, Protocol, joined, lines, nft, replaced
 from kubelab.runtime.network.nft import apply
+from kubelab.topology import reservedports
 
 TABLE = nft("ip kubelab-hostports")
 ANY = ("", "0.0.0.0")
@@ -51,7 +51,7 @@ add rule ip kubelab-hostports postrouting ct status dnat oifname "kl*" ip saddr 
 add chain ip kubelab-hostports loopback { type filter hook prerouting priority -300 ; }
 add rule ip kubelab-hostports loopback iifname "kl*" ip daddr 127.0.0.0/8 drop
 """,
-            sorted(reserved.RESERVED),
+            sorted(reservedports.RESERVED),
         ),
     ],
     "",
@@ -115,7 +115,7 @@ def check(wanted: Iterable[HostPort], taken: Iterable[HostPort]) -> None:
     others = list(taken)
     for mine in wanted:
         told = f"host port {mine.port}/{mine.protocol.value}"
-        if process := reserved.owner(mine.port, mine.protocol.value):
+        if process := reservedports.owner(mine.port, mine.protocol.value):
             raise InUse(f"{told} is reserved for the node's {process}")
         for other in others:
             if mine.meets(other):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 
-from kubelab.cluster.nftables import Fragment, script
+from kubelab.linux.nftables import Fragment, script
 
 SECONDS = 30.0
 

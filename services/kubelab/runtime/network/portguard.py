@@ -19,8 +19,8 @@ from typing import NamedTuple
 from structlog.typing import FilteringBoundLogger
 
 from kubelab.apimachinery.clock import Clock
-from kubelab.cluster import reserved
 from kubelab.component import sockets
+from kubelab.topology import reservedports
 
 LOOK_SECONDS = 1.0
 REASON = "ReservedPort"
@@ -36,7 +36,8 @@ class Offence(NamedTuple):
     @property
     def message(self) -> str:
         """What the container's status says."""
-        return f"killed because it held port {self.port}, which is reserved for the node's {reserved.owner(self.port)}"
+        owner = reservedports.owner(self.port)
+        return f"killed because it held port {self.port}, which is reserved for the node's {owner}"
 
 
 class PortGuard:
@@ -72,7 +73,7 @@ class PortGuard:
 
 def look(containers: Mapping[str, int]) -> Sequence[Offence]:
     """Find the containers that hold a reserved port, each once. OSError where the kernel does not tell."""
-    held = sockets.on_ports(reserved.RESERVED)
+    held = sockets.on_ports(reservedports.RESERVED)
     if not held:
         return []
     found: dict[str, Offence] = {}

@@ -13,8 +13,8 @@ knows each pod's link-layer address for good, and what a pod says of others coun
 
 from __future__ import annotations
 
-from kubelab.cluster.nftables import nft
 from kubelab.component.config import ConfigError
+from kubelab.linux.nftables import nft
 from kubelab.runtime.network.nft import apply
 
 RULES = nft("""\

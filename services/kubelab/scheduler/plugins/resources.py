@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kubelab.apimachinery.core.podresources import port_is_taken
-from kubelab.cluster import reserved
 from kubelab.scheduler.framework import MAX_SCORE, Cluster, ClusterEvent, Rejection
 from kubelab.scheduler.model import NodeInfo, PodInfo
+from kubelab.topology import reservedports
 
 ROOM = frozenset({ClusterEvent.NODE_ADDED, ClusterEvent.NODE_RESIZED, ClusterEvent.POD_GONE})
 
@@ -107,6 +107,6 @@ class NodePorts:
 
     def filter(self, pod: PodInfo, node: NodeInfo) -> Rejection | None:
         for wanted in pod.host_ports:
-            if reserved.owner(wanted[2], wanted[1]) or port_is_taken(wanted, node.host_ports):
+            if reservedports.owner(wanted[2], wanted[1]) or port_is_taken(wanted, node.host_ports):
                 return self.rejection
         return None

@@ -7,7 +7,7 @@ import pytest
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import quantity
 from kubelab.apiserver.strategies import resources
-from kubelab.cluster.reserved import RESERVED
+from kubelab.topology.reservedports import RESERVED
 from tests.unit.apiserver.strategies.answers import (
     CONFIG_KEY,
     GONE,

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kubelab.cluster.nftables import Protocol
-from kubelab.cluster.reserved import RESERVED
 from kubelab.cri.runtime.v1 import api_pb2 as cri
+from kubelab.linux.nftables import Protocol
 from kubelab.runtime.network import hostports
 from kubelab.runtime.network.hostports import HostPort
+from kubelab.topology.reservedports import RESERVED
 
 POD, OTHER = IPv4Address("10.244.1.5"), IPv4Address("10.244.1.6")
 NODE = IPv4Address("192.168.49.2")

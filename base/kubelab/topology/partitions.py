@@ -14,7 +14,7 @@ alone in its place is that place.
 
 Ports tell who listens. Who has opened a connection is not to be read off a packet, so it is written down:
 :data:`MARKING` marks every connection with the group of the component that opened it (see
-:mod:`kubelab.cluster.identity`). It is loaded when a node starts, and stays; else it learns of a connection
+:mod:`kubelab.topology.components`). It is loaded when a node starts, and stays; else it learns of a connection
 at the first packet that its owner sends, or gets from another place. Packets are dropped, never refused, so connections
 that are open stay so until somebody loses patience. ARP is left alone.
 """
@@ -26,9 +26,20 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 
 from kubelab.apimachinery.errors import BadRequest, NotFound
-from kubelab.cluster.driver import Partition
-from kubelab.cluster.identity import GROUPS, PORTS
-from kubelab.cluster.nftables import Comment, Fragment, Mac, lines, nft
+from kubelab.linux.nftables import Comment, Fragment, Mac, lines, nft
+from kubelab.topology.components import GROUPS, PORTS
+
+
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """Packets from ``source`` to ``target`` are lost, and back too unless ``one_way``.
+
+    Each side is a node (``node-1``) or a process (``scheduler@cp-1``). A node stands for all of its processes and pods.
+    """
+
+    source: str
+    target: str
+    one_way: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Rules put in place at several places at once: everywhere, or nowhere.
+"""Rules of several network namespaces, changed together: everywhere, or nowhere.
 
 Each place takes its script as one transaction, but nothing ties the places together: where one of them refuses, the
 others get again what they had before.
@@ -10,12 +10,12 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 
 from kubelab.apimachinery.errors import ApiError, InternalError
-from kubelab.cluster.nftables import Fragment
+from kubelab.linux.nftables import Fragment
 
 Apply = Callable[[str, Fragment], Awaitable[None]]
 
 
-class NotPut(Exception):
+class NotApplied(Exception):
     """``reason`` is what failed first; ``stayed`` names the places that may have the new rules all the same."""
 
     def __init__(self, reason: ApiError, stayed: tuple[str, ...]) -> None:
@@ -23,8 +23,8 @@ class NotPut(Exception):
         self.reason, self.stayed = reason, stayed
 
 
-async def put(apply: Apply, before: Mapping[str, Fragment], wanted: Mapping[str, Fragment]) -> None:
-    """Put each wanted script in place, by name of the place; ``before`` is what was there. Raises NotPut.
+async def apply_everywhere(apply: Apply, before: Mapping[str, Fragment], wanted: Mapping[str, Fragment]) -> None:
+    """Put each wanted script in place, by name of the place; ``before`` is what was there. Raises NotApplied.
 
     ``apply`` raises InternalError where nothing has changed, and another ApiError where nobody knows.
     """
@@ -34,7 +34,7 @@ async def put(apply: Apply, before: Mapping[str, Fragment], wanted: Mapping[str,
         return
     touched = {place: before[place] for place, err in ended.items() if not isinstance(err, InternalError)}
     again = zip(touched, await _everywhere(apply, touched), strict=True)
-    raise NotPut(failed[0], tuple(place for place, err in again if err is not None))
+    raise NotApplied(failed[0], tuple(place for place, err in again if err is not None))
 
 
 async def _everywhere(apply: Apply, scripts: Mapping[str, Fragment]) -> list[ApiError | None]:

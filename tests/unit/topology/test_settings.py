@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kubelab.cluster.settings import changed, flag, look_up, parse_settings
+from kubelab.topology.settings import changed, flag, look_up, parse_settings
 
 GRACE = "nodeLifecycle.nodeMonitorGracePeriod"
 

@@ -20,8 +20,8 @@ from __future__ import annotations
 
 from ipaddress import IPv4Network
 
-from kubelab.cluster.nftables import Fragment, nft
-from kubelab.cluster.reserved import RESERVED
+from kubelab.linux.nftables import Fragment, nft
+from kubelab.topology.reservedports import RESERVED
 
 PER_NODE_ITSELF, PER_NODE, PER_SOURCE, OF_SOURCES = 1024, 256, 32, 256
 NEW_PER_SECOND, BURST = 50, 100

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from kubelab.cluster import lock
+from kubelab.topology import lock
 
 HOLD = """
 import sys
 from pathlib import Path
-from kubelab.cluster import lock
+from kubelab.topology import lock
 lock.take(Path(sys.argv[1]))
 print("held", flush=True)
 sys.stdin.read()

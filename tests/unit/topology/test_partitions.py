@@ -7,8 +7,7 @@ import re
 import pytest
 
 from kubelab.apimachinery.errors import ApiError, BadRequest, NotFound
-from kubelab.cluster.driver import Partition
-from kubelab.cluster.partitions import MARKING, Place, Topology, check, same, scripts
+from kubelab.topology.partitions import MARKING, Partition, Place, Topology, check, same, scripts
 
 PLANE, NODE, OTHER = (
     Place(name, f"192.168.49.{n}", f"02:00:00:00:00:0{n}") for n, name in ((2, "cp-1"), (3, "node-1"), (4, "node-2"))

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kubelab.cluster.nftables import Comment, Fragment, Mac, Name, Protocol, joined, lines, nft, replaced, script
+from kubelab.linux.nftables import Comment, Fragment, Mac, Name, Protocol, joined, lines, nft, replaced, script
 
 IP = IPv4Address("10.244.0.2")
 

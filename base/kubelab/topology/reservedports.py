@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from kubelab.cluster.identity import PORTS
+from kubelab.topology.components import PORTS
 
 METRICS_PORT = 6444  # of an api-server in a container, for its load balancer's checks
 TUNNELS = range(29100, 29108)  # of a node's agent, where a node is a container: the ports that lead into it

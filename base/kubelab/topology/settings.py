@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import yaml
 
-from kubelab.cluster.record import RecordError
+from kubelab.topology.record import RecordError
 
 FORM = "COMPONENT.KEY=VALUE, such as controller-manager.nodeLifecycle.nodeMonitorGracePeriod=4s"
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import pytest
 
 from kubelab.apimachinery.errors import ApiError, InternalError, Timeout
-from kubelab.cluster.nftables import NOTHING, Fragment, nft
-from kubelab.cluster.placing import NotPut, put
+from kubelab.linux.nftables import NOTHING, Fragment, nft
+from kubelab.topology.transaction import NotApplied, apply_everywhere
 
 DROP = nft("drop")
 BEFORE = dict.fromkeys("abc", NOTHING)
@@ -30,15 +30,15 @@ class Kernel:
 
 async def test_it_is_put_everywhere() -> None:
     kernel = Kernel()
-    await put(kernel.apply, BEFORE, WANTED)
+    await apply_everywhere(kernel.apply, BEFORE, WANTED)
     assert kernel.scripts == WANTED
 
 
 @pytest.mark.parametrize("place", ["a", "b", "c"])
 async def test_what_one_place_refuses_is_nowhere(place: str) -> None:
     kernel = Kernel(**{place: [InternalError("no nft")]})
-    with pytest.raises(NotPut) as caught:
-        await put(kernel.apply, BEFORE, WANTED)
+    with pytest.raises(NotApplied) as caught:
+        await apply_everywhere(kernel.apply, BEFORE, WANTED)
     assert (caught.value.reason.message, caught.value.stayed) == ("no nft", ())
     assert kernel.scripts == BEFORE
 
@@ -46,13 +46,13 @@ async def test_what_one_place_refuses_is_nowhere(place: str) -> None:
 async def test_who_did_not_answer_is_given_the_old_rules_as_well() -> None:
     kernel = Kernel(b=[Timeout("late")])
     kernel.scripts["b"] = DROP  # it was late, and has done it
-    with pytest.raises(NotPut) as caught:
-        await put(kernel.apply, BEFORE, WANTED)
+    with pytest.raises(NotApplied) as caught:
+        await apply_everywhere(kernel.apply, BEFORE, WANTED)
     assert (kernel.scripts, caught.value.stayed) == (BEFORE, ())
 
 
 async def test_what_cannot_be_taken_back_is_named() -> None:
     kernel = Kernel(b=[Timeout("late"), Timeout("late")])
-    with pytest.raises(NotPut) as caught:
-        await put(kernel.apply, BEFORE, WANTED)
+    with pytest.raises(NotApplied) as caught:
+        await apply_everywhere(kernel.apply, BEFORE, WANTED)
     assert caught.value.stayed == ("b",)
