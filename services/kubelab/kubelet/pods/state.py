@@ -9,12 +9,18 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from kubelab.api.core.v1 import core_pb2
+from kubelab.apimachinery.backoff import jittered
 from kubelab.cri.runtime.v1 import api_pb2 as cri
 from kubelab.kubelet.backoff import Backoff
 from kubelab.kubelet.cri.client import PodRef
 from kubelab.kubelet.cri.views import PodView
 from kubelab.kubelet.pods.lifecycle import PodLifecycle
 from kubelab.kubelet.pods.plan import Failure, Waiting
+
+RETRY_SECONDS = 10.0
+"""Between two attempts at what others may mend at any moment: upstream's backOffPeriod, which does not grow."""
+FLIP_SECONDS = 2.0
+"""How long a fresh failure is shown under its own name before it is called a back-off."""
 
 
 class WorkerLoop(Protocol):
@@ -72,6 +78,10 @@ class StartAttempts:
     failures: dict[str, Failure] = field(default_factory=dict[str, Failure])
     pulling: set[str] = field(default_factory=set[str])
     pulled: dict[str, cri.Image] = field(default_factory=dict[str, cri.Image])
+
+    def failed(self, now: float, name: str, reason: str, message: str) -> None:
+        """An attempt failed for what others may mend at any moment: the next one comes after the same time again."""
+        self.failures[name] = Failure(now + jittered(RETRY_SECONDS), Waiting(reason, message))
 
 
 @dataclass(slots=True)

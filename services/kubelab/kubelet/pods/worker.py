@@ -25,10 +25,12 @@ from kubelab.apimachinery.backoff import jittered
 from kubelab.apimachinery.scheme import PODS
 from kubelab.kubelet.backoff import Backoff
 from kubelab.kubelet.containers.config import log_directory
-from kubelab.kubelet.containers.manager import Starter
+from kubelab.kubelet.containers.manager import ContainerManager
+from kubelab.kubelet.containers.sandboxes import SandboxManager
 from kubelab.kubelet.cri.client import PodRef, RuntimeFailure, RuntimeUnavailable, calls_for
 from kubelab.kubelet.cri.views import PodView
 from kubelab.kubelet.dependencies import Dependencies
+from kubelab.kubelet.images.manager import ImageManager
 from kubelab.kubelet.logs.rotation import remove_log
 from kubelab.kubelet.pods import plan as planning
 from kubelab.kubelet.pods.lifecycle import PodLifecycle, Reason
@@ -80,7 +82,9 @@ class PodWorker:
         )
         if pod is not None:
             self.state.report.status.CopyFrom(pod.status)
-        self._starter = Starter(self.state, deps, loop)
+        images = ImageManager(self.state, deps, loop)
+        self._sandboxes = SandboxManager(self.state, deps, images)
+        self._containers = ContainerManager(self.state, deps, images)
 
     @property
     def over(self) -> bool:
@@ -196,11 +200,11 @@ class PodWorker:
         done = False
         for action in actions:
             if isinstance(action, CreateSandbox):
-                if not await self._starter.create_sandbox(action, actions):
+                if not await self._sandboxes.create(action, actions):
                     return True
                 done = True
             elif isinstance(action, StartContainer):
-                done |= await self._starter.start(action)
+                done |= await self._containers.start(action)
             elif isinstance(action, StopContainer):
                 self._stop(action)
             elif isinstance(action, Finish):
