@@ -6,19 +6,20 @@ The api-server is asked each time, not the recorder's caches: they keep the last
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, TypeVar
+from typing import Protocol, TypeVar
 
 from google.protobuf.message import Message
 
+from kubelab.apimachinery.clock import Clock
 from kubelab.apimachinery.errors import ApiError, Unavailable
 from kubelab.apimachinery.scheme import ENDPOINTS, LEASES, NODES, PODS, SERVICES, Resource
 from kubelab.chaos import rules, targets, workload
-from kubelab.chaos.recorder import LEASE_NAMESPACE, node_state, pod_state
+from kubelab.chaos.recorder import LEASE_NAMESPACE, Recorder, node_state, pod_state
+from kubelab.chaos.recording import Recording, Tape
+from kubelab.chaos.wanted import Wanted
 from kubelab.client import leaderelection
-from kubelab.cluster.driver import ClusterStatus, State
-
-if TYPE_CHECKING:
-    from kubelab.chaos.session import Session
+from kubelab.client.client import Client
+from kubelab.cluster.driver import ClusterDriver, ClusterStatus, State
 
 T = TypeVar("T", bound=Message)
 LOOK_SECONDS = 0.1  # between two looks, when nothing tells of a change: nobody tells of the kernel's rules
@@ -31,21 +32,38 @@ class NotRecovered(Exception):
     """All is not well in time; the message says what is not."""
 
 
+class Subject(Protocol):
+    """What is looked at: an experiment, its cluster, and what has been recorded of it."""
+
+    namespace: str
+    replicas: int  # so many hello pods were asked for last
+    well_since: float  # when all was last seen to be well, in the recording's time
+    clock: Clock
+    wanted: Wanted
+    recording: Recording
+    tape: Tape
+    recorder: Recorder
+    driver: ClusterDriver
+    client: Client
+
+    async def changes(self, seconds: float) -> None: ...
+
+
 class Health:
     """Looks at one experiment's cluster."""
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    def __init__(self, subject: Subject) -> None:
+        self._subject = subject
 
     async def wait(self, look: Callable[[Health], Awaitable[str]], within: float) -> str:
         """Look until nothing is wrong, for so many seconds at most; gives what is wrong at the end."""
-        clock = self._session.clock
+        clock = self._subject.clock
         deadline = clock.monotonic() + within
         while wrong := await self._look(look):
             left = deadline - clock.monotonic()
             if left <= 0:
                 return wrong
-            await self._session.changes(min(left, LOOK_SECONDS))
+            await self._subject.changes(min(left, LOOK_SECONDS))
         return ""
 
     async def _look(self, look: Callable[[Health], Awaitable[str]]) -> str:
@@ -56,7 +74,7 @@ class Health:
 
     async def recovered(self, within: float) -> float:
         """Wait until all is well; gives the seconds since the last fault ended. Raises NotRecovered."""
-        now = self._session
+        now = self._subject
         faults = now.recording.faults
         since = max((f.begin if f.end is None else f.end for f in faults), default=now.tape.now())
         wrong = await self.wait(Health.everything, within)
@@ -81,7 +99,7 @@ class Health:
     async def leaders(self) -> str:
         """Every role has one leader, whose Lease lasts, and it runs."""
         leases = await self._list(LEASES, LEASE_NAMESPACE)
-        now = self._session.clock.time()
+        now = self._subject.clock.time()
         holders = {
             role: leaderelection.holder(lease, now)
             for lease in leases
@@ -103,10 +121,10 @@ class Health:
 
     async def leader_moved(self, role: str) -> str:
         """Another process leads than before the first fault."""
-        recording = self._session.recording
+        recording = self._subject.recording
         first = min((fault.begin for fault in recording.faults), default=0.0)
         before = [holder for at, of, holder in recording.leaders if of == role and holder and at <= first]
-        now = self._session.recorder.leaders.get(role, "")
+        now = self._subject.recorder.leaders.get(role, "")
         if not now:
             return f"nobody leads {role}"
         return "" if before and now != before[-1] else f"{now} still leads {role}"
@@ -134,13 +152,13 @@ class Health:
         hello = await self._hello_pods()
         ready = sum(state == "Ready" for _, state in hello.values())
         others = [f"{name} is {state}" for name, (_, state) in sorted(hello.items()) if state != "Ready"]
-        if ready != self._session.replicas:
-            return f"{ready} of {self._session.replicas} pods are Ready" + (f" ({', '.join(others)})" if others else "")
+        if ready != self._subject.replicas:
+            return f"{ready} of {self._subject.replicas} pods are Ready" + (f" ({', '.join(others)})" if others else "")
         return ", ".join(others)
 
     async def pod(self, name: str, state: str) -> str:
         """That pod is in that state."""
-        pods = await self._list(PODS, self._session.namespace)
+        pods = await self._list(PODS, self._subject.namespace)
         have = next((pod_state(pod) for pod in pods if pod.metadata.name == name), "Gone")
         return "" if have == state else f"pod {name} is {have}"
 
@@ -153,7 +171,7 @@ class Health:
         if staying:
             return f"still on {node}: {', '.join(sorted(staying))}"
         return (
-            "" if ready >= self._session.replicas else f"{ready} of {self._session.replicas} pods are Ready elsewhere"
+            "" if ready >= self._subject.replicas else f"{ready} of {self._subject.replicas} pods are Ready elsewhere"
         )
 
     async def rules(self) -> str:
@@ -161,7 +179,7 @@ class Health:
         services, endpoints = await self._list(SERVICES), await self._list(ENDPOINTS)
         wrong: dict[str, list[str]] = {}  # what is wrong → where
         for node in self._status.nodes:
-            output = await self._session.driver.run(node.name, rules.COMMAND)
+            output = await self._subject.driver.run(node.name, rules.COMMAND)
             if output.code:
                 told = output.stderr.decode(errors="replace").strip() or f"nft ended with code {output.code}"
                 wrong.setdefault(told, []).append(node.name)
@@ -173,9 +191,9 @@ class Health:
 
     async def requests(self) -> str:
         """The last requests were answered."""
-        if not self._session.wanted.requests_per_second:
+        if not self._subject.wanted.requests_per_second:
             return ""
-        ended = sorted(self._session.recording.requests[-MANY:], key=lambda row: row.at)  # not in the order they began
+        ended = sorted(self._subject.recording.requests[-MANY:], key=lambda row: row.at)  # not in the order they began
         last = ended[-GOOD_IN_A_ROW:]
         failed = [row.error for row in last if row.error]
         if len(last) < GOOD_IN_A_ROW:
@@ -184,18 +202,18 @@ class Health:
 
     async def writes(self) -> str:
         """The last write was acknowledged."""
-        last = self._session.recording.writes[-1:]
+        last = self._subject.recording.writes[-1:]
         return f"writes fail: {last[0].error}" if last and last[0].error else ""
 
     @property
     def _status(self) -> ClusterStatus:
-        status = self._session.recorder.status
+        status = self._subject.recorder.status
         assert status is not None  # a session begins by waiting for the first one
         return status
 
     async def _hello_pods(self) -> dict[str, tuple[str, str]]:
         """Node and state of each."""
-        pods = await self._list(PODS, self._session.namespace)
+        pods = await self._list(PODS, self._subject.namespace)
         return {
             pod.metadata.name: (pod.spec.nodeName, pod_state(pod))
             for pod in pods
@@ -205,7 +223,7 @@ class Health:
     async def _list(self, resource: Resource[T], namespace: str = "") -> list[T]:
         """Ask the api-server now. Raises Unavailable when it takes long, as for every other reason."""
         try:
-            async with self._session.clock.timeout(ANSWER_SECONDS):
-                return (await self._session.client.list(resource, namespace)).items
+            async with self._subject.clock.timeout(ANSWER_SECONDS):
+                return (await self._subject.client.list(resource, namespace)).items
         except TimeoutError as err:
             raise Unavailable("the api-server does not answer") from err

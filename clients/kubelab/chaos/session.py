@@ -21,6 +21,7 @@ from kubelab.apimachinery.clock import Clock, SystemClock
 from kubelab.apimachinery.errors import Conflict, NotFound, Unavailable
 from kubelab.chaos import faults, ledger, load, targets, workload
 from kubelab.chaos.faults import Faults
+from kubelab.chaos.health import GOOD_IN_A_ROW, Health
 from kubelab.chaos.recorder import Recorder
 from kubelab.chaos.recording import Recording, Tape
 from kubelab.chaos.wanted import Wanted
@@ -190,16 +191,12 @@ class Session:
 
     async def _forwarded(self) -> None:
         """Wait until every node's rules lead to every pod: before that, a failed request tells nothing."""
-        from kubelab.chaos.health import Health
-
         wrong = await Health(self).wait(Health.rules, READY_SECONDS)
         if wrong:
             raise NotSuitable(f"the rules do not lead to the pods: {wrong}")
 
     async def _answered(self, port: int) -> None:
         """Wait until the pods answer: without a probe a pod is Ready before the program in it listens."""
-        from kubelab.chaos.health import GOOD_IN_A_ROW
-
         try:
             async with self.clock.timeout(READY_SECONDS):
                 await load.wait_answered(port, GOOD_IN_A_ROW, self.clock)
