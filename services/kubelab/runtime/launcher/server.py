@@ -34,6 +34,7 @@ import struct
 import tempfile
 import traceback
 from collections.abc import Callable, Generator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -52,6 +53,7 @@ from kubelab.runtime.launcher.protocol import Request, mount_root, tell
 from kubelab.runtime.network import sysctls
 from kubelab.runtime.rootfs import mount as rootfs
 from kubelab.runtime.rootfs import userns
+from kubelab.runtime.rootfs.inroot import Root
 
 MAX_MESSAGE = 256 * 1024
 MAX_FDS = 3  # to answer to, and what a command prints to
@@ -286,7 +288,11 @@ def _why_no_users(parent: Path, skeleton: Path, folders: Sequence[str], *, guard
 
 
 def _tell_problem(to: int, layout: rootfs.Layout) -> None:
-    os.write(to, userns.problem(layout, mount_root).encode())
+
+    def mount(users: userns.Users) -> Root:
+        return mount_root(replace(layout, users=users.as_request()).as_request())
+
+    os.write(to, userns.problem(mount).encode())
 
 
 def _lowest_oom_score_adj() -> int:

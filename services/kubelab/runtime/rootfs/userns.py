@@ -15,7 +15,6 @@ import os
 import signal
 import stat
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
@@ -24,7 +23,6 @@ from kubelab.linux import syscalls
 
 if TYPE_CHECKING:
     from kubelab.runtime.rootfs.inroot import Root
-    from kubelab.runtime.rootfs.mount import Layout
 
 LENGTH = 65_536  # of every pod's range, as upstream's kubelet has it
 PLACES = "/sys/fs/cgroup"  # a tmpfs of the monitor's own (launched.own_mounts); a pod's root user can walk to it
@@ -124,8 +122,11 @@ def adapt(bundle: dict[str, Any], users: Users) -> None:
         mount["source"] = f"{PLACES}/idmapped/mount-{number}"
 
 
-def problem(layout: Layout, mount: Callable[[Mapping[str, Any]], Root]) -> str:
-    """Try all that such a pod takes, in a process that ends afterwards; gives why it cannot be, or nothing."""
+def problem(mount: Callable[[Users], Root]) -> str:
+    """Try all that such a pod takes, in a process that ends afterwards; gives why it cannot be, or nothing.
+
+    ``mount`` mounts a root that shows the host's folders to these users.
+    """
     ready, ready_end = os.pipe2(os.O_CLOEXEC)
     pid = os.fork()
     if pid == 0:
@@ -136,7 +137,7 @@ def problem(layout: Layout, mount: Callable[[Mapping[str, Any]], Root]) -> str:
         if why != "ready":
             return why or "a user namespace cannot be made"
         users = Users(LENGTH, f"/proc/{pid}/ns/user")
-        with mount(replace(layout, users=users.as_request()).as_request()) as root:
+        with mount(users) as root:
             owner = root.stat("usr").st_uid if root.exists("usr") else LENGTH
         return "" if owner == LENGTH else "the host's folders are not seen with the pod's users"
     except OSError as err:
