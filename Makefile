@@ -10,7 +10,7 @@ TESTS ?= tests
 PYTEST ?= pytest -n 2 --dist loadfile --ignore tests/compose
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system protos up down hello test test-compose storm fuzz lint fix permissions bench bench-failover bench-scale fresh-check clean
+.PHONY: help setup system protos up down hello test coverage test-compose storm fuzz lint fix permissions bench bench-failover bench-scale fresh-check clean
 
 help: ## show this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ hello: setup ## start a cluster, run the hello pod behind a service, call it, sh
 
 test: setup ## run every test, but those that need Docker
 	@$(PYTEST) $(TESTS)
+
+coverage: setup ## measure what unit and integration tests run; build/coverage/index.html shows the lines
+	@COVERAGE_FILE=build/.coverage $(PYTEST) --cov --cov-report=term --cov-report=html tests/unit tests/integration
 
 test-compose: setup ## run the tests on docker compose; installs and starts Docker where there is none
 	@pytest tests/compose
