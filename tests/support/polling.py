@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 LOOK_SECONDS = 0.005
 
@@ -13,6 +13,16 @@ async def until_true(condition: Callable[[], object], *, within: float) -> None:
     loop = asyncio.get_running_loop()
     async with asyncio.timeout(within):
         while not condition():
+            again = asyncio.Event()
+            loop.call_later(LOOK_SECONDS, again.set)
+            await again.wait()
+
+
+async def until_answered(condition: Callable[[], Awaitable[object]], *, within: float) -> None:
+    """The same for what has to be asked for: a server that has no stream of events."""
+    loop = asyncio.get_running_loop()
+    async with asyncio.timeout(within):
+        while not await condition():
             again = asyncio.Event()
             loop.call_later(LOOK_SECONDS, again.set)
             await again.wait()

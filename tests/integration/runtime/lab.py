@@ -15,22 +15,20 @@ import signal
 import subprocess
 import sys
 import tarfile
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import grpc
 
-from kubelab.cri.runtime.v1 import api_pb2 as cri
 from kubelab.cri.runtime.v1 import api_pb2_grpc as cri_grpc
 from kubelab.linux import syscalls
 from kubelab.rpc.runtime.v1 import images_pb2 as pb
 from kubelab.rpc.runtime.v1 import images_pb2_grpc
 from kubelab.runtime.pods.cleanup import cleanup
+from tests.integration.cri.calls import SECONDS, CRICalls
 from tests.support.polling import until_true
 
-SECONDS = 30.0  # for any one call
-POD_CIDR = "10.244.9.0/24"
 _OPTIONS = (("grpc.min_reconnect_backoff_ms", 50), ("grpc.initial_reconnect_backoff_ms", 20))
 _numbers = itertools.count()
 
@@ -57,14 +55,14 @@ async def until(condition: Callable[[], object]) -> None:
     await until_true(condition, within=SECONDS)
 
 
-class Lab:
+class Lab(CRICalls):
     """One node: its network namespace, its folders, its runtime; ``apart`` with a machine of its own (a node agent),
     and folders for the runtime that are not the machine's. ``mounts`` is a script that makes another machine of this
     one first, by mounts that the runtime and its pods alone see."""
 
     def __init__(self, folder: Path, *, apart: bool = False, mounts: str = "") -> None:
+        super().__init__(folder / "logs")
         self.folder, self.state, self.store = folder, folder / "state", folder / "store"
-        self.logs = folder / "logs"
         self.apart, self.launcher_socket, self.mounts = apart, folder / "l", mounts
         self._machine: subprocess.Popen[bytes] | None = None
         self.namespace = f"kl-runtime-{os.getpid()}-{next(_numbers)}"
@@ -80,8 +78,8 @@ class Lab:
         self._channel = grpc.aio.insecure_channel(target, options=_OPTIONS)
         async with asyncio.timeout(SECONDS):
             await self._channel.channel_ready()
-        self.runtime: Any = cri_grpc.RuntimeServiceStub(self._channel)
-        self.images: Any = cri_grpc.ImageServiceStub(self._channel)
+        self.runtime = cri_grpc.RuntimeServiceStub(self._channel)
+        self.images = cri_grpc.ImageServiceStub(self._channel)
         self.image_store: Any = images_pb2_grpc.ImageStoreStub(self._channel)
         # what it launches later bears the launcher's name for a moment, and need not end with it
         self.launcher = next(pid for pid, name in self.processes().items() if name == "kl-launcher")
@@ -138,12 +136,6 @@ class Lab:
             )
         return process, f"unix:{self.folder / 's'}"
 
-    async def set_cidr(self, cidr: str = POD_CIDR) -> None:
-        network = cri.NetworkConfig(pod_cidr=cidr)
-        await self.runtime.UpdateRuntimeConfig(
-            cri.UpdateRuntimeConfigRequest(runtime_config=cri.RuntimeConfig(network_config=network)), timeout=SECONDS
-        )
-
     @property
     def log(self) -> str:
         """What the runtime has logged."""
@@ -154,6 +146,11 @@ class Lab:
         assert self._process is not None
         self._process.send_signal(number)
         return await self.ended_by_itself()
+
+    async def restart(self) -> None:
+        """Kill the runtime alone, and start it again."""
+        await self.kill()
+        await self.start()
 
     async def ended_by_itself(self) -> int:
         """Wait until the runtime has ended; gives its exit code."""
@@ -209,100 +206,6 @@ class Lab:
         with Path(f"/run/netns/{self.namespace}").open() as namespace:
             syscalls.setns(namespace.fileno(), syscalls.CLONE_NEWNET)
 
-    # --- pods
-
-    def sandbox_config(self, name: str, attempt: int = 0) -> cri.PodSandboxConfig:
-        return cri.PodSandboxConfig(
-            metadata=cri.PodSandboxMetadata(name=name, uid=f"uid-{name}", namespace="default", attempt=attempt),
-            hostname=name,
-            log_directory=str(self.logs / name),
-            dns_config=cri.DNSConfig(servers=["10.96.0.10"], searches=["default.svc.cluster.local"]),
-            labels={"pod": name},
-        )
-
-    def sandbox_request(self, name: str, *ports: cri.PortMapping) -> cri.RunPodSandboxRequest:
-        config = self.sandbox_config(name)
-        config.port_mappings.extend(ports)
-        return cri.RunPodSandboxRequest(config=config)
-
-    async def sandbox(self, name: str, *ports: cri.PortMapping) -> str:
-        request = self.sandbox_request(name, *ports)
-        return (await self.runtime.RunPodSandbox(request, timeout=SECONDS)).pod_sandbox_id
-
-    async def sandbox_status(self, sandbox: str) -> cri.PodSandboxStatusResponse:
-        request = cri.PodSandboxStatusRequest(pod_sandbox_id=sandbox)
-        return await self.runtime.PodSandboxStatus(request, timeout=SECONDS)
-
-    async def stop_sandbox(self, sandbox: str) -> None:
-        await self.runtime.StopPodSandbox(cri.StopPodSandboxRequest(pod_sandbox_id=sandbox), timeout=SECONDS)
-
-    async def remove_sandbox(self, sandbox: str) -> None:
-        await self.runtime.RemovePodSandbox(cri.RemovePodSandboxRequest(pod_sandbox_id=sandbox), timeout=SECONDS)
-
-    async def create(self, sandbox: str, name: str, command: Sequence[str], image: str = "app", **more: Any) -> str:
-        config = cri.ContainerConfig(
-            metadata=cri.ContainerMetadata(name=name),
-            image=cri.ImageSpec(image=image),
-            command=command,
-            log_path=f"{name}/0.log",
-            **more,
-        )
-        request = cri.CreateContainerRequest(pod_sandbox_id=sandbox, config=config)
-        return (await self.runtime.CreateContainer(request, timeout=SECONDS)).container_id
-
-    async def start_container(self, container: str) -> None:
-        await self.runtime.StartContainer(cri.StartContainerRequest(container_id=container), timeout=SECONDS)
-
-    async def run(self, sandbox: str, name: str, command: Sequence[str], image: str = "app", **more: Any) -> str:
-        container = await self.create(sandbox, name, command, image, **more)
-        await self.start_container(container)
-        return container
-
-    async def stop_container(self, container: str, seconds: int = 0) -> None:
-        request = cri.StopContainerRequest(container_id=container, timeout=seconds)
-        await self.runtime.StopContainer(request, timeout=SECONDS)
-
-    async def remove_container(self, container: str) -> None:
-        await self.runtime.RemoveContainer(cri.RemoveContainerRequest(container_id=container), timeout=SECONDS)
-
-    async def status(self, container: str) -> cri.ContainerStatus:
-        request = cri.ContainerStatusRequest(container_id=container)
-        return (await self.runtime.ContainerStatus(request, timeout=SECONDS)).status
-
-    async def ended(self, container: str) -> cri.ContainerStatus:
-        """Wait until a container has ended."""
-        async with self.events() as events:
-            status = await self.status(container)
-            while status.state == cri.CONTAINER_RUNNING:
-                async with asyncio.timeout(SECONDS):
-                    await anext(events)
-                status = await self.status(container)
-        return status
-
-    async def output(self, sandbox: str, name: str, script: str, image: str = "app", **more: Any) -> str:
-        """Run a script to its end in a container of its own and give what it printed."""
-        ended = await self.ended(await self.run(sandbox, name, ["/bin/sh", "-c", script], image, **more))
-        text = "".join(f"{line.split(' ', 3)[3]}\n" for line in self.lines(ended.log_path))
-        assert ended.exit_code == 0, text
-        return text
-
-    @staticmethod
-    def lines(log: Path | str) -> list[str]:
-        return Path(log).read_text().splitlines()
-
-    async def execute(self, container: str, *command: str, seconds: int = 10) -> cri.ExecSyncResponse:
-        request = cri.ExecSyncRequest(container_id=container, cmd=command, timeout=seconds)
-        return await self.runtime.ExecSync(request, timeout=SECONDS)
-
-    @contextlib.asynccontextmanager
-    async def events(self) -> AsyncGenerator[AsyncIterator[cri.ContainerEventResponse]]:
-        call = self.runtime.GetContainerEvents(cri.GetEventsRequest())
-        await call.initial_metadata()
-        try:
-            yield aiter(call)
-        finally:
-            call.cancel()
-
     def started(self, container: str) -> dict[str, int]:
         """What the monitor wrote: the pids of the container and of itself."""
         return json.loads((self.state / "containers" / container / "started.json").read_text())
@@ -345,10 +248,6 @@ class Lab:
         async for message in self.image_store.Build(requests(), timeout=SECONDS):
             if message.line:
                 yield message.line
-
-    async def image_id(self, name: str) -> str:
-        request = cri.ImageStatusRequest(image=cri.ImageSpec(image=name))
-        return (await self.images.ImageStatus(request, timeout=SECONDS)).image.id
 
     def image_config(self, image_id: str) -> dict[str, Any]:
         """An image's configuration, as the store keeps it."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -203,40 +202,6 @@ def hasty_crun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("hasty_crun")
 async def test_a_log_that_is_begun_again_at_once(lab: Lab) -> None:
     assert await lab.output(await lab.sandbox("web"), "app", "echo here") == "here\n"
-
-
-async def test_the_log_has_both_streams_in_the_cri_format_and_begins_again(lab: Lab) -> None:
-    sandbox = await lab.sandbox("web")
-    script = "echo out; echo err >&2; read x < /tmp/pipe; printf 'no end'"
-    container = await lab.run(sandbox, "app", ["/bin/sh", "-c", f"mkfifo /tmp/pipe; {script}"])
-    log = Path((await lab.status(container)).log_path)
-    assert (
-        await lab.execute(container, "/bin/sh", "-c", "while ! test -p /tmp/pipe; do sleep 0.02; done")
-    ).exit_code == 0
-    moved = log.with_name("moved")
-    log.rename(moved)
-    for _ in range(2):
-        await lab.runtime.ReopenContainerLog(cri.ReopenContainerLogRequest(container_id=container), timeout=SECONDS)
-    await lab.execute(container, "/bin/sh", "-c", "echo > /tmp/pipe")
-    await lab.ended(container)
-    lines = [line for path in (moved, log) for line in lab.lines(path)]
-    stamp = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z"
-    assert sorted(re.sub(f"^{stamp} ", "", line) for line in lines) == [
-        "stderr F err",
-        "stdout F no end",
-        "stdout F out",
-    ]
-
-
-@pytest.mark.parametrize(
-    ("script", "code", "reason"),
-    [("exit 0", 0, "Completed"), ("exit 7", 7, "Error"), ("kill -9 $$; sleep 1", 137, "Error")],
-)
-async def test_exit_codes(lab: Lab, script: str, code: int, reason: str) -> None:
-    # a shell below a shell: the first process of a namespace does not die of its own signals
-    command = ["/bin/sh", "-c", f'/bin/sh -c "{script.replace("$", chr(92) + "$")}"; exit $?']
-    status = await lab.ended(await lab.run(await lab.sandbox("web"), "app", command))
-    assert (status.exit_code, status.reason) == (code, reason)
 
 
 @pytest.mark.parametrize(
