@@ -29,7 +29,7 @@ from kubelab.apimachinery.errors import AlreadyExists, ApiError
 from kubelab.apimachinery.meta import meta_of
 from kubelab.apimachinery.scheme import LEASES, NODES, PODS, REPLICATION_CONTROLLERS, Resource
 from kubelab.client.client import Client
-from kubelab.cluster.driver import Action, ClusterDriver, State
+from kubelab.cluster.driver import Action, ClusterDriver, ProcessState
 from kubelab.cluster.find import find_cluster
 
 PATIENCE_SECONDS = 90.0
@@ -136,7 +136,7 @@ class Lab:
         """Wait until every process is well again."""
         async with asyncio.timeout(PATIENCE_SECONDS), contextlib.aclosing(self.cluster.watch_status()) as answers:
             async for answer in answers:
-                if all(process.state is State.RUNNING for process in answer.processes):
+                if all(process.state is ProcessState.RUNNING for process in answer.processes):
                     return
 
     async def scheduler(self, action: Action) -> float:
@@ -170,8 +170,8 @@ class Lab:
 
     async def _again(self, victim: str, took: float) -> float:
         state = {process.name: process.state for process in (await self.cluster.status()).processes}[victim]
-        if state in (State.STOPPED, State.PAUSED):
-            await self.cluster.act(victim, Action.START if state is State.STOPPED else Action.RESUME)
+        if state in (ProcessState.STOPPED, ProcessState.PAUSED):
+            await self.cluster.act(victim, Action.START if state is ProcessState.STOPPED else Action.RESUME)
         await self.settle()
         return took
 

@@ -15,7 +15,7 @@ from kubelab.apimachinery.errors import AlreadyExists, ApiError
 from kubelab.apimachinery.scheme import CONFIG_MAPS, ENDPOINTS, NODES, PODS, SERVICES
 from kubelab.client.client import Client
 from kubelab.client.informer import Informer
-from kubelab.cluster.driver import Action, ClusterDriver, State
+from kubelab.cluster.driver import Action, ClusterDriver, ProcessState
 from tests.e2e.terminal import Terminal, eventually, try_fetch
 
 STREAMS = 4  # open connections that last from the first restart to the last
@@ -208,8 +208,8 @@ async def all_well(cluster: ClusterDriver) -> list[str]:
     """Wait until every process is; give their names."""
     async with asyncio.timeout(WELL_SECONDS), contextlib.aclosing(cluster.watch_status()) as answers:
         async for answer in answers:
-            watched = [process for process in answer.processes if process.state is not State.UNKNOWN]
-            if all(process.state is State.RUNNING for process in watched):
+            watched = [process for process in answer.processes if process.state is not ProcessState.UNKNOWN]
+            if all(process.state is ProcessState.RUNNING for process in watched):
                 return [process.name for process in watched]
     raise AssertionError("the supervisor ended")
 

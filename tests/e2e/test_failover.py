@@ -18,7 +18,7 @@ from kubelab.client.client import Client
 from kubelab.client.informer import Informer
 from kubelab.client.kubeconfig import Kubeconfig
 from kubelab.client.transport import Connections
-from kubelab.cluster.driver import State
+from kubelab.cluster.driver import ProcessState
 from kubelab.cluster.local import LocalCluster
 from kubelab.topology.partitions import Partition
 from tests.e2e.terminal import Terminal
@@ -104,7 +104,7 @@ async def parted(cluster: LocalCluster, partitions: Iterable[tuple[str, str]]) -
         await cluster.heal()
     async with asyncio.timeout(60), contextlib.aclosing(cluster.watch_status()) as answers:
         async for answer in answers:
-            if all(process.state in (State.RUNNING, State.UNKNOWN) for process in answer.processes):
+            if all(process.state in (ProcessState.RUNNING, ProcessState.UNKNOWN) for process in answer.processes):
                 return
 
 

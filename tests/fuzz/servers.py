@@ -27,7 +27,7 @@ from kubelab.client.client import Client
 from kubelab.client.kubeconfig import API_SERVER_NAME
 from kubelab.client.transport import Connections
 from kubelab.cluster import launch
-from kubelab.cluster.driver import Action, State
+from kubelab.cluster.driver import Action, ProcessState
 from kubelab.cluster.local import LocalCluster
 from kubelab.rpc.channels import Identity, open_channel, unix_channel
 from kubelab.rpc.runtime.v1 import images_pb2, images_pb2_grpc
@@ -225,7 +225,7 @@ async def cluster(folder: Path) -> AsyncGenerator[Place]:
         async with LocalCluster(record.name, record.socket) as running, asyncio.timeout(None) as patience:
             patience.reschedule(asyncio.get_running_loop().time() + START_SECONDS)
             async for status in running.watch_status():
-                if all(p.state is State.RUNNING for p in status.processes):
+                if all(p.state is ProcessState.RUNNING for p in status.processes):
                     break
             await running.act(f"kubelet@{record.nodes[-1].name}", Action.STOP)
             patience.reschedule(None)

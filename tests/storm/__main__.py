@@ -27,9 +27,9 @@ from typing import Any
 
 from kubelab.apimachinery.errors import ApiError
 from kubelab.chaos import workload
-from kubelab.chaos.health import Health, NotRecovered
-from kubelab.chaos.session import Session
-from kubelab.chaos.wanted import Wanted
+from kubelab.chaos.health import ClusterHealth, NotRecovered
+from kubelab.chaos.session import ExperimentSession
+from kubelab.chaos.spec import ExperimentSpec
 from kubelab.cluster.driver import Action
 from kubelab.topology.record import Record
 from tests.storm import invariants
@@ -55,7 +55,7 @@ class Report:
     broken: list[str] = field(default_factory=list[str])
     excused: list[tuple[float, float]] = field(default_factory=list[tuple[float, float]])
 
-    def lines(self, session: Session, ops: Sequence[Op]) -> list[str]:
+    def lines(self, session: ExperimentSession, ops: Sequence[Op]) -> list[str]:
         """Sum up for a person."""
         recoveries = [row["recovery"] for row in self.rounds if row["recovery"] is not None]
         requests, writes = session.recording.requests, session.recording.writes
@@ -72,7 +72,7 @@ class Report:
         ]
 
 
-async def storm(session: Session, seed: int, seconds: float, only: int, report: Report) -> Sequence[Op]:
+async def storm(session: ExperimentSession, seed: int, seconds: float, only: int, report: Report) -> Sequence[Op]:
     """Do round after round until the time is over. Gives what clients were told."""
     work = Work(session.driver, session.namespace, session.clock)
     await work.make(session.client)
@@ -91,15 +91,15 @@ async def storm(session: Session, seed: int, seconds: float, only: int, report: 
     report.broken += violations(work.ops, await work.final(session.client))
     report.broken += await invariants.acknowledged_is_there(session)
     report.broken += await invariants.every_pod_runs_once(session)
-    await session.ended(session.tape.now())
+    await session.ended(session.writer.now())
     failed = invariants.traffic_goes_on(session.recording.requests, report.excused)
     report.broken += [f"a request failed at {told}" for told in failed]
     return work.ops
 
 
-async def _round(session: Session, number: int, blows: Sequence[Blow], report: Report) -> bool:
+async def _round(session: ExperimentSession, number: int, blows: Sequence[Blow], report: Report) -> bool:
     """Strike, wait, undo, wait until all is well. False when it does not become well."""
-    began = session.tape.now()
+    began = session.writer.now()
     print(f"{began:7.1f} s  round {number}: {'; '.join(map(str, blows))}", flush=True)
     row: dict[str, Any] = {"at": began, "faults": [str(blow) for blow in blows], "recovery": None}
     report.rounds.append(row)
@@ -107,18 +107,18 @@ async def _round(session: Session, number: int, blows: Sequence[Blow], report: R
         async with asyncio.TaskGroup() as group:
             for blow in blows:
                 group.create_task(_strike(session, blow), name=str(blow))
-        row["recovery"] = await Health(session).recovered(RECOVERY_SECONDS)
+        row["recovery"] = await ClusterHealth(session).recovered(RECOVERY_SECONDS)
         report.broken += [f"round {number}: {told}" for told in await invariants.every_pod_runs_once(session)]
     except NotRecovered as err:
         report.broken.append(f"round {number}: {err}")
         return False
     finally:
         if any(blow.touches_traffic for blow in blows):
-            report.excused.append((began, session.tape.now()))
+            report.excused.append((began, session.writer.now()))
     return True
 
 
-async def _strike(session: Session, blow: Blow) -> None:
+async def _strike(session: ExperimentSession, blow: Blow) -> None:
     """Do one fault and undo it."""
     faults = session.faults
     if blow.kind == CRASH:
@@ -138,7 +138,7 @@ async def _strike(session: Session, blow: Blow) -> None:
         await faults.act(undo, blow.target)
 
 
-async def _crash(session: Session) -> None:
+async def _crash(session: ExperimentSession) -> None:
     """Kill a container of the service. What else happens in the round may keep a runtime from doing it for a while."""
     async with session.clock.timeout(RECOVERY_SECONDS):
         while True:
@@ -149,18 +149,18 @@ async def _crash(session: Session) -> None:
             await session.clock.sleep(LOOK_SECONDS)
 
 
-async def _strike_guardian(session: Session, blow: Blow) -> None:
+async def _strike_guardian(session: ExperimentSession, blow: Blow) -> None:
     """Kill the supervisor, the zygote or the tunnels, or freeze it for a while, by the process's own number."""
     driver, clock = session.driver, session.clock
     pid = next(p.pid for p in (await driver.status()).processes if p.name == blow.target)
-    session.tape.fault(blow.kind, blow.target, moment=blow.kind == KILL)
+    session.writer.fault(blow.kind, blow.target, moment=blow.kind == KILL)
     if blow.kind == PAUSE:
         os.kill(pid, signal.SIGSTOP)
         try:
             await clock.sleep(blow.seconds)
         finally:
             os.kill(pid, signal.SIGCONT)
-            session.tape.fault_over(blow.kind, blow.target)
+            session.writer.fault_over(blow.kind, blow.target)
         return
     os.kill(pid, signal.SIGKILL)
     async with clock.timeout(RECOVERY_SECONDS):
@@ -202,10 +202,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace, report: Report) -> list[str]:
-    wanted = Wanted(
+    wanted = ExperimentSpec(
         CLUSTER, title="storm", replicas=REPLICAS, requests_per_second=20.0, writes_per_second=10.0, control_planes=3
     )
-    session = Session(wanted, tell=print)
+    session = ExperimentSession(wanted, tell=print)
     ops: Sequence[Op] = ()
     try:
         session.start()

@@ -8,8 +8,8 @@ from typing import Any
 
 from kubelab.apimachinery.scheme import CONFIG_MAPS
 from kubelab.chaos import load
-from kubelab.chaos.recording import Request
-from kubelab.chaos.session import Session
+from kubelab.chaos.recording import ServiceRequest
+from kubelab.chaos.session import ExperimentSession
 from kubelab.cri.runtime.v1 import api_pb2 as cri
 from kubelab.cri.runtime.v1 import api_pb2_grpc as cri_grpc
 
@@ -18,7 +18,7 @@ POD_UID = "io.kubernetes.pod.uid"
 Window = tuple[float, float]
 
 
-async def every_pod_runs_once(session: Session) -> list[str]:
+async def every_pod_runs_once(session: ExperimentSession) -> list[str]:
     """No pod has two sandboxes that are ready, and no container runs twice, over all nodes."""
     sandboxes: dict[str, list[str]] = defaultdict(list)
     containers: dict[str, list[str]] = defaultdict(list)
@@ -41,7 +41,7 @@ async def every_pod_runs_once(session: Session) -> list[str]:
     return [f"a pod runs twice: {', '.join(places)}" for places in twice]
 
 
-async def acknowledged_is_there(session: Session) -> list[str]:
+async def acknowledged_is_there(session: ExperimentSession) -> list[str]:
     """Everything whose creation was acknowledged can be listed."""
     expected = set(session.acknowledged)
     listed = await session.client.list(CONFIG_MAPS, session.namespace, label_selector=load.LABEL)
@@ -49,7 +49,7 @@ async def acknowledged_is_there(session: Session) -> list[str]:
     return [f"acknowledged and not there: {name}" for name in missing]
 
 
-def traffic_goes_on(requests: Iterable[Request], excused: Sequence[Window]) -> list[str]:
+def traffic_goes_on(requests: Iterable[ServiceRequest], excused: Sequence[Window]) -> list[str]:
     """Every request through the service is answered, except within ``excused``: a node was cut off, or a pod ended."""
     return [
         f"{request.at:.2f} s: {request.error}"

@@ -82,7 +82,7 @@ def delete_pod(node: str = "", grace_seconds: int | None = None) -> str:
     """Delete one of the hello pods, the first by name; with ``node`` the first on that node. Gives its name."""
     now = session.current()
     name, _ = now.some_pod(node)
-    now.tape.fault("delete pod", name, moment=True)
+    now.writer.fault("delete pod", name, moment=True)
     deletion = now.client.delete(PODS, name, now.namespace, grace_period_seconds=grace_seconds)
     now.call(deletion, CALL_SECONDS)
     return name
@@ -92,7 +92,7 @@ def kill_container(node: str = "") -> str:
     """End the container of one of the hello pods by SIGKILL, as a crash does. Gives the pod's name."""
     now = session.current()
     name, place = now.some_pod(node)
-    now.tape.fault("kill container", name, moment=True)
+    now.writer.fault("kill container", name, moment=True)
     now.call(workload.kill_container(now.driver, place, now.namespace, name), CALL_SECONDS)
     return name
 

@@ -18,7 +18,7 @@ from typing import Any, cast
 import yaml
 from chaoslib import substitute
 
-from kubelab.chaos import shape, wanted
+from kubelab.chaos import schema, spec
 
 MODULES = ("kubelab.chaos.actions", "kubelab.chaos.probes")
 CONTROL = "kubelab.chaos.controls"
@@ -116,7 +116,7 @@ def load(path: Path) -> Experiment:
     lines: dict[tuple[Any, ...], int] = {}
     _number(node, (), lines)
     experiment = Experiment(path, cast(dict[str, Any], document), lines)
-    problems = [*shape.problems(experiment.document, experiment.place)]
+    problems = [*schema.problems(experiment.document, experiment.place)]
     if not problems:
         for where, activity in activities(experiment.document):
             problems += _activity(experiment, where, activity)
@@ -139,7 +139,7 @@ def control_problems(experiment: Experiment, configuration: dict[str, Any] | Non
     where, given = own_control(experiment.document)
     if configuration is not None:
         given = substitute(given, configuration, {})
-    found = wanted.problems(given, final=configuration is not None)
+    found = spec.problems(given, final=configuration is not None)
     return [f"{experiment.place(*where, name)}: {why}" for name, why in found]
 
 

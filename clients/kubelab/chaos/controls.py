@@ -6,7 +6,7 @@ everything, removes what it made, and puts the recording into the journal (``ext
 In the method, a probe may have a ``tolerance`` too: it is the prediction for that moment, and the experiment has
 deviated when it is not met. An action that fails ends the experiment.
 
-Arguments, all optional, are those of :class:`kubelab.chaos.wanted.Wanted`.
+Arguments, all optional, are those of :class:`kubelab.chaos.spec.ExperimentSpec`.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ from chaoslib.hypothesis import within_tolerance
 from chaoslib.run import RunEventHandler
 
 from kubelab.apimachinery.errors import ApiError
-from kubelab.chaos import decoding, session, signals, wanted
+from kubelab.chaos import decoding, session, signals, spec
 from kubelab.chaos.check import EXTENSION
 from kubelab.chaos.faults import NotUndone
 from kubelab.chaos.journal import reason
-from kubelab.chaos.ledger import LedgerBusy
-from kubelab.chaos.session import NotSuitable, Session
+from kubelab.chaos.session import ExperimentSession, NotSuitable
 from kubelab.chaos.shipped import NotShipped
-from kubelab.chaos.wanted import Wanted
+from kubelab.chaos.spec import ExperimentSpec
+from kubelab.chaos.undolog import UndoLogBusy
 from kubelab.client.kubeconfig import KubeconfigError
 from kubelab.cluster.find import default_name
 from kubelab.topology.record import RecordError
 
 logger = logging.getLogger("chaostoolkit")
-KNOWN = (ApiError, KubeconfigError, RecordError, LedgerBusy, NotSuitable, NotUndone, NotShipped, OSError)
+KNOWN = (ApiError, KubeconfigError, RecordError, UndoLogBusy, NotSuitable, NotUndone, NotShipped, OSError)
 
 
 @dataclass(slots=True)
-class Options:
+class ControlOptions:
     """What the command line says; ``chaos run`` says nothing and gets the defaults."""
 
     cluster: str = ""
@@ -51,7 +51,7 @@ class _State:
     """Of the one run in this process."""
 
     def __init__(self) -> None:
-        self.options = Options()
+        self.options = ControlOptions()
         self.journal: dict[str, Any] | None = None
         self.in_method = False
 
@@ -68,7 +68,7 @@ class _Journal(RunEventHandler):
         _state.journal = journal
 
 
-def use(options: Options) -> None:
+def use(options: ControlOptions) -> None:
     """Say which cluster the next experiment means."""
     _state.options = options
 
@@ -85,12 +85,13 @@ def before_experiment_control(context: dict[str, Any], **arguments: Any) -> None
     """Connect, make, record. An InterruptExecution tells why the experiment cannot take place."""
     options = _state.options
     cluster = options.cluster or os.environ.get("KUBELAB_CLUSTER") or default_name()
-    if bad := [why for _, why in wanted.problems(arguments)]:
+    if bad := [why for _, why in spec.problems(arguments)]:
         raise InterruptExecution("; ".join(bad))
     signals.end_at_once()
     try:
-        made = Session(
-            Wanted(cluster=cluster, title=str(context["title"]), beside=options.beside, **arguments), tell=logger.info
+        made = ExperimentSession(
+            ExperimentSpec(cluster=cluster, title=str(context["title"]), beside=options.beside, **arguments),
+            tell=logger.info,
         )
         session.begin(made)
         made.start()

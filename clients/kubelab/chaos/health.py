@@ -15,11 +15,11 @@ from kubelab.apimachinery.errors import ApiError, Unavailable
 from kubelab.apimachinery.scheme import ENDPOINTS, LEASES, NODES, PODS, SERVICES, Resource
 from kubelab.chaos import rules, targets, workload
 from kubelab.chaos.recorder import LEASE_NAMESPACE, Recorder, node_state, pod_state
-from kubelab.chaos.recording import Recording, Tape
-from kubelab.chaos.wanted import Wanted
+from kubelab.chaos.recording import Recording, RecordingWriter
+from kubelab.chaos.spec import ExperimentSpec
 from kubelab.client import leaderelection
 from kubelab.client.client import Client
-from kubelab.cluster.driver import ClusterDriver, ClusterStatus, State
+from kubelab.cluster.driver import ClusterDriver, ClusterStatus, ProcessState
 
 T = TypeVar("T", bound=Message)
 LOOK_SECONDS = 0.1  # between two looks, when nothing tells of a change: nobody tells of the kernel's rules
@@ -39,9 +39,9 @@ class Subject(Protocol):
     replicas: int  # so many hello pods were asked for last
     well_since: float  # when all was last seen to be well, in the recording's time
     clock: Clock
-    wanted: Wanted
+    wanted: ExperimentSpec
     recording: Recording
-    tape: Tape
+    writer: RecordingWriter
     recorder: Recorder
     driver: ClusterDriver
     client: Client
@@ -49,13 +49,13 @@ class Subject(Protocol):
     async def changes(self, seconds: float) -> None: ...
 
 
-class Health:
+class ClusterHealth:
     """Looks at one experiment's cluster."""
 
     def __init__(self, subject: Subject) -> None:
         self._subject = subject
 
-    async def wait(self, look: Callable[[Health], Awaitable[str]], within: float) -> str:
+    async def wait(self, look: Callable[[ClusterHealth], Awaitable[str]], within: float) -> str:
         """Look until nothing is wrong, for so many seconds at most; gives what is wrong at the end."""
         clock = self._subject.clock
         deadline = clock.monotonic() + within
@@ -66,7 +66,7 @@ class Health:
             await self._subject.changes(min(left, LOOK_SECONDS))
         return ""
 
-    async def _look(self, look: Callable[[Health], Awaitable[str]]) -> str:
+    async def _look(self, look: Callable[[ClusterHealth], Awaitable[str]]) -> str:
         try:
             return await look(self)
         except ApiError as err:
@@ -76,12 +76,12 @@ class Health:
         """Wait until all is well; gives the seconds since the last fault ended. Raises NotRecovered."""
         now = self._subject
         faults = now.recording.faults
-        since = max((f.begin if f.end is None else f.end for f in faults), default=now.tape.now())
-        wrong = await self.wait(Health.everything, within)
+        since = max((f.begin if f.end is None else f.end for f in faults), default=now.writer.now())
+        wrong = await self.wait(ClusterHealth.everything, within)
         if wrong:
             raise NotRecovered(f"not recovered within {within:g} s: {wrong}")
-        now.well_since = now.tape.now()
-        now.recording.recovery = round(max(0.0, now.tape.now() - since), 3)
+        now.well_since = now.writer.now()
+        now.recording.recovery = round(max(0.0, now.writer.now() - since), 3)
         return now.recording.recovery
 
     async def everything(self) -> str:
@@ -93,7 +93,7 @@ class Health:
 
     async def processes(self) -> str:
         """Every process runs and is well."""
-        unwell = [p for p in self._status.processes if p.state is not State.RUNNING]
+        unwell = [p for p in self._status.processes if p.state is not ProcessState.RUNNING]
         return ", ".join(f"{p.name} is {p.state.value}" for p in unwell)
 
     async def leaders(self) -> str:
@@ -106,7 +106,7 @@ class Health:
             if (role := targets.LEASES.get(lease.metadata.name))
         }
         holders["etcd"] = targets.etcd_leader(self._status)
-        running = {p.name for p in self._status.processes if p.state is State.RUNNING}
+        running = {p.name for p in self._status.processes if p.state is ProcessState.RUNNING}
         wrong: list[str] = []
         for role in targets.LED:
             leader = holders.get(role, "")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kubelab.chaos import faults, ledger
+from kubelab.chaos import faults, undolog
 from kubelab.client.client import Client
 from kubelab.cluster.find import using_cluster
 
@@ -12,14 +12,14 @@ CALLER = "kubelab-chaos"
 async def settle(cluster: str) -> list[str]:
     """Undo it, and give what was done: nothing when nothing was left.
 
-    Raises LedgerBusy while an experiment is under way, NotUndone, ApiError.
+    Raises UndoLogBusy while an experiment is under way, NotUndone, ApiError.
     """
-    path = ledger.path_of(cluster)
-    if not ledger.read(path)[0].debts:
+    path = undolog.path_of(cluster)
+    if not undolog.read(path)[0].entries:
         return []
-    with ledger.holding(path) as owed:
+    with undolog.holding(path) as left:
         async with (
             using_cluster(cluster, caller=CALLER) as driver,
             Client.from_kubeconfig(driver.kubeconfig, caller=CALLER, context=driver.name) as client,
         ):
-            return await faults.settle(driver, client, owed)
+            return await faults.settle(driver, client, left)

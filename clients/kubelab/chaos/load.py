@@ -15,7 +15,7 @@ from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery.backoff import jittered
 from kubelab.apimachinery.clock import Clock
 from kubelab.apimachinery.errors import ApiError
-from kubelab.chaos.recording import Request, Tape, Write
+from kubelab.chaos.recording import RecordingWriter, ServiceRequest, Write
 from kubelab.client.client import Client
 
 REQUEST_SECONDS = 2.0
@@ -25,12 +25,12 @@ LABEL = "kubelab.chaos/write"
 MAX_ANSWER = 64 * 1024
 
 
-async def send_requests(port: int, per_second: float, tape: Tape, clock: Clock) -> None:
+async def send_requests(port: int, per_second: float, writer: RecordingWriter, clock: Clock) -> None:
     """Ask ``http://127.0.0.1:port/`` so many times a second until cancelled."""
     begin, n = clock.monotonic(), 0
     async with asyncio.TaskGroup() as group:
         while True:
-            group.create_task(_request(port, tape, clock), name=f"request-{n}")
+            group.create_task(_request(port, writer, clock), name=f"request-{n}")
             n += 1
             await clock.sleep(max(0.0, begin + n / per_second - clock.monotonic()))
 
@@ -45,11 +45,11 @@ async def wait_answered(port: int, in_a_row: int, clock: Clock) -> None:
             await clock.sleep(jittered(AGAIN_SECONDS))
 
 
-async def _request(port: int, tape: Tape, clock: Clock) -> None:
+async def _request(port: int, writer: RecordingWriter, clock: Clock) -> None:
     began = clock.monotonic()
-    with tape.under_way() as at:
+    with writer.under_way() as at:
         answerer, error = await _ask(port, clock)
-        tape.request(Request(at, round((clock.monotonic() - began) * 1000, 2), answerer, error))
+        writer.request(ServiceRequest(at, round((clock.monotonic() - began) * 1000, 2), answerer, error))
 
 
 async def _ask(port: int, clock: Clock) -> tuple[str, str]:
@@ -97,19 +97,19 @@ def answerer_of(body: bytes) -> str:
 
 
 async def send_writes(
-    client: Client, namespace: str, per_second: float, tape: Tape, acknowledged: Callable[[str], None]
+    client: Client, namespace: str, per_second: float, writer: RecordingWriter, acknowledged: Callable[[str], None]
 ) -> None:
     """Create a ConfigMap, again and again, until cancelled; ``acknowledged`` gets each name that was answered for."""
     clock = client.clock
     begin, n = clock.monotonic(), 0
     while True:
         began = clock.monotonic()
-        with tape.under_way() as at:
+        with writer.under_way() as at:
             name = f"write-{n:06d}"
             error = await _write(client, namespace, name)
             if not error:
                 acknowledged(name)
-            tape.wrote(Write(at, round((clock.monotonic() - began) * 1000, 2), name, error))
+            writer.wrote(Write(at, round((clock.monotonic() - began) * 1000, 2), name, error))
         n += 1
         due = begin + n / per_second - clock.monotonic()
         if due < 0:  # late: go on from here, do not catch up in a burst

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TypeVar
 
-from kubelab.chaos.recording import Fault, Recording, Request, Write
+from kubelab.chaos.recording import Fault, Recording, ServiceRequest, Write
 
 Window = tuple[float, float]
-R = TypeVar("R", Request, Write)
+R = TypeVar("R", ServiceRequest, Write)
 WINDOWS = ("run", "before", "fault", "after")
 
 
@@ -58,13 +58,13 @@ def while_broken(recording: Recording, rows: Iterable[R]) -> list[R]:
     return [row for row in rows if any(begin <= row.at <= end for begin, end in lasting)]
 
 
-def within(rows: Iterable[Request], window: Window) -> list[Request]:
+def within(rows: Iterable[ServiceRequest], window: Window) -> list[ServiceRequest]:
     """The requests that began in a window, in the order of their beginning."""
     begin, end = window
     return sorted((row for row in rows if begin <= row.at <= end), key=lambda row: row.at)
 
 
-def success_share(rows: Sequence[Request] | Sequence[Write]) -> float:
+def success_share(rows: Sequence[ServiceRequest] | Sequence[Write]) -> float:
     """The share of what was answered, 0 to 1. Raises NothingMeasured."""
     if not rows:
         raise NothingMeasured("no request began in this window")
@@ -79,7 +79,7 @@ def percentile(values: Sequence[float], share: float) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class Turns:
+class RoundRobin:
     """How requests were dealt. ``in_turn`` is the share of answers from whoever had answered ``len(answers)`` before,
     with everybody else in between: 1 for a perfect round robin, about ``1/N`` to the power N for dice."""
 
@@ -87,7 +87,7 @@ class Turns:
     answers: dict[str, int]
 
 
-def turns(rows: Sequence[Request]) -> Turns:
+def turns(rows: Sequence[ServiceRequest]) -> RoundRobin:
     """Look at the answers in their order; what was not answered is passed over. Raises NothingMeasured.
 
     Of requests that were under way at the same time nobody knows whose connection came first: those tell nothing.
@@ -103,10 +103,10 @@ def turns(rows: Sequence[Request]) -> Turns:
     ]
     if not told:
         raise NothingMeasured("too few answers, one after the other, in this window to tell turns")
-    return Turns(round(sum(told) / len(told), 4), dict(sorted(Counter(names).items())))
+    return RoundRobin(round(sum(told) / len(told), 4), dict(sorted(Counter(names).items())))
 
 
-def outage(rows: Sequence[Request] | Sequence[Write]) -> float:
+def outage(rows: Sequence[ServiceRequest] | Sequence[Write]) -> float:
     """For how many seconds it failed at most: from a first failure to the next success, or to the last row."""
     worst, since = 0.0, None
     for row in rows:
@@ -129,7 +129,7 @@ class Bin:
     p99: float | None
 
 
-def bins(rows: Sequence[Request] | Sequence[Write], seconds: float, width: float) -> list[Bin]:
+def bins(rows: Sequence[ServiceRequest] | Sequence[Write], seconds: float, width: float) -> list[Bin]:
     """Cut a recording of so many seconds into slices of ``width``."""
     count = max(1, math.ceil(seconds / width))
     taken: list[list[float]] = [[] for _ in range(count)]
@@ -152,6 +152,6 @@ def bins(rows: Sequence[Request] | Sequence[Write], seconds: float, width: float
     ]
 
 
-def worst_errors(rows: Iterable[Request] | Iterable[Write]) -> list[tuple[str, int]]:
+def worst_errors(rows: Iterable[ServiceRequest] | Iterable[Write]) -> list[tuple[str, int]]:
     """What went wrong how often, the most frequent first."""
     return Counter(row.error for row in rows if row.error).most_common()

@@ -10,8 +10,8 @@ from collections.abc import Awaitable, Callable
 
 from kubelab.apimachinery.scheme import CONFIG_MAPS
 from kubelab.chaos import configured, load, measure, session, workload
-from kubelab.chaos.health import Health, NotRecovered
-from kubelab.chaos.recording import Request
+from kubelab.chaos.health import ClusterHealth, NotRecovered
+from kubelab.chaos.recording import ServiceRequest
 
 CALL_SECONDS = 60.0
 LIST_SECONDS = 90.0
@@ -52,7 +52,7 @@ def recovered(within: float = 60.0) -> float:
     ready pods, and requests are answered again. TimeoutError names what is not.
     """
     now = session.current()
-    return now.call(Health(now).recovered(within), within + CALL_SECONDS)
+    return now.call(ClusterHealth(now).recovered(within), within + CALL_SECONDS)
 
 
 def leader(role: str) -> str:
@@ -81,7 +81,7 @@ def grace_period_seconds() -> float:
 
 def pod_state(name: str = "newcomer") -> str:
     """Say in one word how a pod is: Pending, NotReady, Ready, Terminating, Gone."""
-    known = session.current().tape.known("pods")
+    known = session.current().writer.known("pods")
     return known[name][1] if name in known else "Gone"
 
 
@@ -177,7 +177,7 @@ def lost_writes() -> int:
     return now.call(_lost(now), LIST_SECONDS)
 
 
-async def _lost(now: session.Session) -> int:
+async def _lost(now: session.ExperimentSession) -> int:
     expected = set(now.acknowledged)  # before the list: what is acknowledged later may not be in it
     listed = await now.client.list(CONFIG_MAPS, now.namespace, label_selector=load.LABEL)
     return len(expected - {note.metadata.name for note in listed.items})
@@ -187,40 +187,40 @@ def _percent(share: float) -> float:
     return round(100 * share, 2)
 
 
-def _requests(during: str) -> list[Request]:
+def _requests(during: str) -> list[ServiceRequest]:
     """The requests that began in a window."""
     now = session.current()
     return measure.within(now.recording.requests, _window(now, during))
 
 
-def _window(now: session.Session, during: str) -> measure.Window:
+def _window(now: session.ExperimentSession, during: str) -> measure.Window:
     """Find a window. Of the last seconds none may lie before the latest fault's beginning or end: they are waited for.
 
     ValueError for a word that names no window.
     """
     during = str(during)
-    found = measure.window(now.recording, during, now.tape.now())
+    found = measure.window(now.recording, during, now.writer.now())
     if during not in measure.WINDOWS:
         seconds = float(during)
         now.call(now.gather(seconds), seconds + CALL_SECONDS)
-        found = measure.window(now.recording, during, now.tape.now())
+        found = measure.window(now.recording, during, now.writer.now())
     now.call(now.ended(found[1]), CALL_SECONDS)
     return found
 
 
-def _seconds_until(look: Callable[[Health], Awaitable[str]], within: float) -> float:
+def _seconds_until(look: Callable[[ClusterHealth], Awaitable[str]], within: float) -> float:
     """Look until nothing is wrong; gives the seconds since the first fault. Raises NotRecovered."""
     now = session.current()
-    wrong = now.call(Health(now).wait(look, within), within + CALL_SECONDS)
+    wrong = now.call(ClusterHealth(now).wait(look, within), within + CALL_SECONDS)
     if wrong:
         raise NotRecovered(f"not within {within:g} s: {wrong}")
-    return round(now.tape.now() - min((fault.begin for fault in now.recording.faults), default=0.0), 2)
+    return round(now.writer.now() - min((fault.begin for fault in now.recording.faults), default=0.0), 2)
 
 
-def _wait(look: Callable[[Health], Awaitable[str]], within: float) -> bool:
+def _wait(look: Callable[[ClusterHealth], Awaitable[str]], within: float) -> bool:
     """Look until nothing is wrong; say what is when time is over."""
     now = session.current()
-    wrong = now.call(Health(now).wait(look, within), within + CALL_SECONDS)
+    wrong = now.call(ClusterHealth(now).wait(look, within), within + CALL_SECONDS)
     if wrong:
         now.remark(wrong)
     return not wrong

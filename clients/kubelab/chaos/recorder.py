@@ -1,4 +1,4 @@
-"""Watches a cluster during an experiment and puts every change on the tape.
+"""Watches a cluster during an experiment and records every change.
 
 What runs side by side: one watch of the processes (by the driver), one informer for each kind of object (by the
 api-server). They go on through every outage: while the api-server is away its news is missing, as it is for everybody.
@@ -20,7 +20,7 @@ from kubelab.apimachinery.core.pods import is_ready
 from kubelab.apimachinery.errors import ApiError
 from kubelab.apimachinery.scheme import ENDPOINTS, EVENTS, LEASES, NODES, PODS, SERVICES
 from kubelab.chaos import targets
-from kubelab.chaos.recording import Tape
+from kubelab.chaos.recording import RecordingWriter
 from kubelab.client.client import Client
 from kubelab.client.informer import Informer
 from kubelab.cluster.driver import ClusterDriver, ClusterStatus
@@ -41,8 +41,10 @@ class _Quiet:
 class Recorder:
     """See the module. ``changed`` is set at every change of anything."""
 
-    def __init__(self, driver: ClusterDriver, client: Client, namespace: str, tape: Tape, clock: Clock) -> None:
-        self._driver, self._tape, self._clock = driver, tape, clock
+    def __init__(
+        self, driver: ClusterDriver, client: Client, namespace: str, writer: RecordingWriter, clock: Clock
+    ) -> None:
+        self._driver, self._writer, self._clock = driver, writer, clock
         self._namespace = namespace
         self.changed = asyncio.Event()
         self.leaders: dict[str, str] = {}  # role → process
@@ -93,13 +95,13 @@ class Recorder:
                     async for status in answers:
                         self._processes(status)
             except ApiError as err:
-                self._tape.event("Warning", "NoStatus", "cluster", str(err))
+                self._writer.event("Warning", "NoStatus", "cluster", str(err))
             await self._clock.sleep(jittered(AGAIN_SECONDS))
 
     def _processes(self, status: ClusterStatus) -> None:
         self.status = status
         for process in status.processes:
-            self._tape.state("processes", process.name, process.state.value)
+            self._writer.state("processes", process.name, process.state.value)
         self._lead("etcd", targets.etcd_leader(status))
         self._pulse()
 
@@ -111,25 +113,25 @@ class Recorder:
 
     def _lead(self, role: str, process: str) -> None:
         self.leaders[role] = process
-        self._tape.state("leaders", role, process)
+        self._writer.state("leaders", role, process)
 
     def _node(self, node: core_pb2.Node) -> None:
-        self._tape.state("nodes", node.metadata.name, node_state(node))
+        self._writer.state("nodes", node.metadata.name, node_state(node))
         self._pulse()
 
     def _pod(self, pod: core_pb2.Pod) -> None:
-        self._tape.state("pods", pod.metadata.name, pod.spec.nodeName, pod_state(pod))
+        self._writer.state("pods", pod.metadata.name, pod.spec.nodeName, pod_state(pod))
         self._pulse()
 
     def _pod_gone(self, pod: core_pb2.Pod) -> None:
-        self._tape.state("pods", pod.metadata.name, pod.spec.nodeName, "Gone")
+        self._writer.state("pods", pod.metadata.name, pod.spec.nodeName, "Gone")
         self._pulse()
 
     def _event(self, event: core_pb2.Event) -> None:
         about = event.involvedObject
         if self._old_events or (about.namespace != self._namespace and about.kind != "Node"):
             return
-        self._tape.event(event.type, event.reason, f"{about.kind.lower()}/{about.name}", event.message)
+        self._writer.event(event.type, event.reason, f"{about.kind.lower()}/{about.name}", event.message)
 
     def _pulse(self, *_: object) -> None:
         self.changed.set()

@@ -1,4 +1,5 @@
-"""What was seen during an experiment, as plain values that go into the journal. Pure, except for :class:`Tape`.
+"""What was seen during an experiment, as plain values that go into the journal. Pure, but for
+:class:`RecordingWriter`.
 
 Times are seconds since the recording began, so that everything lies on one axis. A row is a list, as JSON keeps it::
 
@@ -38,7 +39,7 @@ class Fault:
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class ServiceRequest:
     """One request through a service. ``ms`` is how long it took, ``error`` "" when it was answered."""
 
     at: float
@@ -69,7 +70,7 @@ class Recording:
     leaders: list[tuple[float, str, str]] = field(default_factory=list[tuple[float, str, str]])
     nodes: list[tuple[float, str, str]] = field(default_factory=list[tuple[float, str, str]])
     pods: list[tuple[float, str, str, str]] = field(default_factory=list[tuple[float, str, str, str]])
-    requests: list[Request] = field(default_factory=list[Request])
+    requests: list[ServiceRequest] = field(default_factory=list[ServiceRequest])
     writes: list[Write] = field(default_factory=list[Write])
     events: list[tuple[float, str, str, str, str]] = field(default_factory=list[tuple[float, str, str, str, str]])
     faults: list[Fault] = field(default_factory=list[Fault])
@@ -92,7 +93,7 @@ class Recording:
         recording = cls(**{name: body[name] for name in ("cluster", "namespace", "began", "seconds", "recovery")})
         for name in _TABLES:
             setattr(recording, name, [tuple(row) for row in body[name]])
-        recording.requests = [Request(*row) for row in body["requests"]]
+        recording.requests = [ServiceRequest(*row) for row in body["requests"]]
         recording.writes = [Write(*row) for row in body["writes"]]
         recording.faults = [Fault(f["what"], f["target"], f["from"], f["to"]) for f in body["faults"]]
         return recording
@@ -101,7 +102,7 @@ class Recording:
 _TABLES = ("processes", "leaders", "nodes", "pods", "events")
 
 
-class Tape:
+class RecordingWriter:
     """Takes everything in, tells the time on the recording's axis, and writes each row beside the journal at once.
 
     A run that is killed leaves that file: one JSON list a line, the table's name first.
@@ -147,7 +148,7 @@ class Tape:
         finally:
             self.pending.discard(at)
 
-    def request(self, request: Request) -> None:
+    def request(self, request: ServiceRequest) -> None:
         """Note a request, answered or not."""
         if self._closed:
             return

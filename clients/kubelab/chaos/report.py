@@ -12,7 +12,7 @@ from typing import Any, cast
 from kubelab.chaos import check, measure, timeline
 from kubelab.chaos.journal import happened, reason, recording_of, verdict_of
 from kubelab.chaos.measure import NothingMeasured
-from kubelab.chaos.recording import Recording, Request, Write
+from kubelab.chaos.recording import Recording, ServiceRequest, Write
 from kubelab.chaos.timeline import Axis
 
 TEMPLATE = "report.html.j2"
@@ -31,7 +31,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class ReportLine:
     """One probe of the hypothesis, asked before and after, or of the method, asked in between."""
 
     name: str
@@ -156,14 +156,14 @@ def figures(recording: Recording, journal: dict[str, Any]) -> list[Figure]:
     return found
 
 
-def _share(name: str, rows: list[Request] | list[Write], inside: list[Request] | list[Write]) -> Figure:
+def _share(name: str, rows: list[ServiceRequest] | list[Write], inside: list[ServiceRequest] | list[Write]) -> Figure:
     note = f"{sum(not row.error for row in rows)} of {len(rows)}"
     if inside:
         note += f"; during the fault {sum(not row.error for row in inside)} of {len(inside)}"
     return Figure(name, _percent(measure.success_share(rows)), note)
 
 
-def _latency(title: str, rows: list[Request]) -> Figure:
+def _latency(title: str, rows: list[ServiceRequest]) -> Figure:
     taken = [row.ms for row in rows if not row.error]
     try:
         p50, p99 = measure.percentile(taken, 0.5), measure.percentile(taken, 0.99)
@@ -183,13 +183,13 @@ def _outputs(journal: dict[str, Any]) -> Iterable[tuple[str, Any]]:
         yield run["activity"]["provider"].get("func", ""), run["output"]
 
 
-def hypothesis(journal: dict[str, Any]) -> list[Line]:
+def hypothesis(journal: dict[str, Any]) -> list[ReportLine]:
     """The hypothesis, probe by probe, before and after. A probe that was not reached has no answer."""
     states = journal["steady_states"]
     asked: list[dict[str, Any]] = (journal["experiment"].get("steady-state-hypothesis") or {}).get("probes") or []
     before, after = _answers(states.get("before")), _answers(states.get("after"))
     return [
-        Line(p["name"], expected(p["tolerance"]), before=before.get(p["name"]), after=after.get(p["name"]))
+        ReportLine(p["name"], expected(p["tolerance"]), before=before.get(p["name"]), after=after.get(p["name"]))
         for p in asked
     ]
 
@@ -198,10 +198,10 @@ def _answers(state: dict[str, Any] | None) -> dict[str, Answer]:
     return {run["activity"]["name"]: _answer(run) for run in (state or {}).get("probes", [])}
 
 
-def during(journal: dict[str, Any]) -> list[Line]:
+def during(journal: dict[str, Any]) -> list[ReportLine]:
     """What the method did and asked, in its order."""
     return [
-        Line(
+        ReportLine(
             run["activity"]["name"],
             expected(run["activity"]["tolerance"]) if "tolerance" in run["activity"] else "",
             found=_answer(run),

@@ -16,10 +16,10 @@ from chaoslib.log import encoder
 from chaoslib.types import Strategy
 
 from kubelab.apimachinery.terminal import escaped
-from kubelab.chaos import check, controls, ledger, leftovers, session, signals, targets
+from kubelab.chaos import check, controls, leftovers, session, signals, targets, undolog
 from kubelab.chaos.check import BadExperiment, Experiment
 from kubelab.chaos.journal import Ended, ended
-from kubelab.chaos.wanted import Wanted
+from kubelab.chaos.spec import ExperimentSpec
 from kubelab.cluster.find import find_cluster
 
 CALLER = "kubelab-chaos"
@@ -27,7 +27,7 @@ UNREADABLE = (ChaosException, AttributeError, KeyError, TypeError, ValueError)  
 logger = logging.getLogger("chaostoolkit")
 
 
-class NotWritable(Exception):
+class JournalNotWritable(Exception):
     """The journal cannot be written; the message says where and why."""
 
 
@@ -44,7 +44,7 @@ def prepare(path: Path, cluster: str, variables: dict[str, Any]) -> Experiment:
     if problems := check.control_problems(experiment, configuration):
         raise BadExperiment("\n".join(problems))
     _, control = check.own_control(experiment.document)
-    asyncio.run(_find(experiment, cluster, Wanted(cluster, **substitute(control, configuration, {}))))
+    asyncio.run(_find(experiment, cluster, ExperimentSpec(cluster, **substitute(control, configuration, {}))))
     return experiment
 
 
@@ -89,7 +89,7 @@ def with_control(document: dict[str, Any]) -> None:
         found.append({"name": check.EXTENSION, "provider": {"type": "python", "module": check.CONTROL}})
 
 
-async def _find(experiment: Experiment, cluster: str, wanted: Wanted) -> None:
+async def _find(experiment: Experiment, cluster: str, wanted: ExperimentSpec) -> None:
     """See that the cluster is large enough, and look for every process and node that the experiment names."""
     driver = find_cluster(cluster, caller=CALLER)
     try:
@@ -121,13 +121,13 @@ def _process_or_node(status: Any, word: str, leaders: dict[str, str]) -> None:
 def run(experiment: Experiment, cluster: str, journal_path: Path, variables: dict[str, Any]) -> Ended:
     """Run it. A signal ends it early; everything is undone and the journal is written in any case.
 
-    Raises NotWritable before anything is done, and NotUndone, ApiError for what could not be undone at last.
+    Raises JournalNotWritable before anything is done, and NotUndone, ApiError for what could not be undone at last.
     """
     both: Any = (variables, {})  # configuration and secrets; Chaos Toolkit's own type for it is wrong
     beside = journal_path.with_name(f"{journal_path.stem}.recording.jsonl")
     for path in (journal_path, beside):
         _check_writable(path)
-    controls.use(controls.Options(cluster, beside))
+    controls.use(controls.ControlOptions(cluster, beside))
     try:
         journal: dict[str, Any] = run_experiment(
             experiment.document,
@@ -146,22 +146,22 @@ def _check_writable(path: Path) -> None:
         with path.open("a", encoding="utf-8"):
             pass
     except OSError as err:
-        raise NotWritable(f"cannot write {path}: {err.strerror}") from err
+        raise JournalNotWritable(f"cannot write {path}: {err.strerror}") from err
 
 
 def _write(path: Path, journal: dict[str, Any]) -> None:
     try:
         path.write_text(json.dumps(journal, indent=2, ensure_ascii=False, default=encoder), encoding="utf-8")
     except OSError as err:  # the disk is full, say
-        raise NotWritable(f"cannot write {path}: {err.strerror}") from err
+        raise JournalNotWritable(f"cannot write {path}: {err.strerror}") from err
 
 
 def _leave_nothing(cluster: str) -> None:
-    """If the control did not come to it: end the session, and undo what the ledger still says."""
+    """If the control did not come to it: end the session, and undo what the undo log still says."""
     with signals.patient(logger.warning):
         left = session.running()
         if left is not None:
             session.end()
             left.close()
-        if ledger.read(ledger.path_of(cluster))[0].debts:
+        if undolog.read(undolog.path_of(cluster))[0].entries:
             asyncio.run(leftovers.settle(cluster))

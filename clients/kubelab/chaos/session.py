@@ -19,14 +19,14 @@ from typing import Any, TypeVar
 from kubelab.apimachinery.backoff import jittered
 from kubelab.apimachinery.clock import Clock, SystemClock
 from kubelab.apimachinery.errors import Conflict, NotFound, Unavailable
-from kubelab.chaos import faults, ledger, load, targets, workload
+from kubelab.chaos import faults, load, targets, undolog, workload
 from kubelab.chaos.faults import Faults
-from kubelab.chaos.health import GOOD_IN_A_ROW, Health
+from kubelab.chaos.health import GOOD_IN_A_ROW, ClusterHealth
 from kubelab.chaos.recorder import Recorder
-from kubelab.chaos.recording import Recording, Tape
-from kubelab.chaos.wanted import Wanted
+from kubelab.chaos.recording import Recording, RecordingWriter
+from kubelab.chaos.spec import ExperimentSpec
 from kubelab.client.client import Client
-from kubelab.cluster.driver import ClusterDriver, ClusterStatus, NodeInfo
+from kubelab.cluster.driver import ClusterDriver, ClusterNode, ClusterStatus
 from kubelab.cluster.find import find_cluster
 
 T = TypeVar("T")
@@ -42,21 +42,21 @@ class NotSuitable(Exception):
     """The experiment asks for something that this cluster does not have; the message says what to do."""
 
 
-class Session:
+class ExperimentSession:
     """See the module. ``tell`` prints a line for a person."""
 
-    def __init__(self, wanted: Wanted, tell: Tell, clock: Clock | None = None) -> None:
+    def __init__(self, wanted: ExperimentSpec, tell: Tell, clock: Clock | None = None) -> None:
         self.wanted, self._tell = wanted, tell
         self.clock: Clock = clock or SystemClock()
         self.recording = Recording(cluster=wanted.cluster, began=self.clock.time())
-        self.tape = Tape(self.recording, self.clock.monotonic, wanted.beside)
+        self.writer = RecordingWriter(self.recording, self.clock.monotonic, wanted.beside)
         self.acknowledged: list[str] = []  # names of objects whose creation was answered for
         self.namespace = self.recording.namespace = workload.new_namespace()
         self.driver: ClusterDriver
         self.client: Client
         self.recorder: Recorder
         self.faults: Faults
-        self.ledger: ledger.Ledger
+        self.undo_log: undolog.UndoLog
         self.replicas = wanted.replicas  # so many hello pods were asked for last
         self.well_since = 0.0  # when a probe last found that all is well again
         self._background: list[asyncio.Task[None]] = []
@@ -86,7 +86,7 @@ class Session:
             raise
 
     def close(self) -> None:
-        """Undo everything, stop everything. Raises NotUndone when something stayed; the ledger keeps it then."""
+        """Undo everything, stop everything. Raises NotUndone when something stayed; the undo log keeps it then."""
         if self._closed or self._loop is None:
             return
         try:
@@ -94,7 +94,7 @@ class Session:
                 self.call(self._tear_down(), UNDO_SECONDS)
         finally:
             self._closed = True
-            self.tape.close()
+            self.writer.close()
             with contextlib.suppress(RuntimeError):  # its loop has ended already
                 self._loop.call_soon_threadsafe(self._stop.set)
             self._thread.join()
@@ -116,7 +116,7 @@ class Session:
 
     async def _main(self) -> None:
         self._loop = asyncio.get_running_loop()
-        with ledger.holding(ledger.path_of(self.wanted.cluster)) as self.ledger:
+        with undolog.holding(undolog.path_of(self.wanted.cluster)) as self.undo_log:
             self.driver = find_cluster(self.wanted.cluster, caller=CALLER)
             try:
                 async with Client.from_kubeconfig(
@@ -127,8 +127,8 @@ class Session:
                 await self.driver.close()
 
     async def _serve(self) -> None:
-        self.faults = Faults(self.driver, self.ledger, self.tape)
-        self.recorder = Recorder(self.driver, self.client, self.namespace, self.tape, self.clock)
+        self.faults = Faults(self.driver, self.undo_log, self.writer)
+        self.recorder = Recorder(self.driver, self.client, self.namespace, self.writer, self.clock)
         self.faults.leaders = self.recorder.leaders
         await self._suits()
         async with asyncio.TaskGroup() as self._group:
@@ -147,7 +147,7 @@ class Session:
         suits(status, control_planes=self.wanted.control_planes, nodes=self.wanted.nodes)
         self._entrance(status)
 
-    def _entrance(self, status: ClusterStatus) -> NodeInfo:
+    def _entrance(self, status: ClusterStatus) -> ClusterNode:
         """Find the node through which requests enter. NotFound."""
         if not self.wanted.via:
             return status.nodes[0]
@@ -155,15 +155,15 @@ class Session:
         return next(node for node in status.nodes if node.name == name)
 
     async def _set_up(self) -> None:
-        if self.ledger.debts:
-            self._tell(f'An earlier experiment was cut off ("{self.ledger.title}"); undoing what it left')
-            for done in await faults.settle(self.driver, self.client, self.ledger):
+        if self.undo_log.entries:
+            self._tell(f'An earlier experiment was cut off ("{self.undo_log.title}"); undoing what it left')
+            for done in await faults.settle(self.driver, self.client, self.undo_log):
                 self._tell(f"  {done}")
-        self.ledger.title = self.wanted.title
+        self.undo_log.title = self.wanted.title
         await self.recorder.wait_synced()
         for node in await workload.bring_image(self.driver):
             self._tell(f"Built image {workload.IMAGE} on {node}")
-        self.ledger.owe(ledger.Debt(ledger.NAMESPACE, self.namespace))
+        self.undo_log.add(undolog.UndoEntry(undolog.NAMESPACE, self.namespace))
         made = workload.Workload(self.wanted.replicas, self.wanted.toleration_seconds)
         service = await workload.make(self.client, self.namespace, made)
         async with self.clock.timeout(READY_SECONDS):
@@ -178,20 +178,20 @@ class Session:
             port = service.spec.ports[0]
             inside = f"{service.spec.clusterIP}:{port.port}"
             target = inside if self.wanted.address == "cluster-ip" else f"{node.address}:{port.nodePort}"
-            self.ledger.owe(ledger.Debt(ledger.TUNNEL, target))
+            self.undo_log.add(undolog.UndoEntry(undolog.TUNNEL, target))
             tunnel = await self.driver.open_tunnel(node.name, target)
             await self._forwarded()
             await self._answered(tunnel.local_port)
             rate = self.wanted.requests_per_second
-            self._begin(load.send_requests(tunnel.local_port, rate, self.tape, self.clock), "requests")
+            self._begin(load.send_requests(tunnel.local_port, rate, self.writer, self.clock), "requests")
         if self.wanted.writes_per_second > 0:
             rate = self.wanted.writes_per_second
             note = self.acknowledged.append
-            self._begin(load.send_writes(self.client, self.namespace, rate, self.tape, note), "writes")
+            self._begin(load.send_writes(self.client, self.namespace, rate, self.writer, note), "writes")
 
     async def _forwarded(self) -> None:
         """Wait until every node's rules lead to every pod: before that, a failed request tells nothing."""
-        wrong = await Health(self).wait(Health.rules, READY_SECONDS)
+        wrong = await ClusterHealth(self).wait(ClusterHealth.rules, READY_SECONDS)
         if wrong:
             raise NotSuitable(f"the rules do not lead to the pods: {wrong}")
 
@@ -205,12 +205,12 @@ class Session:
 
     def ready_pods(self) -> list[str]:
         """Names of the pods that are Ready now, as the api-server told last."""
-        known = self.tape.known("pods")
+        known = self.writer.known("pods")
         return sorted(name for name, (_, state) in known.items() if state == "Ready")
 
     def hello_pods(self) -> dict[str, tuple[str, str]]:
         """Node and state of every pod of the replication controller that is not gone."""
-        known = self.tape.known("pods")
+        known = self.writer.known("pods")
         return {
             name: (told[0], told[1])
             for name, told in known.items()
@@ -236,37 +236,37 @@ class Session:
 
     async def gather(self, seconds: float) -> None:
         """Wait until the last so many seconds have nothing in them: no fault's beginning or end, no recovery."""
-        changes = [self.recording.requests[0].at if self.recording.requests else self.tape.now(), self.well_since]
+        changes = [self.recording.requests[0].at if self.recording.requests else self.writer.now(), self.well_since]
         for fault in self.recording.faults:
             changes += [fault.begin, fault.begin if fault.end is None else fault.end]
-        await self.clock.sleep(max(0.0, max(changes) + seconds - self.tape.now()))
+        await self.clock.sleep(max(0.0, max(changes) + seconds - self.writer.now()))
 
     async def ended(self, before: float) -> None:
         """Wait until everything that began before a moment has ended: what is under way would be missing in a share."""
-        while any(at <= before for at in self.tape.pending):
+        while any(at <= before for at in self.writer.pending):
             await self.changes(0.05)
 
     def remark(self, text: str) -> None:
         """Say something to whoever reads along, and keep it."""
         self._tell(text)
-        self.tape.event("Normal", "Experiment", "experiment", text)
+        self.writer.event("Normal", "Experiment", "experiment", text)
 
     async def _tear_down(self) -> None:
-        """Undo what was done, then remove what was made; what could not be undone stays in the ledger."""
+        """Undo what was done, then remove what was made; what could not be undone stays in the undo log."""
         for task in self._background[1:]:
             task.cancel()
         try:
             for done in await self.faults.undo():
                 self._tell(f"Undone: {done}")
         finally:
-            self.tape.close()  # that everything is removed is no news
+            self.writer.close()  # that everything is removed is no news
             await self._clear_away()
 
     async def _clear_away(self) -> None:
         """Remove what was made. One that has just started may not answer yet; :meth:`close` sets the limit."""
         while True:
             try:
-                await faults.clear_away(self.driver, self.client, self.ledger)
+                await faults.clear_away(self.driver, self.client, self.undo_log)
             except Unavailable as err:
                 self._tell(f"The cluster does not answer yet, trying again: {err.message}")
                 await self.clock.sleep(jittered(AGAIN_SECONDS))
@@ -289,10 +289,10 @@ def suits(status: ClusterStatus, *, control_planes: int, nodes: int) -> None:
         )
 
 
-_current: Session | None = None
+_current: ExperimentSession | None = None
 
 
-def begin(session: Session) -> None:
+def begin(session: ExperimentSession) -> None:
     """Make a session the one that actions and probes mean."""
     global _current
     _current = session
@@ -304,12 +304,12 @@ def end() -> None:
     _current = None
 
 
-def running() -> Session | None:
+def running() -> ExperimentSession | None:
     """The session that has begun and not ended, if there is one."""
     return _current
 
 
-def current() -> Session:
+def current() -> ExperimentSession:
     """The session of the experiment that is under way. Conflict when there is none."""
     if _current is None:
         raise Conflict("no experiment is under way: it needs the control kubelab.chaos.controls")

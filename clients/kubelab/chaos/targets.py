@@ -17,7 +17,7 @@ import re
 from collections.abc import Mapping
 
 from kubelab.apimachinery.errors import NotFound
-from kubelab.cluster.driver import ClusterStatus, Process, State
+from kubelab.cluster.driver import ClusterStatus, Process, ProcessState
 from kubelab.cluster.members import members, node_names
 
 LED = ("etcd", "scheduler", "controller-manager")
@@ -29,7 +29,7 @@ def etcd_leader(status: ClusterStatus) -> str:
     """The etcd member that leads; "" when none says so. A member that is alone leads itself."""
     members = [p for p in status.processes if p.component == "etcd"]
     if len(members) == 1:
-        return members[0].name if members[0].state is State.RUNNING else ""
+        return members[0].name if members[0].state is ProcessState.RUNNING else ""
     return next((p.name for p in members if p.leader), "")
 
 

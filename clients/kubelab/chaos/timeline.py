@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from kubelab.chaos import measure
 from kubelab.chaos.measure import Bin
-from kubelab.chaos.recording import Fault, Recording, Request, Write
+from kubelab.chaos.recording import Fault, Recording, ServiceRequest, Write
 
 STEPS = (0.1, 0.2, 0.25, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600)
 MOST_TICKS = 8
@@ -63,7 +63,7 @@ class Tick:
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class TimelineColumn:
     """One slice of time: so many good and bad ones, as heights in percent."""
 
     left: float
@@ -77,7 +77,7 @@ class Column:
 class Rate:
     """A chart of columns. ``top`` is what its upper edge means, per second."""
 
-    columns: tuple[Column, ...]
+    columns: tuple[TimelineColumn, ...]
     top: float
 
 
@@ -201,7 +201,7 @@ def width_of_bins(seconds: float) -> float:
     return next((s for s in STEPS if seconds / s <= MOST_BINS), STEPS[-1])
 
 
-def rate(axis: Axis, rows: Sequence[Request] | Sequence[Write], good: str) -> Rate:
+def rate(axis: Axis, rows: Sequence[ServiceRequest] | Sequence[Write], good: str) -> Rate:
     """How many began in each slice, a second; ``good`` is what the good ones are called."""
     width = width_of_bins(axis.seconds)
     cut = measure.bins(rows, axis.seconds, width)
@@ -210,10 +210,10 @@ def rate(axis: Axis, rows: Sequence[Request] | Sequence[Write], good: str) -> Ra
     return Rate(tuple(columns), top)
 
 
-def _column(axis: Axis, b: Bin, width: float, top: float, good: str) -> Column:
+def _column(axis: Axis, b: Bin, width: float, top: float, good: str) -> TimelineColumn:
     left = axis.left(b.at)
     told = f"{b.at:g} s: {b.good / width:g} a second {good}, {b.bad / width:g} failed"
-    return Column(
+    return TimelineColumn(
         left,
         round(axis.left(b.at + width) - left, 3),
         round(100 * b.good / width / top, 2),
@@ -222,7 +222,7 @@ def _column(axis: Axis, b: Bin, width: float, top: float, good: str) -> Column:
     )
 
 
-def latency(axis: Axis, rows: Sequence[Request] | Sequence[Write]) -> Latency:
+def latency(axis: Axis, rows: Sequence[ServiceRequest] | Sequence[Write]) -> Latency:
     """The median and the slowest hundredth of each slice; a slice without an answer is a gap in the lines."""
     width = width_of_bins(axis.seconds)
     cut = measure.bins(rows, axis.seconds, width)
@@ -247,7 +247,7 @@ def _strokes(axis: Axis, points: Iterable[tuple[float, float | None]], top: floa
         yield " ".join(stroke)
 
 
-def lanes(axis: Axis, rows: Iterable[Request]) -> Lanes:
+def lanes(axis: Axis, rows: Iterable[ServiceRequest]) -> Lanes:
     """Who answered each request, in the order of first answers."""
     order: dict[str, int] = {}
     dots: list[Dot] = []

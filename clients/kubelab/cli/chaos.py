@@ -136,13 +136,13 @@ def told() -> Generator[None]:
     """Turn what can go wrong with an experiment into a message."""
     from kubelab.chaos.check import BadExperiment
     from kubelab.chaos.faults import NotUndone
-    from kubelab.chaos.ledger import LedgerBusy
     from kubelab.chaos.report import BadJournal
-    from kubelab.chaos.runner import NotWritable
+    from kubelab.chaos.runner import JournalNotWritable
     from kubelab.chaos.session import NotSuitable
     from kubelab.chaos.shipped import NotShipped
+    from kubelab.chaos.undolog import UndoLogBusy
 
     try:
         yield
-    except (BadExperiment, BadJournal, LedgerBusy, NotSuitable, NotShipped, NotUndone, NotWritable) as err:
+    except (BadExperiment, BadJournal, UndoLogBusy, NotSuitable, NotShipped, NotUndone, JournalNotWritable) as err:
         raise click.ClickException(str(err)) from err

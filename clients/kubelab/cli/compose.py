@@ -20,7 +20,7 @@ from kubelab.cluster.composeproject import CLUSTER_NAME, Project
 from kubelab.cluster.composerecord import ComposeRecord
 from kubelab.cluster.containers import api_servers
 from kubelab.cluster.docker import DOCKER_HOST, Docker
-from kubelab.cluster.driver import State
+from kubelab.cluster.driver import ProcessState
 from kubelab.topology.record import read_body
 
 name_option = click.option("-p", "--name", default=CLUSTER_NAME, show_default=True, help="the cluster's name here")
@@ -99,13 +99,13 @@ async def _serving(
     try:
         async with clock.timeout(seconds), aclosing(cluster.watch_status()) as answers:
             async for status in answers:
-                if any(p.component == "api-server" and p.state is State.RUNNING for p in status.processes):
+                if any(p.component == "api-server" and p.state is ProcessState.RUNNING for p in status.processes):
                     break
                 if not any(p.component == "api-server" for p in status.processes):
                     raise NotFound(f"project {project.name} has no api-server: it is no cluster of kubelab")
     except TimeoutError as err:
         containers = await inspect(docker, project.name)
-        unwell = [c.service for c in containers if c.state is not State.RUNNING]
+        unwell = [c.service for c in containers if c.state is not ProcessState.RUNNING]
         raise Timeout(
             f"no api-server is well after {seconds:g} s (not well: {', '.join(sorted(unwell))}); "
             f"look at: {project.compose} logs api-server{composeproject.shared_network(containers)}"

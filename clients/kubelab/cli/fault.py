@@ -11,7 +11,7 @@ from kubelab.apimachinery.errors import ApiError, Conflict, NotFound
 from kubelab.apimachinery.terminal import escaped
 from kubelab.cli import logs, output
 from kubelab.cli.options import cluster_option
-from kubelab.cluster.driver import Action, ClusterStatus, Process, State
+from kubelab.cluster.driver import Action, ClusterStatus, Process, ProcessState
 from kubelab.cluster.find import using_cluster
 from kubelab.cluster.members import in_order, members, node_names
 from kubelab.topology.partitions import Partition, same
@@ -25,7 +25,7 @@ ACTIONS = {
     Action.RESTART: ("restarted", "Stop processes and start them again"),
 }
 HEADER = ("FAULT", "TARGET")
-FAULTS = (State.STOPPED, State.PAUSED)
+FAULTS = (ProcessState.STOPPED, ProcessState.PAUSED)
 
 
 @click.group("fault", short_help="Break a cluster by hand, and mend it", no_args_is_help=True)
@@ -67,11 +67,11 @@ async def _left_by_an_experiment(name: str) -> list[str]:
     """Undo it, unless the experiment is still under way: it undoes everything itself."""
     from kubelab.chaos import leftovers
     from kubelab.chaos.faults import NotUndone
-    from kubelab.chaos.ledger import LedgerBusy
+    from kubelab.chaos.undolog import UndoLogBusy
 
     try:
         undone = await leftovers.settle(name)
-    except LedgerBusy:
+    except UndoLogBusy:
         return []
     except NotUndone as err:
         raise click.ClickException(str(err)) from err
@@ -119,7 +119,7 @@ async def _act(name: str, action: Action, done: str, words: Sequence[str], node:
                 code = 1
                 continue
             click.echo(f"process/{process.name} {done}")
-            if action in (Action.START, Action.RESTART) and process.state is not State.RUNNING:
+            if action in (Action.START, Action.RESTART) and process.state is not ProcessState.RUNNING:
                 click.echo(f"{process.name} is {process.state.value}; look at: kubelab logs {process.name}", err=True)
                 code = 1
     return code

@@ -24,7 +24,7 @@ SYSTEM_PATH = "/usr/local/sbin:/usr/sbin:/sbin"  # where nft and ip are, which n
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class PreflightProblem:
     """What lacks, and what to do about it."""
 
     what: str
@@ -35,7 +35,7 @@ class Problem:
 
 
 @dataclass(frozen=True)
-class Machine:
+class HostFacts:
     """The machine as the checks see it; tests give another one."""
 
     which: Callable[[str], str | None]
@@ -50,12 +50,12 @@ CAP_NET_ADMIN, CAP_SYS_ADMIN = 12, 21
 DESCRIPTORS = 1024  # etcd and an api-server have some hundred each when a small cluster is busy
 
 
-def this_machine(environ: Mapping[str, str] = os.environ) -> Machine:
+def this_machine(environ: Mapping[str, str] = os.environ) -> HostFacts:
     """Look at the real one."""
     path = f"{environ.get('PATH', os.defpath)}:{SYSTEM_PATH}"
     status = Path("/proc/self/status").read_text()
     effective = next(line for line in status.splitlines() if line.startswith("CapEff:")).split()[1]
-    return Machine(
+    return HostFacts(
         which=lambda program: shutil.which(program, path=path),
         user=os.geteuid(),
         capabilities=int(effective, 16),
@@ -65,28 +65,28 @@ def this_machine(environ: Mapping[str, str] = os.environ) -> Machine:
     )
 
 
-def check(machine: Machine) -> list[Problem]:
+def check(machine: HostFacts) -> list[PreflightProblem]:
     """Find everything that would stop a cluster from starting."""
     return [*_programs(machine), *_rights(machine), *_kernel(machine), *_limits(machine)]
 
 
-def _programs(machine: Machine) -> list[Problem]:
+def _programs(machine: HostFacts) -> list[PreflightProblem]:
     missing = [program for program in PROGRAMS if not machine.which(program)]
     if not missing:
         return []
     manager = next((manager for manager in PACKAGES if machine.which(manager)), None)
     told = f"these programs are missing: {', '.join(missing)}"
     if manager is None:
-        return [Problem(told, "install them with your distribution's package manager")]
+        return [PreflightProblem(told, "install them with your distribution's package manager")]
     names = " ".join(dict.fromkeys(PACKAGES[manager][program] for program in missing))
     sudo = "" if machine.user == 0 else "sudo "
-    return [Problem(told, f"type: {sudo}{INSTALL[manager]} {names}")]
+    return [PreflightProblem(told, f"type: {sudo}{INSTALL[manager]} {names}")]
 
 
-def _rights(machine: Machine) -> list[Problem]:
+def _rights(machine: HostFacts) -> list[PreflightProblem]:
     if machine.user != 0:
         return [
-            Problem(
+            PreflightProblem(
                 "a cluster makes network namespaces and mounts, which needs root",
                 f"type the same as root: {_as_root(machine)}",
             )
@@ -98,28 +98,28 @@ def _rights(machine: Machine) -> list[Problem]:
     ]
     if lacking:
         told = f"root may not do enough here: {' and '.join(lacking)} is missing"
-        return [Problem(told, "in a container, start it with --privileged")]
+        return [PreflightProblem(told, "in a container, start it with --privileged")]
     return []
 
 
-def _as_root(machine: Machine) -> str:
+def _as_root(machine: HostFacts) -> str:
     """Give the command with the program's whole path: sudo looks in a PATH of its own."""
     command = f"{invoked()} up"
     return f"sudo -E {command}" if machine.which("sudo") else f"su root -c {shlex.quote(command)}"
 
 
-def _kernel(machine: Machine) -> list[Problem]:
-    found: list[Problem] = []
+def _kernel(machine: HostFacts) -> list[PreflightProblem]:
+    found: list[PreflightProblem] = []
     if not machine.files("/proc/self/ns/net"):
-        found.append(Problem("the kernel has no network namespaces", "use a kernel with CONFIG_NET_NS"))
+        found.append(PreflightProblem("the kernel has no network namespaces", "use a kernel with CONFIG_NET_NS"))
     if "overlay" not in machine.filesystems and not machine.files("/sys/module/overlay"):
-        found.append(Problem("the kernel has not loaded overlay file systems", "type: modprobe overlay"))
+        found.append(PreflightProblem("the kernel has not loaded overlay file systems", "type: modprobe overlay"))
     return found
 
 
-def _limits(machine: Machine) -> list[Problem]:
+def _limits(machine: HostFacts) -> list[PreflightProblem]:
     if machine.descriptors >= DESCRIPTORS:
         return []
     told = f"a process may have only {machine.descriptors} files open at once, and a cluster needs {DESCRIPTORS}"
     raised = f"raise the limit where this shell was started: ulimit -n {4 * DESCRIPTORS}"
-    return [Problem(told, f"{raised} (in a container: --ulimit nofile={4 * DESCRIPTORS})")]
+    return [PreflightProblem(told, f"{raised} (in a container: --ulimit nofile={4 * DESCRIPTORS})")]

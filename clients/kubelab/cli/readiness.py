@@ -17,12 +17,15 @@ from kubelab.apimachinery.core.conditions import is_true
 from kubelab.apimachinery.scheme import NODES
 from kubelab.client.client import Client, EventType
 from kubelab.client.loadingrules import LoadingRules
-from kubelab.cluster.driver import ClusterStatus, Process, State
+from kubelab.cluster.driver import ClusterStatus, Process, ProcessState
 from kubelab.cluster.local import LocalCluster
 from kubelab.topology.record import DEFAULT_NAME, Record
 
 GIVE_UP_RESTARTS = 3
-REMEDIES = {State.STOPPED: "start it: kubelab fault start", State.PAUSED: "let it go on: kubelab fault resume"}
+REMEDIES = {
+    ProcessState.STOPPED: "start it: kubelab fault start",
+    ProcessState.PAUSED: "let it go on: kubelab fault resume",
+}
 Tell = Callable[[str, str], None]  # an emoji and a line
 
 
@@ -54,14 +57,18 @@ class Readiness:
         """Take a status of all processes; UpFailed when one ends again and again, Faulted when one is kept down."""
         for process in status.processes:
             first = self._restarts.setdefault(process.name, process.restarts)
-            if process.state is State.BACK_OFF and process.restarts - first >= GIVE_UP_RESTARTS:
+            if process.state is ProcessState.BACK_OFF and process.restarts - first >= GIVE_UP_RESTARTS:
                 raise UpFailed(f"{process.name} keeps failing: {process.message}", process.name)
             if process.state in REMEDIES:
                 raise Faulted(f"{process.name} is {process.state.value}; {self._remedy(process)}", process.name)
-            if process.component == "api-server" and process.state is State.RUNNING and not self.serving.is_set():
+            if (
+                process.component == "api-server"
+                and process.state is ProcessState.RUNNING
+                and not self.serving.is_set()
+            ):
                 self._tell("🧠", f"{process.name} answers at {self._address(process.node)}")
                 self.serving.set()
-        unwell = {process.node for process in status.processes if process.state is not State.RUNNING}
+        unwell = {process.node for process in status.processes if process.state is not ProcessState.RUNNING}
         self._well = set(self._record.node_names) - unwell
         self._look()
 

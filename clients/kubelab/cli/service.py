@@ -18,7 +18,7 @@ from kubelab.apimachinery.terminal import escaped
 from kubelab.cli import output
 from kubelab.cli.options import cluster_option
 from kubelab.client.client import Client
-from kubelab.cluster.driver import ClusterDriver, NodeInfo
+from kubelab.cluster.driver import ClusterDriver, ClusterNode
 from kubelab.cluster.find import using_cluster
 
 HEADER = ("NAMESPACE", "NAME", "TARGET PORT", "URL")
@@ -53,7 +53,7 @@ async def _service(name: str, namespace: str, only_url: bool, cluster_name: str)
         return await show(service, cluster, nodes[0], only_url=only_url)
 
 
-async def show(service: core_pb2.Service, cluster: ClusterDriver, node: NodeInfo, *, only_url: bool) -> int:
+async def show(service: core_pb2.Service, cluster: ClusterDriver, node: ClusterNode, *, only_url: bool) -> int:
     """Print a service's tables (or its URLs) with a tunnel for each port; gives the exit code."""
     name, namespace = service.metadata.name, service.metadata.namespace
     if not only_url:

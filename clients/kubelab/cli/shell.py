@@ -12,7 +12,7 @@ import click
 
 from kubelab.apimachinery.errors import NotFound
 from kubelab.cli.options import cluster_option
-from kubelab.cluster.driver import NodeInfo
+from kubelab.cluster.driver import ClusterNode
 from kubelab.cluster.find import using_cluster
 
 SHELL = "/bin/sh"
@@ -39,19 +39,19 @@ def command(name: str, words: tuple[str, ...]) -> int:
     return ended.returncode if ended.returncode >= 0 else 128 - ended.returncode
 
 
-async def _nodes(name: str) -> Sequence[NodeInfo]:
+async def _nodes(name: str) -> Sequence[ClusterNode]:
     async with using_cluster(name) as cluster:
         return await cluster.nodes()
 
 
-def _is_program(node: NodeInfo, word: str) -> bool:
+def _is_program(node: ClusterNode, word: str) -> bool:
     """Could a node run this word? A container has programs of its own, which it is not asked for."""
     return bool(node.enter) or shutil.which(word) is not None
 
 
 def choose(
-    nodes: Sequence[NodeInfo], words: Sequence[str], *, is_program: Callable[[NodeInfo, str], bool]
-) -> tuple[NodeInfo, list[str]]:
+    nodes: Sequence[ClusterNode], words: Sequence[str], *, is_program: Callable[[ClusterNode, str], bool]
+) -> tuple[ClusterNode, list[str]]:
     """Tell node and command apart: a first word that names a node is the node.
 
     NotFound for a single word that is neither a node nor a program: a node is what was meant.

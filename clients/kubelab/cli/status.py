@@ -17,12 +17,17 @@ from kubelab.apimachinery.timestamps import human_duration
 from kubelab.cli import leadership, output
 from kubelab.cli.options import cluster_option
 from kubelab.client.client import Client
-from kubelab.cluster.driver import ClusterDriver, ClusterStatus, Process, State
+from kubelab.cluster.driver import ClusterDriver, ClusterStatus, Process, ProcessState
 from kubelab.cluster.find import using_cluster
 
 HEADER = ("NAME", "NODE", "PID", "SINCE", "RESTARTS", "HEALTH", "MEMORY")
-TELLING = (State.BACK_OFF, State.UNHEALTHY)  # the states in which a process's message is shown below the table
-HEALTH = {State.RUNNING: "Healthy"}  # a process that runs but is not well is Unhealthy; the rest go by their own names
+TELLING = (
+    ProcessState.BACK_OFF,
+    ProcessState.UNHEALTHY,
+)  # the states in which a process's message is shown below the table
+HEALTH = {
+    ProcessState.RUNNING: "Healthy"
+}  # a process that runs but is not well is Unhealthy; the rest go by their own names
 
 
 @click.command("status", short_help="Show every process of a cluster")
@@ -46,7 +51,7 @@ async def _status(name: str, form: str, watch: bool, clock: Clock) -> int:
             view.show_all(status)
             if watch:
                 await _watch(cluster, client, view)
-    return 0 if all(process.state == State.RUNNING for process in status.processes) else 1
+    return 0 if all(process.state == ProcessState.RUNNING for process in status.processes) else 1
 
 
 async def _watch(cluster: ClusterDriver, client: Client | None, view: View) -> None:

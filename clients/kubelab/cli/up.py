@@ -28,7 +28,7 @@ from kubelab.client import kubeconfig
 from kubelab.client.kubeconfig import KubeconfigError
 from kubelab.client.loadingrules import LoadingRules
 from kubelab.cluster import launch, started
-from kubelab.cluster.driver import State
+from kubelab.cluster.driver import ProcessState
 from kubelab.cluster.local import LocalCluster
 from kubelab.topology import lock
 from kubelab.topology.record import DEFAULT_NAME, DEFAULT_WORKERS, Record, free_ports, port_is_free
@@ -45,7 +45,7 @@ STEPS = {
 
 
 @dataclass(frozen=True)
-class Wanted:
+class UpOptions:
     """What the user asked for."""
 
     home: Path
@@ -81,12 +81,12 @@ def command(
 ) -> int:
     """Start a cluster, or say that it runs."""
     home = kubeconfig.home().absolute()
-    wanted = Wanted(home, name, nodes, control_planes, parse_settings(settings), wait, timeout)
+    wanted = UpOptions(home, name, nodes, control_planes, parse_settings(settings), wait, timeout)
     with launch.alone(home):
         return asyncio.run(up(wanted, SystemClock()))
 
 
-async def up(wanted: Wanted, clock: Clock) -> int:
+async def up(wanted: UpOptions, clock: Clock) -> int:
     """Bring the cluster up; gives the exit code."""
     began = clock.monotonic()
     record = Record.load(wanted.home, wanted.name)
@@ -138,7 +138,7 @@ async def _runs(record: Record) -> bool:
     return False
 
 
-async def _join(wanted: Wanted, record: Record, rules: LoadingRules, context: str, clock: Clock) -> int:
+async def _join(wanted: UpOptions, record: Record, rules: LoadingRules, context: str, clock: Clock) -> int:
     """Make a running cluster the current one, and wait until it is well; whatever comes of it, it is not taken down."""
     if wanted.settings:
         output.problem(
@@ -159,7 +159,7 @@ async def _join(wanted: Wanted, record: Record, rules: LoadingRules, context: st
 
 
 async def _begin(
-    wanted: Wanted, before: Record | None, rules: LoadingRules, context: str, clock: Clock, began: float
+    wanted: UpOptions, before: Record | None, rules: LoadingRules, context: str, clock: Clock, began: float
 ) -> int:
     """Start a cluster, new or not, and wait for it; undo everything on failure. Raises Busy, with nothing changed."""
     record = before or Record.new(wanted.home, wanted.name, wanted.nodes, control_planes=wanted.control_planes or 1)
@@ -247,7 +247,7 @@ async def _unwell(record: Record, seconds: float) -> tuple[str, str]:
     except (Unavailable, Timeout):
         return f"Not up after {seconds:g} s: the supervisor does not answer", launch.SUPERVISOR
     for process in status.processes:
-        if process.state != State.RUNNING:
+        if process.state != ProcessState.RUNNING:
             return f"Not up after {seconds:g} s: {process.name} is {process.state.value}", process.name
     first = next(node.name for node in status.nodes)
     return f"Not up after {seconds:g} s: every process is well, but not every node is Ready", f"kubelet@{first}"
@@ -277,7 +277,7 @@ def _quietly(_emoji: str, _text: str) -> None:
     """Say nothing: it runs already."""
 
 
-def _difference(wanted: Wanted, record: Record) -> str:
+def _difference(wanted: UpOptions, record: Record) -> str:
     """Say how a cluster that is there is not what is asked for; empty when it is."""
     if wanted.control_planes not in (None, planes := len(record.control_planes)):
         return f"has {planes} control plane{'s' if planes != 1 else ''}, not {wanted.control_planes}"

@@ -2,7 +2,7 @@
 
 One call of ``docker inspect`` tells of every container; ``docker events`` says when to look again. What a person does
 by hand (``docker compose stop kubelet-2``) is seen the same way, and actions here are the same commands; see
-:mod:`kubelab.cluster.doing`.
+:mod:`kubelab.cluster.composeactions`.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from kubelab.client.kubeconfig import Kubeconfig
 from kubelab.client.loadingrules import LoadingRules
 from kubelab.client.transport import Connections, Method
 from kubelab.cluster import containers as reading
+from kubelab.cluster.composeactions import ComposeActions
+from kubelab.cluster.composeetcd import leading
+from kubelab.cluster.composepartitions import ComposePartitions
 from kubelab.cluster.composeproject import check_kubeconfig
 from kubelab.cluster.composerecord import ComposeRecord
-from kubelab.cluster.containers import AGENT_SOCKET, ONE_OFF, PROJECT, RUNTIME_SOCKET, Container
-from kubelab.cluster.cuts import Cuts
+from kubelab.cluster.containers import AGENT_SOCKET, ONE_OFF, PROJECT, RUNTIME_SOCKET, ComposeContainer
 from kubelab.cluster.docker import Docker
-from kubelab.cluster.doing import Doing
-from kubelab.cluster.driver import Action, ClusterStatus, NodeInfo, Output, Process, State, Tunnel
-from kubelab.cluster.etcdleader import leading
+from kubelab.cluster.driver import Action, ClusterNode, ClusterStatus, CommandOutput, Process, ProcessState, Tunnel
 from kubelab.cluster.relay import Relays
 from kubelab.cluster.usage import usage
 from kubelab.rpc.supervisor.v1 import supervisor_pb2 as pb
@@ -69,13 +69,13 @@ class ComposeCluster:
         self._rules = rules or LoadingRules.of()
         self._relays = Relays(self._docker.environment)
         self._agents: dict[str, Connections] = {}
-        self._cuts = Cuts(self._docker, record.folder / "partitions.json")
+        self._cuts = ComposePartitions(self._docker, record.folder / "partitions.json")
 
     @property
     def kubeconfig(self) -> Kubeconfig:
         return self._rules.load()
 
-    async def containers(self) -> list[Container]:
+    async def containers(self) -> list[ComposeContainer]:
         """Look at every container of the project. Unavailable when none of them runs."""
         found = await self._look()
         if not any(c.runs for c in found):
@@ -108,7 +108,7 @@ class ComposeCluster:
                     yield now
                 before = now
 
-    async def nodes(self) -> Sequence[NodeInfo]:
+    async def nodes(self) -> Sequence[ClusterNode]:
         """Name the nodes that pods run on. Conflict when the kubeconfig leads elsewhere."""
         found = await self.containers()
         await check_kubeconfig(self._docker, found, self._rules, self.name)
@@ -124,7 +124,7 @@ class ComposeCluster:
     async def act(self, process: str, action: Action) -> Process:
         found = await self.containers()
         container = self._named(found, process)
-        await Doing(self._docker, self._until).act(action, container, found)
+        await ComposeActions(self._docker, self._until).act(action, container, found)
         found = await self.containers()
         await self._cuts.renew(found)
         return self._named(found, process).process()
@@ -144,7 +144,7 @@ class ComposeCluster:
         await self._cuts.renew(found)  # rules end with a container that docker, or a person, has restarted
         return self._cuts.list(found)
 
-    async def run(self, node: str, argv: Sequence[str], *, stdin: bytes = b"", timeout: float = 30.0) -> Output:
+    async def run(self, node: str, argv: Sequence[str], *, stdin: bytes = b"", timeout: float = 30.0) -> CommandOutput:
         machine = await self._machine(node)
         limited = ("timeout", "--signal=KILL", f"{timeout:g}", *argv)  # what runs inside ends although we are gone
         return await self._docker.run("exec", "--interactive", machine.id, *limited, stdin=stdin, timeout=timeout + 5)
@@ -164,7 +164,7 @@ class ComposeCluster:
             "every port for tunnels is taken on every node; start a node anew to free its ports"
         )
 
-    async def _open(self, machine: Container, address: str, inside: int) -> Tunnel:
+    async def _open(self, machine: ComposeContainer, address: str, inside: int) -> Tunnel:
         request = pb.OpenTunnelRequest(address=address, local_port=inside)
         return _tunnel(machine, await self._agent(machine).unary(OPEN_TUNNEL, request, timeout=CALL_SECONDS))
 
@@ -192,18 +192,18 @@ class ComposeCluster:
             await agent.close()
         self._relays.close()
 
-    def _nodes(self, found: Sequence[Container]) -> list[NodeInfo]:
+    def _nodes(self, found: Sequence[ComposeContainer]) -> list[ClusterNode]:
         host = ("--host", self._record.docker_host) if self._record.docker_host else ()
         return reading.nodes(found, ("docker", *host, "exec", "--interactive"))
 
-    async def _any_machine(self) -> Container:
+    async def _any_machine(self) -> ComposeContainer:
         """The first node that runs; Unavailable when none does."""
         machines = self._machines(await self.containers())
         if not machines:
             raise errors.Unavailable("no node runs")
         return machines[0]
 
-    async def _machine(self, node: str) -> Container:
+    async def _machine(self, node: str) -> ComposeContainer:
         """The container that is a node, the first one by default. NotFound, or Unavailable when it does not run."""
         found = await self.containers()
         names = [info.name for info in self._nodes(found)]
@@ -216,19 +216,19 @@ class ComposeCluster:
             )
         return machine
 
-    def _machines(self, found: Sequence[Container]) -> list[Container]:
+    def _machines(self, found: Sequence[ComposeContainer]) -> list[ComposeContainer]:
         return [c for c in reading.ordered(found) if c.identity.component == reading.MACHINE and c.status == "running"]
 
-    def _named(self, found: Sequence[Container], process: str) -> Container:
+    def _named(self, found: Sequence[ComposeContainer], process: str) -> ComposeContainer:
         container = next((c for c in found if c.name == process and c.service != reading.PKI), None)
         if container is None:
             raise errors.not_found("processes", process)
         return container
 
-    def _channel(self, machine: Container, path: str) -> grpc.aio.Channel:
+    def _channel(self, machine: ComposeContainer, path: str) -> grpc.aio.Channel:
         return self._relays.channel(("docker", "exec", "--interactive", machine.id, *RELAY, path))
 
-    def _agent(self, machine: Container) -> Connections:
+    def _agent(self, machine: ComposeContainer) -> Connections:
         if machine.id not in self._agents:
             self._agents[machine.id] = Connections(
                 [machine.identity.node],
@@ -238,12 +238,12 @@ class ComposeCluster:
             )
         return self._agents[machine.id]
 
-    async def _look(self) -> list[Container]:
+    async def _look(self) -> list[ComposeContainer]:
         """Every container now. Who is starting or was not well is asked again, as docker does every few seconds."""
         found = await inspect(self._docker, self._record.project)
         return list(await asyncio.gather(*(self._asked(container) for container in found)))
 
-    async def _asked(self, container: Container) -> Container:
+    async def _asked(self, container: ComposeContainer) -> ComposeContainer:
         if not _in_doubt(container):
             return container
         words = ("exec", container.id, *container.health_test)
@@ -253,7 +253,7 @@ class ComposeCluster:
             well = False
         return replace(container, health="healthy") if well else container
 
-    async def _looks(self) -> AsyncGenerator[list[Container]]:
+    async def _looks(self) -> AsyncGenerator[list[ComposeContainer]]:
         """Every container now, whenever docker tells of one, and from time to time where nobody would tell."""
         found = await self.containers()
         yield found
@@ -278,7 +278,7 @@ class ComposeCluster:
         options = [word for each in filters for word in ("--filter", each)]
         return self._docker.chunks("events", "--since", since, "--format", "{{.Action}}", *options)
 
-    async def _until(self, true: Callable[[list[Container]], bool], seconds: float) -> bool:
+    async def _until(self, true: Callable[[list[ComposeContainer]], bool], seconds: float) -> bool:
         """Wait until something is true of the containers; False when it is not within so many seconds."""
         try:
             async with self._clock.timeout(seconds), aclosing(self._looks()) as looks:
@@ -290,7 +290,7 @@ class ComposeCluster:
         return False
 
 
-async def inspect(docker: Docker, project: str) -> list[Container]:
+async def inspect(docker: Docker, project: str) -> list[ComposeContainer]:
     """Look at every container of a project, those that do not run too. One that goes meanwhile is left out."""
     listed = await docker.call(
         *("ps", "--all", "--quiet", "--no-trunc"),
@@ -300,11 +300,11 @@ async def inspect(docker: Docker, project: str) -> list[Container]:
     return [reading.read(told) for told in await docker.inspect(ids)] if ids else []
 
 
-def _in_doubt(container: Container) -> bool:
-    return container.status == "running" and container.state is not State.RUNNING and bool(container.health_test)
+def _in_doubt(container: ComposeContainer) -> bool:
+    return container.status == "running" and container.state is not ProcessState.RUNNING and bool(container.health_test)
 
 
-def _inside(machine: Container, local_port: int) -> int:
+def _inside(machine: ComposeContainer, local_port: int) -> int:
     """Which of a node's own ports is published at a port of 127.0.0.1. BadRequest when none is."""
     found = next((port for port, outside in machine.ports.items() if outside == local_port), None)
     if found is None:
@@ -313,7 +313,7 @@ def _inside(machine: Container, local_port: int) -> int:
     return int(found.partition("/")[0])
 
 
-def _tunnel(machine: Container, told: pb.Tunnel) -> Tunnel:
+def _tunnel(machine: ComposeContainer, told: pb.Tunnel) -> Tunnel:
     outside = machine.ports.get(f"{told.local_port}/tcp")
     if outside is None:
         raise errors.InternalError(f"{machine.service} does not publish its port {told.local_port}")

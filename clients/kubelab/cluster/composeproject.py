@@ -23,7 +23,7 @@ from kubelab.cluster.containers import (
     ONE_OFF,
     PKI,
     PROJECT,
-    Container,
+    ComposeContainer,
     api_servers,
     read,
 )
@@ -42,7 +42,7 @@ class Project:
     name: str
     directory: Path
     files: tuple[Path, ...]
-    containers: tuple[Container, ...]
+    containers: tuple[ComposeContainer, ...]
 
     def __post_init__(self) -> None:
         told = next(iter(c.labels.get(COMPOSE_VERSION, "") for c in self.containers), "")
@@ -77,7 +77,7 @@ async def find_project(docker: Docker, directory: Path, name: str = "") -> Proje
     ]
     filters = [word for label in labels for word in ("--filter", label)]
     ids = (await docker.call("ps", "--all", "--quiet", "--no-trunc", *filters)).decode().split()
-    found: dict[str, list[Container]] = {}
+    found: dict[str, list[ComposeContainer]] = {}
     for container in [read(told) for told in await docker.inspect(ids)] if ids else []:
         found.setdefault(container.labels[PROJECT], []).append(container)
     running = {name: its for name, its in found.items() if any(c.runs or c.service == PKI for c in its)}
@@ -125,7 +125,7 @@ async def check_started(docker: Docker, project: Project) -> None:
 
 
 def shared_network(
-    containers: Sequence[Container], links_to: Callable[[str], Sequence[str]] = hostroutes.links_to
+    containers: Sequence[ComposeContainer], links_to: Callable[[str], Sequence[str]] = hostroutes.links_to
 ) -> str:
     """What to add to a complaint when two of this machine's networks have the cluster's addresses, else nothing.
 
@@ -143,7 +143,7 @@ def shared_network(
     )
 
 
-async def admin(docker: Docker, containers: Sequence[Container]) -> Admin:
+async def admin(docker: Docker, containers: Sequence[ComposeContainer]) -> Admin:
     """Fetch the administrator's certificate from where ``pki`` has put it."""
     ca, certificate, key = await asyncio.gather(
         *(_file(docker, containers, name) for name in ("ca.crt", "admin.crt", "admin.key"))
@@ -151,7 +151,9 @@ async def admin(docker: Docker, containers: Sequence[Container]) -> Admin:
     return Admin(ca, certificate, key)
 
 
-async def check_kubeconfig(docker: Docker, containers: Sequence[Container], rules: LoadingRules, name: str) -> None:
+async def check_kubeconfig(
+    docker: Docker, containers: Sequence[ComposeContainer], rules: LoadingRules, name: str
+) -> None:
     """Raise Conflict when a kubeconfig's context leads to ports or to an authority that are not this cluster's.
 
     Where only some of several api-servers have moved (docker gives a container that is started again another port), the
@@ -182,7 +184,7 @@ async def check_kubeconfig(docker: Docker, containers: Sequence[Container], rule
         )
 
 
-async def _file(docker: Docker, containers: Sequence[Container], name: str) -> bytes:
+async def _file(docker: Docker, containers: Sequence[ComposeContainer], name: str) -> bytes:
     pki = next((c for c in containers if c.service == PKI), None)
     if pki is None:
         raise NotFound(

@@ -19,7 +19,7 @@ from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Any, cast
 
-from kubelab.cluster.driver import NodeInfo, Process, State
+from kubelab.cluster.driver import ClusterNode, Process, ProcessState
 from kubelab.topology.partitions import Place, Topology
 
 PROJECT, SERVICE = "com.docker.compose.project", "com.docker.compose.service"
@@ -37,7 +37,7 @@ KILLED = 128  # exit codes above it are a signal's
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
+class ContainerIdentity:
     """Which process of the cluster a container is."""
 
     component: str
@@ -48,26 +48,26 @@ class Identity:
         return f"{self.component}@{self.node}" if self.node else self.component
 
 
-def identify(service: str) -> Identity:
+def identify(service: str) -> ContainerIdentity:
     """Tell from a service's name which process it is."""
     found = re.fullmatch(r"(.+?)(?:-(\d+))?", service)
     kind, number = (found[1], found[2]) if found else (service, None)
     if kind in CONTROL_PLANE:
-        return Identity(kind, f"cp-{number or 1}")
+        return ContainerIdentity(kind, f"cp-{number or 1}")
     if kind in ON_NODES and number:
-        return Identity(kind, f"node-{number}")
+        return ContainerIdentity(kind, f"node-{number}")
     if kind == "node" and number:
-        return Identity(MACHINE, service)
-    return Identity(service)
+        return ContainerIdentity(MACHINE, service)
+    return ContainerIdentity(service)
 
 
 @dataclass(frozen=True, slots=True)
-class Container:
+class ComposeContainer:
     """A container of the project. ``ports`` are published ones: ``6443/tcp`` → a port of 127.0.0.1."""
 
     id: str
     service: str
-    identity: Identity
+    identity: ContainerIdentity
     status: str
     health: str
     health_test: tuple[str, ...]  # the command that asks it
@@ -94,14 +94,16 @@ class Container:
         return self.status in ("running", "paused")
 
     @property
-    def state(self) -> State:
+    def state(self) -> ProcessState:
         if self.status == "paused":
-            return State.PAUSED
+            return ProcessState.PAUSED
         if self.status == "restarting":
-            return State.BACK_OFF
+            return ProcessState.BACK_OFF
         if self.status != "running":
-            return State.STOPPED
-        return {"starting": State.STARTING, "unhealthy": State.UNHEALTHY}.get(self.health, State.RUNNING)
+            return ProcessState.STOPPED
+        return {"starting": ProcessState.STARTING, "unhealthy": ProcessState.UNHEALTHY}.get(
+            self.health, ProcessState.RUNNING
+        )
 
     @property
     def message(self) -> str:
@@ -133,14 +135,14 @@ class Container:
         )
 
 
-def read(told: Mapping[str, Any]) -> Container:
+def read(told: Mapping[str, Any]) -> ComposeContainer:
     """Read one document of ``docker inspect`` (API 1.41 and newer)."""
     state, config, host = told["State"], told["Config"], told["HostConfig"]
     labels = cast(dict[str, str], config.get("Labels") or {})
     service = labels.get(SERVICE) or str(told["Name"]).lstrip("/")
     mode = str(host.get("NetworkMode") or "")
     network = next((n for n in _networks(told) if n.get("IPAddress")), {})
-    return Container(
+    return ComposeContainer(
         id=str(told["Id"]),
         service=service,
         identity=identify(service),
@@ -192,10 +194,10 @@ def _time(text: str) -> float:
 _ORDER = {name: n for n, name in enumerate((*CONTROL_PLANE, MACHINE, "runtime", "kubelet", "kube-proxy"))}
 
 
-def ordered(containers: Sequence[Container]) -> list[Container]:
+def ordered(containers: Sequence[ComposeContainer]) -> list[ComposeContainer]:
     """The cluster's processes: control planes first, then the nodes, each in the order of their start; no ``pki``."""
 
-    def rank(container: Container) -> tuple[bool, bool, int, str, int, str]:
+    def rank(container: ComposeContainer) -> tuple[bool, bool, int, str, int, str]:
         node, number = container.identity.node, container.identity.node.rpartition("-")[2]
         worker = node.startswith("node-")
         order = _ORDER.get(container.identity.component, len(_ORDER))
@@ -204,15 +206,15 @@ def ordered(containers: Sequence[Container]) -> list[Container]:
     return sorted((c for c in containers if c.service != PKI), key=rank)
 
 
-def machine(containers: Sequence[Container], node: str) -> Container | None:
+def machine(containers: Sequence[ComposeContainer], node: str) -> ComposeContainer | None:
     """The container that is a node."""
     return next((c for c in containers if c.name == f"{MACHINE}@{node}"), None)
 
 
-def nodes(containers: Sequence[Container], enter: Sequence[str]) -> list[NodeInfo]:
+def nodes(containers: Sequence[ComposeContainer], enter: Sequence[str]) -> list[ClusterNode]:
     """The nodes that pods run on, by number. ``enter`` are the words before a container's id."""
     return [
-        NodeInfo(
+        ClusterNode(
             name=c.identity.node,
             address=c.address,
             netns=Path(f"/proc/{c.pid}/ns/net"),
@@ -225,7 +227,7 @@ def nodes(containers: Sequence[Container], enter: Sequence[str]) -> list[NodeInf
     ]
 
 
-def topology(containers: Sequence[Container]) -> Topology:
+def topology(containers: Sequence[ComposeContainer]) -> Topology:
     """Where every process that runs is, by network namespace; places go by the id of the container that has it."""
     running = {c.id: c for c in containers if c.runs and c.address}
     places = {c.id: Place(c.id, c.address, c.mac) for c in running.values()}
@@ -238,7 +240,7 @@ def topology(containers: Sequence[Container]) -> Topology:
     return Topology({node: tuple(found.values()) for node, found in of_nodes.items()}, processes)
 
 
-def api_servers(containers: Sequence[Container]) -> tuple[str, ...]:
+def api_servers(containers: Sequence[ComposeContainer]) -> tuple[str, ...]:
     """Where this machine reaches the api-servers, the load balancer first: URLs of published ports."""
     order = ("haproxy", "api-server")
     serving = [c for c in ordered(containers) if c.identity.component in order and API_PORT in c.ports]

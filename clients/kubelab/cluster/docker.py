@@ -15,7 +15,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any, cast
 
 from kubelab.apimachinery.errors import InternalError, NotFound, Unavailable
-from kubelab.cluster.driver import Output
+from kubelab.cluster.driver import CommandOutput
 from kubelab.cluster.programs import run_command
 
 PROGRAM = "docker"
@@ -41,7 +41,7 @@ class Docker:
             raise await self.failure(arguments, done.stderr)
         return done.stdout
 
-    async def run(self, *arguments: str, stdin: bytes = b"", timeout: float = CALL_SECONDS) -> Output:
+    async def run(self, *arguments: str, stdin: bytes = b"", timeout: float = CALL_SECONDS) -> CommandOutput:
         """The same, whatever the exit code is."""
         try:
             return await run_command([PROGRAM, *arguments], stdin=stdin, timeout=timeout, environment=self.environment)

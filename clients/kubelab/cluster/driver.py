@@ -18,7 +18,7 @@ from kubelab.client.kubeconfig import Kubeconfig
 from kubelab.topology.partitions import Partition
 
 
-class State(enum.Enum):
+class ProcessState(enum.Enum):
     """What a process is doing."""
 
     UNKNOWN = "Unknown"
@@ -52,7 +52,7 @@ class Process:
     pid: int
     since: float
     restarts: int
-    state: State
+    state: ProcessState
     message: str = ""
     memory_bytes: int = 0
     cpu_seconds: float = 0.0
@@ -60,7 +60,7 @@ class Process:
 
 
 @dataclass(frozen=True, slots=True)
-class NodeInfo:
+class ClusterNode:
     """One node. ``netns`` is its network namespace as a file, ``runtime_socket`` its container runtime's socket.
 
     ``enter`` are the words that run what follows them in the node, with this terminal. Nodes with the same
@@ -82,11 +82,11 @@ class ClusterStatus:
 
     cluster: str
     processes: tuple[Process, ...]
-    nodes: tuple[NodeInfo, ...]
+    nodes: tuple[ClusterNode, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Output:
+class CommandOutput:
     """What a command printed, and its exit code."""
 
     code: int
@@ -121,7 +121,7 @@ class ClusterDriver(Protocol):
         """Yield the status now and at every change."""
         ...
 
-    async def nodes(self) -> Sequence[NodeInfo]:
+    async def nodes(self) -> Sequence[ClusterNode]:
         """Name the nodes, the control plane's first."""
         ...
 
@@ -152,7 +152,7 @@ class ClusterDriver(Protocol):
         """Name what is cut off, in the order of being asked for."""
         ...
 
-    async def run(self, node: str, argv: Sequence[str], *, stdin: bytes = b"", timeout: float = 30.0) -> Output:
+    async def run(self, node: str, argv: Sequence[str], *, stdin: bytes = b"", timeout: float = 30.0) -> CommandOutput:
         """Run a command in a node's network namespace, by the machine's own programs; Timeout when it is late."""
         ...
 

@@ -13,8 +13,8 @@ from kubelab.apimachinery import errors
 from kubelab.client.kubeconfig import Kubeconfig, home
 from kubelab.client.loadingrules import LoadingRules
 from kubelab.client.transport import Connections, Method
-from kubelab.cluster import others
-from kubelab.cluster.driver import Action, ClusterStatus, NodeInfo, Output, Process, State, Tunnel
+from kubelab.cluster import othercluster
+from kubelab.cluster.driver import Action, ClusterNode, ClusterStatus, CommandOutput, Process, ProcessState, Tunnel
 from kubelab.cluster.programs import invoked, run_command
 from kubelab.rpc.channels import unix_channel
 from kubelab.rpc.supervisor.v1 import supervisor_pb2 as pb
@@ -43,13 +43,13 @@ LIST_PARTITIONS = Method(
 LIST_TUNNELS = Method(_SERVICE + "ListTunnels", pb.ListTunnelsRequest, pb.ListTunnelsResponse, idempotent=True)
 
 _STATES = {
-    pb.Process.STARTING: State.STARTING,
-    pb.Process.RUNNING: State.RUNNING,
-    pb.Process.UNHEALTHY: State.UNHEALTHY,
-    pb.Process.BACK_OFF: State.BACK_OFF,
-    pb.Process.STOPPED: State.STOPPED,
-    pb.Process.PAUSED: State.PAUSED,
-    pb.Process.WAITING: State.WAITING,
+    pb.Process.STARTING: ProcessState.STARTING,
+    pb.Process.RUNNING: ProcessState.RUNNING,
+    pb.Process.UNHEALTHY: ProcessState.UNHEALTHY,
+    pb.Process.BACK_OFF: ProcessState.BACK_OFF,
+    pb.Process.STOPPED: ProcessState.STOPPED,
+    pb.Process.PAUSED: ProcessState.PAUSED,
+    pb.Process.WAITING: ProcessState.WAITING,
 }
 _ACTIONS = {
     Action.KILL: pb.ActRequest.KILL,
@@ -85,7 +85,7 @@ class LocalCluster:
         if record is None:
             where = (folder or home()).absolute()
             told = f'cluster "{name}" not found; start it with: kubelab up{_named(name)}'
-            elsewhere = others.hint(name, where)
+            elsewhere = othercluster.hint(name, where)
             raise errors.NotFound(f"{told}\n{elsewhere}" if elsewhere else told)
         return cls(name, record.socket, caller=caller, settings=record.settings)
 
@@ -120,7 +120,7 @@ class LocalCluster:
         finally:
             await answers.aclose()
 
-    async def nodes(self) -> Sequence[NodeInfo]:
+    async def nodes(self) -> Sequence[ClusterNode]:
         return (await self.status()).nodes
 
     async def logs(self, process: str, *, follow: bool = False, tail: int = 0) -> AsyncGenerator[bytes]:
@@ -156,7 +156,7 @@ class LocalCluster:
         answer = await self._calls.unary(LIST_PARTITIONS, pb.ListPartitionsRequest(), timeout=CALL_SECONDS)
         return [Partition(told.source, told.target, told.one_way) for told in answer.partitions]
 
-    async def run(self, node: str, argv: Sequence[str], *, stdin: bytes = b"", timeout: float = 30.0) -> Output:
+    async def run(self, node: str, argv: Sequence[str], *, stdin: bytes = b"", timeout: float = 30.0) -> CommandOutput:
         found = await self._node(node)
         return await run_command(["nsenter", f"--net={found.netns}", "--", *argv], stdin=stdin, timeout=timeout)
 
@@ -185,7 +185,7 @@ class LocalCluster:
     async def close(self) -> None:
         await self._calls.close()
 
-    async def _node(self, name: str) -> NodeInfo:
+    async def _node(self, name: str) -> ClusterNode:
         """Find a node, the first one by default."""
         found = next((node for node in await self.nodes() if node.name == name or not name), None)
         if found is None:
@@ -211,7 +211,8 @@ def _named(name: str) -> str:
 
 def _status_of(answer: pb.StatusResponse) -> ClusterStatus:
     nodes = tuple(
-        NodeInfo(n.name, n.address, Path(n.netns_path), Path(n.runtime_socket), n.control_plane) for n in answer.nodes
+        ClusterNode(n.name, n.address, Path(n.netns_path), Path(n.runtime_socket), n.control_plane)
+        for n in answer.nodes
     )
     return ClusterStatus(answer.cluster, tuple(_process_of(p) for p in answer.processes), nodes)
 
@@ -224,7 +225,7 @@ def _process_of(told: pb.Process) -> Process:
         pid=told.pid,
         since=told.started_unix_nano / 1e9,
         restarts=told.restarts,
-        state=_STATES.get(told.state, State.UNKNOWN),
+        state=_STATES.get(told.state, ProcessState.UNKNOWN),
         message=told.message,
         memory_bytes=told.memory_bytes,
         cpu_seconds=told.cpu_seconds,

@@ -11,12 +11,12 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from kubelab.apimachinery.errors import NotFound, Timeout
-from kubelab.cluster.driver import Output
+from kubelab.cluster.driver import CommandOutput
 
 
 async def run_command(
     argv: Sequence[str], *, stdin: bytes = b"", timeout: float = 30.0, environment: Mapping[str, str] | None = None
-) -> Output:
+) -> CommandOutput:
     """Run a program and wait for it, ``timeout`` seconds at most. Raises NotFound when there is none, Timeout."""
     try:
         process = await asyncio.create_subprocess_exec(
@@ -39,7 +39,7 @@ async def run_command(
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
             await process.wait()
-    return Output(process.returncode or 0, stdout, stderr)
+    return CommandOutput(process.returncode or 0, stdout, stderr)
 
 
 def invoked(argv: Sequence[str] | None = None) -> str:

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from kubelab.cluster.containers import Container
+from kubelab.cluster.containers import ComposeContainer
 from kubelab.cluster.docker import Docker
 
 PROC = Path("/proc")
@@ -24,17 +24,17 @@ _SIZE = re.compile(r"([\d.]+)\s*([kMG]i?)?B")
 
 
 @dataclass(frozen=True, slots=True)
-class Usage:
+class ContainerUsage:
     """Bytes of memory, and seconds of CPU since the start (0 where nobody tells)."""
 
     memory_bytes: int = 0
     cpu_seconds: float = 0.0
 
-    def __add__(self, other: Usage) -> Usage:
-        return Usage(self.memory_bytes + other.memory_bytes, self.cpu_seconds + other.cpu_seconds)
+    def __add__(self, other: ContainerUsage) -> ContainerUsage:
+        return ContainerUsage(self.memory_bytes + other.memory_bytes, self.cpu_seconds + other.cpu_seconds)
 
 
-async def usage(docker: Docker, containers: Iterable[Container]) -> dict[str, Usage]:
+async def usage(docker: Docker, containers: Iterable[ComposeContainer]) -> dict[str, ContainerUsage]:
     """Give what each running container uses, by its id."""
     running = [container for container in containers if container.runs and container.pid]
     if not running:
@@ -43,16 +43,16 @@ async def usage(docker: Docker, containers: Iterable[Container]) -> dict[str, Us
     return seen if seen is not None else await _from_stats(docker, running)
 
 
-def from_proc(containers: Iterable[Container], proc: Path = PROC) -> dict[str, Usage] | None:
+def from_proc(containers: Iterable[ComposeContainer], proc: Path = PROC) -> dict[str, ContainerUsage] | None:
     """Add up the processes of each container; None when this machine does not show them to us."""
-    found: dict[str, Usage] = {}
+    found: dict[str, ContainerUsage] = {}
     by_root: dict[tuple[str, str], str] = {}
     try:
         for container in containers:
             if container.id not in (proc / str(container.pid) / "cgroup").read_text():
                 return None
             by_root[container.id, (proc / str(container.pid) / "ns/mnt").readlink().name] = container.id
-            found[container.id] = Usage()
+            found[container.id] = ContainerUsage()
     except OSError:
         return None
     for folder in proc.iterdir():
@@ -62,7 +62,7 @@ def from_proc(containers: Iterable[Container], proc: Path = PROC) -> dict[str, U
     return found
 
 
-def _of_process(folder: Path, by_root: Mapping[tuple[str, str], str]) -> tuple[str, Usage] | None:
+def _of_process(folder: Path, by_root: Mapping[tuple[str, str], str]) -> tuple[str, ContainerUsage] | None:
     """A process of a container, with the container's own root: its container and what it uses."""
     try:
         own = set(re.findall(r"[0-9a-f]{64}", (folder / "cgroup").read_text()))
@@ -70,7 +70,7 @@ def _of_process(folder: Path, by_root: Mapping[tuple[str, str], str]) -> tuple[s
         id = next((by_root[id, root] for id in own if (id, root) in by_root), None)
         if id is None:
             return None
-        return id, Usage(_pss(folder), _cpu_seconds(folder))
+        return id, ContainerUsage(_pss(folder), _cpu_seconds(folder))
     except OSError:  # it has ended meanwhile
         return None
 
@@ -85,13 +85,13 @@ def _cpu_seconds(folder: Path) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-async def _from_stats(docker: Docker, containers: Iterable[Container]) -> dict[str, Usage]:
+async def _from_stats(docker: Docker, containers: Iterable[ComposeContainer]) -> dict[str, ContainerUsage]:
     ids = [container.id for container in containers]
     printed = await docker.call(
         "stats", "--no-stream", "--no-trunc", "--format", "{{json .}}", *ids, timeout=STATS_SECONDS
     )
     rows = [json.loads(line) for line in printed.decode().splitlines() if line.strip()]
-    return {str(row["ID"]): Usage(size_of(str(row["MemUsage"]))) for row in rows}
+    return {str(row["ID"]): ContainerUsage(size_of(str(row["MemUsage"]))) for row in rows}
 
 
 def size_of(text: str) -> int:

@@ -39,7 +39,7 @@ class StampError(Exception):
 def main(argv: Sequence[str] | None = None) -> int:
     """Make everything; gives the exit code."""
     options = _options(argv)
-    cluster = layout.Cluster(options.network, options.control_planes, options.workers)
+    cluster = layout.CertificateLayout(options.network, options.control_planes, options.workers)
     out: Path = options.out
     now = datetime.datetime.fromtimestamp(SystemClock().time(), datetime.UTC)
     try:
@@ -53,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def make(out: Path, cluster: layout.Cluster, now: datetime.datetime) -> None:
+def make(out: Path, cluster: layout.CertificateLayout, now: datetime.datetime) -> None:
     """Make what is missing, of authorities too. Raises OSError, and StampError for another version's volumes."""
     authority = out / "authority"
     check_stamp(authority)
@@ -64,7 +64,7 @@ def make(out: Path, cluster: layout.Cluster, now: datetime.datetime) -> None:
             (out / f"node-{n}" / "run").mkdir(exist_ok=True, mode=0o700)
 
 
-async def keep(out: Path, cluster: layout.Cluster) -> None:
+async def keep(out: Path, cluster: layout.CertificateLayout) -> None:
     """Renew certificates before their end, and hand them out, until SIGTERM."""
     loop, stop, clock = asyncio.get_running_loop(), asyncio.Event(), SystemClock()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -76,7 +76,7 @@ async def keep(out: Path, cluster: layout.Cluster) -> None:
         task.cancel()
 
 
-def renew(out: Path, cluster: layout.Cluster, now: datetime.datetime) -> certificates.Renewed:
+def renew(out: Path, cluster: layout.CertificateLayout, now: datetime.datetime) -> certificates.Renewed:
     """Make anew what is near its end, and give every process its own. What a full disk kept back last time is handed
     out, too. Raises OSError."""
     authority = out / "authority"
@@ -97,7 +97,7 @@ def locked(folder: Path) -> Generator[None]:
         os.close(descriptor)
 
 
-def write_all(out: Path, cluster: layout.Cluster) -> None:
+def write_all(out: Path, cluster: layout.CertificateLayout) -> None:
     """Give every process its folder."""
     for folder in layout.folders(cluster):
         write(out, out / "authority", folder)

@@ -53,7 +53,7 @@ Signer = tuple[x509.Certificate, ec.EllipticCurvePrivateKey]
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
+class CertificateIdentity:
     """Who a certificate speaks for. ``names`` are DNS names and IP addresses that it may serve under; ``process`` is
     the process that a client's certificate is made for."""
 
@@ -78,18 +78,18 @@ def serving(process: str) -> str:
     return f"{process}-serving"
 
 
-def identities(nodes: Sequence[Node], names: Mapping[str, tuple[str, ...]] | None = None) -> list[Identity]:
+def identities(nodes: Sequence[Node], names: Mapping[str, tuple[str, ...]] | None = None) -> list[CertificateIdentity]:
     """List the certificates that a cluster of these nodes needs.
 
     ``names`` are what api-servers and etcd members are called besides, by process: ``{"etcd@cp-1": ("etcd",)}``.
     """
     more = names or {}
     found = [
-        Identity("admin", "kubernetes-admin", roles.ADMINS),
-        Identity("supervisor", roles.SUPERVISOR, process="supervisor"),
-        Identity("apiserver-kubelet-client", roles.KUBELET_CLIENT),
-        Identity("apiserver-etcd-client", "kube-apiserver-etcd-client", authority="etcd-ca"),
-        Identity("etcd-healthcheck-client", "kube-etcd-healthcheck-client", authority="etcd-ca"),
+        CertificateIdentity("admin", "kubernetes-admin", roles.ADMINS),
+        CertificateIdentity("supervisor", roles.SUPERVISOR, process="supervisor"),
+        CertificateIdentity("apiserver-kubelet-client", roles.KUBELET_CLIENT),
+        CertificateIdentity("apiserver-etcd-client", "kube-apiserver-etcd-client", authority="etcd-ca"),
+        CertificateIdentity("etcd-healthcheck-client", "kube-etcd-healthcheck-client", authority="etcd-ca"),
     ]
     for node in nodes:
         found += [
@@ -106,22 +106,22 @@ def identities(nodes: Sequence[Node], names: Mapping[str, tuple[str, ...]] | Non
     return found
 
 
-def _component(process: str, user: str, group: str = "") -> tuple[Identity, Identity]:
+def _component(process: str, user: str, group: str = "") -> tuple[CertificateIdentity, CertificateIdentity]:
     """A component's two certificates: the one that it shows to api-servers, and the one that it serves with."""
     return (
-        Identity(process, user, group, process=process),
-        Identity(serving(process), process, names=(server_name(process),), usages=SERVER),
+        CertificateIdentity(process, user, group, process=process),
+        CertificateIdentity(serving(process), process, names=(server_name(process),), usages=SERVER),
     )
 
 
-def _api_server(node: Node, more: tuple[str, ...]) -> Identity:
+def _api_server(node: Node, more: tuple[str, ...]) -> CertificateIdentity:
     names = (node.name, node.address, *API_SERVER_NAMES, *more)
-    return Identity(serving(f"api-server@{node.name}"), "kube-apiserver", names=names, usages=SERVER)
+    return CertificateIdentity(serving(f"api-server@{node.name}"), "kube-apiserver", names=names, usages=SERVER)
 
 
-def _etcd(node: Node, more: tuple[str, ...]) -> Identity:
+def _etcd(node: Node, more: tuple[str, ...]) -> CertificateIdentity:
     names = (node.name, node.address, "localhost", "127.0.0.1", *more)
-    return Identity(f"etcd@{node.name}", node.name, names=names, usages=SERVER + CLIENT, authority="etcd-ca")
+    return CertificateIdentity(f"etcd@{node.name}", node.name, names=names, usages=SERVER + CLIENT, authority="etcd-ca")
 
 
 def ensure(
@@ -155,7 +155,7 @@ def renew(
     return _renew(folder, identities(nodes, names), now)
 
 
-def _renew(folder: Path, wanted: Sequence[Identity], now: datetime.datetime) -> Renewed:
+def _renew(folder: Path, wanted: Sequence[CertificateIdentity], now: datetime.datetime) -> Renewed:
     signers = {file: authority(folder, file) for file in AUTHORITIES}
     made: list[str] = []
     ends: list[datetime.datetime] = []
@@ -184,7 +184,7 @@ def _delete_others(folder: Path, wanted: set[str]) -> None:
 
 
 def _good(
-    folder: Path, identity: Identity, authority: x509.Certificate, now: datetime.datetime
+    folder: Path, identity: CertificateIdentity, authority: x509.Certificate, now: datetime.datetime
 ) -> x509.Certificate | None:
     """The certificate that is there, if it is what would be made now and far from its end."""
     found = _load(folder, identity.file)
@@ -194,7 +194,11 @@ def _good(
 
 
 def issue(
-    folder: Path, identity: Identity, authority: Signer, now: datetime.datetime, validity: datetime.timedelta = VALIDITY
+    folder: Path,
+    identity: CertificateIdentity,
+    authority: Signer,
+    now: datetime.datetime,
+    validity: datetime.timedelta = VALIDITY,
 ) -> x509.Certificate:
     """Make a key and a certificate. OSError when they cannot be written."""
     key = ec.generate_private_key(ec.SECP256R1())
@@ -254,12 +258,12 @@ def _key_usage(*, authority: bool) -> x509.KeyUsage:
     )
 
 
-def _subject(identity: Identity) -> x509.Name:
+def _subject(identity: CertificateIdentity) -> x509.Name:
     parts = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, identity.organisation)] if identity.organisation else []
     return x509.Name([*parts, x509.NameAttribute(NameOID.COMMON_NAME, identity.common_name)])
 
 
-def _general_names(identity: Identity) -> list[x509.GeneralName]:
+def _general_names(identity: CertificateIdentity) -> list[x509.GeneralName]:
     found: list[x509.GeneralName] = []
     for name in dict.fromkeys(identity.names):
         try:
@@ -287,7 +291,7 @@ def _usable(certificate: x509.Certificate, now: datetime.datetime, left: datetim
     return certificate.not_valid_before_utc <= now < certificate.not_valid_after_utc - left
 
 
-def _says(certificate: x509.Certificate, identity: Identity) -> bool:
+def _says(certificate: x509.Certificate, identity: CertificateIdentity) -> bool:
     """Whether a certificate is what would be made now. One that lasts longer is of an earlier version."""
     lasts = certificate.not_valid_after_utc - certificate.not_valid_before_utc
     if certificate.subject != _subject(identity) or lasts > VALIDITY + SKEW:

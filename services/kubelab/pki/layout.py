@@ -44,7 +44,7 @@ API_PORT = PORTS["api-server"][0]
 
 
 @dataclass(frozen=True, slots=True)
-class Cluster:
+class CertificateLayout:
     """A cluster of containers. ``network`` is its /24; ``control_planes`` are at least as many as will ever be up."""
 
     network: ipaddress.IPv4Network
@@ -95,7 +95,7 @@ def service(component: str, number: int) -> str:
     return component if number == 1 else f"{component}-{number}"
 
 
-def folders(cluster: Cluster) -> list[Folder]:
+def folders(cluster: CertificateLayout) -> list[Folder]:
     """Lay out every process's folder, relative to OUT."""
     found: list[Folder] = []
     for n in range(1, cluster.control_planes + 1):
@@ -115,7 +115,7 @@ def folders(cluster: Cluster) -> list[Folder]:
 
 
 def _files(
-    cluster: Cluster, name: str, home: Path, own: Mapping[str, Any] | None
+    cluster: CertificateLayout, name: str, home: Path, own: Mapping[str, Any] | None
 ) -> tuple[dict[str, str], dict[str, str]]:
     component = name.partition("@")[0]
     if component == "etcd":
@@ -151,7 +151,7 @@ def _tls(home: Path, authority: str, identity: str) -> dict[str, str]:
     }
 
 
-def _control_plane(cluster: Cluster, component: str, number: int, home: Path) -> dict[str, Any]:
+def _control_plane(cluster: CertificateLayout, component: str, number: int, home: Path) -> dict[str, Any]:
     if component != "api-server":
         return {}
     # Its own member first, then the others; those that are not up are passed over.

@@ -36,7 +36,7 @@ FAILED, BUSY = 1, 3
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class SupervisorOptions:
     """The command line."""
 
     home: Path
@@ -73,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return _begin(record, options, progress)
 
 
-def _begin(record: Record, options: Options, progress: _Progress) -> int:
+def _begin(record: Record, options: SupervisorOptions, progress: _Progress) -> int:
     from kubelab.linux import syscalls
     from kubelab.pki import certificates
     from kubelab.supervisor import etcdmembers, plan
@@ -125,7 +125,7 @@ def _preload() -> None:
     gc.freeze()
 
 
-def _be_zygote(record: Record, options: Options, channel: socket.socket, restarts: int) -> NoReturn:
+def _be_zygote(record: Record, options: SupervisorOptions, channel: socket.socket, restarts: int) -> NoReturn:
     from kubelab.linux import syscalls
     from kubelab.supervisor import zygote
 
@@ -152,7 +152,9 @@ def _be_zygote(record: Record, options: Options, channel: socket.socket, restart
     os._exit(0)
 
 
-def _supervise(record: Record, options: Options, channel: socket.socket, progress: _Progress, *, restarts: int) -> int:
+def _supervise(
+    record: Record, options: SupervisorOptions, channel: socket.socket, progress: _Progress, *, restarts: int
+) -> int:
     from kubelab.component import logs
     from kubelab.supervisor import cleanup, supervisor
 
@@ -173,7 +175,7 @@ def _supervise(record: Record, options: Options, channel: socket.socket, progres
 
 async def _run(
     record: Record,
-    options: Options,
+    options: SupervisorOptions,
     channel: socket.socket,
     host: network.NamespaceThread,
     clock: Clock,
@@ -246,7 +248,7 @@ def _innermost(err: BaseException) -> str:
     return str(err) or repr(err)
 
 
-def _options(argv: Sequence[str] | None) -> Options:
+def _options(argv: Sequence[str] | None) -> SupervisorOptions:
     parser = argparse.ArgumentParser(prog="kubelab.supervisor", description=__doc__, allow_abbrev=False)
     parser.add_argument("--home", type=Path, default=Path(os.environ.get("KUBELAB_HOME") or "~/.kubelab").expanduser())
     parser.add_argument("--cluster", required=True, help="name of the cluster")
@@ -256,7 +258,7 @@ def _options(argv: Sequence[str] | None) -> Options:
     parser.add_argument("--zygote", type=int, nargs=2, help=argparse.SUPPRESS)
     told = parser.parse_args(argv)
     zygote = (int(told.zygote[0]), int(told.zygote[1])) if told.zygote else None
-    return Options(told.home, told.cluster, told.progress_fd, told.clean, told.delete, zygote)
+    return SupervisorOptions(told.home, told.cluster, told.progress_fd, told.clean, told.delete, zygote)
 
 
 if __name__ == "__main__":

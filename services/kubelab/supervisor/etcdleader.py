@@ -16,7 +16,7 @@ import grpc
 from aetcd import rpc
 
 from kubelab.apimachinery.clock import Clock
-from kubelab.supervisor.health import Target
+from kubelab.supervisor.health import HealthTarget
 
 ASK_SECONDS = 0.5  # for one member to answer
 LOOK_SECONDS = 0.5  # between two looks, while somebody watches
@@ -26,7 +26,7 @@ _STATUS = "/etcdserverpb.Maintenance/Status"
 class EtcdLeader:
     """``members`` are where each is asked, by process. ``changed`` is called when another one leads."""
 
-    def __init__(self, members: Mapping[str, Target], clock: Clock, changed: Callable[[], None]) -> None:
+    def __init__(self, members: Mapping[str, HealthTarget], clock: Clock, changed: Callable[[], None]) -> None:
         self._members, self._clock, self._changed = members, clock, changed
         self._channels: dict[str, grpc.aio.Channel] = {}
         self._watchers = 0

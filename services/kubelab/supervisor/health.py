@@ -30,7 +30,7 @@ _OPTIONS = (*ETCD_KEEPALIVE, *reconnect(20, 500, 250), *OWN_SUBCHANNELS)
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class HealthTarget:
     """Where a process answers. ``unix:`` addresses go without certificates. ``name`` is the one that the server's
     certificate must have, where that is not its address."""
 
@@ -53,7 +53,7 @@ class Target:
         return open_channel(self.address, shown, server_name=self.name, options=_OPTIONS)
 
 
-async def watch(target: Target, clock: Clock, tell: Callable[[bool], Awaitable[None]]) -> None:
+async def watch(target: HealthTarget, clock: Clock, tell: Callable[[bool], Awaitable[None]]) -> None:
     """Tell every change of a process's health, until cancelled. OSError when a certificate cannot be read."""
     files = target.files()
     identity = files.current() if files else None

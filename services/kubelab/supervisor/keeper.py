@@ -21,7 +21,7 @@ from kubelab.apimachinery.clock import Clock
 from kubelab.apimachinery.errors import BadRequest
 from kubelab.files import statefile
 from kubelab.supervisor import health, processes
-from kubelab.supervisor.machine import LIVE, BackOff, Event, Machine, State
+from kubelab.supervisor.keeperstates import LIVE, BackOff, KeeperEvent, KeeperMachine, KeeperState
 from kubelab.supervisor.processes import Running
 from kubelab.supervisor.spawner import Spawner, SpawnError
 from kubelab.supervisor.zygote import Order
@@ -43,11 +43,11 @@ class Spec:
     order: Order
     log: Path
     namespace: Path | None
-    target: health.Target
+    target: health.HealthTarget
     after: tuple[str, ...] = ()
 
 
-class Keeper:
+class ProcessKeeper:
     """Keeps one process."""
 
     def __init__(
@@ -63,7 +63,7 @@ class Keeper:
         self._watch_health_by = watch or functools.partial(health.watch, spec.target)
         self._spawner, self._clock, self._changed = spawner, clock, changed
         self._log = log.bind(process=spec.name)
-        self.machine = Machine(spec.name)
+        self.machine = KeeperMachine(spec.name)
         self.running: Running | None = None
         self.restarts = 0
         self.message = ""
@@ -81,10 +81,10 @@ class Keeper:
         return Path(self.spec.order.records) / f".stopped-{self.spec.name}"
 
     @property
-    def state(self) -> State:
+    def state(self) -> KeeperState:
         return self.machine.state
 
-    async def run(self, before: Sequence[Keeper]) -> None:
+    async def run(self, before: Sequence[ProcessKeeper]) -> None:
         """Keep the process, from the first moment at which all of ``before`` have been well; until cancelled."""
         running = await self._adopt()
         if running:
@@ -100,7 +100,7 @@ class Keeper:
                 running = None
             else:
                 delay = self._back_off.after(0.0)
-            if self._wanted and self.state is State.BACK_OFF:
+            if self._wanted and self.state is KeeperState.BACK_OFF:
                 await self._pause(delay)
                 self.restarts += 1
 
@@ -114,25 +114,25 @@ class Keeper:
         self._wanted = False
         self._wake.set()
         if self.state not in LIVE:
-            await self._apply(Event.STOPPED)
+            await self._apply(KeeperEvent.STOPPED)
             return
         if self._watching:
             self._watching.cancel()  # a server that stops waits for its open calls, ours among them
         self._signal(signal.SIGTERM)
         self._resume()  # it may be frozen: the first thing that it wakes up to is its end
-        if not await self._until(lambda: self.state is State.STOPPED, STOP_SECONDS):
+        if not await self._until(lambda: self.state is KeeperState.STOPPED, STOP_SECONDS):
             self._log.warning("does not stop, killing it", seconds=STOP_SECONDS)
             self._signal(signal.SIGKILL)
-            await self._until(lambda: self.state is State.STOPPED, STOP_SECONDS)
+            await self._until(lambda: self.state is KeeperState.STOPPED, STOP_SECONDS)
 
     async def start(self) -> None:
         """Start it, if it is down; answers when it is well, or after half a minute. BadRequest for a frozen one."""
-        if self.state is State.PAUSED:
+        if self.state is KeeperState.PAUSED:
             raise BadRequest(f"{self.spec.name} is Paused; let it go on: kubelab fault resume {self.spec.name}")
         self._wanted = True
         self._stopped.unlink(missing_ok=True)
         self._wake.set()
-        await self._until(lambda: self.state is State.RUNNING, STARTED_SECONDS)
+        await self._until(lambda: self.state is KeeperState.RUNNING, STARTED_SECONDS)
 
     async def restart(self) -> None:
         """Stop and start."""
@@ -154,24 +154,24 @@ class Keeper:
                 # only a parent is told of a stop, and this is not always one
                 while not all(map(processes.is_frozen, processes.group(pid))):
                     await self._clock.sleep(0.002)
-        await self._apply(Event.PAUSE)
+        await self._apply(KeeperEvent.PAUSE)
 
     async def resume(self) -> None:
         """Let a frozen one go on; one that is not frozen goes on as it is. BadRequest for one that is down."""
-        if self.state is State.BACK_OFF:
+        if self.state is KeeperState.BACK_OFF:
             return
         self._must_run()
         self._resume()
-        await self._apply(Event.RESUME)
+        await self._apply(KeeperEvent.RESUME)
         if self._healthy:
-            await self._apply(Event.HEALTHY)
+            await self._apply(KeeperEvent.HEALTHY)
 
     def _must_run(self) -> Running:
         """Give what runs. BadRequest says why nothing does."""
         if self.running and self.state in LIVE:
             return self.running
         name = self.spec.name
-        if self.state is State.STOPPED:
+        if self.state is KeeperState.STOPPED:
             raise BadRequest(f"{name} is Stopped; start it: kubelab fault start {name}")
         raise BadRequest(f"{name} does not run yet: it is just being started")
 
@@ -181,18 +181,18 @@ class Keeper:
         if running:
             self._log.info("adopted", pid=running.pid)
             self._spawner.adopt(running)
-            await self._apply(Event.START)
+            await self._apply(KeeperEvent.START)
             if processes.is_frozen(running.pid):
-                await self._apply(Event.PAUSE)
+                await self._apply(KeeperEvent.PAUSE)
         return running
 
-    async def _wait_for(self, before: Sequence[Keeper]) -> None:
+    async def _wait_for(self, before: Sequence[ProcessKeeper]) -> None:
         """Stand by until all of ``before`` have been well once, or this one is not wanted any more."""
-        await self._apply(Event.WAIT)
+        await self._apply(KeeperEvent.WAIT)
         async with asyncio.TaskGroup() as group:
             waiting = group.create_task(_all_well_once(before), name=f"what {self.spec.name} stands on")
             waiting.add_done_callback(lambda _: self._wake.set())
-            while self.state is State.WAITING and not waiting.done():
+            while self.state is KeeperState.WAITING and not waiting.done():
                 self._wake.clear()
                 await self._wake.wait()
             waiting.cancel()
@@ -210,7 +210,7 @@ class Keeper:
                 await self._wake.wait()
 
     async def _start(self) -> Running | None:
-        await self._apply(Event.START)
+        await self._apply(KeeperEvent.START)
         order = replace(self.spec.order, restarts=self.restarts)
         try:
             with _descriptors(self.spec.log, self.spec.namespace) as (log, namespace):
@@ -218,7 +218,7 @@ class Keeper:
         except (SpawnError, OSError) as err:
             self.message = str(err)
             self._log.error("cannot be started", error=str(err))
-            await self._apply(Event.EXITED if self._wanted else Event.STOPPED)
+            await self._apply(KeeperEvent.EXITED if self._wanted else KeeperEvent.STOPPED)
             return None
 
     async def _keep(self, running: Running) -> float:
@@ -237,7 +237,7 @@ class Keeper:
         if code and code > 0 and (said := await asyncio.to_thread(last_line, self.spec.log)):
             self.message += f": {said}"
         processes.forget(Path(self.spec.order.records), running)
-        await self._apply(Event.EXITED if self._wanted else Event.STOPPED)
+        await self._apply(KeeperEvent.EXITED if self._wanted else KeeperEvent.STOPPED)
         delay = self._back_off.after(lived)
         self._log.info("ended", pid=running.pid, how=self.message, lived=round(lived, 1), again=self._wanted)
         return delay
@@ -252,9 +252,9 @@ class Keeper:
         self._healthy = well
         if well:
             self.ready.set()
-        await self._apply(Event.HEALTHY if well else Event.UNHEALTHY)
+        await self._apply(KeeperEvent.HEALTHY if well else KeeperEvent.UNHEALTHY)
 
-    async def _apply(self, event: Event) -> None:
+    async def _apply(self, event: KeeperEvent) -> None:
         if self.machine.apply(event):
             self._changed()
             async with self._moved:
@@ -282,7 +282,7 @@ class Keeper:
         self._signal_group(signal.SIGCONT)
 
 
-async def _all_well_once(keepers: Sequence[Keeper]) -> None:
+async def _all_well_once(keepers: Sequence[ProcessKeeper]) -> None:
     for keeper in keepers:
         await keeper.ready.wait()
 

@@ -24,7 +24,7 @@ from kubelab.component import config
 from kubelab.component.config import ConfigError
 from kubelab.pki.certificates import serving
 from kubelab.supervisor import etcdmembers
-from kubelab.supervisor.health import Target
+from kubelab.supervisor.health import HealthTarget
 from kubelab.supervisor.keeper import Spec
 from kubelab.supervisor.zygote import Order
 from kubelab.topology.components import GROUPS, PORTS, server_name
@@ -45,14 +45,14 @@ MODULES = {
 
 
 @dataclass(frozen=True)
-class Plan:
+class ClusterPlan:
     """The processes in the order of :class:`Spec.after`, and the text of every file."""
 
     specs: tuple[Spec, ...]
     files: dict[Path, str]
 
 
-def plan(record: Record) -> Plan:
+def plan(record: Record) -> ClusterPlan:
     """Lay a cluster out."""
     specs: list[Spec] = []
     files: dict[Path, str] = {}
@@ -69,7 +69,7 @@ def plan(record: Record) -> Plan:
             if component not in ("api-server", "runtime"):
                 files[record.config / f"{name}.kubeconfig"] = _kubeconfig(record, node, name)
             specs.append(_component(record, node, component))
-    return Plan(tuple(specs), files)
+    return ClusterPlan(tuple(specs), files)
 
 
 def write(record: Record, files: dict[Path, str]) -> None:
@@ -133,7 +133,7 @@ def _tunnels(record: Record) -> Spec:
         records=str(record.processes),
         module=TUNNELS_MODULE,
     )
-    target = Target(f"unix:{record.tunnels_socket}")
+    target = HealthTarget(f"unix:{record.tunnels_socket}")
     return Spec(TUNNELS, TUNNELS, "", order, record.log(TUNNELS), None, target)
 
 
@@ -145,10 +145,10 @@ def _tunnels_config(record: Record) -> dict[str, Any]:
     }
 
 
-def _target(record: Record, node: Node, component: str) -> Target:
+def _target(record: Record, node: Node, component: str) -> HealthTarget:
     if component == "runtime":
-        return Target(f"unix:{record.runtime_socket(node.name)}")
-    return Target(
+        return HealthTarget(f"unix:{record.runtime_socket(node.name)}")
+    return HealthTarget(
         f"{node.address}:{PORTS[component][0]}",
         record.pki / "ca.crt",
         record.pki / "supervisor.crt",
@@ -159,7 +159,7 @@ def _target(record: Record, node: Node, component: str) -> Target:
 
 def _etcd(record: Record, node: Node) -> Spec:
     name = etcdmembers.process(node)
-    target = Target(
+    target = HealthTarget(
         f"{node.address}:{etcdmembers.PORT}",
         record.pki / "etcd-ca.crt",
         record.pki / "etcd-healthcheck-client.crt",

@@ -13,8 +13,8 @@ from kubelab.apimachinery import errors
 from kubelab.rpc.supervisor.v1 import supervisor_pb2 as pb
 from kubelab.rpc.supervisor.v1 import supervisor_pb2_grpc
 from kubelab.supervisor import logfiles, processes
-from kubelab.supervisor.machine import State
-from kubelab.supervisor.supervisor import Supervisor, Usage
+from kubelab.supervisor.keeperstates import KeeperState
+from kubelab.supervisor.supervisor import ProcessUsage, Supervisor
 from kubelab.topology.partitions import Partition
 from kubelab.tunnels.model import Tunnel
 
@@ -106,11 +106,11 @@ class SupervisorServicer(supervisor_pb2_grpc.SupervisorServicer):
         if self._supervisor.going_down:
             raise errors.Unavailable(f'cluster "{self._supervisor.record.name}" is just being stopped')
 
-    def _status(self, usage: dict[str, Usage]) -> pb.StatusResponse:
+    def _status(self, usage: dict[str, ProcessUsage]) -> pb.StatusResponse:
         supervisor = self._supervisor
         record = supervisor.record
         own = supervisor.own
-        nobody = Usage(0, 0.0)
+        nobody = ProcessUsage(0, 0.0)
         answer = pb.StatusResponse(cluster=record.name)
         for running, component in ((own, processes.SUPERVISOR), (supervisor.zygote(), processes.ZYGOTE)):
             used = usage.get(component, nobody)
@@ -120,13 +120,13 @@ class SupervisorServicer(supervisor_pb2_grpc.SupervisorServicer):
                 pid=running.pid if running else 0,
                 started_unix_nano=running.since if running else 0,
                 restarts=running.restarts if running else 0,
-                state=State.RUNNING if running else State.STARTING,  # type: ignore[arg-type]
+                state=KeeperState.RUNNING if running else KeeperState.STARTING,  # type: ignore[arg-type]
                 memory_bytes=used.memory_bytes,
                 cpu_seconds=used.cpu_seconds,
             )
         for keeper in supervisor.keepers.values():
             running, used = keeper.running, usage.get(keeper.spec.name, nobody)
-            full = keeper.state is State.RUNNING and keeper.spec.name in supervisor.etcd_leader.full
+            full = keeper.state is KeeperState.RUNNING and keeper.spec.name in supervisor.etcd_leader.full
             answer.processes.add(
                 name=keeper.spec.name,
                 component=keeper.spec.component,
@@ -134,7 +134,7 @@ class SupervisorServicer(supervisor_pb2_grpc.SupervisorServicer):
                 pid=running.pid if running else 0,
                 started_unix_nano=running.since if running else 0,
                 restarts=keeper.restarts,
-                state=(State.UNHEALTHY if full else keeper.state).value,  # type: ignore[arg-type]
+                state=(KeeperState.UNHEALTHY if full else keeper.state).value,  # type: ignore[arg-type]
                 message=ETCD_FULL if full else keeper.message,
                 memory_bytes=used.memory_bytes,
                 cpu_seconds=used.cpu_seconds,

@@ -27,9 +27,9 @@ from kubelab.pki import certificates, renewal
 from kubelab.supervisor import cleanup, logfiles, network, nft, plan, processes
 from kubelab.supervisor.etcdleader import EtcdLeader
 from kubelab.supervisor.faults import Partitions
-from kubelab.supervisor.keeper import Keeper
+from kubelab.supervisor.keeper import ProcessKeeper
+from kubelab.supervisor.keeperstates import KeeperState
 from kubelab.supervisor.logfiles import Follower
-from kubelab.supervisor.machine import State
 from kubelab.supervisor.network import NamespaceThread
 from kubelab.supervisor.processes import Running
 from kubelab.supervisor.spawner import Spawner
@@ -44,11 +44,11 @@ STOP_ORDER = (
     ("etcd", plan.TUNNELS),
 )
 CARRYING = ("kubelet", "kube-proxy", "runtime")  # a node without one of them may lead to what is gone
-ILL = (State.UNHEALTHY, State.BACK_OFF, State.STOPPED, State.PAUSED)
+ILL = (KeeperState.UNHEALTHY, KeeperState.BACK_OFF, KeeperState.STOPPED, KeeperState.PAUSED)
 
 
 @dataclass(frozen=True, slots=True)
-class Usage:
+class ProcessUsage:
     """What a process takes: PSS in bytes and processor time in seconds, with its workers."""
 
     memory_bytes: int
@@ -75,8 +75,8 @@ class Supervisor:
         self.delete = False
         self.tunnels = Tunnelling(record, host, clock, log)
         watches = {plan.TUNNELS: self.tunnels.watch}
-        self.keepers: dict[str, Keeper] = {
-            spec.name: Keeper(spec, spawner, clock, log, self.touch, watches.get(spec.name))
+        self.keepers: dict[str, ProcessKeeper] = {
+            spec.name: ProcessKeeper(spec, spawner, clock, log, self.touch, watches.get(spec.name))
             for spec in plan.plan(record).specs
         }
         members = {name: k.spec.target for name, k in self.keepers.items() if k.spec.component == "etcd"}
@@ -146,7 +146,7 @@ class Supervisor:
         await asyncio.to_thread(cleanup.strays, self.record, self.clock)
         await asyncio.to_thread(network.remove, self.record)
 
-    def keeper(self, name: str) -> Keeper:
+    def keeper(self, name: str) -> ProcessKeeper:
         """Find a process; NotFound."""
         found = self.keepers.get(name)
         if found is None:
@@ -162,7 +162,7 @@ class Supervisor:
             seen = self._version
             yield
 
-    async def usage(self) -> dict[str, Usage]:
+    async def usage(self) -> dict[str, ProcessUsage]:
         """Measure every process."""
         pids = {name: keeper.running.pid for name, keeper in self.keepers.items() if keeper.running}
         pids[processes.SUPERVISOR] = self.own.pid
@@ -236,13 +236,13 @@ def enter_cluster(record: Record) -> NamespaceThread:
     return host
 
 
-def _measure(pids: dict[str, int]) -> dict[str, Usage]:
-    found: dict[str, Usage] = {}
+def _measure(pids: dict[str, int]) -> dict[str, ProcessUsage]:
+    found: dict[str, ProcessUsage] = {}
     for name, pid in pids.items():
         # A component's workers are its own; what the zygote and the supervisor have forked has names of its own.
         workers = processes.descendants(pid) if name not in (processes.SUPERVISOR, processes.ZYGOTE) else []
         family = [pid, *(worker for worker in workers if _is_worker(worker))]
-        found[name] = Usage(sum(map(processes.pss_bytes, family)), sum(map(processes.cpu_seconds, family)))
+        found[name] = ProcessUsage(sum(map(processes.pss_bytes, family)), sum(map(processes.cpu_seconds, family)))
     return found
 
 

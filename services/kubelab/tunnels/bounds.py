@@ -24,7 +24,7 @@ ROOT = "uid 0"
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
+class ListenerBounds:
     """Numbers of connections."""
 
     total: int
@@ -33,7 +33,7 @@ class Bounds:
     per_root: int
 
     @classmethod
-    def of_descriptors(cls, descriptors: int | None = None) -> Bounds:
+    def of_descriptors(cls, descriptors: int | None = None) -> ListenerBounds:
         """What a process with so many descriptors can carry; by default this one's limit (RLIMIT_NOFILE)."""
         if descriptors is None:
             descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
@@ -63,7 +63,7 @@ class Counted(Protocol):
 class Door:
     """Lets connections in, and knows all that are there, the oldest first."""
 
-    def __init__(self, bounds: Bounds) -> None:
+    def __init__(self, bounds: ListenerBounds) -> None:
         self.bounds = bounds
         self._there: dict[Counted, None] = {}
         self._of_peer: Counter[str] = Counter()

@@ -19,7 +19,7 @@ import structlog
 
 from kubelab.apimachinery.clock import Clock
 from kubelab.apimachinery.errors import AlreadyExists, BadRequest, TooManyRequests
-from kubelab.tunnels.bounds import Bounds, Door
+from kubelab.tunnels.bounds import Door, ListenerBounds
 from kubelab.tunnels.choosing import Memory
 from kubelab.tunnels.connecting import Connector
 from kubelab.tunnels.connection import Connection, refuse
@@ -52,14 +52,14 @@ class Tunnels:
         *,
         listen: str = LOCALHOST,
         ports: Sequence[int] = (),
-        bounds: Bounds | None = None,
+        bounds: ListenerBounds | None = None,
     ) -> None:
         self._outside, self._nodes, self._clock, self._log = outside, nodes, clock, log
         self._address, self._ports = listen, ports
         self._open: dict[int, _Open] = {}
         self._group = asyncio.TaskGroup()
         self.memory = Memory()
-        self.door = Door(bounds or Bounds.of_descriptors())
+        self.door = Door(bounds or ListenerBounds.of_descriptors())
         self._connector = Connector(nodes, self.memory, clock)
         self._peers = Peers()
 

@@ -15,7 +15,7 @@ from kubelab.apimachinery.backoff import ExponentialBackoff
 from kubelab.apimachinery.clock import SystemClock
 from kubelab.apiserver import space as spaces
 from kubelab.supervisor.etcdleader import EtcdLeader
-from kubelab.supervisor.health import Target
+from kubelab.supervisor.health import HealthTarget
 from tests.support import etcd as testing_etcd
 from tests.support.etcd import Etcd
 from tests.support.pki import TestAuthority
@@ -82,7 +82,7 @@ async def test_what_is_deleted_makes_room(start: Any, etcd_server: Etcd, monkeyp
     assert api.space.note.startswith("etcd's quota is reached")
     files = etcd_server.client
     looking = EtcdLeader(
-        {"etcd@cp-1": Target(etcd_server.address, files.ca, files.certificate, files.key)}, CLOCK, lambda: None
+        {"etcd@cp-1": HealthTarget(etcd_server.address, files.ca, files.certificate, files.key)}, CLOCK, lambda: None
     )
     async with asyncio.timeout(30):
         while await looking.look() != "etcd@cp-1":  # a busy member may not answer in time

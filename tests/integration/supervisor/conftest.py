@@ -13,7 +13,7 @@ import pytest
 
 from kubelab.apimachinery.clock import SystemClock
 from kubelab.cluster import launch
-from kubelab.cluster.driver import ClusterStatus, Process, State
+from kubelab.cluster.driver import ClusterStatus, Process, ProcessState
 from kubelab.cluster.local import LocalCluster
 from kubelab.supervisor import cleanup
 from kubelab.topology.record import Record
@@ -47,7 +47,7 @@ async def cluster(record: Record) -> AsyncGenerator[LocalCluster]:
 
 
 def core_is_well(status: ClusterStatus) -> bool:
-    return all(p.state is State.RUNNING for p in status.processes if p.component in CORE)
+    return all(p.state is ProcessState.RUNNING for p in status.processes if p.component in CORE)
 
 
 def named(status: ClusterStatus, name: str) -> Process:

@@ -13,7 +13,7 @@ import pytest
 
 from kubelab.apimachinery import errors
 from kubelab.cluster import launch
-from kubelab.cluster.driver import Action, State
+from kubelab.cluster.driver import Action, ProcessState
 from kubelab.cluster.local import LocalCluster
 from kubelab.supervisor import processes
 from kubelab.topology.components import GROUPS
@@ -154,16 +154,16 @@ async def test_all_workers_freeze_and_stay_so_under_another_supervisor(prefork: 
     assert all(map(processes.is_frozen, family))
     os.kill(named(await prefork.status(), "supervisor").pid, signal.SIGKILL)
     async with await again(prefork, record) as next_one:
-        status = await until(next_one, lambda s: named(s, API).state is State.PAUSED)
+        status = await until(next_one, lambda s: named(s, API).state is ProcessState.PAUSED)
         assert named(status, API).pid == paused.pid
         with pytest.raises(errors.BadRequest, match=f"kubelab fault resume {API}"):
             await next_one.act(API, Action.START)
         await next_one.act(API, Action.RESUME)
         assert not any(map(processes.is_frozen, family))
-        await until(next_one, lambda s: named(s, API).state is State.RUNNING)
+        await until(next_one, lambda s: named(s, API).state is ProcessState.RUNNING)
         await next_one.act(API, Action.PAUSE)
         await next_one.act(API, Action.KILL)
-        status = await until(next_one, lambda s: named(s, API).state is State.RUNNING)
+        status = await until(next_one, lambda s: named(s, API).state is ProcessState.RUNNING)
         assert named(status, API).pid != paused.pid
         assert not any(Path(f"/proc/{pid}").exists() for pid in family)
 
@@ -172,13 +172,13 @@ async def test_a_frozen_process_stops_at_once_and_is_then_down(cluster: LocalClu
     for name in ("runtime@node-1", SCHEDULER, API, "etcd@cp-1"):
         await cluster.act(name, Action.PAUSE)
         stopped = await cluster.act(name, Action.STOP)
-        assert (stopped.state, stopped.pid) == (State.STOPPED, 0)
+        assert (stopped.state, stopped.pid) == (ProcessState.STOPPED, 0)
         assert "SIGKILL" not in stopped.message, "it woke up and ended by itself"
         for action in (Action.KILL, Action.PAUSE, Action.RESUME):
             with pytest.raises(errors.BadRequest, match=f"{name} is Stopped; start it: kubelab fault start {name}"):
                 await cluster.act(name, action)
-        assert (await cluster.act(name, Action.STOP)).state is State.STOPPED, "again is no error"
-        assert (await cluster.act(name, Action.RESTART)).state is State.RUNNING
+        assert (await cluster.act(name, Action.STOP)).state is ProcessState.STOPPED, "again is no error"
+        assert (await cluster.act(name, Action.RESTART)).state is ProcessState.RUNNING
 
 
 async def test_a_broken_cluster_goes_down_all_the_same(cluster: LocalCluster, record: Record) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from kubelab.apimachinery import errors
 from kubelab.apimachinery.clock import SystemClock
-from kubelab.cluster.driver import Action, State
+from kubelab.cluster.driver import Action, ProcessState
 from kubelab.cluster.local import LocalCluster
 from kubelab.linux.processes import start_time
 from kubelab.supervisor import cleanup, network, processes
@@ -50,18 +50,18 @@ async def test_a_killed_component_comes_back_and_is_counted(cluster: LocalCluste
 
 async def test_stop_keeps_it_down_until_start(cluster: LocalCluster) -> None:
     stopped = await cluster.act("scheduler@cp-1", Action.STOP)
-    assert (stopped.state, stopped.pid) == (State.STOPPED, 0)
+    assert (stopped.state, stopped.pid) == (ProcessState.STOPPED, 0)
     started = await cluster.act("scheduler@cp-1", Action.START)
-    assert started.state is State.RUNNING
+    assert started.state is ProcessState.RUNNING
     assert started.restarts == 0  # it was asked for
 
 
 async def test_pause_and_resume(cluster: LocalCluster) -> None:
     paused = await cluster.act("scheduler@cp-1", Action.PAUSE)
-    assert paused.state is State.PAUSED
+    assert paused.state is ProcessState.PAUSED
     assert processes.is_frozen(paused.pid)
     await cluster.act("scheduler@cp-1", Action.RESUME)
-    status = await until(cluster, lambda s: named(s, "scheduler@cp-1").state is State.RUNNING)
+    status = await until(cluster, lambda s: named(s, "scheduler@cp-1").state is ProcessState.RUNNING)
     assert named(status, "scheduler@cp-1").pid == paused.pid
 
 
@@ -120,8 +120,8 @@ async def test_what_was_stopped_stays_so_after_the_supervisors_death(cluster: Lo
     await cluster.act("scheduler@cp-1", Action.STOP)
     os.kill(named(await cluster.status(), "supervisor").pid, signal.SIGKILL)
     async with await again(cluster, record) as next_one:
-        status = await until(next_one, lambda s: named(s, "etcd@cp-1").state is State.RUNNING)
-        assert named(status, "scheduler@cp-1").state is State.STOPPED
+        status = await until(next_one, lambda s: named(s, "etcd@cp-1").state is ProcessState.RUNNING)
+        assert named(status, "scheduler@cp-1").state is ProcessState.STOPPED
 
 
 async def test_logs_with_their_end_first_and_followed(cluster: LocalCluster) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Generator
 import pytest
 
 from kubelab.apimachinery import errors
-from kubelab.cluster.driver import Action, State
+from kubelab.cluster.driver import Action, ProcessState
 from kubelab.cluster.local import LocalCluster
 from kubelab.supervisor import processes
 from kubelab.topology.record import Record
@@ -63,7 +63,7 @@ async def test_connections_outlive_the_supervisor(cluster: LocalCluster, record:
     os.kill(named(before, "supervisor").pid, signal.SIGKILL)
     assert await is_answered(record) == "kube-apiserver"
     async with await again(cluster, record) as next_one:
-        after = await until(next_one, lambda s: core_is_well(s) and named(s, "tunnels").state is State.RUNNING)
+        after = await until(next_one, lambda s: core_is_well(s) and named(s, "tunnels").state is ProcessState.RUNNING)
         assert (named(after, "tunnels").pid, named(after, "tunnels").restarts) == (named(before, "tunnels").pid, 0)
         assert tunnel in await next_one.tunnels()
         await next_one.close_tunnel(tunnel.local_port)
@@ -79,7 +79,7 @@ async def test_while_the_tunnels_are_dead_connections_wait(cluster: LocalCluster
     os.kill(before.pid, signal.SIGKILL)
     answers = await asyncio.gather(*(is_answered(record) for _ in range(10)))
     assert answers == ["kube-apiserver"] * 10, "none is refused"
-    after = await until(cluster, lambda s: named(s, "tunnels").state is State.RUNNING)
+    after = await until(cluster, lambda s: named(s, "tunnels").state is ProcessState.RUNNING)
     assert named(after, "tunnels").restarts == 1
 
 
@@ -89,10 +89,10 @@ async def test_frozen_tunnels_are_unhealthy_and_do_not_stop_the_next_supervisor(
     before = await cluster.status()
     old = named(before, "tunnels").pid
     with frozen(old):
-        await until(cluster, lambda s: named(s, "tunnels").state is State.UNHEALTHY)
+        await until(cluster, lambda s: named(s, "tunnels").state is ProcessState.UNHEALTHY)
         os.kill(named(before, "supervisor").pid, signal.SIGKILL)
         async with await again(cluster, record) as next_one:
-            await until(next_one, lambda s: named(s, "tunnels").state is State.RUNNING)
+            await until(next_one, lambda s: named(s, "tunnels").state is ProcessState.RUNNING)
             assert named(await next_one.status(), "tunnels").pid != old
             assert await is_answered(record) == "kube-apiserver"
 

@@ -1,4 +1,4 @@
-"""Everything that is done is owed first, and undone in the end, last done first."""
+"""Every fault is in the undo log first, and is undone in the end, the last one first."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import cast
 import pytest
 
 from kubelab.apimachinery.errors import Conflict, NotFound, Unavailable
-from kubelab.chaos import ledger
+from kubelab.chaos import undolog
 from kubelab.chaos.faults import Faults, NotUndone, settle
-from kubelab.chaos.ledger import Debt, Ledger
-from kubelab.chaos.recording import Recording, Tape
+from kubelab.chaos.recording import Recording, RecordingWriter
+from kubelab.chaos.undolog import UndoEntry, UndoLog
 from kubelab.client.client import Client
-from kubelab.cluster.driver import Action, ClusterDriver, ClusterStatus, NodeInfo, Process, State, Tunnel
+from kubelab.cluster.driver import Action, ClusterDriver, ClusterNode, ClusterStatus, Process, ProcessState, Tunnel
 from kubelab.topology.partitions import Partition
 
 STATES = {
-    Action.STOP: State.STOPPED,
-    Action.PAUSE: State.PAUSED,
-    Action.START: State.RUNNING,
-    Action.RESUME: State.RUNNING,
+    Action.STOP: ProcessState.STOPPED,
+    Action.PAUSE: ProcessState.PAUSED,
+    Action.START: ProcessState.RUNNING,
+    Action.RESUME: ProcessState.RUNNING,
 }
 NAMES = ("etcd@cp-1", "api-server@cp-1", "kubelet@cp-1", "runtime@cp-1", "kubelet@node-1", "runtime@node-1")
 
@@ -32,7 +32,7 @@ class FakeDriver:
 
     processes: dict[str, Process] = field(
         default_factory=lambda: {
-            name: Process(name, name.partition("@")[0], name.partition("@")[2], 1, 0.0, 0, State.RUNNING)
+            name: Process(name, name.partition("@")[0], name.partition("@")[2], 1, 0.0, 0, ProcessState.RUNNING)
             for name in NAMES
         }
     )
@@ -42,7 +42,7 @@ class FakeDriver:
     open: list[Tunnel] = field(default_factory=list[Tunnel])
 
     async def status(self) -> ClusterStatus:
-        nodes = tuple(NodeInfo(n, "", Path(), Path()) for n in ("cp-1", "node-1", "node-2"))
+        nodes = tuple(ClusterNode(n, "", Path(), Path()) for n in ("cp-1", "node-1", "node-2"))
         return ClusterStatus("test", tuple(self.processes.values()), nodes)
 
     async def act(self, process: str, action: Action) -> Process:
@@ -74,39 +74,41 @@ def driver() -> FakeDriver:
 
 
 @pytest.fixture
-def tape() -> Tape:
+def writer() -> RecordingWriter:
     now = iter(range(1000))
-    return Tape(Recording(), lambda: float(next(now)))
+    return RecordingWriter(Recording(), lambda: float(next(now)))
 
 
 @pytest.fixture
-def owed(tmp_path: Path) -> Ledger:
-    return Ledger(tmp_path / "experiment.json")
+def undo_log(tmp_path: Path) -> UndoLog:
+    return UndoLog(tmp_path / "experiment.json")
 
 
 @pytest.fixture
-def faults(driver: FakeDriver, owed: Ledger, tape: Tape) -> Faults:
-    return Faults(cast(ClusterDriver, driver), owed, tape)
+def faults(driver: FakeDriver, undo_log: UndoLog, writer: RecordingWriter) -> Faults:
+    return Faults(cast(ClusterDriver, driver), undo_log, writer)
 
 
-async def test_what_is_stopped_is_owed_until_it_is_started(driver: FakeDriver, faults: Faults, owed: Ledger) -> None:
+async def test_what_is_stopped_is_in_the_undo_log_until_it_is_started(
+    driver: FakeDriver, faults: Faults, undo_log: UndoLog
+) -> None:
     assert await faults.act(Action.STOP, "etcd") == ["etcd@cp-1"]
-    assert ledger.read(owed.path)[0].debts == [Debt(ledger.START, "etcd@cp-1")]
+    assert undolog.read(undo_log.path)[0].entries == [UndoEntry(undolog.START, "etcd@cp-1")]
     await faults.act(Action.START, "etcd")
-    assert (owed.debts, driver.done) == ([], ["stop etcd@cp-1", "start etcd@cp-1"])
+    assert (undo_log.entries, driver.done) == ([], ["stop etcd@cp-1", "start etcd@cp-1"])
 
 
-async def test_a_debt_is_written_down_before_the_deed(driver: FakeDriver, faults: Faults, owed: Ledger) -> None:
+async def test_an_entry_is_written_before_the_fault(driver: FakeDriver, faults: Faults, undo_log: UndoLog) -> None:
     driver.deaf = {"etcd@cp-1"}
     with pytest.raises(Unavailable):
         await faults.act(Action.PAUSE, "etcd@cp-1")
-    assert ledger.read(owed.path)[0].debts == [Debt(ledger.RESUME, "etcd@cp-1")]
+    assert undolog.read(undo_log.path)[0].entries == [UndoEntry(undolog.RESUME, "etcd@cp-1")]
 
 
-async def test_a_kill_is_a_moment_and_owes_nothing(faults: Faults, owed: Ledger, tape: Tape) -> None:
+async def test_a_kill_is_a_moment_and_owes_nothing(faults: Faults, undo_log: UndoLog, writer: RecordingWriter) -> None:
     await faults.act(Action.KILL, "etcd@cp-1")
-    assert owed.debts == []
-    (fault,) = tape.recording.faults
+    assert undo_log.entries == []
+    (fault,) = writer.recording.faults
     assert (fault.what, fault.begin) == ("kill", fault.end)
 
 
@@ -117,7 +119,9 @@ async def test_a_whole_node_goes_from_the_top_and_comes_from_the_bottom(driver: 
     assert driver.done == [f"stop {name}" for name in down] + [f"start {name}" for name in reversed(down)]
 
 
-async def test_undo_goes_backwards_and_heals(driver: FakeDriver, faults: Faults, owed: Ledger, tape: Tape) -> None:
+async def test_undo_goes_backwards_and_heals(
+    driver: FakeDriver, faults: Faults, undo_log: UndoLog, writer: RecordingWriter
+) -> None:
     await faults.act(Action.STOP, "etcd@cp-1")
     await faults.act(Action.PAUSE, "kubelet@node-1")
     await faults.partition("node-1", "*")
@@ -128,13 +132,13 @@ async def test_undo_goes_backwards_and_heals(driver: FakeDriver, faults: Faults,
         "resume kubelet@node-1",
         "start etcd@cp-1",
     ]
-    assert (driver.cut, owed.debts) == ([], [])
-    assert all(fault.end is not None for fault in tape.recording.faults)
+    assert (driver.cut, undo_log.entries) == ([], [])
+    assert all(fault.end is not None for fault in writer.recording.faults)
     assert await faults.undo() == []
 
 
-async def test_undo_goes_on_after_a_failure_and_keeps_what_is_owed(
-    driver: FakeDriver, faults: Faults, owed: Ledger
+async def test_undo_goes_on_after_a_failure_and_keeps_what_is_left(
+    driver: FakeDriver, faults: Faults, undo_log: UndoLog
 ) -> None:
     await faults.act(Action.STOP, "etcd@cp-1")
     await faults.act(Action.STOP, "kubelet@node-1")
@@ -143,22 +147,24 @@ async def test_undo_goes_on_after_a_failure_and_keeps_what_is_owed(
         NotUndone, match=r"start kubelet@node-1: kubelet@node-1 does not answer\ntry: kubelab fault heal"
     ):
         await faults.undo()
-    assert driver.processes["etcd@cp-1"].state is State.RUNNING
-    assert owed.debts == [Debt(ledger.START, "kubelet@node-1")]
+    assert driver.processes["etcd@cp-1"].state is ProcessState.RUNNING
+    assert undo_log.entries == [UndoEntry(undolog.START, "kubelet@node-1")]
 
 
-async def test_who_has_left_the_cluster_is_owed_nothing(driver: FakeDriver, faults: Faults, owed: Ledger) -> None:
+async def test_a_process_that_is_gone_needs_no_undo(driver: FakeDriver, faults: Faults, undo_log: UndoLog) -> None:
     await faults.act(Action.STOP, "kubelet@node-1")
     del driver.processes["kubelet@node-1"]
     await faults.undo()
-    assert owed.debts == []
+    assert undo_log.entries == []
 
 
-async def test_what_others_have_stopped_is_not_ours_to_start(driver: FakeDriver, faults: Faults, owed: Ledger) -> None:
+async def test_what_others_have_stopped_is_not_ours_to_start(
+    driver: FakeDriver, faults: Faults, undo_log: UndoLog
+) -> None:
     await driver.act("etcd@cp-1", Action.STOP)
     with pytest.raises(Conflict, match="etcd@cp-1 is Stopped already: nothing to stop"):
         await faults.act(Action.STOP, "etcd@cp-1")
-    assert owed.debts == []
+    assert undo_log.entries == []
 
 
 async def test_heal_takes_away_our_partitions_only(driver: FakeDriver, faults: Faults) -> None:
@@ -169,10 +175,10 @@ async def test_heal_takes_away_our_partitions_only(driver: FakeDriver, faults: F
     assert driver.cut == [theirs]
 
 
-async def test_a_tunnel_that_a_killed_experiment_has_left_is_closed(driver: FakeDriver, owed: Ledger) -> None:
+async def test_a_tunnel_that_a_killed_experiment_has_left_is_closed(driver: FakeDriver, undo_log: UndoLog) -> None:
     theirs = Tunnel(40001, "cp-1", "192.168.49.2:30002")
     driver.open = [Tunnel(40000, "node-1", "192.168.49.2:30001"), theirs]
-    owed.owe(Debt(ledger.TUNNEL, "192.168.49.2:30001"))
-    assert await Faults(cast(ClusterDriver, driver), owed).undo() == [], "requests go on while the experiment does"
-    done = await settle(cast(ClusterDriver, driver), cast(Client, None), owed)
-    assert (done, driver.open, owed.debts) == (["close tunnel to 192.168.49.2:30001"], [theirs], [])
+    undo_log.add(UndoEntry(undolog.TUNNEL, "192.168.49.2:30001"))
+    assert await Faults(cast(ClusterDriver, driver), undo_log).undo() == [], "requests go on while the experiment does"
+    done = await settle(cast(ClusterDriver, driver), cast(Client, None), undo_log)
+    assert (done, driver.open, undo_log.entries) == (["close tunnel to 192.168.49.2:30001"], [theirs], [])

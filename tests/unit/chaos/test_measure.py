@@ -6,13 +6,15 @@ import pytest
 
 from kubelab.chaos import measure
 from kubelab.chaos.measure import NothingMeasured
-from kubelab.chaos.recording import Fault, Recording, Request
+from kubelab.chaos.recording import Fault, Recording, ServiceRequest
 
 
-def asked(answers: str, *, every: float = 1.0) -> list[Request]:
+def asked(answers: str, *, every: float = 1.0) -> list[ServiceRequest]:
     """One request for each letter, a letter apart; ``x`` failed."""
     return [
-        Request(n * every, 10.0 + n, "" if letter == "x" else letter, "connection refused" if letter == "x" else "")
+        ServiceRequest(
+            n * every, 10.0 + n, "" if letter == "x" else letter, "connection refused" if letter == "x" else ""
+        )
         for n, letter in enumerate(answers)
     ]
 
@@ -82,8 +84,8 @@ def test_turns_count_who_answered() -> None:
 
 
 def test_requests_that_overlap_tell_no_turns() -> None:
-    slow = [Request(n * 0.05, 60.0, name, "") for n, name in enumerate("acbbac")]
-    after = [Request(1 + n * 0.05, 3.0, name, "") for n, name in enumerate("abcabc")]
+    slow = [ServiceRequest(n * 0.05, 60.0, name, "") for n, name in enumerate("acbbac")]
+    after = [ServiceRequest(1 + n * 0.05, 3.0, name, "") for n, name in enumerate("abcabc")]
     assert measure.turns([*slow, *after]).in_turn == 1.0
     with pytest.raises(NothingMeasured):
         measure.turns(slow)

@@ -12,7 +12,7 @@ import pytest
 
 from kubelab.chaos import report
 from kubelab.chaos.journal import ended, happened, reason, verdict_of
-from kubelab.chaos.recording import Fault, Recording, Request, Write
+from kubelab.chaos.recording import Fault, Recording, ServiceRequest, Write
 from kubelab.chaos.report import BadJournal
 
 VOID = {"meta", "link", "br", "img", "input", "hr", "rect", "path", "polyline"}
@@ -66,7 +66,9 @@ def recording() -> Recording:
         leaders=[(0, "etcd", "etcd@cp-1"), (3, "etcd", ""), (6, "etcd", "etcd@cp-1")],
         nodes=[(0, "cp-1", "Ready")],
         pods=[(0, "hello-1", "cp-1", "Ready")],
-        requests=[Request(n / 10, 2.5, f"hello-{n % 3}", "" if n % 10 else "connection refused") for n in range(100)],
+        requests=[
+            ServiceRequest(n / 10, 2.5, f"hello-{n % 3}", "" if n % 10 else "connection refused") for n in range(100)
+        ],
         writes=[Write(n / 5, 4.0, f"write-{n}", "ServiceUnavailable" if 15 <= n < 30 else "") for n in range(50)],
         events=[(4.0, "Warning", "Unhealthy", "pod/hello-1", "<b>not markup</b>")],
         faults=[Fault("stop", "etcd@cp-1", 3, 6)],
@@ -205,7 +207,7 @@ def test_a_recording_without_requests_or_faults_has_a_page() -> None:
 
 def moments(*faults: Fault, failed: float = -1.0) -> Recording:
     """Ten seconds in which everything is answered, but for one request."""
-    requests = [Request(n / 10, 2.5, "hello-1", "refused" if n / 10 == failed else "") for n in range(100)]
+    requests = [ServiceRequest(n / 10, 2.5, "hello-1", "refused" if n / 10 == failed else "") for n in range(100)]
     return Recording(seconds=10.0, requests=requests, faults=[*faults])
 
 

@@ -8,10 +8,10 @@ import pytest
 
 from kubelab.chaos import runner
 from kubelab.chaos.check import Experiment
-from kubelab.chaos.runner import NotWritable
+from kubelab.chaos.runner import JournalNotWritable
 
 
 @pytest.mark.parametrize("path", ["/proc/j.json", "/nowhere/j.json"])
 def test_where_nothing_can_be_written(path: str) -> None:
-    with pytest.raises(NotWritable, match=f"cannot write {path}: No such file or directory"):
+    with pytest.raises(JournalNotWritable, match=f"cannot write {path}: No such file or directory"):
         runner.run(Experiment(Path("x.yaml"), {}, {}), "lab", Path(path), {})

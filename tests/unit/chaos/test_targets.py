@@ -9,10 +9,10 @@ import pytest
 
 from kubelab.apimachinery.errors import NotFound
 from kubelab.chaos import targets
-from kubelab.cluster.driver import ClusterStatus, NodeInfo, Process, State
+from kubelab.cluster.driver import ClusterNode, ClusterStatus, Process, ProcessState
 
 
-def process(name: str, state: State = State.RUNNING, *, leader: bool = False) -> Process:
+def process(name: str, state: ProcessState = ProcessState.RUNNING, *, leader: bool = False) -> Process:
     component, _, node = name.partition("@")
     return Process(name, component, node, 1, 0.0, 0, state, leader=leader)
 
@@ -22,7 +22,7 @@ def cluster(*names: str, leader: str = "") -> ClusterStatus:
     return ClusterStatus(
         "test",
         tuple(process(name, leader=name == leader) for name in names),
-        tuple(NodeInfo(n, "192.168.49.2", Path("/x"), Path("/y"), n.startswith("cp-")) for n in nodes),
+        tuple(ClusterNode(n, "192.168.49.2", Path("/x"), Path("/y"), n.startswith("cp-")) for n in nodes),
     )
 
 
@@ -90,7 +90,7 @@ def test_a_partition_has_one_node_or_process_on_each_side() -> None:
 
 def test_a_member_that_is_alone_leads_itself_while_it_runs() -> None:
     assert targets.etcd_leader(cluster("etcd@cp-1")) == "etcd@cp-1"
-    assert targets.etcd_leader(ClusterStatus("test", (process("etcd@cp-1", State.STOPPED),), ())) == ""
+    assert targets.etcd_leader(ClusterStatus("test", (process("etcd@cp-1", ProcessState.STOPPED),), ())) == ""
     assert targets.etcd_leader(HA) == "etcd@cp-2"
 
 
@@ -107,7 +107,7 @@ def test_everybody_else_is_every_node_and_who_is_on_none() -> None:
 
 COMPOSE = replace(
     cluster("etcd@cp-1", "scheduler@cp-1", "etcd@cp-2", "haproxy", "node-agent@node-1", "kubelet@node-1"),
-    nodes=(NodeInfo("node-1", "192.168.49.101", Path("/x"), Path("/y")),),
+    nodes=(ClusterNode("node-1", "192.168.49.101", Path("/x"), Path("/y")),),
 )
 
 

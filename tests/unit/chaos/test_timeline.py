@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from kubelab.chaos import timeline
-from kubelab.chaos.recording import Fault, Recording, Request
+from kubelab.chaos.recording import Fault, Recording, ServiceRequest
 from kubelab.chaos.timeline import Axis
 
 AXIS = Axis(10.0)
@@ -72,7 +72,7 @@ def test_ticks_are_few_and_on_the_page(seconds: float) -> None:
 
 
 def test_columns_fit_under_the_top() -> None:
-    rows = [Request(n / 20, 2.0, "a", "" if n % 3 else "connection refused") for n in range(200)]
+    rows = [ServiceRequest(n / 20, 2.0, "a", "" if n % 3 else "connection refused") for n in range(200)]
     chart = timeline.rate(AXIS, rows, "answered")
     assert chart.top == 20
     assert all(column.good + column.bad <= 100.1 for column in chart.columns)
@@ -80,14 +80,19 @@ def test_columns_fit_under_the_top() -> None:
 
 
 def test_latency_has_a_gap_where_nothing_was_answered() -> None:
-    rows = [Request(at / 10, 3.0, "a", "connection refused" if 30 <= at < 60 else "") for at in range(100)]
+    rows = [ServiceRequest(at / 10, 3.0, "a", "connection refused" if 30 <= at < 60 else "") for at in range(100)]
     chart = timeline.latency(AXIS, rows)
     assert len(chart.p50) == len(chart.p99) == 2
     assert chart.top == 5
 
 
 def test_lanes_are_in_the_order_of_first_answers() -> None:
-    rows = [Request(1, 2.0, "b", ""), Request(2, 2.0, "a", ""), Request(3, 2.0, "b", ""), Request(4, 9.0, "", "reset")]
+    rows = [
+        ServiceRequest(1, 2.0, "b", ""),
+        ServiceRequest(2, 2.0, "a", ""),
+        ServiceRequest(3, 2.0, "b", ""),
+        ServiceRequest(4, 9.0, "", "reset"),
+    ]
     lanes = timeline.lanes(AXIS, rows)
     assert lanes.names == ("b", "a")
     assert [(dot.left, dot.lane) for dot in lanes.dots] == [(10, 0), (20, 1), (30, 0)]

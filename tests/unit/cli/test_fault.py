@@ -9,11 +9,11 @@ import pytest
 
 from kubelab.apimachinery.errors import ApiError
 from kubelab.cli.fault import arrow, listing, of_node, process_named, side_named
-from kubelab.cluster.driver import Action, ClusterStatus, NodeInfo, Process, State
+from kubelab.cluster.driver import Action, ClusterNode, ClusterStatus, Process, ProcessState
 from kubelab.topology.partitions import Partition
 
 
-def process(name: str, state: State = State.RUNNING) -> Process:
+def process(name: str, state: ProcessState = ProcessState.RUNNING) -> Process:
     component, _, node = name.partition("@")
     return Process(name, component, node, 7, 1.0, 0, state)
 
@@ -34,7 +34,7 @@ NAMES = (
 STATUS = ClusterStatus(
     "lab",
     tuple(process(name) for name in NAMES),
-    tuple(NodeInfo(name, "192.168.49.2", Path("/ns"), Path("/sock")) for name in ("cp-1", "node-1")),
+    tuple(ClusterNode(name, "192.168.49.2", Path("/ns"), Path("/sock")) for name in ("cp-1", "node-1")),
 )
 COMPOSE = ClusterStatus(  # control planes are no nodes for pods, and a node is a process of its own
     "lab",
@@ -45,7 +45,7 @@ COMPOSE = ClusterStatus(  # control planes are no nodes for pods, and a node is 
             *("node-agent@node-1", "runtime@node-1", "kubelet@node-1", "kube-proxy@node-1"),
         )
     ),
-    (NodeInfo("node-1", "192.168.49.101", Path("/ns"), Path("/sock")),),
+    (ClusterNode("node-1", "192.168.49.101", Path("/ns"), Path("/sock")),),
 )
 
 
@@ -115,9 +115,9 @@ def test_of_no_such_node() -> None:
 def test_listing() -> None:
     processes = [
         process("etcd@cp-1"),
-        process("scheduler@cp-1", State.PAUSED),
-        process("kubelet@node-1", State.STOPPED),
-        process("kube-proxy@node-1", State.BACK_OFF),
+        process("scheduler@cp-1", ProcessState.PAUSED),
+        process("kubelet@node-1", ProcessState.STOPPED),
+        process("kube-proxy@node-1", ProcessState.BACK_OFF),
     ]
     partitions = [Partition("node-1", "node-2"), Partition("etcd@cp-1", "api-server@cp-1", one_way=True)]
     assert listing(processes, partitions).splitlines() == [

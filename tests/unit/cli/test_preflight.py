@@ -7,14 +7,14 @@ from dataclasses import replace
 import pytest
 
 from kubelab.cli import preflight
-from kubelab.cli.preflight import Machine
+from kubelab.cli.preflight import HostFacts
 
 
 def no_overlay(name: str) -> bool:
     return "overlay" not in name
 
 
-GOOD = Machine(
+GOOD = HostFacts(
     which=lambda program: f"/usr/bin/{program}",
     user=0,
     capabilities=(1 << 40) - 1,
@@ -24,7 +24,7 @@ GOOD = Machine(
 )
 
 
-def only(*programs: str) -> Machine:
+def only(*programs: str) -> HostFacts:
     def which(program: str) -> str | None:
         return program if program in programs else None
 
@@ -49,7 +49,7 @@ def only(*programs: str) -> Machine:
         ),
     ],
 )
-def test_check(machine: Machine, told: list[str]) -> None:
+def test_check(machine: HostFacts, told: list[str]) -> None:
     text = "\n".join(str(problem) for problem in preflight.check(machine))
     assert all(words in text for words in told)
     assert bool(text) == bool(told)

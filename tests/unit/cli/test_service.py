@@ -13,10 +13,10 @@ from kubelab.api.core.v1 import core_pb2
 from kubelab.api.meta.v1 import meta_pb2
 from kubelab.cli import service
 from kubelab.client.kubeconfig import Kubeconfig
-from kubelab.cluster.driver import Action, ClusterStatus, NodeInfo, Output, Process, Tunnel
+from kubelab.cluster.driver import Action, ClusterNode, ClusterStatus, CommandOutput, Process, Tunnel
 from kubelab.topology.partitions import Partition
 
-CP = NodeInfo("cp-1", "192.168.49.2", Path("/netns"), Path("/runtime.sock"), control_plane=True)
+CP = ClusterNode("cp-1", "192.168.49.2", Path("/netns"), Path("/runtime.sock"), control_plane=True)
 
 NODE_PORT = """\
 |-----------|------|-------------|--------------------|
@@ -68,7 +68,7 @@ class FakeCluster:
     async def watch_status(self) -> AsyncGenerator[ClusterStatus]:
         yield await self.status()
 
-    async def nodes(self) -> Sequence[NodeInfo]:
+    async def nodes(self) -> Sequence[ClusterNode]:
         return [CP]
 
     async def logs(self, process: str, *, follow: bool = False, tail: int = 0) -> AsyncGenerator[bytes]:
@@ -92,7 +92,7 @@ class FakeCluster:
     async def partitions(self) -> Sequence[Partition]:
         return []
 
-    async def run(self, node: str, argv: Sequence[str], *, stdin: bytes = b"", timeout: float = 30.0) -> Output:
+    async def run(self, node: str, argv: Sequence[str], *, stdin: bytes = b"", timeout: float = 30.0) -> CommandOutput:
         raise NotImplementedError
 
     async def tunnels(self) -> Sequence[Tunnel]:

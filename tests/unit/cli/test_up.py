@@ -43,7 +43,7 @@ async def begin(before: Record, told: str, monkeypatch: pytest.MonkeyPatch) -> i
     program.chmod(0o700)
     monkeypatch.setattr(sys, "executable", str(program))
     clock = SystemClock()
-    wanted = up.Wanted(before.home, "lab", None, None, {"kubelet": {"maxPods": 30}}, wait=True, seconds=0.5)
+    wanted = up.UpOptions(before.home, "lab", None, None, {"kubelet": {"maxPods": 30}}, wait=True, seconds=0.5)
     rules = LoadingRules((before.home.parent / "kubeconfig",))
     return await up._begin(wanted, before, rules, "other", clock, clock.monotonic())
 

@@ -11,14 +11,14 @@ from kubelab.apimachinery.errors import NotFound
 from kubelab.cli.image import _rows, loaded, size_text
 from kubelab.cli.logs import find
 from kubelab.cli.shell import choose
-from kubelab.cluster.driver import NodeInfo, Process, State
+from kubelab.cluster.driver import ClusterNode, Process, ProcessState
 from kubelab.cri.runtime.v1 import api_pb2 as cri
 
 PROCESSES = [
-    Process(name, name.partition("@")[0], name.partition("@")[2], 1, 0.0, 0, State.RUNNING)
+    Process(name, name.partition("@")[0], name.partition("@")[2], 1, 0.0, 0, ProcessState.RUNNING)
     for name in ("supervisor", "api-server@cp-1", "controller-manager@cp-1", "kubelet@cp-1", "kubelet@node-1")
 ]
-NODES = [NodeInfo(name, "", Path("/n"), Path("/r")) for name in ("cp-1", "node-1")]
+NODES = [ClusterNode(name, "", Path("/n"), Path("/r")) for name in ("cp-1", "node-1")]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import Any
 
 from kubelab.apimachinery import errors
 from kubelab.cluster.docker import Docker
-from kubelab.cluster.driver import Output
+from kubelab.cluster.driver import CommandOutput
 
 PROJECT, NETWORK = "lab", "192.168.49"
 IMAGE = "sha256:" + "e" * 64
@@ -93,25 +93,27 @@ class FakeDocker(Docker):
         """What was done, without what only looks."""
         return [" ".join(words[:1]) for words in self.asked if words[0] not in ("ps", "inspect", "version", "exec")]
 
-    async def run(self, *arguments: str, stdin: bytes = b"", timeout: float = 30.0) -> Output:
+    async def run(self, *arguments: str, stdin: bytes = b"", timeout: float = 30.0) -> CommandOutput:
         self.asked.append(arguments)
         self.stdin.append(stdin)
         verb, last = arguments[0], arguments[-1]
         if verb in self.fails:
-            return Output(1, b"", self.fails[verb].encode())
+            return CommandOutput(1, b"", self.fails[verb].encode())
         match verb:
             case "version":
                 if self.version is None:
-                    return Output(1, b"", b"Cannot connect to the Docker daemon at unix:///x. Is it running?")
-                return Output(0, json.dumps(self.version).encode(), b"")
+                    return CommandOutput(1, b"", b"Cannot connect to the Docker daemon at unix:///x. Is it running?")
+                return CommandOutput(0, json.dumps(self.version).encode(), b"")
             case "ps":
-                return Output(0, "\n".join(str(d["Id"]) for d in self.documents).encode(), b"")
+                return CommandOutput(0, "\n".join(str(d["Id"]) for d in self.documents).encode(), b"")
             case "inspect":
                 known = {d["Id"]: d for d in self.documents} | self.images
                 found = [known[id] for id in arguments[3:] if id in known]
-                return Output(int(len(found) < len(arguments) - 3), json.dumps(found).encode(), b"No such object")
+                return CommandOutput(
+                    int(len(found) < len(arguments) - 3), json.dumps(found).encode(), b"No such object"
+                )
             case "exec":
-                return Output(0 if self.well else 1, b"", b"")
+                return CommandOutput(0 if self.well else 1, b"", b"")
             case "stop" | "start" | "pause" | "unpause":
                 for told in (d for d in self.documents if d["Id"] in arguments):
                     self._become(told, verb)
@@ -127,7 +129,7 @@ class FakeDocker(Docker):
                 self.events.put_nowait(b"start\n")
             case _:
                 pass
-        return Output(0, b"", b"")
+        return CommandOutput(0, b"", b"")
 
     def _become(self, told: dict[str, Any], verb: str) -> None:
         told["State"] |= {

@@ -14,11 +14,11 @@ from kubelab.client.kubeconfig import Kubeconfig
 from kubelab.client.loadingrules import LoadingRules
 from kubelab.cluster import composeproject, find
 from kubelab.cluster.compose import ComposeCluster
+from kubelab.cluster.composeetcd import claim_of
+from kubelab.cluster.composepartitions import ComposePartitions
 from kubelab.cluster.composerecord import ComposeRecord
-from kubelab.cluster.containers import Identity, identify, read, topology
-from kubelab.cluster.cuts import Cuts
-from kubelab.cluster.driver import Action, State
-from kubelab.cluster.etcdleader import claim_of
+from kubelab.cluster.containers import ContainerIdentity, identify, read, topology
+from kubelab.cluster.driver import Action, ProcessState
 from kubelab.cluster.usage import from_proc, size_of
 from kubelab.topology.partitions import Partition
 from kubelab.topology.record import Record, RecordError
@@ -56,24 +56,24 @@ async def cluster(docker: FakeDocker, tmp_path: Path) -> AsyncIterator[ComposeCl
 )
 def test_a_services_name_says_which_process_it_is(service: str, name: str) -> None:
     assert identify(service).name == name
-    assert identify("node-2") == Identity("node-agent", "node-2")
+    assert identify("node-2") == ContainerIdentity("node-agent", "node-2")
 
 
-STATES: list[tuple[dict[str, Any], State, str]] = [
-    ({}, State.RUNNING, ""),
-    ({"Health": {"Status": "starting"}}, State.STARTING, ""),
-    ({"Health": {"Status": "unhealthy"}}, State.UNHEALTHY, ""),
-    ({"Health": None}, State.RUNNING, ""),
-    ({"Status": "paused", "Paused": True}, State.PAUSED, ""),
-    ({"Status": "restarting", "ExitCode": 1}, State.BACK_OFF, "exited with code 1"),
-    ({"Status": "exited", "ExitCode": 137}, State.STOPPED, "killed by signal 9"),
-    ({"Status": "created", "Error": "address already in use"}, State.STOPPED, "address already in use"),
-    ({"Status": "created"}, State.STOPPED, "never started"),
+STATES: list[tuple[dict[str, Any], ProcessState, str]] = [
+    ({}, ProcessState.RUNNING, ""),
+    ({"Health": {"Status": "starting"}}, ProcessState.STARTING, ""),
+    ({"Health": {"Status": "unhealthy"}}, ProcessState.UNHEALTHY, ""),
+    ({"Health": None}, ProcessState.RUNNING, ""),
+    ({"Status": "paused", "Paused": True}, ProcessState.PAUSED, ""),
+    ({"Status": "restarting", "ExitCode": 1}, ProcessState.BACK_OFF, "exited with code 1"),
+    ({"Status": "exited", "ExitCode": 137}, ProcessState.STOPPED, "killed by signal 9"),
+    ({"Status": "created", "Error": "address already in use"}, ProcessState.STOPPED, "address already in use"),
+    ({"Status": "created"}, ProcessState.STOPPED, "never started"),
 ]
 
 
 @pytest.mark.parametrize(("state", "is_then", "message"), STATES, ids=lambda case: str(case)[:40])
-def test_dockers_states_are_ours(state: dict[str, Any], is_then: State, message: str) -> None:
+def test_dockers_states_are_ours(state: dict[str, Any], is_then: ProcessState, message: str) -> None:
     process = read(document("etcd", 1, state=state)).process()
     assert (process.state, process.message) == (is_then, message)
 
@@ -94,32 +94,32 @@ async def test_status_names_every_process_in_order_and_no_pki(cluster: ComposeCl
 
 async def test_who_was_not_well_is_asked_again(cluster: ComposeCluster, docker: FakeDocker) -> None:
     docker.put("etcd", Health={"Status": "starting"})
-    assert (await cluster.status()).processes[0].state is State.RUNNING
+    assert (await cluster.status()).processes[0].state is ProcessState.RUNNING
     docker.well = False
-    assert (await cluster.status()).processes[0].state is State.STARTING
+    assert (await cluster.status()).processes[0].state is ProcessState.STARTING
 
 
 async def test_a_change_is_told_once_docker_tells_of_it(cluster: ComposeCluster, docker: FakeDocker) -> None:
     async with aclosing(cluster.watch_status()) as answers:
-        assert (await anext(answers)).processes[3].state is State.RUNNING
+        assert (await anext(answers)).processes[3].state is ProcessState.RUNNING
         docker.events.put_nowait(b"exec of no interest")  # nothing has changed, so nothing is told
         docker.put("kubelet-2", Status="exited", ExitCode=0, Pid=0)
-        assert (await anext(answers)).processes[3].state is State.STOPPED
+        assert (await anext(answers)).processes[3].state is ProcessState.STOPPED
 
 
 @pytest.mark.parametrize(
     ("action", "before", "typed", "after"),
     [
-        (Action.KILL, {}, ["run"], State.RUNNING),
-        (Action.STOP, {}, ["stop"], State.STOPPED),
-        (Action.STOP, {"Status": "paused", "Paused": True}, ["unpause", "stop"], State.STOPPED),
-        (Action.STOP, {"Status": "exited"}, [], State.STOPPED),
-        (Action.START, {"Status": "exited", "Pid": 0}, ["start"], State.RUNNING),
-        (Action.RESTART, {}, ["stop", "start"], State.RUNNING),
-        (Action.PAUSE, {}, ["pause"], State.PAUSED),
-        (Action.PAUSE, {"Status": "paused", "Paused": True}, [], State.PAUSED),
-        (Action.RESUME, {"Status": "paused", "Paused": True}, ["unpause"], State.RUNNING),
-        (Action.RESUME, {}, [], State.RUNNING),
+        (Action.KILL, {}, ["run"], ProcessState.RUNNING),
+        (Action.STOP, {}, ["stop"], ProcessState.STOPPED),
+        (Action.STOP, {"Status": "paused", "Paused": True}, ["unpause", "stop"], ProcessState.STOPPED),
+        (Action.STOP, {"Status": "exited"}, [], ProcessState.STOPPED),
+        (Action.START, {"Status": "exited", "Pid": 0}, ["start"], ProcessState.RUNNING),
+        (Action.RESTART, {}, ["stop", "start"], ProcessState.RUNNING),
+        (Action.PAUSE, {}, ["pause"], ProcessState.PAUSED),
+        (Action.PAUSE, {"Status": "paused", "Paused": True}, [], ProcessState.PAUSED),
+        (Action.RESUME, {"Status": "paused", "Paused": True}, ["unpause"], ProcessState.RUNNING),
+        (Action.RESUME, {}, [], ProcessState.RUNNING),
     ],
     ids=lambda case: str(getattr(case, "value", case))[:30],
 )
@@ -129,7 +129,7 @@ async def test_each_action_is_dockers_own(
     action: Action,
     before: dict[str, Any],
     typed: list[str],
-    after: State,
+    after: ProcessState,
 ) -> None:
     docker.put("etcd", **before)
     process = await cluster.act("etcd@cp-1", action)
@@ -154,7 +154,7 @@ async def test_a_machine_that_starts_brings_back_what_could_not_live_without_it(
     with pytest.raises(errors.BadRequest, match="kubelet@node-2 lives in node-agent@node-2, which does not run"):
         await cluster.act("kubelet@node-2", Action.START)
     await cluster.act("node-agent@node-2", Action.START)
-    assert {p.name: p.state for p in (await cluster.status()).processes}["kubelet@node-2"] is State.RUNNING
+    assert {p.name: p.state for p in (await cluster.status()).processes}["kubelet@node-2"] is ProcessState.RUNNING
 
 
 async def test_what_a_person_has_stopped_stays_so_when_its_machine_starts(
@@ -162,7 +162,7 @@ async def test_what_a_person_has_stopped_stays_so_when_its_machine_starts(
 ) -> None:
     docker.put("kubelet-2", Status="exited", Pid=0)
     await cluster.act("node-agent@node-2", Action.RESTART)
-    assert {p.name: p.state for p in (await cluster.status()).processes}["kubelet@node-2"] is State.STOPPED
+    assert {p.name: p.state for p in (await cluster.status()).processes}["kubelet@node-2"] is ProcessState.STOPPED
 
 
 async def test_names_that_are_not_there(cluster: ComposeCluster) -> None:
@@ -189,7 +189,7 @@ async def test_logs_and_commands(cluster: ComposeCluster, docker: FakeDocker) ->
 
 async def test_partitions_are_rules_in_each_namespace(docker: FakeDocker, tmp_path: Path) -> None:
     containers = [read(told) for told in docker.documents]
-    cuts = Cuts(docker, tmp_path / "partitions.json")
+    cuts = ComposePartitions(docker, tmp_path / "partitions.json")
     partition = Partition("node-2", "api-server@cp-1")
     await cuts.add(containers, partition)
     helpers = [words for words in docker.asked if words[0] == "run"]
@@ -210,7 +210,7 @@ async def test_partitions_are_rules_in_each_namespace(docker: FakeDocker, tmp_pa
 async def test_rules_that_the_kernel_refuses_leave_no_partition(docker: FakeDocker, tmp_path: Path) -> None:
     containers = [read(told) for told in docker.documents]
     docker.fails["run"] = "nft: Operation not permitted"
-    cuts = Cuts(docker, tmp_path / "partitions.json")
+    cuts = ComposePartitions(docker, tmp_path / "partitions.json")
     with pytest.raises(errors.InternalError, match="Operation not permitted"):
         await cuts.add(containers, Partition("node-2", "cp-1"))
     assert cuts.list(containers) == ()
@@ -222,7 +222,7 @@ async def test_a_partition_that_one_namespace_refuses_is_in_none(
 ) -> None:
     containers = [read(told) for told in docker.documents]
     docker.closed[docker.of(closed)["Id"]] = errors.InternalError("docker run: no such network")
-    cuts = Cuts(docker, tmp_path / "partitions.json")
+    cuts = ComposePartitions(docker, tmp_path / "partitions.json")
     with pytest.raises(errors.InternalError, match="no such network"):
         await cuts.add(containers, Partition("node-2", "api-server@cp-1"))
     assert cuts.list(containers) == ()
@@ -233,7 +233,7 @@ async def test_what_may_be_in_the_kernel_is_listed_until_it_is_healed(docker: Fa
     containers = [read(told) for told in docker.documents]
     place = docker.of("node-2")["Id"]
     docker.closed[place] = errors.Timeout("docker run: not done within 20 s")
-    cuts = Cuts(docker, tmp_path / "partitions.json")
+    cuts = ComposePartitions(docker, tmp_path / "partitions.json")
     partition = Partition("node-2", "api-server@cp-1")
     with pytest.raises(errors.Timeout):
         await cuts.add(containers, partition)
@@ -248,7 +248,7 @@ async def test_what_may_be_in_the_kernel_is_listed_until_it_is_healed(docker: Fa
 
 async def test_to_heal_everything_clears_every_namespace(docker: FakeDocker, tmp_path: Path) -> None:
     """Also of rules that nothing on disk knows of."""
-    await Cuts(docker, tmp_path / "partitions.json").heal([read(told) for told in docker.documents])
+    await ComposePartitions(docker, tmp_path / "partitions.json").heal([read(told) for told in docker.documents])
     assert set(docker.rules) == {docker.of(service)["Id"] for service in ("node-2", "api-server", "etcd")}
 
 

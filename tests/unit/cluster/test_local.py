@@ -12,7 +12,7 @@ import pytest
 
 from kubelab.apimachinery import errors
 from kubelab.apimachinery.grpcstatus import answering
-from kubelab.cluster.driver import Action, NodeInfo, State, Tunnel
+from kubelab.cluster.driver import Action, ClusterNode, ProcessState, Tunnel
 from kubelab.cluster.local import LocalCluster
 from kubelab.rpc.supervisor.v1 import supervisor_pb2 as pb
 from kubelab.rpc.supervisor.v1 import supervisor_pb2_grpc
@@ -111,14 +111,17 @@ async def test_status_logs_and_tunnels(supervisor: FakeSupervisor, socket: Path)
         (process,) = status.processes
         assert (process.name, process.state, process.since, process.restarts) == (
             "scheduler@cp-1",
-            State.BACK_OFF,
+            ProcessState.BACK_OFF,
             1.5,
             3,
         )
         assert [*await cluster.nodes()] == [
-            NodeInfo("cp-1", "192.168.49.2", Path("/ns/cp-1"), Path("/r.sock"), control_plane=True)
+            ClusterNode("cp-1", "192.168.49.2", Path("/ns/cp-1"), Path("/r.sock"), control_plane=True)
         ]
-        assert [s.processes[0].state async for s in cluster.watch_status()] == [State.BACK_OFF, State.RUNNING]
+        assert [s.processes[0].state async for s in cluster.watch_status()] == [
+            ProcessState.BACK_OFF,
+            ProcessState.RUNNING,
+        ]
         assert [data async for data in cluster.logs("scheduler@cp-1", tail=2)] == [b"one\n", b"two\n"]
         assert supervisor.asked == [pb.LogsRequest(process="scheduler@cp-1", tail_lines=2)]
         assert await cluster.open_tunnel("cp-1", "10.96.0.1:443") == Tunnel(4000, "cp-1", "10.96.0.1:443")

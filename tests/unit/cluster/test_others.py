@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kubelab.cluster import others
+from kubelab.cluster import othercluster
 
 
 def process(proc: Path, pid: str, *arguments: str) -> None:
@@ -17,8 +17,10 @@ def test_clusters_of_other_homes(tmp_path: Path) -> None:
     (tmp_path / "7").mkdir()  # it has just ended
     process(tmp_path, "8", "python", "-m", "kubelab.kubelet", "--home", "/x", "--cluster", "lab")
     process(tmp_path, "9", "python", "-m", "kubelab.supervisor", "--home", "/root/.kubelab", "--cluster", "lab")
-    assert [(other.home, other.cluster) for other in others.running(tmp_path)] == [(Path("/root/.kubelab"), "lab")]
-    told = others.hint("lab", Path("/home/me/.kubelab"), tmp_path)
+    assert [(other.home, other.cluster) for other in othercluster.running(tmp_path)] == [
+        (Path("/root/.kubelab"), "lab")
+    ]
+    told = othercluster.hint("lab", Path("/home/me/.kubelab"), tmp_path)
     assert 'runs a cluster "lab" in /root/.kubelab: type the same with sudo KUBELAB_HOME=/root/.kubelab' in told
-    assert others.hint("lab", Path("/root/.kubelab"), tmp_path) == ""
-    assert others.hint("other", Path("/home/me/.kubelab"), tmp_path) == ""
+    assert othercluster.hint("lab", Path("/root/.kubelab"), tmp_path) == ""
+    assert othercluster.hint("other", Path("/home/me/.kubelab"), tmp_path) == ""

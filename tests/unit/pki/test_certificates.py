@@ -175,7 +175,7 @@ def test_an_authority_that_ends_before_its_certificates_is_made_again_at_the_sta
 def test_certificates_of_an_earlier_version_are_replaced_or_deleted(tmp_path: Path) -> None:
     pki.ensure(tmp_path, NODES, NOW)
     ca = pki.authority(tmp_path, "ca")
-    old = pki.Identity("admin", "kubernetes-admin", "system:masters")
+    old = pki.CertificateIdentity("admin", "kubernetes-admin", "system:masters")
     pki.issue(tmp_path, old, ca, NOW)
     pki.issue(tmp_path, replace(old, file="runtime@node-1"), ca, NOW)
     pki.issue(tmp_path, pki.identities(NODES)[1], ca, NOW, 10 * pki.VALIDITY)

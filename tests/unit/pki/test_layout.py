@@ -20,7 +20,7 @@ from kubelab.supervisor import plan
 from kubelab.topology.components import GROUPS
 from kubelab.topology.listeners import limits
 
-CLUSTER = layout.Cluster(ipaddress.IPv4Network("192.168.49.0/24"), control_planes=3, workers=2)
+CLUSTER = layout.CertificateLayout(ipaddress.IPv4Network("192.168.49.0/24"), control_planes=3, workers=2)
 FOLDERS = {str(folder.path): folder for folder in layout.folders(CLUSTER)}
 
 
@@ -77,7 +77,7 @@ def test_every_process_of_the_control_plane_has_the_rules_that_bound_its_connect
 
 
 def test_what_is_near_its_end_is_renewed_and_handed_out(tmp_path: Path) -> None:
-    cluster = layout.Cluster(CLUSTER.network, control_planes=1, workers=1)
+    cluster = layout.CertificateLayout(CLUSTER.network, control_planes=1, workers=1)
     for name in ("control-plane", "node-1"):
         (tmp_path / name).mkdir()
     now = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)

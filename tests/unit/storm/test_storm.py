@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from kubelab.chaos.recording import Request
-from kubelab.cluster.driver import ClusterStatus, NodeInfo, Process, State
+from kubelab.chaos.recording import ServiceRequest
+from kubelab.cluster.driver import ClusterNode, ClusterStatus, Process, ProcessState
 from tests.storm import invariants
 from tests.storm.plan import CRASH, PARTITION, Blow, rounds
 
@@ -18,10 +18,10 @@ NODES = ("cp-1", "cp-2", "cp-3")
 STATUS = ClusterStatus(
     "storm",
     (
-        *(Process(name, name, "", 1, 0.0, 0, State.RUNNING) for name in GUARDIANS),
-        *(Process(f"{c}@{n}", c, n, 1, 0.0, 0, State.RUNNING) for c in COMPONENTS for n in NODES),
+        *(Process(name, name, "", 1, 0.0, 0, ProcessState.RUNNING) for name in GUARDIANS),
+        *(Process(f"{c}@{n}", c, n, 1, 0.0, 0, ProcessState.RUNNING) for c in COMPONENTS for n in NODES),
     ),
-    tuple(NodeInfo(n, "192.168.49.2", Path(), Path()) for n in NODES),
+    tuple(ClusterNode(n, "192.168.49.2", Path(), Path()) for n in NODES),
 )
 
 
@@ -62,6 +62,10 @@ def test_what_may_disturb_traffic(blow: Blow, touches: bool, told: str) -> None:
 
 
 def test_requests_may_fail_only_where_traffic_was_touched() -> None:
-    requests = [Request(1.0, 1, "", "refused"), Request(2.0, 1, "a", ""), Request(3.0, 1, "", "reset")]
+    requests = [
+        ServiceRequest(1.0, 1, "", "refused"),
+        ServiceRequest(2.0, 1, "a", ""),
+        ServiceRequest(3.0, 1, "", "reset"),
+    ]
     assert invariants.traffic_goes_on(requests, [(0.5, 1.5)]) == ["3.00 s: reset"]
     assert invariants.traffic_goes_on(requests, [(0.5, 3.5)]) == []

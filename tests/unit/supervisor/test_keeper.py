@@ -16,8 +16,8 @@ from kubelab.apimachinery.errors import BadRequest
 from kubelab.component import logs
 from kubelab.linux.processes import start_time
 from kubelab.supervisor import health, processes
-from kubelab.supervisor.keeper import Keeper, Spec, last_line
-from kubelab.supervisor.machine import State
+from kubelab.supervisor.keeper import ProcessKeeper, Spec, last_line
+from kubelab.supervisor.keeperstates import KeeperState
 from kubelab.supervisor.processes import Running
 from kubelab.supervisor.spawner import SpawnError
 from kubelab.supervisor.zygote import Order
@@ -53,24 +53,24 @@ def child() -> Generator[int]:
         process.kill()
 
 
-def keeper(folder: Path, spawner: FakeSpawner, name: str = "scheduler@cp-1") -> Keeper:
+def keeper(folder: Path, spawner: FakeSpawner, name: str = "scheduler@cp-1") -> ProcessKeeper:
     order = Order(name=name, argv=(), records=str(folder))
-    target = health.Target(f"unix:{folder}/none.sock")
+    target = health.HealthTarget(f"unix:{folder}/none.sock")
     spec = Spec(name, "scheduler", "cp-1", order, folder / "x.log", None, target)
     clock = FakeClock(auto=True)
     log = logs.configure("supervisor", level="error", form="text", clock=clock)
-    return Keeper(spec, cast(Any, spawner), clock, log, lambda: None)
+    return ProcessKeeper(spec, cast(Any, spawner), clock, log, lambda: None)
 
 
 @asynccontextmanager
-async def kept(it: Keeper, *before: Keeper) -> AsyncGenerator[None]:
+async def kept(it: ProcessKeeper, *before: ProcessKeeper) -> AsyncGenerator[None]:
     async with asyncio.TaskGroup() as group:
         task = group.create_task(it.run(before))
         yield
         task.cancel()
 
 
-async def until(it: Keeper, state: State) -> None:
+async def until(it: ProcessKeeper, state: KeeperState) -> None:
     assert await it._until(lambda: it.state is state, 60.0), it.machine.history
 
 
@@ -78,12 +78,12 @@ async def test_before_those_it_stands_on_are_well_it_waits(tmp_path: Path) -> No
     other = keeper(tmp_path, FakeSpawner(), "api-server@cp-1")
     it = keeper(tmp_path, spawner := FakeSpawner())
     async with kept(it, other):
-        await until(it, State.WAITING)
+        await until(it, KeeperState.WAITING)
         with pytest.raises(BadRequest, match="it is just being started"):
             await it.kill()
         assert spawner.orders == []
         other.ready.set()
-        await until(it, State.BACK_OFF)
+        await until(it, KeeperState.BACK_OFF)
         assert spawner.orders
 
 
@@ -91,12 +91,12 @@ async def test_what_waits_can_be_stopped_and_started(tmp_path: Path) -> None:
     other = keeper(tmp_path, FakeSpawner(), "api-server@cp-1")
     it = keeper(tmp_path, spawner := FakeSpawner())
     async with kept(it, other):
-        await until(it, State.WAITING)
+        await until(it, KeeperState.WAITING)
         await it.stop()
-        assert it.state is State.STOPPED
+        assert it.state is KeeperState.STOPPED
         other.ready.set()
         starting = asyncio.ensure_future(it.start())
-        await until(it, State.BACK_OFF)
+        await until(it, KeeperState.BACK_OFF)
         assert spawner.orders, "and without those it stands on: it was asked for"
         starting.cancel()
 
@@ -111,7 +111,7 @@ async def test_what_a_dying_zygote_has_started_is_adopted_and_not_started_twice(
 
     it = keeper(tmp_path, spawner := FakeSpawner(leave_a_child))
     async with kept(it):
-        await until(it, State.STARTING)
+        await until(it, KeeperState.STARTING)
         await it._until(lambda: it.running is not None, 60.0)
         assert [running.pid for running in spawner.adopted] == [child]
         assert len(spawner.orders) == 1

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from kubelab.tunnels.bounds import MOST, ROOT, Bounds, Door
+from kubelab.tunnels.bounds import MOST, ROOT, Door, ListenerBounds
 
 
 @dataclass(eq=False)
@@ -22,13 +22,13 @@ class One:
         self.left.append("gave way")
 
 
-SMALL = Bounds(total=8, per_tunnel=4, per_peer=2, per_root=4)
+SMALL = ListenerBounds(total=8, per_tunnel=4, per_peer=2, per_root=4)
 
 
 @pytest.mark.parametrize(("descriptors", "total"), [(10, 8), (256, 96), (1024, 480), (20_000, MOST), (1_048_576, MOST)])
 def test_a_process_carries_what_its_descriptors_allow(descriptors: int, total: int) -> None:
-    bounds = Bounds.of_descriptors(descriptors)
-    assert bounds == Bounds(total, total // 2, total // 4, total // 2)
+    bounds = ListenerBounds.of_descriptors(descriptors)
+    assert bounds == ListenerBounds(total, total // 2, total // 4, total // 2)
 
 
 def test_the_oldest_that_never_spoke_makes_room_for_the_same_peer() -> None:

@@ -21,14 +21,14 @@ server, descriptors, client_first, bounds = int(sys.argv[1]), int(sys.argv[2]), 
 resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))
 import structlog
 from kubelab.apimachinery.clock import SystemClock
-from kubelab.tunnels.bounds import Bounds
+from kubelab.tunnels.bounds import ListenerBounds
 from kubelab.tunnels.model import Here, Route, Target
 from kubelab.tunnels.tunnels import Tunnels
 structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
 
 async def main():
     target = Target("here", "127.0.0.1", server)
-    given = Bounds(*map(int, bounds)) if bounds else None
+    given = ListenerBounds(*map(int, bounds)) if bounds else None
     async with Tunnels(Here(), {"here": Here()}, SystemClock(), structlog.get_logger(), bounds=given) as tunnels:
         made = await tunnels.open("here", target.address, route=Route((target,), client_first=client_first))
         print(made.local_port, flush=True)
@@ -109,7 +109,7 @@ def test_idle_connections_keep_nobody_out(server: int, speaking: str) -> None:
 
 
 async def test_without_a_descriptor_it_accepts_later_and_lives(server: int) -> None:
-    """Bounds that promise more than there is: EMFILE is what a connection meets, not the end of the server."""
+    """ListenerBounds that promise more than there is: EMFILE is what a connection meets, not the end of the server."""
     with tunnels(server, 64, "either", "1000", "1000", "1000", "1000") as (process, port):
         with idle(port, 200):
             assert process.poll() is None

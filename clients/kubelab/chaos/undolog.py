@@ -1,11 +1,11 @@
 """What an experiment has done and not yet undone, on disk, written before it is done.
 
-An experiment that is killed cannot clean up after itself. Whoever comes next (``kubelab chaos``, ``kubelab fault
-heal``) finds its ledger, sees by the lock that nobody holds it any more, and undoes what it says::
+An experiment that is killed cannot clean up after itself. The next command that needs a whole cluster (``kubelab
+chaos``, ``kubelab fault heal``) finds its undo log, sees by the lock that no process holds it, and undoes its entries::
 
     $KUBELAB_HOME/clusters/NAME/experiment.json
 
-Every step can be undone twice, so a ledger that says a little too much does no harm.
+Every step can be undone twice, so an undo log that says a little too much does no harm.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from kubelab.files import atomicfile
 START, RESUME, HEAL, NAMESPACE, TUNNEL = "start", "resume", "heal", "delete namespace", "close tunnel to"
 
 
-class LedgerBusy(Exception):
+class UndoLogBusy(Exception):
     """Another experiment is under way in this cluster; the message says which process it is."""
 
 
 @dataclass(frozen=True, slots=True)
-class Debt:
+class UndoEntry:
     """One thing to undo: start or resume a process, heal a partition, close a tunnel, delete a namespace."""
 
     undo: str
@@ -45,51 +45,51 @@ class Debt:
 
 
 @dataclass(slots=True)
-class Ledger:
-    """The debts of one experiment. Only its holder (see :func:`holding`) may change it."""
+class UndoLog:
+    """The entries of one experiment. Only its holder (see :func:`holding`) may change it."""
 
     path: Path
     title: str = ""
-    debts: list[Debt] = field(default_factory=list[Debt])
+    entries: list[UndoEntry] = field(default_factory=list[UndoEntry])
 
-    def owe(self, debt: Debt) -> None:
-        """Write a debt down, before what makes it is done."""
-        if debt not in self.debts:
-            self.debts.append(debt)
+    def add(self, entry: UndoEntry) -> None:
+        """Write an entry down, before the step that it undoes is taken."""
+        if entry not in self.entries:
+            self.entries.append(entry)
             self._save()
 
-    def paid(self, debt: Debt) -> None:
-        """Cross a debt out, after it was undone."""
-        if debt in self.debts:
-            self.debts.remove(debt)
+    def remove(self, entry: UndoEntry) -> None:
+        """Cross an entry out, after it was undone."""
+        if entry in self.entries:
+            self.entries.remove(entry)
             self._save()
 
     def _save(self) -> None:
-        body = {"pid": os.getpid(), "title": self.title, "debts": [asdict(debt) for debt in self.debts]}
+        body = {"pid": os.getpid(), "title": self.title, "entries": [asdict(entry) for entry in self.entries]}
         atomicfile.write(self.path, json.dumps(body, ensure_ascii=False), durable=True)
 
 
 def path_of(cluster: str, folder: Path | None = None) -> Path:
-    """Where a cluster's ledger is."""
+    """Where a cluster's undo log is."""
     return (folder or home()) / "clusters" / cluster / "experiment.json"
 
 
-def read(path: Path) -> tuple[Ledger, int]:
-    """Read a ledger and the pid of who wrote it; an empty one when there is none or when it says nothing sensible."""
+def read(path: Path) -> tuple[UndoLog, int]:
+    """Read an undo log and the pid of its writer; an empty one when there is none or when it cannot be read."""
     try:
         body = cast(dict[str, Any], json.loads(path.read_text(encoding="utf-8")))
-        return Ledger(path, str(body["title"]), [Debt(**debt) for debt in body["debts"]]), int(body["pid"])
+        return UndoLog(path, str(body["title"]), [UndoEntry(**entry) for entry in body["entries"]]), int(body["pid"])
     except FileNotFoundError:
-        return Ledger(path), 0
+        return UndoLog(path), 0
     except (ValueError, KeyError, TypeError):  # it is replaced in one step: only somebody else can have broken it
-        return Ledger(path), 0
+        return UndoLog(path), 0
 
 
 @contextlib.contextmanager
-def holding(path: Path) -> Generator[Ledger]:
-    """Be the only one who experiments with a cluster; gives what an earlier one still owes. Raises LedgerBusy.
+def holding(path: Path) -> Generator[UndoLog]:
+    """Be the only one who experiments with a cluster; gives what an earlier one left to undo. Raises UndoLogBusy.
 
-    The file goes when nothing is owed at the end.
+    The file is removed when nothing is left to undo.
     """
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     lock = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -99,10 +99,10 @@ def holding(path: Path) -> Generator[Ledger]:
         except BlockingIOError as err:
             other, pid = read(path)
             told = f': "{other.title}", process {pid}' if pid else ""
-            raise LedgerBusy(f"another experiment is under way in this cluster{told}") from err
-        ledger, _ = read(path)
-        yield ledger
-        if not ledger.debts:
+            raise UndoLogBusy(f"another experiment is under way in this cluster{told}") from err
+        undo_log, _ = read(path)
+        yield undo_log
+        if not undo_log.entries:
             path.unlink(missing_ok=True)
     finally:
         os.close(lock)

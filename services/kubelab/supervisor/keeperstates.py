@@ -26,7 +26,7 @@ JITTER = 0.2
 STABLE_SECONDS = 10.0
 
 
-class State(enum.IntEnum):
+class KeeperState(enum.IntEnum):
     """The numbers are those of supervisor.proto."""
 
     STARTING = 1
@@ -38,7 +38,7 @@ class State(enum.IntEnum):
     WAITING = 7
 
 
-class Event(enum.Enum):
+class KeeperEvent(enum.Enum):
     """What happens to a process."""
 
     WAIT = "wait"  # for others to be well
@@ -51,55 +51,58 @@ class Event(enum.Enum):
     RESUME = "resume"
 
 
-MOVES: dict[tuple[State, Event], State] = {
-    (State.STOPPED, Event.START): State.STARTING,
-    (State.STOPPED, Event.STOPPED): State.STOPPED,
-    (State.STOPPED, Event.WAIT): State.WAITING,
-    (State.WAITING, Event.START): State.STARTING,
-    (State.WAITING, Event.STOPPED): State.STOPPED,
-    (State.BACK_OFF, Event.START): State.STARTING,
-    (State.BACK_OFF, Event.STOPPED): State.STOPPED,
-    (State.BACK_OFF, Event.EXITED): State.BACK_OFF,  # it could not even be started
-    (State.STARTING, Event.HEALTHY): State.RUNNING,
-    (State.STARTING, Event.UNHEALTHY): State.STARTING,
-    (State.RUNNING, Event.HEALTHY): State.RUNNING,
-    (State.RUNNING, Event.UNHEALTHY): State.UNHEALTHY,
-    (State.UNHEALTHY, Event.HEALTHY): State.RUNNING,
-    (State.UNHEALTHY, Event.UNHEALTHY): State.UNHEALTHY,
-    (State.PAUSED, Event.HEALTHY): State.PAUSED,
-    (State.PAUSED, Event.UNHEALTHY): State.PAUSED,
-    (State.PAUSED, Event.PAUSE): State.PAUSED,
-    (State.PAUSED, Event.RESUME): State.STARTING,
+MOVES: dict[tuple[KeeperState, KeeperEvent], KeeperState] = {
+    (KeeperState.STOPPED, KeeperEvent.START): KeeperState.STARTING,
+    (KeeperState.STOPPED, KeeperEvent.STOPPED): KeeperState.STOPPED,
+    (KeeperState.STOPPED, KeeperEvent.WAIT): KeeperState.WAITING,
+    (KeeperState.WAITING, KeeperEvent.START): KeeperState.STARTING,
+    (KeeperState.WAITING, KeeperEvent.STOPPED): KeeperState.STOPPED,
+    (KeeperState.BACK_OFF, KeeperEvent.START): KeeperState.STARTING,
+    (KeeperState.BACK_OFF, KeeperEvent.STOPPED): KeeperState.STOPPED,
+    (KeeperState.BACK_OFF, KeeperEvent.EXITED): KeeperState.BACK_OFF,  # it could not even be started
+    (KeeperState.STARTING, KeeperEvent.HEALTHY): KeeperState.RUNNING,
+    (KeeperState.STARTING, KeeperEvent.UNHEALTHY): KeeperState.STARTING,
+    (KeeperState.RUNNING, KeeperEvent.HEALTHY): KeeperState.RUNNING,
+    (KeeperState.RUNNING, KeeperEvent.UNHEALTHY): KeeperState.UNHEALTHY,
+    (KeeperState.UNHEALTHY, KeeperEvent.HEALTHY): KeeperState.RUNNING,
+    (KeeperState.UNHEALTHY, KeeperEvent.UNHEALTHY): KeeperState.UNHEALTHY,
+    (KeeperState.PAUSED, KeeperEvent.HEALTHY): KeeperState.PAUSED,
+    (KeeperState.PAUSED, KeeperEvent.UNHEALTHY): KeeperState.PAUSED,
+    (KeeperState.PAUSED, KeeperEvent.PAUSE): KeeperState.PAUSED,
+    (KeeperState.PAUSED, KeeperEvent.RESUME): KeeperState.STARTING,
     **{
         (state, event): to
-        for state in (State.STARTING, State.RUNNING, State.UNHEALTHY, State.PAUSED)
-        for event, to in ((Event.EXITED, State.BACK_OFF), (Event.STOPPED, State.STOPPED))
+        for state in (KeeperState.STARTING, KeeperState.RUNNING, KeeperState.UNHEALTHY, KeeperState.PAUSED)
+        for event, to in ((KeeperEvent.EXITED, KeeperState.BACK_OFF), (KeeperEvent.STOPPED, KeeperState.STOPPED))
     },
-    **{(s, Event.PAUSE): State.PAUSED for s in (State.STARTING, State.RUNNING, State.UNHEALTHY)},
-    **{(s, Event.RESUME): s for s in (State.STARTING, State.RUNNING, State.UNHEALTHY)},
+    **{
+        (s, KeeperEvent.PAUSE): KeeperState.PAUSED
+        for s in (KeeperState.STARTING, KeeperState.RUNNING, KeeperState.UNHEALTHY)
+    },
+    **{(s, KeeperEvent.RESUME): s for s in (KeeperState.STARTING, KeeperState.RUNNING, KeeperState.UNHEALTHY)},
 }
-LIVE = frozenset({State.STARTING, State.RUNNING, State.UNHEALTHY, State.PAUSED})
+LIVE = frozenset({KeeperState.STARTING, KeeperState.RUNNING, KeeperState.UNHEALTHY, KeeperState.PAUSED})
 
 
-class IllegalMove(Exception):
+class IllegalKeeperMove(Exception):
     """An event that a state does not know; the message has the recent history."""
 
 
 @dataclass
-class Machine:
+class KeeperMachine:
     """One process's state, and the last events that led to it."""
 
     name: str
-    state: State = State.STOPPED
-    history: deque[tuple[State, Event]] = field(default_factory=lambda: deque(maxlen=20))
+    state: KeeperState = KeeperState.STOPPED
+    history: deque[tuple[KeeperState, KeeperEvent]] = field(default_factory=lambda: deque(maxlen=20))
 
-    def apply(self, event: Event) -> bool:
-        """Move; True when the state changed. Raises IllegalMove."""
+    def apply(self, event: KeeperEvent) -> bool:
+        """Move; True when the state changed. Raises IllegalKeeperMove."""
         self.history.append((self.state, event))
         to = MOVES.get((self.state, event))
         if to is None:
             told = " ".join(f"{state.name}+{event.value}" for state, event in self.history)
-            raise IllegalMove(f"{self.name}: {event.value} in state {self.state.name}; history: {told}")
+            raise IllegalKeeperMove(f"{self.name}: {event.value} in state {self.state.name}; history: {told}")
         changed, self.state = to is not self.state, to
         return changed
 

@@ -13,24 +13,24 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 
 from kubelab.apimachinery.errors import BadRequest
-from kubelab.cluster.containers import MACHINE, Container
+from kubelab.cluster.containers import MACHINE, ComposeContainer
 from kubelab.cluster.docker import Docker
-from kubelab.cluster.driver import Action, State
+from kubelab.cluster.driver import Action, ProcessState
 
 GRACE_SECONDS = 10
 STOP_SECONDS = 40.0
 DEAD_SECONDS = 15.0
 STARTED_SECONDS = 30.0
-Until = Callable[[Callable[[list[Container]], bool], float], Awaitable[bool]]
+Until = Callable[[Callable[[list[ComposeContainer]], bool], float], Awaitable[bool]]
 
 
-class Doing:
+class ComposeActions:
     """``until`` waits for something to be true of the cluster's containers."""
 
     def __init__(self, docker: Docker, until: Until) -> None:
         self._docker, self._until = docker, until
 
-    async def act(self, action: Action, container: Container, others: Sequence[Container]) -> None:
+    async def act(self, action: Action, container: ComposeContainer, others: Sequence[ComposeContainer]) -> None:
         """Do it; answers once the effect is there. BadRequest for what makes no sense of a container in this state."""
         match action:
             case Action.KILL:
@@ -47,7 +47,7 @@ class Doing:
             case Action.RESUME:
                 await self._resume(container)
 
-    async def _kill(self, container: Container) -> None:
+    async def _kill(self, container: ComposeContainer) -> None:
         _must_run(container)
         await self._docker.call(
             *("run", "--rm", "--pid", "host", "--network", "none", "--user", "0:0", "--cap-drop", "ALL"),
@@ -60,13 +60,13 @@ class Doing:
             await self._until(lambda found: _of(found, container).runs, STARTED_SECONDS)
             await self._bring_back(container)
 
-    async def _stop(self, container: Container) -> None:
+    async def _stop(self, container: ComposeContainer) -> None:
         if container.status == "paused":
             await self._docker.call("unpause", container.id)
         if container.runs or container.status == "restarting":
             await self._docker.call("stop", "--time", str(GRACE_SECONDS), container.id, timeout=STOP_SECONDS)
 
-    async def _start(self, container: Container, others: Sequence[Container]) -> None:
+    async def _start(self, container: ComposeContainer, others: Sequence[ComposeContainer]) -> None:
         if container.network_of != container.id:
             below = next((c for c in others if c.id == container.network_of), None)
             if below is None or not below.runs:
@@ -75,19 +75,19 @@ class Doing:
         if container.status != "paused":
             await self._docker.call("start", container.id)
         if container.identity.component == MACHINE:
-            await self._until(lambda found: _of(found, container).state is State.RUNNING, STARTED_SECONDS)
+            await self._until(lambda found: _of(found, container).state is ProcessState.RUNNING, STARTED_SECONDS)
             await self._bring_back(container)
-        await self._until(lambda found: _of(found, container).state is State.RUNNING, STARTED_SECONDS)
+        await self._until(lambda found: _of(found, container).state is ProcessState.RUNNING, STARTED_SECONDS)
 
-    async def _bring_back(self, machine: Container) -> None:
+    async def _bring_back(self, machine: ComposeContainer) -> None:
         """Start what could not be started while the machine was away; what a person has stopped stays so."""
 
-        def settled(found: list[Container]) -> bool:
+        def settled(found: list[ComposeContainer]) -> bool:
             return all(c.status != "restarting" for c in found if c.network_of == machine.id)
 
         left: list[str] = []
 
-        def look(found: list[Container]) -> bool:
+        def look(found: list[ComposeContainer]) -> bool:
             if not settled(found):
                 return False
             left[:] = [c.id for c in found if c.network_of == machine.id and not c.runs and c.error]
@@ -97,22 +97,22 @@ class Doing:
         if left:
             await self._docker.call("start", *left)
 
-    async def _pause(self, container: Container) -> None:
+    async def _pause(self, container: ComposeContainer) -> None:
         _must_run(container)
         if container.status != "paused":
             await self._docker.call("pause", container.id)
 
-    async def _resume(self, container: Container) -> None:
+    async def _resume(self, container: ComposeContainer) -> None:
         _must_run(container)
         if container.status == "paused":
             await self._docker.call("unpause", container.id)
 
 
-def _must_run(container: Container) -> None:
+def _must_run(container: ComposeContainer) -> None:
     if not container.runs:
         raise BadRequest(f"{container.name} does not run")
 
 
-def _of(found: Sequence[Container], container: Container) -> Container:
+def _of(found: Sequence[ComposeContainer], container: ComposeContainer) -> ComposeContainer:
     """The container as it is now; as it was, when it is gone."""
     return next((c for c in found if c.id == container.id), container)

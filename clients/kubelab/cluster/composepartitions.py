@@ -1,8 +1,8 @@
 """Partitions of a compose cluster: kept on disk, put in place in the containers' network namespaces.
 
 A short-lived helper container shares the namespace that it changes, with the one capability that this takes; so the
-cluster's own containers need none. Rules end with their namespace: whoever starts a container again, or tells of what
-is cut off, calls :meth:`Cuts.renew`. Containers that docker restarts by itself are healed, and cut again then.
+cluster's own containers need none. Rules end with their namespace: code that starts a container again, or lists what
+is cut off, calls :meth:`ComposePartitions.renew`. Until then a container that docker restarted by itself is healed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from kubelab.apimachinery.errors import Conflict, InternalError
-from kubelab.cluster.containers import MACHINE, Container, topology
+from kubelab.cluster.containers import MACHINE, ComposeContainer, topology
 from kubelab.cluster.docker import Docker
 from kubelab.files import atomicfile
 from kubelab.linux.nftables import NOTHING, Fragment, joined, script
@@ -28,13 +28,13 @@ from kubelab.topology.transaction import NotApplied, apply_everywhere
 NFT_SECONDS = 20.0
 
 
-class Cuts:
+class ComposePartitions:
     """``file`` says what is cut off, and of which containers that is true."""
 
     def __init__(self, docker: Docker, file: Path) -> None:
         self._docker, self._file = docker, file
 
-    def list(self, containers: Sequence[Container]) -> tuple[Partition, ...]:
+    def list(self, containers: Sequence[ComposeContainer]) -> tuple[Partition, ...]:
         """Name what is cut off; nothing when it was of containers that are gone."""
         try:
             told = cast(dict[str, Any], json.loads(self._file.read_text()))
@@ -44,7 +44,7 @@ class Cuts:
             return ()
         return tuple(Partition(**partition) for partition in told["partitions"])
 
-    async def add(self, containers: Sequence[Container], *wanted: Partition) -> None:
+    async def add(self, containers: Sequence[ComposeContainer], *wanted: Partition) -> None:
         """Cut sides off from each other. NotFound, BadRequest as ever; Conflict for a side that does not run."""
         with self._alone():
             there = topology(containers)
@@ -59,7 +59,7 @@ class Cuts:
             if new:
                 await self._change(containers, there, before, (*before, *new))
 
-    async def heal(self, containers: Sequence[Container], *unwanted: Partition) -> None:
+    async def heal(self, containers: Sequence[ComposeContainer], *unwanted: Partition) -> None:
         """Take some away, or all of them where none is named: then every place is cleared, whatever is on disk."""
         with self._alone():
             before = self.list(containers)
@@ -67,7 +67,7 @@ class Cuts:
             if left != before or not unwanted:
                 await self._change(containers, topology(containers), before, left, everywhere=not unwanted)
 
-    async def renew(self, containers: Sequence[Container]) -> None:
+    async def renew(self, containers: Sequence[ComposeContainer]) -> None:
         """Put in place again what containers that were started anew have lost."""
         with self._alone():
             if there := self.list(containers):
@@ -75,7 +75,7 @@ class Cuts:
 
     async def _change(
         self,
-        containers: Sequence[Container],
+        containers: Sequence[ComposeContainer],
         there: Topology,
         before: tuple[Partition, ...],
         wanted: tuple[Partition, ...],
@@ -98,7 +98,7 @@ class Cuts:
             raise err.reason from err
         self._write(containers, wanted)
 
-    async def _apply(self, containers: Sequence[Container], place: str, rules: Fragment) -> None:
+    async def _apply(self, containers: Sequence[ComposeContainer], place: str, rules: Fragment) -> None:
         """Hand a script to the kernel as one transaction, in the namespace of a container."""
         image = next((c.image for c in containers if c.identity.component == MACHINE), "")
         if not image:
@@ -111,7 +111,7 @@ class Cuts:
             timeout=NFT_SECONDS,
         )
 
-    def _write(self, containers: Sequence[Container], wanted: Sequence[Partition]) -> None:
+    def _write(self, containers: Sequence[ComposeContainer], wanted: Sequence[Partition]) -> None:
         if not wanted:
             self._file.unlink(missing_ok=True)
             return

@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 from kubelab.apimachinery.errors import ApiError
-from kubelab.cluster.containers import Container
+from kubelab.cluster.containers import ComposeContainer
 from kubelab.cluster.docker import Docker
 
 ASK_SECONDS = 5.0
 FOLDER = "/etc/kubelab"
 
 
-async def leading(docker: Docker, containers: Sequence[Container]) -> str:
+async def leading(docker: Docker, containers: Sequence[ComposeContainer]) -> str:
     """Name the member that leads: of those who say so of themselves, the one elected last. "" when none does."""
     members = [c for c in containers if c.identity.component == "etcd" and c.status == "running"]
     claims = await asyncio.gather(*(_claim(docker, member) for member in members))
@@ -23,7 +23,7 @@ async def leading(docker: Docker, containers: Sequence[Container]) -> str:
     return max(terms, key=lambda name: terms[name]) if terms else ""
 
 
-async def _claim(docker: Docker, member: Container) -> int:
+async def _claim(docker: Docker, member: ComposeContainer) -> int:
     """The raft term in which a member leads; 0 when it does not, or does not answer."""
     folder = f"{FOLDER}/{member.name}"
     try:

@@ -17,7 +17,7 @@ _KINDS: dict[object, tuple[tuple[type, ...], str]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class ExperimentSpec:
     """The cluster and what the control's arguments ask for. Rates are per second, 0 for none."""
 
     cluster: str
@@ -34,8 +34,8 @@ class Wanted:
 
 
 NOT_ARGUMENTS = ("cluster", "title", "beside")
-ARGUMENTS = tuple(field.name for field in fields(Wanted) if field.name not in NOT_ARGUMENTS)
-_HINTS = get_type_hints(Wanted)
+ARGUMENTS = tuple(field.name for field in fields(ExperimentSpec) if field.name not in NOT_ARGUMENTS)
+_HINTS = get_type_hints(ExperimentSpec)
 
 
 def problems(given: Mapping[str, Any], *, final: bool = True) -> Iterator[tuple[str, str]]:
