@@ -30,9 +30,7 @@ from kubelab.controllermanager.nodelifecycle import decide as lifecycle
 from kubelab.controllermanager.podgc import surplus
 from kubelab.controllermanager.replication import decide as replication
 from kubelab.kctl.describe import nodes, others, pods, services
-from kubelab.kctl.get import Request
-from kubelab.kctl.showing import Sheet, render
-from kubelab.kctl.targets import Targets
+from kubelab.kctl.printers import PrintOptions, TablePrinter, render_objects
 from kubelab.kubelet.backoff import Backoff
 from kubelab.kubelet.containers import config as podconfig
 from kubelab.kubelet.containers import environment as env
@@ -82,7 +80,7 @@ def machine_output(world: World) -> None:
         as_json, as_yaml = encode.to_json(told), encode.to_yaml(told)
         assert json.loads(as_json) == told
         assert yaml.load(as_yaml, getattr(yaml, "CSafeLoader", yaml.SafeLoader)) == told
-        shown(as_json, as_yaml, render([obj], "name", single=True))
+        shown(as_json, as_yaml, render_objects([obj], "name", single=True))
 
 
 def tables(world: World) -> None:
@@ -94,8 +92,8 @@ def tables(world: World) -> None:
             table = made.make(resource, values, meta_pb2.TableOptions(includeObject=include), "5")
             assert all(len(r.cells) == len(resource.columns) for r in table.rows)
             for output in ("", "wide"):
-                request = Request(Targets(()), "", all_namespaces=True, output=output, show_labels=True, show_kind=True)
-                text = Sheet(request, resource).render(table)
+                options = PrintOptions(wide=output == "wide", with_namespace=True, show_labels=True, with_kind=True)
+                text = TablePrinter(options, resource).render(table)
                 assert len(text.splitlines()) == len(objects) + 1, "one line an object, and the header"
                 shown(text)
 

@@ -15,17 +15,17 @@ from kubelab.kctl.flags import UsageProblem
 from kubelab.kctl.root import ROOT
 
 if TYPE_CHECKING:
-    from kubelab.kctl.session import World
+    from kubelab.kctl.session import Factory
 
 INTERRUPTED = 130  # 128 + SIGINT
 
 
-def main(argv: Sequence[str] | None = None, world: World | None = None) -> int:
+def main(argv: Sequence[str] | None = None, factory: Factory | None = None) -> int:
     """Run one command line and return its exit code."""
     _open_what_is_closed()
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # read by gRPC's import: what goes wrong is said by kctl, once
     try:
-        code = _run(sys.argv[1:] if argv is None else argv, world)
+        code = _run(sys.argv[1:] if argv is None else argv, factory)
         sys.stdout.flush()
         return code
     except KeyboardInterrupt:
@@ -51,7 +51,7 @@ def _discard_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _run(argv: Sequence[str], world: World | None) -> int:
+def _run(argv: Sequence[str], factory: Factory | None) -> int:
     servers: Sequence[str] = ()
     try:
         _check_text(argv)
@@ -60,9 +60,9 @@ def _run(argv: Sequence[str], world: World | None) -> int:
             command.parse_args(ctx, rest)
             if ctx.params["help"] or command.callback is None:
                 return _helped(ctx, command)
-            from kubelab.kctl.session import Session, World
+            from kubelab.kctl.session import Factory, Session
 
-            session = ctx.obj = Session(world or World(), ctx.params)
+            session = ctx.obj = Session(factory or Factory(), ctx.params)
             try:
                 return cast("int | None", command.invoke(ctx)) or 0
             finally:

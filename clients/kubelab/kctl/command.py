@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from kubelab.kctl.flags import Flag, Line, UsageProblem, normalise, words
+from kubelab.kctl.flags import CommandLine, Flag, UsageProblem, normalise, words
 
 GLOBAL_FLAGS = (
     Flag("--kubeconfig", help="Path to the kubeconfig file to use for CLI requests."),
@@ -152,7 +152,7 @@ def find(root: Command, path: str, args: Sequence[str]) -> tuple[Command, str, l
     return root, path, rest
 
 
-def line_of(ctx: click.Context) -> Line:
+def line_of(ctx: click.Context) -> CommandLine:
     """Give the command line that a command was called with."""
     line: Any = ctx.meta["line"]
     return line

@@ -9,8 +9,10 @@ import click
 
 from kubelab.kctl import generators
 from kubelab.kctl.command import Command, Entry, only_name, unexpected
-from kubelab.kctl.creating import DRY_RUN, FILENAME, OUTPUT, RECURSIVE, Printer, create_one
+from kubelab.kctl.commonflags import DRY_RUN, FILENAME, OUTPUT, RECURSIVE
+from kubelab.kctl.creation import create_one
 from kubelab.kctl.flags import Flag, UsageProblem
+from kubelab.kctl.printers import ResultPrinter
 from kubelab.kctl.session import Session
 
 if TYPE_CHECKING:
@@ -36,7 +38,7 @@ def _create(
     unexpected(ctx, args)
     if not filename:
         raise UsageProblem("must specify one of -f and -k")
-    printer = Printer.of(output, dry_run)
+    printer = ResultPrinter.of(output, dry_run)
     documents = files.read(session, filename, recursive=recursive)
     if not documents:
         raise UsageProblem("no objects passed to create")
@@ -53,7 +55,7 @@ def _create(
 
 
 async def _create_all(
-    client: Client, session: Session, documents: Sequence[Document], printer: Printer
+    client: Client, session: Session, documents: Sequence[Document], printer: ResultPrinter
 ) -> list[tuple[Document, ApiError]]:
     """Create one after the other; a refused one does not keep the next from being tried."""
     from kubelab.apimachinery.errors import ApiError
@@ -97,7 +99,7 @@ cat pod.yml | kctl create -f -
 
 @click.pass_context
 def _create_namespace(ctx: click.Context, args: tuple[str, ...], dry_run: str, output: str, **_: object) -> int:
-    return create_one(ctx.obj, generators.namespace(only_name(ctx, args)), Printer.of(output, dry_run))
+    return create_one(ctx.obj, generators.namespace(only_name(ctx, args)), ResultPrinter.of(output, dry_run))
 
 
 NAMESPACE = Command(
@@ -151,7 +153,7 @@ def _service(kind: str, *flags: Flag, more: str = "") -> Command:
         return create_one(
             ctx.obj,
             service,
-            Printer.of(output, dry_run),
+            ResultPrinter.of(output, dry_run),
             failing=lambda message: f"error: failed to create {kind} service: {message}",
         )
 

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from kubelab.apimachinery.terminal import escaped
-from kubelab.kctl import targets
+from kubelab.kctl import builder
 from kubelab.kctl.command import Command, line_of
-from kubelab.kctl.creating import DRY_RUN, FILENAME, RECURSIVE, Printer
+from kubelab.kctl.commonflags import ALL_NAMESPACES, DRY_RUN, FIELD_SELECTOR, FILENAME, RECURSIVE, SELECTOR
 from kubelab.kctl.flags import Flag, UsageProblem, parse_bool
-from kubelab.kctl.get import ALL_NAMESPACES, FIELD_SELECTOR, SELECTOR
 from kubelab.kctl.listing import explained
+from kubelab.kctl.printers import ResultPrinter
+from kubelab.kctl.resource import Info, ResourceTuple, Selection, noun
 from kubelab.kctl.session import Failed, Session
-from kubelab.kctl.targets import One, Target, Targets, noun
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
@@ -36,10 +36,10 @@ SCOPE_WARNING = "Warning: deleting cluster-scoped resources, not scoped to the p
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
-    """What is to go, and how."""
+class DeleteRequest:
+    """What to delete, and how."""
 
-    targets: Targets
+    selection: Selection
     namespace: str
     label_selector: str
     field_selector: str
@@ -49,13 +49,13 @@ class Request:
     timeout: float
     force: bool
     ignore_not_found: bool
-    printer: Printer
+    printer: ResultPrinter
     warn_scope: bool
 
 
 @dataclass(frozen=True, slots=True)
 class _Gone:
-    one: One
+    info: Info
     uid: str
 
 
@@ -87,7 +87,7 @@ def _delete(
         raise UsageProblem(f"unexpected -o output mode: {output}. We only support '-o name'")
     if all and (selector or field_selector):
         raise UsageProblem("setting 'all' parameter but found a non empty selector. ")  # kubectl's words, space and all
-    wanted = targets.choose(
+    selection = builder.build(
         session,
         args,
         filename,
@@ -98,8 +98,8 @@ def _delete(
         doing="error when deleting",
     )
     given = line_of(ctx).given
-    request = Request(
-        targets=wanted,
+    request = DeleteRequest(
+        selection=selection,
         namespace="" if all_namespaces else session.namespace,
         label_selector=selector,
         field_selector=field_selector,
@@ -109,8 +109,8 @@ def _delete(
         timeout=timeout or FOR_EVER,
         force=force,
         ignore_not_found=ignore_not_found if given("ignore-not-found") else ignore_not_found or all,
-        printer=Printer.of(output, dry_run),
-        warn_scope=bool(session.told_namespace) or all_namespaces,
+        printer=ResultPrinter.of(output, dry_run),
+        warn_scope=bool(session.namespace_flag) or all_namespaces,
     )
     from kubelab.kctl import failures
 
@@ -123,8 +123,8 @@ def _policy(cascade: str) -> str:
         named = "background" if parse_bool(cascade) else "orphan"
     except ValueError:
         if cascade not in CASCADES:
-            told = f'invalid cascade value ({cascade}). Must be "background", "foreground", or "orphan"'
-            raise UsageProblem(told) from None
+            message = f'invalid cascade value ({cascade}). Must be "background", "foreground", or "orphan"'
+            raise UsageProblem(message) from None
         return CASCADES[cascade]
     print(
         f"warning: --cascade={cascade} is deprecated (boolean value) and can be replaced with --cascade={named}.",
@@ -150,7 +150,7 @@ def _grace(grace_period: int, *, now: bool, force: bool) -> int | None:
 class _Deletion:
     """Deletes one object after the other, says so, then waits for all of them."""
 
-    def __init__(self, client: Client, session: Session, request: Request) -> None:
+    def __init__(self, client: Client, session: Session, request: DeleteRequest) -> None:
         self._client, self._session, self._request = client, session, request
         self._found = 0
         self._warned = False
@@ -163,11 +163,11 @@ class _Deletion:
         gone: list[_Gone] = []
         if request.force:
             print(FORCE_WARNING, file=sys.stderr)
-        for wanted in request.targets.items:
+        for item in request.selection.items:
             try:
-                async for one in self._each(wanted):
+                async for info in self._each(item):
                     try:
-                        deleted = await self._delete(one)
+                        deleted = await self._delete(info)
                         if deleted is not None:
                             gone.append(deleted)
                     except ApiError as err:
@@ -175,55 +175,55 @@ class _Deletion:
                             failed.append(err)
             except ApiError as err:  # of listing a whole type
                 failed.append(err)
-        if not self._found and not failed and not request.targets.named:
+        if not self._found and not failed and not request.selection.named:
             print("No resources found")
         if request.wait and not request.printer.dry and not failed:  # with a failure, kubectl says so at once
             await self._wait(gone)
         return failed
 
-    async def _each(self, wanted: Target) -> AsyncIterator[One]:
+    async def _each(self, item: ResourceTuple) -> AsyncIterator[Info]:
         request = self._request
-        if wanted.name is not None:
-            yield One(wanted.resource, wanted.name, wanted.namespace or request.namespace)
+        if item.name is not None:
+            yield Info(item.resource, item.name, item.namespace or request.namespace)
             return
         pages = self._client.pages(
-            wanted.resource,
+            item.resource,
             request.namespace,
             label_selector=request.label_selector,
             field_selector=request.field_selector,
         )
-        with explained(wanted.resource, request.label_selector, request.field_selector):
+        with explained(item.resource, request.label_selector, request.field_selector):
             async for page in pages:
-                for item in page.items:
-                    meta = cast(Any, item).metadata
-                    yield One(wanted.resource, meta.name, meta.namespace)
+                for obj in page.items:
+                    meta = cast(Any, obj).metadata
+                    yield Info(item.resource, meta.name, meta.namespace)
 
-    async def _delete(self, one: One) -> _Gone | None:
+    async def _delete(self, info: Info) -> _Gone | None:
         """Delete one object and say so. None when it is gone already: nothing is left to wait for."""
         request = self._request
         self._found += 1
-        if request.warn_scope and not one.resource.namespaced and not self._warned:
+        if request.warn_scope and not info.resource.namespaced and not self._warned:
             self._warned = True
             print(SCOPE_WARNING, file=sys.stderr)
         uid, waits = "", True
         if request.printer.dry:
-            await self._client.get(one.resource, one.name, one.namespace)  # or NotFound
+            await self._client.get(info.resource, info.name, info.namespace)  # or NotFound
         else:
             answer = await self._client.delete(
-                one.resource,
-                one.name,
-                one.namespace,
+                info.resource,
+                info.name,
+                info.namespace,
                 grace_period_seconds=request.grace,
                 propagation_policy=request.policy,
             )
             uid, waits = _uid(answer), _goes_later(answer)
         if request.printer.output == "name":
-            print(one.noun, flush=True)
+            print(info.noun, flush=True)
         else:
             did = "force deleted" if request.force else "deleted"
             dry = " (dry run)" if request.printer.dry else ""
-            print(f'{noun(one.resource)} "{escaped(one.name)}" {did}{dry}', flush=True)
-        return _Gone(one, uid) if waits else None
+            print(f'{noun(info.resource)} "{escaped(info.name)}" {did}{dry}', flush=True)
+        return _Gone(info, uid) if waits else None
 
     async def _wait(self, gone: Sequence[_Gone]) -> None:
         try:
@@ -235,9 +235,9 @@ class _Deletion:
 
     async def _until_gone(self, gone: _Gone) -> None:
         """Wait until the object with this uid is no more; another one of its name does not count."""
-        from kubelab.kctl import following
+        from kubelab.kctl.listwatch import object_states
 
-        async with contextlib.aclosing(following.states(self._client, gone.one, self._session.clock)) as states:
+        async with contextlib.aclosing(object_states(self._client, gone.info, self._session.clock)) as states:
             async for obj in states:
                 if obj is None or not _is(obj, gone.uid):
                     return
@@ -245,8 +245,8 @@ class _Deletion:
 
 def _uid(answer: Message) -> str:
     """Find the uid in what the server answered: the object, or a Status about it."""
-    told = cast(Any, answer)
-    return told.details.uid if answer.DESCRIPTOR.name == "Status" else told.metadata.uid
+    obj = cast(Any, answer)
+    return obj.details.uid if answer.DESCRIPTOR.name == "Status" else obj.metadata.uid
 
 
 def _goes_later(answer: Message) -> bool:

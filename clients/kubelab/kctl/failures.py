@@ -22,7 +22,7 @@ def describe(err: ApiError, doing: str = "", *, servers: Sequence[str] = (), alo
     ``doing`` is such as ``error when creating "web.yml"``; ``alone`` is whether it is the command's only error (kubectl
     lists the causes of an invalid object only then).
     """
-    if nobody_there(err):
+    if is_unreachable(err):
         if why := why_unreachable(err):
             return f"Unable to connect to the server: {why}"
         where = ", ".join(servers) or "the server"
@@ -68,7 +68,7 @@ def report(
     return 1 if failed else 0
 
 
-def nobody_there(err: ApiError) -> bool:
+def is_unreachable(err: ApiError) -> bool:
     """Say whether no server could be reached at all: what a server answered has gRPC's error as its cause."""
     return isinstance(err, Unavailable) and err.__cause__ is None
 

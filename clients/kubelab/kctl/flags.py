@@ -115,7 +115,7 @@ class Flag(click.Option):
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class CommandLine:
     """A command line in one form. ``flags`` are ``--name=value``; ``dash`` is how many arguments came before ``--``."""
 
     flags: list[str]
@@ -127,7 +127,7 @@ class Line:
         return any(f.startswith(f"--{flag}=") for f in self.flags)
 
 
-def normalise(flags: Sequence[Flag], args: Sequence[str], command: str) -> Line:
+def normalise(flags: Sequence[Flag], args: Sequence[str], command: str) -> CommandLine:
     """Sort a command line into flags and arguments. Raises UsageProblem as kubectl words it."""
     longs = {f.long: f for f in flags}
     shorts = {f.short: f for f in flags if f.short}
@@ -137,14 +137,14 @@ def normalise(flags: Sequence[Flag], args: Sequence[str], command: str) -> Line:
     while rest:
         word = rest.pop(0)
         if word == "--":
-            return Line(told, arguments + rest, len(arguments))
+            return CommandLine(told, arguments + rest, len(arguments))
         if word.startswith("--"):
             told.append(_long(word, rest, longs, shorts, command))
         elif word.startswith("-") and word != "-":
             told += _shorts(word, rest, shorts, command)
         else:
             arguments.append(word)
-    return Line(told, arguments)
+    return CommandLine(told, arguments)
 
 
 def words(flags: Sequence[Flag], args: Sequence[str]) -> list[tuple[int, str]]:

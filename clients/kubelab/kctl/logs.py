@@ -15,10 +15,10 @@ import click
 
 from kubelab.apimachinery.messages import deep_copy
 from kubelab.apimachinery.terminal import escaped
-from kubelab.kctl import targets
+from kubelab.kctl import resource as resources
 from kubelab.kctl.command import Command, line_of
+from kubelab.kctl.commonflags import SELECTOR
 from kubelab.kctl.flags import Flag, UsageProblem
-from kubelab.kctl.get import SELECTOR
 from kubelab.kctl.session import Failed, Session
 
 if TYPE_CHECKING:
@@ -155,18 +155,18 @@ async def _pods(client: Client, wanted: Wanted) -> list[core_pb2.Pod]:
     if wanted.selector:
         return (await client.list(PODS, wanted.namespace, label_selector=wanted.selector)).items
     word, slash, name = wanted.what.rpartition("/")
-    resource = targets.resource(word) if slash else PODS
+    resource = resources.find(word) if slash else PODS
     if not name:
-        raise UsageProblem(targets.EMPTY_NAME)
+        raise UsageProblem(resources.EMPTY_NAME)
     try:
         if resource is PODS:
             return [await client.get(PODS, name, wanted.namespace)]
-        return [await _first_pod(client, wanted, targets.One(resource, name, wanted.namespace))]
+        return [await _first_pod(client, wanted, resources.Info(resource, name, wanted.namespace))]
     except NotFound as err:
         raise Failed(f'error: error from server (NotFound): {err.message} in namespace "{wanted.namespace}"') from err
 
 
-async def _first_pod(client: Client, wanted: Wanted, owner: targets.One) -> core_pb2.Pod:
+async def _first_pod(client: Client, wanted: Wanted, owner: resources.Info) -> core_pb2.Pod:
     """Choose a pod of a controller or behind a service, and say which."""
     from kubelab.apimachinery.scheme import PODS, REPLICATION_CONTROLLERS, SERVICES
 

@@ -19,7 +19,7 @@ ROOT = Command(
     children=(
         Entry("create", "Create a resource from a file or from stdin", "create:CREATE", BEGINNER),
         Entry("run", "Run a particular image on the cluster", "run:RUN", BEGINNER),
-        Entry("get", "Display one or many resources", "get:GET", INTERMEDIATE),
+        Entry("get", "Display one or many resources", "get.command:GET", INTERMEDIATE),
         Entry(
             "delete",
             "Delete resources by file names, stdin, resources and names, or by resources and label selector",

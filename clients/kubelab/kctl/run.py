@@ -6,8 +6,10 @@ import click
 
 from kubelab.kctl import generators
 from kubelab.kctl.command import Command
-from kubelab.kctl.creating import DRY_RUN, OUTPUT, Printer, create_one
+from kubelab.kctl.commonflags import DRY_RUN, OUTPUT
+from kubelab.kctl.creation import create_one
 from kubelab.kctl.flags import Flag, UsageProblem
+from kubelab.kctl.printers import ResultPrinter
 from kubelab.kctl.session import Session
 
 
@@ -33,7 +35,7 @@ def _run(
         raise UsageProblem("NAME is required for run", ctx.command_path, hint="arguments")
     if not image:
         raise UsageProblem("--image is required")
-    printer = Printer.of(output, dry_run)
+    printer = ResultPrinter.of(output, dry_run)
     pod = generators.pod(
         args[0],
         image=image,

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from kubelab.kctl import targets
+from kubelab.kctl import builder
 from kubelab.kctl.command import Command
-from kubelab.kctl.creating import DRY_RUN, FILENAME, OUTPUT, RECURSIVE, Printer
+from kubelab.kctl.commonflags import DRY_RUN, FILENAME, OUTPUT, RECURSIVE, SELECTOR
 from kubelab.kctl.flags import Flag, UsageProblem
-from kubelab.kctl.get import SELECTOR
+from kubelab.kctl.printers import ResultPrinter
+from kubelab.kctl.resource import Info, ResourceTuple, Selection
 from kubelab.kctl.session import Failed, Session
-from kubelab.kctl.targets import One, Target, Targets
 
 if TYPE_CHECKING:
     from kubelab.apimachinery.errors import ApiError
@@ -44,71 +44,71 @@ def _scale(
         raise UsageProblem("The --replicas=COUNT flag is required, and COUNT must be greater than or equal to 0")
     if replicas > MAX_REPLICAS:
         raise UsageProblem(f"--replicas must be less than or equal to {MAX_REPLICAS}")
-    wanted = targets.choose(
+    selection = builder.build(
         session, args, filename, recursive=recursive, selector=selector, selecting=all or bool(selector)
     )
-    printer = Printer.of(output, dry_run)
+    printer = ResultPrinter.of(output, dry_run)
     scaling = _Scaling(session, replicas, current_replicas, resource_version, timeout, printer)
     from kubelab.kctl import failures
 
-    return failures.report(session.run(lambda client: scaling.run(client, wanted, selector)), session)
+    return failures.report(session.run(lambda client: scaling.run(client, selection, selector)), session)
 
 
 class _Scaling:
     def __init__(
-        self, session: Session, replicas: int, current: int, version: str, timeout: float, printer: Printer
+        self, session: Session, replicas: int, current: int, version: str, timeout: float, printer: ResultPrinter
     ) -> None:
         self._session, self._printer = session, printer
         self._replicas, self._current, self._version = replicas, current, version
         self._timeout = timeout
 
-    async def run(self, client: Client, wanted: Targets, selector: str) -> list[ApiError | Failed]:
+    async def run(self, client: Client, selection: Selection, selector: str) -> list[ApiError | Failed]:
         from kubelab.apimachinery.errors import ApiError, NotFound
 
         failed: list[ApiError | Failed] = []
-        found: list[One] = []
-        for target in wanted.items:
-            namespace = target.namespace or self._session.namespace
+        infos: list[Info] = []
+        for item in selection.items:
+            namespace = item.namespace or self._session.namespace
             try:
-                if target.name is not None:
-                    await client.get(target.resource, target.name, namespace)
-                    found.append(One(target.resource, target.name, namespace))
+                if item.name is not None:
+                    await client.get(item.resource, item.name, namespace)
+                    infos.append(Info(item.resource, item.name, namespace))
                 else:
-                    found += await _all(client, target, namespace, selector)
+                    infos += await _all(client, item, namespace, selector)
             except NotFound as err:
                 failed.append(err)
-        if not found:
+        if not infos:
             missing = ", ".join(str(err) for err in failed)
-            told = f" [{missing}]" if len(failed) > 1 else f" {missing}".rstrip()
-            raise Failed(f"error: no objects passed to scale{told}")
-        for one in found:
+            reason = f" [{missing}]" if len(failed) > 1 else f" {missing}".rstrip()
+            raise Failed(f"error: no objects passed to scale{reason}")
+        for info in infos:
             try:
-                await self._one(client, one)
+                await self._one(client, info)
             except (ApiError, Failed) as err:
                 failed.append(err)
         return failed
 
-    async def _one(self, client: Client, one: One) -> None:
+    async def _one(self, client: Client, info: Info) -> None:
         from kubelab.apimachinery.errors import NotFound
 
-        if "scale" not in one.resource.subresources:
+        if "scale" not in info.resource.subresources:
             raise NotFound("the server could not find the requested resource")
-        await self._write(client, one)
+        await self._write(client, info)
         if self._timeout and not self._printer.dry:
-            await self._until_scaled(client, one)
+            await self._until_scaled(client, info)
         if self._printer.output in ("yaml", "json"):
-            obj = await client.get(one.resource, one.name, one.namespace)
+            obj = await client.get(info.resource, info.name, info.namespace)
             print(self._printer.show(obj, "scaled"), end="", flush=True)
         else:
             did = "" if self._printer.output == "name" else " scaled" + (" (dry run)" if self._printer.dry else "")
-            print(one.noun + did, flush=True)
+            print(info.noun + did, flush=True)
 
-    async def _write(self, client: Client, one: One) -> None:
+    async def _write(self, client: Client, info: Info) -> None:
         """Check what the flags demand of the present size, and write the new one."""
         from kubelab.apimachinery.errors import Conflict
 
         for attempt in range(1, ATTEMPTS + 1):
-            scale = await client.get_scale(one.resource, one.name, one.namespace)
+            scale = await client.get_scale(info.resource, info.name, info.namespace)
             if self._current >= 0 and scale.spec.replicas != self._current:
                 raise Failed(f"error: Expected replicas to be {self._current}, was {scale.spec.replicas}")
             if self._version and scale.metadata.resourceVersion != self._version:
@@ -118,36 +118,36 @@ class _Scaling:
             if self._printer.dry:
                 return
             try:
-                await client.update_scale(one.resource, one.name, one.namespace, scale)
+                await client.update_scale(info.resource, info.name, info.namespace, scale)
                 return
             except Conflict:
                 if attempt == ATTEMPTS:
                     raise
 
-    async def _until_scaled(self, client: Client, one: One) -> None:
+    async def _until_scaled(self, client: Client, info: Info) -> None:
         """Wait until as many are there as were asked for, or until another number is asked for."""
-        from kubelab.kctl import following
+        from kubelab.kctl.listwatch import object_states
 
         try:
             async with (
                 self._session.clock.timeout(max(0.0, self._timeout)),
-                contextlib.aclosing(following.states(client, one, self._session.clock)) as states,
+                contextlib.aclosing(object_states(client, info, self._session.clock)) as states,
             ):
                 async for state in states:
                     obj = cast(Any, state)
                     if obj is None or obj.spec.replicas != self._replicas or obj.status.replicas == self._replicas:
                         return
         except TimeoutError as err:
-            raise Failed(f'error: timed out waiting for "{one.name}" to be synced') from err
+            raise Failed(f'error: timed out waiting for "{info.name}" to be synced') from err
 
 
-async def _all(client: Client, target: Target, namespace: str, selector: str) -> list[One]:
+async def _all(client: Client, item: ResourceTuple, namespace: str, selector: str) -> list[Info]:
     from kubelab.apimachinery.scheme import REPLICATION_CONTROLLERS
 
-    if target.resource is not REPLICATION_CONTROLLERS:
-        raise Failed(f"error: {target.resource} cannot be scaled")
+    if item.resource is not REPLICATION_CONTROLLERS:
+        raise Failed(f"error: {item.resource} cannot be scaled")
     there = await client.list(REPLICATION_CONTROLLERS, namespace, label_selector=selector)
-    return [One(target.resource, rc.metadata.name, rc.metadata.namespace) for rc in there.items]
+    return [Info(item.resource, rc.metadata.name, rc.metadata.namespace) for rc in there.items]
 
 
 SCALE = Command(

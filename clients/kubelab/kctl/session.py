@@ -1,4 +1,4 @@
-"""What a command has to do with the world: the kubeconfig, the client, its input and output."""
+"""What a run of a command works with: the kubeconfig, the client, standard input and the clock."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CLUSTER = "KUBELAB_CLUSTER"  # names the cluster for kctl and kubelab alike
 
 
 class Failed(Exception):
-    """The command failed; the message is what to tell, as it is."""
+    """The command failed; the message is printed as it is."""
 
 
 def connect(access: Access, clock: Clock) -> Client:
@@ -45,8 +45,8 @@ def _standard_input() -> bytes:
 
 
 @dataclass(frozen=True, slots=True)
-class World:
-    """What tests replace: where a client comes from, the environment, the clock and standard input."""
+class Factory:
+    """Makes what a command works with; tests replace its fields (kubectl's ``cmdutil.Factory``)."""
 
     connect: Callable[[Access, Clock], Client] = connect
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
@@ -55,15 +55,15 @@ class World:
 
 
 class Session:
-    """One command's. ``namespace`` is what it works in, ``told_namespace`` what ``-n`` said."""
+    """One run of a command. ``namespace`` is where it works; ``namespace_flag`` is the value of ``-n``, "" without."""
 
-    def __init__(self, world: World, options: Mapping[str, Any]) -> None:
-        self.world = world
-        self.clock = world.clock
-        self._context = str(options["context"]) or world.environ.get(CLUSTER, "")
-        self.rules = LoadingRules.of(str(options["kubeconfig"]), world.environ)
+    def __init__(self, factory: Factory, options: Mapping[str, Any]) -> None:
+        self.factory = factory
+        self.clock = factory.clock
+        self._context = str(options["context"]) or factory.environ.get(CLUSTER, "")
+        self.rules = LoadingRules.of(str(options["kubeconfig"]), factory.environ)
         self._server, self._timeout = str(options["server"]), str(options["request_timeout"])
-        self.told_namespace = str(options["namespace"])
+        self.namespace_flag = str(options["namespace"])
         self._warned: set[str] = set()
 
     @cached_property
@@ -97,12 +97,12 @@ class Session:
 
     @property
     def namespace(self) -> str:
-        return self.told_namespace or self.access.namespace
+        return self.namespace_flag or self.access.namespace
 
     @property
     def likely_namespace(self) -> str:
         """The namespace for what is only printed, which needs no cluster."""
-        return self.namespace if self.told_namespace or self.rules.exist() else DEFAULT_NAMESPACE
+        return self.namespace if self.namespace_flag or self.rules.exist() else DEFAULT_NAMESPACE
 
     def run(self, work: Callable[[Client], Coroutine[Any, Any, R]], *, endless: bool = False) -> R:
         """Run a command's requests; ``endless`` ones (watch, follow) are not subject to ``--request-timeout``."""
@@ -112,7 +112,7 @@ class Session:
         async def body() -> R:
             from kubelab.rpc import warnings
 
-            async with self.world.connect(access, self.clock) as client:
+            async with self.factory.connect(access, self.clock) as client:
                 try:
                     with warnings.listening(self._warn):
                         async with self.clock.timeout(seconds):

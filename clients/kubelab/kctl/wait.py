@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from kubelab.kctl import targets
+from kubelab.kctl import builder
 from kubelab.kctl.command import Command
-from kubelab.kctl.creating import FILENAME, RECURSIVE
+from kubelab.kctl.commonflags import FILENAME, RECURSIVE, SELECTOR
 from kubelab.kctl.flags import Flag, UsageProblem
-from kubelab.kctl.get import SELECTOR
 from kubelab.kctl.listing import explained
+from kubelab.kctl.resource import Info, Selection
 from kubelab.kctl.session import Failed, Session
-from kubelab.kctl.targets import One, Targets
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
@@ -27,19 +26,19 @@ FOR_EVER = 168 * 3600.0  # seconds: kubectl's "a week" for a negative timeout
 
 
 @dataclass(frozen=True, slots=True)
-class Goal:
-    """What is waited for: a condition with its status, ``create`` or ``delete``."""
+class WaitCondition:
+    """The value of ``--for``: ``condition`` with its type and status, ``create`` or ``delete``."""
 
-    what: str
+    kind: str
     condition: str = ""
     status: str = ""
 
     def reached(self, obj: Message | None) -> bool:
-        if self.what == "delete":
+        if self.kind == "delete":
             return obj is None
         if obj is None:
             return False
-        if self.what == "create":
+        if self.kind == "create":
             return True
         conditions = getattr(getattr(obj, "status", None), "conditions", ())
         return any(
@@ -48,15 +47,15 @@ class Goal:
         )
 
 
-def goal(text: str) -> Goal:
+def parse_condition(text: str) -> WaitCondition:
     """Read ``condition=Ready``, ``condition=Ready=false``, ``create``, ``delete``."""
     if text.lower() in ("create", "delete"):
-        return Goal(text.lower())
+        return WaitCondition(text.lower())
     kind, _, rest = text.partition("=")
     name, _, value = rest.partition("=")
     if kind != "condition" or not name:
         raise UsageProblem(f'unrecognized condition: "{text}"')
-    return Goal("condition", name, value or "true")
+    return WaitCondition("condition", name, value or "true")
 
 
 @click.pass_context
@@ -71,82 +70,84 @@ def _wait(
     **flags: object,
 ) -> int:
     session: Session = ctx.obj
-    wanted_goal = goal(str(flags["for"]))
-    wanted = targets.choose(
+    condition = parse_condition(str(flags["for"]))
+    selection = builder.build(
         session, args, filename, recursive=recursive, selector=selector, selecting=all or bool(selector)
     )
-    waiting = _Waiting(session, wanted_goal, FOR_EVER if timeout < 0 else timeout)
+    waiter = _Waiter(session, condition, FOR_EVER if timeout < 0 else timeout)
     from kubelab.kctl import failures
 
-    return failures.report(session.run(lambda client: waiting.run(client, wanted, selector), endless=True), session)
+    return failures.report(session.run(lambda client: waiter.run(client, selection, selector), endless=True), session)
 
 
-class _Waiting:
+class _Waiter:
     """Waits for one object after the other; they share the time, and what one lacks does not hide the others."""
 
-    def __init__(self, session: Session, wanted: Goal, timeout: float) -> None:
-        self._session, self._goal, self._timeout = session, wanted, timeout
+    def __init__(self, session: Session, condition: WaitCondition, timeout: float) -> None:
+        self._session, self._condition, self._timeout = session, condition, timeout
         self._end = session.clock.monotonic() + timeout
 
-    async def run(self, client: Client, wanted: Targets, selector: str) -> list[ApiError | Failed]:
+    async def run(self, client: Client, selection: Selection, selector: str) -> list[ApiError | Failed]:
         from kubelab.apimachinery.errors import ApiError
 
-        found: list[One] = []
-        listed: set[One] = set()
-        for target in wanted.items:
-            namespace = target.namespace or self._session.namespace
-            if target.name is not None:
-                found.append(One(target.resource, target.name, namespace))
+        infos: list[Info] = []
+        listed: set[Info] = set()
+        for item in selection.items:
+            namespace = item.namespace or self._session.namespace
+            if item.name is not None:
+                infos.append(Info(item.resource, item.name, namespace))
                 continue
-            with explained(target.resource, selector):
-                there = await client.list(target.resource, namespace, label_selector=selector)
-            metas = [cast(Any, item).metadata for item in there.items]
-            found += (ones := [One(target.resource, meta.name, meta.namespace) for meta in metas])
-            listed.update(ones)
-        if not found and self._goal.what != "delete":
+            with explained(item.resource, selector):
+                there = await client.list(item.resource, namespace, label_selector=selector)
+            metas = [cast(Any, obj).metadata for obj in there.items]
+            infos += (named := [Info(item.resource, meta.name, meta.namespace) for meta in metas])
+            listed.update(named)
+        if not infos and self._condition.kind != "delete":
             raise Failed("error: no matching resources found")
         failed: list[ApiError | Failed] = []
-        for one in found:
+        for info in infos:
             try:
-                if await self._one(client, one) or one in listed:  # what never was there is not told to be gone
-                    print(f"{one.noun} condition met", flush=True)
+                if (
+                    await self._one(client, info) or info in listed
+                ):  # as kubectl: a name that never existed prints nothing
+                    print(f"{info.noun} condition met", flush=True)
             except (ApiError, Failed) as err:
                 failed.append(err)
         return failed
 
-    async def _one(self, client: Client, one: One) -> bool:
+    async def _one(self, client: Client, info: Info) -> bool:
         """Wait for one object, and say whether it was seen. Raises Failed when the time is over."""
         try:
             if self._timeout:
                 async with self._session.clock.timeout(max(0.0, self._end - self._session.clock.monotonic())):
-                    return await self._until(client, one)
-            obj = await self._look(client, one)
+                    return await self._until(client, info)
+            obj = await self._get(client, info)
         except TimeoutError as err:
-            raise Failed(f"error: timed out waiting for the condition on {one.resource}/{one.name}") from err
-        if not self._goal.reached(obj):
-            raise Failed(f"error: condition not met for {one.resource}/{one.name}")
+            raise Failed(f"error: timed out waiting for the condition on {info.resource}/{info.name}") from err
+        if not self._condition.reached(obj):
+            raise Failed(f"error: condition not met for {info.resource}/{info.name}")
         return obj is not None
 
-    async def _look(self, client: Client, one: One) -> Message | None:
+    async def _get(self, client: Client, info: Info) -> Message | None:
         """Read the object; that it is missing is an answer, where it is not its condition that is waited for."""
         from kubelab.apimachinery.errors import NotFound
 
         try:
-            return await client.get(one.resource, one.name, one.namespace)
+            return await client.get(info.resource, info.name, info.namespace)
         except NotFound:
-            if self._goal.what == "condition":
+            if self._condition.kind == "condition":
                 raise
             return None
 
-    async def _until(self, client: Client, one: One) -> bool:
-        from kubelab.kctl import following
+    async def _until(self, client: Client, info: Info) -> bool:
+        from kubelab.kctl.listwatch import object_states
 
-        obj = await self._look(client, one)  # a server that is not there is told at once, one that is lost later is not
-        if self._goal.reached(obj):
+        obj = await self._get(client, info)  # fails at once without a server; the watch below tries again
+        if self._condition.reached(obj):
             return obj is not None
-        async with contextlib.aclosing(following.states(client, one, self._session.clock)) as states:
+        async with contextlib.aclosing(object_states(client, info, self._session.clock)) as states:
             async for state in states:
-                if self._goal.reached(state):
+                if self._condition.reached(state):
                     break
         return True
 

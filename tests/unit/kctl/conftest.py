@@ -14,7 +14,7 @@ from kubelab.apimachinery.manifest.decode import decode
 from kubelab.client.client import Client
 from kubelab.client.kubeconfig import Access, Kubeconfig
 from kubelab.kctl.__main__ import main
-from kubelab.kctl.session import World
+from kubelab.kctl.session import Factory
 from tests.support.tables import FakeTableServer
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -46,13 +46,13 @@ class Shell:
     clock: Clock = field(default_factory=Noon)
 
     def __call__(self, *argv: str) -> Outcome:
-        world = World(
+        factory = Factory(
             connect=self._connect,
             environ={"KUBECONFIG": str(self.kubeconfig)},
             clock=self.clock,
             stdin=lambda: self.stdin,
         )
-        code = main(argv, world)
+        code = main(argv, factory)
         printed = self.capture.readouterr()
         return Outcome(code, printed.out, printed.err)
 

@@ -12,8 +12,10 @@ import yaml
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import scheme
 from kubelab.apimachinery.errors import BadRequest, Forbidden, Unavailable
-from kubelab.kctl import targets, watching
-from kubelab.kctl.get import Request
+from kubelab.kctl import resource as resources
+from kubelab.kctl.get import watch as watching
+from kubelab.kctl.get.request import GetRequest
+from kubelab.kctl.printers import PrintOptions
 from kubelab.kctl.tables import Columns
 from tests.unit.kctl.conftest import Shell
 
@@ -208,7 +210,7 @@ class Watching:
         await self._shell.server.until(printed)
 
 
-async def watch(shell: Shell, request: Request, *, only: bool, lines: int) -> list[str]:
+async def watch(shell: Shell, request: GetRequest, *, only: bool, lines: int) -> list[str]:
     """Watch, change two pods meanwhile, and give what was printed."""
     server, printed = shell.server, Watching(shell)
     task = asyncio.ensure_future(watching.run(server.client(), request, only=only))
@@ -225,7 +227,7 @@ async def watch(shell: Shell, request: Request, *, only: bool, lines: int) -> li
 
 
 async def test_watch_prints_what_is_there_and_what_changes(shell: Shell) -> None:
-    request = Request(targets.parse(["pods"]), "default")
+    request = GetRequest(resources.parse(["pods"]), "default")
     assert await watch(shell, request, only=False, lines=5) == [
         "NAME   READY       STATUS       RESTARTS       AGE",
         "db     ready-db    status-db    restarts-db    1s",
@@ -236,12 +238,12 @@ async def test_watch_prints_what_is_there_and_what_changes(shell: Shell) -> None
 
 
 async def test_watch_only(shell: Shell) -> None:
-    request = Request(targets.parse(["pods"]), "default", output="name")
+    request = GetRequest(resources.parse(["pods"]), "default", output="name")
     assert await watch(shell, request, only=True, lines=2) == ["pod/a-long-name", "pod/db"]
 
 
 async def test_watch_of_one_object(shell: Shell) -> None:
-    request = Request(targets.parse(["pod", "db"]), "default", no_headers=True)
+    request = GetRequest(resources.parse(["pod", "db"]), "default", printing=PrintOptions(no_headers=True))
     printed = await watch(shell, request, only=False, lines=2)
     assert printed == ["db    ready-db   status-db   restarts-db   1s"] * 2
 

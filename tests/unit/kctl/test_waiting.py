@@ -11,10 +11,11 @@ import pytest
 
 from kubelab.apimachinery import scheme
 from kubelab.apimachinery.errors import ApiError, Expired, Unavailable
-from kubelab.kctl import following, targets
+from kubelab.kctl import listwatch
+from kubelab.kctl import resource as resources
 from kubelab.kctl.flags import UsageProblem
-from kubelab.kctl.targets import One
-from kubelab.kctl.wait import Goal, _Waiting, goal
+from kubelab.kctl.resource import Info
+from kubelab.kctl.wait import WaitCondition, _Waiter, parse_condition
 from tests.support.clock import FakeClock
 from tests.support.objects import pod as make_pod
 from tests.unit.kctl.conftest import Shell
@@ -23,20 +24,20 @@ from tests.unit.kctl.conftest import Shell
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("condition=Ready", Goal("condition", "Ready", "true")),
-        ("condition=Ready=false", Goal("condition", "Ready", "false")),
-        ("create", Goal("create")),
-        ("Delete", Goal("delete")),
+        ("condition=Ready", WaitCondition("condition", "Ready", "true")),
+        ("condition=Ready=false", WaitCondition("condition", "Ready", "false")),
+        ("create", WaitCondition("create")),
+        ("Delete", WaitCondition("delete")),
     ],
 )
-def test_goals(text: str, expected: Goal) -> None:
-    assert goal(text) == expected
+def test_goals(text: str, expected: WaitCondition) -> None:
+    assert parse_condition(text) == expected
 
 
 @pytest.mark.parametrize("text", ["", "Ready", "condition=", "jsonpath={.status.phase}=Running"])
 def test_no_goal(text: str) -> None:
     with pytest.raises(UsageProblem, match="unrecognized condition"):
-        goal(text)
+        parse_condition(text)
 
 
 @pytest.mark.parametrize(
@@ -44,7 +45,7 @@ def test_no_goal(text: str) -> None:
     [("true", True, True), ("true", False, False), ("false", False, True), ("true", None, False)],
 )
 def test_conditions_are_compared_ignoring_case(wanted: str, ready: bool | None, reached: bool) -> None:
-    assert Goal("condition", "ready", wanted).reached(make_pod("web", ready=ready)) is reached
+    assert WaitCondition("condition", "ready", wanted).reached(make_pod("web", ready=ready)) is reached
 
 
 def test_what_is_there_already(shell: Shell) -> None:
@@ -110,8 +111,8 @@ def test_what_was_never_there_is_not_told_to_be_gone(shell: Shell) -> None:
 async def test_gone(shell: Shell, capsys: pytest.CaptureFixture[str]) -> None:
     server = shell.server
     server.add(make_pod("web"))
-    waiting = _Waiting(cast(Any, SimpleNamespace(clock=FakeClock(), namespace="default")), Goal("delete"), 60)
-    task = asyncio.ensure_future(waiting.run(server.client(), targets.parse(["pod/web"]), ""))
+    waiting = _Waiter(cast(Any, SimpleNamespace(clock=FakeClock(), namespace="default")), WaitCondition("delete"), 60)
+    task = asyncio.ensure_future(waiting.run(server.client(), resources.parse(["pod/web"]), ""))
     await server.until(lambda: server.watching(scheme.PODS) == 1)
     server.remove(scheme.PODS, "default/web")
     assert await asyncio.wait_for(task, 10) == []
@@ -122,7 +123,7 @@ async def test_gone(shell: Shell, capsys: pytest.CaptureFixture[str]) -> None:
 async def test_a_watch_that_ends_is_followed_by_another_look(shell: Shell, lost: ApiError | None) -> None:
     server, clock = shell.server, FakeClock(auto=True)
     server.add(make_pod("web"))
-    states = following.states(server.client(), One(scheme.PODS, "web", "default"), clock)
+    states = listwatch.object_states(server.client(), Info(scheme.PODS, "web", "default"), clock)
     async with contextlib.aclosing(states):
         assert await anext(states) is not None
         told = asyncio.ensure_future(anext(states))
@@ -131,7 +132,7 @@ async def test_a_watch_that_ends_is_followed_by_another_look(shell: Shell, lost:
         server.fail(Unavailable("nobody there"), verb="list", times=3)
         server.break_watches(lost)
         assert await asyncio.wait_for(told, 10) is not None
-        assert clock.monotonic() == 3 * following.PAUSE
+        assert clock.monotonic() == 3 * listwatch.PAUSE
         told = asyncio.ensure_future(anext(states))
         await server.until(lambda: server.watching(scheme.PODS) == 1)
         server.remove(scheme.PODS, "default/web")

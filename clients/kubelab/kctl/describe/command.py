@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, cast
 import click
 
 from kubelab.apimachinery.core.pods import ACTIVE_PODS
-from kubelab.kctl import targets
+from kubelab.kctl import builder
 from kubelab.kctl.command import Command
-from kubelab.kctl.creating import FILENAME, RECURSIVE
+from kubelab.kctl.commonflags import ALL_NAMESPACES, FILENAME, RECURSIVE, SELECTOR
 from kubelab.kctl.flags import Flag, UsageProblem
-from kubelab.kctl.get import ALL_NAMESPACES, SELECTOR
+from kubelab.kctl.resource import ResourceTuple, Selection
 from kubelab.kctl.session import Session
-from kubelab.kctl.targets import Target, Targets
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
@@ -45,7 +44,7 @@ def _describe(
             'You must specify the type of resource to describe. Use "kctl api-resources" for a complete list of '
             "supported resources."
         )
-    wanted = targets.choose(
+    selection = builder.build(
         session,
         args,
         filename,
@@ -59,7 +58,7 @@ def _describe(
     work = _Describing(session, namespace, selector, show_events)
     from kubelab.kctl import failures
 
-    return failures.report(session.run(lambda client: work.run(client, wanted)), session)
+    return failures.report(session.run(lambda client: work.run(client, selection)), session)
 
 
 class _Describing:
@@ -68,16 +67,16 @@ class _Describing:
         self._show_events = show_events
         self._described = 0
 
-    async def run(self, client: Client, wanted: Targets) -> list[ApiError]:
+    async def run(self, client: Client, selection: Selection) -> list[ApiError]:
         from kubelab.apimachinery.errors import ApiError
         from kubelab.apimachinery.meta import meta_of
 
         failed: list[ApiError] = []
-        for target in wanted.items:
+        for item in selection.items:
             try:
-                async for obj in self._objects(client, target):
-                    text = await self._one(client, target, obj)
-                    by_prefix = target.name is not None and meta_of(obj).name != target.name
+                async for obj in self._objects(client, item):
+                    text = await self._one(client, item, obj)
+                    by_prefix = item.name is not None and meta_of(obj).name != item.name
                     if by_prefix:  # kubectl spaces these so
                         print(text, flush=True)
                     else:
@@ -90,38 +89,38 @@ class _Describing:
             print(f"No resources found{where}", file=sys.stderr)
         return failed
 
-    async def _objects(self, client: Client, target: Target) -> AsyncIterator[Message]:
+    async def _objects(self, client: Client, item: ResourceTuple) -> AsyncIterator[Message]:
         """Yield the object of this name; if there is none, all whose names begin so."""
         from kubelab.apimachinery.errors import NotFound
         from kubelab.apimachinery.meta import meta_of
 
-        namespace = target.namespace or self._namespace
+        namespace = item.namespace or self._namespace
         missing: NotFound | None = None
-        if target.name is not None:
+        if item.name is not None:
             try:
-                yield await client.get(target.resource, target.name, namespace)
+                yield await client.get(item.resource, item.name, namespace)
                 return
             except NotFound as err:
                 missing = err
         found = False
-        async for page in client.pages(target.resource, namespace, label_selector=self._selector):
+        async for page in client.pages(item.resource, namespace, label_selector=self._selector):
             for obj in page.items:
-                if target.name is None or meta_of(obj).name.startswith(target.name):
+                if item.name is None or meta_of(obj).name.startswith(item.name):
                     found = True
                     yield obj
         if missing is not None and not found:
             raise missing
 
-    async def _one(self, client: Client, target: Target, obj: Message) -> str:
+    async def _one(self, client: Client, item: ResourceTuple, obj: Message) -> str:
         from kubelab.kctl.describe import others, pods, services
 
         now = self._session.clock.time()
-        kind = target.resource.kind
+        kind = item.resource.kind
         if kind == "Namespace":
             return others.namespace(cast("core_pb2.Namespace", obj))
         if kind == "Secret":
             return others.secret(cast("core_pb2.Secret", obj))
-        found = await self._events(client, target, obj) if self._show_events else None
+        found = await self._events(client, item, obj) if self._show_events else None
         if kind == "Pod":
             return pods.describe(cast("core_pb2.Pod", obj), found, now)
         if kind == "Node":
@@ -138,15 +137,15 @@ class _Describing:
             return others.config_map(cast("core_pb2.ConfigMap", obj), found, now)
         return others.generic(obj, found, now)
 
-    async def _events(self, client: Client, target: Target, obj: Message) -> Sequence[core_pb2.Event]:
+    async def _events(self, client: Client, item: ResourceTuple, obj: Message) -> Sequence[core_pb2.Event]:
         """Find what happened to the object: by its uid, and by the node's name, which kubelets use as its uid."""
         from kubelab.apimachinery.meta import meta_of
         from kubelab.apimachinery.scheme import EVENTS
 
         metadata = meta_of(obj)
         about = {"involvedObject.name": metadata.name, "involvedObject.namespace": metadata.namespace}
-        about["involvedObject.kind"] = target.resource.kind
-        uids = [metadata.uid] + ([metadata.name] if target.resource.kind == "Node" else [])
+        about["involvedObject.kind"] = item.resource.kind
+        uids = [metadata.uid] + ([metadata.name] if item.resource.kind == "Node" else [])
         found: dict[str, core_pb2.Event] = {}
         for uid in dict.fromkeys(uids):
             chosen = {**about, "involvedObject.uid": uid} if uid else about

@@ -1,68 +1,20 @@
-"""``kctl get``: the server's tables, or whole objects, once or as they change."""
+"""The command line of ``kctl get``."""
 
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 
 import click
 
-from kubelab.kctl import targets
+from kubelab.kctl import builder
 from kubelab.kctl.command import Command
-from kubelab.kctl.creating import FILENAME, RECURSIVE
+from kubelab.kctl.commonflags import ALL_NAMESPACES, FIELD_SELECTOR, FILENAME, RECURSIVE, SELECTOR
 from kubelab.kctl.flags import Flag, UsageProblem
+from kubelab.kctl.get.request import GetRequest
+from kubelab.kctl.printers import PrintOptions
 from kubelab.kctl.session import Session
-from kubelab.kctl.targets import Targets
 
 FORMATS = ("json", "name", "wide", "yaml")
-ALL_NAMESPACES = Flag(
-    "--all-namespaces",
-    "-A",
-    kind="bool",
-    help="If present, list the requested object(s) across all namespaces. Namespace in current context is ignored even "
-    "if specified with --namespace.",
-)
-SELECTOR = Flag(
-    "--selector",
-    "-l",
-    kind="selector",
-    help="Selector (label query) to filter on, supports '=', '==', '!=', 'in' and 'notin'.(e.g. -l key1=value1,key2="
-    "value2). Matching objects must satisfy all of the specified label constraints.",
-)
-FIELD_SELECTOR = Flag(
-    "--field-selector",
-    kind="selector",
-    help="Selector (field query) to filter on, supports '=', '==', and '!='.(e.g. --field-selector key1=value1,key2="
-    "value2). The server only supports a limited number of field queries per type.",
-)
-IGNORE_NOT_FOUND = Flag(
-    "--ignore-not-found",
-    kind="bool",
-    help="If the requested object does not exist the command will return exit code 0.",
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What is to be shown, and how."""
-
-    targets: Targets
-    namespace: str  # "" for all
-    all_namespaces: bool = False
-    label_selector: str = ""
-    field_selector: str = ""
-    output: str = ""
-    label_columns: tuple[str, ...] = ()
-    show_labels: bool = False
-    show_kind: bool = False
-    no_headers: bool = False
-    ignore_not_found: bool = False
-    chunk: int = 500
-
-    @property
-    def as_objects(self) -> bool:
-        """Whether whole objects are printed, not a table."""
-        return self.output in ("json", "yaml", "name")
 
 
 @click.pass_context
@@ -98,7 +50,7 @@ def _get(
             file=sys.stderr,
         )
         raise UsageProblem("Required resource not specified.", ctx.command_path, hint="arguments")
-    wanted = targets.choose(
+    selection = builder.build(
         session,
         args,
         filename,
@@ -108,27 +60,32 @@ def _get(
         all_namespaces=all_namespaces,
         whole_types=True,
     )
-    request = Request(
-        targets=wanted,
+    request = GetRequest(
+        selection=selection,
         namespace="" if all_namespaces else session.namespace,
         all_namespaces=all_namespaces,
         label_selector=selector,
         field_selector=field_selector,
         output=output,
-        label_columns=label_columns,
-        show_labels=show_labels,
-        show_kind=show_kind or wanted.several_types,
-        no_headers=no_headers,
+        printing=PrintOptions(
+            wide=output == "wide",
+            no_headers=no_headers,
+            with_namespace=all_namespaces,
+            with_kind=show_kind or selection.several_types,
+            show_labels=show_labels,
+            column_labels=label_columns,
+        ),
         ignore_not_found=ignore_not_found,
         chunk=chunk_size,
     )
     if watch or watch_only:
-        from kubelab.kctl import watching
+        from kubelab.kctl.get import watch as watching
 
         return session.run(lambda client: watching.run(client, request, only=watch_only), endless=True)
-    from kubelab.kctl import failures, showing
+    from kubelab.kctl import failures
+    from kubelab.kctl.get import retrieve
 
-    return failures.report(session.run(lambda client: showing.run(client, request)), session)
+    return failures.report(session.run(lambda client: retrieve.run(client, request)), session)
 
 
 GET = Command(
@@ -144,7 +101,11 @@ GET = Command(
         ),
         FIELD_SELECTOR,
         FILENAME,
-        IGNORE_NOT_FOUND,
+        Flag(
+            "--ignore-not-found",
+            kind="bool",
+            help="If the requested object does not exist the command will return exit code 0.",
+        ),
         Flag(
             "--label-columns",
             "-L",

@@ -1,0 +1,28 @@
+"""What ``kctl get`` asks the server for, and how the answer is printed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from kubelab.kctl.printers import PrintOptions
+from kubelab.kctl.resource import Selection
+
+
+@dataclass(frozen=True, slots=True)
+class GetRequest:
+    """A command line of ``kctl get``, checked and resolved."""
+
+    selection: Selection
+    namespace: str  # "" for all
+    all_namespaces: bool = False
+    label_selector: str = ""
+    field_selector: str = ""
+    output: str = ""
+    printing: PrintOptions = field(default_factory=PrintOptions)
+    ignore_not_found: bool = False
+    chunk: int = 500
+
+    @property
+    def as_objects(self) -> bool:
+        """Whether whole objects are printed, not a table."""
+        return self.output in ("json", "yaml", "name")

@@ -1,0 +1,89 @@
+"""``kctl get --watch``: prints what is there, then every change as it comes, until the user interrupts it.
+
+One task reads one stream. When the server ends the stream, the task opens the next one at the last revision, so it
+misses nothing. A lost connection ends the command, as in kubectl.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+from google.protobuf.message import Message
+
+from kubelab.api.meta.v1 import meta_pb2
+from kubelab.client.client import Client
+from kubelab.kctl.flags import UsageProblem
+from kubelab.kctl.get.request import GetRequest
+from kubelab.kctl.printers import TablePrinter, render_objects
+from kubelab.kctl.resource import ResourceTuple
+
+
+async def run(client: Client, request: GetRequest, *, only: bool) -> int:
+    """Print until cancelled. ``only`` leaves out what is there at the start."""
+    if len(request.selection.items) != 1:
+        raise UsageProblem("you may only specify a single resource type")
+    (item,) = request.selection.items
+    if item.name is not None:
+        await client.get_table(item.resource, item.name, item.namespace or request.namespace)  # or NotFound
+        by_name = f"metadata.name={item.name}"
+        field_selector = f"{request.field_selector},{by_name}" if request.field_selector else by_name
+        request = replace(request, field_selector=field_selector)
+    if request.as_objects:
+        await _objects(client, request, item, only)
+    else:
+        await _rows(client, request, item, only)
+    return 0
+
+
+async def _rows(client: Client, request: GetRequest, item: ResourceTuple, only: bool) -> None:
+    printer = TablePrinter(request.printing, item.resource)
+    namespace = item.namespace or request.namespace
+    table = await client.list_table(
+        item.resource, namespace, label_selector=request.label_selector, field_selector=request.field_selector
+    )
+    if table.rows and not only:
+        print(printer.render(table), end="", flush=True)
+    async for change in _changes(client, request, item, table.metadata.resourceVersion):
+        print(printer.render(change), end="", flush=True)
+
+
+async def _changes(
+    client: Client, request: GetRequest, item: ResourceTuple, since: str
+) -> AsyncIterator[meta_pb2.Table]:
+    while True:
+        events = client.watch_table(
+            item.resource,
+            item.namespace or request.namespace,
+            resource_version=since,
+            label_selector=request.label_selector,
+            field_selector=request.field_selector,
+        )
+        async for event in events:
+            since = event.resource_version or since
+            if event.object is not None:
+                yield event.object
+
+
+async def _objects(client: Client, request: GetRequest, item: ResourceTuple, only: bool) -> None:
+    namespace = item.namespace or request.namespace
+    labels, fields = request.label_selector, request.field_selector
+    there = await client.list(item.resource, namespace, label_selector=labels, field_selector=fields)
+    printed = 0
+    for obj in there.items if not only else []:
+        _print(obj, request.output, printed)
+        printed += 1
+    since = there.resource_version
+    while True:
+        async for event in client.watch(
+            item.resource, namespace, resource_version=since, label_selector=labels, field_selector=fields
+        ):
+            since = event.resource_version or since
+            if event.object is not None:
+                _print(event.object, request.output, printed)
+                printed += 1
+
+
+def _print(obj: Message, output: str, before: int) -> None:
+    separator = "---\n" if output == "yaml" and before else ""
+    print(separator + render_objects([obj], output, single=True), end="", flush=True)
