@@ -16,6 +16,7 @@ from typing import Any, cast
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
+from kubelab.api.tables import spelling
 from kubelab.apimachinery import scheme
 from kubelab.apimachinery.manifest import forms, problems
 from kubelab.apimachinery.manifest.nodes import Node, parse, shortened
@@ -137,7 +138,7 @@ class _Place:
 def _places(descriptor: Descriptor) -> dict[str, _Place]:
     places: dict[str, _Place] = {}
     for field in descriptor.fields:
-        if f"{descriptor.name}.{field.name}" in forms.INLINED:
+        if field.full_name in spelling.INLINE:
             inner = field.message_type
             assert inner is not None
             places.update({f.name: _Place(f, field.name) for f in inner.fields})

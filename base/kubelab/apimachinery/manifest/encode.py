@@ -11,6 +11,7 @@ from typing import Any, cast
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
+from kubelab.api.tables import spelling
 from kubelab.apimachinery import scheme
 from kubelab.apimachinery.manifest import forms
 from kubelab.apimachinery.terminal import QUOTED
@@ -67,12 +68,12 @@ _Encode = Callable[[Any, dict[str, Any]], None]
 
 @functools.cache
 def _encoders(descriptor: Descriptor, as_written: bool) -> tuple[_Encode, ...]:
-    always = frozenset[str]() if as_written else forms.ALWAYS.get(descriptor.name, frozenset[str]())
-    return tuple(_encoder(descriptor, field, field.name in always, as_written) for field in descriptor.fields)
+    return tuple(_encoder(field, as_written) for field in descriptor.fields)
 
 
-def _encoder(parent: Descriptor, field: FieldDescriptor, always: bool, as_written: bool) -> _Encode:
+def _encoder(field: FieldDescriptor, as_written: bool) -> _Encode:
     name, kind = field.name, field.message_type
+    always = not as_written and field.full_name in spelling.ALWAYS
     one = _one(field, as_written)
 
     def inlined(message: Any, told: dict[str, Any]) -> None:
@@ -105,7 +106,7 @@ def _encoder(parent: Descriptor, field: FieldDescriptor, always: bool, as_writte
         if value or always:
             told[name] = one(value)
 
-    if f"{parent.name}.{name}" in forms.INLINED:
+    if field.full_name in spelling.INLINE:
         return inlined
     if kind is not None and kind.GetOptions().map_entry:
         return mapping

@@ -1,8 +1,4 @@
-"""The few types whose JSON is not what their message looks like: times, quantities, numbers-or-names, inlined parts.
-
-The tables say what k8s.io/api's Go types say with their JSON tags
-(https://pkg.go.dev/k8s.io/api/core/v1), which protobuf descriptors do not know.
-"""
+"""The few types whose JSON is not what their message looks like: times, quantities, numbers-or-names."""
 
 from __future__ import annotations
 
@@ -21,76 +17,6 @@ _RFC3339 = re.compile(
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 OUT_OF_RANGE = "must be a time from 0001-01-01T00:00:00Z to 9999-12-31T23:59:59Z"
 MIN_SECONDS, MAX_SECONDS = -62135596800, 253402300799  # 0001-01-01T00:00:00Z and 9999-12-31T23:59:59Z
-
-# Message fields whose own fields stand in their parent's place (Go: `json:",inline"`).
-INLINED = frozenset(
-    {
-        "ConfigMapEnvSource.localObjectReference",
-        "ConfigMapKeySelector.localObjectReference",
-        "SecretEnvSource.localObjectReference",
-        "SecretKeySelector.localObjectReference",
-        "ConfigMapProjection.localObjectReference",
-        "SecretProjection.localObjectReference",
-        "Volume.volumeSource",
-        "Probe.handler",
-    }
-)
-
-# Fields that are printed even when they are empty (Go: no omitempty, or a struct, for which omitempty does nothing).
-ALWAYS: dict[str, frozenset[str]] = {
-    message: frozenset(fields.split())
-    for message, fields in {
-        "Binding": "metadata target",
-        "ConfigMap": "metadata",
-        "ConfigMapKeySelector": "key",
-        "Container": "name resources",
-        "ContainerImage": "names",
-        "ContainerPort": "containerPort",
-        "ContainerStateRunning": "startedAt",
-        "ContainerStateTerminated": "exitCode startedAt finishedAt",
-        "ContainerStatus": "name state lastState ready restartCount image imageID",
-        "DaemonEndpoint": "Port",
-        "EndpointAddress": "ip",
-        "EndpointPort": "port",
-        "Endpoints": "metadata",
-        "EnvVar": "name",
-        "Event": "metadata involvedObject source firstTimestamp lastTimestamp eventTime reportingComponent "
-        "reportingInstance",
-        "EventSeries": "lastObservedTime",
-        "HostIP": "ip",
-        "LabelSelectorRequirement": "key operator",
-        "Lease": "metadata spec",
-        "Namespace": "metadata spec status",
-        "NamespaceCondition": "type status lastTransitionTime",
-        "Node": "metadata spec status",
-        "NodeAddress": "type address",
-        "NodeCondition": "type status lastHeartbeatTime lastTransitionTime",
-        "NodeDaemonEndpoints": "kubeletEndpoint",
-        "NodeStatus": "daemonEndpoints nodeInfo",
-        "NodeSystemInfo": "machineID systemUUID bootID kernelVersion osImage containerRuntimeVersion kubeletVersion "
-        "kubeProxyVersion operatingSystem architecture",
-        "ObjectFieldSelector": "fieldPath",
-        "ObjectMeta": "creationTimestamp",
-        "OwnerReference": "apiVersion kind name uid",
-        "Pod": "metadata spec status",
-        "PodCondition": "type status lastProbeTime lastTransitionTime",
-        "PodIP": "ip",
-        "PodSpec": "containers",
-        "PodTemplateSpec": "metadata spec",
-        "ReplicationController": "metadata spec status",
-        "ReplicationControllerCondition": "type status lastTransitionTime",
-        "ReplicationControllerStatus": "replicas",
-        "Scale": "metadata spec status",
-        "ScaleStatus": "replicas",
-        "Secret": "metadata",
-        "SecretKeySelector": "key",
-        "Service": "metadata spec status",
-        "ServicePort": "port targetPort",
-        "ServiceStatus": "loadBalancer",
-        "Status": "metadata",
-        "Taint": "key effect",
-    }.items()
-}
 
 
 def parse_time(text: str) -> tuple[int, int] | None:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
 
+from kubelab.api.tables import spelling
 from kubelab.apimachinery.errors import Cause
 from kubelab.apimachinery.manifest import forms
 from kubelab.apiserver.strategies import causes
@@ -51,7 +52,7 @@ def _steps(descriptor: Descriptor) -> tuple[_Step, ...]:
         elif field.is_repeated:
             places = _list
         if kind is not None and _has_times(kind, frozenset()):
-            label = "" if f"{descriptor.name}.{field.name}" in forms.INLINED else field.name
+            label = "" if field.full_name in spelling.INLINE else field.name
             found.append(_Step(field.name, label, kind.full_name in _TIMES, places))
     return tuple(found)
 
