@@ -10,8 +10,8 @@ from kubelab.component.component import Component
 from kubelab.component.environment import Environment
 from kubelab.component.leading import elector
 from kubelab.controllermanager.config import ControllerManagerConfig
+from kubelab.controllermanager.controllers import Controllers
 from kubelab.controllermanager.informers import SharedInformers
-from kubelab.controllermanager.registry import Controllers
 
 
 async def run(config: ControllerManagerConfig, env: Environment) -> None:

@@ -33,55 +33,49 @@ BY_LABEL = "label"
 
 
 class SharedInformers:
-    """Every resource that can be listed, watched and deleted, except events (they expire by themselves)."""
+    """Informers by resource, made when a controller first asks for one and kept up while :meth:`run` goes on."""
 
     def __init__(self, client: Client, *, clock: Clock, log: FilteringBoundLogger, registry: CollectorRegistry) -> None:
-        def informer(
-            resource: Resource[T], indexers: Mapping[str, Callable[[T], Iterable[str]]] | None = None
-        ) -> Informer[T]:
-            return Informer(client, resource, indexers=indexers, clock=clock, log=log, registry=registry)
+        self._client, self._clock, self._log, self._registry = client, clock, log, registry
+        self._informers: dict[str, Informer[Any]] = {}  # by qualified name: two groups may have the same plural
+        self._group: asyncio.TaskGroup | None = None  # while it runs
 
-        self.pods = informer(
-            scheme.PODS,
-            {
-                BY_CONTROLLER: _controller_uid,
-                ORPHANS: _orphan_namespace,
-                BY_NODE: _node_name,
-                BY_LABEL: _labels,
-                TERMINATED: _ended,
-            },
-        )
-        self.nodes = informer(scheme.NODES)
-        self.services = informer(scheme.SERVICES, {BY_SELECTOR: _one_of_selector})
-        self.endpoints = informer(scheme.ENDPOINTS)
-        self.namespaces = informer(scheme.NAMESPACES)
-        self.replication_controllers = informer(scheme.REPLICATION_CONTROLLERS, {BY_SELECTOR: _one_of_selector})
-        self.leases = informer(scheme.LEASES)
-        self.config_maps = informer(scheme.CONFIG_MAPS)
-        self.secrets = informer(scheme.SECRETS)
-        each = (
-            (scheme.PODS, self.pods),
-            (scheme.NODES, self.nodes),
-            (scheme.SERVICES, self.services),
-            (scheme.ENDPOINTS, self.endpoints),
-            (scheme.NAMESPACES, self.namespaces),
-            (scheme.REPLICATION_CONTROLLERS, self.replication_controllers),
-            (scheme.LEASES, self.leases),
-            (scheme.CONFIG_MAPS, self.config_maps),
-            (scheme.SECRETS, self.secrets),
-        )
-        # Informers of different types in one row: whoever walks it treats what it finds as messages only.
-        self.all: tuple[tuple[Resource[Message], Informer[Any]], ...] = each
+    def of(self, resource: Resource[T]) -> Informer[T]:
+        """The informer of a resource, with the indexes that :data:`INDEXERS` has for it."""
+        informer = self._informers.get(resource.qualified)
+        if informer is None:
+            informer = Informer(
+                self._client,
+                resource,
+                indexers=INDEXERS.get(resource.qualified),
+                clock=self._clock,
+                log=self._log,
+                registry=self._registry,
+            )
+            self._informers[resource.qualified] = informer
+            if self._group is not None:
+                self._start(resource.qualified, informer)
+        return informer
+
+    def deletable(self) -> list[tuple[Resource[Message], Informer[Any]]]:
+        """Every resource that can be listed, watched and deleted, but events: they expire by themselves."""
+        return [(r, self.of(r)) for r in scheme.ALL if {*r.verbs} >= _FOLLOWED and r is not scheme.EVENTS]
 
     async def run(self) -> None:
-        """Keep every cache up until cancelled."""
+        """Keep every cache up until cancelled, also those that are asked for later."""
         async with asyncio.TaskGroup() as group:
-            for resource, informer in self.all:
-                group.create_task(informer.run(), name=f"informer-{resource.plural}")
+            self._group = group
+            for name, informer in self._informers.items():
+                self._start(name, informer)
+            await asyncio.Event().wait()
+
+    def _start(self, name: str, informer: Informer[Any]) -> None:
+        assert self._group is not None
+        self._group.create_task(informer.run(), name=f"informer-{name}")
 
     async def wait_synced(self) -> None:
         """Return when every cache holds what the api-server had."""
-        for _, informer in self.all:
+        for informer in [*self._informers.values()]:
             await informer.wait_synced()
 
 
@@ -135,3 +129,17 @@ def selected_pods(informer: Informer[core_pb2.Pod], namespace: str, selector: Ma
     key, value = min(selector.items())
     candidates = informer.by_index(BY_LABEL, selector_key(namespace, key, value))
     return [pod for pod in candidates if labels.select(selector, pod.metadata.labels)]
+
+
+_FOLLOWED = {"list", "watch", "delete"}
+INDEXERS: dict[str, Mapping[str, Callable[[Any], Iterable[str]]]] = {
+    scheme.PODS.qualified: {
+        BY_CONTROLLER: _controller_uid,
+        ORPHANS: _orphan_namespace,
+        BY_NODE: _node_name,
+        BY_LABEL: _labels,
+        TERMINATED: _ended,
+    },
+    scheme.SERVICES.qualified: {BY_SELECTOR: _one_of_selector},
+    scheme.REPLICATION_CONTROLLERS.qualified: {BY_SELECTOR: _one_of_selector},
+}

@@ -21,7 +21,7 @@ from kubelab.apimachinery.core.conditions import set_condition
 from kubelab.apimachinery.errors import ApiError, Conflict, NotFound
 from kubelab.apimachinery.messages import deep_copy
 from kubelab.apimachinery.meta import is_terminating, meta_of
-from kubelab.apimachinery.scheme import Resource
+from kubelab.apimachinery.scheme import NAMESPACES, Resource
 from kubelab.client.client import Client
 from kubelab.client.controller import run_workers
 from kubelab.client.workqueue import WorkQueue
@@ -124,9 +124,9 @@ class NamespaceController:
         log: FilteringBoundLogger,
     ) -> None:
         self._client, self._clock, self._log = client, clock, log
-        self._namespaces, self._queue = informers.namespaces, queue
+        self._namespaces, self._queue = informers.of(NAMESPACES), queue
         self._namespaces.add_handler(on_add=self._changed, on_update=lambda _, new: self._changed(new))
-        for resource, informer in informers.all:
+        for resource, informer in informers.deletable():
             if resource.namespaced:
                 informer.add_handler(on_delete=self._content_gone)
 

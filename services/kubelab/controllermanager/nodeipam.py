@@ -14,6 +14,7 @@ from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery.errors import NotFound
 from kubelab.apimachinery.messages import deep_copy
 from kubelab.apimachinery.meta import is_terminating
+from kubelab.apimachinery.scheme import NODES
 from kubelab.client.client import Client
 from kubelab.client.controller import run_workers
 from kubelab.client.events import EventRecorder
@@ -104,7 +105,7 @@ class NodeIpamController:
         pool: CidrPool,
     ) -> None:
         self._client, self._recorder, self._log, self._pool = client, recorder, log, pool
-        self._nodes, self._queue = informers.nodes, queue
+        self._nodes, self._queue = informers.of(NODES), queue
         self._foreign: dict[str, str] = {}  # by node, a range that was told of already
         self._nodes.add_handler(
             on_add=self._changed, on_update=lambda _, new: self._changed(new), on_delete=self._changed

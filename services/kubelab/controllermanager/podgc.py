@@ -57,7 +57,7 @@ class PodGarbageCollector:
         config: PodGCConfig,
     ) -> None:
         self._client, self._clock, self._log, self._config = client, clock, log, config
-        self._pods, self._nodes, self._queue = informers.pods, informers.nodes, queue
+        self._pods, self._nodes, self._queue = informers.of(PODS), informers.of(NODES), queue
         self._missing: dict[str, float] = {}  # node → since when, monotonic
         self._pods.add_handler(on_add=self._pod_changed, on_update=lambda _, new: self._pod_changed(new))
         self._nodes.add_handler(on_add=self._node_came, on_delete=self._node_went)

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from kubelab.api.core.v1 import core_pb2
 from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery import errors, taints
-from kubelab.apimachinery.scheme import NODES, PODS, REPLICATION_CONTROLLERS
-from kubelab.component.config import ConfigError
+from kubelab.apimachinery.scheme import NODES, PODS
 from kubelab.controllermanager.endpoints.decide import MAX_ADDRESSES, desired, subsets
 from kubelab.controllermanager.garbagecollector.decide import Delete, DropOwners, Keep, Owner, judge
 from kubelab.controllermanager.garbagecollector.graph import FOREGROUND, ORPHAN, Graph, Item
@@ -27,7 +26,6 @@ from kubelab.controllermanager.nodelifecycle.decide import (
     zone_state,
 )
 from kubelab.controllermanager.podgc import surplus
-from kubelab.controllermanager.registry import NAMES, chosen
 from kubelab.controllermanager.replication.decide import (
     Failure,
     active,
@@ -412,12 +410,3 @@ def test_both_directions_of_the_graph_agree(steps: list[tuple[str, set[str], boo
         else:
             graph.remove(uid)
         graph.check_invariants()
-
-
-def test_which_controllers_run() -> None:
-    assert chosen(["*"]) == [*NAMES]
-    assert chosen(["endpoints"]) == ["endpoints"]
-    assert "podgc" not in chosen(["*", "-podgc"])
-    with pytest.raises(ConfigError, match="unknown nosuch"):
-        chosen(["nosuch"])
-    assert REPLICATION_CONTROLLERS.kind == "ReplicationController"

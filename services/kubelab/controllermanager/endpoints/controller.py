@@ -13,7 +13,7 @@ from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery.core.pods import is_ready, is_terminal
 from kubelab.apimachinery.errors import ApiError, Conflict, NotFound
 from kubelab.apimachinery.meta import is_terminating
-from kubelab.apimachinery.scheme import ENDPOINTS, SERVICES
+from kubelab.apimachinery.scheme import ENDPOINTS, PODS, SERVICES
 from kubelab.client.client import Client
 from kubelab.client.controller import run_workers
 from kubelab.client.events import EventRecorder
@@ -44,7 +44,11 @@ class EndpointsController:
         batch_period: float,
     ) -> None:
         self._client, self._recorder, self._log = client, recorder, log
-        self._services, self._pods, self._endpoints = informers.services, informers.pods, informers.endpoints
+        self._services, self._pods, self._endpoints = (
+            informers.of(SERVICES),
+            informers.of(PODS),
+            informers.of(ENDPOINTS),
+        )
         self._queue, self._batch_period = queue, batch_period
         self._services.add_handler(
             on_add=self._enqueue, on_update=lambda _, new: self._enqueue(new), on_delete=self._enqueue

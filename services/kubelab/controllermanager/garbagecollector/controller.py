@@ -53,7 +53,7 @@ class GarbageCollector:
         self._graph = Graph()
         self._absent: OrderedDict[tuple[str, ...], None] = OrderedDict()
         self._caches: dict[str, Informer[Any]] = {}
-        for resource, informer in informers.all:
+        for resource, informer in informers.deletable():
             self._caches[resource.qualified] = informer
             self._follow(resource, informer)
 

@@ -17,6 +17,7 @@ from kubelab.apimachinery.core.conditions import get_condition, set_condition
 from kubelab.apimachinery.core.pods import READY, is_ready
 from kubelab.apimachinery.errors import Conflict, NotFound
 from kubelab.apimachinery.messages import deep_copy
+from kubelab.apimachinery.scheme import LEASES, NODES, PODS
 from kubelab.client.client import Client
 from kubelab.client.controller import run_workers
 from kubelab.client.events import EventRecorder
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 
     from kubelab.controllermanager.config import NodeLifecycleConfig
 
-LEASES = "kube-node-lease"
+LEASE_NAMESPACE = "kube-node-lease"
 
 
 @dataclass(slots=True)
@@ -83,7 +84,7 @@ class NodeLifecycleController:
     ) -> None:
         self._client, self._recorder, self._clock = client, recorder, clock
         self._log, self._config = log, config
-        self._nodes, self._leases, self._pods = informers.nodes, informers.leases, informers.pods
+        self._nodes, self._leases, self._pods = informers.of(NODES), informers.of(LEASES), informers.of(PODS)
         self._queue = queue
         self._heard: dict[str, _Heard] = {}
         self._registered: set[str] = set()
@@ -107,7 +108,7 @@ class NodeLifecycleController:
         self._queue.add(node.metadata.name)
 
     def _renewed(self, lease: coordination_pb2.Lease) -> None:
-        if lease.metadata.namespace == LEASES:
+        if lease.metadata.namespace == LEASE_NAMESPACE:
             self._listen(lease.metadata.name)
             if self._zone is not Zone.NORMAL:
                 self._queue.add(lease.metadata.name)  # one more that is heard may change everybody's fate
@@ -122,7 +123,7 @@ class NodeLifecycleController:
         node = self._nodes.get(name)
         if node is None:
             return 0.0
-        lease = self._leases.get(f"{LEASES}/{name}")
+        lease = self._leases.get(f"{LEASE_NAMESPACE}/{name}")
         renewed = f"{lease.spec.renewTime.seconds}.{lease.spec.renewTime.nanos:09}" if lease is not None else ""
         fresh, heard = pulse(node, renewed), self._heard.get(name)
         if heard is None or heard.pulse != fresh:

@@ -16,7 +16,7 @@ from kubelab.apimachinery.core.pods import DISRUPTION_TARGET, is_terminal
 from kubelab.apimachinery.errors import Conflict, NotFound
 from kubelab.apimachinery.messages import deep_copy
 from kubelab.apimachinery.meta import is_terminating
-from kubelab.apimachinery.scheme import PODS
+from kubelab.apimachinery.scheme import NODES, PODS
 from kubelab.client.client import Client
 from kubelab.client.controller import run_workers
 from kubelab.client.events import EventRecorder
@@ -49,7 +49,7 @@ class TaintEvictionController:
         log: FilteringBoundLogger,
     ) -> None:
         self._client, self._recorder, self._clock, self._log = client, recorder, clock, log
-        self._pods, self._nodes, self._queue = informers.pods, informers.nodes, queue
+        self._pods, self._nodes, self._queue = informers.of(PODS), informers.of(NODES), queue
         self._awaited = AwaitedWrites(self._pods, clock)
         self._announced: set[str] = set()  # uids of pods with an eviction ahead
         self._nodes.add_handler(on_add=self._node_changed, on_update=self._node_updated)

@@ -59,7 +59,7 @@ class ReplicationManager:
         log: FilteringBoundLogger,
     ) -> None:
         self._client, self._recorder, self._clock, self._log = client, recorder, clock, log
-        self._controllers, self._pods = informers.replication_controllers, informers.pods
+        self._controllers, self._pods = informers.of(REPLICATION_CONTROLLERS), informers.of(PODS)
         self._queue = queue
         self._awaited = AwaitedWrites(self._pods, clock)
         self._told = AwaitedWrites(self._controllers, clock)  # the status that was written last
