@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import click
 
 from kubelab.apimachinery.terminal import escaped
-from kubelab.kctl.command import Command, find
+from kubelab.kctl.command import Command, find, line_of, options_of
 from kubelab.kctl.flags import UsageProblem
 from kubelab.kctl.root import ROOT
 
@@ -58,13 +58,14 @@ def _run(argv: Sequence[str], factory: Factory | None) -> int:
         command, path, rest = find(ROOT, "kctl", argv)
         with click.Context(command, info_name=path) as ctx:
             command.parse_args(ctx, rest)
-            if ctx.params["help"] or command.callback is None:
+            if ctx.params["help"] or command.run is None:
                 return _helped(ctx, command)
-            from kubelab.kctl.session import Factory, Session
+            from kubelab.kctl.session import ConfigFlags, Factory, Session
 
-            session = ctx.obj = Session(factory or Factory(), ctx.params)
+            config = options_of(ConfigFlags, ctx.params)
+            session = ctx.obj = Session(factory or Factory(), config, line_of(ctx), path)
             try:
-                return cast("int | None", command.invoke(ctx)) or 0
+                return command.invoke(ctx)
             finally:
                 servers = session.servers
     except UsageProblem as problem:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from kubelab.kctl.commonflags import ResourceOptions
 from kubelab.kctl.flags import UsageProblem
 from kubelab.kctl.resource import EMPTY_NAME, ResourceTuple, Selection, parse, selection_of
 from kubelab.kctl.session import Session
@@ -23,10 +24,8 @@ Example resource specifications include:
 def build(
     session: Session,
     args: Sequence[str],
-    filename: Sequence[str],
+    options: ResourceOptions,
     *,
-    recursive: bool,
-    selector: str = "",
     selecting: bool = False,
     all_namespaces: bool = False,
     whole_types: bool = False,
@@ -37,12 +36,12 @@ def build(
     ``selecting`` is whether a selector or ``--all`` was given, ``whole_types`` whether a type may stand alone without
     one, and ``doing`` is how an error about an object of a file begins.
     """
-    if filename:
+    if options.filename:
         if args:
             raise UsageProblem(
                 "when paths, URLs, or stdin is provided as input, you may not specify resource arguments as well"
             )
-        return _from_files(session, filename, recursive=recursive, selector=selector, doing=doing)
+        return _from_files(session, options, doing)
     if not args:
         raise UsageProblem(NOTHING_GIVEN)
     selection = parse(args, selecting=selecting)
@@ -53,18 +52,18 @@ def build(
     return selection
 
 
-def _from_files(session: Session, filenames: Sequence[str], *, recursive: bool, selector: str, doing: str) -> Selection:
+def _from_files(session: Session, options: ResourceOptions, doing: str) -> Selection:
     """Read files for the names in them, of those objects whose labels there match. Each must have a name."""
     from kubelab.apimachinery import labels
     from kubelab.apimachinery.meta import meta_of
     from kubelab.kctl import files  # with what decodes manifests, which is heavy
 
     try:
-        requirements = labels.parse(selector)
+        requirements = labels.parse(options.selector)
     except labels.SelectorError as err:
-        raise UsageProblem(f'the provided selector "{selector}" is not valid: {err}') from err
+        raise UsageProblem(f'the provided selector "{options.selector}" is not valid: {err}') from err
     items: list[ResourceTuple] = []
-    for document in files.read(session, filenames, recursive=recursive):
+    for document in files.read(session, options):
         if not requirements.matches(meta_of(document.obj).labels):
             continue
         if not document.name:

@@ -5,10 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-import click
-
 from kubelab.apimachinery.terminal import escaped
-from kubelab.kctl.command import Command, Entry, unexpected
+from kubelab.kctl.command import Command, Entry, NoOptions, unexpected
 from kubelab.kctl.session import Session
 
 if TYPE_CHECKING:
@@ -19,11 +17,9 @@ FURTHER = "To further debug and diagnose cluster problems, use 'kctl cluster-inf
 DUMPED_NAMESPACES = ("kube-system", "default")
 
 
-@click.pass_context
-def _cluster_info(ctx: click.Context, args: tuple[str, ...], **_: object) -> int:
-    session: Session = ctx.obj
-    unexpected(ctx, args)
-    session.run(lambda client: client.server_version())  # an address where nobody answers is none
+def _cluster_info(session: Session, args: tuple[str, ...], options: NoOptions) -> int:
+    unexpected(session, args)
+    session.run(lambda client: client.server_version())  # raises where no server answers
     color = sys.stdout.isatty()
     what, where = "Kubernetes control plane", session.server
     if color:
@@ -32,10 +28,8 @@ def _cluster_info(ctx: click.Context, args: tuple[str, ...], **_: object) -> int
     return 0
 
 
-@click.pass_context
-def _dump(ctx: click.Context, args: tuple[str, ...], **_: object) -> int:
-    session: Session = ctx.obj
-    unexpected(ctx, args)
+def _dump(session: Session, args: tuple[str, ...], options: NoOptions) -> int:
+    unexpected(session, args)
     session.run(_dump_all)
     return 0
 
@@ -75,14 +69,16 @@ async def _print_log(client: Client, namespace: str, pod: str, container: str) -
 
 DUMP = Command(
     "dump",
-    callback=_dump,
+    run=_dump,
+    options=NoOptions,
     about="Dump cluster information to standard output, as JSON: nodes, and events, replication controllers, services, "
     "pods and logs of the namespaces kube-system and default.",
     usage="kctl cluster-info dump",
 )
 CLUSTER_INFO = Command(
     "cluster-info",
-    callback=_cluster_info,
+    run=_cluster_info,
+    options=NoOptions,
     children=(Entry("dump", "Dump relevant information for debugging and diagnosis", "clusterinfo:DUMP"),),
     about=f"Display addresses of the control plane.\n {FURTHER}",
     examples="# Print the address of the control plane\nkctl cluster-info",

@@ -1,20 +1,26 @@
-"""The tree of commands: found as kubectl finds them, loaded when they are asked for, helped as kubectl helps.
+"""The tree of commands: finds them as kubectl does, loads one when it runs, and prints help in kubectl's layout.
 
-A :class:`Entry` is all that the tree knows of a command until it runs, so that ``kctl --help`` imports none and
-``kctl get pods`` one.
+An :class:`Entry` is all that the tree knows of a command until it runs, so that ``kctl --help`` imports no command and
+``kctl get pods`` one. A command has flags, a frozen dataclass with one field for each of them, and a function that
+takes the session, the arguments and such options. docs/extending.md shows how to add one.
 """
 
 from __future__ import annotations
 
 import difflib
 import importlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from kubelab.kctl.flags import CommandLine, Flag, UsageProblem, normalise, words
+
+if TYPE_CHECKING:
+    from kubelab.kctl.session import Session
+
+Options = TypeVar("Options")
 
 GLOBAL_FLAGS = (
     Flag("--kubeconfig", help="Path to the kubeconfig file to use for CLI requests."),
@@ -49,14 +55,29 @@ class Entry:
         return getattr(importlib.import_module(f"kubelab.kctl.{module}"), attribute)
 
 
+@dataclass(frozen=True, slots=True)
+class NoOptions:
+    """The options of a command that has no flags of its own."""
+
+
+def options_of(cls: type[Options], params: Mapping[str, Any]) -> Options:
+    """Fill a dataclass of options: each field from the flag of its name."""
+    return cls(**{field.name: params[field.name] for field in fields(cls)})  # pyright: ignore[reportArgumentType]
+
+
 class Command(click.Command):
-    """A command, maybe with others below it."""
+    """A command, maybe with others below it.
+
+    ``run`` gets the session, the arguments and the ``options``, filled from the flags; it returns the exit code. A
+    command without ``run`` only has others below it.
+    """
 
     def __init__(
         self,
         name: str,
         *,
-        callback: Callable[..., int | None] | None = None,
+        run: Callable[[Session, tuple[str, ...], Options], int] | None = None,
+        options: type[Options] | None = None,
         flags: Sequence[Flag] = (),
         children: Sequence[Entry] = (),
         about: str,
@@ -64,9 +85,9 @@ class Command(click.Command):
         usage: str = "",
     ) -> None:
         self.flags: tuple[Flag, ...] = (*flags, *GLOBAL_FLAGS, HELP)
-        super().__init__(
-            name, callback=callback, params=[*self.flags, click.Argument(["args"], nargs=-1)], add_help_option=False
-        )
+        super().__init__(name, params=[*self.flags, click.Argument(["args"], nargs=-1)], add_help_option=False)
+        self.run: Callable[[Session, tuple[str, ...], Any], int] | None = run
+        self.options: type[Any] | None = options
         self.children = tuple(children)
         self.about, self.examples, self.usage = about, examples, usage
 
@@ -87,10 +108,16 @@ class Command(click.Command):
         ctx.meta["line"] = line
         rest = super().parse_args(ctx, [*line.flags, "--", *line.arguments])
         if not ctx.params["help"]:
-            missing = [f'"{f.long}"' for f in self.flags if f.must and not line.given(f.long)]
+            missing = [f'"{f.long}"' for f in self.flags if f.must and not line.changed(f.long)]
             if missing:
                 raise UsageProblem(f"required flag(s) {', '.join(missing)} not set")
         return rest
+
+    def invoke(self, ctx: click.Context) -> int:
+        """Call the command's function with the session, ``ctx.obj``, the arguments and the options."""
+        assert self.run is not None
+        assert self.options is not None
+        return self.run(ctx.obj, ctx.params["args"], options_of(self.options, ctx.params))
 
     def help_text(self, path: str) -> str:
         """Give the help, in kubectl's layout."""
@@ -142,7 +169,7 @@ def find(root: Command, path: str, args: Sequence[str]) -> tuple[Command, str, l
         place, word = found[0]
         entry = root.child(word)
         if entry is None:
-            if root.callback is None and not {"-h", "--help"} & {*rest}:  # before its flags are read: they are not ours
+            if root.run is None and not {"-h", "--help"} & {*rest}:  # before its flags are read: they are not ours
                 if path == "kctl":
                     raise root.unknown(word, path)
                 raise UsageProblem(f'unknown command "{word}"', path, hint="arguments")
@@ -153,19 +180,19 @@ def find(root: Command, path: str, args: Sequence[str]) -> tuple[Command, str, l
 
 
 def line_of(ctx: click.Context) -> CommandLine:
-    """Give the command line that a command was called with."""
-    line: Any = ctx.meta["line"]
+    """Give the command line that :meth:`Command.parse_args` read."""
+    line: CommandLine = ctx.meta["line"]
     return line
 
 
-def unexpected(ctx: click.Context, args: Sequence[str]) -> None:
+def unexpected(session: Session, args: Sequence[str]) -> None:
     """Refuse arguments where a command takes none."""
     if args:
-        raise UsageProblem(f"Unexpected args: [{' '.join(args)}]", ctx.command_path, hint="arguments")
+        raise UsageProblem(f"Unexpected args: [{' '.join(args)}]", session.command_path, hint="arguments")
 
 
-def only_name(ctx: click.Context, args: Sequence[str]) -> str:
+def only_name(session: Session, args: Sequence[str]) -> str:
     """Expect exactly one argument, a name."""
     if len(args) != 1:
-        raise UsageProblem(f"exactly one NAME is required, got {len(args)}", ctx.command_path, hint="arguments")
+        raise UsageProblem(f"exactly one NAME is required, got {len(args)}", session.command_path, hint="arguments")
     return args[0]

@@ -1,6 +1,8 @@
-"""Flags that several commands take, with kubectl's names and help (its ``genericclioptions`` and ``cmdutil``)."""
+"""Flags that several commands take, with kubectl's names and help, and the options that they fill."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 from kubelab.kctl.flags import Flag
 
@@ -33,3 +35,26 @@ DRY_RUN = Flag(
 OUTPUT = Flag("--output", "-o", help="Output format. One of: (json, yaml, name).")
 FILENAME = Flag("--filename", "-f", kind="csv", help="Filename, directory, or URL to files to use")
 RECURSIVE = Flag("--recursive", "-R", kind="bool", help="Process the directory used in -f, --filename recursively.")
+
+
+@dataclass(frozen=True, slots=True)
+class FilenameOptions:
+    """The values of FILENAME and RECURSIVE (cli-runtime's ``resource.FilenameOptions``)."""
+
+    filename: tuple[str, ...]
+    recursive: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceOptions(FilenameOptions):
+    """The values of FILENAME, RECURSIVE and SELECTOR: which resources a command acts on, besides its arguments."""
+
+    selector: str
+
+
+@dataclass(frozen=True, slots=True)
+class CreateOptions:
+    """The values of DRY_RUN and OUTPUT."""
+
+    dry_run: str
+    output: str

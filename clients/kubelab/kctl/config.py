@@ -1,68 +1,73 @@
-"""``kctl config``: which clusters this machine knows, and which one is meant."""
+"""``kctl config``: shows the kubeconfig's contexts and chooses one."""
 
 from __future__ import annotations
 
 import sys
-
-import click
+from dataclasses import dataclass
 
 from kubelab.apimachinery.terminal import escaped
 from kubelab.kctl import tables
-from kubelab.kctl.command import Command, Entry, unexpected
+from kubelab.kctl.command import Command, Entry, NoOptions, unexpected
 from kubelab.kctl.flags import Flag, UsageProblem
 from kubelab.kctl.session import Failed, Session
 
 
-@click.pass_context
-def _view(ctx: click.Context, args: tuple[str, ...], raw: bool, output: str, **_: object) -> int:
+@dataclass(frozen=True, slots=True)
+class ViewOptions:
+    output: str
+    raw: bool
+
+
+@dataclass(frozen=True, slots=True)
+class GetContextsOptions:
+    no_headers: bool
+    output: str
+
+
+def _view(session: Session, args: tuple[str, ...], options: ViewOptions) -> int:
     from kubelab.apimachinery.manifest import encode
 
-    session: Session = ctx.obj
-    unexpected(ctx, args)
-    if output not in ("", "yaml", "json"):
-        raise UsageProblem(f'unable to match a printer suitable for the output format "{output}"')
-    document = session.kubeconfig.document if raw else session.kubeconfig.redacted()
+    unexpected(session, args)
+    if options.output not in ("", "yaml", "json"):
+        raise UsageProblem(f'unable to match a printer suitable for the output format "{options.output}"')
+    document = session.kubeconfig.document if options.raw else session.kubeconfig.redacted()
     ordered = dict(sorted(document.items()))
-    print(encode.to_json(ordered) if output == "json" else encode.to_yaml(ordered), end="")
+    print(encode.to_json(ordered) if options.output == "json" else encode.to_yaml(ordered), end="")
     return 0
 
 
-@click.pass_context
-def _current_context(ctx: click.Context, args: tuple[str, ...], **_: object) -> int:
-    session: Session = ctx.obj
-    unexpected(ctx, args)
+def _current_context(session: Session, args: tuple[str, ...], options: NoOptions) -> int:
+    unexpected(session, args)
     if not session.kubeconfig.current_context:
         raise Failed("error: current-context is not set")
     print(session.kubeconfig.current_context)
     return 0
 
 
-@click.pass_context
-def _use_context(ctx: click.Context, args: tuple[str, ...], **_: object) -> int:
-    session: Session = ctx.obj
+def _use_context(session: Session, args: tuple[str, ...], options: NoOptions) -> int:
     if len(args) != 1:
-        raise UsageProblem(f"Unexpected args: [{' '.join(args)}]", ctx.command_path, hint="arguments")
+        raise UsageProblem(f"Unexpected args: [{' '.join(args)}]", session.command_path, hint="arguments")
     if session.kubeconfig.current_context != args[0]:
         session.rules.use_context(args[0])
     print(f'Switched to context "{args[0]}".')
     return 0
 
 
-@click.pass_context
-def _get_contexts(ctx: click.Context, args: tuple[str, ...], no_headers: bool, output: str, **_: object) -> int:
-    session: Session = ctx.obj
+def _get_contexts(session: Session, args: tuple[str, ...], options: GetContextsOptions) -> int:
     config = session.kubeconfig
-    found = [c for c in config.contexts() if not args or c.name in args]
-    if output not in ("", "name"):
-        raise UsageProblem(f"--output {output} is not available in kctl config get-contexts; it is 'name' or nothing")
-    if output == "name":
-        print("".join(f"{escaped(c.name)}\n" for c in found), end="")
+    contexts = [c for c in config.contexts() if not args or c.name in args]
+    if options.output not in ("", "name"):
+        raise UsageProblem(
+            f"--output {options.output} is not available in kctl config get-contexts; it is 'name' or nothing"
+        )
+    if options.output == "name":
+        print("".join(f"{escaped(c.name)}\n" for c in contexts), end="")
     else:
-        rows = [] if no_headers else [["CURRENT", "NAME", "CLUSTER", "AUTHINFO", "NAMESPACE"]]
+        rows = [] if options.no_headers else [["CURRENT", "NAME", "CLUSTER", "AUTHINFO", "NAMESPACE"]]
         current = config.current_context
-        rows += [["*" if c.name == current else "", c.name, c.cluster, c.user, c.namespace] for c in found]
+        rows += [["*" if c.name == current else "", c.name, c.cluster, c.user, c.namespace] for c in contexts]
         sys.stdout.write(tables.render(rows))
-    missing = [name for name in args if name not in {c.name for c in found}]
+    missing = [name for name in args if name not in {c.name for c in contexts}]
     for name in missing:
         print(f"error: context {name} not found", file=sys.stderr)
     return 1 if missing else 0
@@ -70,7 +75,8 @@ def _get_contexts(ctx: click.Context, args: tuple[str, ...], no_headers: bool, o
 
 VIEW = Command(
     "view",
-    callback=_view,
+    run=_view,
+    options=ViewOptions,
     flags=(
         Flag("--output", "-o", default="yaml", help="Output format. One of: (json, yaml)."),
         Flag("--raw", kind="bool", help="Display raw byte data and sensitive data"),
@@ -80,19 +86,22 @@ VIEW = Command(
 )
 CURRENT_CONTEXT = Command(
     "current-context",
-    callback=_current_context,
+    run=_current_context,
+    options=NoOptions,
     about="Display the current-context.",
     usage="kctl config current-context",
 )
 USE_CONTEXT = Command(
     "use-context",
-    callback=_use_context,
+    run=_use_context,
+    options=NoOptions,
     about="Set the current-context in a kubeconfig file.",
     usage="kctl config use-context CONTEXT_NAME",
 )
 GET_CONTEXTS = Command(
     "get-contexts",
-    callback=_get_contexts,
+    run=_get_contexts,
+    options=GetContextsOptions,
     flags=(
         Flag("--no-headers", kind="bool", help="When using the default output format, don't print headers."),
         Flag("--output", "-o", help="Output format. One of: (name)."),

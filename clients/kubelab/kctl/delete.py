@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
-import click
-
 from kubelab.apimachinery.terminal import escaped
-from kubelab.kctl import builder
-from kubelab.kctl.command import Command, line_of
-from kubelab.kctl.commonflags import ALL_NAMESPACES, DRY_RUN, FIELD_SELECTOR, FILENAME, RECURSIVE, SELECTOR
+from kubelab.kctl import builder, visitor
+from kubelab.kctl.command import Command
+from kubelab.kctl.commonflags import (
+    ALL_NAMESPACES,
+    DRY_RUN,
+    FIELD_SELECTOR,
+    FILENAME,
+    RECURSIVE,
+    SELECTOR,
+    ResourceOptions,
+)
 from kubelab.kctl.flags import Flag, UsageProblem, parse_bool
-from kubelab.kctl.listing import explained
 from kubelab.kctl.printers import ResultPrinter
 from kubelab.kctl.resource import Info, ResourceTuple, Selection, noun
 from kubelab.kctl.session import Failed, Session
@@ -23,7 +27,6 @@ from kubelab.kctl.session import Failed, Session
 if TYPE_CHECKING:
     from google.protobuf.message import Message
 
-    from kubelab.apimachinery.errors import ApiError
     from kubelab.client.client import Client
 
 CASCADES = {"background": "Background", "foreground": "Foreground", "orphan": "Orphan"}
@@ -36,8 +39,24 @@ SCOPE_WARNING = "Warning: deleting cluster-scoped resources, not scoped to the p
 
 
 @dataclass(frozen=True, slots=True)
+class DeleteOptions(ResourceOptions):
+    all: bool
+    all_namespaces: bool
+    cascade: str
+    dry_run: str
+    field_selector: str
+    force: bool
+    grace_period: int
+    ignore_not_found: bool
+    now: bool
+    output: str
+    timeout: float
+    wait: bool
+
+
+@dataclass(frozen=True, slots=True)
 class DeleteRequest:
-    """What to delete, and how."""
+    """What to delete, and how: the options, checked and with kubectl's defaults."""
 
     selection: Selection
     namespace: str
@@ -54,67 +73,41 @@ class DeleteRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class _Gone:
+class _Deleted:
     info: Info
     uid: str
 
 
-@click.pass_context
-def _delete(
-    ctx: click.Context,
-    args: tuple[str, ...],
-    filename: tuple[str, ...],
-    recursive: bool,
-    selector: str,
-    field_selector: str,
-    all: bool,
-    all_namespaces: bool,
-    grace_period: int,
-    now: bool,
-    force: bool,
-    wait: bool,
-    timeout: float,
-    cascade: str,
-    ignore_not_found: bool,
-    dry_run: str,
-    output: str,
-    **_: object,
-) -> int:
-    session: Session = ctx.obj
-    grace = _grace(grace_period, now=now, force=force)
-    policy = _policy(cascade)
-    if output not in ("", "name"):
-        raise UsageProblem(f"unexpected -o output mode: {output}. We only support '-o name'")
-    if all and (selector or field_selector):
+def _delete(session: Session, args: tuple[str, ...], options: DeleteOptions) -> int:
+    grace = _grace(options.grace_period, now=options.now, force=options.force)
+    policy = _policy(options.cascade)
+    selecting = bool(options.selector or options.field_selector)
+    if options.output not in ("", "name"):
+        raise UsageProblem(f"unexpected -o output mode: {options.output}. We only support '-o name'")
+    if options.all and selecting:
         raise UsageProblem("setting 'all' parameter but found a non empty selector. ")  # kubectl's words, space and all
-    selection = builder.build(
-        session,
-        args,
-        filename,
-        recursive=recursive,
-        selector=selector,
-        selecting=bool(selector or field_selector or all),
-        all_namespaces=all_namespaces,
-        doing="error when deleting",
-    )
-    given = line_of(ctx).given
     request = DeleteRequest(
-        selection=selection,
-        namespace="" if all_namespaces else session.namespace,
-        label_selector=selector,
-        field_selector=field_selector,
+        selection=builder.build(
+            session,
+            args,
+            options,
+            selecting=selecting or options.all,
+            all_namespaces=options.all_namespaces,
+            doing="error when deleting",
+        ),
+        namespace="" if options.all_namespaces else session.namespace,
+        label_selector=options.selector,
+        field_selector=options.field_selector,
         grace=grace,
         policy=policy,
-        wait=wait,
-        timeout=timeout or FOR_EVER,
-        force=force,
-        ignore_not_found=ignore_not_found if given("ignore-not-found") else ignore_not_found or all,
-        printer=ResultPrinter.of(output, dry_run),
-        warn_scope=bool(session.namespace_flag) or all_namespaces,
+        wait=options.wait,
+        timeout=options.timeout or FOR_EVER,
+        force=options.force,
+        ignore_not_found=options.ignore_not_found or (options.all and not session.line.changed("ignore-not-found")),
+        printer=ResultPrinter.of(options.output, options.dry_run),
+        warn_scope=bool(session.namespace_flag) or options.all_namespaces,
     )
-    from kubelab.kctl import failures
-
-    return failures.report(session.run(lambda client: _Deletion(client, session, request).run(), endless=True), session)
+    return visitor.run(session, lambda client: _Deletion(client, session, request).run(), endless=True)
 
 
 def _policy(cascade: str) -> str:
@@ -148,58 +141,42 @@ def _grace(grace_period: int, *, now: bool, force: bool) -> int | None:
 
 
 class _Deletion:
-    """Deletes one object after the other, says so, then waits for all of them."""
+    """Deletes one object after the other, prints each, then waits for all of them."""
 
     def __init__(self, client: Client, session: Session, request: DeleteRequest) -> None:
         self._client, self._session, self._request = client, session, request
         self._found = 0
         self._warned = False
+        self._deleted: list[_Deleted] = []  # those that may still exist
 
-    async def run(self) -> list[ApiError]:
-        from kubelab.apimachinery.errors import ApiError, NotFound
-
+    async def run(self) -> visitor.Errors:
         request = self._request
-        failed: list[ApiError] = []
-        gone: list[_Gone] = []
         if request.force:
             print(FORCE_WARNING, file=sys.stderr)
-        for item in request.selection.items:
-            try:
-                async for info in self._each(item):
-                    try:
-                        deleted = await self._delete(info)
-                        if deleted is not None:
-                            gone.append(deleted)
-                    except ApiError as err:
-                        if not (isinstance(err, NotFound) and request.ignore_not_found):
-                            failed.append(err)
-            except ApiError as err:  # of listing a whole type
-                failed.append(err)
+        failed: visitor.Errors = []
+
+        async def visit(item: ResourceTuple) -> None:
+            async for info in visitor.infos(
+                self._client,
+                item,
+                request.namespace,
+                label_selector=request.label_selector,
+                field_selector=request.field_selector,
+            ):
+                failed.extend(
+                    await visitor.continue_on_error([info], self._delete, ignore_not_found=request.ignore_not_found)
+                )
+
+        for item in request.selection.items:  # a type that cannot be listed comes after the errors of those before
+            failed += await visitor.continue_on_error([item], visit)
         if not self._found and not failed and not request.selection.named:
             print("No resources found")
-        if request.wait and not request.printer.dry and not failed:  # with a failure, kubectl says so at once
-            await self._wait(gone)
+        if request.wait and not request.printer.dry and not failed:  # after a failure, kubectl does not wait
+            await self._wait()
         return failed
 
-    async def _each(self, item: ResourceTuple) -> AsyncIterator[Info]:
-        request = self._request
-        if item.name is not None:
-            yield Info(item.resource, item.name, item.namespace or request.namespace)
-            return
-        pages = self._client.pages(
-            item.resource,
-            request.namespace,
-            label_selector=request.label_selector,
-            field_selector=request.field_selector,
-        )
-        with explained(item.resource, request.label_selector, request.field_selector):
-            async for page in pages:
-                for obj in page.items:
-                    meta = cast(Any, obj).metadata
-                    yield Info(item.resource, meta.name, meta.namespace)
-
-    async def _delete(self, info: Info) -> _Gone | None:
-        """Delete one object and say so. None when it is gone already: nothing is left to wait for."""
+    async def _delete(self, info: Info) -> None:
+        """Delete one object and print it; remember it where it may still exist."""
         request = self._request
         self._found += 1
         if request.warn_scope and not info.resource.namespaced and not self._warned:
@@ -223,35 +200,35 @@ class _Deletion:
             did = "force deleted" if request.force else "deleted"
             dry = " (dry run)" if request.printer.dry else ""
             print(f'{noun(info.resource)} "{escaped(info.name)}" {did}{dry}', flush=True)
-        return _Gone(info, uid) if waits else None
+        if waits:
+            self._deleted.append(_Deleted(info, uid))
 
-    async def _wait(self, gone: Sequence[_Gone]) -> None:
+    async def _wait(self) -> None:
         try:
             async with self._session.clock.timeout(self._request.timeout):
-                for each in gone:
-                    await self._until_gone(each)
+                for deleted in self._deleted:
+                    await self._until_gone(deleted)
         except TimeoutError as err:
             raise Failed("error: timed out waiting for the condition") from err
 
-    async def _until_gone(self, gone: _Gone) -> None:
+    async def _until_gone(self, deleted: _Deleted) -> None:
         """Wait until the object with this uid is no more; another one of its name does not count."""
         from kubelab.kctl.listwatch import object_states
 
-        async with contextlib.aclosing(object_states(self._client, gone.info, self._session.clock)) as states:
+        async with contextlib.aclosing(object_states(self._client, deleted.info, self._session.clock)) as states:
             async for obj in states:
-                if obj is None or not _is(obj, gone.uid):
+                if obj is None or not _is(obj, deleted.uid):
                     return
 
 
 def _uid(answer: Message) -> str:
-    """Find the uid in what the server answered: the object, or a Status about it."""
+    """Give the uid in the server's answer: the object, or a Status about it."""
     obj = cast(Any, answer)
     return obj.details.uid if answer.DESCRIPTOR.name == "Status" else obj.metadata.uid
 
 
 def _goes_later(answer: Message) -> bool:
-    """Whether an object may still be there: one that was removed at once is answered as it was, without a date of
-    deletion."""
+    """Whether the object may still exist: the answer for one that was removed at once has no deletionTimestamp."""
     return answer.DESCRIPTOR.name == "Status" or cast(Any, answer).metadata.HasField("deletionTimestamp")
 
 
@@ -261,7 +238,8 @@ def _is(obj: Message, uid: str) -> bool:
 
 DELETE = Command(
     "delete",
-    callback=_delete,
+    run=_delete,
+    options=DeleteOptions,
     flags=(
         Flag("--all", kind="bool", help="Delete all resources, in the namespace of the specified resource types."),
         ALL_NAMESPACES,

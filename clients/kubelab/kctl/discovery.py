@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
-
-import click
 
 from kubelab.apimachinery.version import GIT_VERSION
 from kubelab.kctl import tables
@@ -18,38 +17,53 @@ if TYPE_CHECKING:
     from kubelab.api.meta.v1.meta_pb2 import APIResource
 
 
-@click.pass_context
-def _version(ctx: click.Context, args: tuple[str, ...], client: bool, output: str, **_: object) -> int:
-    session: Session = ctx.obj
-    unexpected(ctx, args)
-    if output not in ("", "json", "yaml"):
+@dataclass(frozen=True, slots=True)
+class VersionOptions:
+    client: bool
+    output: str
+
+
+@dataclass(frozen=True, slots=True)
+class APIResourcesOptions:
+    api_group: str
+    namespaced: bool
+    no_headers: bool
+    output: str
+    sort_by: str
+    verbs: tuple[str, ...]
+
+
+def _version(session: Session, args: tuple[str, ...], options: VersionOptions) -> int:
+    unexpected(session, args)
+    if options.output not in ("", "json", "yaml"):
         raise UsageProblem("--output must be 'yaml' or 'json'")
-    told: dict[str, dict[str, str]] = {"clientVersion": {"gitVersion": GIT_VERSION}}
-    if client:
-        _print_version(told, output)
+    versions: dict[str, dict[str, str]] = {"clientVersion": {"gitVersion": GIT_VERSION}}
+    if options.client:
+        _print_version(versions, options.output)
         return 0
     try:
         server = session.run(lambda c: c.server_version())
-        told["serverVersion"] = {"gitVersion": server.git_version, "platform": server.platform}
+        versions["serverVersion"] = {"gitVersion": server.git_version, "platform": server.platform}
     finally:
-        _print_version(told, output)
+        _print_version(versions, options.output)
     return 0
 
 
-def _print_version(told: dict[str, dict[str, str]], output: str) -> None:
+def _print_version(versions: dict[str, dict[str, str]], output: str) -> None:
     if output:
         from kubelab.apimachinery.manifest import encode
 
-        print(encode.to_json(told) if output == "json" else encode.to_yaml(told), end="")
+        print(encode.to_json(versions) if output == "json" else encode.to_yaml(versions), end="")
         return
-    print(f"Client Version: {told['clientVersion']['gitVersion']}")
-    if "serverVersion" in told:
-        print(f"Server Version: {told['serverVersion']['gitVersion']}")
+    print(f"Client Version: {versions['clientVersion']['gitVersion']}")
+    if "serverVersion" in versions:
+        print(f"Server Version: {versions['serverVersion']['gitVersion']}")
 
 
 VERSION = Command(
     "version",
-    callback=_version,
+    run=_version,
+    options=VersionOptions,
     flags=(
         Flag("--client", kind="bool", help="If true, shows client version only (no server required)."),
         Flag("--output", "-o", help="One of 'yaml' or 'json'."),
@@ -60,49 +74,37 @@ VERSION = Command(
 )
 
 
-@click.pass_context
-def _api_resources(
-    ctx: click.Context,
-    args: tuple[str, ...],
-    namespaced: bool,
-    api_group: str,
-    verbs: tuple[str, ...],
-    output: str,
-    no_headers: bool,
-    sort_by: str,
-    **_: object,
-) -> int:
-    session: Session = ctx.obj
-    unexpected(ctx, args)
-    if output not in ("", "wide", "name"):
-        raise UsageProblem(f"--output {output} is not available")
-    if sort_by not in ("", "name", "kind"):
+def _api_resources(session: Session, args: tuple[str, ...], options: APIResourcesOptions) -> int:
+    unexpected(session, args)
+    if options.output not in ("", "wide", "name"):
+        raise UsageProblem(f"--output {options.output} is not available")
+    if options.sort_by not in ("", "name", "kind"):
         raise UsageProblem("--sort-by accepts only name or kind")
-    given = ctx.meta["line"].given
-    found = [
+    changed = session.line.changed
+    resources = [
         r
         for r in session.run(lambda c: c.server_resources())
-        if (not given("namespaced") or r.namespaced == namespaced)
-        and (not given("api-group") or r.group == api_group)
-        and set(verbs) <= set(r.verbs)
+        if (not changed("namespaced") or r.namespaced == options.namespaced)
+        and (not changed("api-group") or r.group == options.api_group)
+        and set(options.verbs) <= set(r.verbs)
     ]
-    found.sort(key=lambda r: {"kind": r.kind, "name": r.name}.get(sort_by, ""))
-    found.sort(key=lambda r: ("", "") if sort_by else (r.group, r.name))
-    _print_resources(found, output, no_headers)
+    resources.sort(key=lambda r: {"kind": r.kind, "name": r.name}.get(options.sort_by, ""))
+    resources.sort(key=lambda r: ("", "") if options.sort_by else (r.group, r.name))
+    _print_resources(resources, options)
     return 0
 
 
-def _print_resources(found: Sequence[APIResource], output: str, no_headers: bool) -> None:
-    if output == "name":
-        print("".join(f"{r.name}.{r.group}\n" if r.group else f"{r.name}\n" for r in found), end="")
+def _print_resources(resources: Sequence[APIResource], options: APIResourcesOptions) -> None:
+    if options.output == "name":
+        print("".join(f"{r.name}.{r.group}\n" if r.group else f"{r.name}\n" for r in resources), end="")
         return
-    rows = [] if no_headers else [["NAME", "SHORTNAMES", "APIVERSION", "NAMESPACED", "KIND"]]
-    if output == "wide" and rows:
+    rows = [] if options.no_headers else [["NAME", "SHORTNAMES", "APIVERSION", "NAMESPACED", "KIND"]]
+    if options.output == "wide" and rows:
         rows[0] += ["VERBS", "CATEGORIES"]
-    for r in found:
+    for r in resources:
         version = f"{r.group}/{r.version}" if r.group else r.version
         row = [r.name, ",".join(r.shortNames), version, str(r.namespaced).lower(), r.kind]
-        if output == "wide":
+        if options.output == "wide":
             row += [",".join(r.verbs), ",".join(r.categories)]
         rows.append(row)
     sys.stdout.write(tables.render(rows))
@@ -110,7 +112,8 @@ def _print_resources(found: Sequence[APIResource], output: str, no_headers: bool
 
 API_RESOURCES = Command(
     "api-resources",
-    callback=_api_resources,
+    run=_api_resources,
+    options=APIResourcesOptions,
     flags=(
         Flag("--api-group", help="Limit to resources in the specified API group."),
         Flag(

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from kubelab.apimachinery.manifest.decode import Document
 from kubelab.apimachinery.manifest.problems import ManifestError, NoManifest
 from kubelab.apimachinery.manifest.read import read_all
+from kubelab.kctl.commonflags import FilenameOptions
 from kubelab.kctl.session import Failed, Session
 
 
-def read(session: Session, filenames: Sequence[str], *, recursive: bool) -> list[Document]:
+def read(session: Session, options: FilenameOptions) -> list[Document]:
     """Read every file before the command acts on any. Raises Failed."""
     try:
-        documents = read_all(filenames, recursive=recursive, stdin=session.factory.stdin)
+        documents = read_all(options.filename, recursive=options.recursive, stdin=session.factory.stdin)
     except (NoManifest, ManifestError) as err:
         raise Failed(f"error: {err}") from err
     for document in documents:

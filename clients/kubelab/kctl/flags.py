@@ -122,8 +122,8 @@ class CommandLine:
     arguments: list[str]
     dash: int = -1
 
-    def given(self, flag: str) -> bool:
-        """Say whether a flag was typed."""
+    def changed(self, flag: str) -> bool:
+        """Say whether the command line sets a flag (pflag's word)."""
         return any(f.startswith(f"--{flag}=") for f in self.flags)
 
 

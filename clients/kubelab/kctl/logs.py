@@ -1,6 +1,6 @@
-"""``kctl logs``: what a pod's containers wrote, read through the api-server and the kubelet.
+"""``kctl logs``: prints what a pod's containers wrote, read through the api-server and the kubelet.
 
-Several streams are followed side by side, one task each; each writes whole lines, so that they do not tear.
+One task follows each stream. A task writes whole lines, so the lines of two streams never mix.
 """
 
 from __future__ import annotations
@@ -9,14 +9,12 @@ import asyncio
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
-import click
+from typing import TYPE_CHECKING
 
 from kubelab.apimachinery.messages import deep_copy
 from kubelab.apimachinery.terminal import escaped
 from kubelab.kctl import resource as resources
-from kubelab.kctl.command import Command, line_of
+from kubelab.kctl.command import Command
 from kubelab.kctl.commonflags import SELECTOR
 from kubelab.kctl.flags import Flag, UsageProblem
 from kubelab.kctl.session import Failed, Session
@@ -32,141 +30,125 @@ SELECTED_TAIL = 10  # lines of each pod, when pods are chosen by a selector
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """What to read, and how to print it."""
+class LogsOptions:
+    all_containers: bool
+    container: str
+    follow: bool
+    ignore_errors: bool
+    limit_bytes: int
+    max_log_requests: int
+    prefix: bool
+    previous: bool
+    selector: str
+    since: float
+    since_time: str
+    tail: int
+    timestamps: bool
 
+
+@dataclass(frozen=True, slots=True)
+class LogsRequest:
+    """Which logs to read, and how to print them."""
+
+    options: LogsOptions
     namespace: str
-    what: str = ""
-    selector: str = ""
-    container: str = ""
-    all_containers: bool = False
-    follow: bool = False
-    prefix: bool = False
-    ignore_errors: bool = False
-    at_once: int = 5
-    options: Any = None  # PodLogOptions
+    argument: str  # POD or TYPE/NAME, "" with a selector
+    container: str
+    pod_options: core_pb2.PodLogOptions
 
 
-@click.pass_context
-def _logs(
-    ctx: click.Context,
-    args: tuple[str, ...],
-    container: str,
-    all_containers: bool,
-    follow: bool,
-    previous: bool,
-    timestamps: bool,
-    tail: int,
-    since: float,
-    since_time: str,
-    limit_bytes: int,
-    prefix: bool,
-    ignore_errors: bool,
-    max_log_requests: int,
-    selector: str,
-    **_: object,
-) -> int:
-    session: Session = ctx.obj
-    if selector and args:
-        raise UsageProblem("only a selector (-l) or a POD name is allowed", ctx.command_path, hint="arguments")
-    if not selector and len(args) not in (1, 2):
-        raise UsageProblem(EXPECTED, ctx.command_path, hint="arguments")
+def _logs(session: Session, args: tuple[str, ...], options: LogsOptions) -> int:
+    if options.selector and args:
+        raise UsageProblem("only a selector (-l) or a POD name is allowed", session.command_path, hint="arguments")
+    if not options.selector and len(args) not in (1, 2):
+        raise UsageProblem(EXPECTED, session.command_path, hint="arguments")
+    container = options.container
     if len(args) == 2 and "/" not in args[0]:
         if container:
-            raise UsageProblem("only one of -c or an inline [CONTAINER] arg is allowed", ctx.command_path)
+            raise UsageProblem("only one of -c or an inline [CONTAINER] arg is allowed", session.command_path)
         container = args[1]
-    if all_containers and container:
+    if options.all_containers and container:
         raise UsageProblem(f"--all-containers=true should not be specified with container name {container}")
+    tail = SELECTED_TAIL if options.selector and not session.line.changed("tail") else options.tail
+    pod_options = _pod_options(options, tail)
+    request = LogsRequest(options, session.namespace, args[0] if args else "", container, pod_options)
+    return session.run(lambda client: _run(client, request), endless=options.follow)
+
+
+def _pod_options(options: LogsOptions, tail: int) -> core_pb2.PodLogOptions:
+    """Make the request's options. Raises UsageProblem for a limit out of range."""
     from kubelab.api.core.v1 import core_pb2
-
-    options = core_pb2.PodLogOptions(follow=follow, previous=previous, timestamps=timestamps)
-    if selector and not line_of(ctx).given("tail"):
-        tail = SELECTED_TAIL
-    _limits(options, tail, since, since_time, limit_bytes)
-    wanted = Wanted(
-        session.namespace,
-        args[0] if args else "",
-        selector,
-        container,
-        all_containers,
-        follow,
-        prefix,
-        ignore_errors,
-        max_log_requests,
-        options,
-    )
-    return session.run(lambda client: _run(client, wanted), endless=follow)
-
-
-def _limits(options: core_pb2.PodLogOptions, tail: int, since: float, since_time: str, limit_bytes: int) -> None:
-    """Set how much of the log is wanted."""
     from kubelab.apimachinery.manifest.forms import parse_time
 
+    pod_options = core_pb2.PodLogOptions(
+        follow=options.follow, previous=options.previous, timestamps=options.timestamps
+    )
     if tail < -1:
         raise UsageProblem("--tail must be greater than or equal to -1")
     if tail >= 0:
-        options.tailLines = tail
-    if since < 0:
+        pod_options.tailLines = tail
+    if options.since < 0:
         raise UsageProblem("--since must be greater than 0")
-    if since and since_time:
+    if options.since and options.since_time:
         raise UsageProblem("at most one of `sinceTime` or `sinceSeconds` may be specified")
-    if since:
-        options.sinceSeconds = max(1, round(since))
-    if since_time:
-        moment = parse_time(since_time)
+    if options.since:
+        pod_options.sinceSeconds = max(1, round(options.since))
+    if options.since_time:
+        moment = parse_time(options.since_time)
         if moment is None:
-            raise UsageProblem(f'parsing time "{since_time}": expected RFC 3339, such as 2006-01-02T15:04:05Z')
-        options.sinceTime.seconds, options.sinceTime.nanos = moment
-    if limit_bytes < 0:
+            raise UsageProblem(f'parsing time "{options.since_time}": expected RFC 3339, such as 2006-01-02T15:04:05Z')
+        pod_options.sinceTime.seconds, pod_options.sinceTime.nanos = moment
+    if options.limit_bytes < 0:
         raise UsageProblem("--limit-bytes must be greater than 0")
-    if limit_bytes:
-        options.limitBytes = limit_bytes
+    if options.limit_bytes:
+        pod_options.limitBytes = options.limit_bytes
+    return pod_options
 
 
-async def _run(client: Client, wanted: Wanted) -> int:
-    pods = await _pods(client, wanted)
-    if not pods and wanted.selector:
-        print(f"No resources found in {wanted.namespace} namespace.", file=sys.stderr)
+async def _run(client: Client, request: LogsRequest) -> int:
+    pods = await _pods(client, request)
+    if not pods and request.options.selector:
+        print(f"No resources found in {request.namespace} namespace.", file=sys.stderr)
         return 0
-    streams = [(pod, name) for pod in pods for name in _containers(pod, wanted)]
-    if wanted.follow and len(streams) > wanted.at_once:
+    streams = [(pod, name) for pod in pods for name in _containers(pod, request)]
+    if request.options.follow and len(streams) > request.options.max_log_requests:
         raise Failed(
             f"error: you are attempting to follow {len(streams)} log streams, but maximum allowed concurrency is "
-            f"{wanted.at_once}, use --max-log-requests to increase the limit"
+            f"{request.options.max_log_requests}, use --max-log-requests to increase the limit"
         )
-    if not wanted.follow or len(streams) == 1:
+    if not request.options.follow or len(streams) == 1:
         for pod, container in streams:
-            await _copy(client, pod, container, wanted)
+            await _copy(client, pod, container, request)
         return 0
     try:
         async with asyncio.TaskGroup() as group:
             for pod, container in streams:
                 name = f"logs-{pod.metadata.name}-{container}"
-                group.create_task(_copy(client, pod, container, wanted), name=name)
+                group.create_task(_copy(client, pod, container, request), name=name)
     except ExceptionGroup as failed:
         raise failed.exceptions[0] from failed
     return 0
 
 
-async def _pods(client: Client, wanted: Wanted) -> list[core_pb2.Pod]:
+async def _pods(client: Client, request: LogsRequest) -> list[core_pb2.Pod]:
     from kubelab.apimachinery.errors import NotFound
     from kubelab.apimachinery.scheme import PODS
 
-    if wanted.selector:
-        return (await client.list(PODS, wanted.namespace, label_selector=wanted.selector)).items
-    word, slash, name = wanted.what.rpartition("/")
+    if request.options.selector:
+        return (await client.list(PODS, request.namespace, label_selector=request.options.selector)).items
+    word, slash, name = request.argument.rpartition("/")
     resource = resources.find(word) if slash else PODS
     if not name:
         raise UsageProblem(resources.EMPTY_NAME)
     try:
         if resource is PODS:
-            return [await client.get(PODS, name, wanted.namespace)]
-        return [await _first_pod(client, wanted, resources.Info(resource, name, wanted.namespace))]
+            return [await client.get(PODS, name, request.namespace)]
+        return [await _first_pod(client, request, resources.Info(resource, name, request.namespace))]
     except NotFound as err:
-        raise Failed(f'error: error from server (NotFound): {err.message} in namespace "{wanted.namespace}"') from err
+        raise Failed(f'error: error from server (NotFound): {err.message} in namespace "{request.namespace}"') from err
 
 
-async def _first_pod(client: Client, wanted: Wanted, owner: resources.Info) -> core_pb2.Pod:
+async def _first_pod(client: Client, request: LogsRequest, owner: resources.Info) -> core_pb2.Pod:
     """Choose a pod of a controller or behind a service, and say which."""
     from kubelab.apimachinery.scheme import PODS, REPLICATION_CONTROLLERS, SERVICES
 
@@ -176,23 +158,23 @@ async def _first_pod(client: Client, wanted: Wanted, owner: resources.Info) -> c
         raise Failed(f"error: cannot get the logs from {owner.resource}: no pods belong to it")
     found = await client.get(resource, owner.name, owner.namespace)
     selector = ",".join(f"{k}={v}" for k, v in sorted(found.spec.selector.items()))
-    pods = (await client.list(PODS, wanted.namespace, label_selector=selector)).items if selector else []
+    pods = (await client.list(PODS, request.namespace, label_selector=selector)).items if selector else []
     if not pods:
-        raise Failed(f"error: timed out waiting for the condition: no pod of {wanted.what} is there")
+        raise Failed(f"error: timed out waiting for the condition: no pod of {request.argument} is there")
     pods.sort(key=lambda p: (p.status.phase != "Running", p.metadata.creationTimestamp.seconds, p.metadata.name))
     if len(pods) > 1:
         print(f"Found {len(pods)} pods, using pod/{escaped(pods[0].metadata.name)}", file=sys.stderr)
     return pods[0]
 
 
-def _containers(pod: core_pb2.Pod, wanted: Wanted) -> Sequence[str]:
+def _containers(pod: core_pb2.Pod, request: LogsRequest) -> Sequence[str]:
     names = [c.name for c in pod.spec.containers]
-    if wanted.all_containers:
+    if request.options.all_containers:
         return names
-    if wanted.container:
-        if wanted.container not in names:
-            raise Failed(f"error: container {wanted.container} is not valid for pod {pod.metadata.name}")
-        return [wanted.container]
+    if request.container:
+        if request.container not in names:
+            raise Failed(f"error: container {request.container} is not valid for pod {pod.metadata.name}")
+        return [request.container]
     chosen = pod.metadata.annotations.get("kubectl.kubernetes.io/default-container", "")
     if chosen not in names:
         chosen = names[0] if names else ""
@@ -201,19 +183,19 @@ def _containers(pod: core_pb2.Pod, wanted: Wanted) -> Sequence[str]:
     return [chosen]
 
 
-async def _copy(client: Client, pod: core_pb2.Pod, container: str, wanted: Wanted) -> None:
+async def _copy(client: Client, pod: core_pb2.Pod, container: str, request: LogsRequest) -> None:
     from kubelab.apimachinery.errors import ApiError
 
-    options = deep_copy(wanted.options)
-    options.container = container
-    prefix = escaped(f"[pod/{pod.metadata.name}/{container}] ").encode() if wanted.prefix else b""
+    pod_options = deep_copy(request.pod_options)
+    pod_options.container = container
+    prefix = escaped(f"[pod/{pod.metadata.name}/{container}] ").encode() if request.options.prefix else b""
     lines = _Lines(prefix)
-    chunks = client.pod_logs(pod.metadata.namespace, pod.metadata.name, options)
+    chunks = client.pod_logs(pod.metadata.namespace, pod.metadata.name, pod_options)
     try:
         async for chunk in chunks:
             lines.write(chunk)
     except ApiError as err:
-        if not wanted.ignore_errors:
+        if not request.options.ignore_errors:
             raise
         print(f"error: {escaped(err.message)}", file=sys.stderr)
     finally:
@@ -245,7 +227,8 @@ class _Lines:
 
 LOGS = Command(
     "logs",
-    callback=_logs,
+    run=_logs,
+    options=LogsOptions,
     flags=(
         Flag("--all-containers", kind="bool", help="Get all containers' logs in the pod(s)."),
         Flag("--container", "-c", help="Print the logs of this container"),

@@ -17,7 +17,7 @@ ROOT = Command(
     about="kctl controls the cluster manager of a kubelab cluster.\n\n Its commands, flags and words are kubectl's.",
     usage="kctl [flags]",
     children=(
-        Entry("create", "Create a resource from a file or from stdin", "create:CREATE", BEGINNER),
+        Entry("create", "Create a resource from a file or from stdin", "create.command:CREATE", BEGINNER),
         Entry("run", "Run a particular image on the cluster", "run:RUN", BEGINNER),
         Entry("get", "Display one or many resources", "get.command:GET", INTERMEDIATE),
         Entry(

@@ -2,59 +2,56 @@
 
 from __future__ import annotations
 
-import click
+from dataclasses import dataclass
 
 from kubelab.kctl import generators
 from kubelab.kctl.command import Command
-from kubelab.kctl.commonflags import DRY_RUN, OUTPUT
-from kubelab.kctl.creation import create_one
+from kubelab.kctl.commonflags import DRY_RUN, OUTPUT, CreateOptions
+from kubelab.kctl.create.generated import create_one
 from kubelab.kctl.flags import Flag, UsageProblem
 from kubelab.kctl.printers import ResultPrinter
 from kubelab.kctl.session import Session
 
 
-@click.pass_context
-def _run(
-    ctx: click.Context,
-    args: tuple[str, ...],
-    image: str,
-    restart: str,
-    port: str,
-    labels: str,
-    env: tuple[str, ...],
-    annotations: tuple[str, ...],
-    command: bool,
-    image_pull_policy: str,
-    privileged: bool,
-    dry_run: str,
-    output: str,
-    **_: object,
-) -> int:
-    session: Session = ctx.obj
+@dataclass(frozen=True, slots=True)
+class RunOptions(CreateOptions):
+    annotations: tuple[str, ...]
+    command: bool
+    env: tuple[str, ...]
+    image: str
+    image_pull_policy: str
+    labels: str
+    port: str
+    privileged: bool
+    restart: str
+
+
+def _run(session: Session, args: tuple[str, ...], options: RunOptions) -> int:
     if not args:
-        raise UsageProblem("NAME is required for run", ctx.command_path, hint="arguments")
-    if not image:
+        raise UsageProblem("NAME is required for run", session.command_path, hint="arguments")
+    if not options.image:
         raise UsageProblem("--image is required")
-    printer = ResultPrinter.of(output, dry_run)
+    printer = ResultPrinter.of(options.output, options.dry_run)
     pod = generators.pod(
         args[0],
-        image=image,
-        restart=restart,
-        port=port,
-        labels=labels,
-        annotations=annotations,
-        env=env,
+        image=options.image,
+        restart=options.restart,
+        port=options.port,
+        labels=options.labels,
+        annotations=options.annotations,
+        env=options.env,
         arguments=args[1:],
-        as_command=command,
-        image_pull_policy=image_pull_policy,
-        privileged=privileged,
+        as_command=options.command,
+        image_pull_policy=options.image_pull_policy,
+        privileged=options.privileged,
     )
     return create_one(session, pod, printer)
 
 
 RUN = Command(
     "run",
-    callback=_run,
+    run=_run,
+    options=RunOptions,
     flags=(
         Flag("--annotations", kind="list", help="Annotations to apply to the pod."),
         Flag(

@@ -3,69 +3,53 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
-import click
-
-from kubelab.kctl import builder
+from kubelab.kctl import builder, visitor
 from kubelab.kctl.command import Command
-from kubelab.kctl.commonflags import DRY_RUN, FILENAME, OUTPUT, RECURSIVE, SELECTOR
+from kubelab.kctl.commonflags import DRY_RUN, FILENAME, OUTPUT, RECURSIVE, SELECTOR, ResourceOptions
 from kubelab.kctl.flags import Flag, UsageProblem
 from kubelab.kctl.printers import ResultPrinter
 from kubelab.kctl.resource import Info, ResourceTuple, Selection
 from kubelab.kctl.session import Failed, Session
 
 if TYPE_CHECKING:
-    from kubelab.apimachinery.errors import ApiError
     from kubelab.client.client import Client
 
 ATTEMPTS = 10  # when the object changes between reading and writing
 MAX_REPLICAS = 2**31 - 1  # the field is an int32
 
 
-@click.pass_context
-def _scale(
-    ctx: click.Context,
-    args: tuple[str, ...],
-    replicas: int,
-    current_replicas: int,
-    resource_version: str,
-    all: bool,
-    selector: str,
-    filename: tuple[str, ...],
-    recursive: bool,
-    timeout: float,
-    dry_run: str,
-    output: str,
-    **_: object,
-) -> int:
-    session: Session = ctx.obj
-    if replicas < 0:
+@dataclass(frozen=True, slots=True)
+class ScaleOptions(ResourceOptions):
+    all: bool
+    current_replicas: int
+    dry_run: str
+    output: str
+    replicas: int
+    resource_version: str
+    timeout: float
+
+
+def _scale(session: Session, args: tuple[str, ...], options: ScaleOptions) -> int:
+    if options.replicas < 0:
         raise UsageProblem("The --replicas=COUNT flag is required, and COUNT must be greater than or equal to 0")
-    if replicas > MAX_REPLICAS:
+    if options.replicas > MAX_REPLICAS:
         raise UsageProblem(f"--replicas must be less than or equal to {MAX_REPLICAS}")
-    selection = builder.build(
-        session, args, filename, recursive=recursive, selector=selector, selecting=all or bool(selector)
-    )
-    printer = ResultPrinter.of(output, dry_run)
-    scaling = _Scaling(session, replicas, current_replicas, resource_version, timeout, printer)
-    from kubelab.kctl import failures
-
-    return failures.report(session.run(lambda client: scaling.run(client, selection, selector)), session)
+    selection = builder.build(session, args, options, selecting=options.all or bool(options.selector))
+    scaler = _Scaler(session, options, ResultPrinter.of(options.output, options.dry_run))
+    return visitor.run(session, lambda client: scaler.run(client, selection))
 
 
-class _Scaling:
-    def __init__(
-        self, session: Session, replicas: int, current: int, version: str, timeout: float, printer: ResultPrinter
-    ) -> None:
-        self._session, self._printer = session, printer
-        self._replicas, self._current, self._version = replicas, current, version
-        self._timeout = timeout
+class _Scaler:
+    def __init__(self, session: Session, options: ScaleOptions, printer: ResultPrinter) -> None:
+        self._session, self._options, self._printer = session, options, printer
 
-    async def run(self, client: Client, selection: Selection, selector: str) -> list[ApiError | Failed]:
-        from kubelab.apimachinery.errors import ApiError, NotFound
+    async def run(self, client: Client, selection: Selection) -> visitor.Errors:
+        from kubelab.apimachinery.errors import NotFound
 
-        failed: list[ApiError | Failed] = []
+        missing: visitor.Errors = []
         infos: list[Info] = []
         for item in selection.items:
             namespace = item.namespace or self._session.namespace
@@ -74,19 +58,14 @@ class _Scaling:
                     await client.get(item.resource, item.name, namespace)
                     infos.append(Info(item.resource, item.name, namespace))
                 else:
-                    infos += await _all(client, item, namespace, selector)
+                    infos += await _all(client, item, namespace, self._options.selector)
             except NotFound as err:
-                failed.append(err)
+                missing.append(err)
         if not infos:
-            missing = ", ".join(str(err) for err in failed)
-            reason = f" [{missing}]" if len(failed) > 1 else f" {missing}".rstrip()
+            names = ", ".join(str(err) for err in missing)
+            reason = f" [{names}]" if len(missing) > 1 else f" {names}".rstrip()
             raise Failed(f"error: no objects passed to scale{reason}")
-        for info in infos:
-            try:
-                await self._one(client, info)
-            except (ApiError, Failed) as err:
-                failed.append(err)
-        return failed
+        return missing + await visitor.continue_on_error(infos, lambda info: self._one(client, info))
 
     async def _one(self, client: Client, info: Info) -> None:
         from kubelab.apimachinery.errors import NotFound
@@ -94,7 +73,7 @@ class _Scaling:
         if "scale" not in info.resource.subresources:
             raise NotFound("the server could not find the requested resource")
         await self._write(client, info)
-        if self._timeout and not self._printer.dry:
+        if self._options.timeout and not self._printer.dry:
             await self._until_scaled(client, info)
         if self._printer.output in ("yaml", "json"):
             obj = await client.get(info.resource, info.name, info.namespace)
@@ -109,12 +88,13 @@ class _Scaling:
 
         for attempt in range(1, ATTEMPTS + 1):
             scale = await client.get_scale(info.resource, info.name, info.namespace)
-            if self._current >= 0 and scale.spec.replicas != self._current:
-                raise Failed(f"error: Expected replicas to be {self._current}, was {scale.spec.replicas}")
-            if self._version and scale.metadata.resourceVersion != self._version:
-                was = scale.metadata.resourceVersion
-                raise Failed(f"error: Expected resource version to be {self._version}, was {was}")
-            scale.spec.replicas = self._replicas
+            expected = self._options.current_replicas
+            if expected >= 0 and scale.spec.replicas != expected:
+                raise Failed(f"error: Expected replicas to be {expected}, was {scale.spec.replicas}")
+            version, actual = self._options.resource_version, scale.metadata.resourceVersion
+            if version and actual != version:
+                raise Failed(f"error: Expected resource version to be {version}, was {actual}")
+            scale.spec.replicas = self._options.replicas
             if self._printer.dry:
                 return
             try:
@@ -130,12 +110,16 @@ class _Scaling:
 
         try:
             async with (
-                self._session.clock.timeout(max(0.0, self._timeout)),
+                self._session.clock.timeout(max(0.0, self._options.timeout)),
                 contextlib.aclosing(object_states(client, info, self._session.clock)) as states,
             ):
                 async for state in states:
                     obj = cast(Any, state)
-                    if obj is None or obj.spec.replicas != self._replicas or obj.status.replicas == self._replicas:
+                    if (
+                        obj is None
+                        or obj.spec.replicas != self._options.replicas
+                        or obj.status.replicas == self._options.replicas
+                    ):
                         return
         except TimeoutError as err:
             raise Failed(f'error: timed out waiting for "{info.name}" to be synced') from err
@@ -152,7 +136,8 @@ async def _all(client: Client, item: ResourceTuple, namespace: str, selector: st
 
 SCALE = Command(
     "scale",
-    callback=_scale,
+    run=_scale,
+    options=ScaleOptions,
     flags=(
         Flag("--all", kind="bool", help="Select all resources in the namespace of the specified resource types"),
         Flag(

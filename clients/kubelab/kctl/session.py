@@ -16,7 +16,7 @@ from kubelab.apimachinery.clock import Clock, SystemClock
 from kubelab.apimachinery.terminal import escaped
 from kubelab.client.kubeconfig import DEFAULT_NAMESPACE, Access, Kubeconfig, KubeconfigMissing, servers_of
 from kubelab.client.loadingrules import LoadingRules
-from kubelab.kctl.flags import UsageProblem
+from kubelab.kctl.flags import CommandLine, UsageProblem
 
 if TYPE_CHECKING:
     from kubelab.client.client import Client
@@ -54,16 +54,28 @@ class Factory:
     stdin: Callable[[], bytes] = field(default_factory=lambda: _standard_input)
 
 
+@dataclass(frozen=True, slots=True)
+class ConfigFlags:
+    """The values of the flags that every command takes (kubectl's ``genericclioptions.ConfigFlags``)."""
+
+    kubeconfig: str = ""
+    context: str = ""
+    namespace: str = ""
+    request_timeout: str = "0"
+    server: str = ""
+
+
 class Session:
     """One run of a command. ``namespace`` is where it works; ``namespace_flag`` is the value of ``-n``, "" without."""
 
-    def __init__(self, factory: Factory, options: Mapping[str, Any]) -> None:
+    def __init__(self, factory: Factory, config: ConfigFlags, line: CommandLine, command_path: str) -> None:
+        self.line, self.command_path = line, command_path  # such as "kctl get"
         self.factory = factory
         self.clock = factory.clock
-        self._context = str(options["context"]) or factory.environ.get(CLUSTER, "")
-        self.rules = LoadingRules.of(str(options["kubeconfig"]), factory.environ)
-        self._server, self._timeout = str(options["server"]), str(options["request_timeout"])
-        self.namespace_flag = str(options["namespace"])
+        self._context = config.context or factory.environ.get(CLUSTER, "")
+        self.rules = LoadingRules.of(config.kubeconfig, factory.environ)
+        self._server, self._timeout = config.server, config.request_timeout
+        self.namespace_flag = config.namespace
         self._warned: set[str] = set()
 
     @cached_property

@@ -6,20 +6,16 @@ import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
-import click
-
-from kubelab.kctl import builder
+from kubelab.kctl import builder, visitor
 from kubelab.kctl.command import Command
-from kubelab.kctl.commonflags import FILENAME, RECURSIVE, SELECTOR
+from kubelab.kctl.commonflags import FILENAME, RECURSIVE, SELECTOR, ResourceOptions
 from kubelab.kctl.flags import Flag, UsageProblem
-from kubelab.kctl.listing import explained
 from kubelab.kctl.resource import Info, Selection
 from kubelab.kctl.session import Failed, Session
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
 
-    from kubelab.apimachinery.errors import ApiError
     from kubelab.client.client import Client
 
 FOR_EVER = 168 * 3600.0  # seconds: kubectl's "a week" for a negative timeout
@@ -58,26 +54,18 @@ def parse_condition(text: str) -> WaitCondition:
     return WaitCondition("condition", name, value or "true")
 
 
-@click.pass_context
-def _wait(
-    ctx: click.Context,
-    args: tuple[str, ...],
-    filename: tuple[str, ...],
-    recursive: bool,
-    selector: str,
-    all: bool,
-    timeout: float,
-    **flags: object,
-) -> int:
-    session: Session = ctx.obj
-    condition = parse_condition(str(flags["for"]))
-    selection = builder.build(
-        session, args, filename, recursive=recursive, selector=selector, selecting=all or bool(selector)
-    )
-    waiter = _Waiter(session, condition, FOR_EVER if timeout < 0 else timeout)
-    from kubelab.kctl import failures
+@dataclass(frozen=True, slots=True)
+class WaitOptions(ResourceOptions):
+    all: bool
+    for_condition: str
+    timeout: float
 
-    return failures.report(session.run(lambda client: waiter.run(client, selection, selector), endless=True), session)
+
+def _wait(session: Session, args: tuple[str, ...], options: WaitOptions) -> int:
+    condition = parse_condition(options.for_condition)
+    selection = builder.build(session, args, options, selecting=options.all or bool(options.selector))
+    waiter = _Waiter(session, condition, FOR_EVER if options.timeout < 0 else options.timeout)
+    return visitor.run(session, lambda client: waiter.run(client, selection, options.selector), endless=True)
 
 
 class _Waiter:
@@ -87,33 +75,22 @@ class _Waiter:
         self._session, self._condition, self._timeout = session, condition, timeout
         self._end = session.clock.monotonic() + timeout
 
-    async def run(self, client: Client, selection: Selection, selector: str) -> list[ApiError | Failed]:
-        from kubelab.apimachinery.errors import ApiError
-
+    async def run(self, client: Client, selection: Selection, selector: str) -> visitor.Errors:
         infos: list[Info] = []
         listed: set[Info] = set()
         for item in selection.items:
-            namespace = item.namespace or self._session.namespace
-            if item.name is not None:
-                infos.append(Info(item.resource, item.name, namespace))
-                continue
-            with explained(item.resource, selector):
-                there = await client.list(item.resource, namespace, label_selector=selector)
-            metas = [cast(Any, obj).metadata for obj in there.items]
-            infos += (named := [Info(item.resource, meta.name, meta.namespace) for meta in metas])
-            listed.update(named)
+            some = [i async for i in visitor.infos(client, item, self._session.namespace, label_selector=selector)]
+            infos += some
+            if item.name is None:
+                listed.update(some)
         if not infos and self._condition.kind != "delete":
             raise Failed("error: no matching resources found")
-        failed: list[ApiError | Failed] = []
-        for info in infos:
-            try:
-                if (
-                    await self._one(client, info) or info in listed
-                ):  # as kubectl: a name that never existed prints nothing
-                    print(f"{info.noun} condition met", flush=True)
-            except (ApiError, Failed) as err:
-                failed.append(err)
-        return failed
+
+        async def visit(info: Info) -> None:
+            if await self._one(client, info) or info in listed:  # as kubectl: a name that never existed prints nothing
+                print(f"{info.noun} condition met", flush=True)
+
+        return await visitor.continue_on_error(infos, visit)
 
     async def _one(self, client: Client, info: Info) -> bool:
         """Wait for one object, and say whether it was seen. Raises Failed when the time is over."""
@@ -154,12 +131,14 @@ class _Waiter:
 
 WAIT = Command(
     "wait",
-    callback=_wait,
+    run=_wait,
+    options=WaitOptions,
     flags=(
         Flag("--all", kind="bool", help="Select all resources in the namespace of the specified resource types"),
         FILENAME,
         Flag(
             "--for",
+            "for_condition",
             default="",
             required=True,
             help="The condition to wait on: [create|delete|condition=condition-name[=condition-value]]. The default "

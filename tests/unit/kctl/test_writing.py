@@ -15,7 +15,7 @@ from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery import errors, scheme
 from kubelab.apimachinery.errors import Cause
 from kubelab.client.client import Client
-from kubelab.kctl.delete import FORCE_WARNING, SCOPE_WARNING, _Deletion, _Gone
+from kubelab.kctl.delete import FORCE_WARNING, SCOPE_WARNING, _Deleted, _Deletion
 from kubelab.kctl.resource import Info
 from tests.support.clock import FakeClock
 from tests.support.objects import pod as make_pod
@@ -334,7 +334,7 @@ async def test_delete_waits_until_the_object_is_gone(shell: Shell) -> None:
     client: Client = server.client()
     await client.delete(scheme.PODS, "web", "default")
     deletion = _Deletion(client, cast(Any, SimpleNamespace(clock=FakeClock())), cast(Any, None))
-    waiting = asyncio.ensure_future(deletion._until_gone(_Gone(Info(scheme.PODS, "web", "default"), uid)))
+    waiting = asyncio.ensure_future(deletion._until_gone(_Deleted(Info(scheme.PODS, "web", "default"), uid)))
     await server.until(lambda: server.watching(scheme.PODS) == 1)
     server.compact()
     server.break_watches(errors.Expired("too old resource version"))

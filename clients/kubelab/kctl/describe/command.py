@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-import click
-
 from kubelab.apimachinery.core.pods import ACTIVE_PODS
-from kubelab.kctl import builder
+from kubelab.kctl import builder, visitor
 from kubelab.kctl.command import Command
-from kubelab.kctl.commonflags import ALL_NAMESPACES, FILENAME, RECURSIVE, SELECTOR
+from kubelab.kctl.commonflags import ALL_NAMESPACES, FILENAME, RECURSIVE, SELECTOR, ResourceOptions
 from kubelab.kctl.flags import Flag, UsageProblem
 from kubelab.kctl.resource import ResourceTuple, Selection
 from kubelab.kctl.session import Session
@@ -21,25 +20,19 @@ if TYPE_CHECKING:
 
     from kubelab.api.coordination.v1 import coordination_pb2
     from kubelab.api.core.v1 import core_pb2
-    from kubelab.apimachinery.errors import ApiError
     from kubelab.client.client import Client
 
 LEASE_NAMESPACE = "kube-node-lease"
 
 
-@click.pass_context
-def _describe(
-    ctx: click.Context,
-    args: tuple[str, ...],
-    filename: tuple[str, ...],
-    recursive: bool,
-    all_namespaces: bool,
-    selector: str,
-    show_events: bool,
-    **_: object,
-) -> int:
-    session: Session = ctx.obj
-    if not args and not filename:
+@dataclass(frozen=True, slots=True)
+class DescribeOptions(ResourceOptions):
+    all_namespaces: bool
+    show_events: bool
+
+
+def _describe(session: Session, args: tuple[str, ...], options: DescribeOptions) -> int:
+    if not args and not options.filename:
         raise UsageProblem(
             'You must specify the type of resource to describe. Use "kctl api-resources" for a complete list of '
             "supported resources."
@@ -47,43 +40,36 @@ def _describe(
     selection = builder.build(
         session,
         args,
-        filename,
-        recursive=recursive,
-        selector=selector,
-        selecting=bool(selector),
-        all_namespaces=all_namespaces,
+        options,
+        selecting=bool(options.selector),
+        all_namespaces=options.all_namespaces,
         whole_types=True,
     )
-    namespace = "" if all_namespaces else session.namespace
-    work = _Describing(session, namespace, selector, show_events)
-    from kubelab.kctl import failures
-
-    return failures.report(session.run(lambda client: work.run(client, selection)), session)
+    describer = _Describer(session, options)
+    return visitor.run(session, lambda client: describer.run(client, selection))
 
 
-class _Describing:
-    def __init__(self, session: Session, namespace: str, selector: str, show_events: bool) -> None:
-        self._session, self._namespace, self._selector = session, namespace, selector
-        self._show_events = show_events
+class _Describer:
+    def __init__(self, session: Session, options: DescribeOptions) -> None:
+        self._session = session
+        self._namespace = "" if options.all_namespaces else session.namespace
+        self._selector, self._show_events = options.selector, options.show_events
         self._described = 0
 
-    async def run(self, client: Client, selection: Selection) -> list[ApiError]:
-        from kubelab.apimachinery.errors import ApiError
+    async def run(self, client: Client, selection: Selection) -> visitor.Errors:
         from kubelab.apimachinery.meta import meta_of
 
-        failed: list[ApiError] = []
-        for item in selection.items:
-            try:
-                async for obj in self._objects(client, item):
-                    text = await self._one(client, item, obj)
-                    by_prefix = item.name is not None and meta_of(obj).name != item.name
-                    if by_prefix:  # kubectl spaces these so
-                        print(text, flush=True)
-                    else:
-                        print(("\n\n" if self._described else "") + text, end="", flush=True)
-                    self._described += 1
-            except ApiError as err:
-                failed.append(err)
+        async def visit(item: ResourceTuple) -> None:
+            async for obj in self._objects(client, item):
+                text = await self._one(client, item, obj)
+                by_prefix = item.name is not None and meta_of(obj).name != item.name
+                if by_prefix:  # kubectl spaces these so
+                    print(text, flush=True)
+                else:
+                    print(("\n\n" if self._described else "") + text, end="", flush=True)
+                self._described += 1
+
+        failed = await visitor.continue_on_error(selection.items, visit)
         if not self._described and not failed:
             where = f" in {self._namespace} namespace." if self._namespace else ""
             print(f"No resources found{where}", file=sys.stderr)
@@ -195,7 +181,8 @@ class _Describing:
 
 DESCRIBE = Command(
     "describe",
-    callback=_describe,
+    run=_describe,
+    options=DescribeOptions,
     flags=(
         ALL_NAMESPACES,
         FILENAME,

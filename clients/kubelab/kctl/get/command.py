@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 
-import click
-
-from kubelab.kctl import builder
+from kubelab.kctl import builder, visitor
 from kubelab.kctl.command import Command
-from kubelab.kctl.commonflags import ALL_NAMESPACES, FIELD_SELECTOR, FILENAME, RECURSIVE, SELECTOR
+from kubelab.kctl.commonflags import ALL_NAMESPACES, FIELD_SELECTOR, FILENAME, RECURSIVE, SELECTOR, ResourceOptions
 from kubelab.kctl.flags import Flag, UsageProblem
 from kubelab.kctl.get.request import GetRequest
 from kubelab.kctl.printers import PrintOptions
@@ -17,80 +16,77 @@ from kubelab.kctl.session import Session
 FORMATS = ("json", "name", "wide", "yaml")
 
 
-@click.pass_context
-def _get(
-    ctx: click.Context,
-    args: tuple[str, ...],
-    filename: tuple[str, ...],
-    recursive: bool,
-    all_namespaces: bool,
-    selector: str,
-    field_selector: str,
-    output: str,
-    label_columns: tuple[str, ...],
-    show_labels: bool,
-    show_kind: bool,
-    no_headers: bool,
-    ignore_not_found: bool,
-    watch: bool,
-    watch_only: bool,
-    chunk_size: int,
-    **_: object,
-) -> int:
-    session: Session = ctx.obj
-    if output not in ("", *FORMATS):
+@dataclass(frozen=True, slots=True)
+class GetOptions(ResourceOptions):
+    all_namespaces: bool
+    chunk_size: int
+    field_selector: str
+    ignore_not_found: bool
+    label_columns: tuple[str, ...]
+    no_headers: bool
+    output: str
+    show_kind: bool
+    show_labels: bool
+    watch: bool
+    watch_only: bool
+
+
+def _get(session: Session, args: tuple[str, ...], options: GetOptions) -> int:
+    if options.output not in ("", *FORMATS):
         raise UsageProblem(
-            f'unable to match a printer suitable for the output format "{output}", allowed formats are: '
+            f'unable to match a printer suitable for the output format "{options.output}", allowed formats are: '
             f"{','.join(FORMATS)}"
         )
-    if not args and not filename:
+    if not args and not options.filename:
         print(
             'You must specify the type of resource to get. Use "kctl api-resources" for a complete list of supported '
             "resources.\n",
             file=sys.stderr,
         )
-        raise UsageProblem("Required resource not specified.", ctx.command_path, hint="arguments")
+        raise UsageProblem("Required resource not specified.", session.command_path, hint="arguments")
+    request = _request(session, args, options)
+    if options.watch or options.watch_only:
+        from kubelab.kctl.get import watch
+
+        return session.run(lambda client: watch.run(client, request, only=options.watch_only), endless=True)
+    from kubelab.kctl.get import retrieve
+
+    return visitor.run(session, lambda client: retrieve.run(client, request))
+
+
+def _request(session: Session, args: tuple[str, ...], options: GetOptions) -> GetRequest:
     selection = builder.build(
         session,
         args,
-        filename,
-        recursive=recursive,
-        selector=selector,
-        selecting=bool(selector or field_selector),
-        all_namespaces=all_namespaces,
+        options,
+        selecting=bool(options.selector or options.field_selector),
+        all_namespaces=options.all_namespaces,
         whole_types=True,
     )
-    request = GetRequest(
+    return GetRequest(
         selection=selection,
-        namespace="" if all_namespaces else session.namespace,
-        all_namespaces=all_namespaces,
-        label_selector=selector,
-        field_selector=field_selector,
-        output=output,
+        namespace="" if options.all_namespaces else session.namespace,
+        all_namespaces=options.all_namespaces,
+        label_selector=options.selector,
+        field_selector=options.field_selector,
+        output=options.output,
         printing=PrintOptions(
-            wide=output == "wide",
-            no_headers=no_headers,
-            with_namespace=all_namespaces,
-            with_kind=show_kind or selection.several_types,
-            show_labels=show_labels,
-            column_labels=label_columns,
+            wide=options.output == "wide",
+            no_headers=options.no_headers,
+            with_namespace=options.all_namespaces,
+            with_kind=options.show_kind or selection.several_types,
+            show_labels=options.show_labels,
+            column_labels=options.label_columns,
         ),
-        ignore_not_found=ignore_not_found,
-        chunk=chunk_size,
+        ignore_not_found=options.ignore_not_found,
+        chunk=options.chunk_size,
     )
-    if watch or watch_only:
-        from kubelab.kctl.get import watch as watching
-
-        return session.run(lambda client: watching.run(client, request, only=watch_only), endless=True)
-    from kubelab.kctl import failures
-    from kubelab.kctl.get import retrieve
-
-    return failures.report(session.run(lambda client: retrieve.run(client, request)), session)
 
 
 GET = Command(
     "get",
-    callback=_get,
+    run=_get,
+    options=GetOptions,
     flags=(
         ALL_NAMESPACES,
         Flag(

@@ -8,23 +8,22 @@ from collections.abc import AsyncIterator
 from google.protobuf.message import Message
 
 from kubelab.api.meta.v1 import meta_pb2
-from kubelab.apimachinery.errors import ApiError, NotFound
 from kubelab.client.client import Client
 from kubelab.kctl.get.request import GetRequest
 from kubelab.kctl.listing import explained
 from kubelab.kctl.printers import TablePrinter, render_objects
 from kubelab.kctl.resource import ResourceTuple
+from kubelab.kctl.visitor import Errors, continue_on_error
 
 
-async def run(client: Client, request: GetRequest) -> list[ApiError]:
+async def run(client: Client, request: GetRequest) -> Errors:
     """Print what the server gives, and return the errors of the rest."""
     if request.as_objects:
         return await _objects(client, request)
     return await _tables(client, request)
 
 
-async def _tables(client: Client, request: GetRequest) -> list[ApiError]:
-    failed: list[ApiError] = []
+async def _tables(client: Client, request: GetRequest) -> Errors:
     printed = False
     printer: TablePrinter | None = None
     pending = meta_pb2.Table()
@@ -36,18 +35,16 @@ async def _tables(client: Client, request: GetRequest) -> list[ApiError]:
             print(between + printer.render(pending), end="")
             printed = True
 
-    for item in request.selection.items:
-        try:
-            table = await _table(client, request, item)
-        except ApiError as err:
-            if not (isinstance(err, NotFound) and request.ignore_not_found):
-                failed.append(err)
-            continue
+    async def visit(item: ResourceTuple) -> None:
+        nonlocal printer, pending
+        table = await _table(client, request, item)
         if printer is not None and printer.resource is item.resource:
             pending.rows.extend(table.rows)
         else:
             flush()
             printer, pending = TablePrinter(request.printing, item.resource), table
+
+    failed = await continue_on_error(request.selection.items, visit, ignore_not_found=request.ignore_not_found)
     flush()
     if not printed and not failed and not request.ignore_not_found:
         anywhere = request.all_namespaces or not all(item.resource.namespaced for item in request.selection.items)
@@ -81,22 +78,20 @@ async def _table(client: Client, request: GetRequest, item: ResourceTuple) -> me
             return whole
 
 
-async def _objects(client: Client, request: GetRequest) -> list[ApiError]:
-    failed: list[ApiError] = []
+async def _objects(client: Client, request: GetRequest) -> Errors:
     objects: list[Message] = []
-    for item in request.selection.items:
-        try:
-            objects += [obj async for obj in fetch(client, request, item)]
-        except ApiError as err:
-            if not (isinstance(err, NotFound) and request.ignore_not_found):
-                failed.append(err)
+
+    async def visit(item: ResourceTuple) -> None:
+        objects.extend([obj async for obj in _fetch(client, request, item)])
+
+    failed = await continue_on_error(request.selection.items, visit, ignore_not_found=request.ignore_not_found)
     single = len(request.selection.items) == 1 and request.selection.named
     if objects or not (failed or single):
         print(render_objects(objects, request.output, single=single), end="")
     return failed
 
 
-async def fetch(client: Client, request: GetRequest, item: ResourceTuple) -> AsyncIterator[Message]:
+async def _fetch(client: Client, request: GetRequest, item: ResourceTuple) -> AsyncIterator[Message]:
     """Yield the objects of one item of the selection."""
     namespace = item.namespace or request.namespace
     if item.name is not None:

@@ -1,0 +1,1 @@
+"""``kctl create``: from files, or from flags (``create service``, ``create namespace``)."""

@@ -1,0 +1,91 @@
+"""The command line of ``kctl create -f``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from kubelab.kctl.command import Command, Entry, unexpected
+from kubelab.kctl.commonflags import DRY_RUN, FILENAME, OUTPUT, RECURSIVE, FilenameOptions
+from kubelab.kctl.flags import UsageProblem
+from kubelab.kctl.printers import ResultPrinter
+from kubelab.kctl.session import Session
+
+if TYPE_CHECKING:
+    from kubelab.apimachinery.errors import ApiError
+    from kubelab.apimachinery.manifest.decode import Document
+    from kubelab.client.client import Client
+
+
+@dataclass(frozen=True, slots=True)
+class CreateFileOptions(FilenameOptions):
+    dry_run: str
+    output: str
+
+
+def _create(session: Session, args: tuple[str, ...], options: CreateFileOptions) -> int:
+    from kubelab.apimachinery.meta import meta_of
+    from kubelab.kctl import failures, files
+
+    unexpected(session, args)
+    if not options.filename:
+        raise UsageProblem("must specify one of -f and -k")
+    printer = ResultPrinter.of(options.output, options.dry_run)
+    documents = files.read(session, options)
+    if not documents:
+        raise UsageProblem("no objects passed to create")
+    if printer.dry:
+        for document in documents:
+            if document.resource.namespaced:
+                meta_of(document.obj).namespace = document.namespace or session.likely_namespace
+            print(printer.show(document.obj, "created", as_written=True), end="")
+        return 0
+    refused = session.run(lambda client: _create_all(client, session, documents, printer))
+    sources = [document.source for document, _ in refused]
+    errors = [err for _, err in refused]
+    return failures.report(errors, session, lambda number: f'error when creating "{sources[number]}"')
+
+
+async def _create_all(
+    client: Client, session: Session, documents: Sequence[Document], printer: ResultPrinter
+) -> list[tuple[Document, ApiError]]:
+    """Create one after the other; a refused one does not keep the next from being tried."""
+    from kubelab.apimachinery.errors import ApiError
+    from kubelab.apimachinery.meta import meta_of
+    from kubelab.kctl import files
+
+    refused: list[tuple[Document, ApiError]] = []
+    for document in documents:
+        namespace = files.namespace_of(document, session)
+        if namespace:
+            meta_of(document.obj).namespace = namespace
+        meta_of(document.obj).ClearField("resourceVersion")  # of `kctl get -o yaml`, say: kubectl takes it out, too
+        try:
+            created = await client.create(document.obj, namespace)
+        except ApiError as err:
+            refused.append((document, err))
+        else:
+            print(printer.show(created, "created"), end="", flush=True)
+    return refused
+
+
+CREATE = Command(
+    "create",
+    run=_create,
+    options=CreateFileOptions,
+    flags=(DRY_RUN, FILENAME, OUTPUT, RECURSIVE),
+    children=(
+        Entry("namespace", "Create a namespace with the specified name", "create.namespace:NAMESPACE", aliases=("ns",)),
+        Entry("service", "Create a service using a specified subcommand", "create.service:SERVICE", aliases=("svc",)),
+    ),
+    about="Create a resource from a file or from stdin.\n\n JSON and YAML formats are accepted.",
+    examples="""\
+# Create a pod using the data in pod.yml
+kctl create -f ./pod.yml
+
+# Create a pod based on the YAML passed into stdin
+cat pod.yml | kctl create -f -
+""",
+    usage="kctl create -f FILENAME",
+)
