@@ -19,8 +19,8 @@ from kubelab.client.controller import run_workers
 from kubelab.client.events import EventRecorder
 from kubelab.client.informer import key_of
 from kubelab.client.workqueue import WorkQueue
-from kubelab.controllermanager.awaited import LOOK_AGAIN, AwaitedWrites
 from kubelab.controllermanager.endpoints.decide import desired
+from kubelab.controllermanager.expectations import LOOK_AGAIN, Expectations
 from kubelab.controllermanager.informers import SharedInformers, selected_pods, selecting
 from kubelab.rpc import tracing
 
@@ -60,7 +60,7 @@ class EndpointsController:
             on_update=lambda _, new: self._endpoints_changed(new),
             on_delete=self._enqueue,
         )
-        self._awaited = AwaitedWrites(self._endpoints, client.clock)
+        self._expectations = Expectations(self._endpoints, client.clock)
 
     async def run(self, workers: int) -> None:
         """Sync until cancelled; first everything, and what services left behind while nobody watched."""
@@ -90,7 +90,7 @@ class EndpointsController:
 
     async def sync(self, key: str) -> None:
         """Write one service's Endpoints, if they are not right."""
-        if not self._awaited.seen(key):
+        if not self._expectations.seen(key):
             self._queue.add_after(key, LOOK_AGAIN)  # the awaited event brings the key back sooner
             return
         service, current = self._services.get(key), self._endpoints.get(key)
@@ -107,7 +107,7 @@ class EndpointsController:
         try:
             with tracing.cause(_newest(service, selected)):
                 write = self._client.create if current is None else self._client.update
-                self._awaited.created(key, await write(wanted))
+                self._expectations.created(key, await write(wanted))
         except Conflict:
             raise  # no news for people: it is decided again on newer caches
         except ApiError as err:

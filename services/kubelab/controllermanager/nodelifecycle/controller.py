@@ -22,7 +22,7 @@ from kubelab.client.client import Client
 from kubelab.client.controller import run_workers
 from kubelab.client.events import EventRecorder
 from kubelab.client.workqueue import WorkQueue
-from kubelab.controllermanager.awaited import LOOK_AGAIN, AwaitedWrites
+from kubelab.controllermanager.expectations import LOOK_AGAIN, Expectations
 from kubelab.controllermanager.informers import BY_NODE, SharedInformers
 from kubelab.controllermanager.nodelifecycle.decide import (
     Zone,
@@ -45,12 +45,12 @@ LEASE_NAMESPACE = "kube-node-lease"
 
 
 @dataclass(slots=True)
-class _Heard:
+class _NodeHealthData:
     pulse: tuple[object, ...]
     at: float  # monotonic
 
 
-class Pace:
+class RateLimiter:
     """So many times a second, the first at once. Times are monotonic seconds."""
 
     def __init__(self) -> None:
@@ -86,10 +86,10 @@ class NodeLifecycleController:
         self._log, self._config = log, config
         self._nodes, self._leases, self._pods = informers.of(NODES), informers.of(LEASES), informers.of(PODS)
         self._queue = queue
-        self._heard: dict[str, _Heard] = {}
+        self._heard: dict[str, _NodeHealthData] = {}
         self._registered: set[str] = set()
-        self._awaited = AwaitedWrites(self._nodes, clock)
-        self._pace = Pace()
+        self._expectations = Expectations(self._nodes, clock)
+        self._rate_limiter = RateLimiter()
         self._zone = Zone.NORMAL
         self._nodes.add_handler(
             on_add=self._changed, on_update=lambda _, new: self._changed(new), on_delete=self._changed
@@ -127,7 +127,7 @@ class NodeLifecycleController:
         renewed = f"{lease.spec.renewTime.seconds}.{lease.spec.renewTime.nanos:09}" if lease is not None else ""
         fresh, heard = pulse(node, renewed), self._heard.get(name)
         if heard is None or heard.pulse != fresh:
-            heard = self._heard[name] = _Heard(fresh, self._clock.monotonic())
+            heard = self._heard[name] = _NodeHealthData(fresh, self._clock.monotonic())
         return heard.at
 
     async def sync(self, key: str) -> None:
@@ -136,7 +136,7 @@ class NodeLifecycleController:
         if node is None:
             self._forget(key)
             return
-        if not self._awaited.seen(key):
+        if not self._expectations.seen(key):
             self._queue.add_after(key, LOOK_AGAIN)  # the node's own event brings the key back sooner
             return
         if key not in self._registered:
@@ -159,7 +159,7 @@ class NodeLifecycleController:
 
     def _forget(self, key: str) -> None:
         self._heard.pop(key, None)
-        self._awaited.forget(key)
+        self._expectations.forget(key)
         self._registered.discard(key)
         self._judge_zone()
 
@@ -172,7 +172,7 @@ class NodeLifecycleController:
         if changed is None:
             return node
         written = await self._client.update_status(changed)
-        self._awaited.created(node.metadata.name, written)
+        self._expectations.created(node.metadata.name, written)
         name = node.metadata.name
         self._log.warning("node is not heard any more", node=name)
         self._recorder.event(node, "Normal", "NodeNotReady", f"Node {name} status is now: NodeNotReady")
@@ -202,7 +202,7 @@ class NodeLifecycleController:
         if changed is None:
             return node
         written = await self._client.update(changed)
-        self._awaited.created(key, written)
+        self._expectations.created(key, written)
         told = [f"{t.key}:{t.effect}" for t in written.spec.taints]
         self._log.info("set the node's taints", node=key, taints=told)
         return written
@@ -217,7 +217,7 @@ class NodeLifecycleController:
             return False
         if evicting(node):
             return True
-        wait = self._pace.wait(self._clock.monotonic(), self._rate())
+        wait = self._rate_limiter.wait(self._clock.monotonic(), self._rate())
         if wait:
             self._queue.add_after(key, wait)
         return wait == 0.0

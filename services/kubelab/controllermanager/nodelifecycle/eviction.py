@@ -22,7 +22,7 @@ from kubelab.client.controller import run_workers
 from kubelab.client.events import EventRecorder
 from kubelab.client.informer import key_of
 from kubelab.client.workqueue import WorkQueue
-from kubelab.controllermanager.awaited import AwaitedWrites
+from kubelab.controllermanager.expectations import Expectations
 from kubelab.controllermanager.informers import BY_NODE, SharedInformers
 from kubelab.controllermanager.nodelifecycle.decide import evict_at
 from kubelab.rpc import tracing
@@ -50,7 +50,7 @@ class TaintEvictionController:
     ) -> None:
         self._client, self._recorder, self._clock, self._log = client, recorder, clock, log
         self._pods, self._nodes, self._queue = informers.of(PODS), informers.of(NODES), queue
-        self._awaited = AwaitedWrites(self._pods, clock)
+        self._expectations = Expectations(self._pods, clock)
         self._announced: set[str] = set()  # uids of pods with an eviction ahead
         self._nodes.add_handler(on_add=self._node_changed, on_update=self._node_updated)
         self._pods.add_handler(
@@ -81,13 +81,13 @@ class TaintEvictionController:
             self._queue.add(key_of(pod))
 
     def _pod_gone(self, pod: core_pb2.Pod) -> None:
-        self._awaited.forget(key_of(pod))
+        self._expectations.forget(key_of(pod))
         self._announced.discard(pod.metadata.uid)
 
     async def sync(self, key: str) -> None:
         """Evict one pod, or come back when it is time."""
         pod = self._pods.get(key)
-        if not self._awaited.seen(key) or pod is None or is_terminating(pod) or is_terminal(pod):
+        if not self._expectations.seen(key) or pod is None or is_terminating(pod) or is_terminal(pod):
             return
         node = self._nodes.get(pod.spec.nodeName)
         now = self._clock.time()
@@ -123,7 +123,7 @@ class TaintEvictionController:
             except Conflict:
                 self._queue.add(key_of(pod))  # it changed under us: look again
                 return
-        self._awaited.deleted(key_of(pod), pod)
+        self._expectations.deleted(key_of(pod), pod)
         self._announced.discard(meta.uid)
         self._log.info("evicted", pod=key_of(pod), node=pod.spec.nodeName)
 

@@ -20,7 +20,8 @@ from kubelab.client.controller import run_workers
 from kubelab.client.events import EventRecorder
 from kubelab.client.informer import key_of
 from kubelab.client.workqueue import WorkQueue
-from kubelab.controllermanager.awaited import LOOK_AGAIN, AwaitedWrites
+from kubelab.controllermanager.expectations import LOOK_AGAIN, Expectations
+from kubelab.controllermanager.gather import gather_limited
 from kubelab.controllermanager.informers import BY_CONTROLLER, ORPHANS, SharedInformers, selecting
 from kubelab.controllermanager.replication.decide import (
     Failure,
@@ -33,7 +34,6 @@ from kubelab.controllermanager.replication.decide import (
     slow_start,
     status,
 )
-from kubelab.controllermanager.together import together
 from kubelab.rpc import tracing
 
 if TYPE_CHECKING:
@@ -61,8 +61,8 @@ class ReplicationManager:
         self._client, self._recorder, self._clock, self._log = client, recorder, clock, log
         self._controllers, self._pods = informers.of(REPLICATION_CONTROLLERS), informers.of(PODS)
         self._queue = queue
-        self._awaited = AwaitedWrites(self._pods, clock)
-        self._told = AwaitedWrites(self._controllers, clock)  # the status that was written last
+        self._expectations = Expectations(self._pods, clock)
+        self._told = Expectations(self._controllers, clock)  # the status that was written last
         self._controllers.add_handler(
             on_add=self._enqueue, on_update=lambda _, new: self._enqueue(new), on_delete=self._enqueue
         )
@@ -95,10 +95,10 @@ class ReplicationManager:
         """Bring one controller's pods and status towards its spec."""
         rc = self._controllers.get(key)
         if rc is None:
-            self._awaited.forget(key)
+            self._expectations.forget(key)
             self._told.forget(key)
             return
-        if not (self._awaited.seen(key) and self._told.seen(key)):
+        if not (self._expectations.seen(key) and self._told.seen(key)):
             self._queue.add_after(key, LOOK_AGAIN)  # the awaited events bring the key back sooner
             return
         with tracing.cause(rc.metadata.resourceVersion):
@@ -138,7 +138,7 @@ class ReplicationManager:
 
     async def _update_pod(self, key: str, pod: core_pb2.Pod) -> bool:
         try:
-            self._awaited.created(key, await self._client.update(pod))
+            self._expectations.created(key, await self._client.update(pod))
         except NotFound:
             return False
         return True
@@ -148,11 +148,11 @@ class ReplicationManager:
         if todo.create:
             pod = pod_from_template(rc)
             for batch in slow_start(todo.create):
-                failure = _first(await together(self._create_one(key, rc, pod) for _ in range(batch)))
+                failure = _first(await gather_limited(self._create_one(key, rc, pod) for _ in range(batch)))
                 if failure is not None:
                     return failure
             return None
-        return _first(await together(self._delete_one(key, rc, pod) for pod in todo.delete))
+        return _first(await gather_limited(self._delete_one(key, rc, pod) for pod in todo.delete))
 
     async def _create_one(self, key: str, rc: core_pb2.ReplicationController, pod: core_pb2.Pod) -> Failure | None:
         try:
@@ -162,7 +162,7 @@ class ReplicationManager:
                 return None  # the controller goes with its namespace
             self._recorder.event(rc, "Warning", "FailedCreate", f"Error creating: {err.message}")
             return Failure("FailedCreate", err)
-        self._awaited.created(key, made)
+        self._expectations.created(key, made)
         self._recorder.event(rc, "Normal", "SuccessfulCreate", f"Created pod: {made.metadata.name}")
         return None
 
@@ -175,7 +175,7 @@ class ReplicationManager:
         except ApiError as err:
             self._recorder.event(rc, "Warning", "FailedDelete", f"Error deleting: {err.message}")
             return Failure("FailedDelete", err)
-        self._awaited.deleted(key, pod)
+        self._expectations.deleted(key, pod)
         self._recorder.event(rc, "Normal", "SuccessfulDelete", f"Deleted pod: {meta.name}")
         return None
 

@@ -33,7 +33,7 @@ class _Writes:
     deleted: dict[str, str] = field(default_factory=dict[str, str])  # key of the object → uid
 
 
-class AwaitedWrites(Generic[T]):
+class Expectations(Generic[T]):
     """What each key still waits to see in one informer's cache."""
 
     def __init__(self, informer: Informer[T], clock: Clock) -> None:

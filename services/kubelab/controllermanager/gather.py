@@ -10,7 +10,7 @@ R = TypeVar("R")
 AT_ONCE = 64
 
 
-async def together(calls: Iterable[Coroutine[Any, Any, R]], at_once: int = AT_ONCE) -> list[R]:
+async def gather_limited(calls: Iterable[Coroutine[Any, Any, R]], at_once: int = AT_ONCE) -> list[R]:
     """Run calls side by side, so many at once, and return their results in order. The first exception ends them all
     and is raised as it is, not in a group."""
     slots = asyncio.Semaphore(at_once)
