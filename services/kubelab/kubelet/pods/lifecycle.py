@@ -8,7 +8,6 @@ keeps the phase and the reasons why the pod terminates. The plan of the next act
 from __future__ import annotations
 
 import enum
-from collections import deque
 from dataclasses import dataclass
 
 from kubelab.api.core.v1 import core_pb2
@@ -96,8 +95,8 @@ class PodLifecycle:
         """``name`` stands in errors."""
         self._name = name
         self._phase = WorkerPhase.SYNC
-        self._reasons: set[Reason] = set()
-        self._moves: deque[Move] = deque([Move(now, WorkerPhase.SYNC, "new")], maxlen=HISTORY)
+        self._reasons: frozenset[Reason] = frozenset()
+        self._moves = (Move(now, WorkerPhase.SYNC, "new"),)
 
     @property
     def phase(self) -> WorkerPhase:
@@ -105,12 +104,12 @@ class PodLifecycle:
 
     @property
     def reasons(self) -> frozenset[Reason]:
-        return frozenset(self._reasons)
+        return self._reasons
 
     @property
     def recent(self) -> tuple[Move, ...]:
         """The last moves, oldest first."""
-        return tuple(self._moves)
+        return self._moves
 
     @property
     def removing(self) -> bool:
@@ -128,11 +127,11 @@ class PodLifecycle:
             return
         if reason is Reason.REJECTED and self._phase is not WorkerPhase.SYNC:
             raise self._illegal(WorkerPhase.TERMINATING, reason.value)
-        self._reasons.add(reason)
+        self._reasons |= {reason}
         if self._phase is WorkerPhase.SYNC:
             self.move(WorkerPhase.TERMINATING, reason.value, now)
         else:
-            self._moves.append(Move(now, self._phase, reason.value))
+            self._note(Move(now, self._phase, reason.value))
 
     def observe(
         self,
@@ -162,7 +161,10 @@ class PodLifecycle:
         if (self._phase, to) not in MOVES:
             raise self._illegal(to, why)
         self._phase = to
-        self._moves.append(Move(now, to, why))
+        self._note(Move(now, to, why))
+
+    def _note(self, move: Move) -> None:
+        self._moves = (*self._moves, move)[-HISTORY:]
 
     def check_invariants(self) -> None:
         """Raise AssertionError where the fields contradict each other."""
