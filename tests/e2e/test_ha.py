@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
+import signal
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -229,11 +231,13 @@ async def test_a_frozen_leader_that_wakes_up_does_not_write(whole: Terminal, com
 
 
 async def freeze_at_work(terminal: Terminal, leader: str, name: str, replicas: int) -> None:
-    """Scale up, and freeze the leader as soon as a little of its work is seen."""
+    """Scale up, and freeze the leader as soon as a little of its work is seen: by a signal from here, which is quicker
+    than the supervisor; that one hears of it afterwards."""
     folder, seen = terminal.home, 0
     client = Client.from_kubeconfig(folder / "kubeconfig", caller="test", context=terminal.cluster)
     async with LocalCluster.find(terminal.cluster, folder=folder) as cluster, client:
         revision = (await client.list(PODS, "default", limit=1)).resource_version
+        pid = next(process.pid for process in (await cluster.status()).processes if process.name == leader)
         scaling = asyncio.to_thread(terminal.type, f"kctl scale rc {name} --replicas={replicas}")
         async with asyncio.TaskGroup() as group:
             group.create_task(scaling)
@@ -244,6 +248,7 @@ async def freeze_at_work(terminal: Terminal, leader: str, name: str, replicas: i
                     seen += bool(placed) if leader.startswith("scheduler") else event.type is EventType.ADDED
                     if seen >= 3:
                         break
+            os.kill(pid, signal.SIGSTOP)
             await cluster.act(leader, Action.PAUSE)
 
 
