@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from kubelab.kctl import builder, visitor
 from kubelab.kctl.command import Command
 from kubelab.kctl.commonflags import ALL_NAMESPACES, FIELD_SELECTOR, FILENAME, RECURSIVE, SELECTOR, ResourceOptions
 from kubelab.kctl.flags import Flag, UsageProblem
-from kubelab.kctl.get.request import GetRequest
-from kubelab.kctl.printers import PrintOptions
-from kubelab.kctl.session import Session
+
+if TYPE_CHECKING:  # `kctl get --help` loads none of these
+    from kubelab.kctl.get.request import GetRequest
+    from kubelab.kctl.session import Session
 
 FORMATS = ("json", "name", "wide", "yaml")
 
@@ -44,6 +45,8 @@ def _get(session: Session, args: tuple[str, ...], options: GetOptions) -> int:
             file=sys.stderr,
         )
         raise UsageProblem("Required resource not specified.", session.command_path, hint="arguments")
+    from kubelab.kctl import visitor
+
     request = _request(session, args, options)
     if options.watch or options.watch_only:
         from kubelab.kctl.get import watch
@@ -55,6 +58,10 @@ def _get(session: Session, args: tuple[str, ...], options: GetOptions) -> int:
 
 
 def _request(session: Session, args: tuple[str, ...], options: GetOptions) -> GetRequest:
+    from kubelab.kctl import builder
+    from kubelab.kctl.get.request import GetRequest
+    from kubelab.kctl.printers import PrintOptions
+
     selection = builder.build(
         session,
         args,
