@@ -24,7 +24,7 @@ from kubelab.rpc.kubelet.v1 import kubelet_pb2_grpc
 async def run(config: KubeletConfig, env: Environment) -> None:
     async with dependencies(config, env) as deps:
         manager, status = PodManager(deps), NodeStatusManager(deps)
-        manager.on_runtime_moved(status.runtime_moved)
+        manager.on_runtime_changed(status.runtime_changed)
         rotation, lease, router = _log_rotation(deps, manager), _node_lease(deps, status), _router(deps)
         servicer = KubeletServicer(manager, deps.records, deps.clock, config.log_dir)
         add = functools.partial(kubelet_pb2_grpc.add_KubeletServicer_to_server, servicer)

@@ -168,8 +168,8 @@ class Runtime:
 
     # --- what there is
 
-    async def survey(self) -> dict[PodRef, frozenset[tuple[str, int]]]:
-        """Look at everything from afar: by pod, the ids of its sandboxes and containers with their states."""
+    async def relist(self) -> dict[PodRef, frozenset[tuple[str, int]]]:
+        """List everything: by pod, the ids of its sandboxes and containers with their states."""
         if not self.name:
             await self.handshake()
         sandboxes = await self._call(self._runtime, "ListPodSandbox", cri.ListPodSandboxRequest(), QUICK_SECONDS)

@@ -54,7 +54,7 @@ class NodeStatusManager:
 
     # --- news
 
-    def runtime_moved(self) -> None:
+    def runtime_changed(self) -> None:
         """The runtime came or went: it has to be told the pod CIDR again, and the node's status may change."""
         self._told_cidr = ""
         self._images_at = None

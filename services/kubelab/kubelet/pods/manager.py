@@ -1,4 +1,4 @@
-"""All pods of the node: who has a worker, what wakes it, and who is not supposed to be here.
+"""All pods of the node: which has a worker, what wakes it, and which the api-server does not have.
 
 What is serial: a pod's syncs (one key is never in two of the queue's workers). What is parallel: pods, and the long
 operations, which belong to the task group of :meth:`PodManager.run`; cancelling that ends everything, and leaves
@@ -7,7 +7,7 @@ every container running for the kubelet that comes after.
 ::
 
     informer (pods of this node) ──┐
-    GetContainerEvents, or surveys ┼──▶ queue of uids ──▶ PodWorker.sync
+    GetContainerEvents, or relists ┼──▶ queue of uids ──▶ PodWorker.sync
     timers, pulls, ends            ──┘
 """
 
@@ -50,22 +50,24 @@ class PodManager:
         self._clock, self._log = deps.clock, deps.log
         self.queue: WorkQueue[str] = queue or WorkQueue("pods", clock=deps.clock, first_delay=0.1, max_delay=2.0)
         self._pods: dict[str, core_pb2.Pod] = {}
-        self._departed: dict[str, core_pb2.Pod] = {}
+        self._deleted: dict[str, core_pb2.Pod] = {}
         self._workers_by_uid: dict[str, PodWorker] = {}
         self._known: dict[str, PodRef] = {}
-        self._surveyed: dict[str, frozenset[tuple[str, int]]] = {}
-        self._first_survey = asyncio.Event()
-        self.surveys = 0
-        self._look = asyncio.Event()
+        self._listed: dict[str, frozenset[tuple[str, int]]] = {}
+        self._first_relist = asyncio.Event()
+        self.relists = 0
+        self._relist_wanted = asyncio.Event()
         self._has_events = True
         self._changed: dict[str, asyncio.Event] = {}
         self._group: asyncio.TaskGroup | None = None
-        self._moved: list[Callable[[], None]] = []
-        self._informer.add_handler(on_add=self._told, on_update=lambda _, new: self._told(new), on_delete=self._left)
+        self._runtime_changed: list[Callable[[], None]] = []
+        self._informer.add_handler(
+            on_add=self._pod_changed, on_update=lambda _, new: self._pod_changed(new), on_delete=self._pod_deleted
+        )
 
-    def on_runtime_moved(self, callback: Callable[[], None]) -> None:
+    def on_runtime_changed(self, callback: Callable[[], None]) -> None:
         """Call this whenever the runtime is (back) there, and when its connection broke off."""
-        self._moved.append(callback)
+        self._runtime_changed.append(callback)
 
     # --- what others ask
 
@@ -114,24 +116,24 @@ class PodManager:
 
     # --- news
 
-    def _told(self, pod: core_pb2.Pod) -> None:
+    def _pod_changed(self, pod: core_pb2.Pod) -> None:
         self._pods[pod.metadata.uid] = pod
         self.queue.add(pod.metadata.uid)
 
-    def _left(self, pod: core_pb2.Pod) -> None:
+    def _pod_deleted(self, pod: core_pb2.Pod) -> None:
         uid = pod.metadata.uid
         self._pods.pop(uid, None)
-        self._departed[uid] = pod
+        self._deleted[uid] = pod
         self.queue.add(uid)
 
-    def _happened(self, event: cri.ContainerEventResponse) -> None:
+    def _handle_event(self, event: cri.ContainerEventResponse) -> None:
         meta = event.pod_sandbox_status.metadata
         if not meta.uid:
-            self._look.set()  # a runtime that does not say whose container it is: look at all
+            self._relist_wanted.set()  # the event does not say whose container it is
             return
         worker = self._workers_by_uid.get(meta.uid)
         if worker is None and meta.uid not in self._pods:
-            self._look.set()  # the last word of a pod that is gone, or a stranger: a look at everything tells which
+            self._relist_wanted.set()  # the last event of a removed pod, or an orphan: a relist tells which
             return
         if worker is not None:
             if event.container_event_type == cri.CONTAINER_CREATED_EVENT or _is_known(worker, event):
@@ -153,10 +155,10 @@ class PodManager:
         async with asyncio.TaskGroup() as group:
             self._group = group
             group.create_task(self._follow_events(), name="container-events")
-            group.create_task(self._follow_surveys(), name="surveys")
+            group.create_task(self._relist_loop(), name="relists")
             # Nothing is decided before both sides are known: what is wanted, and what runs already.
             await self._informer.wait_synced()
-            await self._first_survey.wait()
+            await self._first_relist.wait()
             wanted = self._pods.keys() | self._known.keys()
             await asyncio.to_thread(remove_orphaned_logs, self._deps.node.log_root, wanted)
             try:
@@ -169,26 +171,26 @@ class PodManager:
             )
 
     async def _sync(self, uid: str) -> None:
-        worker = self._workers_by_uid.get(uid) or await self._hire(uid)
+        worker = self._workers_by_uid.get(uid) or await self._add_worker(uid)
         if worker is None:
             return
         if (pod := self._pods.get(uid)) is not None:
             worker.update(pod)
-        elif uid in self._departed:
-            worker.update(self._departed[uid], gone=True)
+        elif uid in self._deleted:
+            worker.update(self._deleted[uid], gone=True)
         try:
             await worker.sync()
         finally:
             if (event := self._changed.get(uid)) is not None:
                 event.set()
         if worker.over:
-            await self._dismiss(uid)
+            await self._remove_worker(uid)
         self._count()
 
-    async def _hire(self, uid: str) -> PodWorker | None:
+    async def _add_worker(self, uid: str) -> PodWorker | None:
         """Give a pod its worker, which knows if this node does not take the pod. None: there is no such pod."""
         deps = self._deps
-        pod = self._pods.get(uid) or self._departed.get(uid)
+        pod = self._pods.get(uid) or self._deleted.get(uid)
         ref = self._known.get(uid)
         if ref is None and pod is not None:
             ref = PodRef(uid, pod.metadata.namespace, pod.metadata.name)
@@ -196,7 +198,12 @@ class PodManager:
             return None
         worker = PodWorker(ref, pod, deps, self, known=uid in self._known)
         if pod is None:
-            self._log.warning("a pod that nobody asked for", pod=ref.name, namespace=ref.namespace, uid=uid)
+            self._log.warning(
+                "orphaned pod, stopping it",
+                pod=ref.name,
+                namespace=ref.namespace,
+                uid=uid,
+            )
         elif uid not in self._known and not is_terminal(pod):
             labels = deps.node_labels()
             refused = refusal(pod, self._others(uid), deps.node.allocatable, labels)
@@ -221,8 +228,8 @@ class PodManager:
                 found.append(pod)
         return found
 
-    async def _dismiss(self, uid: str) -> None:
-        for memory in (self._workers_by_uid, self._departed, self._known, self._surveyed, self._changed):
+    async def _remove_worker(self, uid: str) -> None:
+        for memory in (self._workers_by_uid, self._deleted, self._known, self._listed, self._changed):
             memory.pop(uid, None)
         self._deps.statuses.forget(uid)
         if uid in self._pods:  # the api-server told of a pod that went as an orphan
@@ -244,49 +251,49 @@ class PodManager:
     async def _follow_events(self) -> None:
         while True:
             await self._runtime.wait_ready()
-            for callback in self._moved:
+            for callback in self._runtime_changed:
                 callback()
-            self._look.set()  # after the stream is asked for: what happens between is seen by one of the two
+            self._relist_wanted.set()  # after the stream is asked for: what happens between is seen by one of the two
             try:
                 async for event in self._runtime.events():
-                    self._happened(event)
+                    self._handle_event(event)
             except RuntimeFailure as err:
                 if err.code is grpc.StatusCode.UNIMPLEMENTED:
                     self._log.info(
                         "the runtime has no events, it is looked at instead", seconds=self._deps.config.relist_period
                     )
                     self._has_events = False
-                    self._look.set()
+                    self._relist_wanted.set()
                     return
                 self._log.warning("container events broke off", error=str(err))
-            for callback in self._moved:
+            for callback in self._runtime_changed:
                 callback()  # it may be gone: the node's status says so at once
             await self._clock.sleep(RECONNECT_SECONDS)
 
-    async def _follow_surveys(self) -> None:
+    async def _relist_loop(self) -> None:
         """Look at everything when asked, and now and then: once a second where there are no events, or no answer."""
         config = self._deps.config
         while True:
             known = False
             try:
-                await self._survey()
+                await self._relist()
                 known = True
             except RuntimeUnavailable as err:
-                self._log.debug("no survey", error=str(err))
+                self._log.debug("relist failed", error=str(err))
             except RuntimeFailure as err:
-                self._log.warning("no survey", error=str(err))
+                self._log.warning("relist failed", error=str(err))
             wait = config.safety_relist_period if self._has_events and known else config.relist_period
             try:
                 async with self._clock.timeout(wait):
-                    await self._look.wait()
+                    await self._relist_wanted.wait()
             except TimeoutError:
                 continue
             finally:
-                self._look.clear()
+                self._relist_wanted.clear()
 
-    async def _survey(self) -> None:
-        found = {ref.uid: (ref, states) for ref, states in (await self._runtime.survey()).items()}
-        for uid in found.keys() | self._surveyed.keys():
+    async def _relist(self) -> None:
+        found = {ref.uid: (ref, states) for ref, states in (await self._runtime.relist()).items()}
+        for uid in found.keys() | self._listed.keys():
             ref, states = found.get(uid, (None, frozenset[tuple[str, int]]()))
             if ref is not None:
                 self._known.setdefault(uid, ref)
@@ -295,9 +302,9 @@ class PodManager:
                 if worker is not None:
                     worker.state.runtime.unknown()
                 self.queue.add(uid)
-        self._surveyed = {uid: states for uid, (_, states) in found.items()}
-        self.surveys += 1
-        self._first_survey.set()
+        self._listed = {uid: states for uid, (_, states) in found.items()}
+        self.relists += 1
+        self._first_relist.set()
 
 
 def _states(worker: PodWorker) -> frozenset[tuple[str, int]]:

@@ -21,7 +21,7 @@ from typing import Any
 
 from kubelab.apimachinery.clock import Clock
 from kubelab.cri.runtime.v1 import api_pb2 as cri
-from kubelab.runtime.host import outside
+from kubelab.runtime.host import hostnetwork
 from kubelab.runtime.pods import spec
 from kubelab.runtime.pods import state
 from kubelab.runtime.build.draft import Draft
@@ -119,7 +119,7 @@ class Runner:
         bundle["linux"]["namespaces"] = [{"type": kind} for kind in ("pid", "mount", "ipc", "uts")]
         if step.network == "none":
             bundle["linux"]["namespaces"].append({"type": "network"})
-        elif step.network == "host" and (path := os.environ.get(outside.VARIABLE)):
+        elif step.network == "host" and (path := os.environ.get(hostnetwork.VARIABLE)):
             bundle["linux"]["namespaces"].append({"type": "network", "path": path})
         return bundle
 

@@ -19,7 +19,7 @@ from kubelab.rpc.runtime.v1 import images_pb2, images_pb2_grpc
 from kubelab.runtime.build.builder import Builder
 from kubelab.runtime.build.service import serve
 from kubelab.runtime.errors import CRIError, code_of
-from kubelab.runtime.host.outside import host_network
+from kubelab.runtime.host.hostnetwork import host_network
 from kubelab.runtime.images import archive, registry
 from kubelab.runtime.images.store import Image, Store
 from kubelab.runtime.oci.limits import Limits

@@ -41,7 +41,7 @@ async def test_a_bound_pod_runs_and_says_so(lab: Any, make_pod: MakePod) -> None
 
 async def test_starting_asks_the_runtime_for_nothing_twice(lab: Any, make_pod: MakePod) -> None:
     async with lab.kubelet():
-        await lab.cri.until(lambda: lab.cri.calls_of("GetContainerEvents") and lab.manager.surveys >= 2)
+        await lab.cri.until(lambda: lab.cri.calls_of("GetContainerEvents") and lab.manager.relists >= 2)
         before = len(lab.cri.calls)
         lab.api.add(make_pod())
         await lab.phase("Running")
@@ -429,11 +429,11 @@ async def test_a_look_at_everything_that_fails_is_taken_again_soon(lab: Any, mak
     async with lab.kubelet() as manager:
         lab.api.add(make_pod())
         await lab.phase("Running")
-        await lab.cri.until(lambda: manager.surveys >= 2)
-        seen = manager.surveys
+        await lab.cri.until(lambda: manager.relists >= 2)
+        seen = manager.relists
         lab.cri.fail("ListPodSandbox", "busy", times=2)
         lab.clock.step(61)
-        await lab.cri.until(lambda: manager.surveys > seen)
+        await lab.cri.until(lambda: manager.relists > seen)
 
 
 async def test_an_outage_of_the_runtime_is_waited_for(lab: Any, make_pod: MakePod) -> None:
