@@ -10,7 +10,7 @@ TESTS ?= tests
 PYTEST ?= pytest -n 2 --dist loadfile --ignore tests/compose
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system protos up down hello test coverage test-compose storm fuzz lint fix permissions bench bench-failover bench-scale fresh-check clean
+.PHONY: help setup system protos up down hello test coverage test-compose storm fuzz lint fix permissions api bench bench-failover bench-scale fresh-check clean
 
 help: ## show this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -72,6 +72,9 @@ fix: setup ## mend what ruff can mend
 
 permissions: setup ## write the table of who may do what into docs/security.md
 	@$(BIN)/python -m kubelab.apiserver.permissions --write docs/security.md
+
+api: setup ## write the fields without effect into docs/api.md
+	@$(BIN)/python -m kubelab.apimachinery.apidocs --write docs/api.md
 
 bench: setup ## measure against the budgets; writes build/bench.json
 	@$(BIN)/python -m benchmarks

@@ -133,6 +133,7 @@ def _write_tables(tables: Tables) -> None:
             "How fields are merged by patches and by apply.",
             ("patch", "merge_key", "list_type", "list_keys", "atomic", "atomic_message"),
         ),
+        "marks": ("Which fields kubelab does not act on.", ("stored", "refused")),
         "schema": ("What OpenAPI says of fields beside their types.", ("required",)),
     }
     TABLES.mkdir(parents=True)

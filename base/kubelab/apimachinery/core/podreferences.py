@@ -3,20 +3,58 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from kubelab.api.core.v1 import core_pb2
+
+AnyContainer = core_pb2.Container | core_pb2.EphemeralContainerCommon
 
 
 def config_map_names(spec: core_pb2.PodSpec) -> set[str]:
     """Give the names of the config maps that a pod refers to."""
-    return {name for container in spec.containers for name in container_config_map_names(container)}
+    found = {name for container in _containers(spec) for name in container_config_map_names(container)}
+    for volume in spec.volumes:
+        source = volume.volumeSource
+        if source.HasField("configMap"):
+            found.add(source.configMap.localObjectReference.name)
+        found |= {s.configMap.localObjectReference.name for s in source.projected.sources if s.HasField("configMap")}
+    return found
 
 
 def secret_names(spec: core_pb2.PodSpec) -> set[str]:
     """Give the names of the secrets that a pod refers to."""
-    return {name for container in spec.containers for name in container_secret_names(container)}
+    found = {name for container in _containers(spec) for name in container_secret_names(container)}
+    found |= {reference.name for reference in spec.imagePullSecrets}
+    for volume in spec.volumes:
+        found |= set(_secrets_of(volume.volumeSource))
+    return found
 
 
-def container_config_map_names(container: core_pb2.Container) -> set[str]:
+def _containers(spec: core_pb2.PodSpec) -> Iterator[AnyContainer]:
+    yield from spec.initContainers
+    yield from spec.containers
+    for container in spec.ephemeralContainers:
+        yield container.ephemeralContainerCommon
+
+
+def _secrets_of(source: core_pb2.VolumeSource) -> Iterator[str]:
+    if source.HasField("secret"):
+        yield source.secret.secretName
+    if source.HasField("azureFile"):
+        yield source.azureFile.secretName
+    if source.HasField("csi") and source.csi.HasField("nodePublishSecretRef"):
+        yield source.csi.nodePublishSecretRef.name
+    for part in source.projected.sources:
+        if part.HasField("secret"):
+            yield part.secret.localObjectReference.name
+    for old in (
+        source.cephfs, source.cinder, source.flexVolume, source.iscsi, source.rbd, source.scaleIO, source.storageos
+    ):  # fmt: skip
+        if old.HasField("secretRef"):
+            yield old.secretRef.name
+
+
+def container_config_map_names(container: AnyContainer) -> set[str]:
     """Give the names of the config maps that a container's environment refers to."""
     whole = {s.configMapRef.localObjectReference.name for s in container.envFrom if s.HasField("configMapRef")}
     sources = (variable.valueFrom for variable in container.env)
@@ -24,7 +62,7 @@ def container_config_map_names(container: core_pb2.Container) -> set[str]:
     return whole | keys
 
 
-def container_secret_names(container: core_pb2.Container) -> set[str]:
+def container_secret_names(container: AnyContainer) -> set[str]:
     """Give the names of the secrets that a container's environment refers to."""
     whole = {s.secretRef.localObjectReference.name for s in container.envFrom if s.HasField("secretRef")}
     sources = (variable.valueFrom for variable in container.env)

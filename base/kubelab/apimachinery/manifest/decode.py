@@ -9,6 +9,7 @@ import base64
 import binascii
 import difflib
 import functools
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, cast
@@ -19,7 +20,7 @@ from google.protobuf.message import Message
 from kubelab.api.tables import spelling
 from kubelab.apimachinery import scheme
 from kubelab.apimachinery.manifest import forms, problems
-from kubelab.apimachinery.manifest.nodes import Node, parse, shortened
+from kubelab.apimachinery.manifest.nodes import Node, parse, plain, shortened
 from kubelab.apimachinery.manifest.problems import ManifestError, Problem, Problems, Stage
 from kubelab.apimachinery.scheme import Resource
 
@@ -308,9 +309,17 @@ def _read_int_or_string(node: Node, target: Any) -> str:
     return "an integer (int32) or a string"
 
 
+def _read_fields(node: Node, target: Any) -> str:
+    if not node.is_mapping:
+        return "an object"
+    target.Raw = json.dumps(plain(node), separators=(",", ":"), default=str).encode()
+    return ""
+
+
 _SPECIAL = {
     forms.TIME: _read_time,
     forms.MICRO_TIME: _read_time,
     forms.QUANTITY: _read_quantity,
     forms.INT_OR_STRING: _read_int_or_string,
+    forms.FIELDS: _read_fields,
 }

@@ -149,9 +149,18 @@ def _int_or_string(value: Any) -> int | str:
     return value.strVal if value.type == 1 else value.intVal
 
 
+def _fields(value: Any) -> Any:
+    """Give a set of fields, empty where the bytes are no JSON: one such object must not hide all others."""
+    try:
+        return json.loads(value.Raw or b"{}")
+    except (ValueError, RecursionError):
+        return {}
+
+
 _SPECIAL: dict[str, Callable[[Any], Any]] = {
     forms.TIME: _time,
     forms.MICRO_TIME: _micro_time,
     forms.QUANTITY: _quantity,
     forms.INT_OR_STRING: _int_or_string,
+    forms.FIELDS: _fields,
 }

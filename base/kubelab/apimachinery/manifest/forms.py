@@ -1,4 +1,4 @@
-"""The few types whose JSON is not what their message looks like: times, quantities, numbers-or-names."""
+"""The few types whose JSON is not what their message looks like: times, quantities, numbers-or-names, field sets."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ TIME = "kubelab.api.meta.v1.Time"
 MICRO_TIME = "kubelab.api.meta.v1.MicroTime"
 QUANTITY = "kubelab.api.resource.Quantity"
 INT_OR_STRING = "kubelab.api.intstr.IntOrString"
+FIELDS = "kubelab.api.meta.v1.FieldsV1"
 
 QUANTITY_FORM = re.compile(r"([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)")
 _RFC3339 = re.compile(

@@ -12,11 +12,11 @@ from typing import Any, ClassVar, Generic, TypeVar, cast
 from google.protobuf.message import Message
 
 from kubelab.api.meta.v1 import meta_pb2
-from kubelab.apimachinery import names
+from kubelab.apimachinery import marks, names
 from kubelab.apimachinery.errors import Cause
 from kubelab.apimachinery.meta import meta_of
 from kubelab.apimachinery.scheme import Resource
-from kubelab.apiserver.strategies import metadata
+from kubelab.apiserver.strategies import causes, metadata
 
 T = TypeVar("T", bound=Message)
 MAX_GENERATION = 2**63 - 1
@@ -65,7 +65,8 @@ class Strategy(Generic[T]):
 
     def validate(self, obj: T) -> list[Cause]:
         """All complaints about a new object."""
-        return [*self.validate_metadata(obj), *self.validate_content(obj)]
+        found = [*self.validate_metadata(obj), *self.validate_content(obj)]
+        return found + [causes.forbidden(path, why) for path, why in marks.refused(obj)]
 
     def validate_update(self, obj: T, old: T) -> list[Cause]:
         """All complaints about a change, each once."""
@@ -97,8 +98,9 @@ class Strategy(Generic[T]):
         return []
 
     def warnings(self, obj: T) -> list[str]:
-        """What is allowed in an object and yet hardly meant; ``obj`` is as it was sent, without defaults."""
-        return []
+        """What is allowed in an object and yet hardly meant, or not acted on; ``obj`` is as it was sent, without
+        defaults."""
+        return marks.stored(obj)
 
     def selectable_fields(self, obj: T) -> Mapping[str, str]:
         """What field selectors can ask for."""

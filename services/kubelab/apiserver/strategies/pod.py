@@ -124,7 +124,7 @@ class PodStrategy(Strategy[core_pb2.Pod]):
         if obj.metadata.name and (problems := names.dns_label(obj.metadata.name)):
             told = "this is used in the Pod's hostname, which can result in surprising behavior"
             found.insert(0, f"metadata.name: {told}; a DNS label is recommended: [{' '.join(problems)}]")
-        return found
+        return found + super().warnings(obj)
 
     def selectable_fields(self, obj: core_pb2.Pod) -> Mapping[str, str]:
         return {

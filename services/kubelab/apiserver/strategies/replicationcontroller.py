@@ -37,7 +37,7 @@ class ReplicationControllerStrategy(Strategy[core_pb2.ReplicationController]):
         if obj.metadata.name and (problems := names.dns_label(obj.metadata.name)):
             told = "this is used in Pod names and hostnames, which can result in surprising behavior"
             found.insert(0, f"metadata.name: {told}; a DNS label is recommended: [{' '.join(problems)}]")
-        return found
+        return found + super().warnings(obj)
 
     def validate_content(self, obj: core_pb2.ReplicationController) -> list[Cause]:
         spec = obj.spec

@@ -81,7 +81,7 @@ class ServiceStrategy(Strategy[core_pb2.Service]):
             found.append('spec.externalIPs is ignored when spec.type is "ExternalName"')
         if spec.type != "ExternalName" and spec.externalName:
             found.append('spec.externalName is ignored when spec.type is not "ExternalName"')
-        return found
+        return found + super().warnings(obj)
 
     def validate_content(self, obj: core_pb2.Service) -> list[Cause]:
         spec = obj.spec

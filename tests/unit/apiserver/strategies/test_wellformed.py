@@ -9,6 +9,7 @@ import pytest
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.message import Message
 
+from kubelab.api.tables import spelling
 from kubelab.apimachinery import errors, scheme
 from kubelab.apimachinery.manifest import forms
 from kubelab.apimachinery.manifest.encode import message_to_dict
@@ -44,7 +45,8 @@ def with_time(message: Message, path: tuple[str, ...], seconds: int, nanos: int)
         here = getattr(here, name)
         if field.is_repeated:
             here = here.add()
-        told.append(f"{name}[0]" if field.is_repeated else name)
+        if field.full_name not in spelling.INLINE:
+            told.append(f"{name}[0]" if field.is_repeated else name)
     here.seconds, here.nanos = seconds, nanos
     here.SetInParent()
     return ".".join(told)

@@ -1,0 +1,120 @@
+"""What an object has in fields that kubelab does not act on, as the contract's options ``stored`` and ``refused`` say.
+
+An api-server reads the marks when an object is written, never when it is read. The usual object has no such field, and
+one pass over the fields that are set finds that out. The status is the system's own and is not looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cache
+from itertools import islice
+from typing import Any, NamedTuple
+
+from google.protobuf.descriptor import Descriptor
+from google.protobuf.message import Message
+
+from kubelab.api.tables import marks, spelling
+from kubelab.apimachinery.version import VERSION
+
+MAX_MARKED = 100  # fields of one object that are named
+STORED = f"kubelab {VERSION.rpartition('.')[0]} stores this field and does not act on it"
+
+
+class _Step(NamedTuple):
+    """A field that is marked, or below which there are marked ones."""
+
+    label: str  # as the path has it; nothing for a part that JSON inlines
+    mark: str  # what is said of the field; nothing for one above marked ones
+    shape: str  # one, list or map
+    below: _Steps
+
+
+_Steps = dict[int, _Step]  # by field number
+
+
+def stored(obj: Message) -> list[str]:
+    """Give a warning for each field that is stored and not acted on, the first :data:`MAX_MARKED`."""
+    return [f"{path}: {mark}" for path, mark in _marked(obj, _stored(obj.DESCRIPTOR))]
+
+
+def refused(obj: Message) -> list[tuple[str, str]]:
+    """Give the path of each field that is refused, and why, the first :data:`MAX_MARKED`."""
+    return _marked(obj, _refused(obj.DESCRIPTOR))
+
+
+@cache
+def _stored(descriptor: Descriptor) -> _Steps:
+    return _without_status(_steps(descriptor, dict.fromkeys(marks.STORED, STORED)))
+
+
+@cache
+def _refused(descriptor: Descriptor) -> _Steps:
+    return _without_status(_steps(descriptor, marks.REFUSED))
+
+
+def _without_status(steps: _Steps) -> _Steps:
+    return {number: step for number, step in steps.items() if step.label != "status"}
+
+
+def _steps(descriptor: Descriptor, table: Mapping[str, str]) -> _Steps:
+    """Give the steps of a type; the types of the contract's objects do not contain themselves."""
+    found: _Steps = {}
+    for field in descriptor.fields:
+        name, kind = field.full_name, field.message_type
+        shape = "list" if field.is_repeated else "one"
+        if kind is not None and kind.GetOptions().map_entry:
+            shape, kind = "map", kind.fields_by_name["value"].message_type
+        mark = table.get(name, "")
+        below = _steps(kind, table) if kind is not None and not mark else {}
+        if mark or below:
+            found[field.number] = _Step("" if name in spelling.INLINE else field.name, mark, shape, below)
+    return found
+
+
+def _marked(obj: Message, steps: _Steps) -> list[tuple[str, str]]:
+    if not steps or not _any(obj, steps):
+        return []
+    return list(islice(_each(obj, steps, ""), MAX_MARKED))
+
+
+def _any(message: Message, steps: _Steps) -> bool:
+    for field, value in message.ListFields():
+        step = steps.get(field.number)
+        if step is None:
+            continue
+        _, mark, shape, below = step
+        if mark:
+            return True
+        if shape == "one":
+            if _any(value, below):
+                return True
+            continue
+        for part in value.values() if shape == "map" else value:
+            if _any(part, below):
+                return True
+    return False
+
+
+def _each(message: Message, steps: _Steps, path: str) -> Iterator[tuple[str, str]]:
+    for field, value in message.ListFields():
+        step = steps.get(field.number)
+        if step is None:
+            continue
+        here = f"{path}.{step.label}" if path and step.label else path or step.label
+        if step.mark:
+            yield here, step.mark
+        else:
+            for place, part in _parts(step.shape, value):
+                yield from _each(part, step.below, here + place)
+
+
+def _parts(shape: str, value: Any) -> Iterator[tuple[str, Message]]:
+    if shape == "one":
+        yield "", value
+    elif shape == "list":
+        for i, part in enumerate(value):
+            yield f"[{i}]", part
+    else:
+        for key in sorted(value):
+            yield f"[{key}]", value[key]
