@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import fcntl
 import json
 import os
 import threading
@@ -25,6 +24,7 @@ from google.protobuf.json_format import MessageToDict, ParseDict, ParseError
 from prometheus_client import CollectorRegistry, Counter
 
 from kubelab.apimachinery.clock import Clock
+from kubelab.files import rotation
 from kubelab.rpc.apiserver.v1 import apiserver_pb2
 
 log = structlog.get_logger()
@@ -165,24 +165,16 @@ class AuditLog:
     def _turn_over(self) -> None:
         assert self._path is not None
         try:
-            with self._path.with_suffix(".lock").open("w") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX)
-                if self._path.stat().st_size > self._max_bytes:  # otherwise another worker was faster
-                    self._path.replace(self._old)
+            rotation.by_renaming(self._path, self._max_bytes)
         except OSError as err:
             log.error("cannot turn the audit file over", path=str(self._path), error=str(err))
-
-    @property
-    def _old(self) -> Path:
-        assert self._path is not None
-        return self._path.with_name(self._path.name + ".1")
 
     def _read(self, word: str) -> Iterator[apiserver_pb2.AuditRecord]:
         if self._path is None:
             return
         needle = json.dumps(word).encode()
         records: list[apiserver_pb2.AuditRecord] = []
-        for path in (self._old, self._path):
+        for path in (rotation.previous(self._path), self._path):
             with suppress(FileNotFoundError), path.open("rb") as file:
                 for line in file:
                     if needle in line and line.endswith(b"\n"):

@@ -1,7 +1,6 @@
 """The lines that a process has written: the end of its log file, and what is added while somebody looks.
 
-One inotify descriptor serves every follower, since a machine has few of them. A log that has grown large is copied to
-``.1`` and emptied under its writers, who all append; a line that is written between the two is lost.
+One inotify descriptor serves every follower, since a machine has few of them.
 """
 
 from __future__ import annotations
@@ -9,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import shutil
 import struct
 from collections.abc import AsyncGenerator, Generator, Sequence
 from pathlib import Path
@@ -17,6 +15,7 @@ from pathlib import Path
 import structlog
 
 from kubelab.apimachinery.clock import Clock
+from kubelab.files import rotation
 from kubelab.linux import syscalls
 
 CHUNK = 64 * 1024
@@ -82,20 +81,10 @@ async def keep_small(paths: Sequence[Path], clock: Clock, log: structlog.typing.
     while True:
         for path in paths:
             try:
-                await asyncio.to_thread(turn_over, path)
+                await asyncio.to_thread(rotation.by_copying, path, KEEP_BYTES)
             except OSError as err:  # a full disk, say: the log only goes on growing
                 log.warning("a log cannot be turned over", path=str(path), error=str(err))
         await clock.sleep(LOOK_SECONDS)
-
-
-def turn_over(path: Path) -> None:
-    """Put a log that has grown large aside, as ``.1``, and let its writers go on at the beginning."""
-    with contextlib.suppress(FileNotFoundError):
-        if path.stat().st_size > KEEP_BYTES:
-            aside = path.with_name(path.name + ".1")
-            shutil.copyfile(path, aside)
-            aside.chmod(0o600)
-            os.truncate(path, 0)
 
 
 def _seek(fd: int, lines: int) -> None:

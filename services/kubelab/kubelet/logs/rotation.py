@@ -8,7 +8,6 @@ of it (:meth:`LogRotation.run`), so nothing here is parallel. Files are touched 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import datetime
 import math
 from collections.abc import Awaitable, Callable, Iterable
@@ -20,6 +19,7 @@ from structlog.typing import FilteringBoundLogger
 from kubelab.apimachinery import quantity
 from kubelab.apimachinery.clock import Clock
 from kubelab.component.config import ConfigError
+from kubelab.files import rotation
 from kubelab.kubelet.config import KubeletConfig
 from kubelab.kubelet.cri.client import RuntimeFailure
 
@@ -95,12 +95,7 @@ class LogRotation:
 
 def too_long(logs: Iterable[RunningLog], size: int) -> list[RunningLog]:
     """Those whose file is longer than this; one that is not there is not."""
-    found: list[RunningLog] = []
-    for log in logs:
-        with contextlib.suppress(FileNotFoundError):
-            if log.path.stat().st_size > size:
-                found.append(log)
-    return found
+    return [log for log in logs if rotation.longer(log.path, size)]
 
 
 def earlier(path: Path) -> list[Path]:

@@ -1,0 +1,45 @@
+"""Log files that must not fill the disk: one that has grown too long is put aside as ``NAME.1``.
+
+By renaming where the writers open the file anew (each looks whether it is still at its path); by copying where they
+keep it open for good, and append: it is emptied under them, and a line that is written between the two is lost. A
+container's log has a scheme of its own, upstream's (:mod:`kubelab.kubelet.logs.rotation`).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+Rotate = Callable[[Path, int], None]
+
+
+def previous(path: Path) -> Path:
+    """Where the part of a log before this one is."""
+    return path.with_name(f"{path.name}.1")
+
+
+def longer(path: Path, size: int) -> bool:
+    """Whether a file has more bytes than this; one that is not there has none."""
+    try:
+        return path.stat().st_size > size
+    except FileNotFoundError:
+        return False
+
+
+def by_renaming(path: Path, size: int) -> None:
+    """Put aside a log that is longer than this. Several processes may do so at once: one of them does. OSError."""
+    with path.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if longer(path, size):  # otherwise another process was faster
+            path.replace(previous(path))
+
+
+def by_copying(path: Path, size: int, *, mode: int = 0o600) -> None:
+    """Copy a log that is longer than this aside, and empty it; a disk without room for both keeps the log. OSError."""
+    if longer(path, size):
+        shutil.copyfile(path, previous(path))
+        previous(path).chmod(mode)
+        os.truncate(path, 0)
