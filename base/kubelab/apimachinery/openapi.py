@@ -1,0 +1,175 @@
+"""OpenAPI schemas of the served kinds, made from the contract's descriptors and options.
+
+Version 3 is what ``/openapi/v3/api/v1`` has under ``components.schemas``, version 2 what ``/openapi/v2`` has under
+``definitions`` (https://kubernetes.io/docs/concepts/overview/kubernetes-api/#openapi-interface-definition). Names of
+schemas, types, formats, ``required`` and the ``x-kubernetes`` extensions are upstream's; there are no descriptions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, cast
+
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.message import Message
+
+from kubelab.api.tables import merging, schema, spelling
+from kubelab.apimachinery import scheme
+from kubelab.apimachinery.manifest import forms
+from kubelab.apimachinery.scheme import Resource
+
+Schema = dict[str, Any]
+
+_PACKAGES = {
+    "kubelab.api.core.v1": "io.k8s.api.core.v1",
+    "kubelab.api.coordination.v1": "io.k8s.api.coordination.v1",
+    "kubelab.api.autoscaling.v1": "io.k8s.api.autoscaling.v1",
+    "kubelab.api.meta.v1": "io.k8s.apimachinery.pkg.apis.meta.v1",
+    "kubelab.api.resource": "io.k8s.apimachinery.pkg.api.resource",
+    "kubelab.api.intstr": "io.k8s.apimachinery.pkg.util.intstr",
+}
+_SCALARS: dict[int, Schema] = {
+    FieldDescriptor.TYPE_BOOL: {"type": "boolean"},
+    FieldDescriptor.TYPE_BYTES: {"type": "string", "format": "byte"},
+    FieldDescriptor.TYPE_INT32: {"type": "integer", "format": "int32"},
+    FieldDescriptor.TYPE_INT64: {"type": "integer", "format": "int64"},
+    FieldDescriptor.TYPE_STRING: {"type": "string"},
+}
+_ZEROS: dict[int, bool | int | str] = {
+    FieldDescriptor.TYPE_BOOL: False,
+    FieldDescriptor.TYPE_INT32: 0,
+    FieldDescriptor.TYPE_INT64: 0,
+    FieldDescriptor.TYPE_STRING: "",
+}
+_SPECIAL: dict[str, Schema] = {
+    forms.TIME: {"type": "string", "format": "date-time"},
+    forms.MICRO_TIME: {"type": "string", "format": "date-time"},
+    forms.FIELDS: {"type": "object"},
+}
+# What version 2 cannot say, having no oneOf, is a string there.
+_EITHER: dict[str, tuple[Schema, Schema]] = {
+    forms.QUANTITY: ({"oneOf": [{"type": "string"}, {"type": "number"}]}, {"type": "string"}),
+    forms.INT_OR_STRING: (
+        {"oneOf": [{"type": "integer"}, {"type": "string"}], "format": "int-or-string"},
+        {"type": "string", "format": "int-or-string"},
+    ),
+}
+_TYPE_META = {"apiVersion": {"type": "string"}, "kind": {"type": "string"}}
+
+
+def schemas(resources: Iterable[Resource[Message]] = scheme.ALL, *, version: int = 3) -> dict[str, Schema]:
+    """Give the schemas of kinds, of their lists and of all that they are made of, by name; ``version`` is 2 or 3."""
+    return dict(sorted(_Writer(version).schemas(resources).items()))
+
+
+def name_of(descriptor: Descriptor) -> str:
+    """Give a message's name in the document: ``io.k8s.api.core.v1.Pod``."""
+    package, _, name = descriptor.full_name.rpartition(".")
+    return f"{_PACKAGES[package]}.{name}"
+
+
+class _Writer:
+    """Collects schemas; each message is described once."""
+
+    def __init__(self, version: int) -> None:
+        self._three = version == 3
+        self._prefix = "#/components/schemas/" if self._three else "#/definitions/"
+        self._found: dict[str, Schema] = {}
+
+    def schemas(self, resources: Iterable[Resource[Message]]) -> dict[str, Schema]:
+        for resource in resources:
+            self._kind(resource)
+        return self._found
+
+    def _kind(self, resource: Resource[Message]) -> None:
+        descriptor = cast(Descriptor, resource.message.DESCRIPTOR)
+        name = self._message(descriptor)
+        said = {"group": resource.group, "version": resource.version}
+        own = self._found[name]
+        own["properties"] = dict(sorted({**_TYPE_META, **own["properties"]}.items()))
+        own["x-kubernetes-group-version-kind"] = [{**said, "kind": resource.kind}]
+        if "list" not in resource.verbs:
+            return
+        items = {"type": "array", "items": self._reference(descriptor)}
+        metadata = self._field_of("kubelab.api.meta.v1.ListMeta", descriptor)
+        self._found[f"{name}List"] = {
+            "type": "object",
+            "required": ["items"],
+            "properties": dict(sorted({**_TYPE_META, "items": items, "metadata": metadata}.items())),
+            "x-kubernetes-group-version-kind": [{**said, "kind": f"{resource.kind}List"}],
+        }
+
+    def _field_of(self, full_name: str, beside: Descriptor) -> Schema:
+        return self._reference(beside.file.pool.FindMessageTypeByName(full_name), default=True)
+
+    def _message(self, descriptor: Descriptor) -> str:
+        """Describe a message and all below it; gives its name."""
+        name, full_name = name_of(descriptor), descriptor.full_name
+        if name in self._found:
+            return name
+        if full_name in _SPECIAL:
+            self._found[name] = dict(_SPECIAL[full_name])
+            return name
+        if full_name in _EITHER:
+            self._found[name] = dict(_EITHER[full_name][0 if self._three else 1])
+            return name
+        told = self._found[name] = Schema(type="object")
+        fields = list(fields_of(descriptor))
+        if required := sorted(field.name for field in fields if field.full_name in schema.REQUIRED):
+            told["required"] = required
+        told["properties"] = {f.name: self._field(f) for f in sorted(fields, key=lambda field: field.name)}
+        if full_name in merging.ATOMIC_MESSAGE:
+            told["x-kubernetes-map-type"] = "atomic"
+        return name
+
+    def _field(self, field: FieldDescriptor) -> Schema:
+        kind, name = field.message_type, field.full_name
+        if kind is not None and kind.GetOptions().map_entry:
+            told: Schema = {"type": "object", "additionalProperties": self._value(kind.fields_by_name["value"])}
+        elif field.is_repeated:
+            told = {"type": "array", "items": self._value(field)}
+        elif kind is not None:
+            return self._reference(kind, default=name in spelling.ALWAYS)
+        else:
+            told = self._scalar(field, default=name in spelling.ALWAYS)
+        if name in merging.LIST_TYPE:
+            told["x-kubernetes-list-type"] = merging.LIST_TYPE[name]
+        if name in merging.LIST_KEYS:
+            told["x-kubernetes-list-map-keys"] = list(merging.LIST_KEYS[name])
+        if name in merging.PATCH:
+            told["x-kubernetes-patch-strategy"] = merging.PATCH[name]
+        if name in merging.MERGE_KEY:
+            told["x-kubernetes-patch-merge-key"] = merging.MERGE_KEY[name]
+        if name in merging.ATOMIC:
+            told["x-kubernetes-map-type"] = "atomic"
+        return told
+
+    def _value(self, field: FieldDescriptor) -> Schema:
+        """Describe one element of a list or a map."""
+        if field.message_type is not None:
+            return self._reference(field.message_type, default=field.is_repeated)
+        return self._scalar(field, default=True)
+
+    def _scalar(self, field: FieldDescriptor, *, default: bool) -> Schema:
+        told = dict(_SCALARS[field.type])
+        if default and self._three and field.type in _ZEROS:
+            told["default"] = _ZEROS[field.type]
+        return told
+
+    def _reference(self, descriptor: Descriptor, *, default: bool = False) -> Schema:
+        """Point at a message; ``default`` says that the object has it, if empty, where the writer does not."""
+        reference: Schema = {"$ref": self._prefix + self._message(descriptor)}
+        if not self._three:
+            return reference
+        has_default = default and descriptor.full_name not in _SPECIAL and descriptor.full_name not in _EITHER
+        return {"allOf": [reference], "default": {}} if has_default else reference
+
+
+def fields_of(descriptor: Descriptor) -> Iterator[FieldDescriptor]:
+    """Give the fields that JSON has in an object of this type, those of inlined parts among them."""
+    for field in descriptor.fields:
+        if field.full_name in spelling.INLINE:
+            assert field.message_type is not None
+            yield from fields_of(field.message_type)
+        else:
+            yield field
