@@ -11,13 +11,12 @@ from kubelab.apimachinery import errors
 from kubelab.apimachinery.manifest.decode import decode
 from kubelab.apimachinery.messages import deep_copy
 from kubelab.apimachinery.scheme import Resource
-from kubelab.apiserver.kinds import stored
+from kubelab.apiserver.resources.table import builtin
 from kubelab.apiserver.strategies import wellformed
-from kubelab.apiserver.strategies.registry import strategies
 from tests.fuzz.messages import Maker
 
-RULES = strategies()
-KINDS: tuple[Resource[Message], ...] = tuple(stored())
+RULES = {storage.resource.plural: storage.strategy for storage in builtin()}
+KINDS: tuple[Resource[Message], ...] = tuple(storage.resource for storage in builtin())
 TEXT = """
 apiVersion: v1
 kind: Pod

@@ -22,7 +22,7 @@ from kubelab.apimachinery import scheme, terminal
 from kubelab.apimachinery.clock import SystemClock
 from kubelab.apimachinery.manifest import encode
 from kubelab.apimachinery.messages import deep_copy
-from kubelab.apiserver.printers.rows import row
+from kubelab.apiserver.resources.table import Resources, builtin
 from kubelab.apiserver.tables import Tables
 from kubelab.controllermanager.endpoints import decide as endpoints
 from kubelab.controllermanager.nodeipam import CidrPool
@@ -84,7 +84,7 @@ def machine_output(world: World) -> None:
 
 
 def tables(world: World) -> None:
-    made = Tables(row, SystemClock())
+    made = Tables(Resources(builtin()).storages, SystemClock())
     for plural, objects in world.objects.items():
         resource = next(r for r in KINDS if r.plural == plural)
         values = [obj.SerializeToString() for obj in objects]

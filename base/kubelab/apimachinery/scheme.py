@@ -30,9 +30,9 @@ class Column:
     type: str = "string"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class Resource(Generic[T]):
-    """What a resource is called and what can be done with it."""
+    """What a resource is called and what can be done with it. It equals only itself, so that it is a quick key."""
 
     plural: str
     singular: str

@@ -6,10 +6,8 @@ import asyncio
 import sys
 
 from kubelab.apiserver.config import ApiServerConfig
-from kubelab.apiserver.printers.rows import row
 from kubelab.apiserver.server import MESSAGE_OPTIONS, ApiServer
 from kubelab.apiserver.storage.etcd import EtcdStore, EtcdTLS
-from kubelab.apiserver.strategies.registry import strategies
 from kubelab.component.component import Component
 from kubelab.component.environment import Environment
 
@@ -19,8 +17,7 @@ async def run(config: ApiServerConfig, env: Environment) -> None:
     tls = config.etcd.tls
     servers = [server.partition("://")[2] or server for server in config.etcd.servers]
     store = EtcdStore(servers, clock=env.clock, tls=EtcdTLS(tls.ca, tls.certificate, tls.key) if tls else None)
-    rules = strategies(config.tolerations())
-    server = ApiServer(config, store, process=env.name, rules=rules, row=row, clock=env.clock, metrics=env.registry)
+    server = ApiServer(config, store, process=env.name, clock=env.clock, metrics=env.registry)
     env.health.note = lambda: server.space.note
     async with server.running(), env.serve(server.add_to, options=MESSAGE_OPTIONS, rights=None):
         async with asyncio.TaskGroup() as group:

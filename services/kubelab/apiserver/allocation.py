@@ -12,8 +12,6 @@ import random
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from google.protobuf.message import Message
-
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import errors
 from kubelab.apimachinery.errors import Cause
@@ -99,11 +97,9 @@ class ServiceAllocator:
             ),
         )
 
-    def release(self, obj: Message) -> Claims:
-        """Give back all that an object holds."""
-        if not isinstance(obj, core_pb2.Service):
-            return NO_CLAIMS
-        return Claims((), tuple(Delete(key) for key in sorted(_records(obj))))
+    def release(self, service: core_pb2.Service) -> Claims:
+        """Give back all that a service holds."""
+        return Claims((), tuple(Delete(key) for key in sorted(_records(service))))
 
     def _claim_address(self, service: core_pb2.Service, held: set[str], taken: set[str]) -> None:
         spec = service.spec

@@ -17,24 +17,23 @@ from kubelab.apimachinery.fields import FieldSelector
 from kubelab.apimachinery.meta import meta_of
 from kubelab.apimachinery.scheme import Resource
 from kubelab.apiserver import limits
+from kubelab.apiserver.resources.table import Resources
 from kubelab.auth.attributes import EVERYTHING, Attributes
 from kubelab.auth.users import User
 from kubelab.rpc.apiserver.v1 import apiserver_pb2 as pb
 
 COLLECTION_VERBS = frozenset({"list", "watch", "deletecollection"})
 _WITHOUT_NAME = COLLECTION_VERBS | {"create"}  # in the path
-# What is not in discovery, and is read through to somewhere else.
-_READ_THROUGH = {"log": ("pods",), "audit": tuple(r.plural for r in scheme.ALL)}
 _SUBRESOURCE_MESSAGES: dict[str, type[Message]] = {"binding": core_pb2.Binding, "scale": autoscaling_pb2.Scale}
 
 
-def resource_of(path: pb.ResourcePath) -> Resource[Message]:
+def resource_of(path: pb.ResourcePath, resources: Resources) -> Resource[Message]:
     """What a path names; NotFound where that is not served."""
-    resource = scheme.by_plural(path.group, path.resource)
+    resource = resources.by_plural(path.group, path.resource)
     served = resource is not None and path.version in ("", resource.version)
     if resource is not None and served and path.subresource:
-        readable = path.resource in _READ_THROUGH.get(path.subresource, ())
-        served = readable or path.subresource in resource.subresources
+        sub = path.subresource
+        served = sub in resource.subresources or sub == "audit" or (sub == "log" and resource is scheme.PODS)
     if resource is None or not served:
         raise errors.NotFound("the server could not find the requested resource", name=path.name, kind=path.resource)
     return resource

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from google.protobuf.message import Message
+
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery.core.podreferences import config_map_names, secret_names
+from kubelab.apimachinery.scheme import PODS, Resource
 from kubelab.apiserver.cache import ResourceCache
 from kubelab.apiserver.changes import Entry, Selection
 from kubelab.apiserver.feed import Feed
@@ -25,7 +28,7 @@ _ROLES_ONLY = "-"  # the Node authoriser has no opinion and no words
 class Authorizer:
     """Answers by raising Forbidden in upstream's words, or not."""
 
-    def __init__(self, feed: Feed, caches: Mapping[str, ResourceCache]) -> None:
+    def __init__(self, feed: Feed, caches: Mapping[Resource[Message], ResourceCache]) -> None:
         self._nodes = NodeAuthorizer(feed, caches)
 
     async def check(self, a: Attributes) -> None:
@@ -41,19 +44,19 @@ class Authorizer:
 class NodeAuthorizer:
     """What a node may do with some objects and not with others, as upstream's plugin/pkg/auth/authorizer/node."""
 
-    def __init__(self, feed: Feed, caches: Mapping[str, ResourceCache]) -> None:
+    def __init__(self, feed: Feed, caches: Mapping[Resource[Message], ResourceCache]) -> None:
         self._feed, self._caches = feed, caches
 
     async def complaint(self, a: Attributes, node: str) -> str:
         """Why a node may not, in upstream's words; empty where it may."""
-        match a.resource:
-            case "secrets" | "configmaps":
+        match a.group, a.resource:
+            case "", "secrets" | "configmaps":
                 return await self._referenced(a, node)
-            case "leases":
+            case "coordination.k8s.io", "leases":
                 return _lease(a, node)
-            case "nodes":
+            case "", "nodes":
                 return _own_node(a)
-            case "pods":
+            case "", "pods":
                 return await self._pod(a, node)
             case _:
                 return _ROLES_ONLY
@@ -77,7 +80,7 @@ class NodeAuthorizer:
         names = config_map_names if a.resource == "configmaps" else secret_names
         return any(
             a.name in names(core_pb2.Pod.FromString(entry.raw).spec)
-            for entry in self._caches["pods"].select(Selection(a.namespace))
+            for entry in self._caches[PODS].select(Selection(a.namespace))
             if entry.fields.get("spec.nodeName") == node
         )
 
@@ -101,7 +104,7 @@ class NodeAuthorizer:
 
     async def _entry(self, namespace: str, name: str, node: str) -> Entry | None:
         """A pod as it is now; a pod once bound stays bound, so that a hit in the cache is enough."""
-        cache = self._caches["pods"]
+        cache = self._caches[PODS]
         entry = cache.get(namespace, name)
         if entry is None or entry.fields.get("spec.nodeName") != node:
             await self._feed.fresh()

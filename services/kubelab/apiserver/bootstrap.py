@@ -12,15 +12,18 @@ import uuid
 from collections.abc import Mapping
 
 import structlog
+from google.protobuf.message import Message
 
 from kubelab.api.core.v1 import core_pb2
 from kubelab.api.intstr import intstr_pb2
 from kubelab.apimachinery import errors, scheme
 from kubelab.apimachinery.clock import Clock
+from kubelab.apimachinery.scheme import Resource
 from kubelab.apiserver.cache import ResourceCache
 from kubelab.apiserver.changes import Change
 from kubelab.apiserver.feed import Feed
-from kubelab.apiserver.registry import SYSTEM_NAMESPACES, Registry
+from kubelab.apiserver.registry import Registry
+from kubelab.apiserver.resources.core.namespaces import SYSTEM_NAMESPACES
 from kubelab.apiserver.storage.store import Put, Store, StoreEvent
 
 log = structlog.get_logger()
@@ -40,7 +43,7 @@ class Bootstrap:
         registry: Registry,
         store: Store,
         feed: Feed,
-        caches: Mapping[str, ResourceCache],
+        caches: Mapping[Resource[Message], ResourceCache],
         clock: Clock,
         advertise: str,
         address: str,
@@ -50,8 +53,8 @@ class Bootstrap:
         self._masters: set[str] = set()
         self._wake = asyncio.Event()
         feed.on_keys(MASTERS, self._on_master, self._masters.clear)
-        for plural in ("services", "endpoints", "namespaces"):
-            caches[plural].on_change(self._on_change)
+        for resource in (scheme.SERVICES, scheme.ENDPOINTS, scheme.NAMESPACES):
+            caches[resource].on_change(self._on_change)
 
     def _on_master(self, event: StoreEvent) -> None:
         if not _address(event.key)[1].isdecimal():
@@ -67,7 +70,7 @@ class Bootstrap:
     async def prepare(self) -> None:
         """Create what is missing, before the first request is answered."""
         for name in SYSTEM_NAMESPACES:
-            if self._caches["namespaces"].get("", name) is None:
+            if self._caches[scheme.NAMESPACES].get("", name) is None:
                 await self._create(core_pb2.Namespace(), name, "")
         await self._feed.fresh()
         await self._reconcile_service()
@@ -120,7 +123,7 @@ class Bootstrap:
             log.info("the api-server's record will run out by itself", error=str(err))
 
     async def _reconcile_service(self) -> None:
-        if self._caches["services"].get("default", NAME) is not None:
+        if self._caches[scheme.SERVICES].get("default", NAME) is not None:
             return
         service = core_pb2.Service(
             spec=core_pb2.ServiceSpec(
@@ -154,7 +157,7 @@ class Bootstrap:
                 addresses=[core_pb2.EndpointAddress(ip=a) for a in sorted(addresses)],
                 ports=[core_pb2.EndpointPort(name="https", port=port, protocol="TCP")],
             )
-        entry = self._caches["endpoints"].get("default", NAME)
+        entry = self._caches[scheme.ENDPOINTS].get("default", NAME)
         if entry is None:
             await self._create(wanted, NAME, "default")
             return

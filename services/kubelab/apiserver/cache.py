@@ -11,11 +11,13 @@ import bisect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import structlog
+from google.protobuf.message import Message
 from prometheus_client.core import CounterMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from kubelab.apimachinery import errors
+from kubelab.apimachinery.scheme import Resource
 from kubelab.apiserver.changes import ADDED, BOOKMARK, Change, Entry, Kind, Selection
 from kubelab.apiserver.history import History
 from kubelab.apiserver.storage.store import prefix_end
@@ -162,12 +164,12 @@ class ResourceCache:
 class DecodeErrors(Collector):
     """How many stored values were left out, by resource, when somebody scrapes."""
 
-    def __init__(self, caches: Mapping[str, ResourceCache]) -> None:
+    def __init__(self, caches: Mapping[Resource[Message], ResourceCache]) -> None:
         self._caches = caches
 
     def collect(self) -> Iterable[Metric]:
         told = "Stored values that could not be decoded."
         family = CounterMetricFamily("apiserver_storage_decode_errors", told, labels=("resource",))
-        for plural, cache in self._caches.items():
-            family.add_metric((plural,), cache.undecodable)
+        for resource, cache in self._caches.items():
+            family.add_metric((resource.qualified,), cache.undecodable)
         yield family

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import platform
 
+from google.protobuf.message import Message
+
 from kubelab.api.meta.v1 import meta_pb2
-from kubelab.apimachinery import scheme
+from kubelab.apimachinery.scheme import Resource
 from kubelab.apimachinery.version import GIT_VERSION
 from kubelab.apiserver.gate import Context
+from kubelab.apiserver.resources.table import Resources
 from kubelab.auth.users import user_of
 from kubelab.linux.architecture import architecture
 from kubelab.rpc.apiserver.v1 import apiserver_pb2 as pb
@@ -16,6 +19,9 @@ from kubelab.rpc.apiserver.v1 import apiserver_pb2_grpc
 
 class DiscoveryServicer(apiserver_pb2_grpc.DiscoveryServicer):
     """Open to everybody who has a certificate."""
+
+    def __init__(self, resources: Resources) -> None:
+        self._resources = resources
 
     async def ServerVersion(self, request: pb.ServerVersionRequest, context: Context) -> pb.ServerVersionResponse:
         user_of(context)
@@ -27,11 +33,11 @@ class DiscoveryServicer(apiserver_pb2_grpc.DiscoveryServicer):
 
     async def ServerResources(self, request: pb.ServerResourcesRequest, context: Context) -> pb.ServerResourcesResponse:
         user_of(context)
-        return pb.ServerResourcesResponse(resources=RESOURCES)
+        return pb.ServerResourcesResponse(resources=[_described(r) for r in self._resources.served])
 
 
-RESOURCES = [
-    meta_pb2.APIResource(
+def _described(r: Resource[Message]) -> meta_pb2.APIResource:
+    return meta_pb2.APIResource(
         name=r.plural,
         singularName=r.singular,
         namespaced=r.namespaced,
@@ -42,5 +48,3 @@ RESOURCES = [
         group=r.group,
         version=r.version,
     )
-    for r in scheme.ALL
-]

@@ -42,6 +42,8 @@ class Feed:
     def __init__(self, store: Store, caches: Sequence[ResourceCache], clock: Clock) -> None:
         self._store, self._clock = store, clock
         self._caches = {cache.prefix: cache for cache in caches}
+        self._joining: dict[str, list[StoreEvent]] = {}  # changes of caches that are being filled
+        self._loads = 0
         self._raw: list[tuple[str, Callable[[StoreEvent], None], Callable[[], None]]] = []
         self.contact = Contact(clock, self._lose)
         self.revision = 0
@@ -64,6 +66,37 @@ class Feed:
             group.create_task(self._ask(), name="etcd-revision")
             group.create_task(self._bookmark(), name="bookmarks")
             group.create_task(self.contact.run(), name="etcd-contact")
+
+    async def join(self, cache: ResourceCache) -> None:
+        """Fill one more cache and keep it from now on. Raises as the store does."""
+        await self.synced.wait()
+        while True:
+            loads, self._joining[cache.prefix] = self._loads, []
+            try:
+                values, revision = await self._list(cache.prefix)
+                await self.reached(revision)
+                if loads != self._loads:
+                    continue  # everything was listed anew meanwhile: changes may be missing
+                cache.replace(values, revision)
+                for event in self._joining[cache.prefix]:
+                    if event.revision > revision:
+                        cache.apply(event.key, event.value, event.revision)
+                self._caches[cache.prefix] = cache
+                return
+            finally:
+                del self._joining[cache.prefix]
+
+    async def _list(self, prefix: str) -> tuple[list[tuple[str, bytes, int]], int]:
+        """Everything below a prefix at one revision, and that revision."""
+        values: list[tuple[str, bytes, int]] = []
+        start, revision = prefix, 0
+        while True:
+            page = await self._store.range(start, prefix_end(prefix), limit=PAGE, revision=revision)
+            revision = revision or page.revision
+            values += [(kv.key, kv.value, kv.mod_revision) for kv in page.items]
+            if not page.more:
+                return values, revision
+            start = page.items[-1].key + "\0"
 
     async def fresh(self) -> int:
         """Wait until the caches hold everything that was written before this call."""
@@ -114,7 +147,7 @@ class Feed:
 
     def cut_deaf(self) -> None:
         """Cut off every watch whose client has taken nothing since the last time."""
-        cut = {cache.kind.resource.plural: n for cache in self._caches.values() if (n := cache.cut_deaf())}
+        cut = {cache.kind.resource.qualified: n for cache in self._caches.values() if (n := cache.cut_deaf())}
         if cut:
             log.warning("cut off watches that nobody reads", **cut)
 
@@ -137,7 +170,7 @@ class Feed:
         attempt = 0
         while True:
             try:
-                if not self._complete:
+                while not self._complete:
                     await self._load()
                 async for batch in self._store.watch(self.revision + 1):
                     attempt = 0
@@ -158,7 +191,7 @@ class Feed:
         self.dismiss()
 
     async def _load(self) -> None:
-        """List everything at one revision."""
+        """List everything at one revision; it is complete unless a cache joined meanwhile."""
         found: dict[str, list[tuple[str, bytes, int]]] = {prefix: [] for prefix in self._caches}
         others: list[StoreEvent] = []
         start, revision = ROOT, 0
@@ -174,6 +207,8 @@ class Feed:
             if not page.more:
                 break
             start = page.items[-1].key + "\0"
+        if found.keys() != self._caches.keys():
+            return  # a cache has joined meanwhile
         for prefix, cache in self._caches.items():
             cache.replace(found[prefix], revision)
         for _, _, begin in self._raw:
@@ -182,6 +217,7 @@ class Feed:
             self._tell(event)
         self._advance(revision)
         self._complete = True
+        self._loads += 1
         self.contact.heard()
         self.synced.set()
 
@@ -198,6 +234,9 @@ class Feed:
         self._advance(max(self.revision, batch[-1].revision))
 
     def _tell(self, event: StoreEvent) -> None:
+        for prefix, changes in self._joining.items():
+            if event.key.startswith(prefix):
+                changes.append(event)
         for prefix, listener, _ in self._raw:
             if event.key.startswith(prefix):
                 listener(event)

@@ -23,6 +23,7 @@ from kubelab.apiserver.authz import Authorizer
 from kubelab.apiserver.kinds import decode
 from kubelab.apiserver.limits import Users
 from kubelab.apiserver.noderestriction import Admission, admission
+from kubelab.apiserver.resources.table import Resources
 from kubelab.apiserver.storage.fenced import FENCE
 from kubelab.apiserver.storage.observed import STORE_TIME, StoreTime
 from kubelab.auth.attributes import Attributes
@@ -70,13 +71,15 @@ class Gate:
     def __init__(
         self,
         process: str,
+        resources: Resources,
         authorizer: Authorizer,
         audit: AuditLog,
         clock: Clock,
         registry: CollectorRegistry,
         uid_of_node: Callable[[str], str],
     ) -> None:
-        self._process, self._authorizer, self._audit, self._clock = process, authorizer, audit, clock
+        self._process, self._resources = process, resources
+        self._authorizer, self._audit, self._clock = authorizer, audit, clock
         self._uid_of_node = uid_of_node
         labels = ("verb", "resource", "subresource")
         self._total = Counter("apiserver_request_total", "Requests answered.", (*labels, "code"), registry=registry)
@@ -138,7 +141,7 @@ class Gate:
             if self._closed:
                 raise errors.nothing_done("the server is shutting down")
             user = user_of(context)
-            resource = resource_of(path)
+            resource = resource_of(path, self._resources)
             call = Call(verb, resource, path.namespace, path.name, path.subresource, user, _NO_OBJECT)
             wanted = None if obj is None else decode(message_of(resource, path.subresource), obj)
             a = attributes_of(user, verb, resource, path, fields, wanted)

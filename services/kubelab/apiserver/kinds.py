@@ -1,4 +1,4 @@
-"""Where each resource is stored, what its rules look like to the registry, and how a request's object is read."""
+"""What a kind's rules look like to the registry, and how the object of a request is read."""
 
 from __future__ import annotations
 
@@ -12,24 +12,10 @@ from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery import errors, scheme
 from kubelab.apimachinery.errors import Cause
 from kubelab.apimachinery.meta import meta_of
-from kubelab.apimachinery.scheme import Resource
 from kubelab.apiserver import limits
-from kubelab.apiserver.cache import ResourceCache
-from kubelab.apiserver.changes import Kind
-from kubelab.apiserver.history import History
-from kubelab.apiserver.storage.wire import Envelope
 from kubelab.apiserver.strategies import wellformed
 
 M = TypeVar("M", bound=Message)
-
-# Upstream's etcd paths where they are not the plural
-# (https://github.com/kubernetes/kubernetes/blob/master/test/integration/etcd/data.go).
-_PATHS = {
-    "endpoints": "services/endpoints",
-    "nodes": "minions",
-    "replicationcontrollers": "controllers",
-    "services": "services/specs",
-}
 
 
 class Rules(Protocol):
@@ -39,6 +25,7 @@ class Rules(Protocol):
     default_policy: ClassVar[str]
     has_generation: ClassVar[bool]
     warns_of_updates: ClassVar[bool]
+    has_status: bool
 
     def default(self, obj: Any, /) -> None: ...
     def prepare_for_create(self, obj: Any, /) -> None: ...
@@ -50,25 +37,6 @@ class Rules(Protocol):
     def warnings(self, obj: Any, /) -> list[str]: ...
     def selectable_fields(self, obj: Any, /) -> Mapping[str, str]: ...
     def graceful_delete_seconds(self, obj: Any, options: meta_pb2.DeleteOptions, /) -> int | None: ...
-
-
-def stored() -> list[Resource[Message]]:
-    """Every resource that is kept; a Binding only passes through."""
-    return [r for r in scheme.ALL if "get" in r.verbs]
-
-
-def prefix(resource: Resource[Message]) -> str:
-    """``/registry/pods/``."""
-    return f"/registry/{_PATHS.get(resource.plural, resource.plural)}/"
-
-
-def make_caches(rules: Mapping[str, Rules], history: History | None = None) -> dict[str, ResourceCache]:
-    """An empty cache for each resource, by plural, with one history for all."""
-    history = history or History()
-    return {
-        r.plural: ResourceCache(Kind(r, Envelope(r), rules[r.plural].selectable_fields), prefix(r), history)
-        for r in stored()
-    }
 
 
 def decode(message: type[M], wanted: AnyMessage) -> M:

@@ -47,7 +47,7 @@ def admission(a: Attributes, uid_of_node: Callable[[str], str]) -> Admission | N
     ``uid_of_node`` gives a Node's UID, or nothing.
     """
     node = a.user.node
-    if not node or a.resource not in ("nodes", "pods"):
+    if not node or a.group or a.resource not in ("nodes", "pods"):
         return None
 
     def admit(new: Message | None, old: Message | None) -> None:

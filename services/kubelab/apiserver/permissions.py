@@ -22,9 +22,8 @@ from kubelab.apimachinery.scheme import Resource
 from kubelab.apiserver.attributes import COLLECTION_VERBS, attributes_of, message_of, resource_of
 from kubelab.apiserver.authz import Authorizer
 from kubelab.apiserver.gate import SUBRESOURCE_VERBS, check_verb
-from kubelab.apiserver.kinds import make_caches
 from kubelab.apiserver.noderestriction import MIRROR, admission
-from kubelab.apiserver.strategies.registry import strategies
+from kubelab.apiserver.resources.table import Resources, builtin
 from kubelab.auth import roles
 from kubelab.auth.attributes import Attributes
 from kubelab.auth.methods import KUBELET
@@ -78,15 +77,16 @@ class Judge:
     """Judges requests on a cluster with these objects, as the gate and the registry do, without a transport."""
 
     def __init__(self, objects: Iterable[Message] = ()) -> None:
-        self._caches = make_caches(strategies())
-        stored: dict[str, list[tuple[str, bytes, int]]] = {plural: [] for plural in self._caches}
+        self._resources = Resources(builtin())
+        self._caches = self._resources.caches
+        stored: dict[Resource[Message], list[tuple[str, bytes, int]]] = {resource: [] for resource in self._caches}
         for obj in objects:
             m, resource = meta_of(obj), scheme.of_object(obj)
-            cache = self._caches[resource.plural]
+            cache = self._caches[resource]
             raw = cache.kind.envelope.seal(obj.SerializeToString(deterministic=True))
-            stored[resource.plural].append((cache.key(m.namespace, m.name), raw, 1))
-        for plural, values in stored.items():
-            self._caches[plural].replace(values, 1)
+            stored[resource].append((cache.key(m.namespace, m.name), raw, 1))
+        for resource, values in stored.items():
+            self._caches[resource].replace(values, 1)
         feed: Any = _Fresh()
         self._authorizer = Authorizer(feed, self._caches)
 
@@ -99,7 +99,7 @@ class Judge:
             name=request.name,
             subresource=request.subresource,
         )
-        resource = resource_of(path)
+        resource = resource_of(path, self._resources)
         if wanted is None and request.object_name is not None:
             wanted = message_of(resource, request.subresource)()
             meta_of(wanted).name, meta_of(wanted).namespace = request.object_name, request.object_namespace
@@ -107,7 +107,7 @@ class Judge:
         await self._authorizer.check(a)
         check_verb(a, resource)
         if admit := admission(a, lambda _: NODE_UID):
-            entry = self._caches[a.resource].get(a.namespace, a.name)
+            entry = self._caches[resource].get(a.namespace, a.name)
             if request.verb == "create":
                 admit(wanted, None)
             elif request.verb in ("update", "delete") and entry is not None:  # else the registry says NotFound

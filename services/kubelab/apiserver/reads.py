@@ -69,7 +69,7 @@ class Reads:
     """Answers reads with encoded responses."""
 
     def __init__(
-        self, store: Store, feed: Feed, caches: Mapping[str, ResourceCache], tables: Tables, clock: Clock
+        self, store: Store, feed: Feed, caches: Mapping[Resource[Message], ResourceCache], tables: Tables, clock: Clock
     ) -> None:
         self._store, self._feed, self._caches = store, feed, caches
         self._tables, self._clock = tables, clock
@@ -77,7 +77,7 @@ class Reads:
     async def entry(self, resource: Resource[Message], namespace: str, name: str, version: str = "") -> Entry:
         """One object; NotFound."""
         await self._wait(version)
-        entry = self._caches[resource.plural].get(namespace, name)
+        entry = self._caches[resource].get(namespace, name)
         if entry is None:
             raise errors.not_found(resource.plural, name, resource.group)
         return entry
@@ -105,7 +105,7 @@ class Reads:
         table: meta_pb2.TableOptions | None,
     ) -> bytes:
         """An encoded ``ListResponse``. Expired when the revision that is asked for is compacted."""
-        cache = self._caches[resource.plural]
+        cache = self._caches[resource]
         listing = await self._list(cache, selection(cache.kind, namespace, options), options)
         m = meta_pb2.ListMeta(
             **{"resourceVersion": str(listing.revision), "continue": listing.continue_},
@@ -129,7 +129,7 @@ class Reads:
     ) -> AsyncGenerator[bytes]:
         """Encoded ``WatchEvent`` after ``WatchEvent``. Expired when the revision to go on from is too old, Unavailable
         while etcd is lost."""
-        cache = self._caches[resource.plural]
+        cache = self._caches[resource]
         watcher = cache.watcher(selection(cache.kind, namespace, options), options.allowWatchBookmarks)
         seconds = float(options.timeoutSeconds) or random.uniform(*_WATCH_SECONDS)
         self._feed.contact.check()
@@ -158,17 +158,17 @@ class Reads:
 
     def selection(self, resource: Resource[Message], namespace: str, options: meta_pb2.ListOptions) -> Selection:
         """Which objects the options choose; BadRequest."""
-        return selection(self._caches[resource.plural].kind, namespace, options)
+        return selection(self._caches[resource].kind, namespace, options)
 
     def after(self, resource: Resource[Message], token: str) -> str:
         """The key after which a continued call goes on, "" for one that begins; BadRequest."""
-        return self._caches[resource.plural].prefix + _read_token(token)[1] if token else ""
+        return self._caches[resource].prefix + _read_token(token)[1] if token else ""
 
     def progress(self, resource: Resource[Message], revision: int, key: str, left: int) -> meta_pb2.ListMeta:
         """Tell the client of a collection where to go on, and how many are left."""
         m = meta_pb2.ListMeta(resourceVersion=str(revision))
         if key:
-            setattr(m, "continue", _make_token(revision, key, self._caches[resource.plural]))
+            setattr(m, "continue", _make_token(revision, key, self._caches[resource]))
             m.remainingItemCount = left
         return m
 

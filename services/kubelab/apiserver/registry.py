@@ -19,15 +19,16 @@ from kubelab.apimachinery import errors, names
 from kubelab.apimachinery.clock import Clock
 from kubelab.apimachinery.messages import deep_copy
 from kubelab.apimachinery.meta import meta_of
-from kubelab.apimachinery.scheme import Resource
+from kubelab.apimachinery.scheme import NAMESPACES, Resource
 from kubelab.apiserver import deletion
-from kubelab.apiserver.allocation import NO_CLAIMS, Claims, RangeFull, ServiceAllocator
+from kubelab.apiserver.allocation import NO_CLAIMS, Claims, RangeFull
 from kubelab.apiserver.cache import ResourceCache
 from kubelab.apiserver.changes import Entry, Selection
 from kubelab.apiserver.eventlease import EventLease
 from kubelab.apiserver.feed import Feed
-from kubelab.apiserver.kinds import Rules
 from kubelab.apiserver.noderestriction import Admission
+from kubelab.apiserver.resources.storage import Allocator
+from kubelab.apiserver.resources.table import Resources
 from kubelab.apiserver.storage import fenced
 from kubelab.apiserver.storage.store import Absent, Condition, Delete, KeyValue, Operation, Put, Store, Unchanged
 
@@ -38,7 +39,6 @@ GENERATED_NAME_TRIES = 8
 PIECE_SECONDS = 5.0  # for a piece of a collection: a client waits longer for an answer
 _MODIFIED = "the object has been modified; please apply your changes to the latest version and try again"
 _VERSION_REQUIRED = errors.Cause("metadata.resourceVersion", "Invalid value: 0x0: must be specified for an update")
-SYSTEM_NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 
 
 class Written(NamedTuple):
@@ -81,14 +81,12 @@ class Registry:
         self,
         store: Store,
         feed: Feed,
-        caches: Mapping[str, ResourceCache],
-        rules: Mapping[str, Rules],
-        allocator: ServiceAllocator,
+        resources: Resources,
         event_lease: EventLease,
         clock: Clock,
     ) -> None:
-        self._store, self._feed, self._caches, self._rules = store, feed, caches, rules
-        self._allocator, self._event_lease, self._clock = allocator, event_lease, clock
+        self._store, self._feed, self._event_lease, self._clock = store, feed, event_lease, clock
+        self._caches, self._storages = resources.caches, resources.storages
 
     # --- create
 
@@ -125,12 +123,13 @@ class Registry:
         m.ClearField("deletionGracePeriodSeconds")
 
     async def _insert(self, resource: Resource[Message], obj: Message) -> Written:
-        rules, m = self._rules[resource.plural], meta_of(obj)
+        storage, m = self._storages[resource], meta_of(obj)
+        rules = storage.strategy
         warnings = rules.warnings(obj)
         rules.default(obj)
         rules.prepare_for_create(obj)
         home = await self._home(resource, m.namespace, m.name) if resource.namespaced else None
-        cache = self._caches[resource.plural]
+        cache = self._caches[resource]
         key = cache.key(m.namespace, m.name)
         if causes := rules.validate(obj):
             raise errors.invalid(resource.kind, m.name, causes, resource.group)
@@ -138,16 +137,15 @@ class Registry:
         pristine = obj
         while True:
             claims = NO_CLAIMS
-            if isinstance(pristine, core_pb2.Service):
-                obj, claims = await self._claim(pristine, taken)
+            if storage.allocator is not None:
+                obj, claims = await self._claim(storage.allocator, pristine, taken)
             raw = _encode(obj)
-            lease = await self._event_lease.current() if resource.plural == "events" else 0
+            lease = await self._event_lease.current() if storage.expires else 0
             conditions: list[Condition] = [Absent(key), *claims.conditions]
             if home is not None:
-                conditions.append(Unchanged(self._caches["namespaces"].key("", m.namespace), home))
+                conditions.append(Unchanged(self._caches[NAMESPACES].key("", m.namespace), home))
             operations: list[Operation] = [Put(key, cache.kind.envelope.seal(raw), lease), *claims.operations]
-            if resource.plural == "leases":
-                operations += fenced.along(obj, m.namespace, m.name)
+            operations += storage.companions(obj, m.namespace, m.name)
             outcome = await self._store.transact(conditions, operations)
             if outcome.succeeded:
                 return Written(obj, cache.kind.envelope.any(raw, outcome.revision)[0], outcome.revision, warnings)
@@ -155,34 +153,28 @@ class Registry:
                 raise _already_there(cache, m.name, there)
             taken |= _occupied(claims, outcome.current)
             if home is not None:
-                there = outcome.current[self._caches["namespaces"].key("", m.namespace)]
+                there = outcome.current[self._caches[NAMESPACES].key("", m.namespace)]
                 home = self._admit(resource, m.namespace, m.name, self._namespace_entry(there))
 
-    async def _claim(self, pristine: core_pb2.Service, taken: set[str]) -> tuple[core_pb2.Service, Claims]:
-        """Give a copy of a service its address and ports; that a range is full is told only after a fresh look."""
-        service = deep_copy(pristine)
+    async def _claim(self, allocator: Allocator, pristine: M, taken: set[str]) -> tuple[M, Claims]:
+        """Give a copy of an object what it claims. A range counts as full only after a fresh look."""
+        obj = deep_copy(pristine)
         try:
-            return service, self._allocator.claim(service, None, taken)
+            return obj, allocator.claim(obj, None, taken)
         except RangeFull:
             await self._feed.fresh()
-            service = deep_copy(pristine)
-            return service, self._claim_more(service, None, taken)
-
-    def _claim_more(self, service: core_pb2.Service, old: core_pb2.Service | None, taken: set[str]) -> Claims:
-        try:
-            return self._allocator.claim(service, old, taken)
-        except RangeFull as err:
-            raise errors.InternalError(f"Internal error occurred: {err}") from err
+            obj = deep_copy(pristine)
+            return obj, _claim_more(allocator, obj, None, taken)
 
     # --- namespaces
 
     async def _home(self, resource: Resource[Message], namespace: str, name: str) -> int:
         """The revision of the namespace that an object goes into. The transaction compares it, so that nothing is
         ever created in a namespace that is going away."""
-        entry = self._caches["namespaces"].get("", namespace)
+        entry = self._caches[NAMESPACES].get("", namespace)
         if entry is None or entry.fields.get("status.phase") == "Terminating":
             await self._feed.fresh()
-            entry = self._caches["namespaces"].get("", namespace)
+            entry = self._caches[NAMESPACES].get("", namespace)
         return self._admit(resource, namespace, name, entry)
 
     def _admit(self, resource: Resource[Message], namespace: str, name: str, entry: Entry | None) -> int:
@@ -197,7 +189,7 @@ class Registry:
         return entry.revision
 
     def _namespace_entry(self, kv: KeyValue | None) -> Entry | None:
-        return self._caches["namespaces"].entry(kv.key, kv.value, kv.mod_revision) if kv else None
+        return self._caches[NAMESPACES].entry(kv.key, kv.value, kv.mod_revision) if kv else None
 
     # --- update
 
@@ -214,7 +206,7 @@ class Registry:
         Invalid. ``admit`` is called with the object and the one that it replaces, at each decision."""
         m = meta_of(obj)
         _check_namespace(resource, namespace, m)
-        rules = self._rules[resource.plural]
+        rules, allocator = self._storages[resource].strategy, self._storages[resource].allocator
         warnings: list[str] = []
         if not subresource:
             if rules.warns_of_updates:
@@ -238,17 +230,17 @@ class Registry:
                 rules.prepare_for_status_update(new, old)
                 causes = rules.validate_status_update(new, old)
             else:
-                if isinstance(new, core_pb2.Service):
-                    self._allocator.keep(new, cast(core_pb2.Service, old))
+                if allocator is not None:
+                    allocator.keep(new, old)
                 rules.prepare_for_update(new, old)
                 causes = rules.validate_update(new, old)
             if causes:
                 raise errors.invalid(resource.kind, name, causes, resource.group)
             as_before = rules.has_generation and meta_of(new).generation == meta_of(old).generation
             if deletion.finished(new):  # this update took off the last thing its deletion waited for
-                return Plan(None, self._allocator.release(old))
-            if isinstance(new, core_pb2.Service) and not subresource:
-                return Plan(new, self._claim_more(new, cast(core_pb2.Service, old), taken))
+                return Plan(None, _release(allocator, old))
+            if allocator is not None and not subresource:
+                return Plan(new, _claim_more(allocator, new, old, taken))
             return Plan(new)
 
         written = await self.rewrite(resource, namespace, name, decide)
@@ -272,7 +264,7 @@ class Registry:
         decide: Callable[[Current, set[str]], Plan],
     ) -> Written:
         """Change one object by a decision that may be made several times, on ever fresher states."""
-        cache = self._caches[resource.plural]
+        cache, storage = self._caches[resource], self._storages[resource]
         key = cache.key(namespace, name)
         envelope = cache.kind.envelope
         entry = cache.entries.get(key)
@@ -297,10 +289,9 @@ class Registry:
                 current, live = await self._read(cache, key), True
                 continue
             operations: list[Operation] = [Put(key, envelope.seal(raw)) if plan.obj is not None else Delete(key)]
-            if plan.obj is not None and resource.plural == "events":
+            if plan.obj is not None and storage.expires:
                 operations = [Put(key, envelope.seal(raw), await self._event_lease.current())]
-            if resource.plural == "leases":
-                operations += fenced.along(plan.obj, namespace, name)
+            operations += storage.companions(plan.obj, namespace, name)
             conditions: list[Condition] = [Unchanged(key, current.revision), *plan.claims.conditions]
             outcome = await self._store.transact(conditions, [*operations, *plan.claims.operations])
             if outcome.succeeded:
@@ -323,13 +314,16 @@ class Registry:
         options: meta_pb2.DeleteOptions,
         admit: Admission | None = None,
     ) -> Written:
-        """Begin or complete a deletion. NotFound, Conflict when a precondition does not hold, Forbidden for the
-        namespaces that the system needs. The answer is the object's last state. ``admit`` is called with the object
+        """Begin or complete a deletion. NotFound, Conflict when a precondition does not hold, Forbidden for what the
+        system needs. The answer is the object's last state. ``admit`` is called with the object
         that goes, at each decision."""
         deletion.check_options(options)
-        if resource.plural == "namespaces" and name in SYSTEM_NAMESPACES:
-            raise errors.forbidden(resource.plural, name, "this namespace may not be deleted", resource.group)
-        rules = self._rules[resource.plural]
+        storage = self._storages[resource]
+        rules, allocator = storage.strategy, storage.allocator
+        if name in storage.protected:
+            raise errors.forbidden(
+                resource.plural, name, f"this {resource.singular} may not be deleted", resource.group
+            )
 
         def decide(current: Current, taken: set[str]) -> Plan:
             del taken
@@ -342,7 +336,7 @@ class Registry:
                 return Plan(current.obj)
             if verdict is deletion.Verdict.MARK:
                 return Plan(obj)
-            return Plan(None, self._allocator.release(current.obj))
+            return Plan(None, _release(allocator, current.obj))
 
         return await self.rewrite(resource, namespace, name, decide)
 
@@ -360,7 +354,7 @@ class Registry:
         With a ``limit`` it ends after so many, or after some seconds, and says where to go on.
         """
         await self._feed.fresh()
-        cache = self._caches[resource.plural]
+        cache = self._caches[resource]
         began = self._clock.monotonic()
         done: list[Written] = []
         chosen = list(cache.select(selection, after))
@@ -373,10 +367,20 @@ class Registry:
                 done.append(await self.delete(resource, entry.namespace, entry.name, own))
             except (errors.NotFound, errors.Conflict) as err:
                 # A leader is told: it may be that it does not lead any more.
-                told = resource.plural == "namespaces" or fenced.FENCE.get() is not None
-                if isinstance(err, errors.Conflict) and told:
+                if isinstance(err, errors.Conflict) and fenced.FENCE.get() is not None:
                     raise
         return Deleted(done, self._feed.revision)
+
+
+def _claim_more(allocator: Allocator, obj: Message, old: Message | None, taken: set[str]) -> Claims:
+    try:
+        return allocator.claim(obj, old, taken)
+    except RangeFull as err:
+        raise errors.InternalError(f"Internal error occurred: {err}") from err
+
+
+def _release(allocator: Allocator | None, obj: Message) -> Claims:
+    return NO_CLAIMS if allocator is None else allocator.release(obj)
 
 
 def _already_there(cache: ResourceCache, name: str, there: KeyValue) -> errors.AlreadyExists:

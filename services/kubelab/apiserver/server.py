@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable
 
 import grpc
 import structlog
@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 from kubelab.apimachinery import errors
 from kubelab.apimachinery.backoff import jittered
 from kubelab.apimachinery.clock import Clock
+from kubelab.apimachinery.scheme import NODES
 from kubelab.apiserver import trail
 from kubelab.apiserver.allocation import RECORDS, ServiceAllocator
 from kubelab.apiserver.audit import AuditLog
@@ -26,19 +27,20 @@ from kubelab.apiserver.eventlease import EventLease
 from kubelab.apiserver.feed import Feed
 from kubelab.apiserver.gate import Gate
 from kubelab.apiserver.history import History
-from kubelab.apiserver.kinds import Rules, make_caches
 from kubelab.apiserver.kubelets import Kubelets
 from kubelab.apiserver.maintenance import Compactor
 from kubelab.apiserver.memory import Trimmer
 from kubelab.apiserver.podlogs import PodsServicer
 from kubelab.apiserver.reads import Reads
 from kubelab.apiserver.registry import Registry
+from kubelab.apiserver.resources.storage import ResourceStorage, Settings
+from kubelab.apiserver.resources.table import Resources, builtin
 from kubelab.apiserver.rpc import ResourcesServicer
 from kubelab.apiserver.space import Space
 from kubelab.apiserver.storage.fenced import FencedStore
 from kubelab.apiserver.storage.store import Store
 from kubelab.apiserver.subresources import Subresources
-from kubelab.apiserver.tables import Row, Tables
+from kubelab.apiserver.tables import Tables
 from kubelab.rpc.apiserver.v1 import apiserver_pb2_grpc
 from kubelab.rpc.channels import IdentityFiles
 
@@ -57,8 +59,7 @@ FINISH_SECONDS = 3.0  # for requests that are under way when the server ends
 
 
 class ApiServer:
-    """``process`` is its name, such as ``api-server@cp-1``. ``rules`` are the strategies by plural, ``row`` makes a
-    table's row."""
+    """``process`` is its name, such as ``api-server@cp-1``. A kind can be added while the server runs."""
 
     def __init__(
         self,
@@ -66,25 +67,25 @@ class ApiServer:
         store: Store,
         *,
         process: str,
-        rules: Mapping[str, Rules],
-        row: Row,
         clock: Clock,
         metrics: CollectorRegistry,
     ) -> None:
         self.store = FencedStore(store, metrics, clock)
-        self._clock = clock
+        self._clock, self._adding = clock, asyncio.Lock()
         self.space = Space(self.store, clock, metrics)
         self.store.on_full = self.space.refused
         self._trimmer = Trimmer(clock)
-        self.caches = make_caches(rules, History(self._trimmer.freed))
+        allocator = ServiceAllocator(config.network(), config.node_ports())
+        kinds = builtin(Settings(config.tolerations(), allocator))
+        self.resources = Resources(kinds, History(self._trimmer.freed))
+        self.caches = self.resources.caches
         metrics.register(DecodeErrors(self.caches))
         self.feed = Feed(self.store, list(self.caches.values()), clock)
         self.audit = AuditLog(config.audit_log, clock, registry=metrics)
-        allocator = ServiceAllocator(config.network(), config.node_ports())
         self.feed.on_keys(RECORDS, allocator.note, allocator.forget)
         event_lease = EventLease(self.store, clock, int(config.event_ttl))
-        self.registry = Registry(self.store, self.feed, self.caches, rules, allocator, event_lease, clock)
-        self.reads = Reads(self.store, self.feed, self.caches, Tables(row, clock), clock)
+        self.registry = Registry(self.store, self.feed, self.resources, event_lease, clock)
+        self.reads = Reads(self.store, self.feed, self.caches, Tables(self.resources.storages, clock), clock)
         self.compactor = Compactor(self.store, clock, config.compaction_interval)
         self.bootstrap = Bootstrap(
             self.registry,
@@ -96,9 +97,9 @@ class ApiServer:
             allocator.kubernetes_address,
         )
         node = process.partition("@")[2]
-        self.control_plane = ControlPlaneNode(self.registry, self.caches["nodes"], node, clock)
+        self.control_plane = ControlPlaneNode(self.registry, self.caches[NODES], node, clock)
         gate = self._gate = Gate(
-            process, Authorizer(self.feed, self.caches), self.audit, clock, metrics, self._uid_of_node
+            process, self.resources, Authorizer(self.feed, self.caches), self.audit, clock, metrics, self._uid_of_node
         )
         tls = config.kubelet_client
         identity = IdentityFiles(tls.ca, tls.certificate, tls.key) if tls else None
@@ -113,7 +114,14 @@ class ApiServer:
         self._resources.add_to(server)
         self._pods.add_to(server)
         trail.add_to(self._trail, server)
-        apiserver_pb2_grpc.add_DiscoveryServicer_to_server(DiscoveryServicer(), server)
+        apiserver_pb2_grpc.add_DiscoveryServicer_to_server(DiscoveryServicer(self.resources), server)
+
+    async def serve_kind(self, storage: ResourceStorage) -> None:
+        """Serve one more kind while the server runs; ValueError where its name or its place in etcd is taken."""
+        async with self._adding:
+            cache = self.resources.make_cache(storage)
+            await self.feed.join(cache)
+            self.resources.add(storage, cache)
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
@@ -153,7 +161,7 @@ class ApiServer:
                 await self._clock.sleep(jittered(PREPARE_AGAIN_SECONDS))
 
     def _uid_of_node(self, name: str) -> str:
-        entry = self.caches["nodes"].get("", name)
+        entry = self.caches[NODES].get("", name)
         return entry.uid if entry else ""
 
     async def drain(self) -> None:

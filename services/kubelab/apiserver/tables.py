@@ -1,8 +1,8 @@
-"""Tables for people, made by the server: rows by :mod:`kubelab.apiserver.printers`, columns by the scheme."""
+"""Tables for people, made by the server: columns by the scheme, rows by each kind."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 
 import structlog
 from google.protobuf.message import Message
@@ -12,21 +12,21 @@ from kubelab.apimachinery import scheme
 from kubelab.apimachinery.clock import Clock
 from kubelab.apimachinery.meta import meta_of
 from kubelab.apimachinery.scheme import TYPE_URL_PREFIX, Resource
+from kubelab.apiserver.resources.storage import ResourceStorage
 from kubelab.apiserver.storage.wire import delimited
 from kubelab.client import bugs
 
 log = structlog.get_logger()
 
-Row = Callable[[Resource[Message], Message, float], list[str]]
 FAILED = "<error>"  # a cell that could not be made
 _TABLE_URL = (TYPE_URL_PREFIX + meta_pb2.Table.DESCRIPTOR.full_name).encode()
 
 
 class Tables:
-    """Makes tables. ``row`` gives an object's cells in the order of its resource's columns, at a wall time."""
+    """Makes tables, each with the columns and the printer of its kind."""
 
-    def __init__(self, row: Row, clock: Clock) -> None:
-        self._row, self._clock = row, clock
+    def __init__(self, storages: Mapping[Resource[Message], ResourceStorage], clock: Clock) -> None:
+        self._storages, self._clock = storages, clock
 
     def make(
         self, resource: Resource[Message], values: Sequence[bytes], options: meta_pb2.TableOptions, version: str
@@ -54,10 +54,10 @@ class Tables:
     def _cells(self, resource: Resource[Message], obj: Message, now: float) -> list[str]:
         """One object's cells. A printer that fails on one object does not keep the others from being shown."""
         try:
-            return self._row(resource, obj, now)
+            return self._storages[resource].row(obj, now)
         except Exception:  # noqa: BLE001 — a bug, which is logged and counted
             m = meta_of(obj)
-            bugs.record(log, "printing a row", f"{resource.plural} {m.namespace}/{m.name}")
+            bugs.record(log, "printing a row", f"{resource.qualified} {m.namespace}/{m.name}")
             return [m.name if column.name == "Name" else FAILED for column in resource.columns]
 
     @staticmethod

@@ -13,10 +13,8 @@ from prometheus_client import CollectorRegistry
 
 from kubelab.apimachinery.clock import SystemClock
 from kubelab.apiserver.config import ApiServerConfig
-from kubelab.apiserver.printers.rows import row
 from kubelab.apiserver.server import MESSAGE_OPTIONS, ApiServer
 from kubelab.apiserver.storage.etcd import EtcdStore, EtcdTLS
-from kubelab.apiserver.strategies.registry import strategies
 from kubelab.client.client import Client
 from kubelab.client.transport import Connections
 from kubelab.component.config import TLS
@@ -76,8 +74,6 @@ async def start(etcd_server: Etcd, authority: TestAuthority, tmp_path: Path) -> 
                     config,
                     store,
                     process=f"api-server@cp-{n + 1}",
-                    rules=strategies(),
-                    row=row,
                     clock=clock,
                     metrics=CollectorRegistry(),
                 )

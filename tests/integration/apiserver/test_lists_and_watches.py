@@ -12,6 +12,7 @@ import pytest
 from kubelab.api.core.v1 import core_pb2
 from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery import errors, scheme
+from kubelab.apimachinery.scheme import CONFIG_MAPS, SECRETS
 from kubelab.apiserver import feed, history
 from kubelab.client.client import LIST, WATCH, Event, EventType
 from kubelab.rpc.apiserver.v1 import apiserver_pb2 as pb
@@ -61,7 +62,7 @@ async def test_a_watch_that_nobody_reads_ends_and_goes_on_from_what_was_read(
     request = pb.WatchRequest(path=pb.ResourcePath(version="v1", resource="configmaps", namespace="default"))
     request.options.resourceVersion = big.metadata.resourceVersion
     deaf = servers.b._transport.stream(WATCH, request)
-    cache = servers.apis[1].caches["configmaps"]
+    cache = servers.apis[1].caches[CONFIG_MAPS]
     written, seen = 0, list[str]()
 
     async def write() -> None:
@@ -279,7 +280,7 @@ async def test_bookmarks_tell_how_far_a_quiet_watch_is(servers: Any, monkeypatch
     api = servers.apis[0]
     await api.feed.reached(int(made.metadata.resourceVersion))
     async with asyncio.timeout(10):
-        while not api.caches["secrets"].watchers:
+        while not api.caches[SECRETS].watchers:
             await servers.a.server_version()  # the watch's request is on its way
     api.feed.send_bookmarks()
     told = await waiting

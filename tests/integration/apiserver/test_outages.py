@@ -9,6 +9,7 @@ import pytest
 
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import errors, scheme
+from kubelab.apimachinery.scheme import CONFIG_MAPS
 from kubelab.apiserver import contact
 from kubelab.apiserver.storage.store import Put
 from kubelab.client.informer import Informer
@@ -59,9 +60,9 @@ async def test_who_watches_at_a_server_that_lost_etcd_is_sent_to_another(start: 
                 await informer.wait_synced()
                 for api in servers.apis:
                     api.feed.close_watches()
-                while not any(api.caches["configmaps"].watchers for api in servers.apis):
+                while not any(api.caches[CONFIG_MAPS].watchers for api in servers.apis):
                     await servers.b.server_version()
-                if lost.caches["configmaps"].watchers:
+                if lost.caches[CONFIG_MAPS].watchers:
                     break
             cable.cut()
             told = asyncio.Event()
@@ -69,7 +70,7 @@ async def test_who_watches_at_a_server_that_lost_etcd_is_sent_to_another(start: 
             await servers.b.create(config_map("news"), "default")
             await told.wait()
             assert not await health.get()
-            assert not lost.caches["configmaps"].watchers
+            assert not lost.caches[CONFIG_MAPS].watchers
             events = servers.a.watch(
                 scheme.CONFIG_MAPS, "default", resource_version=informer.last_sync_resource_version
             )
@@ -110,7 +111,7 @@ async def test_what_is_no_object_in_etcd_harms_nobody_else(start: Any, etcd_serv
         with pytest.raises(errors.InternalError, match=r"/registry/configmaps/default/spoiled: "):
             await client.delete(scheme.CONFIG_MAPS, "spoiled", "default")
         await client.update(await client.get(scheme.CONFIG_MAPS, "good", "default"))
-    assert later.apis[0].caches["configmaps"].undecodable == 2
+    assert later.apis[0].caches[CONFIG_MAPS].undecodable == 2
 
 
 async def test_without_etcd_nobody_is_told_old_news(servers: Any, etcd_server: Etcd) -> None:

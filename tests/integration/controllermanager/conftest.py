@@ -20,10 +20,8 @@ from kubelab.apimachinery.errors import Conflict, NotFound
 from kubelab.apimachinery.messages import deep_copy
 from kubelab.apimachinery.scheme import NODES, PODS, Resource
 from kubelab.apiserver.config import ApiServerConfig
-from kubelab.apiserver.printers.rows import row
 from kubelab.apiserver.server import MESSAGE_OPTIONS, ApiServer
 from kubelab.apiserver.storage.etcd import EtcdStore, EtcdTLS
-from kubelab.apiserver.strategies.registry import strategies
 from kubelab.client.client import Client
 from kubelab.client.informer import Informer
 from kubelab.client.transport import Connections
@@ -177,8 +175,6 @@ async def plane(etcd_server: Etcd, authority: TestAuthority, tmp_path: Path) -> 
         ApiServerConfig(audit_log=tmp_path / "audit" / "audit.log"),
         store,
         process="api-server@cp-1",
-        rules=strategies(),
-        row=row,
         clock=CLOCK,
         metrics=CollectorRegistry(),
     )

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from google.protobuf.message import Message
 
 from kubelab.api.core.v1 import core_pb2
 from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery import errors, scheme
+from kubelab.apimachinery.scheme import CONFIG_MAPS, SECRETS, Resource
 from kubelab.apiserver import changes, contact, history
+from kubelab.apiserver.cache import ResourceCache
 from kubelab.apiserver.changes import BOOKMARK, Selection
 from kubelab.apiserver.feed import BOOKMARKS, CATCH_UP, Feed
-from kubelab.apiserver.kinds import make_caches
-from kubelab.apiserver.printers.rows import row
 from kubelab.apiserver.reads import Reads
+from kubelab.apiserver.resources.table import Resources, builtin
 from kubelab.apiserver.storage.store import Put, StoreEvent
 from kubelab.apiserver.storage.wire import watch_event
-from kubelab.apiserver.strategies.registry import strategies
 from kubelab.apiserver.tables import Tables
 from tests.support.clock import FakeClock
 from tests.unit.apiserver.memorystore import MemoryStore
@@ -35,15 +36,16 @@ class Server:
     store: MemoryStore
     feed: Feed
     reads: Reads
-    caches: dict[str, Any]
+    caches: Mapping[Resource[Message], ResourceCache]
 
     @classmethod
     def make(cls) -> Server:
         clock = FakeClock()
         store = MemoryStore(clock)
-        caches = make_caches(strategies())
-        feed = Feed(store, list(caches.values()), clock)
-        return cls(clock, store, feed, Reads(store, feed, caches, Tables(row, clock), clock), caches)
+        resources = Resources(builtin())
+        feed = Feed(store, list(resources.caches.values()), clock)
+        reads = Reads(store, feed, resources.caches, Tables(resources.storages, clock), clock)
+        return cls(clock, store, feed, reads, resources.caches)
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
@@ -59,7 +61,7 @@ class Server:
     async def write(self, name: str, size: int = 1) -> int:
         obj = core_pb2.ConfigMap(data={"a": "x" * size})
         obj.metadata.name, obj.metadata.namespace = name, "default"
-        cache = self.caches["configmaps"]
+        cache = self.caches[CONFIG_MAPS]
         sealed = cache.kind.envelope.seal(obj.SerializeToString())
         return (await self.store.transact([], [Put(cache.key("default", name), sealed)])).revision
 
@@ -128,7 +130,7 @@ async def test_old_news_that_a_member_tells_again_are_no_news(server: Server, mo
     await server.write("one")
     await server.write("two")
     await server.clock.settle()
-    old = [StoreEvent(server.caches["configmaps"].key("default", "two"), None, 2)]
+    old = [StoreEvent(server.caches[CONFIG_MAPS].key("default", "two"), None, 2)]
     real, told = server.store.watch, [old]
 
     async def watch(start: int) -> AsyncIterator[Any]:
@@ -146,9 +148,9 @@ async def test_old_news_that_a_member_tells_again_are_no_news(server: Server, mo
     await server.write("three")
     await server.clock.settle()
     assert not told
-    assert sorted(e.name for e in server.caches["configmaps"].entries.values()) == ["one", "three", "two"]
+    assert sorted(e.name for e in server.caches[CONFIG_MAPS].entries.values()) == ["one", "three", "two"]
     assert server.feed.revision == known + 1
-    server.caches["configmaps"].check_invariants()
+    server.caches[CONFIG_MAPS].check_invariants()
 
 
 async def test_while_everything_is_listed_anew_the_revision_is_the_old_one(server: Server) -> None:
@@ -165,7 +167,7 @@ async def test_while_everything_is_listed_anew_the_revision_is_the_old_one(serve
     server.find_etcd()
     await server.clock.advance(5)
     assert server.feed.revision == known + 2
-    assert sorted(e.name for e in server.caches["configmaps"].entries.values()) == ["one", "three", "two"]
+    assert sorted(e.name for e in server.caches[CONFIG_MAPS].entries.values()) == ["one", "three", "two"]
 
 
 async def test_nobody_is_left_waiting_for_a_revision_that_does_not_come(server: Server) -> None:
@@ -179,7 +181,7 @@ async def test_nobody_is_left_waiting_for_a_revision_that_does_not_come(server: 
 
 async def test_the_history_is_bound_by_its_bytes(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(history, "MAX_BYTES", 100_000)
-    cache = server.caches["configmaps"]
+    cache = server.caches[CONFIG_MAPS]
     revisions = [await server.write("big", 5_000 + n) for n in range(20)]
     await server.clock.settle()
     kept = [revision for revision in revisions if revision > cache.floor]
@@ -198,7 +200,7 @@ async def test_a_busy_resource_forgets_its_own_past_and_not_that_of_others(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(history, "MAX_BYTES", 100_000)
-    quiet = server.caches["secrets"]
+    quiet = server.caches[SECRETS]
     secret = core_pb2.Secret(data={"a": b"b"})
     secret.metadata.name, secret.metadata.namespace = "quiet", "default"
     key = quiet.key("default", "quiet")
@@ -208,7 +210,7 @@ async def test_a_busy_resource_forgets_its_own_past_and_not_that_of_others(
     for n in range(50):
         await server.write("busy", 5_000 + n)
     await server.clock.settle()
-    assert quiet.floor < first < server.caches["configmaps"].floor
+    assert quiet.floor < first < server.caches[CONFIG_MAPS].floor
     assert quiet._history.bytes <= history.MAX_BYTES
 
 
@@ -216,7 +218,7 @@ async def test_a_watch_that_nobody_reads_is_cut_off_where_the_history_ends(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(history, "MAX_BYTES", 100_000)
-    cache = server.caches["configmaps"]
+    cache = server.caches[CONFIG_MAPS]
     known = server.feed.revision
     deaf, reader = server.watch(known), server.watch(known)
     await server.write("one", 5_000)
@@ -235,7 +237,7 @@ async def test_a_watch_whose_client_takes_nothing_for_a_minute_is_cut_off(server
     for n in range(5):
         await server.write(f"c{n}", 1_000_000)
     await server.clock.settle()
-    cache = server.caches["configmaps"]
+    cache = server.caches[CONFIG_MAPS]
     deaf = server.watch(0)
     assert b"c0" in await anext(deaf)
     for quiet in (True, False):
@@ -248,7 +250,7 @@ async def test_a_big_event_is_not_kept_a_second_time(server: Server) -> None:
     await server.write("small")
     await server.write("big", 2 * changes.KEPT_FRAME)
     await server.clock.settle()
-    small, big = server.caches["configmaps"]._ring.changes
+    small, big = server.caches[CONFIG_MAPS]._ring.changes
     assert small.frame(changes.ADDED) is small.frame(changes.ADDED)
     assert big.frame(changes.ADDED) is not big.frame(changes.ADDED)
 
@@ -260,7 +262,7 @@ async def test_any_number_of_initial_events_is_followed_by_its_bookmark(
     for n in range(5):
         await server.write(f"c{n}")
     await server.clock.settle()
-    cache = server.caches["configmaps"]
+    cache = server.caches[CONFIG_MAPS]
     watcher = cache.watcher(Selection(), bookmarks=True)
     cache.watch_from_now(watcher, server.feed.revision, initial_events_end=True)
     for n in range(3):

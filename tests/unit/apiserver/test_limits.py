@@ -11,12 +11,12 @@ from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery import errors, scheme
 from kubelab.apiserver import limits
 from kubelab.apiserver.attributes import parse_fields
-from kubelab.apiserver.kinds import decode, make_caches
+from kubelab.apiserver.kinds import decode
 from kubelab.apiserver.limits import Users
+from kubelab.apiserver.resources.table import Resources, builtin
 from kubelab.apiserver.selectors import selection
-from kubelab.apiserver.strategies.registry import strategies
 
-PODS = make_caches(strategies())["pods"].kind
+PODS = Resources(builtin()).caches[scheme.PODS].kind
 
 
 @pytest.mark.parametrize(

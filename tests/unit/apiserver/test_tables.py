@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
-from google.protobuf.message import Message
 
 from kubelab.api.core.v1 import core_pb2
 from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery.meta import meta_of
-from kubelab.apimachinery.scheme import PODS, Resource
-from kubelab.apiserver.printers.rows import row
+from kubelab.apimachinery.scheme import PODS
+from kubelab.apiserver.printers.rows import pod_row
+from kubelab.apiserver.resources.core import pods
+from kubelab.apiserver.resources.storage import Settings
 from kubelab.apiserver.tables import FAILED, Tables
 from kubelab.client import bugs
 from tests.support.clock import FakeClock
@@ -25,10 +27,13 @@ def lenient() -> Iterator[None]:
     bugs.set_strict(True)
 
 
-def fails_on_b(resource: Resource[Message], obj: Message, now: float) -> list[str]:
+STORAGE = pods.storage(Settings())
+
+
+def fails_on_b(obj: core_pb2.Pod, now: float) -> list[str]:
     if meta_of(obj).name == "b":
         raise ValueError("a quantity of 5,000 digits")
-    return row(resource, obj, now)
+    return pod_row(obj, now)
 
 
 def pod(name: str) -> bytes:
@@ -39,7 +44,9 @@ def pod(name: str) -> bytes:
 
 def test_a_row_that_cannot_be_printed_is_shown_as_such() -> None:
     before = bugs.counts().get("printing a row", 0)
-    table = Tables(fails_on_b, FakeClock()).make(PODS, [pod("a"), pod("b"), pod("c")], meta_pb2.TableOptions(), "1")
+    table = Tables({PODS: replace(STORAGE, row=fails_on_b)}, FakeClock()).make(
+        PODS, [pod("a"), pod("b"), pod("c")], meta_pb2.TableOptions(), "1"
+    )
     assert [row.cells[0] for row in table.rows] == ["a", "b", "c"]
     assert [set(row.cells[1:]) == {FAILED} for row in table.rows] == [False, True, False]
     assert len({len(row.cells) for row in table.rows}) == 1

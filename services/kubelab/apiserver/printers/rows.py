@@ -3,26 +3,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
-
-from google.protobuf.message import Message
+from collections.abc import Iterable, Mapping
 
 from kubelab.api.coordination.v1 import coordination_pb2
 from kubelab.api.core.v1 import core_pb2
 from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery.core.pods import is_ready, is_terminal
-from kubelab.apimachinery.scheme import Resource
 from kubelab.apimachinery.timestamps import from_time, human_duration
 
 NONE, UNKNOWN = "<none>", "<unknown>"
 MAX_ENDPOINTS = 3
 ROLE_PREFIX, ROLE_LABEL = "node-role.kubernetes.io/", "kubernetes.io/role"
-
-
-def row(resource: Resource[Message], obj: Message, now: float) -> list[str]:
-    """One cell for each of the resource's columns; ``now`` is seconds since the epoch."""
-    return _ROWS[resource.plural](obj, now)
 
 
 def age(time: meta_pb2.Time | meta_pb2.MicroTime, now: float) -> str:
@@ -69,7 +60,7 @@ def pod_status(pod: core_pb2.Pod) -> tuple[str, int, int, float]:
     return reason, ready, restarts, last_restart
 
 
-def _pod(pod: core_pb2.Pod, now: float) -> list[str]:
+def pod_row(pod: core_pb2.Pod, now: float) -> list[str]:
     reason, ready, restarts, last = pod_status(pod)
     told = f"{restarts} ({human_duration(now - last)} ago)" if restarts and last else str(restarts)
     return [
@@ -85,7 +76,7 @@ def _pod(pod: core_pb2.Pod, now: float) -> list[str]:
     ]
 
 
-def _node(node: core_pb2.Node, now: float) -> list[str]:
+def node_row(node: core_pb2.Node, now: float) -> list[str]:
     ready = next((c for c in reversed(node.status.conditions) if c.type == "Ready"), None)
     words = ["Unknown" if ready is None else "Ready" if ready.status == "True" else "NotReady"]
     if node.spec.unschedulable:
@@ -117,7 +108,7 @@ def node_roles(node: core_pb2.Node) -> list[str]:
     return sorted(roles)
 
 
-def _service(service: core_pb2.Service, now: float) -> list[str]:
+def service_row(service: core_pb2.Service, now: float) -> list[str]:
     spec = service.spec
     return [
         service.metadata.name,
@@ -148,7 +139,7 @@ def _port(port: core_pb2.ServicePort) -> str:
     return f"{port.port}:{port.nodePort}/{port.protocol}" if port.nodePort else f"{port.port}/{port.protocol}"
 
 
-def _endpoints(endpoints: core_pb2.Endpoints, now: float) -> list[str]:
+def endpoints_row(endpoints: core_pb2.Endpoints, now: float) -> list[str]:
     return [
         endpoints.metadata.name,
         endpoints_text(endpoints),
@@ -175,11 +166,11 @@ def _with_port(ip: str, port: int) -> str:
     return f"[{ip}]:{port}" if ":" in ip else f"{ip}:{port}"
 
 
-def _namespace(namespace: core_pb2.Namespace, now: float) -> list[str]:
+def namespace_row(namespace: core_pb2.Namespace, now: float) -> list[str]:
     return [namespace.metadata.name, namespace.status.phase, age(namespace.metadata.creationTimestamp, now)]
 
 
-def _controller(rc: core_pb2.ReplicationController, now: float) -> list[str]:
+def controller_row(rc: core_pb2.ReplicationController, now: float) -> list[str]:
     containers = rc.spec.template.spec.containers
     return [
         rc.metadata.name,
@@ -193,7 +184,7 @@ def _controller(rc: core_pb2.ReplicationController, now: float) -> list[str]:
     ]
 
 
-def _event(event: core_pb2.Event, now: float) -> list[str]:
+def event_row(event: core_pb2.Event, now: float) -> list[str]:
     first = age(event.firstTimestamp if event.firstTimestamp.seconds else event.eventTime, now)
     last = age(event.lastTimestamp, now) if event.lastTimestamp.seconds else first
     count = event.count or 1
@@ -216,28 +207,14 @@ def _event(event: core_pb2.Event, now: float) -> list[str]:
     ]
 
 
-def _config_map(config_map: core_pb2.ConfigMap, now: float) -> list[str]:
+def config_map_row(config_map: core_pb2.ConfigMap, now: float) -> list[str]:
     keys = len(config_map.data) + len(config_map.binaryData)
     return [config_map.metadata.name, str(keys), age(config_map.metadata.creationTimestamp, now)]
 
 
-def _secret(secret: core_pb2.Secret, now: float) -> list[str]:
+def secret_row(secret: core_pb2.Secret, now: float) -> list[str]:
     return [secret.metadata.name, secret.type, str(len(secret.data)), age(secret.metadata.creationTimestamp, now)]
 
 
-def _lease(lease: coordination_pb2.Lease, now: float) -> list[str]:
+def lease_row(lease: coordination_pb2.Lease, now: float) -> list[str]:
     return [lease.metadata.name, lease.spec.holderIdentity, age(lease.metadata.creationTimestamp, now)]
-
-
-_ROWS: dict[str, Callable[[Any, float], list[str]]] = {
-    "pods": _pod,
-    "nodes": _node,
-    "services": _service,
-    "endpoints": _endpoints,
-    "namespaces": _namespace,
-    "replicationcontrollers": _controller,
-    "events": _event,
-    "configmaps": _config_map,
-    "secrets": _secret,
-    "leases": _lease,
-}

@@ -21,8 +21,8 @@ from google.protobuf.message import Message
 from kubelab.apimachinery.errors import Cause
 from kubelab.apimachinery.manifest.decode import decode
 from kubelab.apimachinery.scheme import Resource
+from kubelab.apiserver.resources.table import builtin
 from kubelab.apiserver.strategies.base import Strategy
-from kubelab.apiserver.strategies.registry import strategies
 
 Change = Mapping[str, object]
 
@@ -33,7 +33,7 @@ class Gone(enum.Enum):
 
 GONE: Final = Gone.GONE
 
-RULES = strategies()
+RULES: dict[str, Any] = {storage.resource.plural: storage.strategy for storage in builtin()}
 _STEP = re.compile(r"([^.\[\]]+)|\[([^\]]*)\]")
 
 # What apimachinery says of names, from its util/validation.

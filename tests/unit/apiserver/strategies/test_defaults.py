@@ -9,7 +9,8 @@ import pytest
 
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery.manifest.encode import to_dict
-from kubelab.apiserver.strategies.registry import strategies
+from kubelab.apimachinery.scheme import PODS
+from kubelab.apiserver.strategies.pod import PodStrategy
 from tests.unit.apiserver.strategies.answers import GONE, Change, changed, stored, updated
 
 POD = """
@@ -330,13 +331,11 @@ def test_how_long_a_pod_stays_on_a_node_without_health(own: Change, added: list[
 
 
 def test_a_cluster_may_have_other_seconds() -> None:
-    pod, resource = changed(POD)
-    rules = strategies({"node.kubernetes.io/unreachable": 3})[resource.plural]
+    pod = cast("core_pb2.Pod", changed(POD)[0])
+    rules = PodStrategy(PODS, {"node.kubernetes.io/unreachable": 3})
     rules.default(pod)
     rules.prepare_for_create(pod)
-    assert [(t.key, t.tolerationSeconds) for t in cast("core_pb2.Pod", pod).spec.tolerations] == [
-        ("node.kubernetes.io/unreachable", 3)
-    ]
+    assert [(t.key, t.tolerationSeconds) for t in pod.spec.tolerations] == [("node.kubernetes.io/unreachable", 3)]
 
 
 def test_an_update_keeps_the_status_and_the_priority() -> None:

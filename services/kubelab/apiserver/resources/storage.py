@@ -1,0 +1,78 @@
+"""What the api-server knows of one kind: how it is checked, stored, printed, and what is written along with it.
+
+Each kind has a package, ``resources/<group>/<plural>``, whose ``storage`` makes one of these. Registry, reads, tables
+and discovery take everything from it; they name no kind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from google.protobuf.message import Message
+
+from kubelab.apimachinery.scheme import Resource
+from kubelab.apiserver.allocation import Claims
+from kubelab.apiserver.kinds import Rules
+from kubelab.apiserver.storage.store import Operation
+from kubelab.apiserver.strategies.pod import TOLERATION_SECONDS
+
+Row = Callable[[Any, float], list[str]]
+"""Gives one cell for each of the resource's columns, at a time in seconds since the epoch."""
+
+
+class Allocator(Protocol):
+    """Hands out what two objects must not both have. Its claims change in the transaction that writes the object."""
+
+    def keep(self, new: Any, old: Any, /) -> None:
+        """Give an update what it leaves open and the object has already."""
+        ...
+
+    def claim(self, new: Any, old: Any, taken: set[str], /) -> Claims:
+        """Fill in what an object asks for. ``taken`` are claims that turned out to be another object's. Invalid;
+        RangeFull when nothing is left, as far as the cache knows."""
+        ...
+
+    def release(self, obj: Any, /) -> Claims:
+        """Give back all that an object holds."""
+        ...
+
+
+def no_companions(obj: Message | None, namespace: str, name: str) -> list[Operation]:
+    """Write nothing along with an object."""
+    del obj, namespace, name
+    return []
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class ResourceStorage:
+    """One kind. Two kinds share nothing, not even when their plurals are the same."""
+
+    resource: Resource[Any]
+    strategy: Rules
+    row: Row
+    path: str = ""
+    """Where its objects are below ``/registry/``; empty: ``<plural>``, or ``<group>/<plural>`` outside the core."""
+    allocator: Allocator | None = None
+    expires: bool = False
+    """Whether its objects are written with the lease of events, and go when that ends."""
+    companions: Callable[[Message | None, str, str], list[Operation]] = no_companions
+    """What is written along with an object (None when it is removed), its namespace and name."""
+    protected: frozenset[str] = frozenset()
+    """Names of objects that may not be deleted."""
+
+    @property
+    def prefix(self) -> str:
+        """``/registry/pods/``."""
+        r = self.resource
+        return f"/registry/{self.path or (f'{r.group}/{r.plural}' if r.group else r.plural)}/"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What of a server's configuration the kinds depend on. ``tolerations`` are the seconds that a pod stays on a node
+    with such a taint, ``services`` allocates addresses and ports."""
+
+    tolerations: Mapping[str, int] = field(default_factory=lambda: TOLERATION_SECONDS)
+    services: Allocator | None = None

@@ -1,0 +1,91 @@
+"""The table of all kinds. What a server can do with a kind follows from its line here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from google.protobuf.message import Message
+
+from kubelab.apimachinery import scheme
+from kubelab.apimachinery.scheme import Resource
+from kubelab.apiserver.cache import ResourceCache
+from kubelab.apiserver.changes import Kind
+from kubelab.apiserver.history import History
+from kubelab.apiserver.resources.coordination import leases
+from kubelab.apiserver.resources.core import (
+    configmaps,
+    endpoints,
+    events,
+    namespaces,
+    nodes,
+    pods,
+    replicationcontrollers,
+    secrets,
+    services,
+)
+from kubelab.apiserver.resources.storage import ResourceStorage, Settings
+from kubelab.apiserver.storage.wire import Envelope
+
+_KINDS = (
+    configmaps.storage,
+    endpoints.storage,
+    events.storage,
+    namespaces.storage,
+    nodes.storage,
+    pods.storage,
+    replicationcontrollers.storage,
+    secrets.storage,
+    services.storage,
+    leases.storage,
+)
+_NOT_STORED = (scheme.BINDINGS,)  # only passes through
+
+
+def builtin(settings: Settings | None = None) -> list[ResourceStorage]:
+    """Make the kinds that every server has."""
+    return [make(settings or Settings()) for make in _KINDS]
+
+
+class Resources:
+    """The kinds that one server serves, each with its cache; one history for all. Keys are resources."""
+
+    def __init__(self, storages: Iterable[ResourceStorage], history: History | None = None) -> None:
+        self._history = history or History()
+        self._served = {(r.group, r.plural): r for r in _NOT_STORED}
+        self._storages: dict[Resource[Message], ResourceStorage] = {}
+        self._caches: dict[Resource[Message], ResourceCache] = {}
+        for storage in storages:
+            self.add(storage, self.make_cache(storage))
+
+    @property
+    def served(self) -> Sequence[Resource[Message]]:
+        """Every resource, in the order of discovery."""
+        return list(self._served.values())
+
+    @property
+    def storages(self) -> Mapping[Resource[Message], ResourceStorage]:
+        return self._storages
+
+    @property
+    def caches(self) -> Mapping[Resource[Message], ResourceCache]:
+        return self._caches
+
+    def by_plural(self, group: str, plural: str) -> Resource[Message] | None:
+        """Find ``("", "pods")``, as a request names it."""
+        return self._served.get((group, plural))
+
+    def make_cache(self, storage: ResourceStorage) -> ResourceCache:
+        """Make an empty cache for a kind that is not served yet; ValueError where its name or its place is taken."""
+        r = storage.resource
+        if (r.group, r.plural) in self._served:
+            raise ValueError(f"{r.qualified} is served already")
+        if any(cache.prefix == storage.prefix for cache in self._caches.values()):
+            raise ValueError(f"{r.qualified}: another kind is stored in {storage.prefix}")
+        kind = Kind(r, Envelope(r), storage.strategy.selectable_fields)
+        return ResourceCache(kind, storage.prefix, self._history)
+
+    def add(self, storage: ResourceStorage, cache: ResourceCache) -> None:
+        """Serve a kind from now on."""
+        r = storage.resource
+        self._storages[r], self._caches[r] = storage, cache
+        self._served[r.group, r.plural] = r
