@@ -30,7 +30,8 @@ from kubelab.controllermanager.nodelifecycle import decide as lifecycle
 from kubelab.controllermanager.podgc import surplus
 from kubelab.controllermanager.replication import decide as replication
 from kubelab.kctl.describe import nodes, others, pods, services
-from kubelab.kctl.printers import PrintOptions, TablePrinter, render_objects
+from kubelab.kctl.printers import render_objects
+from kubelab.kctl.tableprinter import PrintOptions, TablePrinter
 from kubelab.kubelet.backoff import Backoff
 from kubelab.kubelet.containers import config as podconfig
 from kubelab.kubelet.containers import environment as env

@@ -15,7 +15,7 @@ from kubelab.apimachinery.errors import BadRequest, Forbidden, Unavailable
 from kubelab.kctl import resource as resources
 from kubelab.kctl.get import watch as watching
 from kubelab.kctl.get.request import GetRequest
-from kubelab.kctl.printers import PrintOptions
+from kubelab.kctl.tableprinter import PrintOptions
 from kubelab.kctl.tables import Columns
 from tests.unit.kctl.conftest import Shell
 

@@ -60,7 +60,7 @@ def _get(session: Session, args: tuple[str, ...], options: GetOptions) -> int:
 def _request(session: Session, args: tuple[str, ...], options: GetOptions) -> GetRequest:
     from kubelab.kctl import builder
     from kubelab.kctl.get.request import GetRequest
-    from kubelab.kctl.printers import PrintOptions
+    from kubelab.kctl.tableprinter import PrintOptions
 
     selection = builder.build(
         session,

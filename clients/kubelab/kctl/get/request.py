@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from kubelab.kctl.printers import PrintOptions
 from kubelab.kctl.resource import Selection
+from kubelab.kctl.tableprinter import PrintOptions
 
 
 @dataclass(frozen=True, slots=True)

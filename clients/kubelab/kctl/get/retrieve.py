@@ -11,8 +11,9 @@ from kubelab.api.meta.v1 import meta_pb2
 from kubelab.client.client import Client
 from kubelab.kctl.get.request import GetRequest
 from kubelab.kctl.listing import explained
-from kubelab.kctl.printers import TablePrinter, render_objects
+from kubelab.kctl.printers import render_objects
 from kubelab.kctl.resource import ResourceTuple
+from kubelab.kctl.tableprinter import TablePrinter
 from kubelab.kctl.visitor import Errors, continue_on_error
 
 

@@ -15,8 +15,9 @@ from kubelab.api.meta.v1 import meta_pb2
 from kubelab.client.client import Client
 from kubelab.kctl.flags import UsageProblem
 from kubelab.kctl.get.request import GetRequest
-from kubelab.kctl.printers import TablePrinter, render_objects
+from kubelab.kctl.printers import render_objects
 from kubelab.kctl.resource import ResourceTuple
+from kubelab.kctl.tableprinter import TablePrinter
 
 
 async def run(client: Client, request: GetRequest, *, only: bool) -> int:
