@@ -1,5 +1,5 @@
-"""A build's context as a stream of tar: the files of a folder that ``.dockerignore`` does not keep out, or a tar
-archive that somebody else made, with the same rules."""
+"""A build's context as a stream of tar: the files of a folder that ``.dockerignore`` does not keep out, or a
+tar archive from the user, with the same rules."""
 
 from __future__ import annotations
 

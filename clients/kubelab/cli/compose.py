@@ -63,7 +63,7 @@ def forget(name: str) -> int:
 
 
 async def _heal(cluster: ComposeCluster) -> None:
-    """Take every partition away: nobody will know of them any more. Where nothing runs, there is none."""
+    """Remove every partition, since the record of them is about to go. A project that does not run has none."""
     try:
         with contextlib.suppress(Unavailable):
             await cluster.heal()

@@ -49,15 +49,15 @@ def command(ctx: click.Context, name: str, delete: bool, yes: bool) -> int:
 
 
 def _confirmed(home: Path, name: str) -> bool:
-    """Ask before a cluster is deleted that nobody named and that is not the one that was started last."""
+    """Ask before --delete without --name deletes another cluster than the one that was started last."""
     last = started.last(home)
     if not last or last == name or Record.load(home, name) is None:
         return True
-    told = f'The current context is cluster "{name}", but the last one that was started here is "{last}".'
+    warning = f'The current context is cluster "{name}", but the last one that was started here is "{last}".'
     if not sys.stdin.isatty():
-        output.problem(f"{told}\n   Nothing is deleted. Name the one you mean: kubelab down --delete --name {name}")
+        output.problem(f"{warning}\n   Nothing is deleted. Name the one you mean: kubelab down --delete --name {name}")
         return False
-    click.echo(told)
+    click.echo(warning)
     return click.confirm(f'Delete cluster "{name}" and everything of it?')
 
 
@@ -66,10 +66,10 @@ async def take_down(record: Record, *, delete: bool) -> None:
     pid = lock.holder(record.run)
     try:
         async with LocalCluster(record.name, record.socket) as cluster:
-            await cluster.status()  # one that hangs shows it now, not after the minutes that a shutdown may take
+            await cluster.status()  # a supervisor that hangs fails here, not minutes later in the shutdown
             await cluster.shutdown(delete=delete)
     except (Unavailable, Timeout):
-        pass  # nobody there, or going down already, or hanging: the disk knows what there is to clean
+        pass  # it is gone, ends already, or hangs: the record on disk tells what to clean
     ended = pid and await launch.ended(pid, END_SECONDS)
     if not ended or record.run.exists() or (delete and record.folder.exists()):
         await launch.clean(record, delete=delete)

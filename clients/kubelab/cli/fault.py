@@ -106,7 +106,7 @@ for _action in ACTIONS:
 
 
 async def _act(name: str, action: Action, done: str, words: Sequence[str], node: str | None) -> int:
-    """Do it to one process after the other; what fails is told and does not keep the others from it."""
+    """Act on one process after the other. Prints each failure and goes on with the next."""
     code = 0
     async with using_cluster(name) as cluster:
         status = await cluster.status()

@@ -39,7 +39,7 @@ def command(what: str, namespace: str, form: str, everything: bool, name: str) -
 
 async def _flow(pod: str, namespace: str, form: str, everything: bool, name: str) -> int:
     async with using_cluster(name) as cluster:
-        await cluster.nodes()  # a cluster that does not run is told as that, not as a connection that was refused
+        await cluster.nodes()  # fails with "is not running" rather than a refused connection
         access = cluster.kubeconfig.access(cluster.name)
     records = await records_of(access, namespace, pod)
     steps = steps_of(records, everything=everything)
@@ -55,9 +55,9 @@ async def _flow(pod: str, namespace: str, form: str, everything: bool, name: str
 
 
 async def records_of(access: Access, namespace: str, pod: str) -> list[pb.AuditRecord]:
-    """Ask every api-server for its own audit trail of a pod; gives them together, each record once.
+    """Read the audit trail of a pod from every api-server and give all records, each once.
 
-    One that does not answer is told on stderr. Unavailable when none does.
+    Prints on stderr which server does not answer. Raises Unavailable when none does.
     """
     trails = await asyncio.gather(*(_trail(access, server, namespace, pod) for server in access.servers))
     silent = [trail for trail in trails if isinstance(trail, ApiError)]

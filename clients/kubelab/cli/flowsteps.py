@@ -1,8 +1,8 @@
 """From audit records to the arrows between processes. Pure: records in, steps out.
 
-Nothing is guessed from time stamps, and nobody is shown as whom they say they are: a caller is the process, or else the
-user, of its certificate. A request is an arrow from who asked to who answered; an api-server that wrote has
-an arrow to etcd below it; a process that acted because of a revision was told of it by the api-server's watch.
+No step is guessed from timestamps. A caller is the process, or else the user, of its certificate, whatever it calls
+itself. A request is an arrow from the client to the server. An api-server that wrote has an arrow to etcd below it. For
+a process that acted because of a revision, an arrow shows the api-server's watch event with that revision.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ CONTAINER_EFFECTS = {"StartContainer": "runs", "StopContainer": "stops"}
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One arrow. ``at`` and ``took`` are milliseconds, ``at`` since the first record; ``took`` is None when nobody
-    measured it. ``depth`` is 1 for what happened inside of the step above. ``claimed`` is what the source calls itself,
-    where that differs."""
+    """One arrow. ``at`` and ``took`` are milliseconds, ``at`` since the first record; ``took`` is None
+    where no record has a duration. ``depth`` is 1 for what happened inside of the step above. ``claimed`` is what the
+    source calls itself, where that differs."""
 
     at: float
     took: float | None

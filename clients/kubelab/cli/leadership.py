@@ -1,7 +1,7 @@
-"""Who leads, beside who runs: etcd's leader comes with the processes, the others' from their Leases.
+"""Finds the leaders: etcd's in the status of the processes, those of the other components in their Leases.
 
-A Lease names a holder, ``scheduler@cp-2``, who leads until it has run out: a leader that hangs stays its holder until
-another one writes it. When no api-server answers nobody knows; then nothing is said.
+A Lease names its holder, such as ``scheduler@cp-2``, which leads until the Lease expires: a leader that hangs stays the
+holder until another one writes it. When no api-server answers, no leader is shown.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def several(processes: Iterable[Process]) -> bool:
 
 
 def role(process: Process, holders: frozenset[str]) -> str:
-    """``leader`` or ``follower`` for whoever is elected, ``-`` for everybody else and where nobody knows."""
+    """``leader`` or ``follower`` for a component with elections; ``-`` for others, and when no api-server answers."""
     if process.component not in ELECTED or not process.pid:
         return "-"
     if process.component == "etcd":
@@ -79,7 +79,7 @@ async def follow(source: Client, told: Callable[[frozenset[str]], None]) -> None
                 known = found
                 told(found)
             lasting = [left for lease in leases if (left := leaderelection.expiry(lease) - now) > 0]
-            with contextlib.suppress(TimeoutError):  # nobody writes a Lease to say that it has run out
+            with contextlib.suppress(TimeoutError):  # an expiry is no event: the Lease just stops changing
                 async with source.clock.timeout(min(lasting, default=None)):
                     await changed.wait()
 
@@ -89,7 +89,7 @@ def _leading(leases: Iterable[coordination_pb2.Lease], now: float) -> frozenset[
 
 
 def _quiet() -> structlog.typing.FilteringBoundLogger:
-    """A log for nobody: that an api-server is gone is what is being watched."""
+    """A logger that drops everything: a lost api-server is expected here, not an error."""
     return structlog.wrap_logger(structlog.PrintLogger(), processors=[_drop])
 
 

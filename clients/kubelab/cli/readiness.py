@@ -1,7 +1,7 @@
-"""Waiting until a cluster is of use: every process well, and every node Ready.
+"""Waits until a cluster is usable: every process healthy, and every node Ready.
 
 Two watches run side by side, the processes' (from the supervisor) and the nodes' (from the api-server, once it
-answers). A node counts when both say so: after a ``down`` and ``up`` its object still says Ready from the last time.
+answers). A node counts when both agree: after a ``down`` and ``up`` its object is still Ready from the last run.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class UpFailed(Exception):
 
 
 class Faulted(UpFailed):
-    """A process is down because somebody wants it so: waiting would not help, and there is nothing to undo."""
+    """A process is down because of a fault that the user made: waiting would not help, and there is nothing to undo."""
 
 
 class Readiness:
@@ -113,7 +113,7 @@ async def wait(record: Record, clock: Clock, tell: Tell) -> None:
             for watch in watches:
                 watch.cancel()
     except ExceptionGroup as errs:
-        raise errs.exceptions[0] from errs  # whoever failed first; the other was only cancelled
+        raise errs.exceptions[0] from errs  # the watch that failed first; the other was only cancelled
 
 
 async def _watch_processes(record: Record, readiness: Readiness) -> None:

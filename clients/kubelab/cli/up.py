@@ -123,16 +123,16 @@ async def up(wanted: UpOptions, clock: Clock) -> int:
 
 
 async def _runs(record: Record) -> bool:
-    """Does somebody look after the cluster? Waits for one that is slow, or just going down, for as long as it lives.
+    """Whether a supervisor runs the cluster. Waits for one that is slow or shutting down until it answers or ends.
 
-    The lock tells, and not whether the socket answers: on a busy machine it may not, for a while.
+    The lock decides, not the socket: on a busy machine the socket may not answer for a while.
     """
     while (pid := lock.holder(record.run)) is not None:
         try:
             async with LocalCluster(record.name, record.socket) as cluster:
                 await cluster.status()
         except (Unavailable, Timeout):
-            await launch.ended(pid, LOOK_SECONDS)  # that it ends is told; that it answers, nobody tells
+            await launch.ended(pid, LOOK_SECONDS)  # its end is an event; that it answers again is not
         else:
             return True
     return False

@@ -22,15 +22,15 @@ INTERRUPTED = 130  # 128 + SIGINT
 
 def main(argv: Sequence[str] | None = None, factory: Factory | None = None) -> int:
     """Run one command line and return its exit code."""
-    _open_what_is_closed()
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # read by gRPC's import: what goes wrong is said by kctl, once
+    _open_closed_streams()
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # gRPC reads it at its import; kctl prints errors itself, once
     try:
         code = _run(sys.argv[1:] if argv is None else argv, factory)
         sys.stdout.flush()
         return code
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BrokenPipeError:  # `kctl get pods | head -1`: whoever reads has seen enough
+    except BrokenPipeError:  # `kctl get pods | head -1`: the reader closed the pipe
         _discard_output()
         return 1
     except OSError as err:  # `kctl get pods > /dev/full`
@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None, factory: Factory | None = None) -> i
         return _fail(f"error: {err.strerror}")
 
 
-def _open_what_is_closed() -> None:
+def _open_closed_streams() -> None:
     """Give a standard stream that was closed (``1>&-``) /dev/null: a connection must not get its number."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
@@ -47,7 +47,7 @@ def _open_what_is_closed() -> None:
 
 
 def _discard_output() -> None:
-    """Let what is left to write go nowhere: it is flushed once more at the end."""
+    """Send the rest of the output to /dev/null: Python flushes it once more at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
@@ -81,17 +81,17 @@ def _run(argv: Sequence[str], factory: Factory | None) -> int:
 
 
 def _helped(ctx: click.Context, command: Command) -> int:
-    """Print the help of a command that was asked for it, or that only has others below it."""
+    """Print the help: for --help, or for a command that only has others below it."""
     args: tuple[str, ...] = ctx.params["args"]
     if not ctx.params["help"] and args:
         raise UsageProblem(f'unknown command "{args[0]}"', ctx.command_path, hint="arguments")
-    asked = ctx.params["help"] or ctx.command_path == "kctl"
-    print(command.help_text(ctx.command_path), file=sys.stdout if asked else sys.stderr)
-    return 0 if asked else 1
+    requested = ctx.params["help"] or ctx.command_path == "kctl"
+    print(command.help_text(ctx.command_path), file=sys.stdout if requested else sys.stderr)
+    return 0 if requested else 1
 
 
 def _check_text(argv: Sequence[str]) -> None:
-    """Refuse an argument that is no text: Python keeps such bytes as surrogates, which no request can carry."""
+    """Refuse an argument that is not UTF-8: Python keeps its bytes as surrogates, which no request can carry."""
     for argument in argv:
         try:
             argument.encode()
@@ -99,9 +99,9 @@ def _check_text(argv: Sequence[str]) -> None:
             raise UsageProblem(f"argument is not UTF-8 text: {os.fsencode(argument)!r}") from None
 
 
-def _fail(told: str) -> int:
+def _fail(message: str) -> int:
     sys.stdout.flush()
-    print(told, file=sys.stderr)
+    print(message, file=sys.stderr)
     return 1
 
 

@@ -96,12 +96,12 @@ class Command(click.Command):
         return next((e for e in self.children if word == e.name or word in e.aliases), None)
 
     def unknown(self, word: str, path: str) -> UsageProblem:
-        """Say that there is no such command, and which ones come near."""
-        told = f'unknown command "{word}" for "{path}"'
+        """Make the error for a word that names no command, with the names that come near."""
+        message = f'unknown command "{word}" for "{path}"'
         near = difflib.get_close_matches(word, [e.name for e in self.children if not e.hidden], n=3)
         if near:
-            told += "\n\nDid you mean this?\n" + "".join(f"\t{name}\n" for name in near)
-        return UsageProblem(told)
+            message += "\n\nDid you mean this?\n" + "".join(f"\t{name}\n" for name in near)
+        return UsageProblem(message)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         line = normalise(self.flags, args, ctx.command_path)
@@ -163,10 +163,10 @@ def find(root: Command, path: str, args: Sequence[str]) -> tuple[Command, str, l
     """Walk down the tree as far as the arguments name commands; gives the command, its path and what is left."""
     rest = list(args)
     while root.children:
-        found = words(root.flags, rest)
-        if not found:
+        positions = words(root.flags, rest)
+        if not positions:
             break
-        place, word = found[0]
+        place, word = positions[0]
         entry = root.child(word)
         if entry is None:
             if root.run is None and not {"-h", "--help"} & {*rest}:  # before its flags are read: they are not ours

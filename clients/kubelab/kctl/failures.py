@@ -17,7 +17,7 @@ TRACEBACK = "KUBELAB_TRACEBACK"
 
 
 def describe(err: ApiError, doing: str = "", *, servers: Sequence[str] = (), alone: bool = True) -> str:
-    """Say what a server answered.
+    """Word an error of the server.
 
     ``doing`` is such as ``error when creating "web.yml"``; ``alone`` is whether it is the command's only error (kubectl
     lists the causes of an invalid object only then).
@@ -29,12 +29,12 @@ def describe(err: ApiError, doing: str = "", *, servers: Sequence[str] = (), alo
         return f"The connection to the server {where} was refused - did you specify the right host or port?"
     if isinstance(err, Invalid) and alone and err.kind:
         return _invalid(err)
-    told = f"{doing}: {err.message}" if doing else err.message
-    return f"Error from server ({err.reason}): {told}" if err.reason else f"Error from server: {told}"
+    message = f"{doing}: {err.message}" if doing else err.message
+    return f"Error from server ({err.reason}): {message}" if err.reason else f"Error from server: {message}"
 
 
 def of_command(err: Exception, servers: Sequence[str]) -> str:
-    """Say what ended a command. What should never happen is told in one line too; ``KUBELAB_TRACEBACK`` shows where."""
+    """Word the error that ended a command. A bug takes one line too; ``KUBELAB_TRACEBACK=1`` shows the traceback."""
     if isinstance(err, Failed):
         return str(err)
     if isinstance(err, KubeconfigError):
@@ -51,25 +51,25 @@ def of_command(err: Exception, servers: Sequence[str]) -> str:
 def report(
     failed: Sequence[ApiError | Failed], session: Session, doing: Callable[[int], str] = lambda number: ""
 ) -> int:
-    """Print what went wrong with single objects, after what went well, and give the exit code.
+    """Print the errors of single objects, after the command's output, and give the exit code.
 
-    ``doing`` says how the error with this number begins, as in :func:`describe`.
+    ``doing`` gives how the error with this number begins, as in :func:`describe`.
     """
     sys.stdout.flush()
     alone = len(failed) == 1
-    told: list[str] = []
+    lines: list[str] = []
     for number, err in enumerate(failed):
         if isinstance(err, Failed):
-            told.append(str(err) if alone else str(err).removeprefix("error: "))  # kubectl says it of one alone
+            lines.append(str(err) if alone else str(err).removeprefix("error: "))  # as kubectl
         else:
-            told.append(describe(err, doing(number), servers=session.access.servers, alone=alone))
-    for line in dict.fromkeys(told):
+            lines.append(describe(err, doing(number), servers=session.access.servers, alone=alone))
+    for line in dict.fromkeys(lines):
         print(escaped(line), file=sys.stderr)
     return 1 if failed else 0
 
 
 def is_unreachable(err: ApiError) -> bool:
-    """Say whether no server could be reached at all: what a server answered has gRPC's error as its cause."""
+    """Say whether no server could be reached at all: an answer of a server has gRPC's error as its cause."""
     return isinstance(err, Unavailable) and err.__cause__ is None
 
 

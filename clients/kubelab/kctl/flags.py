@@ -32,13 +32,13 @@ class UsageProblem(Exception):
         self.message, self.command, self.hint = message, command, hint
 
     def lines(self) -> str:
-        """Give what is printed on standard error."""
-        told = f"error: {self.message}"
+        """Give the message as it is printed on standard error."""
+        text = f"error: {self.message}"
         if self.hint == "flag":
-            told += f"\nSee '{self.command} --help' for usage."
+            text += f"\nSee '{self.command} --help' for usage."
         elif self.hint == "arguments":
-            told += f"\nSee '{self.command} -h' for help and examples"
-        return told
+            text += f"\nSee '{self.command} -h' for help and examples"
+        return text
 
 
 class _Type(click.ParamType[Any]):
@@ -131,41 +131,41 @@ def normalise(flags: Sequence[Flag], args: Sequence[str], command: str) -> Comma
     """Sort a command line into flags and arguments. Raises UsageProblem as kubectl words it."""
     longs = {f.long: f for f in flags}
     shorts = {f.short: f for f in flags if f.short}
-    told: list[str] = []
+    parsed: list[str] = []
     arguments: list[str] = []
     rest = list(args)
     while rest:
         word = rest.pop(0)
         if word == "--":
-            return CommandLine(told, arguments + rest, len(arguments))
+            return CommandLine(parsed, arguments + rest, len(arguments))
         if word.startswith("--"):
-            told.append(_long(word, rest, longs, shorts, command))
+            parsed.append(_long(word, rest, longs, shorts, command))
         elif word.startswith("-") and word != "-":
-            told += _shorts(word, rest, shorts, command)
+            parsed += _shorts(word, rest, shorts, command)
         else:
             arguments.append(word)
-    return CommandLine(told, arguments)
+    return CommandLine(parsed, arguments)
 
 
 def words(flags: Sequence[Flag], args: Sequence[str]) -> list[tuple[int, str]]:
     """Give the arguments that are no flags and no flag's value, with their places: how a sub-command is found."""
     longs = {f.long: f for f in flags}
     shorts = {f.short: f for f in flags if f.short}
-    found: list[tuple[int, str]] = []
+    positions: list[tuple[int, str]] = []
     n = 0
     while n < len(args):
         word = args[n]
         if word == "--":
             break
         if not word.startswith("-") or word == "-":
-            found.append((n, word))
+            positions.append((n, word))
         elif "=" not in word:
             flag = longs.get(_dashed(word[2:])) if word.startswith("--") else shorts.get(word[1:])
             takes_next = word.startswith("--") or len(word) == 2
             if takes_next and (flag is None or flag.bare is None):
                 n += 1
         n += 1
-    return found
+    return positions
 
 
 def parse_bool(text: str) -> bool:
@@ -184,7 +184,7 @@ def _read(kind: str, value: str) -> Any:
         if not -(2**63) <= int(value) < 2**63:
             raise ValueError(f'strconv.ParseInt: parsing "{value}": value out of range')
         return int(value)
-    if kind == "selector":  # one of spaces alone selects nothing: it is none, and not one that everything matches
+    if kind == "selector":  # spaces alone are no selector; they do not select everything
         return value.strip()
     return durations.parse(value) if kind == "duration" else value
 
@@ -212,7 +212,7 @@ def _long(word: str, rest: list[str], longs: dict[str, Flag], shorts: dict[str, 
 
 def _shorts(word: str, rest: list[str], shorts: dict[str, Flag], command: str) -> list[str]:
     """Read ``-Aw``, ``-owide``, ``-o=wide`` and ``-o wide``."""
-    told: list[str] = []
+    parsed: list[str] = []
     letters = word[1:]
     while letters:
         letter, letters = letters[0], letters[1:]
@@ -220,15 +220,15 @@ def _shorts(word: str, rest: list[str], shorts: dict[str, Flag], command: str) -
         if flag is None:
             raise UsageProblem(f"unknown shorthand flag: '{letter}' in {word}", command, hint="flag")
         if letters.startswith("="):
-            told.append(f"--{flag.long}={letters[1:]}")
+            parsed.append(f"--{flag.long}={letters[1:]}")
             break
         if flag.bare is not None:
-            told.append(f"--{flag.long}={flag.bare}")
+            parsed.append(f"--{flag.long}={flag.bare}")
         elif letters:
-            told.append(f"--{flag.long}={letters}")
+            parsed.append(f"--{flag.long}={letters}")
             break
         elif rest:
-            told.append(f"--{flag.long}={rest.pop(0)}")
+            parsed.append(f"--{flag.long}={rest.pop(0)}")
         else:
             raise UsageProblem(f"flag needs an argument: '{letter}' in {word}", command, hint="flag")
-    return told
+    return parsed

@@ -80,7 +80,7 @@ class Session:
 
     @cached_property
     def kubeconfig(self) -> Kubeconfig:
-        """Read the file; says how to get one when there is none."""
+        """Read the file. Raises Failed with how to get one when it is missing."""
         try:
             return self.rules.load()
         except KubeconfigMissing as err:
@@ -113,7 +113,7 @@ class Session:
 
     @property
     def likely_namespace(self) -> str:
-        """The namespace for what is only printed, which needs no cluster."""
+        """The namespace for a client-side dry run, which needs no cluster."""
         return self.namespace if self.namespace_flag or self.rules.exist() else DEFAULT_NAMESPACE
 
     def run(self, work: Callable[[Client], Coroutine[Any, Any, R]], *, endless: bool = False) -> R:
@@ -135,7 +135,7 @@ class Session:
         return asyncio.run(body())
 
     def _warn(self, text: str) -> None:
-        """Print what a server warns of, each text once."""
+        """Print a warning of the server, each text once."""
         if text not in self._warned:
             self._warned.add(text)
             print(f"Warning: {escaped(text)}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Columns as kubectl's: at least six wide, three spaces between, and as wide again for what is printed later."""
+"""Aligns columns as kubectl does: at least six wide, with three spaces between them."""
 
 from __future__ import annotations
 
