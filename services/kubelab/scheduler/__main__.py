@@ -20,11 +20,12 @@ from kubelab.component.leading import elector
 from kubelab.scheduler.algorithm import Algorithm
 from kubelab.scheduler.cache import Cache
 from kubelab.scheduler.config import SchedulerConfig
+from kubelab.scheduler.eventhandlers import EventHandlers
 from kubelab.scheduler.metrics import SchedulerMetrics
+from kubelab.scheduler.profile import frameworks
 from kubelab.scheduler.queue import SchedulingQueue
 from kubelab.scheduler.scheduler import Scheduler
-from kubelab.scheduler.siblings import Siblings
-from kubelab.scheduler.sources import Sources
+from kubelab.scheduler.spreadindex import SpreadIndex
 
 T = TypeVar("T", bound=Message)
 
@@ -38,8 +39,8 @@ async def run(config: SchedulerConfig, env: Environment) -> None:
 async def work(config: SchedulerConfig, env: Environment, client: Client) -> None:
     """Watch pods and nodes, lead if nobody else does, and give pods their nodes until cancelled."""
     async with asyncio.TaskGroup() as group:
-        siblings = Siblings()
-        cache = Cache(siblings)
+        spread = SpreadIndex()
+        cache = Cache(spread)
         queue = SchedulingQueue(
             env.clock,
             initial_backoff=config.pod_initial_backoff,
@@ -48,21 +49,22 @@ async def work(config: SchedulerConfig, env: Environment, client: Client) -> Non
         )
         metrics = SchedulerMetrics(env.registry)
         metrics.observe(queue, cache)
-        recorder = EventRecorder(client, config.scheduler_name, env.node, env.clock)
+        profiles = frameworks(config)
+        recorders = {name: EventRecorder(client, name, env.node, env.clock) for name in profiles}
         # Ended pods take no room: the server leaves them out, and one that ends is told as deleted.
         pods = informer(env, client, scheme.PODS, field_selector=ACTIVE_PODS)
         nodes = informer(env, client, scheme.NODES)
         services = informer(env, client, scheme.SERVICES)
         controllers = informer(env, client, scheme.REPLICATION_CONTROLLERS)
-        sources = Sources(
+        handlers = EventHandlers(
             pods=pods,
             nodes=nodes,
             services=services,
             controllers=controllers,
             queue=queue,
             cache=cache,
-            siblings=siblings,
-            scheduler_name=config.scheduler_name,
+            spread=spread,
+            scheduler_names=profiles.keys(),
         )
         election = elector(config.leader_election, "kube-scheduler", env, client)
         scheduler = Scheduler(
@@ -70,7 +72,8 @@ async def work(config: SchedulerConfig, env: Environment, client: Client) -> Non
             queue=queue,
             cache=cache,
             algorithm=Algorithm(percentage=config.percentage_of_nodes_to_score),
-            recorder=recorder,
+            frameworks=profiles,
+            recorders=recorders,
             clock=env.clock,
             log=env.log,
             metrics=metrics,
@@ -79,13 +82,14 @@ async def work(config: SchedulerConfig, env: Environment, client: Client) -> Non
         )
 
         async def lead() -> None:
-            await sources.wait_synced()
-            env.log.info("scheduling", scheduler=config.scheduler_name, **cache.statistics())
+            await handlers.wait_synced()
+            env.log.info("scheduling", profiles=[*profiles], **cache.statistics())
             await scheduler.run()
 
         for source in (pods, nodes, services, controllers):
             group.create_task(source.run(), name=f"informer-{source.name}")
-        group.create_task(recorder.run(), name="events")
+        for name, recorder in recorders.items():
+            group.create_task(recorder.run(), name=f"events-{name}")
         if election:
             group.create_task(election.run(lead), name="leader-election")
         else:

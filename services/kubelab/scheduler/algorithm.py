@@ -10,37 +10,21 @@ from __future__ import annotations
 
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from kubelab.scheduler.cache import Cache
-from kubelab.scheduler.framework import ClusterEvent, FilterPlugin, Rejection, ScorePlugin
+from kubelab.scheduler.clusterevents import NODE_ADDED, ClusterEvent
+from kubelab.scheduler.framework import SKIP, CycleState, Rejection, histogram
 from kubelab.scheduler.model import NodeInfo, PodInfo
-from kubelab.scheduler.plugins.nodes import NodeAffinity, NodeName, NodeUnschedulable, TaintToleration
-from kubelab.scheduler.plugins.resources import NodePorts, NodeResourcesBalancedAllocation, NodeResourcesFit
-from kubelab.scheduler.plugins.spread import PodTopologySpread
+from kubelab.scheduler.profile import Framework
 
 MIN_FEASIBLE = 100
 MIN_PERCENTAGE = 5
 
-DEFAULT_FILTERS: tuple[FilterPlugin, ...] = (  # in upstream's order: the first no is the one that is told
-    NodeUnschedulable(),
-    NodeName(),
-    TaintToleration(),
-    NodeAffinity(),
-    NodePorts(),
-    NodeResourcesFit(),
-)
-DEFAULT_SCORES: tuple[ScorePlugin, ...] = (
-    TaintToleration(),
-    NodeResourcesFit(),
-    PodTopologySpread(),
-    NodeResourcesBalancedAllocation(),
-)
-
 
 @dataclass(frozen=True, slots=True)
-class Placement:
+class ScheduleResult:
     """A node for the pod."""
 
     node: str
@@ -49,7 +33,7 @@ class Placement:
 
 
 @dataclass(frozen=True, slots=True)
-class NoFit:
+class FitError:
     """No node will do; ``message`` is what people read, ``retry_on`` what could change it."""
 
     message: str
@@ -57,61 +41,69 @@ class NoFit:
 
 
 class Algorithm:
-    """Filters, then scores. Its only state is where the next pod begins to look."""
+    """Runs a profile's filters, then its scores. Its only state is where the next pod begins to look."""
 
-    def __init__(
-        self,
-        filters: Sequence[FilterPlugin] = DEFAULT_FILTERS,
-        scores: Sequence[ScorePlugin] = DEFAULT_SCORES,
-        percentage: int = 0,
-    ) -> None:
-        self._filters, self._scores, self._percentage = tuple(filters), tuple(scores), percentage
+    def __init__(self, percentage: int = 0) -> None:
+        self._percentage = percentage
         self._start = 0
 
-    def decide(self, pod: PodInfo, cache: Cache) -> Placement | NoFit:
+    def decide(self, framework: Framework, pod: PodInfo, cache: Cache) -> ScheduleResult | FitError:
         """Find the best node for a pod."""
         nodes = cache.nodes
         if not nodes:
-            return NoFit("no nodes available to schedule pods", frozenset({ClusterEvent.NODE_ADDED}))
-        feasible, rejected = self._filter(pod, nodes, cache)
+            return FitError("no nodes available to schedule pods", frozenset({NODE_ADDED}))
+        state: CycleState = {}
+        filtered = self._filter(framework, state, pod, nodes, cache)
+        if isinstance(filtered, Rejection):
+            return explain(framework, state, pod, [filtered] * len(nodes), len(nodes), ", ".join(filtered.reasons))
+        feasible, rejected = filtered
         if not feasible:
-            return explain(rejected, len(nodes))
-        best = feasible[0] if len(feasible) == 1 else self._best(pod, feasible, cache)
-        return Placement(best.name, len(feasible) + len(rejected), len(feasible))
+            return explain(framework, state, pod, rejected, len(nodes))
+        best = feasible[0] if len(feasible) == 1 else _best(framework, state, pod, feasible, cache)
+        return ScheduleResult(best.name, len(feasible) + len(rejected), len(feasible))
 
-    def _filter(self, pod: PodInfo, nodes: Sequence[NodeInfo], cache: Cache) -> tuple[list[NodeInfo], list[Rejection]]:
-        checks = [plugin.filter for plugin in self._filters if not plugin.skip_filter(pod, cache)]
-        wanted = feasible_wanted(len(nodes), self._percentage)
+    def _filter(
+        self, framework: Framework, state: CycleState, pod: PodInfo, nodes: Sequence[NodeInfo], cache: Cache
+    ) -> Rejection | tuple[list[NodeInfo], list[Rejection]]:
+        """Give the feasible nodes and why others are not; one rejection where PreFilter says no for all."""
+        checks: list[Callable[[CycleState, PodInfo, NodeInfo], Rejection | None]] = []
+        for plugin in framework.filters:
+            prepared = plugin.pre_filter(state, pod, cache)
+            if isinstance(prepared, Rejection):
+                return prepared
+            if prepared is not SKIP:
+                checks.append(plugin.filter)
         start = self._start % len(nodes)
         feasible: list[NodeInfo] = []
         rejected: list[Rejection] = []
-        for part in (nodes[start:], nodes[:start]):
-            for node in part:
-                for check in checks:
-                    rejection = check(pod, node)
-                    if rejection is not None:
-                        rejected.append(rejection)
-                        break
-                else:
-                    feasible.append(node)
-                    if len(feasible) == wanted:
-                        break
-            if len(feasible) == wanted:
-                break
+        missing = feasible_wanted(len(nodes), self._percentage)
+        for node in (*nodes[start:], *nodes[:start]):
+            for check in checks:
+                rejection = check(state, pod, node)
+                if rejection is not None:
+                    rejected.append(rejection)
+                    break
+            else:
+                feasible.append(node)
+                missing -= 1
+                if not missing:
+                    break
         self._start = (start + len(feasible) + len(rejected)) % len(nodes)
         return feasible, rejected
 
-    def _best(self, pod: PodInfo, feasible: Sequence[NodeInfo], cache: Cache) -> NodeInfo:
-        totals = [0] * len(feasible)
-        for plugin in self._scores:
-            if not plugin.skip_score(pod, cache):
-                weight = plugin.weight
-                scores = plugin.score(pod, feasible, cache)
-                totals = [t + weight * s for t, s in zip(totals, scores, strict=True)]
-        most = max(totals)
-        equals = [node for node, total in zip(feasible, totals, strict=True) if total == most]
-        lot = zlib.crc32(pod.uid.encode())
-        return equals[0] if len(equals) == 1 else min(equals, key=lambda node: (lot ^ node.lot, node.name))
+
+def _best(
+    framework: Framework, state: CycleState, pod: PodInfo, feasible: Sequence[NodeInfo], cache: Cache
+) -> NodeInfo:
+    totals = [0] * len(feasible)
+    for plugin, weight in framework.scores:
+        if plugin.pre_score(state, pod, cache) is not SKIP:
+            scores = plugin.score(state, pod, feasible, cache)
+            totals = [t + weight * s for t, s in zip(totals, scores, strict=True)]
+    most = max(totals)
+    equals = [node for node, total in zip(feasible, totals, strict=True) if total == most]
+    lot = zlib.crc32(pod.uid.encode())
+    return equals[0] if len(equals) == 1 else min(equals, key=lambda node: (lot ^ node.lot, node.name))
 
 
 def feasible_wanted(nodes: int, percentage: int = 0) -> int:
@@ -125,29 +117,17 @@ def feasible_wanted(nodes: int, percentage: int = 0) -> int:
     return max(nodes * percentage // 100, MIN_FEASIBLE)
 
 
-def explain(rejected: Sequence[Rejection], nodes: int) -> NoFit:
-    """Add up every node's no in upstream's words, with what preemption could have done about it.
+def explain(
+    framework: Framework, state: CycleState, pod: PodInfo, rejected: Sequence[Rejection], nodes: int, reasons: str = ""
+) -> FitError:
+    """Add up every node's no in upstream's words, with what PostFilter plugins say. ``reasons`` are PreFilter's.
 
     https://github.com/kubernetes/kubernetes/blob/v1.32.0/pkg/scheduler/framework/types.go (FitError)
     """
-    told = _histogram(Counter(reason for rejection in rejected for reason in rejection.reasons))
-    helpless = sum(not rejection.resolvable for rejection in rejected)
-    preemption = _histogram(
-        {
-            "No preemption victims found for incoming pod": len(rejected) - helpless,
-            "Preemption is not helpful for scheduling": helpless,
-        }
-    )
-    available = f"0/{nodes} nodes are available:"
-    return NoFit(
-        f"{available} {told}. preemption: {available} {preemption}.",
+    reasons = reasons or histogram(Counter(reason for rejection in rejected for reason in rejection.reasons))
+    told = [f"0/{nodes} nodes are available: {reasons}."]
+    told += [plugin.post_filter(state, pod, rejected, nodes) for plugin in framework.post_filters]
+    return FitError(
+        " ".join(message for message in told if message),
         frozenset().union(*(rejection.retry_on for rejection in rejected)),
     )
-
-
-def _histogram(counts: dict[str, int]) -> str:
-    return ", ".join(sorted(_lines(counts.items())))
-
-
-def _lines(counts: Iterable[tuple[str, int]]) -> Iterable[str]:
-    return (f"{count} {reason}" for reason, count in counts if count)

@@ -16,9 +16,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from kubelab.api.core.v1 import core_pb2
-from kubelab.scheduler.framework import ClusterEvent
+from kubelab.scheduler import clusterevents
+from kubelab.scheduler.clusterevents import ClusterEvent
 from kubelab.scheduler.model import NodeInfo, PodInfo
-from kubelab.scheduler.siblings import Siblings
+from kubelab.scheduler.spreadindex import SpreadIndex
 
 
 @dataclass(slots=True)
@@ -32,8 +33,8 @@ class _Placed:
 class Cache:
     """What the scheduler decides on."""
 
-    def __init__(self, siblings: Siblings | None = None) -> None:
-        self._siblings = siblings or Siblings()
+    def __init__(self, spread: SpreadIndex | None = None) -> None:
+        self._spread = spread or SpreadIndex()
         self._infos: dict[str, NodeInfo] = {}
         self._order: list[NodeInfo] = []
         self._placed: dict[str, _Placed] = {}
@@ -45,9 +46,9 @@ class Cache:
         """The nodes that exist, in a stable order."""
         return self._order
 
-    def siblings(self, pod: PodInfo) -> Mapping[str, int] | None:
+    def spread_counts(self, pod: PodInfo) -> Mapping[str, int] | None:
         """Count, by node, the pods that the pod should spread away from."""
-        return self._siblings.counts(pod)
+        return self._spread.counts(pod)
 
     # Nodes
 
@@ -64,7 +65,7 @@ class Cache:
         self._tally(info, 1)
         if not was_present:
             self._order.append(info)
-            return frozenset({ClusterEvent.NODE_ADDED})
+            return frozenset({clusterevents.NODE_ADDED})
         after = _describe(info)
         return frozenset(event for event in after if after[event] != before[event])
 
@@ -139,7 +140,7 @@ class Cache:
         if info is None:
             info = self._infos[node] = NodeInfo(node)
         info.add(pod)
-        self._siblings.add(pod, node)
+        self._spread.add(pod, node)
         self._placed[pod.uid] = _Placed(pod, node, assumed)
 
     def _unplace(self, uid: str) -> None:
@@ -147,7 +148,7 @@ class Cache:
         self._bound.pop(uid, None)
         info = self._infos[placed.node]
         info.remove(placed.pod)
-        self._siblings.remove(placed.pod)
+        self._spread.remove(placed.pod)
         if not info.present and not info.pods:
             del self._infos[placed.node]
 
@@ -171,14 +172,14 @@ class Cache:
         assert self.tainted == sum(bool(info.hard_taints) for info in self._order)
         assert self.softly_tainted == sum(bool(info.soft_taints) for info in self._order)
         assert self.cordoned == sum(info.unschedulable for info in self._order)
-        self._siblings.check_invariants()
+        self._spread.check_invariants()
 
 
 def _describe(info: NodeInfo) -> dict[ClusterEvent, object]:
     return {
-        ClusterEvent.NODE_RESIZED: (info.cpu, info.memory, info.storage, info.max_pods, dict(info.extended)),
-        ClusterEvent.NODE_LABELED: dict(info.labels),
-        ClusterEvent.NODE_TAINTED: (
+        clusterevents.NODE_RESIZED: (info.cpu, info.memory, info.storage, info.max_pods, dict(info.extended)),
+        clusterevents.NODE_LABELED: dict(info.labels),
+        clusterevents.NODE_TAINTED: (
             info.unschedulable,
             [(t.key, t.value, t.effect) for t in (*info.hard_taints, *info.soft_taints)],
         ),

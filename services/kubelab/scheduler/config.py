@@ -10,12 +10,49 @@ from kubelab.component.leading import LeaderElectionConfig
 
 
 @dataclass(kw_only=True)
+class PluginConfig:
+    """One plugin, and how much its scores count; 0: its own weight."""
+
+    name: str
+    weight: Annotated[int, Range(0, 100)] = 0
+
+
+@dataclass(kw_only=True)
+class PluginSet:
+    """What one extension point enables, and which of the defaults it leaves out; ``*`` is all."""
+
+    enabled: list[PluginConfig] = field(default_factory=list[PluginConfig])
+    disabled: list[PluginConfig] = field(default_factory=list[PluginConfig])
+
+
+@dataclass(kw_only=True)
+class Plugins:
+    """The extension points. A plugin's PreFilter comes with its Filter, its PreScore with its Score."""
+
+    filter: PluginSet = field(default_factory=PluginSet)
+    post_filter: PluginSet = field(default_factory=PluginSet)
+    score: PluginSet = field(default_factory=PluginSet)
+    multi_point: PluginSet = field(default_factory=PluginSet)
+
+
+@dataclass(kw_only=True)
+class Profile:
+    """Which plugins decide about the pods with this ``schedulerName``."""
+
+    scheduler_name: str = "default-scheduler"
+    plugins: Plugins = field(default_factory=Plugins)
+
+
+@dataclass(kw_only=True)
 class SchedulerConfig(BaseConfig):
-    """Only pods with this ``schedulerName`` are looked at. Durations are seconds."""
+    """Only pods with the ``schedulerName`` of a profile are looked at. Durations are seconds.
+
+    https://kubernetes.io/docs/reference/config-api/kube-scheduler-config.v1/
+    """
 
     bind_address: str = "0.0.0.0:10259"
     metrics_address: str = "127.0.0.1:10251"
-    scheduler_name: str = "default-scheduler"
+    profiles: list[Profile] = field(default_factory=lambda: [Profile()])
     percentage_of_nodes_to_score: Annotated[int, Range(0, 100)] = 0
     """0: adapts to the number of nodes, as upstream."""
     pod_initial_backoff: Period = 1.0

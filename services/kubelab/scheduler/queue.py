@@ -27,7 +27,7 @@ from dataclasses import dataclass, field
 
 from kubelab.apimachinery.backoff import ExponentialBackoff
 from kubelab.apimachinery.clock import Clock
-from kubelab.scheduler.framework import ClusterEvent
+from kubelab.scheduler.clusterevents import ClusterEvent
 from kubelab.scheduler.model import PodInfo
 
 INITIAL_BACKOFF = 1.0

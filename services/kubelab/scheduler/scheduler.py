@@ -9,7 +9,7 @@ was lost, or the process stops) every unfinished binding gives its pod back to t
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -22,13 +22,14 @@ from kubelab.apimachinery.messages import deep_copy
 from kubelab.apimachinery.scheme import PODS
 from kubelab.client import bugs
 from kubelab.client.client import Client
-from kubelab.client.events import EventRecorder
+from kubelab.client.events import EventKind, EventRecorder
 from kubelab.rpc import tracing
-from kubelab.scheduler.algorithm import Algorithm, NoFit, Placement
+from kubelab.scheduler import clusterevents
+from kubelab.scheduler.algorithm import Algorithm, FitError, ScheduleResult
 from kubelab.scheduler.cache import Cache
-from kubelab.scheduler.framework import ClusterEvent
 from kubelab.scheduler.metrics import SchedulerMetrics
 from kubelab.scheduler.model import PodInfo
+from kubelab.scheduler.profile import Framework
 from kubelab.scheduler.queue import Place, QueuedPod, SchedulingQueue
 
 if TYPE_CHECKING:
@@ -47,7 +48,8 @@ class Scheduler:
         queue: SchedulingQueue,
         cache: Cache,
         algorithm: Algorithm,
-        recorder: EventRecorder,
+        frameworks: Mapping[str, Framework],
+        recorders: Mapping[str, EventRecorder],
         clock: Clock,
         log: FilteringBoundLogger,
         metrics: SchedulerMetrics,
@@ -55,7 +57,8 @@ class Scheduler:
         assumed_pod_ttl: float = 0.0,
     ) -> None:
         self._client, self._queue, self._cache, self._algorithm = client, queue, cache, algorithm
-        self._recorder, self._clock, self._log, self._metrics = recorder, clock, log, metrics
+        self._frameworks, self._recorders = frameworks, recorders  # by schedulerName
+        self._clock, self._log, self._metrics = clock, log, metrics
         self._parallel_bindings, self._assumed_pod_ttl = parallel_bindings, assumed_pod_ttl
 
     async def run(self) -> None:
@@ -85,32 +88,32 @@ class Scheduler:
         if pod.terminating:
             self._queue.done(queued)
             message = f"skip schedule deleting pod: {pod.key}"
-            self._recorder.event(pod.pod, "Warning", "FailedScheduling", message)
+            self._event(pod, "Warning", "FailedScheduling", message)
             return None
         began = self._clock.monotonic()
         for lost in self._cache.expire(began):
             self._log.warning("a bound pod was never seen, its room is free again", pod=lost.key)
-            self._queue.move(ClusterEvent.POD_GONE)
+            self._queue.move(clusterevents.POD_GONE)
         try:
-            decision = self._algorithm.decide(pod, self._cache)
+            decision = self._algorithm.decide(self._frameworks[pod.pod.spec.schedulerName], pod, self._cache)
         except Exception:  # noqa: BLE001 — a bug: one poisonous pod must not stop the others
             self._queue.back_off(queued)
             bugs.record(self._log, "decide", pod.key)
             return None
         self._metrics.decision_seconds.observe(self._clock.monotonic() - began)
-        if isinstance(decision, NoFit):
+        if isinstance(decision, FitError):
             return self._give_up(queued, decision)
         self._cache.assume(pod, decision.node)
         return self._bind(queued, decision)
 
-    def _give_up(self, queued: QueuedPod, decision: NoFit) -> Coroutine[None, None, None]:
+    def _give_up(self, queued: QueuedPod, decision: FitError) -> Coroutine[None, None, None]:
         self._metrics.attempts.labels("unschedulable").inc()
         self._log.info("no node fits", pod=queued.pod.key, why=decision.message)
         self._queue.reject(queued, decision.retry_on)
-        self._recorder.event(queued.pod.pod, "Warning", "FailedScheduling", decision.message)
+        self._event(queued.pod, "Warning", "FailedScheduling", decision.message)
         return self._tell(queued.pod, "Unschedulable", decision.message)
 
-    async def _bind(self, queued: QueuedPod, placement: Placement) -> None:
+    async def _bind(self, queued: QueuedPod, placement: ScheduleResult) -> None:
         pod, bound = queued.pod, False
         binding = core_pb2.Binding(target=core_pb2.ObjectReference(kind="Node", name=placement.node))
         binding.metadata.namespace, binding.metadata.name, binding.metadata.uid = pod.namespace, pod.name, pod.uid
@@ -127,7 +130,7 @@ class Scheduler:
             if not bound:
                 self._cache.forget(pod.uid)
                 self._queue.back_off(queued)  # nothing to do where the queue has let go of it already
-                self._queue.move(ClusterEvent.POD_GONE)  # the room that it had taken is free again
+                self._queue.move(clusterevents.POD_GONE)  # the room that it had taken is free again
         if bound:
             now = self._clock.monotonic()
             if self._assumed_pod_ttl:
@@ -138,9 +141,9 @@ class Scheduler:
             self._metrics.queued_seconds.observe(now - queued.first_added)
             self._log.debug("bound", pod=pod.key, node=placement.node, evaluated=placement.evaluated)
             message = f"Successfully assigned {pod.key} to {placement.node}"
-            self._recorder.event(pod.pod, "Normal", "Scheduled", message)
+            self._event(pod, "Normal", "Scheduled", message)
 
-    async def _failed(self, queued: QueuedPod, placement: Placement, err: ApiError) -> None:
+    async def _failed(self, queued: QueuedPod, placement: ScheduleResult, err: ApiError) -> None:
         """Say that a binding failed. Where it is unknown whether it was done, the watch will tell; a second binding
         of a bound pod is refused by the api-server, so trying again is safe."""
         pod = queued.pod
@@ -150,8 +153,11 @@ class Scheduler:
         if isinstance(err, Conflict):
             return  # somebody else was quicker, which is no news for the pod's reader
         message = f'binding rejected: running Bind plugin "DefaultBinder": {err.message}'
-        self._recorder.event(pod.pod, "Warning", "FailedScheduling", message)
+        self._event(pod, "Warning", "FailedScheduling", message)
         await self._tell(pod, "SchedulerError", message)
+
+    def _event(self, pod: PodInfo, type: EventKind, reason: str, message: str) -> None:
+        self._recorders[pod.pod.spec.schedulerName].event(pod.pod, type, reason, message)
 
     async def _tell(self, pod: PodInfo, reason: str, message: str) -> None:
         """Write PodScheduled=False, unless it says so already or the pod has moved on."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, is_dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, cast, get_args, get_origin, get_type_hints
 
 import pytest
 
@@ -165,6 +165,17 @@ def settings(kind: type[Any], above: str = "") -> Iterator[tuple[str, Any]]:
             yield f"{above}{name}", hint
 
 
+def defaults(value: Any, path: list[str]) -> Iterator[Any]:
+    """Every value at a path; of a list, those of all its items."""
+    if isinstance(value, list):
+        for item in cast(list[Any], value):
+            yield from defaults(item, path)
+    elif path:
+        yield from defaults(getattr(value, path[0]), path[1:])
+    else:
+        yield value
+
+
 @pytest.mark.parametrize("kind", COMPONENTS, ids=lambda kind: kind.__name__)
 def test_every_number_has_a_range_and_its_default_is_in_it(kind: type[BaseConfig]) -> None:
     numbers = {name: hint for name, hint in settings(kind) if hint in (int, float)}
@@ -172,7 +183,5 @@ def test_every_number_has_a_range_and_its_default_is_in_it(kind: type[BaseConfig
     default = load(kind, [], prog="test") if kind not in (NodeAgentConfig, TunnelsConfig) else None
     for name, hint in settings(kind):
         if get_origin(hint) is Annotated and default is not None:
-            value: Any = default
-            for part in name.split("."):
-                value = getattr(value, part)
-            assert value in get_args(hint)[1], name
+            for value in defaults(default, name.split(".")):
+                assert value in get_args(hint)[1], name

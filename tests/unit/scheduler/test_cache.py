@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kubelab.api.core.v1 import core_pb2
+from kubelab.scheduler import clusterevents
 from kubelab.scheduler.cache import Cache
-from kubelab.scheduler.framework import ClusterEvent
 from kubelab.scheduler.model import PodInfo
-from kubelab.scheduler.siblings import Siblings
+from kubelab.scheduler.spreadindex import SpreadIndex
 from tests.support import objects as make
 
 
@@ -43,12 +43,12 @@ def test_a_bound_pod_that_is_never_seen_expires_and_an_unbound_one_does_not() ->
 
 def test_what_changed_about_a_node() -> None:
     cache = Cache()
-    assert cache.set_node(make.node("a")) == {ClusterEvent.NODE_ADDED}
+    assert cache.set_node(make.node("a")) == {clusterevents.NODE_ADDED}
     assert cache.set_node(make.node("a", ready="False")) == set()
-    assert cache.set_node(make.node("a", labels={"x": "y"})) == {ClusterEvent.NODE_LABELED}
-    assert cache.set_node(make.node("a", labels={"x": "y"}, cpu="8")) == {ClusterEvent.NODE_RESIZED}
+    assert cache.set_node(make.node("a", labels={"x": "y"})) == {clusterevents.NODE_LABELED}
+    assert cache.set_node(make.node("a", labels={"x": "y"}, cpu="8")) == {clusterevents.NODE_RESIZED}
     changed = make.node("a", labels={"x": "y"}, cpu="8", unschedulable=True)
-    assert cache.set_node(changed) == {ClusterEvent.NODE_TAINTED}
+    assert cache.set_node(changed) == {clusterevents.NODE_TAINTED}
     cache.remove_node("a")
     assert cache.cordoned == 0
     cache.check_invariants()
@@ -67,9 +67,9 @@ STEPS = st.lists(
 @settings(max_examples=100, deadline=None)
 @given(STEPS)
 def test_sums_and_indexes_hold_whatever_happens(steps: list[tuple[str, int, str]]) -> None:
-    siblings = Siblings()
-    siblings.set_service("default", "web", {"app": "web"})
-    cache = Cache(siblings)
+    spread = SpreadIndex()
+    spread.set_service("default", "web", {"app": "web"})
+    cache = Cache(spread)
     for now, (what, number, node) in enumerate(steps):
         pod = info(f"p{number}")
         known = pod.uid in {uid for n in cache.nodes for uid in n.pods} or cache.is_assumed(pod.uid)
@@ -92,5 +92,5 @@ def test_sums_and_indexes_hold_whatever_happens(steps: list[tuple[str, int, str]
             case "expire":
                 cache.expire(now)
             case _:
-                cache.siblings(pod)
+                cache.spread_counts(pod)
         cache.check_invariants()

@@ -7,13 +7,15 @@ from dataclasses import dataclass, field
 import pytest
 
 from kubelab.api.core.v1 import core_pb2
-from kubelab.scheduler.algorithm import Algorithm, NoFit, Placement, feasible_wanted
+from kubelab.scheduler import clusterevents
+from kubelab.scheduler.algorithm import Algorithm, FitError, ScheduleResult, feasible_wanted
 from kubelab.scheduler.cache import Cache
-from kubelab.scheduler.framework import ClusterEvent, FilterPlugin
+from kubelab.scheduler.framework import SKIP, FilterPlugin
 from kubelab.scheduler.model import PodInfo
 from kubelab.scheduler.plugins.nodes import NodeAffinity, NodeName, NodeUnschedulable, TaintToleration
 from kubelab.scheduler.plugins.resources import NodePorts, NodeResourcesBalancedAllocation, NodeResourcesFit
-from kubelab.scheduler.siblings import Siblings
+from kubelab.scheduler.profile import Framework
+from kubelab.scheduler.spreadindex import SpreadIndex
 from tests.support import objects as make
 
 HARD = make.taint("k", value="v")
@@ -107,8 +109,8 @@ def test_filters(case: Case) -> None:
     for pod in case.there:
         cache.assume(PodInfo.of(pod), case.node.metadata.name)
     pod = PodInfo.of(case.pod)
-    skipped = case.plugin.skip_filter(pod, cache)
-    rejection = case.plugin.filter(pod, cache.nodes[0])
+    skipped = case.plugin.pre_filter({}, pod, cache) is SKIP
+    rejection = case.plugin.filter({}, pod, cache.nodes[0])
     if skipped:
         assert case.reasons == ()
         return
@@ -118,8 +120,8 @@ def test_filters(case: Case) -> None:
         assert rejection.retry_on
 
 
-def cluster(*nodes: core_pb2.Node, siblings: Siblings | None = None) -> Cache:
-    cache = Cache(siblings)
+def cluster(*nodes: core_pb2.Node, spread: SpreadIndex | None = None) -> Cache:
+    cache = Cache(spread)
     for node in nodes:
         cache.set_node(node)
     return cache
@@ -132,28 +134,28 @@ def test_what_people_read_when_no_node_fits() -> None:
         make.node("c"),
     )
     cache.assume(PodInfo.of(make.pod("big", requests={"cpu": "3"})), "c")
-    answer = Algorithm().decide(PodInfo.of(make.pod(requests={"cpu": "2"})), cache)
-    assert isinstance(answer, NoFit)
+    answer = Algorithm().decide(Framework(), PodInfo.of(make.pod(requests={"cpu": "2"})), cache)
+    assert isinstance(answer, FitError)
     assert answer.message == (
         "0/3 nodes are available: 1 Insufficient cpu, 2 node(s) had untolerated taint {k: v}. "
         "preemption: 0/3 nodes are available: 1 No preemption victims found for incoming pod, "
         "2 Preemption is not helpful for scheduling."
     )
-    assert ClusterEvent.POD_GONE in answer.retry_on
-    assert ClusterEvent.NODE_TAINTED in answer.retry_on
-    assert ClusterEvent.NODE_LABELED not in answer.retry_on
+    assert clusterevents.POD_GONE in answer.retry_on
+    assert clusterevents.NODE_TAINTED in answer.retry_on
+    assert clusterevents.NODE_LABELED not in answer.retry_on
 
 
 def test_a_cluster_without_nodes() -> None:
-    answer = Algorithm().decide(PodInfo.of(make.pod()), cluster())
-    assert isinstance(answer, NoFit)
+    answer = Algorithm().decide(Framework(), PodInfo.of(make.pod()), cluster())
+    assert isinstance(answer, FitError)
     assert answer.message == "no nodes available to schedule pods"
-    assert answer.retry_on == {ClusterEvent.NODE_ADDED}
+    assert answer.retry_on == {clusterevents.NODE_ADDED}
 
 
 def placed(cache: Cache, pod: core_pb2.Pod) -> str:
-    answer = Algorithm().decide(PodInfo.of(pod), cache)
-    assert isinstance(answer, Placement)
+    answer = Algorithm().decide(Framework(), PodInfo.of(pod), cache)
+    assert isinstance(answer, ScheduleResult)
     cache.assume(PodInfo.of(pod), answer.node)
     cache.check_invariants()
     return answer.node
@@ -166,20 +168,20 @@ def test_the_emptiest_node_is_preferred() -> None:
 
 
 def test_pods_of_one_controller_spread_though_another_node_is_emptier() -> None:
-    siblings = Siblings()
+    spread = SpreadIndex()
     rc = make.replication_controller("web")
-    siblings.set_controller(rc.metadata.uid, rc.spec.selector)
-    cache = cluster(make.node("a"), make.node("b", cpu="2"), make.node("c", cpu="3"), siblings=siblings)
+    spread.set_controller(rc.metadata.uid, rc.spec.selector)
+    cache = cluster(make.node("a"), make.node("b", cpu="2"), make.node("c", cpu="3"), spread=spread)
     pods = [make.pod(f"web-{n}", labels={"app": "web"}, owner=make.controlled_by(rc)) for n in range(6)]
     nodes = [placed(cache, pod) for pod in pods]
     assert {node: nodes.count(node) for node in "abc"} == {"a": 2, "b": 2, "c": 2}
 
 
 def test_pods_behind_one_service_spread() -> None:
-    siblings = Siblings()
-    siblings.set_service("default", "web", {"app": "web"})
-    siblings.set_service("other", "web", {"tier": "front"})
-    cache = cluster(make.node("a"), make.node("b"), make.node("c"), siblings=siblings)
+    spread = SpreadIndex()
+    spread.set_service("default", "web", {"app": "web"})
+    spread.set_service("other", "web", {"tier": "front"})
+    cache = cluster(make.node("a"), make.node("b"), make.node("c"), spread=spread)
     nodes = {placed(cache, make.pod(f"w{n}", labels={"app": "web", "tier": "front"})) for n in range(3)}
     assert nodes == {"a", "b", "c"}
 
@@ -187,17 +189,17 @@ def test_pods_behind_one_service_spread() -> None:
 def test_soft_taints_and_balance_score() -> None:
     cache = cluster(make.node("a", taints=[SOFT]), make.node("b"))
     pod = PodInfo.of(make.pod())
-    assert TaintToleration().score(pod, cache.nodes, cache) == [0, 100]
+    assert TaintToleration().score({}, pod, cache.nodes, cache) == [0, 100]
     lopsided = PodInfo.of(make.pod(requests={"cpu": "4"}))
-    assert NodeResourcesBalancedAllocation().score(lopsided, cache.nodes, cache) == [50, 50]
+    assert NodeResourcesBalancedAllocation().score({}, lopsided, cache.nodes, cache) == [50, 50]
 
 
 def test_equal_nodes_share_pods_fairly_and_the_same_question_has_the_same_answer() -> None:
     def once() -> list[str]:
         algorithm = Algorithm()
         cache = cluster(*(make.node(f"n{n}") for n in range(10)))
-        answers = [algorithm.decide(PodInfo.of(make.pod(f"p{n}")), cache) for n in range(200)]
-        return [answer.node for answer in answers if isinstance(answer, Placement)]
+        answers = [algorithm.decide(Framework(), PodInfo.of(make.pod(f"p{n}")), cache) for n in range(200)]
+        return [answer.node for answer in answers if isinstance(answer, ScheduleResult)]
 
     nodes = once()
     assert nodes == once()
@@ -217,9 +219,9 @@ def test_in_a_big_cluster_every_node_gets_its_turn() -> None:
     cache = cluster(*(make.node(f"n{n}", pods="1") for n in range(300)))
     algorithm = Algorithm()
     for n in range(300):
-        answer = algorithm.decide(PodInfo.of(make.pod(f"p{n}")), cache)
-        assert isinstance(answer, Placement)
+        answer = algorithm.decide(Framework(), PodInfo.of(make.pod(f"p{n}")), cache)
+        assert isinstance(answer, ScheduleResult)
         assert answer.feasible <= feasible_wanted(300)
         cache.assume(PodInfo.of(make.pod(f"p{n}")), answer.node)
-    assert isinstance(algorithm.decide(PodInfo.of(make.pod("one-too-many")), cache), NoFit)
+    assert isinstance(algorithm.decide(Framework(), PodInfo.of(make.pod("one-too-many")), cache), FitError)
     cache.check_invariants()

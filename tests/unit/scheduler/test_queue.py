@@ -10,14 +10,15 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from kubelab.scheduler.framework import ClusterEvent
+from kubelab.scheduler import clusterevents
+from kubelab.scheduler.clusterevents import ClusterEvent
 from kubelab.scheduler.model import PodInfo
 from kubelab.scheduler.queue import QueuedPod, SchedulingQueue
 from tests.support import objects as make
 from tests.support.clock import FakeClock
 
-ROOM = frozenset({ClusterEvent.POD_GONE})
-LABELS = frozenset({ClusterEvent.NODE_LABELED})
+ROOM = frozenset({clusterevents.POD_GONE})
+LABELS = frozenset({clusterevents.NODE_LABELED})
 
 
 def info(name: str, *, priority: int = 0, label: str = "") -> PodInfo:
@@ -52,7 +53,7 @@ async def test_an_event_brings_back_whom_it_could_help_after_their_rest() -> Non
     for name, events in (("small", ROOM), ("picky", LABELS)):
         queue.add(info(name))
         queue.reject(await pop(queue), events)
-    assert queue.move(ClusterEvent.POD_GONE) == 1
+    assert queue.move(clusterevents.POD_GONE) == 1
     assert queue.statistics() == {"active": 0, "backoff": 1, "unschedulable": 1, "in_flight": 0}
     waiting = asyncio.ensure_future(queue.pop())
     await clock.advance(0.9)
@@ -60,7 +61,7 @@ async def test_an_event_brings_back_whom_it_could_help_after_their_rest() -> Non
     await clock.advance(0.2)
     assert (await waiting).pod.name == "small"
     await clock.advance(5)
-    queue.move(ClusterEvent.NODE_LABELED)  # its rest is long over
+    queue.move(clusterevents.NODE_LABELED)  # its rest is long over
     assert (await pop(queue)).pod.name == "picky"
     queue.check_invariants()
 
@@ -163,7 +164,7 @@ class Machine(RuleBasedStateMachine):
             self.queue.done(queued)
             self.known.discard(name)
 
-    @rule(event=st.sampled_from([ClusterEvent.POD_GONE, ClusterEvent.NODE_LABELED]))
+    @rule(event=st.sampled_from([clusterevents.POD_GONE, clusterevents.NODE_LABELED]))
     def move(self, event: ClusterEvent) -> None:
         moved = self.queue.move(event)
         assert event in ROOM or moved == 0

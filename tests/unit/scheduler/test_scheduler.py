@@ -21,16 +21,18 @@ from kubelab.scheduler import __main__ as component
 from kubelab.scheduler.algorithm import Algorithm
 from kubelab.scheduler.cache import Cache
 from kubelab.scheduler.config import SchedulerConfig
+from kubelab.scheduler.eventhandlers import EventHandlers
 from kubelab.scheduler.metrics import SchedulerMetrics
 from kubelab.scheduler.model import PodInfo
+from kubelab.scheduler.profile import Framework
 from kubelab.scheduler.queue import SchedulingQueue
 from kubelab.scheduler.scheduler import Scheduler
-from kubelab.scheduler.siblings import Siblings
-from kubelab.scheduler.sources import Sources
+from kubelab.scheduler.spreadindex import SpreadIndex
 from tests.support import objects as make
 from tests.support.apiserver import FakeApiServer
 from tests.support.clock import FakeClock
 
+DEFAULT = "default-scheduler"
 Run = Callable[[FakeApiServer], AbstractAsyncContextManager[None]]
 
 
@@ -136,21 +138,21 @@ async def test_a_pod_that_changes_while_it_is_bound_comes_back_as_it_is_now() ->
     clock, cache = FakeClock(), Cache()
     queue = SchedulingQueue(clock)
     client = FakeApiServer(clock=clock).client()
-    sources = Sources(
+    handlers = EventHandlers(
         pods=Informer(client, PODS),
         nodes=Informer(client, NODES),
         services=Informer(client, SERVICES),
         controllers=Informer(client, REPLICATION_CONTROLLERS),
         queue=queue,
         cache=cache,
-        siblings=Siblings(),
-        scheduler_name="default-scheduler",
+        spread=SpreadIndex(),
+        scheduler_names=["default-scheduler"],
     )
-    sources.node_set(make.node("node-1"))
-    sources.pod_set(make.pod("x"))
+    handlers.node_set(make.node("node-1"))
+    handlers.pod_set(make.pod("x"))
     queued = await queue.pop()
     cache.assume(queued.pod, "node-1")
-    sources.pod_set(make.pod("x", deleting=True))
+    handlers.pod_set(make.pod("x", deleting=True))
     cache.forget(queued.pod.uid)  # the binding failed
     queue.back_off(queued)
     clock.skip(1)
@@ -158,7 +160,7 @@ async def test_a_pod_that_changes_while_it_is_bound_comes_back_as_it_is_now() ->
     assert queued.pod.terminating  # and will not be bound again
     cache.assume(queued.pod, "node-1")
     queue.done(queued)  # this time it was bound
-    sources.pod_set(make.pod("x"))
+    handlers.pod_set(make.pod("x"))
     assert not queue.holds(queued.pod.uid)
     queue.check_invariants()
 
@@ -178,7 +180,8 @@ async def test_the_room_of_a_bound_pod_that_is_not_seen_is_its_own(ttl: float) -
         queue=queue,
         cache=cache,
         algorithm=Algorithm(),
-        recorder=EventRecorder(client, "default-scheduler"),
+        frameworks={DEFAULT: Framework()},
+        recorders={DEFAULT: EventRecorder(client, "default-scheduler")},
         clock=clock,
         log=structlog.get_logger(),
         metrics=SchedulerMetrics(CollectorRegistry()),
@@ -241,7 +244,8 @@ async def test_work_that_is_cancelled_before_its_first_step_is_not_lost() -> Non
         queue=queue,
         cache=cache,
         algorithm=Algorithm(),
-        recorder=EventRecorder(client, "default-scheduler"),
+        frameworks={DEFAULT: Framework()},
+        recorders={DEFAULT: EventRecorder(client, "default-scheduler")},
         clock=clock,
         log=structlog.get_logger(),
         metrics=SchedulerMetrics(CollectorRegistry()),

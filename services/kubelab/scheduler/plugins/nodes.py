@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import taints
 from kubelab.apimachinery.core.podresources import node_selector_matches
-from kubelab.scheduler.framework import MAX_SCORE, Cluster, ClusterEvent, Rejection
+from kubelab.scheduler import clusterevents
+from kubelab.scheduler.framework import MAX_SCORE, SKIP, Cluster, CycleState, Rejection, Skip
 from kubelab.scheduler.model import NodeInfo, PodInfo
 
 
@@ -16,14 +17,14 @@ class NodeUnschedulable:
 
     name = "NodeUnschedulable"
     rejection = Rejection(
-        name, ("node(s) were unschedulable",), frozenset({ClusterEvent.NODE_ADDED, ClusterEvent.NODE_TAINTED})
+        name, ("node(s) were unschedulable",), frozenset({clusterevents.NODE_ADDED, clusterevents.NODE_TAINTED})
     )
     _taint = core_pb2.Taint(key=taints.UNSCHEDULABLE, effect=taints.NO_SCHEDULE)
 
-    def skip_filter(self, pod: PodInfo, cluster: Cluster) -> bool:
-        return not cluster.cordoned or taints.tolerated(pod.tolerations, self._taint)
+    def pre_filter(self, state: CycleState, pod: PodInfo, cluster: Cluster) -> Skip | None:
+        return SKIP if not cluster.cordoned or taints.tolerated(pod.tolerations, self._taint) else None
 
-    def filter(self, pod: PodInfo, node: NodeInfo) -> Rejection | None:
+    def filter(self, state: CycleState, pod: PodInfo, node: NodeInfo) -> Rejection | None:
         return self.rejection if node.unschedulable else None
 
 
@@ -31,12 +32,14 @@ class NodeName:
     """Honour a node name that the pod already carries."""
 
     name = "NodeName"
-    rejection = Rejection(name, ("node(s) didn't match the requested node name",), frozenset({ClusterEvent.NODE_ADDED}))
+    rejection = Rejection(
+        name, ("node(s) didn't match the requested node name",), frozenset({clusterevents.NODE_ADDED})
+    )
 
-    def skip_filter(self, pod: PodInfo, cluster: Cluster) -> bool:
-        return not pod.node
+    def pre_filter(self, state: CycleState, pod: PodInfo, cluster: Cluster) -> Skip | None:
+        return SKIP if not pod.node else None
 
-    def filter(self, pod: PodInfo, node: NodeInfo) -> Rejection | None:
+    def filter(self, state: CycleState, pod: PodInfo, node: NodeInfo) -> Rejection | None:
         return self.rejection if pod.node != node.name else None
 
 
@@ -45,22 +48,22 @@ class TaintToleration:
 
     name = "TaintToleration"
     weight = 3
-    retry_on = frozenset({ClusterEvent.NODE_ADDED, ClusterEvent.NODE_TAINTED})
+    retry_on = frozenset({clusterevents.NODE_ADDED, clusterevents.NODE_TAINTED})
 
-    def skip_filter(self, pod: PodInfo, cluster: Cluster) -> bool:
-        return not cluster.tainted
+    def pre_filter(self, state: CycleState, pod: PodInfo, cluster: Cluster) -> Skip | None:
+        return SKIP if not cluster.tainted else None
 
-    def filter(self, pod: PodInfo, node: NodeInfo) -> Rejection | None:
+    def filter(self, state: CycleState, pod: PodInfo, node: NodeInfo) -> Rejection | None:
         for taint in node.hard_taints:
             if not taints.tolerated(pod.tolerations, taint):
                 reason = f"node(s) had untolerated taint {{{taint.key}: {taint.value}}}"
                 return Rejection(self.name, (reason,), self.retry_on)
         return None
 
-    def skip_score(self, pod: PodInfo, cluster: Cluster) -> bool:
-        return not cluster.softly_tainted
+    def pre_score(self, state: CycleState, pod: PodInfo, cluster: Cluster) -> Skip | None:
+        return SKIP if not cluster.softly_tainted else None
 
-    def score(self, pod: PodInfo, nodes: Sequence[NodeInfo], cluster: Cluster) -> list[int]:
+    def score(self, state: CycleState, pod: PodInfo, nodes: Sequence[NodeInfo], cluster: Cluster) -> list[int]:
         counts = [sum(not taints.tolerated(pod.tolerations, t) for t in node.soft_taints) for node in nodes]
         most = max(counts)
         return [MAX_SCORE - MAX_SCORE * n // most for n in counts] if most else [MAX_SCORE] * len(counts)
@@ -73,11 +76,11 @@ class NodeAffinity:
     rejection = Rejection(
         name,
         ("node(s) didn't match Pod's node affinity/selector",),
-        frozenset({ClusterEvent.NODE_ADDED, ClusterEvent.NODE_LABELED}),
+        frozenset({clusterevents.NODE_ADDED, clusterevents.NODE_LABELED}),
     )
 
-    def skip_filter(self, pod: PodInfo, cluster: Cluster) -> bool:
-        return not pod.node_selector
+    def pre_filter(self, state: CycleState, pod: PodInfo, cluster: Cluster) -> Skip | None:
+        return SKIP if not pod.node_selector else None
 
-    def filter(self, pod: PodInfo, node: NodeInfo) -> Rejection | None:
+    def filter(self, state: CycleState, pod: PodInfo, node: NodeInfo) -> Rejection | None:
         return None if node_selector_matches(pod.node_selector, node.labels) else self.rejection

@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kubelab.apimachinery.core.podresources import port_is_taken
-from kubelab.scheduler.framework import MAX_SCORE, Cluster, ClusterEvent, Rejection
+from kubelab.scheduler import clusterevents
+from kubelab.scheduler.framework import MAX_SCORE, SKIP, Cluster, CycleState, Rejection, Skip
 from kubelab.scheduler.model import NodeInfo, PodInfo
 from kubelab.topology import reservedports
 
-ROOM = frozenset({ClusterEvent.NODE_ADDED, ClusterEvent.NODE_RESIZED, ClusterEvent.POD_GONE})
+ROOM = frozenset({clusterevents.NODE_ADDED, clusterevents.NODE_RESIZED, clusterevents.POD_GONE})
 
 
 class NodeResourcesFit:
@@ -21,10 +22,10 @@ class NodeResourcesFit:
     name = "NodeResourcesFit"
     weight = 1
 
-    def skip_filter(self, pod: PodInfo, cluster: Cluster) -> bool:
-        return False
+    def pre_filter(self, state: CycleState, pod: PodInfo, cluster: Cluster) -> Skip | None:
+        return None
 
-    def filter(self, pod: PodInfo, node: NodeInfo) -> Rejection | None:
+    def filter(self, state: CycleState, pod: PodInfo, node: NodeInfo) -> Rejection | None:
         if (
             len(node.pods) < node.max_pods
             and (not pod.cpu or node.used_cpu + pod.cpu <= node.cpu)
@@ -51,10 +52,10 @@ class NodeResourcesFit:
                 resolvable = resolvable and amount <= capacity
         return Rejection(self.name, tuple(reasons), ROOM, resolvable) if reasons else None
 
-    def skip_score(self, pod: PodInfo, cluster: Cluster) -> bool:
-        return False
+    def pre_score(self, state: CycleState, pod: PodInfo, cluster: Cluster) -> Skip | None:
+        return None
 
-    def score(self, pod: PodInfo, nodes: Sequence[NodeInfo], cluster: Cluster) -> list[int]:
+    def score(self, state: CycleState, pod: PodInfo, nodes: Sequence[NodeInfo], cluster: Cluster) -> list[int]:
         # The hottest lines of the scheduler, so written out: hundreds of nodes for each pod.
         cpu, memory = pod.scored_cpu, pod.scored_memory
         scores: list[int] = []
@@ -73,10 +74,11 @@ class NodeResourcesBalancedAllocation:
     name = "NodeResourcesBalancedAllocation"
     weight = 1
 
-    def skip_score(self, pod: PodInfo, cluster: Cluster) -> bool:
-        return not (pod.cpu or pod.memory)  # it would leave every node as balanced as it was
+    def pre_score(self, state: CycleState, pod: PodInfo, cluster: Cluster) -> Skip | None:
+        # it would leave every node as balanced as it was
+        return SKIP if not (pod.cpu or pod.memory) else None
 
-    def score(self, pod: PodInfo, nodes: Sequence[NodeInfo], cluster: Cluster) -> list[int]:
+    def score(self, state: CycleState, pod: PodInfo, nodes: Sequence[NodeInfo], cluster: Cluster) -> list[int]:
         cpu, memory = pod.cpu, pod.memory
         scores: list[int] = []
         for node in nodes:
@@ -98,14 +100,14 @@ class NodePorts:
     rejection = Rejection(
         name,
         ("node(s) didn't have free ports for the requested pod ports",),
-        frozenset({ClusterEvent.NODE_ADDED, ClusterEvent.POD_GONE}),
+        frozenset({clusterevents.NODE_ADDED, clusterevents.POD_GONE}),
         resolvable=True,
     )
 
-    def skip_filter(self, pod: PodInfo, cluster: Cluster) -> bool:
-        return not pod.host_ports
+    def pre_filter(self, state: CycleState, pod: PodInfo, cluster: Cluster) -> Skip | None:
+        return SKIP if not pod.host_ports else None
 
-    def filter(self, pod: PodInfo, node: NodeInfo) -> Rejection | None:
+    def filter(self, state: CycleState, pod: PodInfo, node: NodeInfo) -> Rejection | None:
         for wanted in pod.host_ports:
             if reservedports.owner(wanted[2], wanted[1]) or port_is_taken(wanted, node.host_ports):
                 return self.rejection

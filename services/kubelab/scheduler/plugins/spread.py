@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from kubelab.scheduler.framework import MAX_SCORE, Cluster
+from kubelab.scheduler.framework import MAX_SCORE, SKIP, Cluster, CycleState, Skip
 from kubelab.scheduler.model import NodeInfo, PodInfo
 
 MAX_SKEW = 3  # upstream's system default for kubernetes.io/hostname, ScheduleAnyway
 
 
 class PodTopologySpread:
-    """Prefer nodes with fewer siblings: upstream's default constraint over host names.
+    """Prefer nodes with fewer pods of the same controller and services: upstream's default constraint over host names.
 
     https://kubernetes.io/docs/concepts/scheduling-eviction/topology-spread-constraints/#internal-default-constraints
     """
@@ -20,11 +20,11 @@ class PodTopologySpread:
     name = "PodTopologySpread"
     weight = 2
 
-    def skip_score(self, pod: PodInfo, cluster: Cluster) -> bool:
-        return cluster.siblings(pod) is None
+    def pre_score(self, state: CycleState, pod: PodInfo, cluster: Cluster) -> Skip | None:
+        return SKIP if cluster.spread_counts(pod) is None else None
 
-    def score(self, pod: PodInfo, nodes: Sequence[NodeInfo], cluster: Cluster) -> list[int]:
-        counts = cluster.siblings(pod) or {}
+    def score(self, state: CycleState, pod: PodInfo, nodes: Sequence[NodeInfo], cluster: Cluster) -> list[int]:
+        counts = cluster.spread_counts(pod) or {}
         found = [counts.get(node.name, 0) for node in nodes]
         factor = math.log(len(nodes) + 2)
         raw = {count: round(count * factor + (MAX_SKEW - 1)) for count in set(found)}  # few different ones

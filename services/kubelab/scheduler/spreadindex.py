@@ -24,7 +24,7 @@ class _Member:
 
 
 @dataclass(slots=True)
-class Siblings:
+class SpreadIndex:
     """Counts by group and node."""
 
     _services: defaultdict[str, dict[str, Labels]] = field(default_factory=lambda: defaultdict(dict))

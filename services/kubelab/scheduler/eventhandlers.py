@@ -5,20 +5,21 @@ Handlers run on the event loop between two decisions, whether or not this schedu
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import names
 from kubelab.apimachinery.core.pods import is_terminal
 from kubelab.client.informer import Informer
+from kubelab.scheduler import clusterevents
 from kubelab.scheduler.cache import Cache
-from kubelab.scheduler.framework import ClusterEvent
+from kubelab.scheduler.clusterevents import ClusterEvent
 from kubelab.scheduler.model import PodInfo
 from kubelab.scheduler.queue import SchedulingQueue
-from kubelab.scheduler.siblings import Siblings
+from kubelab.scheduler.spreadindex import SpreadIndex
 
 
-class Sources:
+class EventHandlers:
     """Subscribes to every informer that the scheduler needs."""
 
     def __init__(
@@ -30,11 +31,11 @@ class Sources:
         controllers: Informer[core_pb2.ReplicationController],
         queue: SchedulingQueue,
         cache: Cache,
-        siblings: Siblings,
-        scheduler_name: str,
+        spread: SpreadIndex,
+        scheduler_names: Collection[str],
     ) -> None:
-        self._queue, self._cache, self._siblings = queue, cache, siblings
-        self._scheduler_name = scheduler_name
+        self._queue, self._cache, self._spread = queue, cache, spread
+        self._scheduler_names = scheduler_names
         self._informers = (pods, nodes, services, controllers)
         pods.add_handler(on_add=self.pod_set, on_update=lambda _, new: self.pod_set(new), on_delete=self.pod_gone)
         nodes.add_handler(on_add=self.node_set, on_update=lambda _, new: self.node_set(new), on_delete=self.node_gone)
@@ -60,7 +61,7 @@ class Sources:
         elif pod.spec.nodeName:
             self._queue.remove(uid)
             self._cache.set_pod(PodInfo.of(pod))
-        elif pod.spec.schedulerName == self._scheduler_name and (
+        elif pod.spec.schedulerName in self._scheduler_names and (
             self._queue.holds(uid) or not self._cache.is_assumed(uid)
         ):
             # One that is being bound is kept up too, should it come back; what is told of a bound one is older.
@@ -69,7 +70,7 @@ class Sources:
     def pod_gone(self, pod: core_pb2.Pod) -> None:
         self._queue.remove(pod.metadata.uid)
         if self._cache.remove_pod(pod.metadata.uid):
-            self._queue.move(ClusterEvent.POD_GONE)
+            self._queue.move(clusterevents.POD_GONE)
 
     def node_set(self, node: core_pb2.Node) -> None:
         if names.dns_subdomain(node.metadata.name):
@@ -81,16 +82,16 @@ class Sources:
 
     def service_set(self, service: core_pb2.Service) -> None:
         meta = service.metadata
-        self._siblings.set_service(meta.namespace, meta.name, service.spec.selector)
+        self._spread.set_service(meta.namespace, meta.name, service.spec.selector)
 
     def service_gone(self, service: core_pb2.Service) -> None:
-        self._siblings.remove_service(service.metadata.namespace, service.metadata.name)
+        self._spread.remove_service(service.metadata.namespace, service.metadata.name)
 
     def controller_set(self, controller: core_pb2.ReplicationController) -> None:
-        self._siblings.set_controller(controller.metadata.uid, controller.spec.selector)
+        self._spread.set_controller(controller.metadata.uid, controller.spec.selector)
 
     def controller_gone(self, controller: core_pb2.ReplicationController) -> None:
-        self._siblings.remove_controller(controller.metadata.uid)
+        self._spread.remove_controller(controller.metadata.uid)
 
     def _tell(self, events: Iterable[ClusterEvent]) -> None:
         for event in events:
