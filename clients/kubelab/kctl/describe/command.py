@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from kubelab.api.core.v1 import core_pb2
     from kubelab.client.client import Client
 
-LEASE_NAMESPACE = "kube-node-lease"
-
 
 @dataclass(frozen=True, slots=True)
 class DescribeOptions(ResourceOptions):
@@ -58,10 +56,12 @@ class _Describer:
 
     async def run(self, client: Client, selection: Selection) -> visitor.Errors:
         from kubelab.apimachinery.meta import meta_of
+        from kubelab.kctl.describe.describers import Context, describe
 
         async def visit(item: ResourceTuple) -> None:
             async for obj in self._objects(client, item):
-                text = await self._one(client, item, obj)
+                context = Context(client, item.resource, self._show_events, self._session.clock.time())
+                text = await describe(context, obj)
                 by_prefix = item.name is not None and meta_of(obj).name != item.name
                 if by_prefix:  # kubectl spaces these so
                     print(text, flush=True)
@@ -96,87 +96,6 @@ class _Describer:
                     yield obj
         if missing is not None and not found:
             raise missing
-
-    async def _one(self, client: Client, item: ResourceTuple, obj: Message) -> str:
-        from kubelab.kctl.describe import others, pods, services
-
-        now = self._session.clock.time()
-        kind = item.resource.kind
-        if kind == "Namespace":
-            return others.namespace(cast("core_pb2.Namespace", obj))
-        if kind == "Secret":
-            return others.secret(cast("core_pb2.Secret", obj))
-        found = await self._events(client, item, obj) if self._show_events else None
-        if kind == "Pod":
-            return pods.describe(cast("core_pb2.Pod", obj), found, now)
-        if kind == "Node":
-            return await self._node(client, cast("core_pb2.Node", obj), found, now)
-        if kind == "Service":
-            endpoints = await self._endpoints(client, obj)
-            return services.describe(cast("core_pb2.Service", obj), endpoints, found, now)
-        if kind == "ReplicationController":
-            rc = cast("core_pb2.ReplicationController", obj)
-            return others.replication_controller(rc, await self._selected(client, rc), found, now)
-        if kind == "Endpoints":
-            return services.describe_endpoints(cast("core_pb2.Endpoints", obj), found, now)
-        if kind == "ConfigMap":
-            return others.config_map(cast("core_pb2.ConfigMap", obj), found, now)
-        return others.generic(obj, found, now)
-
-    async def _events(self, client: Client, item: ResourceTuple, obj: Message) -> Sequence[core_pb2.Event]:
-        """Find what happened to the object: by its uid, and by the node's name, which kubelets use as its uid."""
-        from kubelab.apimachinery.meta import meta_of
-        from kubelab.apimachinery.scheme import EVENTS
-
-        metadata = meta_of(obj)
-        about = {"involvedObject.name": metadata.name, "involvedObject.namespace": metadata.namespace}
-        about["involvedObject.kind"] = item.resource.kind
-        uids = [metadata.uid] + ([metadata.name] if item.resource.kind == "Node" else [])
-        found: dict[str, core_pb2.Event] = {}
-        for uid in dict.fromkeys(uids):
-            chosen = {**about, "involvedObject.uid": uid} if uid else about
-            selector = ",".join(f"{key}={value}" for key, value in chosen.items())
-            there = await client.list(EVENTS, metadata.namespace, field_selector=selector)
-            found.update({f"{e.metadata.namespace}/{e.metadata.name}": e for e in there.items})
-        return list(found.values())
-
-    async def _node(
-        self, client: Client, node: core_pb2.Node, found: Sequence[core_pb2.Event] | None, now: float
-    ) -> str:
-        from kubelab.apimachinery.errors import ApiError
-        from kubelab.apimachinery.scheme import LEASES, PODS
-        from kubelab.kctl.describe import nodes
-
-        name = node.metadata.name
-        lease: coordination_pb2.Lease | str
-        try:
-            lease = await client.get(LEASES, name, LEASE_NAMESPACE)
-        except ApiError as err:
-            lease = err.message
-        running = f"spec.nodeName={name},{ACTIVE_PODS}"
-        pods = await client.list(PODS, field_selector=running)
-        return nodes.describe(node, lease, pods.items, found, now)
-
-    async def _endpoints(self, client: Client, obj: Message) -> core_pb2.Endpoints | None:
-        from kubelab.apimachinery.errors import NotFound
-        from kubelab.apimachinery.meta import meta_of
-        from kubelab.apimachinery.scheme import ENDPOINTS
-
-        metadata = meta_of(obj)
-        try:
-            return await client.get(ENDPOINTS, metadata.name, metadata.namespace)
-        except NotFound:
-            return None
-
-    async def _selected(self, client: Client, rc: core_pb2.ReplicationController) -> Sequence[core_pb2.Pod]:
-        from kubelab.apimachinery.errors import BadRequest
-        from kubelab.apimachinery.scheme import PODS
-
-        selector = ",".join(f"{key}={value}" for key, value in sorted(rc.spec.selector.items()))
-        try:
-            return (await client.list(PODS, rc.metadata.namespace, label_selector=selector)).items if selector else []
-        except BadRequest:  # labels that no pod can have, from before they were refused
-            return []
 
 
 DESCRIBE = Command(

@@ -1,0 +1,139 @@
+"""What ``kctl describe`` reads of each resource, and which function writes it. A resource that is not listed is shown
+field by field."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from google.protobuf.message import Message
+
+from kubelab.api.coordination.v1 import coordination_pb2
+from kubelab.api.core.v1 import core_pb2
+from kubelab.apimachinery.core.pods import ACTIVE_PODS
+from kubelab.apimachinery.errors import ApiError, BadRequest, NotFound
+from kubelab.apimachinery.meta import meta_of
+from kubelab.apimachinery.scheme import (
+    CONFIG_MAPS,
+    ENDPOINTS,
+    EVENTS,
+    LEASES,
+    NAMESPACES,
+    NODES,
+    PODS,
+    REPLICATION_CONTROLLERS,
+    SECRETS,
+    SERVICES,
+    Resource,
+)
+from kubelab.client.client import Client
+from kubelab.kctl.describe import nodes, others, pods, services
+
+LEASE_NAMESPACE = "kube-node-lease"
+_Events = Sequence[core_pb2.Event] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Where a describer reads what belongs to an object. ``now`` is in seconds since the epoch."""
+
+    client: Client
+    resource: Resource[Message]
+    show_events: bool
+    now: float
+
+    async def events(self, obj: Message) -> _Events:
+        """Find what happened to the object; None where events are not to be shown."""
+        if not self.show_events:
+            return None
+        m = meta_of(obj)
+        about = {"involvedObject.name": m.name, "involvedObject.namespace": m.namespace}
+        about["involvedObject.kind"] = self.resource.kind
+        # A kubelet's events have the node's name as its uid.
+        uids = [m.uid] + ([m.name] if self.resource is NODES else [])
+        found: dict[str, core_pb2.Event] = {}
+        for uid in dict.fromkeys(uids):
+            chosen = {**about, "involvedObject.uid": uid} if uid else about
+            selector = ",".join(f"{key}={value}" for key, value in chosen.items())
+            there = await self.client.list(EVENTS, m.namespace, field_selector=selector)
+            found.update({f"{e.metadata.namespace}/{e.metadata.name}": e for e in there.items})
+        return list(found.values())
+
+
+async def describe(context: Context, obj: Message) -> str:
+    """Describe one object with all that belongs to it."""
+    return await DESCRIBERS.get(context.resource, _generic)(context, obj)
+
+
+async def _generic(context: Context, obj: Message) -> str:
+    return others.generic(obj, await context.events(obj), context.now)
+
+
+async def _namespace(context: Context, obj: core_pb2.Namespace) -> str:
+    del context
+    return others.namespace(obj)
+
+
+async def _secret(context: Context, obj: core_pb2.Secret) -> str:
+    del context
+    return others.secret(obj)
+
+
+async def _config_map(context: Context, obj: core_pb2.ConfigMap) -> str:
+    return others.config_map(obj, await context.events(obj), context.now)
+
+
+async def _pod(context: Context, obj: core_pb2.Pod) -> str:
+    return pods.describe(obj, await context.events(obj), context.now)
+
+
+async def _node(context: Context, obj: core_pb2.Node) -> str:
+    events = await context.events(obj)
+    name = obj.metadata.name
+    lease: coordination_pb2.Lease | str
+    try:
+        lease = await context.client.get(LEASES, name, LEASE_NAMESPACE)
+    except ApiError as err:
+        lease = err.message
+    running = await context.client.list(PODS, field_selector=f"spec.nodeName={name},{ACTIVE_PODS}")
+    return nodes.describe(obj, lease, running.items, events, context.now)
+
+
+async def _service(context: Context, obj: core_pb2.Service) -> str:
+    events = await context.events(obj)
+    endpoints: core_pb2.Endpoints | None
+    try:
+        endpoints = await context.client.get(ENDPOINTS, obj.metadata.name, obj.metadata.namespace)
+    except NotFound:
+        endpoints = None
+    return services.describe(obj, endpoints, events, context.now)
+
+
+async def _endpoints(context: Context, obj: core_pb2.Endpoints) -> str:
+    return services.describe_endpoints(obj, await context.events(obj), context.now)
+
+
+async def _replication_controller(context: Context, obj: core_pb2.ReplicationController) -> str:
+    events = await context.events(obj)
+    return others.replication_controller(obj, await _selected(context.client, obj), events, context.now)
+
+
+async def _selected(client: Client, rc: core_pb2.ReplicationController) -> Sequence[core_pb2.Pod]:
+    selector = ",".join(f"{key}={value}" for key, value in sorted(rc.spec.selector.items()))
+    try:
+        return (await client.list(PODS, rc.metadata.namespace, label_selector=selector)).items if selector else []
+    except BadRequest:  # labels that no pod can have, from before they were refused
+        return []
+
+
+DESCRIBERS: Mapping[Resource[Message], Callable[[Context, Any], Awaitable[str]]] = {
+    CONFIG_MAPS: _config_map,
+    ENDPOINTS: _endpoints,
+    NAMESPACES: _namespace,
+    NODES: _node,
+    PODS: _pod,
+    REPLICATION_CONTROLLERS: _replication_controller,
+    SECRETS: _secret,
+    SERVICES: _service,
+}
