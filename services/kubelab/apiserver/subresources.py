@@ -14,7 +14,7 @@ from kubelab.apimachinery.messages import deep_copy
 from kubelab.apiserver.gate import Call
 from kubelab.apiserver.reads import Reads
 from kubelab.apiserver.registry import Current, Plan, Registry, Written
-from kubelab.apiserver.strategies import binding as bindings
+from kubelab.apiserver.resources.core.pods import binding as bindings
 from kubelab.apiserver.strategies import scale as scales
 
 

@@ -11,7 +11,6 @@ from kubelab.api.core.v1 import core_pb2
 from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery.meta import meta_of
 from kubelab.apimachinery.scheme import PODS
-from kubelab.apiserver.printers.rows import pod_row
 from kubelab.apiserver.resources.core import pods
 from kubelab.apiserver.resources.storage import Settings
 from kubelab.apiserver.tables import FAILED, Tables
@@ -33,7 +32,7 @@ STORAGE = pods.storage(Settings())
 def fails_on_b(obj: core_pb2.Pod, now: float) -> list[str]:
     if meta_of(obj).name == "b":
         raise ValueError("a quantity of 5,000 digits")
-    return pod_row(obj, now)
+    return STORAGE.row(obj, now)
 
 
 def pod(name: str) -> bytes:

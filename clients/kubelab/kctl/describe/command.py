@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
-from kubelab.apimachinery.core.pods import ACTIVE_PODS
 from kubelab.kctl import builder, visitor
 from kubelab.kctl.command import Command
 from kubelab.kctl.commonflags import ALL_NAMESPACES, FILENAME, RECURSIVE, SELECTOR, ResourceOptions
@@ -18,8 +17,6 @@ from kubelab.kctl.session import Session
 if TYPE_CHECKING:
     from google.protobuf.message import Message
 
-    from kubelab.api.coordination.v1 import coordination_pb2
-    from kubelab.api.core.v1 import core_pb2
     from kubelab.client.client import Client
 
 

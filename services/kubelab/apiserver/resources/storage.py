@@ -7,7 +7,7 @@ and discovery take everything from it; they name no kind.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from google.protobuf.message import Message
@@ -16,7 +16,6 @@ from kubelab.apimachinery.scheme import Resource
 from kubelab.apiserver.allocation import Claims
 from kubelab.apiserver.kinds import Rules
 from kubelab.apiserver.storage.store import Operation
-from kubelab.apiserver.strategies.pod import TOLERATION_SECONDS
 
 Row = Callable[[Any, float], list[str]]
 """Gives one cell for each of the resource's columns, at a time in seconds since the epoch."""
@@ -72,7 +71,7 @@ class ResourceStorage:
 @dataclass(frozen=True, slots=True)
 class Settings:
     """What of a server's configuration the kinds depend on. ``tolerations`` are the seconds that a pod stays on a node
-    with such a taint, ``services`` allocates addresses and ports."""
+    with such a taint (None: the default), ``services`` allocates addresses and ports."""
 
-    tolerations: Mapping[str, int] = field(default_factory=lambda: TOLERATION_SECONDS)
+    tolerations: Mapping[str, int] | None = None
     services: Allocator | None = None

@@ -10,7 +10,7 @@ import pytest
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery.manifest.encode import to_dict
 from kubelab.apimachinery.scheme import PODS
-from kubelab.apiserver.strategies.pod import PodStrategy
+from kubelab.apiserver.resources.core.pods.strategy import PodStrategy
 from tests.unit.apiserver.strategies.answers import GONE, Change, changed, stored, updated
 
 POD = """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kubelab.api.core.v1 import core_pb2
-from kubelab.apiserver.strategies import binding
+from kubelab.apiserver.resources.core.pods import binding
 from tests.unit.apiserver.strategies.answers import (
     GONE,
     NEGATIVE,

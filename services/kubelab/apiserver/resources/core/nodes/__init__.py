@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from kubelab.apimachinery.scheme import NODES
-from kubelab.apiserver.printers import rows
+from kubelab.apiserver.resources.core.nodes.printer import row
+from kubelab.apiserver.resources.core.nodes.strategy import NodeStrategy
 from kubelab.apiserver.resources.storage import ResourceStorage, Settings
-from kubelab.apiserver.strategies.node import NodeStrategy
 
 
 def storage(settings: Settings) -> ResourceStorage:
     del settings
-    return ResourceStorage(NODES, NodeStrategy(NODES), rows.node_row, path="minions")
+    return ResourceStorage(NODES, NodeStrategy(NODES), row, path="minions")

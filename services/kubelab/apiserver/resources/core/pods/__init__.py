@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from kubelab.apimachinery.scheme import PODS
-from kubelab.apiserver.printers import rows
+from kubelab.apiserver.resources.core.pods.printer import row
+from kubelab.apiserver.resources.core.pods.strategy import TOLERATION_SECONDS, PodStrategy
 from kubelab.apiserver.resources.storage import ResourceStorage, Settings
-from kubelab.apiserver.strategies.pod import PodStrategy
 
 
 def storage(settings: Settings) -> ResourceStorage:
-    return ResourceStorage(PODS, PodStrategy(PODS, settings.tolerations), rows.pod_row)
+    tolerations = TOLERATION_SECONDS if settings.tolerations is None else settings.tolerations
+    return ResourceStorage(PODS, PodStrategy(PODS, tolerations), row)

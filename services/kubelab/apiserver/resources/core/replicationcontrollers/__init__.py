@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from kubelab.apimachinery.scheme import REPLICATION_CONTROLLERS
-from kubelab.apiserver.printers import rows
+from kubelab.apiserver.resources.core.replicationcontrollers.printer import row
+from kubelab.apiserver.resources.core.replicationcontrollers.strategy import ReplicationControllerStrategy
 from kubelab.apiserver.resources.storage import ResourceStorage, Settings
-from kubelab.apiserver.strategies.replicationcontroller import ReplicationControllerStrategy
 
 
 def storage(settings: Settings) -> ResourceStorage:
@@ -13,6 +13,6 @@ def storage(settings: Settings) -> ResourceStorage:
     return ResourceStorage(
         REPLICATION_CONTROLLERS,
         ReplicationControllerStrategy(REPLICATION_CONTROLLERS),
-        rows.controller_row,
+        row,
         path="controllers",
     )

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from kubelab.apimachinery.scheme import SECRETS
-from kubelab.apiserver.printers import rows
+from kubelab.apiserver.resources.core.secrets.printer import row
+from kubelab.apiserver.resources.core.secrets.strategy import SecretStrategy
 from kubelab.apiserver.resources.storage import ResourceStorage, Settings
-from kubelab.apiserver.strategies.secret import SecretStrategy
 
 
 def storage(settings: Settings) -> ResourceStorage:
     del settings
-    return ResourceStorage(SECRETS, SecretStrategy(SECRETS), rows.secret_row)
+    return ResourceStorage(SECRETS, SecretStrategy(SECRETS), row)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from kubelab.apimachinery.scheme import SERVICES
-from kubelab.apiserver.printers import rows
+from kubelab.apiserver.resources.core.services.printer import row
+from kubelab.apiserver.resources.core.services.strategy import ServiceStrategy
 from kubelab.apiserver.resources.storage import ResourceStorage, Settings
-from kubelab.apiserver.strategies.service import ServiceStrategy
 
 
 def storage(settings: Settings) -> ResourceStorage:
-    return ResourceStorage(
-        SERVICES, ServiceStrategy(SERVICES), rows.service_row, path="services/specs", allocator=settings.services
-    )
+    return ResourceStorage(SERVICES, ServiceStrategy(SERVICES), row, path="services/specs", allocator=settings.services)

@@ -9,7 +9,8 @@ from typing import ClassVar
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import intstr, names
 from kubelab.apimachinery.errors import Cause
-from kubelab.apiserver.strategies import addresses, causes, clusterip, metadata
+from kubelab.apiserver.resources.core.services import clusterip
+from kubelab.apiserver.strategies import addresses, causes, metadata
 from kubelab.apiserver.strategies.base import Strategy
 from kubelab.apiserver.strategies.containers import PROTOCOLS
 from kubelab.topology.components import PORTS

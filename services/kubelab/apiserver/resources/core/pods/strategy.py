@@ -13,7 +13,8 @@ from kubelab.apimachinery.errors import Cause, Forbidden
 from kubelab.apimachinery.messages import deep_copy
 from kubelab.apimachinery.scheme import Resource
 from kubelab.apimachinery.taints import NO_EXECUTE, NOT_READY, UNREACHABLE
-from kubelab.apiserver.strategies import addresses, causes, difference, podspec, podwarnings
+from kubelab.apiserver.resources.core.pods import difference
+from kubelab.apiserver.strategies import addresses, causes, podspec, podwarnings
 from kubelab.apiserver.strategies.base import Strategy
 
 MAY_CHANGE = (

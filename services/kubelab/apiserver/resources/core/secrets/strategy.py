@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import names
 from kubelab.apimachinery.errors import Cause
-from kubelab.apiserver.strategies import causes, gojson
+from kubelab.apiserver.resources.core.configmaps.strategy import FROZEN, MAX_DATA
+from kubelab.apiserver.resources.core.secrets import gojson
+from kubelab.apiserver.strategies import causes
 from kubelab.apiserver.strategies.base import Strategy
-from kubelab.apiserver.strategies.configmap import FROZEN, MAX_DATA
 
 SERVICE_ACCOUNT_NAME = "kubernetes.io/service-account.name"
 _DOCKER_KEYS = {"kubernetes.io/dockercfg": ".dockercfg", "kubernetes.io/dockerconfigjson": ".dockerconfigjson"}
