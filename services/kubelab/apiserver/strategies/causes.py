@@ -74,6 +74,10 @@ def forbidden(field: str, detail: str) -> Cause:
     return Cause(field, f"Forbidden: {detail}", "FieldValueForbidden")
 
 
+def not_found(field: str, value: object) -> Cause:
+    return Cause(field, f"Not found: {shown(value)}", "FieldValueNotFound")
+
+
 def too_long(field: str, limit: int) -> Cause:
     return Cause(field, f"Too long: may not be more than {limit} bytes", "FieldValueTooLong")
 

@@ -128,6 +128,8 @@ def _variable(variable: core_pb2.EnvVar, field: str) -> list[Cause]:
     if source.HasField("fieldRef"):
         given += 1
         found += _field_reference(source.fieldRef, f"{here}.fieldRef")
+    if source.HasField("resourceFieldRef"):
+        given += 1
     if source.HasField("configMapKeyRef"):
         given += 1
         found += _key_reference(source.configMapKeyRef, f"{here}.configMapKeyRef")

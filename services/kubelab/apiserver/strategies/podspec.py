@@ -5,12 +5,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Literal
 
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import names
 from kubelab.apimachinery.errors import Cause
 from kubelab.apimachinery.taints import NO_EXECUTE, NO_SCHEDULE, PREFER_NO_SCHEDULE
-from kubelab.apiserver.strategies import addresses, causes, containers, metadata, security
+from kubelab.apiserver.strategies import (
+    addresses,
+    causes,
+    containers,
+    metadata,
+    placement,
+    podprobes,
+    podvolumes,
+    security,
+)
 
 RESTART_POLICIES = ("Always", "OnFailure", "Never")
 DNS_POLICIES = ("ClusterFirstWithHostNet", "ClusterFirst", "Default", "None")
@@ -19,6 +29,12 @@ EFFECTS = (NO_SCHEDULE, PREFER_NO_SCHEDULE, NO_EXECUTE)
 MAX_INT32 = 2**31 - 1
 MAX_NAMESERVERS, MAX_SEARCHES, MAX_SEARCH_CHARACTERS = 3, 32, 2048
 DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
+_NOT_OF_INIT_CONTAINERS: Mapping[Literal["lifecycle", "livenessProbe", "readinessProbe", "startupProbe"], str] = {
+    "lifecycle": "Lifecycle",
+    "livenessProbe": "Probe",
+    "readinessProbe": "Probe",
+    "startupProbe": "Probe",
+}
 _COST = re.compile(r"0|-[0-9]+|[1-9][0-9]*", re.ASCII)
 
 
@@ -37,8 +53,10 @@ def default(spec: core_pb2.PodSpec) -> None:
         spec.schedulerName = "default-scheduler"
     spec.serviceAccountName = spec.serviceAccountName or spec.serviceAccount
     spec.serviceAccount = spec.serviceAccountName
-    for container in spec.containers:
+    podvolumes.default(spec)
+    for container in (*spec.initContainers, *spec.containers):
         containers.default(container)
+        podprobes.default(container)
 
 
 def validate(spec: core_pb2.PodSpec, field: str, *, is_pod: bool) -> list[Cause]:
@@ -46,7 +64,11 @@ def validate(spec: core_pb2.PodSpec, field: str, *, is_pod: bool) -> list[Cause]
     found: list[Cause] = []
     if not spec.HasField("terminationGracePeriodSeconds"):
         found.append(causes.required(f"{field}.terminationGracePeriodSeconds"))
+    found += podvolumes.validate(spec, f"{field}.volumes")
     found += _containers(spec, f"{field}.containers")
+    if spec.initContainers:
+        found += _init_containers(spec, f"{field}.initContainers")
+    found += placement.validate(spec, field)
     if spec.hostNetwork:
         found += _host_network(spec, f"{field}.containers", is_pod=is_pod)
     if spec.restartPolicy not in RESTART_POLICIES:
@@ -128,11 +150,39 @@ def _containers(spec: core_pb2.PodSpec, field: str) -> list[Cause]:
     for i, container in enumerate(spec.containers):
         here = f"{field}[{i}]"
         found += containers.validate(container, here, host_users=not spec.HasField("hostUsers") or spec.hostUsers)
+        if container.volumeMounts:
+            found += podvolumes.validate_mounts(container, f"{here}.volumeMounts", _volumes(spec))
+        found += podprobes.validate(container, here)
         if container.name in seen:
             found.append(causes.duplicate(f"{here}.name", container.name))
         seen.add(container.name)
         host_ports = host_ports or any(port.hostPort for port in container.ports)
     return [*found, *_host_ports(spec, field)] if host_ports else found
+
+
+def _volumes(spec: core_pb2.PodSpec) -> set[str]:
+    return {volume.name for volume in spec.volumes}
+
+
+def _init_containers(spec: core_pb2.PodSpec, field: str) -> list[Cause]:
+    """Of init containers, only those that are restarted ("sidecars") have hooks and probes."""
+    found: list[Cause] = []
+    seen = {container.name for container in spec.containers}
+    for i, container in enumerate(spec.initContainers):
+        here = f"{field}[{i}]"
+        found += containers.validate(container, here, host_users=not spec.HasField("hostUsers") or spec.hostUsers)
+        found += podvolumes.validate_mounts(container, f"{here}.volumeMounts", _volumes(spec))
+        if container.restartPolicy == "Always":
+            found += podprobes.validate(container, here)
+        else:
+            for name, kind in _NOT_OF_INIT_CONTAINERS.items():
+                if container.HasField(name):
+                    told = "must not be set for init containers"
+                    found.append(causes.invalid(f"{here}.{name}", causes.Raw(f"core.{kind}{{…}}"), told))
+        if container.name in seen:
+            found.append(causes.duplicate(f"{here}.name", container.name))
+        seen.add(container.name)
+    return found
 
 
 def _host_ports(spec: core_pb2.PodSpec, field: str) -> list[Cause]:

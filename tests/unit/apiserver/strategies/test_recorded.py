@@ -24,7 +24,6 @@ RECORDED: dict[str, dict[str, Any]] = {
 NEWER = "Kubernetes 1.32 has other words, or another rule"
 ADDRESS = "upstream prints a pointer's address or the inside of a Go struct"
 ELSEWHERE = "the registry decides it, not the strategy"
-FIELD = "the field is stored, its content is not looked at"
 STRICT = "kctl refuses what is unknown or given twice, as fieldValidation Strict does"
 DIFFERENT: dict[str, str] = {
     "pods--generateName": ELSEWHERE,
@@ -50,31 +49,10 @@ DIFFERENT: dict[str, str] = {
     "pods--unknown-field-container": STRICT,
     "pods--field-case-wrong": STRICT,
     "pods--duplicate-field": STRICT,
-    **dict.fromkeys(
-        [
-            "pods--volume-missing",
-            "pods--volume-two-sources",
-            "pods--volume-name-bad",
-            "pods--volume-duplicate",
-            "pods--volume-hostPath-backstep",
-            "pods--volumeMount-nopath",
-            "pods--probe-two-handlers",
-            "pods--probe-negative",
-            "pods--probe-liveness-success-2",
-            "pods--probe-port-name-long",
-            "pods--probe-exec-empty",
-            "pods--lifecycle-empty",
-            "pods--affinity-bad-operator",
-            "pods--affinity-empty-terms",
-            "pods--topologySpread-bad",
-            "pods--readinessGate-bad",
-            "pods--initContainer-with-lifecycle",
-            "pods--initContainer-with-readiness",
-            "pods--ephemeralContainers-on-create",
-            "pods--shareProcess-with-hostPID",
-        ],
-        FIELD,
-    ),
+    "pods--initContainer-with-lifecycle": ADDRESS,
+    "pods--initContainer-with-readiness": ADDRESS,
+    "pods--ephemeralContainers-on-create": NEWER,
+    "pods--shareProcess-with-hostPID": "kubelab refuses hostPID altogether",
 }
 
 

@@ -1,0 +1,97 @@
+"""Probes and lifecycle hooks of containers: defaults and rules, in the words of upstream's validateProbe and
+validateHandler."""
+
+from __future__ import annotations
+
+from kubelab.api.core.v1 import core_pb2
+from kubelab.api.intstr.intstr_pb2 import IntOrString
+from kubelab.apimachinery import names
+from kubelab.apimachinery.errors import Cause
+from kubelab.apiserver.strategies import causes
+
+SCHEMES = ("HTTP", "HTTPS")
+_PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
+_SECONDS_AND_COUNTS = ("initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold")
+
+AnyHandler = core_pb2.ProbeHandler | core_pb2.LifecycleHandler
+
+
+def default(container: core_pb2.Container) -> None:
+    """Fill in what a container's probes and hooks do not say."""
+    for name in _PROBES:
+        if not container.HasField(name):
+            continue
+        probe: core_pb2.Probe = getattr(container, name)
+        probe.timeoutSeconds = probe.timeoutSeconds or 1
+        probe.periodSeconds = probe.periodSeconds or 10
+        probe.successThreshold = probe.successThreshold or 1
+        probe.failureThreshold = probe.failureThreshold or 3
+        if probe.HasField("handler"):
+            _default_handler(probe.handler)
+    if container.HasField("lifecycle"):
+        for hook in ("postStart", "preStop"):
+            if container.lifecycle.HasField(hook):
+                _default_handler(getattr(container.lifecycle, hook))
+
+
+def _default_handler(handler: AnyHandler) -> None:
+    if handler.HasField("httpGet"):
+        handler.httpGet.path = handler.httpGet.path or "/"
+        handler.httpGet.scheme = handler.httpGet.scheme or "HTTP"
+
+
+def validate(container: core_pb2.Container, field: str) -> list[Cause]:
+    """All complaints about a container's probes and hooks."""
+    found: list[Cause] = []
+    if container.HasField("lifecycle"):
+        for hook in ("postStart", "preStop"):
+            if container.lifecycle.HasField(hook):
+                found += _handler(getattr(container.lifecycle, hook), f"{field}.lifecycle.{hook}")
+    for name in _PROBES:
+        if container.HasField(name):
+            found += _probe(getattr(container, name), f"{field}.{name}", is_readiness=name == "readinessProbe")
+    return found
+
+
+def _probe(probe: core_pb2.Probe, field: str, *, is_readiness: bool) -> list[Cause]:
+    found = _handler(probe.handler, field)
+    for name in _SECONDS_AND_COUNTS:
+        found += causes.non_negative(f"{field}.{name}", getattr(probe, name))
+    here = f"{field}.terminationGracePeriodSeconds"
+    if probe.HasField("terminationGracePeriodSeconds"):
+        seconds = probe.terminationGracePeriodSeconds
+        if is_readiness:
+            found.append(causes.invalid(here, seconds, "must not be set for readinessProbes"))
+        elif seconds <= 0:
+            found.append(causes.invalid(here, seconds, "must be greater than 0"))
+    if not is_readiness and probe.successThreshold != 1:
+        found.append(causes.invalid(f"{field}.successThreshold", probe.successThreshold, "must be 1"))
+    return found
+
+
+def _handler(handler: AnyHandler, field: str) -> list[Cause]:
+    given = [kind.name for kind, _ in handler.ListFields()]
+    found = [causes.forbidden(f"{field}.{name}", "may not specify more than 1 handler type") for name in given[1:]]
+    match given[0] if given else "":
+        case "":
+            found.append(causes.required(field, "must specify a handler type"))
+        case "exec" if not handler.exec.command:
+            found.append(causes.required(f"{field}.exec.command"))
+        case "httpGet":
+            found += _port(handler.httpGet.port, f"{field}.httpGet.port")
+            if handler.httpGet.scheme not in SCHEMES:
+                found.append(causes.unsupported(f"{field}.httpGet.scheme", handler.httpGet.scheme, SCHEMES))
+        case "tcpSocket":
+            found += _port(handler.tcpSocket.port, f"{field}.tcpSocket.port")
+        case "grpc" if isinstance(handler, core_pb2.ProbeHandler):
+            problems = names.port_number(handler.grpc.port)
+            found += causes.each(f"{field}.grpc.port", handler.grpc.port, problems)
+        case _:
+            pass
+    return found
+
+
+def _port(port: IntOrString, field: str) -> list[Cause]:
+    if port.type == 1:
+        return causes.each(field, port.strVal, names.port_name(port.strVal))
+    return causes.each(field, port.intVal, names.port_number(port.intVal))
