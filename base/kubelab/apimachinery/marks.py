@@ -1,7 +1,7 @@
 """What an object has in fields that kubelab does not act on, as the contract's options ``stored`` and ``refused`` say.
 
 An api-server reads the marks when an object is written, never when it is read. The usual object has no such field, and
-one pass over the fields that are set finds that out. The status is the system's own and is not looked at.
+one pass over the marked fields finds that out. The status is the system's own and is not looked at.
 """
 
 from __future__ import annotations
@@ -24,13 +24,11 @@ STORED = f"kubelab {VERSION.rpartition('.')[0]} stores this field and does not a
 class _Step(NamedTuple):
     """A field that is marked, or below which there are marked ones."""
 
+    name: str
     label: str  # as the path has it; nothing for a part that JSON inlines
     mark: str  # what is said of the field; nothing for one above marked ones
-    shape: str  # one, list or map
-    below: _Steps
-
-
-_Steps = dict[int, _Step]  # by field number
+    shape: str  # "present" where the message knows whether it has the field, else "plain", "list" or "map"
+    below: tuple[_Step, ...]
 
 
 def stored(obj: Message) -> list[str]:
@@ -44,73 +42,71 @@ def refused(obj: Message) -> list[tuple[str, str]]:
 
 
 @cache
-def _stored(descriptor: Descriptor) -> _Steps:
+def _stored(descriptor: Descriptor) -> tuple[_Step, ...]:
     return _without_status(_steps(descriptor, dict.fromkeys(marks.STORED, STORED)))
 
 
 @cache
-def _refused(descriptor: Descriptor) -> _Steps:
+def _refused(descriptor: Descriptor) -> tuple[_Step, ...]:
     return _without_status(_steps(descriptor, marks.REFUSED))
 
 
-def _without_status(steps: _Steps) -> _Steps:
-    return {number: step for number, step in steps.items() if step.label != "status"}
+def _without_status(steps: tuple[_Step, ...]) -> tuple[_Step, ...]:
+    return tuple(step for step in steps if step.name != "status")
 
 
-def _steps(descriptor: Descriptor, table: Mapping[str, str]) -> _Steps:
+def _steps(descriptor: Descriptor, table: Mapping[str, str]) -> tuple[_Step, ...]:
     """Give the steps of a type; the types of the contract's objects do not contain themselves."""
-    found: _Steps = {}
+    found: list[_Step] = []
     for field in descriptor.fields:
         name, kind = field.full_name, field.message_type
-        shape = "list" if field.is_repeated else "one"
+        shape = "list" if field.is_repeated else "present" if field.has_presence else "plain"
         if kind is not None and kind.GetOptions().map_entry:
             shape, kind = "map", kind.fields_by_name["value"].message_type
         mark = table.get(name, "")
-        below = _steps(kind, table) if kind is not None and not mark else {}
+        below = _steps(kind, table) if kind is not None and not mark else ()
         if mark or below:
-            found[field.number] = _Step("" if name in spelling.INLINE else field.name, mark, shape, below)
-    return found
+            found.append(_Step(field.name, "" if name in spelling.INLINE else field.name, mark, shape, below))
+    return tuple(found)
 
 
-def _marked(obj: Message, steps: _Steps) -> list[tuple[str, str]]:
-    if not steps or not _any(obj, steps):
+def _marked(obj: Message, steps: tuple[_Step, ...]) -> list[tuple[str, str]]:
+    if not _any(obj, steps):
         return []
     return list(islice(_each(obj, steps, ""), MAX_MARKED))
 
 
-def _any(message: Message, steps: _Steps) -> bool:
-    for field, value in message.ListFields():
-        step = steps.get(field.number)
-        if step is None:
-            continue
-        _, mark, shape, below = step
-        if mark:
-            return True
-        if shape == "one":
-            if _any(value, below):
+def _any(message: Any, steps: tuple[_Step, ...]) -> bool:
+    for name, _, mark, shape, below in steps:
+        if shape == "present":
+            if message.HasField(name) and (mark or _any(getattr(message, name), below)):
                 return True
             continue
-        for part in value.values() if shape == "map" else value:
-            if _any(part, below):
+        value = getattr(message, name)
+        if value:
+            if mark:
                 return True
+            for part in value.values() if shape == "map" else value:
+                if _any(part, below):
+                    return True
     return False
 
 
-def _each(message: Message, steps: _Steps, path: str) -> Iterator[tuple[str, str]]:
-    for field, value in message.ListFields():
-        step = steps.get(field.number)
-        if step is None:
+def _each(message: Any, steps: tuple[_Step, ...], path: str) -> Iterator[tuple[str, str]]:
+    for step in steps:
+        is_set = message.HasField(step.name) if step.shape == "present" else bool(getattr(message, step.name))
+        if not is_set:
             continue
         here = f"{path}.{step.label}" if path and step.label else path or step.label
         if step.mark:
             yield here, step.mark
-        else:
-            for place, part in _parts(step.shape, value):
-                yield from _each(part, step.below, here + place)
+            continue
+        for place, part in _parts(step.shape, getattr(message, step.name)):
+            yield from _each(part, step.below, here + place)
 
 
 def _parts(shape: str, value: Any) -> Iterator[tuple[str, Message]]:
-    if shape == "one":
+    if shape == "present":
         yield "", value
     elif shape == "list":
         for i, part in enumerate(value):
