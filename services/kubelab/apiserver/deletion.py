@@ -8,7 +8,6 @@ import math
 
 from google.protobuf.message import Message
 
-from kubelab.api.core.v1 import core_pb2
 from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery import errors
 from kubelab.apimachinery.meta import meta_of
@@ -38,9 +37,10 @@ def check_options(options: meta_pb2.DeleteOptions) -> None:
 
 
 def decide(obj: Message, options: meta_pb2.DeleteOptions, rules: Rules, now: float) -> Verdict:
-    """Change ``obj`` as the deletion asks and say what to do with it. ``now`` is wall time in seconds."""
-    if isinstance(obj, core_pb2.Namespace):
-        return _namespace(obj, now)
+    """Change ``obj`` as the deletion asks and say what to do with it. ``now`` is wall time in seconds.
+
+    Kinds with another way of going have a hook of their own.
+    """
     m = meta_of(obj)
     graceful, pending = _grace(obj, m, options, rules, now)
     if pending:
@@ -56,11 +56,9 @@ def decide(obj: Message, options: meta_pb2.DeleteOptions, rules: Rules, now: flo
 
 
 def finished(obj: Message) -> bool:
-    """Whether an object that is being deleted waits for nobody any more: an update that says so removes it."""
+    """Whether nothing holds up an object that is being deleted: the update after which that is so removes it."""
     m = meta_of(obj)
     if not m.HasField("deletionTimestamp") or m.finalizers:
-        return False
-    if isinstance(obj, core_pb2.Namespace) and obj.spec.finalizers:
         return False
     return m.deletionGracePeriodSeconds == 0
 
@@ -105,13 +103,3 @@ def _finalizers(m: meta_pb2.ObjectMeta, options: meta_pb2.DeleteOptions, default
     if kept + wanted != list(m.finalizers):
         m.ClearField("finalizers")
         m.finalizers.extend(kept + wanted)
-
-
-def _namespace(ns: core_pb2.Namespace, now: float) -> Verdict:
-    """A namespace goes once the namespace controller has emptied it and taken its finalizer off. It has no grace
-    period."""
-    if not ns.metadata.HasField("deletionTimestamp"):
-        ns.metadata.deletionTimestamp.seconds = math.floor(now)
-        ns.status.phase = "Terminating"
-        return Verdict.MARK if ns.spec.finalizers or ns.metadata.finalizers else Verdict.REMOVE
-    return Verdict.NOTHING if ns.spec.finalizers or ns.metadata.finalizers else Verdict.REMOVE

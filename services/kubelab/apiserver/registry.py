@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple, TypeVar, cast
+from typing import NamedTuple, TypeVar
 
 from google.protobuf.message import Message
 
-from kubelab.api.core.v1 import core_pb2
 from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery import errors, names
 from kubelab.apimachinery.clock import Clock
@@ -206,7 +205,8 @@ class Registry:
         Invalid. ``admit`` is called with the object and the one that it replaces, at each decision."""
         m = meta_of(obj)
         _check_namespace(resource, namespace, m)
-        rules, allocator = self._storages[resource].strategy, self._storages[resource].allocator
+        storage = self._storages[resource]
+        rules, allocator = storage.strategy, storage.allocator
         warnings: list[str] = []
         if not subresource:
             if rules.warns_of_updates:
@@ -223,8 +223,8 @@ class Registry:
             if not (m.resourceVersion or rules.unconditional_update):
                 raise errors.invalid(resource.plural, name, [_VERSION_REQUIRED], resource.group)
             _keep_system_metadata(meta_of(new), meta_of(old))
-            if subresource == "finalize":
-                new = _finalize(cast(core_pb2.Namespace, new), cast(core_pb2.Namespace, old))
+            if (part := storage.parts.get(subresource)) is not None:
+                new = part(new, old)
                 causes: list[errors.Cause] = []
             elif subresource == "status":
                 rules.prepare_for_status_update(new, old)
@@ -237,7 +237,7 @@ class Registry:
             if causes:
                 raise errors.invalid(resource.kind, name, causes, resource.group)
             as_before = rules.has_generation and meta_of(new).generation == meta_of(old).generation
-            if deletion.finished(new):  # this update took off the last thing its deletion waited for
+            if storage.finished(new):  # this update took off the last thing its deletion waited for
                 return Plan(None, _release(allocator, old))
             if allocator is not None and not subresource:
                 return Plan(new, _claim_more(allocator, new, old, taken))
@@ -331,7 +331,7 @@ class Registry:
                 admit(None, current.obj)
             _check_preconditions(resource, name, options, current)
             obj = deep_copy(current.obj)
-            verdict = deletion.decide(obj, options, rules, self._clock.time())
+            verdict = storage.decide_deletion(obj, options, rules, self._clock.time())
             if verdict is deletion.Verdict.NOTHING:
                 return Plan(current.obj)
             if verdict is deletion.Verdict.MARK:
@@ -437,14 +437,6 @@ def _keep_system_metadata(m: meta_pb2.ObjectMeta, old: meta_pb2.ObjectMeta) -> N
             ),
         )
     )
-
-
-def _finalize(new: core_pb2.Namespace, old: core_pb2.Namespace) -> core_pb2.Namespace:
-    """The finalize subresource changes ``spec.finalizers`` alone."""
-    result = deep_copy(old)
-    result.spec.ClearField("finalizers")
-    result.spec.finalizers.extend(new.spec.finalizers)
-    return result
 
 
 def _occupied(claims: Claims, current: Mapping[str, KeyValue | None]) -> set[str]:

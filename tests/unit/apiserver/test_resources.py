@@ -121,7 +121,7 @@ class _Leases(MemoryStore):
 async def test_kinds_of_one_plural_share_nothing(tmp_path: Path) -> None:
     store = _Leases()
     events, services = fixture("events", core_pb2.Event), fixture("services", core_pb2.Service)
-    namespaces = fixture("namespaces")
+    namespaces = fixture("namespaces", core_pb2.Namespace)
     async with serving(tmp_path, store) as api:
         for kind in (events, services, namespaces):
             await api.serve_kind(kind)
@@ -138,8 +138,12 @@ async def test_kinds_of_one_plural_share_nothing(tmp_path: Path) -> None:
         for own in (EVENTS, SERVICES):
             with pytest.raises(errors.NotFound):
                 await api.reads.entry(own, "default", "mine")
-        await api.registry.create(namespaces.resource, "default", named(core_pb2.ConfigMap, "kube-system"))
+        held = core_pb2.Namespace(spec=core_pb2.NamespaceSpec(finalizers=["kubernetes"]))
+        held.metadata.name = "kube-system"
+        await api.registry.create(namespaces.resource, "default", held)
         await api.registry.delete(namespaces.resource, "default", "kube-system", meta_pb2.DeleteOptions())
+        with pytest.raises(errors.NotFound):  # neither protected nor waiting for a namespace's finalizers
+            await api.reads.entry(namespaces.resource, "default", "kube-system")
 
 
 def test_every_builtin_kind_has_a_place_of_its_own() -> None:

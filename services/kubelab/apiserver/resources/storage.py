@@ -7,12 +7,14 @@ and discovery take everything from it; they name no kind.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from google.protobuf.message import Message
 
+from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery.scheme import Resource
+from kubelab.apiserver import deletion
 from kubelab.apiserver.allocation import Claims
 from kubelab.apiserver.kinds import Rules
 from kubelab.apiserver.storage.store import Operation
@@ -60,6 +62,13 @@ class ResourceStorage:
     """What is written along with an object (None when it is removed), its namespace and name."""
     protected: frozenset[str] = frozenset()
     """Names of objects that may not be deleted."""
+    decide_deletion: Callable[[Any, meta_pb2.DeleteOptions, Rules, float], deletion.Verdict] = deletion.decide
+    """Changes an object as a deletion asks, at a wall time, and says what to do with it."""
+    finished: Callable[[Any], bool] = deletion.finished
+    """Whether nothing holds up an object that is being deleted."""
+    parts: Mapping[str, Callable[[Any, Any], Message]] = field(default_factory=dict[str, Callable[[Any, Any], Message]])
+    """Subresources, besides status, that change a part of the object: each makes the new object from the one that was
+    sent and the present one."""
 
     @property
     def prefix(self) -> str:
