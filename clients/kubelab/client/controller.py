@@ -6,13 +6,17 @@ Retry and back-off belong to the queue; a ``sync`` only raises. Each sync is a t
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
 from kubelab.apimachinery.errors import ApiError
 from kubelab.client import bugs
 from kubelab.client.workqueue import WorkQueue
 from kubelab.rpc import tracing
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
 
 K = TypeVar("K")
 
@@ -21,6 +25,32 @@ class Logger(bugs.Logger, Protocol):
     """The part of a logger that loops use: structlog's."""
 
     def warning(self, event: str, **values: Any) -> object: ...
+
+
+class Reconciler(ABC, Generic[K]):
+    """A controller: handlers enqueue keys, one ``sync`` brings one key's object towards its spec.
+
+    A derived class names itself, hands its queue and log up, and has ``sync`` and ``enqueue_all``. A ``sync`` only
+    raises: :func:`run_workers` says what becomes of that.
+    """
+
+    name: ClassVar[str]
+
+    def __init__(self, queue: WorkQueue[K], log: FilteringBoundLogger) -> None:
+        self._queue, self._log = queue, log
+
+    @abstractmethod
+    async def sync(self, key: K) -> None:
+        """Reconcile one key. Raises ApiError, after which the queue retries it."""
+
+    @abstractmethod
+    def enqueue_all(self) -> None:
+        """Enqueue everything that could need work when this process begins to lead."""
+
+    async def run(self, workers: int = 1) -> None:
+        """Enqueue everything, then sync until cancelled. The caches must have synced."""
+        self.enqueue_all()
+        await run_workers(self._queue, self.sync, workers=workers, name=self.name, log=self._log)
 
 
 async def run_workers(

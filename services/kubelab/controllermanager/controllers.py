@@ -11,10 +11,10 @@ from kubelab.client.events import EventRecorder
 from kubelab.client.workqueue import WorkQueue
 from kubelab.component.environment import Environment
 from kubelab.controllermanager.config import ControllerManagerConfig
+from kubelab.controllermanager.context import ControllerContext
 from kubelab.controllermanager.descriptors import (
     DESCRIPTORS,
     Controller,
-    ControllerContext,
     ControllerDescriptor,
     chosen,
 )

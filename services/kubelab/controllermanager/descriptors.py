@@ -10,16 +10,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from kubelab.apimachinery.clock import Clock
 from kubelab.client import workqueue
-from kubelab.client.client import Client
-from kubelab.client.events import EventRecorder
-from kubelab.client.workqueue import WorkQueue
 from kubelab.component.config import ConfigError
 from kubelab.controllermanager.config import ControllerManagerConfig
+from kubelab.controllermanager.context import ControllerContext
 from kubelab.controllermanager.endpoints.controller import EndpointsController
 from kubelab.controllermanager.garbagecollector.controller import GarbageCollector
-from kubelab.controllermanager.informers import SharedInformers
 from kubelab.controllermanager.namespace import NamespaceController
 from kubelab.controllermanager.nodeipam import CidrPool, NodeIpamController
 from kubelab.controllermanager.nodelifecycle.controller import NodeLifecycleController
@@ -28,7 +24,7 @@ from kubelab.controllermanager.podgc import PodGarbageCollector
 from kubelab.controllermanager.replication.controller import ReplicationManager
 
 if TYPE_CHECKING:
-    from structlog.typing import FilteringBoundLogger
+    pass
 
 
 class Controller(Protocol):
@@ -38,19 +34,6 @@ class Controller(Protocol):
     def name(self) -> str: ...
 
     async def run(self, workers: int) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class ControllerContext:
-    """What a controller is made of. ``recorder`` gives an event recorder that writes as a component."""
-
-    config: ControllerManagerConfig
-    client: Client
-    informers: SharedInformers
-    queue: WorkQueue[str]
-    recorder: Callable[[str], EventRecorder]
-    clock: Clock
-    log: FilteringBoundLogger
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from kubelab.apimachinery.messages import deep_copy
 from kubelab.apimachinery.meta import is_terminating, meta_of
 from kubelab.apimachinery.scheme import NAMESPACES, Resource
 from kubelab.client.client import Client
-from kubelab.client.controller import run_workers
+from kubelab.client.controller import Reconciler
 from kubelab.client.workqueue import WorkQueue
 from kubelab.controllermanager.informers import SharedInformers
 from kubelab.rpc import tracing
@@ -109,7 +109,7 @@ def with_conditions(
     return None if changed == namespace else changed
 
 
-class NamespaceController:
+class NamespaceController(Reconciler[str]):
     """Own the end of every namespace."""
 
     name = "namespace"
@@ -123,18 +123,18 @@ class NamespaceController:
         clock: Clock,
         log: FilteringBoundLogger,
     ) -> None:
-        self._client, self._clock, self._log = client, clock, log
-        self._namespaces, self._queue = informers.of(NAMESPACES), queue
+        super().__init__(queue, log)
+        self._client, self._clock = client, clock
+        self._namespaces = informers.of(NAMESPACES)
         self._namespaces.add_handler(on_add=self._changed, on_update=lambda _, new: self._changed(new))
         for resource, informer in informers.deletable():
             if resource.namespaced:
                 informer.add_handler(on_delete=self._content_gone)
 
-    async def run(self, workers: int) -> None:
-        """Sync until cancelled; first everything, for what an earlier lead left half done."""
+    def enqueue_all(self) -> None:
+        """Look at every namespace, for what an earlier lead left half done."""
         for namespace in self._namespaces.list():
             self._changed(namespace)
-        await run_workers(self._queue, self.sync, workers=workers, name=self.name, log=self._log)
 
     def _changed(self, namespace: core_pb2.Namespace) -> None:
         if is_terminating(namespace):

@@ -16,7 +16,7 @@ from kubelab.apimachinery.messages import deep_copy
 from kubelab.apimachinery.meta import is_terminating
 from kubelab.apimachinery.scheme import NODES
 from kubelab.client.client import Client
-from kubelab.client.controller import run_workers
+from kubelab.client.controller import Reconciler
 from kubelab.client.events import EventRecorder
 from kubelab.client.workqueue import WorkQueue
 from kubelab.controllermanager.informers import SharedInformers
@@ -89,7 +89,7 @@ class CidrPool:
         assert {index: node for node, index in self._ranges.items()} == self._owners
 
 
-class NodeIpamController:
+class NodeIpamController(Reconciler[str]):
     """Own ``spec.podCIDR`` of every node."""
 
     name = "nodeipam"
@@ -104,20 +104,20 @@ class NodeIpamController:
         log: FilteringBoundLogger,
         pool: CidrPool,
     ) -> None:
-        self._client, self._recorder, self._log, self._pool = client, recorder, log, pool
-        self._nodes, self._queue = informers.of(NODES), queue
+        super().__init__(queue, log)
+        self._client, self._recorder, self._pool = client, recorder, pool
+        self._nodes = informers.of(NODES)
         self._foreign: dict[str, str] = {}  # by node, a range that was told of already
         self._nodes.add_handler(
             on_add=self._changed, on_update=lambda _, new: self._changed(new), on_delete=self._changed
         )
 
-    async def run(self, workers: int = 1) -> None:
-        """Sync until cancelled. The nodes' cache must have synced; more than one worker makes no sense."""
+    def enqueue_all(self) -> None:
+        """Read all ranges back from a complete list, then look at every node."""
         self._pool.clear()  # an earlier lead's view: others have given out ranges since
         for node in self._nodes.list():
             self._read_back(node)
             self._queue.add(node.metadata.name)
-        await run_workers(self._queue, self.sync, workers=1, name=self.name, log=self._log)
 
     def _changed(self, node: core_pb2.Node) -> None:
         self._queue.add(node.metadata.name)

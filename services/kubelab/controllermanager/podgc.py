@@ -19,7 +19,7 @@ from kubelab.apimachinery.messages import deep_copy
 from kubelab.apimachinery.meta import is_terminating
 from kubelab.apimachinery.scheme import NODES, PODS
 from kubelab.client.client import Client
-from kubelab.client.controller import run_workers
+from kubelab.client.controller import Reconciler
 from kubelab.client.informer import key_of
 from kubelab.client.workqueue import WorkQueue
 from kubelab.controllermanager.informers import BY_NODE, TERMINATED, SharedInformers
@@ -41,7 +41,7 @@ def surplus(ended: Sequence[core_pb2.Pod], threshold: int) -> list[core_pb2.Pod]
     return sorted(ended, key=lambda pod: (pod.metadata.creationTimestamp.seconds, key_of(pod)))[:too_many]
 
 
-class PodGarbageCollector:
+class PodGarbageCollector(Reconciler[str]):
     """Own the pods that nobody owns any more."""
 
     name = "podgc"
@@ -56,17 +56,17 @@ class PodGarbageCollector:
         log: FilteringBoundLogger,
         config: PodGCConfig,
     ) -> None:
-        self._client, self._clock, self._log, self._config = client, clock, log, config
-        self._pods, self._nodes, self._queue = informers.of(PODS), informers.of(NODES), queue
+        super().__init__(queue, log)
+        self._client, self._clock, self._config = client, clock, config
+        self._pods, self._nodes = informers.of(PODS), informers.of(NODES)
         self._missing: dict[str, float] = {}  # node → since when, monotonic
         self._pods.add_handler(on_add=self._pod_changed, on_update=lambda _, new: self._pod_changed(new))
         self._nodes.add_handler(on_add=self._node_came, on_delete=self._node_went)
 
-    async def run(self, workers: int = 1) -> None:
-        """Sync until cancelled. The caches must have synced."""
+    def enqueue_all(self) -> None:
+        """Look at every pod."""
         for pod in self._pods.list():
             self._pod_changed(pod)
-        await run_workers(self._queue, self.sync, workers=workers, name=self.name, log=self._log)
 
     def _pod_changed(self, pod: core_pb2.Pod) -> None:
         if is_terminal(pod):

@@ -6,10 +6,11 @@ import asyncio
 from typing import Any
 
 import pytest
+import structlog
 
 from kubelab.apimachinery.errors import Conflict
 from kubelab.client import bugs
-from kubelab.client.controller import run_workers
+from kubelab.client.controller import Reconciler, run_workers
 from kubelab.client.workqueue import WorkQueue
 from kubelab.rpc import tracing
 from tests.support.clock import FakeClock
@@ -96,3 +97,33 @@ async def test_each_sync_is_a_trace_of_its_own() -> None:
         queue.add(key)
     await work(queue, sync, FakeLog(), clock)
     assert len(traces) == 3
+
+
+class Counting(Reconciler[str]):
+    """Notes the keys that it syncs."""
+
+    name = "counting"
+
+    def __init__(self, queue: WorkQueue[str]) -> None:
+        super().__init__(queue, structlog.get_logger())
+        self.synced: list[str] = []
+
+    def enqueue_all(self) -> None:
+        self._queue.add("old")
+
+    async def sync(self, key: str) -> None:
+        self.synced.append(key)
+
+
+async def test_a_reconciler_looks_at_everything_each_time_it_begins_to_lead() -> None:
+    clock = FakeClock()
+    queue: WorkQueue[str] = WorkQueue(clock=clock)
+    reconciler = Counting(queue)
+    for lead in (1, 2):
+        queue.add("new")
+        async with asyncio.TaskGroup() as group:
+            running = group.create_task(reconciler.run(workers=2))
+            await clock.settle()
+            running.cancel()
+        assert reconciler.synced == ["new", "old"] * lead
+    queue.check_invariants()

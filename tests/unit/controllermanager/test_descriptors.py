@@ -16,11 +16,11 @@ from kubelab.apimachinery.scheme import ENDPOINTS, NODES, PODS, Resource
 from kubelab.component.config import ConfigError
 from kubelab.component.environment import Environment
 from kubelab.controllermanager.config import ControllerManagerConfig
+from kubelab.controllermanager.context import ControllerContext
 from kubelab.controllermanager.controllers import Controllers
 from kubelab.controllermanager.descriptors import (
     DESCRIPTORS,
     Controller,
-    ControllerContext,
     ControllerDescriptor,
     chosen,
 )

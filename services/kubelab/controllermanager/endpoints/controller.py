@@ -15,7 +15,7 @@ from kubelab.apimachinery.errors import ApiError, Conflict, NotFound
 from kubelab.apimachinery.meta import is_terminating
 from kubelab.apimachinery.scheme import ENDPOINTS, PODS, SERVICES
 from kubelab.client.client import Client
-from kubelab.client.controller import run_workers
+from kubelab.client.controller import Reconciler
 from kubelab.client.events import EventRecorder
 from kubelab.client.informer import key_of
 from kubelab.client.workqueue import WorkQueue
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
 
-class EndpointsController:
+class EndpointsController(Reconciler[str]):
     """Own the Endpoints of services."""
 
     name = "endpoints"
@@ -43,13 +43,14 @@ class EndpointsController:
         log: FilteringBoundLogger,
         batch_period: float,
     ) -> None:
-        self._client, self._recorder, self._log = client, recorder, log
+        super().__init__(queue, log)
+        self._client, self._recorder = client, recorder
         self._services, self._pods, self._endpoints = (
             informers.of(SERVICES),
             informers.of(PODS),
             informers.of(ENDPOINTS),
         )
-        self._queue, self._batch_period = queue, batch_period
+        self._batch_period = batch_period
         self._services.add_handler(
             on_add=self._enqueue, on_update=lambda _, new: self._enqueue(new), on_delete=self._enqueue
         )
@@ -62,13 +63,12 @@ class EndpointsController:
         )
         self._expectations = Expectations(self._endpoints, client.clock)
 
-    async def run(self, workers: int) -> None:
-        """Sync until cancelled; first everything, and what services left behind while nobody watched."""
+    def enqueue_all(self) -> None:
+        """Look at every service, and at Endpoints whose service went while no leader watched."""
         for service in self._services.list():
             self._enqueue(service)
         for endpoints in self._endpoints.list():
             self._queue.add(key_of(endpoints))
-        await run_workers(self._queue, self.sync, workers=workers, name=self.name, log=self._log)
 
     def _enqueue(self, obj: core_pb2.Service | core_pb2.Endpoints) -> None:
         self._queue.add(key_of(obj))

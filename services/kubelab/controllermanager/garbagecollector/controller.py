@@ -19,7 +19,7 @@ from kubelab.apimachinery.messages import deep_copy
 from kubelab.apimachinery.meta import meta_of
 from kubelab.apimachinery.scheme import Resource
 from kubelab.client.client import Client
-from kubelab.client.controller import run_workers
+from kubelab.client.controller import Reconciler
 from kubelab.client.events import EventRecorder
 from kubelab.client.informer import Informer
 from kubelab.client.workqueue import WorkQueue
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 REMEMBERED = 10_000  # owners that are known to be absent; a uid never comes back
 
 
-class GarbageCollector:
+class GarbageCollector(Reconciler[str]):
     """Own what nobody owns any more."""
 
     name = "garbagecollector"
@@ -48,7 +48,8 @@ class GarbageCollector:
         recorder: EventRecorder,
         log: FilteringBoundLogger,
     ) -> None:
-        self._client, self._queue, self._log = client, queue, log
+        super().__init__(queue, log)
+        self._client = client
         self._recorder = recorder
         self._graph = Graph()
         self._absent: OrderedDict[tuple[str, ...], None] = OrderedDict()
@@ -75,18 +76,17 @@ class GarbageCollector:
         for uid in uids:
             self._queue.add(uid)
 
-    async def run(self, workers: int) -> None:
-        """Sync until cancelled. All caches must have synced. First everything that an earlier lead left half done."""
+    def enqueue_all(self) -> None:
+        """Look at every object that an earlier lead left half done."""
         self._look(self._graph.suspects())
-        await run_workers(self._queue, self.sync, workers=workers, name=self.name, log=self._log)
 
-    async def sync(self, uid: str) -> None:
-        """Look at one object."""
-        item = self._graph.get(uid)
+    async def sync(self, key: str) -> None:
+        """Look at one object; its key is the uid."""
+        item = self._graph.get(key)
         if item is None:
             return
         obj = self._caches[item.resource.qualified].get(item.key)
-        if obj is None or meta_of(obj).uid != uid:
+        if obj is None or meta_of(obj).uid != key:
             return  # its deletion is on the way
         with tracing.cause(meta_of(obj).resourceVersion):
             if item.orphaning:

@@ -19,7 +19,7 @@ from kubelab.apimachinery.errors import Conflict, NotFound
 from kubelab.apimachinery.messages import deep_copy
 from kubelab.apimachinery.scheme import LEASES, NODES, PODS
 from kubelab.client.client import Client
-from kubelab.client.controller import run_workers
+from kubelab.client.controller import Reconciler
 from kubelab.client.events import EventRecorder
 from kubelab.client.workqueue import WorkQueue
 from kubelab.controllermanager.expectations import LOOK_AGAIN, Expectations
@@ -66,7 +66,7 @@ class RateLimiter:
         return 0.0
 
 
-class NodeLifecycleController:
+class NodeLifecycleController(Reconciler[str]):
     """Own the Ready condition of silent nodes, and the health taints of all."""
 
     name = "nodelifecycle"
@@ -82,10 +82,10 @@ class NodeLifecycleController:
         log: FilteringBoundLogger,
         config: NodeLifecycleConfig,
     ) -> None:
+        super().__init__(queue, log)
         self._client, self._recorder, self._clock = client, recorder, clock
-        self._log, self._config = log, config
+        self._config = config
         self._nodes, self._leases, self._pods = informers.of(NODES), informers.of(LEASES), informers.of(PODS)
-        self._queue = queue
         self._heard: dict[str, _NodeHealthData] = {}
         self._registered: set[str] = set()
         self._expectations = Expectations(self._nodes, clock)
@@ -97,12 +97,11 @@ class NodeLifecycleController:
         self._leases.add_handler(on_add=self._renewed, on_update=lambda _, new: self._renewed(new))
         self._pods.add_handler(on_add=self._pod_changed, on_update=lambda _, new: self._pod_changed(new))
 
-    async def run(self, workers: int) -> None:
-        """Sync until cancelled. A leader listens anew: what it did not hear before it led says nothing."""
+    def enqueue_all(self) -> None:
+        """Look at every node, and forget what was heard: what this process did not hear before it led says nothing."""
         self._heard.clear()
         for node in self._nodes.list():
             self._queue.add(node.metadata.name)
-        await run_workers(self._queue, self.sync, workers=workers, name=self.name, log=self._log)
 
     def _changed(self, node: core_pb2.Node) -> None:
         self._queue.add(node.metadata.name)

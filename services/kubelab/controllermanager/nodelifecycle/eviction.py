@@ -18,7 +18,7 @@ from kubelab.apimachinery.messages import deep_copy
 from kubelab.apimachinery.meta import is_terminating
 from kubelab.apimachinery.scheme import NODES, PODS
 from kubelab.client.client import Client
-from kubelab.client.controller import run_workers
+from kubelab.client.controller import Reconciler
 from kubelab.client.events import EventRecorder
 from kubelab.client.informer import key_of
 from kubelab.client.workqueue import WorkQueue
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 REASON = "TaintManagerEviction"
 
 
-class TaintEvictionController:
+class TaintEvictionController(Reconciler[str]):
     """Own the pods that do not tolerate where they are."""
 
     name = "tainteviction"
@@ -48,8 +48,9 @@ class TaintEvictionController:
         clock: Clock,
         log: FilteringBoundLogger,
     ) -> None:
-        self._client, self._recorder, self._clock, self._log = client, recorder, clock, log
-        self._pods, self._nodes, self._queue = informers.of(PODS), informers.of(NODES), queue
+        super().__init__(queue, log)
+        self._client, self._recorder, self._clock = client, recorder, clock
+        self._pods, self._nodes = informers.of(PODS), informers.of(NODES)
         self._expectations = Expectations(self._pods, clock)
         self._announced: set[str] = set()  # uids of pods with an eviction ahead
         self._nodes.add_handler(on_add=self._node_changed, on_update=self._node_updated)
@@ -57,11 +58,10 @@ class TaintEvictionController:
             on_add=self._pod_changed, on_update=lambda _, new: self._pod_changed(new), on_delete=self._pod_gone
         )
 
-    async def run(self, workers: int) -> None:
-        """Sync until cancelled; first everything, for what an earlier lead left half done."""
+    def enqueue_all(self) -> None:
+        """Look at every node, for what an earlier lead left half done."""
         for node in self._nodes.list():
             self._node_changed(node)
-        await run_workers(self._queue, self.sync, workers=workers, name=self.name, log=self._log)
 
     def _node_updated(self, old: core_pb2.Node, new: core_pb2.Node) -> None:
         if _no_execute(old) != _no_execute(new):

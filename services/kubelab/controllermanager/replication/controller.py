@@ -16,7 +16,7 @@ from kubelab.apimachinery.messages import deep_copy
 from kubelab.apimachinery.meta import get_controller_of, is_terminating, new_controller_ref
 from kubelab.apimachinery.scheme import PODS, REPLICATION_CONTROLLERS
 from kubelab.client.client import Client
-from kubelab.client.controller import run_workers
+from kubelab.client.controller import Reconciler
 from kubelab.client.events import EventRecorder
 from kubelab.client.informer import key_of
 from kubelab.client.workqueue import WorkQueue
@@ -43,7 +43,7 @@ KIND = REPLICATION_CONTROLLERS.kind
 NAMESPACE_TERMINATING = "NamespaceTerminating"
 
 
-class ReplicationManager:
+class ReplicationManager(Reconciler[str]):
     """Own the pods of every ReplicationController. A key says "look again", never "what happened"."""
 
     name = "replicationcontroller"
@@ -58,9 +58,9 @@ class ReplicationManager:
         clock: Clock,
         log: FilteringBoundLogger,
     ) -> None:
-        self._client, self._recorder, self._clock, self._log = client, recorder, clock, log
+        super().__init__(queue, log)
+        self._client, self._recorder, self._clock = client, recorder, clock
         self._controllers, self._pods = informers.of(REPLICATION_CONTROLLERS), informers.of(PODS)
-        self._queue = queue
         self._expectations = Expectations(self._pods, clock)
         self._told = Expectations(self._controllers, clock)  # the status that was written last
         self._controllers.add_handler(
@@ -68,11 +68,10 @@ class ReplicationManager:
         )
         self._pods.add_handler(on_add=self._pod_changed, on_update=self._pod_updated, on_delete=self._pod_changed)
 
-    async def run(self, workers: int) -> None:
-        """Sync until cancelled; first everything, for what an earlier lead left half done."""
+    def enqueue_all(self) -> None:
+        """Look at every replication controller, for what an earlier lead left half done."""
         for rc in self._controllers.list():
             self._enqueue(rc)
-        await run_workers(self._queue, self.sync, workers=workers, name=self.name, log=self._log)
 
     def _enqueue(self, rc: core_pb2.ReplicationController) -> None:
         self._queue.add(key_of(rc))
