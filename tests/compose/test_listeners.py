@@ -21,7 +21,7 @@ from ipaddress import IPv4Network
 from pathlib import Path
 from kubelab.pki import certificates, layout
 folder = Path("/pki/authority")
-cluster = layout.Cluster(IPv4Network("{network}.0/24"), 3, 3)
+cluster = layout.CertificateLayout(IPv4Network("{network}.0/24"), 3, 3)
 one = next(i for i in certificates.identities(cluster.nodes, cluster.names) if i.file == "scheduler@cp-1")
 now = datetime.datetime.now(datetime.UTC)
 certificates.issue(folder, one, certificates.authority(folder, "ca"), now, datetime.timedelta(days=1))
