@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import grpc
@@ -10,6 +12,7 @@ import pytest
 
 from kubelab.cri.runtime.v1 import api_pb2 as cri
 from tests.integration.runtime.lab import SECONDS, Lab
+from tests.support import polling
 
 pytestmark = pytest.mark.root
 BASE = 3 * 65_536
@@ -94,3 +97,25 @@ async def test_mappings_that_are_no_pods_are_refused(lab: Lab, base: int, length
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await sandbox_with(lab, "web", base, length)
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+PROBE = """
+import signal
+from kubelab.runtime.rootfs import userns
+
+def mount(users):
+    print(users.space.split("/")[2], flush=True)
+    signal.pause()
+
+userns.problem(mount)
+"""
+
+
+async def test_a_probe_ends_with_the_process_that_began_it() -> None:
+    """A runtime that is killed while it tries user namespaces leaves no process."""
+    with subprocess.Popen([sys.executable, "-c", PROBE], stdout=subprocess.PIPE, text=True) as runtime:
+        assert runtime.stdout is not None
+        probe = int(runtime.stdout.readline())
+        assert Path(f"/proc/{probe}").exists()
+        runtime.kill()
+    await polling.until_true(lambda: not Path(f"/proc/{probe}").exists(), within=30)

@@ -128,9 +128,10 @@ def problem(mount: Callable[[Users], Root]) -> str:
     ``mount`` mounts a root that shows the host's folders to these users.
     """
     ready, ready_end = os.pipe2(os.O_CLOEXEC)
+    parent = os.getpid()
     pid = os.fork()
     if pid == 0:
-        _be_probed(ready_end)
+        _be_probed(ready_end, parent)
     os.close(ready_end)
     try:
         why = os.read(ready, 4096).decode(errors="replace")
@@ -148,11 +149,14 @@ def problem(mount: Callable[[Users], Root]) -> str:
         os.waitpid(pid, 0)
 
 
-def _be_probed(tell: int) -> NoReturn:
-    """Make the namespaces of a pod, mount what its containers do, and wait to be killed."""
+def _be_probed(tell: int, parent: int) -> NoReturn:
+    """Make the namespaces of a pod, mount what its containers do, and wait to be killed, or for the parent's end."""
     try:
         enter(LENGTH)
         syscalls.unshare(syscalls.CLONE_NEWPID | syscalls.CLONE_NEWNS | syscalls.CLONE_NEWNET)
+        syscalls.die_with_parent()  # not before: the kernel forgets it when a namespace gives new capabilities
+        if os.getppid() != parent:
+            os._exit(1)
         if os.fork() == 0:  # the first process of the namespace of processes, which /proc shows
             try:
                 become_root()
