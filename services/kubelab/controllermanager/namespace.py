@@ -10,26 +10,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from google.protobuf.message import Message
 
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import scheme
-from kubelab.apimachinery.clock import Clock
 from kubelab.apimachinery.core.conditions import set_condition
 from kubelab.apimachinery.errors import ApiError, Conflict, NotFound
 from kubelab.apimachinery.messages import deep_copy
 from kubelab.apimachinery.meta import is_terminating, meta_of
 from kubelab.apimachinery.scheme import NAMESPACES, Resource
-from kubelab.client.client import Client
 from kubelab.client.controller import Reconciler
-from kubelab.client.workqueue import WorkQueue
-from kubelab.controllermanager.informers import SharedInformers
+from kubelab.controllermanager.context import ControllerContext
 from kubelab.rpc import tracing
-
-if TYPE_CHECKING:
-    from structlog.typing import FilteringBoundLogger
 
 FINALIZER = "kubernetes"
 LOOK_AGAIN = 5.0  # seconds, should no event tell that the last object is gone
@@ -114,20 +107,13 @@ class NamespaceController(Reconciler[str]):
 
     name = "namespace"
 
-    def __init__(
-        self,
-        *,
-        client: Client,
-        informers: SharedInformers,
-        queue: WorkQueue[str],
-        clock: Clock,
-        log: FilteringBoundLogger,
-    ) -> None:
-        super().__init__(queue, log)
-        self._client, self._clock = client, clock
-        self._namespaces = informers.of(NAMESPACES)
+    def __init__(self, context: ControllerContext) -> None:
+        super().__init__(context.queue, context.log)
+        self._client = context.client
+        self._clock = context.clock
+        self._namespaces = context.informers.of(NAMESPACES)
         self._namespaces.add_handler(on_add=self._changed, on_update=lambda _, new: self._changed(new))
-        for resource, informer in informers.deletable():
+        for resource, informer in context.informers.deletable():
             if resource.namespaced:
                 informer.add_handler(on_delete=self._content_gone)
 

@@ -8,22 +8,17 @@ all nodes are read back from a complete list.
 from __future__ import annotations
 
 import ipaddress
-from typing import TYPE_CHECKING
 
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery.errors import NotFound
 from kubelab.apimachinery.messages import deep_copy
 from kubelab.apimachinery.meta import is_terminating
 from kubelab.apimachinery.scheme import NODES
-from kubelab.client.client import Client
 from kubelab.client.controller import Reconciler
-from kubelab.client.events import EventRecorder
-from kubelab.client.workqueue import WorkQueue
-from kubelab.controllermanager.informers import SharedInformers
+from kubelab.component.config import ConfigError
+from kubelab.controllermanager.config import ControllerManagerConfig
+from kubelab.controllermanager.context import ControllerContext
 from kubelab.rpc import tracing
-
-if TYPE_CHECKING:
-    from structlog.typing import FilteringBoundLogger
 
 LOOK_AGAIN = 30.0  # seconds, when every range is taken
 
@@ -41,6 +36,14 @@ class CidrPool:
         self._count = 1 << (mask - self._network.prefixlen)
         self._owners: dict[int, str] = {}
         self._ranges: dict[str, int] = {}
+
+    @classmethod
+    def of(cls, config: ControllerManagerConfig) -> CidrPool:
+        """Make the configured one. Raises ConfigError."""
+        try:
+            return cls(config.cluster_cidr, config.node_cidr_mask_size)
+        except ValueError as err:
+            raise ConfigError(f"clusterCidr: {err}") from err
 
     def clear(self) -> None:
         """Free every range."""
@@ -94,19 +97,13 @@ class NodeIpamController(Reconciler[str]):
 
     name = "nodeipam"
 
-    def __init__(
-        self,
-        *,
-        client: Client,
-        informers: SharedInformers,
-        queue: WorkQueue[str],
-        recorder: EventRecorder,
-        log: FilteringBoundLogger,
-        pool: CidrPool,
-    ) -> None:
-        super().__init__(queue, log)
-        self._client, self._recorder, self._pool = client, recorder, pool
-        self._nodes = informers.of(NODES)
+    def __init__(self, context: ControllerContext, pool: CidrPool | None = None) -> None:
+        """``pool`` is one of the configured CIDR where none is given. Raises ConfigError."""
+        super().__init__(context.queue, context.log)
+        self._client = context.client
+        self._recorder = context.recorder("cidrAllocator")
+        self._pool = pool or CidrPool.of(context.config)
+        self._nodes = context.informers.of(NODES)
         self._foreign: dict[str, str] = {}  # by node, a range that was told of already
         self._nodes.add_handler(
             on_add=self._changed, on_update=lambda _, new: self._changed(new), on_delete=self._changed

@@ -8,27 +8,19 @@ given up, which is asked once more of the api-server itself.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from kubelab.api.core.v1 import core_pb2
-from kubelab.apimachinery.clock import Clock
 from kubelab.apimachinery.core.conditions import set_condition
 from kubelab.apimachinery.core.pods import DISRUPTION_TARGET, is_terminal
 from kubelab.apimachinery.errors import Conflict, NotFound
 from kubelab.apimachinery.messages import deep_copy
 from kubelab.apimachinery.meta import is_terminating
 from kubelab.apimachinery.scheme import NODES, PODS
-from kubelab.client.client import Client
 from kubelab.client.controller import Reconciler
 from kubelab.client.informer import key_of
-from kubelab.client.workqueue import WorkQueue
-from kubelab.controllermanager.informers import BY_NODE, TERMINATED, SharedInformers
+from kubelab.controllermanager.context import ControllerContext
+from kubelab.controllermanager.informers import BY_NODE, TERMINATED
 from kubelab.rpc import tracing
-
-if TYPE_CHECKING:
-    from structlog.typing import FilteringBoundLogger
-
-    from kubelab.controllermanager.config import PodGCConfig
 
 THRESHOLD = ""  # the key that stands for "count the ended pods"
 
@@ -46,19 +38,12 @@ class PodGarbageCollector(Reconciler[str]):
 
     name = "podgc"
 
-    def __init__(
-        self,
-        *,
-        client: Client,
-        informers: SharedInformers,
-        queue: WorkQueue[str],
-        clock: Clock,
-        log: FilteringBoundLogger,
-        config: PodGCConfig,
-    ) -> None:
-        super().__init__(queue, log)
-        self._client, self._clock, self._config = client, clock, config
-        self._pods, self._nodes = informers.of(PODS), informers.of(NODES)
+    def __init__(self, context: ControllerContext) -> None:
+        super().__init__(context.queue, context.log)
+        self._client = context.client
+        self._clock = context.clock
+        self._config = context.config.pod_gc
+        self._pods, self._nodes = context.informers.of(PODS), context.informers.of(NODES)
         self._missing: dict[str, float] = {}  # node → since when, monotonic
         self._pods.add_handler(on_add=self._pod_changed, on_update=lambda _, new: self._pod_changed(new))
         self._nodes.add_handler(on_add=self._node_came, on_delete=self._node_went)

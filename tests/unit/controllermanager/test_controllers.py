@@ -32,6 +32,7 @@ from kubelab.component.environment import Environment
 from kubelab.component.leading import LeaderElectionConfig
 from kubelab.controllermanager import __main__ as component
 from kubelab.controllermanager.config import ControllerManagerConfig
+from kubelab.controllermanager.context import ControllerContext
 from kubelab.controllermanager.informers import SharedInformers
 from kubelab.controllermanager.nodeipam import CidrPool, NodeIpamController
 from tests.support import objects as make
@@ -584,14 +585,16 @@ async def test_a_new_lead_knows_nothing_of_the_ranges_that_an_earlier_one_had_in
     server.add(make.node("moved", pod_cidr="10.244.1.0/24"))
     client = server.client()
     informers = SharedInformers(client, clock=clock, log=structlog.get_logger(), registry=CollectorRegistry())
-    controller = NodeIpamController(
+    context = ControllerContext(
+        config=ControllerManagerConfig(name="controller-manager@test"),
         client=client,
         informers=informers,
         queue=WorkQueue(clock=clock),
-        recorder=EventRecorder(client, "cidrAllocator"),
+        recorder=lambda component: EventRecorder(client, component),
+        clock=clock,
         log=structlog.get_logger(),
-        pool=pool,
     )
+    controller = NodeIpamController(context, pool)
     tasks = [asyncio.ensure_future(informers.run())]
     await clock.settle()
     tasks.append(asyncio.ensure_future(controller.run()))

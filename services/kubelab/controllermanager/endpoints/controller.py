@@ -7,25 +7,18 @@ again.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery.core.pods import is_ready, is_terminal
 from kubelab.apimachinery.errors import ApiError, Conflict, NotFound
 from kubelab.apimachinery.meta import is_terminating
 from kubelab.apimachinery.scheme import ENDPOINTS, PODS, SERVICES
-from kubelab.client.client import Client
 from kubelab.client.controller import Reconciler
-from kubelab.client.events import EventRecorder
 from kubelab.client.informer import key_of
-from kubelab.client.workqueue import WorkQueue
+from kubelab.controllermanager.context import ControllerContext
 from kubelab.controllermanager.endpoints.decide import desired
 from kubelab.controllermanager.expectations import LOOK_AGAIN, Expectations
-from kubelab.controllermanager.informers import SharedInformers, selected_pods, selecting
+from kubelab.controllermanager.informers import selected_pods, selecting
 from kubelab.rpc import tracing
-
-if TYPE_CHECKING:
-    from structlog.typing import FilteringBoundLogger
 
 
 class EndpointsController(Reconciler[str]):
@@ -33,24 +26,16 @@ class EndpointsController(Reconciler[str]):
 
     name = "endpoints"
 
-    def __init__(
-        self,
-        *,
-        client: Client,
-        informers: SharedInformers,
-        queue: WorkQueue[str],
-        recorder: EventRecorder,
-        log: FilteringBoundLogger,
-        batch_period: float,
-    ) -> None:
-        super().__init__(queue, log)
-        self._client, self._recorder = client, recorder
+    def __init__(self, context: ControllerContext) -> None:
+        super().__init__(context.queue, context.log)
+        self._client = context.client
+        self._recorder = context.recorder("endpoint-controller")
         self._services, self._pods, self._endpoints = (
-            informers.of(SERVICES),
-            informers.of(PODS),
-            informers.of(ENDPOINTS),
+            context.informers.of(SERVICES),
+            context.informers.of(PODS),
+            context.informers.of(ENDPOINTS),
         )
-        self._batch_period = batch_period
+        self._batch_period = context.config.endpoint_updates_batch_period
         self._services.add_handler(
             on_add=self._enqueue, on_update=lambda _, new: self._enqueue(new), on_delete=self._enqueue
         )
@@ -61,7 +46,7 @@ class EndpointsController(Reconciler[str]):
             on_update=lambda _, new: self._endpoints_changed(new),
             on_delete=self._enqueue,
         )
-        self._expectations = Expectations(self._endpoints, client.clock)
+        self._expectations = Expectations(self._endpoints, context.clock)
 
     def enqueue_all(self) -> None:
         """Look at every service, and at Endpoints whose service went while no leader watched."""

@@ -8,7 +8,7 @@ and decided again.
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from google.protobuf.message import Message
 
@@ -18,18 +18,12 @@ from kubelab.apimachinery.errors import NotFound
 from kubelab.apimachinery.messages import deep_copy
 from kubelab.apimachinery.meta import meta_of
 from kubelab.apimachinery.scheme import Resource
-from kubelab.client.client import Client
 from kubelab.client.controller import Reconciler
-from kubelab.client.events import EventRecorder
 from kubelab.client.informer import Informer
-from kubelab.client.workqueue import WorkQueue
+from kubelab.controllermanager.context import ControllerContext
 from kubelab.controllermanager.garbagecollector.decide import Delete, DropOwners, Owner, judge
 from kubelab.controllermanager.garbagecollector.graph import FOREGROUND, ORPHAN, Graph, Item
-from kubelab.controllermanager.informers import SharedInformers
 from kubelab.rpc import tracing
-
-if TYPE_CHECKING:
-    from structlog.typing import FilteringBoundLogger
 
 REMEMBERED = 10_000  # owners that are known to be absent; a uid never comes back
 
@@ -39,22 +33,14 @@ class GarbageCollector(Reconciler[str]):
 
     name = "garbagecollector"
 
-    def __init__(
-        self,
-        *,
-        client: Client,
-        informers: SharedInformers,
-        queue: WorkQueue[str],
-        recorder: EventRecorder,
-        log: FilteringBoundLogger,
-    ) -> None:
-        super().__init__(queue, log)
-        self._client = client
-        self._recorder = recorder
+    def __init__(self, context: ControllerContext) -> None:
+        super().__init__(context.queue, context.log)
+        self._client = context.client
+        self._recorder = context.recorder("garbage-collector-controller")
         self._graph = Graph()
         self._absent: OrderedDict[tuple[str, ...], None] = OrderedDict()
         self._caches: dict[str, Informer[Any]] = {}
-        for resource, informer in informers.deletable():
+        for resource, informer in context.informers.deletable():
             self._caches[resource.qualified] = informer
             self._follow(resource, informer)
 

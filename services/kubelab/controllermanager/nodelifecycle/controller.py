@@ -8,22 +8,18 @@ each node's key comes back when its grace would be over.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from kubelab.api.coordination.v1 import coordination_pb2
 from kubelab.api.core.v1 import core_pb2
-from kubelab.apimachinery.clock import Clock
 from kubelab.apimachinery.core.conditions import get_condition, set_condition
 from kubelab.apimachinery.core.pods import READY, is_ready
 from kubelab.apimachinery.errors import Conflict, NotFound
 from kubelab.apimachinery.messages import deep_copy
 from kubelab.apimachinery.scheme import LEASES, NODES, PODS
-from kubelab.client.client import Client
 from kubelab.client.controller import Reconciler
-from kubelab.client.events import EventRecorder
-from kubelab.client.workqueue import WorkQueue
+from kubelab.controllermanager.context import ControllerContext
 from kubelab.controllermanager.expectations import LOOK_AGAIN, Expectations
-from kubelab.controllermanager.informers import BY_NODE, SharedInformers
+from kubelab.controllermanager.informers import BY_NODE
 from kubelab.controllermanager.nodelifecycle.decide import (
     Zone,
     evicting,
@@ -35,11 +31,6 @@ from kubelab.controllermanager.nodelifecycle.decide import (
     zone_state,
 )
 from kubelab.rpc import tracing
-
-if TYPE_CHECKING:
-    from structlog.typing import FilteringBoundLogger
-
-    from kubelab.controllermanager.config import NodeLifecycleConfig
 
 LEASE_NAMESPACE = "kube-node-lease"
 
@@ -71,24 +62,20 @@ class NodeLifecycleController(Reconciler[str]):
 
     name = "nodelifecycle"
 
-    def __init__(
-        self,
-        *,
-        client: Client,
-        informers: SharedInformers,
-        queue: WorkQueue[str],
-        recorder: EventRecorder,
-        clock: Clock,
-        log: FilteringBoundLogger,
-        config: NodeLifecycleConfig,
-    ) -> None:
-        super().__init__(queue, log)
-        self._client, self._recorder, self._clock = client, recorder, clock
-        self._config = config
-        self._nodes, self._leases, self._pods = informers.of(NODES), informers.of(LEASES), informers.of(PODS)
+    def __init__(self, context: ControllerContext) -> None:
+        super().__init__(context.queue, context.log)
+        self._client = context.client
+        self._recorder = context.recorder("node-controller")
+        self._clock = context.clock
+        self._config = context.config.node_lifecycle
+        self._nodes, self._leases, self._pods = (
+            context.informers.of(NODES),
+            context.informers.of(LEASES),
+            context.informers.of(PODS),
+        )
         self._heard: dict[str, _NodeHealthData] = {}
         self._registered: set[str] = set()
-        self._expectations = Expectations(self._nodes, clock)
+        self._expectations = Expectations(self._nodes, context.clock)
         self._rate_limiter = RateLimiter()
         self._zone = Zone.NORMAL
         self._nodes.add_handler(

@@ -6,29 +6,21 @@ but whether an eviction was announced, to say so when it is called off.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import taints
-from kubelab.apimachinery.clock import Clock
 from kubelab.apimachinery.core.conditions import set_condition
 from kubelab.apimachinery.core.pods import DISRUPTION_TARGET, is_terminal
 from kubelab.apimachinery.errors import Conflict, NotFound
 from kubelab.apimachinery.messages import deep_copy
 from kubelab.apimachinery.meta import is_terminating
 from kubelab.apimachinery.scheme import NODES, PODS
-from kubelab.client.client import Client
 from kubelab.client.controller import Reconciler
-from kubelab.client.events import EventRecorder
 from kubelab.client.informer import key_of
-from kubelab.client.workqueue import WorkQueue
+from kubelab.controllermanager.context import ControllerContext
 from kubelab.controllermanager.expectations import Expectations
-from kubelab.controllermanager.informers import BY_NODE, SharedInformers
+from kubelab.controllermanager.informers import BY_NODE
 from kubelab.controllermanager.nodelifecycle.decide import evict_at
 from kubelab.rpc import tracing
-
-if TYPE_CHECKING:
-    from structlog.typing import FilteringBoundLogger
 
 REASON = "TaintManagerEviction"
 
@@ -38,20 +30,13 @@ class TaintEvictionController(Reconciler[str]):
 
     name = "tainteviction"
 
-    def __init__(
-        self,
-        *,
-        client: Client,
-        informers: SharedInformers,
-        queue: WorkQueue[str],
-        recorder: EventRecorder,
-        clock: Clock,
-        log: FilteringBoundLogger,
-    ) -> None:
-        super().__init__(queue, log)
-        self._client, self._recorder, self._clock = client, recorder, clock
-        self._pods, self._nodes = informers.of(PODS), informers.of(NODES)
-        self._expectations = Expectations(self._pods, clock)
+    def __init__(self, context: ControllerContext) -> None:
+        super().__init__(context.queue, context.log)
+        self._client = context.client
+        self._recorder = context.recorder("taint-eviction-controller")
+        self._clock = context.clock
+        self._pods, self._nodes = context.informers.of(PODS), context.informers.of(NODES)
+        self._expectations = Expectations(self._pods, context.clock)
         self._announced: set[str] = set()  # uids of pods with an eviction ahead
         self._nodes.add_handler(on_add=self._node_changed, on_update=self._node_updated)
         self._pods.add_handler(

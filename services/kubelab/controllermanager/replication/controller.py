@@ -7,22 +7,18 @@ in the cache before the next decision. Restarted between any two lines, the next
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
 from kubelab.api.core.v1 import core_pb2
-from kubelab.apimachinery.clock import Clock
 from kubelab.apimachinery.errors import ApiError, NotFound
 from kubelab.apimachinery.messages import deep_copy
 from kubelab.apimachinery.meta import get_controller_of, is_terminating, new_controller_ref
 from kubelab.apimachinery.scheme import PODS, REPLICATION_CONTROLLERS
-from kubelab.client.client import Client
 from kubelab.client.controller import Reconciler
-from kubelab.client.events import EventRecorder
 from kubelab.client.informer import key_of
-from kubelab.client.workqueue import WorkQueue
+from kubelab.controllermanager.context import ControllerContext
 from kubelab.controllermanager.expectations import LOOK_AGAIN, Expectations
 from kubelab.controllermanager.gather import gather_limited
-from kubelab.controllermanager.informers import BY_CONTROLLER, ORPHANS, SharedInformers, selecting
+from kubelab.controllermanager.informers import BY_CONTROLLER, ORPHANS, selecting
 from kubelab.controllermanager.replication.decide import (
     Failure,
     Plan,
@@ -36,9 +32,6 @@ from kubelab.controllermanager.replication.decide import (
 )
 from kubelab.rpc import tracing
 
-if TYPE_CHECKING:
-    from structlog.typing import FilteringBoundLogger
-
 KIND = REPLICATION_CONTROLLERS.kind
 NAMESPACE_TERMINATING = "NamespaceTerminating"
 
@@ -48,21 +41,14 @@ class ReplicationManager(Reconciler[str]):
 
     name = "replicationcontroller"
 
-    def __init__(
-        self,
-        *,
-        client: Client,
-        informers: SharedInformers,
-        queue: WorkQueue[str],
-        recorder: EventRecorder,
-        clock: Clock,
-        log: FilteringBoundLogger,
-    ) -> None:
-        super().__init__(queue, log)
-        self._client, self._recorder, self._clock = client, recorder, clock
-        self._controllers, self._pods = informers.of(REPLICATION_CONTROLLERS), informers.of(PODS)
-        self._expectations = Expectations(self._pods, clock)
-        self._told = Expectations(self._controllers, clock)  # the status that was written last
+    def __init__(self, context: ControllerContext) -> None:
+        super().__init__(context.queue, context.log)
+        self._client = context.client
+        self._recorder = context.recorder("replication-controller")
+        self._clock = context.clock
+        self._controllers, self._pods = context.informers.of(REPLICATION_CONTROLLERS), context.informers.of(PODS)
+        self._expectations = Expectations(self._pods, context.clock)
+        self._told = Expectations(self._controllers, context.clock)  # the status that was written last
         self._controllers.add_handler(
             on_add=self._enqueue, on_update=lambda _, new: self._enqueue(new), on_delete=self._enqueue
         )
