@@ -14,6 +14,7 @@ from google.protobuf.message import Message
 from kubelab.api.tables import marks, spelling
 from kubelab.apimachinery import scheme
 from kubelab.apimachinery.marks import STORED
+from kubelab.apimachinery.messages import map_value
 from kubelab.apimachinery.scheme import Resource
 
 _INTRODUCTION = f"""\
@@ -77,7 +78,7 @@ def fields(descriptor: Descriptor, path: str = "") -> Iterator[Field]:
         refused = marks.REFUSED.get(field.full_name, "")
         if refused or field.full_name in marks.STORED:
             yield Field(here, refused)
-        elif kind is not None and not kind.GetOptions().map_entry:
+        elif kind is not None and map_value(field) is None:
             yield from fields(kind, here + ("[*]" if field.is_repeated else ""))
 
 

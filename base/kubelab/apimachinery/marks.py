@@ -15,6 +15,7 @@ from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
 
 from kubelab.api.tables import marks, spelling
+from kubelab.apimachinery.messages import map_value
 from kubelab.apimachinery.version import VERSION
 
 MAX_MARKED = 100  # fields of one object that are named
@@ -61,8 +62,8 @@ def _steps(descriptor: Descriptor, table: Mapping[str, str]) -> tuple[_Step, ...
     for field in descriptor.fields:
         name, kind = field.full_name, field.message_type
         shape = "list" if field.is_repeated else "present" if field.has_presence else "plain"
-        if kind is not None and kind.GetOptions().map_entry:
-            shape, kind = "map", kind.fields_by_name["value"].message_type
+        if (value := map_value(field)) is not None:
+            shape, kind = "map", value.message_type
         mark = table.get(name, "")
         below = _steps(kind, table) if kind is not None and not mark else ()
         if mark or below:

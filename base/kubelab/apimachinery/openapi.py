@@ -16,6 +16,7 @@ from google.protobuf.message import Message
 from kubelab.api.tables import merging, schema, spelling
 from kubelab.apimachinery import scheme
 from kubelab.apimachinery.manifest import forms
+from kubelab.apimachinery.messages import map_value
 from kubelab.apimachinery.scheme import Resource
 
 Schema = dict[str, Any]
@@ -124,8 +125,8 @@ class _Writer:
 
     def _field(self, field: FieldDescriptor) -> Schema:
         kind, name = field.message_type, field.full_name
-        if kind is not None and kind.GetOptions().map_entry:
-            told: Schema = {"type": "object", "additionalProperties": self._value(kind.fields_by_name["value"])}
+        if (value := map_value(field)) is not None:
+            told: Schema = {"type": "object", "additionalProperties": self._value(value)}
         elif field.is_repeated:
             told = {"type": "array", "items": self._value(field)}
         elif kind is not None:

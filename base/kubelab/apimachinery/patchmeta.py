@@ -9,6 +9,7 @@ from typing import NamedTuple
 from google.protobuf.descriptor import Descriptor
 
 from kubelab.api.tables import merging
+from kubelab.apimachinery.messages import map_value
 from kubelab.apimachinery.openapi import fields_of
 
 
@@ -30,10 +31,7 @@ def fields(descriptor: Descriptor) -> dict[str, PatchField]:
     """Give a message's fields by the name that JSON has for them."""
     found: dict[str, PatchField] = {}
     for field in fields_of(descriptor):
-        kind = field.message_type
-        if kind is not None and kind.GetOptions().map_entry:
-            kind = kind.fields_by_name["value"].message_type
         strategies = tuple(filter(None, merging.PATCH.get(field.full_name, "").split(",")))
         merge_key = merging.MERGE_KEY.get(field.full_name, "")
-        found[field.name] = PatchField(strategies, merge_key, kind)
+        found[field.name] = PatchField(strategies, merge_key, (map_value(field) or field).message_type)
     return found

@@ -17,6 +17,7 @@ from google.protobuf.message import Message
 from kubelab.apimachinery import errors
 from kubelab.apimachinery.fields import FieldSelector
 from kubelab.apimachinery.labels import Selector
+from kubelab.apimachinery.messages import map_value
 
 MAX_SELECTOR = 64 * 1024  # characters
 MAX_PARTS = 500  # terms and values of a selector
@@ -65,8 +66,8 @@ def _entries(message: Message, enough: int) -> int:
             found += len(value)
             if field.message_type is None:
                 continue
-            if field.message_type.GetOptions().map_entry:
-                inner = value.values() if field.message_type.fields_by_name["value"].message_type else ()
+            if (values := map_value(field)) is not None:
+                inner = value.values() if values.message_type else ()
             else:
                 inner = value
         elif field.message_type is not None:

@@ -22,6 +22,7 @@ from kubelab.apimachinery import scheme
 from kubelab.apimachinery.manifest import forms, problems
 from kubelab.apimachinery.manifest.nodes import Node, parse, plain, shortened
 from kubelab.apimachinery.manifest.problems import ManifestError, Problem, Problems, Stage
+from kubelab.apimachinery.messages import map_value
 from kubelab.apimachinery.scheme import Resource
 
 _INTEGERS = {
@@ -173,8 +174,8 @@ class _Reader:
     def _field(self, node: Node, message: Message, field: FieldDescriptor, path: str) -> None:
         name = field.name
         kind = field.message_type
-        if kind is not None and kind.GetOptions().map_entry:
-            self._map(node, getattr(message, name), kind, path)
+        if (value_field := map_value(field)) is not None:
+            self._map(node, getattr(message, name), value_field, path)
         elif field.is_repeated:
             self._list(node, getattr(message, name), field, path)
         elif kind is not None:
@@ -197,11 +198,10 @@ class _Reader:
                 if value is not None:
                     target.append(value)
 
-    def _map(self, node: Node, target: Any, entry: Descriptor, path: str) -> None:
+    def _map(self, node: Node, target: Any, field: FieldDescriptor, path: str) -> None:
         if not node.is_mapping:
             self._wrong(node, path, "an object")
             return
-        field = entry.fields_by_name["value"]
         for key, _, element in node.items():
             where = f"{path}.{key}"
             if field.message_type is not None:

@@ -14,6 +14,7 @@ from google.protobuf.message import Message
 from kubelab.api.tables import spelling
 from kubelab.apimachinery import scheme
 from kubelab.apimachinery.manifest import forms
+from kubelab.apimachinery.messages import map_value
 from kubelab.apimachinery.terminal import QUOTED
 
 # As Go's encoder does; and what a terminal would act on, which reads back the same.
@@ -108,7 +109,7 @@ def _encoder(field: FieldDescriptor, as_written: bool) -> _Encode:
 
     if field.full_name in spelling.INLINE:
         return inlined
-    if kind is not None and kind.GetOptions().map_entry:
+    if map_value(field) is not None:
         return mapping
     if field.is_repeated:
         return repeated

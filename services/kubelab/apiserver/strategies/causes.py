@@ -56,6 +56,13 @@ def required(field: str, detail: str = "") -> Cause:
     return Cause(field, f"Required value{': ' + detail if detail else ''}", "FieldValueRequired")
 
 
+def exactly_one(field: str, given: Sequence[str], what: str) -> list[Cause]:
+    """Complain where none, or more than one, of the parts that stand for each other is ``given``: their names."""
+    if not given:
+        return [required(field, f"must specify a {what} type")]
+    return [forbidden(f"{field}.{name}", f"may not specify more than 1 {what} type") for name in given[1:]]
+
+
 def invalid(field: str, value: object, detail: str) -> Cause:
     return Cause(field, f"Invalid value: {shown(value)}: {detail}", "FieldValueInvalid")
 

@@ -71,10 +71,8 @@ def _probe(probe: core_pb2.Probe, field: str, *, is_readiness: bool) -> list[Cau
 
 def _handler(handler: AnyHandler, field: str) -> list[Cause]:
     given = [kind.name for kind, _ in handler.ListFields()]
-    found = [causes.forbidden(f"{field}.{name}", "may not specify more than 1 handler type") for name in given[1:]]
+    found = causes.exactly_one(field, given, "handler")
     match given[0] if given else "":
-        case "":
-            found.append(causes.required(field, "must specify a handler type"))
         case "exec" if not handler.exec.command:
             found.append(causes.required(f"{field}.exec.command"))
         case "httpGet":

@@ -38,11 +38,8 @@ def validate(spec: core_pb2.PodSpec, field: str) -> list[Cause]:
 def _source(source: core_pb2.VolumeSource, field: str) -> list[Cause]:
     # Upstream asks for an empty folder first, and takes the others by their numbers.
     given = sorted((kind.name for kind, _ in source.ListFields()), key=lambda name: name != "emptyDir")
-    told = "may not specify more than 1 volume type"
-    found = [causes.forbidden(f"{field}.{name}", told) for name in given[1:]]
+    found = causes.exactly_one(field, given, "volume")
     match given[0] if given else "":
-        case "":
-            found.append(causes.required(field, "must specify a volume type"))
         case "hostPath":
             found += _host_path(source.hostPath.path, f"{field}.hostPath.path")
         case "secret" if not source.secret.secretName:

@@ -17,6 +17,7 @@ from google.protobuf.message import Message
 from kubelab.api.tables import spelling
 from kubelab.apimachinery.errors import Cause
 from kubelab.apimachinery.manifest import forms
+from kubelab.apimachinery.messages import map_value
 from kubelab.apiserver.strategies import causes
 
 _TIMES = frozenset((forms.TIME, forms.MICRO_TIME))
@@ -47,8 +48,8 @@ def _steps(descriptor: Descriptor) -> tuple[_Step, ...]:
     found: list[_Step] = []
     for field in descriptor.fields:
         kind, places = field.message_type, _one
-        if kind is not None and kind.GetOptions().map_entry:
-            kind, places = kind.fields_by_name["value"].message_type, _map
+        if (value := map_value(field)) is not None:
+            kind, places = value.message_type, _map
         elif field.is_repeated:
             places = _list
         if kind is not None and _has_times(kind, frozenset()):

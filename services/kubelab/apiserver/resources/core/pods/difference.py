@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import cast
 
+from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
 from google.protobuf.text_format import MessageToString
 
+from kubelab.apimachinery.messages import map_value
 from kubelab.apiserver.strategies.causes import shown
 
 
@@ -16,10 +19,10 @@ def lines(old: Message, new: Message) -> list[str]:
 
 
 def _message(old: Message, new: Message, path: str) -> Iterator[str]:
-    for field in old.DESCRIPTOR.fields:
+    for field in cast(Descriptor, old.DESCRIPTOR).fields:
         here = f"{path}.{field.name}" if path else field.name
         before, after = getattr(old, field.name), getattr(new, field.name)
-        if field.message_type is not None and field.message_type.GetOptions().map_entry:
+        if map_value(field) is not None:
             yield from _map(before, after, here)
         elif field.is_repeated:
             yield from _list(list(before), list(after), here)
