@@ -133,7 +133,7 @@ def lists(requests: Counter[tuple[str, str]]) -> int:
 
 
 TAKE_PORT = """
-import socket, time
+import signal, socket, time
 print("trying", flush=True)
 while True:
     try:
@@ -142,7 +142,7 @@ while True:
     except OSError:
         time.sleep(0.001)
 print("taken", flush=True)
-time.sleep(600)
+signal.pause()
 """
 THIEF = """\
 apiVersion: v1

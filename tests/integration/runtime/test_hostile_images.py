@@ -160,9 +160,9 @@ TRICKS = {
     "places of mounts are links": [link(name, CANARY) for name in ("proc", "sys", "dev", "tmp")],
     "places of mounts are files": [(name, b"") for name in ("proc", "sys", "dev")],
     "a volume's place is a link": [link("data", CANARY), link("var", "/proc/1/root")],
-    "the folder to work in is a link": [link("work", CANARY)],
+    "the folder to work in is a link": [link("task", CANARY)],
     "hosts is a folder": [entry("etc/hosts", tarfile.DIRTYPE)],
-    "links in a circle": [link("etc", "data"), link("data", "work"), link("work", "etc")],
+    "links in a circle": [link("etc", "data"), link("data", "task"), link("task", "etc")],
     "devices": [
         entry("etc/hosts", tarfile.BLKTYPE),
         entry("etc/passwd", tarfile.CHRTYPE),
@@ -200,12 +200,12 @@ async def _live_through(machine: Lab, name: str) -> None:
         cri.Mount(container_path="/var/run/secrets/kubernetes.io/serviceaccount", host_path=str(volume), readonly=True),
         cri.Mount(container_path="/dev/termination-log", host_path=str(volume / "message")),
     ]
-    places = " ".join(f"/{name} /{name}/*" for name in ("etc", "opt", "data", "work", "var", "srv", "a"))
+    places = " ".join(f"/{name} /{name}/*" for name in ("etc", "opt", "data", "task", "var", "srv", "a"))
     read = "test -f $d && read -r line < $d && echo $line; test -d $d && cat $d/secret $d/passwd $d/a/secret"
     look = f"for d in {places}; do {read}; ls $d; echo x > $d/written; done 2>/dev/null"
     try:
         container = await machine.create(
-            sandbox, "app", ["sh", "-c", f"{look}; sleep 60"], name, mounts=mounts, working_dir="/work/made"
+            sandbox, "app", ["sh", "-c", f"{look}; sleep 60"], name, mounts=mounts, working_dir="/task/made"
         )
         await machine.start_container(container)
         seen = await machine.execute(container, "sh", "-c", f"cat secret passwd; {look}; echo end")
@@ -253,7 +253,7 @@ async def test_no_folder_of_the_host_is_open_in_a_container(machine: Lab) -> Non
 # --- images that a generator thought of
 
 
-NAMES = ("etc", "etc/hosts", "etc/passwd", "opt", "opt/crun", "usr/local", "usr/local/sbin", "data", "data/sub", "work",
+NAMES = ("etc", "etc/hosts", "etc/passwd", "opt", "opt/crun", "usr/local", "usr/local/sbin", "data", "data/sub", "task",
          "var", "var/run", "tmp", "dev/null", "srv", "a", "a/b", "a/b/c")  # fmt: skip
 TARGETS = (CANARY, f"{CANARY}/a", f"../..{CANARY}", f"../../../../../../..{CANARY}/secret", "/", "..", "a", "/a/b",
            "../a", "/etc", "/proc/1/root", f"/proc/self/root{CANARY}", "/proc/self/cwd", "/usr/bin", ".", "/dev",

@@ -13,13 +13,13 @@ from tests.integration.runtime.lab import SECONDS, Lab
 pytestmark = pytest.mark.root
 
 TAKE = """
-import socket, sys, time
+import signal, socket, sys
 taken = socket.socket(socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET)
 taken.bind((sys.argv[1], int(sys.argv[2])))
 if sys.argv[3] == "listen":
     taken.listen()
 print("taken", flush=True)
-time.sleep(600)
+signal.pause()
 """
 
 
