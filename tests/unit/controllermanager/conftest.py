@@ -1,0 +1,44 @@
+"""A controller-manager over an api-server in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager
+
+import pytest
+
+from kubelab.component.environment import Environment
+from kubelab.component.leading import LeaderElectionConfig
+from kubelab.controllermanager import __main__ as component
+from kubelab.controllermanager.config import ControllerManagerConfig
+from tests.support.apiserver import FakeApiServer
+from tests.support.clock import FakeClock
+
+Run = Callable[..., AbstractAsyncContextManager[None]]
+
+
+@pytest.fixture
+def running() -> Run:
+    @contextlib.asynccontextmanager
+    async def run(
+        server: FakeApiServer, *controllers: str, clock: FakeClock | None = None, elect: bool = False
+    ) -> AsyncGenerator[None]:
+        config = ControllerManagerConfig(
+            name="controller-manager@test",
+            controllers=list(controllers) or ["*"],
+            leader_election=LeaderElectionConfig(leader_elect=elect),
+        )
+        env = Environment(config, "controller-manager", clock=clock, make_client=server.client)
+        async with env.client() as client:
+            task = asyncio.ensure_future(component.work(config, env, client))
+            try:
+                yield
+                assert not task.done()
+            finally:
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
+
+    return run
