@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager
@@ -13,6 +12,7 @@ from kubelab.component.environment import Environment
 from kubelab.component.leading import LeaderElectionConfig
 from kubelab.controllermanager import __main__ as component
 from kubelab.controllermanager.config import ControllerManagerConfig
+from tests.support import tasks
 from tests.support.apiserver import FakeApiServer
 from tests.support.clock import FakeClock
 
@@ -31,14 +31,7 @@ def running() -> Run:
             leader_election=LeaderElectionConfig(leader_elect=elect),
         )
         env = Environment(config, "controller-manager", clock=clock, make_client=server.client)
-        async with env.client() as client:
-            task = asyncio.ensure_future(component.work(config, env, client))
-            try:
-                yield
-                assert not task.done()
-            finally:
-                task.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await task
+        async with env.client() as client, tasks.running(component.work(config, env, client)):
+            yield
 
     return run

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncGenerator, Callable, Coroutine
-from typing import Any
 
 import pytest
 import structlog
@@ -28,6 +25,7 @@ from kubelab.controllermanager.informers import SharedInformers
 from tests.support import objects as make
 from tests.support.apiserver import FakeApiServer
 from tests.support.clock import FakeClock
+from tests.support.tasks import running
 
 
 @pytest.fixture
@@ -51,18 +49,6 @@ def controllers_of(
     config = ControllerManagerConfig(name="controller-manager@test")
     env = Environment(config, "controller-manager", clock=clock, make_client=server.client)
     return Controllers(config, env, server.client(), informers, descriptors=rows)
-
-
-@contextlib.asynccontextmanager
-async def running(run: Callable[[], Coroutine[Any, Any, None]]) -> AsyncGenerator[None]:
-    task = asyncio.ensure_future(run())
-    try:
-        yield
-        assert not task.done()
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
 
 
 @pytest.mark.parametrize("descriptor", DESCRIPTORS, ids=lambda descriptor: descriptor.name)
@@ -117,7 +103,7 @@ async def test_another_controller_is_one_row(
         return made[-1]
 
     controllers = controllers_of(server, clock, informers, ControllerDescriptor("nodelister", build, lambda _: 3))
-    async with running(informers.run), running(controllers.run):
+    async with running(informers.run()), running(controllers.run()):
         await clock.settle()
         assert [controller.seen for controller in made] == [["node-1 by 3"]]
 
@@ -127,7 +113,7 @@ async def test_an_informer_that_is_asked_for_late_is_kept_up_too(
 ) -> None:
     server.add(make.node("node-1"))
     nodes = informers.of(NODES)
-    async with running(informers.run):
+    async with running(informers.run()):
         await nodes.wait_synced()
         endpoints = informers.of(ENDPOINTS)
         await endpoints.wait_synced()

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-
 import structlog
 from prometheus_client import CollectorRegistry
 
@@ -19,6 +16,7 @@ from kubelab.controllermanager.context import ControllerContext
 from kubelab.controllermanager.informers import SharedInformers
 from kubelab.controllermanager.nodeipam import CidrPool, NodeIpamController
 from tests.support import objects as make
+from tests.support import tasks
 from tests.support.apiserver import FakeApiServer
 from tests.support.clock import FakeClock
 from tests.unit.controllermanager.conftest import Run
@@ -59,14 +57,10 @@ async def test_a_new_lead_knows_nothing_of_the_ranges_that_an_earlier_one_had_in
         log=structlog.get_logger(),
     )
     controller = NodeIpamController(context, pool)
-    tasks = [asyncio.ensure_future(informers.run())]
-    await clock.settle()
-    tasks.append(asyncio.ensure_future(controller.run()))
-    await clock.settle()
-    for task in tasks:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+    async with tasks.running(informers.run()):
+        await clock.settle()
+        async with tasks.running(controller.run()):
+            await clock.settle()
     assert node_of(server, "fresh").spec.podCIDR == "10.244.2.0/24"
     pool.check_invariants()
 

@@ -29,6 +29,7 @@ from kubelab.scheduler.queue import SchedulingQueue
 from kubelab.scheduler.scheduler import Scheduler
 from kubelab.scheduler.spreadindex import SpreadIndex
 from tests.support import objects as make
+from tests.support import tasks
 from tests.support.apiserver import FakeApiServer
 from tests.support.clock import FakeClock
 
@@ -48,14 +49,8 @@ def running() -> Run:
             metrics_address="",
         )
         env = Environment(config, "scheduler", make_client=server.client)
-        async with env.client() as client:
-            task = asyncio.ensure_future(component.work(config, env, client))
-            try:
-                yield
-            finally:
-                task.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await task
+        async with env.client() as client, tasks.running(component.work(config, env, client)):
+            yield
 
     return run
 
