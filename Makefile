@@ -71,7 +71,7 @@ fix: setup ## mend what ruff can mend
 	@ruff check --fix .
 
 permissions: setup ## write the table of who may do what into docs/security.md
-	@$(BIN)/python -m kubelab.apiserver.permissions --write docs/security.md
+	@$(BIN)/python -m kubelab.apiserver.authz.permissions --write docs/security.md
 
 api: setup ## write the fields without effect into docs/api.md
 	@$(BIN)/python -m kubelab.apimachinery.apidocs --write docs/api.md

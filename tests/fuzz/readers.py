@@ -22,8 +22,8 @@ from kubelab.apimachinery import scheme, terminal
 from kubelab.apimachinery.clock import SystemClock
 from kubelab.apimachinery.manifest import encode
 from kubelab.apimachinery.messages import deep_copy
+from kubelab.apiserver.registry.tables import Tables
 from kubelab.apiserver.resources.table import Resources, builtin
-from kubelab.apiserver.tables import Tables
 from kubelab.controllermanager.endpoints import decide as endpoints
 from kubelab.controllermanager.nodeipam import CidrPool
 from kubelab.controllermanager.nodelifecycle import decide as lifecycle

@@ -1,4 +1,4 @@
-"""An api-server put together: store → feed → caches → registry → services."""
+"""An api-server put together: store → reflector → caches → registry → endpoints → fronts."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ from kubelab.apimachinery import errors
 from kubelab.apimachinery.backoff import jittered
 from kubelab.apimachinery.clock import Clock
 from kubelab.apimachinery.scheme import NODES
-from kubelab.apiserver import trail
-from kubelab.apiserver.allocation import RECORDS, ServiceAllocator
-from kubelab.apiserver.audit import AuditLog
-from kubelab.apiserver.authz import Authorizer
-from kubelab.apiserver.bootstrap import Bootstrap
-from kubelab.apiserver.cache import DecodeErrors
+from kubelab.apiserver.audit.log import AuditLog
+from kubelab.apiserver.authz.authorizer import Authorizer
 from kubelab.apiserver.config import ApiServerConfig
-from kubelab.apiserver.controlplane import ControlPlaneNode
-from kubelab.apiserver.discovery import DiscoveryServicer
-from kubelab.apiserver.eventlease import EventLease
-from kubelab.apiserver.feed import Feed
-from kubelab.apiserver.gate import Gate
-from kubelab.apiserver.history import History
+from kubelab.apiserver.controlplane.bootstrap import Bootstrap
+from kubelab.apiserver.controlplane.nodelabel import ControlPlaneNode
+from kubelab.apiserver.endpoints.handler import RequestHandler
+from kubelab.apiserver.grpcfront import auditrecords
+from kubelab.apiserver.grpcfront.discovery import DiscoveryServicer
+from kubelab.apiserver.grpcfront.pods import PodsServicer
+from kubelab.apiserver.grpcfront.resources import ResourcesServicer
 from kubelab.apiserver.kubelets import Kubelets
-from kubelab.apiserver.maintenance import Compactor
 from kubelab.apiserver.memory import Trimmer
-from kubelab.apiserver.podlogs import PodsServicer
-from kubelab.apiserver.reads import Reads
-from kubelab.apiserver.registry import Registry
+from kubelab.apiserver.registry.reader import ObjectReader
+from kubelab.apiserver.registry.tables import Tables
+from kubelab.apiserver.registry.writer import ObjectWriter
+from kubelab.apiserver.resources.core.services.allocator import RECORDS, ServiceAllocator
 from kubelab.apiserver.resources.storage import ResourceStorage, Settings
 from kubelab.apiserver.resources.table import Resources, builtin
-from kubelab.apiserver.rpc import ResourcesServicer
-from kubelab.apiserver.space import Space
+from kubelab.apiserver.storage.compaction import Compactor
+from kubelab.apiserver.storage.eventlease import EventLease
 from kubelab.apiserver.storage.fenced import FencedStore
+from kubelab.apiserver.storage.spacemonitor import SpaceMonitor
 from kubelab.apiserver.storage.store import Store
 from kubelab.apiserver.subresources import Subresources
-from kubelab.apiserver.tables import Tables
+from kubelab.apiserver.watchcache.cache import DecodeErrors
+from kubelab.apiserver.watchcache.history import History
+from kubelab.apiserver.watchcache.reflector import Reflector
 from kubelab.rpc.apiserver.v1 import apiserver_pb2_grpc
 from kubelab.rpc.channels import IdentityFiles
 
@@ -72,7 +72,7 @@ class ApiServer:
     ) -> None:
         self.store = FencedStore(store, metrics, clock)
         self._clock, self._adding = clock, asyncio.Lock()
-        self.space = Space(self.store, clock, metrics)
+        self.space = SpaceMonitor(self.store, clock, metrics)
         self.store.on_full = self.space.refused
         self._trimmer = Trimmer(clock)
         allocator = ServiceAllocator(config.network(), config.node_ports())
@@ -80,47 +80,55 @@ class ApiServer:
         self.resources = Resources(kinds, History(self._trimmer.freed))
         self.caches = self.resources.caches
         metrics.register(DecodeErrors(self.caches))
-        self.feed = Feed(self.store, list(self.caches.values()), clock)
+        self.reflector = Reflector(self.store, list(self.caches.values()), clock)
         self.audit = AuditLog(config.audit_log, clock, registry=metrics)
-        self.feed.on_keys(RECORDS, allocator.note, allocator.forget)
+        self.reflector.on_keys(RECORDS, allocator.note, allocator.forget)
         event_lease = EventLease(self.store, clock, int(config.event_ttl))
-        self.registry = Registry(self.store, self.feed, self.resources, event_lease, clock)
-        self.reads = Reads(self.store, self.feed, self.caches, Tables(self.resources.storages, clock), clock)
+        self.writer = ObjectWriter(self.store, self.reflector, self.resources, event_lease, clock)
+        self.reader = ObjectReader(
+            self.store, self.reflector, self.caches, Tables(self.resources.storages, clock), clock
+        )
         self.compactor = Compactor(self.store, clock, config.compaction_interval)
         self.bootstrap = Bootstrap(
-            self.registry,
+            self.writer,
             self.store,
-            self.feed,
+            self.reflector,
             self.caches,
             clock,
             config.advertise_address,
             allocator.kubernetes_address,
         )
         node = process.partition("@")[2]
-        self.control_plane = ControlPlaneNode(self.registry, self.caches[NODES], node, clock)
-        gate = self._gate = Gate(
-            process, self.resources, Authorizer(self.feed, self.caches), self.audit, clock, metrics, self._uid_of_node
+        self.control_plane = ControlPlaneNode(self.writer, self.caches[NODES], node, clock)
+        gate = self._gate = RequestHandler(
+            process,
+            self.resources,
+            Authorizer(self.reflector, self.caches),
+            self.audit,
+            clock,
+            metrics,
+            self._uid_of_node,
         )
         tls = config.kubelet_client
         identity = IdentityFiles(tls.ca, tls.certificate, tls.key) if tls else None
         self.kubelets = Kubelets(identity, process)
-        subresources = Subresources(self.registry, self.reads, clock)
-        self._resources = ResourcesServicer(gate, self.reads, self.registry, subresources)
-        self._pods = PodsServicer(gate, self.reads, self.kubelets)
-        self._trail = trail.AuditServicer(gate, self.audit, self.reads, self.kubelets)
+        subresources = Subresources(self.writer, self.reader, clock)
+        self._resources = ResourcesServicer(gate, self.reader, self.writer, subresources)
+        self._pods = PodsServicer(gate, self.reader, self.kubelets)
+        self._trail = auditrecords.AuditServicer(gate, self.audit, self.reader, self.kubelets)
 
     def add_to(self, server: grpc.aio.Server) -> None:
         """Register every service."""
         self._resources.add_to(server)
         self._pods.add_to(server)
-        trail.add_to(self._trail, server)
+        auditrecords.add_to(self._trail, server)
         apiserver_pb2_grpc.add_DiscoveryServicer_to_server(DiscoveryServicer(self.resources), server)
 
     async def serve_kind(self, storage: ResourceStorage) -> None:
         """Serve one more kind while the server runs; ValueError where its name or its place in etcd is taken."""
         async with self._adding:
             cache = self.resources.make_cache(storage)
-            await self.feed.join(cache)
+            await self.reflector.join(cache)
             self.resources.add(storage, cache)
 
     @contextlib.asynccontextmanager
@@ -129,10 +137,10 @@ class ApiServer:
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [
-                    group.create_task(self.feed.run(), name="feed"),
+                    group.create_task(self.reflector.run(), name="reflector"),
                     group.create_task(self.space.run(), name="space"),
                 ]
-                await self.feed.synced.wait()
+                await self.reflector.synced.wait()
                 await self._prepare()
                 for name, loop in (
                     ("audit", self.audit.run()),
@@ -171,19 +179,19 @@ class ApiServer:
         nothing learns it from HTTP/2's GOAWAY when the server is stopped; only what crosses that on the wire is lost.
         """
         self._gate.close()
-        self.feed.dismiss()
+        self.reflector.dismiss()
         await self._clock.sleep(LEAVING_SECONDS)
         try:
             async with self._clock.timeout(FINISH_SECONDS):
                 await self._gate.idle()
         except TimeoutError:
             log.warning("requests are still under way, ending without them", seconds=FINISH_SECONDS)
-        self.feed.dismiss()  # those that were let in just before
+        self.reflector.dismiss()  # those that were let in just before
 
     async def report(self, tell: Callable[[bool], Awaitable[None]]) -> None:
         """Tell whether it follows etcd, now and at each change, until cancelled."""
-        contact = self.feed.contact
+        health = self.reflector.health
         while True:
-            contact.turned.clear()
-            await tell(contact.kept)
-            await contact.turned.wait()
+            health.changed.clear()
+            await tell(health.healthy)
+            await health.changed.wait()

@@ -11,23 +11,23 @@ from kubelab.apimachinery.clock import Clock
 from kubelab.apimachinery.core.conditions import TRUE, set_condition
 from kubelab.apimachinery.core.pods import POD_SCHEDULED
 from kubelab.apimachinery.messages import deep_copy
-from kubelab.apiserver.gate import Call
-from kubelab.apiserver.reads import Reads
-from kubelab.apiserver.registry import Current, Plan, Registry, Written
+from kubelab.apiserver.endpoints.handler import Call
+from kubelab.apiserver.registry.reader import ObjectReader
+from kubelab.apiserver.registry.writer import ObjectState, ObjectWriter, Plan, WriteResult
 from kubelab.apiserver.resources.core.pods import binding as bindings
 from kubelab.apiserver.strategies import scale as scales
 
 
 class Subresources:
-    def __init__(self, registry: Registry, reads: Reads, clock: Clock) -> None:
-        self._registry, self._reads, self._clock = registry, reads, clock
+    def __init__(self, writer: ObjectWriter, reader: ObjectReader, clock: Clock) -> None:
+        self._writer, self._reader, self._clock = writer, reader, clock
 
-    async def bind(self, namespace: str, name: str, binding: core_pb2.Binding) -> Written:
+    async def bind(self, namespace: str, name: str, binding: core_pb2.Binding) -> WriteResult:
         """Give a pod its node. Conflict when it has one or is being deleted; Invalid without a target."""
         if causes := bindings.validate(binding):
             raise errors.invalid("Binding", name, causes)
 
-        def decide(current: Current, taken: set[str]) -> Plan:
+        def decide(current: ObjectState, taken: set[str]) -> Plan:
             del taken
             pod = deep_copy(cast(core_pb2.Pod, current.obj))
             wanted = binding.metadata
@@ -44,7 +44,7 @@ class Subresources:
             self._assign(pod, binding)
             return Plan(pod)
 
-        return await self._registry.rewrite(scheme.PODS, namespace, name, decide)
+        return await self._writer.rewrite(scheme.PODS, namespace, name, decide)
 
     def _assign(self, pod: core_pb2.Pod, binding: core_pb2.Binding) -> None:
         pod.spec.nodeName = binding.target.name
@@ -54,7 +54,7 @@ class Subresources:
 
     async def get_scale(self, namespace: str, name: str) -> autoscaling_pb2.Scale:
         """How many replicas there are and shall be; NotFound."""
-        entry = await self._reads.entry(scheme.REPLICATION_CONTROLLERS, namespace, name)
+        entry = await self._reader.entry(scheme.REPLICATION_CONTROLLERS, namespace, name)
         return _scale(core_pb2.ReplicationController.FromString(entry.raw), entry.revision)
 
     async def set_scale(
@@ -64,16 +64,16 @@ class Subresources:
         if causes := scales.validate(scale):
             raise errors.invalid("Scale", name, causes, "autoscaling")
 
-        def decide(current: Current, taken: set[str]) -> Plan:
+        def decide(current: ObjectState, taken: set[str]) -> Plan:
             del taken
             rc = deep_copy(cast(core_pb2.ReplicationController, current.obj))
-            self._registry.check_unmodified(scheme.REPLICATION_CONTROLLERS, name, scale.metadata, current)
+            self._writer.check_unmodified(scheme.REPLICATION_CONTROLLERS, name, scale.metadata, current)
             if rc.spec.replicas != scale.spec.replicas:
                 rc.spec.replicas = scale.spec.replicas
                 rc.metadata.generation += 1
             return Plan(rc)
 
-        written = await self._registry.rewrite(scheme.REPLICATION_CONTROLLERS, namespace, name, decide)
+        written = await self._writer.rewrite(scheme.REPLICATION_CONTROLLERS, namespace, name, decide)
         call.wrote(written.obj, written.revision)
         call.detail = f"replicas={scale.spec.replicas}"
         return _scale(cast(core_pb2.ReplicationController, written.obj), written.revision)

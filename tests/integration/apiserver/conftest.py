@@ -81,7 +81,7 @@ async def start(etcd_server: Etcd, authority: TestAuthority, tmp_path: Path) -> 
                 served = await stack.enter_async_context(
                     serve_grpc("127.0.0.1:0", [api.add_to], tls=tls, health=Health(), options=MESSAGE_OPTIONS)
                 )
-                stack.callback(api.feed.close_watches)
+                stack.callback(api.reflector.close_watches)
                 running.apis.append(api)
                 running.ports.append(served.port)
             stack.push_async_callback(running.close)

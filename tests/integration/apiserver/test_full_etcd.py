@@ -13,7 +13,7 @@ from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import errors, scheme
 from kubelab.apimachinery.backoff import ExponentialBackoff
 from kubelab.apimachinery.clock import SystemClock
-from kubelab.apiserver import space as spaces
+from kubelab.apiserver.storage import spacemonitor as spaces
 from kubelab.supervisor.etcdleader import EtcdLeader
 from kubelab.supervisor.health import HealthTarget
 from tests.support import etcd as testing_etcd

@@ -13,7 +13,7 @@ from kubelab.api.core.v1 import core_pb2
 from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery import errors, scheme
 from kubelab.apimachinery.scheme import CONFIG_MAPS, SECRETS
-from kubelab.apiserver import feed, history
+from kubelab.apiserver.watchcache import history, reflector
 from kubelab.client.client import LIST, WATCH, Event, EventType
 from kubelab.rpc.apiserver.v1 import apiserver_pb2 as pb
 
@@ -239,7 +239,7 @@ async def test_a_server_that_began_later_says_expired(start: Any) -> None:
 async def test_a_revision_of_the_future_is_waited_for_and_then_refused(
     servers: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(feed, "CATCH_UP", 0.2)
+    monkeypatch.setattr(reflector, "CATCH_UP", 0.2)
     with pytest.raises(errors.Timeout, match=r"Too large resource version: 99999, current: "):
         await servers.a.list(scheme.PODS, "default", resource_version="99999")
 
@@ -278,11 +278,11 @@ async def test_bookmarks_tell_how_far_a_quiet_watch_is(servers: Any, monkeypatch
     waiting = asyncio.ensure_future(anext(events))
     made = await servers.a.create(pod("one"), "default")
     api = servers.apis[0]
-    await api.feed.reached(int(made.metadata.resourceVersion))
+    await api.reflector.reached(int(made.metadata.resourceVersion))
     async with asyncio.timeout(10):
         while not api.caches[SECRETS].watchers:
             await servers.a.server_version()  # the watch's request is on its way
-    api.feed.send_bookmarks()
+    api.reflector.send_bookmarks()
     told = await waiting
     assert (told.type, told.resource_version) == (EventType.BOOKMARK, made.metadata.resourceVersion)
     await events.aclose()
@@ -293,7 +293,7 @@ async def test_watches_end_when_the_server_stops(servers: Any) -> None:
     events = servers.a.watch(scheme.PODS, "default", resource_version=start)
     await servers.a.create(pod("one"), "default")
     assert await take(events, 1) == [("ADDED", "one")]
-    servers.apis[0].feed.close_watches()
+    servers.apis[0].reflector.close_watches()
     async with asyncio.timeout(10):
         assert [e async for e in events] == []
 

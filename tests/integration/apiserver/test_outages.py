@@ -10,8 +10,8 @@ import pytest
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import errors, scheme
 from kubelab.apimachinery.scheme import CONFIG_MAPS
-from kubelab.apiserver import contact
 from kubelab.apiserver.storage.store import Put
+from kubelab.apiserver.watchcache import storehealth
 from kubelab.client.informer import Informer
 from tests.support.etcd import Etcd
 from tests.support.proxies import TcpProxy
@@ -24,7 +24,7 @@ def config_map(name: str) -> core_pb2.ConfigMap:
 
 
 async def test_a_watch_outlives_etcd(servers: Any, etcd_server: Etcd, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(contact, "LOST_AFTER", 60.0)  # it starts again as fast as the machine can
+    monkeypatch.setattr(storehealth, "LOST_AFTER", 60.0)  # it starts again as fast as the machine can
     start = (await servers.a.list(scheme.CONFIG_MAPS, "default")).resource_version
     events = servers.a.watch(scheme.CONFIG_MAPS, "default", resource_version=start, bookmarks=False)
     await servers.b.create(config_map("before"), "default")
@@ -59,7 +59,7 @@ async def test_who_watches_at_a_server_that_lost_etcd_is_sent_to_another(start: 
                 client._transport._current = 0
                 await informer.wait_synced()
                 for api in servers.apis:
-                    api.feed.close_watches()
+                    api.reflector.close_watches()
                 while not any(api.caches[CONFIG_MAPS].watchers for api in servers.apis):
                     await servers.b.server_version()
                 if lost.caches[CONFIG_MAPS].watchers:
@@ -80,8 +80,8 @@ async def test_who_watches_at_a_server_that_lost_etcd_is_sent_to_another(start: 
             cable.whole = True
             assert await health.get()
             await servers.b.create(config_map("more"), "default")
-            revision = await servers.apis[1].feed.fresh()
-            await lost.feed.reached(revision)
+            revision = await servers.apis[1].reflector.fresh()
+            await lost.reflector.reached(revision)
             for task in tasks:
                 task.cancel()
 

@@ -10,7 +10,7 @@ import pytest
 
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import errors, scheme
-from kubelab.apiserver import bootstrap
+from kubelab.apiserver.controlplane import bootstrap
 from kubelab.apiserver.storage.store import Delete, prefix_end
 
 

@@ -184,7 +184,7 @@ async def plane(etcd_server: Etcd, authority: TestAuthority, tmp_path: Path) -> 
         served = await outer.enter_async_context(
             serve_grpc("127.0.0.1:0", [api.add_to], tls=tls, health=Health(), options=MESSAGE_OPTIONS)
         )
-        outer.callback(api.feed.close_watches)
+        outer.callback(api.reflector.close_watches)
         stack = await outer.enter_async_context(contextlib.AsyncExitStack())
         plane = ControlPlane(authority, served.port, stack)
         plane.admin = await stack.enter_async_context(plane.connect("kubernetes-admin", "system:masters"))

@@ -8,7 +8,8 @@ import pytest
 
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery.errors import Invalid
-from kubelab.apiserver.allocation import RangeFull, ServiceAllocator
+from kubelab.apiserver.resources.claims import RangeFull
+from kubelab.apiserver.resources.core.services.allocator import ServiceAllocator
 
 
 def service(node_port: int = 0) -> core_pb2.Service:

@@ -14,7 +14,7 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry
 
 from kubelab.apimachinery.clock import SystemClock
-from kubelab.apiserver.audit import AuditLog
+from kubelab.apiserver.audit.log import AuditLog
 
 
 def record(n: int) -> dict[str, str | int]:

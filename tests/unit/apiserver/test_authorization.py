@@ -15,7 +15,7 @@ import pytest
 
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import errors, scheme
-from kubelab.apiserver.permissions import Judge, Request, cluster, put_into, user
+from kubelab.apiserver.authz.permissions import Judge, Request, cluster, put_into, user
 
 OK = "OK"
 COLLECTION = ("list", "watch", "deletecollection")

@@ -10,11 +10,11 @@ from kubelab.api.core.v1 import core_pb2
 from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery import errors, scheme
 from kubelab.apiserver import limits
-from kubelab.apiserver.attributes import parse_fields
-from kubelab.apiserver.kinds import decode
+from kubelab.apiserver.endpoints.attributes import parse_fields
+from kubelab.apiserver.endpoints.decoding import decode
 from kubelab.apiserver.limits import Users
+from kubelab.apiserver.registry.selectors import selection
 from kubelab.apiserver.resources.table import Resources, builtin
-from kubelab.apiserver.selectors import selection
 
 PODS = Resources(builtin()).caches[scheme.PODS].kind
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from kubelab.apiserver.maintenance import LeftReceipts
 from kubelab.apiserver.storage import receipts
+from kubelab.apiserver.storage.compaction import LeftReceipts
 from kubelab.apiserver.storage.store import Put, prefix_end
 from tests.support.clock import FakeClock
 from tests.unit.apiserver.memorystore import MemoryStore

@@ -61,7 +61,7 @@ async def serving(tmp_path: Path, store: MemoryStore) -> AsyncGenerator[ApiServe
 
 
 async def listed(api: ApiServer, kind: ResourceStorage, table: meta_pb2.TableOptions | None = None) -> pb.ListResponse:
-    raw = await api.reads.list(kind.resource, "default", meta_pb2.ListOptions(), table)
+    raw = await api.reader.list(kind.resource, "default", meta_pb2.ListOptions(), table)
     return pb.ListResponse.FromString(raw)
 
 
@@ -70,19 +70,19 @@ async def test_a_kind_is_added_while_the_server_runs(tmp_path: Path) -> None:
         await api.serve_kind(WIDGETS)
         resource = WIDGETS.resource
         assert resource in api.resources.served
-        watch = api.reads.watch(resource, "default", meta_pb2.ListOptions(), None)
-        created = await api.registry.create(resource, "default", named(core_pb2.ConfigMap, "one"))
+        watch = api.reader.watch(resource, "default", meta_pb2.ListOptions(), None)
+        created = await api.writer.create(resource, "default", named(core_pb2.ConfigMap, "one"))
         event = pb.WatchEvent.FromString(await anext(watch))
         assert core_pb2.ConfigMap.FromString(event.object.value).metadata.uid == meta_of(created.obj).uid
         changed = core_pb2.ConfigMap(data={"size": "big"})
         changed.metadata.name = "one"
-        await api.registry.update(resource, "default", "one", changed)
+        await api.writer.update(resource, "default", "one", changed)
         objects = (await listed(api, WIDGETS)).items
         assert [core_pb2.ConfigMap.FromString(o.value).data["size"] for o in objects] == ["big"]
         table = (await listed(api, WIDGETS, meta_pb2.TableOptions())).table
         assert [c.name for c in table.columnDefinitions] == ["Name", "Colour"]
         assert [list(row.cells) for row in table.rows] == [["one", "blue"]]
-        await api.registry.delete(resource, "default", "one", meta_pb2.DeleteOptions())
+        await api.writer.delete(resource, "default", "one", meta_pb2.DeleteOptions())
         assert not (await listed(api, WIDGETS)).items
         await watch.aclose()
 
@@ -91,10 +91,10 @@ async def test_a_kind_that_is_added_has_what_was_stored_before(tmp_path: Path) -
     store = MemoryStore(CLOCK)
     async with serving(tmp_path / "a", store) as first:
         await first.serve_kind(WIDGETS)
-        await first.registry.create(WIDGETS.resource, "default", named(core_pb2.ConfigMap, "old"))
+        await first.writer.create(WIDGETS.resource, "default", named(core_pb2.ConfigMap, "old"))
         async with serving(tmp_path / "b", store) as second:
             await second.serve_kind(WIDGETS)
-            await first.registry.create(WIDGETS.resource, "default", named(core_pb2.ConfigMap, "new"))
+            await first.writer.create(WIDGETS.resource, "default", named(core_pb2.ConfigMap, "new"))
             objects = (await listed(second, WIDGETS)).items
             assert [core_pb2.ConfigMap.FromString(o.value).metadata.name for o in objects] == ["new", "old"]
 
@@ -125,10 +125,10 @@ async def test_kinds_of_one_plural_share_nothing(tmp_path: Path) -> None:
     async with serving(tmp_path, store) as api:
         for kind in (events, services, namespaces):
             await api.serve_kind(kind)
-        await api.registry.create(events.resource, "default", named(core_pb2.Event, "mine"))
+        await api.writer.create(events.resource, "default", named(core_pb2.Event, "mine"))
         assert not any("mine" in key for key in store.leased)
         service = named(core_pb2.Service, "mine")
-        made = await api.registry.create(services.resource, "default", service)
+        made = await api.writer.create(services.resource, "default", service)
         assert isinstance(made.obj, core_pb2.Service)
         assert not made.obj.spec.clusterIP  # neither allocated nor defaulted
         assert not made.obj.spec.type
@@ -137,13 +137,13 @@ async def test_kinds_of_one_plural_share_nothing(tmp_path: Path) -> None:
         ]
         for own in (EVENTS, SERVICES):
             with pytest.raises(errors.NotFound):
-                await api.reads.entry(own, "default", "mine")
+                await api.reader.entry(own, "default", "mine")
         held = core_pb2.Namespace(spec=core_pb2.NamespaceSpec(finalizers=["kubernetes"]))
         held.metadata.name = "kube-system"
-        await api.registry.create(namespaces.resource, "default", held)
-        await api.registry.delete(namespaces.resource, "default", "kube-system", meta_pb2.DeleteOptions())
+        await api.writer.create(namespaces.resource, "default", held)
+        await api.writer.delete(namespaces.resource, "default", "kube-system", meta_pb2.DeleteOptions())
         with pytest.raises(errors.NotFound):  # neither protected nor waiting for a namespace's finalizers
-            await api.reads.entry(namespaces.resource, "default", "kube-system")
+            await api.reader.entry(namespaces.resource, "default", "kube-system")
 
 
 def test_every_builtin_kind_has_a_place_of_its_own() -> None:

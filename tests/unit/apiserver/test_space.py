@@ -7,8 +7,8 @@ import asyncio
 from prometheus_client import CollectorRegistry
 
 from kubelab.apimachinery import errors
-from kubelab.apiserver import space
-from kubelab.apiserver.space import Space
+from kubelab.apiserver.storage import spacemonitor
+from kubelab.apiserver.storage.spacemonitor import SpaceMonitor
 from kubelab.apiserver.storage.store import Put
 from tests.support.clock import FakeClock
 from tests.unit.apiserver.memorystore import MemoryStore
@@ -23,7 +23,7 @@ async def test_it_tries_again_and_again_until_there_is_room() -> None:
             rounds.append(clock.monotonic())
 
     store.fail = note
-    it = Space(store, clock, metrics)
+    it = SpaceMonitor(store, clock, metrics)
     async with asyncio.TaskGroup() as group:
         task = group.create_task(it.run())
         await clock.settle()
@@ -31,7 +31,7 @@ async def test_it_tries_again_and_again_until_there_is_room() -> None:
         store.is_full = True
         it.refused()
         await clock.settle()
-        assert (it.full, it.note, metrics.get_sample_value("apiserver_storage_full")) == (True, space.FULL, 1.0)
+        assert (it.full, it.note, metrics.get_sample_value("apiserver_storage_full")) == (True, spacemonitor.FULL, 1.0)
         await clock.advance(300)
         assert len(rounds) == 1, "only what changes can make room"
         for n in range(20):
@@ -40,7 +40,7 @@ async def test_it_tries_again_and_again_until_there_is_room() -> None:
         assert 8 <= len(rounds) <= 21, "with pauses of half a minute"
         await store.transact([], [Put("/deleted", b"")])
         store.can_be_freed = True
-        await clock.advance(2 * space.PAUSES.cap)
+        await clock.advance(2 * spacemonitor.PAUSES.cap)
         assert (it.full, it.note) == (False, "")
         task.cancel()
 
@@ -53,12 +53,12 @@ async def test_it_finds_out_by_itself_and_survives_etcd_s_absence() -> None:
         raise errors.Unavailable("etcd is away")
 
     store.fail = away
-    it = Space(store, clock, CollectorRegistry())
+    it = SpaceMonitor(store, clock, CollectorRegistry())
     async with asyncio.TaskGroup() as group:
         task = group.create_task(it.run())
-        await clock.advance(space.PAUSES.cap / 2)
+        await clock.advance(spacemonitor.PAUSES.cap / 2)
         store.fail = lambda call: None
         store.is_full = True
-        await clock.advance(space.LOOK_SECONDS + space.PAUSES.cap)
+        await clock.advance(spacemonitor.LOOK_SECONDS + spacemonitor.PAUSES.cap)
         assert it.full
         task.cancel()

@@ -11,9 +11,9 @@ from kubelab.api.core.v1 import core_pb2
 from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery.meta import meta_of
 from kubelab.apimachinery.scheme import PODS
+from kubelab.apiserver.registry.tables import FAILED, Tables
 from kubelab.apiserver.resources.core import pods
 from kubelab.apiserver.resources.storage import Settings
-from kubelab.apiserver.tables import FAILED, Tables
 from kubelab.client import bugs
 from tests.support.clock import FakeClock
 

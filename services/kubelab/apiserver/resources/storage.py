@@ -14,10 +14,10 @@ from google.protobuf.message import Message
 
 from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery.scheme import Resource
-from kubelab.apiserver import deletion
-from kubelab.apiserver.allocation import Claims
-from kubelab.apiserver.kinds import Rules
+from kubelab.apiserver.resources import deletion
+from kubelab.apiserver.resources.claims import Claims
 from kubelab.apiserver.storage.store import Operation
+from kubelab.apiserver.strategies.rules import Rules
 
 Row = Callable[[Any, float], list[str]]
 """Gives one cell for each of the resource's columns, at a time in seconds since the epoch."""
@@ -62,7 +62,7 @@ class ResourceStorage:
     """What is written along with an object (None when it is removed), its namespace and name."""
     protected: frozenset[str] = frozenset()
     """Names of objects that may not be deleted."""
-    decide_deletion: Callable[[Any, meta_pb2.DeleteOptions, Rules, float], deletion.Verdict] = deletion.decide
+    decide_deletion: Callable[[Any, meta_pb2.DeleteOptions, Rules, float], deletion.DeletionStep] = deletion.decide
     """Changes an object as a deletion asks, at a wall time, and says what to do with it."""
     finished: Callable[[Any], bool] = deletion.finished
     """Whether nothing holds up an object that is being deleted."""

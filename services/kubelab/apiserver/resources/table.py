@@ -8,9 +8,6 @@ from google.protobuf.message import Message
 
 from kubelab.apimachinery import scheme
 from kubelab.apimachinery.scheme import Resource
-from kubelab.apiserver.cache import ResourceCache
-from kubelab.apiserver.changes import Kind
-from kubelab.apiserver.history import History
 from kubelab.apiserver.resources.coordination import leases
 from kubelab.apiserver.resources.core import (
     configmaps,
@@ -25,6 +22,9 @@ from kubelab.apiserver.resources.core import (
 )
 from kubelab.apiserver.resources.storage import ResourceStorage, Settings
 from kubelab.apiserver.storage.wire import Envelope
+from kubelab.apiserver.watchcache.cache import ResourceCache
+from kubelab.apiserver.watchcache.changes import Kind
+from kubelab.apiserver.watchcache.history import History
 
 _KINDS = (
     configmaps.storage,

@@ -20,8 +20,8 @@ from aetcd import rpc
 
 from kubelab.apimachinery import errors
 from kubelab.apimachinery.clock import Clock
-from kubelab.apiserver.storage import space
-from kubelab.apiserver.storage.etcdwords import (
+from kubelab.apiserver.storage import etcdquota
+from kubelab.apiserver.storage.etcdconvert import (
     REFUSED,
     bytes_of,
     compare,
@@ -242,10 +242,10 @@ class EtcdStore:
                 return
 
     async def full(self) -> bool:
-        return await space.full(self._members)
+        return await etcdquota.full(self._members)
 
     async def make_room(self) -> bool:
-        return await space.make_room(self._members)
+        return await etcdquota.make_room(self._members)
 
     async def grant_lease(self, ttl_seconds: int) -> int:
         answer = await self._members.read(lambda member: member.lease_grant, rpc.LeaseGrantRequest(TTL=ttl_seconds))

@@ -18,7 +18,7 @@ from aetcd import rpc
 from kubelab.apimachinery import errors
 from kubelab.apimachinery.backoff import ExponentialBackoff
 from kubelab.apimachinery.clock import Clock
-from kubelab.apiserver.storage.etcdwords import NO_ANSWER, no_leader, translate
+from kubelab.apiserver.storage.etcdconvert import NO_ANSWER, no_leader, translate
 from kubelab.rpc.channels import ETCD_KEEPALIVE, IdentityFiles, open_channel, reconnect
 from kubelab.rpc.endpointhealth import EndpointHealth
 

@@ -14,7 +14,7 @@ was never used before.
 In the second case the receipt is deleted, in a transaction with the same comparison. No revision ever comes back, so
 after that the first transaction can never take effect, whichever member it waits in.
 
-What is left of processes that have ended is removed by :mod:`kubelab.apiserver.maintenance`.
+What is left of processes that have ended is removed by :mod:`kubelab.apiserver.storage.compaction`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from aetcd import rpc
 
 from kubelab.apimachinery import errors
 from kubelab.apimachinery.clock import Clock
-from kubelab.apiserver.storage.etcdwords import compare, operation_of, read_back
+from kubelab.apiserver.storage.etcdconvert import compare, operation_of, read_back
 from kubelab.apiserver.storage.members import Members
 from kubelab.apiserver.storage.store import Delete, KeyValue, Put, Unchanged
 

@@ -13,7 +13,7 @@ from kubelab.api.tables import spelling
 from kubelab.apimachinery import errors, scheme
 from kubelab.apimachinery.manifest import forms
 from kubelab.apimachinery.manifest.encode import message_to_dict
-from kubelab.apiserver.kinds import decode
+from kubelab.apiserver.endpoints.decoding import decode
 from kubelab.apiserver.strategies import wellformed
 
 TIMES = (forms.TIME, forms.MICRO_TIME)

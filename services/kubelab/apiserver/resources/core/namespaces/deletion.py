@@ -7,20 +7,20 @@ import math
 from kubelab.api.core.v1 import core_pb2
 from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery.messages import deep_copy
-from kubelab.apiserver import deletion
-from kubelab.apiserver.deletion import Verdict
-from kubelab.apiserver.kinds import Rules
+from kubelab.apiserver.resources import deletion
+from kubelab.apiserver.resources.deletion import DeletionStep
+from kubelab.apiserver.strategies.rules import Rules
 
 
-def decide(ns: core_pb2.Namespace, options: meta_pb2.DeleteOptions, rules: Rules, now: float) -> Verdict:
+def decide(ns: core_pb2.Namespace, options: meta_pb2.DeleteOptions, rules: Rules, now: float) -> DeletionStep:
     """Change the namespace as its deletion asks and say what to do with it. It has no grace period."""
     del options, rules
     held = bool(ns.spec.finalizers or ns.metadata.finalizers)
     if not ns.metadata.HasField("deletionTimestamp"):
         ns.metadata.deletionTimestamp.seconds = math.floor(now)
         ns.status.phase = "Terminating"
-        return Verdict.MARK if held else Verdict.REMOVE
-    return Verdict.NOTHING if held else Verdict.REMOVE
+        return DeletionStep.MARK if held else DeletionStep.REMOVE
+    return DeletionStep.NOTHING if held else DeletionStep.REMOVE
 
 
 def finished(ns: core_pb2.Namespace) -> bool:

@@ -1,4 +1,6 @@
-"""Who may do what, asked of the authorisers themselves: ``python -m kubelab.apiserver.permissions [--write FILE]``.
+"""The table of permissions, from the authorisers themselves.
+
+``python -m kubelab.apiserver.authz.permissions [--write FILE]``
 
 Prints the table of docs/security.md, or puts it into a file between its two marks. Each cell is found by judging
 requests on a small cluster in memory: one on what is the identity's own, one on what is another's.
@@ -19,10 +21,10 @@ from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import errors, scheme
 from kubelab.apimachinery.meta import meta_of
 from kubelab.apimachinery.scheme import Resource
-from kubelab.apiserver.attributes import COLLECTION_VERBS, attributes_of, message_of, resource_of
-from kubelab.apiserver.authz import Authorizer
-from kubelab.apiserver.gate import SUBRESOURCE_VERBS, check_verb
-from kubelab.apiserver.noderestriction import MIRROR, admission
+from kubelab.apiserver.admission.noderestriction import MIRROR, admission
+from kubelab.apiserver.authz.authorizer import Authorizer
+from kubelab.apiserver.endpoints.attributes import COLLECTION_VERBS, attributes_of, message_of, resource_of
+from kubelab.apiserver.endpoints.handler import SUBRESOURCE_VERBS, check_verb
 from kubelab.apiserver.resources.table import Resources, builtin
 from kubelab.auth import roles
 from kubelab.auth.attributes import Attributes
@@ -236,7 +238,9 @@ def put_into(text: str) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Print the table, or write it; gives the exit code."""
-    parser = argparse.ArgumentParser(prog="kubelab.apiserver.permissions", description=__doc__, allow_abbrev=False)
+    parser = argparse.ArgumentParser(
+        prog="kubelab.apiserver.authz.permissions", description=__doc__, allow_abbrev=False
+    )
     parser.add_argument("--write", type=Path, metavar="FILE", help="put it between the marks of a file")
     file: Path | None = parser.parse_args(argv).write
     if file is None:

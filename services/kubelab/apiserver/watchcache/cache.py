@@ -1,8 +1,8 @@
 """The objects of one resource as etcd has them, their recent history, and those who watch.
 
 Everything here is synchronous and runs on the event loop between two awaits: whoever reads sees one revision.
-:mod:`kubelab.apiserver.feed` is the only writer. A change is decoded once, when it enters; reads and watches hand
-encoded bytes on.
+:mod:`~kubelab.apiserver.watchcache.reflector` is the only writer. A change is decoded once, when it enters; reads and
+watches hand encoded bytes on.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from prometheus_client.registry import Collector
 
 from kubelab.apimachinery import errors
 from kubelab.apimachinery.scheme import Resource
-from kubelab.apiserver.changes import ADDED, BOOKMARK, Change, Entry, Kind, Selection
-from kubelab.apiserver.history import History
 from kubelab.apiserver.storage.store import prefix_end
-from kubelab.apiserver.watcher import Watcher
+from kubelab.apiserver.watchcache.changes import ADDED, BOOKMARK, Change, Entry, Kind, Selection
+from kubelab.apiserver.watchcache.history import History
+from kubelab.apiserver.watchcache.watcher import Watcher
 
 log = structlog.get_logger()
 

@@ -1,4 +1,4 @@
-"""Authorisation of the api-server's requests: the roles that are built in, then the Node authoriser.
+"""The Node authoriser: what a kubelet may read and write because of the pods that are bound to its node.
 
 https://kubernetes.io/docs/reference/access-authn-authz/node/: a node reads what the pods that are bound to it name, and
 writes its own Node, its own Lease and the status of its pods. What it may not write into these is NodeRestriction's.
@@ -13,39 +13,22 @@ from google.protobuf.message import Message
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery.core.podreferences import config_map_names, secret_names
 from kubelab.apimachinery.scheme import PODS, Resource
-from kubelab.apiserver.cache import ResourceCache
-from kubelab.apiserver.changes import Entry, Selection
-from kubelab.apiserver.feed import Feed
-from kubelab.auth import roles
-from kubelab.auth.attributes import Attributes, refusal
+from kubelab.apiserver.watchcache.cache import ResourceCache
+from kubelab.apiserver.watchcache.changes import Entry, Selection
+from kubelab.apiserver.watchcache.reflector import Reflector
+from kubelab.auth.attributes import Attributes
 
 LEASE_NAMESPACE = "kube-node-lease"
+NO_OPINION = "-"  # leaves the decision, and the words, to the roles
 _READS = ("get", "list", "watch")
 _ALLOWED = ""
-_ROLES_ONLY = "-"  # the Node authoriser has no opinion and no words
-
-
-class Authorizer:
-    """Answers by raising Forbidden in upstream's words, or not."""
-
-    def __init__(self, feed: Feed, caches: Mapping[Resource[Message], ResourceCache]) -> None:
-        self._nodes = NodeAuthorizer(feed, caches)
-
-    async def check(self, a: Attributes) -> None:
-        """Raise Forbidden where neither a role nor the Node authoriser allows a request."""
-        if roles.allows(a):
-            return
-        node = a.user.node
-        why = await self._nodes.complaint(a, node) if node else _ROLES_ONLY
-        if why != _ALLOWED:
-            raise refusal(a, "" if why == _ROLES_ONLY else why)
 
 
 class NodeAuthorizer:
     """What a node may do with some objects and not with others, as upstream's plugin/pkg/auth/authorizer/node."""
 
-    def __init__(self, feed: Feed, caches: Mapping[Resource[Message], ResourceCache]) -> None:
-        self._feed, self._caches = feed, caches
+    def __init__(self, reflector: Reflector, caches: Mapping[Resource[Message], ResourceCache]) -> None:
+        self._reflector, self._caches = reflector, caches
 
     async def complaint(self, a: Attributes, node: str) -> str:
         """Why a node may not, in upstream's words; empty where it may."""
@@ -59,7 +42,7 @@ class NodeAuthorizer:
             case "", "pods":
                 return await self._pod(a, node)
             case _:
-                return _ROLES_ONLY
+                return NO_OPINION
 
     async def _referenced(self, a: Attributes, node: str) -> str:
         """A node reads one secret or config map at a time, and only because a pod of its names it."""
@@ -73,7 +56,7 @@ class NodeAuthorizer:
             return "No Object name found"
         if self._named_by_pods(a, node):
             return _ALLOWED
-        await self._feed.fresh()
+        await self._reflector.fresh()
         return _ALLOWED if self._named_by_pods(a, node) else _unrelated(node)
 
     def _named_by_pods(self, a: Attributes, node: str) -> bool:
@@ -95,7 +78,7 @@ class NodeAuthorizer:
             case ("create" | "delete", "") | ("update" | "patch", "status"):
                 return _ALLOWED  # NodeRestriction looks at which
             case _:
-                return _ROLES_ONLY
+                return NO_OPINION
 
     async def _bound(self, a: Attributes, node: str) -> str:
         """A pod is its node's to read. What is not there is allowed, and gets NotFound."""
@@ -107,7 +90,7 @@ class NodeAuthorizer:
         cache = self._caches[PODS]
         entry = cache.get(namespace, name)
         if entry is None or entry.fields.get("spec.nodeName") != node:
-            await self._feed.fresh()
+            await self._reflector.fresh()
             entry = cache.get(namespace, name)
         return entry
 
@@ -115,7 +98,7 @@ class NodeAuthorizer:
 def _own_node(a: Attributes) -> str:
     """Reads of nodes are in the role; which Node is written, and what into it, NodeRestriction looks at."""
     changes = a.verb in ("update", "patch") and a.subresource in ("", "status")
-    return _ALLOWED if changes or (a.verb, a.subresource) == ("create", "") else _ROLES_ONLY
+    return _ALLOWED if changes or (a.verb, a.subresource) == ("create", "") else NO_OPINION
 
 
 def _lease(a: Attributes, node: str) -> str:
@@ -124,7 +107,7 @@ def _lease(a: Attributes, node: str) -> str:
     if a.namespace != LEASE_NAMESPACE:
         return f'can only access leases in the "{LEASE_NAMESPACE}" system namespace'
     if a.subresource:
-        return _ROLES_ONLY
+        return NO_OPINION
     if a.name != node:
         return "can only access node lease with the same name as the requesting node"
     return _ALLOWED

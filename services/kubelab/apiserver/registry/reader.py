@@ -20,13 +20,13 @@ from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery import errors
 from kubelab.apimachinery.clock import Clock
 from kubelab.apimachinery.scheme import Resource
-from kubelab.apiserver.cache import ResourceCache
-from kubelab.apiserver.changes import BOOKMARK, Change, Entry, Selection
-from kubelab.apiserver.feed import Feed
-from kubelab.apiserver.selectors import selection
+from kubelab.apiserver.registry.selectors import selection
+from kubelab.apiserver.registry.tables import Tables
 from kubelab.apiserver.storage.store import Store, prefix_end
 from kubelab.apiserver.storage.wire import delimited, object_response, watch_event
-from kubelab.apiserver.tables import Tables
+from kubelab.apiserver.watchcache.cache import ResourceCache
+from kubelab.apiserver.watchcache.changes import BOOKMARK, Change, Entry, Selection
+from kubelab.apiserver.watchcache.reflector import Reflector
 from kubelab.rpc.channels import MAX_MESSAGE_BYTES
 
 _PAGE = 500
@@ -65,13 +65,18 @@ class _Page:
         return True
 
 
-class Reads:
+class ObjectReader:
     """Answers reads with encoded responses."""
 
     def __init__(
-        self, store: Store, feed: Feed, caches: Mapping[Resource[Message], ResourceCache], tables: Tables, clock: Clock
+        self,
+        store: Store,
+        reflector: Reflector,
+        caches: Mapping[Resource[Message], ResourceCache],
+        tables: Tables,
+        clock: Clock,
     ) -> None:
-        self._store, self._feed, self._caches = store, feed, caches
+        self._store, self._reflector, self._caches = store, reflector, caches
         self._tables, self._clock = tables, clock
 
     async def entry(self, resource: Resource[Message], namespace: str, name: str, version: str = "") -> Entry:
@@ -132,11 +137,11 @@ class Reads:
         cache = self._caches[resource]
         watcher = cache.watcher(selection(cache.kind, namespace, options), options.allowWatchBookmarks)
         seconds = float(options.timeoutSeconds) or random.uniform(*_WATCH_SECONDS)
-        self._feed.contact.check()
+        self._reflector.health.check()
         await self._wait(options.resourceVersion)
-        self._feed.contact.check()  # it may have been lost meanwhile, and only who is registered is told
+        self._reflector.health.check()  # it may have been lost meanwhile, and only who is registered is told
         if options.resourceVersion in ("", "0") or options.sendInitialEvents:
-            cache.watch_from_now(watcher, self._feed.revision, initial_events_end=options.sendInitialEvents)
+            cache.watch_from_now(watcher, self._reflector.revision, initial_events_end=options.sendInitialEvents)
         else:
             cache.watch_from(_number(options.resourceVersion), watcher)
         events = watcher.events(self._clock, seconds)
@@ -174,9 +179,9 @@ class Reads:
 
     async def _wait(self, version: str) -> None:
         if version == "":
-            await self._feed.fresh()
+            await self._reflector.fresh()
         elif version != "0":
-            await self._feed.reached(_number(version))
+            await self._reflector.reached(_number(version))
 
     async def _list(self, cache: ResourceCache, wanted: Selection, options: meta_pb2.ListOptions) -> _Listing:
         limit = max(0, options.limit)  # upstream: less than none is no limit
@@ -195,7 +200,7 @@ class Reads:
                 return await self._list_at(cache, wanted, _number(version), after, limit)
             except errors.Expired as err:
                 raise errors.Expired(_CONTINUE_EXPIRED if token else err.message) from err
-        revision = _number(version) if exact else self._feed.revision
+        revision = _number(version) if exact else self._reflector.revision
         page = _Page(limit)
         if all(page.take(entry) for entry in cache.select(wanted, after)):
             return _Listing(page.entries, revision)

@@ -11,13 +11,13 @@ from google.protobuf.message import Message
 from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery import errors
 from kubelab.apimachinery.meta import meta_of
-from kubelab.apiserver.kinds import Rules
+from kubelab.apiserver.strategies.rules import Rules
 
 ORPHAN, FOREGROUND = "orphan", "foregroundDeletion"
 _POLICIES = ("Foreground", "Background", "Orphan")
 
 
-class Verdict(enum.Enum):
+class DeletionStep(enum.Enum):
     REMOVE = "remove"  # from the store
     MARK = "mark"  # write the changed object: somebody has to finish first
     NOTHING = "nothing"  # it is on its way already
@@ -36,7 +36,7 @@ def check_options(options: meta_pb2.DeleteOptions) -> None:
         raise errors.invalid("DeleteOptions", "", causes, "meta.k8s.io")
 
 
-def decide(obj: Message, options: meta_pb2.DeleteOptions, rules: Rules, now: float) -> Verdict:
+def decide(obj: Message, options: meta_pb2.DeleteOptions, rules: Rules, now: float) -> DeletionStep:
     """Change ``obj`` as the deletion asks and say what to do with it. ``now`` is wall time in seconds.
 
     Kinds with another way of going have a hook of their own.
@@ -44,15 +44,15 @@ def decide(obj: Message, options: meta_pb2.DeleteOptions, rules: Rules, now: flo
     m = meta_of(obj)
     graceful, pending = _grace(obj, m, options, rules, now)
     if pending:
-        return Verdict.NOTHING
+        return DeletionStep.NOTHING
     _finalizers(m, options, rules.default_policy)
     if m.finalizers:
         if not graceful and not m.HasField("deletionTimestamp"):
             _mark(m, 0, now)
-        return Verdict.MARK
+        return DeletionStep.MARK
     if graceful and m.deletionGracePeriodSeconds > 0:
-        return Verdict.MARK
-    return Verdict.REMOVE
+        return DeletionStep.MARK
+    return DeletionStep.REMOVE
 
 
 def finished(obj: Message) -> bool:

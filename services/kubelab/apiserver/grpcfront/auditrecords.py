@@ -10,10 +10,10 @@ import structlog
 
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import errors, scheme
-from kubelab.apiserver.audit import AuditLog
-from kubelab.apiserver.gate import Context, Gate
+from kubelab.apiserver.audit.log import AuditLog
+from kubelab.apiserver.endpoints.handler import Context, RequestHandler
 from kubelab.apiserver.kubelets import Kubelets
-from kubelab.apiserver.reads import Reads
+from kubelab.apiserver.registry.reader import ObjectReader
 from kubelab.rpc.apiserver.v1 import apiserver_pb2 as pb
 from kubelab.rpc.apiserver.v1 import apiserver_pb2_grpc
 from kubelab.rpc.kubelet.v1 import kubelet_pb2
@@ -23,8 +23,8 @@ KUBELET_SECONDS = 5.0
 
 
 class AuditServicer(apiserver_pb2_grpc.AuditServicer):
-    def __init__(self, gate: Gate, audit: AuditLog, reads: Reads, kubelets: Kubelets) -> None:
-        self._gate, self._audit, self._reads, self._kubelets = gate, audit, reads, kubelets
+    def __init__(self, gate: RequestHandler, audit: AuditLog, reader: ObjectReader, kubelets: Kubelets) -> None:
+        self._gate, self._audit, self._reader, self._kubelets = gate, audit, reader, kubelets
 
     async def Records(self, request: pb.AuditRecordsRequest, context: Context) -> AsyncGenerator[pb.AuditRecord]:
         path = _path(request)
@@ -43,7 +43,7 @@ class AuditServicer(apiserver_pb2_grpc.AuditServicer):
         if bound is None or not uid:
             return []
         try:
-            node = core_pb2.Node.FromString((await self._reads.entry(scheme.NODES, "", bound.detail)).raw)
+            node = core_pb2.Node.FromString((await self._reader.entry(scheme.NODES, "", bound.detail)).raw)
             request = kubelet_pb2.CallRecordsRequest(pod_uid=uid).SerializeToString()
             answers = self._kubelets.stream(node, "CallRecords", request, KUBELET_SECONDS)
             return [_of_node(pb.AuditRecord.FromString(answer), bound.detail) async for answer in answers]

@@ -19,17 +19,17 @@ from kubelab.apimachinery.clock import Clock
 from kubelab.apimachinery.messages import deep_copy
 from kubelab.apimachinery.meta import meta_of
 from kubelab.apimachinery.scheme import NAMESPACES, Resource
-from kubelab.apiserver import deletion
-from kubelab.apiserver.allocation import NO_CLAIMS, Claims, RangeFull
-from kubelab.apiserver.cache import ResourceCache
-from kubelab.apiserver.changes import Entry, Selection
-from kubelab.apiserver.eventlease import EventLease
-from kubelab.apiserver.feed import Feed
-from kubelab.apiserver.noderestriction import Admission
+from kubelab.apiserver.admission.noderestriction import Admission
+from kubelab.apiserver.resources import deletion
+from kubelab.apiserver.resources.claims import NO_CLAIMS, Claims, RangeFull
 from kubelab.apiserver.resources.storage import Allocator
 from kubelab.apiserver.resources.table import Resources
 from kubelab.apiserver.storage import fenced
+from kubelab.apiserver.storage.eventlease import EventLease
 from kubelab.apiserver.storage.store import Absent, Condition, Delete, KeyValue, Operation, Put, Store, Unchanged
+from kubelab.apiserver.watchcache.cache import ResourceCache
+from kubelab.apiserver.watchcache.changes import Entry, Selection
+from kubelab.apiserver.watchcache.reflector import Reflector
 
 M = TypeVar("M", bound=Message)
 
@@ -40,7 +40,7 @@ _MODIFIED = "the object has been modified; please apply your changes to the late
 _VERSION_REQUIRED = errors.Cause("metadata.resourceVersion", "Invalid value: 0x0: must be specified for an update")
 
 
-class Written(NamedTuple):
+class WriteResult(NamedTuple):
     """An object as a write left it: decoded without resourceVersion, and the encoded ``Any`` that answers carry."""
 
     obj: Message
@@ -49,7 +49,7 @@ class Written(NamedTuple):
     warnings: Sequence[str] = ()
 
 
-class Current(NamedTuple):
+class ObjectState(NamedTuple):
     """What a decision is made on."""
 
     obj: Message
@@ -67,31 +67,31 @@ class Plan(NamedTuple):
 class Deleted(NamedTuple):
     """What of a collection was deleted, the key after which to go on ("" at the end), and how many are left."""
 
-    written: list[Written]
+    written: list[WriteResult]
     revision: int
     key: str = ""
     left: int = 0
 
 
-class Registry:
+class ObjectWriter:
     """Creates, changes and removes objects. Raises :mod:`kubelab.apimachinery.errors` in upstream's words."""
 
     def __init__(
         self,
         store: Store,
-        feed: Feed,
+        reflector: Reflector,
         resources: Resources,
         event_lease: EventLease,
         clock: Clock,
     ) -> None:
-        self._store, self._feed, self._event_lease, self._clock = store, feed, event_lease, clock
+        self._store, self._reflector, self._event_lease, self._clock = store, reflector, event_lease, clock
         self._caches, self._storages = resources.caches, resources.storages
 
     # --- create
 
     async def create(
         self, resource: Resource[Message], namespace: str, obj: Message, admit: Admission | None = None
-    ) -> Written:
+    ) -> WriteResult:
         """Store a new object. AlreadyExists, Invalid, NotFound and Forbidden for its namespace, TooLarge.
 
         ``admit`` is called with the object before that is decided.
@@ -121,7 +121,7 @@ class Registry:
         m.ClearField("deletionTimestamp")
         m.ClearField("deletionGracePeriodSeconds")
 
-    async def _insert(self, resource: Resource[Message], obj: Message) -> Written:
+    async def _insert(self, resource: Resource[Message], obj: Message) -> WriteResult:
         storage, m = self._storages[resource], meta_of(obj)
         rules = storage.strategy
         warnings = rules.warnings(obj)
@@ -147,7 +147,7 @@ class Registry:
             operations += storage.companions(obj, m.namespace, m.name)
             outcome = await self._store.transact(conditions, operations)
             if outcome.succeeded:
-                return Written(obj, cache.kind.envelope.any(raw, outcome.revision)[0], outcome.revision, warnings)
+                return WriteResult(obj, cache.kind.envelope.any(raw, outcome.revision)[0], outcome.revision, warnings)
             if (there := outcome.current[key]) is not None:
                 raise _already_there(cache, m.name, there)
             taken |= _occupied(claims, outcome.current)
@@ -161,7 +161,7 @@ class Registry:
         try:
             return obj, allocator.claim(obj, None, taken)
         except RangeFull:
-            await self._feed.fresh()
+            await self._reflector.fresh()
             obj = deep_copy(pristine)
             return obj, _claim_more(allocator, obj, None, taken)
 
@@ -172,7 +172,7 @@ class Registry:
         ever created in a namespace that is going away."""
         entry = self._caches[NAMESPACES].get("", namespace)
         if entry is None or entry.fields.get("status.phase") == "Terminating":
-            await self._feed.fresh()
+            await self._reflector.fresh()
             entry = self._caches[NAMESPACES].get("", namespace)
         return self._admit(resource, namespace, name, entry)
 
@@ -200,7 +200,7 @@ class Registry:
         obj: Message,
         subresource: str = "",
         admit: Admission | None = None,
-    ) -> Written:
+    ) -> WriteResult:
         """Replace an object, or with ``subresource`` status or finalize that part of it. NotFound, Conflict,
         Invalid. ``admit`` is called with the object and the one that it replaces, at each decision."""
         m = meta_of(obj)
@@ -214,7 +214,7 @@ class Registry:
             rules.default(obj)
         as_before = False
 
-        def decide(current: Current, taken: set[str]) -> Plan:
+        def decide(current: ObjectState, taken: set[str]) -> Plan:
             nonlocal as_before
             new, old = deep_copy(obj), current.obj
             if admit is not None:
@@ -247,7 +247,7 @@ class Registry:
         return written if as_before or not warnings else written._replace(warnings=warnings)
 
     @staticmethod
-    def check_unmodified(resource: Resource[Message], name: str, m: meta_pb2.ObjectMeta, current: Current) -> None:
+    def check_unmodified(resource: Resource[Message], name: str, m: meta_pb2.ObjectMeta, current: ObjectState) -> None:
         """Conflict when what a client sends was read from another version, or is of another object, than this one."""
         if m.resourceVersion and m.resourceVersion != str(current.revision):
             raise errors.conflict(resource.plural, name, _MODIFIED, resource.group)
@@ -261,8 +261,8 @@ class Registry:
         resource: Resource[Message],
         namespace: str,
         name: str,
-        decide: Callable[[Current, set[str]], Plan],
-    ) -> Written:
+        decide: Callable[[ObjectState, set[str]], Plan],
+    ) -> WriteResult:
         """Change one object by a decision that may be made several times, on ever fresher states."""
         cache, storage = self._caches[resource], self._storages[resource]
         key = cache.key(namespace, name)
@@ -279,13 +279,13 @@ class Registry:
             except errors.ApiError:
                 if live:
                     raise
-                await self._feed.fresh()
+                await self._reflector.fresh()
                 current, live = await self._read(cache, key), True
                 continue
             raw = _encode(plan.obj) if plan.obj is not None else b""
             if plan.obj is not None and raw == current.raw:
                 if live:
-                    return Written(plan.obj, envelope.any(raw, current.revision)[0], current.revision)
+                    return WriteResult(plan.obj, envelope.any(raw, current.revision)[0], current.revision)
                 current, live = await self._read(cache, key), True
                 continue
             operations: list[Operation] = [Put(key, envelope.seal(raw)) if plan.obj is not None else Delete(key)]
@@ -296,11 +296,11 @@ class Registry:
             outcome = await self._store.transact(conditions, [*operations, *plan.claims.operations])
             if outcome.succeeded:
                 left = plan.obj if plan.obj is not None else current.obj
-                return Written(left, envelope.any(raw or current.raw, outcome.revision)[0], outcome.revision)
+                return WriteResult(left, envelope.any(raw or current.raw, outcome.revision)[0], outcome.revision)
             taken |= _occupied(plan.claims, outcome.current)
             current, live = _from_store(cache, outcome.current[key]), True
 
-    async def _read(self, cache: ResourceCache, key: str) -> Current | None:
+    async def _read(self, cache: ResourceCache, key: str) -> ObjectState | None:
         page = await self._store.range(key)
         return _from_store(cache, page.items[0] if page.items else None)
 
@@ -313,7 +313,7 @@ class Registry:
         name: str,
         options: meta_pb2.DeleteOptions,
         admit: Admission | None = None,
-    ) -> Written:
+    ) -> WriteResult:
         """Begin or complete a deletion. NotFound, Conflict when a precondition does not hold, Forbidden for what the
         system needs. The answer is the object's last state. ``admit`` is called with the object
         that goes, at each decision."""
@@ -325,16 +325,16 @@ class Registry:
                 resource.plural, name, f"this {resource.singular} may not be deleted", resource.group
             )
 
-        def decide(current: Current, taken: set[str]) -> Plan:
+        def decide(current: ObjectState, taken: set[str]) -> Plan:
             del taken
             if admit is not None:
                 admit(None, current.obj)
             _check_preconditions(resource, name, options, current)
             obj = deep_copy(current.obj)
             verdict = storage.decide_deletion(obj, options, rules, self._clock.time())
-            if verdict is deletion.Verdict.NOTHING:
+            if verdict is deletion.DeletionStep.NOTHING:
                 return Plan(current.obj)
-            if verdict is deletion.Verdict.MARK:
+            if verdict is deletion.DeletionStep.MARK:
                 return Plan(obj)
             return Plan(None, _release(allocator, current.obj))
 
@@ -353,14 +353,14 @@ class Registry:
 
         With a ``limit`` it ends after so many, or after some seconds, and says where to go on.
         """
-        await self._feed.fresh()
+        await self._reflector.fresh()
         cache = self._caches[resource]
         began = self._clock.monotonic()
-        done: list[Written] = []
+        done: list[WriteResult] = []
         chosen = list(cache.select(selection, after))
         for number, entry in enumerate(chosen):
             if limit and number and (number >= limit or self._clock.monotonic() - began > PIECE_SECONDS):
-                return Deleted(done, self._feed.revision, chosen[number - 1].key, len(chosen) - number)
+                return Deleted(done, self._reflector.revision, chosen[number - 1].key, len(chosen) - number)
             own = deep_copy(options)
             own.preconditions.uid = entry.uid
             try:
@@ -369,7 +369,7 @@ class Registry:
                 # A leader is told: it may be that it does not lead any more.
                 if isinstance(err, errors.Conflict) and fenced.FENCE.get() is not None:
                     raise
-        return Deleted(done, self._feed.revision)
+        return Deleted(done, self._reflector.revision)
 
 
 def _claim_more(allocator: Allocator, obj: Message, old: Message | None, taken: set[str]) -> Claims:
@@ -407,7 +407,7 @@ def _check_namespace(resource: Resource[Message], namespace: str, m: meta_pb2.Ob
 
 
 def _check_preconditions(
-    resource: Resource[Message], name: str, options: meta_pb2.DeleteOptions, current: Current
+    resource: Resource[Message], name: str, options: meta_pb2.DeleteOptions, current: ObjectState
 ) -> None:
     wanted, there = options.preconditions, meta_of(current.obj).uid
     why = ""
@@ -456,17 +456,17 @@ def _encode(obj: Message) -> bytes:
     return raw
 
 
-def _from_entry(cache: ResourceCache, entry: Entry) -> Current:
+def _from_entry(cache: ResourceCache, entry: Entry) -> ObjectState:
     raw = entry.raw
-    return Current(cache.kind.resource.message.FromString(raw), raw, entry.revision)
+    return ObjectState(cache.kind.resource.message.FromString(raw), raw, entry.revision)
 
 
-def _from_store(cache: ResourceCache, kv: KeyValue | None) -> Current | None:
+def _from_store(cache: ResourceCache, kv: KeyValue | None) -> ObjectState | None:
     if kv is None:
         return None
     envelope = cache.kind.envelope
     try:
         raw = envelope.open(kv.value)
-        return Current(envelope.decode(raw), raw, kv.mod_revision)
+        return ObjectState(envelope.decode(raw), raw, kv.mod_revision)
     except ValueError as err:
         raise errors.InternalError(f"Internal error occurred: {kv.key}: {err}") from err

@@ -5,9 +5,10 @@ cache knows for certain that it is at revision R: a consistent read asks etcd fo
 by all who wait) and goes on once that revision has passed. Per-resource watches would need progress notifications
 for it, which etcd before 3.4.25 may send ahead of events (etcd issue 15220).
 
-Serial: one task reads the watch and applies batches. Readers wait for a revision. The feed ends with its task; a
+Serial: one task reads the watch and applies batches. Readers wait for a revision. The reflector ends with its task; a
 broken watch is resumed after the last revision that was seen, and where that is compacted everything is listed anew.
-Where it stays broken (:mod:`kubelab.apiserver.contact`) every watch ends, and none begins until the store is heard.
+Where it stays broken (:mod:`~kubelab.apiserver.watchcache.storehealth`) every watch ends, and none begins until the
+store answers again.
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ import structlog
 from kubelab.apimachinery import errors
 from kubelab.apimachinery.backoff import ExponentialBackoff
 from kubelab.apimachinery.clock import Clock
-from kubelab.apiserver.cache import ResourceCache
-from kubelab.apiserver.contact import Contact
 from kubelab.apiserver.storage.observed import spend
 from kubelab.apiserver.storage.store import Store, StoreEvent, prefix_end
+from kubelab.apiserver.watchcache.cache import ResourceCache
+from kubelab.apiserver.watchcache.storehealth import StoreHealth
 
 log = structlog.get_logger()
 
@@ -36,7 +37,7 @@ CATCH_UP = 3.0  # seconds that a reader waits for a revision, as upstream
 BOOKMARKS = 60.0  # seconds between two bookmarks
 
 
-class Feed:
+class Reflector:
     """Keeps caches at the store's revision, from :meth:`run` until it is cancelled."""
 
     def __init__(self, store: Store, caches: Sequence[ResourceCache], clock: Clock) -> None:
@@ -45,7 +46,7 @@ class Feed:
         self._joining: dict[str, list[StoreEvent]] = {}  # changes of caches that are being filled
         self._loads = 0
         self._raw: list[tuple[str, Callable[[StoreEvent], None], Callable[[], None]]] = []
-        self.contact = Contact(clock, self._lose)
+        self.health = StoreHealth(clock, self._lose)
         self.revision = 0
         self.synced = asyncio.Event()
         self._complete = False  # everything is listed, and no change since was missed
@@ -65,7 +66,7 @@ class Feed:
             group.create_task(self._follow(), name="watch-etcd")
             group.create_task(self._ask(), name="etcd-revision")
             group.create_task(self._bookmark(), name="bookmarks")
-            group.create_task(self.contact.run(), name="etcd-contact")
+            group.create_task(self.health.run(), name="etcd-health")
 
     async def join(self, cache: ResourceCache) -> None:
         """Fill one more cache and keep it from now on. Raises as the store does."""
@@ -174,7 +175,7 @@ class Feed:
                     await self._load()
                 async for batch in self._store.watch(self.revision + 1):
                     attempt = 0
-                    self.contact.heard()
+                    self.health.succeeded()
                     if batch:
                         self._apply(batch)
             except errors.Expired:
@@ -182,7 +183,7 @@ class Feed:
                 self._complete = False
             except errors.ApiError as err:
                 attempt += 1
-                self.contact.failed()
+                self.health.failed()
                 log.warning("lost etcd, will resume", reason=err.reason, message=err.message, attempt=attempt)
                 await self._clock.sleep(RESUME.delay(attempt))
 
@@ -218,7 +219,7 @@ class Feed:
         self._advance(revision)
         self._complete = True
         self._loads += 1
-        self.contact.heard()
+        self.health.succeeded()
         self.synced.set()
 
     def _apply(self, batch: Sequence[StoreEvent]) -> None:

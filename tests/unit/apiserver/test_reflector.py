@@ -1,4 +1,4 @@
-"""The feed on a store in memory: what it does when etcd is away, and what its caches remember."""
+"""The reflector on a store in memory: what it does when etcd is away, and what its caches remember."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from kubelab.api.core.v1 import core_pb2
 from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery import errors, scheme
 from kubelab.apimachinery.scheme import CONFIG_MAPS, SECRETS, Resource
-from kubelab.apiserver import changes, contact, history
-from kubelab.apiserver.cache import ResourceCache
-from kubelab.apiserver.changes import BOOKMARK, Selection
-from kubelab.apiserver.feed import BOOKMARKS, CATCH_UP, Feed
-from kubelab.apiserver.reads import Reads
+from kubelab.apiserver.registry.reader import ObjectReader
+from kubelab.apiserver.registry.tables import Tables
 from kubelab.apiserver.resources.table import Resources, builtin
 from kubelab.apiserver.storage.store import Put, StoreEvent
 from kubelab.apiserver.storage.wire import watch_event
-from kubelab.apiserver.tables import Tables
+from kubelab.apiserver.watchcache import changes, history, storehealth
+from kubelab.apiserver.watchcache.cache import ResourceCache
+from kubelab.apiserver.watchcache.changes import BOOKMARK, Selection
+from kubelab.apiserver.watchcache.reflector import BOOKMARKS, CATCH_UP, Reflector
 from tests.support.clock import FakeClock
 from tests.unit.apiserver.memorystore import MemoryStore
 
@@ -34,8 +34,8 @@ class Server:
 
     clock: FakeClock
     store: MemoryStore
-    feed: Feed
-    reads: Reads
+    reflector: Reflector
+    reader: ObjectReader
     caches: Mapping[Resource[Message], ResourceCache]
 
     @classmethod
@@ -43,15 +43,15 @@ class Server:
         clock = FakeClock()
         store = MemoryStore(clock)
         resources = Resources(builtin())
-        feed = Feed(store, list(resources.caches.values()), clock)
-        reads = Reads(store, feed, resources.caches, Tables(resources.storages, clock), clock)
-        return cls(clock, store, feed, reads, resources.caches)
+        reflector = Reflector(store, list(resources.caches.values()), clock)
+        reads = ObjectReader(store, reflector, resources.caches, Tables(resources.storages, clock), clock)
+        return cls(clock, store, reflector, reads, resources.caches)
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
         async with asyncio.TaskGroup() as group:
-            task = group.create_task(self.feed.run())
-            await self.feed.synced.wait()
+            task = group.create_task(self.reflector.run())
+            await self.reflector.synced.wait()
             await self.clock.settle()
             yield
             task.cancel()
@@ -78,7 +78,7 @@ class Server:
 
     def watch(self, revision: int) -> Any:
         options = meta_pb2.ListOptions(resourceVersion=str(revision), allowWatchBookmarks=True)
-        return self.reads.watch(scheme.CONFIG_MAPS, "default", options, None)
+        return self.reader.watch(scheme.CONFIG_MAPS, "default", options, None)
 
 
 @pytest.fixture
@@ -89,35 +89,35 @@ async def server() -> AsyncIterator[Server]:
 
 
 async def test_a_short_absence_of_etcd_ends_no_watch(server: Server) -> None:
-    events = server.watch(server.feed.revision)
+    events = server.watch(server.reflector.revision)
     first = asyncio.ensure_future(anext(events))
     await server.clock.settle()
     server.lose_etcd()
-    await server.clock.advance(contact.LOST_AFTER / 2)
+    await server.clock.advance(storehealth.LOST_AFTER / 2)
     server.find_etcd()
-    await server.clock.advance(contact.LOST_AFTER)
+    await server.clock.advance(storehealth.LOST_AFTER)
     await server.write("one")
     assert b"one" in await first
-    assert server.feed.contact.kept
+    assert server.reflector.health.healthy
     await events.aclose()
 
 
 async def test_a_lost_etcd_ends_every_watch_and_refuses_new_ones_until_it_is_heard(server: Server) -> None:
     await server.write("one")
     await server.clock.settle()
-    known = server.feed.revision
+    known = server.reflector.revision
     events = server.watch(known)
     ended = asyncio.ensure_future(_all(events))
     await server.clock.settle()
     server.lose_etcd()
-    await server.clock.advance(contact.LOST_AFTER + 0.1)
+    await server.clock.advance(storehealth.LOST_AFTER + 0.1)
     bookmark = watch_event(BOOKMARK, b"", known)
     assert await ended == [bookmark]  # it says how far it came, for the next server
     with pytest.raises(errors.Unavailable) as refused:
         await anext(server.watch(known))
     assert errors.surely_not_done(refused.value)
     server.find_etcd()
-    await server.clock.advance(contact.LOST_AFTER)
+    await server.clock.advance(storehealth.LOST_AFTER)
     events = server.watch(known)
     first = asyncio.ensure_future(anext(events))
     await server.write("two")
@@ -143,40 +143,40 @@ async def test_old_news_that_a_member_tells_again_are_no_news(server: Server, mo
     server.lose_etcd("watch")
     await server.clock.settle()
     server.find_etcd()
-    await server.clock.advance(contact.LOST_AFTER / 2)
-    known = server.feed.revision
+    await server.clock.advance(storehealth.LOST_AFTER / 2)
+    known = server.reflector.revision
     await server.write("three")
     await server.clock.settle()
     assert not told
     assert sorted(e.name for e in server.caches[CONFIG_MAPS].entries.values()) == ["one", "three", "two"]
-    assert server.feed.revision == known + 1
+    assert server.reflector.revision == known + 1
     server.caches[CONFIG_MAPS].check_invariants()
 
 
 async def test_while_everything_is_listed_anew_the_revision_is_the_old_one(server: Server) -> None:
     await server.write("one")
     await server.clock.settle()
-    known = server.feed.revision
+    known = server.reflector.revision
     server.lose_etcd("range", "watch")
     await server.write("two")
     await server.write("three")
     await server.store.compact(await server.store.revision())
     server.lose_etcd("range")
     await server.clock.advance(1)
-    assert server.feed.revision == known
+    assert server.reflector.revision == known
     server.find_etcd()
     await server.clock.advance(5)
-    assert server.feed.revision == known + 2
+    assert server.reflector.revision == known + 2
     assert sorted(e.name for e in server.caches[CONFIG_MAPS].entries.values()) == ["one", "three", "two"]
 
 
 async def test_nobody_is_left_waiting_for_a_revision_that_does_not_come(server: Server) -> None:
     async with asyncio.TaskGroup() as group:
         for ahead in (1000, 2000):
-            waiting = group.create_task(_refused(server.feed.reached(ahead)))
+            waiting = group.create_task(_refused(server.reflector.reached(ahead)))
         await server.clock.advance(CATCH_UP)
         assert await waiting
-    assert server.feed._waiting == []
+    assert server.reflector._waiting == []
 
 
 async def test_the_history_is_bound_by_its_bytes(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -219,7 +219,7 @@ async def test_a_watch_that_nobody_reads_is_cut_off_where_the_history_ends(
 ) -> None:
     monkeypatch.setattr(history, "MAX_BYTES", 100_000)
     cache = server.caches[CONFIG_MAPS]
-    known = server.feed.revision
+    known = server.reflector.revision
     deaf, reader = server.watch(known), server.watch(known)
     await server.write("one", 5_000)
     assert b"one" in await anext(deaf)
@@ -264,14 +264,14 @@ async def test_any_number_of_initial_events_is_followed_by_its_bookmark(
     await server.clock.settle()
     cache = server.caches[CONFIG_MAPS]
     watcher = cache.watcher(Selection(), bookmarks=True)
-    cache.watch_from_now(watcher, server.feed.revision, initial_events_end=True)
+    cache.watch_from_now(watcher, server.reflector.revision, initial_events_end=True)
     for n in range(3):
         await server.write(f"later{n}")
     await server.clock.settle()
     seen = [event async for event, _ in watcher.events(server.clock, 0)]
     assert seen == [changes.ADDED] * 5 + [BOOKMARK] + [changes.ADDED] * 3
     watcher = cache.watcher(Selection(), bookmarks=True)
-    cache.watch_from_now(watcher, server.feed.revision)
+    cache.watch_from_now(watcher, server.reflector.revision)
     for n in range(5):
         await server.write(f"last{n}")
     await server.clock.settle()

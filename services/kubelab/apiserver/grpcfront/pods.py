@@ -12,9 +12,9 @@ from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import errors, logoptions, scheme
 from kubelab.apimachinery.core.pods import is_terminal
 from kubelab.apimachinery.messages import deep_copy
-from kubelab.apiserver.gate import Context, Gate
+from kubelab.apiserver.endpoints.handler import Context, RequestHandler
 from kubelab.apiserver.kubelets import Kubelets
-from kubelab.apiserver.reads import Reads
+from kubelab.apiserver.registry.reader import ObjectReader
 from kubelab.rpc.apiserver.v1 import apiserver_pb2 as pb
 from kubelab.rpc.kubelet.v1 import kubelet_pb2
 
@@ -28,8 +28,8 @@ _WAITING = {
 
 
 class PodsServicer:
-    def __init__(self, gate: Gate, reads: Reads, kubelets: Kubelets) -> None:
-        self._gate, self._reads, self._kubelets = gate, reads, kubelets
+    def __init__(self, gate: RequestHandler, reader: ObjectReader, kubelets: Kubelets) -> None:
+        self._gate, self._reader, self._kubelets = gate, reader, kubelets
 
     def add_to(self, server: Any) -> None:
         handler = grpc.unary_stream_rpc_method_handler(self.logs, pb.PodLogsRequest.FromString)
@@ -44,7 +44,7 @@ class PodsServicer:
         async with self._gate.admit(context, "get", path) as call:
             if causes := logoptions.problems(request.options):
                 raise errors.invalid("PodLogOptions", path.name, causes)
-            pod = core_pb2.Pod.FromString((await self._reads.entry(scheme.PODS, path.namespace, path.name)).raw)
+            pod = core_pb2.Pod.FromString((await self._reader.entry(scheme.PODS, path.namespace, path.name)).raw)
             call.uid = pod.metadata.uid
             async for chunk in self._read(pod, request.options):  # a ContainerLogsChunk is encoded like a PodLogsChunk
                 yield chunk
@@ -55,7 +55,7 @@ class PodsServicer:
         if not pod.spec.nodeName:
             return  # nobody has it yet, so nothing was written
         check_started(pod, options)
-        entry = await self._reads.entry(scheme.NODES, "", pod.spec.nodeName)
+        entry = await self._reader.entry(scheme.NODES, "", pod.spec.nodeName)
         wanted = kubelet_pb2.ContainerLogsRequest(
             namespace=pod.metadata.namespace, pod=pod.metadata.name, pod_uid=pod.metadata.uid, options=options
         )

@@ -10,12 +10,12 @@ from __future__ import annotations
 import ipaddress
 import random
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
 
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import errors
 from kubelab.apimachinery.errors import Cause
-from kubelab.apiserver.storage.store import Absent, Delete, Operation, Put, StoreEvent
+from kubelab.apiserver.resources.claims import Claims, RangeFull
+from kubelab.apiserver.storage.store import Absent, Delete, Put, StoreEvent
 from kubelab.topology import reservedports
 
 RECORDS = "/registry/ranges/"
@@ -24,20 +24,6 @@ PORTS = RECORDS + "servicenodeports/"
 _WITH_NODE_PORTS = ("NodePort", "LoadBalancer")
 _RESERVED = frozenset(f"{PORTS}{port}" for port in reservedports.RESERVED)  # never handed out
 _DYNAMIC_OFFSET = (16, 16, 256)  # upstream: min(max(16, size / 16), 256) addresses at the start are for who asks
-
-
-class Claims(NamedTuple):
-    """What a service's transaction does to the records along with the object."""
-
-    conditions: tuple[Absent, ...] = ()
-    operations: tuple[Operation, ...] = ()
-
-
-NO_CLAIMS = Claims()
-
-
-class RangeFull(Exception):
-    """Nothing is left to hand out, as far as the cache knows."""
 
 
 class ServiceAllocator:

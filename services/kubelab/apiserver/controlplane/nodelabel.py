@@ -15,9 +15,9 @@ from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import errors, scheme
 from kubelab.apimachinery.clock import Clock
 from kubelab.apimachinery.messages import deep_copy
-from kubelab.apiserver.cache import ResourceCache
-from kubelab.apiserver.changes import Change
-from kubelab.apiserver.registry import Current, Plan, Registry
+from kubelab.apiserver.registry.writer import ObjectState, ObjectWriter, Plan
+from kubelab.apiserver.watchcache.cache import ResourceCache
+from kubelab.apiserver.watchcache.changes import Change
 
 log = structlog.get_logger()
 
@@ -28,8 +28,8 @@ RETRY_AFTER = 1.0
 class ControlPlaneNode:
     """Labels the Node of this name, where there is one."""
 
-    def __init__(self, registry: Registry, nodes: ResourceCache, name: str, clock: Clock) -> None:
-        self._registry, self._nodes, self._name, self._clock = registry, nodes, name, clock
+    def __init__(self, writer: ObjectWriter, nodes: ResourceCache, name: str, clock: Clock) -> None:
+        self._writer, self._nodes, self._name, self._clock = writer, nodes, name, clock
         self._wake = asyncio.Event()
         nodes.on_change(self._on_change)
 
@@ -54,14 +54,14 @@ class ControlPlaneNode:
         if entry is None or LABEL in entry.labels:
             return
 
-        def decide(current: Current, taken: set[str]) -> Plan:
+        def decide(current: ObjectState, taken: set[str]) -> Plan:
             del taken
             node = deep_copy(cast(core_pb2.Node, current.obj))
             node.metadata.labels[LABEL] = ""
             return Plan(node)
 
         try:
-            await self._registry.rewrite(scheme.NODES, "", self._name, decide)
+            await self._writer.rewrite(scheme.NODES, "", self._name, decide)
         except errors.NotFound:
             return  # it is gone again
         log.info("labelled the control plane's node", node=self._name)

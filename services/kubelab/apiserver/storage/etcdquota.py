@@ -12,7 +12,7 @@ import grpc
 import structlog
 from aetcd import rpc
 
-from kubelab.apiserver.storage.etcdwords import translate
+from kubelab.apiserver.storage.etcdconvert import translate
 from kubelab.apiserver.storage.members import Member, Members
 
 log = structlog.get_logger()

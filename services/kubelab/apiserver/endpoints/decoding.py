@@ -1,42 +1,18 @@
-"""What a kind's rules look like to the registry, and how the object of a request is read."""
+"""The object of a request: how it is read."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import TypeVar
 
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.message import DecodeError, Message
 
-from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery import errors, scheme
-from kubelab.apimachinery.errors import Cause
 from kubelab.apimachinery.meta import meta_of
 from kubelab.apiserver import limits
 from kubelab.apiserver.strategies import wellformed
 
 M = TypeVar("M", bound=Message)
-
-
-class Rules(Protocol):
-    """One resource's strategy, as :mod:`kubelab.apiserver.strategies` has them: pure, no I/O."""
-
-    unconditional_update: ClassVar[bool]
-    default_policy: ClassVar[str]
-    has_generation: ClassVar[bool]
-    warns_of_updates: ClassVar[bool]
-    has_status: bool
-
-    def default(self, obj: Any, /) -> None: ...
-    def prepare_for_create(self, obj: Any, /) -> None: ...
-    def prepare_for_update(self, obj: Any, old: Any, /) -> None: ...
-    def prepare_for_status_update(self, obj: Any, old: Any, /) -> None: ...
-    def validate(self, obj: Any, /) -> list[Cause]: ...
-    def validate_update(self, obj: Any, old: Any, /) -> list[Cause]: ...
-    def validate_status_update(self, obj: Any, old: Any, /) -> list[Cause]: ...
-    def warnings(self, obj: Any, /) -> list[str]: ...
-    def selectable_fields(self, obj: Any, /) -> Mapping[str, str]: ...
-    def graceful_delete_seconds(self, obj: Any, options: meta_pb2.DeleteOptions, /) -> int | None: ...
 
 
 def decode(message: type[M], wanted: AnyMessage) -> M:

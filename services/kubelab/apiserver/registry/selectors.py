@@ -1,11 +1,11 @@
-"""From the selectors of a request to a :class:`~kubelab.apiserver.changes.Selection`."""
+"""From the selectors of a request to a :class:`~kubelab.apiserver.watchcache.changes.Selection`."""
 
 from __future__ import annotations
 
 from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery import errors, fields, labels
 from kubelab.apiserver import limits
-from kubelab.apiserver.changes import Kind, Selection
+from kubelab.apiserver.watchcache.changes import Kind, Selection
 
 
 def selection(kind: Kind, namespace: str, options: meta_pb2.ListOptions) -> Selection:

@@ -23,7 +23,7 @@ LOOK_SECONDS = 60.0
 FULL = "etcd's quota is reached: nothing can be written until objects are deleted"
 
 
-class Space:
+class SpaceMonitor:
     """``full`` says whether etcd takes anything new."""
 
     def __init__(self, store: Store, clock: Clock, metrics: CollectorRegistry) -> None:

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterable
 
 from kubelab.apimachinery.clock import Clock
-from kubelab.apiserver.changes import BOOKMARK, Change, Selection
+from kubelab.apiserver.watchcache.changes import BOOKMARK, Change, Selection
 
 
 class Watcher:

@@ -19,12 +19,12 @@ from kubelab.api.intstr import intstr_pb2
 from kubelab.apimachinery import errors, scheme
 from kubelab.apimachinery.clock import Clock
 from kubelab.apimachinery.scheme import Resource
-from kubelab.apiserver.cache import ResourceCache
-from kubelab.apiserver.changes import Change
-from kubelab.apiserver.feed import Feed
-from kubelab.apiserver.registry import Registry
+from kubelab.apiserver.registry.writer import ObjectWriter
 from kubelab.apiserver.resources.core.namespaces import SYSTEM_NAMESPACES
 from kubelab.apiserver.storage.store import Put, Store, StoreEvent
+from kubelab.apiserver.watchcache.cache import ResourceCache
+from kubelab.apiserver.watchcache.changes import Change
+from kubelab.apiserver.watchcache.reflector import Reflector
 
 log = structlog.get_logger()
 
@@ -40,19 +40,19 @@ class Bootstrap:
 
     def __init__(
         self,
-        registry: Registry,
+        writer: ObjectWriter,
         store: Store,
-        feed: Feed,
+        reflector: Reflector,
         caches: Mapping[Resource[Message], ResourceCache],
         clock: Clock,
         advertise: str,
         address: str,
     ) -> None:
-        self._registry, self._store, self._feed, self._caches = registry, store, feed, caches
+        self._writer, self._store, self._reflector, self._caches = writer, store, reflector, caches
         self._clock, self._advertise, self._address = clock, advertise, address
         self._masters: set[str] = set()
         self._wake = asyncio.Event()
-        feed.on_keys(MASTERS, self._on_master, self._masters.clear)
+        reflector.on_keys(MASTERS, self._on_master, self._masters.clear)
         for resource in (scheme.SERVICES, scheme.ENDPOINTS, scheme.NAMESPACES):
             caches[resource].on_change(self._on_change)
 
@@ -72,7 +72,7 @@ class Bootstrap:
         for name in SYSTEM_NAMESPACES:
             if self._caches[scheme.NAMESPACES].get("", name) is None:
                 await self._create(core_pb2.Namespace(), name, "")
-        await self._feed.fresh()
+        await self._reflector.fresh()
         await self._reconcile_service()
 
     async def run(self) -> None:
@@ -168,7 +168,7 @@ class Bootstrap:
         there.subsets.extend(wanted.subsets)
         there.metadata.resourceVersion = str(entry.revision)
         try:
-            await self._registry.update(scheme.ENDPOINTS, "default", NAME, there)
+            await self._writer.update(scheme.ENDPOINTS, "default", NAME, there)
         except errors.Conflict:
             return  # another api-server did it; its change wakes us
 
@@ -177,7 +177,7 @@ class Bootstrap:
     ) -> None:
         obj.metadata.name = name
         try:
-            await self._registry.create(scheme.of_object(obj), ns, obj)
+            await self._writer.create(scheme.of_object(obj), ns, obj)
         except errors.AlreadyExists:
             return  # another api-server was faster
 

@@ -17,12 +17,12 @@ from kubelab.apimachinery import errors, grpcstatus
 from kubelab.apimachinery.clock import Clock
 from kubelab.apimachinery.meta import meta_of
 from kubelab.apimachinery.scheme import Resource
-from kubelab.apiserver.attributes import attributes_of, message_of, resource_of
-from kubelab.apiserver.audit import AuditLog
-from kubelab.apiserver.authz import Authorizer
-from kubelab.apiserver.kinds import decode
+from kubelab.apiserver.admission.noderestriction import Admission, admission
+from kubelab.apiserver.audit.log import AuditLog
+from kubelab.apiserver.authz.authorizer import Authorizer
+from kubelab.apiserver.endpoints.attributes import attributes_of, message_of, resource_of
+from kubelab.apiserver.endpoints.decoding import decode
 from kubelab.apiserver.limits import Users
-from kubelab.apiserver.noderestriction import Admission, admission
 from kubelab.apiserver.resources.table import Resources
 from kubelab.apiserver.storage.fenced import FENCE
 from kubelab.apiserver.storage.observed import STORE_TIME, StoreTime
@@ -65,7 +65,7 @@ class Call:
         self.name, self.uid, self.resource_version = m.name, m.uid, str(revision)
 
 
-class Gate:
+class RequestHandler:
     """Lets requests in. ``process`` is this api-server's name in audit records, ``uid_of_node`` gives a Node's UID."""
 
     def __init__(

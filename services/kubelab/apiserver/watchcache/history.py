@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
-from kubelab.apiserver.changes import Change
+from kubelab.apiserver.watchcache.changes import Change
 
 MAX_BYTES = 64 * 1024 * 1024  # of all changes that are remembered
 MAX_CHANGES = 8192  # of one resource

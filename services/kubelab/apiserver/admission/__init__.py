@@ -1,0 +1,1 @@
+"""Admission: what may be written, besides what a kind's own strategy checks."""

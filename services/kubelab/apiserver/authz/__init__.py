@@ -1,0 +1,1 @@
+"""Who may do what: the built-in roles and the Node authoriser."""

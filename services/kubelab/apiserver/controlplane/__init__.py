@@ -1,0 +1,1 @@
+"""What the api-server itself keeps in the cluster: system namespaces, its own service, the label of its node."""

@@ -1,0 +1,1 @@
+"""The objects of every resource, as etcd has them: each resource has a cache, and one watch of etcd feeds all."""
