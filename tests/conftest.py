@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
-from kubelab.client import bugs
+from kubelab.client import runtimeerrors
 
 # How long an example takes is the machine's business, not the code's.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -23,6 +23,6 @@ for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIG
 
 @pytest.fixture(autouse=True)
 def strict_bugs() -> Iterator[None]:
-    bugs.set_strict(True)
+    runtimeerrors.set_strict(True)
     yield
-    bugs.set_strict(False)
+    runtimeerrors.set_strict(False)

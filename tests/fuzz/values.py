@@ -8,7 +8,7 @@ from typing import Any
 
 from google.protobuf.descriptor import FieldDescriptor
 
-from kubelab.apimachinery.manifest import forms
+from kubelab.apimachinery.manifest import jsonmapping
 
 NOW = 1_780_000_000  # seconds since the epoch; "about now" of generated times
 
@@ -141,9 +141,9 @@ class Values:
     def __init__(self, pick: random.Random, wild: float, known: Callable[[str], str | None] | None = None) -> None:
         self.pick, self.wild, self._known = pick, wild, known
         self._special: dict[str, Callable[[Any], None]] = {
-            forms.TIME: self._time,
-            forms.MICRO_TIME: self._time,
-            forms.QUANTITY: self._quantity,
+            jsonmapping.TIME: self._time,
+            jsonmapping.MICRO_TIME: self._time,
+            jsonmapping.QUANTITY: self._quantity,
         }
 
     def hostile(self) -> bool:
@@ -186,7 +186,9 @@ class Values:
 
     def _time(self, time: Any) -> None:
         if self.hostile():
-            time.seconds = self.pick.choice((0, -1, 2**63 - 1, -(2**63), forms.MAX_SECONDS, forms.MAX_SECONDS + 1))
+            time.seconds = self.pick.choice(
+                (0, -1, 2**63 - 1, -(2**63), jsonmapping.MAX_SECONDS, jsonmapping.MAX_SECONDS + 1)
+            )
             time.nanos = self.pick.choice((0, -1, 999_999_999, 2**31 - 1))
         else:
             time.seconds, time.nanos = NOW + self.pick.randrange(-100_000, 100_000), 0

@@ -210,12 +210,12 @@ def forbidden(resource: str, name: str, why: str, group: str = "", causes: Seque
 NOTHING_DONE = "NothingDone"  # the reason of a cause: the request was refused before anything came of it
 
 
-def nothing_done(message: str) -> Unavailable:
+def not_executed(message: str) -> Unavailable:
     """Refuse what this server cannot do now: nothing came of it, so that another one may be asked for writes too."""
     return Unavailable(message, causes=[Cause("", message, NOTHING_DONE)], retry_after_seconds=1)
 
 
-def surely_not_done(error: ApiError) -> bool:
+def was_not_executed(error: ApiError) -> bool:
     """Say whether a request was refused before anything came of it."""
     return any(cause.reason == NOTHING_DONE for cause in error.causes)
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery.errors import Cause
-from kubelab.apimachinery.manifest import forms
+from kubelab.apimachinery.manifest import jsonmapping
 
 _POSITIVE = "must be greater than 0"
 _NOT_NEGATIVE = "must be greater than or equal to 0"
 _ONE_OF_TWO = "Forbidden: at most one of `sinceTime` or `sinceSeconds` may be specified"
 
 
-def problems(options: core_pb2.PodLogOptions) -> list[Cause]:
+def validate(options: core_pb2.PodLogOptions) -> list[Cause]:
     """All complaints, in upstream's words and order."""
     found: list[Cause] = []
     if options.HasField("tailLines") and options.tailLines < 0:
@@ -24,8 +24,8 @@ def problems(options: core_pb2.PodLogOptions) -> list[Cause]:
         elif options.sinceSeconds < 1:
             found.append(_invalid("sinceSeconds", options.sinceSeconds, _POSITIVE))
     time = options.sinceTime
-    if not forms.is_time(time.seconds, time.nanos):
-        found.append(Cause("sinceTime", f"Invalid value: {time.seconds}s {time.nanos}ns: {forms.OUT_OF_RANGE}"))
+    if not jsonmapping.is_time(time.seconds, time.nanos):
+        found.append(Cause("sinceTime", f"Invalid value: {time.seconds}s {time.nanos}ns: {jsonmapping.OUT_OF_RANGE}"))
     return found
 
 

@@ -15,7 +15,7 @@ from google.protobuf.message import Message
 
 from kubelab.api.tables import merging, schema, spelling
 from kubelab.apimachinery import scheme
-from kubelab.apimachinery.manifest import forms
+from kubelab.apimachinery.manifest import jsonmapping
 from kubelab.apimachinery.messages import map_value
 from kubelab.apimachinery.scheme import Resource
 
@@ -43,14 +43,14 @@ _ZEROS: dict[int, bool | int | str] = {
     FieldDescriptor.TYPE_STRING: "",
 }
 _SPECIAL: dict[str, Schema] = {
-    forms.TIME: {"type": "string", "format": "date-time"},
-    forms.MICRO_TIME: {"type": "string", "format": "date-time"},
-    forms.FIELDS: {"type": "object"},
+    jsonmapping.TIME: {"type": "string", "format": "date-time"},
+    jsonmapping.MICRO_TIME: {"type": "string", "format": "date-time"},
+    jsonmapping.FIELDS: {"type": "object"},
 }
 # What version 2 cannot say, having no oneOf, is a string there.
 _EITHER: dict[str, tuple[Schema, Schema]] = {
-    forms.QUANTITY: ({"oneOf": [{"type": "string"}, {"type": "number"}]}, {"type": "string"}),
-    forms.INT_OR_STRING: (
+    jsonmapping.QUANTITY: ({"oneOf": [{"type": "string"}, {"type": "number"}]}, {"type": "string"}),
+    jsonmapping.INT_OR_STRING: (
         {"oneOf": [{"type": "integer"}, {"type": "string"}], "format": "int-or-string"},
         {"type": "string", "format": "int-or-string"},
     ),

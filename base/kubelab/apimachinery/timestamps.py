@@ -6,7 +6,7 @@ import math
 
 from kubelab.api.meta.v1.meta_pb2 import MicroTime, Time
 from kubelab.apimachinery.clock import Clock
-from kubelab.apimachinery.manifest import forms
+from kubelab.apimachinery.manifest import jsonmapping
 
 
 def now(clock: Clock) -> Time:
@@ -38,11 +38,11 @@ def parse_time(text: str) -> Time:
 
 def format_time(time: Time) -> str:
     """``2006-01-02T15:04:05Z``."""
-    return forms.format_time(time.seconds, time.nanos)
+    return jsonmapping.format_time(time.seconds, time.nanos)
 
 
 def _parse(text: str) -> tuple[int, int]:
-    parsed = forms.parse_time(text)
+    parsed = jsonmapping.parse_time(text)
     if parsed is None:
         raise ValueError(f"{text!r} is no time as RFC 3339 writes it")
     return parsed

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
 from kubelab.apimachinery.errors import ApiError
-from kubelab.client import bugs
+from kubelab.client import runtimeerrors
 from kubelab.client.workqueue import WorkQueue
 from kubelab.rpc import tracing
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 K = TypeVar("K")
 
 
-class Logger(bugs.Logger, Protocol):
+class WorkerLogger(runtimeerrors.ErrorLogger, Protocol):
     """The part of a logger that loops use: structlog's."""
 
     def warning(self, event: str, **values: Any) -> object: ...
@@ -54,7 +54,7 @@ class Reconciler(ABC, Generic[K]):
 
 
 async def run_workers(
-    queue: WorkQueue[K], sync: Callable[[K], Awaitable[None]], *, workers: int, name: str, log: Logger
+    queue: WorkQueue[K], sync: Callable[[K], Awaitable[None]], *, workers: int, name: str, log: WorkerLogger
 ) -> None:
     """Run so many workers side by side until the queue is shut down or the task cancelled.
 
@@ -66,7 +66,7 @@ async def run_workers(
             group.create_task(_work(queue, sync, name, log), name=f"{name}-{n}")
 
 
-async def _work(queue: WorkQueue[K], sync: Callable[[K], Awaitable[None]], name: str, log: Logger) -> None:
+async def _work(queue: WorkQueue[K], sync: Callable[[K], Awaitable[None]], name: str, log: WorkerLogger) -> None:
     async for key in queue:  # never the same key in two workers; re-adds wait for done()
         try:
             with tracing.root():
@@ -76,7 +76,7 @@ async def _work(queue: WorkQueue[K], sync: Callable[[K], Awaitable[None]], name:
             queue.retry(key)
         except Exception:  # noqa: BLE001 — a bug: one poisonous object must not stop the others
             queue.retry(key)
-            bugs.record(log, name, key)
+            runtimeerrors.handle_error(log, name, key)
         else:
             queue.forget(key)
         finally:

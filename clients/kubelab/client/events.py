@@ -24,9 +24,9 @@ from kubelab.apimachinery.errors import AlreadyExists, ApiError, NotFound, Timeo
 from kubelab.apimachinery.meta import meta_of
 from kubelab.apimachinery.scheme import EVENTS
 from kubelab.apimachinery.timestamps import to_time
-from kubelab.client import bugs
+from kubelab.client import runtimeerrors
 from kubelab.client.client import Client
-from kubelab.client.controller import Logger
+from kubelab.client.controller import WorkerLogger
 from kubelab.rpc import tracing
 
 PENDING = 1000  # events that wait to be written; more are dropped, newest first
@@ -75,12 +75,18 @@ class EventRecorder:
     """See the module. ``component`` and ``host`` are the event's source: ``kubelet``, ``node-1``."""
 
     def __init__(
-        self, client: Client, component: str, host: str = "", clock: Clock | None = None, *, log: Logger | None = None
+        self,
+        client: Client,
+        component: str,
+        host: str = "",
+        clock: Clock | None = None,
+        *,
+        log: WorkerLogger | None = None,
     ) -> None:
         self._client = client
         self._source = core_pb2.EventSource(component=component, host=host)
         self._clock = clock or client.clock
-        self._log: Logger = log or structlog.get_logger()
+        self._log: WorkerLogger = log or structlog.get_logger()
         self._pending: deque[_Pending] = deque()
         self._arrived = asyncio.Event()
         self._known: OrderedDict[tuple[str, ...], _Series] = OrderedDict()
@@ -99,7 +105,7 @@ class EventRecorder:
         try:
             event = self._make(reference_to(obj, field_path), type, reason, message)
         except Exception:  # noqa: BLE001 — telling what happened must not break what happens
-            bugs.record(self._log, "event recorder", reason)
+            runtimeerrors.handle_error(self._log, "event recorder", reason)
             return
         if len(self._pending) >= PENDING:
             self.dropped += 1

@@ -34,9 +34,9 @@ from kubelab.apimachinery.clock import Clock
 from kubelab.apimachinery.errors import ApiError, Expired
 from kubelab.apimachinery.meta import key_of, meta_of
 from kubelab.apimachinery.scheme import Resource
-from kubelab.client import bugs
+from kubelab.client import runtimeerrors
 from kubelab.client.client import Client, EventType
-from kubelab.client.controller import Logger
+from kubelab.client.controller import WorkerLogger
 from kubelab.client.metrics import informer_metrics
 from kubelab.rpc import tracing
 
@@ -71,14 +71,14 @@ class Informer(Generic[T]):
         clock: Clock | None = None,
         indexers: Mapping[str, Callable[[T], Iterable[str]]] | None = None,
         registry: CollectorRegistry | None = None,
-        log: Logger | None = None,
+        log: WorkerLogger | None = None,
         chunk: int = CHUNK,
     ) -> None:
         self._client, self._resource = client, resource
         self._namespace, self._chunk = namespace, chunk
         self._selectors = {"label_selector": label_selector, "field_selector": field_selector}
         self._clock = clock or client.clock
-        self._log: Logger = log or structlog.get_logger()
+        self._log: WorkerLogger = log or structlog.get_logger()
         self.name = resource.plural
         self._objects: dict[str, T] = {}
         self._indexers = dict(indexers or {})
@@ -271,7 +271,7 @@ class Informer(Generic[T]):
         try:
             handler(*objects)
         except Exception:  # noqa: BLE001 — one handler must not keep the news from the others
-            bugs.record(self._log, f"informer handler of {self.name}", key_of(objects[-1]))
+            runtimeerrors.handle_error(self._log, f"informer handler of {self.name}", key_of(objects[-1]))
 
     def check_invariants(self) -> None:
         """Raise AssertionError when an index and the cache disagree."""

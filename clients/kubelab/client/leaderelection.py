@@ -32,7 +32,7 @@ from kubelab.apimachinery.messages import deep_copy
 from kubelab.apimachinery.scheme import LEASES
 from kubelab.apimachinery.timestamps import from_time, to_micro_time
 from kubelab.client.client import Client
-from kubelab.client.controller import Logger
+from kubelab.client.controller import WorkerLogger
 from kubelab.rpc import tracing
 from kubelab.rpc.fencing import Fence
 
@@ -76,7 +76,7 @@ class LeaderElector:
         renew_deadline: float = 10,
         retry_period: float = 2,
         *,
-        log: Logger | None = None,
+        log: WorkerLogger | None = None,
     ) -> None:
         if lease_duration <= renew_deadline:
             raise ValueError("leaseDuration must be greater than renewDeadline")
@@ -89,7 +89,7 @@ class LeaderElector:
         self._observed: _Observed | None = None
         self._claim: coordination_pb2.Lease | None = None  # as this candidate has begun its last term
         self._looked = False
-        self._log: Logger = log or structlog.get_logger()
+        self._log: WorkerLogger = log or structlog.get_logger()
 
     @property
     def leader(self) -> str:

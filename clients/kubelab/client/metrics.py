@@ -15,7 +15,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from kubelab.client import bugs
+from kubelab.client import runtimeerrors
 
 SECONDS = (0.0001, 0.001, 0.01, 0.1, 1, 10, 100, 1000)
 
@@ -130,7 +130,7 @@ class BugCounts(Collector):
 
     def collect(self) -> Iterable[Metric]:
         family = CounterMetricFamily("kubelab_bugs", "Exceptions that nobody expected", labels=["where"])
-        for where, count in bugs.counts().items():
+        for where, count in runtimeerrors.counts().items():
             family.add_metric([where], count)
         return [family]
 

@@ -24,7 +24,7 @@ from google.protobuf.message import Message
 from kubelab.apimachinery import grpcstatus
 from kubelab.apimachinery.backoff import ExponentialBackoff
 from kubelab.apimachinery.clock import Clock, SystemClock
-from kubelab.apimachinery.errors import ApiError, Timeout, Unavailable, nothing_done, surely_not_done
+from kubelab.apimachinery.errors import ApiError, Timeout, Unavailable, not_executed, was_not_executed
 from kubelab.rpc import fencing, tracing, warnings
 from kubelab.rpc.channels import Identity, IdentityFiles, open_channel
 from kubelab.rpc.connecterrors import never_sent, unreachable
@@ -299,7 +299,7 @@ class Connections:
         if isinstance(failure, TimeoutError):
             err: ApiError = Unavailable(f"the server {server.target} says nothing any more")
         elif never_sent(failure):  # its connection was lost after it was chosen
-            err = nothing_done(failure.details() or "")
+            err = not_executed(failure.details() or "")
         else:
             err = translate(failure)
         if isinstance(err, Unavailable):
@@ -312,7 +312,7 @@ class Connections:
 
     def _repeatable(self, method: Method[Any, Any], err: ApiError, attempt: int) -> bool:
         """Say whether a call that failed is made again: it only reads, or surely nothing was done."""
-        if surely_not_done(err):
+        if was_not_executed(err):
             return attempt < REFUSALS
         if attempt >= ATTEMPTS:
             return False

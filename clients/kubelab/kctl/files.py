@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kubelab.apimachinery.manifest.decode import Document
-from kubelab.apimachinery.manifest.problems import ManifestError, NoManifest
+from kubelab.apimachinery.manifest.diagnostics import ManifestError, NoManifest
 from kubelab.apimachinery.manifest.read import read_all
 from kubelab.kctl.commonflags import FilenameOptions
 from kubelab.kctl.session import Failed, Session

@@ -78,7 +78,7 @@ def _logs(session: Session, args: tuple[str, ...], options: LogsOptions) -> int:
 def _pod_options(options: LogsOptions, tail: int) -> core_pb2.PodLogOptions:
     """Make the request's options. Raises UsageProblem for a limit out of range."""
     from kubelab.api.core.v1 import core_pb2
-    from kubelab.apimachinery.manifest.forms import parse_time
+    from kubelab.apimachinery.manifest.jsonmapping import parse_time
 
     pod_options = core_pb2.PodLogOptions(
         follow=options.follow, previous=options.previous, timestamps=options.timestamps

@@ -25,7 +25,7 @@ from google.protobuf.message import DecodeError
 
 from kubelab.apimachinery import errors, grpcstatus
 from kubelab.apimachinery.clock import SystemClock
-from kubelab.client import bugs
+from kubelab.client import runtimeerrors
 from kubelab.rpc.statuserror import StatusError
 
 log = structlog.get_logger()
@@ -226,6 +226,6 @@ async def _answer(err: Exception, context: Context, method: str) -> None:
     if isinstance(err, StatusError):
         await context.abort(err.code, errors.encodable(err.message))
     if not isinstance(err, errors.ApiError):
-        bugs.record(log, "rpc", method)
+        runtimeerrors.handle_error(log, "rpc", method)
         err = errors.InternalError(f"Internal error occurred: {type(err).__name__}")
     await context.abort(*grpcstatus.to_rpc(err))

@@ -20,7 +20,7 @@ from kubelab.apimachinery.core.pods import POD_SCHEDULED
 from kubelab.apimachinery.errors import ApiError, Conflict, NotFound
 from kubelab.apimachinery.messages import deep_copy
 from kubelab.apimachinery.scheme import PODS
-from kubelab.client import bugs
+from kubelab.client import runtimeerrors
 from kubelab.client.client import Client
 from kubelab.client.events import EventKind, EventRecorder
 from kubelab.rpc import tracing
@@ -98,7 +98,7 @@ class Scheduler:
             decision = self._algorithm.decide(self._frameworks[pod.pod.spec.schedulerName], pod, self._cache)
         except Exception:  # noqa: BLE001 — a bug: one poisonous pod must not stop the others
             self._queue.back_off(queued)
-            bugs.record(self._log, "decide", pod.key)
+            runtimeerrors.handle_error(self._log, "decide", pod.key)
             return None
         self._metrics.decision_seconds.observe(self._clock.monotonic() - began)
         if isinstance(decision, FitError):

@@ -174,7 +174,7 @@ async def test_nobody_can_tell_when_etcd_stays_away(connect: Connect, etcd_serve
         proxy.deaf = True
         with pytest.raises((errors.Unavailable, errors.Timeout)) as told:
             await store.transact([Absent("/new")], [Put("/new", b"1")])
-        assert not errors.surely_not_done(told.value)
+        assert not errors.was_not_executed(told.value)
         assert await value_of(other, "/new") == b"1"
 
 
@@ -186,7 +186,7 @@ async def test_what_was_not_sent_is_surely_not_done(connect: Connect, etcd_serve
         proxy.cut()
         with pytest.raises(errors.Unavailable) as told:
             await store.transact([], [Put("/a", b"1")])
-        assert errors.surely_not_done(told.value)
+        assert errors.was_not_executed(told.value)
 
 
 async def test_a_receipt_that_was_removed_is_replaced(connect: Connect) -> None:
@@ -230,7 +230,7 @@ class Counter:
             outcome = await self._store.transact([condition], [Put("/count", str(value + 1).encode())])
             told, revision = (Told.DONE, outcome.revision) if outcome.succeeded else (Told.REFUSED, 0)
         except errors.ApiError as err:
-            told = Told.REFUSED if errors.surely_not_done(err) else Told.NOTHING
+            told = Told.REFUSED if errors.was_not_executed(err) else Told.NOTHING
         kind = Kind.UPDATE if base else Kind.CREATE
         if told is Told.REFUSED and revision == 0 and not found:
             return

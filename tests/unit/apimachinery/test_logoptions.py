@@ -37,5 +37,5 @@ POSITIVE = "must be greater than 0"
     ],
 )
 def test_what_may_be_asked_of_a_log(asked: dict[str, Any], told: list[str]) -> None:
-    causes = logoptions.problems(core_pb2.PodLogOptions(**asked))
+    causes = logoptions.validate(core_pb2.PodLogOptions(**asked))
     assert [f"{cause.field}: {cause.message}" for cause in causes] == told

@@ -14,16 +14,16 @@ from kubelab.apimachinery.scheme import PODS
 from kubelab.apiserver.registry.tables import FAILED, Tables
 from kubelab.apiserver.resources.core import pods
 from kubelab.apiserver.resources.storage import Settings
-from kubelab.client import bugs
+from kubelab.client import runtimeerrors
 from tests.support.clock import FakeClock
 
 
 @pytest.fixture(autouse=True)
 def lenient() -> Iterator[None]:
     """As a server runs, not as a test does."""
-    bugs.set_strict(False)
+    runtimeerrors.set_strict(False)
     yield
-    bugs.set_strict(True)
+    runtimeerrors.set_strict(True)
 
 
 STORAGE = pods.storage(Settings())
@@ -42,11 +42,11 @@ def pod(name: str) -> bytes:
 
 
 def test_a_row_that_cannot_be_printed_is_shown_as_such() -> None:
-    before = bugs.counts().get("printing a row", 0)
+    before = runtimeerrors.counts().get("printing a row", 0)
     table = Tables({PODS: replace(STORAGE, row=fails_on_b)}, FakeClock()).make(
         PODS, [pod("a"), pod("b"), pod("c")], meta_pb2.TableOptions(), "1"
     )
     assert [row.cells[0] for row in table.rows] == ["a", "b", "c"]
     assert [set(row.cells[1:]) == {FAILED} for row in table.rows] == [False, True, False]
     assert len({len(row.cells) for row in table.rows}) == 1
-    assert bugs.counts()["printing a row"] == before + 1
+    assert runtimeerrors.counts()["printing a row"] == before + 1

@@ -9,7 +9,7 @@ import pytest
 import structlog
 
 from kubelab.apimachinery.errors import Conflict
-from kubelab.client import bugs
+from kubelab.client import runtimeerrors
 from kubelab.client.controller import Reconciler, run_workers
 from kubelab.client.workqueue import WorkQueue
 from kubelab.rpc import tracing
@@ -54,10 +54,10 @@ async def test_an_api_error_is_retried_with_back_off() -> None:
 
 
 async def test_a_bug_does_not_stop_the_others() -> None:
-    bugs.set_strict(False)
+    runtimeerrors.set_strict(False)
     clock, log, done = FakeClock(), FakeLog(), list[str]()
     queue: WorkQueue[str] = WorkQueue(clock=clock)
-    before = bugs.counts().get("test", 0)
+    before = runtimeerrors.counts().get("test", 0)
 
     async def sync(key: str) -> None:
         if key == "poison":
@@ -68,7 +68,7 @@ async def test_a_bug_does_not_stop_the_others() -> None:
         queue.add(key)
     await work(queue, sync, log, clock, seconds=0.001)
     assert sorted(done) == ["a", "b"]
-    assert bugs.counts()["test"] == before + 1
+    assert runtimeerrors.counts()["test"] == before + 1
     assert queue.statistics().waiting == 1
 
 

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kubelab.apimachinery import errors, grpcstatus
-from kubelab.client import bugs
+from kubelab.client import runtimeerrors
 from kubelab.component.serving import Health, serve_grpc
 from kubelab.rpc.statuserror import StatusError
 
@@ -125,12 +125,12 @@ async def channel(tmp_path: Path, service: Service) -> AsyncIterator[grpc.aio.Ch
 async def test_what_cannot_be_decoded_is_the_caller_s_mistake(
     channel: grpc.aio.Channel, kind: str, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    before = bugs.counts()
+    before = runtimeerrors.counts()
     assert await call(channel, kind, BROKEN) is grpc.StatusCode.INVALID_ARGUMENT
     assert await call(channel, kind, REQUEST(service="web").SerializeToString()) is grpc.StatusCode.OK
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
     assert "Traceback" not in "".join(capsys.readouterr())
-    assert bugs.counts() == before
+    assert runtimeerrors.counts() == before
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -140,34 +140,34 @@ async def test_an_error_of_the_api_keeps_its_status(channel: grpc.aio.Channel, k
 
 @pytest.mark.parametrize("kind", KINDS)
 async def test_a_bare_status_is_answered_as_it_is(channel: grpc.aio.Channel, kind: str) -> None:
-    before = bugs.counts()
+    before = runtimeerrors.counts()
     assert await call(channel, kind, REQUEST(service="full").SerializeToString()) is grpc.StatusCode.RESOURCE_EXHAUSTED
-    assert bugs.counts() == before
+    assert runtimeerrors.counts() == before
 
 
 @pytest.mark.parametrize("kind", KINDS)
 async def test_a_bug_is_logged_counted_and_answered_internal(
     channel: grpc.aio.Channel, kind: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    bugs.set_strict(False)  # as in production
-    before = bugs.counts().get("rpc", 0)
+    runtimeerrors.set_strict(False)  # as in production
+    before = runtimeerrors.counts().get("rpc", 0)
     assert await call(channel, kind, REQUEST(service="bug").SerializeToString()) is grpc.StatusCode.INTERNAL
-    assert bugs.counts()["rpc"] == before + 1
+    assert runtimeerrors.counts()["rpc"] == before + 1
     assert "ValueError" in "".join(capsys.readouterr())
 
 
 async def test_an_error_that_its_caller_does_not_wait_for_any_more_is_no_bug(
     channel: grpc.aio.Channel, service: Service, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    bugs.set_strict(False)
-    before = bugs.counts()
+    runtimeerrors.set_strict(False)
+    before = runtimeerrors.counts()
     stub: Any = channel.unary_unary("/test.Test/unary_unary")
     called = stub(REQUEST(service="gone").SerializeToString())
     await service.waiting.wait()
     called.cancel()
     await service.over.wait()
     assert await call(channel, "unary_unary", REQUEST(service="web").SerializeToString()) is grpc.StatusCode.OK
-    assert bugs.counts() == before
+    assert runtimeerrors.counts() == before
     assert "Traceback" not in "".join(capsys.readouterr())
 
 

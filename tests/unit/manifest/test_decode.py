@@ -11,7 +11,7 @@ from google.protobuf.message import Message
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import scheme
 from kubelab.apimachinery.manifest.decode import decode
-from kubelab.apimachinery.manifest.problems import ManifestError, Problem, Stage
+from kubelab.apimachinery.manifest.diagnostics import DecodeStage, Diagnostic, ManifestError
 
 POD = """\
 apiVersion: v1
@@ -25,10 +25,10 @@ spec:
 """
 
 
-def problems(text: str) -> tuple[Problem, ...]:
+def diagnostics(text: str) -> tuple[Diagnostic, ...]:
     with pytest.raises(ManifestError) as refused:
         decode(text, "f.yml")
-    return refused.value.problems
+    return refused.value.diagnostics
 
 
 def pod(text: str) -> core_pb2.Pod:
@@ -102,8 +102,8 @@ def test_text_that_is_no_text_is_quoted_as_it_is_written(written: str) -> None:
         f"apiVersion: v1\nkind: ConfigMap\nmetadata: {{labels: {{k: {written}}}}}\n",
         f"apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: {written}\n",
     ):
-        (problem,) = problems(text)
-        assert problem.message.endswith(f'expected a string; write "{written}" in quotes')
+        (diagnostic,) = diagnostics(text)
+        assert diagnostic.message.endswith(f'expected a string; write "{written}" in quotes')
         (right,) = decode(text.replace(f": {written}", f': "{written}"'), "f")
         assert written in str(right.obj), "the advice is good"
 
@@ -118,7 +118,7 @@ def test_a_whole_number_is_an_integer_however_it_is_written(written: str) -> Non
 @pytest.mark.parametrize("written", ["1e300", ".inf", ".nan", "80.5", "3000000000.0"])
 def test_what_is_no_integer_is_none(written: str) -> None:
     text = f"apiVersion: v1\nkind: Service\nspec: {{ports: [{{port: {written}, targetPort: {written}}}]}}"
-    assert [problem.path for problem in problems(text)] == ["spec.ports[0].port", "spec.ports[0].targetPort"]
+    assert [diagnostic.path for diagnostic in diagnostics(text)] == ["spec.ports[0].port", "spec.ports[0].targetPort"]
 
 
 @pytest.mark.parametrize("written", ["1.1Gi", "0.10", "1e3", "1E3", "1.50", "128974848"])
@@ -149,8 +149,8 @@ def test_json() -> None:
     two = '\n{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "n"}}\n'
     documents = decode(one + two, "f.json")
     assert [(d.name, d.line) for d in documents] == [("\U0001f600/", 1), ("n", 4)]
-    (problem,) = problems(one + two.replace('"name"', '"nam"'))
-    assert (problem.line, problem.message) == (4, 'unknown field "metadata.nam", did you mean "name"?')
+    (diagnostic,) = diagnostics(one + two.replace('"name"', '"nam"'))
+    assert (diagnostic.line, diagnostic.message) == (4, 'unknown field "metadata.nam", did you mean "name"?')
     (flow,) = decode("{apiVersion: v1, kind: Pod, metadata: {name: flow}}", "f.yml")
     assert flow.name == "flow"
 
@@ -161,8 +161,8 @@ def test_lists_are_their_items() -> None:
         "a"
     ] * 2
     typed = "apiVersion: v1\nkind: PodList\nmetadata: {}\nitems:\n- apiVersion: v1\n  kind: Pod\n  metadata: {nme: a}"
-    (problem,) = problems(typed)
-    assert (problem.path, problem.line) == ("items[0].metadata.nme", 7)
+    (diagnostic,) = diagnostics(typed)
+    assert (diagnostic.path, diagnostic.line) == ("items[0].metadata.nme", 7)
     assert decode('{"apiVersion": "v1", "kind": "List", "items": []}', "f") == []
 
 
@@ -172,7 +172,7 @@ def test_the_list_of_a_kind_says_what_its_items_are(resource: scheme.Resource[Me
     items = "items:\n- metadata: {name: a}\n- apiVersion: v1\n  kind: Pod\n  metadata: {name: b}\n"
     documents = decode(f"apiVersion: {resource.api_version}\nkind: {resource.kind}List\n{items}", "f")
     assert [(d.resource.kind, d.name, d.line) for d in documents] == [(resource.kind, "a", 4), ("Pod", "b", 5)]
-    assert [p.message for p in problems(f"apiVersion: v1\nkind: List\n{items}")] == [
+    assert [p.message for p in diagnostics(f"apiVersion: v1\nkind: List\n{items}")] == [
         "items[0].apiVersion not set",
         "items[0].kind not set",
     ]
@@ -267,9 +267,9 @@ WRONG = {  # what is added to the pod, and the problem: path, line, value, expec
 @pytest.mark.parametrize("case", WRONG)
 def test_wrong(case: str) -> None:
     added, path, line, value, expected = WRONG[case]
-    (problem,) = problems(POD + added)
-    assert (problem.stage, problem.source) == (Stage.VALIDATE, "f.yml")
-    assert (problem.path, problem.line, problem.value, problem.expected) == (path, line, value, expected)
+    (diagnostic,) = diagnostics(POD + added)
+    assert (diagnostic.stage, diagnostic.source) == (DecodeStage.VALIDATE, "f.yml")
+    assert (diagnostic.path, diagnostic.line, diagnostic.value, diagnostic.expected) == (path, line, value, expected)
 
 
 @pytest.mark.parametrize(
@@ -277,46 +277,46 @@ def test_wrong(case: str) -> None:
     [
         (
             POD.replace("Pod", "Pud"),
-            Stage.RECOGNIZE,
+            DecodeStage.RECOGNIZE,
             2,
             'resource mapping not found for name: "web" namespace: "" from "f.yml": no matches for kind "Pud" in '
             'version "v1", did you mean "Pod" in version "v1"?',
         ),
         (
             POD.replace("v1", "v2"),
-            Stage.RECOGNIZE,
+            DecodeStage.RECOGNIZE,
             2,
             'resource mapping not found for name: "web" namespace: "" from "f.yml": no matches for kind "Pod" in '
             'version "v2", did you mean "Pod" in version "v1"?',
         ),
-        ("apiVersion: v1\nmetadata: {}\n", Stage.VALIDATE, 1, "kind not set"),
-        ("kind: Pod\n", Stage.VALIDATE, 1, "apiVersion not set"),
-        ("apiVersion: 1\nkind: Pod\n", Stage.VALIDATE, 1, "apiVersion: Invalid value: 1: expected a string"),
-        ("- a\n", Stage.VALIDATE, 1, 'document: Invalid value: ["a"]: expected an object'),
-        ("hello\n", Stage.VALIDATE, 1, 'document: Invalid value: "hello": expected an object'),
+        ("apiVersion: v1\nmetadata: {}\n", DecodeStage.VALIDATE, 1, "kind not set"),
+        ("kind: Pod\n", DecodeStage.VALIDATE, 1, "apiVersion not set"),
+        ("apiVersion: 1\nkind: Pod\n", DecodeStage.VALIDATE, 1, "apiVersion: Invalid value: 1: expected a string"),
+        ("- a\n", DecodeStage.VALIDATE, 1, 'document: Invalid value: ["a"]: expected an object'),
+        ("hello\n", DecodeStage.VALIDATE, 1, 'document: Invalid value: "hello": expected an object'),
         (
             POD + "  containers: []\n",
-            Stage.PARSE,
+            DecodeStage.PARSE,
             9,
             'error converting YAML to JSON: yaml: line 9: key "containers" already set in map (line 6)',
         ),
         (
             "a: b\n c: d\n",
-            Stage.PARSE,
+            DecodeStage.PARSE,
             2,
             "error converting YAML to JSON: yaml: line 2: mapping values are not allowed in this context",
         ),
         (
             "apiVersion: v1\nkind: Pod\nmetadata: &m {labels: *m}\n",
-            Stage.PARSE,
+            DecodeStage.PARSE,
             3,
             "error converting YAML to JSON: yaml: line 3: document is nested too deeply or too large",
         ),
-        ('{"a": }', Stage.VALIDATE, 1, "apiVersion not set"),
+        ('{"a": }', DecodeStage.VALIDATE, 1, "apiVersion not set"),
     ],
 )
-def test_wrong_documents(text: str, stage: Stage, line: int, message: str) -> None:
-    first = problems(text)[0]
+def test_wrong_documents(text: str, stage: DecodeStage, line: int, message: str) -> None:
+    first = diagnostics(text)[0]
     assert (first.stage, first.line) == (stage, line)
     assert first.message == message
 

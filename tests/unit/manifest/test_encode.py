@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import scheme
-from kubelab.apimachinery.manifest import encode, forms
+from kubelab.apimachinery.manifest import encode, jsonmapping
 from kubelab.apimachinery.manifest.decode import decode
-from kubelab.apimachinery.manifest.problems import ManifestError, Problem
+from kubelab.apimachinery.manifest.diagnostics import Diagnostic, ManifestError
 from kubelab.apimachinery.scheme import Resource
 
 ALWAYS_THERE = """\
@@ -154,15 +154,15 @@ def messages(draw: st.DrawFn, kind: type[Message], depth: int = 0) -> Message:
     """Draw a message with some of its fields set; deep ones stay small."""
     made = kind()
     descriptor = made.DESCRIPTOR
-    if descriptor.full_name == forms.QUANTITY:
+    if descriptor.full_name == jsonmapping.QUANTITY:
         made.string = draw(QUANTITIES)  # type: ignore[attr-defined]
         return made
-    if descriptor.full_name in (forms.TIME, forms.MICRO_TIME):
+    if descriptor.full_name in (jsonmapping.TIME, jsonmapping.MICRO_TIME):
         made.seconds = draw(SECONDS)  # type: ignore[attr-defined]
-        if descriptor.full_name == forms.MICRO_TIME:
+        if descriptor.full_name == jsonmapping.MICRO_TIME:
             made.nanos = draw(st.integers(0, 999_999)) * 1000  # type: ignore[attr-defined]
         return made
-    if descriptor.full_name == forms.INT_OR_STRING:
+    if descriptor.full_name == jsonmapping.INT_OR_STRING:
         if draw(st.booleans()):
             made.type, made.strVal = 1, draw(TEXT)  # type: ignore[attr-defined]
         else:
@@ -229,11 +229,11 @@ def test_round_trip_of_lists(objects: list[Message]) -> None:
 @settings(max_examples=300, deadline=None)
 @given(st.text(max_size=60))
 def test_any_text_is_read_or_refused_with_a_place(text: str) -> None:
-    found: tuple[Problem, ...] = ()
+    found: tuple[Diagnostic, ...] = ()
     try:
         decode("apiVersion: v1\nkind: Pod\n" + text, "f")
     except ManifestError as err:
-        found = err.problems
+        found = err.diagnostics
     assert all(p.source == "f" and p.message for p in found)
 
 

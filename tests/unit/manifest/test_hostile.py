@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from kubelab.apimachinery.manifest import read
-from kubelab.apimachinery.manifest.problems import ManifestError, NoManifest
+from kubelab.apimachinery.manifest.diagnostics import ManifestError, NoManifest
 from kubelab.apimachinery.manifest.read import read_all
 
 HEAD = "apiVersion: v1\nkind: ConfigMap\n"
@@ -65,7 +65,7 @@ def test_a_hostile_file_is_refused_with_its_line(case: str, tmp_path: Path) -> N
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(ManifestError, match=told) as refused:
         read_all([str(path)])
-    assert (refused.value.problems[0].source, refused.value.problems[0].line) == (str(path), line)
+    assert (refused.value.diagnostics[0].source, refused.value.diagnostics[0].line) == (str(path), line)
     text = str(refused.value)
     assert str(path) in text
     assert f"{path}:{line}" in text or re.search(rf"line {line}\b", text)

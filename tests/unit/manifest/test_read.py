@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from kubelab.apimachinery.manifest.problems import ManifestError, NoManifest
+from kubelab.apimachinery.manifest.diagnostics import ManifestError, NoManifest
 from kubelab.apimachinery.manifest.read import read_all
 
 NAMESPACE = "apiVersion: v1\nkind: Namespace\nmetadata: {{name: {name}}}\n"
@@ -53,7 +53,7 @@ def test_all_files_are_read_before_any_problem_is_told(tmp_path: Path) -> None:
     (tmp_path / "b.yml").write_text("kind: Pod\n")
     with pytest.raises(ManifestError) as refused:
         read_all([str(tmp_path)])
-    assert [(Path(p.source).name, p.line) for p in refused.value.problems] == [("a.yml", 2), ("b.yml", 1)]
+    assert [(Path(p.source).name, p.line) for p in refused.value.diagnostics] == [("a.yml", 2), ("b.yml", 1)]
 
 
 class Handler(BaseHTTPRequestHandler):

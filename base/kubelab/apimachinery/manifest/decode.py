@@ -19,9 +19,9 @@ from google.protobuf.message import Message
 
 from kubelab.api.tables import spelling
 from kubelab.apimachinery import scheme
-from kubelab.apimachinery.manifest import forms, problems
-from kubelab.apimachinery.manifest.nodes import Node, parse, plain, shortened
-from kubelab.apimachinery.manifest.problems import ManifestError, Problem, Problems, Stage
+from kubelab.apimachinery.manifest import diagnostics, jsonmapping
+from kubelab.apimachinery.manifest.diagnostics import DecodeStage, Diagnostic, Diagnostics, ManifestError
+from kubelab.apimachinery.manifest.yamlnodes import YAMLNode, parse, plain, shortened
 from kubelab.apimachinery.messages import map_value
 from kubelab.apimachinery.scheme import Resource
 
@@ -53,7 +53,7 @@ class Document:
 
 def decode(text: str, source: str) -> list[Document]:
     """Read every object of a text; a ``List`` is read as its items. Raises ManifestError with all that is wrong."""
-    found = Problems()
+    found = Diagnostics()
     documents = [d for node in parse(text, source) for d in _objects(node, source, "", found)]
     if found:
         raise ManifestError(found)
@@ -61,11 +61,11 @@ def decode(text: str, source: str) -> list[Document]:
 
 
 def _objects(
-    node: Node, source: str, path: str, found: list[Problem], of: tuple[str, str] | None = None
+    node: YAMLNode, source: str, path: str, found: list[Diagnostic], of: tuple[str, str] | None = None
 ) -> Iterable[Document]:
     """Give a document's objects. ``of`` is what a typed list says of items without a kind."""
     if not node.is_mapping:
-        found.append(problems.wrong_value(source, node.line, path, node.shown(), "an object"))
+        found.append(diagnostics.wrong_value(source, node.line, path, node.shown(), "an object"))
         return
     if of and not all((part := node.get(key)) and part.value for key in ("apiVersion", "kind")):
         version, kind = of
@@ -77,7 +77,7 @@ def _objects(
     if kind.endswith("List") and items is not None and (kind == "List" or scheme.by_kind(version, kind[:-4])):
         if not items.is_list:
             if items.value is not None:
-                found.append(problems.wrong_value(source, items.line, "items", items.shown(), "a list"))
+                found.append(diagnostics.wrong_value(source, items.line, "items", items.shown(), "a list"))
             return
         typed = None if kind == "List" else (version, kind.removesuffix("List"))
         for n, item in enumerate(items.elements()):
@@ -93,20 +93,20 @@ def _objects(
     yield Document(obj, resource, source, node.line)
 
 
-def _type_meta(node: Node, key: str, source: str, path: str, found: list[Problem]) -> str:
+def _type_meta(node: YAMLNode, key: str, source: str, path: str, found: list[Diagnostic]) -> str:
     value = node.get(key)
     where = f"{path}.{key}" if path else key
     if value is None or value.value in (None, ""):
         line = value.line if value else node.line
-        found.append(Problem(Stage.VALIDATE, source, line, f"{where} not set", where, expected="a string"))
+        found.append(Diagnostic(DecodeStage.VALIDATE, source, line, f"{where} not set", where, expected="a string"))
         return ""
     if not isinstance(value.value, str):
-        found.append(problems.wrong_value(source, value.line, where, value.shown(), "a string"))
+        found.append(diagnostics.wrong_value(source, value.line, where, value.shown(), "a string"))
         return ""
     return value.value
 
 
-def _unknown_kind(node: Node, version: str, kind: str, source: str) -> Problem:
+def _unknown_kind(node: YAMLNode, version: str, kind: str, source: str) -> Diagnostic:
     version, kind = shortened(version), shortened(kind)
     metadata = node.get("metadata")
     name, namespace = (
@@ -125,7 +125,7 @@ def _unknown_kind(node: Node, version: str, kind: str, source: str) -> Problem:
         hint = f"{known.kind} in version {known.api_version}"
         message += f', did you mean "{known.kind}" in version "{known.api_version}"?'
     where = node.get("kind")
-    return Problem(Stage.RECOGNIZE, source, where.line if where else node.line, message, "kind", kind, hint)
+    return Diagnostic(DecodeStage.RECOGNIZE, source, where.line if where else node.line, message, "kind", kind, hint)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,10 +152,10 @@ def _places(descriptor: Descriptor) -> dict[str, _Place]:
 class _Reader:
     """Fills messages from nodes; what does not fit is added to ``found`` and left out."""
 
-    def __init__(self, source: str, found: list[Problem]) -> None:
+    def __init__(self, source: str, found: list[Diagnostic]) -> None:
         self._source, self._found = source, found
 
-    def fields(self, node: Node, message: Message, prefix: str, skip: tuple[str, ...] = ()) -> None:
+    def fields(self, node: YAMLNode, message: Message, prefix: str, skip: tuple[str, ...] = ()) -> None:
         """Read a mapping into a message; ``prefix`` is the path up to and with the last dot."""
         places = _places(message.DESCRIPTOR)
         for key, line, value in node.items():
@@ -164,14 +164,14 @@ class _Reader:
             place = places.get(key)
             if place is None:
                 near = difflib.get_close_matches(key, places, n=1)
-                self._found.append(problems.unknown_field(self._source, line, prefix + key, near[0] if near else ""))
+                self._found.append(diagnostics.unknown_field(self._source, line, prefix + key, near[0] if near else ""))
                 continue
             if value.value is None:
                 continue  # null: as if it were not there
             target = cast(Message, getattr(message, place.inlined_in)) if place.inlined_in else message
             self._field(value, target, place.field, prefix + key)
 
-    def _field(self, node: Node, message: Message, field: FieldDescriptor, path: str) -> None:
+    def _field(self, node: YAMLNode, message: Message, field: FieldDescriptor, path: str) -> None:
         name = field.name
         kind = field.message_type
         if (value_field := map_value(field)) is not None:
@@ -185,7 +185,7 @@ class _Reader:
             if value is not None:
                 setattr(message, name, value)
 
-    def _list(self, node: Node, target: Any, field: FieldDescriptor, path: str) -> None:
+    def _list(self, node: YAMLNode, target: Any, field: FieldDescriptor, path: str) -> None:
         if not node.is_list:
             self._wrong(node, path, "a list")
             return
@@ -198,7 +198,7 @@ class _Reader:
                 if value is not None:
                     target.append(value)
 
-    def _map(self, node: Node, target: Any, field: FieldDescriptor, path: str) -> None:
+    def _map(self, node: YAMLNode, target: Any, field: FieldDescriptor, path: str) -> None:
         if not node.is_mapping:
             self._wrong(node, path, "an object")
             return
@@ -213,7 +213,7 @@ class _Reader:
                 if value is not None:
                     target[key] = value
 
-    def _message(self, node: Node, target: Message, path: str) -> None:
+    def _message(self, node: YAMLNode, target: Message, path: str) -> None:
         special = _SPECIAL.get(target.DESCRIPTOR.full_name)
         if special is not None:
             expected = special(node, target)
@@ -226,7 +226,7 @@ class _Reader:
         target.SetInParent()  # `status: {}` is there, if empty
         self.fields(node, target, f"{path}.")
 
-    def _scalar(self, node: Node, field: FieldDescriptor, path: str) -> Any:
+    def _scalar(self, node: YAMLNode, field: FieldDescriptor, path: str) -> Any:
         value = node.value
         if field.type in _INTEGERS:
             expected, low, high = _INTEGERS[field.type]
@@ -259,8 +259,8 @@ class _Reader:
         self._wrong(node, path, expected)
         return None
 
-    def _wrong(self, node: Node, path: str, expected: str) -> None:
-        self._found.append(problems.wrong_value(self._source, node.line, path, node.shown(), expected))
+    def _wrong(self, node: YAMLNode, path: str, expected: str) -> None:
+        self._found.append(diagnostics.wrong_value(self._source, node.line, path, node.shown(), expected))
 
 
 def _whole(value: object) -> int | None:
@@ -274,9 +274,9 @@ def _encodable(text: str) -> bool:
     return not any("\ud800" <= c <= "\udfff" for c in text)
 
 
-def _read_time(node: Node, target: Any) -> str:
+def _read_time(node: YAMLNode, target: Any) -> str:
     value = node.value
-    moment = forms.parse_time(value) if isinstance(value, str) else None
+    moment = jsonmapping.parse_time(value) if isinstance(value, str) else None
     if moment is None:
         return "a time such as 2006-01-02T15:04:05Z (RFC 3339)"
     target.seconds, target.nanos = moment
@@ -284,19 +284,19 @@ def _read_time(node: Node, target: Any) -> str:
     return ""
 
 
-def _read_quantity(node: Node, target: Any) -> str:
+def _read_quantity(node: YAMLNode, target: Any) -> str:
     value = node.value
     if isinstance(value, float):
         text = node.written.replace("_", "")  # as the user wrote it: 0.10, 1e3
     else:
         text = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
-    if not forms.QUANTITY_FORM.fullmatch(text):
+    if not jsonmapping.QUANTITY_FORM.fullmatch(text):
         return "a quantity such as 500m, 64Mi or 2"
     target.string = text
     return ""
 
 
-def _read_int_or_string(node: Node, target: Any) -> str:
+def _read_int_or_string(node: YAMLNode, target: Any) -> str:
     value = node.value
     target.SetInParent()
     if isinstance(value, str) and _encodable(value):
@@ -309,7 +309,7 @@ def _read_int_or_string(node: Node, target: Any) -> str:
     return "an integer (int32) or a string"
 
 
-def _read_fields(node: Node, target: Any) -> str:
+def _read_fields(node: YAMLNode, target: Any) -> str:
     if not node.is_mapping:
         return "an object"
     target.Raw = json.dumps(plain(node), separators=(",", ":"), default=str).encode()
@@ -317,9 +317,9 @@ def _read_fields(node: Node, target: Any) -> str:
 
 
 _SPECIAL = {
-    forms.TIME: _read_time,
-    forms.MICRO_TIME: _read_time,
-    forms.QUANTITY: _read_quantity,
-    forms.INT_OR_STRING: _read_int_or_string,
-    forms.FIELDS: _read_fields,
+    jsonmapping.TIME: _read_time,
+    jsonmapping.MICRO_TIME: _read_time,
+    jsonmapping.QUANTITY: _read_quantity,
+    jsonmapping.INT_OR_STRING: _read_int_or_string,
+    jsonmapping.FIELDS: _read_fields,
 }

@@ -13,7 +13,7 @@ from google.protobuf.message import Message
 
 from kubelab.api.tables import spelling
 from kubelab.apimachinery import scheme
-from kubelab.apimachinery.manifest import forms
+from kubelab.apimachinery.manifest import jsonmapping
 from kubelab.apimachinery.messages import map_value
 from kubelab.apimachinery.terminal import QUOTED
 
@@ -99,7 +99,9 @@ def _encoder(field: FieldDescriptor, as_written: bool) -> _Encode:
             told[name] = one(getattr(message, name))
         elif always:
             told[name] = (
-                None if kind and kind.full_name in (forms.TIME, forms.MICRO_TIME) else one(getattr(message, name))
+                None
+                if kind and kind.full_name in (jsonmapping.TIME, jsonmapping.MICRO_TIME)
+                else one(getattr(message, name))
             )
 
     def bare(message: Any, told: dict[str, Any]) -> None:
@@ -135,11 +137,11 @@ def _base64(value: bytes) -> str:
 
 
 def _time(value: Any) -> str:
-    return forms.format_time(value.seconds, value.nanos)
+    return jsonmapping.format_time(value.seconds, value.nanos)
 
 
 def _micro_time(value: Any) -> str:
-    return forms.format_time(value.seconds, value.nanos, micro=True)
+    return jsonmapping.format_time(value.seconds, value.nanos, micro=True)
 
 
 def _quantity(value: Any) -> str:
@@ -159,9 +161,9 @@ def _fields(value: Any) -> Any:
 
 
 _SPECIAL: dict[str, Callable[[Any], Any]] = {
-    forms.TIME: _time,
-    forms.MICRO_TIME: _micro_time,
-    forms.QUANTITY: _quantity,
-    forms.INT_OR_STRING: _int_or_string,
-    forms.FIELDS: _fields,
+    jsonmapping.TIME: _time,
+    jsonmapping.MICRO_TIME: _micro_time,
+    jsonmapping.QUANTITY: _quantity,
+    jsonmapping.INT_OR_STRING: _int_or_string,
+    jsonmapping.FIELDS: _fields,
 }

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from kubelab.apimachinery.manifest.decode import Document, decode
-from kubelab.apimachinery.manifest.problems import ManifestError, NoManifest, Problem, Stage
+from kubelab.apimachinery.manifest.diagnostics import DecodeStage, Diagnostic, ManifestError, NoManifest
 
 EXTENSIONS = (".json", ".yaml", ".yml")
 STDIN = "STDIN"
@@ -36,7 +36,7 @@ def read_all(
     names: Sequence[str], *, recursive: bool = False, stdin: Callable[[], bytes] | None = None
 ) -> list[Document]:
     """Read every object of every file. Raises ManifestError with all that is wrong in all of them, or NoManifest."""
-    found: list[Problem] = []
+    found: list[Diagnostic] = []
     documents: list[Document] = []
     for source, data in _texts(names, recursive, stdin or standard_input):
         try:
@@ -46,12 +46,12 @@ def read_all(
             told = f"line {line}: not UTF-8 text"
             if data.startswith(_UTF_16):
                 told += "; it is UTF-16, save it as UTF-8"
-            found.append(Problem(Stage.PARSE, source, line, told, expected="UTF-8"))
+            found.append(Diagnostic(DecodeStage.PARSE, source, line, told, expected="UTF-8"))
             continue
         try:
             documents += decode(text, source)
         except ManifestError as err:
-            found += err.problems
+            found += err.diagnostics
     if found:
         raise ManifestError(found)
     return documents

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from kubelab.apimachinery.manifest.nodes import resolve
+from kubelab.apimachinery.manifest.yamlnodes import resolve
 from kubelab.apimachinery.terminal import QUOTED, acts
 
 END = "\n...\n"  # libyaml marks the end of a document whose last text ends in empty lines; kubectl does not

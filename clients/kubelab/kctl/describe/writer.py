@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 from kubelab.api.meta.v1 import meta_pb2
-from kubelab.apimachinery.manifest import forms
+from kubelab.apimachinery.manifest import jsonmapping
 from kubelab.apimachinery.terminal import escaped
 
 PADDING = 2
@@ -94,7 +94,7 @@ def moment(time: meta_pb2.Time | meta_pb2.MicroTime) -> str:
 
     ``<invalid>`` for what is no moment of the years 1 to 9999, or becomes none in the time zone.
     """
-    if not forms.is_time(time.seconds, time.nanos):
+    if not jsonmapping.is_time(time.seconds, time.nanos):
         return INVALID
     try:
         local = (_EPOCH + timedelta(seconds=time.seconds)).astimezone()

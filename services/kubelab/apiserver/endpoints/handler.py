@@ -139,7 +139,7 @@ class RequestHandler:
         code = "OK"
         try:
             if self._closed:
-                raise errors.nothing_done("the server is shutting down")
+                raise errors.not_executed("the server is shutting down")
             user = user_of(context)
             resource = resource_of(path, self._resources)
             call = Call(verb, resource, path.namespace, path.name, path.subresource, user, _NO_OBJECT)

@@ -42,7 +42,7 @@ class PodsServicer:
             version="v1", resource="pods", namespace=request.namespace, name=request.name, subresource="log"
         )
         async with self._gate.admit(context, "get", path) as call:
-            if causes := logoptions.problems(request.options):
+            if causes := logoptions.validate(request.options):
                 raise errors.invalid("PodLogOptions", path.name, causes)
             pod = core_pb2.Pod.FromString((await self._reader.entry(scheme.PODS, path.namespace, path.name)).raw)
             call.uid = pod.metadata.uid

@@ -14,7 +14,7 @@ from kubelab.apimachinery.meta import meta_of
 from kubelab.apimachinery.scheme import TYPE_URL_PREFIX, Resource
 from kubelab.apiserver.resources.storage import ResourceStorage
 from kubelab.apiserver.storage.wire import delimited
-from kubelab.client import bugs
+from kubelab.client import runtimeerrors
 
 log = structlog.get_logger()
 
@@ -57,7 +57,7 @@ class Tables:
             return self._storages[resource].row(obj, now)
         except Exception:  # noqa: BLE001 — a bug, which is logged and counted
             m = meta_of(obj)
-            bugs.record(log, "printing a row", f"{resource.qualified} {m.namespace}/{m.name}")
+            runtimeerrors.handle_error(log, "printing a row", f"{resource.qualified} {m.namespace}/{m.name}")
             return [m.name if column.name == "Name" else FAILED for column in resource.columns]
 
     @staticmethod

@@ -94,7 +94,7 @@ class EtcdStore:
         return await self._write_bare(request, keys)
 
     async def _write(self, request: Any, keys: Sequence[str]) -> Outcome:
-        """Send a transaction until its outcome is known. Raises nothing_done when it surely was not carried out, and
+        """Send a transaction until its outcome is known. Raises not_executed when it surely was not carried out, and
         Unavailable or Timeout when nobody can tell."""
         tries = 0
         until = self._members.until()
@@ -105,7 +105,7 @@ class EtcdStore:
             if isinstance(found, Outcome):
                 return found
             if self._clock.monotonic() > until:
-                raise errors.nothing_done(found.message) from found
+                raise errors.not_executed(found.message) from found
             tries += 1
             await self._members.pause(tries)
 
@@ -179,7 +179,7 @@ class EtcdStore:
         try:
             return await preparation
         except (errors.Unavailable, errors.Timeout) as err:
-            raise errors.nothing_done(err.message) from err
+            raise errors.not_executed(err.message) from err
 
     async def watch(self, start_revision: int) -> AsyncIterator[Sequence[StoreEvent]]:
         create = rpc.WatchCreateRequest(key=_EVERYTHING, range_end=_EVERYTHING, start_revision=start_revision)

@@ -16,11 +16,11 @@ from google.protobuf.message import Message
 
 from kubelab.api.tables import spelling
 from kubelab.apimachinery.errors import Cause
-from kubelab.apimachinery.manifest import forms
+from kubelab.apimachinery.manifest import jsonmapping
 from kubelab.apimachinery.messages import map_value
 from kubelab.apiserver.strategies import causes
 
-_TIMES = frozenset((forms.TIME, forms.MICRO_TIME))
+_TIMES = frozenset((jsonmapping.TIME, jsonmapping.MICRO_TIME))
 
 
 def validate(message: Message) -> list[Cause]:
@@ -28,9 +28,9 @@ def validate(message: Message) -> list[Cause]:
     if _sound(message):
         return []  # as nearly always, and found without making paths
     return [
-        causes.invalid(path, causes.Raw(f"{time.seconds}s {time.nanos}ns"), forms.OUT_OF_RANGE)
+        causes.invalid(path, causes.Raw(f"{time.seconds}s {time.nanos}ns"), jsonmapping.OUT_OF_RANGE)
         for path, time in _times(message, "")
-        if not forms.is_time(time.seconds, time.nanos)
+        if not jsonmapping.is_time(time.seconds, time.nanos)
     ]
 
 
@@ -77,7 +77,7 @@ def _sound(message: Any) -> bool:
             values = getattr(message, step.name)
             values = values.values() if step.places is _map else values
         for value in values:
-            if not (forms.is_time(value.seconds, value.nanos) if step.is_time else _sound(value)):
+            if not (jsonmapping.is_time(value.seconds, value.nanos) if step.is_time else _sound(value)):
                 return False
     return True
 

@@ -48,7 +48,7 @@ class StoreHealth:
     def check(self) -> None:
         """Refuse, in words that send the caller to another server, while the store is lost."""
         if not self.healthy:
-            raise errors.nothing_done("the server has lost etcd and cannot tell what is new")
+            raise errors.not_executed("the server has lost etcd and cannot tell what is new")
 
     async def run(self) -> None:
         """Measure until cancelled."""

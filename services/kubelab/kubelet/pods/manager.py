@@ -24,7 +24,7 @@ import grpc
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery.core.pods import TERMINAL_PHASES, is_terminal
 from kubelab.apimachinery.scheme import NODES
-from kubelab.client import bugs
+from kubelab.client import runtimeerrors
 from kubelab.client.controller import run_workers
 from kubelab.client.workqueue import WorkQueue
 from kubelab.cri.runtime.v1 import api_pb2 as cri
@@ -112,7 +112,7 @@ class PodManager:
         try:
             await operation
         except Exception:  # noqa: BLE001 — one broken operation must not end the others
-            bugs.record(self._log, "operation", name)
+            runtimeerrors.handle_error(self._log, "operation", name)
 
     # --- news
 

@@ -49,7 +49,7 @@ class KubeletServicer(kubelet_pb2_grpc.KubeletServicer):
 
     async def logs(self, request: kubelet_pb2.ContainerLogsRequest) -> AsyncGenerator[bytes]:
         """Give the log of one attempt of one container. Raises NotFound, BadRequest, Invalid."""
-        if causes := logoptions.problems(request.options):
+        if causes := logoptions.validate(request.options):
             raise errors.invalid("PodLogOptions", request.pod, causes)
         worker = self.manager.find(request.namespace, request.pod, request.pod_uid)
         if worker is None or worker.state.pod is None:

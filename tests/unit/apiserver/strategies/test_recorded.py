@@ -14,7 +14,7 @@ import pytest
 
 from kubelab.apimachinery import errors
 from kubelab.apimachinery.manifest.decode import decode
-from kubelab.apimachinery.manifest.problems import ManifestError
+from kubelab.apimachinery.manifest.diagnostics import ManifestError
 from tests.unit.apiserver.strategies.answers import RULES
 
 RECORDED: dict[str, dict[str, Any]] = {

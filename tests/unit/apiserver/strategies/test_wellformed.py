@@ -11,14 +11,15 @@ from google.protobuf.message import Message
 
 from kubelab.api.tables import spelling
 from kubelab.apimachinery import errors, scheme
-from kubelab.apimachinery.manifest import forms
+from kubelab.apimachinery.manifest import jsonmapping
 from kubelab.apimachinery.manifest.encode import message_to_dict
 from kubelab.apiserver.endpoints.decoding import decode
 from kubelab.apiserver.strategies import wellformed
 
-TIMES = (forms.TIME, forms.MICRO_TIME)
-OUTSIDE = [(forms.MIN_SECONDS - 1, 0), (forms.MAX_SECONDS + 1, 0), (2**63 - 1, 0), (-(2**63), 0), (0, -1), (0, 10**9)]
-INSIDE = [(forms.MIN_SECONDS, 0), (forms.MAX_SECONDS, 999_999_999), (0, 0)]
+TIMES = (jsonmapping.TIME, jsonmapping.MICRO_TIME)
+BEFORE, AFTER = jsonmapping.MIN_SECONDS - 1, jsonmapping.MAX_SECONDS + 1
+OUTSIDE = [(BEFORE, 0), (AFTER, 0), (2**63 - 1, 0), (-(2**63), 0), (0, -1), (0, 10**9)]
+INSIDE = [(jsonmapping.MIN_SECONDS, 0), (jsonmapping.MAX_SECONDS, 999_999_999), (0, 0)]
 
 
 def paths(descriptor: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:

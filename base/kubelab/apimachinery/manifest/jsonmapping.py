@@ -1,4 +1,4 @@
-"""The few types whose JSON is not what their message looks like: times, quantities, numbers-or-names, field sets."""
+"""The types whose JSON form differs from their message's fields: times, quantities, IntOrString and FieldsV1."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kubelab.apimachinery.manifest.nodes import parse, plain, resolve
+from kubelab.apimachinery.manifest.yamlnodes import parse, plain, resolve
 
 
 @pytest.mark.parametrize(

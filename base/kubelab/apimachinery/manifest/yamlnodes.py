@@ -15,7 +15,7 @@ from typing import Any, cast
 
 import yaml
 
-from kubelab.apimachinery.manifest.problems import ManifestError, Problem, Problems, Stage
+from kubelab.apimachinery.manifest.diagnostics import DecodeStage, Diagnostic, Diagnostics, ManifestError
 
 Scalar = str | int | float | bool | None
 
@@ -59,14 +59,14 @@ class _Composer(_LOADER):
 
 
 @dataclass(frozen=True, slots=True)
-class Node:
+class YAMLNode:
     """A YAML node with the line it starts at. ``value`` is a scalar, a list of nodes, or (key, key's line, node)s.
 
     ``written`` is the file's text of a scalar that means no text: ``NO`` where ``value`` is False.
     """
 
     line: int
-    value: Scalar | list[Node] | list[tuple[str, int, Node]]
+    value: Scalar | list[YAMLNode] | list[tuple[str, int, YAMLNode]]
     is_mapping: bool = False
     written: str = ""
 
@@ -74,15 +74,15 @@ class Node:
     def is_list(self) -> bool:
         return isinstance(self.value, list) and not self.is_mapping
 
-    def items(self) -> list[tuple[str, int, Node]]:
+    def items(self) -> list[tuple[str, int, YAMLNode]]:
         """Give the entries of a mapping, in the order of the text."""
-        return cast(list[tuple[str, int, "Node"]], self.value) if self.is_mapping else []
+        return cast(list[tuple[str, int, "YAMLNode"]], self.value) if self.is_mapping else []
 
-    def elements(self) -> list[Node]:
+    def elements(self) -> list[YAMLNode]:
         """Give the elements of a list."""
-        return cast(list["Node"], self.value) if self.is_list else []
+        return cast(list["YAMLNode"], self.value) if self.is_list else []
 
-    def get(self, key: str) -> Node | None:
+    def get(self, key: str) -> YAMLNode | None:
         """Give the value of a key of a mapping; the first where it is there twice."""
         return next((node for name, _, node in self.items() if name == key), None)
 
@@ -96,7 +96,7 @@ def shortened(text: str) -> str:
     return text if len(text) <= 80 else text[:77] + "..."
 
 
-def plain(node: Node) -> Any:
+def plain(node: YAMLNode) -> Any:
     """Give the node as Python's own types."""
     if node.is_mapping:
         return {key: plain(value) for key, _, value in node.items()}
@@ -105,27 +105,27 @@ def plain(node: Node) -> Any:
     return node.value
 
 
-def parse(text: str, source: str) -> list[Node]:
+def parse(text: str, source: str) -> list[YAMLNode]:
     """Split a text into documents; empty ones are left out. Raises ManifestError for text that cannot be read.
 
     Duplicate keys are problems of the document, and told together with syntax errors.
     """
-    problems = Problems()
-    documents: list[Node] = []
+    diagnostics = Diagnostics()
+    documents: list[YAMLNode] = []
     for n, (first_line, piece) in enumerate(_pieces(text)):
         try:
             if n >= MAX_DOCUMENTS:
                 raise yaml.MarkedYAMLError(problem=f"{TOO_MANY}: line {first_line}")
             for root in _compose(piece):
-                node = _Converter(source, first_line, problems, len(piece)).convert(root, 0)
+                node = _Converter(source, first_line, diagnostics, len(piece)).convert(root, 0)
                 if node.value is not None:
                     documents.append(node)
         except yaml.MarkedYAMLError as err:
-            problems.append(_syntax_error(err, source, first_line, text))
+            diagnostics.append(_syntax_error(err, source, first_line, text))
         except yaml.YAMLError as err:
-            problems.append(_unreadable(err, source, text))
-    if problems:
-        raise ManifestError(problems)
+            diagnostics.append(_unreadable(err, source, text))
+    if diagnostics:
+        raise ManifestError(diagnostics)
     return documents
 
 
@@ -228,48 +228,50 @@ def _compose(text: str) -> Iterator[yaml.Node]:
         composer.dispose()
 
 
-def _syntax_error(err: yaml.MarkedYAMLError, source: str, first_line: int, text: str) -> Problem:
+def _syntax_error(err: yaml.MarkedYAMLError, source: str, first_line: int, text: str) -> Diagnostic:
     mark = err.problem_mark or err.context_mark
     line = mark.line + first_line if mark else 0
     what = err.problem or err.context or "not YAML"
     told = f"error converting YAML to JSON: yaml: line {line}: {what}"
     lines = text.splitlines()
     value = lines[line - 1].strip() if 0 < line <= len(lines) else ""
-    return Problem(Stage.PARSE, source, line, told, value=shortened(value), expected="YAML or JSON")
+    return Diagnostic(DecodeStage.PARSE, source, line, told, value=shortened(value), expected="YAML or JSON")
 
 
-def _unreadable(err: yaml.YAMLError, source: str, text: str) -> Problem:
+def _unreadable(err: yaml.YAMLError, source: str, text: str) -> Diagnostic:
     """Say where the text has a character that no YAML may have; libyaml itself names no line."""
     found = _NOT_YAML.search(text)
     if found is None:
-        return Problem(Stage.PARSE, source, 0, f"error converting YAML to JSON: yaml: {' '.join(str(err).split())}")
+        return Diagnostic(
+            DecodeStage.PARSE, source, 0, f"error converting YAML to JSON: yaml: {' '.join(str(err).split())}"
+        )
     line = text.count("\n", 0, found.start()) + 1
     told = f"error converting YAML to JSON: yaml: line {line}: character U+{ord(found[0]):04X} is not allowed"
-    return Problem(Stage.PARSE, source, line, told, value=f"U+{ord(found[0]):04X}", expected="YAML or JSON")
+    return Diagnostic(DecodeStage.PARSE, source, line, told, value=f"U+{ord(found[0]):04X}", expected="YAML or JSON")
 
 
 class _Converter:
     """One document's nodes, from PyYAML's to ours: scalars resolved, keys made strings, merges and aliases followed."""
 
-    def __init__(self, source: str, first_line: int, problems: list[Problem], characters: int) -> None:
-        self._source, self._first_line, self._problems = source, first_line, problems
+    def __init__(self, source: str, first_line: int, diagnostics: list[Diagnostic], characters: int) -> None:
+        self._source, self._first_line, self._diagnostics = source, first_line, diagnostics
         self._left = characters + ALIASED_NODES
 
-    def convert(self, node: yaml.Node, depth: int) -> Node:
+    def convert(self, node: yaml.Node, depth: int) -> YAMLNode:
         self._left -= 1
         if depth > MAX_DEPTH or self._left < 0:
             raise yaml.MarkedYAMLError(problem=TOO_DEEP, problem_mark=node.start_mark)
         line = self._line(node)
         if isinstance(node, yaml.ScalarNode):
             value = self._scalar(node)
-            return Node(line, value, written="" if isinstance(value, str) else cast(str, node.value))
+            return YAMLNode(line, value, written="" if isinstance(value, str) else cast(str, node.value))
         if isinstance(node, yaml.SequenceNode):
-            return Node(line, [self.convert(child, depth + 1) for child in cast(list[yaml.Node], node.value)])
-        return Node(line, self._mapping(node, depth), is_mapping=True)
+            return YAMLNode(line, [self.convert(child, depth + 1) for child in cast(list[yaml.Node], node.value)])
+        return YAMLNode(line, self._mapping(node, depth), is_mapping=True)
 
-    def _mapping(self, node: yaml.Node, depth: int) -> list[tuple[str, int, Node]]:
-        entries: dict[str, tuple[str, int, Node]] = {}
-        merged: list[Node] = []
+    def _mapping(self, node: yaml.Node, depth: int) -> list[tuple[str, int, YAMLNode]]:
+        entries: dict[str, tuple[str, int, YAMLNode]] = {}
+        merged: list[YAMLNode] = []
         for key_node, value_node in cast(list[tuple[yaml.Node, yaml.Node]], node.value):
             line = self._line(key_node)
             if not isinstance(key_node, yaml.ScalarNode):
@@ -293,9 +295,11 @@ class _Converter:
 
     def _duplicate(self, key: str, line: int, first: int) -> None:
         told = f'error converting YAML to JSON: yaml: line {line}: key "{key}" already set in map (line {first})'
-        problem = Problem(Stage.PARSE, self._source, line, told, path=key, value=key, expected="each key once")
-        if problem not in self._problems:  # a mapping with aliases is met several times
-            self._problems.append(problem)
+        diagnostic = Diagnostic(
+            DecodeStage.PARSE, self._source, line, told, path=key, value=key, expected="each key once"
+        )
+        if diagnostic not in self._diagnostics:  # a mapping with aliases is met several times
+            self._diagnostics.append(diagnostic)
 
     def _scalar(self, node: yaml.ScalarNode) -> Scalar:
         text = cast(str, node.value)
