@@ -5,6 +5,7 @@ The api-server is asked each time, not the recorder's caches: they keep the last
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeVar
 
@@ -25,6 +26,7 @@ T = TypeVar("T", bound=Message)
 LOOK_SECONDS = 0.1  # between two looks, when nothing tells of a change: nobody tells of the kernel's rules
 ANSWER_SECONDS = 2.0  # who takes longer does not count as well
 MANY = 200
+TOO_FEW = "too few requests yet"
 GOOD_IN_A_ROW = 10  # requests that must be answered before we say that they are answered again
 
 
@@ -54,6 +56,7 @@ class ClusterHealth:
 
     def __init__(self, subject: Subject) -> None:
         self._subject = subject
+        self._settled = math.inf  # the moment since which everything but the requests has been well
 
     async def wait(self, look: Callable[[ClusterHealth], Awaitable[str]], within: float) -> str:
         """Look until nothing is wrong, for so many seconds at most; gives what is wrong at the end."""
@@ -81,15 +84,21 @@ class ClusterHealth:
         if wrong:
             raise NotRecovered(f"not recovered within {within:g} s: {wrong}")
         now.well_since = now.writer.now()
-        now.recording.recovery = round(max(0.0, now.writer.now() - since), 3)
+        now.recording.recovery = round(max(0.0, self._settled - since), 3)
         return now.recording.recovery
 
     async def everything(self) -> str:
-        """The first of all that is wrong."""
-        for look in (self.processes, self.leaders, self.nodes, self.pods, self.writes, self.requests, self.rules):
+        """The first of all that is wrong. Requests count only once all else is well: an earlier answer says nothing of
+        a pod that has just taken its place behind the service."""
+        settled, self._settled = self._settled, math.inf  # whatever is wrong, or cannot be seen, begins anew
+        for look in (self.processes, self.leaders, self.nodes, self.pods, self.writes, self.rules):
             if wrong := await look():
                 return wrong
-        return ""
+        self._settled = min(settled, self._subject.writer.now())
+        wrong = await self.requests(self._settled)
+        if wrong and wrong != TOO_FEW:
+            self._settled = math.inf
+        return wrong
 
     async def processes(self) -> str:
         """Every process runs and is well."""
@@ -189,15 +198,16 @@ class ClusterHealth:
                 wrong.setdefault(", ".join(different), []).append(node.name)
         return "; ".join(f"on {', '.join(nodes)}: {told}" for told, nodes in wrong.items())
 
-    async def requests(self) -> str:
-        """The last requests were answered."""
+    async def requests(self, since: float = 0.0) -> str:
+        """The last requests were answered, of those that began at ``since`` or later, in the recording's time."""
         if not self._subject.wanted.requests_per_second:
             return ""
-        ended = sorted(self._subject.recording.requests[-MANY:], key=lambda row: row.at)  # not in the order they began
+        rows = (row for row in self._subject.recording.requests[-MANY:] if row.at >= since)
+        ended = sorted(rows, key=lambda row: row.at)  # not in the order they began
         last = ended[-GOOD_IN_A_ROW:]
         failed = [row.error for row in last if row.error]
         if len(last) < GOOD_IN_A_ROW:
-            return "too few requests yet"
+            return TOO_FEW
         return f"requests fail: {failed[-1]}" if failed else ""
 
     async def writes(self) -> str:
