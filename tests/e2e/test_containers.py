@@ -18,11 +18,16 @@ def images(terminal: Terminal) -> None:
     terminal.type("kubelab image build -t kubelab/hello:v-1.0.1 assets/00001/00005")
 
 
-def test_two_containers_share_one_network(terminal: Terminal) -> None:
+@pytest.fixture(scope="module")
+def app_server(terminal: Terminal, images: None) -> list[list[str]]:
+    """The chapter's service and its pod, and the pod's row once it runs."""
     assert terminal.type("kctl create -f assets/00001/00004.yml").stdout == "service/app-service created\n"
     assert terminal.type("kctl create -f assets/00001/00005/00005.yml").stdout == "pod/app-server created\n"
-    rows = terminal.running("app=app-server", 1)
-    assert rows[0][:3] == ["app-server", "2/2", "Running"]
+    return terminal.running("app=app-server", 1)
+
+
+def test_two_containers_share_one_network(terminal: Terminal, app_server: list[list[str]]) -> None:
+    assert app_server[0][:3] == ["app-server", "2/2", "Running"]
     row = terminal.type("kctl get service app-service --no-headers").rows[0]
     assert row[4] == "8080/TCP,8090/TCP"
     logs = terminal.type("kctl logs app-server")
@@ -30,6 +35,7 @@ def test_two_containers_share_one_network(terminal: Terminal) -> None:
     assert "server is running at http://127.0.0.1:8090" in terminal.type("kctl logs app-server -c flask").stdout
 
 
+@pytest.mark.usefixtures("app_server")
 def test_the_service_has_no_endpoints_until_the_labels_match(terminal: Terminal) -> None:
     described = terminal.type("kctl describe service app-service").stdout
     assert len(re.findall(r"^Endpoints: +<none>$|^Endpoints: +$", described, re.MULTILINE)) == 2
