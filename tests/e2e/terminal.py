@@ -157,7 +157,8 @@ def take_down(terminal: Terminal) -> None:
     record = Record.load(terminal.home, terminal.cluster)
     traces = Traces.of(record) if record and record.run.exists() else None
     terminal.type(f"kubelab down --name {terminal.cluster} --delete", deadline=120)
-    assert traces is None or traces.left() == []
+    left = traces.left() if traces else []
+    assert left == []
     assert not (terminal.home / "clusters" / terminal.cluster).exists()
 
 
