@@ -14,7 +14,7 @@ from typing import Any
 
 import grpc
 
-from kubelab.rpc.channels import SERVER_OPTIONS, Identity, server_credentials
+from kubelab.rpc.channels import SERVER_OPTIONS, TLSIdentity, server_credentials
 
 METHOD = "/kubelab.benchmarks.Echo/Say"
 
@@ -28,7 +28,7 @@ async def main(folder: Path) -> None:
     handler: Any = grpc.unary_unary_rpc_method_handler(_echo)  # type: ignore[arg-type]  # the stubs know only threads
     server = grpc.aio.server(options=SERVER_OPTIONS)
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, {method: handler}),))
-    identity = Identity.from_files(folder / "ca.crt", folder / "echo.crt", folder / "echo.key")
+    identity = TLSIdentity.from_files(folder / "ca.crt", folder / "echo.crt", folder / "echo.key")
     print(server.add_secure_port("127.0.0.1:0", server_credentials(identity)), flush=True)
     await server.start()
     await asyncio.to_thread(sys.stdin.read)

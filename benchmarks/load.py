@@ -24,7 +24,7 @@ from kubelab.apimachinery.scheme import PODS, pack
 from kubelab.client.client import Client
 from kubelab.client.kubeconfig import Kubeconfig
 from kubelab.rpc.apiserver.v1 import apiserver_pb2 as pb
-from kubelab.rpc.channels import Identity, open_channel
+from kubelab.rpc.channels import TLSIdentity, open_channel
 from tests.support.pki import TestAuthority
 
 IMAGE = "kubelab/hello:v-1.0.0"
@@ -48,14 +48,14 @@ def pod(name: str, *, scheduled: bool) -> core_pb2.Pod:
 class Wire:
     """Connections that carry requests made beforehand: what is measured is the server, not the making of messages."""
 
-    def __init__(self, server: str, identity: Identity, connections: int) -> None:
+    def __init__(self, server: str, identity: TLSIdentity, connections: int) -> None:
         apart = (("grpc.use_local_subchannel_pool", 1),)  # else channels to one server share one connection
         self._channels = [open_channel(server, identity, options=apart) for _ in range(connections)]
 
     @classmethod
     def to_api_server(cls, kubeconfig: str, connections: int) -> Wire:
         access = Kubeconfig.load(Path(kubeconfig)).access()
-        return cls(access.servers[0], Identity(access.ca, access.certificate, access.key), connections)
+        return cls(access.servers[0], TLSIdentity(access.ca, access.certificate, access.key), connections)
 
     def calls(self, method: str) -> list[grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]]:
         """The method on each connection: bytes in, bytes out."""
@@ -141,7 +141,7 @@ async def bare(client: Client, kubeconfig: str, clients: int, count: int) -> dic
         assert echo.stdin is not None
         assert echo.stdout is not None
         port = int(await echo.stdout.readline())
-        identity = Identity.from_files(files.ca, files.certificate, files.key)
+        identity = TLSIdentity.from_files(files.ca, files.certificate, files.key)
         wire = Wire(f"127.0.0.1:{port}", identity, min(clients, MAX_CONNECTIONS))
         calls = wire.calls(METHOD)
         body = pod("x" * 6, scheduled=False).SerializeToString()

@@ -39,7 +39,7 @@ from kubelab.kubelet.cri.views import PodView
 from kubelab.kubelet.node import podnetworks
 from kubelab.kubelet.pods import admission, plan, status
 from kubelab.kubelet.pods.lifecycle import PodLifecycle, Reason
-from kubelab.kubeproxy.model import left_out, service_ports
+from kubelab.kubeproxy.model import ignored_fields, service_ports
 from kubelab.kubeproxy.rules import Table
 from kubelab.scheduler.model import NodeInfo, PodInfo
 from tests.fuzz.objects import KINDS, RULES
@@ -229,7 +229,7 @@ def proxy(world: World) -> None:
     table = Table()
     changes: dict[str, Any] = {}
     for n, service in enumerate(world.objects["services"]):
-        left_out(service)
+        ignored_fields(service)
         for behind in (*world.objects["endpoints"], None):
             changes[str(n)] = service_ports(service, behind, node="node-1")
             table.transaction(changes)

@@ -29,7 +29,7 @@ from kubelab.client.transport import Connections
 from kubelab.cluster import launch
 from kubelab.cluster.driver import Action, ProcessState
 from kubelab.cluster.local import LocalCluster
-from kubelab.rpc.channels import Identity, open_channel, unix_channel
+from kubelab.rpc.channels import TLSIdentity, open_channel, unix_channel
 from kubelab.rpc.runtime.v1 import images_pb2, images_pb2_grpc
 from kubelab.supervisor import cleanup, processes
 from kubelab.topology.components import PORTS, server_name
@@ -116,7 +116,7 @@ async def control_plane(folder: Path) -> AsyncGenerator[Place]:
         )
         log = folder / "api-server.log"
         async with process("kubelab.apiserver", config, log) as running:
-            identity = Identity.from_files(admin.ca, admin.certificate, admin.key)
+            identity = TLSIdentity.from_files(admin.ca, admin.certificate, admin.key)
             server = Server(
                 "api-server", partial(open_channel, f"127.0.0.1:{port}", identity), lambda: running.pid, log
             )
@@ -149,7 +149,7 @@ async def _components(folder: Path, port: int, authority: TestAuthority) -> Asyn
     users = {"kubelet": "system:node:node-1", "scheduler": "system:kube-scheduler"}
     runtime = FakeRuntime(now=lambda: int(clock.time() * 1e9), images={"host": 1})
     admin = authority.issue("kubernetes-admin", "system:masters")
-    identity = Identity.from_files(admin.ca, admin.certificate, admin.key)
+    identity = TLSIdentity.from_files(admin.ca, admin.certificate, admin.key)
     async with contextlib.AsyncExitStack() as stack:
         await stack.enter_async_context(runtime.serving(cri))
         servers: list[Server] = []
@@ -195,7 +195,7 @@ def _kubeconfig(folder: Path, port: int, admin: Files, name: str) -> Path:
 
 
 @contextlib.asynccontextmanager
-async def _client(address: str, identity: Identity) -> AsyncGenerator[Client]:
+async def _client(address: str, identity: TLSIdentity) -> AsyncGenerator[Client]:
     clock = SystemClock()
     connections = Connections.secure([address], identity, caller="fuzz", clock=clock, server_name="")
     async with Client(connections, clock=clock, caller="fuzz") as client:
@@ -277,7 +277,7 @@ def _of_cluster(record: Record) -> list[Server]:
 async def _on_nodes(record: Record, folder: Path) -> AsyncGenerator[list[Server]]:
     """What listens in the network of a node: there is one server of each kind."""
     plane, worker = record.nodes[:2]
-    identity = Identity.from_files(record.pki / "ca.crt", record.pki / "admin.crt", record.pki / "admin.key")
+    identity = TLSIdentity.from_files(record.pki / "ca.crt", record.pki / "admin.crt", record.pki / "admin.key")
     places = (
         ("api-server", plane, API_SERVER_NAME),
         ("scheduler", plane, ""),

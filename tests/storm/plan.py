@@ -6,8 +6,8 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from kubelab.cluster.clusterprocesses import SUPERVISING, node_names, own_processes
 from kubelab.cluster.driver import ClusterStatus
-from kubelab.cluster.members import SUPERVISING, members, node_names
 
 KILL, STOP, PAUSE, PARTITION, CRASH = "kill", "stop", "pause", "partition", "crash"
 SECONDS = (0.5, 6.0)  # how long a fault lasts that is not a moment; a silent node is believed for 50 s
@@ -61,7 +61,7 @@ class Blow:
 def rounds(seed: int, status: ClusterStatus) -> Iterator[tuple[Blow, ...]]:
     """Give round after round without end; the faults of one round overlap."""
     dice = random.Random(seed)
-    processes = sorted(p.name for p in members(status))
+    processes = sorted(p.name for p in own_processes(status))
     nodes = sorted(node_names(status))
     guardians = sorted(p.name for p in status.processes if p.component in SUPERVISING)
     while True:

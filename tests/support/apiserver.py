@@ -191,7 +191,7 @@ class FakeApiServer:
         self._admit(verb, request, caller)
         answer = await getattr(self, f"_{verb}")(request)
         if verb in ("create", "update"):
-            warnings.tell(self.warnings)
+            warnings.deliver(self.warnings)
         self._notify()
         self._fault(verb, request.path.resource, after=True)
         return answer

@@ -77,7 +77,7 @@ SERVER_OPTIONS: Options = (
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
+class TLSIdentity:
     """PEM bytes: whom to trust, and who we are (both empty for a caller without a certificate)."""
 
     ca: bytes
@@ -85,7 +85,7 @@ class Identity:
     key: bytes = b""
 
     @classmethod
-    def from_files(cls, ca: Path, certificate: Path, key: Path) -> Identity:
+    def from_files(cls, ca: Path, certificate: Path, key: Path) -> TLSIdentity:
         """Read the three files; OSError names the one that cannot be read."""
         return cls(ca.read_bytes(), certificate.read_bytes(), key.read_bytes())
 
@@ -105,15 +105,15 @@ class Identity:
             return False
 
 
-class IdentityFiles:
+class TLSIdentityFiles:
     """Three PEM files that are renewed while they are used. Not shared between threads but by gRPC's own."""
 
     def __init__(self, ca: Path, certificate: Path, key: Path) -> None:
         self._paths = (ca, certificate, key)
         self._seen: tuple[tuple[int, int], ...] = ()
-        self._identity: Identity | None = None
+        self._identity: TLSIdentity | None = None
 
-    def current(self) -> Identity:
+    def current(self) -> TLSIdentity:
         """Give what the files hold, the same object as long as they are the same.
 
         What cannot be read, or does not belong together, counts as not yet written: the last identity stays. The first
@@ -123,7 +123,7 @@ class IdentityFiles:
             seen = tuple((status.st_mtime_ns, status.st_ino) for status in map(Path.stat, self._paths))
             if self._identity is not None and seen == self._seen:
                 return self._identity
-            identity = Identity.from_files(*self._paths)
+            identity = TLSIdentity.from_files(*self._paths)
         except OSError:
             if self._identity is None:
                 raise
@@ -135,13 +135,13 @@ class IdentityFiles:
         return self._identity
 
 
-def client_credentials(identity: Identity) -> grpc.ChannelCredentials:
+def client_credentials(identity: TLSIdentity) -> grpc.ChannelCredentials:
     """Trust the identity's authority and show its certificate, if it has one."""
     return grpc.ssl_channel_credentials(identity.ca or None, identity.key or None, identity.certificate or None)
 
 
 def open_channel(
-    target: str, identity: Identity | None, *, server_name: str = "", options: Options = ()
+    target: str, identity: TLSIdentity | None, *, server_name: str = "", options: Options = ()
 ) -> grpc.aio.Channel:
     """Open a channel to ``host:port`` with mutual TLS, or without any where there is no identity.
 
@@ -169,12 +169,12 @@ def _merged(options: Options) -> Options:
     return tuple({**dict(CHANNEL_OPTIONS), **dict(options)}.items())
 
 
-def server_credentials(identity: Identity | IdentityFiles) -> grpc.ServerCredentials:
+def server_credentials(identity: TLSIdentity | TLSIdentityFiles) -> grpc.ServerCredentials:
     """Serve with TLS and accept only callers whose certificate the CA signed.
 
     With files, each handshake is made with what they hold then. OSError where they cannot be read now.
     """
-    if isinstance(identity, Identity):
+    if isinstance(identity, TLSIdentity):
         pair = [(identity.key, identity.certificate)]
         return grpc.ssl_server_credentials(pair, root_certificates=identity.ca, require_client_auth=True)
     used = identity.current()
@@ -190,5 +190,5 @@ def server_credentials(identity: Identity | IdentityFiles) -> grpc.ServerCredent
     return grpc.dynamic_ssl_server_credentials(_configuration(used), fetch, require_client_authentication=True)
 
 
-def _configuration(identity: Identity) -> grpc.ServerCertificateConfiguration:
+def _configuration(identity: TLSIdentity) -> grpc.ServerCertificateConfiguration:
     return grpc.ssl_server_certificate_configuration([(identity.key, identity.certificate)], identity.ca)

@@ -42,12 +42,12 @@ def listening(listener: Callable[[str], None]) -> Generator[None]:
         _LISTENER.reset(token)
 
 
-def wanted() -> bool:
+def has_listener() -> bool:
     """Say whether there is a listener."""
     return _LISTENER.get() is not None
 
 
-def tell(warnings: Iterable[str]) -> None:
+def deliver(warnings: Iterable[str]) -> None:
     """Hand warnings to the listener, if there is one."""
     listener = _LISTENER.get()
     if listener is not None:
@@ -55,6 +55,6 @@ def tell(warnings: Iterable[str]) -> None:
             listener(text)
 
 
-def hear(trailing: Iterable[tuple[str, str | bytes]] | None) -> None:
+def deliver_from(trailing: Iterable[tuple[str, str | bytes]] | None) -> None:
     """Hand the warnings of a call's trailing metadata to the listener."""
-    tell(value.decode(errors="replace") for key, value in trailing or () if key == KEY and isinstance(value, bytes))
+    deliver(value.decode(errors="replace") for key, value in trailing or () if key == KEY and isinstance(value, bytes))

@@ -77,7 +77,7 @@ class Topology:
 
 
 @dataclass(frozen=True, slots=True)
-class _Process:
+class _ProcessSide:
     """One process among others in a place."""
 
     name: str
@@ -93,7 +93,7 @@ class _Process:
 
 
 @dataclass(frozen=True, slots=True)
-class _Whole:
+class _PlacesSide:
     """Places with everything in them."""
 
     name: str
@@ -198,25 +198,25 @@ def _component(process: str) -> str:
     return process.partition("@")[0]
 
 
-def _side(topology: Topology, name: str) -> _Process | _Whole:
+def _side(topology: Topology, name: str) -> _ProcessSide | _PlacesSide:
     place = topology.processes.get(name)
     if place is None:
-        return _Whole(name, tuple(topology.nodes[name]))
+        return _PlacesSide(name, tuple(topology.nodes[name]))
     alone = sum(other.name == place.name for other in topology.processes.values()) == 1
-    return _Whole(name, (place,)) if alone else _Process(name, place)
+    return _PlacesSide(name, (place,)) if alone else _ProcessSide(name, place)
 
 
-def _cut(rules: dict[str, _Rules], source: _Process | _Whole, target: _Process | _Whole) -> None:
+def _cut(rules: dict[str, _Rules], source: _ProcessSide | _PlacesSide, target: _ProcessSide | _PlacesSide) -> None:
     """Drop what goes from one side to the other."""
     note = nft("counter drop comment %", Comment(f"{source.name} to {target.name}"))
-    if isinstance(source, _Process):
-        if isinstance(target, _Process):
+    if isinstance(source, _ProcessSide):
+        if isinstance(target, _ProcessSide):
             _process_to_process(rules, source, target, note)
         else:
             _process_to_places(rules, source, target, note)
         return
     for sender in source.senders():
-        if isinstance(target, _Process):
+        if isinstance(target, _ProcessSide):
             there = rules[target.place.name].input
             there[nft("% tcp dport % %", sender, target.ports, note)] = None
             there[nft("% ct mark % %", sender, target.group, note)] = None
@@ -225,7 +225,7 @@ def _cut(rules: dict[str, _Rules], source: _Process | _Whole, target: _Process |
                 rules[place.name].arriving[nft("% %", sender, note)] = None
 
 
-def _process_to_places(rules: dict[str, _Rules], source: _Process, target: _Whole, note: Fragment) -> None:
+def _process_to_places(rules: dict[str, _Rules], source: _ProcessSide, target: _PlacesSide, note: Fragment) -> None:
     # Routes to a node's pods lead by way of the node: who is next says more than the destination.
     hops = [place.ip for place in target.places]
     rules[source.place.name].output[nft("rt ip nexthop % ct mark % %", hops, source.group, note)] = None
@@ -234,7 +234,7 @@ def _process_to_places(rules: dict[str, _Rules], source: _Process, target: _Whol
         rules[place.name].arriving[nft("% %", answers, note)] = None
 
 
-def _process_to_process(rules: dict[str, _Rules], source: _Process, target: _Process, note: Fragment) -> None:
+def _process_to_process(rules: dict[str, _Rules], source: _ProcessSide, target: _ProcessSide, note: Fragment) -> None:
     here, there = source.place, target.place
     asks, answers = nft("tcp dport %", target.ports), nft("tcp sport %", source.ports)
     if here.name == there.name:  # by 127.0.0.1 or by the place's own address, it goes through lo

@@ -44,7 +44,7 @@ class RecordError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Node:
+class NodeRecord:
     """One node of a local cluster. The first ones are the control planes."""
 
     name: str
@@ -145,13 +145,13 @@ class Record:
         atomicfile.write(self.folder / "cluster.yaml", yaml.safe_dump(body, sort_keys=False))
 
     @property
-    def nodes(self) -> tuple[Node, ...]:
+    def nodes(self) -> tuple[NodeRecord, ...]:
         """Every node with its address, which never changes."""
         planes = len(self.api_ports)
-        return tuple(Node(n, f"192.168.49.{2 + i}", i < planes) for i, n in enumerate(self.node_names))
+        return tuple(NodeRecord(n, f"192.168.49.{2 + i}", i < planes) for i, n in enumerate(self.node_names))
 
     @property
-    def control_planes(self) -> tuple[Node, ...]:
+    def control_planes(self) -> tuple[NodeRecord, ...]:
         """The nodes that have an etcd member, an api-server, a scheduler and a controller-manager."""
         return self.nodes[: len(self.api_ports)]
 

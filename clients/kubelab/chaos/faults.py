@@ -15,8 +15,8 @@ from kubelab.chaos import targets
 from kubelab.chaos.recording import RecordingWriter
 from kubelab.chaos.undolog import HEAL, NAMESPACE, RESUME, START, TUNNEL, UndoEntry, UndoLog
 from kubelab.client.client import Client
+from kubelab.cluster.clusterprocesses import action_order
 from kubelab.cluster.driver import Action, ClusterDriver, Process, ProcessState
-from kubelab.cluster.members import in_order
 from kubelab.topology.partitions import Partition
 
 _UNDO_OF = {Action.STOP: START, Action.PAUSE: RESUME}
@@ -39,7 +39,7 @@ class Faults:
     async def act(self, action: Action, word: str) -> list[str]:
         """Do it to every process that a word means, and give their names. NotFound for a word that means nothing."""
         status = await self._driver.status()
-        found = in_order(targets.processes(status, word, self.leaders), action)
+        found = action_order(targets.processes(status, word, self.leaders), action)
         for process in found:
             await self._act(action, process)
         return [process.name for process in found]

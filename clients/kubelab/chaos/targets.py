@@ -17,8 +17,8 @@ import re
 from collections.abc import Mapping
 
 from kubelab.apimachinery.errors import NotFound
+from kubelab.cluster.clusterprocesses import node_names, own_processes
 from kubelab.cluster.driver import ClusterStatus, Process, ProcessState
-from kubelab.cluster.members import members, node_names
 
 LED = ("etcd", "scheduler", "controller-manager")
 LEASES = {"kube-scheduler": "scheduler", "kube-controller-manager": "controller-manager"}
@@ -27,10 +27,10 @@ _ROLE = re.compile(r"(leader|follower) of (\S+)")
 
 def etcd_leader(status: ClusterStatus) -> str:
     """The etcd member that leads; "" when none says so. A member that is alone leads itself."""
-    members = [p for p in status.processes if p.component == "etcd"]
-    if len(members) == 1:
-        return members[0].name if members[0].state is ProcessState.RUNNING else ""
-    return next((p.name for p in members if p.leader), "")
+    own_processes = [p for p in status.processes if p.component == "etcd"]
+    if len(own_processes) == 1:
+        return own_processes[0].name if own_processes[0].state is ProcessState.RUNNING else ""
+    return next((p.name for p in own_processes if p.leader), "")
 
 
 def processes(status: ClusterStatus, word: str, leaders: Mapping[str, str]) -> list[Process]:
@@ -40,7 +40,7 @@ def processes(status: ClusterStatus, word: str, leaders: Mapping[str, str]) -> l
         return [_of_role(status, role[1], role[2], leaders)]
     by_name = [p for p in status.processes if p.name == word]
     of_kind = [p for p in status.processes if p.component == word]
-    of_node = [p for p in members(status) if p.node == word]
+    of_node = [p for p in own_processes(status) if p.node == word]
     found = by_name or of_kind or of_node
     if not found:
         raise NotFound(missing(status, word))
@@ -50,9 +50,9 @@ def processes(status: ClusterStatus, word: str, leaders: Mapping[str, str]) -> l
 def _of_role(status: ClusterStatus, which: str, component: str, leaders: Mapping[str, str]) -> Process:
     if component not in LED:
         raise NotFound(f'nobody leads "{component}"; leaders are elected among: {", ".join(LED)}')
-    members = sorted((p for p in status.processes if p.component == component), key=lambda p: p.name)
+    own_processes = sorted((p for p in status.processes if p.component == component), key=lambda p: p.name)
     leader = leaders.get(component, "")
-    found = next((p for p in members if (p.name == leader) == (which == "leader")), None)
+    found = next((p for p in own_processes if (p.name == leader) == (which == "leader")), None)
     if found is None and which == "leader":
         raise NotFound(f"{component} has no leader now")
     if found is None:
@@ -92,7 +92,7 @@ def all_others(status: ClusterStatus, source: str) -> list[str]:
     """
     own = next((p.node for p in status.processes if p.name == source), source)
     nodes = {n.name for n in status.nodes}
-    apart = [p.name for p in members(status) if p.node not in nodes and source not in (p.name, p.node)]
+    apart = [p.name for p in own_processes(status) if p.node not in nodes and source not in (p.name, p.node)]
     return [n.name for n in status.nodes if n.name != own] + apart
 
 

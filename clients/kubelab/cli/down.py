@@ -14,7 +14,7 @@ from kubelab.cli import output
 from kubelab.cli.options import cluster_option
 from kubelab.client import kubeconfig
 from kubelab.client.loadingrules import LoadingRules
-from kubelab.cluster import launch, started
+from kubelab.cluster import laststarted, launch
 from kubelab.cluster.local import LocalCluster
 from kubelab.topology import lock
 from kubelab.topology.record import DEFAULT_NAME, Record
@@ -33,7 +33,7 @@ def command(ctx: click.Context, name: str, delete: bool, yes: bool) -> int:
     named = ctx.get_parameter_source("name") is not ParameterSource.DEFAULT
     if delete and not named and not yes and not _confirmed(home, name):
         return 1
-    with launch.alone(home):
+    with launch.home_locked(home):
         record = Record.load(home, name)
         if record is None:
             output.step("🤷", f'There is no cluster "{name}"')
@@ -50,7 +50,7 @@ def command(ctx: click.Context, name: str, delete: bool, yes: bool) -> int:
 
 def _confirmed(home: Path, name: str) -> bool:
     """Ask before --delete without --name deletes another cluster than the one that was started last."""
-    last = started.last(home)
+    last = laststarted.last(home)
     if not last or last == name or Record.load(home, name) is None:
         return True
     warning = f'The current context is cluster "{name}", but the last one that was started here is "{last}".'
@@ -70,9 +70,9 @@ async def take_down(record: Record, *, delete: bool) -> None:
             await cluster.shutdown(delete=delete)
     except (Unavailable, Timeout):
         pass  # it is gone, ends already, or hangs: the record on disk tells what to clean
-    ended = pid and await launch.ended(pid, END_SECONDS)
+    ended = pid and await launch.wait_ended(pid, END_SECONDS)
     if not ended or record.run.exists() or (delete and record.folder.exists()):
         await launch.clean(record, delete=delete)
     if delete:
         LoadingRules.of().remove_cluster(record.name)
-        started.forget(record.home, record.name)
+        laststarted.forget(record.home, record.name)

@@ -11,9 +11,9 @@ from kubelab.apimachinery.errors import ApiError, Conflict, NotFound
 from kubelab.apimachinery.terminal import escaped
 from kubelab.cli import logs, output
 from kubelab.cli.options import cluster_option
+from kubelab.cluster.clusterprocesses import action_order, node_names, own_processes
 from kubelab.cluster.driver import Action, ClusterStatus, Process, ProcessState
 from kubelab.cluster.find import using_cluster
-from kubelab.cluster.members import in_order, members, node_names
 from kubelab.topology.partitions import Partition, same
 
 ACTIONS = {
@@ -175,12 +175,12 @@ def of_node(status: ClusterStatus, node: str, action: Action) -> list[Process]:
     """Every process of a node, in the order in which the action suits them. NotFound."""
     if node not in node_names(status):
         raise NotFound(f'node "{node}" not found')
-    return in_order((process for process in members(status) if process.node == node), action)
+    return action_order((process for process in own_processes(status) if process.node == node), action)
 
 
 def process_named(status: ClusterStatus, word: str) -> str:
     """The full name of a process. NotFound, Conflict where it is not one that can be acted on, UsageError."""
-    found = members(status)
+    found = own_processes(status)
     if any(process.name == word for process in status.processes) and word not in {p.name for p in found}:
         raise Conflict(f"{word} keeps the cluster's processes, and is none of them")
     if word not in {process.name for process in found} | {process.component for process in found}:

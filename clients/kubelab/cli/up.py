@@ -27,7 +27,7 @@ from kubelab.cli.options import cluster_option
 from kubelab.client import kubeconfig
 from kubelab.client.kubeconfig import KubeconfigError
 from kubelab.client.loadingrules import LoadingRules
-from kubelab.cluster import launch, started
+from kubelab.cluster import laststarted, launch
 from kubelab.cluster.driver import ProcessState
 from kubelab.cluster.local import LocalCluster
 from kubelab.topology import lock
@@ -82,7 +82,7 @@ def command(
     """Start a cluster, or say that it runs."""
     home = kubeconfig.home().absolute()
     wanted = UpOptions(home, name, nodes, control_planes, parse_settings(settings), wait, timeout)
-    with launch.alone(home):
+    with launch.home_locked(home):
         return asyncio.run(up(wanted, SystemClock()))
 
 
@@ -132,7 +132,7 @@ async def _runs(record: Record) -> bool:
             async with LocalCluster(record.name, record.socket) as cluster:
                 await cluster.status()
         except (Unavailable, Timeout):
-            await launch.ended(pid, LOOK_SECONDS)  # its end is an event; that it answers again is not
+            await launch.wait_ended(pid, LOOK_SECONDS)  # its end is an event; that it answers again is not
         else:
             return True
     return False
@@ -195,7 +195,7 @@ async def _begin(
 
 
 def _done(record: Record, seconds: str, context: str) -> int:
-    started.mark(record.home, record.name)
+    laststarted.mark(record.home, record.name)
     output.step("🏄", f'Done{seconds}! kctl is now configured to use the cluster "{record.name}"')
     output.context_moved(context, record.name)
     lines = ["kctl get nodes", f"kubelab status{_flag(record)}"]

@@ -27,7 +27,7 @@ from kubelab.apimachinery.scheme import Resource
 from kubelab.client.kubeconfig import Access, Kubeconfig
 from kubelab.client.transport import Connections, FencedTransport, Method, Transport
 from kubelab.rpc.apiserver.v1 import apiserver_pb2 as pb
-from kubelab.rpc.channels import Identity, IdentityFiles
+from kubelab.rpc.channels import TLSIdentity, TLSIdentityFiles
 from kubelab.rpc.fencing import Fence
 
 T = TypeVar("T", bound=Message)
@@ -125,7 +125,7 @@ class Client:
         clock = clock or SystemClock()
         connections = Connections.secure(
             access.servers,
-            IdentityFiles(*access.files) if access.files else Identity(access.ca, access.certificate, access.key),
+            TLSIdentityFiles(*access.files) if access.files else TLSIdentity(access.ca, access.certificate, access.key),
             caller=caller,
             clock=clock,
             server_name=access.server_name,

@@ -26,7 +26,7 @@ from kubelab.apimachinery.backoff import ExponentialBackoff
 from kubelab.apimachinery.clock import Clock, SystemClock
 from kubelab.apimachinery.errors import ApiError, Timeout, Unavailable, not_executed, was_not_executed
 from kubelab.rpc import fencing, tracing, warnings
-from kubelab.rpc.channels import Identity, IdentityFiles, open_channel
+from kubelab.rpc.channels import TLSIdentity, TLSIdentityFiles, open_channel
 from kubelab.rpc.connecterrors import never_sent, unreachable
 from kubelab.rpc.endpointhealth import EndpointHealth
 from kubelab.rpc.fencing import Fence
@@ -35,10 +35,10 @@ Q = TypeVar("Q", bound=Message)
 A = TypeVar("A", bound=Message)
 
 ATTEMPTS = 4  # of one call, the first included
-REFUSALS = 7  # of a call that was turned away at the door: about three seconds, in which a server has started again
-PAUSES = ExponentialBackoff(0.07, 2.0)
+REFUSED_ATTEMPTS = 7  # of a call that servers refuse before they execute it: about three seconds, enough for a restart
+RETRY_BACKOFF = ExponentialBackoff(0.07, 2.0)
 CONNECT_SECONDS = 2.0  # of a call that has no deadline of its own, for its only server to accept or refuse
-TROUBLE_SECONDS = 1.0  # to hear why connecting failed; it is known at once, as a rule
+CONNECT_ERROR_SECONDS = 1.0  # to hear why connecting failed; it is known at once, as a rule
 FIRST_SLICE = (
     0.3  # seconds before the next of several is tried; the first one goes on connecting, and has more next time
 )
@@ -73,7 +73,7 @@ def translate(rpc: grpc.aio.AioRpcError) -> ApiError:
     return grpcstatus.from_rpc(rpc)
 
 
-class Connection:
+class ServerConnection:
     """One server's channel. It is opened at the first use.
 
     ``credentials`` gives what a channel is opened with now: where that has changed, a channel that is not connected is
@@ -105,7 +105,7 @@ class Connection:
         """Say whether a request can go out now; asks an idle channel to connect."""
         return self.channel.get_state(try_to_connect=True) is grpc.ChannelConnectivity.READY
 
-    def doubtful(self) -> bool:
+    def is_suspect(self) -> bool:
         """Say whether others are better asked first, as long as the connection is the same."""
         if not self.health.silent:
             return False
@@ -131,7 +131,7 @@ class Connection:
         except TimeoutError:
             return False
 
-    async def trouble(self) -> str:
+    async def connect_error(self) -> str:
         """Say in gRPC's words why connecting failed; nothing if it still goes on.
 
         Only a call is told. It fails before anything is sent, or asks a server that is there by now for no method.
@@ -139,7 +139,7 @@ class Connection:
         if self.channel.get_state() is not grpc.ChannelConnectivity.TRANSIENT_FAILURE:
             return ""
         try:
-            await self.channel.unary_unary("/")(b"", timeout=TROUBLE_SECONDS)
+            await self.channel.unary_unary("/")(b"", timeout=CONNECT_ERROR_SECONDS)
         except grpc.aio.AioRpcError as rpc:
             return (rpc.details() or "") if rpc.code() is grpc.StatusCode.UNAVAILABLE else ""
         return ""
@@ -186,7 +186,7 @@ class Connections:
         if not targets:
             raise ValueError("no server to connect to")
         self._clock = clock or SystemClock()
-        self._servers = [Connection(target, open_channel, self._clock, credentials) for target in targets]
+        self._servers = [ServerConnection(target, open_channel, self._clock, credentials) for target in targets]
         self._current = random.randrange(len(self._servers))  # spreads the callers over the servers
         self._caller = caller
 
@@ -194,7 +194,7 @@ class Connections:
     def secure(
         cls,
         targets: Sequence[str],
-        identity: Identity | IdentityFiles,
+        identity: TLSIdentity | TLSIdentityFiles,
         *,
         caller: str,
         clock: Clock | None = None,
@@ -202,8 +202,8 @@ class Connections:
     ) -> Connections:
         """Connect with mutual TLS to every ``host:port``; with files, as whom they say at that moment."""
 
-        def current() -> Identity:
-            return identity.current() if isinstance(identity, IdentityFiles) else identity
+        def current() -> TLSIdentity:
+            return identity.current() if isinstance(identity, TLSIdentityFiles) else identity
 
         return cls(
             targets,
@@ -217,19 +217,19 @@ class Connections:
         """Call and wait for the answer. ``timeout`` is in seconds and counts for each attempt."""
         attempt = 1
         while True:
-            server = await self._connected(timeout)
+            server = await self._ready_server(timeout)
             try:
                 with server.health.calling():
                     call = server.unary(method)(request, timeout=timeout, metadata=self._metadata())
                     answer = await call
-                if warnings.wanted():
-                    warnings.hear(cast(Any, await call.trailing_metadata()))
+                if warnings.has_listener():
+                    warnings.deliver_from(cast(Any, await call.trailing_metadata()))
                 return answer
             except grpc.aio.AioRpcError as rpc:
-                err = self._judged(server, rpc)
-                if not self._repeatable(method, err, attempt):
+                err = self._classify(server, rpc)
+                if not self._may_retry(method, err, attempt):
                     raise err from rpc
-            await self._pause(attempt)
+            await self._back_off(attempt)
             attempt += 1
 
     async def stream(
@@ -242,7 +242,7 @@ class Connections:
         """
         attempt, begun = 1, False
         while True:
-            server = await self._connected(CONNECT_SECONDS)
+            server = await self._ready_server(CONNECT_SECONDS)
             call = server.stream(method)(request, timeout=timeout, metadata=self._metadata())
             try:
                 while True:
@@ -254,12 +254,12 @@ class Connections:
                     server.health.responded()
                     yield cast(A, answer)
             except (grpc.aio.AioRpcError, TimeoutError) as failure:
-                err = self._judged(server, failure)
-                if begun or not self._repeatable(method, err, attempt):
+                err = self._classify(server, failure)
+                if begun or not self._may_retry(method, err, attempt):
                     raise err from failure
             finally:
                 call.cancel()
-            await self._pause(attempt)
+            await self._back_off(attempt)
             attempt += 1
 
     async def close(self) -> None:
@@ -270,7 +270,7 @@ class Connections:
     def _metadata(self) -> tuple[tuple[str, str], ...]:
         return (*tracing.outgoing(self._caller), *fencing.outgoing())
 
-    async def _connected(self, timeout: float) -> Connection:
+    async def _ready_server(self, timeout: float) -> ServerConnection:
         """Find a server that is ready, or raise Unavailable: nothing was sent then."""
         attempt = 1
         while True:
@@ -278,7 +278,7 @@ class Connections:
             order = [self._servers[(self._current + i) % n] for i in range(n)]
             slice_ = timeout if n == 1 else min(timeout, FIRST_SLICE * 2 ** (attempt - 1))
             for doubtful in (False, True):
-                servers = [server for server in order if server.doubtful() is doubtful]
+                servers = [server for server in order if server.is_suspect() is doubtful]
                 for server in servers:
                     if server.ready():
                         return self._use(server)
@@ -286,15 +286,15 @@ class Connections:
                     if await server.connect(slice_):
                         return self._use(server)
             if attempt == ATTEMPTS:
-                raise unreachable([(server.target, await server.trouble()) for server in self._servers])
-            await self._clock.sleep(PAUSES.delay(attempt))
+                raise unreachable([(server.target, await server.connect_error()) for server in self._servers])
+            await self._clock.sleep(RETRY_BACKOFF.delay(attempt))
             attempt += 1
 
-    def _use(self, server: Connection) -> Connection:
+    def _use(self, server: ServerConnection) -> ServerConnection:
         self._current = self._servers.index(server)
         return server
 
-    def _judged(self, server: Connection, failure: grpc.aio.AioRpcError | TimeoutError) -> ApiError:
+    def _classify(self, server: ServerConnection, failure: grpc.aio.AioRpcError | TimeoutError) -> ApiError:
         """Give the error, and prefer another server after one that gave no answer or that is about to end."""
         if isinstance(failure, TimeoutError):
             err: ApiError = Unavailable(f"the server {server.target} says nothing any more")
@@ -310,20 +310,20 @@ class Connections:
             self._current = (self._current + 1) % len(self._servers)
         return err
 
-    def _repeatable(self, method: Method[Any, Any], err: ApiError, attempt: int) -> bool:
+    def _may_retry(self, method: Method[Any, Any], err: ApiError, attempt: int) -> bool:
         """Say whether a call that failed is made again: it only reads, or surely nothing was done."""
         if was_not_executed(err):
-            return attempt < REFUSALS
+            return attempt < REFUSED_ATTEMPTS
         if attempt >= ATTEMPTS:
             return False
         if isinstance(err, Timeout):  # one that the server tells: it is behind, and another one perhaps is not
             return method.idempotent and err.retry_after_seconds > 0 and attempt < len(self._servers)
         return method.idempotent and isinstance(err, Unavailable)
 
-    async def _pause(self, attempt: int) -> None:
+    async def _back_off(self, attempt: int) -> None:
         """Wait before a repetition, unless there is a server that was not asked yet."""
         if attempt >= len(self._servers):
-            await self._clock.sleep(PAUSES.delay(attempt))
+            await self._clock.sleep(RETRY_BACKOFF.delay(attempt))
 
 
 class FencedTransport:

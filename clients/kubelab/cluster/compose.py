@@ -27,7 +27,15 @@ from kubelab.cluster.composeproject import check_kubeconfig
 from kubelab.cluster.composerecord import ComposeRecord
 from kubelab.cluster.containers import AGENT_SOCKET, ONE_OFF, PROJECT, RUNTIME_SOCKET, ComposeContainer
 from kubelab.cluster.docker import Docker
-from kubelab.cluster.driver import Action, ClusterNode, ClusterStatus, CommandOutput, Process, ProcessState, Tunnel
+from kubelab.cluster.driver import (
+    Action,
+    ClusterNode,
+    ClusterStatus,
+    ClusterTunnel,
+    CommandOutput,
+    Process,
+    ProcessState,
+)
 from kubelab.cluster.relay import Relays
 from kubelab.cluster.usage import usage
 from kubelab.rpc.supervisor.v1 import supervisor_pb2 as pb
@@ -149,7 +157,7 @@ class ComposeCluster:
         limited = ("timeout", "--signal=KILL", f"{timeout:g}", *argv)  # what runs inside ends although we are gone
         return await self._docker.run("exec", "--interactive", machine.id, *limited, stdin=stdin, timeout=timeout + 5)
 
-    async def open_tunnel(self, node: str, address: str, local_port: int = 0) -> Tunnel:
+    async def open_tunnel(self, node: str, address: str, local_port: int = 0) -> ClusterTunnel:
         """As the seam says; a node whose published ports are all taken is helped out by another one."""
         machine = await (self._machine(node) if node else self._any_machine())
         if local_port:
@@ -164,7 +172,7 @@ class ComposeCluster:
             "every port for tunnels is taken on every node; start a node anew to free its ports"
         )
 
-    async def _open(self, machine: ComposeContainer, address: str, inside: int) -> Tunnel:
+    async def _open(self, machine: ComposeContainer, address: str, inside: int) -> ClusterTunnel:
         request = pb.OpenTunnelRequest(address=address, local_port=inside)
         return _tunnel(machine, await self._agent(machine).unary(OPEN_TUNNEL, request, timeout=CALL_SECONDS))
 
@@ -174,7 +182,7 @@ class ComposeCluster:
                 request = pb.CloseTunnelRequest(local_port=_inside(machine, local_port))
                 await self._agent(machine).unary(CLOSE_TUNNEL, request, timeout=CALL_SECONDS)
 
-    async def tunnels(self) -> Sequence[Tunnel]:
+    async def tunnels(self) -> Sequence[ClusterTunnel]:
         machines = self._machines(await self.containers())
         asked = [self._agent(m).unary(LIST_TUNNELS, pb.ListTunnelsRequest(), timeout=CALL_SECONDS) for m in machines]
         answers = await asyncio.gather(*asked)
@@ -313,11 +321,11 @@ def _inside(machine: ComposeContainer, local_port: int) -> int:
     return int(found.partition("/")[0])
 
 
-def _tunnel(machine: ComposeContainer, told: pb.Tunnel) -> Tunnel:
+def _tunnel(machine: ComposeContainer, told: pb.Tunnel) -> ClusterTunnel:
     outside = machine.ports.get(f"{told.local_port}/tcp")
     if outside is None:
         raise errors.InternalError(f"{machine.service} does not publish its port {told.local_port}")
-    return Tunnel(outside, machine.identity.node, told.address)
+    return ClusterTunnel(outside, machine.identity.node, told.address)
 
 
 async def _at_least_every(

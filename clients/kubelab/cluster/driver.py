@@ -95,7 +95,7 @@ class CommandOutput:
 
 
 @dataclass(frozen=True, slots=True)
-class Tunnel:
+class ClusterTunnel:
     """``local_port`` of 127.0.0.1 leads to ``address`` (host:port) as seen from ``node``; without one, from any."""
 
     local_port: int
@@ -156,7 +156,7 @@ class ClusterDriver(Protocol):
         """Run a command in a node's network namespace, by the machine's own programs; Timeout when it is late."""
         ...
 
-    async def open_tunnel(self, node: str, address: str, local_port: int = 0) -> Tunnel:
+    async def open_tunnel(self, node: str, address: str, local_port: int = 0) -> ClusterTunnel:
         """Lead a port of 127.0.0.1 to an address inside; gives the one that is open already, if it is.
 
         With "" for the node, connections go in by any node that answers, and an address of one node's own stands for
@@ -166,7 +166,7 @@ class ClusterDriver(Protocol):
 
     async def close_tunnel(self, local_port: int) -> None: ...
 
-    async def tunnels(self) -> Sequence[Tunnel]: ...
+    async def tunnels(self) -> Sequence[ClusterTunnel]: ...
 
     async def runtime_channel(self, node: str = "") -> grpc.aio.Channel:
         """Open a channel to a node's container runtime, the first node's by default; close it."""

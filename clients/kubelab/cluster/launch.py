@@ -55,7 +55,7 @@ async def launch(record: Record) -> AsyncGenerator[str]:
                 if word == "failed":
                     raise LaunchFailed(rest)
                 yield rest
-            await ended(pid, CLEAN_SECONDS)
+            await wait_ended(pid, CLEAN_SECONDS)
             raise LaunchFailed("the supervisor ended before it was ready")
         except (asyncio.CancelledError, GeneratorExit):
             with contextlib.suppress(ProcessLookupError):
@@ -100,7 +100,7 @@ async def clean(record: Record, *, delete: bool) -> None:
 
 
 @contextlib.contextmanager
-def alone(home: Path) -> Generator[None]:
+def home_locked(home: Path) -> Generator[None]:
     """Be the only one who starts or stops clusters below ``home``; waits for whoever does it now.
 
     A home in which there is nothing at the end is removed.
@@ -130,7 +130,7 @@ def _own_home(home: Path) -> int:
             os.close(fd)
 
 
-async def ended(pid: int, seconds: float) -> bool:
+async def wait_ended(pid: int, seconds: float) -> bool:
     """Wait until a process is gone; False when it is still there after so many seconds."""
     try:
         fd = os.pidfd_open(pid)

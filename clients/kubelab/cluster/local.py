@@ -14,7 +14,15 @@ from kubelab.client.kubeconfig import Kubeconfig, home
 from kubelab.client.loadingrules import LoadingRules
 from kubelab.client.transport import Connections, Method
 from kubelab.cluster import othercluster
-from kubelab.cluster.driver import Action, ClusterNode, ClusterStatus, CommandOutput, Process, ProcessState, Tunnel
+from kubelab.cluster.driver import (
+    Action,
+    ClusterNode,
+    ClusterStatus,
+    ClusterTunnel,
+    CommandOutput,
+    Process,
+    ProcessState,
+)
 from kubelab.cluster.programs import invoked, run_command
 from kubelab.rpc.channels import unix_channel
 from kubelab.rpc.supervisor.v1 import supervisor_pb2 as pb
@@ -160,7 +168,7 @@ class LocalCluster:
         found = await self._node(node)
         return await run_command(["nsenter", f"--net={found.netns}", "--", *argv], stdin=stdin, timeout=timeout)
 
-    async def open_tunnel(self, node: str, address: str, local_port: int = 0) -> Tunnel:
+    async def open_tunnel(self, node: str, address: str, local_port: int = 0) -> ClusterTunnel:
         self._must_run()
         request = pb.OpenTunnelRequest(node=node, address=address, local_port=local_port)
         return _tunnel_of(await self._calls.unary(OPEN_TUNNEL, request, timeout=CALL_SECONDS))
@@ -169,7 +177,7 @@ class LocalCluster:
         self._must_run()
         await self._calls.unary(CLOSE_TUNNEL, pb.CloseTunnelRequest(local_port=local_port), timeout=CALL_SECONDS)
 
-    async def tunnels(self) -> Sequence[Tunnel]:
+    async def tunnels(self) -> Sequence[ClusterTunnel]:
         self._must_run()
         answer = await self._calls.unary(LIST_TUNNELS, pb.ListTunnelsRequest(), timeout=CALL_SECONDS)
         return [_tunnel_of(tunnel) for tunnel in answer.tunnels]
@@ -237,5 +245,5 @@ def _as_told(partition: Partition) -> pb.Partition:
     return pb.Partition(source=partition.source, target=partition.target, one_way=partition.one_way)
 
 
-def _tunnel_of(told: pb.Tunnel) -> Tunnel:
-    return Tunnel(told.local_port, told.node, told.address)
+def _tunnel_of(told: pb.Tunnel) -> ClusterTunnel:
+    return ClusterTunnel(told.local_port, told.node, told.address)

@@ -10,7 +10,7 @@ import grpc
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import errors, grpcstatus
 from kubelab.rpc import tracing
-from kubelab.rpc.channels import Identity, IdentityFiles, open_channel
+from kubelab.rpc.channels import TLSIdentity, TLSIdentityFiles, open_channel
 from kubelab.topology.components import server_name
 
 _SERVICE = "/kubelab.rpc.kubelet.v1.Kubelet/"
@@ -22,9 +22,9 @@ class Kubelets:
     A node tells its own address. Whoever is there has to show the certificate of that node's kubelet.
     """
 
-    def __init__(self, identity: IdentityFiles | None, caller: str) -> None:
+    def __init__(self, identity: TLSIdentityFiles | None, caller: str) -> None:
         self._identity, self._caller = identity, caller
-        self._channels: dict[tuple[str, str], tuple[grpc.aio.Channel, Identity]] = {}
+        self._channels: dict[tuple[str, str], tuple[grpc.aio.Channel, TLSIdentity]] = {}
 
     async def close(self) -> None:
         for channel, _ in self._channels.values():

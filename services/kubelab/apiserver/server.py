@@ -42,7 +42,7 @@ from kubelab.apiserver.watchcache.cache import DecodeErrors
 from kubelab.apiserver.watchcache.history import History
 from kubelab.apiserver.watchcache.reflector import Reflector
 from kubelab.rpc.apiserver.v1 import apiserver_pb2_grpc
-from kubelab.rpc.channels import IdentityFiles
+from kubelab.rpc.channels import TLSIdentityFiles
 
 log = structlog.get_logger()
 
@@ -110,7 +110,7 @@ class ApiServer:
             self._uid_of_node,
         )
         tls = config.kubelet_client
-        identity = IdentityFiles(tls.ca, tls.certificate, tls.key) if tls else None
+        identity = TLSIdentityFiles(tls.ca, tls.certificate, tls.key) if tls else None
         self.kubelets = Kubelets(identity, process)
         subresources = Subresources(self.writer, self.reader, clock)
         self._resources = ResourcesServicer(gate, self.reader, self.writer, subresources)

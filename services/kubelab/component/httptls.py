@@ -18,7 +18,7 @@ from kubelab.auth import roles
 from kubelab.auth.attributes import Attributes, refusal
 from kubelab.auth.users import user_from_certificate
 from kubelab.component.config import TLS
-from kubelab.rpc.channels import Identity, IdentityFiles
+from kubelab.rpc.channels import TLSIdentity, TLSIdentityFiles
 
 
 class ServerContext:
@@ -27,7 +27,7 @@ class ServerContext:
 
     def __init__(self, tls: TLS) -> None:
         self._tls = tls
-        self._files = IdentityFiles(tls.ca, tls.certificate, tls.key)
+        self._files = TLSIdentityFiles(tls.ca, tls.certificate, tls.key)
         self._identity = self._files.current()
         self._context = self._make(self._identity)
 
@@ -40,7 +40,7 @@ class ServerContext:
                 self._identity = identity
         return self._context
 
-    def _make(self, identity: Identity) -> ssl.SSLContext:
+    def _make(self, identity: TLSIdentity) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.verify_mode = ssl.CERT_OPTIONAL
         context.load_verify_locations(cadata=identity.ca.decode())

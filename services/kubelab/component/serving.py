@@ -15,7 +15,7 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 from kubelab.component import descriptors, sockets
 from kubelab.component.config import TLS, ConfigError
 from kubelab.component.edge import Check, Edge
-from kubelab.rpc.channels import SERVER_OPTIONS, IdentityFiles, server_credentials
+from kubelab.rpc.channels import SERVER_OPTIONS, TLSIdentityFiles, server_credentials
 
 MOST_CALLS = 8192  # of all callers together; each has a smaller share at the api-server
 STOP_SECONDS = 1.0  # for calls that are under way when a server stops; watches last until then
@@ -104,7 +104,7 @@ def _listen(server: grpc.aio.Server, address: str, tls: TLS | None) -> int:
             return server.add_insecure_port(address)
         if tls is None:
             raise ConfigError("tls: required value, expected ca, certificate and key")
-        files = IdentityFiles(tls.ca, tls.certificate, tls.key)
+        files = TLSIdentityFiles(tls.ca, tls.certificate, tls.key)
         return server.add_secure_port(address, server_credentials(files))
     except OSError as err:
         raise ConfigError(f"tls: {err}") from err

@@ -207,7 +207,7 @@ def node_addresses(node: core_pb2.Node) -> frozenset[IPv4Address]:
     return frozenset(ip for ip in told if ip is not None)
 
 
-def left_out(service: core_pb2.Service, node_addresses: Set[IPv4Address] = frozenset()) -> list[str]:
+def ignored_fields(service: core_pb2.Service, node_addresses: Set[IPv4Address] = frozenset()) -> list[str]:
     """What a service asks for and does not get, each with the reason."""
     spec = service.spec
     found: list[str] = []
@@ -233,6 +233,6 @@ def left_out(service: core_pb2.Service, node_addresses: Set[IPv4Address] = froze
     return found
 
 
-def addresses_behind(ports: Iterable[ServicePort]) -> set[IPv4Address]:
+def backend_addresses(ports: Iterable[ServicePort]) -> set[IPv4Address]:
     """Every address that some connection may be sent to."""
     return {backend.ip for port in ports for backend in port.backends}

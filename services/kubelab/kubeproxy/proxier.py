@@ -26,7 +26,7 @@ from kubelab.client.informer import Informer
 from kubelab.client.workqueue import WorkQueue
 from kubelab.kubeproxy.conntrack import Conntrack, Destination, to_check
 from kubelab.kubeproxy.metrics import ProxyMetrics
-from kubelab.kubeproxy.model import Backend, ServicePort, left_out, node_addresses, service_ports
+from kubelab.kubeproxy.model import Backend, ServicePort, ignored_fields, node_addresses, service_ports
 from kubelab.kubeproxy.nft import Nft, NftError
 from kubelab.kubeproxy.rules import PODS, Table
 
@@ -92,13 +92,13 @@ class Proxier:
         return self._all_nodes
 
     def _note_service_change(self, old: core_pb2.Service, new: core_pb2.Service) -> None:
-        if left_out(old, self._node_addresses()) == left_out(new, self._node_addresses()):
+        if ignored_fields(old, self._node_addresses()) == ignored_fields(new, self._node_addresses()):
             self._note(new)
         else:
             self._note_service(new)
 
     def _note_service(self, service: core_pb2.Service) -> None:
-        if ignored := left_out(service, self._node_addresses()):
+        if ignored := ignored_fields(service, self._node_addresses()):
             self._log.warning("not forwarded", service=key_of(service), what=ignored)
         self._note(service)
 

@@ -29,7 +29,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 from typing import NamedTuple
 
-from kubelab.kubeproxy.model import Backend, ServicePort, addresses_behind
+from kubelab.kubeproxy.model import Backend, ServicePort, backend_addresses
 from kubelab.linux.nftables import Fragment, Name, Protocol, joined, lines, nft, replaced
 from kubelab.topology.reservedports import RESERVED
 
@@ -99,7 +99,7 @@ class Claim(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Footprint:
+class PortRules:
     """What one service port occupies in the table: chains with their rules, elements of maps, and sets of clients with
     the seconds that an element lasts."""
 
@@ -108,7 +108,7 @@ class Footprint:
     sets: Mapping[Name, int]
 
 
-def turns(backends: tuple[Backend, ...], protocol: Protocol) -> Fragment:
+def round_robin(backends: tuple[Backend, ...], protocol: Protocol) -> Fragment:
     """The statement that sends each new connection to the next backend."""
     if len(backends) == 1:
         return nft("meta l4proto % dnat to %:%", protocol, backends[0].ip, backends[0].port)
@@ -116,7 +116,7 @@ def turns(backends: tuple[Backend, ...], protocol: Protocol) -> Fragment:
     return nft("meta l4proto % dnat ip to numgen inc mod % map %", protocol, len(backends), dealt)
 
 
-def footprint(port: ServicePort, pods: IPv4Network = PODS) -> Footprint:
+def port_rules(port: ServicePort, pods: IPv4Network = PODS) -> PortRules:
     """Work out the chains, elements and sets of one service port. ``pods`` is where every pod's address is."""
     chains: dict[Name, tuple[Fragment, ...]] = {}
     claims: dict[Key, Claim] = {}
@@ -127,17 +127,17 @@ def footprint(port: ServicePort, pods: IPv4Network = PODS) -> Footprint:
 
     inside = nft("% . % . %", port.cluster_ip, port.protocol, port.port)
     if port.internal:
-        _deal(port, port.chain, port.internal, chains, sets)
+        _add_backend_chain(port, port.chain, port.internal, chains, sets)
         claim(inside, SERVICE_IPS, nft("goto %", port.chain), outside=False)
     else:
         claim(inside, NO_ENDPOINT_SERVICES, REJECT, outside=False)
     if not port.external_ips and not port.node_port:
-        return Footprint(chains, claims, sets)
+        return PortRules(chains, claims, sets)
     verdict = REJECT
     if port.backends:
         verdict = nft("goto %", port.external_chain)
         if port.everywhere_chain not in chains:
-            _deal(port, port.everywhere_chain, port.backends, chains, sets)
+            _add_backend_chain(port, port.everywhere_chain, port.backends, chains, sets)
         chains[port.external_chain] = _from_outside(port, pods, chains, sets)
     for ip in port.external_ips:
         of_map = SERVICE_IPS if port.backends else NO_ENDPOINT_SERVICES
@@ -145,7 +145,7 @@ def footprint(port: ServicePort, pods: IPv4Network = PODS) -> Footprint:
     if port.node_port:
         of_map = SERVICE_NODEPORTS if port.backends else NO_ENDPOINT_NODEPORTS
         claim(nft("% . %", port.protocol, port.node_port), of_map, verdict)
-    return Footprint(chains, claims, sets)
+    return PortRules(chains, claims, sets)
 
 
 def _from_outside(
@@ -165,11 +165,11 @@ def _from_outside(
         return *inside, nft("drop")
     if port.external == port.backends:
         return *inside, anywhere
-    _deal(port, port.local_chain, port.external, chains, sets)
+    _add_backend_chain(port, port.local_chain, port.external, chains, sets)
     return *inside, nft("goto %", port.local_chain)
 
 
-def _deal(
+def _add_backend_chain(
     port: ServicePort,
     chain: Name,
     backends: tuple[Backend, ...],
@@ -178,13 +178,13 @@ def _deal(
 ) -> None:
     """Fill a chain that sends each connection to one of these backends."""
     if not port.affinity:
-        chains[chain] = (turns(backends, port.protocol),)
+        chains[chain] = (round_robin(backends, port.protocol),)
         return
     known: list[Fragment] = []
     numbered: dict[int, Fragment] = {}
     for number, backend in enumerate(backends):
         endpoint, clients = port.endpoint_chain(backend), port.clients(backend)
-        chains[endpoint] = (nft("update @% { ip saddr }", clients), turns((backend,), port.protocol))
+        chains[endpoint] = (nft("update @% { ip saddr }", clients), round_robin((backend,), port.protocol))
         sets[clients] = port.affinity
         known.append(nft("ip saddr @% goto %", clients, endpoint))
         numbered[number] = nft("goto %", endpoint)
@@ -258,8 +258,8 @@ class Table:
             else:
                 self.claims.pop(key, None)
         for key, ports in changes.items():
-            self.hairpins.subtract(addresses_behind(self.ports.get(key, ())))
-            self.hairpins.update(addresses_behind(ports))
+            self.hairpins.subtract(backend_addresses(self.ports.get(key, ())))
+            self.hairpins.update(backend_addresses(ports))
             if ports:
                 self.ports[key] = ports
             else:
@@ -279,7 +279,7 @@ class Table:
         count = Counter(self.hairpins)
         touched: set[IPv4Address] = set()
         for key, ports in changes.items():
-            old, new = addresses_behind(self.ports.get(key, ())), addresses_behind(ports)
+            old, new = backend_addresses(self.ports.get(key, ())), backend_addresses(ports)
             touched |= old | new
             count.subtract(old)
             count.update(new)
@@ -289,7 +289,7 @@ class Table:
         """Raise AssertionError when the counts and claims do not follow from the ports."""
         expected: Counter[IPv4Address] = Counter()
         for ports in self.ports.values():
-            expected.update(addresses_behind(ports))
+            expected.update(backend_addresses(ports))
         assert expected == self.hairpins, (expected, self.hairpins)
         assert self._merged(self.ports.values()).claims == self.claims
 
@@ -297,7 +297,7 @@ class Table:
         merged = _Merged({}, {}, {})
         for ports in groups:
             for port in ports:
-                part = footprint(port, self.pods)
+                part = port_rules(port, self.pods)
                 merged.chains.update(part.chains)
                 merged.sets.update(part.sets)
                 for key, claim in part.claims.items():

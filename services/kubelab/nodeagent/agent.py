@@ -22,7 +22,7 @@ from kubelab.files import atomicfile, statefile
 from kubelab.nodeagent.config import NodeAgentConfig
 from kubelab.rpc.supervisor.v1 import nodeagent_pb2_grpc
 from kubelab.rpc.supervisor.v1 import supervisor_pb2 as pb
-from kubelab.tunnels.model import TUNNELS_FILE, Here, Tunnel
+from kubelab.tunnels.model import TUNNELS_FILE, HostNetwork, Tunnel
 from kubelab.tunnels.tunnels import Tunnels
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -83,7 +83,7 @@ def _tunnel(tunnel: Tunnel) -> pb.Tunnel:
 async def run(config: NodeAgentConfig, env: Environment) -> None:
     """Open the tunnels that were open, and serve until told to stop."""
     node = config.node_name or socket.gethostname()
-    here = Here()
+    here = HostNetwork()
     listen, ports = config.tunnel_address, config.ports
     async with Tunnels(here, {node: here}, env.clock, env.log, listen=listen, ports=ports) as tunnels:
         remembered = Remembered(tunnels, config.tunnels_file, env.log)

@@ -30,7 +30,7 @@ from kubelab.auth.users import NODE_PREFIX, NODES, PROCESS_URI
 from kubelab.client.kubeconfig import API_SERVER_NAME
 from kubelab.files import atomicfile
 from kubelab.topology.components import server_name
-from kubelab.topology.record import Node
+from kubelab.topology.record import NodeRecord
 
 DAY = datetime.timedelta(days=1)
 AUTHORITY_VALIDITY, VALIDITY = 3650 * DAY, 365 * DAY
@@ -78,7 +78,9 @@ def serving(process: str) -> str:
     return f"{process}-serving"
 
 
-def identities(nodes: Sequence[Node], names: Mapping[str, tuple[str, ...]] | None = None) -> list[CertificateIdentity]:
+def identities(
+    nodes: Sequence[NodeRecord], names: Mapping[str, tuple[str, ...]] | None = None
+) -> list[CertificateIdentity]:
     """List the certificates that a cluster of these nodes needs.
 
     ``names`` are what api-servers and etcd members are called besides, by process: ``{"etcd@cp-1": ("etcd",)}``.
@@ -114,19 +116,19 @@ def _component(process: str, user: str, group: str = "") -> tuple[CertificateIde
     )
 
 
-def _api_server(node: Node, more: tuple[str, ...]) -> CertificateIdentity:
+def _api_server(node: NodeRecord, more: tuple[str, ...]) -> CertificateIdentity:
     names = (node.name, node.address, *API_SERVER_NAMES, *more)
     return CertificateIdentity(serving(f"api-server@{node.name}"), "kube-apiserver", names=names, usages=SERVER)
 
 
-def _etcd(node: Node, more: tuple[str, ...]) -> CertificateIdentity:
+def _etcd(node: NodeRecord, more: tuple[str, ...]) -> CertificateIdentity:
     names = (node.name, node.address, "localhost", "127.0.0.1", *more)
     return CertificateIdentity(f"etcd@{node.name}", node.name, names=names, usages=SERVER + CLIENT, authority="etcd-ca")
 
 
 def ensure(
     folder: Path,
-    nodes: Sequence[Node],
+    nodes: Sequence[NodeRecord],
     now: datetime.datetime,
     names: Mapping[str, tuple[str, ...]] | None = None,
 ) -> Renewed:
@@ -145,7 +147,7 @@ def ensure(
 
 def renew(
     folder: Path,
-    nodes: Sequence[Node],
+    nodes: Sequence[NodeRecord],
     now: datetime.datetime,
     names: Mapping[str, tuple[str, ...]] | None = None,
 ) -> Renewed:

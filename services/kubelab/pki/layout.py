@@ -30,7 +30,7 @@ from kubelab.linux import nftables
 from kubelab.pki.certificates import serving
 from kubelab.topology import listeners
 from kubelab.topology.components import GROUPS, PORTS, server_name
-from kubelab.topology.record import Node
+from kubelab.topology.record import NodeRecord
 from kubelab.topology.reservedports import METRICS_PORT
 
 CONTROL_PLANE, STATE = Path("/etc/kubelab"), Path("/var/lib/kubelab")
@@ -52,13 +52,13 @@ class CertificateLayout:
     workers: int
 
     @property
-    def nodes(self) -> tuple[Node, ...]:
+    def nodes(self) -> tuple[NodeRecord, ...]:
         """Its nodes. A control plane's address is its api-server's: each of its processes has one of its own."""
         planes = tuple(
-            Node(f"cp-{n}", self.address("api-server", n), control_plane=True)
+            NodeRecord(f"cp-{n}", self.address("api-server", n), control_plane=True)
             for n in range(1, self.control_planes + 1)
         )
-        workers = tuple(Node(f"node-{n}", self.worker_address(n)) for n in range(1, self.workers + 1))
+        workers = tuple(NodeRecord(f"node-{n}", self.worker_address(n)) for n in range(1, self.workers + 1))
         return planes + workers
 
     def address(self, component: str, number: int) -> str:

@@ -13,9 +13,9 @@ import subprocess
 from pathlib import Path
 
 from kubelab.supervisor import processes
-from kubelab.supervisor.zygote import Order
+from kubelab.supervisor.zygote import SpawnRequest
 from kubelab.topology.components import GROUPS, PORTS
-from kubelab.topology.record import DEFAULT_NAME, Node, Record
+from kubelab.topology.record import DEFAULT_NAME, NodeRecord, Record
 
 SCRIPT = Path(__file__).with_name("etcd-member")
 TRIES = 20  # a second apart, for a majority of the other members: they need five to let one join
@@ -32,17 +32,17 @@ class DataLost(Exception):
     """Too many members have lost their data; the message says which, and what to do."""
 
 
-def process(node: Node) -> str:
+def process(node: NodeRecord) -> str:
     """Name the process of a node's member."""
     return f"etcd@{node.name}"
 
 
-def client_url(node: Node) -> str:
+def client_url(node: NodeRecord) -> str:
     """Where a node's member answers clients."""
     return f"https://{node.address}:{PORT}"
 
 
-def order(record: Record, node: Node) -> Order:
+def spawn_request(record: Record, node: NodeRecord) -> SpawnRequest:
     """Say how a node's member is started."""
     several = len(record.control_planes) > 1
     own, authority = str(record.pki / process(node)), str(record.pki / "etcd-ca.crt")
@@ -70,7 +70,7 @@ def order(record: Record, node: Node) -> Order:
     }
     program = shutil.which("etcd") or "/usr/bin/etcd"
     path = f"{Path(program).parent}:{os.environ.get('PATH', os.defpath)}"
-    return Order(
+    return SpawnRequest(
         name=process(node),
         argv=(*_script(record, node), "--", *(f"--{flag}={value}" for flag, value in flags.items())),
         records=str(record.processes),
@@ -107,7 +107,7 @@ def look(record: Record) -> str:
     )
 
 
-def _script(record: Record, node: Node) -> tuple[str, ...]:
+def _script(record: Record, node: NodeRecord) -> tuple[str, ...]:
     """The script and its own options."""
     planes = record.control_planes
     pki = record.pki
@@ -127,7 +127,7 @@ def _script(record: Record, node: Node) -> tuple[str, ...]:
     )
 
 
-def _state(record: Record, node: Node) -> str:
+def _state(record: Record, node: NodeRecord) -> str:
     """``whole``, ``lost`` or ``new``."""
     if not _begun(record, node).exists():
         return "new"
@@ -135,7 +135,7 @@ def _state(record: Record, node: Node) -> str:
     return subprocess.run(asked, stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
 
 
-def _set_aside(record: Record, node: Node) -> None:
+def _set_aside(record: Record, node: NodeRecord) -> None:
     data = _data(record, node.name)
     remains = data.with_name(f"{node.name}.lost")
     if data.is_dir() and any(data.iterdir()):
@@ -148,12 +148,12 @@ def _data(record: Record, name: str) -> Path:
     return record.folder / "etcd" / name
 
 
-def _begun(record: Record, node: Node) -> Path:
+def _begun(record: Record, node: NodeRecord) -> Path:
     """The mark that a member has had data; not beside them, because it is there when they are gone."""
     return record.config / f"{process(node)}.begun"
 
 
-def _peer_url(node: Node) -> str:
+def _peer_url(node: NodeRecord) -> str:
     return f"https://{node.address}:{PEER_PORT}"
 
 

@@ -24,7 +24,7 @@ from kubelab.supervisor import nft
 from kubelab.supervisor.network import NamespaceThread
 from kubelab.topology import partitions
 from kubelab.topology.partitions import Partition, Place, Topology
-from kubelab.topology.record import Node
+from kubelab.topology.record import NodeRecord
 from kubelab.topology.transaction import NotApplied, apply_everywhere
 
 _SIOCGIFHWADDR = 0x8927
@@ -35,7 +35,7 @@ class Partitions:
 
     def __init__(
         self,
-        nodes: Sequence[Node],
+        nodes: Sequence[NodeRecord],
         threads: Mapping[str, NamespaceThread],
         processes: Sequence[str],
         file: Path,
@@ -104,7 +104,7 @@ class Partitions:
         processes = {name: places[name.partition("@")[2]] for name in self._processes}
         return Topology({name: (place,) for name, place in places.items()}, processes)
 
-    async def _place(self, node: Node) -> Place:
+    async def _place(self, node: NodeRecord) -> Place:
         return Place(node.name, node.address, await asyncio.wrap_future(self._threads[node.name].submit(_mac)))
 
     async def _apply(self, place: str, rules: Fragment) -> None:

@@ -18,8 +18,8 @@ from kubelab.apimachinery.clock import Clock
 from kubelab.rpc.channels import (
     ETCD_KEEPALIVE,
     OWN_SUBCHANNELS,
-    Identity,
-    IdentityFiles,
+    TLSIdentity,
+    TLSIdentityFiles,
     open_channel,
     reconnect,
 )
@@ -40,13 +40,13 @@ class HealthTarget:
     key: Path | None = None
     name: str = ""
 
-    def files(self) -> IdentityFiles | None:
+    def files(self) -> TLSIdentityFiles | None:
         """The files of this target's identity; None where none is needed."""
         if self.ca is None or self.certificate is None or self.key is None:
             return None
-        return IdentityFiles(self.ca, self.certificate, self.key)
+        return TLSIdentityFiles(self.ca, self.certificate, self.key)
 
-    def channel(self, identity: Identity | None = None) -> grpc.aio.Channel:
+    def channel(self, identity: TLSIdentity | None = None) -> grpc.aio.Channel:
         """Open a channel, with the identity in the files by default. OSError when a file cannot be read."""
         files = self.files()
         shown = (identity or files.current()) if files else None

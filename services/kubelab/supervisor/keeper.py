@@ -24,7 +24,7 @@ from kubelab.supervisor import health, processes
 from kubelab.supervisor.keeperstates import LIVE, BackOff, KeeperEvent, KeeperMachine, KeeperState
 from kubelab.supervisor.processes import Running
 from kubelab.supervisor.spawner import Spawner, SpawnError
-from kubelab.supervisor.zygote import Order
+from kubelab.supervisor.zygote import SpawnRequest
 
 Watch = Callable[[Clock, Callable[[bool], Awaitable[None]]], Awaitable[None]]  # tells a process's health
 STOP_SECONDS = 10.0  # between SIGTERM and SIGKILL
@@ -34,13 +34,13 @@ LAST_LINE, LAST_BYTES = 512, 64 * 1024  # of what a process said last, and of it
 
 
 @dataclass(frozen=True)
-class Spec:
+class ProcessSpec:
     """What a process is: how to start it, where its health is asked, and what must be well before its first start."""
 
     name: str
     component: str
     node: str
-    order: Order
+    request: SpawnRequest
     log: Path
     namespace: Path | None
     target: health.HealthTarget
@@ -52,7 +52,7 @@ class ProcessKeeper:
 
     def __init__(
         self,
-        spec: Spec,
+        spec: ProcessSpec,
         spawner: Spawner,
         clock: Clock,
         log: structlog.typing.FilteringBoundLogger,
@@ -78,7 +78,7 @@ class ProcessKeeper:
     @property
     def _stopped(self) -> Path:
         """A mark that it is down on request, for the supervisor after this one."""
-        return Path(self.spec.order.records) / f".stopped-{self.spec.name}"
+        return Path(self.spec.request.records) / f".stopped-{self.spec.name}"
 
     @property
     def state(self) -> KeeperState:
@@ -177,7 +177,7 @@ class ProcessKeeper:
 
     async def _adopt(self) -> Running | None:
         """Take on what runs already: the supervisor before has left it, or a zygote that died before it could tell."""
-        running = processes.read(Path(self.spec.order.records), self.spec.name)
+        running = processes.read(Path(self.spec.request.records), self.spec.name)
         if running:
             self._log.info("adopted", pid=running.pid)
             self._spawner.adopt(running)
@@ -211,10 +211,10 @@ class ProcessKeeper:
 
     async def _start(self) -> Running | None:
         await self._apply(KeeperEvent.START)
-        order = replace(self.spec.order, restarts=self.restarts)
+        request = replace(self.spec.request, restarts=self.restarts)
         try:
             with _descriptors(self.spec.log, self.spec.namespace) as (log, namespace):
-                return await self._spawner.start(order, log, namespace)
+                return await self._spawner.start(request, log, namespace)
         except (SpawnError, OSError) as err:
             self.message = str(err)
             self._log.error("cannot be started", error=str(err))
@@ -236,7 +236,7 @@ class ProcessKeeper:
         self.message = _how(code)
         if code and code > 0 and (said := await asyncio.to_thread(last_line, self.spec.log)):
             self.message += f": {said}"
-        processes.forget(Path(self.spec.order.records), running)
+        processes.forget(Path(self.spec.request.records), running)
         await self._apply(KeeperEvent.EXITED if self._wanted else KeeperEvent.STOPPED)
         delay = self._back_off.after(lived)
         self._log.info("ended", pid=running.pid, how=self.message, lived=round(lived, 1), again=self._wanted)

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from kubelab.linux import syscalls
-from kubelab.topology.record import Node, Record
+from kubelab.topology.record import NodeRecord, Record
 
 CLUSTER = "cluster"
 BRIDGE, BRIDGE_ADDRESS, PREFIX = "br0", "192.168.49.1", 24
@@ -186,7 +186,7 @@ def _build_bridge(record: Record, fresh: set[str]) -> None:
             ip.link("set", index=port, master=bridge, state="up")
 
 
-def _build_node(node: Node) -> None:
+def _build_node(node: NodeRecord) -> None:
     from pyroute2 import IPRoute
 
     _set_sysctls()

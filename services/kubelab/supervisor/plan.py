@@ -25,10 +25,10 @@ from kubelab.component.config import ConfigError
 from kubelab.pki.certificates import serving
 from kubelab.supervisor import etcdmembers
 from kubelab.supervisor.health import HealthTarget
-from kubelab.supervisor.keeper import Spec
-from kubelab.supervisor.zygote import Order
+from kubelab.supervisor.keeper import ProcessSpec
+from kubelab.supervisor.zygote import SpawnRequest
 from kubelab.topology.components import GROUPS, PORTS, server_name
-from kubelab.topology.record import Node, Record
+from kubelab.topology.record import NodeRecord, Record
 from kubelab.topology.settings import merged
 
 API_PORT = PORTS["api-server"][0]
@@ -46,15 +46,15 @@ MODULES = {
 
 @dataclass(frozen=True)
 class ClusterPlan:
-    """The processes in the order of :class:`Spec.after`, and the text of every file."""
+    """The processes in the order of :class:`ProcessSpec.after`, and the text of every file."""
 
-    specs: tuple[Spec, ...]
+    specs: tuple[ProcessSpec, ...]
     files: dict[Path, str]
 
 
 def plan(record: Record) -> ClusterPlan:
     """Lay a cluster out."""
-    specs: list[Spec] = []
+    specs: list[ProcessSpec] = []
     files: dict[Path, str] = {}
     specs.append(_tunnels(record))
     files[_config_file(record, TUNNELS)] = yaml.safe_dump(_tunnels_config(record), sort_keys=False)
@@ -90,18 +90,18 @@ def check(record: Record) -> None:
         config.check(kind, settings, component)
 
 
-def api_servers(record: Record, node: Node) -> list[str]:
+def api_servers(record: Record, node: NodeRecord) -> list[str]:
     """Every api-server as seen from a node: its own first, and from workers each time another one first."""
     planes = record.control_planes
     first = record.nodes.index(node) % len(planes)
     return [f"{plane.address}:{API_PORT}" for plane in (*planes[first:], *planes[:first])]
 
 
-def _component(record: Record, node: Node, component: str) -> Spec:
+def _component(record: Record, node: NodeRecord, component: str) -> ProcessSpec:
     name = f"{component}@{node.name}"
     own = node if node.control_plane else record.control_planes[0]
     after = {"api-server": (f"etcd@{own.name}",), "runtime": ()}.get(component, (f"api-server@{own.name}",))
-    order = Order(
+    request = SpawnRequest(
         name=name,
         argv=("--config", str(_config_file(record, name))),
         records=str(record.processes),
@@ -109,11 +109,11 @@ def _component(record: Record, node: Node, component: str) -> Spec:
         group=GROUPS.get(component, 0),
         environment={"KUBELAB_HOST_NETNS": str(record.host_namespace)} if component == "runtime" else {},
     )
-    return Spec(
+    return ProcessSpec(
         name=name,
         component=component,
         node=node.name,
-        order=order,
+        request=request,
         log=record.log(name),
         namespace=record.namespace(node.name),
         target=_target(record, node, component),
@@ -125,16 +125,16 @@ def _config_file(record: Record, name: str) -> Path:
     return record.config / f"{name}.yaml"
 
 
-def _tunnels(record: Record) -> Spec:
+def _tunnels(record: Record) -> ProcessSpec:
     """Belongs to no node, and stays in the machine's own network namespace."""
-    order = Order(
+    request = SpawnRequest(
         name=TUNNELS,
         argv=("--config", str(_config_file(record, TUNNELS))),
         records=str(record.processes),
         module=TUNNELS_MODULE,
     )
     target = HealthTarget(f"unix:{record.tunnels_socket}")
-    return Spec(TUNNELS, TUNNELS, "", order, record.log(TUNNELS), None, target)
+    return ProcessSpec(TUNNELS, TUNNELS, "", request, record.log(TUNNELS), None, target)
 
 
 def _tunnels_config(record: Record) -> dict[str, Any]:
@@ -145,7 +145,7 @@ def _tunnels_config(record: Record) -> dict[str, Any]:
     }
 
 
-def _target(record: Record, node: Node, component: str) -> HealthTarget:
+def _target(record: Record, node: NodeRecord, component: str) -> HealthTarget:
     if component == "runtime":
         return HealthTarget(f"unix:{record.runtime_socket(node.name)}")
     return HealthTarget(
@@ -157,7 +157,7 @@ def _target(record: Record, node: Node, component: str) -> HealthTarget:
     )
 
 
-def _etcd(record: Record, node: Node) -> Spec:
+def _etcd(record: Record, node: NodeRecord) -> ProcessSpec:
     name = etcdmembers.process(node)
     target = HealthTarget(
         f"{node.address}:{etcdmembers.PORT}",
@@ -165,8 +165,8 @@ def _etcd(record: Record, node: Node) -> Spec:
         record.pki / "etcd-healthcheck-client.crt",
         record.pki / "etcd-healthcheck-client.key",
     )
-    order = etcdmembers.order(record, node)
-    return Spec(name, "etcd", node.name, order, record.log(name), record.namespace(node.name), target)
+    request = etcdmembers.spawn_request(record, node)
+    return ProcessSpec(name, "etcd", node.name, request, record.log(name), record.namespace(node.name), target)
 
 
 def _tls(record: Record, identity: str, authority: str = "ca") -> dict[str, str]:
@@ -177,7 +177,7 @@ def _tls(record: Record, identity: str, authority: str = "ca") -> dict[str, str]
     }
 
 
-def _config(record: Record, node: Node, component: str) -> dict[str, Any]:
+def _config(record: Record, node: NodeRecord, component: str) -> dict[str, Any]:
     name = f"{component}@{node.name}"
     base: dict[str, Any] = {"name": name}
     if component != "runtime":
@@ -187,7 +187,7 @@ def _config(record: Record, node: Node, component: str) -> dict[str, Any]:
     return merged({**base, **_own_config(record, node, component)}, record.settings.get(component, {}))
 
 
-def _own_config(record: Record, node: Node, component: str) -> dict[str, Any]:
+def _own_config(record: Record, node: NodeRecord, component: str) -> dict[str, Any]:
     """The part of a component's configuration that only it has."""
     match component:
         case "api-server":
@@ -229,13 +229,13 @@ def _pod_ranges(record: Record) -> dict[str, Any]:
     return {key: given[key] for key in ("clusterCidr", "nodeCidrMaskSize") if key in given}
 
 
-def _etcd_servers(record: Record, node: Node) -> list[str]:
+def _etcd_servers(record: Record, node: NodeRecord) -> list[str]:
     """Every member, the node's own first."""
     others = [plane for plane in record.control_planes if plane != node]
     return [etcdmembers.client_url(plane) for plane in (node, *others)]
 
 
-def _kubeconfig(record: Record, node: Node, name: str) -> str:
+def _kubeconfig(record: Record, node: NodeRecord, name: str) -> str:
     server = ",".join(f"https://{address}" for address in api_servers(record, node))
     cluster = {
         "certificate-authority": str(record.pki / "ca.crt"),

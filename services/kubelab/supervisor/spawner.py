@@ -25,7 +25,7 @@ from kubelab.apimachinery.clock import Clock
 from kubelab.supervisor import processes
 from kubelab.supervisor.network import NamespaceThread
 from kubelab.supervisor.processes import Running
-from kubelab.supervisor.zygote import MAX_MESSAGE, Order
+from kubelab.supervisor.zygote import MAX_MESSAGE, SpawnRequest
 
 START_SECONDS = 20.0
 CODE_SECONDS = 1.0  # that a parent has to tell the exit code of a process that is known to have ended
@@ -54,7 +54,7 @@ class Spawner:
         self._log = log
         self._next = 0
         self._answers: dict[int, asyncio.Future[Running]] = {}
-        self._orders: dict[int, Order] = {}
+        self._requests: dict[int, SpawnRequest] = {}
         self._codes: dict[int, asyncio.Future[int | None]] = {}
         zygote = processes.read(folder, processes.ZYGOTE)
         self.zygote_restarts = zygote.restarts if zygote else 0
@@ -80,22 +80,22 @@ class Spawner:
         self._channel.close()
         self._drop_standby()
 
-    async def start(self, order: Order, log: int, namespace: int | None) -> Running:
+    async def start(self, request: SpawnRequest, log: int, namespace: int | None) -> Running:
         """Start a process; SpawnError says why it did not begin. The descriptors stay the caller's."""
         self._next += 1
         number = self._next
         answer: asyncio.Future[Running] = asyncio.get_running_loop().create_future()
-        self._answers[number], self._orders[number] = answer, order
+        self._answers[number], self._requests[number] = answer, request
         fds = [log] if namespace is None else [log, namespace]
         try:
-            socket.send_fds(self._channel, [order.encode(number)], fds)
+            socket.send_fds(self._channel, [request.encode(number)], fds)
             async with self._clock.timeout(START_SECONDS):
                 return await answer
         except (OSError, TimeoutError) as err:  # the zygote is just being replaced, or hangs
             raise SpawnError(f"the zygote does not answer: {err!r}") from err
         finally:
             self._answers.pop(number, None)
-            self._orders.pop(number, None)
+            self._requests.pop(number, None)
 
     async def ended(self, running: Running) -> int | None:
         """Wait until a process has ended; gives its exit code (negative: the signal), None when nobody knows it."""
@@ -138,19 +138,19 @@ class Spawner:
         if "exited" in message:
             self._tell(message["exited"], message["code"])
             return
-        answer, order = self._answers.get(message["id"]), self._orders.get(message["id"])
-        if answer is None or order is None or answer.done():
+        answer, request = self._answers.get(message["id"]), self._requests.get(message["id"])
+        if answer is None or request is None or answer.done():
             self._unwanted(message)
             return
         if "error" in message:
             answer.set_exception(SpawnError(message["error"]))
             return
-        running = Running(order.name, message["pid"], message["ticks"], message["since"], restarts=order.restarts)
+        running = Running(request.name, message["pid"], message["ticks"], message["since"], restarts=request.restarts)
         self.adopt(running)
         answer.set_result(running)
 
     def _unwanted(self, message: dict[str, Any]) -> None:
-        """The answer to an order that was given up: nobody would look after what it has begun, so it ends."""
+        """End the process that a request started after its caller gave up: no keeper would look after it."""
         if "pid" in message and Running("", message["pid"], message["ticks"], message["since"]).signal(signal.SIGKILL):
             self._log.warning("the zygote was too late, ending what it has started", pid=message["pid"])
 

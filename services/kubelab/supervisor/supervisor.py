@@ -141,7 +141,7 @@ class Supervisor:
         zygote = self.zygote()
         self._spawner.close()
         if zygote:
-            await launch.ended(zygote.pid, ZYGOTE_SECONDS)
+            await launch.wait_ended(zygote.pid, ZYGOTE_SECONDS)
         await asyncio.to_thread(cleanup.pods, self.record)
         await asyncio.to_thread(cleanup.strays, self.record, self.clock)
         await asyncio.to_thread(network.remove, self.record)

@@ -30,7 +30,7 @@ from kubelab.supervisor.network import NamespaceThread
 from kubelab.topology.record import Record
 from kubelab.tunnels.client import ControlClient
 from kubelab.tunnels.listener import BACKLOG
-from kubelab.tunnels.model import ANY_NODE, TUNNELS_FILE, Route, Target, Tunnel, check_port
+from kubelab.tunnels.model import ANY_NODE, TUNNELS_FILE, Route, Tunnel, TunnelTarget, check_port
 from kubelab.tunnels.tunnels import LOCALHOST, MOST_TUNNELS
 
 PING_SECONDS = 2.0  # between questions whether the process is well
@@ -211,16 +211,18 @@ class Tunnelling:
                 sock.close()
             taken = {}
             running.signal(signal.SIGKILL)
-            await launch.ended(running.pid, END_SECONDS)
+            await launch.wait_ended(running.pid, END_SECONDS)
         return taken
 
     def _route(self, tunnel: Tunnel) -> Route:
         """Work out the ways that lead to a tunnel's address. BadRequest."""
         nodes = {node.name: node.address for node in self._record.nodes}
-        wanted = Target.of(tunnel.node, tunnel.address)
+        wanted = TunnelTarget.of(tunnel.node, tunnel.address)
         planes = {f"{plane.address}:{plan.API_PORT}": plane for plane in self._record.control_planes}
         if tunnel.local_port in self._record.api_ports and tunnel.address in planes:
-            others = [Target.of(plane.name, address) for address, plane in planes.items() if address != tunnel.address]
+            others = [
+                TunnelTarget.of(plane.name, address) for address, plane in planes.items() if address != tunnel.address
+            ]
             return Route((wanted, *others), client_first=True)
         if tunnel.node != ANY_NODE:
             if tunnel.node not in nodes:
@@ -229,7 +231,7 @@ class Tunnelling:
         # A node's own port is asked of each node at its own address; what is elsewhere, from each node.
         own = wanted.host in nodes.values()
         first = sorted(nodes, key=lambda name: nodes[name] != wanted.host)
-        return Route(tuple(Target(name, nodes[name] if own else wanted.host, wanted.port) for name in first))
+        return Route(tuple(TunnelTarget(name, nodes[name] if own else wanted.host, wanted.port) for name in first))
 
     async def _listen(self, local_port: int) -> socket.socket:
         listener = await asyncio.wrap_future(self._host.tcp_socket())

@@ -41,7 +41,7 @@ RESPAWN_LIMIT = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class SpawnRequest:
     """Start one process: a component's module (``COMPONENT.main(argv)`` is called), or a program."""
 
     name: str
@@ -54,12 +54,12 @@ class Order:
     environment: dict[str, str] = field(default_factory=dict)
 
     def encode(self, number: int) -> bytes:
-        return json.dumps({"op": "start", "id": number, "order": asdict(self)}).encode()
+        return json.dumps({"op": "start", "id": number, "request": asdict(self)}).encode()
 
     @staticmethod
-    def decode(body: dict[str, Any]) -> Order:
+    def decode(body: dict[str, Any]) -> SpawnRequest:
         body["argv"] = tuple(body["argv"])
-        return Order(**body)
+        return SpawnRequest(**body)
 
 
 class Zygote:
@@ -106,16 +106,16 @@ class Zygote:
             data, fds = b"", []
         if not data:
             return self._replace_supervisor()
-        request = json.loads(data)
-        if request["op"] == "quit":
+        message = json.loads(data)
+        if message["op"] == "quit":
             return False
-        if request["op"] == "standby":
+        if message["op"] == "standby":
             self._make_standby(fds)
             return True
         try:
-            answer = {"id": request["id"], **self._start(Order.decode(request["order"]), fds)}
+            answer = {"id": message["id"], **self._start(SpawnRequest.decode(message["request"]), fds)}
         except OSError as err:
-            answer = {"id": request["id"], "error": str(err)}
+            answer = {"id": message["id"], "error": str(err)}
         finally:
             for fd in fds:
                 os.close(fd)
@@ -136,7 +136,7 @@ class Zygote:
                 self._forget_parent()
                 stand_by(socket.socket(fileno=os.dup(fds[0])), fds, self._lead)
 
-    def _start(self, order: Order, fds: list[int]) -> dict[str, Any]:
+    def _start(self, request: SpawnRequest, fds: list[int]) -> dict[str, Any]:
         """Fork; answer when the child has entered its namespace and left its record, or with what stopped it."""
         ready_in, ready_out = os.pipe()
         since = int(self._clock.time() * 1e9)
@@ -144,7 +144,7 @@ class Zygote:
         if pid == 0:
             os.close(ready_in)
             self._forget_parent()
-            become(order, fds, since, ready_out)
+            become(request, fds, since, ready_out)
         os.close(ready_out)
         with os.fdopen(ready_in, "rb") as pipe:
             told = pipe.read()  # ends when the child has closed its end, or is dead
@@ -217,7 +217,7 @@ def stand_by(channel: socket.socket, fds: list[int], lead: Callable[[socket.sock
         os._exit(0)
 
 
-def become(order: Order, fds: list[int], since: int, ready: int) -> NoReturn:
+def become(request: SpawnRequest, fds: list[int], since: int, ready: int) -> NoReturn:
     """Turn a fresh fork into the process that was ordered. ``fds``: the log file, then perhaps the namespace."""
     code = 1
     try:
@@ -231,20 +231,20 @@ def become(order: Order, fds: list[int], since: int, ready: int) -> NoReturn:
             syscalls.setns(namespace[0])
         for fd in fds:
             os.close(fd)
-        if order.group:
-            syscalls.change_group(order.group)
-        syscalls.set_title(f"kubelab: {order.name}")
-        os.environ.update(order.environment)
-        running = processes.write_own(Path(order.records), order.name, since=since, restarts=order.restarts)
+        if request.group:
+            syscalls.change_group(request.group)
+        syscalls.set_title(f"kubelab: {request.name}")
+        os.environ.update(request.environment)
+        running = processes.write_own(Path(request.records), request.name, since=since, restarts=request.restarts)
         os.write(ready, f"ok {running.ticks}".encode())
         os.close(ready)
-        if order.program:
-            os.execve(order.program, [order.program, *order.argv], dict(os.environ))
+        if request.program:
+            os.execve(request.program, [request.program, *request.argv], dict(os.environ))
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(line_buffering=True)
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        code = int(importlib.import_module(order.module).COMPONENT.main([*order.argv]) or 0)
+        code = int(importlib.import_module(request.module).COMPONENT.main([*request.argv]) or 0)
     except SystemExit as ended:
         code = ended.code if isinstance(ended.code, int) else 1
     except BaseException as err:  # noqa: BLE001 — the last line of this process: whatever it is, it must be told

@@ -13,18 +13,18 @@ from kubelab.component.component import Component
 from kubelab.component.environment import Environment
 from kubelab.tunnels.config import TunnelsConfig
 from kubelab.tunnels.control import Control
-from kubelab.tunnels.model import Here, Namespace
+from kubelab.tunnels.model import HostNetwork, NetworkNamespace
 from kubelab.tunnels.tunnels import Tunnels
 
 
 async def run(config: TunnelsConfig, env: Environment) -> None:
     """Serve what the supervisor opens, until told to stop."""
-    nodes = {name: Namespace(path) for name, path in config.namespaces.items()}
+    nodes = {name: NetworkNamespace(path) for name, path in config.namespaces.items()}
     async with (
-        Tunnels(Here(), nodes, env.clock, env.log) as tunnels,
+        Tunnels(HostNetwork(), nodes, env.clock, env.log) as tunnels,
         Control(tunnels, env.clock, env.log).serving(config.socket),
     ):
-        env.log.info("serving", socket=str(config.socket), connections=tunnels.door.bounds.total)
+        env.log.info("serving", socket=str(config.socket), connections=tunnels.limiter.limits.total)
         await env.stop.wait()
 
 

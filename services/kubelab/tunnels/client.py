@@ -55,14 +55,14 @@ class ControlClient:
 
     async def open(self, tunnel: Tunnel, route: Route, listener: socket.socket) -> None:
         """Serve a tunnel on a socket that listens already; the socket stays the caller's too."""
-        await self._ask({"do": "open", **protocol.as_told(tunnel, route)}, [listener.fileno()])
+        await self._ask({"do": "open", **protocol.encode(tunnel, route)}, [listener.fileno()])
 
     async def close_tunnel(self, local_port: int) -> None:
         await self._ask({"do": "close", "port": local_port})
 
     async def list(self) -> list[tuple[Tunnel, Route]]:
         answer, _ = await self._ask({"do": "list"})
-        return [protocol.tunnel_of(told) for told in answer["tunnels"]]
+        return [protocol.decode(told) for told in answer["tunnels"]]
 
     async def take(self, local_port: int) -> socket.socket | None:
         """Give a tunnel's listening socket, to keep it open whatever becomes of the process."""

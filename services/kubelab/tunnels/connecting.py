@@ -12,8 +12,8 @@ import socket
 from collections.abc import Iterator, Mapping
 
 from kubelab.apimachinery.clock import Clock
-from kubelab.tunnels.choosing import Memory
-from kubelab.tunnels.model import Place, Route, Target
+from kubelab.tunnels.model import Network, Route, TunnelTarget
+from kubelab.tunnels.targethealth import TargetHealth
 
 NEXT_SECONDS = 0.25  # before the next target is tried beside the one that has not answered yet
 ROUNDS = 3
@@ -24,14 +24,14 @@ KEEPALIVE = ((socket.TCP_KEEPIDLE, 30), (socket.TCP_KEEPINTVL, 10), (socket.TCP_
 class Connector:
     """Connects from inside of ``nodes``, and remembers what became of it."""
 
-    def __init__(self, nodes: Mapping[str, Place], memory: Memory, clock: Clock) -> None:
-        self._nodes, self._memory, self._clock = nodes, memory, clock
+    def __init__(self, nodes: Mapping[str, Network], target_health: TargetHealth, clock: Clock) -> None:
+        self._nodes, self._memory, self._clock = nodes, target_health, clock
 
-    def note(self, target: Target, well: bool) -> None:
+    def note(self, target: TunnelTarget, well: bool) -> None:
         """Take in how a target did."""
         self._memory.note(target, well=well, now=self._clock.monotonic())
 
-    async def connect(self, route: Route) -> tuple[socket.socket, Target]:
+    async def connect(self, route: Route) -> tuple[socket.socket, TunnelTarget]:
         """Give a connected socket and whom it leads to. OSError when no target answers: the last one's error."""
         race = _Race()
         try:
@@ -60,7 +60,7 @@ class Connector:
         race.close()
         return first
 
-    def _in_turn(self, route: Route, race: _Race) -> Iterator[Target]:
+    def _in_turn(self, route: Route, race: _Race) -> Iterator[TunnelTarget]:
         """Each target, and each again: behind an address of a service, the next attempt finds another pod.
 
         Where there is one target only, a node was named: an experiment looks at what that one does, at the first try.
@@ -77,7 +77,7 @@ class Connector:
             async with self._clock.timeout(NEXT_SECONDS):
                 await race.next_event()
 
-    async def _attempt(self, target: Target, race: _Race) -> None:
+    async def _attempt(self, target: TunnelTarget, race: _Race) -> None:
         made: socket.socket | None = None
         try:
             made = self._nodes[target.node].tcp_socket()
@@ -107,7 +107,7 @@ class _Race:
     """What became of the attempts for one connection."""
 
     def __init__(self) -> None:
-        self.won: list[tuple[socket.socket, Target]] = []
+        self.won: list[tuple[socket.socket, TunnelTarget]] = []
         self.errors: list[OSError] = []
         self._event = asyncio.Event()
 

@@ -15,15 +15,15 @@ import struct
 from collections.abc import Awaitable, Callable
 
 from kubelab.apimachinery.clock import Clock
-from kubelab.tunnels.model import Route, Target
+from kubelab.tunnels.model import Route, TunnelTarget
 
 SILENT_SECONDS = 10.0  # for a client that has to speak first to say anything at all
 FLUSH_SECONDS = 30.0  # for what is left when one end is gone
 ANSWER_SECONDS = 3.0  # for a server that answers at once; later, new connections go elsewhere
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: a close is a reset
 
-Connect = Callable[[Route], Awaitable[tuple[socket.socket, Target]]]
-Note = Callable[[Target, bool], None]
+Connect = Callable[[Route], Awaitable[tuple[socket.socket, TunnelTarget]]]
+Note = Callable[[TunnelTarget, bool], None]
 
 
 class _Side(asyncio.Protocol):
@@ -93,7 +93,7 @@ class _Side(asyncio.Protocol):
         self._one_ended.set()
 
 
-class Connection:
+class TunnelConnection:
     """Owns the accepted socket from the first moment; :meth:`carry` lasts as long as the connection."""
 
     def __init__(self, accepted: socket.socket, port: int, peer: str, clock: Clock) -> None:
@@ -109,7 +109,7 @@ class Connection:
         """Has nothing ever come from either end?"""
         return not self._outer.spoke.is_set() and not self._inner.spoke.is_set()
 
-    def give_way(self) -> None:
+    def evict(self) -> None:
         """End, now: another connection needs the room. The client gets a reset."""
         self._gave_way = True
         refuse(self._accepted if self._outer.transport is None else None)
@@ -160,7 +160,7 @@ class Connection:
                 await self._outer.spoke.wait()
         return self._outer.spoke.is_set() and not self._outer.ended.is_set()
 
-    async def _flow(self, made: socket.socket, target: Target, route: Route, note: Note) -> None:
+    async def _flow(self, made: socket.socket, target: TunnelTarget, route: Route, note: Note) -> None:
         # The inner side first: what the outer one brings has somewhere to go.
         await self._open(self._inner, made)
         self._inner.other = self._outer
@@ -173,7 +173,7 @@ class Connection:
             await self._expect_an_answer(target, note)
         await self._ended()
 
-    async def _expect_an_answer(self, target: Target, note: Note) -> None:
+    async def _expect_an_answer(self, target: TunnelTarget, note: Note) -> None:
         try:
             async with self._clock.timeout(ANSWER_SECONDS):
                 await self._inner.spoke.wait()

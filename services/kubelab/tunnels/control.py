@@ -98,7 +98,7 @@ class Control:
     async def _do(self, request: Message, fds: list[int]) -> Answer:
         match request["do"]:
             case "open":
-                tunnel, route = protocol.tunnel_of(request)
+                tunnel, route = protocol.decode(request)
                 listener = socket.socket(fileno=fds.pop())
                 listener.setblocking(False)
                 await self._tunnels.open(tunnel.node, tunnel.address, tunnel.local_port, route=route, listener=listener)
@@ -112,17 +112,17 @@ class Control:
                 sock = self._tunnels.listener(int(request["port"]))
                 return {}, [sock.fileno()] if sock else []
             case "ill":
-                self._tunnels.memory.ill = frozenset(map(str, request["names"]))
+                self._tunnels.target_health.ill = frozenset(map(str, request["names"]))
                 return {}, []
             case "state":
-                door = self._tunnels.door
-                return {"connections": len(door), "refused": door.refused, "evicted": door.evicted}, []
+                limiter = self._tunnels.limiter
+                return {"connections": len(limiter), "refused": limiter.refused, "evicted": limiter.evicted}, []
             case other:
                 raise ValueError(f"do: {other!r}")
 
     def _list(self) -> list[Message]:
         found = [(tunnel, self._tunnels.route_of(tunnel.local_port)) for tunnel in self._tunnels.list()]
-        return [protocol.as_told(tunnel, route) for tunnel, route in found if route]
+        return [protocol.encode(tunnel, route) for tunnel, route in found if route]
 
 
 def _listen(path: Path) -> socket.socket:

@@ -42,7 +42,7 @@ def check_port(local_port: int) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class TunnelTarget:
     """One way in: ``host``:``port`` as seen from ``node``."""
 
     node: str
@@ -50,7 +50,7 @@ class Target:
     port: int
 
     @classmethod
-    def of(cls, node: str, address: str) -> Target:
+    def of(cls, node: str, address: str) -> TunnelTarget:
         """Read ``host:port``; BadRequest when it is none."""
         host, _, port = address.rpartition(":")
         if not host or not port.isascii() or not port.isdigit() or len(port) > 5 or not 0 < int(port) < 65536:
@@ -70,11 +70,11 @@ class Route:
     has come yet stays outside, and a server that does not answer counts as one that failed.
     """
 
-    targets: tuple[Target, ...]
+    targets: tuple[TunnelTarget, ...]
     client_first: bool = False
 
 
-class Place(Protocol):
+class Network(Protocol):
     """A network namespace."""
 
     def tcp_socket(self) -> socket.socket:
@@ -82,7 +82,7 @@ class Place(Protocol):
         ...
 
 
-class Here:
+class HostNetwork:
     """This process's own network namespace."""
 
     def tcp_socket(self) -> socket.socket:
@@ -92,7 +92,7 @@ class Here:
         return made
 
 
-class Namespace:
+class NetworkNamespace:
     """Another network namespace. The thread is in it only while it makes a socket, and it makes one at a time."""
 
     def __init__(self, path: Path) -> None:
@@ -103,7 +103,7 @@ class Namespace:
     def tcp_socket(self) -> socket.socket:
         syscalls.setns(self._inside)
         try:
-            return Here().tcp_socket()
+            return HostNetwork().tcp_socket()
         finally:
             syscalls.setns(self._outside)
 
@@ -112,6 +112,6 @@ class Namespace:
         os.close(self._outside)
 
 
-def addresses_of(targets: Sequence[Target]) -> str:
+def addresses_of(targets: Sequence[TunnelTarget]) -> str:
     """Name the targets for a person."""
     return ", ".join(f"{target.address} from {target.node}" for target in targets)

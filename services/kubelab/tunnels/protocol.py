@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from kubelab.tunnels.model import Route, Target, Tunnel
+from kubelab.tunnels.model import Route, Tunnel, TunnelTarget
 
 MAX_PACKET = 64 * 1024
 Message = dict[str, Any]
@@ -43,11 +43,11 @@ def receive(sock: socket.socket) -> tuple[Message | None, list[int]]:
         raise
 
 
-def as_told(tunnel: Tunnel, route: Route) -> Message:
+def encode(tunnel: Tunnel, route: Route) -> Message:
     return {"tunnel": asdict(tunnel), "route": asdict(route)}
 
 
-def tunnel_of(told: Message) -> tuple[Tunnel, Route]:
+def decode(told: Message) -> tuple[Tunnel, Route]:
     route = told["route"]
-    targets = tuple(Target(**target) for target in route["targets"])
+    targets = tuple(TunnelTarget(**target) for target in route["targets"])
     return Tunnel(**told["tunnel"]), Route(targets, route["client_first"])

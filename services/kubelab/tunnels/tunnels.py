@@ -19,13 +19,13 @@ import structlog
 
 from kubelab.apimachinery.clock import Clock
 from kubelab.apimachinery.errors import AlreadyExists, BadRequest, TooManyRequests
-from kubelab.tunnels.bounds import Door, ListenerBounds
-from kubelab.tunnels.choosing import Memory
 from kubelab.tunnels.connecting import Connector
-from kubelab.tunnels.connection import Connection, refuse
+from kubelab.tunnels.connection import TunnelConnection, refuse
+from kubelab.tunnels.connectionlimits import ConnectionLimiter, ConnectionLimits
 from kubelab.tunnels.listener import BACKLOG, LATER_SECONDS, Listener
-from kubelab.tunnels.model import Place, Route, Target, Tunnel, addresses_of, check_port
+from kubelab.tunnels.model import Network, Route, Tunnel, TunnelTarget, addresses_of, check_port
 from kubelab.tunnels.peers import Peers
+from kubelab.tunnels.targethealth import TargetHealth
 
 LOCALHOST = "127.0.0.1"
 MOST_TUNNELS = 128
@@ -45,22 +45,22 @@ class Tunnels:
 
     def __init__(
         self,
-        outside: Place,
-        nodes: Mapping[str, Place],
+        outside: Network,
+        nodes: Mapping[str, Network],
         clock: Clock,
         log: structlog.typing.FilteringBoundLogger,
         *,
         listen: str = LOCALHOST,
         ports: Sequence[int] = (),
-        bounds: ListenerBounds | None = None,
+        limits: ConnectionLimits | None = None,
     ) -> None:
         self._outside, self._nodes, self._clock, self._log = outside, nodes, clock, log
         self._address, self._ports = listen, ports
         self._open: dict[int, _Open] = {}
         self._group = asyncio.TaskGroup()
-        self.memory = Memory()
-        self.door = Door(bounds or ListenerBounds.of_descriptors())
-        self._connector = Connector(nodes, self.memory, clock)
+        self.target_health = TargetHealth()
+        self.limiter = ConnectionLimiter(limits or ConnectionLimits.of_descriptors())
+        self._connector = Connector(nodes, self.target_health, clock)
         self._peers = Peers()
 
     async def __aenter__(self) -> Tunnels:
@@ -118,7 +118,11 @@ class Tunnels:
             raise
         tunnel = Tunnel(int(sock.getsockname()[1]), node, address)
         listening = Listener(
-            sock, lambda accepted: self._take(tunnel.local_port, accepted), self.door.make_room, self._clock, self._log
+            sock,
+            lambda accepted: self._take(tunnel.local_port, accepted),
+            self.limiter.make_room,
+            self._clock,
+            self._log,
         )
         task = self._group.create_task(self._keep(listening), name=f"tunnel {tunnel.local_port}")
         self._open[tunnel.local_port] = _Open(tunnel, route, listening, task)
@@ -132,14 +136,14 @@ class Tunnels:
         found.task.cancel()
         await asyncio.wait([found.task])
         found.listener.close()
-        self.memory.forget(found.route)
-        for connection in self.door.all_of(local_port):
-            connection.give_way()
+        self.target_health.forget(found.route)
+        for connection in self.limiter.all_of(local_port):
+            connection.evict()
 
     def _only_by(self, node: str, address: str) -> Route:
         if node not in self._nodes:
             raise BadRequest(f'node "{node}" not found')
-        return Route((Target.of(node, address),))
+        return Route((TunnelTarget.of(node, address),))
 
     def _listen_on(self, local_port: int) -> socket.socket:
         """Take a port, or one of ours that is free."""
@@ -179,20 +183,20 @@ class Tunnels:
                 await self._clock.sleep(LATER_SECONDS)
 
     def _take(self, local_port: int, accepted: socket.socket) -> None:
-        connection = Connection(accepted, local_port, self._peers.of(accepted), self._clock)
+        connection = TunnelConnection(accepted, local_port, self._peers.of(accepted), self._clock)
         found = self._open.get(local_port)
-        if found is None or not self.door.enter(connection):
+        if found is None or not self.limiter.admit(connection):
             refuse(accepted)
             return
         with contextlib.suppress(OSError):
             accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._group.create_task(self._carry(connection, found.route), name=f"connection of {local_port}")
 
-    async def _carry(self, connection: Connection, route: Route) -> None:
+    async def _carry(self, connection: TunnelConnection, route: Route) -> None:
         try:
             await connection.carry(route, self._connector.connect, self._connector.note)
         except Exception:  # noqa: BLE001
             # A bug, or the network in a new mood: it is one connection's, and no other one's.
             self._log.exception("a connection failed", port=connection.port, to=addresses_of(route.targets))
         finally:
-            self.door.leave(connection)
+            self.limiter.release(connection)

@@ -19,7 +19,7 @@ from kubelab.client.client import Client
 from kubelab.client.transport import Connections
 from kubelab.component.config import TLS
 from kubelab.component.serving import Health, serve_grpc
-from kubelab.rpc.channels import Identity
+from kubelab.rpc.channels import TLSIdentity
 from tests.support.etcd import Etcd
 from tests.support.pki import TestAuthority
 
@@ -40,7 +40,7 @@ class ApiServers:
     ) -> Client:
         """A client of one server, or of all of them; it calls itself ``test``, whatever its certificate says."""
         files = self.authority.issue(common_name, organization, process=process)
-        identity = Identity.from_files(files.ca, files.certificate, files.key)
+        identity = TLSIdentity.from_files(files.ca, files.certificate, files.key)
         clock = SystemClock()
         addresses = [f"127.0.0.1:{port}" for port in (self.ports if server is None else [self.ports[server]])]
         connections = Connections.secure(addresses, identity, caller="test", clock=clock, server_name="")

@@ -31,7 +31,7 @@ from kubelab.component.leading import LeaderElectionConfig
 from kubelab.component.serving import Health, serve_grpc
 from kubelab.controllermanager import __main__ as controllermanager
 from kubelab.controllermanager.config import ControllerManagerConfig, NodeLifecycleConfig
-from kubelab.rpc.channels import Identity
+from kubelab.rpc.channels import TLSIdentity
 from kubelab.scheduler import __main__ as scheduler
 from kubelab.scheduler.config import SchedulerConfig
 from tests.support import objects as make
@@ -53,7 +53,7 @@ class ControlPlane:
 
     def connect(self, user: str, group: str = "") -> Client:
         files = self.authority.issue(user, group)
-        identity = Identity.from_files(files.ca, files.certificate, files.key)
+        identity = TLSIdentity.from_files(files.ca, files.certificate, files.key)
         address = f"127.0.0.1:{self.port}"
         connections = Connections.secure([address], identity, caller=user, clock=CLOCK, server_name="")
         return Client(connections, clock=CLOCK, caller=user)

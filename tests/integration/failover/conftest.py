@@ -19,7 +19,7 @@ from kubelab.apimachinery.clock import SystemClock
 from kubelab.apimachinery.errors import ApiError
 from kubelab.client.client import Client
 from kubelab.client.transport import Connections
-from kubelab.rpc.channels import Identity
+from kubelab.rpc.channels import TLSIdentity
 from tests.support import etcd as testing_etcd
 from tests.support.etcd import Etcd
 from tests.support.pki import Files, TestAuthority
@@ -71,7 +71,7 @@ class Plane:
 
     async def client(self, *servers: Server) -> Client:
         """Connect; the first server named is the one that is asked first."""
-        identity = Identity.from_files(self.admin.ca, self.admin.certificate, self.admin.key)
+        identity = TLSIdentity.from_files(self.admin.ca, self.admin.certificate, self.admin.key)
         wanted = servers or tuple(self.servers)
         connections = Connections.secure([s.address for s in wanted], identity, caller="test", clock=CLOCK)
         connections._current = 0

@@ -29,14 +29,14 @@ from kubelab.pki import certificates as pki
 from kubelab.pki.__main__ import main as make_volumes
 from kubelab.rpc.apiserver.v1 import apiserver_pb2 as pb
 from kubelab.rpc.apiserver.v1 import apiserver_pb2_grpc
-from kubelab.rpc.channels import Identity, IdentityFiles, open_channel
+from kubelab.rpc.channels import TLSIdentity, TLSIdentityFiles, open_channel
 from kubelab.supervisor import etcdmembers, plan
 from kubelab.topology.components import server_name
-from kubelab.topology.record import Node, Record
+from kubelab.topology.record import NodeRecord, Record
 from tests.support.etcd import missing
 from tests.support.polling import until_true
 
-NODES = (Node("cp-1", "127.0.0.1", True), Node("node-1", "127.0.0.1"))
+NODES = (NodeRecord("cp-1", "127.0.0.1", True), NodeRecord("node-1", "127.0.0.1"))
 IDENTITIES = {identity.file: identity for identity in pki.identities(NODES)}
 CLIENTS = [i.file for i in IDENTITIES.values() if set(pki.CLIENT) & set(i.usages)]
 SERVERS = [i.file for i in IDENTITIES.values() if set(pki.SERVER) & set(i.usages)]
@@ -50,8 +50,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-def files(folder: Path, name: str, ca: str = "ca") -> IdentityFiles:
-    return IdentityFiles(folder / f"{ca}.crt", folder / f"{name}.crt", folder / f"{name}.key")
+def files(folder: Path, name: str, ca: str = "ca") -> TLSIdentityFiles:
+    return TLSIdentityFiles(folder / f"{ca}.crt", folder / f"{name}.crt", folder / f"{name}.key")
 
 
 @contextlib.asynccontextmanager
@@ -62,7 +62,7 @@ async def serving(folder: Path, name: str) -> AsyncGenerator[int]:
         yield served.port
 
 
-async def reaches(port: int, identity: Identity, name: str) -> bool:
+async def reaches(port: int, identity: TLSIdentity, name: str) -> bool:
     """Whether a client that expects this name gets an answer; nothing is sent before both sides are content."""
     async with open_channel(f"127.0.0.1:{port}", identity, server_name=name) as channel:
         stub: Any = health_pb2_grpc.HealthStub(channel)
@@ -244,16 +244,16 @@ def etcd(tmp_path: Path) -> Iterator[tuple[Path, str]]:
         one.replace(f",https://127.0.0.1:{etcdmembers.PORT}", "")
         .replace(f"{address}:{etcdmembers.PORT}", f"127.0.0.1:{client}")
         .replace(f"{address}:{etcdmembers.PEER_PORT}", f"127.0.0.1:{peer}")
-        for one in spec.order.argv
+        for one in spec.request.argv
     ]
-    with subprocess.Popen([spec.order.program or "etcd", *argv], stderr=subprocess.DEVNULL) as process:
+    with subprocess.Popen([spec.request.program or "etcd", *argv], stderr=subprocess.DEVNULL) as process:
         try:
             yield record.pki, f"127.0.0.1:{client}"
         finally:
             process.terminate()
 
 
-async def etcd_answers(address: str, identity: Identity) -> bool:
+async def etcd_answers(address: str, identity: TLSIdentity) -> bool:
     async with open_channel(address, identity) as channel:
         stub: Any = health_pb2_grpc.HealthStub(channel)
         try:

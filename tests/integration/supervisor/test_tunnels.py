@@ -16,7 +16,7 @@ from kubelab.apimachinery import errors
 from kubelab.apimachinery.clock import SystemClock
 from kubelab.supervisor import network
 from kubelab.topology.record import Record
-from kubelab.tunnels.model import Here, Namespace, Route, Target
+from kubelab.tunnels.model import HostNetwork, NetworkNamespace, Route, TunnelTarget
 from kubelab.tunnels.tunnels import Tunnels
 
 from .conftest import until_true
@@ -28,9 +28,9 @@ SECONDS = 20.0
 @asynccontextmanager
 async def tunnels(record: Record) -> AsyncGenerator[Tunnels]:
     """Tunnels over a network that is there."""
-    nodes = {name: Namespace(record.namespace(name)) for name in record.node_names}
+    nodes = {name: NetworkNamespace(record.namespace(name)) for name in record.node_names}
     try:
-        async with Tunnels(Here(), nodes, SystemClock(), structlog.get_logger()) as made:
+        async with Tunnels(HostNetwork(), nodes, SystemClock(), structlog.get_logger()) as made:
             yield made
     finally:
         for node in nodes.values():
@@ -133,7 +133,7 @@ async def test_no_such_node_and_a_port_that_is_taken(made: Record) -> None:
 
 
 @asynccontextmanager
-async def named(record: Record, node: str, word: bytes) -> AsyncGenerator[Target]:
+async def named(record: Record, node: str, word: bytes) -> AsyncGenerator[TunnelTarget]:
     """A server on a node that says its name."""
 
     async def answer(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -144,12 +144,12 @@ async def named(record: Record, node: str, word: bytes) -> AsyncGenerator[Target
     address = next(each.address for each in record.nodes if each.name == node)
     listener = network.inside(record.namespace(node), lambda: socket.create_server((address, 0)))
     async with await asyncio.start_server(answer, sock=listener):
-        yield Target(node, address, listener.getsockname()[1])
+        yield TunnelTarget(node, address, listener.getsockname()[1])
 
 
 async def test_a_connection_goes_to_a_node_that_answers(made: Record) -> None:
     """One refuses, one drops every packet, the third answers; afterwards the third is asked at once."""
-    refusing, silent = Target("cp-1", "192.168.49.2", 1), Target("cp-1", "192.0.2.1", 80)
+    refusing, silent = TunnelTarget("cp-1", "192.168.49.2", 1), TunnelTarget("cp-1", "192.0.2.1", 80)
     drop = ["ip", "route", "add", "blackhole", "192.0.2.1"]
     async with named(made, "node-1", b"node-1") as well, tunnels(made) as opened:
         network.inside(made.namespace("cp-1"), lambda: subprocess.run(drop, check=True))
@@ -157,7 +157,7 @@ async def test_a_connection_goes_to_a_node_that_answers(made: Record) -> None:
             route = Route((first, well))
             tunnel = await opened.open("", f"{first.address}", route=route)
             assert await hear(tunnel.local_port) == b"node-1"
-            assert opened.memory.order(route, SystemClock().monotonic()) == [well, first]
+            assert opened.target_health.order(route, SystemClock().monotonic()) == [well, first]
             await opened.close(tunnel.local_port)
 
 
@@ -165,9 +165,9 @@ async def test_who_is_known_to_be_ill_is_asked_last(made: Record) -> None:
     async with named(made, "cp-1", b"cp-1") as one, named(made, "node-1", b"node-1") as two, tunnels(made) as opened:
         tunnel = await opened.open("", "any:80", route=Route((one, two)))
         assert await hear(tunnel.local_port) == b"cp-1"
-        opened.memory.ill = {one.address}
+        opened.target_health.ill = {one.address}
         assert await hear(tunnel.local_port) == b"node-1"
-        opened.memory.ill = {one.address, "node-1"}
+        opened.target_health.ill = {one.address, "node-1"}
         assert await hear(tunnel.local_port) == b"cp-1", "all are ill: as if none were"
 
 
@@ -175,14 +175,14 @@ async def test_a_server_that_does_not_answer_is_not_asked_again(made: Record) ->
     """Its kernel takes the connection, the process does not run: what a frozen api-server looks like."""
     frozen = network.inside(made.namespace("cp-1"), lambda: socket.create_server(("192.168.49.2", 0)))
     with frozen:
-        one = Target("cp-1", "192.168.49.2", frozen.getsockname()[1])
+        one = TunnelTarget("cp-1", "192.168.49.2", frozen.getsockname()[1])
         async with named(made, "node-1", b"node-1") as two, tunnels(made) as opened:
             route = Route((one, two), client_first=True)
             tunnel = await opened.open("", "any:80", route=route)
             async with asyncio.timeout(SECONDS):
                 _, writer = await asyncio.open_connection("127.0.0.1", tunnel.local_port)
                 writer.write(b"hello")
-                await until_true(lambda: opened.memory.order(route, SystemClock().monotonic()) == [two, one])
+                await until_true(lambda: opened.target_health.order(route, SystemClock().monotonic()) == [two, one])
                 assert await ask(tunnel.local_port, b"hello") == b"node-1"
                 writer.close()
                 await writer.wait_closed()
@@ -196,12 +196,12 @@ async def test_a_client_that_says_nothing_stays_outside(made: Record) -> None:
         writer.close()
 
     listener = network.inside(made.namespace("cp-1"), lambda: socket.create_server(("192.168.49.2", 0)))
-    target = Target("cp-1", "192.168.49.2", listener.getsockname()[1])
+    target = TunnelTarget("cp-1", "192.168.49.2", listener.getsockname()[1])
     async with await asyncio.start_server(answer, sock=listener), tunnels(made) as opened:
         tunnel = await opened.open("cp-1", target.address, route=Route((target,), client_first=True))
         _, silent = await asyncio.open_connection("127.0.0.1", tunnel.local_port)
         async with asyncio.timeout(SECONDS):
-            await until_true(lambda: len(opened.door))
+            await until_true(lambda: len(opened.limiter))
             assert not asked.is_set()
             silent.write(b"hello")
             await asked.wait()

@@ -215,7 +215,7 @@ def test_down_goes_on_when_it_is_interrupted(kubelab: Kubelab, home: Path, name:
     )
     scheduler = processes.read(record.processes, "scheduler@cp-1")
     assert scheduler
-    asyncio.run(launch.ended(scheduler.pid, SECONDS))
+    asyncio.run(launch.wait_ended(scheduler.pid, SECONDS))
     down.send_signal(signal.SIGINT)
     down.wait(SECONDS)
     up = kubelab("up", "--name", name)

@@ -14,7 +14,15 @@ from kubelab.chaos.faults import Faults, NotUndone, settle
 from kubelab.chaos.recording import Recording, RecordingWriter
 from kubelab.chaos.undolog import UndoEntry, UndoLog
 from kubelab.client.client import Client
-from kubelab.cluster.driver import Action, ClusterDriver, ClusterNode, ClusterStatus, Process, ProcessState, Tunnel
+from kubelab.cluster.driver import (
+    Action,
+    ClusterDriver,
+    ClusterNode,
+    ClusterStatus,
+    ClusterTunnel,
+    Process,
+    ProcessState,
+)
 from kubelab.topology.partitions import Partition
 
 STATES = {
@@ -39,7 +47,7 @@ class FakeDriver:
     done: list[str] = field(default_factory=list[str])
     cut: list[Partition] = field(default_factory=list[Partition])
     deaf: set[str] = field(default_factory=set[str])
-    open: list[Tunnel] = field(default_factory=list[Tunnel])
+    open: list[ClusterTunnel] = field(default_factory=list[ClusterTunnel])
 
     async def status(self) -> ClusterStatus:
         nodes = tuple(ClusterNode(n, "", Path(), Path()) for n in ("cp-1", "node-1", "node-2"))
@@ -58,7 +66,7 @@ class FakeDriver:
     async def partition(self, *partitions: Partition) -> None:
         self.cut += partitions
 
-    async def tunnels(self) -> list[Tunnel]:
+    async def tunnels(self) -> list[ClusterTunnel]:
         return list(self.open)
 
     async def close_tunnel(self, local_port: int) -> None:
@@ -176,8 +184,8 @@ async def test_heal_takes_away_our_partitions_only(driver: FakeDriver, faults: F
 
 
 async def test_a_tunnel_that_a_killed_experiment_has_left_is_closed(driver: FakeDriver, undo_log: UndoLog) -> None:
-    theirs = Tunnel(40001, "cp-1", "192.168.49.2:30002")
-    driver.open = [Tunnel(40000, "node-1", "192.168.49.2:30001"), theirs]
+    theirs = ClusterTunnel(40001, "cp-1", "192.168.49.2:30002")
+    driver.open = [ClusterTunnel(40000, "node-1", "192.168.49.2:30001"), theirs]
     undo_log.add(UndoEntry(undolog.TUNNEL, "192.168.49.2:30001"))
     assert await Faults(cast(ClusterDriver, driver), undo_log).undo() == [], "requests go on while the experiment does"
     done = await settle(cast(ClusterDriver, driver), cast(Client, None), undo_log)

@@ -13,7 +13,7 @@ from kubelab.api.core.v1 import core_pb2
 from kubelab.api.meta.v1 import meta_pb2
 from kubelab.cli import service
 from kubelab.client.kubeconfig import Kubeconfig
-from kubelab.cluster.driver import Action, ClusterNode, ClusterStatus, CommandOutput, Process, Tunnel
+from kubelab.cluster.driver import Action, ClusterNode, ClusterStatus, ClusterTunnel, CommandOutput, Process
 from kubelab.topology.partitions import Partition
 
 CP = ClusterNode("cp-1", "192.168.49.2", Path("/netns"), Path("/runtime.sock"), control_plane=True)
@@ -58,9 +58,9 @@ class FakeCluster:
     def __init__(self) -> None:
         self.opened: list[tuple[str, str]] = []
 
-    async def open_tunnel(self, node: str, address: str, local_port: int = 0) -> Tunnel:
+    async def open_tunnel(self, node: str, address: str, local_port: int = 0) -> ClusterTunnel:
         self.opened.append((node, address))
-        return Tunnel(64286 + len(self.opened), node, address)
+        return ClusterTunnel(64286 + len(self.opened), node, address)
 
     async def status(self) -> ClusterStatus:
         return ClusterStatus("kubelab", (), (CP,))
@@ -95,7 +95,7 @@ class FakeCluster:
     async def run(self, node: str, argv: Sequence[str], *, stdin: bytes = b"", timeout: float = 30.0) -> CommandOutput:
         raise NotImplementedError
 
-    async def tunnels(self) -> Sequence[Tunnel]:
+    async def tunnels(self) -> Sequence[ClusterTunnel]:
         return []
 
     async def runtime_channel(self, node: str = "") -> grpc.aio.Channel:

@@ -24,7 +24,7 @@ from kubelab.client.transport import ATTEMPTS, Connections
 from kubelab.rpc import tracing
 from kubelab.rpc.apiserver.v1 import apiserver_pb2 as pb
 from kubelab.rpc.apiserver.v1.apiserver_pb2_grpc import ResourcesServicer, add_ResourcesServicer_to_server
-from kubelab.rpc.channels import SERVER_OPTIONS, Identity, server_credentials
+from kubelab.rpc.channels import SERVER_OPTIONS, TLSIdentity, server_credentials
 from kubelab.rpc.connecterrors import unreachable, why_unreachable
 from tests.support.clock import FakeClock
 from tests.support.pki import TestAuthority
@@ -79,7 +79,7 @@ class Servicer(ResourcesServicer):
 class Server:
     def __init__(self, authority: TestAuthority) -> None:
         files = authority.issue("kube-apiserver")
-        self._identity = Identity.from_files(files.ca, files.certificate, files.key)
+        self._identity = TLSIdentity.from_files(files.ca, files.certificate, files.key)
         self.servicer = Servicer()
         self.port = 0
         self._server: grpc.aio.Server | None = None
@@ -267,7 +267,7 @@ async def test_a_write_that_waited_for_a_connection_in_vain_is_made_elsewhere(
         async def connected(self: Any, timeout: float) -> Any:
             return self._use(self._servers[next(order)])
 
-        monkeypatch.setattr(Connections, "_connected", connected)
+        monkeypatch.setattr(Connections, "_ready_server", connected)
         assert await client.create(WEB) == WEB
         assert [verb for verb, _ in other.servicer.seen] == ["create"]
         await server.start()

@@ -61,15 +61,15 @@ async def test_one_that_hangs_ends_with_the_patience_for_it(
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
-    assert await launch.ended(pid, 10.0)
+    assert await launch.wait_ended(pid, 10.0)
     assert start_time(pid) is None
 
 
 def test_a_home_in_which_nothing_was_made_is_removed(tmp_path: Path) -> None:
     home = tmp_path / "deep" / "home"
-    with launch.alone(home):
+    with launch.home_locked(home):
         assert home.is_dir()
     assert not home.exists()
-    with launch.alone(home):
+    with launch.home_locked(home):
         (home / "clusters").mkdir()
     assert home.is_dir()

@@ -12,7 +12,7 @@ import pytest
 
 from kubelab.apimachinery import errors
 from kubelab.apimachinery.grpcstatus import answering
-from kubelab.cluster.driver import Action, ClusterNode, ProcessState, Tunnel
+from kubelab.cluster.driver import Action, ClusterNode, ClusterTunnel, ProcessState
 from kubelab.cluster.local import LocalCluster
 from kubelab.rpc.supervisor.v1 import supervisor_pb2 as pb
 from kubelab.rpc.supervisor.v1 import supervisor_pb2_grpc
@@ -124,8 +124,8 @@ async def test_status_logs_and_tunnels(supervisor: FakeSupervisor, socket: Path)
         ]
         assert [data async for data in cluster.logs("scheduler@cp-1", tail=2)] == [b"one\n", b"two\n"]
         assert supervisor.asked == [pb.LogsRequest(process="scheduler@cp-1", tail_lines=2)]
-        assert await cluster.open_tunnel("cp-1", "10.96.0.1:443") == Tunnel(4000, "cp-1", "10.96.0.1:443")
-        assert [*await cluster.tunnels()] == [Tunnel(1, "cp-1", "a:1")]
+        assert await cluster.open_tunnel("cp-1", "10.96.0.1:443") == ClusterTunnel(4000, "cp-1", "10.96.0.1:443")
+        assert [*await cluster.tunnels()] == [ClusterTunnel(1, "cp-1", "a:1")]
 
 
 @pytest.mark.parametrize("action", Action, ids=lambda action: action.value)

@@ -16,7 +16,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from kubelab.component.descriptors import FEWEST_CONNECTIONS
-from kubelab.rpc.channels import Identity, open_channel
+from kubelab.rpc.channels import TLSIdentity, open_channel
 from tests.support.pki import Files, TestAuthority
 
 SECONDS = 30.0
@@ -63,7 +63,7 @@ def server(files: Files) -> Generator[int]:
 
 
 async def is_answered(port: int, files: Files) -> bool:
-    identity = Identity.from_files(files.ca, files.certificate, files.key)
+    identity = TLSIdentity.from_files(files.ca, files.certificate, files.key)
     own = (("grpc.use_local_subchannel_pool", 1),)
     async with open_channel(f"localhost:{port}", identity, options=own) as channel:
         stub: Any = health_pb2_grpc.HealthStub(channel)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from kubelab.cluster import started
+from kubelab.cluster import laststarted
 from kubelab.cluster.composerecord import ComposeRecord
 from kubelab.files import statefile
 from kubelab.runtime.images import storefiles
@@ -44,13 +44,13 @@ DAMAGES: dict[str, Damage] = {
 
 READERS: dict[str, tuple[str, Callable[[Path], Any]]] = {
     # name in the folder, how it is read; all of these count a broken file as none
-    "the last started cluster": ("last-started", lambda path: started.last(path.parent)),
+    "the last started cluster": ("last-started", lambda path: laststarted.last(path.parent)),
     "a process's record": ("etcd@cp-1", lambda path: processes.read(path.parent, path.name)),
     "a process's restarts": ("etcd@cp-1", lambda path: processes.restarts_of(path.parent, path.name)),
     "the tunnels": ("tunnels.json", lambda path: statefile.read_or_forget(path, TUNNELS_FILE, lambda _: None)),
     "control groups": (state.CGROUPS, lambda path: state.read_groups(path.parent)),
     "an end": ("exit.json", lambda path: state.read_json(path, **state.ENDED)),
-    "a start": ("started.json", lambda path: state.read_json(path, **state.STARTED)),
+    "a start": ("laststarted.json", lambda path: state.read_json(path, **state.STARTED)),
     "names of images": ("names.json", lambda path: storefiles.file_names(set(storefiles.read_index(path).values()))),
     "a note": ("note", lambda path: storefiles.file_names(set(storefiles.read_note(path)))),
     "a pin": ("pin", lambda path: storefiles.file_names({storefiles.read_pin(path)})),

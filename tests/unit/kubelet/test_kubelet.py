@@ -22,9 +22,9 @@ from kubelab.component.environment import Environment
 from kubelab.kubelet.__main__ import run
 from kubelab.kubelet.config import KubeletConfig
 from kubelab.pki import certificates
-from kubelab.rpc.channels import Identity, open_channel
+from kubelab.rpc.channels import TLSIdentity, open_channel
 from kubelab.rpc.kubelet.v1 import kubelet_pb2, kubelet_pb2_grpc
-from kubelab.topology.record import Node
+from kubelab.topology.record import NodeRecord
 from tests.support.apiserver import FakeApiServer
 from tests.support.cri import FakeRuntime
 from tests.support.pki import TestAuthority
@@ -60,7 +60,7 @@ class House:
     @contextlib.asynccontextmanager
     async def stub(self, user: str = "kube-apiserver-kubelet-client", group: str = "") -> AsyncGenerator[Any]:
         files = self.authority.issue(user, group)
-        identity = Identity.from_files(files.ca, files.certificate, files.key)
+        identity = TLSIdentity.from_files(files.ca, files.certificate, files.key)
         async with open_channel(self.config.bind_address, identity, server_name="kubelet.node-1") as channel:
             yield kubelet_pb2_grpc.KubeletStub(channel)
 
@@ -194,7 +194,7 @@ async def test_logs_and_calls_are_answered_over_mtls(house: House, make_pod: Mak
         assert following.result() == b"hello\nbye\n"
 
 
-PLANE = (Node("node-1", "127.0.0.1", control_plane=True),)
+PLANE = (NodeRecord("node-1", "127.0.0.1", control_plane=True),)
 CALLERS = {
     **{i.common_name: i.organisation for i in certificates.identities(PLANE) if i.usages == certificates.CLIENT},
     "system:node:node-2": "system:nodes",

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery.messages import deep_copy
-from kubelab.kubeproxy.model import Backend, addresses_behind, left_out, node_addresses, service_ports
+from kubelab.kubeproxy.model import Backend, backend_addresses, ignored_fields, node_addresses, service_ports
 from kubelab.kubeproxy.rules import Table
 from kubelab.linux.nftables import Protocol, nft
 from kubelab.topology.reservedports import RESERVED
@@ -68,10 +68,10 @@ def test_addresses_of_the_other_family_are_left_out() -> None:
     (port,) = service_ports(both, endpoints("fd00::2", "10.244.0.2"), node="n")
     assert port.external_ips == (IPv4Address("203.0.113.5"),)
     assert port.internal == port.external == (backend("10.244.0.2", 8080),)
-    assert left_out(both) == ["2001:db8::5: not an IPv4 address"]
+    assert ignored_fields(both) == ["2001:db8::5: not an IPv4 address"]
     assert service_ports(service(clusterIP="fd00::5"), endpoints("10.244.0.2"), node="n") == ()
-    assert left_out(service(clusterIP="fd00::5")) == ["fd00::5: not an IPv4 address"]
-    assert left_out(service(clusterIP="None")) == left_out(service(clusterIP="")) == []
+    assert ignored_fields(service(clusterIP="fd00::5")) == ["fd00::5: not an IPv4 address"]
+    assert ignored_fields(service(clusterIP="None")) == ignored_fields(service(clusterIP="")) == []
 
 
 def test_without_endpoints_the_port_is_there_to_refuse() -> None:
@@ -88,7 +88,7 @@ def test_local_traffic_policies_keep_to_this_node() -> None:
     assert port.keeps_client_address
     (port,) = service_ports(service(internalTrafficPolicy="Local"), spread, node="node-1")
     assert port.internal == (backend("10.244.0.2", 8080),)
-    assert addresses_behind([port]) == {IPv4Address(ip) for ip in where}
+    assert backend_addresses([port]) == {IPv4Address(ip) for ip in where}
 
 
 def test_a_chain_name_fits_and_stays_unique() -> None:
@@ -111,11 +111,11 @@ def test_a_port_of_a_nodes_own_processes_is_not_led_away_from_its_address(port: 
     outside = service(externalIPs=[str(NODE), "203.0.113.5"], ports=[{"port": port}])
     (found,) = service_ports(outside, endpoints("10.244.0.2"), node="n", node_addresses={NODE})
     assert found.external_ips == (IPv4Address("203.0.113.5"),), "elsewhere it is a port like any other"
-    assert left_out(outside, {NODE}) == [f"{NODE}:{port}: belongs to the node's own {owner}"]
+    assert ignored_fields(outside, {NODE}) == [f"{NODE}:{port}: belongs to the node's own {owner}"]
     by_node_port = service(type="NodePort", ports=[{"port": 80, "nodePort": port}])
     (found,) = service_ports(by_node_port, endpoints("10.244.0.2"), node="n")
     assert found.node_port == 0
-    assert left_out(by_node_port) == [f"nodePort {port}: belongs to every node's {owner}"]
+    assert ignored_fields(by_node_port) == [f"nodePort {port}: belongs to every node's {owner}"]
 
 
 def test_only_tcp_is_reserved() -> None:
@@ -128,7 +128,7 @@ def test_only_tcp_is_reserved() -> None:
 def test_addresses_that_are_no_machines_are_left_out(ip: str) -> None:
     (found,) = service_ports(service(externalIPs=[ip]), endpoints("10.244.0.2"), node="n")
     assert found.external_ips == ()
-    assert left_out(service(externalIPs=[ip])) == [f"{ip}: not an address of one machine"]
+    assert ignored_fields(service(externalIPs=[ip])) == [f"{ip}: not an address of one machine"]
 
 
 def test_a_nodes_addresses_are_those_at_which_others_reach_it() -> None:
@@ -193,7 +193,7 @@ def test_no_text_of_a_service_becomes_a_part_of_a_rule(made: core_pb2.Service, a
     for ip in ("10.244.0.2", address.encode(errors="replace").decode()):
         subset.addresses.add(ip=ip)
     ports = service_ports(made, there, node="n")
-    left_out(made)
+    ignored_fields(made)
     script = Table().transaction({"x": ports})
     allowed = ("add chain", "add rule", "add element")
     for line in script.splitlines():

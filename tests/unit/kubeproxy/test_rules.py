@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kubelab.kubeproxy.model import Backend, ServicePort
-from kubelab.kubeproxy.rules import BASE, TABLE, Table, footprint, turns
+from kubelab.kubeproxy.rules import BASE, TABLE, Table, port_rules, round_robin
 from kubelab.linux.nftables import Fragment, Name, Protocol
 from kubelab.topology.reservedports import RESERVED
 
@@ -130,16 +130,16 @@ def test_any_history_ends_where_a_fresh_table_would_begin(history: list[Mapping[
 
 def test_turns_are_dealt_one_after_the_other() -> None:
     two = (backend("10.244.0.2", 80), backend("10.244.0.3", 80))
-    assert turns(two, TCP) == (
+    assert round_robin(two, TCP) == (
         "meta l4proto tcp dnat ip to numgen inc mod 2 map { 0 : 10.244.0.2 . 80, 1 : 10.244.0.3 . 80 }"
     )
-    assert turns(two[:1], UDP) == "meta l4proto udp dnat to 10.244.0.2:80"
+    assert round_robin(two[:1], UDP) == "meta l4proto udp dnat to 10.244.0.2:80"
 
 
 def test_both_ways_in_share_one_round() -> None:
     backends = (backend("10.244.0.2", 80), backend("10.244.0.3", 80))
     port = ServicePort("default/web", TCP, 80, VIP, node_port=30080, internal=backends, external=backends)
-    chains = footprint(port).chains
+    chains = port_rules(port).chains
     assert sum("numgen" in rule for rules in chains.values() for rule in rules) == 1
 
 
@@ -148,7 +148,7 @@ def test_a_policy_that_keeps_the_client_address_does_not_masquerade() -> None:
     port = ServicePort(
         "default/web", TCP, 80, VIP, node_port=30080, internal=here, external=here, keeps_client_address=True
     )
-    *short_cuts, last = footprint(port).chains[port.external_chain]
+    *short_cuts, last = port_rules(port).chains[port.external_chain]
     assert last == f"goto {port.chain}"
     assert [rule.split(" goto")[0] for rule in short_cuts] == [
         "ip saddr 10.244.0.0/16",
@@ -168,13 +168,13 @@ def test_with_no_backend_here_what_comes_from_outside_is_dropped() -> None:
         everywhere=everywhere,
         keeps_client_address=True,
     )
-    assert footprint(port).chains[port.external_chain][-1] == "drop"
+    assert port_rules(port).chains[port.external_chain][-1] == "drop"
 
 
 def test_a_client_keeps_its_backend_and_new_ones_come_in_turn() -> None:
     backends = (backend("10.244.0.2", 80), backend("10.244.0.3", 80))
     port = ServicePort("default/web", TCP, 80, VIP, internal=backends, external=backends, affinity=30)
-    found = footprint(port)
+    found = port_rules(port)
     assert set(found.sets.values()) == {30}
     first, second = map(port.endpoint_chain, backends)
     one, two = map(port.clients, backends)

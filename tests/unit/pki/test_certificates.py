@@ -14,11 +14,11 @@ from kubelab.apimachinery import errors
 from kubelab.auth import roles
 from kubelab.auth.users import User, user_from_certificate
 from kubelab.pki import certificates as pki
-from kubelab.topology.record import Node
+from kubelab.topology.record import NodeRecord
 
 CLIENT, SERVER = ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH
 NOW = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
-NODES = (Node("cp-1", "192.168.49.2", True), Node("node-1", "192.168.49.3"))
+NODES = (NodeRecord("cp-1", "192.168.49.2", True), NodeRecord("node-1", "192.168.49.3"))
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import grpc
 import pytest
 
 from kubelab.rpc import channels
-from kubelab.rpc.channels import CHANNEL_OPTIONS, ETCD_KEEPALIVE, Identity, open_channel, reconnect, unix_channel
+from kubelab.rpc.channels import CHANNEL_OPTIONS, ETCD_KEEPALIVE, TLSIdentity, open_channel, reconnect, unix_channel
 
 Given = list[tuple[str, dict[str, Any]]]
 
@@ -41,7 +41,7 @@ def test_a_channel_has_the_defaults_but_where_its_caller_says_otherwise(opened: 
 
 def test_the_expected_name_is_the_certificate_s(opened: Given, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(channels, "client_credentials", lambda identity: identity)  # pyright: ignore[reportUnknownLambdaType]
-    open_channel("a:1", Identity(b"ca"), server_name="kubelet.node-1")
+    open_channel("a:1", TLSIdentity(b"ca"), server_name="kubelet.node-1")
     assert opened[0][1]["grpc.ssl_target_name_override"] == "kubelet.node-1"
 
 

@@ -11,7 +11,7 @@ def heard(*texts: str) -> list[str]:
     """What a listener hears of an answer with these warnings."""
     found: list[str] = []
     with warnings.listening(found.append):
-        warnings.hear((("other", "x"), *warnings.metadata(texts)))
+        warnings.deliver_from((("other", "x"), *warnings.metadata(texts)))
     return found
 
 
@@ -33,8 +33,8 @@ def test_what_is_heard_and_within_which_bounds(sent: list[str], got: list[str]) 
 
 
 def test_without_a_listener_nothing_is_wanted() -> None:
-    assert not warnings.wanted()
-    warnings.hear(warnings.metadata(["a"]))
+    assert not warnings.has_listener()
+    warnings.deliver_from(warnings.metadata(["a"]))
     with warnings.listening(lambda text: None):
-        assert warnings.wanted()
-    assert not warnings.wanted()
+        assert warnings.has_listener()
+    assert not warnings.has_listener()

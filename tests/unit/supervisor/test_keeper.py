@@ -16,24 +16,24 @@ from kubelab.apimachinery.errors import BadRequest
 from kubelab.component import logs
 from kubelab.linux.processes import start_time
 from kubelab.supervisor import health, processes
-from kubelab.supervisor.keeper import ProcessKeeper, Spec, last_line
+from kubelab.supervisor.keeper import ProcessKeeper, ProcessSpec, last_line
 from kubelab.supervisor.keeperstates import KeeperState
 from kubelab.supervisor.processes import Running
 from kubelab.supervisor.spawner import SpawnError
-from kubelab.supervisor.zygote import Order
+from kubelab.supervisor.zygote import SpawnRequest
 from tests.support.clock import FakeClock
 
 
 class FakeSpawner:
-    """Starts nothing. ``before_it_fails`` happens while the zygote dies with an order in its hands."""
+    """Starts nothing. ``before_it_fails`` happens while the zygote dies with a request in its hands."""
 
     def __init__(self, before_it_fails: Any = None) -> None:
-        self.orders: list[Order] = []
+        self.requests: list[SpawnRequest] = []
         self.adopted: list[Running] = []
         self._before_it_fails = before_it_fails
 
-    async def start(self, order: Order, log: int, namespace: int | None) -> Running:
-        self.orders.append(order)
+    async def start(self, request: SpawnRequest, log: int, namespace: int | None) -> Running:
+        self.requests.append(request)
         if self._before_it_fails:
             self._before_it_fails()
         raise SpawnError("the zygote died")
@@ -54,9 +54,9 @@ def child() -> Generator[int]:
 
 
 def keeper(folder: Path, spawner: FakeSpawner, name: str = "scheduler@cp-1") -> ProcessKeeper:
-    order = Order(name=name, argv=(), records=str(folder))
+    request = SpawnRequest(name=name, argv=(), records=str(folder))
     target = health.HealthTarget(f"unix:{folder}/none.sock")
-    spec = Spec(name, "scheduler", "cp-1", order, folder / "x.log", None, target)
+    spec = ProcessSpec(name, "scheduler", "cp-1", request, folder / "x.log", None, target)
     clock = FakeClock(auto=True)
     log = logs.configure("supervisor", level="error", form="text", clock=clock)
     return ProcessKeeper(spec, cast(Any, spawner), clock, log, lambda: None)
@@ -81,10 +81,10 @@ async def test_before_those_it_stands_on_are_well_it_waits(tmp_path: Path) -> No
         await until(it, KeeperState.WAITING)
         with pytest.raises(BadRequest, match="it is just being started"):
             await it.kill()
-        assert spawner.orders == []
+        assert spawner.requests == []
         other.ready.set()
         await until(it, KeeperState.BACK_OFF)
-        assert spawner.orders
+        assert spawner.requests
 
 
 async def test_what_waits_can_be_stopped_and_started(tmp_path: Path) -> None:
@@ -97,7 +97,7 @@ async def test_what_waits_can_be_stopped_and_started(tmp_path: Path) -> None:
         other.ready.set()
         starting = asyncio.ensure_future(it.start())
         await until(it, KeeperState.BACK_OFF)
-        assert spawner.orders, "and without those it stands on: it was asked for"
+        assert spawner.requests, "and without those it stands on: it was asked for"
         starting.cancel()
 
 
@@ -114,7 +114,7 @@ async def test_what_a_dying_zygote_has_started_is_adopted_and_not_started_twice(
         await until(it, KeeperState.STARTING)
         await it._until(lambda: it.running is not None, 60.0)
         assert [running.pid for running in spawner.adopted] == [child]
-        assert len(spawner.orders) == 1
+        assert len(spawner.requests) == 1
 
 
 def test_the_record_of_the_next_one_is_not_forgotten_with_the_last(tmp_path: Path) -> None:

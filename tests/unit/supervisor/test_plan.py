@@ -44,7 +44,7 @@ def test_components_accept_their_configuration(record: Record, component: str) -
     kind = importlib.import_module(module).COMPONENT.config
     for spec in laid_out.specs:
         if spec.component == component:
-            assert load(kind, spec.order.argv, prog=component).name == spec.name
+            assert load(kind, spec.request.argv, prog=component).name == spec.name
 
 
 def test_kubeconfigs_lead_to_the_api_server(record: Record) -> None:
@@ -73,7 +73,7 @@ def test_members_know_each_other(three: Record) -> None:
     cluster = (
         "--initial-cluster=cp-1=https://192.168.49.2:2380,cp-2=https://192.168.49.3:2380,cp-3=https://192.168.49.4:2380"
     )
-    assert [member.name for member in members if cluster in member.order.argv] == [
+    assert [member.name for member in members if cluster in member.request.argv] == [
         "etcd@cp-1",
         "etcd@cp-2",
         "etcd@cp-3",
@@ -130,6 +130,6 @@ def test_only_the_owner_reads_the_configuration(record: Record) -> None:
 
 def test_etcd_wants_a_certificate_from_everybody(record: Record) -> None:
     etcd = next(spec for spec in plan.plan(record).specs if spec.component == "etcd")
-    assert "--client-cert-auth=true" in etcd.order.argv
-    assert "--peer-client-cert-auth=true" in etcd.order.argv
-    assert not [flag for flag in etcd.order.argv if "http://" in flag or "fsync" in flag]
+    assert "--client-cert-auth=true" in etcd.request.argv
+    assert "--peer-client-cert-auth=true" in etcd.request.argv
+    assert not [flag for flag in etcd.request.argv if "http://" in flag or "fsync" in flag]

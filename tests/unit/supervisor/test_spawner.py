@@ -15,13 +15,13 @@ from kubelab.cluster import launch
 from kubelab.component import logs
 from kubelab.linux.processes import start_time
 from kubelab.supervisor.spawner import START_SECONDS, Spawner, SpawnError
-from kubelab.supervisor.zygote import Order
+from kubelab.supervisor.zygote import SpawnRequest
 from tests.support.clock import FakeClock
 
 
-async def refused(spawner: Spawner, order: Order, log: int) -> None:
+async def refused(spawner: Spawner, request: SpawnRequest, log: int) -> None:
     with pytest.raises(SpawnError, match="the zygote does not answer"):
-        await spawner.start(order, log, None)
+        await spawner.start(request, log, None)
 
 
 async def test_what_comes_after_its_order_was_given_up_is_ended(tmp_path: Path) -> None:
@@ -32,9 +32,9 @@ async def test_what_comes_after_its_order_was_given_up_is_ended(tmp_path: Path) 
     log = logs.configure("supervisor", level="error", form="text", clock=clock)
     spawner = Spawner(ours, [], tmp_path, cast(Any, None), clock, log)
     with ours, theirs, (tmp_path / "log").open("w") as file, subprocess.Popen(["sleep", "600"]) as late:
-        order = Order(name="scheduler@cp-1", argv=(), records=str(tmp_path))
+        request = SpawnRequest(name="scheduler@cp-1", argv=(), records=str(tmp_path))
         async with asyncio.TaskGroup() as group:
-            waiting = group.create_task(refused(spawner, order, file.fileno()))
+            waiting = group.create_task(refused(spawner, request, file.fileno()))
             await clock.settle()
             await clock.advance(START_SECONDS)
             await waiting
@@ -44,4 +44,4 @@ async def test_what_comes_after_its_order_was_given_up_is_ended(tmp_path: Path) 
         answer = {"id": json.loads(asked)["id"], "pid": late.pid, "ticks": start_time(late.pid), "since": 0}
         theirs.send(json.dumps(answer).encode())
         spawner._receive()
-        assert await launch.ended(late.pid, 10.0)
+        assert await launch.wait_ended(late.pid, 10.0)

@@ -17,19 +17,20 @@ from tests.support import polling
 SECONDS = 30.0
 TUNNELS = """
 import asyncio, resource, sys
-server, descriptors, client_first, bounds = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == "first", sys.argv[4:]
+server, descriptors, client_first, numbers = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == "first", sys.argv[4:]
 resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))
 import structlog
 from kubelab.apimachinery.clock import SystemClock
-from kubelab.tunnels.bounds import ListenerBounds
-from kubelab.tunnels.model import Here, Route, Target
+from kubelab.tunnels.connectionlimits import ConnectionLimits
+from kubelab.tunnels.model import HostNetwork, Route, TunnelTarget
 from kubelab.tunnels.tunnels import Tunnels
 structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
 
 async def main():
-    target = Target("here", "127.0.0.1", server)
-    given = ListenerBounds(*map(int, bounds)) if bounds else None
-    async with Tunnels(Here(), {"here": Here()}, SystemClock(), structlog.get_logger(), bounds=given) as tunnels:
+    target = TunnelTarget("here", "127.0.0.1", server)
+    given = ConnectionLimits(*map(int, numbers)) if numbers else None
+    here, log = HostNetwork(), structlog.get_logger()
+    async with Tunnels(here, {"here": here}, SystemClock(), log, limits=given) as tunnels:
         made = await tunnels.open("here", target.address, route=Route((target,), client_first=client_first))
         print(made.local_port, flush=True)
         await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
@@ -109,7 +110,7 @@ def test_idle_connections_keep_nobody_out(server: int, speaking: str) -> None:
 
 
 async def test_without_a_descriptor_it_accepts_later_and_lives(server: int) -> None:
-    """ListenerBounds that promise more than there is: EMFILE is what a connection meets, not the end of the server."""
+    """Limits above RLIMIT_NOFILE: a connection meets EMFILE and waits, the server goes on."""
     with tunnels(server, 64, "either", "1000", "1000", "1000", "1000") as (process, port):
         with idle(port, 200):
             assert process.poll() is None

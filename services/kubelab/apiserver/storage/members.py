@@ -19,7 +19,7 @@ from kubelab.apimachinery import errors
 from kubelab.apimachinery.backoff import ExponentialBackoff
 from kubelab.apimachinery.clock import Clock
 from kubelab.apiserver.storage.etcdconvert import NO_ANSWER, no_leader, translate
-from kubelab.rpc.channels import ETCD_KEEPALIVE, IdentityFiles, open_channel, reconnect
+from kubelab.rpc.channels import ETCD_KEEPALIVE, TLSIdentityFiles, open_channel, reconnect
 from kubelab.rpc.endpointhealth import EndpointHealth
 
 # A dead peer is noticed within seconds, and a connection is tried again every two seconds at the latest.
@@ -49,7 +49,7 @@ class EtcdTLS:
 class Member:
     """One member: its channel and the methods that are used."""
 
-    def __init__(self, address: str, files: IdentityFiles | None, clock: Clock) -> None:
+    def __init__(self, address: str, files: TLSIdentityFiles | None, clock: Clock) -> None:
         self.address = address
         self.health = EndpointHealth(clock)
         self.watches: set[Any] = set()  # every open call
@@ -119,7 +119,7 @@ class Members:
     """``addresses`` are ``host:port``. ``timeout`` is the deadline of a call in seconds, where there is one member."""
 
     def __init__(self, addresses: Sequence[str], tls: EtcdTLS | None, clock: Clock, timeout: float) -> None:
-        files = IdentityFiles(tls.ca, tls.certificate, tls.key) if tls else None
+        files = TLSIdentityFiles(tls.ca, tls.certificate, tls.key) if tls else None
         self.all = [Member(address, files, clock) for address in addresses]  # the one that is asked first comes first
         self.several = len(self.all) > 1
         self._clock = clock

@@ -9,23 +9,23 @@ from __future__ import annotations
 from collections.abc import Set
 from dataclasses import dataclass, field
 
-from kubelab.tunnels.model import Route, Target
+from kubelab.tunnels.model import Route, TunnelTarget
 
 REMEMBERED_SECONDS = 10.0  # that a failure counts
 
 
 @dataclass(slots=True)
-class Memory:
+class TargetHealth:
     """What is known of targets."""
 
-    failed: dict[Target, float] = field(default_factory=dict[Target, float])
+    failed: dict[TunnelTarget, float] = field(default_factory=dict[TunnelTarget, float])
     ill: Set[str] = frozenset()  # addresses, and nodes
 
-    def order(self, route: Route, now: float) -> list[Target]:
+    def order(self, route: Route, now: float) -> list[TunnelTarget]:
         """The targets in the order in which to try them."""
         return sorted(route.targets, key=lambda target: (self._is_ill(target, route), self._failing(target, now)))
 
-    def note(self, target: Target, *, well: bool, now: float) -> None:
+    def note(self, target: TunnelTarget, *, well: bool, now: float) -> None:
         """Take in what became of an attempt."""
         if well:
             self.failed.pop(target, None)
@@ -37,10 +37,10 @@ class Memory:
         for target in route.targets:
             self.failed.pop(target, None)
 
-    def _is_ill(self, target: Target, route: Route) -> bool:
+    def _is_ill(self, target: TunnelTarget, route: Route) -> bool:
         """A node whose pods are not looked after may still have an api-server that is well."""
         return target.address in self.ill or (not route.client_first and target.node in self.ill)
 
-    def _failing(self, target: Target, now: float) -> bool:
+    def _failing(self, target: TunnelTarget, now: float) -> bool:
         since = self.failed.get(target)
         return since is not None and now - since < REMEMBERED_SECONDS

@@ -24,7 +24,7 @@ ROOT = "uid 0"
 
 
 @dataclass(frozen=True, slots=True)
-class ListenerBounds:
+class ConnectionLimits:
     """Numbers of connections."""
 
     total: int
@@ -33,7 +33,7 @@ class ListenerBounds:
     per_root: int
 
     @classmethod
-    def of_descriptors(cls, descriptors: int | None = None) -> ListenerBounds:
+    def of_descriptors(cls, descriptors: int | None = None) -> ConnectionLimits:
         """What a process with so many descriptors can carry; by default this one's limit (RLIMIT_NOFILE)."""
         if descriptors is None:
             descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
@@ -44,7 +44,7 @@ class ListenerBounds:
         return self.per_root if peer == ROOT else self.per_peer
 
 
-class Counted(Protocol):
+class LimitedConnection(Protocol):
     """A connection, as far as it is counted."""
 
     port: int
@@ -55,17 +55,17 @@ class Counted(Protocol):
         """Has nothing ever come from either end?"""
         ...
 
-    def give_way(self) -> None:
+    def evict(self) -> None:
         """End, now."""
         ...
 
 
-class Door:
+class ConnectionLimiter:
     """Lets connections in, and knows all that are there, the oldest first."""
 
-    def __init__(self, bounds: ListenerBounds) -> None:
-        self.bounds = bounds
-        self._there: dict[Counted, None] = {}
+    def __init__(self, limits: ConnectionLimits) -> None:
+        self.limits = limits
+        self._there: dict[LimitedConnection, None] = {}
         self._of_peer: Counter[str] = Counter()
         self._of_port: Counter[int] = Counter()
         self.refused = 0
@@ -74,13 +74,13 @@ class Door:
     def __len__(self) -> int:
         return len(self._there)
 
-    def enter(self, new: Counted) -> bool:
+    def admit(self, new: LimitedConnection) -> bool:
         """Count a new connection; False when there is no room. One that was silent may have to go for it."""
         peer_has, port_has = self._of_peer[new.peer], self._of_port[new.port]
         if (
-            (peer_has >= self.bounds.of_peer(new.peer) and not self._make_room(peer=new.peer))
-            or (port_has >= self.bounds.per_tunnel and not self._make_room(port=new.port))
-            or (len(self._there) >= self.bounds.total and not self._make_room())
+            (peer_has >= self.limits.of_peer(new.peer) and not self._make_room(peer=new.peer))
+            or (port_has >= self.limits.per_tunnel and not self._make_room(port=new.port))
+            or (len(self._there) >= self.limits.total and not self._make_room())
         ):
             self.refused += 1
             return False
@@ -89,7 +89,7 @@ class Door:
         self._of_port[new.port] += 1
         return True
 
-    def leave(self, one: Counted) -> None:
+    def release(self, one: LimitedConnection) -> None:
         """Count it no more; one that is not there is no error."""
         if one not in self._there:
             return
@@ -105,7 +105,7 @@ class Door:
         """End the oldest silent connection of all: there is no descriptor left. False when there is none."""
         return self._make_room()
 
-    def all_of(self, port: int) -> list[Counted]:
+    def all_of(self, port: int) -> list[LimitedConnection]:
         """The connections of one tunnel."""
         return [one for one in self._there if one.port == port]
 
@@ -114,7 +114,7 @@ class Door:
         for one in self._there:
             if one.silent and peer in ("", one.peer) and port in (0, one.port):
                 self.evicted += 1
-                self.leave(one)
-                one.give_way()
+                self.release(one)
+                one.evict()
                 return True
         return False

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from kubelab.tunnels.bounds import MOST, ROOT, Door, ListenerBounds
+from kubelab.tunnels.connectionlimits import MOST, ROOT, ConnectionLimiter, ConnectionLimits
 
 
 @dataclass(eq=False)
@@ -18,45 +18,45 @@ class One:
     silent: bool = True
     left: list[str] = field(default_factory=list[str])
 
-    def give_way(self) -> None:
+    def evict(self) -> None:
         self.left.append("gave way")
 
 
-SMALL = ListenerBounds(total=8, per_tunnel=4, per_peer=2, per_root=4)
+SMALL = ConnectionLimits(total=8, per_tunnel=4, per_peer=2, per_root=4)
 
 
 @pytest.mark.parametrize(("descriptors", "total"), [(10, 8), (256, 96), (1024, 480), (20_000, MOST), (1_048_576, MOST)])
 def test_a_process_carries_what_its_descriptors_allow(descriptors: int, total: int) -> None:
-    bounds = ListenerBounds.of_descriptors(descriptors)
-    assert bounds == ListenerBounds(total, total // 2, total // 4, total // 2)
+    limits = ConnectionLimits.of_descriptors(descriptors)
+    assert limits == ConnectionLimits(total, total // 2, total // 4, total // 2)
 
 
 def test_the_oldest_that_never_spoke_makes_room_for_the_same_peer() -> None:
-    door = Door(SMALL)
+    limiter = ConnectionLimiter(SMALL)
     first, second, third = One(), One(), One()
-    assert door.enter(first)
-    assert door.enter(second)
-    assert door.enter(third)
+    assert limiter.admit(first)
+    assert limiter.admit(second)
+    assert limiter.admit(third)
     assert (first.left, second.left, third.left) == (["gave way"], [], [])
 
 
 def test_who_has_spoken_stays_and_the_new_one_is_refused() -> None:
-    door = Door(SMALL)
+    limiter = ConnectionLimiter(SMALL)
     busy = [One(silent=False), One(silent=False)]
-    assert all(map(door.enter, busy))
-    assert not door.enter(One())
-    assert door.enter(One(peer="uid 1001")), "another user has a share of its own"
-    door.leave(busy[0])
-    assert door.enter(One())
+    assert all(map(limiter.admit, busy))
+    assert not limiter.admit(One())
+    assert limiter.admit(One(peer="uid 1001")), "another user has a share of its own"
+    limiter.release(busy[0])
+    assert limiter.admit(One())
 
 
 def test_a_flood_of_one_user_leaves_room_for_others_and_root() -> None:
-    door = Door(SMALL)
+    limiter = ConnectionLimiter(SMALL)
     for _ in range(100):
-        door.enter(One(silent=False))
-    assert all(door.enter(One(peer=ROOT, port=2, silent=False)) for _ in range(SMALL.per_root))
-    assert not door.enter(One(peer=ROOT, port=3, silent=False))
-    assert door.enter(One(peer="uid 1001", silent=False))
+        limiter.admit(One(silent=False))
+    assert all(limiter.admit(One(peer=ROOT, port=2, silent=False)) for _ in range(SMALL.per_root))
+    assert not limiter.admit(One(peer=ROOT, port=3, silent=False))
+    assert limiter.admit(One(peer="uid 1001", silent=False))
 
 
 class Coming(RuleBasedStateMachine):
@@ -64,13 +64,13 @@ class Coming(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.door = Door(SMALL)
+        self.limiter = ConnectionLimiter(SMALL)
         self.there: list[One] = []
 
     @rule(port=st.integers(1, 3), peer=st.sampled_from([ROOT, "uid 1", "uid 2", "10.0.0.1"]))
     def come(self, port: int, peer: str) -> None:
         new = One(port, peer)
-        if self.door.enter(new):
+        if self.limiter.admit(new):
             self.there.append(new)
         self.there = [one for one in self.there if not one.left]
 
@@ -80,24 +80,24 @@ class Coming(RuleBasedStateMachine):
             self.there[at % len(self.there)].silent = False
 
     @rule(at=st.integers(0, 7))
-    def leave(self, at: int) -> None:
+    def release(self, at: int) -> None:
         if self.there:
-            self.door.leave(self.there.pop(at % len(self.there)))
+            self.limiter.release(self.there.pop(at % len(self.there)))
 
     @rule()
     def no_descriptor(self) -> None:
         silent = any(one.silent for one in self.there)
-        assert self.door.make_room() == silent
+        assert self.limiter.make_room() == silent
         self.there = [one for one in self.there if not one.left]
 
     @invariant()
     def no_bound_is_passed(self) -> None:
-        assert len(self.door) == len(self.there) <= SMALL.total
+        assert len(self.limiter) == len(self.there) <= SMALL.total
         for peer in {one.peer for one in self.there}:
             assert sum(one.peer == peer for one in self.there) <= SMALL.of_peer(peer)
         for port in {one.port for one in self.there}:
             assert sum(one.port == port for one in self.there) <= SMALL.per_tunnel
-            assert len(self.door.all_of(port)) == sum(one.port == port for one in self.there)
+            assert len(self.limiter.all_of(port)) == sum(one.port == port for one in self.there)
 
 
 TestComing = Coming.TestCase

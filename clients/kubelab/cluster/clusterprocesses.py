@@ -12,17 +12,17 @@ DOWNWARDS = ("kube-proxy", "kubelet", "scheduler", "controller-manager", "api-se
 UPWARDS = (Action.START, Action.RESUME)
 
 
-def members(status: ClusterStatus) -> list[Process]:
+def own_processes(status: ClusterStatus) -> list[Process]:
     """The cluster's own processes."""
     return [process for process in status.processes if process.component not in SUPERVISING]
 
 
 def node_names(status: ClusterStatus) -> list[str]:
     """Every node, and what processes are on that is none for pods: a control plane of a compose cluster."""
-    return list(dict.fromkeys([*(n.name for n in status.nodes), *(p.node for p in members(status) if p.node)]))
+    return list(dict.fromkeys([*(n.name for n in status.nodes), *(p.node for p in own_processes(status) if p.node)]))
 
 
-def in_order(processes: Iterable[Process], action: Action) -> list[Process]:
+def action_order(processes: Iterable[Process], action: Action) -> list[Process]:
     """In the order in which an action suits them."""
     return sorted(processes, key=_rank, reverse=action in UPWARDS)
 
