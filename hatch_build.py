@@ -24,7 +24,7 @@ TARGET = ROOT / "build" / "protos"
 STAMP = TARGET / ".stamp"
 OPTIONS = "kubelab/api/options.proto"
 TABLES = TARGET / "kubelab" / "api" / "tables"
-SHIPPED = ("experiments", "examples/tutorial/00000")  # in the wheel, where kubelab.chaos.shipped finds them
+BUNDLED = ("experiments", "examples/tutorial/00000")  # in the wheel, where kubelab.chaos.bundled finds them
 
 
 def fingerprint() -> str:
@@ -175,7 +175,7 @@ if BuildHookInterface is not None:
             generate()
             if version != "editable":
                 build_data["force_include"][str(TARGET / "kubelab")] = "kubelab"
-                for folder in SHIPPED:
+                for folder in BUNDLED:
                     build_data["force_include"][str(ROOT / folder)] = f"kubelab/chaos/{folder}"
 
 

@@ -116,11 +116,11 @@ def load(path: Path) -> Experiment:
     lines: dict[tuple[Any, ...], int] = {}
     _number(node, (), lines)
     experiment = Experiment(path, cast(dict[str, Any], document), lines)
-    problems = [*schema.problems(experiment.document, experiment.place)]
+    problems = [*schema.validate(experiment.document, experiment.place)]
     if not problems:
         for where, activity in activities(experiment.document):
             problems += _activity(experiment, where, activity)
-        problems += control_problems(experiment)
+        problems += validate_control(experiment)
     if problems:
         raise BadExperiment("\n".join(problems))
     return experiment
@@ -134,12 +134,12 @@ def own_control(document: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, An
     return ("controls",), {}
 
 
-def control_problems(experiment: Experiment, configuration: dict[str, Any] | None = None) -> list[str]:
+def validate_control(experiment: Experiment, configuration: dict[str, Any] | None = None) -> list[str]:
     """What is wrong with our control's arguments; with what ``${name}`` stands for once ``configuration`` is given."""
     where, given = own_control(experiment.document)
     if configuration is not None:
         given = substitute(given, configuration, {})
-    found = spec.problems(given, final=configuration is not None)
+    found = spec.validate(given, final=configuration is not None)
     return [f"{experiment.place(*where, name)}: {why}" for name, why in found]
 
 

@@ -24,11 +24,11 @@ from chaoslib.run import RunEventHandler
 
 from kubelab.apimachinery.errors import ApiError
 from kubelab.chaos import decoding, session, signals, spec
+from kubelab.chaos.bundled import NotBundled
 from kubelab.chaos.check import EXTENSION
 from kubelab.chaos.faults import NotUndone
 from kubelab.chaos.journal import reason
-from kubelab.chaos.session import ExperimentSession, NotSuitable
-from kubelab.chaos.shipped import NotShipped
+from kubelab.chaos.session import ExperimentSession, UnsuitableCluster
 from kubelab.chaos.spec import ExperimentSpec
 from kubelab.chaos.undolog import UndoLogBusy
 from kubelab.client.kubeconfig import KubeconfigError
@@ -36,7 +36,7 @@ from kubelab.cluster.find import default_name
 from kubelab.topology.record import RecordError
 
 logger = logging.getLogger("chaostoolkit")
-KNOWN = (ApiError, KubeconfigError, RecordError, UndoLogBusy, NotSuitable, NotUndone, NotShipped, OSError)
+KNOWN = (ApiError, KubeconfigError, RecordError, UndoLogBusy, UnsuitableCluster, NotUndone, NotBundled, OSError)
 
 
 @dataclass(slots=True)
@@ -85,9 +85,9 @@ def before_experiment_control(context: dict[str, Any], **arguments: Any) -> None
     """Connect, make, record. An InterruptExecution tells why the experiment cannot take place."""
     options = _state.options
     cluster = options.cluster or os.environ.get("KUBELAB_CLUSTER") or default_name()
-    if bad := [why for _, why in spec.problems(arguments)]:
+    if bad := [why for _, why in spec.validate(arguments)]:
         raise InterruptExecution("; ".join(bad))
-    signals.end_at_once()
+    signals.install_handlers()
     try:
         made = ExperimentSession(
             ExperimentSpec(cluster=cluster, title=str(context["title"]), beside=options.beside, **arguments),
@@ -109,7 +109,7 @@ def after_experiment_control(context: dict[str, Any], state: dict[str, Any] | No
     if made is None:
         return
     try:
-        with signals.patient(logger.warning):
+        with signals.deferred(logger.warning):
             made.close()
     except KNOWN as err:  # TimeoutError is one of them
         logger.error(str(err) or "it took too long to undo everything; try: kubelab fault heal")

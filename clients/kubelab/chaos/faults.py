@@ -88,7 +88,7 @@ class Faults:
     async def undo(self) -> list[str]:
         """Start what was stopped, resume what was paused, heal what was cut: last done, first undone.
 
-        What was made stays: see :func:`clear_away`. Raises NotUndone with everything that stayed, after trying all.
+        The workload stays: see :func:`remove_workload`. Tries every step, then raises NotUndone with those that failed.
         """
         done: list[str] = []
         failed: list[str] = []
@@ -122,12 +122,12 @@ class Faults:
             self._writer.fault_over(what, target)
 
 
-async def settle(driver: ClusterDriver, client: Client, undo_log: UndoLog) -> list[str]:
+async def undo_all(driver: ClusterDriver, client: Client, undo_log: UndoLog) -> list[str]:
     """Undo everything that an undo log says; gives what was done. Raises NotUndone, ApiError."""
-    return [*await Faults(driver, undo_log).undo(), *await clear_away(driver, client, undo_log)]
+    return [*await Faults(driver, undo_log).undo(), *await remove_workload(driver, client, undo_log)]
 
 
-async def clear_away(driver: ClusterDriver, client: Client, undo_log: UndoLog) -> list[str]:
+async def remove_workload(driver: ClusterDriver, client: Client, undo_log: UndoLog) -> list[str]:
     """Close tunnels and delete namespaces that an undo log says; gives what was done. Raises ApiError."""
     from kubelab.chaos import workload
 

@@ -41,7 +41,7 @@ class Subject(Protocol):
     replicas: int  # so many hello pods were asked for last
     well_since: float  # when all was last seen to be well, in the recording's time
     clock: Clock
-    wanted: ExperimentSpec
+    spec: ExperimentSpec
     recording: Recording
     writer: RecordingWriter
     recorder: Recorder
@@ -193,14 +193,14 @@ class ClusterHealth:
                 told = output.stderr.decode(errors="replace").strip() or f"nft ended with code {output.code}"
                 wrong.setdefault(told, []).append(node.name)
             elif different := rules.differences(
-                rules.in_kernel(output.stdout), rules.wanted(services, endpoints, node.name)
+                rules.installed(output.stdout), rules.expected(services, endpoints, node.name)
             ):
                 wrong.setdefault(", ".join(different), []).append(node.name)
         return "; ".join(f"on {', '.join(nodes)}: {told}" for told, nodes in wrong.items())
 
     async def requests(self, since: float = 0.0) -> str:
         """The last requests were answered, of those that began at ``since`` or later, in the recording's time."""
-        if not self._subject.wanted.requests_per_second:
+        if not self._subject.spec.requests_per_second:
             return ""
         rows = (row for row in self._subject.recording.requests[-MANY:] if row.at >= since)
         ended = sorted(rows, key=lambda row: row.at)  # not in the order they began

@@ -10,7 +10,7 @@ from kubelab.chaos.recording import Recording
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class RunOutcome:
     """How a run ended. ``code`` is 0 only when everything was as predicted."""
 
     code: int
@@ -18,7 +18,7 @@ class Ended:
     lines: tuple[str, ...]
 
 
-def ended(words: dict[str, Any], journal: dict[str, Any]) -> Ended:
+def outcome_of(words: dict[str, Any], journal: dict[str, Any]) -> RunOutcome:
     """Say how a run ended, for a person."""
     verdict, good = verdict_of(journal)
     recording = recording_of(journal)
@@ -26,11 +26,11 @@ def ended(words: dict[str, Any], journal: dict[str, Any]) -> Ended:
     if words.get("prediction"):
         lines.append(f"Prediction:  {' '.join(str(words['prediction']).split())}")
     if recording is not None:
-        lines.append(f"Happened:    {happened(recording)}")
+        lines.append(f"Happened:    {summary(recording)}")
     lines.append(f"Verdict:     {verdict}")
     if recording is not None and recording.recovery is not None:
         lines.append(f"Recovery:    {recording.recovery:.1f} s after the last fault was over")
-    return Ended(0 if good else 1, journal, tuple(lines))
+    return RunOutcome(0 if good else 1, journal, tuple(lines))
 
 
 def verdict_of(journal: dict[str, Any]) -> tuple[str, bool]:
@@ -63,13 +63,13 @@ def recording_of(journal: dict[str, Any]) -> Recording | None:
     return Recording.from_dict(found["recording"]) if found else None
 
 
-def happened(recording: Recording) -> str:
+def summary(recording: Recording) -> str:
     """One sentence of figures."""
     told: list[str] = []
     requests, writes = recording.requests, recording.writes
     for what, done, rows, inside in (
-        ("requests", "answered", requests, measure.while_broken(recording, requests)),
-        ("writes", "acknowledged", writes, measure.while_broken(recording, writes)),
+        ("requests", "answered", requests, measure.during_faults(recording, requests)),
+        ("writes", "acknowledged", writes, measure.during_faults(recording, writes)),
     ):
         if rows:
             failed, failed_inside = sum(bool(row.error) for row in rows), sum(bool(row.error) for row in inside)

@@ -9,7 +9,7 @@ from kubelab.cluster.find import using_cluster
 CALLER = "kubelab-chaos"
 
 
-async def settle(cluster: str) -> list[str]:
+async def undo_leftovers(cluster: str) -> list[str]:
     """Undo it, and give what was done: nothing when nothing was left.
 
     Raises UndoLogBusy while an experiment is under way, NotUndone, ApiError.
@@ -17,9 +17,9 @@ async def settle(cluster: str) -> list[str]:
     path = undolog.path_of(cluster)
     if not undolog.read(path)[0].entries:
         return []
-    with undolog.holding(path) as left:
+    with undolog.locked(path) as left:
         async with (
             using_cluster(cluster, caller=CALLER) as driver,
             Client.from_kubeconfig(driver.kubeconfig, caller=CALLER, context=driver.name) as client,
         ):
-            return await faults.settle(driver, client, left)
+            return await faults.undo_all(driver, client, left)

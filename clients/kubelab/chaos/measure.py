@@ -51,7 +51,7 @@ def end_of(faults: Sequence[Fault], now: float) -> float:
     return max(now if fault.end is None else fault.end for fault in faults)
 
 
-def while_broken(recording: Recording, rows: Iterable[R]) -> list[R]:
+def during_faults(recording: Recording, rows: Iterable[R]) -> list[R]:
     """What began while something was broken. A moment, such as a kill, has no while: what follows is recovery."""
     ends = [(fault.begin, math.inf if fault.end is None else fault.end) for fault in recording.faults]
     lasting = [(begin, end) for begin, end in ends if end > begin]
@@ -87,7 +87,7 @@ class RoundRobin:
     answers: dict[str, int]
 
 
-def turns(rows: Sequence[ServiceRequest]) -> RoundRobin:
+def round_robin(rows: Sequence[ServiceRequest]) -> RoundRobin:
     """Look at the answers in their order; what was not answered is passed over. Raises NothingMeasured.
 
     Of requests that were under way at the same time nobody knows whose connection came first: those tell nothing.

@@ -141,7 +141,7 @@ def latency(percentile: float = 99, during: str = "run") -> float:
 
 def in_turn(during: str = "3") -> float:
     """Give how many percent of the answers came in turn: 100 is a perfect round robin."""
-    return _percent(measure.turns(_requests(during)).in_turn)
+    return _percent(measure.round_robin(_requests(during)).in_turn)
 
 
 def answerers(during: str = "3") -> int:
@@ -222,5 +222,5 @@ def _wait(look: Callable[[ClusterHealth], Awaitable[str]], within: float) -> boo
     now = session.current()
     wrong = now.call(ClusterHealth(now).wait(look, within), within + CALL_SECONDS)
     if wrong:
-        now.remark(wrong)
+        now.report(wrong)
     return not wrong

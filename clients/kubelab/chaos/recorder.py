@@ -62,7 +62,7 @@ class Recorder:
         self.leases.add_handler(on_add=self._lease, on_update=lambda _, lease: self._lease(lease))
         self.events.add_handler(on_add=self._event, on_update=lambda _, event: self._event(event))
         for informer in (self.services, self.endpoints):
-            informer.add_handler(on_add=self._pulse, on_update=self._pulse, on_delete=self._pulse)
+            informer.add_handler(on_add=self._notify, on_update=self._notify, on_delete=self._notify)
 
     @property
     def _informers(self) -> tuple[Informer[Any], ...]:
@@ -103,13 +103,13 @@ class Recorder:
         for process in status.processes:
             self._writer.state("processes", process.name, process.state.value)
         self._lead("etcd", targets.etcd_leader(status))
-        self._pulse()
+        self._notify()
 
     def _lease(self, lease: coordination_pb2.Lease) -> None:
         role = targets.LEASES.get(lease.metadata.name)
         if role:
             self._lead(role, lease.spec.holderIdentity)
-        self._pulse()
+        self._notify()
 
     def _lead(self, role: str, process: str) -> None:
         self.leaders[role] = process
@@ -117,15 +117,15 @@ class Recorder:
 
     def _node(self, node: core_pb2.Node) -> None:
         self._writer.state("nodes", node.metadata.name, node_state(node))
-        self._pulse()
+        self._notify()
 
     def _pod(self, pod: core_pb2.Pod) -> None:
         self._writer.state("pods", pod.metadata.name, pod.spec.nodeName, pod_state(pod))
-        self._pulse()
+        self._notify()
 
     def _pod_gone(self, pod: core_pb2.Pod) -> None:
         self._writer.state("pods", pod.metadata.name, pod.spec.nodeName, "Gone")
-        self._pulse()
+        self._notify()
 
     def _event(self, event: core_pb2.Event) -> None:
         about = event.involvedObject
@@ -133,7 +133,7 @@ class Recorder:
             return
         self._writer.event(event.type, event.reason, f"{about.kind.lower()}/{about.name}", event.message)
 
-    def _pulse(self, *_: object) -> None:
+    def _notify(self, *_: object) -> None:
         self.changed.set()
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from kubelab.chaos import check, measure, timeline
-from kubelab.chaos.journal import happened, reason, recording_of, verdict_of
+from kubelab.chaos.journal import reason, recording_of, summary, verdict_of
 from kubelab.chaos.measure import NothingMeasured
 from kubelab.chaos.recording import Recording, ServiceRequest, Write
 from kubelab.chaos.timeline import Axis
@@ -23,7 +23,7 @@ class BadJournal(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ProbeAnswer:
     """What a probe answered, and whether that was within its tolerance (None: nobody asked)."""
 
     text: str
@@ -36,13 +36,13 @@ class ReportLine:
 
     name: str
     expected: str
-    before: Answer | None = None
-    after: Answer | None = None
-    found: Answer | None = None
+    before: ProbeAnswer | None = None
+    after: ProbeAnswer | None = None
+    found: ProbeAnswer | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Happening:
+class ReportEvent:
     """One line of what happened. ``kind`` decides how it looks."""
 
     at: float
@@ -106,7 +106,7 @@ def view(journal: dict[str, Any]) -> dict[str, Any]:
         "url": words.get("url", ""),
         "verdict": verdict,
         "good": good,
-        "happened": happened(recording),
+        "summary": summary(recording),
         "recovery": recording.recovery,
         "figures": figures(recording, journal),
         "hypothesis": hypothesis(journal),
@@ -125,7 +125,7 @@ def view(journal: dict[str, Any]) -> dict[str, Any]:
         "errors": measure.worst_errors(recording.requests),
         "writes": timeline.rate(axis, recording.writes, "acknowledged") if recording.writes else None,
         "write_errors": measure.worst_errors(recording.writes),
-        "happenings": happenings(recording),
+        "events": report_events(recording),
         "cluster": recording.cluster,
         "when": datetime.fromtimestamp(recording.began).astimezone().strftime("%Y-%m-%d %H:%M:%S %Z"),
         "seconds": recording.seconds,
@@ -137,10 +137,10 @@ def figures(recording: Recording, journal: dict[str, Any]) -> list[Figure]:
     """The numbers that one looks for first."""
     found: list[Figure] = []
     requests, writes = recording.requests, recording.writes
-    asked_in_fault = measure.while_broken(recording, requests)
+    asked_in_fault = measure.during_faults(recording, requests)
     for what, done, rows, inside in (
         ("Requests", "answered", requests, asked_in_fault),
-        ("Writes", "acknowledged", writes, measure.while_broken(recording, writes)),
+        ("Writes", "acknowledged", writes, measure.during_faults(recording, writes)),
     ):
         if rows:
             found.append(_share(f"{what} {done}", rows, inside))
@@ -194,7 +194,7 @@ def hypothesis(journal: dict[str, Any]) -> list[ReportLine]:
     ]
 
 
-def _answers(state: dict[str, Any] | None) -> dict[str, Answer]:
+def _answers(state: dict[str, Any] | None) -> dict[str, ProbeAnswer]:
     return {run["activity"]["name"]: _answer(run) for run in (state or {}).get("probes", [])}
 
 
@@ -210,10 +210,10 @@ def during(journal: dict[str, Any]) -> list[ReportLine]:
     ]
 
 
-def _answer(run: dict[str, Any]) -> Answer:
+def _answer(run: dict[str, Any]) -> ProbeAnswer:
     if run.get("status") == "succeeded":
-        return Answer(shown(run["output"]), run.get("tolerance_met"))
-    return Answer(reason(run) if run.get("exception") else "not finished", False)
+        return ProbeAnswer(shown(run["output"]), run.get("tolerance_met"))
+    return ProbeAnswer(reason(run) if run.get("exception") else "not finished", False)
 
 
 def expected(tolerance: object) -> str:
@@ -238,36 +238,36 @@ def shown(output: object) -> str:
     return "-" if output is None else str(output)
 
 
-def happenings(recording: Recording) -> list[Happening]:
+def report_events(recording: Recording) -> list[ReportEvent]:
     """Everything in its order: what the experiment did, what became of processes, leaders, nodes and pods, Events."""
-    found: list[Happening] = []
+    found: list[ReportEvent] = []
     for fault in recording.faults:
-        found.append(Happening(fault.begin, "fault", "experiment", f"{fault.what} {fault.target}"))
+        found.append(ReportEvent(fault.begin, "fault", "experiment", f"{fault.what} {fault.target}"))
         if fault.end is not None and fault.end > fault.begin:
-            found.append(Happening(fault.end, "undone", "experiment", f"{fault.what} {fault.target}: over"))
+            found.append(ReportEvent(fault.end, "undone", "experiment", f"{fault.what} {fault.target}: over"))
     found += _changes("process", recording.processes)
     found += _changes("node", recording.nodes)
     found += [
-        Happening(at, "leader", role, f"led by {holder}" if holder else "has no leader")
+        ReportEvent(at, "leader", role, f"led by {holder}" if holder else "has no leader")
         for at, role, holder in recording.leaders
     ]
     found += [
-        Happening(at, "pod", name, f"{state}{f' on {node}' if node else ''}")
+        ReportEvent(at, "pod", name, f"{state}{f' on {node}' if node else ''}")
         for at, name, node, state in recording.pods
     ]
     found += [
-        Happening(at, "warning" if type_ == "Warning" else "event", about, f"{reason}: {message}")
+        ReportEvent(at, "warning" if type_ == "Warning" else "event", about, f"{reason}: {message}")
         for at, type_, reason, about, message in recording.events
     ]
     return sorted(found, key=lambda h: h.at)
 
 
-def _changes(kind: str, rows: Iterable[tuple[float, str, str]]) -> list[Happening]:
+def _changes(kind: str, rows: Iterable[tuple[float, str, str]]) -> list[ReportEvent]:
     """State changes; how everything was at the beginning is no news."""
     known: set[str] = set()
-    found: list[Happening] = []
+    found: list[ReportEvent] = []
     for at, name, state in rows:
         if name in known:
-            found.append(Happening(at, kind, name, state))
+            found.append(ReportEvent(at, kind, name, state))
         known.add(name)
     return found

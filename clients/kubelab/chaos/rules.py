@@ -20,7 +20,7 @@ NODE = "the node"  # whatever addresses it has: for node ports
 PROTOCOLS = {"6": "tcp", "17": "udp", "132": "sctp"}  # nft prints numbers where there is no /etc/protocols
 
 
-def in_kernel(document: str | bytes) -> dict[Key, Backends]:
+def installed(document: str | bytes) -> dict[Key, Backends]:
     """Say where each service address leads; to nobody where connections are refused. ValueError for other text."""
     chains: dict[str, list[list[Any]]] = {}
     elements: dict[str, list[Any]] = {}
@@ -80,7 +80,7 @@ def _by_client(expression: Any) -> bool:
     return left.get("payload", {}).get("field") == "saddr" or "saddr" in left.get("fib", {}).get("flags", [])
 
 
-def wanted(
+def expected(
     services: Iterable[core_pb2.Service], endpoints: Iterable[core_pb2.Endpoints], node: str
 ) -> dict[Key, Backends]:
     """Say where each service address should lead on a node: to every ready endpoint, or to those of the node where a

@@ -18,7 +18,7 @@ from chaoslib.types import Strategy
 from kubelab.apimachinery.terminal import escaped
 from kubelab.chaos import check, controls, leftovers, session, signals, targets, undolog
 from kubelab.chaos.check import BadExperiment, Experiment
-from kubelab.chaos.journal import Ended, ended
+from kubelab.chaos.journal import RunOutcome, outcome_of
 from kubelab.chaos.spec import ExperimentSpec
 from kubelab.cluster.find import find_cluster
 
@@ -41,7 +41,7 @@ def prepare(path: Path, cluster: str, variables: dict[str, Any]) -> Experiment:
         configuration = load_configuration(experiment.document.get("configuration", {}), dict(variables))
     except UNREADABLE as err:
         raise BadExperiment(f"{path}: {_words(err)}") from err
-    if problems := check.control_problems(experiment, configuration):
+    if problems := check.validate_control(experiment, configuration):
         raise BadExperiment("\n".join(problems))
     _, control = check.own_control(experiment.document)
     asyncio.run(_find(experiment, cluster, ExperimentSpec(cluster, **substitute(control, configuration, {}))))
@@ -89,14 +89,14 @@ def with_control(document: dict[str, Any]) -> None:
         found.append({"name": check.EXTENSION, "provider": {"type": "python", "module": check.CONTROL}})
 
 
-async def _find(experiment: Experiment, cluster: str, wanted: ExperimentSpec) -> None:
+async def _find(experiment: Experiment, cluster: str, spec: ExperimentSpec) -> None:
     """See that the cluster is large enough, and look for every process and node that the experiment names."""
     driver = find_cluster(cluster, caller=CALLER)
     try:
         status = await driver.status()
     finally:
         await driver.close()
-    session.suits(status, control_planes=wanted.control_planes, nodes=wanted.nodes)
+    session.check_suitable(status, control_planes=spec.control_planes, nodes=spec.nodes)
     problems: list[str] = []
     leaders = {role: next((p.name for p in status.processes if p.component == role), "") for role in targets.LED}
     for named in experiment.named():
@@ -118,7 +118,7 @@ def _process_or_node(status: Any, word: str, leaders: dict[str, str]) -> None:
         targets.processes(status, word, leaders)
 
 
-def run(experiment: Experiment, cluster: str, journal_path: Path, variables: dict[str, Any]) -> Ended:
+def run(experiment: Experiment, cluster: str, journal_path: Path, variables: dict[str, Any]) -> RunOutcome:
     """Run it. A signal ends it early; everything is undone and the journal is written in any case.
 
     Raises JournalNotWritable before anything is done, and NotUndone, ApiError for what could not be undone at last.
@@ -138,7 +138,7 @@ def run(experiment: Experiment, cluster: str, journal_path: Path, variables: dic
         _write(journal_path, journal)
     finally:
         _leave_nothing(cluster)
-    return ended(experiment.words, journal)
+    return outcome_of(experiment.words, journal)
 
 
 def _check_writable(path: Path) -> None:
@@ -158,10 +158,10 @@ def _write(path: Path, journal: dict[str, Any]) -> None:
 
 def _leave_nothing(cluster: str) -> None:
     """If the control did not come to it: end the session, and undo what the undo log still says."""
-    with signals.patient(logger.warning):
+    with signals.deferred(logger.warning):
         left = session.running()
         if left is not None:
             session.end()
             left.close()
         if undolog.read(undolog.path_of(cluster))[0].entries:
-            asyncio.run(leftovers.settle(cluster))
+            asyncio.run(leftovers.undo_leftovers(cluster))

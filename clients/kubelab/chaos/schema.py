@@ -13,7 +13,7 @@ LISTS = ("method", "rollbacks", "controls", "extensions")
 MAPPINGS = ("steady-state-hypothesis", "configuration", "secrets")
 
 
-def problems(document: dict[str, Any], place: Place) -> Iterator[str]:
+def validate(document: dict[str, Any], place: Place) -> Iterator[str]:
     """Whatever is not of the form that it should have, a line each."""
     for key in ("title", "description"):
         if not isinstance(document.get(key), str) or not document[key]:

@@ -35,21 +35,21 @@ SETUP_SECONDS = 240.0  # an image may have to be built
 UNDO_SECONDS = 180.0
 READY_SECONDS = 60.0
 AGAIN_SECONDS = 1.0
-Tell = Callable[[str], None]
+Print = Callable[[str], None]
 
 
-class NotSuitable(Exception):
+class UnsuitableCluster(Exception):
     """The experiment asks for something that this cluster does not have; the message says what to do."""
 
 
 class ExperimentSession:
     """See the module. ``tell`` prints a line for a person."""
 
-    def __init__(self, wanted: ExperimentSpec, tell: Tell, clock: Clock | None = None) -> None:
-        self.wanted, self._tell = wanted, tell
+    def __init__(self, spec: ExperimentSpec, tell: Print, clock: Clock | None = None) -> None:
+        self.spec, self._tell = spec, tell
         self.clock: Clock = clock or SystemClock()
-        self.recording = Recording(cluster=wanted.cluster, began=self.clock.time())
-        self.writer = RecordingWriter(self.recording, self.clock.monotonic, wanted.beside)
+        self.recording = Recording(cluster=spec.cluster, began=self.clock.time())
+        self.writer = RecordingWriter(self.recording, self.clock.monotonic, spec.beside)
         self.acknowledged: list[str] = []  # names of objects whose creation was answered for
         self.namespace = self.recording.namespace = workload.new_namespace()
         self.driver: ClusterDriver
@@ -57,7 +57,7 @@ class ExperimentSession:
         self.recorder: Recorder
         self.faults: Faults
         self.undo_log: undolog.UndoLog
-        self.replicas = wanted.replicas  # so many hello pods were asked for last
+        self.replicas = spec.replicas  # so many hello pods were asked for last
         self.well_since = 0.0  # when a probe last found that all is well again
         self._background: list[asyncio.Task[None]] = []
         self._group: asyncio.TaskGroup
@@ -116,8 +116,8 @@ class ExperimentSession:
 
     async def _main(self) -> None:
         self._loop = asyncio.get_running_loop()
-        with undolog.holding(undolog.path_of(self.wanted.cluster)) as self.undo_log:
-            self.driver = find_cluster(self.wanted.cluster, caller=CALLER)
+        with undolog.locked(undolog.path_of(self.spec.cluster)) as self.undo_log:
+            self.driver = find_cluster(self.spec.cluster, caller=CALLER)
             try:
                 async with Client.from_kubeconfig(
                     self.driver.kubeconfig, caller=CALLER, clock=self.clock, context=self.driver.name
@@ -130,7 +130,7 @@ class ExperimentSession:
         self.faults = Faults(self.driver, self.undo_log, self.writer)
         self.recorder = Recorder(self.driver, self.client, self.namespace, self.writer, self.clock)
         self.faults.leaders = self.recorder.leaders
-        await self._suits()
+        await self._check_suitable()
         async with asyncio.TaskGroup() as self._group:
             self._begin(self.recorder.run(), "recorder")
             self._up.set_result(None)
@@ -141,51 +141,51 @@ class ExperimentSession:
     def _begin(self, work: Coroutine[Any, Any, None], name: str) -> None:
         self._background.append(self._group.create_task(work, name=name))
 
-    async def _suits(self) -> None:
-        """Check everything that can be known before anything is done. Raises NotSuitable, NotFound."""
+    async def _check_suitable(self) -> None:
+        """Check everything that can be known before anything is done. Raises UnsuitableCluster, NotFound."""
         status = await self.driver.status()
-        suits(status, control_planes=self.wanted.control_planes, nodes=self.wanted.nodes)
+        check_suitable(status, control_planes=self.spec.control_planes, nodes=self.spec.nodes)
         self._entrance(status)
 
     def _entrance(self, status: ClusterStatus) -> ClusterNode:
         """Find the node through which requests enter. NotFound."""
-        if not self.wanted.via:
+        if not self.spec.via:
             return status.nodes[0]
-        name = targets.node(status, self.wanted.via)
+        name = targets.node(status, self.spec.via)
         return next(node for node in status.nodes if node.name == name)
 
     async def _set_up(self) -> None:
         if self.undo_log.entries:
             self._tell(f'An earlier experiment was cut off ("{self.undo_log.title}"); undoing what it left')
-            for done in await faults.settle(self.driver, self.client, self.undo_log):
+            for done in await faults.undo_all(self.driver, self.client, self.undo_log):
                 self._tell(f"  {done}")
-        self.undo_log.title = self.wanted.title
+        self.undo_log.title = self.spec.title
         await self.recorder.wait_synced()
         for node in await workload.bring_image(self.driver):
             self._tell(f"Built image {workload.IMAGE} on {node}")
         self.undo_log.add(undolog.UndoEntry(undolog.NAMESPACE, self.namespace))
-        made = workload.Workload(self.wanted.replicas, self.wanted.toleration_seconds)
+        made = workload.Workload(self.spec.replicas, self.spec.toleration_seconds)
         service = await workload.make(self.client, self.namespace, made)
         async with self.clock.timeout(READY_SECONDS):
-            await self.recorder.until(lambda: len(self.ready_pods()) >= self.wanted.replicas)
+            await self.recorder.until(lambda: len(self.ready_pods()) >= self.spec.replicas)
         await self._load(service)
 
     async def _load(self, service: Any) -> None:
         """Begin the steady requests and writes."""
-        if self.wanted.requests_per_second > 0:
+        if self.spec.requests_per_second > 0:
             status = await self.driver.status()
             node = self._entrance(status)
             port = service.spec.ports[0]
             inside = f"{service.spec.clusterIP}:{port.port}"
-            target = inside if self.wanted.address == "cluster-ip" else f"{node.address}:{port.nodePort}"
+            target = inside if self.spec.address == "cluster-ip" else f"{node.address}:{port.nodePort}"
             self.undo_log.add(undolog.UndoEntry(undolog.TUNNEL, target))
             tunnel = await self.driver.open_tunnel(node.name, target)
             await self._forwarded()
             await self._answered(tunnel.local_port)
-            rate = self.wanted.requests_per_second
+            rate = self.spec.requests_per_second
             self._begin(load.send_requests(tunnel.local_port, rate, self.writer, self.clock), "requests")
-        if self.wanted.writes_per_second > 0:
-            rate = self.wanted.writes_per_second
+        if self.spec.writes_per_second > 0:
+            rate = self.spec.writes_per_second
             note = self.acknowledged.append
             self._begin(load.send_writes(self.client, self.namespace, rate, self.writer, note), "writes")
 
@@ -193,7 +193,7 @@ class ExperimentSession:
         """Wait until every node's rules lead to every pod: before that, a failed request tells nothing."""
         wrong = await ClusterHealth(self).wait(ClusterHealth.rules, READY_SECONDS)
         if wrong:
-            raise NotSuitable(f"the rules do not lead to the pods: {wrong}")
+            raise UnsuitableCluster(f"the rules do not lead to the pods: {wrong}")
 
     async def _answered(self, port: int) -> None:
         """Wait until the pods answer: without a probe a pod is Ready before the program in it listens."""
@@ -201,7 +201,7 @@ class ExperimentSession:
             async with self.clock.timeout(READY_SECONDS):
                 await load.wait_answered(port, GOOD_IN_A_ROW, self.clock)
         except TimeoutError as err:
-            raise NotSuitable(f"the pods do not answer through the service within {READY_SECONDS:g} s") from err
+            raise UnsuitableCluster(f"the pods do not answer through the service within {READY_SECONDS:g} s") from err
 
     def ready_pods(self) -> list[str]:
         """Names of the pods that are Ready now, as the api-server told last."""
@@ -246,7 +246,7 @@ class ExperimentSession:
         while any(at <= before for at in self.writer.pending):
             await self.changes(0.05)
 
-    def remark(self, text: str) -> None:
+    def report(self, text: str) -> None:
         """Say something to whoever reads along, and keep it."""
         self._tell(text)
         self.writer.event("Normal", "Experiment", "experiment", text)
@@ -260,13 +260,13 @@ class ExperimentSession:
                 self._tell(f"Undone: {done}")
         finally:
             self.writer.close()  # that everything is removed is no news
-            await self._clear_away()
+            await self._remove_workload()
 
-    async def _clear_away(self) -> None:
+    async def _remove_workload(self) -> None:
         """Remove what was made. One that has just started may not answer yet; :meth:`close` sets the limit."""
         while True:
             try:
-                await faults.clear_away(self.driver, self.client, self.undo_log)
+                await faults.remove_workload(self.driver, self.client, self.undo_log)
             except Unavailable as err:
                 self._tell(f"The cluster does not answer yet, trying again: {err.message}")
                 await self.clock.sleep(jittered(AGAIN_SECONDS))
@@ -274,16 +274,16 @@ class ExperimentSession:
                 return
 
 
-def suits(status: ClusterStatus, *, control_planes: int, nodes: int) -> None:
-    """Check that a cluster is large enough. Raises NotSuitable, which says how to start one that is."""
+def check_suitable(status: ClusterStatus, *, control_planes: int, nodes: int) -> None:
+    """Check that a cluster is large enough. Raises UnsuitableCluster, which says how to start one that is."""
     have = targets.control_planes(status)
     if have < control_planes:
-        raise NotSuitable(
+        raise UnsuitableCluster(
             f'this experiment needs {control_planes} control planes, cluster "{status.cluster}" has {have}; '
             f"start one with: kubelab up --name ha --control-planes {control_planes}"
         )
     if len(status.nodes) < nodes:
-        raise NotSuitable(
+        raise UnsuitableCluster(
             f'this experiment needs {nodes} nodes, cluster "{status.cluster}" has {len(status.nodes)}; '
             f"start one with: kubelab up --name larger --nodes {nodes}"
         )

@@ -16,7 +16,7 @@ ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # the last when the ter
 GRACEFULLY = 20
 
 
-def end_at_once() -> None:
+def install_handlers() -> None:
     """Let SIGTERM and SIGHUP end the experiment wherever it is; Python has SIGINT raise already."""
     signal.signal(signal.SIGTERM, _end)
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup: it is to outlive the terminal
@@ -28,7 +28,7 @@ def _end(number: int, frame: FrameType | None) -> NoReturn:
 
 
 @contextlib.contextmanager
-def patient(tell: Callable[[str], None]) -> Generator[None]:
+def deferred(tell: Callable[[str], None]) -> Generator[None]:
     """While this lasts, signals are answered with a line, and end nothing."""
 
     def wait(number: int, frame: FrameType | None) -> None:

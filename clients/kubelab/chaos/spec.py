@@ -38,7 +38,7 @@ ARGUMENTS = tuple(field.name for field in fields(ExperimentSpec) if field.name n
 _HINTS = get_type_hints(ExperimentSpec)
 
 
-def problems(given: Mapping[str, Any], *, final: bool = True) -> Iterator[tuple[str, str]]:
+def validate(given: Mapping[str, Any], *, final: bool = True) -> Iterator[tuple[str, str]]:
     """Each argument that is not there or not of its kind, and why; ``${name}`` is let pass unless all is ``final``."""
     for name, value in given.items():
         if name not in ARGUMENTS:

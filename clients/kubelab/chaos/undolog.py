@@ -46,7 +46,7 @@ class UndoEntry:
 
 @dataclass(slots=True)
 class UndoLog:
-    """The entries of one experiment. Only its holder (see :func:`holding`) may change it."""
+    """The entries of one experiment. Only its holder (see :func:`locked`) may change it."""
 
     path: Path
     title: str = ""
@@ -86,7 +86,7 @@ def read(path: Path) -> tuple[UndoLog, int]:
 
 
 @contextlib.contextmanager
-def holding(path: Path) -> Generator[UndoLog]:
+def locked(path: Path) -> Generator[UndoLog]:
     """Be the only one who experiments with a cluster; gives what an earlier one left to undo. Raises UndoLogBusy.
 
     The file is removed when nothing is left to undo.

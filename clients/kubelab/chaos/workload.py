@@ -20,7 +20,7 @@ import grpc
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery.errors import NotFound, Timeout
 from kubelab.apimachinery.scheme import NAMESPACES, REPLICATION_CONTROLLERS, SERVICES
-from kubelab.chaos import shipped
+from kubelab.chaos import bundled
 from kubelab.client.client import Client, EventType
 from kubelab.client.transport import translate
 from kubelab.cluster.driver import ClusterDriver
@@ -160,7 +160,7 @@ async def _has_image(channel: grpc.aio.Channel) -> bool:
 
 async def _build(channel: grpc.aio.Channel) -> None:
     stub: Any = images_pb2_grpc.ImageStoreStub(channel)
-    requests = await asyncio.to_thread(_build_requests, shipped.folder("examples/tutorial/00000"))
+    requests = await asyncio.to_thread(_build_requests, bundled.folder("examples/tutorial/00000"))
     async for _ in stub.Build(requests, timeout=BUILD_SECONDS):
         pass
 

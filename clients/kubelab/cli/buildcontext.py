@@ -17,7 +17,7 @@ from typing import IO
 import click
 
 from kubelab.cli import dockerignore
-from kubelab.cli.dockerignore import BadPattern, Matched, Patterns
+from kubelab.cli.dockerignore import BadIgnorePattern, IgnorePatterns, Matched
 
 IGNORE_FILE = ".dockerignore"
 MAX_BYTES = 8 << 30
@@ -62,26 +62,26 @@ def size_text(size: int) -> str:
     return f"{number:.3g}{units[0]}"
 
 
-def patterns_of(context: Path, dockerfile: Path | None) -> Patterns:
+def patterns_of(context: Path, dockerfile: Path | None) -> IgnorePatterns:
     """What is kept out: by ``DOCKERFILE.dockerignore`` where that is there, or ``.dockerignore``. ClickException."""
     own = dockerfile.with_name(f"{dockerfile.name}{IGNORE_FILE}") if dockerfile else None
     path = own if own and own.is_file() else context / IGNORE_FILE
     if not path.is_file():
-        return Patterns(())
+        return IgnorePatterns(())
     with _readable(path):
         text = path.read_text(errors="surrogateescape")
     return read_patterns(text, str(path))
 
 
-def read_patterns(text: str, name: str) -> Patterns:
+def read_patterns(text: str, name: str) -> IgnorePatterns:
     """ClickException."""
     try:
         return dockerignore.read(text, name)
-    except BadPattern as err:
+    except BadIgnorePattern as err:
         raise click.ClickException(str(err)) from err
 
 
-def measure(context: Path, patterns: Patterns) -> Size:
+def measure(context: Path, patterns: IgnorePatterns) -> Size:
     """Weigh a folder before it is sent. ClickException for a file that cannot be read, and for too much."""
     found = Size()
     for name, status in entries(context, patterns):
@@ -93,7 +93,7 @@ def measure(context: Path, patterns: Patterns) -> Size:
     return found
 
 
-def tar_chunks(context: Path, patterns: Patterns, size: int) -> Iterator[bytes]:
+def tar_chunks(context: Path, patterns: IgnorePatterns, size: int) -> Iterator[bytes]:
     """Yield a folder as tar, ``size`` bytes at most at a time. ClickException for a file that cannot be read."""
     for name, status in entries(context, patterns):
         path = context / name
@@ -102,7 +102,7 @@ def tar_chunks(context: Path, patterns: Patterns, size: int) -> Iterator[bytes]:
     yield bytes(2 * tarfile.BLOCKSIZE)
 
 
-def entries(context: Path, patterns: Patterns) -> Iterator[tuple[str, os.stat_result]]:
+def entries(context: Path, patterns: IgnorePatterns) -> Iterator[tuple[str, os.stat_result]]:
     """Every path of the context, sorted, folders before what is in them; links are not followed. ClickException."""
     levels = [_Level("", _listed(context), (), sent=True)]
     while levels:
@@ -184,7 +184,7 @@ class Archive:
                     return content.read().decode(errors="surrogateescape")
         return None
 
-    def chunks(self, patterns: Patterns | None, size: int) -> Iterator[bytes]:
+    def chunks(self, patterns: IgnorePatterns | None, size: int) -> Iterator[bytes]:
         """The archive as it is, or without what is kept out. ClickException."""
         if patterns is None:
             self.file.seek(0)

@@ -80,7 +80,7 @@ def ls() -> int:
     from kubelab.cli import output
 
     with told():
-        found = [check.load(path) for path in shipped()]
+        found = [check.load(path) for path in bundled_experiments()]
     rows = [(e.path.stem, _needs(e), e.title) for e in found]
     click.echo(output.table(("NAME", "NEEDS", "QUESTION"), rows))
     return 0
@@ -100,23 +100,23 @@ def report(journal: Path, page: Path | None) -> int:
     return 0
 
 
-def shipped() -> list[Path]:
+def bundled_experiments() -> list[Path]:
     """The files of the experiments that come with kubelab."""
-    from kubelab.chaos import shipped
+    from kubelab.chaos import bundled
 
-    return sorted(shipped.folder("experiments").glob("*.yaml"))
+    return sorted(bundled.folder("experiments").glob("*.yaml"))
 
 
 def find(word: str) -> Path:
     """A file, or one of the experiments that come with kubelab, by name. Raises ClickException."""
-    from kubelab.chaos.shipped import NotShipped
+    from kubelab.chaos.bundled import NotBundled
 
     path = Path(word)
     if path.is_file():
         return path
     try:
-        named = {path.stem: path for path in shipped()}
-    except NotShipped:
+        named = {path.stem: path for path in bundled_experiments()}
+    except NotBundled:
         named = {}
     if word in named:
         return named[word]
@@ -134,15 +134,23 @@ def _needs(experiment: Experiment) -> str:
 @contextlib.contextmanager
 def told() -> Generator[None]:
     """Turn what can go wrong with an experiment into a message."""
+    from kubelab.chaos.bundled import NotBundled
     from kubelab.chaos.check import BadExperiment
     from kubelab.chaos.faults import NotUndone
     from kubelab.chaos.report import BadJournal
     from kubelab.chaos.runner import JournalNotWritable
-    from kubelab.chaos.session import NotSuitable
-    from kubelab.chaos.shipped import NotShipped
+    from kubelab.chaos.session import UnsuitableCluster
     from kubelab.chaos.undolog import UndoLogBusy
 
     try:
         yield
-    except (BadExperiment, BadJournal, UndoLogBusy, NotSuitable, NotShipped, NotUndone, JournalNotWritable) as err:
+    except (
+        BadExperiment,
+        BadJournal,
+        UndoLogBusy,
+        UnsuitableCluster,
+        NotBundled,
+        NotUndone,
+        JournalNotWritable,
+    ) as err:
         raise click.ClickException(str(err)) from err

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from posixpath import normpath
 
 
-class BadPattern(ValueError):
+class BadIgnorePattern(ValueError):
     """A line of the file is no pattern; the message names file and line."""
 
 
 @dataclass(frozen=True, slots=True)
-class Pattern:
+class IgnorePattern:
     """One line. ``prefix`` is what every path that matches begins with."""
 
     regex: re.Pattern[str]
@@ -29,10 +29,10 @@ class Pattern:
 Matched = tuple[bool, ...]  # for each pattern, whether it matches a folder
 
 
-class Patterns:
+class IgnorePatterns:
     """A whole file. Paths are relative to the context, with ``/``."""
 
-    def __init__(self, patterns: Sequence[Pattern]) -> None:
+    def __init__(self, patterns: Sequence[IgnorePattern]) -> None:
         self._patterns = patterns
 
     def excluded(self, path: str) -> bool:
@@ -65,9 +65,9 @@ class Patterns:
         )
 
 
-def read(text: str, name: str) -> Patterns:
+def read(text: str, name: str) -> IgnorePatterns:
     """Read a file; BadPattern."""
-    found: list[Pattern] = []
+    found: list[IgnorePattern] = []
     for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), start=1):
         told = line.strip()
         if line.startswith("#") or not told:
@@ -75,16 +75,16 @@ def read(text: str, name: str) -> Patterns:
         excludes = not told.startswith("!")
         told = told.removeprefix("!").strip()
         if not told:
-            raise BadPattern(f'{name}:{number}: illegal exclusion pattern: "!"')
+            raise BadIgnorePattern(f'{name}:{number}: illegal exclusion pattern: "!"')
         path = "/" + normpath(told).lstrip("/")
         try:
             found.append(_compiled(path[1:], excludes))
-        except BadPattern:
-            raise BadPattern(f"{name}:{number}: syntax error in pattern: {told[:200]}") from None
-    return Patterns(found)
+        except BadIgnorePattern:
+            raise BadIgnorePattern(f"{name}:{number}: syntax error in pattern: {told[:200]}") from None
+    return IgnorePatterns(found)
 
 
-def _compiled(pattern: str, excludes: bool) -> Pattern:
+def _compiled(pattern: str, excludes: bool) -> IgnorePattern:
     out, at, prefix, literal = "", 0, "", True
     while at < len(pattern):
         char = pattern[at]
@@ -111,7 +111,7 @@ def _compiled(pattern: str, excludes: bool) -> Pattern:
             ordinary = char
         literal = literal and bool(ordinary)
         prefix += ordinary if literal else ""
-    return Pattern(re.compile(out, re.DOTALL), prefix, excludes)
+    return IgnorePattern(re.compile(out, re.DOTALL), prefix, excludes)
 
 
 def _class(pattern: str, at: int) -> tuple[str, int]:
@@ -121,12 +121,12 @@ def _class(pattern: str, at: int) -> tuple[str, int]:
     ranges = 0
     while not ranges or not pattern.startswith("]", at):
         if pattern[at : at + 1] in ("-", "]", ""):
-            raise BadPattern
+            raise BadIgnorePattern
         low, at = _escaped(pattern, at)
         high = low
         if pattern.startswith("-", at):
             if pattern[at + 1 : at + 2] in ("-", "]"):
-                raise BadPattern
+                raise BadIgnorePattern
             high, at = _escaped(pattern, at + 1)
         if low <= high:  # else it matches nothing
             out += f"{re.escape(low)}-{re.escape(high)}"
@@ -138,5 +138,5 @@ def _escaped(pattern: str, at: int) -> tuple[str, int]:
     if pattern.startswith("\\", at):
         at += 1
     if at >= len(pattern):
-        raise BadPattern
+        raise BadIgnorePattern
     return pattern[at], at + 1

@@ -70,7 +70,7 @@ async def _left_by_an_experiment(name: str) -> list[str]:
     from kubelab.chaos.undolog import UndoLogBusy
 
     try:
-        undone = await leftovers.settle(name)
+        undone = await leftovers.undo_leftovers(name)
     except UndoLogBusy:
         return []
     except NotUndone as err:

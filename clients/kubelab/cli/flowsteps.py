@@ -31,7 +31,7 @@ CONTAINER_EFFECTS = {"StartContainer": "runs", "StopContainer": "stops"}
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class FlowStep:
     """One arrow. ``at`` and ``took`` are milliseconds, ``at`` since the first record; ``took`` is None
     where no record has a duration. ``depth`` is 1 for what happened inside of the step above. ``claimed`` is what the
     source calls itself, where that differs."""
@@ -58,7 +58,7 @@ class Step:
         return {key: value for key, value in dataclasses.asdict(self).items() if value not in ("", None)}
 
 
-def steps_of(records: Iterable[pb.AuditRecord], *, everything: bool = False) -> list[Step]:
+def steps_of(records: Iterable[pb.AuditRecord], *, everything: bool = False) -> list[FlowStep]:
     """Give the arrows of one object's records, oldest first. Calls that only read are left out unless asked for."""
     ordered = sorted(records, key=lambda record: record.started_unix_nano)
     shown = [record for record in ordered if everything or _changes(record)]
@@ -67,7 +67,7 @@ def steps_of(records: Iterable[pb.AuditRecord], *, everything: bool = False) -> 
     began = shown[0].started_unix_nano
     writers = _writers(ordered)
     told: set[tuple[str, str]] = set()
-    steps: list[Step] = []
+    steps: list[FlowStep] = []
     for record in shown:
         steps += _told_by_watch(record, began, writers, told)
         wrote = writers.get(record.resource_version) is record
@@ -94,7 +94,7 @@ def _is_cri(record: pb.AuditRecord) -> bool:
 
 def _told_by_watch(
     record: pb.AuditRecord, began: int, writers: dict[str, pb.AuditRecord], told: set[tuple[str, str]]
-) -> Sequence[Step]:
+) -> Sequence[FlowStep]:
     """The watch event that made a process act, once for each process and revision."""
     caller = _caller(record)
     known = (caller, record.cause)
@@ -103,14 +103,14 @@ def _told_by_watch(
     told.add(known)
     at = _milliseconds(record.started_unix_nano - began)
     return [
-        Step(at, None, writers[record.cause].process, caller, "watch event", record.cause, trace_id=record.trace_id)
+        FlowStep(at, None, writers[record.cause].process, caller, "watch event", record.cause, trace_id=record.trace_id)
     ]
 
 
-def _request(record: pb.AuditRecord, began: int, *, wrote: bool) -> Sequence[Step]:
+def _request(record: pb.AuditRecord, began: int, *, wrote: bool) -> Sequence[FlowStep]:
     """A request to the api-server, and below it what it stored, or read in etcd."""
     at = _milliseconds(record.started_unix_nano - began)
-    asked = Step(
+    asked = FlowStep(
         at,
         _milliseconds(record.duration_nano),
         _caller(record),
@@ -129,23 +129,23 @@ def _request(record: pb.AuditRecord, began: int, *, wrote: bool) -> Sequence[Ste
     took = _milliseconds(record.store_nano) if record.store_nano else None
     return [
         asked,
-        Step(at, took, record.process, etcd, what, record.resource_version, trace_id=record.trace_id, depth=1),
+        FlowStep(at, took, record.process, etcd, what, record.resource_version, trace_id=record.trace_id, depth=1),
     ]
 
 
-def _runtime_call(record: pb.AuditRecord, began: int) -> Sequence[Step]:
+def _runtime_call(record: pb.AuditRecord, began: int) -> Sequence[FlowStep]:
     """A CRI call, and below it what became of a container."""
     at = _milliseconds(record.started_unix_nano - began)
     took = _milliseconds(record.duration_nano)
     runtime = f"runtime@{record.process.partition('@')[2]}"
     what = f"{record.verb} {record.detail}".strip()
     code = record.code or "OK"
-    call = Step(at, took, record.process, runtime, what, cause=record.cause, trace_id=record.trace_id, code=code)
+    call = FlowStep(at, took, record.process, runtime, what, cause=record.cause, trace_id=record.trace_id, code=code)
     effect = CONTAINER_EFFECTS.get(record.verb)
     if effect is None or code != "OK":
         return [call]
     container = f"container {record.detail}".strip()
-    return [call, Step(at + took, None, runtime, container, effect, trace_id=record.trace_id, depth=1)]
+    return [call, FlowStep(at + took, None, runtime, container, effect, trace_id=record.trace_id, depth=1)]
 
 
 def _words(record: pb.AuditRecord) -> str:

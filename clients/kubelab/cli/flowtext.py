@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from kubelab.apimachinery.terminal import escaped
-from kubelab.cli.flowsteps import Step
+from kubelab.cli.flowsteps import FlowStep
 
 STYLES = {
     "api-server": "cyan",
@@ -24,25 +24,25 @@ SHORTEST_ARROW = 4
 Part = tuple[str, str]  # text, style
 
 
-def draw(title: str, steps: Sequence[Step]) -> str:
+def draw(title: str, steps: Sequence[FlowStep]) -> str:
     """Give the diagram without colours."""
     return "\n".join("".join(text for text, _ in line).rstrip() for line in lines(title, steps))
 
 
-def show(title: str, steps: Sequence[Step]) -> None:
+def show(title: str, steps: Sequence[FlowStep]) -> None:
     """Print the diagram in colours."""
     console = Console(highlight=False, soft_wrap=True)
     for line in lines(title, steps):
         console.print(Text.assemble(*line))
 
 
-def lines(title: str, steps: Sequence[Step]) -> Iterator[list[Part]]:
+def lines(title: str, steps: Sequence[FlowStep]) -> Iterator[list[Part]]:
     """Yield each line as its parts, escaped: they name objects."""
     for line in _lines(title, steps):
         yield [(escaped(text), style) for text, style in line]
 
 
-def _lines(title: str, steps: Sequence[Step]) -> Iterator[list[Part]]:
+def _lines(title: str, steps: Sequence[FlowStep]) -> Iterator[list[Part]]:
     width = max(len(_indent(step) + step.sender) for step in steps) + 1 + SHORTEST_ARROW
     right = max(len(step.target) for step in steps)
     last = max(step.at + (step.took or 0) for step in steps)
@@ -63,13 +63,13 @@ def _lines(title: str, steps: Sequence[Step]) -> Iterator[list[Part]]:
         ]
 
 
-def _after(step: Step) -> str:
+def _after(step: FlowStep) -> str:
     """What else is known of a step: the revision, and the error of a call that failed."""
     told = f", revision {step.revision}" if step.revision else ""
     return told if step.code == "OK" else f"{told}  ✗ {step.code}"
 
 
-def _indent(step: Step) -> str:
+def _indent(step: FlowStep) -> str:
     return "  └ " if step.depth else ""
 
 

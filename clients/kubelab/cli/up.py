@@ -81,16 +81,16 @@ def command(
 ) -> int:
     """Start a cluster, or say that it runs."""
     home = kubeconfig.home().absolute()
-    wanted = UpOptions(home, name, nodes, control_planes, parse_settings(settings), wait, timeout)
+    options = UpOptions(home, name, nodes, control_planes, parse_settings(settings), wait, timeout)
     with launch.home_locked(home):
-        return asyncio.run(up(wanted, SystemClock()))
+        return asyncio.run(up(options, SystemClock()))
 
 
-async def up(wanted: UpOptions, clock: Clock) -> int:
+async def up(options: UpOptions, clock: Clock) -> int:
     """Bring the cluster up; gives the exit code."""
     began = clock.monotonic()
-    record = Record.load(wanted.home, wanted.name)
-    if record and (differs := _difference(wanted, record)):
+    record = Record.load(options.home, options.name)
+    if record and (differs := _difference(options, record)):
         output.problem(
             f'Cluster "{record.name}" {differs}. '
             f"Delete it first, or choose another --name:\n   kubelab down --delete{_flag(record)}"
@@ -100,16 +100,16 @@ async def up(wanted: UpOptions, clock: Clock) -> int:
     context = rules.load_or_new().current_context  # a kubeconfig that cannot be read stops this before anything starts
     if record:
         try:
-            async with clock.timeout(wanted.seconds):
+            async with clock.timeout(options.seconds):
                 running = await _runs(record)
         except TimeoutError:
             output.problem(
-                f"The supervisor (pid {lock.holder(record.run)}) does not answer within {wanted.seconds:g} s. "
+                f"The supervisor (pid {lock.holder(record.run)}) does not answer within {options.seconds:g} s. "
                 f"To stop the cluster without it, type:\n   kubelab down{_flag(record)}"
             )
             return 1
         if running:
-            return await _join(wanted, record, rules, context, clock)
+            return await _join(options, record, rules, context, clock)
     problems = preflight.check(preflight.this_machine())
     if problems:
         output.problem("This machine cannot run a cluster yet:")
@@ -117,9 +117,9 @@ async def up(wanted: UpOptions, clock: Clock) -> int:
             click.echo(f" - {problem}", err=True)
         return 1
     try:
-        return await _begin(wanted, record, rules, context, clock, began)
+        return await _begin(options, record, rules, context, clock, began)
     except launch.Busy:  # the old supervisor was just being replaced
-        return await up(wanted, clock)
+        return await up(options, clock)
 
 
 async def _runs(record: Record) -> bool:
@@ -138,9 +138,9 @@ async def _runs(record: Record) -> bool:
     return False
 
 
-async def _join(wanted: UpOptions, record: Record, rules: LoadingRules, context: str, clock: Clock) -> int:
+async def _join(options: UpOptions, record: Record, rules: LoadingRules, context: str, clock: Clock) -> int:
     """Make a running cluster the current one, and wait until it is well; whatever comes of it, it is not taken down."""
-    if wanted.settings:
+    if options.settings:
         output.problem(
             f'Cluster "{record.name}" is running; --set is for its next start. Type first:\n'
             f"   kubelab down{_flag(record)}"
@@ -149,31 +149,31 @@ async def _join(wanted: UpOptions, record: Record, rules: LoadingRules, context:
     output.step("✅", f'Cluster "{record.name}" is already running')
     remember(record, rules)
     try:
-        async with clock.timeout(wanted.seconds):
-            if wanted.wait:
+        async with clock.timeout(options.seconds):
+            if options.wait:
                 await readiness.wait(record, clock, _quietly)
     except FAILURES as err:
-        await _explain(record, err, wanted.seconds)
+        await _explain(record, err, options.seconds)
         return 1
     return _done(record, "", context)
 
 
 async def _begin(
-    wanted: UpOptions, before: Record | None, rules: LoadingRules, context: str, clock: Clock, began: float
+    options: UpOptions, before: Record | None, rules: LoadingRules, context: str, clock: Clock, began: float
 ) -> int:
     """Start a cluster, new or not, and wait for it; undo everything on failure. Raises Busy, with nothing changed."""
-    record = before or Record.new(wanted.home, wanted.name, wanted.nodes, control_planes=wanted.control_planes or 1)
+    record = before or Record.new(options.home, options.name, options.nodes, control_planes=options.control_planes or 1)
     output.step("😄", f"kubelab {GIT_VERSION} on {_system()}")
     if not all(map(port_is_free, record.api_ports)):
         record = replace(record, api_ports=free_ports(len(record.api_ports)))
         output.step("🔀", f"The api-server's port was taken meanwhile; it moves to {_ports(record)}")
-    record = replace(record, settings=changed(record.settings, wanted.settings))
+    record = replace(record, settings=changed(record.settings, options.settings))
     record.save()
     try:
-        async with clock.timeout(wanted.seconds):
+        async with clock.timeout(options.seconds):
             await _start(record)
             remember(record, rules)
-            if wanted.wait:
+            if options.wait:
                 await readiness.wait(record, clock, output.step)
     except launch.Busy:
         if before:
@@ -183,7 +183,7 @@ async def _begin(
         output.problem(str(err))
         return 1
     except FAILURES as err:
-        await _explain(record, err, wanted.seconds)
+        await _explain(record, err, options.seconds)
         await _undo(record, before, context)
         return 1
     except BaseException as err:
@@ -277,12 +277,12 @@ def _quietly(_emoji: str, _text: str) -> None:
     """Say nothing: it runs already."""
 
 
-def _difference(wanted: UpOptions, record: Record) -> str:
+def _difference(options: UpOptions, record: Record) -> str:
     """Say how a cluster that is there is not what is asked for; empty when it is."""
-    if wanted.control_planes not in (None, planes := len(record.control_planes)):
-        return f"has {planes} control plane{'s' if planes != 1 else ''}, not {wanted.control_planes}"
-    if wanted.nodes not in (None, len(record.node_names)):
-        return f"has {_count(record)}, not {wanted.nodes}"
+    if options.control_planes not in (None, planes := len(record.control_planes)):
+        return f"has {planes} control plane{'s' if planes != 1 else ''}, not {options.control_planes}"
+    if options.nodes not in (None, len(record.node_names)):
+        return f"has {_count(record)}, not {options.nodes}"
     return ""
 
 

@@ -1,4 +1,4 @@
-"""Resolves what every command takes, files or TYPE, TYPE NAME… or TYPE/NAME…, to a :class:`Selection`.
+"""Resolves what every command takes, files or TYPE, TYPE NAME… or TYPE/NAME…, to a :class:`ResourceSelection`.
 
 It does what kubectl's ``resource.Builder`` does (k8s.io/cli-runtime).
 """
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from kubelab.kctl.commonflags import ResourceOptions
 from kubelab.kctl.flags import UsageProblem
-from kubelab.kctl.resource import EMPTY_NAME, ResourceTuple, Selection, parse, selection_of
+from kubelab.kctl.resource import EMPTY_NAME, ResourceSelection, ResourceTuple, parse, selection_of
 from kubelab.kctl.session import Session
 
 NOTHING_GIVEN = """\
@@ -30,7 +30,7 @@ def build(
     all_namespaces: bool = False,
     whole_types: bool = False,
     doing: str = "",
-) -> Selection:
+) -> ResourceSelection:
     """Resolve arguments or files. Raises UsageProblem in kubectl's words, and Failed for a file that cannot be read.
 
     ``selecting`` is whether a selector or ``--all`` was given, ``whole_types`` whether a type may stand alone without
@@ -52,7 +52,7 @@ def build(
     return selection
 
 
-def _from_files(session: Session, options: ResourceOptions, doing: str) -> Selection:
+def _from_files(session: Session, options: ResourceOptions, doing: str) -> ResourceSelection:
     """Read files for the names in them, of those objects whose labels there match. Each must have a name."""
     from kubelab.apimachinery import labels
     from kubelab.apimachinery.meta import meta_of

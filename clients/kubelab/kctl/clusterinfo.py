@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from kubelab.apimachinery.terminal import escaped
-from kubelab.kctl.command import Command, Entry, NoOptions, unexpected
+from kubelab.kctl.command import Command, CommandEntry, NoOptions, unexpected
 from kubelab.kctl.session import Session
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ CLUSTER_INFO = Command(
     "cluster-info",
     run=_cluster_info,
     options=NoOptions,
-    children=(Entry("dump", "Dump relevant information for debugging and diagnosis", "clusterinfo:DUMP"),),
+    children=(CommandEntry("dump", "Dump relevant information for debugging and diagnosis", "clusterinfo:DUMP"),),
     about=f"Display addresses of the control plane.\n {FURTHER}",
     examples="# Print the address of the control plane\nkctl cluster-info",
     usage="kctl cluster-info",

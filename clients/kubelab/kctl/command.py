@@ -1,6 +1,6 @@
 """The tree of commands: finds them as kubectl does, loads one when it runs, and prints help in kubectl's layout.
 
-An :class:`Entry` is all that the tree knows of a command until it runs, so that ``kctl --help`` imports no command and
+The tree knows only a :class:`CommandEntry` of each command until that runs, so ``kctl --help`` imports no command and
 ``kctl get pods`` one. A command has flags, a frozen dataclass with one field for each of them, and a function that
 takes the session, the arguments and such options. docs/extending.md shows how to add one.
 """
@@ -39,7 +39,7 @@ HELP = Flag("--help", "-h", kind="bool", hidden=True)
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class CommandEntry:
     """A command's place in the tree: where it is defined, and what its parent's help says of it."""
 
     name: str
@@ -79,7 +79,7 @@ class Command(click.Command):
         run: Callable[[Session, tuple[str, ...], Options], int] | None = None,
         options: type[Options] | None = None,
         flags: Sequence[Flag] = (),
-        children: Sequence[Entry] = (),
+        children: Sequence[CommandEntry] = (),
         about: str,
         examples: str = "",
         usage: str = "",
@@ -91,7 +91,7 @@ class Command(click.Command):
         self.children = tuple(children)
         self.about, self.examples, self.usage = about, examples, usage
 
-    def child(self, word: str) -> Entry | None:
+    def child(self, word: str) -> CommandEntry | None:
         """Find a sub-command by its name or an alias."""
         return next((e for e in self.children if word == e.name or word in e.aliases), None)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from kubelab.apimachinery.terminal import escaped
 from kubelab.kctl import tables
-from kubelab.kctl.command import Command, Entry, NoOptions, unexpected
+from kubelab.kctl.command import Command, CommandEntry, NoOptions, unexpected
 from kubelab.kctl.flags import Flag, UsageProblem
 from kubelab.kctl.session import Failed, Session
 
@@ -112,10 +112,10 @@ GET_CONTEXTS = Command(
 CONFIG = Command(
     "config",
     children=(
-        Entry("current-context", "Display the current-context", "config:CURRENT_CONTEXT"),
-        Entry("get-contexts", "Describe one or many contexts", "config:GET_CONTEXTS"),
-        Entry("use-context", "Set the current-context in a kubeconfig file", "config:USE_CONTEXT"),
-        Entry("view", "Display kubeconfig settings", "config:VIEW"),
+        CommandEntry("current-context", "Display the current-context", "config:CURRENT_CONTEXT"),
+        CommandEntry("get-contexts", "Describe one or many contexts", "config:GET_CONTEXTS"),
+        CommandEntry("use-context", "Set the current-context in a kubeconfig file", "config:USE_CONTEXT"),
+        CommandEntry("view", "Display kubeconfig settings", "config:VIEW"),
     ),
     about=(
         'Modify kubeconfig files using subcommands like "kctl config use-context my-context".\n\n'

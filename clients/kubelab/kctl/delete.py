@@ -21,7 +21,7 @@ from kubelab.kctl.commonflags import (
 )
 from kubelab.kctl.flags import Flag, UsageProblem, parse_bool
 from kubelab.kctl.printers import ResultPrinter
-from kubelab.kctl.resource import Info, ResourceTuple, Selection, noun
+from kubelab.kctl.resource import Info, ResourceSelection, ResourceTuple, noun
 from kubelab.kctl.session import Failed, Session
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class DeleteOptions(ResourceOptions):
 class DeleteRequest:
     """What to delete, and how: the options, checked and with kubectl's defaults."""
 
-    selection: Selection
+    selection: ResourceSelection
     namespace: str
     label_selector: str
     field_selector: str

@@ -1,7 +1,7 @@
 """Which resources the arguments of a command line name: ``pods``, ``pods,svc web``, ``pod/web service/web``, ``all``.
 
 The types are those of kubectl's package ``resource`` (k8s.io/cli-runtime). :mod:`kubelab.kctl.builder` makes a
-:class:`Selection` from arguments or files.
+:class:`ResourceSelection` from arguments or files.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Info:
 
 
 @dataclass(frozen=True, slots=True)
-class Selection:
+class ResourceSelection:
     """What a command line selects. With ``several_types`` kubectl prints ``pod/`` before names."""
 
     items: tuple[ResourceTuple, ...]
@@ -79,7 +79,7 @@ def find_all(words: str) -> list[Resource[Message]]:
     return list(resources.values())
 
 
-def parse(args: Sequence[str], *, selecting: bool = False) -> Selection:
+def parse(args: Sequence[str], *, selecting: bool = False) -> ResourceSelection:
     """Read TYPE, TYPE NAME… or TYPE/NAME…; ``selecting`` is whether a selector or ``--all`` was given too."""
     slashes = sum("/" in arg for arg in args)
     if slashes:
@@ -87,15 +87,15 @@ def parse(args: Sequence[str], *, selecting: bool = False) -> Selection:
     types, names = find_all(args[0]), args[1:]
     several = len(types) > 1 or any(args[0] in r.categories for r in types)
     if not names:
-        return Selection(tuple(ResourceTuple(r) for r in types), several)
+        return ResourceSelection(tuple(ResourceTuple(r) for r in types), several)
     if selecting:
         raise UsageProblem("name cannot be provided when a selector is specified")
     if args[0] in {category for r in scheme.ALL for category in r.categories}:
         raise UsageProblem("you must specify only one resource")
-    return Selection(tuple(ResourceTuple(r, name) for r in types for name in names), several)
+    return ResourceSelection(tuple(ResourceTuple(r, name) for r in types for name in names), several)
 
 
-def _combined(args: Sequence[str], slashes: int) -> Selection:
+def _combined(args: Sequence[str], slashes: int) -> ResourceSelection:
     if slashes != len(args):
         raise UsageProblem(
             "there is no need to specify a resource type as a separate argument when passing arguments in "
@@ -113,9 +113,9 @@ def _combined(args: Sequence[str], slashes: int) -> Selection:
     return selection_of(items)
 
 
-def selection_of(items: Sequence[ResourceTuple]) -> Selection:
+def selection_of(items: Sequence[ResourceTuple]) -> ResourceSelection:
     """Make a selection of objects that were named one by one."""
-    return Selection(tuple(items), len({item.resource.qualified for item in items}) > 1)
+    return ResourceSelection(tuple(items), len({item.resource.qualified for item in items}) > 1)
 
 
 def noun(resource: Resource[Message]) -> str:

@@ -11,7 +11,7 @@ from kubelab.kctl.command import Command
 from kubelab.kctl.commonflags import DRY_RUN, FILENAME, OUTPUT, RECURSIVE, SELECTOR, ResourceOptions
 from kubelab.kctl.flags import Flag, UsageProblem
 from kubelab.kctl.printers import ResultPrinter
-from kubelab.kctl.resource import Info, ResourceTuple, Selection
+from kubelab.kctl.resource import Info, ResourceSelection, ResourceTuple
 from kubelab.kctl.session import Failed, Session
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class _Scaler:
     def __init__(self, session: Session, options: ScaleOptions, printer: ResultPrinter) -> None:
         self._session, self._options, self._printer = session, options, printer
 
-    async def run(self, client: Client, selection: Selection) -> visitor.Errors:
+    async def run(self, client: Client, selection: ResourceSelection) -> visitor.Errors:
         from kubelab.apimachinery.errors import NotFound
 
         missing: visitor.Errors = []

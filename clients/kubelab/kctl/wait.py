@@ -10,7 +10,7 @@ from kubelab.kctl import builder, visitor
 from kubelab.kctl.command import Command
 from kubelab.kctl.commonflags import FILENAME, RECURSIVE, SELECTOR, ResourceOptions
 from kubelab.kctl.flags import Flag, UsageProblem
-from kubelab.kctl.resource import Info, Selection
+from kubelab.kctl.resource import Info, ResourceSelection
 from kubelab.kctl.session import Failed, Session
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class _Waiter:
         self._session, self._condition, self._timeout = session, condition, timeout
         self._end = session.clock.monotonic() + timeout
 
-    async def run(self, client: Client, selection: Selection, selector: str) -> visitor.Errors:
+    async def run(self, client: Client, selection: ResourceSelection, selector: str) -> visitor.Errors:
         infos: list[Info] = []
         listed: set[Info] = set()
         for item in selection.items:

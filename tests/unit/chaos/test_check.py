@@ -14,7 +14,7 @@ from chaoslib.experiment import ensure_experiment_is_valid
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kubelab.chaos import check, runner, shipped
+from kubelab.chaos import bundled, check, runner
 from kubelab.chaos.check import BadExperiment
 
 GOOD = """\
@@ -166,7 +166,7 @@ def test_one_mistake_is_one_line(file: Path, arguments: str) -> None:
 def test_what_a_variable_stands_for_is_looked_at_when_it_is_known(file: Path, value: object, told: list[str]) -> None:
     file.write_text(GOOD.replace("{via: node-9}", '{nodes: "${n}", toleration_seconds: null, writes_per_second: 1}'))
     experiment = check.load(file)
-    assert check.control_problems(experiment, {"n": value}) == [f"{file}{line}" for line in told]
+    assert check.validate_control(experiment, {"n": value}) == [f"{file}{line}" for line in told]
 
 
 @pytest.mark.parametrize("text", ["", "- a list", "just text"])
@@ -179,11 +179,11 @@ def test_a_file_that_is_not_there(file: Path) -> None:
         check.load(file)
 
 
-SHIPPED = sorted(shipped.folder("experiments").glob("*.yaml"))
+BUNDLED = sorted(bundled.folder("experiments").glob("*.yaml"))
 
 
 def test_there_is_an_experiment_for_each_question() -> None:
-    assert {path.stem for path in SHIPPED} >= {
+    assert {path.stem for path in BUNDLED} >= {
         "api-server",
         "scheduler",
         "controller-manager",
@@ -198,7 +198,7 @@ def test_there_is_an_experiment_for_each_question() -> None:
     }
 
 
-@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", BUNDLED, ids=lambda path: path.stem)
 def test_shipped_experiments_teach(path: Path) -> None:
     experiment = check.load(path)
     assert experiment.title.endswith("?")
@@ -278,4 +278,4 @@ def test_whatever_is_in_a_file_is_taken_or_refused_by_file_and_line(
     runner.with_control(experiment.document)
     with contextlib.suppress(*runner.UNREADABLE):
         ensure_experiment_is_valid(experiment.document)
-        check.control_problems(experiment, load_configuration(experiment.document.get("configuration") or {}, {}))
+        check.validate_control(experiment, load_configuration(experiment.document.get("configuration") or {}, {}))

@@ -10,7 +10,7 @@ import pytest
 
 from kubelab.apimachinery.errors import Conflict, NotFound, Unavailable
 from kubelab.chaos import undolog
-from kubelab.chaos.faults import Faults, NotUndone, settle
+from kubelab.chaos.faults import Faults, NotUndone, undo_all
 from kubelab.chaos.recording import Recording, RecordingWriter
 from kubelab.chaos.undolog import UndoEntry, UndoLog
 from kubelab.client.client import Client
@@ -188,5 +188,5 @@ async def test_a_tunnel_that_a_killed_experiment_has_left_is_closed(driver: Fake
     driver.open = [ClusterTunnel(40000, "node-1", "192.168.49.2:30001"), theirs]
     undo_log.add(UndoEntry(undolog.TUNNEL, "192.168.49.2:30001"))
     assert await Faults(cast(ClusterDriver, driver), undo_log).undo() == [], "requests go on while the experiment does"
-    done = await settle(cast(ClusterDriver, driver), cast(Client, None), undo_log)
+    done = await undo_all(cast(ClusterDriver, driver), cast(Client, None), undo_log)
     assert (done, driver.open, undo_log.entries) == (["close tunnel to 192.168.49.2:30001"], [theirs], [])

@@ -32,7 +32,7 @@ class Health(ClusterHealth):
     def __init__(self, machine: Machine) -> None:
         subject: Any = SimpleNamespace(
             recording=machine.recording,
-            wanted=SimpleNamespace(requests_per_second=10),
+            spec=SimpleNamespace(requests_per_second=10),
             writer=RecordingWriter(machine.recording, lambda: machine.seconds),
         )
         super().__init__(subject)

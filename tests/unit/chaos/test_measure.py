@@ -76,24 +76,24 @@ def test_percentiles_are_of_the_nearest_rank(share: float, expected: float) -> N
     ],
 )
 def test_turns(answers: str, expected: float) -> None:
-    assert measure.turns(asked(answers)).in_turn == pytest.approx(expected, abs=0.17)
+    assert measure.round_robin(asked(answers)).in_turn == pytest.approx(expected, abs=0.17)
 
 
 def test_turns_count_who_answered() -> None:
-    assert measure.turns(asked("abcab")).answers == {"a": 2, "b": 2, "c": 1}
+    assert measure.round_robin(asked("abcab")).answers == {"a": 2, "b": 2, "c": 1}
 
 
 def test_requests_that_overlap_tell_no_turns() -> None:
     slow = [ServiceRequest(n * 0.05, 60.0, name, "") for n, name in enumerate("acbbac")]
     after = [ServiceRequest(1 + n * 0.05, 3.0, name, "") for n, name in enumerate("abcabc")]
-    assert measure.turns([*slow, *after]).in_turn == 1.0
+    assert measure.round_robin([*slow, *after]).in_turn == 1.0
     with pytest.raises(NothingMeasured):
-        measure.turns(slow)
+        measure.round_robin(slow)
 
 
 def test_too_few_answers_are_no_turns() -> None:
     with pytest.raises(NothingMeasured):
-        measure.turns(asked("abc"))
+        measure.round_robin(asked("abc"))
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from kubelab.chaos import report
-from kubelab.chaos.journal import ended, happened, reason, verdict_of
+from kubelab.chaos.journal import outcome_of, reason, summary, verdict_of
 from kubelab.chaos.recording import Fault, Recording, ServiceRequest, Write
 from kubelab.chaos.report import BadJournal
 
@@ -164,7 +164,7 @@ def test_a_deviation_is_told(page: Page) -> None:
 )
 def test_verdicts(changes: dict[str, Any], verdict: str, code: int) -> None:
     assert verdict_of(journal(**changes)) == (verdict, code == 0)
-    assert ended({}, journal(**changes)).code == code
+    assert outcome_of({}, journal(**changes)).code == code
 
 
 @pytest.mark.parametrize(
@@ -238,6 +238,6 @@ def test_only_what_lasts_has_figures_of_its_own(faults: list[Fault], expected: s
 
 def test_what_failed_after_a_moment_did_not_fail_during_it() -> None:
     kill = Fault("kill", "etcd@cp-1", 3, 3)
-    assert happened(moments(kill, failed=3.0)) == "99 of 100 requests answered"
+    assert summary(moments(kill, failed=3.0)) == "99 of 100 requests answered"
     pause = Fault("pause", "etcd@cp-1", 2.95, 3.95)
-    assert happened(moments(pause, failed=3.0)) == "99 of 100 requests answered (1 of 10 failed during the fault)"
+    assert summary(moments(pause, failed=3.0)) == "99 of 100 requests answered (1 of 10 failed during the fault)"

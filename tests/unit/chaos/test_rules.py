@@ -92,18 +92,18 @@ BOTH = frozenset({("10.244.1.2", 8080), ("10.244.2.2", 8080)})
     ],
 )
 def test_what_the_kernel_does(document: str, expected: object) -> None:
-    assert rules.in_kernel(document) == expected
+    assert rules.installed(document) == expected
 
 
 def test_protocols_may_be_numbers() -> None:
     """As nft prints them on a machine without /etc/protocols."""
-    assert rules.in_kernel(ONE.replace('"tcp"', "6")) == rules.in_kernel(ONE)
+    assert rules.installed(ONE.replace('"tcp"', "6")) == rules.installed(ONE)
 
 
 @pytest.mark.parametrize("text", ["", "{}", '{"nftables": [{"map": {}}]}'])
 def test_other_text_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"not what nft prints|Expecting value"):
-        rules.in_kernel(text)
+        rules.installed(text)
 
 
 @pytest.mark.parametrize(
@@ -122,16 +122,16 @@ def test_other_text_is_refused(text: str) -> None:
     ],
 )
 def test_differences(document: str, found: core_pb2.Endpoints, expected: list[str]) -> None:
-    assert rules.differences(rules.in_kernel(document), rules.wanted([service()], [found], "node-1")) == expected
+    assert rules.differences(rules.installed(document), rules.expected([service()], [found], "node-1")) == expected
 
 
 def test_a_service_that_is_gone_must_not_be_forwarded() -> None:
-    (told,) = rules.differences(rules.in_kernel(ONE), {})
+    (told,) = rules.differences(rules.installed(ONE), {})
     assert told == "10.96.0.7:80 is forwarded, but no service has it"
 
 
 def test_headless_services_are_not_forwarded() -> None:
-    assert rules.wanted([service(ip="None"), service(ip="")], [endpoints("10.244.1.2")], "node-1") == {}
+    assert rules.expected([service(ip="None"), service(ip="")], [endpoints("10.244.1.2")], "node-1") == {}
 
 
 @pytest.mark.parametrize(
@@ -153,8 +153,8 @@ def test_headless_services_are_not_forwarded() -> None:
     ],
 )
 def test_node_ports(document: str, policy: str, node: str, expected: list[str]) -> None:
-    want = rules.wanted([service(node_port=30080, policy=policy)], [endpoints("10.244.1.2", "10.244.2.2")], node)
-    assert rules.differences(rules.in_kernel(document), want) == expected
+    want = rules.expected([service(node_port=30080, policy=policy)], [endpoints("10.244.1.2", "10.244.2.2")], node)
+    assert rules.differences(rules.installed(document), want) == expected
 
 
 def test_short_cuts_for_some_clients_are_passed_over() -> None:
@@ -174,4 +174,4 @@ def test_short_cuts_for_some_clients_are_passed_over() -> None:
         rule("e", {"set": {"op": "update"}}),
         rule("e", {"dnat": {"addr": "10.244.1.2", "port": 8080}}),
     )
-    assert rules.in_kernel(shown) == {OUTSIDE: {("10.244.1.2", 8080)}}
+    assert rules.installed(shown) == {OUTSIDE: {("10.244.1.2", 8080)}}

@@ -21,7 +21,7 @@ def _as_before() -> Iterator[None]:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
 def test_it_ends_gracefully(number: signal.Signals) -> None:
-    signals.end_at_once()
+    signals.install_handlers()
     with pytest.raises(SystemExit) as caught:
         os.kill(os.getpid(), number)
     assert caught.value.code == signals.GRACEFULLY
@@ -29,9 +29,9 @@ def test_it_ends_gracefully(number: signal.Signals) -> None:
 
 def test_what_is_to_outlive_its_terminal_does() -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    signals.end_at_once()
+    signals.install_handlers()
     told: list[str] = []
-    with signals.patient(told.append):
+    with signals.deferred(told.append):
         os.kill(os.getpid(), signal.SIGHUP)
     os.kill(os.getpid(), signal.SIGHUP)
     assert told == []
@@ -40,6 +40,6 @@ def test_what_is_to_outlive_its_terminal_does() -> None:
 @pytest.mark.parametrize("number", signals.ENDING, ids=lambda number: number.name)
 def test_while_it_is_undone_a_signal_gets_a_line(number: signal.Signals) -> None:
     told: list[str] = []
-    with signals.patient(told.append):
+    with signals.deferred(told.append):
         os.kill(os.getpid(), number)
     assert told == [f"{number.name}: undoing what was done, one moment"]

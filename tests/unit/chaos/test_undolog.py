@@ -19,12 +19,12 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_entries_outlive_the_process_that_wrote_them(path: Path) -> None:
-    with undolog.holding(path) as first:
+    with undolog.locked(path) as first:
         first.title = "what if"
         first.add(STOPPED)
         first.add(CUT)
         first.add(CUT)
-    with undolog.holding(path) as second:
+    with undolog.locked(path) as second:
         assert (second.title, second.entries) == ("what if", [STOPPED, CUT])
         second.remove(STOPPED)
         second.remove(STOPPED)
@@ -32,7 +32,7 @@ def test_entries_outlive_the_process_that_wrote_them(path: Path) -> None:
 
 
 def test_the_file_goes_when_nothing_is_left_to_undo(path: Path) -> None:
-    with undolog.holding(path) as undo_log:
+    with undolog.locked(path) as undo_log:
         undo_log.add(STOPPED)
         assert path.exists()
         undo_log.remove(STOPPED)
@@ -40,13 +40,13 @@ def test_the_file_goes_when_nothing_is_left_to_undo(path: Path) -> None:
 
 
 def test_one_experiment_at_a_time(path: Path) -> None:
-    with undolog.holding(path) as undo_log:
+    with undolog.locked(path) as undo_log:
         undo_log.title = "the first"
         undo_log.add(STOPPED)
         message = r'another experiment is under way in this cluster: "the first", process'
-        with pytest.raises(UndoLogBusy, match=message), undolog.holding(path):
+        with pytest.raises(UndoLogBusy, match=message), undolog.locked(path):
             pass
-    with undolog.holding(path):
+    with undolog.locked(path):
         pass
 
 

@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kubelab.cli import buildcontext, dockerignore
-from kubelab.cli.buildcontext import Archive, Patterns, tar_chunks
-from kubelab.cli.dockerignore import BadPattern
+from kubelab.cli.buildcontext import Archive, tar_chunks
+from kubelab.cli.dockerignore import BadIgnorePattern, IgnorePatterns
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_dockerignore(patterns: str, path: str, out: bool) -> None:
     ],
 )
 def test_patterns_that_are_none(text: str, told: str) -> None:
-    with pytest.raises(BadPattern) as caught:
+    with pytest.raises(BadIgnorePattern) as caught:
         dockerignore.read(text, ".dockerignore")
     assert str(caught.value) == told
 
@@ -105,7 +105,7 @@ def test_walking_a_folder_sends_what_the_patterns_leave(
     """Folders that are kept out are not walked where nothing below is taken back: that must leave nothing out."""
     try:
         patterns = dockerignore.read("\n".join(lines), "x")
-    except BadPattern:
+    except BadIgnorePattern:
         return
     folder = tmp_path_factory.mktemp("context")
     for name in files:
@@ -182,7 +182,7 @@ def test_a_context_that_is_too_large_names_what_is_big(tmp_path: Path, monkeypat
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(bytes(size))
     with pytest.raises(click.ClickException) as caught:
-        buildcontext.measure(tmp_path, Patterns(()))
+        buildcontext.measure(tmp_path, IgnorePatterns(()))
     assert (
         "has 1.51kB, and 1kB are possible; the largest: data/dump (900B), node_modules/x (600B)" in caught.value.message
     )
@@ -193,7 +193,7 @@ def test_a_context_that_is_too_large_names_what_is_big(tmp_path: Path, monkeypat
 
 def test_an_unreadable_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "gone").write_text("x")
-    chunks = tar_chunks(tmp_path, Patterns(()), 1024)
+    chunks = tar_chunks(tmp_path, IgnorePatterns(()), 1024)
     next(chunks)
     (tmp_path / "other").write_text("y")
 

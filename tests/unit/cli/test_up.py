@@ -43,9 +43,9 @@ async def begin(before: Record, told: str, monkeypatch: pytest.MonkeyPatch) -> i
     program.chmod(0o700)
     monkeypatch.setattr(sys, "executable", str(program))
     clock = SystemClock()
-    wanted = up.UpOptions(before.home, "lab", None, None, {"kubelet": {"maxPods": 30}}, wait=True, seconds=0.5)
+    options = up.UpOptions(before.home, "lab", None, None, {"kubelet": {"maxPods": 30}}, wait=True, seconds=0.5)
     rules = LoadingRules((before.home.parent / "kubeconfig",))
-    return await up._begin(wanted, before, rules, "other", clock, clock.monotonic())
+    return await up._begin(options, before, rules, "other", clock, clock.monotonic())
 
 
 async def test_another_supervisor_keeps_its_record(before: Record, monkeypatch: pytest.MonkeyPatch) -> None:

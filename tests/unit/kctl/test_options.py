@@ -8,7 +8,7 @@ from typing import get_type_hints
 import click
 import pytest
 
-from kubelab.kctl.command import GLOBAL_FLAGS, HELP, Command, Entry, options_of
+from kubelab.kctl.command import GLOBAL_FLAGS, HELP, Command, CommandEntry, options_of
 from kubelab.kctl.flags import Flag, Kind
 from kubelab.kctl.root import ROOT
 from kubelab.kctl.session import ConfigFlags
@@ -72,7 +72,7 @@ def test_the_flags_of_all_commands() -> None:
 
 
 def test_the_walk_reaches_every_entry() -> None:
-    def entries(command: Command) -> Iterator[Entry]:
+    def entries(command: Command) -> Iterator[CommandEntry]:
         for entry in command.children:
             yield entry
             yield from entries(entry.load())

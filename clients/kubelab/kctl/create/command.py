@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from kubelab.kctl.command import Command, Entry, unexpected
+from kubelab.kctl.command import Command, CommandEntry, unexpected
 from kubelab.kctl.commonflags import DRY_RUN, FILENAME, OUTPUT, RECURSIVE, FilenameOptions
 from kubelab.kctl.flags import UsageProblem
 from kubelab.kctl.printers import ResultPrinter
@@ -76,8 +76,12 @@ CREATE = Command(
     options=CreateFileOptions,
     flags=(DRY_RUN, FILENAME, OUTPUT, RECURSIVE),
     children=(
-        Entry("namespace", "Create a namespace with the specified name", "create.namespace:NAMESPACE", aliases=("ns",)),
-        Entry("service", "Create a service using a specified subcommand", "create.service:SERVICE", aliases=("svc",)),
+        CommandEntry(
+            "namespace", "Create a namespace with the specified name", "create.namespace:NAMESPACE", aliases=("ns",)
+        ),
+        CommandEntry(
+            "service", "Create a service using a specified subcommand", "create.service:SERVICE", aliases=("svc",)
+        ),
     ),
     about="Create a resource from a file or from stdin.\n\n JSON and YAML formats are accepted.",
     examples="""\

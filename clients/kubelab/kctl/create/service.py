@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from kubelab.kctl import generators
-from kubelab.kctl.command import Command, Entry, only_name
+from kubelab.kctl.command import Command, CommandEntry, only_name
 from kubelab.kctl.commonflags import DRY_RUN, OUTPUT, CreateOptions
 from kubelab.kctl.create.generated import create_one
 from kubelab.kctl.flags import Flag
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 SERVICE = Command(
     "service",
     children=(
-        Entry("clusterip", "Create a ClusterIP service", "create.service:CLUSTER_IP"),
-        Entry("externalname", "Create an ExternalName service", "create.service:EXTERNAL_NAME"),
-        Entry("loadbalancer", "Create a LoadBalancer service", "create.service:LOAD_BALANCER"),
-        Entry("nodeport", "Create a NodePort service", "create.service:NODE_PORT"),
+        CommandEntry("clusterip", "Create a ClusterIP service", "create.service:CLUSTER_IP"),
+        CommandEntry("externalname", "Create an ExternalName service", "create.service:EXTERNAL_NAME"),
+        CommandEntry("loadbalancer", "Create a LoadBalancer service", "create.service:LOAD_BALANCER"),
+        CommandEntry("nodeport", "Create a NodePort service", "create.service:NODE_PORT"),
     ),
     about="Create a service using a specified subcommand.",
     usage="kctl create service [flags]",

@@ -11,7 +11,7 @@ from kubelab.kctl import builder, visitor
 from kubelab.kctl.command import Command
 from kubelab.kctl.commonflags import ALL_NAMESPACES, FILENAME, RECURSIVE, SELECTOR, ResourceOptions
 from kubelab.kctl.flags import Flag, UsageProblem
-from kubelab.kctl.resource import ResourceTuple, Selection
+from kubelab.kctl.resource import ResourceSelection, ResourceTuple
 from kubelab.kctl.session import Session
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class _Describer:
         self._selector, self._show_events = options.selector, options.show_events
         self._described = 0
 
-    async def run(self, client: Client, selection: Selection) -> visitor.Errors:
+    async def run(self, client: Client, selection: ResourceSelection) -> visitor.Errors:
         from kubelab.apimachinery.meta import meta_of
         from kubelab.kctl.describe.describers import Context, describe
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from kubelab.kctl.resource import Selection
+from kubelab.kctl.resource import ResourceSelection
 from kubelab.kctl.tableprinter import PrintOptions
 
 
@@ -12,7 +12,7 @@ from kubelab.kctl.tableprinter import PrintOptions
 class GetRequest:
     """A command line of ``kctl get``, checked and resolved."""
 
-    selection: Selection
+    selection: ResourceSelection
     namespace: str  # "" for all
     all_namespaces: bool = False
     label_selector: str = ""

@@ -7,7 +7,7 @@ from pathlib import Path
 _HERE = Path(__file__).resolve()
 
 
-class NotShipped(Exception):
+class NotBundled(Exception):
     """This installation does not have the files; the message says which."""
 
 
@@ -16,4 +16,4 @@ def folder(name: str) -> Path:
     for root in (_HERE.parent, _HERE.parents[3]):
         if (root / name).is_dir():
             return root / name
-    raise NotShipped(f"this installation of kubelab has no folder {name}; use a clone of the project")
+    raise NotBundled(f"this installation of kubelab has no folder {name}; use a clone of the project")
