@@ -3,10 +3,10 @@
 ::
 
     ApiError
-    ├── BadRequest          400 BadRequest            the request makes no sense
+    ├── BadRequest          400 BadRequest            the request is malformed
     │   └── Invalid         422 Invalid               the object breaks rules; every cause names its field
-    ├── Unauthorized        401 Unauthorized          nobody knows who asks
-    ├── Forbidden           403 Forbidden             who asks may not
+    ├── Unauthorized        401 Unauthorized          the caller is not authenticated
+    ├── Forbidden           403 Forbidden             the caller is not authorized
     ├── NotFound            404 NotFound
     ├── MethodNotAllowed    405 MethodNotAllowed
     ├── AlreadyExists       409 AlreadyExists
@@ -15,8 +15,8 @@
     ├── TooLarge            413 RequestEntityTooLarge
     ├── TooManyRequests     429 TooManyRequests
     ├── InternalError       500 InternalError
-    ├── Unavailable         503 ServiceUnavailable    nobody answers; whether it was done is unknown
-    └── Timeout             504 Timeout               no answer in time; whether it was done is unknown
+    ├── Unavailable         503 ServiceUnavailable    no server answers; the outcome is unknown
+    └── Timeout             504 Timeout               no answer in time; the outcome is unknown
 
 Reasons and codes are those of ``metav1.StatusReason``
 (https://kubernetes.io/docs/reference/using-api/api-concepts/).

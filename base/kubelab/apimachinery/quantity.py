@@ -2,7 +2,7 @@
 
 Reading, writing and rounding are those of apimachinery's ``resource.Quantity``
 (https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/): what is too small for a nanounit is
-one, and rounding goes away from zero, because who asks for some shall get some. No amount is larger than
+one nanounit, and rounding goes away from zero, so that a small request never becomes none. No amount is larger than
 :data:`MAX`; what is written larger counts as that. Texts repeat a lot in a cluster, so what is worked out for one is
 remembered.
 

@@ -3,7 +3,7 @@ r"""Texts of objects on a terminal: nothing in them may move the cursor, change 
 kubectl writes ESC as ``^[`` and the carriage return as ``\r`` (cli-runtime's ``printers.WriteEscaped``). Here the same
 is done to every other character that a terminal acts on: C0 (BEL, BS …) and DEL in caret notation, C1 (the 8-bit CSI
 and OSC), line and paragraph separators and the bidirectional controls (https://trojansource.codes) as Go escapes them.
-Tabs and line feeds stay: whoever prints columns or lines has decided about them.
+Tabs and line feeds stay: the code that prints columns or lines handles them itself.
 """
 
 from __future__ import annotations

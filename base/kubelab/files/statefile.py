@@ -1,8 +1,8 @@
 """The small files in which a cluster and its parts remember something.
 
 A power cut, a full disk, an editor or another version may have left anything there. :func:`read` gives what the file
-says, or one sentence with its path and what to do. :func:`read_or_forget` is for what is told or made anew anyhow: a
-broken file is put aside as ``NAME.broken``, and counts as one that is not there. :func:`write` writes such a file.
+says, or one sentence with its path and what to do. :func:`read_or_forget` is for data that the program can rebuild: it
+renames a broken file to ``NAME.broken`` and treats it as missing. :func:`write` writes such a file.
 """
 
 from __future__ import annotations
@@ -144,7 +144,7 @@ def _aside(path: Path) -> Path:
 
 
 def make_way(path: Path) -> None:
-    """Remove whatever there is: a file, nothing, or a folder in a file's place. OSError."""
+    """Remove the path: a file, a missing file, or a folder in a file's place. OSError."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:

@@ -13,7 +13,7 @@ def boot_id() -> str:
 def start_time(pid: int) -> int | None:
     """Give the time at which a process began, in clock ticks since boot.
 
-    None: there is none, or it has ended and nobody has waited for it, which some machines' first process never does.
+    None: there is no such process, or it is a zombie (in some containers pid 1 never reaps).
     """
     try:
         text = Path(f"/proc/{pid}/stat").read_text()

@@ -228,7 +228,7 @@ class _CloneArguments(ctypes.Structure):
 
 def fork_into(group: int) -> int:
     """fork(2), with the child born in a control group of version 2, given by its folder (clone3(2)). Only for a
-    process of one thread whose child does no more than execve(2): nothing of Python's own is told of it."""
+    process of one thread whose child does no more than execve(2): Python's own fork handlers do not run."""
     arguments = _CloneArguments(flags=_CLONE_INTO_CGROUP, exit_signal=int(signal.SIGCHLD), cgroup=group)
     pid: int = _holding.syscall(_CLONE3, ctypes.byref(arguments), ctypes.sizeof(arguments))
     if pid < 0:

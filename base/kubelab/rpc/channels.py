@@ -78,7 +78,7 @@ SERVER_OPTIONS: Options = (
 
 @dataclass(frozen=True, slots=True)
 class TLSIdentity:
-    """PEM bytes: whom to trust, and who we are (both empty for a caller without a certificate)."""
+    """PEM bytes: the authority to trust, and this process's certificate and key (empty for a caller that has none)."""
 
     ca: bytes
     certificate: bytes = b""

@@ -89,7 +89,7 @@ def span(parent: SpanContext | None = None) -> Generator[SpanContext]:
 
 @contextlib.contextmanager
 def root() -> Generator[SpanContext]:
-    """Run the body in a trace of its own, whatever it was started from."""
+    """Run the body in a new trace, not in the caller's."""
     inner = new_trace()
     token = _SPAN.set(inner)
     try:

@@ -1,4 +1,4 @@
-"""By what a component is told apart: by the kernel, and by whoever connects to it.
+"""The group id, ports and server name by which the kernel and clients identify each component.
 
 To the kernel it is a group of its own and the ports that it listens on. To a client it is the name in its server
 certificate: addresses are not enough, because several servers share one.

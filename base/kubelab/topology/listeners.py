@@ -1,8 +1,7 @@
 """How many connections the ports of a node's own processes take, as rules of the node's kernel.
 
-Whoever can send packets to a node reaches these ports before anybody knows who it is: pods above all. gRPC bounds the
-connections of a server, all together; these rules bound what one source has of them, so that a source which takes all
-that it gets keeps nobody else out.
+Every pod can open connections to these ports, before TLS identifies the client. gRPC limits the connections of a server
+in total; these rules limit the share of each source address, so that one source cannot keep the others out.
 
 ::
 

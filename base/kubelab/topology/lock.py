@@ -34,7 +34,7 @@ def take(run: Path) -> int:
 
 
 def holder(run: Path) -> int | None:
-    """Give the pid of who looks after the cluster, however busy or frozen it is; None when nobody does."""
+    """Return the pid of the supervisor that holds the lock, even a busy or frozen one; None when it is free."""
     try:
         fd = os.open(run / "lock", os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:

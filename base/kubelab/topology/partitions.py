@@ -16,7 +16,7 @@ Ports tell who listens. Who has opened a connection is not to be read off a pack
 :data:`MARKING` marks every connection with the group of the component that opened it (see
 :mod:`kubelab.topology.components`). It is loaded when a node starts, and stays; else it learns of a connection
 at the first packet that its owner sends, or gets from another place. Packets are dropped, never refused, so connections
-that are open stay so until somebody loses patience. ARP is left alone.
+that are open stay open until one side times out. ARP is left alone.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ DEFAULT_WORKERS = 2
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?")
 
 
-# Without the record nothing of the cluster can be found again: whoever has a copy of it can go on.
+# Without the record a cluster cannot be found again; a user who has a copy of the file can put it back.
 REMEDY = "put the file back as it was, or remove the cluster's folder to begin with a new one"
 COMPOSE = "compose"  # the ``driver`` of a record that is not a local cluster's
 
@@ -186,7 +186,7 @@ class Record:
 
     @property
     def tunnels_socket(self) -> Path:
-        """Where the process of the tunnels is told what to do."""
+        """The control socket of the tunnels' process."""
         return self.run / "tunnels.sock"
 
     @property
@@ -248,7 +248,7 @@ def names(home: Path) -> list[str]:
 
 
 def port_is_free(port: int) -> bool:
-    """Could somebody listen on this port of 127.0.0.1 now?"""
+    """Say whether a process could listen on this port of 127.0.0.1 now."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -259,7 +259,7 @@ def port_is_free(port: int) -> bool:
 
 
 def free_ports(count: int) -> tuple[int, ...]:
-    """Find different ports of 127.0.0.1 that nobody listens on now."""
+    """Find different ports of 127.0.0.1 that are free now."""
     with contextlib.ExitStack() as open_ones:
         probes = [open_ones.enter_context(socket.socket()) for _ in range(count)]
         for probe in probes:

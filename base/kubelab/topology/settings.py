@@ -53,7 +53,7 @@ def _without_none(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def look_up(settings: Mapping[str, Any], key: str) -> str | None:
-    """Find ``nodeLifecycle.nodeMonitorGracePeriod`` in one component's settings; None where nobody has set it."""
+    """Find ``nodeLifecycle.nodeMonitorGracePeriod`` in one component's settings; None where it is not set."""
     found: object = settings
     for part in key.split("."):
         if not isinstance(found, Mapping) or part not in found:

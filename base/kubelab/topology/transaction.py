@@ -26,7 +26,7 @@ class NotApplied(Exception):
 async def apply_everywhere(apply: Apply, before: Mapping[str, Fragment], wanted: Mapping[str, Fragment]) -> None:
     """Put each wanted script in place, by name of the place; ``before`` is what was there. Raises NotApplied.
 
-    ``apply`` raises InternalError where nothing has changed, and another ApiError where nobody knows.
+    ``apply`` raises InternalError where nothing has changed, and another ApiError where the outcome is unknown.
     """
     ended = dict(zip(wanted, await _everywhere(apply, wanted), strict=True))
     failed = [err for err in ended.values() if err is not None]
@@ -38,7 +38,7 @@ async def apply_everywhere(apply: Apply, before: Mapping[str, Fragment], wanted:
 
 
 async def _everywhere(apply: Apply, scripts: Mapping[str, Fragment]) -> list[ApiError | None]:
-    """Wait for every place, whatever becomes of the others."""
+    """Apply to all places side by side and wait for each, those after a failure included."""
 
     async def one(place: str, script: Fragment) -> ApiError | None:
         try:

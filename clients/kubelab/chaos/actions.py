@@ -1,4 +1,4 @@
-"""What an experiment can do: ``module: kubelab.chaos.actions``. Each is undone at the end, whatever happens.
+"""The actions of experiments: ``module: kubelab.chaos.actions``. Each is undone at the end, also after a failure.
 
 ``process`` is a name (``scheduler@cp-1``), a component (every one of that kind), a node (everything on it), or
 ``leader of etcd|scheduler|controller-manager``, found when the action begins. An action that cannot be done raises; the
@@ -16,7 +16,7 @@ CALL_SECONDS = 30.0
 
 
 def kill(process: str) -> list[str]:
-    """End it by SIGKILL; whoever keeps it starts it again, as after a crash."""
+    """End it by SIGKILL; its keeper (or docker) starts it again, as after a crash."""
     return _act(Action.KILL, process)
 
 

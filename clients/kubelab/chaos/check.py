@@ -55,7 +55,7 @@ class Experiment:
 
     @property
     def words(self) -> dict[str, Any]:
-        """What is told to people: prediction, explanation, url. Empty where the experiment does not say."""
+        """The texts for people: prediction, explanation, url. Empty where the experiment has none."""
         return words_of(self.document)
 
     def place(self, *path: Any) -> str:
@@ -159,7 +159,7 @@ def activities(document: dict[str, Any]) -> Iterator[tuple[tuple[Any, ...], dict
 
 
 def _activity(experiment: Experiment, where: tuple[Any, ...], activity: dict[str, Any]) -> Iterator[str]:
-    """Whatever is wrong with an action or probe of ours; other extensions' are left to Chaos Toolkit."""
+    """Yield the errors of an action or probe of ours; Chaos Toolkit checks those of other extensions."""
     if "ref" in activity:
         return
     if not activity.get("type"):

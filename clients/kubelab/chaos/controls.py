@@ -1,7 +1,7 @@
 """The control that ties an experiment to a cluster: ``module: kubelab.chaos.controls``.
 
-Before the experiment it makes what is looked at and begins to record; after it, whatever happened, it undoes
-everything, removes what it made, and puts the recording into the journal (``extensions``, name ``kubelab``).
+Before the experiment it creates the workload and starts to record; after it, also when it failed, it undoes
+everything, removes the workload, and puts the recording into the journal (``extensions``, name ``kubelab``).
 
 In the method, a probe may have a ``tolerance`` too: it is the prediction for that moment, and the experiment has
 deviated when it is not met. An action that fails ends the experiment.
@@ -60,7 +60,7 @@ _state = _State()
 
 
 class _Journal(RunEventHandler):
-    """Chaos Toolkit gives a control the journal only at its end; a prediction that fails is told before."""
+    """Keeps the journal while a run goes on: Chaos Toolkit hands it to a control only at the end."""
 
     def running(
         self, experiment: Any, journal: dict[str, Any], configuration: Any, secrets: Any, schedule: Any, settings: Any

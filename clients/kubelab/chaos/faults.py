@@ -57,7 +57,7 @@ class Faults:
             self._undo_log.remove(UndoEntry(action.value, process.name))
 
     async def partition(self, a: str, b: str, *, one_way: bool = False) -> list[Partition]:
-        """Cut two sides off. ``b`` may be ``*``: everybody else. Answers once the rules are in place."""
+        """Cut two sides off. ``b`` may be ``*``: all others. Returns once the rules are in place."""
         status = await self._driver.status()
         source = targets.side(status, a, self.leaders)
         if b == "*":
@@ -79,7 +79,7 @@ class Faults:
         return made
 
     async def _heal(self, *made: Partition) -> None:
-        if made:  # nobody named would be everybody's
+        if made:  # heal() without arguments would heal the partitions of others, too
             await self._driver.heal(*made)
         for partition in made:
             self._over("partition", _name_of(partition))

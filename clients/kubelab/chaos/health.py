@@ -23,8 +23,8 @@ from kubelab.client.client import Client
 from kubelab.cluster.driver import ClusterDriver, ClusterStatus, ProcessState
 
 T = TypeVar("T", bound=Message)
-LOOK_SECONDS = 0.1  # between two looks, when nothing tells of a change: nobody tells of the kernel's rules
-ANSWER_SECONDS = 2.0  # who takes longer does not count as well
+LOOK_SECONDS = 0.1  # between two looks where no event announces a change: the kernel announces no changed rules
+ANSWER_SECONDS = 2.0  # a process that takes longer counts as unwell
 MANY = 200
 TOO_FEW = "too few requests yet"
 GOOD_IN_A_ROW = 10  # requests that must be answered before we say that they are answered again
@@ -90,7 +90,7 @@ class ClusterHealth:
     async def everything(self) -> str:
         """The first of all that is wrong. Requests count only once all else is well: an earlier answer says nothing of
         a pod that has just taken its place behind the service."""
-        settled, self._settled = self._settled, math.inf  # whatever is wrong, or cannot be seen, begins anew
+        settled, self._settled = self._settled, math.inf  # anything wrong, or unknown, restarts the wait
         for look in (self.processes, self.leaders, self.nodes, self.pods, self.writes, self.rules):
             if wrong := await look():
                 return wrong
@@ -135,7 +135,7 @@ class ClusterHealth:
         before = [holder for at, of, holder in recording.leaders if of == role and holder and at <= first]
         now = self._subject.recorder.leaders.get(role, "")
         if not now:
-            return f"nobody leads {role}"
+            return f"{role} has no leader"
         return "" if before and now != before[-1] else f"{now} still leads {role}"
 
     async def nodes(self) -> str:

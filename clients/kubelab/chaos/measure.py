@@ -80,17 +80,18 @@ def percentile(values: Sequence[float], share: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class RoundRobin:
-    """How requests were dealt. ``in_turn`` is the share of answers from whoever had answered ``len(answers)`` before,
-    with everybody else in between: 1 for a perfect round robin, about ``1/N`` to the power N for dice."""
+    """How requests were spread over N pods. ``in_turn`` is the share of answers that came from the pod that had
+    answered N requests before, with every other pod once in between: 1 for a perfect round robin, about ``N**-N`` for
+    random."""
 
     in_turn: float
     answers: dict[str, int]
 
 
 def round_robin(rows: Sequence[ServiceRequest]) -> RoundRobin:
-    """Look at the answers in their order; what was not answered is passed over. Raises NothingMeasured.
+    """Look at the answers in their order; requests without an answer are skipped. Raises NothingMeasured.
 
-    Of requests that were under way at the same time nobody knows whose connection came first: those tell nothing.
+    Requests that overlap in time do not count: the recording does not show whose connection came first.
     """
     answered = [row for row in rows if not row.error]
     names = [row.answerer for row in answered]
@@ -102,7 +103,7 @@ def round_robin(rows: Sequence[ServiceRequest]) -> RoundRobin:
         if all(apart[i - n : i + 2])
     ]
     if not told:
-        raise NothingMeasured("too few answers, one after the other, in this window to tell turns")
+        raise NothingMeasured("too few answers, one after the other, in this window to see an order")
     return RoundRobin(round(sum(told) / len(told), 4), dict(sorted(Counter(names).items())))
 
 

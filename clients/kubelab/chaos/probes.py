@@ -56,7 +56,7 @@ def recovered(within: float = 60.0) -> float:
 
 
 def leader(role: str) -> str:
-    """Name the process that leads ``etcd``, ``scheduler`` or ``controller-manager``; "" when nobody does."""
+    """Name the process that leads ``etcd``, ``scheduler`` or ``controller-manager``; "" when none does."""
     return session.current().recorder.leaders.get(role, "")
 
 

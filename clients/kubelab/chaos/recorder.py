@@ -1,8 +1,8 @@
 """Watches a cluster during an experiment and records every change.
 
-What runs side by side: one watch of the processes (by the driver), one informer for each kind of object (by the
-api-server). They go on through every outage: while the api-server is away its news is missing, as it is for everybody.
-Who stops them: whoever cancels :meth:`Recorder.run`.
+Side by side run one watch of the processes (by the driver) and one informer for each kind of object (by the
+api-server). They go on through every outage; while the api-server is away, the recording lacks what only it reports.
+Cancelling :meth:`Recorder.run` stops them.
 """
 
 from __future__ import annotations

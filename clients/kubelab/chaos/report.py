@@ -24,7 +24,7 @@ class BadJournal(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ProbeAnswer:
-    """What a probe answered, and whether that was within its tolerance (None: nobody asked)."""
+    """What a probe answered, and whether that was within its tolerance (None: it was not checked)."""
 
     text: str
     met: bool | None
@@ -263,7 +263,7 @@ def report_events(recording: Recording) -> list[ReportEvent]:
 
 
 def _changes(kind: str, rows: Iterable[tuple[float, str, str]]) -> list[ReportEvent]:
-    """State changes; how everything was at the beginning is no news."""
+    """State changes, without the first state of each object."""
     known: set[str] = set()
     found: list[ReportEvent] = []
     for at, name, state in rows:

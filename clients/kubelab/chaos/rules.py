@@ -16,12 +16,12 @@ COMMAND = ("nft", "-j", "list", "table", "ip", "kube-proxy")
 Key = tuple[str, str, int]  # address of a service or NODE, protocol, port
 Backends = frozenset[tuple[str, int]]
 NONE: Backends = frozenset()
-NODE = "the node"  # whatever addresses it has: for node ports
+NODE = "the node"  # stands for all its addresses: for node ports
 PROTOCOLS = {"6": "tcp", "17": "udp", "132": "sctp"}  # nft prints numbers where there is no /etc/protocols
 
 
 def installed(document: str | bytes) -> dict[Key, Backends]:
-    """Say where each service address leads; to nobody where connections are refused. ValueError for other text."""
+    """Return each service address's backends, none where connections are refused. ValueError for other text."""
     chains: dict[str, list[list[Any]]] = {}
     elements: dict[str, list[Any]] = {}
     try:
@@ -54,7 +54,7 @@ def _goto(verdict: Any) -> str:
 
 
 def _targets(chain: str, chains: Mapping[str, list[list[Any]]]) -> Iterator[tuple[str, int]]:
-    """Everything that a chain may send a stranger's connection to: rules for some clients only are passed over."""
+    """Yield the backends that a chain may send a new client to; rules for known clients (affinity) are skipped."""
     for rule in chains.get(chain, []):
         if any(_by_client(expression) for expression in rule):
             continue
@@ -75,7 +75,7 @@ def _targets(chain: str, chains: Mapping[str, list[list[Any]]]) -> Iterator[tupl
 
 
 def _by_client(expression: Any) -> bool:
-    """Does a rule look at where a packet comes from?"""
+    """Say whether a rule matches the source of a packet."""
     left: Any = expression.get("match", {}).get("left", {})
     return left.get("payload", {}).get("field") == "saddr" or "saddr" in left.get("fib", {}).get("flags", [])
 

@@ -1,6 +1,6 @@
-"""Is everything in an experiment what it should be: a mapping, a list, a text? Pure.
+"""The form of an experiment: which parts are mappings, lists or texts. Pure.
 
-Whoever looks at an experiment afterwards can rely on it. What the parts mean is for :mod:`kubelab.chaos.check`.
+:mod:`kubelab.chaos.check` relies on the form and checks what the parts mean.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ MAPPINGS = ("steady-state-hypothesis", "configuration", "secrets")
 
 
 def validate(document: dict[str, Any], place: Place) -> Iterator[str]:
-    """Whatever is not of the form that it should have, a line each."""
+    """Yield a line for each part that has the wrong form."""
     for key in ("title", "description"):
         if not isinstance(document.get(key), str) or not document[key]:
             yield f"{place(key)}: {key}: required, a text"

@@ -1,8 +1,8 @@
-"""One experiment's doings, beside Chaos Toolkit: its thread has the event loop in which everything remote happens.
+"""One experiment's session beside Chaos Toolkit: a thread with the event loop that makes every remote call.
 
-Chaos Toolkit calls actions, probes and controls one after the other on the main thread; :meth:`Session.call` hands a
-coroutine to the loop and waits for it. There run, side by side and all the time: the recorder, the steady requests and
-the steady writes. Who stops them: :meth:`Session.close`, which undoes everything first; it can be called twice.
+Chaos Toolkit calls actions, probes and controls one after the other on the main thread; :meth:`call` hands a
+coroutine to the loop and waits for it. The recorder, the steady requests and the steady writes run in the loop all the
+time. :meth:`ExperimentSession.close` undoes everything, then stops them; it may be called twice.
 
 A signal raises on the main thread in the middle of such a wait; the coroutine is cancelled then.
 """
@@ -247,7 +247,7 @@ class ExperimentSession:
             await self.changes(0.05)
 
     def report(self, text: str) -> None:
-        """Say something to whoever reads along, and keep it."""
+        """Print a line, and record it as an event."""
         self._tell(text)
         self.writer.event("Normal", "Experiment", "experiment", text)
 
@@ -259,7 +259,7 @@ class ExperimentSession:
             for done in await self.faults.undo():
                 self._tell(f"Undone: {done}")
         finally:
-            self.writer.close()  # that everything is removed is no news
+            self.writer.close()  # the recording ends before the workload goes
             await self._remove_workload()
 
     async def _remove_workload(self) -> None:

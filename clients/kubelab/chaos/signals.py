@@ -1,7 +1,8 @@
-"""Signals during an experiment: the first ends it, and nothing keeps it from being undone.
+"""Signals during an experiment: the first one ends it, and none interrupts the undoing.
 
-Chaos Toolkit raises an ``Exception`` for SIGTERM, which whoever is at work just then (a logger, an activity) may take
-for its own failure. SystemExit(20) is its own way to say "end now, gracefully" (``chaoslib.exit``), and nobody eats it.
+Chaos Toolkit raises an ``Exception`` for SIGTERM. The code that runs at that moment (a logger, an activity) may catch
+it as its own failure. No code catches SystemExit(20), by which Chaos Toolkit itself ends gracefully
+(``chaoslib.exit``).
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ def _end(number: int, frame: FrameType | None) -> NoReturn:
 
 @contextlib.contextmanager
 def deferred(tell: Callable[[str], None]) -> Generator[None]:
-    """While this lasts, signals are answered with a line, and end nothing."""
+    """While the body runs, print a line for each signal instead of ending."""
 
     def wait(number: int, frame: FrameType | None) -> None:
         tell(f"{signal.Signals(number).name}: undoing what was done, one moment")

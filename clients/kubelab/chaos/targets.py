@@ -1,11 +1,11 @@
-"""Whom an experiment means: names, whole nodes, and roles that are found at run time. Pure.
+"""Resolve the targets of an experiment: names, whole nodes, and roles that are known at run time only. Pure.
 
 ::
 
     scheduler@cp-1            that process
     api-server                every process of that component
     node-2                    every process of that node
-    leader of scheduler       whoever leads now: of scheduler, controller-manager or etcd
+    leader of scheduler       the process that leads now: of scheduler, controller-manager or etcd
     follower of etcd          one that does not lead, the first by name
     worker                    (where a node is asked for) the first node that is not a control plane
 """
@@ -27,10 +27,10 @@ _ROLE = re.compile(r"(leader|follower) of (\S+)")
 
 def etcd_leader(status: ClusterStatus) -> str:
     """The etcd member that leads; "" when none says so. A member that is alone leads itself."""
-    own_processes = [p for p in status.processes if p.component == "etcd"]
-    if len(own_processes) == 1:
-        return own_processes[0].name if own_processes[0].state is ProcessState.RUNNING else ""
-    return next((p.name for p in own_processes if p.leader), "")
+    members = [p for p in status.processes if p.component == "etcd"]
+    if len(members) == 1:
+        return members[0].name if members[0].state is ProcessState.RUNNING else ""
+    return next((p.name for p in members if p.leader), "")
 
 
 def processes(status: ClusterStatus, word: str, leaders: Mapping[str, str]) -> list[Process]:
@@ -49,10 +49,10 @@ def processes(status: ClusterStatus, word: str, leaders: Mapping[str, str]) -> l
 
 def _of_role(status: ClusterStatus, which: str, component: str, leaders: Mapping[str, str]) -> Process:
     if component not in LED:
-        raise NotFound(f'nobody leads "{component}"; leaders are elected among: {", ".join(LED)}')
-    own_processes = sorted((p for p in status.processes if p.component == component), key=lambda p: p.name)
+        raise NotFound(f'"{component}" has no leader; leaders are elected among: {", ".join(LED)}')
+    candidates = sorted((p for p in status.processes if p.component == component), key=lambda p: p.name)
     leader = leaders.get(component, "")
-    found = next((p for p in own_processes if (p.name == leader) == (which == "leader")), None)
+    found = next((p for p in candidates if (p.name == leader) == (which == "leader")), None)
     if found is None and which == "leader":
         raise NotFound(f"{component} has no leader now")
     if found is None:
@@ -86,7 +86,7 @@ def side(status: ClusterStatus, word: str, leaders: Mapping[str, str]) -> str:
 
 
 def all_others(status: ClusterStatus, source: str) -> list[str]:
-    """Everybody that a node or process could talk to: other nodes, and processes that are on no node of the cluster.
+    """All that a node or process could talk to: other nodes, and processes that are on no node of the cluster.
 
     A control plane may be no node where nothing but its processes runs there, and a load balancer belongs to none.
     """

@@ -35,7 +35,7 @@ class Bar:
 
     @property
     def told(self) -> str:
-        """For whoever points at it, or hears it read."""
+        """The text of the tooltip, which a screen reader reads."""
         return f"{self.text}, {self.begin:.1f} s to {self.end:.1f} s"
 
 

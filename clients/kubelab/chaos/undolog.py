@@ -81,13 +81,13 @@ def read(path: Path) -> tuple[UndoLog, int]:
         return UndoLog(path, str(body["title"]), [UndoEntry(**entry) for entry in body["entries"]]), int(body["pid"])
     except FileNotFoundError:
         return UndoLog(path), 0
-    except (ValueError, KeyError, TypeError):  # it is replaced in one step: only somebody else can have broken it
+    except (ValueError, KeyError, TypeError):  # writes are atomic: only an editor or the like can have broken it
         return UndoLog(path), 0
 
 
 @contextlib.contextmanager
 def locked(path: Path) -> Generator[UndoLog]:
-    """Be the only one who experiments with a cluster; gives what an earlier one left to undo. Raises UndoLogBusy.
+    """Hold the lock of a cluster's experiments; gives what an earlier one left to undo. Raises UndoLogBusy.
 
     The file is removed when nothing is left to undo.
     """

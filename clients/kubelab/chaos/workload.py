@@ -97,7 +97,7 @@ async def scale(client: Client, namespace: str, replicas: int) -> None:
 
 
 async def create_pod(client: Client, namespace: str, name: str) -> None:
-    """Create one more hello pod that belongs to nobody."""
+    """Create one more hello pod, without a controller."""
     pod = core_pb2.Pod(spec=pod_spec())
     pod.metadata.name = name
     await client.create(pod, namespace)

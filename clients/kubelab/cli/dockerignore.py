@@ -92,7 +92,7 @@ def _compiled(pattern: str, excludes: bool) -> IgnorePattern:
         ordinary = ""
         if char == "*" and pattern.startswith("*", at):
             at += 1
-            # "**x" alone ends in x, whatever comes before; "**/x" and all other forms stand for whole folders
+            # "**x" alone matches anything that ends in x; "**/x" and all other forms stand for whole folders
             anything = at == 2 and not re.search(r"[/*?\[\\]", pattern[at:])
             if pattern.startswith("/", at):
                 at += 1

@@ -1,8 +1,9 @@
 """From audit records to the arrows between processes. Pure: records in, steps out.
 
-No step is guessed from timestamps. A caller is the process, or else the user, of its certificate, whatever it calls
-itself. A request is an arrow from the client to the server. An api-server that wrote has an arrow to etcd below it. For
-a process that acted because of a revision, an arrow shows the api-server's watch event with that revision.
+No step is guessed from timestamps. The caller is the process, or else the user, that its certificate names, not the
+name that it gives itself. A request is an arrow from the client to the server. An api-server that wrote has an arrow to
+etcd below it. For a process that acted because of a revision, an arrow shows the api-server's watch event with that
+revision.
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ def steps_of(records: Iterable[pb.AuditRecord], *, everything: bool = False) -> 
 
 
 def _writers(ordered: Iterable[pb.AuditRecord]) -> dict[str, pb.AuditRecord]:
-    """Who wrote each revision: the first that tells of it. An update that changes nothing tells of it again."""
+    """The writer of each revision: the first record with it. An update that changes nothing has the same revision."""
     writers: dict[str, pb.AuditRecord] = {}
     for record in ordered:
         if record.resource_version and record.verb not in READS:
@@ -160,7 +161,7 @@ def _words(record: pb.AuditRecord) -> str:
 
 
 def _caller(record: pb.AuditRecord) -> str:
-    return record.caller or record.user or "somebody"
+    return record.caller or record.user or "(unknown)"
 
 
 def _milliseconds(nanoseconds: int) -> float:

@@ -139,7 +139,7 @@ async def _runs(record: Record) -> bool:
 
 
 async def _join(options: UpOptions, record: Record, rules: LoadingRules, context: str, clock: Clock) -> int:
-    """Make a running cluster the current one, and wait until it is well; whatever comes of it, it is not taken down."""
+    """Make a running cluster the current one, and wait until it is well; a failure does not take it down."""
     if options.settings:
         output.problem(
             f'Cluster "{record.name}" is running; --set is for its next start. Type first:\n'

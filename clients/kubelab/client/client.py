@@ -38,7 +38,7 @@ LIST_SECONDS = 60.0  # a whole collection, unchunked
 LONG_SECONDS = 120.0  # deleting a collection
 PIECE = 500  # objects of a collection that one call deletes
 PIECE_SECONDS = 30.0  # for its answer; the server ends a piece after some seconds itself
-SILENT_SECONDS = 150.0  # a watch that is told nothing for so long, no bookmark either, is lost: they come every 60 s
+SILENT_SECONDS = 150.0  # a watch without any event for so long is lost: the server sends a bookmark every 60 s
 OVERDUE_SECONDS = 10.0  # after the time when the server should have ended a watch
 
 _RESOURCES = "/kubelab.rpc.apiserver.v1.Resources/"

@@ -145,7 +145,7 @@ class EventRecorder:
             self.dropped += 1  # but counted: the next one of its kind that is written tells how many there were
             return
         for attempt in range(ATTEMPTS):
-            # An update names no version, as upstream's patch does not: whatever became of an earlier one, it is right.
+            # An update names no version, as upstream's patch does not, so it needs no answer to an earlier one.
             write = self._client.update if series.written else self._client.create
             try:
                 await write(series.event)
@@ -158,7 +158,7 @@ class EventRecorder:
                 if series.written and isinstance(err, NotFound):
                     series.written = False  # it has expired: write it again
                     continue
-                # Its namespace is going, for one: nobody will miss it.
+                # Its namespace is being deleted, for one.
                 self._log.warning("event refused", event_reason=event.reason, error=err.message)
                 return
             else:

@@ -1,7 +1,7 @@
 """One list and one watch, kept up as an indexed cache.
 
-What is serial: everything. One task (:meth:`Informer.run`) lists in chunks, then watches, changes the cache and calls
-the handlers, in the order of the revisions. Who stops it: whoever cancels that task; run again, it goes on.
+One task (:meth:`Informer.run`) does all the work in order: it lists in chunks, then watches, changes the cache and
+calls the handlers, in the order of the revisions. Cancelling the task stops it; run again, it continues.
 
 ::
 
@@ -14,7 +14,7 @@ the handlers, in the order of the revisions. Who stops it: whoever cancels that 
 The first attempt after a loss is made at once, for another server may be there; only those after it wait, longer and
 longer.
 
-The cache hands out shared instances: nobody may change them.
+The cache returns shared instances: callers must not change them.
 """
 
 from __future__ import annotations
@@ -137,7 +137,7 @@ class Informer(Generic[T]):
         on_update: Callable[[T, T], None] | None = None,
         on_delete: Callable[[T], None] | None = None,
     ) -> None:
-        """Call these at every change. They must be quick and only enqueue; what is cached already is told as added."""
+        """Call these at every change, and ``on_add`` at once for each cached object. They must only enqueue."""
         handler = _Handler(on_add, on_update, on_delete)
         self._handlers.append(handler)
         if on_add:
@@ -232,7 +232,7 @@ class Informer(Generic[T]):
             was, now = meta_of(old), meta_of(obj)
             if was.resourceVersion == now.resourceVersion:
                 return key
-            if was.uid != now.uid:  # deleted and made again while nobody watched
+            if was.uid != now.uid:  # deleted and made again while the watch was broken
                 self._remove(key, old)
                 old = None
         if old is not None:

@@ -37,9 +37,9 @@ class KubeconfigMissing(KubeconfigError):
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Everything that is needed to connect. ``servers`` are ``host:port``, the rest is PEM; never print ``key``.
+    """All that a client needs to connect. ``servers`` are ``host:port``, the rest is PEM; never print ``key``.
 
-    ``files`` are authority, certificate and key where they are files: whoever runs for long reads them again.
+    ``files`` are authority, certificate and key where they are files, for long-running processes that read them again.
     """
 
     servers: tuple[str, ...]
@@ -68,7 +68,7 @@ def home(environ: Mapping[str, str] = os.environ) -> Path:
 
 
 def invoker(environ: Mapping[str, str] = os.environ) -> tuple[int, int] | None:
-    """User and group of the person who typed ``sudo``; None where nobody did, or where this is not root."""
+    """User and group of the person who typed ``sudo``; None without sudo, or where this is not root."""
     user, group = environ.get("SUDO_UID", ""), environ.get("SUDO_GID", "")
     if os.geteuid() == 0 and user.isdecimal() and group.isdecimal():
         return int(user), int(group)
@@ -223,7 +223,7 @@ class Kubeconfig:
         for section in ("clusters", "users", "contexts"):
             self.document[section] = [e for e in self.document.get(section) or [] if e.get("name") != name]
         if self.current_context == name:
-            self.document["current-context"] = ""  # no other cluster: nobody chose it
+            self.document["current-context"] = ""  # the user chose no other cluster
 
     def has_cluster(self, name: str) -> bool:
         """Tell whether there is an entry of this name in any section."""

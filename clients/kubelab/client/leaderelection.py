@@ -1,13 +1,13 @@
 """Leader election over a Lease, with upstream's rules (client-go ``leaderelection.go``).
 
-A candidate watches the record, not the clock of whoever wrote it: it takes over when the record has not changed for
-``lease_duration`` on its own monotonic clock. The leader renews every ``retry_period`` and gives up when it could not
-for ``renew_deadline``, which is shorter: it has stopped before anyone else may begin.
+A candidate watches the record, not the clock of the process that wrote it: it takes over when the record has not
+changed for ``lease_duration`` on its own monotonic clock. The leader renews every ``retry_period`` and gives up when it
+could not for ``renew_deadline``, which is shorter: it has stopped before anyone else may begin.
 
 Stricter than upstream in one thing: each time of leading is a term of its own, with a random name in an annotation of
-the Lease. Nobody else can have written that, whatever the rest of the record says. A leader that finds another term
-than its own has lost, even if it could have the lease again at once: what it was about to do was decided before
-somebody else acted. A process that starts succeeds a dead one of its own name without waiting, in a new term, so that
+the Lease. Only the leader of that term can have written it, even where the rest of the record is equal. A leader that
+finds another term than its own has lost, even if it could acquire the lease again at once: it made its decisions before
+another leader acted. A process that starts succeeds a dead one of its own name without waiting, in a new term, so that
 what the dead one has left on its way is refused (decision 0008).
 
 What is serial: everything of one elector. ``lead`` runs beside the renewing, in the same task group, and is cancelled
@@ -41,12 +41,12 @@ TERM = "leaderelection.kubelab.io/term"  # annotation of a Lease
 
 
 def holder(lease: coordination_pb2.Lease, now: float) -> str:
-    """For whoever looks on: the process that leads by this Lease at a time of day, ``""`` when it has run out."""
+    """Return the process that leads by this Lease at a time of day, ``""`` when it has expired. For observers."""
     return lease.spec.holderIdentity if now < expiry(lease) else ""
 
 
 def expiry(lease: coordination_pb2.Lease) -> float:
-    """When a Lease runs out unless it is renewed, by the clock of whoever wrote it (seconds since the epoch)."""
+    """When a Lease expires unless it is renewed, by its writer's clock (seconds since the epoch)."""
     return from_time(lease.spec.renewTime) + lease.spec.leaseDurationSeconds
 
 
@@ -93,7 +93,7 @@ class LeaderElector:
 
     @property
     def leader(self) -> str:
-        """Who holds the lease, as far as this candidate knows; ``""`` when nobody does."""
+        """The holder of the lease, as far as this candidate knows; ``""`` when it is free."""
         return self._observed.lease.spec.holderIdentity if self._observed else ""
 
     def is_leader(self) -> bool:
@@ -190,7 +190,7 @@ class LeaderElector:
         observed = self._observed
         assert observed is not None
         # It is ours where the answer to our own writing was lost, and our predecessor's where it bears our name when we
-        # look for the first time: nobody of a name starts while another one lives.
+        # look for the first time: two processes of one name never run at once.
         free = not self.leader or self._own(found) or (first_look and self.leader == self.identity)
         if not free and self._valid(observed):
             return False
@@ -201,14 +201,14 @@ class LeaderElector:
         observed = self._observed
         assert observed is not None
         if self._valid(observed):
-            try:  # nobody else may write it now: no need to read it first
+            try:  # no other candidate may write it now: no need to read it first
                 return await self._write(self._renewed(observed.lease))
             except ApiError as err:
                 self._log.warning("lease changed, reading it", lease=self._name, reason=err.reason)
         try:
             found = await self._client.get(LEASES, self._name, self._namespace)
         except NotFound:
-            self._observed = None  # whoever makes it anew begins a term
+            self._observed = None  # the candidate that creates it again begins a new term
             return False
         if not self._own(found):
             self._saw(found, self._clock.monotonic())

@@ -154,7 +154,7 @@ def _merged(configs: list[Kubeconfig]) -> Kubeconfig:
 
 
 def _edit(file: Path, change: Callable[[Kubeconfig], None]) -> None:
-    """Change one file while nobody else does. A file in which nothing is left but what we began it with goes."""
+    """Change one file under its lock. A file that has no entries left is removed."""
     target = Path(os.path.realpath(file))  # a link stays a link
     if not target.parent.exists():
         target.parent.mkdir(parents=True, mode=0o755)

@@ -1,6 +1,6 @@
-"""Prometheus metrics of work queues, informers and bugs, with upstream's names.
+"""Prometheus metrics of work queues, informers and unexpected exceptions, with upstream's names.
 
-Numbers that the objects keep anyway are read when somebody scrapes; only durations are observed as they happen.
+Counters that the objects keep anyway are read at each scrape; only durations are observed as they happen.
 """
 
 from __future__ import annotations
@@ -126,10 +126,10 @@ class InformerMetrics(Collector):
 
 
 class BugCounts(Collector):
-    """How often each loop met an exception that nobody expected."""
+    """How often each loop met an unexpected exception."""
 
     def collect(self) -> Iterable[Metric]:
-        family = CounterMetricFamily("kubelab_bugs", "Exceptions that nobody expected", labels=["where"])
+        family = CounterMetricFamily("kubelab_bugs", "Unexpected exceptions", labels=["where"])
         for where, count in runtimeerrors.counts().items():
             family.add_metric([where], count)
         return [family]

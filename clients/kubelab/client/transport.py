@@ -7,7 +7,7 @@ answered for a second (:mod:`kubelab.rpc.endpointhealth`) or says that it is abo
 A request is sent only over a connection that is ready. So a client knows before it sends anything that no server is
 there, and may repeat a write; it may also repeat what a server refuses because it ends, and what gRPC could not send
 because the connection was lost in that moment. Otherwise only reads are repeated: the outcome of a write is unknown
-then, and the caller is told so.
+then, and the error says so.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ ATTEMPTS = 4  # of one call, the first included
 REFUSED_ATTEMPTS = 7  # of a call that servers refuse before they execute it: about three seconds, enough for a restart
 RETRY_BACKOFF = ExponentialBackoff(0.07, 2.0)
 CONNECT_SECONDS = 2.0  # of a call that has no deadline of its own, for its only server to accept or refuse
-CONNECT_ERROR_SECONDS = 1.0  # to hear why connecting failed; it is known at once, as a rule
+CONNECT_ERROR_SECONDS = 1.0  # for gRPC to give the reason of a failed connection
 FIRST_SLICE = (
     0.3  # seconds before the next of several is tried; the first one goes on connecting, and has more next time
 )
@@ -106,7 +106,7 @@ class ServerConnection:
         return self.channel.get_state(try_to_connect=True) is grpc.ChannelConnectivity.READY
 
     def is_suspect(self) -> bool:
-        """Say whether others are better asked first, as long as the connection is the same."""
+        """Say whether other servers should be tried first: this connection has not answered for a while."""
         if not self.health.silent:
             return False
         if self._channel is None or self._channel.get_state() is not grpc.ChannelConnectivity.READY:
@@ -132,9 +132,10 @@ class ServerConnection:
             return False
 
     async def connect_error(self) -> str:
-        """Say in gRPC's words why connecting failed; nothing if it still goes on.
+        """Return gRPC's reason why connecting failed; empty while it still connects.
 
-        Only a call is told. It fails before anything is sent, or asks a server that is there by now for no method.
+        gRPC gives the reason only to a call. The call fails before anything is sent, or reaches a server that is back
+        and calls a method that does not exist.
         """
         if self.channel.get_state() is not grpc.ChannelConnectivity.TRANSIENT_FAILURE:
             return ""
@@ -200,7 +201,7 @@ class Connections:
         clock: Clock | None = None,
         server_name: str = "",
     ) -> Connections:
-        """Connect with mutual TLS to every ``host:port``; with files, as whom they say at that moment."""
+        """Connect with mutual TLS to every ``host:port``; with the certificate that the files hold at that moment."""
 
         def current() -> TLSIdentity:
             return identity.current() if isinstance(identity, TLSIdentityFiles) else identity

@@ -82,15 +82,15 @@ class WorkQueue(Generic[K]):
         self._metrics = queue_metrics(registry).of_queue(self) if registry is not None else None
 
     def add(self, key: K) -> None:
-        """Have somebody look at ``key``, soon."""
+        """Queue ``key`` for a worker."""
         self._put(key, Lane.FRESH)
 
     def add_after(self, key: K, seconds: float) -> None:
-        """Have somebody look at ``key`` in so many seconds; of several such wishes the earliest counts."""
+        """Queue ``key`` in so many seconds; of several delays the earliest counts."""
         self._delay(key, seconds, Lane.FRESH)
 
     def retry(self, key: K) -> None:
-        """Have somebody look again after the key's own back-off, which doubles until :meth:`forget`."""
+        """Queue ``key`` after its own back-off, which doubles until :meth:`forget`."""
         failures = self._failures.get(key, 0)
         self._failures[key] = failures + 1
         self._retries += 1
@@ -118,7 +118,7 @@ class WorkQueue(Generic[K]):
             self._enqueue(key, lane)
 
     async def get(self) -> K:
-        """Wait for a key; whoever gets it must call :meth:`done`."""
+        """Wait for a key; the caller must call :meth:`done` with it."""
         while True:
             self._promote_due()
             if (key := self._take()) is not None:
@@ -213,7 +213,7 @@ class WorkQueue(Generic[K]):
         self._due[key, lane] = (when, self._sequence)
         heapq.heappush(self._heap, (when, self._sequence, key, lane))
         if self._heap[0][1] == self._sequence:
-            self._wake_one()  # somebody has to wait for an earlier time now
+            self._wake_one()  # a waiting worker must wake earlier now
 
     def _promote_due(self) -> None:
         now = self._clock.monotonic()

@@ -43,9 +43,9 @@ from kubelab.topology.partitions import Partition
 from kubelab.topology.settings import flag
 
 CALL_SECONDS = 10.0
-REPLAY_SECONDS = 5  # events of the last seconds are told again: none is lost while we begin, clocks may differ
-LEADER_SECONDS = 2.0  # of raft's leader nobody tells unasked
-HEALTH_SECONDS = 1.0  # docker asks seldom; of who was not well, we want to know sooner
+REPLAY_SECONDS = 5  # docker repeats the events of so many seconds: none is lost as a watch begins
+LEADER_SECONDS = 2.0  # between two queries: etcd announces no change of leader
+HEALTH_SECONDS = 1.0  # docker checks health seldom; this checks unhealthy containers more often
 EVENTS = (
     *("create", "start", "die", "stop", "kill", "pause", "unpause", "restart", "destroy", "rename"),
     "health_status",
@@ -262,7 +262,7 @@ class ComposeCluster:
         return replace(container, health="healthy") if well else container
 
     async def _looks(self) -> AsyncGenerator[list[ComposeContainer]]:
-        """Every container now, whenever docker tells of one, and from time to time where nobody would tell."""
+        """Every container now, at each event of docker, and from time to time for changes that have no event."""
         found = await self.containers()
         yield found
 

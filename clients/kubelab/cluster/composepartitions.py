@@ -60,7 +60,7 @@ class ComposePartitions:
                 await self._change(containers, there, before, (*before, *new))
 
     async def heal(self, containers: Sequence[ComposeContainer], *unwanted: Partition) -> None:
-        """Take some away, or all of them where none is named: then every place is cleared, whatever is on disk."""
+        """Heal these partitions, or all where none is named: then every place is cleared, also of unlisted rules."""
         with self._alone():
             before = self.list(containers)
             left = tuple(p for p in before if unwanted and not any(partitions.same(p, other) for other in unwanted))

@@ -32,7 +32,7 @@ from kubelab.cluster.docker import Docker, version_of
 OLDEST_COMPOSE = (1, 29)
 AUTHORITY = "/pki/authority"
 LOG_LINES = 5
-CLUSTER_NAME = "compose"  # what a cluster is called here when nobody says otherwise
+CLUSTER_NAME = "compose"  # the default name
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class Project:
 
 @dataclass(frozen=True, slots=True)
 class Admin:
-    """PEM: whom to trust, and who may do everything."""
+    """PEM: the authority to trust, and the certificate and key of the cluster's administrator."""
 
     ca: bytes
     certificate: bytes

@@ -1,6 +1,6 @@
-"""Docker by its own program: each call has a deadline, and what fails is an error of ours with docker's words.
+"""Docker by its own program: each call has a deadline, and a failure becomes an ApiError with docker's message.
 
-The program knows contexts, remote daemons and logins; so whatever ``docker ps`` shows here is what kubelab sees.
+The program knows contexts, remote daemons and logins; kubelab sees what ``docker ps`` shows.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Docker:
         return done.stdout
 
     async def run(self, *arguments: str, stdin: bytes = b"", timeout: float = CALL_SECONDS) -> CommandOutput:
-        """The same, whatever the exit code is."""
+        """The same, for any exit code."""
         try:
             return await run_command([PROGRAM, *arguments], stdin=stdin, timeout=timeout, environment=self.environment)
         except NotFound as err:

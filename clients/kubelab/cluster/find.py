@@ -1,4 +1,4 @@
-"""Find a cluster by its name, whatever it is made of."""
+"""Find a cluster by its name, local or of docker compose."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which cluster of a home was started last: what a person means who names none, before something is destroyed."""
+"""The cluster that was started last in a home: the default of commands that destroy something."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Start a local cluster's supervisor, hear how far it is, and clean up after one that is dead.
+"""Start a local cluster's supervisor, follow its progress, and clean up after one that is dead.
 
 The supervisor is a process of its own (``python -m kubelab.supervisor``), detached from the terminal: this module
 knows its command line, not its code.
@@ -59,14 +59,14 @@ async def launch(record: Record) -> AsyncGenerator[str]:
             raise LaunchFailed("the supervisor ended before it was ready")
         except (asyncio.CancelledError, GeneratorExit):
             with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)  # our child, for whom nobody has waited: the number is still its own
+                os.kill(pid, signal.SIGKILL)  # our child, not reaped yet: the pid is still its own
             raise
         finally:
             transport.close()
 
 
 def _spawn(record: Record, tell: int) -> int:
-    """Start a supervisor that nobody waits for: in a session of its own, its output in its log."""
+    """Start a supervisor detached: in a session of its own, its output in its log."""
     log = os.open(record.log(SUPERVISOR), os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
     os.set_inheritable(tell, True)
@@ -101,9 +101,9 @@ async def clean(record: Record, *, delete: bool) -> None:
 
 @contextlib.contextmanager
 def home_locked(home: Path) -> Generator[None]:
-    """Be the only one who starts or stops clusters below ``home``; waits for whoever does it now.
+    """Hold the lock under which clusters below ``home`` start and stop; waits for the process that has it.
 
-    A home in which there is nothing at the end is removed.
+    A home that is empty at the end is removed.
     """
     fd = _own_home(home)
     try:

@@ -21,7 +21,7 @@ class Other:
 
 
 def running(proc: Path = Path("/proc")) -> Iterator[Other]:
-    """Find every supervisor of this machine by its command line, which everybody may read."""
+    """Find every supervisor of this machine by its command line, which every user may read."""
     for folder in proc.iterdir():
         if not folder.name.isdecimal():
             continue

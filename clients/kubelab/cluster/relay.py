@@ -24,7 +24,7 @@ START_MS = 20_000  # a program is started first; gRPC gives a connection as long
 
 
 class Relays:
-    """All that one caller has open. Each lasts until :meth:`close`, whatever becomes of its channel."""
+    """The relays of one caller. Each lasts until :meth:`close`, longer than its channel."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._environment = environment
@@ -74,7 +74,7 @@ class Relays:
 
     def close(self) -> None:
         """End every connection, and leave nothing behind."""
-        with contextlib.suppress(RuntimeError):  # there is no loop any more, so nobody listens either
+        with contextlib.suppress(RuntimeError):  # without a loop there is no listener to close
             loop = asyncio.get_running_loop()
             for _, listener in self._listeners.values():
                 loop.remove_reader(listener)

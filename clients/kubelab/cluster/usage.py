@@ -25,7 +25,7 @@ _SIZE = re.compile(r"([\d.]+)\s*([kMG]i?)?B")
 
 @dataclass(frozen=True, slots=True)
 class ContainerUsage:
-    """Bytes of memory, and seconds of CPU since the start (0 where nobody tells)."""
+    """Bytes of memory, and seconds of CPU since the start (0 where unknown)."""
 
     memory_bytes: int = 0
     cpu_seconds: float = 0.0

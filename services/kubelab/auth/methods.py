@@ -2,7 +2,7 @@
 
 A method stands for a verb on a resource, as a kubelet's paths do upstream
 (https://kubernetes.io/docs/reference/access-authn-authz/kubelet-authn-authz/). A method that is not named here is
-nobody's. Health and reflection are open to every client certificate of the cluster: they tell nothing of it.
+forbidden to all. Health and reflection are open to every client certificate of the cluster: they reveal nothing of it.
 """
 
 from __future__ import annotations

@@ -55,7 +55,7 @@ def _own_lease(name: str) -> Rule:
 
 
 _EVENTS = rule("create update patch", "events")
-# Whatever may have an owner: the garbage collector takes owners and finalizers off. Of leases it only deletes.
+# The kinds that may have an owner: the garbage collector removes owners and finalizers. Leases it only deletes.
 _OWNED = " ".join(r.qualified for r in scheme.ALL if "update" in r.verbs and r is not scheme.LEASES)
 
 ROLES: Mapping[str, tuple[Rule, ...]] = {

@@ -31,7 +31,7 @@ class User(NamedTuple):
 
     @property
     def node(self) -> str:
-        """The node whose kubelet this is; empty for everybody else."""
+        """The node whose kubelet this user is; empty for all other users."""
         return self.name.removeprefix(NODE_PREFIX) if NODES in self.groups and self.name.startswith(NODE_PREFIX) else ""
 
 

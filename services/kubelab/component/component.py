@@ -81,7 +81,7 @@ async def _supervise(
     workers: int,
     prepared: object,
 ) -> int:
-    """Run the component until it ends, fails, or is told to stop."""
+    """Run the component until it ends, fails, or receives a signal to stop."""
     env = Environment(config, component.name, clock=clock, log=log, worker=worker, workers=workers)
     env.prepared = prepared
     loop = asyncio.get_running_loop()

@@ -2,7 +2,7 @@
 
 Keys in the file are camelCase (``bindAddress``), flags are the field's name with dashes (``--bind-address``, and
 ``--tls-ca`` for a field of a nested dataclass). A field's metadata may say otherwise: ``{"yaml": "podCIDR"}``.
-Whatever is wrong is a :class:`ConfigError` that names the file (or the flag), the key, the value and what was expected.
+Each error is a :class:`ConfigError` that names the file (or the flag), the key, the value and what was expected.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class HelpShown(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class TLS:
-    """Three PEM files: whom to trust, who we are. Both sides of every connection show a certificate."""
+    """Three PEM files: the authority to trust, this process's certificate and its key (mutual TLS)."""
 
     ca: Path
     certificate: Path

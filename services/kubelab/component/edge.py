@@ -219,7 +219,7 @@ async def _drain(requests: AsyncIterator[Any]) -> None:
 async def _answer(err: Exception, context: Context, method: str) -> None:
     """End a call with the status of what a method raised."""
     if isinstance(err, grpc.aio.InternalError) and context.done():
-        raise err  # the method answered, or failed, when its caller was gone: gRPC had nobody to tell, and drops this
+        raise err  # the method ended after its caller was gone: gRPC has no call to answer, and drops this
     if isinstance(err, NotImplementedError) and context.code() is grpc.StatusCode.UNIMPLEMENTED:
         # What protoc generates does this for a method that a servicer leaves out, such as Health/List.
         await context.abort(grpc.StatusCode.UNIMPLEMENTED, "Method not implemented!")

@@ -65,7 +65,7 @@ class ServicePort:
 
     @cached_property
     def backends(self) -> tuple[Backend, ...]:
-        """All of them, whatever the traffic policies say."""
+        """All backends, those that a traffic policy excludes included."""
         return self.everywhere or tuple(sorted({*self.internal, *self.external}))
 
     @cached_property

@@ -151,7 +151,7 @@ class Proxier:
         await self._forget_flows(to_check(before, chain.from_iterable(changes.values())))
 
     async def _forget_flows(self, expected: Mapping[Destination, frozenset[Backend]]) -> None:
-        """Set the flows of UDP right, now that new ones go the new way. A failure is told; the rules stand."""
+        """Delete the UDP flows that lead to former backends. A failure is logged; the rules stay."""
         if not expected:
             return
         try:

@@ -16,9 +16,9 @@ changes. The layout follows upstream's nftables proxier
 at random, here ``numgen inc`` deals in turn.
 
 Several services may want one address and port: a service's external address may be another one's cluster address. A
-cluster address goes before an external one, and of two services the older one has it. So nobody takes the connections
-of another service, and when the owner goes, the next one in line has the address in the same transaction. What goes to
-a node's own address and the port of one of its own processes never gets this far.
+cluster address goes before an external one, and of two services the older one has it. So no service takes the
+connections of another one, and when the owner goes, the next one in line has the address in the same transaction. What
+goes to a node's own address and the port of one of its own processes never gets this far.
 """
 
 from __future__ import annotations
@@ -246,7 +246,7 @@ class Table:
         )
 
     def replaced(self, everything: Mapping[str, tuple[ServicePort, ...]]) -> Fragment:
-        """The transaction that makes the whole table anew, whatever is in the kernel."""
+        """The transaction that replaces the whole table in the kernel."""
         return joined([BASE, Table(self.pods).transaction(everything)], "")
 
     def commit(self, changes: Mapping[str, tuple[ServicePort, ...]]) -> None:

@@ -35,7 +35,7 @@ class Remembered:
         self._tunnels, self._file, self._log = tunnels, file, log
 
     async def begin(self) -> None:
-        """Open what was open; what cannot be opened any more is told in the log."""
+        """Open the tunnels of the file again; log those that cannot be opened."""
         told = statefile.read_or_forget(self._file, TUNNELS_FILE, self._log.error)
         for tunnel in told or ():
             with contextlib.suppress(AlreadyExists, BadRequest):

@@ -12,7 +12,7 @@ from kubelab.topology.reservedports import TUNNELS
 
 @dataclass(kw_only=True)
 class NodeAgentConfig(BaseConfig):
-    """``stateDir`` is the runtime's: pods that it knows are ended when the machine is told to end."""
+    """``stateDir`` is the runtime's: the init ends the pods recorded there when the machine stops."""
 
     node_name: str = ""  # by default the host's name
     socket: Path = Path("/run/kubelab/agent.sock")

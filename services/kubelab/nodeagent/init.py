@@ -38,7 +38,7 @@ def run(argv: Sequence[str]) -> int:
     """Be a machine until SIGTERM. Gives the exit code."""
     try:
         config = load(NodeAgentConfig, argv, prog=NAME)
-        _ = config.ports  # a range that makes no sense is told now
+        _ = config.ports  # reports an invalid range now
     except HelpShown:
         return 0
     except ConfigError as err:
@@ -72,7 +72,7 @@ class Child:
 
 
 class Init:
-    """Looks after the launcher, the agent, and whoever has lost its parent."""
+    """Starts the launcher and the agent again when they end, and reaps orphans."""
 
     def __init__(
         self, config: NodeAgentConfig, argv: Sequence[str], clock: Clock, log: structlog.typing.FilteringBoundLogger
@@ -101,7 +101,7 @@ class Init:
         return self._launcher, self._agent
 
     def _next_due(self) -> float | None:
-        """Seconds until somebody has to be started; None when all are there."""
+        """Seconds until the next child is due to start; None when all run."""
         due = [child.due for child in self._children if not child.pid]
         return max(0.0, min(due) - self._clock.monotonic()) if due else None
 
@@ -120,7 +120,7 @@ class Init:
                 child.pid, child.began = fork(child.body), now
 
     def _reap(self) -> set[int]:
-        """Take note of everybody who has ended; gives their pids."""
+        """Reap every process that has ended; gives their pids."""
         ended: set[int] = set()
         while True:
             try:

@@ -1,4 +1,4 @@
-"""Making a container (or a machine) ready to carry pods; whatever it lacks is told with the line that gives it.
+"""Make a container (or a machine) ready to run pods; an error about a missing part names the line that provides it.
 
 Each step may be done again at any time. What needs mounts is done by a short-lived process in a mount namespace of its
 own: nothing of it is seen afterwards.
@@ -131,7 +131,7 @@ def _in_child(work: Callable[[], None]) -> None:
                 work()
             except MachineError as err:
                 os.write(tell, str(err).encode())
-                raise SystemExit from err  # it is told, and needs no traceback
+                raise SystemExit from err  # the parent prints it; no traceback is needed
             os.write(tell, b"ok")
 
         launcher.leave(say)

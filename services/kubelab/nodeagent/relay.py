@@ -31,8 +31,8 @@ def relay(path: str, given: int = 0, taken: int = 1) -> int:
             _write(taken, data)
         os.close(taken)
     except OSError:
-        return 0  # nobody reads any more, or the socket's end has hung up on us: there is nothing left to carry
-    # Its end will say no more, and may still listen. Then input goes on, until that ends or nobody listens either.
+        return 0  # the reader or the socket's other end is closed: nothing is left to carry
+    # The other end sends no more, but may still read. Input goes on until it ends, or the other end stops reading.
     _wait_for(inward, link)
     return 0
 
@@ -42,7 +42,7 @@ def _send(given: int, link: socket.socket) -> None:
         while data := os.read(given, CHUNK):
             link.sendall(data)
     except OSError:
-        pass  # nobody listens: the other direction sees it too
+        pass  # the other end is closed: the other direction notices it too
     with contextlib.suppress(OSError):
         link.shutdown(socket.SHUT_WR)
 
@@ -55,6 +55,6 @@ def _write(fd: int, data: bytes) -> None:
 def _wait_for(inward: threading.Thread, link: socket.socket) -> None:
     """Until input has ended or the socket is closed on both sides."""
     poll = select.poll()
-    poll.register(link, 0)  # a hang-up is told unasked: our side shut down, or theirs closed
+    poll.register(link, 0)  # POLLHUP needs no request: our side shut down, or theirs closed
     if inward.is_alive():
         poll.poll()

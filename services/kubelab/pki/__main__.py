@@ -131,7 +131,7 @@ def write(out: Path, authority: Path, folder: layout.Folder) -> None:
     target.mkdir(parents=True, exist_ok=True, mode=0o700)
     for old in (*target.glob("*.crt"), *target.glob("*.key")):
         if old.name not in folder.copies:
-            old.unlink()  # of an earlier version, and still good for whoever finds it
+            old.unlink()  # from an earlier version, and still valid: remove it
     files = {name: text.encode() for name, text in folder.texts.items()}
     files |= {name: (authority / source).read_bytes() for name, source in folder.copies.items()}
     for name, data in files.items():

@@ -1,9 +1,9 @@
 """A cluster's certificates: two authorities, and client and server certificates apart, with kubeadm's names.
 
-etcd has an authority of its own, as with kubeadm: it accepts api-servers, other members and health checks, and nobody
-else. A certificate is a client's or a server's, by its extended key usage; only etcd's members have both, because each
-member is also a client of the others and of itself. A server's certificate holds the names that it is reached by: a
-component's its process (``kubelet.node-1``), the api-server's the names and addresses that people and pods use.
+etcd has an authority of its own, as with kubeadm: it accepts api-servers, other members and health checks, and no other
+client. A certificate is a client's or a server's, by its extended key usage; only etcd's members have both, because
+each member is also a client of the others and of itself. A server's certificate holds the names that it is reached by:
+a component's its process (``kubelet.node-1``), the api-server's the names and addresses that people and pods use.
 
 Authorities last for ten years, certificates for one. One that has less than a third of its time left is made anew; what
 is there and good is used again. Keys are EC P-256 (sixteen of them take a few milliseconds, RSA keys would take
@@ -132,8 +132,8 @@ def ensure(
     now: datetime.datetime,
     names: Mapping[str, tuple[str, ...]] | None = None,
 ) -> Renewed:
-    """Make every authority and certificate that is missing, wrong or near its end, and delete those that belong to
-    nobody any more. OSError when the folder cannot be written.
+    """Make every authority and certificate that is missing, wrong or near its end, and delete those that
+    no process needs any more. OSError when the folder cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     for file, name in AUTHORITIES.items():

@@ -1,9 +1,9 @@
 """``python -m kubelab.supervisor --cluster NAME``: certificates → network → zygote → supervisor.
 
 One process imports every component, freezes what it has, and forks: the child is the zygote, the parent goes on as the
-supervisor, so the two share their memory with each other and with every component. ``--progress-fd`` is told each step
-in a line, then ``ready``; ``busy`` when there is another supervisor, ``failed`` and why; ``kubelab up`` reads it.
-``--clean`` takes away a cluster that nobody looks after any more.
+supervisor, so the two share their memory with each other and with every component. The supervisor writes each step
+to ``--progress-fd`` as a line, then ``ready``; or ``busy`` when there is another supervisor, or ``failed`` and why.
+``kubelab up`` reads it. ``--clean`` removes a cluster that has no supervisor any more.
 """
 
 from __future__ import annotations
@@ -137,7 +137,7 @@ def _be_zygote(record: Record, options: SupervisorOptions, channel: socket.socke
         progress = _Progress(None)
         try:
             lock.take(record.run)
-        except (lock.AlreadyRunning, FileNotFoundError) as err:  # somebody else was quicker, or has cleaned up
+        except (lock.AlreadyRunning, FileNotFoundError) as err:  # another one was quicker, or a command cleaned up
             to_zygote.send(b'{"op": "quit"}')
             os._exit(progress.busy(f'"{record.name}" needs no other supervisor: {err}'))
         before = processes.restarts_of(record.processes, processes.SUPERVISOR)
@@ -207,7 +207,7 @@ def _own(record: Record, name: str, restarts: int) -> processes.Running:
 
 
 class _Progress:
-    """Lines for ``kubelab up``; nobody listens when there is no descriptor."""
+    """Lines for ``kubelab up``; without a descriptor they are dropped."""
 
     def __init__(self, fd: int | None) -> None:
         self._fd = fd

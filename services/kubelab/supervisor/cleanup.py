@@ -1,6 +1,6 @@
-"""Take a cluster away from what the disk says about it, whoever is dead already.
+"""Remove a cluster by what the disk says about it; any of its processes may be dead already.
 
-Everything here is idempotent: what is gone is no error. It blocks; nothing else of the cluster may be asked meanwhile.
+Everything here is idempotent: a missing part is no error. It blocks; no other part of the cluster runs meanwhile.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def everything(record: Record, clock: Clock, *, delete: bool) -> None:
 
 @contextlib.contextmanager
 def _in_the_supervisors_place(record: Record, clock: Clock) -> Generator[None]:
-    """Kill whoever looks after the cluster and hold the lock, so that a supervisor that is just being born gives up."""
+    """Kill the supervisor and hold its lock, so that a supervisor that starts at this moment gives up."""
     while True:
         names = (processes.SUPERVISOR, processes.ZYGOTE)
         guardians = [found for name in names if (found := processes.read(record.processes, name))]
@@ -48,7 +48,7 @@ def _in_the_supervisors_place(record: Record, clock: Clock) -> Generator[None]:
         except lock.AlreadyRunning as other:
             end([other.pid] if other.pid else [], signal.SIGKILL, clock)
         except FileNotFoundError:
-            yield  # without a run folder nobody can be one
+            yield  # without a run folder there can be no supervisor
             return
         else:
             break

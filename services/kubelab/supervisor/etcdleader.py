@@ -1,5 +1,5 @@
-"""Who leads among etcd's members, and which are full. etcd tells nobody when that changes: it is asked while somebody
-looks.
+"""The leader among etcd's members, and the members that are full. etcd announces no change of these: the supervisor
+queries it while a client watches the status.
 
 Every member says what it believes. One that is frozen says nothing, one that is cut off may still believe in itself: of
 those who claim to lead, the one of the latest term does. https://etcd.io/docs/v3.4/dev-guide/api_reference_v3/
@@ -19,7 +19,7 @@ from kubelab.apimachinery.clock import Clock
 from kubelab.supervisor.health import HealthTarget
 
 ASK_SECONDS = 0.5  # for one member to answer
-LOOK_SECONDS = 0.5  # between two looks, while somebody watches
+LOOK_SECONDS = 0.5  # between two queries, while a client watches
 _STATUS = "/etcdserverpb.Maintenance/Status"
 
 
@@ -35,7 +35,7 @@ class EtcdLeader:
         self.full: frozenset[str] = frozenset()  # members whose quota is reached
 
     async def run(self) -> None:
-        """Look again and again while somebody watches; until cancelled."""
+        """Query the members again and again while a client watches; until cancelled."""
         try:
             while True:
                 await self._watched.wait()

@@ -1,4 +1,4 @@
-"""How a local cluster's etcd members are started: what each is told, and what becomes of data that are gone.
+"""How a local cluster's etcd members are started: the flags of each, and what happens after one has lost its data.
 
 The script ``etcd-member`` beside this module decides how a member starts, here and in containers: with its data,
 joining the others anew, or beginning a cluster. :func:`look` asks the same script before anything is started, so that

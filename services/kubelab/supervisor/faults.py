@@ -56,7 +56,7 @@ class Partitions:
             await apply_everywhere(self._apply, marking, marking)
             if self._there:
                 await self._put(self._there, self._there)
-        except NotApplied as err:  # a cluster works without; whoever wants a partition will be told
+        except NotApplied as err:  # a cluster works without marks; adding a partition reports the error
             self._log.warning("connections are not marked", error=err.reason.message)
 
     def list(self) -> Sequence[Partition]:
@@ -70,7 +70,7 @@ class Partitions:
                 await self._change((*self._there, partition))
 
     async def heal(self, partition: Partition | None) -> None:
-        """Take one away, or all of them: then every node is cleared, whatever is known of it."""
+        """Heal one, or all of them: then every node is cleared, also of rules that no file lists."""
         async with self._lock:
             left = tuple(p for p in self._there if partition is not None and not partitions.same(p, partition))
             if left != self._there or partition is None:

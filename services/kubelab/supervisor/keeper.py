@@ -1,7 +1,7 @@
-"""One keeper per process: it starts it, listens to its health, and starts it again when it has ended.
+"""One keeper per process: it starts the process, checks its health, and starts it again when it has ended.
 
-A keeper is one task; what people ask for (kill, stop, start, …) only changes what is wanted and wakes it. So a process
-is never started twice, and every change of state happens here. Changes are told by ``changed``, a callable.
+A keeper is one task; requests (kill, stop, start, …) only change the wanted state and wake it. So a process
+is never started twice, and every change of state happens here. It calls ``changed`` after every change.
 """
 
 from __future__ import annotations
@@ -151,7 +151,7 @@ class ProcessKeeper:
         self._signal_group(signal.SIGSTOP)
         with contextlib.suppress(TimeoutError):
             async with self._clock.timeout(FROZEN_SECONDS):
-                # only a parent is told of a stop, and this is not always one
+                # only a parent gets an event for a stop, and this process is not always the parent
                 while not all(map(processes.is_frozen, processes.group(pid))):
                     await self._clock.sleep(0.002)
         await self._apply(KeeperEvent.PAUSE)
@@ -245,7 +245,7 @@ class ProcessKeeper:
     async def _watch_health(self) -> None:
         try:
             await self._watch_health_by(self._clock, self._heard)
-        except OSError as err:  # its certificates are gone: it may run on, but nobody can ask how it is
+        except OSError as err:  # its certificates are gone: it may run on, but its health cannot be checked
             self._log.error("its health cannot be asked", error=str(err))
 
     async def _heard(self, well: bool) -> None:

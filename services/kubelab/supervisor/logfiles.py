@@ -1,4 +1,4 @@
-"""The lines that a process has written: the end of its log file, and what is added while somebody looks.
+"""The lines that a process has written: the end of its log file, and what is added while a client follows it.
 
 One inotify descriptor serves every follower, since a machine has few of them.
 """

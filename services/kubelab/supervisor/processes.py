@@ -1,7 +1,7 @@
 """The record that every process of a cluster leaves: which pid it has, and when that pid began.
 
-The process itself writes it before it does anything else, so that there is no moment at which a running process is
-unknown, whoever is killed. A pid alone proves nothing (numbers are used again), pid, start and boot together do.
+The process itself writes it before it does anything else, so that no running process is unknown at any moment, even if
+the process that started it is killed. A pid alone proves nothing (pids are reused); pid, start time and boot id do.
 """
 
 from __future__ import annotations

@@ -110,10 +110,10 @@ class SupervisorServicer(supervisor_pb2_grpc.SupervisorServicer):
         supervisor = self._supervisor
         record = supervisor.record
         own = supervisor.own
-        nobody = ProcessUsage(0, 0.0)
+        unknown = ProcessUsage(0, 0.0)
         answer = pb.StatusResponse(cluster=record.name)
         for running, component in ((own, processes.SUPERVISOR), (supervisor.zygote(), processes.ZYGOTE)):
-            used = usage.get(component, nobody)
+            used = usage.get(component, unknown)
             answer.processes.add(
                 name=component,
                 component=component,
@@ -125,7 +125,7 @@ class SupervisorServicer(supervisor_pb2_grpc.SupervisorServicer):
                 cpu_seconds=used.cpu_seconds,
             )
         for keeper in supervisor.keepers.values():
-            running, used = keeper.running, usage.get(keeper.spec.name, nobody)
+            running, used = keeper.running, usage.get(keeper.spec.name, unknown)
             full = keeper.state is KeeperState.RUNNING and keeper.spec.name in supervisor.etcd_leader.full
             answer.processes.add(
                 name=keeper.spec.name,

@@ -1,9 +1,9 @@
 """The supervisor's side of the zygote: orders go out, pids and exits come back; a dead zygote is replaced.
 
 All methods run on the event loop. The supervisor is the parent of the zygote (except after the supervisor's own
-restart) and the subreaper of what a dead zygote leaves behind, so exits come from two sides: reported by the zygote,
-or collected here. That a process has ended is told by its pidfd, whoever its parent is; only its exit code may stay
-unknown.
+restart) and the subreaper of what a dead zygote leaves behind, so exits come from two sides: reported by the zygote, or
+collected here. Its pidfd announces the end of a process, even that of another parent's child; only its exit code may
+stay unknown.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ class Spawner:
             self._requests.pop(number, None)
 
     async def ended(self, running: Running) -> int | None:
-        """Wait until a process has ended; gives its exit code (negative: the signal), None when nobody knows it."""
+        """Wait until a process has ended; gives its exit code (negative: the signal), None when it is unknown."""
         fd = running.open()
         if fd is not None:
             loop = asyncio.get_running_loop()
@@ -170,7 +170,7 @@ class Spawner:
             self._tell(pid, os.waitstatus_to_exitcode(status))
 
     def _replace(self) -> None:
-        """The zygote is dead: its children are ours now (or nobody's), and a new one is needed."""
+        """Start a new zygote after the old one died; its children are the supervisor's now (or have no parent here)."""
         loop = asyncio.get_running_loop()
         loop.remove_reader(self._channel.fileno())
         self._channel.close()

@@ -37,7 +37,7 @@ from kubelab.supervisor.tunnelling import Tunnelling
 from kubelab.topology import listeners
 from kubelab.topology.record import Record
 
-ZYGOTE_SECONDS = 5.0  # for the zygote to end once it is told to
+ZYGOTE_SECONDS = 5.0  # for the zygote to end after ``quit``
 STOP_ORDER = (
     ("scheduler", "controller-manager", "kubelet", "kube-proxy"),
     ("runtime", "api-server"),
@@ -117,7 +117,7 @@ class Supervisor:
                 thread.close()
 
     def ask_down(self, *, delete: bool = False) -> None:
-        """Have the cluster taken down, whatever becomes of who asks; with ``delete``, its data is not to stay."""
+        """Request the end of the cluster, independent of the caller. With ``delete`` its data is removed, too."""
         self.delete = self.delete or delete
         self._asked_down.set()
 
@@ -131,7 +131,7 @@ class Supervisor:
         await self._down.wait()
 
     async def _take_down(self) -> None:
-        """Stop every process, the api-server when nobody needs it any more, then etcd; then pods and network go."""
+        """Stop every process, the api-server after all that need it, then etcd; then pods and network go."""
         keepers = self.keepers.values()
         with contextlib.suppress(errors.InternalError):  # the rules go with the network at the latest
             await self.partitions.heal(None)  # what says goodbye must be heard
@@ -176,7 +176,7 @@ class Supervisor:
         return processes.read(self.record.processes, processes.ZYGOTE)
 
     def touch(self) -> None:
-        """Tell everybody who listens that something has changed."""
+        """Wake every watcher of the status."""
         self._version += 1
         self._version_event.set()
         self._version_event = asyncio.Event()
@@ -219,7 +219,7 @@ class Supervisor:
     async def _serve(self, add_service: Callable[[grpc.aio.Server], None]) -> AsyncGenerator[None]:
         self.record.socket.unlink(missing_ok=True)
         async with serve_grpc(f"unix:{self.record.socket}", [add_service], tls=None, health=Health()):
-            self.record.socket.chmod(0o600)  # nobody was quicker: its folder is open to the owner alone
+            self.record.socket.chmod(0o600)  # no race: its folder is open to the owner alone
             yield
         self.record.socket.unlink(missing_ok=True)
 

@@ -140,7 +140,7 @@ class Tunnelling:
                     self._log.warning("the tunnels are not well", error=err.message)
                 self._drop()
             except ApiError as err:
-                self._log.error("the tunnels refuse what they are told", error=err.message)
+                self._log.error("the tunnels' process refuses a request", error=err.message)
                 self._drop()
             if now != well:
                 well = now
@@ -159,7 +159,7 @@ class Tunnelling:
                 extra = [port for port, tunnel in told.items() if self._tunnel(port) != tunnel]
                 missing = [known for port, known in self._known.items() if port not in given]
                 if not extra and not missing and ill == self._ill:
-                    self._client = client  # from now on each change is told at once
+                    self._client = client  # from now on each change is sent at once
                     return client
                 for port in extra:
                     await client.close_tunnel(port)
@@ -185,13 +185,13 @@ class Tunnelling:
             self._client = None
 
     async def _tell(self, what: Callable[[ControlClient], Awaitable[None]]) -> None:
-        """Tell the process, if one is there; a later one is told everything."""
+        """Send a change to the tunnels' process, if it runs; :meth:`watch` sends a later one the whole state."""
         if self._client is None:
             return
         try:
             await what(self._client)
         except Unavailable as err:
-            self._log.warning("the tunnels are told later", error=err.message)
+            self._log.warning("the tunnels' process does not answer; it gets its tunnels later", error=err.message)
             self._drop()
 
     async def _take_over(self) -> dict[int, socket.socket]:

@@ -163,7 +163,7 @@ class Zygote:
             self._tell({"exited": pid, "code": os.waitstatus_to_exitcode(status)})
 
     def _tell(self, message: dict[str, Any]) -> None:
-        # Nobody there: the next supervisor finds out for itself.
+        # Without a supervisor, the next one finds out for itself.
         with contextlib.suppress(ConnectionError):
             self._channel.send(json.dumps(message).encode())
 
@@ -247,7 +247,7 @@ def become(request: SpawnRequest, fds: list[int], since: int, ready: int) -> NoR
         code = int(importlib.import_module(request.module).COMPONENT.main([*request.argv]) or 0)
     except SystemExit as ended:
         code = ended.code if isinstance(ended.code, int) else 1
-    except BaseException as err:  # noqa: BLE001 — the last line of this process: whatever it is, it must be told
+    except BaseException as err:  # noqa: BLE001 — the last line of this process: any failure must reach the supervisor
         with contextlib.suppress(OSError):
             os.write(ready, f"{type(err).__name__}: {err}".encode())
         traceback.print_exc()

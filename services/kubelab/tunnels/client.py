@@ -38,7 +38,7 @@ class ControlClient:
         self.close()
 
     def connect(self) -> None:
-        """Connect; Unavailable when nobody listens."""
+        """Connect; Unavailable when no process listens."""
         made = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         made.setblocking(False)
         try:
@@ -65,7 +65,7 @@ class ControlClient:
         return [protocol.decode(told) for told in answer["tunnels"]]
 
     async def take(self, local_port: int) -> socket.socket | None:
-        """Give a tunnel's listening socket, to keep it open whatever becomes of the process."""
+        """Return a tunnel's listening socket, to keep it open after the end of the process."""
         _, fds = await self._ask({"do": "take", "port": local_port})
         return socket.socket(fileno=fds[0]) if fds else None
 
@@ -91,7 +91,7 @@ class ControlClient:
                 self.close()
                 raise Unavailable(f"the tunnels do not answer: {err or 'no answer in time'}") from err
             except BaseException:
-                self.close()  # an answer may still come, to nobody
+                self.close()  # an answer may still come: no later call may read it
                 raise
         if error := answer.get("error"):
             for fd in given:

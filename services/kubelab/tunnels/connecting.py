@@ -32,7 +32,7 @@ class Connector:
         self._memory.note(target, well=well, now=self._clock.monotonic())
 
     async def connect(self, route: Route) -> tuple[socket.socket, TunnelTarget]:
-        """Give a connected socket and whom it leads to. OSError when no target answers: the last one's error."""
+        """Return a connected socket and its target. OSError when no target answers: the last one's error."""
         race = _Race()
         try:
             async with self._clock.timeout(CONNECT_SECONDS), asyncio.TaskGroup() as attempts:
@@ -115,7 +115,7 @@ class _Race:
         self._event.set()
 
     async def next_event(self) -> None:
-        """Wait for the end of an attempt that nobody has heard of yet."""
+        """Wait for the end of an attempt that was not handled yet."""
         await self._event.wait()
         self._event.clear()
 

@@ -120,8 +120,8 @@ class TunnelConnection:
             self._task.cancel()
 
     async def carry(self, route: Route, connect: Connect, note: Note) -> None:
-        """Connect to the inside, then let bytes flow until both directions have ended. Raises nothing of the network;
-        Unreachable is told by a reset."""
+        """Connect to the inside, then let bytes flow until both directions have ended. Raises no network errors:
+        a client of an unreachable target gets a reset."""
         self._task = asyncio.current_task()
         try:
             if self._gave_way:

@@ -1,14 +1,14 @@
-"""How many connections there may be, and which one goes when one more comes.
+"""How many connections there may be, and which one is closed for a new one.
 
 ::
 
     total            of one process; a connection has two descriptors
-    per_tunnel       half of it: a tunnel that is flooded leaves room for the others
+    per_tunnel       half of it: a flooded tunnel leaves room for the others
     per_peer         a quarter for one user of this machine, or one address; half for root, whose cluster it is
 
-Beyond a bound, the oldest connection of the same peer (tunnel, process) on which nothing was ever said makes room;
-where all of them have spoken, the new one is refused. So idle connections never keep anybody out, and whoever says
-nothing can take no more than a share.
+At a limit, the oldest connection of the same peer (tunnel, process) on which no byte was sent yet is closed; if all
+have sent bytes, the new one is refused. So idle connections keep no client out, and silent clients take no more than a
+share.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ ROOT = "uid 0"
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLimits:
-    """Numbers of connections."""
+    """The most connections in total, of one tunnel, of one peer, and of root."""
 
     total: int
     per_tunnel: int
@@ -45,23 +45,23 @@ class ConnectionLimits:
 
 
 class LimitedConnection(Protocol):
-    """A connection, as far as it is counted."""
+    """What the limiter needs to know of a connection."""
 
     port: int
     peer: str
 
     @property
     def silent(self) -> bool:
-        """Has nothing ever come from either end?"""
+        """Say whether neither end has sent a byte yet."""
         ...
 
     def evict(self) -> None:
-        """End, now."""
+        """Close the connection at once."""
         ...
 
 
 class ConnectionLimiter:
-    """Lets connections in, and knows all that are there, the oldest first."""
+    """Admits connections, and keeps all that are open, the oldest first."""
 
     def __init__(self, limits: ConnectionLimits) -> None:
         self.limits = limits
@@ -75,7 +75,7 @@ class ConnectionLimiter:
         return len(self._there)
 
     def admit(self, new: LimitedConnection) -> bool:
-        """Count a new connection; False when there is no room. One that was silent may have to go for it."""
+        """Count a new connection; False when there is no room. It may evict a silent one."""
         peer_has, port_has = self._of_peer[new.peer], self._of_port[new.port]
         if (
             (peer_has >= self.limits.of_peer(new.peer) and not self._make_room(peer=new.peer))
@@ -90,7 +90,7 @@ class ConnectionLimiter:
         return True
 
     def release(self, one: LimitedConnection) -> None:
-        """Count it no more; one that is not there is no error."""
+        """Stop counting a connection; an unknown one is no error."""
         if one not in self._there:
             return
         del self._there[one]

@@ -1,4 +1,4 @@
-"""A listening port: it accepts until it is closed, whatever becomes of single connections.
+"""A listening port: it accepts until it is closed; failures of single connections do not end it.
 
 Where no descriptor is left, a silent connection has to go, and accepting goes on a little later: what waits in the
 kernel's queue stays there. One descriptor is kept in reserve, so that a connection can be taken and refused meanwhile.
@@ -79,7 +79,7 @@ class Listener:
             self._log.warning("cannot accept now", port=self.port, error=err.strerror, times=self.postponed)
         if err.errno not in _FULL or self._make_room():
             return
-        if self._reserve is not None:  # nobody can make room: refuse the first that waits, rather than let it hang
+        if self._reserve is not None:  # no silent connection is left: refuse the first that waits
             os.close(self._reserve)
             self._reserve = None
             try:
@@ -90,7 +90,7 @@ class Listener:
                 self._reserve = _spare()
 
     def close(self) -> None:
-        """Give the port back, unless somebody else holds it too."""
+        """Close the port, unless another process holds it too."""
         self.sock.close()
         if self._reserve is not None:
             os.close(self._reserve)

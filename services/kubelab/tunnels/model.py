@@ -1,4 +1,4 @@
-"""What a tunnel is, and the places that its sockets belong to."""
+"""A tunnel, its targets, and the networks in which its sockets are made."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def check_port(local_port: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class TunnelTarget:
-    """One way in: ``host``:``port`` as seen from ``node``."""
+    """One target: ``host``:``port`` as seen from ``node``."""
 
     node: str
     host: str
@@ -64,7 +64,7 @@ class TunnelTarget:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Where a tunnel's connections may go, the preferred way first.
+    """The targets of a tunnel's connections, the preferred one first.
 
     ``client_first`` says that a client speaks first and is answered at once, as in TLS: a connection on which nothing
     has come yet stays outside, and a server that does not answer counts as one that failed.
@@ -75,7 +75,7 @@ class Route:
 
 
 class Network(Protocol):
-    """A network namespace."""
+    """A network in which the tunnels' process makes sockets."""
 
     def tcp_socket(self) -> socket.socket:
         """Make a TCP socket there that does not block; OSError."""

@@ -32,7 +32,7 @@ class Peers:
             self._netlink = socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC, NETLINK_SOCK_DIAG)
             self._netlink.setblocking(False)
         except OSError:
-            pass  # a kernel without it: everybody of this machine counts as one
+            pass  # a kernel without it: all users of this machine count as one
 
     def of(self, accepted: socket.socket) -> str:
         """``uid 1000`` for a user of this machine, else the address; a client that is gone already has one name."""

@@ -1,7 +1,7 @@
-"""Which of several ways in a connection takes. Pure: what happened goes in, an order comes out.
+"""The order in which a connection tries its targets. Pure.
 
-A target that just failed goes behind the others for a while, and so does one that the supervisor knows to be ill. None
-is ever left out: where all are ill, they are tried all the same.
+A target that failed goes behind the others for a while, and so does one that the supervisor reports as unhealthy. No
+target is ever left out: where all are unhealthy, they are tried all the same.
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ REMEMBERED_SECONDS = 10.0  # that a failure counts
 
 @dataclass(slots=True)
 class TargetHealth:
-    """What is known of targets."""
+    """The recent failures and the unhealthy targets."""
 
     failed: dict[TunnelTarget, float] = field(default_factory=dict[TunnelTarget, float])
     ill: Set[str] = frozenset()  # addresses, and nodes
 
     def order(self, route: Route, now: float) -> list[TunnelTarget]:
-        """The targets in the order in which to try them."""
+        """Return the targets in the order in which to try them."""
         return sorted(route.targets, key=lambda target: (self._is_ill(target, route), self._failing(target, now)))
 
     def note(self, target: TunnelTarget, *, well: bool, now: float) -> None:
-        """Take in what became of an attempt."""
+        """Record the outcome of an attempt."""
         if well:
             self.failed.pop(target, None)
         else:
             self.failed[target] = now
 
     def forget(self, route: Route) -> None:
-        """Nobody asks for these any more."""
+        """Forget the targets of a tunnel that is closed."""
         for target in route.targets:
             self.failed.pop(target, None)
 

@@ -151,7 +151,7 @@ class Tunnels:
             return self._listen(local_port)
         for port in self._ports:
             if port not in self._open:
-                with contextlib.suppress(AlreadyExists):  # somebody else's: told in the log
+                with contextlib.suppress(AlreadyExists):  # another process has the port: logged
                     return self._listen(port)
         told = f"all tunnel ports of this node are in use: {self._ports[0]} to {self._ports[-1]}; close one of them"
         raise TooManyRequests(told)

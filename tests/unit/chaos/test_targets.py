@@ -58,7 +58,7 @@ def test_words_that_mean_processes(word: str, expected: list[str]) -> None:
         ("schedular", r'Did you mean "scheduler"\?'),
         (
             "leader of kubelet",
-            r'nobody leads "kubelet"; leaders are elected among: etcd, scheduler, controller-manager',
+            r'"kubelet" has no leader; leaders are elected among: etcd, scheduler, controller-manager',
         ),
         ("leader of controller-manager", "controller-manager has no leader now"),
     ],

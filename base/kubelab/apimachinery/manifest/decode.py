@@ -1,6 +1,6 @@
-"""Manifests to messages, strictly: what is not known or of the wrong type is told with its path, file and line.
+"""Decode manifests into messages, strictly: an unknown field or a wrong type is an error with path, file and line.
 
-The reader never stops at the first problem: every document of a text is read, and :class:`ManifestError` has them all.
+The decoder does not stop at the first error: it reads every document, and :class:`ManifestError` has all of them.
 """
 
 from __future__ import annotations

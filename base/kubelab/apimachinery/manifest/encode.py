@@ -26,7 +26,7 @@ _ESCAPED = {ord(character): f"\\u{ord(character):04x}" for character in "<>&"} |
 def to_dict(obj: Message, *, as_written: bool = False) -> dict[str, Any]:
     """Give an object as JSON has it, ``apiVersion`` and ``kind`` included where it is a resource.
 
-    ``as_written`` leaves out what is printed although it is empty, as a file does that nobody has completed yet.
+    ``as_written`` leaves out empty fields that are printed otherwise (``status: {}``), as a hand-written file does.
     """
     body = message_to_dict(obj, as_written=as_written)
     try:
