@@ -115,7 +115,7 @@ def test_a_caller_is_shown_by_its_certificate_and_what_it_says_beside_it() -> No
     honest = record(1, 1, API, "scheduler@cp-1", "update", cause="812")
     stranger = record(2, 1, API, "", "create", claimed="kubelet@node-1")
     shown = [step.sender for step in steps_of([liar, honest, stranger])]
-    assert shown == ["kubelet@node-1 (says scheduler@cp-1)", "scheduler@cp-1", "somebody (says kubelet@node-1)"]
+    assert shown == ["kubelet@node-1 (says scheduler@cp-1)", "scheduler@cp-1", "(unknown) (says kubelet@node-1)"]
 
 
 def test_no_records_no_steps() -> None:
