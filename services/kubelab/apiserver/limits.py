@@ -7,9 +7,7 @@ beyond these bounds is refused before any of it is looked at.
 
 from __future__ import annotations
 
-import contextlib
 from collections import Counter
-from collections.abc import Generator
 from typing import Any
 
 from google.protobuf.message import Message
@@ -86,20 +84,20 @@ class Users:
         self._limits = {False: requests, True: streams}
         self._under_way: Counter[tuple[str, bool]] = Counter()
 
-    @contextlib.contextmanager
-    def one_more(self, user: str, *, stream: bool) -> Generator[None]:
-        """Count a request while the body runs. TooManyRequests when the user has too many already."""
+    def enter(self, user: str, *, stream: bool) -> None:
+        """Count a request that begins. TooManyRequests when the user has too many already."""
         key = (user, stream)
         if self._under_way[key] >= self._limits[stream]:
             what = "watches and logs" if stream else "requests"
-            told = (
+            why = (
                 f'too many requests, please try again later: user "{user}" has {self._limits[stream]} {what} under way'
             )
-            raise errors.TooManyRequests(told, retry_after_seconds=1)
+            raise errors.TooManyRequests(why, retry_after_seconds=1)
         self._under_way[key] += 1
-        try:
-            yield
-        finally:
-            self._under_way[key] -= 1
-            if not self._under_way[key]:
-                del self._under_way[key]
+
+    def leave(self, user: str, *, stream: bool) -> None:
+        """Count a request that ends."""
+        key = (user, stream)
+        self._under_way[key] -= 1
+        if not self._under_way[key]:
+            del self._under_way[key]

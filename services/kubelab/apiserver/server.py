@@ -14,13 +14,20 @@ from kubelab.apimachinery import errors
 from kubelab.apimachinery.backoff import jittered
 from kubelab.apimachinery.clock import Clock
 from kubelab.apimachinery.scheme import NODES
+from kubelab.apiserver.admission.chain import AdmissionChain
+from kubelab.apiserver.admission.namespacelifecycle import NamespaceLifecycle
+from kubelab.apiserver.admission.noderestriction import NodeRestriction
+from kubelab.apiserver.admission.pods import DefaultTolerationSeconds, Priority, ServiceAccount
 from kubelab.apiserver.audit.log import AuditLog
 from kubelab.apiserver.authz.authorizer import Authorizer
 from kubelab.apiserver.config import ApiServerConfig
 from kubelab.apiserver.controlplane.bootstrap import Bootstrap
 from kubelab.apiserver.controlplane.nodelabel import ControlPlaneNode
+from kubelab.apiserver.endpoints.auditrecords import AuditRecords
 from kubelab.apiserver.endpoints.handler import RequestHandler
-from kubelab.apiserver.grpcfront import auditrecords
+from kubelab.apiserver.endpoints.podlogs import PodLogs
+from kubelab.apiserver.endpoints.verbs import Endpoints
+from kubelab.apiserver.grpcfront.audit import AuditServicer
 from kubelab.apiserver.grpcfront.discovery import DiscoveryServicer
 from kubelab.apiserver.grpcfront.pods import PodsServicer
 from kubelab.apiserver.grpcfront.resources import ResourcesServicer
@@ -37,7 +44,6 @@ from kubelab.apiserver.storage.eventlease import EventLease
 from kubelab.apiserver.storage.fenced import FencedStore
 from kubelab.apiserver.storage.spacemonitor import SpaceMonitor
 from kubelab.apiserver.storage.store import Store
-from kubelab.apiserver.subresources import Subresources
 from kubelab.apiserver.watchcache.cache import DecodeErrors
 from kubelab.apiserver.watchcache.history import History
 from kubelab.apiserver.watchcache.reflector import Reflector
@@ -76,7 +82,7 @@ class ApiServer:
         self.store.on_full = self.space.refused
         self._trimmer = Trimmer(clock)
         allocator = ServiceAllocator(config.network(), config.node_ports())
-        kinds = builtin(Settings(config.tolerations(), allocator))
+        kinds = builtin(Settings(allocator))
         self.resources = Resources(kinds, History(self._trimmer.freed))
         self.caches = self.resources.caches
         metrics.register(DecodeErrors(self.caches))
@@ -84,10 +90,9 @@ class ApiServer:
         self.audit = AuditLog(config.audit_log, clock, registry=metrics)
         self.reflector.on_keys(RECORDS, allocator.note, allocator.forget)
         event_lease = EventLease(self.store, clock, int(config.event_ttl))
-        self.writer = ObjectWriter(self.store, self.reflector, self.resources, event_lease, clock)
-        self.reader = ObjectReader(
-            self.store, self.reflector, self.caches, Tables(self.resources.storages, clock), clock
-        )
+        namespaces = NamespaceLifecycle(self.reflector, self.caches)
+        self.writer = ObjectWriter(self.store, self.reflector, self.resources, namespaces, event_lease, clock)
+        self.reader = ObjectReader(self.store, self.reflector, self.caches, clock)
         self.compactor = Compactor(self.store, clock, config.compaction_interval)
         self.bootstrap = Bootstrap(
             self.writer,
@@ -100,28 +105,29 @@ class ApiServer:
         )
         node = process.partition("@")[2]
         self.control_plane = ControlPlaneNode(self.writer, self.caches[NODES], node, clock)
-        gate = self._gate = RequestHandler(
-            process,
-            self.resources,
-            Authorizer(self.reflector, self.caches),
-            self.audit,
-            clock,
-            metrics,
-            self._uid_of_node,
+        admission = AdmissionChain(  # in upstream's order
+            [
+                namespaces,
+                ServiceAccount(),
+                NodeRestriction(self._uid_of_node),
+                Priority(),
+                DefaultTolerationSeconds(config.tolerations()),
+            ]
         )
+        authorizer = Authorizer(self.reflector, self.caches)
+        self._handler = RequestHandler(process, self.resources, authorizer, admission, self.audit, clock, metrics)
+        self.endpoints = Endpoints(self._handler, self.resources, self.reader, self.writer, clock)
         tls = config.kubelet_client
         identity = TLSIdentityFiles(tls.ca, tls.certificate, tls.key) if tls else None
         self.kubelets = Kubelets(identity, process)
-        subresources = Subresources(self.writer, self.reader, clock)
-        self._resources = ResourcesServicer(gate, self.reader, self.writer, subresources)
-        self._pods = PodsServicer(gate, self.reader, self.kubelets)
-        self._trail = auditrecords.AuditServicer(gate, self.audit, self.reader, self.kubelets)
+        self.resources_front = ResourcesServicer(self.endpoints, Tables(self.resources.storages, clock))
 
     def add_to(self, server: grpc.aio.Server) -> None:
-        """Register every service."""
-        self._resources.add_to(server)
-        self._pods.add_to(server)
-        auditrecords.add_to(self._trail, server)
+        """Register the services of the gRPC front."""
+        self.resources_front.add_to(server)
+        PodsServicer(PodLogs(self._handler, self.reader, self.kubelets)).add_to(server)
+        records = AuditRecords(self._handler, self.audit, self.reader, self.kubelets)
+        apiserver_pb2_grpc.add_AuditServicer_to_server(AuditServicer(records), server)
         apiserver_pb2_grpc.add_DiscoveryServicer_to_server(DiscoveryServicer(self.resources), server)
 
     async def serve_kind(self, storage: ResourceStorage) -> None:
@@ -178,12 +184,12 @@ class ApiServer:
         A client that is refused knows that nothing was done, so it asks another server for writes too. One that is told
         nothing learns it from HTTP/2's GOAWAY when the server is stopped; only what crosses that on the wire is lost.
         """
-        self._gate.close()
+        self._handler.close()
         self.reflector.dismiss()
         await self._clock.sleep(LEAVING_SECONDS)
         try:
             async with self._clock.timeout(FINISH_SECONDS):
-                await self._gate.idle()
+                await self._handler.idle()
         except TimeoutError:
             log.warning("requests are still under way, ending without them", seconds=FINISH_SECONDS)
         self.reflector.dismiss()  # those that were let in just before

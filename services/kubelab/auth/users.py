@@ -37,9 +37,21 @@ class User(NamedTuple):
 
 def user_of(context: grpc.aio.ServicerContext[Any, Any]) -> User:
     """Give the caller of a request. Raises Unauthorized where there is no client certificate."""
+    return authenticate(certificate_of(context))
+
+
+def certificate_of(context: grpc.aio.ServicerContext[Any, Any]) -> bytes:
+    """Give the client certificate of a connection, in PEM; empty where the client showed none."""
     for pem in context.auth_context().get("x509_pem_cert", ()):
-        return user_from_pem(pem)
-    raise errors.Unauthorized("Unauthorized")
+        return pem
+    return b""
+
+
+def authenticate(certificate: bytes) -> User:
+    """Give the user of a verified client certificate. Raises Unauthorized where there is none."""
+    if not certificate:
+        raise errors.Unauthorized("Unauthorized")
+    return user_from_pem(certificate)
 
 
 @functools.lru_cache(maxsize=4096)

@@ -12,7 +12,7 @@ from kubelab.apimachinery.clock import SystemClock
 from kubelab.apiserver.storage import receipts
 from kubelab.apiserver.storage.etcd import EtcdStore, EtcdTLS
 from kubelab.apiserver.storage.store import Absent, Delete, Put, Store, StoreEvent, Unchanged, prefix_end
-from tests.unit.apiserver.memorystore import MemoryStore
+from tests.support.memorystore import MemoryStore
 
 
 @pytest.fixture(params=["memory", "etcd"])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
-
 import pytest
 
 from kubelab.api.core.v1 import core_pb2
@@ -75,16 +73,16 @@ def test_large_objects_of_few_entries_pass() -> None:
 
 def test_users_are_counted_apart_and_given_back() -> None:
     users = Users(requests=2, streams=1)
-    with ExitStack() as stack:
-        for _ in range(2):
-            stack.enter_context(users.one_more("a", stream=False))
-        stack.enter_context(users.one_more("a", stream=True))
-        stack.enter_context(users.one_more("b", stream=False))
-        for stream in (False, True):
-            with pytest.raises(errors.TooManyRequests) as refused, users.one_more("a", stream=stream):
-                pass
-            assert refused.value.retry_after_seconds == 1
-            assert 'user "a" has' in refused.value.message
-    with users.one_more("a", stream=True):
-        assert users._under_way == {("a", True): 1}
+    entered = [("a", False), ("a", False), ("a", True), ("b", False)]
+    for user, stream in entered:
+        users.enter(user, stream=stream)
+    for stream in (False, True):
+        with pytest.raises(errors.TooManyRequests) as refused:
+            users.enter("a", stream=stream)
+        assert refused.value.retry_after_seconds == 1
+        assert 'user "a" has' in refused.value.message
+    for user, stream in entered:
+        users.leave(user, stream=stream)
+    users.enter("a", stream=True)
+    assert users._under_way == {("a", True): 1}
     assert limits.MAX_STREAMS > limits.MAX_REQUESTS

@@ -6,7 +6,7 @@ from kubelab.apiserver.storage import receipts
 from kubelab.apiserver.storage.compaction import LeftReceipts
 from kubelab.apiserver.storage.store import Put, prefix_end
 from tests.support.clock import FakeClock
-from tests.unit.apiserver.memorystore import MemoryStore
+from tests.support.memorystore import MemoryStore
 
 
 async def test_receipts_go_when_nobody_has_written_them_for_ten_minutes() -> None:

@@ -16,7 +16,6 @@ from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery import errors, scheme
 from kubelab.apimachinery.scheme import CONFIG_MAPS, SECRETS, Resource
 from kubelab.apiserver.registry.reader import ObjectReader
-from kubelab.apiserver.registry.tables import Tables
 from kubelab.apiserver.resources.table import Resources, builtin
 from kubelab.apiserver.storage.store import Put, StoreEvent
 from kubelab.apiserver.storage.wire import watch_event
@@ -25,7 +24,7 @@ from kubelab.apiserver.watchcache.cache import ResourceCache
 from kubelab.apiserver.watchcache.changes import BOOKMARK, Selection
 from kubelab.apiserver.watchcache.reflector import BOOKMARKS, CATCH_UP, Reflector
 from tests.support.clock import FakeClock
-from tests.unit.apiserver.memorystore import MemoryStore
+from tests.support.memorystore import MemoryStore
 
 
 @dataclass
@@ -44,8 +43,8 @@ class Server:
         store = MemoryStore(clock)
         resources = Resources(builtin())
         reflector = Reflector(store, list(resources.caches.values()), clock)
-        reads = ObjectReader(store, reflector, resources.caches, Tables(resources.storages, clock), clock)
-        return cls(clock, store, reflector, reads, resources.caches)
+        reader = ObjectReader(store, reflector, resources.caches, clock)
+        return cls(clock, store, reflector, reader, resources.caches)
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
@@ -76,9 +75,15 @@ class Server:
     def find_etcd(self) -> None:
         self.store.fail = lambda call: None
 
-    def watch(self, revision: int) -> Any:
+    async def watch(self, revision: int) -> AsyncGenerator[bytes]:
+        """Give encoded events, as the gRPC front sends them."""
         options = meta_pb2.ListOptions(resourceVersion=str(revision), allowWatchBookmarks=True)
-        return self.reader.watch(scheme.CONFIG_MAPS, "default", options, None)
+        events = await self.reader.watch(scheme.CONFIG_MAPS, "default", options)
+        try:
+            async for kind, change in events:
+                yield watch_event(kind, b"", change) if isinstance(change, int) else change.frame(kind)
+        finally:
+            await events.aclose()
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncGenerator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from google.protobuf.message import Message
@@ -15,7 +16,7 @@ from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery import errors
 from kubelab.apimachinery.clock import SystemClock
 from kubelab.apimachinery.meta import meta_of
-from kubelab.apimachinery.scheme import EVENTS, NAME, SERVICES, Column, Resource
+from kubelab.apimachinery.scheme import EVENTS, NAME, SERVICES, Column, Resource, pack
 from kubelab.apiserver.config import ApiServerConfig
 from kubelab.apiserver.resources.storage import ResourceStorage
 from kubelab.apiserver.resources.table import Resources, builtin
@@ -23,7 +24,8 @@ from kubelab.apiserver.server import ApiServer
 from kubelab.apiserver.storage.store import Put
 from kubelab.apiserver.strategies.base import Strategy
 from kubelab.rpc.apiserver.v1 import apiserver_pb2 as pb
-from tests.unit.apiserver.memorystore import MemoryStore
+from tests.support.inprocess import call
+from tests.support.memorystore import MemoryStore
 
 CLOCK = SystemClock()
 
@@ -61,8 +63,18 @@ async def serving(tmp_path: Path, store: MemoryStore) -> AsyncGenerator[ApiServe
 
 
 async def listed(api: ApiServer, kind: ResourceStorage, table: meta_pb2.TableOptions | None = None) -> pb.ListResponse:
-    raw = await api.reader.list(kind.resource, "default", meta_pb2.ListOptions(), table)
-    return pb.ListResponse.FromString(raw)
+    """List a kind through the gRPC front."""
+    request = pb.ListRequest(path=path_of(kind), table=table)
+    return pb.ListResponse.FromString(await api.resources_front.list(request, call()))
+
+
+def path_of(kind: ResourceStorage, name: str = "") -> pb.ResourcePath:
+    return pb.ResourcePath(group=kind.resource.group, resource=kind.resource.plural, namespace="default", name=name)
+
+
+def packed(message: Message, name: str) -> Any:
+    meta_of(message).name = name
+    return pack(message)
 
 
 async def test_a_kind_is_added_while_the_server_runs(tmp_path: Path) -> None:
@@ -70,19 +82,20 @@ async def test_a_kind_is_added_while_the_server_runs(tmp_path: Path) -> None:
         await api.serve_kind(WIDGETS)
         resource = WIDGETS.resource
         assert resource in api.resources.served
-        watch = api.reader.watch(resource, "default", meta_pb2.ListOptions(), None)
-        created = await api.writer.create(resource, "default", named(core_pb2.ConfigMap, "one"))
+        front = api.resources_front
+        watch = front.watch(pb.WatchRequest(path=path_of(WIDGETS)), call())
+        create = pb.CreateRequest(path=path_of(WIDGETS), object=packed(core_pb2.ConfigMap(), "one"))
+        created = pb.ObjectResponse.FromString(await front.create(create, call())).object
         event = pb.WatchEvent.FromString(await anext(watch))
-        assert core_pb2.ConfigMap.FromString(event.object.value).metadata.uid == meta_of(created.obj).uid
-        changed = core_pb2.ConfigMap(data={"size": "big"})
-        changed.metadata.name = "one"
-        await api.writer.update(resource, "default", "one", changed)
+        assert event.object == created
+        changed = packed(core_pb2.ConfigMap(data={"size": "big"}), "one")
+        await front.update(pb.UpdateRequest(path=path_of(WIDGETS, "one"), object=changed), call())
         objects = (await listed(api, WIDGETS)).items
         assert [core_pb2.ConfigMap.FromString(o.value).data["size"] for o in objects] == ["big"]
         table = (await listed(api, WIDGETS, meta_pb2.TableOptions())).table
         assert [c.name for c in table.columnDefinitions] == ["Name", "Colour"]
         assert [list(row.cells) for row in table.rows] == [["one", "blue"]]
-        await api.writer.delete(resource, "default", "one", meta_pb2.DeleteOptions())
+        await front.delete(pb.DeleteRequest(path=path_of(WIDGETS, "one")), call())
         assert not (await listed(api, WIDGETS)).items
         await watch.aclose()
 

@@ -11,7 +11,7 @@ from kubelab.apiserver.storage import spacemonitor
 from kubelab.apiserver.storage.spacemonitor import SpaceMonitor
 from kubelab.apiserver.storage.store import Put
 from tests.support.clock import FakeClock
-from tests.unit.apiserver.memorystore import MemoryStore
+from tests.support.memorystore import MemoryStore
 
 
 async def test_it_tries_again_and_again_until_there_is_room() -> None:

@@ -8,17 +8,20 @@ are given out by the controller-manager alone, and every node of a cluster has a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import cast
+from typing import ClassVar, cast
 
 from google.protobuf.message import Message
 
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import errors
 from kubelab.apimachinery.core.podreferences import config_map_names, secret_names
+from kubelab.apimachinery.scheme import NODES, PODS
+from kubelab.apiserver.admission.chain import AdmissionPlugin
 from kubelab.auth.attributes import Attributes
 
 MIRROR = "kubernetes.io/config.mirror"
 RESTRICTED = "node-restriction.kubernetes.io"
+_RESTRICTED = frozenset((resource.group, resource.plural) for resource in (NODES, PODS))
 _KUBERNETES = ("kubernetes.io", "k8s.io")
 _KUBELET_DOMAINS = ("kubelet.kubernetes.io", "node.kubernetes.io")
 _KUBELET_LABELS = frozenset(
@@ -37,29 +40,28 @@ _KUBELET_LABELS = frozenset(
     }
 )
 
-Admission = Callable[[Message | None, Message | None], None]
-"""Called with the new object (None for a deletion) and the present one (None for a creation); raises Forbidden."""
 
+class NodeRestriction(AdmissionPlugin):
+    """``uid_of_node`` gives a Node's UID, or nothing."""
 
-def admission(a: Attributes, uid_of_node: Callable[[str], str]) -> Admission | None:
-    """What a request of a node has to pass before it is written; None for everybody else.
+    name: ClassVar[str] = "NodeRestriction"
 
-    ``uid_of_node`` gives a Node's UID, or nothing.
-    """
-    node = a.user.node
-    if not node or a.group or a.resource not in ("nodes", "pods"):
-        return None
+    def __init__(self, uid_of_node: Callable[[str], str]) -> None:
+        self._uid_of_node = uid_of_node
 
-    def admit(new: Message | None, old: Message | None) -> None:
-        if a.resource == "nodes":
-            why = _node(a, node, cast(core_pb2.Node | None, new), cast(core_pb2.Node | None, old))
+    def handles(self, a: Attributes) -> bool:
+        return bool(a.user.node) and (a.group, a.resource) in _RESTRICTED
+
+    def admit(self, a: Attributes, new: Message | None, old: Message | None) -> None:
+        """Forbidden for what this node may not write."""
+        node = a.user.node
+        if a.resource == NODES.plural:
+            why = _node(a, node, cast("core_pb2.Node | None", new), cast("core_pb2.Node | None", old))
         else:
-            pods = cast(core_pb2.Pod | None, new), cast(core_pb2.Pod | None, old)
-            why = _pod(a, node, *pods, uid_of_node)
+            pods = cast("core_pb2.Pod | None", new), cast("core_pb2.Pod | None", old)
+            why = _pod(a, node, *pods, self._uid_of_node)
         if why:
             raise errors.forbidden(a.resource, a.name, why, a.group)
-
-    return admit
 
 
 def _node(a: Attributes, node: str, new: core_pb2.Node | None, old: core_pb2.Node | None) -> str:

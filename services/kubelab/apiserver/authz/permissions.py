@@ -21,20 +21,22 @@ from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import errors, scheme
 from kubelab.apimachinery.meta import meta_of
 from kubelab.apimachinery.scheme import Resource
-from kubelab.apiserver.admission.noderestriction import MIRROR, admission
+from kubelab.apiserver.admission.chain import AdmissionChain
+from kubelab.apiserver.admission.noderestriction import MIRROR, NodeRestriction
 from kubelab.apiserver.authz.authorizer import Authorizer
-from kubelab.apiserver.endpoints.attributes import COLLECTION_VERBS, attributes_of, message_of, resource_of
-from kubelab.apiserver.endpoints.handler import SUBRESOURCE_VERBS, check_verb
+from kubelab.apiserver.endpoints.attributes import COLLECTION_VERBS, attributes_of, lookup
+from kubelab.apiserver.endpoints.handler import check_verb
+from kubelab.apiserver.request import RequestPath
 from kubelab.apiserver.resources.table import Resources, builtin
 from kubelab.auth import roles
 from kubelab.auth.attributes import Attributes
 from kubelab.auth.methods import KUBELET
 from kubelab.auth.users import AUTHENTICATED, NODE_PREFIX, NODES, User
-from kubelab.rpc.apiserver.v1 import apiserver_pb2 as pb
 
 BEGIN, END = "<!-- permissions: made by make permissions -->", "<!-- end of permissions -->"
 NODE, NODE_UID = "node-1", "uid-of-node-1"
 READS = ("get", "list", "watch")
+RESOURCES = Resources(builtin())
 
 
 def user(name: str, *groups: str, process: str = "") -> User:
@@ -69,14 +71,14 @@ class Request(NamedTuple):
 
 
 class _Fresh:
-    """Stands for the feed: the caches are as fresh as they will ever be."""
+    """Stands for the reflector: the caches are as fresh as they will ever be."""
 
     async def fresh(self) -> None:
         return None
 
 
 class Judge:
-    """Judges requests on a cluster with these objects, as the gate and the registry do, without a transport."""
+    """Judges requests on a cluster with these objects, as the request handler and the registry do."""
 
     def __init__(self, objects: Iterable[Message] = ()) -> None:
         self._resources = Resources(builtin())
@@ -89,31 +91,34 @@ class Judge:
             stored[resource].append((cache.key(m.namespace, m.name), raw, 1))
         for resource, values in stored.items():
             self._caches[resource].replace(values, 1)
-        feed: Any = _Fresh()
-        self._authorizer = Authorizer(feed, self._caches)
+        reflector: Any = _Fresh()
+        self._authorizer = Authorizer(reflector, self._caches)
+        self._admission = AdmissionChain([NodeRestriction(lambda name: NODE_UID)])
 
     async def judge(self, who: User, request: Request, wanted: Message | None = None) -> None:
         """Raise what a request gets. ``wanted`` is its object, an empty one of ``object_name`` by default."""
-        path = pb.ResourcePath(
+        path = RequestPath(
             group=request.group,
             resource=request.resource,
             namespace=request.namespace,
             name=request.name,
             subresource=request.subresource,
         )
-        resource = resource_of(path, self._resources)
+        resource, subresource = lookup(path, self._resources)
         if wanted is None and request.object_name is not None:
-            wanted = message_of(resource, request.subresource)()
+            message = subresource.message if subresource is not None else None
+            wanted = (message or resource.message)()
             meta_of(wanted).name, meta_of(wanted).namespace = request.object_name, request.object_namespace
         a = attributes_of(who, request.verb, resource, path, request.selector, wanted)
         await self._authorizer.check(a)
-        check_verb(a, resource)
-        if admit := admission(a, lambda _: NODE_UID):
+        check_verb(a, resource, subresource)
+        admission = self._admission.of(a)
+        if request.verb == "create":
+            admission.admit(wanted, None)
+        elif request.verb in ("update", "delete") and resource in self._caches:
             entry = self._caches[resource].get(a.namespace, a.name)
-            if request.verb == "create":
-                admit(wanted, None)
-            elif request.verb in ("update", "delete") and entry is not None:  # else the registry says NotFound
-                admit(wanted, resource.message.FromString(entry.raw))
+            if entry is not None:  # else the registry says NotFound
+                admission.admit(wanted, resource.message.FromString(entry.raw))
 
 
 # --- the table
@@ -157,7 +162,8 @@ async def _table() -> str:
     lines = [f"| | {' | '.join(IDENTITIES)} |", f"|---|{'---|' * len(IDENTITIES)}"]
     for resource in scheme.ALL:
         for subresource in ("", *resource.subresources, *(("log", "audit") if resource is scheme.PODS else ())):
-            verbs = SUBRESOURCE_VERBS[subresource] if subresource else resource.verbs
+            known = RESOURCES.subresource(resource, subresource) if subresource else None
+            verbs = known.verbs if known is not None else resource.verbs
             cells = [await _cell(judge, name, resource, subresource, verbs) for name in IDENTITIES]
             lines.append(_row(f"{resource.qualified}/{subresource}" if subresource else resource.qualified, cells))
     for target in sorted({f"nodes/{right.subresource}" for right in KUBELET.values()}):

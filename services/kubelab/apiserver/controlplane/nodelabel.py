@@ -15,7 +15,8 @@ from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import errors, scheme
 from kubelab.apimachinery.clock import Clock
 from kubelab.apimachinery.messages import deep_copy
-from kubelab.apiserver.registry.writer import ObjectState, ObjectWriter, Plan
+from kubelab.apiserver.registry.writer import ObjectWriter
+from kubelab.apiserver.resources.writes import Decision, ObjectState
 from kubelab.apiserver.watchcache.cache import ResourceCache
 from kubelab.apiserver.watchcache.changes import Change
 
@@ -54,11 +55,11 @@ class ControlPlaneNode:
         if entry is None or LABEL in entry.labels:
             return
 
-        def decide(current: ObjectState, taken: set[str]) -> Plan:
+        def decide(current: ObjectState, taken: set[str]) -> Decision:
             del taken
             node = deep_copy(cast(core_pb2.Node, current.obj))
             node.metadata.labels[LABEL] = ""
-            return Plan(node)
+            return Decision(node)
 
         try:
             await self._writer.rewrite(scheme.NODES, "", self._name, decide)

@@ -9,43 +9,37 @@ from __future__ import annotations
 
 from google.protobuf.message import Message
 
-from kubelab.api.autoscaling.v1 import autoscaling_pb2
-from kubelab.api.core.v1 import core_pb2
 from kubelab.api.meta.v1 import meta_pb2
-from kubelab.apimachinery import errors, fields, scheme
+from kubelab.apimachinery import errors, fields
 from kubelab.apimachinery.fields import FieldSelector
 from kubelab.apimachinery.meta import meta_of
 from kubelab.apimachinery.scheme import Resource
 from kubelab.apiserver import limits
+from kubelab.apiserver.request import RequestPath
+from kubelab.apiserver.resources.subresource import Subresource
 from kubelab.apiserver.resources.table import Resources
 from kubelab.auth.attributes import EVERYTHING, Attributes
 from kubelab.auth.users import User
-from kubelab.rpc.apiserver.v1 import apiserver_pb2 as pb
 
 COLLECTION_VERBS = frozenset({"list", "watch", "deletecollection"})
 _WITHOUT_NAME = COLLECTION_VERBS | {"create"}  # in the path
-_SUBRESOURCE_MESSAGES: dict[str, type[Message]] = {"binding": core_pb2.Binding, "scale": autoscaling_pb2.Scale}
 
 
-def resource_of(path: pb.ResourcePath, resources: Resources) -> Resource[Message]:
-    """What a path names; NotFound where that is not served."""
+def lookup(path: RequestPath, resources: Resources) -> tuple[Resource[Message], Subresource | None]:
+    """Find what a path names; NotFound where that is not served. A resource that is only passed through comes with its
+    actions, as if they were a subresource's."""
     resource = resources.by_plural(path.group, path.resource)
-    served = resource is not None and path.version in ("", resource.version)
-    if resource is not None and served and path.subresource:
-        sub = path.subresource
-        served = sub in resource.subresources or sub == "audit" or (sub == "log" and resource is scheme.PODS)
-    if resource is None or not served:
-        raise errors.NotFound("the server could not find the requested resource", name=path.name, kind=path.resource)
-    return resource
-
-
-def message_of(resource: Resource[Message], subresource: str) -> type[Message]:
-    """The message that a write to a resource or subresource carries."""
-    return _SUBRESOURCE_MESSAGES.get(subresource, resource.message)
+    if resource is not None and path.version in ("", resource.version):
+        if not path.subresource:
+            return resource, resources.actions(resource)
+        subresource = resources.subresource(resource, path.subresource)
+        if subresource is not None:
+            return resource, subresource
+    raise errors.NotFound("the server could not find the requested resource", name=path.name, kind=path.resource)
 
 
 def attributes_of(
-    user: User, verb: str, resource: Resource[Message], path: pb.ResourcePath, selector: str, obj: Message | None
+    user: User, verb: str, resource: Resource[Message], path: RequestPath, selector: str, obj: Message | None
 ) -> Attributes:
     """Make a request's attributes. BadRequest where path, object and verb do not belong together.
 

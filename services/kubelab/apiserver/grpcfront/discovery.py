@@ -9,7 +9,7 @@ from google.protobuf.message import Message
 from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery.scheme import Resource
 from kubelab.apimachinery.version import GIT_VERSION
-from kubelab.apiserver.endpoints.handler import Context
+from kubelab.apiserver.grpcfront.requests import Context
 from kubelab.apiserver.resources.table import Resources
 from kubelab.auth.users import user_of
 from kubelab.linux.architecture import architecture

@@ -1,34 +1,37 @@
-"""The verbs as gRPC methods: admit, call, convert. Answers are bytes that are encoded already."""
+"""The verbs as gRPC methods. Answers are bytes that are encoded already: the objects in them are the stored bytes."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from typing import Any, cast
+from functools import partial
+from typing import Any
 
 import grpc
 from google.protobuf.message import Message
 
-from kubelab.api.autoscaling.v1 import autoscaling_pb2
-from kubelab.api.core.v1 import core_pb2
 from kubelab.api.meta.v1 import meta_pb2
-from kubelab.apimachinery import scheme
-from kubelab.apiserver.endpoints.handler import Call, Context, RequestHandler
-from kubelab.apiserver.registry.reader import ObjectReader
-from kubelab.apiserver.registry.writer import ObjectWriter, WriteResult
-from kubelab.apiserver.storage.wire import delimited, object_response
-from kubelab.apiserver.subresources import Subresources
+from kubelab.apimachinery import errors, scheme
+from kubelab.apimachinery.scheme import Resource
+from kubelab.apiserver.endpoints.verbs import Answer, Endpoints
+from kubelab.apiserver.grpcfront.requests import Context, request_of
+from kubelab.apiserver.registry.reader import ObjectList
+from kubelab.apiserver.registry.tables import Tables
+from kubelab.apiserver.request import Request
+from kubelab.apiserver.storage.wire import delimited, object_response, watch_event
+from kubelab.apiserver.watchcache.changes import BOOKMARK, Change, Entry
+from kubelab.rpc import warnings
 from kubelab.rpc.apiserver.v1 import apiserver_pb2 as pb
+from kubelab.rpc.channels import MAX_MESSAGE_BYTES
 
 SERVICE = "kubelab.rpc.apiserver.v1.Resources"
+_FRAME, _HEAD = 6, 4096  # bytes that an object, and a list, take in an answer besides what is in them
 
 
 class ResourcesServicer:
-    """No rule about any resource lives here."""
+    """Frames the verbs' requests and answers. Errors go to the server's edge, which turns them into statuses."""
 
-    def __init__(
-        self, gate: RequestHandler, reader: ObjectReader, writer: ObjectWriter, subresources: Subresources
-    ) -> None:
-        self._gate, self._reader, self._writer, self._subresources = gate, reader, writer, subresources
+    def __init__(self, endpoints: Endpoints, tables: Tables) -> None:
+        self._endpoints, self._tables = endpoints, tables
 
     def add_to(self, server: Any) -> None:
         """Register the methods; answers need no serializer."""
@@ -45,75 +48,99 @@ class ResourcesServicer:
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
         server.add_registered_method_handlers(SERVICE, handlers)
 
-    async def get(self, request: pb.GetRequest, context: Context) -> bytes:
-        path = request.path
-        async with self._gate.admit(context, "get", path) as call:
-            if path.subresource == "scale":
-                return _packed(await self._subresources.get_scale(path.namespace, path.name))
-            table = request.table if request.HasField("table") else None
-            return await self._reader.get(call.resource, path.namespace, path.name, request.options, table)
+    async def get(self, message: pb.GetRequest, context: Context) -> bytes:
+        request = request_of(context, "get", message.path)
+        encode = partial(self._shown, request, message.table) if message.HasField("table") else _object
+        return await self._endpoints.get(request, message.options, encode)
 
-    async def list(self, request: pb.ListRequest, context: Context) -> bytes:
-        path, options = request.path, request.options
-        async with self._gate.admit(context, "list", path, fields=options.fieldSelector) as call:
-            table = request.table if request.HasField("table") else None
-            return await self._reader.list(call.resource, path.namespace, options, table)
+    async def list(self, message: pb.ListRequest, context: Context) -> bytes:
+        options = message.options
+        request = request_of(context, "list", message.path, field_selector=options.fieldSelector)
+        encode = partial(self._listed_as_table, message.table) if message.HasField("table") else _listed
+        return await self._endpoints.list(request, options, encode)
 
-    async def watch(self, request: pb.WatchRequest, context: Context) -> AsyncGenerator[bytes]:
-        path, options = request.path, request.options
-        async with self._gate.admit(context, "watch", path, fields=options.fieldSelector) as call:
-            table = request.table if request.HasField("table") else None
-            async for event in self._reader.watch(call.resource, path.namespace, options, table):
-                yield event
+    async def watch(self, message: pb.WatchRequest, context: Context) -> AsyncGenerator[bytes]:
+        options = message.options
+        request = request_of(context, "watch", message.path, field_selector=options.fieldSelector)
+        table = message.table if message.HasField("table") else None
+        events = self._endpoints.watch(request, options)
+        try:
+            async for kind, change in events:
+                if isinstance(change, int):
+                    yield watch_event(BOOKMARK, b"", change)
+                elif table is None:
+                    yield change.frame(kind)
+                else:
+                    yield self._event_as_table(request, table, kind, change)
+        finally:
+            await events.aclose()
 
-    async def create(self, request: pb.CreateRequest, context: Context) -> bytes:
-        path = request.path
-        async with self._gate.admit(context, "create", path, obj=request.object) as call:
-            if path.subresource == "binding" or call.resource is scheme.BINDINGS:
-                return await self._bind(call)
-            return _answer(call, await self._writer.create(call.resource, path.namespace, call.obj, call.admit))
+    async def create(self, message: pb.CreateRequest, context: Context) -> bytes:
+        request = request_of(context, "create", message.path, content=message.object)
+        return _written(context, request, await self._endpoints.create(request))
 
-    async def _bind(self, call: Call) -> bytes:
-        binding = cast(core_pb2.Binding, call.obj)
-        call.detail = binding.target.name
-        written = await self._subresources.bind(call.namespace, call.name, binding)
-        call.wrote(written.obj, written.revision)
-        return _packed(meta_pb2.Status(status="Success", code=201))
+    async def update(self, message: pb.UpdateRequest, context: Context) -> bytes:
+        request = request_of(context, "update", message.path, content=message.object)
+        return _written(context, request, await self._endpoints.update(request))
 
-    async def update(self, request: pb.UpdateRequest, context: Context) -> bytes:
-        path = request.path
-        async with self._gate.admit(context, "update", path, obj=request.object) as call:
-            if path.subresource == "scale":
-                scale = cast(autoscaling_pb2.Scale, call.obj)
-                return _packed(await self._subresources.set_scale(path.namespace, path.name, scale, call))
-            written = await self._writer.update(
-                call.resource, path.namespace, path.name, call.obj, path.subresource, call.admit
-            )
-            return _answer(call, written)
+    async def delete(self, message: pb.DeleteRequest, context: Context) -> bytes:
+        request = request_of(context, "delete", message.path)
+        return _written(context, request, await self._endpoints.delete(request, message.options))
 
-    async def delete(self, request: pb.DeleteRequest, context: Context) -> bytes:
-        path = request.path
-        async with self._gate.admit(context, "delete", path) as call:
-            written = await self._writer.delete(call.resource, path.namespace, path.name, request.options, call.admit)
-            return _answer(call, written)
+    async def delete_collection(self, message: pb.DeleteCollectionRequest, context: Context) -> bytes:
+        options = message.list_options
+        request = request_of(context, "deletecollection", message.path, field_selector=options.fieldSelector)
+        done = await self._endpoints.delete_collection(request, options, message.options)
+        head = delimited(1, done.metadata.SerializeToString())
+        return head + b"".join([delimited(2, result.any) for result in done.deleted])
 
-    async def delete_collection(self, request: pb.DeleteCollectionRequest, context: Context) -> bytes:
-        path, options = request.path, request.list_options
-        async with self._gate.admit(context, "deletecollection", path, fields=options.fieldSelector) as call:
-            wanted = self._reader.selection(call.resource, path.namespace, options)
-            after = self._reader.after(call.resource, getattr(options, "continue"))
-            done = await self._writer.delete_collection(
-                call.resource, wanted, request.options, limit=max(0, options.limit), after=after
-            )
-            m = self._reader.progress(call.resource, done.revision, done.key, done.left)
-            return delimited(1, m.SerializeToString()) + b"".join([delimited(2, w.any) for w in done.written])
+    def _shown(self, request: Request, options: meta_pb2.TableOptions, answer: Answer) -> bytes:
+        """Encode an ``ObjectResponse`` with a table of one row."""
+        if not isinstance(answer, Entry):
+            return _object(answer)
+        table = self._tables.make(request.resource, [answer.value], options, str(answer.revision))
+        return object_response(self._tables.pack(table))
 
+    def _listed_as_table(self, options: meta_pb2.TableOptions, listed: ObjectList) -> bytes:
+        values = [entry.value for entry in listed.entries]
+        table = self._tables.make(listed.resource, values, options, str(listed.revision))
+        metadata = listed.metadata
+        table.metadata.CopyFrom(metadata)
+        _check_size(listed.resource, len(values), table.ByteSize())
+        return delimited(1, metadata.SerializeToString()) + delimited(3, table.SerializeToString())
 
-def _answer(call: Call, written: WriteResult) -> bytes:
-    call.wrote(written.obj, written.revision)
-    call.warnings = written.warnings
-    return object_response(written.any)
+    def _event_as_table(self, request: Request, options: meta_pb2.TableOptions, kind: int, change: Change) -> bytes:
+        table = self._tables.make(request.resource, [change.value(kind)], options, str(change.revision))
+        return watch_event(kind, self._tables.pack(table), change.revision)
 
 
-def _packed(message: Message) -> bytes:
-    return object_response(scheme.pack(message).SerializeToString())
+def _written(context: Context, request: Request, answer: Answer) -> bytes:
+    if request.warnings:
+        context.set_trailing_metadata(warnings.metadata(request.warnings))
+    return _object(answer)
+
+
+def _object(answer: Answer) -> bytes:
+    """Encode an ``ObjectResponse``."""
+    if isinstance(answer, Message):
+        return object_response(scheme.pack(answer).SerializeToString())
+    return object_response(answer.any)
+
+
+def _listed(listed: ObjectList) -> bytes:
+    """Encode a ``ListResponse``."""
+    entries = listed.entries
+    _check_size(listed.resource, len(entries), sum(len(entry.any) + _FRAME for entry in entries))
+    head = delimited(1, listed.metadata.SerializeToString())
+    return head + b"".join([delimited(2, entry.any) for entry in entries])
+
+
+def _check_size(resource: Resource[Message], count: int, size: int) -> None:
+    """Refuse a list that no client would take in one message; TooLarge says what to ask for instead."""
+    if size <= MAX_MESSAGE_BYTES - _HEAD:
+        return
+    why = (
+        f"the list of {count} {resource.plural} has {size / 2**20:.1f} MiB, and an answer may have "
+        f"{MAX_MESSAGE_BYTES // 2**20} MiB: ask for it in pieces, with limit and continue"
+    )
+    raise errors.TooLarge(why, group=resource.group, kind=resource.plural)

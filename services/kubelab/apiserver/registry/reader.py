@@ -1,4 +1,4 @@
-"""Get, list and watch: served from the caches as bytes, with upstream's resourceVersion semantics
+"""Get, list and watch: served from the caches, with upstream's resourceVersion semantics
 (https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions).
 
 Empty: as fresh as etcd is now. ``0``: whatever is here. A number: not older than that, or with
@@ -21,17 +21,13 @@ from kubelab.apimachinery import errors
 from kubelab.apimachinery.clock import Clock
 from kubelab.apimachinery.scheme import Resource
 from kubelab.apiserver.registry.selectors import selection
-from kubelab.apiserver.registry.tables import Tables
 from kubelab.apiserver.storage.store import Store, prefix_end
-from kubelab.apiserver.storage.wire import delimited, object_response, watch_event
 from kubelab.apiserver.watchcache.cache import ResourceCache
-from kubelab.apiserver.watchcache.changes import BOOKMARK, Change, Entry, Selection
+from kubelab.apiserver.watchcache.changes import Change, Entry, Selection
 from kubelab.apiserver.watchcache.reflector import Reflector
-from kubelab.rpc.channels import MAX_MESSAGE_BYTES
 
 _PAGE = 500
 _VERSION_DIGITS = 20  # of the largest 64 bit number
-_FRAME, _HEAD = 6, 4096  # bytes that an object, and a list, take in an answer besides what is in them
 PAGE_BYTES = 16 * 1024 * 1024  # of a page's objects: well below what a client takes in one message
 _WATCH_SECONDS = (1800.0, 3600.0)  # a watch without a time limit ends in between, so that clients spread out again
 _CONTINUE_EXPIRED = (
@@ -40,11 +36,20 @@ _CONTINUE_EXPIRED = (
 )
 
 
-class _Listing(NamedTuple):
+class ObjectList(NamedTuple):
+    """Objects of one resource at one revision. ``continue_`` is where the next piece begins, "" at the end."""
+
+    resource: Resource[Message]
     entries: list[Entry]
     revision: int
     continue_: str = ""
     remaining: int | None = None
+
+    @property
+    def metadata(self) -> meta_pb2.ListMeta:
+        return meta_pb2.ListMeta(
+            **{"resourceVersion": str(self.revision), "continue": self.continue_}, remainingItemCount=self.remaining
+        )
 
 
 class _Page:
@@ -66,18 +71,12 @@ class _Page:
 
 
 class ObjectReader:
-    """Answers reads with encoded responses."""
+    """Reads objects from the caches."""
 
     def __init__(
-        self,
-        store: Store,
-        reflector: Reflector,
-        caches: Mapping[Resource[Message], ResourceCache],
-        tables: Tables,
-        clock: Clock,
+        self, store: Store, reflector: Reflector, caches: Mapping[Resource[Message], ResourceCache], clock: Clock
     ) -> None:
-        self._store, self._reflector, self._caches = store, reflector, caches
-        self._tables, self._clock = tables, clock
+        self._store, self._reflector, self._caches, self._clock = store, reflector, caches, clock
 
     async def entry(self, resource: Resource[Message], namespace: str, name: str, version: str = "") -> Entry:
         """One object; NotFound."""
@@ -87,79 +86,29 @@ class ObjectReader:
             raise errors.not_found(resource.plural, name, resource.group)
         return entry
 
-    async def get(
-        self,
-        resource: Resource[Message],
-        namespace: str,
-        name: str,
-        options: meta_pb2.GetOptions,
-        table: meta_pb2.TableOptions | None,
-    ) -> bytes:
-        """An encoded ``ObjectResponse``."""
-        entry = await self.entry(resource, namespace, name, options.resourceVersion)
-        if table is None:
-            return object_response(entry.any)
-        made = self._tables.make(resource, [entry.value], table, str(entry.revision))
-        return object_response(self._tables.pack(made))
-
-    async def list(
-        self,
-        resource: Resource[Message],
-        namespace: str,
-        options: meta_pb2.ListOptions,
-        table: meta_pb2.TableOptions | None,
-    ) -> bytes:
-        """An encoded ``ListResponse``. Expired when the revision that is asked for is compacted."""
+    async def list(self, resource: Resource[Message], namespace: str, options: meta_pb2.ListOptions) -> ObjectList:
+        """A collection, or a piece of it. Expired when the revision that is asked for is compacted."""
         cache = self._caches[resource]
-        listing = await self._list(cache, selection(cache.kind, namespace, options), options)
-        m = meta_pb2.ListMeta(
-            **{"resourceVersion": str(listing.revision), "continue": listing.continue_},
-            remainingItemCount=listing.remaining,
-        )
-        head = delimited(1, m.SerializeToString())
-        if table is None:
-            _check_size(resource, len(listing.entries), sum(len(e.any) + _FRAME for e in listing.entries))
-            return head + b"".join([delimited(2, e.any) for e in listing.entries])
-        made = self._tables.make(resource, [e.value for e in listing.entries], table, str(listing.revision))
-        made.metadata.CopyFrom(m)
-        _check_size(resource, len(listing.entries), made.ByteSize())
-        return head + delimited(3, made.SerializeToString())
+        return await self._list(cache, selection(cache.kind, namespace, options), options)
 
     async def watch(
-        self,
-        resource: Resource[Message],
-        namespace: str,
-        options: meta_pb2.ListOptions,
-        table: meta_pb2.TableOptions | None,
-    ) -> AsyncGenerator[bytes]:
-        """Encoded ``WatchEvent`` after ``WatchEvent``. Expired when the revision to go on from is too old, Unavailable
-        while etcd is lost."""
+        self, resource: Resource[Message], namespace: str, options: meta_pb2.ListOptions
+    ) -> AsyncGenerator[tuple[int, Change | int]]:
+        """Begin a watch: event types with their change, a bookmark with its revision.
+
+        Expired when the revision to go on from is too old, Unavailable while etcd is lost.
+        """
         cache = self._caches[resource]
         watcher = cache.watcher(selection(cache.kind, namespace, options), options.allowWatchBookmarks)
         seconds = float(options.timeoutSeconds) or random.uniform(*_WATCH_SECONDS)
         self._reflector.health.check()
         await self._wait(options.resourceVersion)
-        self._reflector.health.check()  # it may have been lost meanwhile, and only who is registered is told
+        self._reflector.health.check()  # etcd may be lost since, and only watchers that are registered learn of it
         if options.resourceVersion in ("", "0") or options.sendInitialEvents:
             cache.watch_from_now(watcher, self._reflector.revision, initial_events_end=options.sendInitialEvents)
         else:
             cache.watch_from(_number(options.resourceVersion), watcher)
-        events = watcher.events(self._clock, seconds)
-        try:
-            async for event, change in events:
-                yield self._frame(resource, event, change, table)
-        finally:
-            await events.aclose()
-
-    def _frame(
-        self, resource: Resource[Message], event: int, change: Change | int, table: meta_pb2.TableOptions | None
-    ) -> bytes:
-        if isinstance(change, int):
-            return watch_event(BOOKMARK, b"", change)
-        if table is None:
-            return change.frame(event)
-        made = self._tables.make(resource, [change.value(event)], table, str(change.revision))
-        return watch_event(event, self._tables.pack(made), change.revision)
+        return watcher.events(self._clock, seconds)
 
     def selection(self, resource: Resource[Message], namespace: str, options: meta_pb2.ListOptions) -> Selection:
         """Which objects the options choose; BadRequest."""
@@ -183,8 +132,8 @@ class ObjectReader:
         elif version != "0":
             await self._reflector.reached(_number(version))
 
-    async def _list(self, cache: ResourceCache, wanted: Selection, options: meta_pb2.ListOptions) -> _Listing:
-        limit = max(0, options.limit)  # upstream: less than none is no limit
+    async def _list(self, cache: ResourceCache, wanted: Selection, options: meta_pb2.ListOptions) -> ObjectList:
+        resource, limit = cache.kind.resource, max(0, options.limit)  # upstream: less than none is no limit
         version, after, exact = options.resourceVersion, "", options.resourceVersionMatch == "Exact"
         token: str = getattr(options, "continue")  # a keyword in Python
         if token:
@@ -203,19 +152,19 @@ class ObjectReader:
         revision = _number(version) if exact else self._reflector.revision
         page = _Page(limit)
         if all(page.take(entry) for entry in cache.select(wanted, after)):
-            return _Listing(page.entries, revision)
+            return ObjectList(resource, page.entries, revision)
         entries, remaining = page.entries, None
         if wanted.labels is None and wanted.fields is None:
             remaining = cache.count_after(wanted, entries[-1].key)
-        return _Listing(entries, revision, _make_token(revision, entries[-1].key, cache), remaining)
+        return ObjectList(resource, entries, revision, _make_token(revision, entries[-1].key, cache), remaining)
 
     async def _list_at(
         self, cache: ResourceCache, wanted: Selection, revision: int, after: str, limit: int
-    ) -> _Listing:
-        """The state of the past is etcd's to tell."""
+    ) -> ObjectList:
+        """Read a revision of the past from etcd."""
         prefix = cache.key(wanted.namespace, "") if wanted.namespace else cache.prefix
         start = after + "\0" if after else prefix
-        listed = _Page(limit)
+        resource, listed = cache.kind.resource, _Page(limit)
         while True:
             page = await self._store.range(start, prefix_end(prefix), limit=_PAGE, revision=revision)
             for kv in page.items:
@@ -223,21 +172,11 @@ class ObjectReader:
                 if entry is None or not wanted.matches(entry):
                     continue
                 if not listed.take(entry):
-                    return _Listing(listed.entries, revision, _make_token(revision, listed.entries[-1].key, cache))
+                    token = _make_token(revision, listed.entries[-1].key, cache)
+                    return ObjectList(resource, listed.entries, revision, token)
             if not page.more:
-                return _Listing(listed.entries, revision)
+                return ObjectList(resource, listed.entries, revision)
             start = page.items[-1].key + "\0"
-
-
-def _check_size(resource: Resource[Message], count: int, size: int) -> None:
-    """Refuse a list that no client would take in one message; TooLarge says what to ask for instead."""
-    if size <= MAX_MESSAGE_BYTES - _HEAD:
-        return
-    told = (
-        f"the list of {count} {resource.plural} has {size / 2**20:.1f} MiB, and an answer may have "
-        f"{MAX_MESSAGE_BYTES // 2**20} MiB: ask for it in pieces, with limit and continue"
-    )
-    raise errors.TooLarge(told, group=resource.group, kind=resource.plural)
 
 
 def _number(version: str) -> int:

@@ -8,7 +8,7 @@ again on that. An error that was decided on a cached state is only told after it
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
 from google.protobuf.message import Message
@@ -18,12 +18,15 @@ from kubelab.apimachinery import errors, names
 from kubelab.apimachinery.clock import Clock
 from kubelab.apimachinery.messages import deep_copy
 from kubelab.apimachinery.meta import meta_of
-from kubelab.apimachinery.scheme import NAMESPACES, Resource
-from kubelab.apiserver.admission.noderestriction import Admission
+from kubelab.apimachinery.scheme import Resource
+from kubelab.apiserver.admission.chain import NO_ADMISSION, Admission
+from kubelab.apiserver.admission.namespacelifecycle import NamespaceLifecycle
 from kubelab.apiserver.resources import deletion
 from kubelab.apiserver.resources.claims import NO_CLAIMS, Claims, RangeFull
+from kubelab.apiserver.resources.preconditions import check_preconditions, check_unmodified
 from kubelab.apiserver.resources.storage import Allocator
 from kubelab.apiserver.resources.table import Resources
+from kubelab.apiserver.resources.writes import Decide, Decision, ObjectState, WriteResult
 from kubelab.apiserver.storage import fenced
 from kubelab.apiserver.storage.eventlease import EventLease
 from kubelab.apiserver.storage.store import Absent, Condition, Delete, KeyValue, Operation, Put, Store, Unchanged
@@ -36,32 +39,7 @@ M = TypeVar("M", bound=Message)
 MAX_OBJECT = 1_500_000  # bytes of an encoded object
 GENERATED_NAME_TRIES = 8
 PIECE_SECONDS = 5.0  # for a piece of a collection: a client waits longer for an answer
-_MODIFIED = "the object has been modified; please apply your changes to the latest version and try again"
 _VERSION_REQUIRED = errors.Cause("metadata.resourceVersion", "Invalid value: 0x0: must be specified for an update")
-
-
-class WriteResult(NamedTuple):
-    """An object as a write left it: decoded without resourceVersion, and the encoded ``Any`` that answers carry."""
-
-    obj: Message
-    any: bytes
-    revision: int
-    warnings: Sequence[str] = ()
-
-
-class ObjectState(NamedTuple):
-    """What a decision is made on."""
-
-    obj: Message
-    raw: bytes
-    revision: int
-
-
-class Plan(NamedTuple):
-    """What a decision wants written: None removes the object. ``claims`` change along with it."""
-
-    obj: Message | None
-    claims: Claims = NO_CLAIMS
 
 
 class Deleted(NamedTuple):
@@ -81,57 +59,62 @@ class ObjectWriter:
         store: Store,
         reflector: Reflector,
         resources: Resources,
+        namespaces: NamespaceLifecycle,
         event_lease: EventLease,
         clock: Clock,
     ) -> None:
         self._store, self._reflector, self._event_lease, self._clock = store, reflector, event_lease, clock
+        self._namespaces = namespaces
         self._caches, self._storages = resources.caches, resources.storages
 
     # --- create
 
     async def create(
-        self, resource: Resource[Message], namespace: str, obj: Message, admit: Admission | None = None
+        self, resource: Resource[Message], namespace: str, obj: Message, admission: Admission = NO_ADMISSION
     ) -> WriteResult:
-        """Store a new object. AlreadyExists, Invalid, NotFound and Forbidden for its namespace, TooLarge.
-
-        ``admit`` is called with the object before that is decided.
-        """
+        """Store a new object. AlreadyExists, Invalid, NotFound and Forbidden for its namespace, Forbidden by an
+        admission plugin, TooLarge."""
         m = meta_of(obj)
         _check_namespace(resource, namespace, m)
         if m.resourceVersion:
             raise errors.BadRequest("resourceVersion should not be set on objects to be created")
-        if admit is not None:
-            admit(obj, None)
-        generate = not m.name and bool(m.generateName)
-        self._stamp(resource, m)
-        for left in range(GENERATED_NAME_TRIES if generate else 1, 0, -1):
-            if generate:
-                m.name = names.generate(m.generateName)
+        generate_name = "" if m.name else m.generateName
+        if generate_name:
+            m.name = names.generate(generate_name)
+        rules = self._storages[resource].strategy
+        warnings = rules.warnings(obj)
+        rules.default(obj)
+        active: Unchanged | None = None
+        if resource.namespaced:
+            active = await self._namespaces.require_active(resource, namespace, m.name)
+        admission.admit(obj, None)
+        self._stamp(m)
+        rules.prepare_for_create(obj)
+        for left in range(GENERATED_NAME_TRIES if generate_name else 1, 0, -1):
+            if causes := rules.validate(obj):
+                raise errors.invalid(resource.kind, m.name, causes, resource.group)
+            admission.validate(obj, None)
             try:
-                return await self._insert(resource, obj)
+                return await self._insert(resource, obj, active, warnings)
             except errors.AlreadyExists:
                 if left == 1:
                     raise
+                m.name = names.generate(generate_name)
         raise AssertionError("unreachable")
 
-    def _stamp(self, resource: Resource[Message], m: meta_pb2.ObjectMeta) -> None:
+    def _stamp(self, m: meta_pb2.ObjectMeta) -> None:
         m.uid = str(uuid.uuid4())
         m.creationTimestamp.Clear()
         m.creationTimestamp.seconds = int(self._clock.time())
         m.ClearField("deletionTimestamp")
         m.ClearField("deletionGracePeriodSeconds")
 
-    async def _insert(self, resource: Resource[Message], obj: Message) -> WriteResult:
-        storage, m = self._storages[resource], meta_of(obj)
-        rules = storage.strategy
-        warnings = rules.warnings(obj)
-        rules.default(obj)
-        rules.prepare_for_create(obj)
-        home = await self._home(resource, m.namespace, m.name) if resource.namespaced else None
-        cache = self._caches[resource]
+    async def _insert(
+        self, resource: Resource[Message], obj: Message, active: Unchanged | None, warnings: Sequence[str]
+    ) -> WriteResult:
+        """Store an object that is complete. ``active`` is the condition that its namespace stays as it is."""
+        storage, cache, m = self._storages[resource], self._caches[resource], meta_of(obj)
         key = cache.key(m.namespace, m.name)
-        if causes := rules.validate(obj):
-            raise errors.invalid(resource.kind, m.name, causes, resource.group)
         taken: set[str] = set()
         pristine = obj
         while True:
@@ -141,19 +124,19 @@ class ObjectWriter:
             raw = _encode(obj)
             lease = await self._event_lease.current() if storage.expires else 0
             conditions: list[Condition] = [Absent(key), *claims.conditions]
-            if home is not None:
-                conditions.append(Unchanged(self._caches[NAMESPACES].key("", m.namespace), home))
+            if active is not None:
+                conditions.append(active)
             operations: list[Operation] = [Put(key, cache.kind.envelope.seal(raw), lease), *claims.operations]
             operations += storage.companions(obj, m.namespace, m.name)
             outcome = await self._store.transact(conditions, operations)
             if outcome.succeeded:
                 return WriteResult(obj, cache.kind.envelope.any(raw, outcome.revision)[0], outcome.revision, warnings)
-            if (there := outcome.current[key]) is not None:
-                raise _already_there(cache, m.name, there)
+            if (existing := outcome.current[key]) is not None:
+                raise _already_there(cache, m.name, existing)
             taken |= _occupied(claims, outcome.current)
-            if home is not None:
-                there = outcome.current[self._caches[NAMESPACES].key("", m.namespace)]
-                home = self._admit(resource, m.namespace, m.name, self._namespace_entry(there))
+            if active is not None:
+                current = outcome.current[active.key]
+                active = self._namespaces.still_active(resource, m.namespace, m.name, current)
 
     async def _claim(self, allocator: Allocator, pristine: M, taken: set[str]) -> tuple[M, Claims]:
         """Give a copy of an object what it claims. A range counts as full only after a fresh look."""
@@ -165,31 +148,6 @@ class ObjectWriter:
             obj = deep_copy(pristine)
             return obj, _claim_more(allocator, obj, None, taken)
 
-    # --- namespaces
-
-    async def _home(self, resource: Resource[Message], namespace: str, name: str) -> int:
-        """The revision of the namespace that an object goes into. The transaction compares it, so that nothing is
-        ever created in a namespace that is going away."""
-        entry = self._caches[NAMESPACES].get("", namespace)
-        if entry is None or entry.fields.get("status.phase") == "Terminating":
-            await self._reflector.fresh()
-            entry = self._caches[NAMESPACES].get("", namespace)
-        return self._admit(resource, namespace, name, entry)
-
-    def _admit(self, resource: Resource[Message], namespace: str, name: str, entry: Entry | None) -> int:
-        if entry is None:
-            raise errors.not_found("namespaces", namespace)
-        if entry.fields.get("status.phase") == "Terminating":
-            told = f"unable to create new content in namespace {namespace} because it is being terminated"
-            cause = errors.Cause(
-                "metadata.namespace", f"namespace {namespace} is being terminated", "NamespaceTerminating"
-            )
-            raise errors.forbidden(resource.plural, name, told, resource.group, [cause])
-        return entry.revision
-
-    def _namespace_entry(self, kv: KeyValue | None) -> Entry | None:
-        return self._caches[NAMESPACES].entry(kv.key, kv.value, kv.mod_revision) if kv else None
-
     # --- update
 
     async def update(
@@ -199,10 +157,10 @@ class ObjectWriter:
         name: str,
         obj: Message,
         subresource: str = "",
-        admit: Admission | None = None,
+        admission: Admission = NO_ADMISSION,
     ) -> WriteResult:
         """Replace an object, or with ``subresource`` status or finalize that part of it. NotFound, Conflict,
-        Invalid. ``admit`` is called with the object and the one that it replaces, at each decision."""
+        Invalid, Forbidden by an admission plugin."""
         m = meta_of(obj)
         _check_namespace(resource, namespace, m)
         storage = self._storages[resource]
@@ -212,21 +170,21 @@ class ObjectWriter:
             if rules.warns_of_updates:
                 warnings = rules.warnings(obj)
             rules.default(obj)
+        part = storage.subresources[subresource].part if subresource else None
         as_before = False
 
-        def decide(current: ObjectState, taken: set[str]) -> Plan:
+        def decide(current: ObjectState, taken: set[str]) -> Decision:
             nonlocal as_before
             new, old = deep_copy(obj), current.obj
-            if admit is not None:
-                admit(new, old)
-            self.check_unmodified(resource, name, m, current)
+            admission.admit(new, old)
+            check_unmodified(resource, name, m, current)
             if not (m.resourceVersion or rules.unconditional_update):
                 raise errors.invalid(resource.plural, name, [_VERSION_REQUIRED], resource.group)
             _keep_system_metadata(meta_of(new), meta_of(old))
-            if (part := storage.parts.get(subresource)) is not None:
+            if part is not None:
                 new = part(new, old)
                 causes: list[errors.Cause] = []
-            elif subresource == "status":
+            elif subresource:
                 rules.prepare_for_status_update(new, old)
                 causes = rules.validate_status_update(new, old)
             else:
@@ -236,32 +194,23 @@ class ObjectWriter:
                 causes = rules.validate_update(new, old)
             if causes:
                 raise errors.invalid(resource.kind, name, causes, resource.group)
+            admission.validate(new, old)
             as_before = rules.has_generation and meta_of(new).generation == meta_of(old).generation
             if storage.finished(new):  # this update took off the last thing its deletion waited for
-                return Plan(None, _release(allocator, old))
+                return Decision(None, _release(allocator, old))
             if allocator is not None and not subresource:
-                return Plan(new, _claim_more(allocator, new, old, taken))
-            return Plan(new)
+                return Decision(new, _claim_more(allocator, new, old, taken))
+            return Decision(new)
 
         written = await self.rewrite(resource, namespace, name, decide)
         return written if as_before or not warnings else written._replace(warnings=warnings)
-
-    @staticmethod
-    def check_unmodified(resource: Resource[Message], name: str, m: meta_pb2.ObjectMeta, current: ObjectState) -> None:
-        """Conflict when what a client sends was read from another version, or is of another object, than this one."""
-        if m.resourceVersion and m.resourceVersion != str(current.revision):
-            raise errors.conflict(resource.plural, name, _MODIFIED, resource.group)
-        there = meta_of(current.obj).uid
-        if m.uid and m.uid != there:
-            why = f"Precondition failed: UID in precondition: {m.uid}, UID in object meta: {there}"
-            raise errors.conflict(resource.plural, name, why, resource.group)
 
     async def rewrite(
         self,
         resource: Resource[Message],
         namespace: str,
         name: str,
-        decide: Callable[[ObjectState, set[str]], Plan],
+        decide: Decide,
     ) -> WriteResult:
         """Change one object by a decision that may be made several times, on ever fresher states."""
         cache, storage = self._caches[resource], self._storages[resource]
@@ -275,29 +224,29 @@ class ObjectWriter:
             if current is None:
                 raise errors.not_found(resource.plural, name, resource.group)
             try:
-                plan = decide(current, taken)
+                decision = decide(current, taken)
             except errors.ApiError:
                 if live:
                     raise
                 await self._reflector.fresh()
                 current, live = await self._read(cache, key), True
                 continue
-            raw = _encode(plan.obj) if plan.obj is not None else b""
-            if plan.obj is not None and raw == current.raw:
+            raw = _encode(decision.obj) if decision.obj is not None else b""
+            if decision.obj is not None and raw == current.raw:
                 if live:
-                    return WriteResult(plan.obj, envelope.any(raw, current.revision)[0], current.revision)
+                    return WriteResult(decision.obj, envelope.any(raw, current.revision)[0], current.revision)
                 current, live = await self._read(cache, key), True
                 continue
-            operations: list[Operation] = [Put(key, envelope.seal(raw)) if plan.obj is not None else Delete(key)]
-            if plan.obj is not None and storage.expires:
+            operations: list[Operation] = [Put(key, envelope.seal(raw)) if decision.obj is not None else Delete(key)]
+            if decision.obj is not None and storage.expires:
                 operations = [Put(key, envelope.seal(raw), await self._event_lease.current())]
-            operations += storage.companions(plan.obj, namespace, name)
-            conditions: list[Condition] = [Unchanged(key, current.revision), *plan.claims.conditions]
-            outcome = await self._store.transact(conditions, [*operations, *plan.claims.operations])
+            operations += storage.companions(decision.obj, namespace, name)
+            conditions: list[Condition] = [Unchanged(key, current.revision), *decision.claims.conditions]
+            outcome = await self._store.transact(conditions, [*operations, *decision.claims.operations])
             if outcome.succeeded:
-                left = plan.obj if plan.obj is not None else current.obj
+                left = decision.obj if decision.obj is not None else current.obj
                 return WriteResult(left, envelope.any(raw or current.raw, outcome.revision)[0], outcome.revision)
-            taken |= _occupied(plan.claims, outcome.current)
+            taken |= _occupied(decision.claims, outcome.current)
             current, live = _from_store(cache, outcome.current[key]), True
 
     async def _read(self, cache: ResourceCache, key: str) -> ObjectState | None:
@@ -312,31 +261,26 @@ class ObjectWriter:
         namespace: str,
         name: str,
         options: meta_pb2.DeleteOptions,
-        admit: Admission | None = None,
+        admission: Admission = NO_ADMISSION,
     ) -> WriteResult:
         """Begin or complete a deletion. NotFound, Conflict when a precondition does not hold, Forbidden for what the
-        system needs. The answer is the object's last state. ``admit`` is called with the object
-        that goes, at each decision."""
+        system needs. The answer is the object's last state."""
         deletion.check_options(options)
         storage = self._storages[resource]
         rules, allocator = storage.strategy, storage.allocator
-        if name in storage.protected:
-            raise errors.forbidden(
-                resource.plural, name, f"this {resource.singular} may not be deleted", resource.group
-            )
 
-        def decide(current: ObjectState, taken: set[str]) -> Plan:
+        def decide(current: ObjectState, taken: set[str]) -> Decision:
             del taken
-            if admit is not None:
-                admit(None, current.obj)
-            _check_preconditions(resource, name, options, current)
+            admission.admit(None, current.obj)
+            admission.validate(None, current.obj)
+            check_preconditions(resource, name, options, current)
             obj = deep_copy(current.obj)
             verdict = storage.decide_deletion(obj, options, rules, self._clock.time())
             if verdict is deletion.DeletionStep.NOTHING:
-                return Plan(current.obj)
+                return Decision(current.obj)
             if verdict is deletion.DeletionStep.MARK:
-                return Plan(obj)
-            return Plan(None, _release(allocator, current.obj))
+                return Decision(obj)
+            return Decision(None, _release(allocator, current.obj))
 
         return await self.rewrite(resource, namespace, name, decide)
 
@@ -345,6 +289,7 @@ class ObjectWriter:
         resource: Resource[Message],
         selection: Selection,
         options: meta_pb2.DeleteOptions,
+        admission: Admission = NO_ADMISSION,
         *,
         limit: int = 0,
         after: str = "",
@@ -364,7 +309,7 @@ class ObjectWriter:
             own = deep_copy(options)
             own.preconditions.uid = entry.uid
             try:
-                done.append(await self.delete(resource, entry.namespace, entry.name, own))
+                done.append(await self.delete(resource, entry.namespace, entry.name, own, admission))
             except (errors.NotFound, errors.Conflict) as err:
                 # A leader is told: it may be that it does not lead any more.
                 if isinstance(err, errors.Conflict) and fenced.FENCE.get() is not None:
@@ -404,22 +349,6 @@ def _check_namespace(resource: Resource[Message], namespace: str, m: meta_pb2.Ob
     if not namespace:
         raise errors.BadRequest("an empty namespace may not be set during creation")
     m.namespace = namespace
-
-
-def _check_preconditions(
-    resource: Resource[Message], name: str, options: meta_pb2.DeleteOptions, current: ObjectState
-) -> None:
-    wanted, there = options.preconditions, meta_of(current.obj).uid
-    why = ""
-    if wanted.HasField("uid") and wanted.uid != there:
-        why = f"Precondition failed: UID in precondition: {wanted.uid}, UID in object meta: {there}"
-    elif wanted.HasField("resourceVersion") and wanted.resourceVersion != str(current.revision):
-        why = (
-            f"Precondition failed: ResourceVersion in precondition: {wanted.resourceVersion}, "
-            f"ResourceVersion in object meta: {current.revision}"
-        )
-    if why:
-        raise errors.conflict(resource.plural, name, why, resource.group)
 
 
 def _keep_system_metadata(m: meta_pb2.ObjectMeta, old: meta_pb2.ObjectMeta) -> None:

@@ -16,6 +16,7 @@ from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery.scheme import Resource
 from kubelab.apiserver.resources import deletion
 from kubelab.apiserver.resources.claims import Claims
+from kubelab.apiserver.resources.subresource import Subresource
 from kubelab.apiserver.storage.store import Operation
 from kubelab.apiserver.strategies.rules import Rules
 
@@ -60,15 +61,12 @@ class ResourceStorage:
     """Whether its objects are written with the lease of events, and go when that ends."""
     companions: Callable[[Message | None, str, str], list[Operation]] = no_companions
     """What is written along with an object (None when it is removed), its namespace and name."""
-    protected: frozenset[str] = frozenset()
-    """Names of objects that may not be deleted."""
     decide_deletion: Callable[[Any, meta_pb2.DeleteOptions, Rules, float], deletion.DeletionStep] = deletion.decide
     """Changes an object as a deletion asks, at a wall time, and says what to do with it."""
     finished: Callable[[Any], bool] = deletion.finished
     """Whether nothing holds up an object that is being deleted."""
-    parts: Mapping[str, Callable[[Any, Any], Message]] = field(default_factory=dict[str, Callable[[Any, Any], Message]])
-    """Subresources, besides status, that change a part of the object: each makes the new object from the one that was
-    sent and the present one."""
+    subresources: Mapping[str, Subresource] = field(default_factory=dict[str, Subresource])
+    """By name, as in a path."""
 
     @property
     def prefix(self) -> str:
@@ -77,10 +75,16 @@ class ResourceStorage:
         return f"/registry/{self.path or (f'{r.group}/{r.plural}' if r.group else r.plural)}/"
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class PassedThrough:
+    """A resource that is not stored: its verbs are actions."""
+
+    resource: Resource[Any]
+    actions: Subresource
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What of a server's configuration the kinds depend on. ``tolerations`` are the seconds that a pod stays on a node
-    with such a taint (None: the default), ``services`` allocates addresses and ports."""
+    """What of a server's configuration the kinds depend on. ``services`` allocates addresses and ports."""
 
-    tolerations: Mapping[str, int] | None = None
     services: Allocator | None = None

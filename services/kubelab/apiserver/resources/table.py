@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from google.protobuf.message import Message
 
-from kubelab.apimachinery import scheme
 from kubelab.apimachinery.scheme import Resource
 from kubelab.apiserver.resources.coordination import leases
 from kubelab.apiserver.resources.core import (
+    bindings,
     configmaps,
     endpoints,
     events,
@@ -21,6 +21,7 @@ from kubelab.apiserver.resources.core import (
     services,
 )
 from kubelab.apiserver.resources.storage import ResourceStorage, Settings
+from kubelab.apiserver.resources.subresource import AUDIT, Subresource
 from kubelab.apiserver.storage.wire import Envelope
 from kubelab.apiserver.watchcache.cache import ResourceCache
 from kubelab.apiserver.watchcache.changes import Kind
@@ -38,7 +39,8 @@ _KINDS = (
     services.storage,
     leases.storage,
 )
-_NOT_STORED = (scheme.BINDINGS,)  # only passes through
+_PASSED_THROUGH = (bindings.RESOURCE,)
+_EVERY_KINDS = {"audit": AUDIT}  # subresources
 
 
 def builtin(settings: Settings | None = None) -> list[ResourceStorage]:
@@ -51,7 +53,8 @@ class Resources:
 
     def __init__(self, storages: Iterable[ResourceStorage], history: History | None = None) -> None:
         self._history = history or History()
-        self._served = {(r.group, r.plural): r for r in _NOT_STORED}
+        self._served = {(p.resource.group, p.resource.plural): p.resource for p in _PASSED_THROUGH}
+        self._actions = {p.resource: p.actions for p in _PASSED_THROUGH}
         self._storages: dict[Resource[Message], ResourceStorage] = {}
         self._caches: dict[Resource[Message], ResourceCache] = {}
         for storage in storages:
@@ -73,6 +76,15 @@ class Resources:
     def by_plural(self, group: str, plural: str) -> Resource[Message] | None:
         """Find ``("", "pods")``, as a request names it."""
         return self._served.get((group, plural))
+
+    def actions(self, resource: Resource[Message]) -> Subresource | None:
+        """What a resource does that is only passed through; None for one that is stored."""
+        return self._actions.get(resource)
+
+    def subresource(self, resource: Resource[Message], name: str) -> Subresource | None:
+        """Find a subresource by its name; None where the kind has none of that name."""
+        storage = self._storages.get(resource)
+        return (storage.subresources.get(name) if storage is not None else None) or _EVERY_KINDS.get(name)
 
     def make_cache(self, storage: ResourceStorage) -> ResourceCache:
         """Make an empty cache for a kind that is not served yet; ValueError where its name or its place is taken."""

@@ -18,11 +18,17 @@ import pytest
 import yaml
 from google.protobuf.message import Message
 
+from kubelab.apimachinery import scheme
 from kubelab.apimachinery.errors import Cause
 from kubelab.apimachinery.manifest.decode import decode
 from kubelab.apimachinery.scheme import Resource
+from kubelab.apiserver.admission.chain import AdmissionChain
+from kubelab.apiserver.admission.pods import DefaultTolerationSeconds, Priority, ServiceAccount
 from kubelab.apiserver.resources.table import builtin
 from kubelab.apiserver.strategies.base import Strategy
+from kubelab.auth.attributes import Attributes
+from kubelab.auth.roles import MASTERS
+from kubelab.auth.users import User
 
 Change = Mapping[str, object]
 
@@ -34,6 +40,8 @@ class Gone(enum.Enum):
 GONE: Final = Gone.GONE
 
 RULES: dict[str, Any] = {storage.resource.plural: storage.strategy for storage in builtin()}
+ADMISSION = AdmissionChain([ServiceAccount(), Priority(), DefaultTolerationSeconds()])
+ADMIN = User("kubernetes-admin", frozenset({MASTERS}))
 _STEP = re.compile(r"([^.\[\]]+)|\[([^\]]*)\]")
 
 # What apimachinery says of names, from its util/validation.
@@ -113,9 +121,16 @@ def _set(tree: Any, steps: list[str | int], value: object) -> None:
         tree[last] = value
 
 
+def admit(obj: Message, resource: Resource[Message], old: Message | None = None) -> None:
+    """Let the admission plugins that every server has complete an object."""
+    verb = "create" if old is None else "update"
+    ADMISSION.of(Attributes(ADMIN, verb, resource.group, resource.plural)).admit(obj, old)
+
+
 def stored(manifest: str, *changes: Change) -> Any:
     """The object as a create leaves it."""
     obj, rules = _begun(manifest, *changes)
+    admit(obj, scheme.of_object(obj))
     rules.prepare_for_create(obj)
     return obj
 
@@ -124,6 +139,7 @@ def updated(manifest: str, change: Change, before: Change | None = None) -> tupl
     """An update of the object, as it is when it is judged, and the object before it."""
     old = stored(manifest, before or {})
     new, rules = _begun(manifest, before or {}, change)
+    admit(new, scheme.of_object(new), old)
     rules.prepare_for_update(new, old)
     return new, old
 
@@ -131,6 +147,7 @@ def updated(manifest: str, change: Change, before: Change | None = None) -> tupl
 def on_create(manifest: str, change: Change) -> list[str]:
     """What is said of a new object."""
     obj, rules = _begun(manifest, change)
+    admit(obj, scheme.of_object(obj))
     rules.prepare_for_create(obj)
     return said(rules.validate(obj))
 

@@ -9,8 +9,7 @@ import pytest
 
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery.manifest.encode import to_dict
-from kubelab.apimachinery.scheme import PODS
-from kubelab.apiserver.resources.core.pods.strategy import PodStrategy
+from kubelab.apiserver.admission.pods import DefaultTolerationSeconds
 from tests.unit.apiserver.strategies.answers import GONE, Change, changed, stored, updated
 
 POD = """
@@ -332,9 +331,7 @@ def test_how_long_a_pod_stays_on_a_node_without_health(own: Change, added: list[
 
 def test_a_cluster_may_have_other_seconds() -> None:
     pod = cast("core_pb2.Pod", changed(POD)[0])
-    rules = PodStrategy(PODS, {"node.kubernetes.io/unreachable": 3})
-    rules.default(pod)
-    rules.prepare_for_create(pod)
+    DefaultTolerationSeconds({"node.kubernetes.io/unreachable": 3}).complete(pod, None)
     assert [(t.key, t.tolerationSeconds) for t in pod.spec.tolerations] == [("node.kubernetes.io/unreachable", 3)]
 
 

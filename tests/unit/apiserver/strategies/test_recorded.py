@@ -15,7 +15,7 @@ import pytest
 from kubelab.apimachinery import errors
 from kubelab.apimachinery.manifest.decode import decode
 from kubelab.apimachinery.manifest.diagnostics import ManifestError
-from tests.unit.apiserver.strategies.answers import RULES
+from tests.unit.apiserver.strategies.answers import RULES, admit
 
 RECORDED: dict[str, dict[str, Any]] = {
     record["case"]: record
@@ -67,6 +67,7 @@ def answer(manifest: str) -> tuple[str, list[list[str]]]:
         obj.metadata.namespace = "corpus"
     rules = RULES[resource.plural]
     rules.default(obj)
+    admit(obj, resource)
     rules.prepare_for_create(obj)
     found = rules.validate(obj)
     if not found:

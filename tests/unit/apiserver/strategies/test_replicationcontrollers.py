@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kubelab.api.autoscaling.v1 import autoscaling_pb2
 from kubelab.api.meta.v1 import meta_pb2
-from kubelab.apiserver.strategies import scale
+from kubelab.apiserver.resources import scale
 from tests.unit.apiserver.strategies.answers import (
     GONE,
     LABEL_VALUE,

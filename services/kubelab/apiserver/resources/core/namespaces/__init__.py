@@ -7,6 +7,7 @@ from kubelab.apiserver.resources.core.namespaces import deletion
 from kubelab.apiserver.resources.core.namespaces.printer import row
 from kubelab.apiserver.resources.core.namespaces.strategy import NamespaceStrategy
 from kubelab.apiserver.resources.storage import ResourceStorage, Settings
+from kubelab.apiserver.resources.subresource import STATUS, Subresource
 
 SYSTEM_NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 
@@ -17,8 +18,7 @@ def storage(settings: Settings) -> ResourceStorage:
         NAMESPACES,
         NamespaceStrategy(NAMESPACES),
         row,
-        protected=frozenset(SYSTEM_NAMESPACES),
         decide_deletion=deletion.decide,
         finished=deletion.finished,
-        parts={"finalize": deletion.finalize},
+        subresources={"status": STATUS, "finalize": Subresource(("update",), part=deletion.finalize)},
     )

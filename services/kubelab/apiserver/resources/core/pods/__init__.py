@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from kubelab.apimachinery.scheme import PODS
+from kubelab.apiserver.resources.core.pods.binding import BINDING
 from kubelab.apiserver.resources.core.pods.printer import row
-from kubelab.apiserver.resources.core.pods.strategy import TOLERATION_SECONDS, PodStrategy
+from kubelab.apiserver.resources.core.pods.strategy import PodStrategy
 from kubelab.apiserver.resources.storage import ResourceStorage, Settings
+from kubelab.apiserver.resources.subresource import STATUS, Subresource
+
+SUBRESOURCES = {"status": STATUS, "binding": BINDING, "log": Subresource(("get",), streamed=True)}
 
 
 def storage(settings: Settings) -> ResourceStorage:
-    tolerations = TOLERATION_SECONDS if settings.tolerations is None else settings.tolerations
-    return ResourceStorage(PODS, PodStrategy(PODS, tolerations), row)
+    del settings
+    return ResourceStorage(PODS, PodStrategy(PODS), row, subresources=SUBRESOURCES)

@@ -9,10 +9,8 @@ from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery import names
 from kubelab.apimachinery.core.pods import is_terminal
 from kubelab.apimachinery.core.qos import compute_pod_qos
-from kubelab.apimachinery.errors import Cause, Forbidden
+from kubelab.apimachinery.errors import Cause
 from kubelab.apimachinery.messages import deep_copy
-from kubelab.apimachinery.scheme import Resource
-from kubelab.apimachinery.taints import NO_EXECUTE, NOT_READY, UNREACHABLE
 from kubelab.apiserver.resources.core.pods import difference
 from kubelab.apiserver.strategies import addresses, causes, podspec, podwarnings
 from kubelab.apiserver.strategies.base import Strategy
@@ -22,20 +20,11 @@ MAY_CHANGE = (
     "`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),"
     "`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)"
 )
-TOLERATION_SECONDS: Mapping[str, int] = {NOT_READY: 300, UNREACHABLE: 300}  # upstream's DefaultTolerationSeconds
-# upstream's Priority admission, with the two classes that every cluster has
-PRIORITIES = {"": 0, "system-cluster-critical": 2_000_000_000, "system-node-critical": 2_000_001_000}
-PREEMPTION_POLICY = "PreemptLowerPriority"  # of all three
-SERVICE_ACCOUNT = "default"  # the one that every namespace has; others cannot be made yet
 _OWN_CONDITIONS = ("PodScheduled", "Ready", "Initialized")
 
 
 class PodStrategy(Strategy[core_pb2.Pod]):
-    """``tolerations`` are the seconds by taint that a pod which says nothing of it stays on a node without health."""
-
-    def __init__(self, resource: Resource[core_pb2.Pod], tolerations: Mapping[str, int] = TOLERATION_SECONDS) -> None:
-        super().__init__(resource)
-        self._tolerations = tolerations
+    """The rules of pods. What admission plugins complete comes before them."""
 
     def default(self, obj: core_pb2.Pod) -> None:
         spec = obj.spec
@@ -56,33 +45,15 @@ class PodStrategy(Strategy[core_pb2.Pod]):
         super().prepare_for_create(obj)
         obj.status.phase = "Pending"
         obj.status.qosClass = compute_pod_qos(obj.spec)
-        _tolerate_short_outages(obj.spec, self._tolerations)
-        obj.spec.serviceAccountName = obj.spec.serviceAccount = obj.spec.serviceAccountName or SERVICE_ACCOUNT
-        if not obj.spec.HasField("priority"):
-            obj.spec.priority = PRIORITIES.get(obj.spec.priorityClassName, 0)
-        obj.spec.preemptionPolicy = obj.spec.preemptionPolicy or PREEMPTION_POLICY
 
     def prepare_for_update(self, obj: core_pb2.Pod, old: core_pb2.Pod) -> None:
         super().prepare_for_update(obj, old)
-        _tolerate_short_outages(obj.spec, self._tolerations)
-        obj.spec.serviceAccountName = obj.spec.serviceAccountName or old.spec.serviceAccountName
-        obj.spec.serviceAccount = obj.spec.serviceAccountName
-        if not obj.spec.HasField("priority") and old.spec.HasField("priority"):
-            obj.spec.priority = old.spec.priority
-        obj.spec.preemptionPolicy = obj.spec.preemptionPolicy or old.spec.preemptionPolicy
         _keep_undefaulted(obj.spec, old.spec)
 
     def prepare_for_status_update(self, obj: core_pb2.Pod, old: core_pb2.Pod) -> None:
         super().prepare_for_status_update(obj, old)
         obj.status.qosClass = obj.status.qosClass or old.status.qosClass
         _align_addresses(obj.status)
-
-    def validate(self, obj: core_pb2.Pod) -> list[Cause]:
-        """All complaints about a new pod. Forbidden, before them, where it claims a priority that it has not, or a
-        service account that is not there."""
-        _check_priority(obj)
-        _check_service_account(obj)
-        return super().validate(obj)
 
     def validate_content(self, obj: core_pb2.Pod) -> list[Cause]:
         found = podspec.special_annotations("metadata.annotations", obj.metadata.annotations)
@@ -160,47 +131,12 @@ def _align_addresses(status: core_pb2.PodStatus) -> None:
         status.podIP = status.podIPs[0].ip
 
 
-def _tolerate_short_outages(spec: core_pb2.PodSpec, tolerations: Mapping[str, int]) -> None:
-    for key, seconds in tolerations.items():
-        if not any(t.key in ("", key) and t.effect in ("", NO_EXECUTE) for t in spec.tolerations):
-            spec.tolerations.add(key=key, operator="Exists", effect=NO_EXECUTE, tolerationSeconds=seconds)
-
-
-def _check_service_account(obj: core_pb2.Pod) -> None:
-    """Refuse, as upstream's ServiceAccount admission does, an account that does not exist."""
-    name = obj.spec.serviceAccountName
-    if name != SERVICE_ACCOUNT:
-        meta = obj.metadata
-        told = f'error looking up service account {meta.namespace}/{name}: serviceaccount "{name}" not found'
-        raise Forbidden(f'pods "{meta.name}" is forbidden: {told}', name=meta.name, kind="pods")
-
-
 def _keep_undefaulted(spec: core_pb2.PodSpec, old: core_pb2.PodSpec) -> None:
     """A pod that was stored before these defaults existed keeps its containers as they are: they may not change."""
     for container, before in zip(spec.containers, old.containers, strict=False):
         if not before.terminationMessagePolicy:
             container.terminationMessagePath = before.terminationMessagePath
             container.terminationMessagePolicy = before.terminationMessagePolicy
-
-
-def _check_priority(obj: core_pb2.Pod) -> None:
-    """Refuse, as upstream's Priority admission does, a class that is not there and a number that is not its own."""
-    name, told = obj.spec.priorityClassName, ""
-    if name not in PRIORITIES:
-        told = f"no PriorityClass with name {name} was found"
-    elif obj.spec.HasField("priority") and obj.spec.priority != PRIORITIES[name]:
-        told = (
-            f"the integer value of priority ({obj.spec.priority}) must not be provided in pod spec; priority admission "
-            f"controller computed {PRIORITIES[name]} from the given PriorityClass name"
-        )
-    elif obj.spec.preemptionPolicy == "Never":
-        told = (
-            "the string value of PreemptionPolicy (Never) must not be provided in pod spec; priority admission "
-            f"controller computed {PREEMPTION_POLICY} from the given PriorityClass name"
-        )
-    if told:
-        message = f'pods "{obj.metadata.name}" is forbidden: {told}'
-        raise Forbidden(message, name=obj.metadata.name, kind="pods")
 
 
 def _changes(obj: core_pb2.Pod, old: core_pb2.Pod) -> list[Cause]:

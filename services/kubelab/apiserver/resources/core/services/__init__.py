@@ -6,7 +6,15 @@ from kubelab.apimachinery.scheme import SERVICES
 from kubelab.apiserver.resources.core.services.printer import row
 from kubelab.apiserver.resources.core.services.strategy import ServiceStrategy
 from kubelab.apiserver.resources.storage import ResourceStorage, Settings
+from kubelab.apiserver.resources.subresource import STATUS
 
 
 def storage(settings: Settings) -> ResourceStorage:
-    return ResourceStorage(SERVICES, ServiceStrategy(SERVICES), row, path="services/specs", allocator=settings.services)
+    return ResourceStorage(
+        SERVICES,
+        ServiceStrategy(SERVICES),
+        row,
+        path="services/specs",
+        allocator=settings.services,
+        subresources={"status": STATUS},
+    )

@@ -1,66 +1,54 @@
-"""The audit service: one object's records, with what its kubelet asked of the runtime for it."""
+"""The audit records of one object, with what its kubelet asked of the runtime for it."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import Sequence
 from functools import partial
 
-import grpc
 import structlog
 
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import errors, scheme
 from kubelab.apiserver.audit.log import AuditLog
-from kubelab.apiserver.endpoints.handler import Context, RequestHandler
+from kubelab.apiserver.endpoints.handler import RequestHandler
 from kubelab.apiserver.kubelets import Kubelets
 from kubelab.apiserver.registry.reader import ObjectReader
+from kubelab.apiserver.request import Request
 from kubelab.rpc.apiserver.v1 import apiserver_pb2 as pb
-from kubelab.rpc.apiserver.v1 import apiserver_pb2_grpc
 from kubelab.rpc.kubelet.v1 import kubelet_pb2
 
 log = structlog.get_logger()
 KUBELET_SECONDS = 5.0
 
 
-class AuditServicer(apiserver_pb2_grpc.AuditServicer):
-    def __init__(self, gate: RequestHandler, audit: AuditLog, reader: ObjectReader, kubelets: Kubelets) -> None:
-        self._gate, self._audit, self._reader, self._kubelets = gate, audit, reader, kubelets
+class AuditRecords:
+    """The audit subresource, which every kind has."""
 
-    async def Records(self, request: pb.AuditRecordsRequest, context: Context) -> AsyncGenerator[pb.AuditRecord]:
-        path = _path(request)
-        async with self._gate.admit(context, "get", path) as call:
-            wanted = partial(_about, request)
-            records = _of_one_object(await self._audit.find(wanted, request.name), request.uid)
-            if call.resource is scheme.PODS:
+    def __init__(self, handler: RequestHandler, audit: AuditLog, reader: ObjectReader, kubelets: Kubelets) -> None:
+        self._handler, self._audit, self._reader, self._kubelets = handler, audit, reader, kubelets
+
+    async def find(self, request: Request, question: pb.AuditRecordsRequest) -> Sequence[pb.AuditRecord]:
+        """The records about an object, oldest first."""
+        async with self._handler.handling(request):
+            records = _of_one_object(await self._audit.find(partial(_about, question), question.name), question.uid)
+            if request.resource is scheme.PODS:
                 records = sorted([*records, *await self._of_kubelet(records)], key=lambda r: r.started_unix_nano)
-            for record in records:
-                yield record
+            return records
 
     async def _of_kubelet(self, records: Sequence[pb.AuditRecord]) -> list[pb.AuditRecord]:
-        """The CRI calls for a pod. A kubelet that does not answer leaves a hole, and says so in the log."""
+        """The CRI calls for a pod. A kubelet that does not answer leaves a hole, and the log says so."""
         bound = next((r for r in records if r.subresource == "binding" and r.code == "OK"), None)
         uid = next((r.uid for r in reversed(records) if r.uid), "")
         if bound is None or not uid:
             return []
         try:
             node = core_pb2.Node.FromString((await self._reader.entry(scheme.NODES, "", bound.detail)).raw)
-            request = kubelet_pb2.CallRecordsRequest(pod_uid=uid).SerializeToString()
-            answers = self._kubelets.stream(node, "CallRecords", request, KUBELET_SECONDS)
+            question = kubelet_pb2.CallRecordsRequest(pod_uid=uid).SerializeToString()
+            answers = self._kubelets.stream(node, "CallRecords", question, KUBELET_SECONDS)
             return [_of_node(pb.AuditRecord.FromString(answer), bound.detail) async for answer in answers]
         except errors.ApiError as err:
             log.warning("no records from the kubelet", node=bound.detail, reason=err.reason, message=err.message)
             return []
-
-
-def _path(request: pb.AuditRecordsRequest) -> pb.ResourcePath:
-    resource = scheme.find(request.resource)
-    return pb.ResourcePath(
-        group=resource.group if resource else "",
-        resource=request.resource,
-        namespace=request.namespace,
-        name=request.name,
-        subresource="audit",
-    )
 
 
 def _of_node(record: pb.AuditRecord, node: str) -> pb.AuditRecord:
@@ -88,7 +76,3 @@ def _of_one_object(records: Sequence[pb.AuditRecord], uid: str) -> list[pb.Audit
     later = [i for i, r in enumerate(records) if i > own[-1] and r.uid and r.uid != uid]
     window = records[own[0] : later[0] if later else len(records)]
     return [r for r in window if r.uid in ("", uid)]
-
-
-def add_to(servicer: AuditServicer, server: grpc.aio.Server) -> None:
-    apiserver_pb2_grpc.add_AuditServicer_to_server(servicer, server)

@@ -1,0 +1,73 @@
+"""The admission chain: plugins that look at every write, in a fixed order, after authorisation
+(https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers/).
+
+``admit`` may change the object and runs first, for all plugins; ``validate`` only refuses, once the object is as it
+would be stored. Both run inside the write's own decision: they see the very state that the transaction replaces, and
+run again where that has changed. So they are pure and quick; what they need of the cluster they read from its caches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from google.protobuf.message import Message
+
+from kubelab.auth.attributes import Attributes
+
+
+class AdmissionPlugin:
+    """The base of a plugin: it lets everything pass. ``new`` is None for a deletion, ``old`` for a creation."""
+
+    name: ClassVar[str]
+
+    def handles(self, a: Attributes) -> bool:
+        """Whether the plugin has anything to say about a request like this."""
+        raise NotImplementedError
+
+    def admit(self, a: Attributes, new: Message | None, old: Message | None) -> None:
+        """Complete the new object; Forbidden."""
+
+    def validate(self, a: Attributes, new: Message | None, old: Message | None) -> None:
+        """Look at the new object as it would be stored; Forbidden."""
+
+
+class Admission:
+    """The plugins that handle one request."""
+
+    __slots__ = ("_attributes", "_plugins")
+
+    def __init__(self, attributes: Attributes | None, plugins: Sequence[AdmissionPlugin]) -> None:
+        self._attributes, self._plugins = attributes, plugins
+
+    def admit(self, new: Message | None, old: Message | None) -> None:
+        """Let every plugin complete the new object, or refuse it."""
+        for plugin in self._plugins:
+            assert self._attributes is not None
+            plugin.admit(self._attributes, new, old)
+
+    def validate(self, new: Message | None, old: Message | None) -> None:
+        """Let every plugin refuse what would be stored."""
+        for plugin in self._plugins:
+            assert self._attributes is not None
+            plugin.validate(self._attributes, new, old)
+
+
+NO_ADMISSION = Admission(None, ())
+"""For what the api-server writes itself."""
+
+_WRITES = frozenset({"create", "update", "patch", "delete", "deletecollection"})
+
+
+class AdmissionChain:
+    """All plugins of a server, in the order in which they run."""
+
+    def __init__(self, plugins: Sequence[AdmissionPlugin]) -> None:
+        self._plugins = plugins
+
+    def of(self, a: Attributes) -> Admission:
+        """Choose the plugins for a request."""
+        if a.verb not in _WRITES:
+            return NO_ADMISSION
+        chosen = [plugin for plugin in self._plugins if plugin.handles(a)]
+        return Admission(a, chosen) if chosen else NO_ADMISSION

@@ -1,0 +1,106 @@
+"""Three plugins that complete pods: DefaultTolerationSeconds, Priority, ServiceAccount
+(https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers/)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar, cast
+
+from google.protobuf.message import Message
+
+from kubelab.api.core.v1 import core_pb2
+from kubelab.apimachinery.errors import Forbidden
+from kubelab.apimachinery.scheme import PODS
+from kubelab.apimachinery.taints import NO_EXECUTE, NOT_READY, UNREACHABLE
+from kubelab.apiserver.admission.chain import AdmissionPlugin
+from kubelab.auth.attributes import Attributes
+
+TOLERATION_SECONDS: Mapping[str, int] = {NOT_READY: 300, UNREACHABLE: 300}
+"""How long a pod that does not say stays on a node with such a taint."""
+PRIORITIES = {"": 0, "system-cluster-critical": 2_000_000_000, "system-node-critical": 2_000_001_000}
+"""The classes that every cluster has; there is no PriorityClass yet."""
+PREEMPTION_POLICY = "PreemptLowerPriority"  # of all of them
+SERVICE_ACCOUNT = "default"  # the one that every namespace has; others cannot be made yet
+
+
+class PodPlugin(AdmissionPlugin):
+    """The base of what completes pods: new ones, and those that are changed other than by a subresource."""
+
+    def handles(self, a: Attributes) -> bool:
+        return a.resource == PODS.plural and not a.group and not a.subresource and a.verb in ("create", "update")
+
+    def admit(self, a: Attributes, new: Message | None, old: Message | None) -> None:
+        del a
+        self.complete(cast(core_pb2.Pod, new), cast("core_pb2.Pod | None", old))
+
+    def complete(self, pod: core_pb2.Pod, old: core_pb2.Pod | None) -> None:
+        """Complete a pod; Forbidden."""
+        raise NotImplementedError
+
+
+class DefaultTolerationSeconds(PodPlugin):
+    """Lets a pod stay on a node without health for some time. ``seconds`` are by taint."""
+
+    name: ClassVar[str] = "DefaultTolerationSeconds"
+
+    def __init__(self, seconds: Mapping[str, int] = TOLERATION_SECONDS) -> None:
+        self._seconds = seconds
+
+    def complete(self, pod: core_pb2.Pod, old: core_pb2.Pod | None) -> None:
+        del old
+        tolerations = pod.spec.tolerations
+        for key, seconds in self._seconds.items():
+            if not any(t.key in ("", key) and t.effect in ("", NO_EXECUTE) for t in tolerations):
+                tolerations.add(key=key, operator="Exists", effect=NO_EXECUTE, tolerationSeconds=seconds)
+
+
+class Priority(PodPlugin):
+    """Gives a new pod the number of its priority class; a changed one keeps its own."""
+
+    name: ClassVar[str] = "Priority"
+
+    def complete(self, pod: core_pb2.Pod, old: core_pb2.Pod | None) -> None:
+        spec = pod.spec
+        if old is None:
+            self._check(pod)
+            spec.priority = PRIORITIES[spec.priorityClassName]
+        elif not spec.HasField("priority") and old.spec.HasField("priority"):
+            spec.priority = old.spec.priority
+        spec.preemptionPolicy = spec.preemptionPolicy or (old.spec.preemptionPolicy if old else PREEMPTION_POLICY)
+
+    def _check(self, pod: core_pb2.Pod) -> None:
+        """Refuse a class that is not there and a number that is not its own."""
+        spec, name = pod.spec, pod.spec.priorityClassName
+        if name not in PRIORITIES:
+            raise _forbidden(pod, f"no PriorityClass with name {name} was found")
+        if spec.HasField("priority") and spec.priority != PRIORITIES[name]:
+            raise _forbidden(
+                pod,
+                f"the integer value of priority ({spec.priority}) must not be provided in pod spec; priority admission "
+                f"controller computed {PRIORITIES[name]} from the given PriorityClass name",
+            )
+        if spec.preemptionPolicy == "Never":
+            raise _forbidden(
+                pod,
+                "the string value of PreemptionPolicy (Never) must not be provided in pod spec; priority admission "
+                f"controller computed {PREEMPTION_POLICY} from the given PriorityClass name",
+            )
+
+
+class ServiceAccount(PodPlugin):
+    """Gives a pod its service account, and refuses one that does not exist."""
+
+    name: ClassVar[str] = "ServiceAccount"
+
+    def complete(self, pod: core_pb2.Pod, old: core_pb2.Pod | None) -> None:
+        spec = pod.spec
+        name = spec.serviceAccountName or (old.spec.serviceAccountName if old is not None else SERVICE_ACCOUNT)
+        if old is None and name != SERVICE_ACCOUNT:
+            account = f"{pod.metadata.namespace}/{name}"
+            raise _forbidden(pod, f'error looking up service account {account}: serviceaccount "{name}" not found')
+        spec.serviceAccountName = spec.serviceAccount = name
+
+
+def _forbidden(pod: core_pb2.Pod, why: str) -> Forbidden:
+    name = pod.metadata.name or pod.metadata.generateName
+    return Forbidden(f'pods "{name}" is forbidden: {why}', name=name, kind="pods")

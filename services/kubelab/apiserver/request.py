@@ -1,0 +1,69 @@
+"""One request to the api-server, whichever front it came through."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.message import Message
+
+from kubelab.apimachinery.meta import meta_of
+from kubelab.apimachinery.scheme import Resource
+from kubelab.apiserver.admission.chain import NO_ADMISSION, Admission
+from kubelab.apiserver.storage.observed import StoreTime
+from kubelab.auth.attributes import Attributes
+from kubelab.auth.users import User
+
+
+class RequestPath(NamedTuple):
+    """What a request is about. An empty ``version`` is the one that is served."""
+
+    group: str = ""
+    version: str = ""
+    resource: str = ""
+    namespace: str = ""
+    name: str = ""
+    subresource: str = ""
+
+
+@dataclass(slots=True, eq=False)
+class Request:
+    """A front makes it; the request handler and the endpoints fill in what they find out, also for the audit record.
+
+    ``certificate`` is the client's, in PEM, as the TLS handshake verified it, empty where the client showed none.
+    ``metadata`` are gRPC's metadata or HTTP's headers, with lower-case keys. ``content`` is the encoded object of a
+    write.
+    """
+
+    verb: str
+    path: RequestPath
+    certificate: bytes
+    metadata: Iterable[tuple[str, str | bytes]]
+    content: AnyMessage | None = None
+    field_selector: str = ""
+
+    user: User | None = None
+    attributes: Attributes = field(init=False)
+    resource: Resource[Message] = field(init=False)
+    known: bool = False
+    """Whether the resource is one that is served."""
+    obj: Message = field(init=False)
+    """The object of a write, decoded."""
+    admission: Admission = NO_ADMISSION
+    name: str = ""
+    uid: str = ""
+    resource_version: str = ""
+    detail: str = ""
+    warnings: Sequence[str] = ()
+    store: StoreTime = field(default_factory=StoreTime)
+
+    @property
+    def namespace(self) -> str:
+        return self.path.namespace
+
+    def wrote(self, obj: Message, revision: int) -> None:
+        """Note what a write made."""
+        m = meta_of(obj)
+        self.name, self.uid, self.resource_version = m.name, m.uid, str(revision)

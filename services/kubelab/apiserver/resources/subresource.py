@@ -1,0 +1,54 @@
+"""Subresources, and resources that are only passed through: what each can do, and how."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from google.protobuf.message import Message
+
+from kubelab.apimachinery.clock import Clock
+from kubelab.apimachinery.scheme import Resource
+from kubelab.apiserver.request import Request
+from kubelab.apiserver.resources.writes import Decide, WriteResult
+from kubelab.apiserver.watchcache.changes import Entry
+
+
+class Objects(Protocol):
+    """The stored objects, as actions read and write them."""
+
+    @property
+    def clock(self) -> Clock: ...
+
+    async def entry(self, resource: Resource[Message], namespace: str, name: str) -> Entry:
+        """Read one object as it is now; NotFound."""
+        ...
+
+    async def rewrite(self, resource: Resource[Message], namespace: str, name: str, decide: Decide) -> WriteResult:
+        """Change one object; NotFound, and what the decision raises."""
+        ...
+
+
+Action = Callable[[Objects, Request], Awaitable[Message]]
+"""Does what a request asks and gives the answer. It notes in the request what it wrote."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subresource:
+    """A verb with an action is that action; one without reads or writes the whole object, of which an update changes
+    what ``part`` takes over (None: what the strategy's status update does). ``message`` is what a write carries, None
+    for the kind's own. A ``streamed`` one is read through a service of its own."""
+
+    verbs: tuple[str, ...]
+    message: type[Message] | None = None
+    get: Action | None = None
+    create: Action | None = None
+    update: Action | None = None
+    part: Callable[[Any, Any], Message] | None = None
+    streamed: bool = False
+
+
+STATUS = Subresource(("get", "update"))
+AUDIT = Subresource(("get",), streamed=True)
+"""The records about one object; every kind has it."""
