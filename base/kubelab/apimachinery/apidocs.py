@@ -47,19 +47,19 @@ def _every_kind() -> Iterator[str]:
 
 def _kinds() -> Iterator[str]:
     for resource in scheme.ALL:
-        own = [f for f in of_resource(resource) if not f.path.startswith("metadata.")]
-        template = [f for f in own if f.path.startswith("spec.template.")]
-        if not own:
+        specific = [f for f in of_resource(resource) if not f.path.startswith("metadata.")]
+        template = [f for f in specific if f.path.startswith("spec.template.")]
+        if not specific:
             continue
         yield f"## {resource.kind}\n"
         if template:
             yield "In `spec.template`, what a Pod has.\n"
-        if left := [f for f in own if f not in template]:
-            yield _table(left)
+        if not_in_template := [f for f in specific if f not in template]:
+            yield _table(not_in_template)
 
 
-def _table(found: Iterator[Field] | list[Field]) -> str:
-    rows = [f"| `{f.path}` | {f'refused: {f.refused}' if f.refused else 'stored'} |" for f in found]
+def _table(fields: Iterator[Field] | list[Field]) -> str:
+    rows = [f"| `{f.path}` | {f'refused: {f.refused}' if f.refused else 'stored'} |" for f in fields]
     return "\n".join(["| field | |", "|---|---|", *rows, ""])
 
 

@@ -59,10 +59,10 @@ def parse_or_seconds(text: str) -> float:
 def format_seconds(seconds: float) -> str:
     """Write whole seconds as Go does: ``10s``, ``1m20s``, ``5m0s``."""
     hours, rest = divmod(round(seconds), 3600)
-    minutes, left = divmod(rest, 60)
+    minutes, seconds_left = divmod(rest, 60)
     if hours:
-        return f"{hours}h{minutes}m{left}s"
-    return f"{minutes}m{left}s" if minutes else f"{left}s"
+        return f"{hours}h{minutes}m{seconds_left}s"
+    return f"{minutes}m{seconds_left}s" if minutes else f"{seconds_left}s"
 
 
 def _problem(what: str, text: str) -> DurationError:

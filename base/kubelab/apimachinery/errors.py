@@ -225,8 +225,8 @@ NO_SPACE = "NoSpace"  # the reason of a cause: etcd's quota is reached
 
 def no_space(message: str) -> InternalError:
     """Refuse a write because etcd is full, in upstream's words and with what helps."""
-    told = f"{message}: nothing can be written until objects are deleted"
-    return InternalError(told, causes=[Cause("", message, NO_SPACE)])
+    text = f"{message}: nothing can be written until objects are deleted"
+    return InternalError(text, causes=[Cause("", message, NO_SPACE)])
 
 
 def out_of_space(error: ApiError) -> bool:
@@ -237,8 +237,8 @@ def out_of_space(error: ApiError) -> bool:
 def invalid(kind: str, name: str, causes: Sequence[Cause], group: str = "") -> Invalid:
     """Upstream's words: ``Pod "web" is invalid: spec.containers: Required value``, or a list in brackets."""
     texts = list(dict.fromkeys(f"{c.field}: {c.message}" for c in causes))
-    told = texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"
-    message = f'{qualified(kind, group)} "{name}" is invalid: {told}'
+    text = texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"
+    message = f'{qualified(kind, group)} "{name}" is invalid: {text}'
     return Invalid(message, name=name, group=group, kind=kind, causes=causes)
 
 

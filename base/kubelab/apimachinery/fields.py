@@ -62,9 +62,9 @@ def parse(text: str) -> FieldSelector:
     return FieldSelector(tuple(terms))
 
 
-def unsupported(field: str, known: Collection[str]) -> str:
-    """Say that objects cannot be selected by this field. ``known`` are those by which they can."""
-    if set(known) <= _EVERYWHERE:
+def unsupported(field: str, supported: Collection[str]) -> str:
+    """Say that objects cannot be selected by this field. ``supported`` are those by which they can."""
+    if set(supported) <= _EVERYWHERE:
         return f'"{field}" is not a known field selector: only "metadata.name", "metadata.namespace"'
     return f"field label not supported: {field}"
 

@@ -58,9 +58,9 @@ def to_rpc(err: ApiError) -> tuple[grpc.StatusCode, str, tuple[tuple[str, bytes]
     for at, cause in enumerate(causes):
         size += len(cause.field) + len(cause.message)
         if at and size > MAX_TEXT:
-            left = len(causes) - at
+            omitted = len(causes) - at
             del causes[at:]
-            causes.add(message=f"… and {left} more")
+            causes.add(message=f"… and {omitted} more")
             break
     rich = status_pb2.Status(code=code.value[0], message=status.message)
     rich.details.add().Pack(status)

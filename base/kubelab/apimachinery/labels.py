@@ -35,21 +35,21 @@ class Requirement:
 
     def matches(self, labels: Mapping[str, str]) -> bool:
         """``!=`` and ``notin`` hold where the key is missing, as upstream."""
-        found = labels.get(self.key)
+        value = labels.get(self.key)
         match self.operator:
             case "=" | "==" | "in":
-                return found is not None and found in self.values
+                return value is not None and value in self.values
             case "!=" | "notin":
-                return found is None or found not in self.values
+                return value is None or value not in self.values
             case "exists":
-                return found is not None
+                return value is not None
             case "!":
-                return found is None
+                return value is None
             case _:
-                there, wanted = _integer(found), _integer(self.values[0])
-                if there is None or wanted is None:
+                number, limit = _integer(value), _integer(self.values[0])
+                if number is None or limit is None:
                     return False
-                return there > wanted if self.operator == ">" else there < wanted
+                return number > limit if self.operator == ">" else number < limit
 
     def __str__(self) -> str:
         match self.operator:
@@ -79,9 +79,9 @@ class Selector:
         return ",".join(str(requirement) for requirement in self.requirements)
 
 
-def contain(labels: Mapping[str, str], wanted: Mapping[str, str]) -> bool:
+def contain(labels: Mapping[str, str], selector: Mapping[str, str]) -> bool:
     """Say whether labels carry everything that is wanted; nothing wanted is always carried."""
-    return all(labels.get(key) == value for key, value in wanted.items())
+    return all(labels.get(key) == value for key, value in selector.items())
 
 
 def select(selector: Mapping[str, str], labels: Mapping[str, str]) -> bool:
@@ -92,12 +92,12 @@ def select(selector: Mapping[str, str], labels: Mapping[str, str]) -> bool:
 def parse(text: str) -> Selector:
     """Read a selector as kubectl's ``-l`` takes it; SelectorError with upstream's words."""
     tokens = _Tokens(text)
-    found: list[Requirement] = []
+    requirements: list[Requirement] = []
     while (token := tokens.peek()) != _END:
         if token in _SYMBOLS and token != "!":
             raise SelectorError(f"found '{token}', expected: !, identifier, or 'end of string'")
         try:
-            found.append(_requirement(tokens))
+            requirements.append(_requirement(tokens))
         except SelectorError as err:
             raise SelectorError(f"unable to parse requirement: {err}") from err
         token = tokens.take()
@@ -108,7 +108,7 @@ def parse(text: str) -> Selector:
         following = tokens.peek()
         if following == _END or (following in _SYMBOLS and following != "!"):
             raise SelectorError(f"found '{following}', expected: identifier after ','")
-    return Selector(tuple(sorted(found, key=_by_key)))
+    return Selector(tuple(sorted(requirements, key=_by_key)))
 
 
 class _Tokens:
@@ -166,16 +166,16 @@ def _requirement(tokens: _Tokens) -> Requirement:
 
 
 def _check(key: str, operator: str, values: tuple[str, ...]) -> None:
-    told: list[str] = []
+    messages: list[str] = []
     if operator in _NUMERIC and _integer(values[0]) is None:
-        told.append(
+        messages.append(
             f"values[0]: Invalid value: \"{values[0]}\": for 'Gt', 'Lt' operators, the value must be an integer"
         )
     for i, value in enumerate(values):
         if problems := names.label_value(value):
-            told.append(f'values[{i}][{key}]: Invalid value: "{value}": {"; ".join(problems)}')
-    if told:
-        raise SelectorError(told[0] if len(told) == 1 else f"[{', '.join(told)}]")
+            messages.append(f'values[{i}][{key}]: Invalid value: "{value}": {"; ".join(problems)}')
+    if messages:
+        raise SelectorError(messages[0] if len(messages) == 1 else f"[{', '.join(messages)}]")
 
 
 def _exact_value(tokens: _Tokens) -> str:

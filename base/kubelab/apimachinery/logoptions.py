@@ -13,21 +13,21 @@ _ONE_OF_TWO = "Forbidden: at most one of `sinceTime` or `sinceSeconds` may be sp
 
 def validate(options: core_pb2.PodLogOptions) -> list[Cause]:
     """All complaints, in upstream's words and order."""
-    found: list[Cause] = []
+    causes: list[Cause] = []
     if options.HasField("tailLines") and options.tailLines < 0:
-        found.append(_invalid("tailLines", options.tailLines, _NOT_NEGATIVE))
+        causes.append(_invalid("tailLines", options.tailLines, _NOT_NEGATIVE))
     if options.HasField("limitBytes") and options.limitBytes < 1:
-        found.append(_invalid("limitBytes", options.limitBytes, _POSITIVE))
+        causes.append(_invalid("limitBytes", options.limitBytes, _POSITIVE))
     if options.HasField("sinceSeconds"):
         if options.HasField("sinceTime"):
-            found.append(Cause("", _ONE_OF_TWO, "FieldValueForbidden"))
+            causes.append(Cause("", _ONE_OF_TWO, "FieldValueForbidden"))
         elif options.sinceSeconds < 1:
-            found.append(_invalid("sinceSeconds", options.sinceSeconds, _POSITIVE))
+            causes.append(_invalid("sinceSeconds", options.sinceSeconds, _POSITIVE))
     time = options.sinceTime
     if not jsonmapping.is_time(time.seconds, time.nanos):
-        found.append(Cause("sinceTime", f"Invalid value: {time.seconds}s {time.nanos}ns: {jsonmapping.OUT_OF_RANGE}"))
-    return found
+        causes.append(Cause("sinceTime", f"Invalid value: {time.seconds}s {time.nanos}ns: {jsonmapping.OUT_OF_RANGE}"))
+    return causes
 
 
-def _invalid(field: str, value: int, told: str) -> Cause:
-    return Cause(field, f"Invalid value: {value}: {told}")
+def _invalid(field: str, value: int, message: str) -> Cause:
+    return Cause(field, f"Invalid value: {value}: {message}")

@@ -58,7 +58,7 @@ def _without_status(steps: tuple[_Step, ...]) -> tuple[_Step, ...]:
 
 def _steps(descriptor: Descriptor, table: Mapping[str, str]) -> tuple[_Step, ...]:
     """Give the steps of a type; the types of the contract's objects do not contain themselves."""
-    found: list[_Step] = []
+    steps: list[_Step] = []
     for field in descriptor.fields:
         name, kind = field.full_name, field.message_type
         shape = "list" if field.is_repeated else "present" if field.has_presence else "plain"
@@ -67,8 +67,8 @@ def _steps(descriptor: Descriptor, table: Mapping[str, str]) -> tuple[_Step, ...
         mark = table.get(name, "")
         below = _steps(kind, table) if kind is not None and not mark else ()
         if mark or below:
-            found.append(_Step(field.name, "" if name in spelling.INLINE else field.name, mark, shape, below))
-    return tuple(found)
+            steps.append(_Step(field.name, "" if name in spelling.INLINE else field.name, mark, shape, below))
+    return tuple(steps)
 
 
 def _marked(obj: Message, steps: tuple[_Step, ...]) -> list[tuple[str, str]]:

@@ -37,8 +37,8 @@ _MUST_BE_QUALIFIED = (
 
 def _regex_message(text: str, pattern: str, *examples: str) -> str:
     """Upstream's RegexError, odd commas included: ``(e.g. 'my-name',  or '123-abc', regex used …)``."""
-    told = " or ".join(f"'{example}', " for example in examples)
-    return f"{text} (e.g. {told}regex used for validation is '{pattern}')"
+    examples_text = " or ".join(f"'{example}', " for example in examples)
+    return f"{text} (e.g. {examples_text}regex used for validation is '{pattern}')"
 
 
 def too_long(limit: int) -> str:
@@ -129,8 +129,8 @@ def qualified_name(value: str) -> list[str]:
 def _qualified_name(value: str) -> tuple[str, ...]:
     prefix, slash, name = value.rpartition("/")
     if "/" in prefix:
-        told = " with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"
-        return (f"a qualified name {_QUALIFIED_MESSAGE}{told}",)
+        suffix = " with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"
+        return (f"a qualified name {_QUALIFIED_MESSAGE}{suffix}",)
     problems: list[str] = []
     if slash and not prefix:
         problems.append("prefix part must be non-empty")

@@ -86,9 +86,9 @@ class _Writer:
         descriptor = cast(Descriptor, resource.message.DESCRIPTOR)
         name = self._message(descriptor)
         said = {"group": resource.group, "version": resource.version}
-        own = self._found[name]
-        own["properties"] = dict(sorted({**_TYPE_META, **own["properties"]}.items()))
-        own["x-kubernetes-group-version-kind"] = [{**said, "kind": resource.kind}]
+        schema = self._found[name]
+        schema["properties"] = dict(sorted({**_TYPE_META, **schema["properties"]}.items()))
+        schema["x-kubernetes-group-version-kind"] = [{**said, "kind": resource.kind}]
         if "list" not in resource.verbs:
             return
         items = {"type": "array", "items": self._reference(descriptor)}
@@ -114,36 +114,36 @@ class _Writer:
         if full_name in _EITHER:
             self._found[name] = dict(_EITHER[full_name][0 if self._three else 1])
             return name
-        told = self._found[name] = Schema(type="object")
+        result = self._found[name] = Schema(type="object")
         fields = list(fields_of(descriptor))
         if required := sorted(field.name for field in fields if field.full_name in schema.REQUIRED):
-            told["required"] = required
-        told["properties"] = {f.name: self._field(f) for f in sorted(fields, key=lambda field: field.name)}
+            result["required"] = required
+        result["properties"] = {f.name: self._field(f) for f in sorted(fields, key=lambda field: field.name)}
         if full_name in merging.ATOMIC_MESSAGE:
-            told["x-kubernetes-map-type"] = "atomic"
+            result["x-kubernetes-map-type"] = "atomic"
         return name
 
     def _field(self, field: FieldDescriptor) -> Schema:
         kind, name = field.message_type, field.full_name
         if (value := map_value(field)) is not None:
-            told: Schema = {"type": "object", "additionalProperties": self._value(value)}
+            schema: Schema = {"type": "object", "additionalProperties": self._value(value)}
         elif field.is_repeated:
-            told = {"type": "array", "items": self._value(field)}
+            schema = {"type": "array", "items": self._value(field)}
         elif kind is not None:
             return self._reference(kind, default=name in spelling.ALWAYS)
         else:
-            told = self._scalar(field, default=name in spelling.ALWAYS)
+            schema = self._scalar(field, default=name in spelling.ALWAYS)
         if name in merging.LIST_TYPE:
-            told["x-kubernetes-list-type"] = merging.LIST_TYPE[name]
+            schema["x-kubernetes-list-type"] = merging.LIST_TYPE[name]
         if name in merging.LIST_KEYS:
-            told["x-kubernetes-list-map-keys"] = list(merging.LIST_KEYS[name])
+            schema["x-kubernetes-list-map-keys"] = list(merging.LIST_KEYS[name])
         if name in merging.PATCH:
-            told["x-kubernetes-patch-strategy"] = merging.PATCH[name]
+            schema["x-kubernetes-patch-strategy"] = merging.PATCH[name]
         if name in merging.MERGE_KEY:
-            told["x-kubernetes-patch-merge-key"] = merging.MERGE_KEY[name]
+            schema["x-kubernetes-patch-merge-key"] = merging.MERGE_KEY[name]
         if name in merging.ATOMIC:
-            told["x-kubernetes-map-type"] = "atomic"
-        return told
+            schema["x-kubernetes-map-type"] = "atomic"
+        return schema
 
     def _value(self, field: FieldDescriptor) -> Schema:
         """Describe one element of a list or a map."""
@@ -152,10 +152,10 @@ class _Writer:
         return self._scalar(field, default=True)
 
     def _scalar(self, field: FieldDescriptor, *, default: bool) -> Schema:
-        told = dict(_SCALARS[field.type])
+        schema = dict(_SCALARS[field.type])
         if default and self._three and field.type in _ZEROS:
-            told["default"] = _ZEROS[field.type]
-        return told
+            schema["default"] = _ZEROS[field.type]
+        return schema
 
     def _reference(self, descriptor: Descriptor, *, default: bool = False) -> Schema:
         """Point at a message; ``default`` says that the object has it, if empty, where the writer does not."""

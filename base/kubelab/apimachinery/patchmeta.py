@@ -29,9 +29,9 @@ class PatchField(NamedTuple):
 @cache
 def fields(descriptor: Descriptor) -> dict[str, PatchField]:
     """Give a message's fields by the name that JSON has for them."""
-    found: dict[str, PatchField] = {}
+    by_name: dict[str, PatchField] = {}
     for field in fields_of(descriptor):
         strategies = tuple(filter(None, merging.PATCH.get(field.full_name, "").split(",")))
         merge_key = merging.MERGE_KEY.get(field.full_name, "")
-        found[field.name] = PatchField(strategies, merge_key, (map_value(field) or field).message_type)
-    return found
+        by_name[field.name] = PatchField(strategies, merge_key, (map_value(field) or field).message_type)
+    return by_name

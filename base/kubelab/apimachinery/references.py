@@ -104,8 +104,8 @@ def check_digest(text: str) -> str:
         raise BadReference("invalid checksum digest format")
     length = _DIGEST_LENGTHS.get(algorithm)
     if length is None:
-        known = _ANY_DIGEST.fullmatch(text) is not None
-        raise BadReference("unsupported digest algorithm" if known else "invalid checksum digest format")
+        is_digest = _ANY_DIGEST.fullmatch(text) is not None
+        raise BadReference("unsupported digest algorithm" if is_digest else "invalid checksum digest format")
     if len(encoded) != length:
         raise BadReference("invalid checksum digest length")
     if not _HEXADECIMAL.fullmatch(encoded):

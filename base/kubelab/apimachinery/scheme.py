@@ -236,10 +236,10 @@ def by_type_url(url: str) -> Resource[Message] | None:
 def find(word: str, among: Iterable[Resource[Message]] = ALL) -> Resource[Message] | None:
     """Find what a user means: plural, singular, kind or short name, in any case, alone or before ``.group`` or
     ``.version.group``."""
-    wanted, _, place = word.lower().partition(".")
+    name, _, place = word.lower().partition(".")
     for r in among:
         names = (r.plural, r.singular, r.kind.lower(), *r.short_names)
-        if wanted in names and place in ("", r.group, f"{r.version}.{r.group}"):
+        if name in names and place in ("", r.group, f"{r.version}.{r.group}"):
             return r
     return None
 

@@ -76,27 +76,27 @@ def json_list(of: Callable[..., T], **kinds: Kind) -> Callable[[str], list[T]]:
     """Parse a JSON list of objects with these keys, of these types: the arguments of ``of``."""
 
     def parse(text: str) -> list[T]:
-        found: object = json.loads(text)
-        if not isinstance(found, list):
+        value: object = json.loads(text)
+        if not isinstance(value, list):
             raise TypeError("expected a JSON list")
-        return [of(**{key: _checked(one, kinds)[key] for key in kinds}) for one in cast(list[dict[str, Any]], found)]
+        return [of(**{key: _checked(one, kinds)[key] for key in kinds}) for one in cast(list[dict[str, Any]], value)]
 
     return parse
 
 
-def _checked(found: dict[str, Any], kinds: Mapping[str, Kind]) -> dict[str, Any]:
+def _checked(body: dict[str, Any], kinds: Mapping[str, Kind]) -> dict[str, Any]:
     for key, kind in kinds.items():
-        if not isinstance(found[key], kind):
-            raise TypeError(f"{key} is a {type(found[key]).__name__}")
-    return found
+        if not isinstance(body[key], kind):
+            raise TypeError(f"{key} is a {type(body[key]).__name__}")
+    return body
 
 
 def texts(text: str) -> dict[str, str]:
     """Parse a JSON object whose values are texts."""
-    found = json_object(text)
-    if not all(isinstance(value, str) for value in found.values()):
+    body = json_object(text)
+    if not all(isinstance(value, str) for value in body.values()):
         raise TypeError("expected texts")
-    return found
+    return body
 
 
 def mapping(text: str) -> Mapping[str, Any]:
@@ -104,18 +104,18 @@ def mapping(text: str) -> Mapping[str, Any]:
     return _dictionary(yaml.safe_load(text), "a mapping")
 
 
-def _dictionary(found: object, expected: str) -> dict[str, Any]:
-    if not isinstance(found, dict):
+def _dictionary(value: object, expected: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
         raise TypeError(f"expected {expected}")
-    return cast(dict[str, Any], found)
+    return cast(dict[str, Any], value)
 
 
 def in_words(err: Exception) -> str:
     """Say what failed; of a file that cannot be used, its path, why, and what to do."""
     if not isinstance(err, OSError) or not err.filename or not err.strerror:
         return str(err)
-    told = f"{err.filename}: {err.strerror.lower()}"
-    return f"{told}; move it away: a file is written in its place" if isinstance(err, IsADirectoryError) else told
+    text = f"{err.filename}: {err.strerror.lower()}"
+    return f"{text}; move it away: a file is written in its place" if isinstance(err, IsADirectoryError) else text
 
 
 def _why(path: Path, err: Exception) -> str:

@@ -120,8 +120,8 @@ class TLSIdentityFiles:
         time, OSError names the file.
         """
         try:
-            seen = tuple((status.st_mtime_ns, status.st_ino) for status in map(Path.stat, self._paths))
-            if self._identity is not None and seen == self._seen:
+            stamps = tuple((status.st_mtime_ns, status.st_ino) for status in map(Path.stat, self._paths))
+            if self._identity is not None and stamps == self._seen:
                 return self._identity
             identity = TLSIdentity.from_files(*self._paths)
         except OSError:
@@ -131,7 +131,7 @@ class TLSIdentityFiles:
         if self._identity is None or (identity != self._identity and identity.whole):
             self._identity = identity
         if identity == self._identity:
-            self._seen = seen
+            self._seen = stamps
         return self._identity
 
 

@@ -47,8 +47,10 @@ def never_sent(rpc: grpc.aio.AioRpcError) -> bool:
 
     A server that hands such words on, of a server behind it, adds details.
     """
-    told = any(key == DETAILS_KEY for key, _ in rpc.trailing_metadata() or ())
-    return rpc.code() is grpc.StatusCode.UNAVAILABLE and (rpc.details() or "").startswith(_NEVER_SENT) and not told
+    from_server = any(key == DETAILS_KEY for key, _ in rpc.trailing_metadata() or ())
+    return (
+        rpc.code() is grpc.StatusCode.UNAVAILABLE and (rpc.details() or "").startswith(_NEVER_SENT) and not from_server
+    )
 
 
 def unreachable(tried: Sequence[tuple[str, str]]) -> Unavailable:
@@ -56,8 +58,10 @@ def unreachable(tried: Sequence[tuple[str, str]]) -> Unavailable:
     why = {target: _why(target, details) for target, details in tried}
     if set(why.values()) == {REFUSED}:
         return Unavailable(f"the connection to the server {', '.join(why)} was refused")
-    told = "; ".join(f"{target}: {words}" for target, words in why.items()) if len(why) > 1 else "".join(why.values())
-    return Unavailable(f"unable to connect to the server: {told}", causes=[Cause("", told, UNREACHABLE)])
+    reasons = (
+        "; ".join(f"{target}: {words}" for target, words in why.items()) if len(why) > 1 else "".join(why.values())
+    )
+    return Unavailable(f"unable to connect to the server: {reasons}", causes=[Cause("", reasons, UNREACHABLE)])
 
 
 def why_unreachable(err: ApiError) -> str:

@@ -119,10 +119,10 @@ def outgoing(caller: str) -> tuple[tuple[str, str], ...]:
 
 def incoming(metadata: Iterable[tuple[str, str | bytes]] | None) -> Incoming:
     """Read what :func:`outgoing` sent."""
-    told = {key: value for key, value in metadata or () if isinstance(value, str)}
-    cause = told.get(CAUSE, "")
+    values = {key: value for key, value in metadata or () if isinstance(value, str)}
+    cause = values.get(CAUSE, "")
     followed = cause if cause.isascii() and cause.isdecimal() and len(cause) <= MAX_REVISION else ""
-    return Incoming(parse(told.get(TRACEPARENT, "")), told.get(CALLER, "")[:MAX_CALLER], followed)
+    return Incoming(parse(values.get(TRACEPARENT, "")), values.get(CALLER, "")[:MAX_CALLER], followed)
 
 
 def _hex(bits: int) -> str:

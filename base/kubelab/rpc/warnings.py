@@ -23,10 +23,10 @@ def metadata(warnings: Sequence[str]) -> tuple[tuple[str, bytes], ...]:
     if sum(map(len, every)) > MAX_BYTES:
         every = [text.decode()[:MAX_CHARACTERS].encode() for text in every]
     kept: list[bytes] = []
-    left = MAX_BYTES
+    remaining = MAX_BYTES
     for text in every:
-        left -= len(text)
-        if left < 0:
+        remaining -= len(text)
+        if remaining < 0:
             break
         kept.append(text)
     return tuple((KEY, text) for text in kept)

@@ -161,7 +161,7 @@ def scripts(topology: Topology, partitions: Iterable[Partition]) -> dict[str, Fr
         _cut(rules, source, target)
         if not partition.one_way:
             _cut(rules, target, source)
-    return {name: _script(found) for name, found in rules.items()}
+    return {name: _script(chains) for name, chains in rules.items()}
 
 
 def check(topology: Topology, partition: Partition) -> None:
@@ -217,9 +217,9 @@ def _cut(rules: dict[str, _Rules], source: _ProcessSide | _PlacesSide, target: _
         return
     for sender in source.senders():
         if isinstance(target, _ProcessSide):
-            there = rules[target.place.name].input
-            there[nft("% tcp dport % %", sender, target.ports, note)] = None
-            there[nft("% ct mark % %", sender, target.group, note)] = None
+            chain = rules[target.place.name].input
+            chain[nft("% tcp dport % %", sender, target.ports, note)] = None
+            chain[nft("% ct mark % %", sender, target.group, note)] = None
         else:
             for place in target.places:
                 rules[place.name].arriving[nft("% %", sender, note)] = None
@@ -255,7 +255,7 @@ def _script(rules: _Rules) -> Fragment:
     # A table that is not there cannot be deleted, so it is made first; all in one transaction.
     gone = nft("table inet kubelab-faults\ndelete table inet kubelab-faults")
     body = [
-        line for found, head in chains if found for line in (head, *(nft("\t\t%", rule) for rule in found), nft("\t}"))
+        line for chain, head in chains if chain for line in (head, *(nft("\t\t%", rule) for rule in chain), nft("\t}"))
     ]
     return lines([gone, nft("table inet kubelab-faults {"), *body, nft("}")] if body else [gone])
 

@@ -22,7 +22,7 @@ def parse_settings(words: Sequence[str]) -> dict[str, dict[str, Any]]:
 
     ``kubelet.maxPods=``, or null, means the default again: its value is None.
     """
-    found: dict[str, dict[str, Any]] = {}
+    parsed: dict[str, dict[str, Any]] = {}
     for word in words:
         name, equals, text = word.partition("=")
         component, *path = name.split(".")
@@ -34,8 +34,8 @@ def parse_settings(words: Sequence[str]) -> dict[str, dict[str, Any]]:
             value = text
         for key in reversed(path):
             value = {key: value}
-        found[component] = merged(found.get(component, {}), cast(dict[str, Any], value))
-    return found
+        parsed[component] = merged(parsed.get(component, {}), cast(dict[str, Any], value))
+    return parsed
 
 
 def changed(settings: Mapping[str, Mapping[str, Any]], changes: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -44,22 +44,22 @@ def changed(settings: Mapping[str, Mapping[str, Any]], changes: Mapping[str, Any
 
 
 def _without_none(settings: Mapping[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    result: dict[str, Any] = {}
     for key, value in settings.items():
         kept = _without_none(cast(Mapping[str, Any], value)) if isinstance(value, Mapping) else value
         if kept is not None and not (isinstance(value, Mapping) and not kept):
-            found[key] = kept
-    return found
+            result[key] = kept
+    return result
 
 
 def look_up(settings: Mapping[str, Any], key: str) -> str | None:
     """Find ``nodeLifecycle.nodeMonitorGracePeriod`` in one component's settings; None where it is not set."""
-    found: object = settings
+    value: object = settings
     for part in key.split("."):
-        if not isinstance(found, Mapping) or part not in found:
+        if not isinstance(value, Mapping) or part not in value:
             return None
-        found = cast(Mapping[str, object], found)[part]
-    return str(found)
+        value = cast(Mapping[str, object], value)[part]
+    return str(value)
 
 
 def flag(command: Sequence[str], key: str) -> str | None:

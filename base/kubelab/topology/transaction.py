@@ -23,12 +23,12 @@ class NotApplied(Exception):
         self.reason, self.stayed = reason, stayed
 
 
-async def apply_everywhere(apply: Apply, before: Mapping[str, Fragment], wanted: Mapping[str, Fragment]) -> None:
+async def apply_everywhere(apply: Apply, before: Mapping[str, Fragment], after: Mapping[str, Fragment]) -> None:
     """Put each wanted script in place, by name of the place; ``before`` is what was there. Raises NotApplied.
 
     ``apply`` raises InternalError where nothing has changed, and another ApiError where the outcome is unknown.
     """
-    ended = dict(zip(wanted, await _everywhere(apply, wanted), strict=True))
+    ended = dict(zip(after, await _everywhere(apply, after), strict=True))
     failed = [err for err in ended.values() if err is not None]
     if not failed:
         return

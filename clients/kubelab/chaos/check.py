@@ -64,12 +64,12 @@ class Experiment:
 
     def named(self) -> list[Named]:
         """Every process and node that actions, probes and the control name; what a variable names is left out."""
-        found: list[Named] = []
+        named: list[Named] = []
         for where, activity in activities(self.document):
-            found += self._named(_own_arguments(activity), (*where, "provider", "arguments"))
+            named += self._named(_own_arguments(activity), (*where, "provider", "arguments"))
         for n, control in enumerate(self.document.get("controls") or []):
-            found += self._named(_own_arguments(control), ("controls", n, "provider", "arguments"))
-        return found
+            named += self._named(_own_arguments(control), ("controls", n, "provider", "arguments"))
+        return named
 
     def _named(self, arguments: dict[str, Any], where: tuple[Any, ...]) -> Iterator[Named]:
         for key, value in arguments.items():
@@ -79,14 +79,14 @@ class Experiment:
                 yield Named("process" if key in PROCESSES else "node", value, self.place(*where, key))
 
 
-def _own_arguments(told: dict[str, Any]) -> dict[str, Any]:
+def _own_arguments(control: dict[str, Any]) -> dict[str, Any]:
     """The arguments of an activity or a control of ours; a process has a list or a text, which names none of ours."""
-    provider: object = told.get("provider")
+    provider: object = control.get("provider")
     if not isinstance(provider, dict):  # beside a ``ref`` it may be anything
         return {}
     arguments: object = cast(dict[str, Any], provider).get("arguments")
-    own = str(cast(dict[str, Any], provider).get("module", "")).startswith("kubelab.")
-    return cast(dict[str, Any], arguments) if own and isinstance(arguments, dict) else {}
+    is_ours = str(cast(dict[str, Any], provider).get("module", "")).startswith("kubelab.")
+    return cast(dict[str, Any], arguments) if is_ours and isinstance(arguments, dict) else {}
 
 
 def words_of(document: dict[str, Any]) -> dict[str, Any]:
@@ -100,8 +100,8 @@ def load(path: Path) -> Experiment:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as err:
-        told = err.strerror if isinstance(err, OSError) else str(err)
-        raise BadExperiment(f"{path}: {told}") from err
+        reason = err.strerror if isinstance(err, OSError) else str(err)
+        raise BadExperiment(f"{path}: {reason}") from err
     try:
         node = yaml.compose(text)
         document: object = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
@@ -136,11 +136,11 @@ def own_control(document: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, An
 
 def validate_control(experiment: Experiment, configuration: dict[str, Any] | None = None) -> list[str]:
     """What is wrong with our control's arguments; with what ``${name}`` stands for once ``configuration`` is given."""
-    where, given = own_control(experiment.document)
+    where, arguments = own_control(experiment.document)
     if configuration is not None:
-        given = substitute(given, configuration, {})
-    found = spec.validate(given, final=configuration is not None)
-    return [f"{experiment.place(*where, name)}: {why}" for name, why in found]
+        arguments = substitute(arguments, configuration, {})
+    errors = spec.validate(arguments, final=configuration is not None)
+    return [f"{experiment.place(*where, name)}: {why}" for name, why in errors]
 
 
 def activities(document: dict[str, Any]) -> Iterator[tuple[tuple[Any, ...], dict[str, Any]]]:
@@ -168,36 +168,38 @@ def _activity(experiment: Experiment, where: tuple[Any, ...], activity: dict[str
     if isinstance(activity.get("tolerance"), float):
         place = experiment.place(*where, "tolerance")
         yield f"{place}: tolerance: a whole number, a text, true, false, or a pair such as [99.5, 100]"
-    told: dict[str, Any] = activity["provider"]
-    module = str(told.get("module", ""))
+    provider: dict[str, Any] = activity["provider"]
+    module = str(provider.get("module", ""))
     if not module.startswith("kubelab."):
         return
     if module not in MODULES:
-        there = " and ".join(MODULES)
-        yield f'{experiment.place(*where, "provider", "module")}: no module "{module}"; there are {there}'
+        modules = " and ".join(MODULES)
+        yield f'{experiment.place(*where, "provider", "module")}: no module "{module}"; there are {modules}'
         return
-    known = functions(module)
-    name = str(told.get("func", ""))
-    if name not in known:
+    available = functions(module)
+    name = str(provider.get("func", ""))
+    if name not in available:
         kind = "action" if module.endswith("actions") else "probe"
-        close = difflib.get_close_matches(name, known, n=1)
+        close = difflib.get_close_matches(name, available, n=1)
         meant = f'did you mean "{close[0]}"? ' if close else ""
         place = experiment.place(*where, "provider", "func")
-        yield f'{place}: unknown {kind} "{name}"; {meant}there are: {", ".join(known)}'
+        yield f'{place}: unknown {kind} "{name}"; {meant}there are: {", ".join(available)}'
         return
-    yield from _arguments(experiment, (*where, "provider", "arguments"), name, known[name], told.get("arguments", {}))
+    yield from _arguments(
+        experiment, (*where, "provider", "arguments"), name, available[name], provider.get("arguments", {})
+    )
 
 
 def _arguments(
-    experiment: Experiment, where: tuple[Any, ...], name: str, function: Callable[..., Any], given: dict[str, Any]
+    experiment: Experiment, where: tuple[Any, ...], name: str, function: Callable[..., Any], arguments: dict[str, Any]
 ) -> Iterator[str]:
     parameters = inspect.signature(function).parameters
-    for key in given:
+    for key in arguments:
         if key not in parameters:
-            there = ", ".join(parameters) or "none"
-            yield f'{experiment.place(*where, key)}: {name} has no argument "{key}"; it has: {there}'
+            names = ", ".join(parameters) or "none"
+            yield f'{experiment.place(*where, key)}: {name} has no argument "{key}"; it has: {names}'
     for key, parameter in parameters.items():
-        if parameter.default is inspect.Parameter.empty and key not in given:
+        if parameter.default is inspect.Parameter.empty and key not in arguments:
             yield f'{experiment.place(*where)}: {name} needs the argument "{key}"'
 
 

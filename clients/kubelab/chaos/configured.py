@@ -12,8 +12,8 @@ GRACE_SECONDS = 50.0  # the controller-manager's default, and upstream's since 1
 
 async def grace_period(driver: ClusterDriver) -> float:
     """Give ``nodeMonitorGracePeriod`` in seconds, as the cluster was started with, or its default."""
-    told = await driver.setting("controller-manager", "nodeLifecycle.nodeMonitorGracePeriod")
-    return GRACE_SECONDS if told is None else durations.parse_or_seconds(told)
+    setting = await driver.setting("controller-manager", "nodeLifecycle.nodeMonitorGracePeriod")
+    return GRACE_SECONDS if setting is None else durations.parse_or_seconds(setting)
 
 
 def tolerations(pod: core_pb2.Pod) -> int | None:

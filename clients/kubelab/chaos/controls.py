@@ -89,12 +89,12 @@ def before_experiment_control(context: dict[str, Any], **arguments: Any) -> None
         raise InterruptExecution("; ".join(bad))
     signals.install_handlers()
     try:
-        made = ExperimentSession(
+        started = ExperimentSession(
             ExperimentSpec(cluster=cluster, title=str(context["title"]), beside=options.beside, **arguments),
             tell=logger.info,
         )
-        session.begin(made)
-        made.start()
+        session.begin(started)
+        started.start()
     except InterruptExecution:
         raise
     except TimeoutError as err:
@@ -105,18 +105,18 @@ def before_experiment_control(context: dict[str, Any], **arguments: Any) -> None
 
 def after_experiment_control(context: dict[str, Any], state: dict[str, Any] | None = None, **_: Any) -> None:
     """Undo, remove, and put the recording into the journal."""
-    made = session.running()
-    if made is None:
+    running = session.running()
+    if running is None:
         return
     try:
         with signals.deferred(logger.warning):
-            made.close()
+            running.close()
     except KNOWN as err:  # TimeoutError is one of them
         logger.error(str(err) or "it took too long to undo everything; try: kubelab fault heal")
         if state is not None:
             state["status"] = "failed"
     if state is not None:
-        state.setdefault("extensions", []).append({"name": EXTENSION, "recording": made.recording.as_dict()})
+        state.setdefault("extensions", []).append({"name": EXTENSION, "recording": running.recording.as_dict()})
     session.end()
 
 

@@ -39,10 +39,10 @@ class Faults:
     async def act(self, action: Action, word: str) -> list[str]:
         """Do it to every process that a word means, and give their names. NotFound for a word that means nothing."""
         status = await self._driver.status()
-        found = action_order(targets.processes(status, word, self.leaders), action)
-        for process in found:
+        processes = action_order(targets.processes(status, word, self.leaders), action)
+        for process in processes:
             await self._act(action, process)
-        return [process.name for process in found]
+        return [process.name for process in processes]
 
     async def _act(self, action: Action, process: Process) -> None:
         if action in _UNDO_OF:
@@ -64,24 +64,24 @@ class Faults:
             others = targets.all_others(status, source)
         else:
             others = [targets.side(status, b, self.leaders)]
-        made = [Partition(source, other, one_way) for other in others]
-        for partition in made:
+        partitions = [Partition(source, other, one_way) for other in others]
+        for partition in partitions:
             self._undo_log.add(_entry_of(partition))
             if self._writer:
                 self._writer.fault("partition", _name_of(partition))
-        await self._driver.partition(*made)
-        return made
+        await self._driver.partition(*partitions)
+        return partitions
 
     async def heal(self, *these: Partition) -> list[Partition]:
         """Take away partitions that this experiment made: these, or all of them where none is named."""
-        made = [*these] or [_partition_of(entry) for entry in self._undo_log.entries if entry.undo == HEAL]
-        await self._heal(*made)
-        return made
+        partitions = [*these] or [_partition_of(entry) for entry in self._undo_log.entries if entry.undo == HEAL]
+        await self._heal(*partitions)
+        return partitions
 
-    async def _heal(self, *made: Partition) -> None:
-        if made:  # heal() without arguments would heal the partitions of others, too
-            await self._driver.heal(*made)
-        for partition in made:
+    async def _heal(self, *partitions: Partition) -> None:
+        if partitions:  # heal() without arguments would heal the partitions of others, too
+            await self._driver.heal(*partitions)
+        for partition in partitions:
             self._over("partition", _name_of(partition))
             self._undo_log.remove(_entry_of(partition))
 
@@ -92,8 +92,8 @@ class Faults:
         """
         done: list[str] = []
         failed: list[str] = []
-        left = reversed([entry for entry in self._undo_log.entries if entry.undo not in (NAMESPACE, TUNNEL)])
-        for entries in [[*group] for _, group in groupby(left, key=_together)]:
+        remaining = reversed([entry for entry in self._undo_log.entries if entry.undo not in (NAMESPACE, TUNNEL)])
+        for entries in [[*group] for _, group in groupby(remaining, key=_together)]:
             try:
                 await self._undo_together(entries)
             except errors.NotFound:  # the process or node is no part of the cluster any more

@@ -63,10 +63,10 @@ class ClusterHealth:
         clock = self._subject.clock
         deadline = clock.monotonic() + within
         while wrong := await self._look(look):
-            left = deadline - clock.monotonic()
-            if left <= 0:
+            remaining = deadline - clock.monotonic()
+            if remaining <= 0:
                 return wrong
-            await self._subject.changes(min(left, LOOK_SECONDS))
+            await self._subject.changes(min(remaining, LOOK_SECONDS))
         return ""
 
     async def _look(self, look: Callable[[ClusterHealth], Awaitable[str]]) -> str:
@@ -190,13 +190,13 @@ class ClusterHealth:
         for node in self._status.nodes:
             output = await self._subject.driver.run(node.name, rules.COMMAND)
             if output.code:
-                told = output.stderr.decode(errors="replace").strip() or f"nft ended with code {output.code}"
-                wrong.setdefault(told, []).append(node.name)
+                reason = output.stderr.decode(errors="replace").strip() or f"nft ended with code {output.code}"
+                wrong.setdefault(reason, []).append(node.name)
             elif different := rules.differences(
                 rules.installed(output.stdout), rules.expected(services, endpoints, node.name)
             ):
                 wrong.setdefault(", ".join(different), []).append(node.name)
-        return "; ".join(f"on {', '.join(nodes)}: {told}" for told, nodes in wrong.items())
+        return "; ".join(f"on {', '.join(nodes)}: {reason}" for reason, nodes in wrong.items())
 
     async def requests(self, since: float = 0.0) -> str:
         """The last requests were answered, of those that began at ``since`` or later, in the recording's time."""

@@ -59,13 +59,13 @@ def deviations(journal: dict[str, Any]) -> list[str]:
 def recording_of(journal: dict[str, Any]) -> Recording | None:
     """The recording in a journal, if it has one. KeyError, TypeError, ValueError when it is broken."""
     extensions: list[dict[str, Any]] = journal.get("extensions") or []
-    found = next((e for e in extensions if e.get("name") == check.EXTENSION), None)
-    return Recording.from_dict(found["recording"]) if found else None
+    extension = next((e for e in extensions if e.get("name") == check.EXTENSION), None)
+    return Recording.from_dict(extension["recording"]) if extension else None
 
 
 def summary(recording: Recording) -> str:
     """One sentence of figures."""
-    told: list[str] = []
+    parts: list[str] = []
     requests, writes = recording.requests, recording.writes
     for what, done, rows, inside in (
         ("requests", "answered", requests, measure.during_faults(recording, requests)),
@@ -74,8 +74,8 @@ def summary(recording: Recording) -> str:
         if rows:
             failed, failed_inside = sum(bool(row.error) for row in rows), sum(bool(row.error) for row in inside)
             during = f" ({failed_inside} of {len(inside)} failed during the fault)" if failed_inside else ""
-            told.append(f"{len(rows) - failed} of {len(rows)} {what} {done}{during}")
-    return ", ".join(told) or "nothing was measured"
+            parts.append(f"{len(rows) - failed} of {len(rows)} {what} {done}{during}")
+    return ", ".join(parts) or "nothing was measured"
 
 
 def reason(run: dict[str, Any]) -> str:

@@ -17,9 +17,9 @@ async def undo_leftovers(cluster: str) -> list[str]:
     path = undolog.path_of(cluster)
     if not undolog.read(path)[0].entries:
         return []
-    with undolog.locked(path) as left:
+    with undolog.locked(path) as undo_log:
         async with (
             using_cluster(cluster, caller=CALLER) as driver,
             Client.from_kubeconfig(driver.kubeconfig, caller=CALLER, context=driver.name) as client,
         ):
-            return await faults.undo_all(driver, client, left)
+            return await faults.undo_all(driver, client, undo_log)

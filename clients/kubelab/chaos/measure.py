@@ -97,14 +97,14 @@ def round_robin(rows: Sequence[ServiceRequest]) -> RoundRobin:
     names = [row.answerer for row in answered]
     n = len(set(names))
     apart = [True, *(a.at + a.ms / 1000 <= b.at for a, b in pairwise(answered)), True]  # apart[i]: i-1 and i
-    told = [
+    in_turn = [
         names[i] == names[i - n] and len(set(names[i - n : i])) == n
         for i in range(n, len(names))
         if all(apart[i - n : i + 2])
     ]
-    if not told:
+    if not in_turn:
         raise NothingMeasured("too few answers, one after the other, in this window to see an order")
-    return RoundRobin(round(sum(told) / len(told), 4), dict(sorted(Counter(names).items())))
+    return RoundRobin(round(sum(in_turn) / len(in_turn), 4), dict(sorted(Counter(names).items())))
 
 
 def outage(rows: Sequence[ServiceRequest] | Sequence[Write]) -> float:

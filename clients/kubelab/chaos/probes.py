@@ -81,8 +81,8 @@ def grace_period_seconds() -> float:
 
 def pod_state(name: str = "newcomer") -> str:
     """Say in one word how a pod is: Pending, NotReady, Ready, Terminating, Gone."""
-    known = session.current().writer.known("pods")
-    return known[name][1] if name in known else "Gone"
+    pods = session.current().writer.known("pods")
+    return pods[name][1] if name in pods else "Gone"
 
 
 def pod_becomes(state: str, name: str = "newcomer", within: float = 30.0) -> bool:
@@ -199,13 +199,13 @@ def _window(now: session.ExperimentSession, during: str) -> measure.Window:
     ValueError for a word that names no window.
     """
     during = str(during)
-    found = measure.window(now.recording, during, now.writer.now())
+    window = measure.window(now.recording, during, now.writer.now())
     if during not in measure.WINDOWS:
         seconds = float(during)
         now.call(now.gather(seconds), seconds + CALL_SECONDS)
-        found = measure.window(now.recording, during, now.writer.now())
-    now.call(now.ended(found[1]), CALL_SECONDS)
-    return found
+        window = measure.window(now.recording, during, now.writer.now())
+    now.call(now.ended(window[1]), CALL_SECONDS)
+    return window
 
 
 def _seconds_until(look: Callable[[ClusterHealth], Awaitable[str]], within: float) -> float:

@@ -68,14 +68,14 @@ def read(path: Path) -> dict[str, Any]:
         raise BadJournal(f"{path}: not JSON: {err}") from err
     if not isinstance(journal, dict) or not {"experiment", "status", "steady_states", "run"} <= journal.keys():
         raise BadJournal(f"{path}: not a journal of Chaos Toolkit")
-    told = cast(dict[str, Any], journal)
+    body = cast(dict[str, Any], journal)
     try:
-        recorded = recording_of(told)
+        recorded = recording_of(body)
     except (KeyError, TypeError, ValueError) as err:
         raise BadJournal(f"{path}: its recording cannot be read: {err}") from err
     if recorded is None:
         raise BadJournal(f"{path}: nothing of kubelab in it; was it written by `kubelab chaos run`?")
-    return told
+    return body
 
 
 def render(journal: dict[str, Any]) -> str:
@@ -135,7 +135,7 @@ def view(journal: dict[str, Any]) -> dict[str, Any]:
 
 def figures(recording: Recording, journal: dict[str, Any]) -> list[Figure]:
     """The numbers that one looks for first."""
-    found: list[Figure] = []
+    result: list[Figure] = []
     requests, writes = recording.requests, recording.writes
     asked_in_fault = measure.during_faults(recording, requests)
     for what, done, rows, inside in (
@@ -143,17 +143,17 @@ def figures(recording: Recording, journal: dict[str, Any]) -> list[Figure]:
         ("Writes", "acknowledged", writes, measure.during_faults(recording, writes)),
     ):
         if rows:
-            found.append(_share(f"{what} {done}", rows, inside))
-            found.append(Figure(f"Longest failure of {what.lower()}", f"{measure.outage(rows):.1f} s"))
+            result.append(_share(f"{what} {done}", rows, inside))
+            result.append(Figure(f"Longest failure of {what.lower()}", f"{measure.outage(rows):.1f} s"))
     before = measure.within(requests, measure.window(recording, "before", recording.seconds))
-    found += [_latency("Latency before", before)] if before else []
-    found += [_latency("Latency during the fault", asked_in_fault)] if asked_in_fault else []
+    result += [_latency("Latency before", before)] if before else []
+    result += [_latency("Latency during the fault", asked_in_fault)] if asked_in_fault else []
     for name, run in _outputs(journal):
         if name == "lost_writes":
-            found.append(Figure("Acknowledged writes lost", str(run)))
+            result.append(Figure("Acknowledged writes lost", str(run)))
     if recording.recovery is not None:
-        found.append(Figure("Time to recovery", f"{recording.recovery:.1f} s", "after the last fault was over"))
-    return found
+        result.append(Figure("Time to recovery", f"{recording.recovery:.1f} s", "after the last fault was over"))
+    return result
 
 
 def _share(name: str, rows: list[ServiceRequest] | list[Write], inside: list[ServiceRequest] | list[Write]) -> Figure:
@@ -186,11 +186,11 @@ def _outputs(journal: dict[str, Any]) -> Iterable[tuple[str, Any]]:
 def hypothesis(journal: dict[str, Any]) -> list[ReportLine]:
     """The hypothesis, probe by probe, before and after. A probe that was not reached has no answer."""
     states = journal["steady_states"]
-    asked: list[dict[str, Any]] = (journal["experiment"].get("steady-state-hypothesis") or {}).get("probes") or []
+    probes: list[dict[str, Any]] = (journal["experiment"].get("steady-state-hypothesis") or {}).get("probes") or []
     before, after = _answers(states.get("before")), _answers(states.get("after"))
     return [
         ReportLine(p["name"], expected(p["tolerance"]), before=before.get(p["name"]), after=after.get(p["name"]))
-        for p in asked
+        for p in probes
     ]
 
 
@@ -222,8 +222,8 @@ def expected(tolerance: object) -> str:
         low, high = cast(list[Any], tolerance)
         return f"{shown(low)} to {shown(high)}"
     if isinstance(tolerance, dict):
-        told = cast(dict[str, Any], tolerance)
-        return str(told.get("pattern") or told.get("range") or told.get("path") or told.get("type"))
+        fields = cast(dict[str, Any], tolerance)
+        return str(fields.get("pattern") or fields.get("range") or fields.get("path") or fields.get("type"))
     return shown(tolerance)
 
 
@@ -240,34 +240,34 @@ def shown(output: object) -> str:
 
 def report_events(recording: Recording) -> list[ReportEvent]:
     """Everything in its order: what the experiment did, what became of processes, leaders, nodes and pods, Events."""
-    found: list[ReportEvent] = []
+    events: list[ReportEvent] = []
     for fault in recording.faults:
-        found.append(ReportEvent(fault.begin, "fault", "experiment", f"{fault.what} {fault.target}"))
+        events.append(ReportEvent(fault.begin, "fault", "experiment", f"{fault.what} {fault.target}"))
         if fault.end is not None and fault.end > fault.begin:
-            found.append(ReportEvent(fault.end, "undone", "experiment", f"{fault.what} {fault.target}: over"))
-    found += _changes("process", recording.processes)
-    found += _changes("node", recording.nodes)
-    found += [
+            events.append(ReportEvent(fault.end, "undone", "experiment", f"{fault.what} {fault.target}: over"))
+    events += _changes("process", recording.processes)
+    events += _changes("node", recording.nodes)
+    events += [
         ReportEvent(at, "leader", role, f"led by {holder}" if holder else "has no leader")
         for at, role, holder in recording.leaders
     ]
-    found += [
+    events += [
         ReportEvent(at, "pod", name, f"{state}{f' on {node}' if node else ''}")
         for at, name, node, state in recording.pods
     ]
-    found += [
+    events += [
         ReportEvent(at, "warning" if type_ == "Warning" else "event", about, f"{reason}: {message}")
         for at, type_, reason, about, message in recording.events
     ]
-    return sorted(found, key=lambda h: h.at)
+    return sorted(events, key=lambda h: h.at)
 
 
 def _changes(kind: str, rows: Iterable[tuple[float, str, str]]) -> list[ReportEvent]:
     """State changes, without the first state of each object."""
-    known: set[str] = set()
-    found: list[ReportEvent] = []
+    seen_names: set[str] = set()
+    events: list[ReportEvent] = []
     for at, name, state in rows:
-        if name in known:
-            found.append(ReportEvent(at, kind, name, state))
-        known.add(name)
-    return found
+        if name in seen_names:
+            events.append(ReportEvent(at, kind, name, state))
+        seen_names.add(name)
+    return events

@@ -32,14 +32,14 @@ def installed(document: str | bytes) -> dict[Key, Backends]:
                 elements[entry["map"]["name"]] = entry["map"].get("elem", [])
     except (KeyError, TypeError) as err:
         raise ValueError(f"not what nft prints: {err!r}") from err
-    found: dict[Key, Backends] = {}
+    backends: dict[Key, Backends] = {}
     for forwarded in ("service-ips", "service-nodeports"):
         for key, verdict in elements.get(forwarded, []):
-            found[_key(key)] = frozenset(_targets(_goto(verdict), chains))
+            backends[_key(key)] = frozenset(_targets(_goto(verdict), chains))
     for refused in ("no-endpoint-services", "no-endpoint-nodeports"):
         for key, _ in elements.get(refused, []):
-            found[_key(key)] = NONE
-    return found
+            backends[_key(key)] = NONE
+    return backends
 
 
 def _key(key: Any) -> Key:
@@ -49,8 +49,8 @@ def _key(key: Any) -> Key:
 
 
 def _goto(verdict: Any) -> str:
-    told: Any = verdict.get("goto") or verdict.get("jump") or {}
-    return str(told.get("target", ""))
+    target: Any = verdict.get("goto") or verdict.get("jump") or {}
+    return str(target.get("target", ""))
 
 
 def _targets(chain: str, chains: Mapping[str, list[list[Any]]]) -> Iterator[tuple[str, int]]:
@@ -65,19 +65,19 @@ def _targets(chain: str, chains: Mapping[str, list[list[Any]]]) -> Iterator[tupl
                 for _, verdict in expression["vmap"]["data"]["set"]:
                     yield from _targets(_goto(verdict), chains)
             elif "dnat" in expression:
-                told = expression["dnat"]
-                if "port" in told:
-                    yield str(told["addr"]), int(told["port"])
+                address = expression["dnat"]
+                if "port" in address:
+                    yield str(address["addr"]), int(address["port"])
                 else:  # numgen inc mod N map { n : address . port }
-                    for _, target in told["addr"]["map"]["data"]["set"]:
+                    for _, target in address["addr"]["map"]["data"]["set"]:
                         ip, port = target["concat"]
                         yield str(ip), int(port)
 
 
 def _by_client(expression: Any) -> bool:
     """Say whether a rule matches the source of a packet."""
-    left: Any = expression.get("match", {}).get("left", {})
-    return left.get("payload", {}).get("field") == "saddr" or "saddr" in left.get("fib", {}).get("flags", [])
+    operand: Any = expression.get("match", {}).get("left", {})
+    return operand.get("payload", {}).get("field") == "saddr" or "saddr" in operand.get("fib", {}).get("flags", [])
 
 
 def expected(
@@ -86,7 +86,7 @@ def expected(
     """Say where each service address should lead on a node: to every ready endpoint, or to those of the node where a
     traffic policy is Local."""
     by_name = {(e.metadata.namespace, e.metadata.name): e for e in endpoints}
-    found: dict[Key, Backends] = {}
+    backends: dict[Key, Backends] = {}
     for service in services:
         if service.spec.clusterIP in ("", "None"):
             continue
@@ -99,8 +99,8 @@ def expected(
             ways += [(ip, port.port, outside) for ip in service.spec.externalIPs]
             ways += [(NODE, port.nodePort, outside)] if port.nodePort else []
             for address, number, only in ways:
-                found[address, protocol, number] = frozenset(_ready(ready, port.name, only)) if ready else NONE
-    return found
+                backends[address, protocol, number] = frozenset(_ready(ready, port.name, only)) if ready else NONE
+    return backends
 
 
 def _ready(endpoints: core_pb2.Endpoints, port: str, node: str) -> Iterator[tuple[str, int]]:
@@ -113,19 +113,19 @@ def _ready(endpoints: core_pb2.Endpoints, port: str, node: str) -> Iterator[tupl
 
 def differences(kernel: Mapping[Key, Backends], want: Mapping[Key, Backends]) -> list[str]:
     """Name every service address whose rules are not what the endpoints say; empty when all is well."""
-    found: list[str] = []
+    texts: list[str] = []
     for key in sorted({*kernel, *want}):
         have, should = kernel.get(key), want.get(key)
         if have == should:
             continue
         address = f"node port {key[2]}" if key[0] == NODE else f"{key[0]}:{key[2]}"
         if should is None:
-            found.append(f"{address} is forwarded, but no service has it")
+            texts.append(f"{address} is forwarded, but no service has it")
         elif have is None:
-            found.append(f"{address} is not forwarded")
+            texts.append(f"{address} is not forwarded")
         else:
             more, less = sorted(have - should), sorted(should - have)
-            told = [f"still leads to {ip}:{port}" for ip, port in more]
-            told += [f"does not lead to {ip}:{port}" for ip, port in less]
-            found.append(f"{address} {', '.join(told)}")
-    return found
+            changes = [f"still leads to {ip}:{port}" for ip, port in more]
+            changes += [f"does not lead to {ip}:{port}" for ip, port in less]
+            texts.append(f"{address} {', '.join(changes)}")
+    return texts

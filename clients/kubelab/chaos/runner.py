@@ -84,9 +84,9 @@ def _speak_plainly() -> None:
 
 def with_control(document: dict[str, Any]) -> None:
     """Add the control that ties an experiment to a cluster, where the file does not have it."""
-    found = document.setdefault("controls", [])
-    if not any(control.get("provider", {}).get("module") == check.CONTROL for control in found):
-        found.append({"name": check.EXTENSION, "provider": {"type": "python", "module": check.CONTROL}})
+    configured = document.setdefault("controls", [])
+    if not any(control.get("provider", {}).get("module") == check.CONTROL for control in configured):
+        configured.append({"name": check.EXTENSION, "provider": {"type": "python", "module": check.CONTROL}})
 
 
 async def _find(experiment: Experiment, cluster: str, spec: ExperimentSpec) -> None:
@@ -159,9 +159,9 @@ def _write(path: Path, journal: dict[str, Any]) -> None:
 def _leave_nothing(cluster: str) -> None:
     """If the control did not come to it: end the session, and undo what the undo log still says."""
     with signals.deferred(logger.warning):
-        left = session.running()
-        if left is not None:
+        running = session.running()
+        if running is not None:
             session.end()
-            left.close()
+            running.close()
         if undolog.read(undolog.path_of(cluster))[0].entries:
             asyncio.run(leftovers.undo_leftovers(cluster))

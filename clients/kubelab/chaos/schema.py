@@ -49,29 +49,29 @@ def _controls(items: Any, where: tuple[Any, ...], place: Place) -> Iterator[str]
             yield from _provider(control, path, place)
 
 
-def _provider(told: dict[str, Any], where: tuple[Any, ...], place: Place) -> Iterator[str]:
+def _provider(owner: dict[str, Any], where: tuple[Any, ...], place: Place) -> Iterator[str]:
     for key in ("name", "provider"):
-        if not told.get(key):
+        if not owner.get(key):
             yield f"{place(*where, key)}: {key}: required"
-    provider: Any = told.get("provider")
+    provider: Any = owner.get("provider")
     if provider and not isinstance(provider, dict):
         yield f"{place(*where, 'provider')}: provider: expected a mapping with type, module and func"
     elif provider and provider.get("type") == "python":  # a process may have its arguments in one text
         yield from _mapping(cast(dict[str, Any], provider), "arguments", (*where, "provider"), place)
 
 
-def _mapping(told: dict[str, Any], key: str, where: tuple[Any, ...], place: Place) -> Iterator[str]:
-    if key in told and not isinstance(told[key], dict):
+def _mapping(parent: dict[str, Any], key: str, where: tuple[Any, ...], place: Place) -> Iterator[str]:
+    if key in parent and not isinstance(parent[key], dict):
         yield f"{place(*where, key)}: {key}: expected a mapping"
 
 
-def _items(told: dict[str, Any], key: str, where: tuple[Any, ...], place: Place) -> Iterator[str]:
-    if key not in told:
+def _items(parent: dict[str, Any], key: str, where: tuple[Any, ...], place: Place) -> Iterator[str]:
+    if key not in parent:
         return
-    if not isinstance(told[key], list):
+    if not isinstance(parent[key], list):
         yield f"{place(*where, key)}: {key}: expected a list"
         return
-    for n, item in enumerate(cast(list[Any], told[key])):
+    for n, item in enumerate(cast(list[Any], parent[key])):
         if not isinstance(item, dict):
             yield f"{place(*where, key, n)}: {key}: each of them is a mapping, and this is {_short(item)}"
 

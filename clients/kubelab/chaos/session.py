@@ -164,8 +164,8 @@ class ExperimentSession:
         for node in await workload.bring_image(self.driver):
             self._tell(f"Built image {workload.IMAGE} on {node}")
         self.undo_log.add(undolog.UndoEntry(undolog.NAMESPACE, self.namespace))
-        made = workload.Workload(self.spec.replicas, self.spec.toleration_seconds)
-        service = await workload.make(self.client, self.namespace, made)
+        settings = workload.Workload(self.spec.replicas, self.spec.toleration_seconds)
+        service = await workload.make(self.client, self.namespace, settings)
         async with self.clock.timeout(READY_SECONDS):
             await self.recorder.until(lambda: len(self.ready_pods()) >= self.spec.replicas)
         await self._load(service)
@@ -205,16 +205,16 @@ class ExperimentSession:
 
     def ready_pods(self) -> list[str]:
         """Names of the pods that are Ready now, as the api-server told last."""
-        known = self.writer.known("pods")
-        return sorted(name for name, (_, state) in known.items() if state == "Ready")
+        pods = self.writer.known("pods")
+        return sorted(name for name, (_, state) in pods.items() if state == "Ready")
 
     def hello_pods(self) -> dict[str, tuple[str, str]]:
         """Node and state of every pod of the replication controller that is not gone."""
-        known = self.writer.known("pods")
+        pods = self.writer.known("pods")
         return {
-            name: (told[0], told[1])
-            for name, told in known.items()
-            if name.startswith(f"{workload.NAME}-") and told[1] != "Gone"
+            name: (pod[0], pod[1])
+            for name, pod in pods.items()
+            if name.startswith(f"{workload.NAME}-") and pod[1] != "Gone"
         }
 
     def some_pod(self, node: str = "") -> tuple[str, str]:

@@ -38,17 +38,17 @@ ARGUMENTS = tuple(field.name for field in fields(ExperimentSpec) if field.name n
 _HINTS = get_type_hints(ExperimentSpec)
 
 
-def validate(given: Mapping[str, Any], *, final: bool = True) -> Iterator[tuple[str, str]]:
+def validate(arguments: Mapping[str, Any], *, final: bool = True) -> Iterator[tuple[str, str]]:
     """Each argument that is not there or not of its kind, and why; ``${name}`` is let pass unless all is ``final``."""
-    for name, value in given.items():
+    for name, value in arguments.items():
         if name not in ARGUMENTS:
             yield name, f'control kubelab has no argument "{name}"; it has: {", ".join(ARGUMENTS)}'
             continue
         if not final and isinstance(value, str) and "${" in value:
             continue
-        kinds, told = _KINDS[_HINTS[name]]
+        kinds, expected = _KINDS[_HINTS[name]]
         negative = isinstance(value, int | float) and value < 0
         if not isinstance(value, kinds) or isinstance(value, bool) or negative:
-            yield name, f'{name}: expected {told}, not "{value}"'
+            yield name, f'{name}: expected {expected}, not "{value}"'
         elif name == "address" and value not in ADDRESSES:
             yield name, f'{name}: expected {" or ".join(ADDRESSES)}, not "{value}"'

@@ -41,10 +41,10 @@ def processes(status: ClusterStatus, word: str, leaders: Mapping[str, str]) -> l
     by_name = [p for p in status.processes if p.name == word]
     of_kind = [p for p in status.processes if p.component == word]
     of_node = [p for p in own_processes(status) if p.node == word]
-    found = by_name or of_kind or of_node
-    if not found:
+    matches = by_name or of_kind or of_node
+    if not matches:
         raise NotFound(missing(status, word))
-    return found
+    return matches
 
 
 def _of_role(status: ClusterStatus, which: str, component: str, leaders: Mapping[str, str]) -> Process:
@@ -52,22 +52,22 @@ def _of_role(status: ClusterStatus, which: str, component: str, leaders: Mapping
         raise NotFound(f'"{component}" has no leader; leaders are elected among: {", ".join(LED)}')
     candidates = sorted((p for p in status.processes if p.component == component), key=lambda p: p.name)
     leader = leaders.get(component, "")
-    found = next((p for p in candidates if (p.name == leader) == (which == "leader")), None)
-    if found is None and which == "leader":
+    process = next((p for p in candidates if (p.name == leader) == (which == "leader")), None)
+    if process is None and which == "leader":
         raise NotFound(f"{component} has no leader now")
-    if found is None:
+    if process is None:
         raise NotFound(f"{component} has no follower: this cluster has one of them")
-    return found
+    return process
 
 
 def node(status: ClusterStatus, word: str) -> str:
     """Find a node by name, or ``worker``, ``control-plane``: the first of its kind. NotFound names what there is."""
-    wanted = {"worker": False, "control-plane": True}
-    if word in wanted:
-        found = next((n.name for n in status.nodes if n.control_plane == wanted[word]), None)
-        if found is None:
+    roles = {"worker": False, "control-plane": True}
+    if word in roles:
+        name = next((n.name for n in status.nodes if n.control_plane == roles[word]), None)
+        if name is None:
             raise NotFound(f"this cluster has no {word} node")
-        return found
+        return name
     if word not in {n.name for n in status.nodes}:
         raise NotFound(f'no node "{word}"; there are: {", ".join(n.name for n in status.nodes)}')
     return word
@@ -79,10 +79,10 @@ def side(status: ClusterStatus, word: str, leaders: Mapping[str, str]) -> str:
         return word
     if word in ("worker", "control-plane"):
         return node(status, word)
-    found = processes(status, word, leaders)
-    if len(found) != 1:
-        raise NotFound(f'"{word}" is several processes; name one: {", ".join(p.name for p in found)}')
-    return found[0].name
+    matches = processes(status, word, leaders)
+    if len(matches) != 1:
+        raise NotFound(f'"{word}" is several processes; name one: {", ".join(p.name for p in matches)}')
+    return matches[0].name
 
 
 def all_others(status: ClusterStatus, source: str) -> list[str]:
@@ -90,10 +90,10 @@ def all_others(status: ClusterStatus, source: str) -> list[str]:
 
     A control plane may be no node where nothing but its processes runs there, and a load balancer belongs to none.
     """
-    own = next((p.node for p in status.processes if p.name == source), source)
+    source_node = next((p.node for p in status.processes if p.name == source), source)
     nodes = {n.name for n in status.nodes}
     apart = [p.name for p in own_processes(status) if p.node not in nodes and source not in (p.name, p.node)]
-    return [n.name for n in status.nodes if n.name != own] + apart
+    return [n.name for n in status.nodes if n.name != source_node] + apart
 
 
 def missing(status: ClusterStatus, word: str) -> str:

@@ -115,8 +115,8 @@ class Axis:
         return round(100 * min(max(at, 0.0), self.seconds) / self.seconds, 3) if self.seconds else 0.0
 
     def bar(self, begin: float, end: float, state: str, text: str) -> Bar:
-        left = self.left(begin)
-        return Bar(left, round(self.left(end) - left, 3), begin, end, state, text)
+        offset = self.left(begin)
+        return Bar(offset, round(self.left(end) - offset, 3), begin, end, state, text)
 
 
 def ticks(axis: Axis) -> list[Tick]:
@@ -126,10 +126,10 @@ def ticks(axis: Axis) -> list[Tick]:
     return [Tick(axis.left(n * step), f"{n * step:g} s") for n in range(count)]
 
 
-def faults(axis: Axis, found: Iterable[Fault]) -> list[Bar]:
+def faults(axis: Axis, recorded: Iterable[Fault]) -> list[Bar]:
     """What the experiment did. A moment gets a width that can be seen."""
     bars: list[Bar] = []
-    for fault in found:
+    for fault in recorded:
         end = axis.seconds if fault.end is None else fault.end
         bar = axis.bar(fault.begin, end, "fault", f"{fault.what} {fault.target}")
         width = max(bar.width, MOMENT)
@@ -211,14 +211,14 @@ def rate(axis: Axis, rows: Sequence[ServiceRequest] | Sequence[Write], good: str
 
 
 def _column(axis: Axis, b: Bin, width: float, top: float, good: str) -> TimelineColumn:
-    left = axis.left(b.at)
-    told = f"{b.at:g} s: {b.good / width:g} a second {good}, {b.bad / width:g} failed"
+    offset = axis.left(b.at)
+    tooltip = f"{b.at:g} s: {b.good / width:g} a second {good}, {b.bad / width:g} failed"
     return TimelineColumn(
-        left,
-        round(axis.left(b.at + width) - left, 3),
+        offset,
+        round(axis.left(b.at + width) - offset, 3),
         round(100 * b.good / width / top, 2),
         round(100 * b.bad / width / top, 2),
-        told,
+        tooltip,
     )
 
 

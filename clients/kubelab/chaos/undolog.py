@@ -98,8 +98,8 @@ def locked(path: Path) -> Generator[UndoLog]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as err:
             other, pid = read(path)
-            told = f': "{other.title}", process {pid}' if pid else ""
-            raise UndoLogBusy(f"another experiment is under way in this cluster{told}") from err
+            holder = f': "{other.title}", process {pid}' if pid else ""
+            raise UndoLogBusy(f"another experiment is under way in this cluster{holder}") from err
         undo_log, _ = read(path)
         yield undo_log
         if not undo_log.entries:

@@ -54,9 +54,9 @@ def new_namespace() -> str:
 
 async def make(client: Client, namespace: str, workload: Workload) -> core_pb2.Service:
     """Create namespace, service and replication controller; gives the service, which has its addresses now."""
-    made = core_pb2.Namespace()
-    made.metadata.name = namespace
-    await client.create(made)
+    namespace_object = core_pb2.Namespace()
+    namespace_object.metadata.name = namespace
+    await client.create(namespace_object)
     service = core_pb2.Service()
     service.metadata.name = NAME
     service.spec.type = "NodePort"
@@ -91,9 +91,9 @@ def pod_spec(toleration_seconds: int | None = None) -> core_pb2.PodSpec:
 
 async def scale(client: Client, namespace: str, replicas: int) -> None:
     """Ask for so many pods."""
-    found = await client.get_scale(REPLICATION_CONTROLLERS, NAME, namespace)
-    found.spec.replicas = replicas
-    await client.update_scale(REPLICATION_CONTROLLERS, NAME, namespace, found)
+    current = await client.get_scale(REPLICATION_CONTROLLERS, NAME, namespace)
+    current.spec.replicas = replicas
+    await client.update_scale(REPLICATION_CONTROLLERS, NAME, namespace, current)
 
 
 async def create_pod(client: Client, namespace: str, name: str) -> None:
@@ -185,10 +185,10 @@ async def kill_container(driver: ClusterDriver, node: str, namespace: str, pod: 
     try:
         stub: Any = cri_grpc.RuntimeServiceStub(channel)
         labels = {"io.kubernetes.pod.namespace": namespace, "io.kubernetes.pod.name": pod}
-        wanted = cri.ContainerFilter(
+        container_filter = cri.ContainerFilter(
             label_selector=labels, state=cri.ContainerStateValue(state=cri.ContainerState.CONTAINER_RUNNING)
         )
-        listed = await stub.ListContainers(cri.ListContainersRequest(filter=wanted), timeout=QUICK_SECONDS)
+        listed = await stub.ListContainers(cri.ListContainersRequest(filter=container_filter), timeout=QUICK_SECONDS)
         if not listed.containers:
             raise NotFound(f"no running container of pod {namespace}/{pod} on {node}")
         for container in listed.containers:

@@ -73,10 +73,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     except Exception as err:
         from kubelab.apimachinery.terminal import escaped
 
-        told = _told(err)
-        if told is None:
+        message = _told(err)
+        if message is None:
             raise
-        click.echo(f"error: {escaped(told)}", err=True)
+        click.echo(f"error: {escaped(message)}", err=True)
         sys.exit(1)
     sys.exit(code if isinstance(code, int) else 0)
 
@@ -90,8 +90,8 @@ def _told(err: BaseException) -> str | None:
 
     if isinstance(err, BaseExceptionGroup) and len(err.exceptions) == 1:
         return _told(err.exceptions[0])
-    known = (ApiError, KubeconfigError, LaunchFailed, RecordError, OSError)
-    return str(err) if isinstance(err, known) else None
+    expected = (ApiError, KubeconfigError, LaunchFailed, RecordError, OSError)
+    return str(err) if isinstance(err, expected) else None
 
 
 if __name__ == "__main__":

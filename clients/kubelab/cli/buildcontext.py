@@ -64,8 +64,8 @@ def size_text(size: int) -> str:
 
 def patterns_of(context: Path, dockerfile: Path | None) -> IgnorePatterns:
     """What is kept out: by ``DOCKERFILE.dockerignore`` where that is there, or ``.dockerignore``. ClickException."""
-    own = dockerfile.with_name(f"{dockerfile.name}{IGNORE_FILE}") if dockerfile else None
-    path = own if own and own.is_file() else context / IGNORE_FILE
+    specific = dockerfile.with_name(f"{dockerfile.name}{IGNORE_FILE}") if dockerfile else None
+    path = specific if specific and specific.is_file() else context / IGNORE_FILE
     if not path.is_file():
         return IgnorePatterns(())
     with _readable(path):
@@ -83,14 +83,14 @@ def read_patterns(text: str, name: str) -> IgnorePatterns:
 
 def measure(context: Path, patterns: IgnorePatterns) -> Size:
     """Weigh a folder before it is sent. ClickException for a file that cannot be read, and for too much."""
-    found = Size()
+    size = Size()
     for name, status in entries(context, patterns):
         if stat.S_ISREG(status.st_mode):
-            found.add(name, status.st_size)
-    if found.bytes > MAX_BYTES:
-        told = f"the build context {context} has {size_text(found.bytes)}, and {size_text(MAX_BYTES)} are possible"
-        raise click.ClickException(f"{told}; the largest: {found.largest()}. Keep them out in {context / IGNORE_FILE}")
-    return found
+            size.add(name, status.st_size)
+    if size.bytes > MAX_BYTES:
+        text = f"the build context {context} has {size_text(size.bytes)}, and {size_text(MAX_BYTES)} are possible"
+        raise click.ClickException(f"{text}; the largest: {size.largest()}. Keep them out in {context / IGNORE_FILE}")
+    return size
 
 
 def tar_chunks(context: Path, patterns: IgnorePatterns, size: int) -> Iterator[bytes]:
@@ -129,8 +129,8 @@ def entries(context: Path, patterns: IgnorePatterns) -> Iterator[tuple[str, os.s
 
 
 def _listed(folder: Path) -> Iterator[os.DirEntry[str]]:
-    with _readable(folder), os.scandir(folder) as found:
-        return iter(sorted(found, key=lambda entry: entry.name))
+    with _readable(folder), os.scandir(folder) as listing:
+        return iter(sorted(listing, key=lambda entry: entry.name))
 
 
 @contextlib.contextmanager
@@ -157,12 +157,12 @@ def _member(path: Path, name: str, status: os.stat_result, size: int) -> Iterato
     yield info.tobuf(tarfile.PAX_FORMAT)
     if not info.isreg():
         return
-    left = info.size
+    remaining = info.size
     with path.open("rb") as file:
-        while left and (data := file.read(min(size, left))):
+        while remaining and (data := file.read(min(size, remaining))):
             yield data
-            left -= len(data)
-    if left:
+            remaining -= len(data)
+    if remaining:
         raise OSError(0, "it became shorter while it was read")
     yield bytes(-info.size % tarfile.BLOCKSIZE)
 
@@ -193,15 +193,15 @@ class Archive:
             return
         with self._opened() as tar:
             written = io.BytesIO()
-            made = tarfile.open(fileobj=written, mode="w|", format=tarfile.PAX_FORMAT)  # noqa: SIM115
+            archive = tarfile.open(fileobj=written, mode="w|", format=tarfile.PAX_FORMAT)  # noqa: SIM115
             for member in tar:
                 name = normpath("/" + member.name).lstrip("/")
                 if not name or patterns.excluded(name):
                     continue
                 content = tar.extractfile(member) if member.isreg() else None
-                made.addfile(member, content)
+                archive.addfile(member, content)
                 yield _taken(written)
-            made.close()
+            archive.close()
             yield _taken(written)
 
     def _opened(self) -> tarfile.TarFile:

@@ -80,8 +80,8 @@ def ls() -> int:
     from kubelab.cli import output
 
     with told():
-        found = [check.load(path) for path in bundled_experiments()]
-    rows = [(e.path.stem, _needs(e), e.title) for e in found]
+        experiments = [check.load(path) for path in bundled_experiments()]
+    rows = [(e.path.stem, _needs(e), e.title) for e in experiments]
     click.echo(output.table(("NAME", "NEEDS", "QUESTION"), rows))
     return 0
 
@@ -126,8 +126,12 @@ def find(word: str) -> Path:
 def _needs(experiment: Experiment) -> str:
     from kubelab.chaos.check import own_control
 
-    _, told = own_control(experiment.document)
-    needs = [f"{told[what]} {what.replace('_', ' ')}" for what in ("control_planes", "nodes") if told.get(what, 1) > 1]
+    _, arguments = own_control(experiment.document)
+    needs = [
+        f"{arguments[what]} {what.replace('_', ' ')}"
+        for what in ("control_planes", "nodes")
+        if arguments.get(what, 1) > 1
+    ]
     return ", ".join(needs) or "-"
 
 

@@ -73,8 +73,8 @@ async def _heal(cluster: ComposeCluster) -> None:
 
 async def _kubeconfig(directory: Path, project_name: str, name: str, seconds: float, clock: Clock) -> None:
     home = kubeconfig.home().absolute()
-    known = read_body(home, name)
-    if known is not None and ComposeRecord.load(home, name) is None:
+    recorded = read_body(home, name)
+    if recorded is not None and ComposeRecord.load(home, name) is None:
         raise Conflict(f'"{name}" is a local cluster; choose another --name')
     docker = Docker()
     server = await docker.check()

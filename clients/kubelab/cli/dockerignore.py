@@ -67,21 +67,21 @@ class IgnorePatterns:
 
 def read(text: str, name: str) -> IgnorePatterns:
     """Read a file; BadPattern."""
-    found: list[IgnorePattern] = []
+    patterns: list[IgnorePattern] = []
     for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), start=1):
-        told = line.strip()
-        if line.startswith("#") or not told:
+        pattern = line.strip()
+        if line.startswith("#") or not pattern:
             continue
-        excludes = not told.startswith("!")
-        told = told.removeprefix("!").strip()
-        if not told:
+        excludes = not pattern.startswith("!")
+        pattern = pattern.removeprefix("!").strip()
+        if not pattern:
             raise BadIgnorePattern(f'{name}:{number}: illegal exclusion pattern: "!"')
-        path = "/" + normpath(told).lstrip("/")
+        path = "/" + normpath(pattern).lstrip("/")
         try:
-            found.append(_compiled(path[1:], excludes))
+            patterns.append(_compiled(path[1:], excludes))
         except BadIgnorePattern:
-            raise BadIgnorePattern(f"{name}:{number}: syntax error in pattern: {told[:200]}") from None
-    return IgnorePatterns(found)
+            raise BadIgnorePattern(f"{name}:{number}: syntax error in pattern: {pattern[:200]}") from None
+    return IgnorePatterns(patterns)
 
 
 def _compiled(pattern: str, excludes: bool) -> IgnorePattern:
@@ -102,8 +102,8 @@ def _compiled(pattern: str, excludes: bool) -> IgnorePattern:
         elif char == "?":
             out += "[^/]"
         elif char == "[":
-            found, at = _class(pattern, at)
-            out += found
+            char_class, at = _class(pattern, at)
+            out += char_class
         else:
             if char == "\\":
                 char, at = _escaped(pattern, at - 1)

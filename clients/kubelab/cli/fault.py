@@ -88,7 +88,7 @@ def ls(name: str) -> int:
 
 
 def _act_command(action: Action) -> click.Command:
-    done, told = ACTIONS[action]
+    done, help_text = ACTIONS[action]
 
     @click.argument("processes", nargs=-1, metavar="PROCESS...")
     @click.option("--node", help="every process of this node")
@@ -98,7 +98,7 @@ def _act_command(action: Action) -> click.Command:
             raise click.UsageError("name processes, or a node by --node")
         return asyncio.run(_act(name, action, done, processes, node))
 
-    return click.command(action.value, short_help=told, help=f"{told}.")(act)
+    return click.command(action.value, short_help=help_text, help=f"{help_text}.")(act)
 
 
 for _action in ACTIONS:
@@ -110,8 +110,8 @@ async def _act(name: str, action: Action, done: str, words: Sequence[str], node:
     code = 0
     async with using_cluster(name) as cluster:
         status = await cluster.status()
-        found = of_node(status, node, action) if node else []
-        for word in [process.name for process in found] or words:
+        targets = of_node(status, node, action) if node else []
+        for word in [process.name for process in targets] or words:
             try:
                 process = await cluster.act(process_named(status, word), action)
             except (ApiError, click.UsageError) as err:
@@ -129,26 +129,26 @@ async def _partition(name: str, a: str, b: str, *, one_way: bool) -> int:
     async with using_cluster(name) as cluster:
         status = await cluster.status()
         partition = Partition(side_named(status, a), side_named(status, b), one_way)
-        known = await cluster.partitions()
+        before = await cluster.partitions()
         await cluster.partition(partition)
-        done = "unchanged" if any(same(partition, other) for other in known) else "created"
+        done = "unchanged" if any(same(partition, other) for other in before) else "created"
         click.echo(f"partition/{arrow(partition)} {done}")
     return 0
 
 
 async def _heal(name: str, sides: Sequence[str], *, quiet: bool) -> int:
     async with using_cluster(name) as cluster:
-        there = await cluster.partitions()
+        before = await cluster.partitions()
         if sides:
             status = await cluster.status()
             a, b = (side_named(status, word) for word in sides)
-            there = [partition for partition in there if {partition.source, partition.target} == {a, b}]
-            if not there:
+            before = [partition for partition in before if {partition.source, partition.target} == {a, b}]
+            if not before:
                 raise NotFound(f'no partition between "{a}" and "{b}"')
-        if not there and not quiet:
+        if not before and not quiet:
             click.echo("No partitions.")
-        await cluster.heal(*(there if sides else ()))
-        for partition in there:
+        await cluster.heal(*(before if sides else ()))
+        for partition in before:
             click.echo(f"partition/{arrow(partition)} healed")
     return 0
 
@@ -180,12 +180,12 @@ def of_node(status: ClusterStatus, node: str, action: Action) -> list[Process]:
 
 def process_named(status: ClusterStatus, word: str) -> str:
     """The full name of a process. NotFound, Conflict where it is not one that can be acted on, UsageError."""
-    found = own_processes(status)
-    if any(process.name == word for process in status.processes) and word not in {p.name for p in found}:
+    candidates = own_processes(status)
+    if any(process.name == word for process in status.processes) and word not in {p.name for p in candidates}:
         raise Conflict(f"{word} keeps the cluster's processes, and is none of them")
-    if word not in {process.name for process in found} | {process.component for process in found}:
+    if word not in {process.name for process in candidates} | {process.component for process in candidates}:
         raise NotFound(f'process "{word}" not found')
-    return logs.find(found, word)
+    return logs.find(candidates, word)
 
 
 def side_named(status: ClusterStatus, word: str) -> str:

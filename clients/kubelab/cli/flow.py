@@ -65,13 +65,13 @@ async def records_of(access: Access, namespace: str, pod: str) -> list[pb.AuditR
         raise silent[0]
     for err in silent:
         click.echo(f"warning: an api-server does not answer, what it knows is missing: {escaped(str(err))}", err=True)
-    found = {
+    records = {
         record.SerializeToString(deterministic=True): record
         for trail in trails
         if not isinstance(trail, ApiError)
         for record in trail
     }
-    return list(found.values())
+    return list(records.values())
 
 
 async def _trail(access: Access, server: str, namespace: str, pod: str) -> list[pb.AuditRecord] | ApiError:

@@ -67,10 +67,10 @@ def steps_of(records: Iterable[pb.AuditRecord], *, everything: bool = False) -> 
         return []
     began = shown[0].started_unix_nano
     writers = _writers(ordered)
-    told: set[tuple[str, str]] = set()
+    reported: set[tuple[str, str]] = set()
     steps: list[FlowStep] = []
     for record in shown:
-        steps += _told_by_watch(record, began, writers, told)
+        steps += _told_by_watch(record, began, writers, reported)
         wrote = writers.get(record.resource_version) is record
         steps += _runtime_call(record, began) if _is_cri(record) else _request(record, began, wrote=wrote)
     return steps
@@ -94,14 +94,14 @@ def _is_cri(record: pb.AuditRecord) -> bool:
 
 
 def _told_by_watch(
-    record: pb.AuditRecord, began: int, writers: dict[str, pb.AuditRecord], told: set[tuple[str, str]]
+    record: pb.AuditRecord, began: int, writers: dict[str, pb.AuditRecord], reported: set[tuple[str, str]]
 ) -> Sequence[FlowStep]:
     """The watch event that made a process act, once for each process and revision."""
     caller = _caller(record)
-    known = (caller, record.cause)
-    if not record.cause or known in told or record.cause not in writers:
+    event = (caller, record.cause)
+    if not record.cause or event in reported or record.cause not in writers:
         return ()
-    told.add(known)
+    reported.add(event)
     at = _milliseconds(record.started_unix_nano - began)
     return [
         FlowStep(at, None, writers[record.cause].process, caller, "watch event", record.cause, trace_id=record.trace_id)
@@ -111,7 +111,7 @@ def _told_by_watch(
 def _request(record: pb.AuditRecord, began: int, *, wrote: bool) -> Sequence[FlowStep]:
     """A request to the api-server, and below it what it stored, or read in etcd."""
     at = _milliseconds(record.started_unix_nano - began)
-    asked = FlowStep(
+    step = FlowStep(
         at,
         _milliseconds(record.duration_nano),
         _caller(record),
@@ -123,13 +123,13 @@ def _request(record: pb.AuditRecord, began: int, *, wrote: bool) -> Sequence[Flo
         claimed=record.claimed,
     )
     if not wrote and not record.store_nano:
-        return [asked]
+        return [step]
     node = record.process.partition("@")[2]
     etcd = f"etcd@{node}" if node else "etcd"
     what = "write" if wrote else "read"
     took = _milliseconds(record.store_nano) if record.store_nano else None
     return [
-        asked,
+        step,
         FlowStep(at, took, record.process, etcd, what, record.resource_version, trace_id=record.trace_id, depth=1),
     ]
 

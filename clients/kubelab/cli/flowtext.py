@@ -65,8 +65,8 @@ def _lines(title: str, steps: Sequence[FlowStep]) -> Iterator[list[Part]]:
 
 def _after(step: FlowStep) -> str:
     """What else is known of a step: the revision, and the error of a call that failed."""
-    told = f", revision {step.revision}" if step.revision else ""
-    return told if step.code == "OK" else f"{told}  ✗ {step.code}"
+    revision = f", revision {step.revision}" if step.revision else ""
+    return revision if step.code == "OK" else f"{revision}  ✗ {step.code}"
 
 
 def _indent(step: FlowStep) -> str:

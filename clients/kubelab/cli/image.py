@@ -119,14 +119,14 @@ async def _load_one(store: grpc.aio.Channel, queue: asyncio.Queue[bytes]) -> Seq
 
 
 async def _list(quiet: bool, name: str) -> int:
-    found: set[tuple[str, str, str, str]] = set()
+    lines: set[tuple[str, str, str, str]] = set()
     async with open_stores(name) as stores:
         for store in stores:
             stub: Any = cri_grpc.ImageServiceStub(store)
             with translated():
                 answer: cri.ListImagesResponse = await stub.ListImages(cri.ListImagesRequest(), timeout=QUICK_SECONDS)
-            found.update(row for image in answer.images for row in _rows(image))
-    rows = sorted(found)
+            lines.update(row for image in answer.images for row in _rows(image))
+    rows = sorted(lines)
     if quiet:
         click.echo("\n".join(row[2] if row[1] == NONE else escaped(f"{row[0]}:{row[1]}") for row in rows))
     else:

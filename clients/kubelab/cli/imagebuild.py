@@ -65,41 +65,41 @@ class Source:
 @click.option("-q", "--quiet", is_flag=True, help="print only the image's id")
 @click.argument("context", metavar="CONTEXT|-")
 @cluster_option
-def command(context: str, name: str, quiet: bool, **told: Any) -> int:
+def command(context: str, name: str, quiet: bool, **flags: Any) -> int:
     """Build an image from a Dockerfile and the files of the folder CONTEXT. `-` is the standard input: a tar archive
     of a context, or a Dockerfile alone."""
-    bases, secrets = pairs("--base", told["bases"]), dict(read_secret(text) for text in told["secrets"])
-    build_args = pairs("--build-arg", told["build_args"], from_environment=True)
+    bases, secrets = pairs("--base", flags["bases"]), dict(read_secret(text) for text in flags["secrets"])
+    build_args = pairs("--build-arg", flags["build_args"], from_environment=True)
     with ExitStack() as opened:
-        source = _source(context, told["dockerfile"], opened, quiet=quiet)
+        source = _source(context, flags["dockerfile"], opened, quiet=quiet)
         plan = pb.BuildRequest.Plan(
             dockerfile=source.dockerfile,
             dockerfile_path=source.path,
-            tags=told["tags"],
+            tags=flags["tags"],
             build_args=build_args,
             bases=bases,
-            target=told["target"],
-            platform=told["platform"],
-            no_cache=told["no_cache"],
-            network=told["network"],
-            allow=told["allow"],
+            target=flags["target"],
+            platform=flags["platform"],
+            no_cache=flags["no_cache"],
+            network=flags["network"],
+            allow=flags["allow"],
             secrets=secrets,
         )
         return asyncio.run(_build(plan, source, name, quiet=quiet))
 
 
-def pairs(option: str, told: tuple[str, ...], *, from_environment: bool = False) -> dict[str, str]:
+def pairs(option: str, words: tuple[str, ...], *, from_environment: bool = False) -> dict[str, str]:
     """``NAME=VALUE``; with ``from_environment`` a NAME alone has the environment's value, or none. UsageError."""
-    found: dict[str, str] = {}
-    for pair in told:
+    values: dict[str, str] = {}
+    for pair in words:
         key, equals, value = pair.partition("=")
         if not key or not (equals or from_environment):
             raise click.UsageError(f"{option}: expected NAME=VALUE, got {pair!r}")
         if equals:
-            found[key] = value
+            values[key] = value
         elif key in os.environ:
-            found[key] = os.environ[key]
-    return found
+            values[key] = os.environ[key]
+    return values
 
 
 def read_secret(text: str) -> tuple[str, bytes]:
@@ -263,6 +263,6 @@ def plain(line: str) -> str:
     return "".join(part if number % 2 else _CONTROL.sub(_caret, part) for number, part in enumerate(parts))
 
 
-def _caret(found: re.Match[str]) -> str:
-    code = ord(found[0])
+def _caret(match: re.Match[str]) -> str:
+    code = ord(match[0])
     return f"^{chr(code ^ 0x40)}" if code < 0x80 else f"\\x{code:02x}"

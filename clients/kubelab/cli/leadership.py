@@ -58,7 +58,7 @@ async def holders(source: Client) -> frozenset[str]:
     return _leading(listed.items, source.clock.time())
 
 
-async def follow(source: Client, told: Callable[[frozenset[str]], None]) -> None:
+async def follow(source: Client, on_change: Callable[[frozenset[str]], None]) -> None:
     """Tell the holders whenever one changes or a Lease runs out, until cancelled."""
     informer = Informer(source, LEASES, namespace=NAMESPACE, log=_quiet())
     changed = asyncio.Event()
@@ -67,18 +67,18 @@ async def follow(source: Client, told: Callable[[frozenset[str]], None]) -> None
         changed.set()
 
     informer.add_handler(on_add=look, on_update=look, on_delete=look)
-    known: frozenset[str] = frozenset()
+    last: frozenset[str] = frozenset()
     async with asyncio.TaskGroup() as group:
         group.create_task(informer.run(), name="leases")
         await informer.wait_synced()
         while True:
             changed.clear()
             leases, now = informer.list(), source.clock.time()
-            found = _leading(leases, now)
-            if found != known:
-                known = found
-                told(found)
-            lasting = [left for lease in leases if (left := leaderelection.expiry(lease) - now) > 0]
+            current = _leading(leases, now)
+            if current != last:
+                last = current
+                on_change(current)
+            lasting = [remaining for lease in leases if (remaining := leaderelection.expiry(lease) - now) > 0]
             with contextlib.suppress(TimeoutError):  # an expiry is no event: the Lease just stops changing
                 async with source.clock.timeout(min(lasting, default=None)):
                     await changed.wait()

@@ -75,12 +75,12 @@ def _programs(machine: HostFacts) -> list[PreflightProblem]:
     if not missing:
         return []
     manager = next((manager for manager in PACKAGES if machine.which(manager)), None)
-    told = f"these programs are missing: {', '.join(missing)}"
+    text = f"these programs are missing: {', '.join(missing)}"
     if manager is None:
-        return [PreflightProblem(told, "install them with your distribution's package manager")]
+        return [PreflightProblem(text, "install them with your distribution's package manager")]
     names = " ".join(dict.fromkeys(PACKAGES[manager][program] for program in missing))
     sudo = "" if machine.user == 0 else "sudo "
-    return [PreflightProblem(told, f"type: {sudo}{INSTALL[manager]} {names}")]
+    return [PreflightProblem(text, f"type: {sudo}{INSTALL[manager]} {names}")]
 
 
 def _rights(machine: HostFacts) -> list[PreflightProblem]:
@@ -97,8 +97,8 @@ def _rights(machine: HostFacts) -> list[PreflightProblem]:
         if not machine.capabilities >> bit & 1
     ]
     if lacking:
-        told = f"root may not do enough here: {' and '.join(lacking)} is missing"
-        return [PreflightProblem(told, "in a container, start it with --privileged")]
+        text = f"root may not do enough here: {' and '.join(lacking)} is missing"
+        return [PreflightProblem(text, "in a container, start it with --privileged")]
     return []
 
 
@@ -109,17 +109,17 @@ def _as_root(machine: HostFacts) -> str:
 
 
 def _kernel(machine: HostFacts) -> list[PreflightProblem]:
-    found: list[PreflightProblem] = []
+    problems: list[PreflightProblem] = []
     if not machine.files("/proc/self/ns/net"):
-        found.append(PreflightProblem("the kernel has no network namespaces", "use a kernel with CONFIG_NET_NS"))
+        problems.append(PreflightProblem("the kernel has no network namespaces", "use a kernel with CONFIG_NET_NS"))
     if "overlay" not in machine.filesystems and not machine.files("/sys/module/overlay"):
-        found.append(PreflightProblem("the kernel has not loaded overlay file systems", "type: modprobe overlay"))
-    return found
+        problems.append(PreflightProblem("the kernel has not loaded overlay file systems", "type: modprobe overlay"))
+    return problems
 
 
 def _limits(machine: HostFacts) -> list[PreflightProblem]:
     if machine.descriptors >= DESCRIPTORS:
         return []
-    told = f"a process may have only {machine.descriptors} files open at once, and a cluster needs {DESCRIPTORS}"
+    text = f"a process may have only {machine.descriptors} files open at once, and a cluster needs {DESCRIPTORS}"
     raised = f"raise the limit where this shell was started: ulimit -n {4 * DESCRIPTORS}"
-    return [PreflightProblem(told, f"{raised} (in a container: --ulimit nofile={4 * DESCRIPTORS})")]
+    return [PreflightProblem(text, f"{raised} (in a container: --ulimit nofile={4 * DESCRIPTORS})")]

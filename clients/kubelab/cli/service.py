@@ -83,12 +83,12 @@ def node_port_table(service: core_pb2.Service, address: str) -> str:
 
 def tunnel_targets(service: core_pb2.Service, address: str) -> list[str]:
     """Say where tunnels lead to, a ``host:port`` for each TCP port: the node port, else the service's own address."""
-    own = service.spec.clusterIP if service.spec.clusterIP not in ("", "None") else ""
+    cluster_ip = service.spec.clusterIP if service.spec.clusterIP not in ("", "None") else ""
     ports = [port for port in service.spec.ports if port.protocol in FORWARDED]
     return [
-        f"{address}:{port.nodePort}" if port.nodePort else f"{own}:{port.port}"
+        f"{address}:{port.nodePort}" if port.nodePort else f"{cluster_ip}:{port.port}"
         for port in ports
-        if port.nodePort or own
+        if port.nodePort or cluster_ip
     ]
 
 
@@ -128,8 +128,8 @@ def _lines(row: Sequence[str]) -> list[tuple[str, ...]]:
 
 
 def _centred(text: str, width: int) -> str:
-    left = (width - len(text)) // 2
-    return " " * left + text + " " * (width - len(text) - left)
+    margin = (width - len(text)) // 2
+    return " " * margin + text + " " * (width - len(text) - margin)
 
 
 def _missing(name: str, namespace: str) -> None:

@@ -27,10 +27,10 @@ def command(name: str, words: tuple[str, ...]) -> int:
     The exit code is the command's.
     """
     nodes = asyncio.run(_nodes(name))
-    node, told = choose(nodes, words, is_program=_is_program)
+    node, arguments = choose(nodes, words, is_program=_is_program)
     environment = {**os.environ, "PS1": f"[{node.name}] \\w # "}
     shell = SHELL if node.enter else os.environ.get("SHELL") or SHELL  # a container has its own programs
-    arguments = [*(node.enter or ("nsenter", f"--net={node.netns}", "--")), *(told or [shell])]
+    arguments = [*(node.enter or ("nsenter", f"--net={node.netns}", "--")), *(arguments or [shell])]
     try:
         ended = subprocess.run(arguments, env=environment, check=False)
     except FileNotFoundError as err:
@@ -58,9 +58,9 @@ def choose(
     """
     if not words:
         return nodes[0], []
-    found = next((node for node in nodes if node.name == words[0]), None)
-    if found is not None:
-        return found, [*words[1:]]
+    chosen = next((node for node in nodes if node.name == words[0]), None)
+    if chosen is not None:
+        return chosen, [*words[1:]]
     if len(words) == 1 and not is_program(nodes[0], words[0]):
         raise NotFound(f'node "{words[0]}" not found; there are: {", ".join(node.name for node in nodes)}')
     return nodes[0], [*words]

@@ -108,10 +108,10 @@ class View:
 
     def _print_changes(self) -> None:
         before, self._known = self._known, {process.name: self._essence(process) for process in self._processes}
-        for found in self._processes:
-            if before.get(found.name) == self._known[found.name]:
+        for row in self._processes:
+            if before.get(row.name) == self._known[row.name]:
                 continue
-            process = replace(found, memory_bytes=self._memory.get(found.name, 0) if found.pid else 0)
+            process = replace(row, memory_bytes=self._memory.get(row.name, 0) if row.pid else 0)
             if self.form == "json":
                 click.echo(json.dumps(_process(process, self.holders)))
             else:

@@ -246,8 +246,8 @@ class Client:
         try:
             async for event in events:
                 kind = _EVENT_TYPES[event.type]
-                found = None if kind is EventType.BOOKMARK else decode(event.object.value)
-                yield Event(kind, found, event.resource_version)
+                obj = None if kind is EventType.BOOKMARK else decode(event.object.value)
+                yield Event(kind, obj, event.resource_version)
         finally:
             await events.aclose()
 
@@ -399,7 +399,7 @@ class Client:
         )
         deadline = self.clock.monotonic() + seconds
         items: list[T] = []
-        left = 0
+        remaining = 0
         while True:
             rest = deadline - self.clock.monotonic()
             try:
@@ -409,11 +409,13 @@ class Client:
             except ApiError as err:
                 if not items:
                     raise
-                told = f"{len(items)} of {len(items) + left} {resource.plural} were deleted, then: {err.message}"
+                progress = (
+                    f"{len(items)} of {len(items) + remaining} {resource.plural} were deleted, then: {err.message}"
+                )
                 kept = {key: getattr(err, key) for key in ("name", "group", "kind", "uid", "causes")}
-                raise type(err)(told, **kept, retry_after_seconds=err.retry_after_seconds) from err
+                raise type(err)(progress, **kept, retry_after_seconds=err.retry_after_seconds) from err
             items += [resource.message.FromString(item.value) for item in answer.items]
-            left = answer.metadata.remainingItemCount
+            remaining = answer.metadata.remainingItemCount
             continue_: str = getattr(answer.metadata, "continue")
             if not continue_:
                 return ObjectList(items=items, resource_version=answer.metadata.resourceVersion)

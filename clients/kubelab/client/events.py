@@ -171,11 +171,15 @@ class EventRecorder:
         the same object in the same nanosecond."""
         event = series.event
         try:
-            there = await self._client.get(EVENTS, event.metadata.name, event.metadata.namespace)
+            existing = await self._client.get(EVENTS, event.metadata.name, event.metadata.namespace)
         except ApiError:
             return  # the next attempt meets it again
-        own = (there.source, there.involvedObject, there.reason) == (event.source, event.involvedObject, event.reason)
-        if own and there.firstTimestamp == event.firstTimestamp:
+        is_same = (existing.source, existing.involvedObject, existing.reason) == (
+            event.source,
+            event.involvedObject,
+            event.reason,
+        )
+        if is_same and existing.firstTimestamp == event.firstTimestamp:
             series.written = True
         else:
             event.metadata.name = self._name(event.involvedObject)

@@ -185,13 +185,13 @@ class Informer(Generic[T]):
 
     async def _list(self) -> None:
         """Bring the cache to one revision, chunk by chunk, and tell handlers the difference."""
-        seen: set[str] = set()
+        listed: set[str] = set()
         revision = ""
         async for page in self._client.pages(self._resource, self._namespace, chunk=self._chunk, **self._selectors):
             revision = page.resource_version
             for obj in page.items:
-                seen.add(self._store(obj))
-        for key in [key for key in self._objects if key not in seen]:
+                listed.add(self._store(obj))
+        for key in [key for key in self._objects if key not in listed]:
             self._remove(key, self._objects[key])
         self._lists += 1
         self._revision = revision

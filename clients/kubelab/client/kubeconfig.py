@@ -148,10 +148,10 @@ class Kubeconfig:
 
     def contexts(self) -> list[ContextRow]:
         """Give every context, by name."""
-        found = self._section("contexts")
+        contexts = self._section("contexts")
         return [
-            ContextRow(name, *(str(found[name].get(key) or "") for key in ("cluster", "user", "namespace")))
-            for name in sorted(found)
+            ContextRow(name, *(str(contexts[name].get(key) or "") for key in ("cluster", "user", "namespace")))
+            for name in sorted(contexts)
         ]
 
     def access(self, context: str = "") -> Access:
@@ -232,26 +232,26 @@ class Kubeconfig:
     def absolute_entries(self, section: str) -> list[dict[str, Any]]:
         """Copy a section's entries; paths that are relative to this file's folder become absolute."""
         singular = section.removesuffix("s")
-        found: list[dict[str, Any]] = []
-        for name, told in self._section(section).items():
-            body = copy.deepcopy(told)
+        entries: list[dict[str, Any]] = []
+        for name, value in self._section(section).items():
+            body = copy.deepcopy(value)
             for key in FILES:
                 if self.path and body.get(key):
                     body[key] = str(self.path.parent / Path(str(body[key])).expanduser())
-            found.append({"name": name, singular: body})
-        return found
+            entries.append({"name": name, singular: body})
+        return entries
 
     def redacted(self) -> dict[str, Any]:
         """Give the document without certificates and keys, as ``kctl config view`` shows it."""
         document = copy.deepcopy(self.document)
         for section, value in (("clusters", "cluster"), ("users", "user")):
             for entry in document.get(section) or []:
-                told = entry.get(value) or {}
-                for key in told:
+                body = entry.get(value) or {}
+                for key in body:
                     if key.endswith("-data"):
-                        told[key] = "DATA+OMITTED"
+                        body[key] = "DATA+OMITTED"
                     elif key in ("token", "password"):
-                        told[key] = "REDACTED"
+                        body[key] = "REDACTED"
         return document
 
     def _grpc_servers(self, cluster: Mapping[str, Any]) -> tuple[str, ...]:
@@ -271,14 +271,14 @@ class Kubeconfig:
         singular = section.removesuffix("s")
         if not isinstance(entries, list):
             raise KubeconfigError(f"{self._where}: {section}: expected a list")
-        found: dict[str, dict[str, Any]] = {}
+        by_name: dict[str, dict[str, Any]] = {}
         for n, entry in enumerate(cast(list[object], entries)):
             body = cast(dict[str, object], entry).get(singular) if isinstance(entry, dict) else None
             name = cast(dict[str, object], entry).get("name") if isinstance(entry, dict) else None
             if not isinstance(name, str) or not isinstance(body or {}, dict):
                 raise KubeconfigError(f"{self._where}: {section}[{n}]: expected a name and a {singular}")
-            found.setdefault(name, cast(dict[str, Any], body or {}))
-        return found
+            by_name.setdefault(name, cast(dict[str, Any], body or {}))
+        return by_name
 
     def _put(self, section: str, name: str, body: dict[str, Any]) -> None:
         entries = [e for e in self.document.get(section) or [] if e.get("name") != name]

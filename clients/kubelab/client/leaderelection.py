@@ -116,8 +116,8 @@ class LeaderElector:
         """Give what a leader's writes carry. Conflict when this is no leader, or its time is over by its own clock."""
         observed = self._observed
         if observed is None or not self.is_leader() or not self._valid(observed):
-            told = f"{self.identity} does not lead any more"
-            raise errors.conflict("leases", self._name, told, "coordination.k8s.io")
+            message = f"{self.identity} does not lead any more"
+            raise errors.conflict("leases", self._name, message, "coordination.k8s.io")
         lease = observed.lease
         return Fence(self._namespace, self._name, self.identity, lease.spec.leaseTransitions, lease.metadata.uid)
 
@@ -180,21 +180,21 @@ class LeaderElector:
         """Begin a term, unless another one's lasts."""
         first_look, self._looked = not self._looked, True
         try:
-            found = await self._client.get(LEASES, self._name, self._namespace)
+            lease = await self._client.get(LEASES, self._name, self._namespace)
         except NotFound:
             return await self._write(self._begun(None))
-        if self._observed is None or self._observed.lease.spec != found.spec:
-            self._saw(found, self._clock.monotonic())
+        if self._observed is None or self._observed.lease.spec != lease.spec:
+            self._saw(lease, self._clock.monotonic())
         else:
-            self._observed.lease = found  # the same record, perhaps at another revision
+            self._observed.lease = lease  # the same record, perhaps at another revision
         observed = self._observed
         assert observed is not None
         # It is ours where the answer to our own writing was lost, and our predecessor's where it bears our name when we
         # look for the first time: two processes of one name never run at once.
-        free = not self.leader or self._own(found) or (first_look and self.leader == self.identity)
+        free = not self.leader or self._own(lease) or (first_look and self.leader == self.identity)
         if not free and self._valid(observed):
             return False
-        return await self._write(self._begun(found))
+        return await self._write(self._begun(lease))
 
     async def _keep(self) -> bool:
         """Renew the term that we are in; False, with ``is_leader`` false too, when it is over."""
@@ -206,21 +206,21 @@ class LeaderElector:
             except ApiError as err:
                 self._log.warning("lease changed, reading it", lease=self._name, reason=err.reason)
         try:
-            found = await self._client.get(LEASES, self._name, self._namespace)
+            lease = await self._client.get(LEASES, self._name, self._namespace)
         except NotFound:
             self._observed = None  # the candidate that creates it again begins a new term
             return False
-        if not self._own(found):
-            self._saw(found, self._clock.monotonic())
+        if not self._own(lease):
+            self._saw(lease, self._clock.monotonic())
             return False
-        return await self._write(self._renewed(found))
+        return await self._write(self._renewed(lease))
 
     async def _write(self, lease: coordination_pb2.Lease) -> bool:
         """Write it as ours. Its time counts from before it was sent: others may count from when it was written."""
-        asked = self._clock.monotonic()
+        requested_at = self._clock.monotonic()
         self._claim = lease
         writing = self._client.update(lease) if lease.metadata.resourceVersion else self._client.create(lease)
-        self._saw(await writing, asked)
+        self._saw(await writing, requested_at)
         return True
 
     def _saw(self, lease: coordination_pb2.Lease, at: float) -> None:
@@ -264,9 +264,9 @@ class LeaderElector:
                 try:
                     await self._client.update(self._released(self._observed.lease))
                 except Conflict:  # a renewal was under way when leading was cancelled, and it was written
-                    found = await self._client.get(LEASES, self._name, self._namespace)
-                    if self._own(found):
-                        await self._client.update(self._released(found))
+                    lease = await self._client.get(LEASES, self._name, self._namespace)
+                    if self._own(lease):
+                        await self._client.update(self._released(lease))
         except (ApiError, TimeoutError) as err:
             self._log.warning("lease not released", lease=self._name, error=str(err))
         self._observed = None

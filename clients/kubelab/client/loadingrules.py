@@ -101,33 +101,33 @@ class LoadingRules:
         target = self.default_file
         for file, config in self._read():
             if file != target and config.has_cluster(name):
-                _edit(file, lambda found: found.remove_cluster(name))
+                _edit(file, lambda edited: edited.remove_cluster(name))
         _edit(target, change)
 
     def remove_cluster(self, name: str) -> None:
         """Take away what :meth:`set_cluster` added, from every file. What is not there is no error."""
         for file, config in self._read():
             if config.has_cluster(name) or config.current_context == name:
-                _edit(file, lambda found: found.remove_cluster(name))
+                _edit(file, lambda edited: edited.remove_cluster(name))
 
     def use_context(self, name: str) -> None:
         """Make a context the current one; "" for none. KubeconfigError when there is no such context."""
         if name:
             self.load().use_context(name)  # it may stand in another file than the one that is written
-            _edit(self.default_file, lambda found: found.use_context(name, known=True))
+            _edit(self.default_file, lambda edited: edited.use_context(name, known=True))
             return
         for file, config in self._read():
             if config.current_context:
-                _edit(file, lambda found: found.use_context(""))
+                _edit(file, lambda edited: edited.use_context(""))
 
     def _read(self) -> list[tuple[Path, Kubeconfig]]:
-        found: list[tuple[Path, Kubeconfig]] = []
+        configs: list[tuple[Path, Kubeconfig]] = []
         for file in self.files:
             with contextlib.ExitStack() as stack:
                 if not self.explicit:
                     stack.enter_context(contextlib.suppress(KubeconfigMissing))
-                found.append((file, Kubeconfig.load(file)))
-        return found
+                configs.append((file, Kubeconfig.load(file)))
+        return configs
 
 
 def _expanded(text: str, environ: Mapping[str, str]) -> Path:
@@ -148,7 +148,7 @@ def _merged(configs: list[Kubeconfig]) -> Kubeconfig:
         for key, value in config.document.items():
             if value and not document.get(key):
                 document[key] = value
-    document |= {section: list(found.values()) for section, found in entries.items()}
+    document |= {section: list(by_name.values()) for section, by_name in entries.items()}
     document.setdefault("current-context", "")
     return Kubeconfig(document, configs[0].path)
 
@@ -181,8 +181,8 @@ def _locked(file: Path) -> Generator[None]:
             break
         except FileExistsError as err:
             if not tries_left:
-                told = f"{file}: another program is changing it; if none is, remove {lock}"
-                raise KubeconfigError(told) from err
+                message = f"{file}: another program is changing it; if none is, remove {lock}"
+                raise KubeconfigError(message) from err
             threading.Event().wait(jittered(LOCK_PAUSE_SECONDS))
         except OSError as err:
             raise KubeconfigError(f"{lock}: {err.strerror}") from err

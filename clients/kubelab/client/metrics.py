@@ -141,15 +141,15 @@ _informers: weakref.WeakKeyDictionary[CollectorRegistry, InformerMetrics] = weak
 
 def queue_metrics(registry: CollectorRegistry) -> QueueMetrics:
     """Give the queues' families of a registry; they are made at the first use."""
-    found = _queues.get(registry)
-    if found is None:
-        found = _queues[registry] = QueueMetrics(registry)
-    return found
+    existing = _queues.get(registry)
+    if existing is None:
+        existing = _queues[registry] = QueueMetrics(registry)
+    return existing
 
 
 def informer_metrics(registry: CollectorRegistry) -> InformerMetrics:
     """Give the informers' families of a registry; they are made at the first use."""
-    found = _informers.get(registry)
-    if found is None:
-        found = _informers[registry] = InformerMetrics(registry)
-    return found
+    existing = _informers.get(registry)
+    if existing is None:
+        existing = _informers[registry] = InformerMetrics(registry)
+    return existing

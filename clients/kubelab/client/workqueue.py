@@ -206,8 +206,8 @@ class WorkQueue(Generic[K]):
             return
         self._promote_due()  # a wish whose time has come, while every worker was busy, must not swallow a later one
         when = self._clock.monotonic() + seconds
-        known = self._due.get((key, lane))
-        if known is not None and known[0] <= when:
+        due = self._due.get((key, lane))
+        if due is not None and due[0] <= when:
             return
         self._sequence += 1
         self._due[key, lane] = (when, self._sequence)

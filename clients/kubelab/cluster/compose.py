@@ -85,42 +85,42 @@ class ComposeCluster:
 
     async def containers(self) -> list[ComposeContainer]:
         """Look at every container of the project. Unavailable when none of them runs."""
-        found = await self._look()
-        if not any(c.runs for c in found):
+        containers = await self._look()
+        if not any(c.runs for c in containers):
             raise errors.Unavailable(
                 f'cluster "{self.name}" is not running; start it with: '
                 f"docker compose --project-directory {self._record.directory} up -d"
             )
-        return found
+        return containers
 
     async def status(self) -> ClusterStatus:
-        found = await self.containers()
-        uses, leader = await asyncio.gather(usage(self._docker, found), leading(self._docker, found))
+        containers = await self.containers()
+        uses, leader = await asyncio.gather(usage(self._docker, containers), leading(self._docker, containers))
         processes: list[Process] = []
-        for container in reading.ordered(found):
+        for container in reading.ordered(containers):
             used = uses.get(container.id)
             process = replace(container.process(), leader=container.name == leader)
             if used is not None:
                 process = replace(process, memory_bytes=used.memory_bytes, cpu_seconds=used.cpu_seconds)
             processes.append(process)
-        return ClusterStatus(self.name, tuple(processes), tuple(self._nodes(found)))
+        return ClusterStatus(self.name, tuple(processes), tuple(self._nodes(containers)))
 
     async def watch_status(self) -> AsyncGenerator[ClusterStatus]:
         before: ClusterStatus | None = None
         async with aclosing(self._looks()) as looks:
-            async for found in looks:
-                leader = await leading(self._docker, found)
-                processes = tuple(replace(c.process(), leader=c.name == leader) for c in reading.ordered(found))
-                now = ClusterStatus(self.name, processes, tuple(self._nodes(found)))
+            async for containers in looks:
+                leader = await leading(self._docker, containers)
+                processes = tuple(replace(c.process(), leader=c.name == leader) for c in reading.ordered(containers))
+                now = ClusterStatus(self.name, processes, tuple(self._nodes(containers)))
                 if now != before:
                     yield now
                 before = now
 
     async def nodes(self) -> Sequence[ClusterNode]:
         """Name the nodes that pods run on. Conflict when the kubeconfig leads elsewhere."""
-        found = await self.containers()
-        await check_kubeconfig(self._docker, found, self._rules, self.name)
-        return self._nodes(found)
+        containers = await self.containers()
+        await check_kubeconfig(self._docker, containers, self._rules, self.name)
+        return self._nodes(containers)
 
     async def logs(self, process: str, *, follow: bool = False, tail: int = 0) -> AsyncGenerator[bytes]:
         container = self._named(await self.containers(), process)
@@ -130,16 +130,16 @@ class ComposeCluster:
                 yield chunk
 
     async def act(self, process: str, action: Action) -> Process:
-        found = await self.containers()
-        container = self._named(found, process)
-        await ComposeActions(self._docker, self._until).act(action, container, found)
-        found = await self.containers()
-        await self._cuts.renew(found)
-        return self._named(found, process).process()
+        containers = await self.containers()
+        container = self._named(containers, process)
+        await ComposeActions(self._docker, self._until).act(action, container, containers)
+        containers = await self.containers()
+        await self._cuts.renew(containers)
+        return self._named(containers, process).process()
 
     async def setting(self, component: str, key: str) -> str | None:
-        found = next((c for c in await self.containers() if c.identity.component == component), None)
-        return None if found is None else flag(found.command, key)
+        container = next((c for c in await self.containers() if c.identity.component == component), None)
+        return None if container is None else flag(container.command, key)
 
     async def partition(self, *partitions: Partition) -> None:
         await self._cuts.add(await self.containers(), *partitions)
@@ -148,9 +148,9 @@ class ComposeCluster:
         await self._cuts.heal(await self.containers(), *partitions)
 
     async def partitions(self) -> Sequence[Partition]:
-        found = await self.containers()
-        await self._cuts.renew(found)  # rules end with a container that docker, or a person, has restarted
-        return self._cuts.list(found)
+        containers = await self.containers()
+        await self._cuts.renew(containers)  # rules end with a container that docker, or a person, has restarted
+        return self._cuts.list(containers)
 
     async def run(self, node: str, argv: Sequence[str], *, stdin: bytes = b"", timeout: float = 30.0) -> CommandOutput:
         machine = await self._machine(node)
@@ -184,8 +184,8 @@ class ComposeCluster:
 
     async def tunnels(self) -> Sequence[ClusterTunnel]:
         machines = self._machines(await self.containers())
-        asked = [self._agent(m).unary(LIST_TUNNELS, pb.ListTunnelsRequest(), timeout=CALL_SECONDS) for m in machines]
-        answers = await asyncio.gather(*asked)
+        calls = [self._agent(m).unary(LIST_TUNNELS, pb.ListTunnelsRequest(), timeout=CALL_SECONDS) for m in machines]
+        answers = await asyncio.gather(*calls)
         return [
             _tunnel(machine, tunnel)
             for machine, answer in zip(machines, answers, strict=True)
@@ -200,9 +200,9 @@ class ComposeCluster:
             await agent.close()
         self._relays.close()
 
-    def _nodes(self, found: Sequence[ComposeContainer]) -> list[ClusterNode]:
+    def _nodes(self, containers: Sequence[ComposeContainer]) -> list[ClusterNode]:
         host = ("--host", self._record.docker_host) if self._record.docker_host else ()
-        return reading.nodes(found, ("docker", *host, "exec", "--interactive"))
+        return reading.nodes(containers, ("docker", *host, "exec", "--interactive"))
 
     async def _any_machine(self) -> ComposeContainer:
         """The first node that runs; Unavailable when none does."""
@@ -213,9 +213,9 @@ class ComposeCluster:
 
     async def _machine(self, node: str) -> ComposeContainer:
         """The container that is a node, the first one by default. NotFound, or Unavailable when it does not run."""
-        found = await self.containers()
-        names = [info.name for info in self._nodes(found)]
-        machine = reading.machine(found, node or next(iter(names), ""))
+        containers = await self.containers()
+        names = [info.name for info in self._nodes(containers)]
+        machine = reading.machine(containers, node or next(iter(names), ""))
         if machine is None:
             raise errors.NotFound(f'nodes "{node}" not found; there are: {", ".join(names)}')
         if machine.status != "running":
@@ -224,11 +224,13 @@ class ComposeCluster:
             )
         return machine
 
-    def _machines(self, found: Sequence[ComposeContainer]) -> list[ComposeContainer]:
-        return [c for c in reading.ordered(found) if c.identity.component == reading.MACHINE and c.status == "running"]
+    def _machines(self, containers: Sequence[ComposeContainer]) -> list[ComposeContainer]:
+        return [
+            c for c in reading.ordered(containers) if c.identity.component == reading.MACHINE and c.status == "running"
+        ]
 
-    def _named(self, found: Sequence[ComposeContainer], process: str) -> ComposeContainer:
-        container = next((c for c in found if c.name == process and c.service != reading.PKI), None)
+    def _named(self, containers: Sequence[ComposeContainer], process: str) -> ComposeContainer:
+        container = next((c for c in containers if c.name == process and c.service != reading.PKI), None)
         if container is None:
             raise errors.not_found("processes", process)
         return container
@@ -248,8 +250,8 @@ class ComposeCluster:
 
     async def _look(self) -> list[ComposeContainer]:
         """Every container now. Who is starting or was not well is asked again, as docker does every few seconds."""
-        found = await inspect(self._docker, self._record.project)
-        return list(await asyncio.gather(*(self._asked(container) for container in found)))
+        containers = await inspect(self._docker, self._record.project)
+        return list(await asyncio.gather(*(self._asked(container) for container in containers)))
 
     async def _asked(self, container: ComposeContainer) -> ComposeContainer:
         if not _in_doubt(container):
@@ -263,21 +265,21 @@ class ComposeCluster:
 
     async def _looks(self) -> AsyncGenerator[list[ComposeContainer]]:
         """Every container now, at each event of docker, and from time to time for changes that have no event."""
-        found = await self.containers()
-        yield found
+        containers = await self.containers()
+        yield containers
 
         def pause() -> float | None:
-            if any(map(_in_doubt, found)):
+            if any(map(_in_doubt, containers)):
                 return HEALTH_SECONDS
-            return LEADER_SECONDS if sum(c.identity.component == "etcd" for c in found) > 1 else None
+            return LEADER_SECONDS if sum(c.identity.component == "etcd" for c in containers) > 1 else None
 
         async with (
             aclosing(self._events()) as events,
             aclosing(_at_least_every(pause, events, self._clock)) as moments,
         ):
             async for _ in moments:
-                found = await self._look()
-                yield found
+                containers = await self._look()
+                yield containers
         raise errors.Unavailable("docker tells of no more events: its daemon went away")
 
     def _events(self) -> AsyncGenerator[bytes]:
@@ -290,8 +292,8 @@ class ComposeCluster:
         """Wait until something is true of the containers; False when it is not within so many seconds."""
         try:
             async with self._clock.timeout(seconds), aclosing(self._looks()) as looks:
-                async for found in looks:
-                    if true(found):
+                async for containers in looks:
+                    if true(containers):
                         return True
         except TimeoutError:
             return False
@@ -305,7 +307,7 @@ async def inspect(docker: Docker, project: str) -> list[ComposeContainer]:
         *("--filter", f"label={PROJECT}={project}", "--filter", f"label={ONE_OFF}=False"),
     )
     ids = listed.decode().split()
-    return [reading.read(told) for told in await docker.inspect(ids)] if ids else []
+    return [reading.read(body) for body in await docker.inspect(ids)] if ids else []
 
 
 def _in_doubt(container: ComposeContainer) -> bool:
@@ -314,18 +316,18 @@ def _in_doubt(container: ComposeContainer) -> bool:
 
 def _inside(machine: ComposeContainer, local_port: int) -> int:
     """Which of a node's own ports is published at a port of 127.0.0.1. BadRequest when none is."""
-    found = next((port for port, outside in machine.ports.items() if outside == local_port), None)
-    if found is None:
+    inside_port = next((port for port, outside in machine.ports.items() if outside == local_port), None)
+    if inside_port is None:
         ports = ", ".join(str(port) for port in sorted(machine.ports.values()))
         raise errors.BadRequest(f"port {local_port}: tunnels of {machine.identity.node} have the ports {ports}")
-    return int(found.partition("/")[0])
+    return int(inside_port.partition("/")[0])
 
 
-def _tunnel(machine: ComposeContainer, told: pb.Tunnel) -> ClusterTunnel:
-    outside = machine.ports.get(f"{told.local_port}/tcp")
+def _tunnel(machine: ComposeContainer, tunnel: pb.Tunnel) -> ClusterTunnel:
+    outside = machine.ports.get(f"{tunnel.local_port}/tcp")
     if outside is None:
-        raise errors.InternalError(f"{machine.service} does not publish its port {told.local_port}")
-    return ClusterTunnel(outside, machine.identity.node, told.address)
+        raise errors.InternalError(f"{machine.service} does not publish its port {tunnel.local_port}")
+    return ClusterTunnel(outside, machine.identity.node, tunnel.address)
 
 
 async def _at_least_every(

@@ -55,9 +55,9 @@ class ComposeActions:
         )
         if container.status == "paused":  # a frozen process dies when it is let go
             await self._docker.call("unpause", container.id)
-        await self._until(lambda found: _of(found, container).pid != container.pid, DEAD_SECONDS)
+        await self._until(lambda containers: _of(containers, container).pid != container.pid, DEAD_SECONDS)
         if container.identity.component == MACHINE:
-            await self._until(lambda found: _of(found, container).runs, STARTED_SECONDS)
+            await self._until(lambda containers: _of(containers, container).runs, STARTED_SECONDS)
             await self._bring_back(container)
 
     async def _stop(self, container: ComposeContainer) -> None:
@@ -70,32 +70,34 @@ class ComposeActions:
         if container.network_of != container.id:
             below = next((c for c in others if c.id == container.network_of), None)
             if below is None or not below.runs:
-                told = below.name if below else "its node"
-                raise BadRequest(f"{container.name} lives in {told}, which does not run: start that first")
+                carrier = below.name if below else "its node"
+                raise BadRequest(f"{container.name} lives in {carrier}, which does not run: start that first")
         if container.status != "paused":
             await self._docker.call("start", container.id)
         if container.identity.component == MACHINE:
-            await self._until(lambda found: _of(found, container).state is ProcessState.RUNNING, STARTED_SECONDS)
+            await self._until(
+                lambda containers: _of(containers, container).state is ProcessState.RUNNING, STARTED_SECONDS
+            )
             await self._bring_back(container)
-        await self._until(lambda found: _of(found, container).state is ProcessState.RUNNING, STARTED_SECONDS)
+        await self._until(lambda containers: _of(containers, container).state is ProcessState.RUNNING, STARTED_SECONDS)
 
     async def _bring_back(self, machine: ComposeContainer) -> None:
         """Start what could not be started while the machine was away; what a person has stopped stays so."""
 
-        def settled(found: list[ComposeContainer]) -> bool:
-            return all(c.status != "restarting" for c in found if c.network_of == machine.id)
+        def settled(containers: list[ComposeContainer]) -> bool:
+            return all(c.status != "restarting" for c in containers if c.network_of == machine.id)
 
-        left: list[str] = []
+        remaining: list[str] = []
 
-        def look(found: list[ComposeContainer]) -> bool:
-            if not settled(found):
+        def look(containers: list[ComposeContainer]) -> bool:
+            if not settled(containers):
                 return False
-            left[:] = [c.id for c in found if c.network_of == machine.id and not c.runs and c.error]
+            remaining[:] = [c.id for c in containers if c.network_of == machine.id and not c.runs and c.error]
             return True
 
         await self._until(look, STARTED_SECONDS)
-        if left:
-            await self._docker.call("start", *left)
+        if remaining:
+            await self._docker.call("start", *remaining)
 
     async def _pause(self, container: ComposeContainer) -> None:
         _must_run(container)
@@ -113,6 +115,6 @@ def _must_run(container: ComposeContainer) -> None:
         raise BadRequest(f"{container.name} does not run")
 
 
-def _of(found: Sequence[ComposeContainer], container: ComposeContainer) -> ComposeContainer:
+def _of(containers: Sequence[ComposeContainer], container: ComposeContainer) -> ComposeContainer:
     """The container as it is now; as it was, when it is gone."""
-    return next((c for c in found if c.id == container.id), container)
+    return next((c for c in containers if c.id == container.id), container)

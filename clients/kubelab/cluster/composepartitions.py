@@ -37,55 +37,57 @@ class ComposePartitions:
     def list(self, containers: Sequence[ComposeContainer]) -> tuple[Partition, ...]:
         """Name what is cut off; nothing when it was of containers that are gone."""
         try:
-            told = cast(dict[str, Any], json.loads(self._file.read_text()))
+            body = cast(dict[str, Any], json.loads(self._file.read_text()))
         except FileNotFoundError:
             return ()
-        if not {c.id for c in containers} & set(told["containers"]):
+        if not {c.id for c in containers} & set(body["containers"]):
             return ()
-        return tuple(Partition(**partition) for partition in told["partitions"])
+        return tuple(Partition(**partition) for partition in body["partitions"])
 
-    async def add(self, containers: Sequence[ComposeContainer], *wanted: Partition) -> None:
+    async def add(self, containers: Sequence[ComposeContainer], *after: Partition) -> None:
         """Cut sides off from each other. NotFound, BadRequest as ever; Conflict for a side that does not run."""
         with self._alone():
-            there = topology(containers)
-            known = {c.name for c in containers} | {c.identity.node for c in containers}
-            for partition in wanted:
+            places = topology(containers)
+            names = {c.name for c in containers} | {c.identity.node for c in containers}
+            for partition in after:
                 for side in (partition.source, partition.target):
-                    if side in known and side not in there.processes and side not in there.nodes:
+                    if side in names and side not in places.processes and side not in places.nodes:
                         raise Conflict(f"{side} does not run: there is nothing to cut off")
-                partitions.check(there, partition)
+                partitions.check(places, partition)
             before = self.list(containers)
-            new = [p for p in wanted if not any(partitions.same(p, other) for other in before)]
+            new = [p for p in after if not any(partitions.same(p, other) for other in before)]
             if new:
-                await self._change(containers, there, before, (*before, *new))
+                await self._change(containers, places, before, (*before, *new))
 
     async def heal(self, containers: Sequence[ComposeContainer], *unwanted: Partition) -> None:
         """Heal these partitions, or all where none is named: then every place is cleared, also of unlisted rules."""
         with self._alone():
             before = self.list(containers)
-            left = tuple(p for p in before if unwanted and not any(partitions.same(p, other) for other in unwanted))
-            if left != before or not unwanted:
-                await self._change(containers, topology(containers), before, left, everywhere=not unwanted)
+            remaining = tuple(
+                p for p in before if unwanted and not any(partitions.same(p, other) for other in unwanted)
+            )
+            if remaining != before or not unwanted:
+                await self._change(containers, topology(containers), before, remaining, everywhere=not unwanted)
 
     async def renew(self, containers: Sequence[ComposeContainer]) -> None:
         """Put in place again what containers that were started anew have lost."""
         with self._alone():
-            if there := self.list(containers):
-                await self._change(containers, topology(containers), there, there)
+            if current := self.list(containers):
+                await self._change(containers, topology(containers), current, current)
 
     async def _change(
         self,
         containers: Sequence[ComposeContainer],
-        there: Topology,
+        places: Topology,
         before: tuple[Partition, ...],
-        wanted: tuple[Partition, ...],
+        after: tuple[Partition, ...],
         *,
         everywhere: bool = False,
     ) -> None:
         """Disk first, and more rather than less of what may be in the kernel: then it can be healed in any case."""
-        old, new, none = (_scripts(there, these) for these in (before, wanted, ()))
+        old, new, none = (_scripts(places, these) for these in (before, after, ()))
         touched = [p for p, rules in new.items() if everywhere or rules != none[p] or old[p] != none[p]]
-        self._write(containers, max(before, wanted, key=len))  # one of them has all that the other has
+        self._write(containers, max(before, after, key=len))  # one of them has all that the other has
         try:
             await apply_everywhere(
                 lambda place, rules: self._apply(containers, place, rules),
@@ -96,7 +98,7 @@ class ComposePartitions:
             if not err.stayed:
                 self._write(containers, before)
             raise err.reason from err
-        self._write(containers, wanted)
+        self._write(containers, after)
 
     async def _apply(self, containers: Sequence[ComposeContainer], place: str, rules: Fragment) -> None:
         """Hand a script to the kernel as one transaction, in the namespace of a container."""
@@ -111,11 +113,11 @@ class ComposePartitions:
             timeout=NFT_SECONDS,
         )
 
-    def _write(self, containers: Sequence[ComposeContainer], wanted: Sequence[Partition]) -> None:
-        if not wanted:
+    def _write(self, containers: Sequence[ComposeContainer], after: Sequence[Partition]) -> None:
+        if not after:
             self._file.unlink(missing_ok=True)
             return
-        body = {"containers": [c.id for c in containers], "partitions": [asdict(p) for p in wanted]}
+        body = {"containers": [c.id for c in containers], "partitions": [asdict(p) for p in after]}
         atomicfile.write(self._file, json.dumps(body))
 
     @contextlib.contextmanager
@@ -129,7 +131,7 @@ class ComposePartitions:
             os.close(fd)
 
 
-def _scripts(there: Topology, wanted: Sequence[Partition]) -> dict[str, Fragment]:
+def _scripts(places: Topology, after: Sequence[Partition]) -> dict[str, Fragment]:
     """Every place's rules; a partition one of whose sides is gone waits for it."""
-    present = {*there.nodes, *there.processes}
-    return partitions.scripts(there, [p for p in wanted if {p.source, p.target} <= present])
+    present = {*places.nodes, *places.processes}
+    return partitions.scripts(places, [p for p in after if {p.source, p.target} <= present])

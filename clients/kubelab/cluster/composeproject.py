@@ -45,11 +45,11 @@ class Project:
     containers: tuple[ComposeContainer, ...]
 
     def __post_init__(self) -> None:
-        told = next(iter(c.labels.get(COMPOSE_VERSION, "") for c in self.containers), "")
-        if told and version_of(told) < OLDEST_COMPOSE:
-            wanted = ".".join(map(str, OLDEST_COMPOSE))
+        version = next(iter(c.labels.get(COMPOSE_VERSION, "") for c in self.containers), "")
+        if version and version_of(version) < OLDEST_COMPOSE:
+            oldest = ".".join(map(str, OLDEST_COMPOSE))
             raise Unavailable(
-                f"docker-compose {told} is too old: kubelab needs docker compose 2, or docker-compose {wanted}; "
+                f"docker-compose {version} is too old: kubelab needs docker compose 2, or docker-compose {oldest}; "
                 "see https://docs.docker.com/compose/install/"
             )
 
@@ -77,10 +77,10 @@ async def find_project(docker: Docker, directory: Path, name: str = "") -> Proje
     ]
     filters = [word for label in labels for word in ("--filter", label)]
     ids = (await docker.call("ps", "--all", "--quiet", "--no-trunc", *filters)).decode().split()
-    found: dict[str, list[ComposeContainer]] = {}
-    for container in [read(told) for told in await docker.inspect(ids)] if ids else []:
-        found.setdefault(container.labels[PROJECT], []).append(container)
-    running = {name: its for name, its in found.items() if any(c.runs or c.service == PKI for c in its)}
+    projects: dict[str, list[ComposeContainer]] = {}
+    for container in [read(body) for body in await docker.inspect(ids)] if ids else []:
+        projects.setdefault(container.labels[PROJECT], []).append(container)
+    running = {name: its for name, its in projects.items() if any(c.runs or c.service == PKI for c in its)}
     if not running:
         raise Unavailable(
             f"no docker compose project of {directory} is running; start it with: "
@@ -96,14 +96,14 @@ async def find_project(docker: Docker, directory: Path, name: str = "") -> Proje
 
 async def check_images(docker: Docker, project: Project, server: Mapping[str, Any]) -> None:
     """Raise Unavailable for an image that this machine's processor cannot run."""
-    there = str(server.get("Arch") or "")
+    architecture = str(server.get("Arch") or "")
     ids = sorted({container.image for container in project.containers})
     for image in await docker.inspect(ids, "image"):
         built = str(image.get("Architecture") or "")
-        if there and built and built != there:
+        if architecture and built and built != architecture:
             name = next(iter(image.get("RepoTags") or []), str(image["Id"]))
             raise Unavailable(
-                f"image {name} is for {built}, and this Docker runs on {there}; build the images here: "
+                f"image {name} is for {built}, and this Docker runs on {architecture}; build the images here: "
                 f"{project.compose} build"
             )
 
@@ -112,8 +112,8 @@ async def check_started(docker: Docker, project: Project) -> None:
     """Raise Unavailable for what keeps the cluster from starting: no certificates, a port that is taken."""
     pki = next((c for c in project.containers if c.service == PKI), None)
     if pki is not None and pki.status == "exited" and pki.exit_code:
-        told = await docker.run("logs", "--tail", str(LOG_LINES), pki.id)
-        words = (told.stdout + told.stderr).decode(errors="replace").strip()
+        logs = await docker.run("logs", "--tail", str(LOG_LINES), pki.id)
+        words = (logs.stdout + logs.stderr).decode(errors="replace").strip()
         raise Unavailable(f"the certificates could not be made:\n{words}")
     failed = next((c for c in project.containers if c.status == "created" and c.error), None)
     if failed is not None:

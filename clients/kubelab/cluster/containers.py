@@ -50,8 +50,8 @@ class ContainerIdentity:
 
 def identify(service: str) -> ContainerIdentity:
     """Tell from a service's name which process it is."""
-    found = re.fullmatch(r"(.+?)(?:-(\d+))?", service)
-    kind, number = (found[1], found[2]) if found else (service, None)
+    match = re.fullmatch(r"(.+?)(?:-(\d+))?", service)
+    kind, number = (match[1], match[2]) if match else (service, None)
     if kind in CONTROL_PLANE:
         return ContainerIdentity(kind, f"cp-{number or 1}")
     if kind in ON_NODES and number:
@@ -135,15 +135,15 @@ class ComposeContainer:
         )
 
 
-def read(told: Mapping[str, Any]) -> ComposeContainer:
+def read(body: Mapping[str, Any]) -> ComposeContainer:
     """Read one document of ``docker inspect`` (API 1.41 and newer)."""
-    state, config, host = told["State"], told["Config"], told["HostConfig"]
+    state, config, host = body["State"], body["Config"], body["HostConfig"]
     labels = cast(dict[str, str], config.get("Labels") or {})
-    service = labels.get(SERVICE) or str(told["Name"]).lstrip("/")
+    service = labels.get(SERVICE) or str(body["Name"]).lstrip("/")
     mode = str(host.get("NetworkMode") or "")
-    network = next((n for n in _networks(told) if n.get("IPAddress")), {})
+    network = next((n for n in _networks(body) if n.get("IPAddress")), {})
     return ComposeContainer(
-        id=str(told["Id"]),
+        id=str(body["Id"]),
         service=service,
         identity=identify(service),
         status="paused" if state.get("Paused") else str(state["Status"]),
@@ -152,22 +152,22 @@ def read(told: Mapping[str, Any]) -> ComposeContainer:
         command=tuple(config.get("Cmd") or ()),
         pid=int(state.get("Pid") or 0),
         since=_time(str(state.get("StartedAt") or "")),
-        restarts=int(told.get("RestartCount") or 0),
+        restarts=int(body.get("RestartCount") or 0),
         exit_code=int(state.get("ExitCode") or 0),
         error=str(state.get("Error") or ""),
-        image=str(told["Image"]),
-        network_of=mode.partition(":")[2] if mode.startswith("container:") else str(told["Id"]),
+        image=str(body["Image"]),
+        network_of=mode.partition(":")[2] if mode.startswith("container:") else str(body["Id"]),
         address=str(network.get("IPAddress") or ""),
         mac=str(network.get("MacAddress") or ""),
-        ports=_ports(cast(dict[str, Any], told["NetworkSettings"].get("Ports") or {})),
-        volumes={str(m["Destination"]): str(m["Name"]) for m in told.get("Mounts") or [] if m.get("Type") == "volume"},
+        ports=_ports(cast(dict[str, Any], body["NetworkSettings"].get("Ports") or {})),
+        volumes={str(m["Destination"]): str(m["Name"]) for m in body.get("Mounts") or [] if m.get("Type") == "volume"},
         labels=labels,
     )
 
 
-def _test(told: Sequence[str]) -> tuple[str, ...]:
+def _test(command: Sequence[str]) -> tuple[str, ...]:
     """``[CMD, healthy, …]`` or ``[CMD-SHELL, line]`` as a command; empty where there is none."""
-    match [*told]:
+    match [*command]:
         case ["CMD", *words]:
             return tuple(words)
         case ["CMD-SHELL", line]:
@@ -176,12 +176,12 @@ def _test(told: Sequence[str]) -> tuple[str, ...]:
             return ()
 
 
-def _networks(told: Mapping[str, Any]) -> list[dict[str, Any]]:
-    return list(cast(dict[str, dict[str, Any]], told["NetworkSettings"].get("Networks") or {}).values())
+def _networks(body: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return list(cast(dict[str, dict[str, Any]], body["NetworkSettings"].get("Networks") or {}).values())
 
 
-def _ports(told: Mapping[str, Any]) -> dict[str, int]:
-    return {port: int(bound[0]["HostPort"]) for port, bound in told.items() if bound}
+def _ports(body: Mapping[str, Any]) -> dict[str, int]:
+    return {port: int(bound[0]["HostPort"]) for port, bound in body.items() if bound}
 
 
 def _time(text: str) -> float:
@@ -237,7 +237,7 @@ def topology(containers: Sequence[ComposeContainer]) -> Topology:
         node = container.identity.node or container.name  # what belongs to no node is a place of its own
         if place := processes.get(container.name):
             of_nodes.setdefault(node, {})[place.name] = place
-    return Topology({node: tuple(found.values()) for node, found in of_nodes.items()}, processes)
+    return Topology({node: tuple(node_places.values()) for node, node_places in of_nodes.items()}, processes)
 
 
 def api_servers(containers: Sequence[ComposeContainer]) -> tuple[str, ...]:

@@ -50,12 +50,12 @@ class Docker:
 
     async def inspect(self, ids: Sequence[str], kind: str = "container") -> list[Any]:
         """Look at several things at once; those that are gone are left out."""
-        asked = ("inspect", "--type", kind, *ids)
-        done = await self.run(*asked)
-        found = cast(list[Any], json.loads(done.stdout) if done.stdout.strip() else [])
-        if done.code and not found:
-            raise await self.failure(asked, done.stderr)
-        return found
+        command = ("inspect", "--type", kind, *ids)
+        done = await self.run(*command)
+        objects = cast(list[Any], json.loads(done.stdout) if done.stdout.strip() else [])
+        if done.code and not objects:
+            raise await self.failure(command, done.stderr)
+        return objects
 
     async def chunks(self, *arguments: str) -> AsyncGenerator[bytes]:
         """Run a command that goes on, and yield what it prints as it comes; it ends with the generator."""
@@ -85,12 +85,12 @@ class Docker:
 
     async def failure(self, arguments: Sequence[str], stderr: bytes) -> Unavailable | InternalError:
         """Say why a command failed: Unavailable when no daemon answers at all."""
-        told = stderr.decode(errors="replace").strip() or "failed without a word"
-        asked = await self.run("version", "--format", "{{.Server.Version}}", timeout=ASK_SECONDS)
-        if asked.code:
-            words = _first_line(asked.stderr) or "Cannot connect to the Docker daemon."
+        message = stderr.decode(errors="replace").strip() or "failed without a word"
+        version = await self.run("version", "--format", "{{.Server.Version}}", timeout=ASK_SECONDS)
+        if version.code:
+            words = _first_line(version.stderr) or "Cannot connect to the Docker daemon."
             return Unavailable(f"{words}\nStart Docker (sudo systemctl start docker), or set {DOCKER_HOST}.")
-        return InternalError(f"docker {arguments[0]}: {told}")
+        return InternalError(f"docker {arguments[0]}: {message}")
 
     async def check(self) -> Mapping[str, Any]:
         """Raise Unavailable unless a daemon answers that is new enough; gives what it says of itself."""
@@ -100,17 +100,17 @@ class Docker:
         server = cast(dict[str, Any], json.loads(done.stdout))
         version = str(server.get("Version", ""))
         if version_of(version) < MINIMUM:
-            wanted = ".".join(map(str, MINIMUM))
+            minimum = ".".join(map(str, MINIMUM))
             raise Unavailable(
-                f"Docker {version or '(nameless)'} is too old: kubelab needs {wanted} or newer; {INSTALL}"
+                f"Docker {version or '(nameless)'} is too old: kubelab needs {minimum} or newer; {INSTALL}"
             )
         return server
 
 
 def version_of(text: str) -> tuple[int, ...]:
     """``20.10.24+dfsg1`` → (20, 10); empty for what is no version."""
-    found = re.match(r"v?(\d+)\.(\d+)", text)
-    return (int(found[1]), int(found[2])) if found else ()
+    match = re.match(r"v?(\d+)\.(\d+)", text)
+    return (int(match[1]), int(match[2])) if match else ()
 
 
 def _first_line(text: bytes) -> str:

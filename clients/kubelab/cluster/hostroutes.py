@@ -19,13 +19,13 @@ def links_to(address: str, table: str | None = None) -> tuple[str, ...]:
     """
     if table is None:
         table = TABLE.read_text() if TABLE.exists() else ""
-    wanted = int(ipaddress.IPv4Address(address))
-    found: set[str] = set()
+    number = int(ipaddress.IPv4Address(address))
+    links: set[str] = set()
     for line in table.splitlines()[1:]:
         link, destination, gateway, *_, mask, _mtu, _window, _rtt = line.split()
-        if gateway == NO_GATEWAY and _number(mask) and wanted & _number(mask) == _number(destination):
-            found.add(link)
-    return tuple(sorted(found))
+        if gateway == NO_GATEWAY and _number(mask) and number & _number(mask) == _number(destination):
+            links.add(link)
+    return tuple(sorted(links))
 
 
 def _number(text: str) -> int:

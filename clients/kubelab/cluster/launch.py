@@ -36,12 +36,12 @@ async def launch(record: Record) -> AsyncGenerator[str]:
     Raises Busy, LaunchFailed. Left early, it ends what it has started.
     """
     record.logs.mkdir(parents=True, exist_ok=True, mode=0o700)
-    told, tell = os.pipe()
-    with os.fdopen(told, "rb") as reading:
+    read_fd, write_fd = os.pipe()
+    with os.fdopen(read_fd, "rb") as reading:
         try:
-            pid = _spawn(record, tell)
+            pid = _spawn(record, write_fd)
         finally:
-            os.close(tell)
+            os.close(write_fd)
         lines = asyncio.StreamReader()
         loop = asyncio.get_running_loop()
         transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), reading)
@@ -95,8 +95,8 @@ async def clean(record: Record, *, delete: bool) -> None:
             process.kill()
         raise
     if process.returncode:
-        told = output.decode(errors="replace").strip()
-        raise LaunchFailed(f"cannot clean up: {told.splitlines()[-1] if told else f'code {process.returncode}'}")
+        text = output.decode(errors="replace").strip()
+        raise LaunchFailed(f"cannot clean up: {text.splitlines()[-1] if text else f'code {process.returncode}'}")
 
 
 @contextlib.contextmanager

@@ -92,9 +92,9 @@ class LocalCluster:
         record = Record.load(folder or home(), name)
         if record is None:
             where = (folder or home()).absolute()
-            told = f'cluster "{name}" not found; start it with: kubelab up{_named(name)}'
+            message = f'cluster "{name}" not found; start it with: kubelab up{_named(name)}'
             elsewhere = othercluster.hint(name, where)
-            raise errors.NotFound(f"{told}\n{elsewhere}" if elsewhere else told)
+            raise errors.NotFound(f"{message}\n{elsewhere}" if elsewhere else message)
         return cls(name, record.socket, caller=caller, settings=record.settings)
 
     @property
@@ -115,8 +115,8 @@ class LocalCluster:
             return _status_of(await self._calls.unary(STATUS, pb.StatusRequest(), timeout=CALL_SECONDS))
         except errors.Unavailable as err:
             if pid := lock.holder(self._socket.parent):
-                told = f'the supervisor of cluster "{self.name}" (process {pid}) does not answer: {err.message}'
-                raise errors.Unavailable(told) from err
+                message = f'the supervisor of cluster "{self.name}" (process {pid}) does not answer: {err.message}'
+                raise errors.Unavailable(message) from err
             raise self._not_running() from err  # a socket that its supervisor has left behind
 
     async def watch_status(self) -> AsyncGenerator[ClusterStatus]:
@@ -162,11 +162,11 @@ class LocalCluster:
     async def partitions(self) -> Sequence[Partition]:
         self._must_run()
         answer = await self._calls.unary(LIST_PARTITIONS, pb.ListPartitionsRequest(), timeout=CALL_SECONDS)
-        return [Partition(told.source, told.target, told.one_way) for told in answer.partitions]
+        return [Partition(partition.source, partition.target, partition.one_way) for partition in answer.partitions]
 
     async def run(self, node: str, argv: Sequence[str], *, stdin: bytes = b"", timeout: float = 30.0) -> CommandOutput:
-        found = await self._node(node)
-        return await run_command(["nsenter", f"--net={found.netns}", "--", *argv], stdin=stdin, timeout=timeout)
+        target = await self._node(node)
+        return await run_command(["nsenter", f"--net={target.netns}", "--", *argv], stdin=stdin, timeout=timeout)
 
     async def open_tunnel(self, node: str, address: str, local_port: int = 0) -> ClusterTunnel:
         self._must_run()
@@ -195,18 +195,18 @@ class LocalCluster:
 
     async def _node(self, name: str) -> ClusterNode:
         """Find a node, the first one by default."""
-        found = next((node for node in await self.nodes() if node.name == name or not name), None)
-        if found is None:
+        match = next((node for node in await self.nodes() if node.name == name or not name), None)
+        if match is None:
             raise errors.not_found("nodes", name)
-        return found
+        return match
 
     def _must_run(self) -> None:
         try:
-            there = self._socket.exists()
+            exists = self._socket.exists()
         except PermissionError as err:
-            told = f'cluster "{self.name}" was started by another user; type the same with: sudo -E {invoked()}'
-            raise errors.Forbidden(told) from err
-        if not there:
+            message = f'cluster "{self.name}" was started by another user; type the same with: sudo -E {invoked()}'
+            raise errors.Forbidden(message) from err
+        if not exists:
             raise self._not_running()
 
     def _not_running(self) -> errors.Unavailable:
@@ -225,19 +225,19 @@ def _status_of(answer: pb.StatusResponse) -> ClusterStatus:
     return ClusterStatus(answer.cluster, tuple(_process_of(p) for p in answer.processes), nodes)
 
 
-def _process_of(told: pb.Process) -> Process:
+def _process_of(process: pb.Process) -> Process:
     return Process(
-        name=told.name,
-        component=told.component,
-        node=told.node,
-        pid=told.pid,
-        since=told.started_unix_nano / 1e9,
-        restarts=told.restarts,
-        state=_STATES.get(told.state, ProcessState.UNKNOWN),
-        message=told.message,
-        memory_bytes=told.memory_bytes,
-        cpu_seconds=told.cpu_seconds,
-        leader=told.leader,
+        name=process.name,
+        component=process.component,
+        node=process.node,
+        pid=process.pid,
+        since=process.started_unix_nano / 1e9,
+        restarts=process.restarts,
+        state=_STATES.get(process.state, ProcessState.UNKNOWN),
+        message=process.message,
+        memory_bytes=process.memory_bytes,
+        cpu_seconds=process.cpu_seconds,
+        leader=process.leader,
     )
 
 
@@ -245,5 +245,5 @@ def _as_told(partition: Partition) -> pb.Partition:
     return pb.Partition(source=partition.source, target=partition.target, one_way=partition.one_way)
 
 
-def _tunnel_of(told: pb.Tunnel) -> ClusterTunnel:
-    return ClusterTunnel(told.local_port, told.node, told.address)
+def _tunnel_of(tunnel: pb.Tunnel) -> ClusterTunnel:
+    return ClusterTunnel(tunnel.local_port, tunnel.node, tunnel.address)

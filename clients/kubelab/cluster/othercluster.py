@@ -37,10 +37,10 @@ def running(proc: Path = Path("/proc")) -> Iterator[Other]:
 
 def hint(name: str, home: Path, proc: Path = Path("/proc")) -> str:
     """Say where a cluster of this name runs that is not in ``home``; "" when there is none."""
-    found = next((other for other in running(proc) if other.cluster == name and other.home != home), None)
-    if found is None:
+    twin = next((other for other in running(proc) if other.cluster == name and other.home != home), None)
+    if twin is None:
         return ""
-    return f'{found.user} runs a cluster "{name}" in {found.home}: type the same with sudo KUBELAB_HOME={found.home}'
+    return f'{twin.user} runs a cluster "{name}" in {twin.home}: type the same with sudo KUBELAB_HOME={twin.home}'
 
 
 def _name(uid: int) -> str:

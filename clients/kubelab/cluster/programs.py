@@ -45,5 +45,5 @@ async def run_command(
 def invoked(argv: Sequence[str] | None = None) -> str:
     """Give the path of the program that runs, quoted for a shell: a path that works for root too."""
     program = (argv or sys.argv)[0]
-    found = program if os.sep in program else shutil.which(program) or program
-    return shlex.quote(os.path.abspath(found))  # noqa: PTH100 — a link in a folder of programs is fine as it is
+    path = program if os.sep in program else shutil.which(program) or program
+    return shlex.quote(os.path.abspath(path))  # noqa: PTH100 — a link in a folder of programs is fine as it is

@@ -39,35 +39,35 @@ async def usage(docker: Docker, containers: Iterable[ComposeContainer]) -> dict[
     running = [container for container in containers if container.runs and container.pid]
     if not running:
         return {}
-    seen = await asyncio.to_thread(from_proc, running)
-    return seen if seen is not None else await _from_stats(docker, running)
+    from_host = await asyncio.to_thread(from_proc, running)
+    return from_host if from_host is not None else await _from_stats(docker, running)
 
 
 def from_proc(containers: Iterable[ComposeContainer], proc: Path = PROC) -> dict[str, ContainerUsage] | None:
     """Add up the processes of each container; None when this machine does not show them to us."""
-    found: dict[str, ContainerUsage] = {}
+    usages: dict[str, ContainerUsage] = {}
     by_root: dict[tuple[str, str], str] = {}
     try:
         for container in containers:
             if container.id not in (proc / str(container.pid) / "cgroup").read_text():
                 return None
             by_root[container.id, (proc / str(container.pid) / "ns/mnt").readlink().name] = container.id
-            found[container.id] = ContainerUsage()
+            usages[container.id] = ContainerUsage()
     except OSError:
         return None
     for folder in proc.iterdir():
-        if folder.name.isdigit() and (told := _of_process(folder, by_root)):
-            id, used = told
-            found[id] += used
-    return found
+        if folder.name.isdigit() and (process_usage := _of_process(folder, by_root)):
+            id, used = process_usage
+            usages[id] += used
+    return usages
 
 
 def _of_process(folder: Path, by_root: Mapping[tuple[str, str], str]) -> tuple[str, ContainerUsage] | None:
     """A process of a container, with the container's own root: its container and what it uses."""
     try:
-        own = set(re.findall(r"[0-9a-f]{64}", (folder / "cgroup").read_text()))
+        ids = set(re.findall(r"[0-9a-f]{64}", (folder / "cgroup").read_text()))
         root = (folder / "ns/mnt").readlink().name
-        id = next((by_root[id, root] for id in own if (id, root) in by_root), None)
+        id = next((by_root[id, root] for id in ids if (id, root) in by_root), None)
         if id is None:
             return None
         return id, ContainerUsage(_pss(folder), _cpu_seconds(folder))
@@ -96,5 +96,5 @@ async def _from_stats(docker: Docker, containers: Iterable[ComposeContainer]) ->
 
 def size_of(text: str) -> int:
     """``12.5MiB / 23.5GiB`` → what stands before the line, in bytes; 0 for what cannot be read."""
-    found = _SIZE.match(text.strip())
-    return int(float(found[1]) * _UNITS[found[2] or ""]) if found else 0
+    match = _SIZE.match(text.strip())
+    return int(float(match[1]) * _UNITS[match[2] or ""]) if match else 0

@@ -42,8 +42,8 @@ async def _dump_all(client: Client) -> None:
     print(encode.to_json(encode.list_to_dict((await client.list(scheme.NODES)).items)), end="")
     for namespace in DUMPED_NAMESPACES:
         for resource in (scheme.EVENTS, scheme.REPLICATION_CONTROLLERS, scheme.SERVICES, scheme.PODS):
-            there = await client.list(resource, namespace)
-            print(encode.to_json(encode.list_to_dict(there.items)), end="")
+            listed = await client.list(resource, namespace)
+            print(encode.to_json(encode.list_to_dict(listed.items)), end="")
         for pod in (await client.list(scheme.PODS, namespace)).items:
             for container in pod.spec.containers:
                 title = escaped(f"container {container.name} of pod {namespace}/{pod.metadata.name}")

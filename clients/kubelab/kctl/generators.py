@@ -37,17 +37,17 @@ def pod(
         raise UsageProblem(f'Invalid image name "{image}": invalid reference format')
     if image_pull_policy not in PULL_POLICIES:
         raise UsageProblem(f"invalid image pull policy: {image_pull_policy}", "kctl run", hint="arguments")
-    made = core_pb2.Pod()
-    made.metadata.name = name
-    made.metadata.labels.update(parse_labels(labels) if labels else {"run": name})
+    obj = core_pb2.Pod()
+    obj.metadata.name = name
+    obj.metadata.labels.update(parse_labels(labels) if labels else {"run": name})
     for annotation in annotations:
         key, separator, value = annotation.partition("=")
         if not separator or not key:
             raise UsageProblem(f"invalid annotations format: {annotation}")
-        made.metadata.annotations[key] = value
-    made.spec.restartPolicy = restart
-    made.spec.dnsPolicy = "ClusterFirst"
-    container = made.spec.containers.add(name=name, image=image, imagePullPolicy=image_pull_policy)
+        obj.metadata.annotations[key] = value
+    obj.spec.restartPolicy = restart
+    obj.spec.dnsPolicy = "ClusterFirst"
+    container = obj.spec.containers.add(name=name, image=image, imagePullPolicy=image_pull_policy)
     (container.command if as_command else container.args).extend(arguments)
     for variable in env:
         key, separator, value = variable.partition("=")
@@ -58,35 +58,35 @@ def pod(
         container.ports.add(containerPort=_int32(port))
     if privileged:
         container.securityContext.privileged = True
-    return made
+    return obj
 
 
 def namespace(name: str) -> core_pb2.Namespace:
     """Make what ``kctl create namespace`` creates."""
-    made = core_pb2.Namespace()
-    made.metadata.name = name
-    return made
+    obj = core_pb2.Namespace()
+    obj.metadata.name = name
+    return obj
 
 
 def service(
     name: str, kind: str, *, tcp: Sequence[str] = (), cluster_ip: str = "", node_port: int = 0, external_name: str = ""
 ) -> core_pb2.Service:
     """Make what ``kctl create service …`` creates: it selects ``app=NAME``, and carries that label."""
-    made = core_pb2.Service()
-    made.metadata.name = name
-    made.metadata.labels["app"] = name
-    made.spec.selector["app"] = name
-    made.spec.type = kind
+    obj = core_pb2.Service()
+    obj.metadata.name = name
+    obj.metadata.labels["app"] = name
+    obj.spec.selector["app"] = name
+    obj.spec.type = kind
     headless = cluster_ip == "None" or kind == "ExternalName"
     if not tcp and not headless:
         raise UsageProblem("at least one tcp port specifier must be provided")
     if cluster_ip:
-        made.spec.clusterIP = cluster_ip
+        obj.spec.clusterIP = cluster_ip
     if external_name:
-        made.spec.externalName = external_name
+        obj.spec.externalName = external_name
     for pair in tcp:
-        made.spec.ports.append(_service_port(pair, node_port))
-    return made
+        obj.spec.ports.append(_service_port(pair, node_port))
+    return obj
 
 
 def _service_port(pair: str, node_port: int) -> core_pb2.ServicePort:

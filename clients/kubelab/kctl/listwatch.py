@@ -23,13 +23,13 @@ async def object_states(client: Client, info: Info, clock: Clock) -> AsyncGenera
     selector = f"metadata.name={info.name}"
     while True:
         try:
-            there = await client.list(info.resource, info.namespace, field_selector=selector)
+            listed = await client.list(info.resource, info.namespace, field_selector=selector)
         except (Unavailable, Timeout):
             await clock.sleep(PAUSE)
             continue
-        yield next(iter(there.items), None)
+        yield next(iter(listed.items), None)
         events = client.watch(
-            info.resource, info.namespace, resource_version=there.resource_version, field_selector=selector
+            info.resource, info.namespace, resource_version=listed.resource_version, field_selector=selector
         )
         try:
             async for event in events:

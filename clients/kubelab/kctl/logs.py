@@ -156,8 +156,8 @@ async def _first_pod(client: Client, request: LogsRequest, owner: resources.Info
     resource = kinds.get(owner.resource.plural)
     if resource is None:
         raise Failed(f"error: cannot get the logs from {owner.resource}: no pods belong to it")
-    found = await client.get(resource, owner.name, owner.namespace)
-    selector = ",".join(f"{k}={v}" for k, v in sorted(found.spec.selector.items()))
+    workload = await client.get(resource, owner.name, owner.namespace)
+    selector = ",".join(f"{k}={v}" for k, v in sorted(workload.spec.selector.items()))
     pods = (await client.list(PODS, request.namespace, label_selector=selector)).items if selector else []
     if not pods:
         raise Failed(f"error: timed out waiting for the condition: no pod of {request.argument} is there")

@@ -130,8 +130,8 @@ async def _all(client: Client, item: ResourceTuple, namespace: str, selector: st
 
     if item.resource is not REPLICATION_CONTROLLERS:
         raise Failed(f"error: {item.resource} cannot be scaled")
-    there = await client.list(REPLICATION_CONTROLLERS, namespace, label_selector=selector)
-    return [Info(item.resource, rc.metadata.name, rc.metadata.namespace) for rc in there.items]
+    listed = await client.list(REPLICATION_CONTROLLERS, namespace, label_selector=selector)
+    return [Info(item.resource, rc.metadata.name, rc.metadata.namespace) for rc in listed.items]
 
 
 SCALE = Command(

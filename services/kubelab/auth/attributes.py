@@ -46,5 +46,5 @@ def refusal(a: Attributes, why: str = "") -> errors.Forbidden:
         return errors.Forbidden(f'forbidden: User "{a.user.name}" cannot {a.verb} path "{a.path}"')
     target = f"{a.resource}/{a.subresource}" if a.subresource else a.resource
     where = f'in the namespace "{a.namespace}"' if a.namespace else "at the cluster scope"
-    told = f'User "{a.user.name}" cannot {a.verb} resource "{target}" in API group "{a.group}" {where}'
-    return errors.forbidden(a.resource, a.name, f"{told}: {why}" if why else told, a.group)
+    message = f'User "{a.user.name}" cannot {a.verb} resource "{target}" in API group "{a.group}" {where}'
+    return errors.forbidden(a.resource, a.name, f"{message}: {why}" if why else message, a.group)

@@ -61,5 +61,5 @@ class MethodAuthorizer:
             raise errors.Forbidden(f"Forbidden (user={user.name}, verb=call, method={method})")
         verb, subresource = right
         if not roles.allows(Attributes(user, verb, resource="nodes", subresource=subresource, name=self._node)):
-            told = f"user={user.name}, verb={verb}, resource=nodes, subresource(s)=[{subresource}]"
-            raise errors.Forbidden(f"Forbidden ({told})", name=self._node, kind="nodes")
+            attributes = f"user={user.name}, verb={verb}, resource=nodes, subresource(s)=[{subresource}]"
+            raise errors.Forbidden(f"Forbidden ({attributes})", name=self._node, kind="nodes")

@@ -107,10 +107,10 @@ USERS: Mapping[str, tuple[str, ...]] = {
 
 def roles_of(user: User) -> list[str]:
     """The roles that are bound to a user or to a group of theirs, each once."""
-    found = [role for group in sorted(user.groups) for role in GROUPS.get(group, ())]
+    roles = [role for group in sorted(user.groups) for role in GROUPS.get(group, ())]
     if NODES in user.groups and not user.node:  # a certificate of the group that names no node is no node's
-        found.remove("system:node")
-    return list(dict.fromkeys([*found, *USERS.get(user.name, ())]))
+        roles.remove("system:node")
+    return list(dict.fromkeys([*roles, *USERS.get(user.name, ())]))
 
 
 def rules_of(user: User) -> Iterable[Rule]:
@@ -134,5 +134,5 @@ EVERYWHERE = (("", frozenset[str]()),)
 @functools.lru_cache(maxsize=4096)
 def _scopes(user: User, verb: str, target: str) -> tuple[tuple[str, frozenset[str]], ...]:
     """Where a user may do something, as namespaces and names; none for what no rule covers."""
-    found = {(one.namespace, one.names) for one in rules_of(user) if one.covers(verb, target)}
-    return EVERYWHERE if EVERYWHERE[0] in found else tuple(found)
+    scopes = {(one.namespace, one.names) for one in rules_of(user) if one.covers(verb, target)}
+    return EVERYWHERE if EVERYWHERE[0] in scopes else tuple(scopes)

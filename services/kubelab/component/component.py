@@ -127,9 +127,9 @@ async def _run(
         raise
     except Exception as err:
         failures.append(err)
-        told = _config_error(err)
-        if told:
-            env.log.error("cannot run with this configuration", error=str(told))
+        message = _config_error(err)
+        if message:
+            env.log.error("cannot run with this configuration", error=str(message))
         else:
             env.log.error("failed", exc_info=err)
     finally:
@@ -141,8 +141,8 @@ def _config_error(err: BaseException) -> ConfigError | None:
     if isinstance(err, ConfigError):
         return err
     if isinstance(err, BaseExceptionGroup):
-        found = [_config_error(inner) for inner in err.exceptions]
-        return found[0] if all(found) else None
+        messages = [_config_error(inner) for inner in err.exceptions]
+        return messages[0] if all(messages) else None
     return None
 
 

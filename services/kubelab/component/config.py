@@ -92,13 +92,13 @@ def load(kind: type[C], argv: Sequence[str], *, prog: str) -> C:
             f"--{flag}", dest="/".join(path), metavar=_expected(hint).upper(), default=argparse.SUPPRESS, help=" "
         )
     try:
-        given = vars(parser.parse_args([*argv]))
+        parsed = vars(parser.parse_args([*argv]))
     except SystemExit as ended:  # --help and --version print and leave
         raise HelpShown from ended
-    file = given.pop("config", None)
+    file = parsed.pop("config", None)
     document: dict[str, Any] = read_file(Path(file)) if file else {}
     values = _from_mapping(kind, document, file or "", ())
-    for name, text in given.items():
+    for name, text in parsed.items():
         path = tuple(name.split("/"))
         flag = "-".join(path).replace("_", "-")
         hint = flags[flag][1]
@@ -138,16 +138,16 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _flags(kind: type[Any], path: tuple[str, ...] = ()) -> dict[str, tuple[tuple[str, ...], Any]]:
-    found: dict[str, tuple[tuple[str, ...], Any]] = {}
+    by_name: dict[str, tuple[tuple[str, ...], Any]] = {}
     hints = typing.get_type_hints(kind, include_extras=True)
     for field in dataclasses.fields(kind):
         here = (*path, field.name)
         nested = _nested(hints[field.name])
         if nested:
-            found.update(_flags(nested, here))
+            by_name.update(_flags(nested, here))
         else:
-            found["-".join(here).replace("_", "-")] = (here, hints[field.name])
-    return found
+            by_name["-".join(here).replace("_", "-")] = (here, hints[field.name])
+    return by_name
 
 
 def _nested(hint: Any) -> type[Any] | None:
@@ -202,8 +202,8 @@ def _convert(hint: Any, value: Any, file: str, key: str) -> Any:
             return value
     elif origin in (tuple, list) and isinstance(value, list):
         item = get_args(hint)[0]
-        made = [_item(item, v, file, f"{key}[{n}]") for n, v in enumerate(cast(list[Any], value))]
-        return tuple(made) if origin is tuple else made
+        items = [_item(item, v, file, f"{key}[{n}]") for n, v in enumerate(cast(list[Any], value))]
+        return tuple(items) if origin is tuple else items
     elif origin in (dict, Mapping) and isinstance(value, dict):
         item = get_args(hint)[1]
         return {str(k): _item(item, v, file, f"{key}.{k}") for k, v in cast(dict[Any, Any], value).items()}
@@ -268,17 +268,19 @@ def _put(values: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
 
 def _build(kind: type[Any], values: Mapping[str, Any], file: str, path: tuple[str, ...]) -> Any:
     hints = typing.get_type_hints(kind, include_extras=True)
-    given: dict[str, Any] = {}
+    field_values: dict[str, Any] = {}
     for field in dataclasses.fields(kind):
         nested = _nested(hints[field.name])
         here = (*path, field.metadata.get("yaml", camel(field.name)))
         if field.name in values:
             value = values[field.name]
-            given[field.name] = _build(nested, value, file, here) if nested and isinstance(value, dict) else value
+            field_values[field.name] = (
+                _build(nested, value, file, here) if nested and isinstance(value, dict) else value
+            )
         elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
             raise ConfigError(f"{file}: {'.'.join(here)}: required value, expected {_expected(hints[field.name])}")
     try:
-        return kind(**given)
+        return kind(**field_values)
     except ValueError as err:  # a dataclass checks itself in __post_init__
         raise ConfigError(f"{file}: {'.'.join((*path, str(err)))}") from err
 

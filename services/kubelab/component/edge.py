@@ -75,13 +75,15 @@ class _Guarded(grpc.GenericRpcHandler):
         self._known: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any] | None:
-        found = self._known.get(handler_call_details.method)
-        if found is None:
+        guarded = self._known.get(handler_call_details.method)
+        if guarded is None:
             handler: Any = self._inner.service(handler_call_details)
             if handler is None:
                 return None
-            found = self._known[handler_call_details.method] = guard(handler, handler_call_details.method, self._check)
-        return found
+            guarded = self._known[handler_call_details.method] = guard(
+                handler, handler_call_details.method, self._check
+            )
+        return guarded
 
 
 def guard(handler: Any, method: str, check: Check | None = None) -> grpc.RpcMethodHandler[Any, Any]:
@@ -100,13 +102,13 @@ def guard(handler: Any, method: str, check: Check | None = None) -> grpc.RpcMeth
 def _deserializer(decode: Any) -> Callable[[bytes], Any]:
     owner = getattr(decode, "__self__", None)  # of MESSAGE.FromString
     name = owner.DESCRIPTOR.full_name if owner is not None and hasattr(owner, "DESCRIPTOR") else "the method's type"
-    told = f"the request is no message of {name}: it cannot be decoded as protobuf"
+    message = f"the request is no message of {name}: it cannot be decoded as protobuf"
 
     def read(raw: bytes) -> Any:
         try:
             return decode(raw)
         except (DecodeError, RecursionError, ValueError):
-            return _Unreadable(told)
+            return _Unreadable(message)
 
     return read
 
@@ -201,9 +203,9 @@ class _Draining:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._context, name)
 
-    async def abort(self, *told: Any) -> NoReturn:
+    async def abort(self, *arguments: Any) -> NoReturn:
         await _drain(self._requests)
-        await self._context.abort(*told)
+        await self._context.abort(*arguments)
 
 
 async def _drain(requests: AsyncIterator[Any]) -> None:

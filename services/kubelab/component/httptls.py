@@ -57,5 +57,5 @@ def may_get(path: str, certificate: bytes | None) -> tuple[HTTPStatus, str]:
         user = user_from_certificate(x509.load_der_x509_certificate(certificate))
     except Unauthorized as err:
         return HTTPStatus.UNAUTHORIZED, err.message
-    wanted = Attributes(user, "get", path=path)
-    return (HTTPStatus.OK, "") if roles.allows(wanted) else (HTTPStatus.FORBIDDEN, refusal(wanted).message)
+    attributes = Attributes(user, "get", path=path)
+    return (HTTPStatus.OK, "") if roles.allows(attributes) else (HTTPStatus.FORBIDDEN, refusal(attributes).message)

@@ -66,8 +66,8 @@ class LossyFile(io.TextIOBase):
         self._torn = False  # the last line was written in part
 
     def write(self, text: str, /) -> int:
-        told = f"{self._lost} lines of this log are lost: it could not be written\n" if self._lost else ""
-        data = f"{chr(10) if self._torn else ''}{told}{text}".encode(errors="replace")
+        notice = f"{self._lost} lines of this log are lost: it could not be written\n" if self._lost else ""
+        data = f"{chr(10) if self._torn else ''}{notice}{text}".encode(errors="replace")
         written = 0
         try:
             while written < len(data):
@@ -90,18 +90,18 @@ def _standard_error() -> TextIO:
 
 def text_line(event: MutableMapping[str, Any]) -> str:
     """``2026-01-02T03:04:05.678Z INFO  pod bound pod=default/web node=node-1``, and a traceback below."""
-    told = dict(event)
-    head = f"{told.pop('time')} {str(told.pop('level')).upper():5} {told.pop('event')}"
-    trace = told.pop("exception", None)
-    pairs = "".join(f" {key}={_quoted(value)}" for key, value in told.items())
+    values = dict(event)
+    head = f"{values.pop('time')} {str(values.pop('level')).upper():5} {values.pop('event')}"
+    trace = values.pop("exception", None)
+    pairs = "".join(f" {key}={_quoted(value)}" for key, value in values.items())
     return escaped(head) + pairs + (f"\n{escaped(trace)}" if trace else "")
 
 
 def json_line(name: str, event: MutableMapping[str, Any]) -> str:
     """The same as one JSON object, with the process's name."""
-    told = dict(event)
-    ordered = {"time": told.pop("time"), "level": told.pop("level"), "process": name, "event": told.pop("event")}
-    return json.dumps({**ordered, **told}, default=str, ensure_ascii=False)
+    values = dict(event)
+    ordered = {"time": values.pop("time"), "level": values.pop("level"), "process": name, "event": values.pop("event")}
+    return json.dumps({**ordered, **values}, default=str, ensure_ascii=False)
 
 
 def _quoted(value: object) -> str:

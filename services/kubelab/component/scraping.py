@@ -126,9 +126,9 @@ async def serve_metrics(
             server = await asyncio.start_server(answer, host.strip("[]") or None, int(port), reuse_port=several or None)
             stack.callback(server.close)
             if several:
-                own = socket.socket(socket.AF_UNIX)
-                own.bind(workers.socket_name(workers.number))
-                stack.callback((await asyncio.start_unix_server(answer_sibling, sock=own)).close)
+                sibling_socket = socket.socket(socket.AF_UNIX)
+                sibling_socket.bind(workers.socket_name(workers.number))
+                stack.callback((await asyncio.start_unix_server(answer_sibling, sock=sibling_socket)).close)
         except (OSError, ValueError) as err:
             raise ConfigError(f"metricsAddress: cannot listen on {address}: {err}") from err
         yield server.sockets[0].getsockname()[1]
@@ -164,10 +164,10 @@ def _page(registry: CollectorRegistry) -> str:
 
 async def _all_pages(registry: CollectorRegistry, clock: Clock, workers: Workers) -> str:
     """Give every worker's metrics; one that is not there now, or does not answer, is left out."""
-    own = (workers.number, generate_latest(registry).decode())
+    own_page = (workers.number, generate_latest(registry).decode())
     others = [n for n in range(workers.count) if n != workers.number]
-    told = await asyncio.gather(*(_sibling_page(workers.socket_name(n), clock) for n in others))
-    pages = [own, *((n, text) for n, text in zip(others, told, strict=True) if text is not None)]
+    sibling_pages = await asyncio.gather(*(_sibling_page(workers.socket_name(n), clock) for n in others))
+    pages = [own_page, *((n, text) for n, text in zip(others, sibling_pages, strict=True) if text is not None)]
     merged: Any = Merged(sorted(pages))  # a registry, as far as it is asked: collect()
     return generate_latest(merged).decode()
 

@@ -68,14 +68,14 @@ async def serve_grpc(
 
     Raises ConfigError when the address cannot be had or a file cannot be read.
     """
-    own = (
+    address_options = (
         ("grpc.so_reuseport", 1 if share_port else 0),
         ("grpc.max_allowed_incoming_connections", descriptors.connections()),
     )
     # Of an option that is given twice, gRPC takes the first.
     server = grpc.aio.server(
         interceptors=[*interceptors],
-        options=[*options, *SERVER_OPTIONS, *own],
+        options=[*options, *SERVER_OPTIONS, *address_options],
         maximum_concurrent_rpcs=MOST_CALLS,
     )
     edge: Any = Edge(server, check)

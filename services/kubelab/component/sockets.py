@@ -22,17 +22,17 @@ _ENOUGH = 1 << 16
 
 def on_ports(ports: Collection[int]) -> dict[int, int]:
     """Give the sockets that hold one of the ports, as inode and port. OSError where the kernel does not tell."""
-    found: dict[int, int] = {}
+    ports_by_inode: dict[int, int] = {}
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_SOCK_DIAG) as netlink:
         for family in (socket.AF_INET, socket.AF_INET6):
-            asked = _ASKED.pack(family, socket.IPPROTO_TCP, 0, 0, _LISTEN | _BOUND_INACTIVE)
-            netlink.send(_HEADER.pack(_HEADER.size + len(asked), _BY_FAMILY, _REQUEST_DUMP, 0, 0) + asked)
+            request = _ASKED.pack(family, socket.IPPROTO_TCP, 0, 0, _LISTEN | _BOUND_INACTIVE)
+            netlink.send(_HEADER.pack(_HEADER.size + len(request), _BY_FAMILY, _REQUEST_DUMP, 0, 0) + request)
             for body in _messages(netlink):
                 (port,) = struct.unpack_from("!H", body, _PORT_AT)
                 (inode,) = struct.unpack_from("=I", body, _INODE_AT)
                 if port in ports and inode:
-                    found[inode] = port
-    return found
+                    ports_by_inode[inode] = port
+    return ports_by_inode
 
 
 def _messages(netlink: socket.socket) -> Iterator[bytes]:
@@ -71,11 +71,11 @@ def inodes_of(pid: int) -> Iterator[int]:
 def holder(port: int, pids: Iterable[int] | None = None) -> str:
     """Name the process that holds a port: ``process 1234 (python3)``; "" where that cannot be known."""
     try:
-        wanted = on_ports({port}).keys()
+        inodes = on_ports({port}).keys()
     except OSError:
         return ""
     for pid in processes() if pids is None else pids:
-        if wanted and any(inode in wanted for inode in inodes_of(pid)):
+        if inodes and any(inode in inodes for inode in inodes_of(pid)):
             try:
                 name = ascii(Path(f"/proc/{pid}/comm").read_text().strip())[1:-1]
                 return f"process {pid} ({name})"

@@ -126,10 +126,10 @@ class _Parent:
                 del self._pids[pid]
                 worst = worst or (0 if status == 0 else 1)
             elif pid == 0:
-                left = deadline - self._clock.monotonic()
-                if left <= 0:
+                remaining = deadline - self._clock.monotonic()
+                if remaining <= 0:
                     self._signal(signal.SIGKILL)
                     deadline = self._clock.monotonic() + KILL_AFTER
                 else:
-                    signal.sigtimedwait(watched, left)
+                    signal.sigtimedwait(watched, remaining)
         return worst

@@ -41,12 +41,12 @@ def to_check(before: Iterable[ServicePort], after: Iterable[ServicePort]) -> dic
     A destination that no service has any more leads nowhere: none of its flows may go on.
     """
     old, new = destinations(before), destinations(after)
-    found: dict[Destination, frozenset[Backend]] = {}
+    changed: dict[Destination, frozenset[Backend]] = {}
     for destination in {**old, **new}:
-        known, backends = old.get(destination, frozenset()), new.get(destination, frozenset())
-        if known - backends or (backends and not known):
-            found[destination] = backends
-    return found
+        previous, backends = old.get(destination, frozenset()), new.get(destination, frozenset())
+        if previous - backends or (backends and not previous):
+            changed[destination] = backends
+    return changed
 
 
 class Conntrack:
@@ -62,13 +62,19 @@ class Conntrack:
             with netlink.NFCTSocket() as table:
                 for (ip, port), backends in expected.items():
                     address = str(ip) if ip else None
-                    wanted = netlink.NFCTAttrTuple(daddr=address, proto=socket.IPPROTO_UDP, dport=port)
-                    for entry in [*table.dump(tuple_orig=wanted)]:
-                        there, back = (_tuple(netlink, entry, name) for name in ("CTA_TUPLE_ORIG", "CTA_TUPLE_REPLY"))
+                    tuple_filter = netlink.NFCTAttrTuple(daddr=address, proto=socket.IPPROTO_UDP, dport=port)
+                    for entry in [*table.dump(tuple_orig=tuple_filter)]:
+                        original, reply = (
+                            _tuple(netlink, entry, name) for name in ("CTA_TUPLE_ORIG", "CTA_TUPLE_REPLY")
+                        )
                         # looked at once more: kernels before 5.8 do not filter
-                        asked = wanted.proto == there.proto and there.dport == port and address in (ANY, there.daddr)
-                        if asked and Backend(IPv4Address(back.saddr), back.sport) not in backends:
-                            deleted += _delete(table, there)
+                        matches = (
+                            tuple_filter.proto == original.proto
+                            and original.dport == port
+                            and address in (ANY, original.daddr)
+                        )
+                        if matches and Backend(IPv4Address(reply.saddr), reply.sport) not in backends:
+                            deleted += _delete(table, original)
         except NetlinkError as err:
             raise OSError(err.code, str(err)) from err
         return deleted

@@ -87,8 +87,8 @@ class ServicePort:
         return Name.near(f"affinity-{self._digest(backend)}-{backend.ip}/{backend.port}-{self.affinity}")
 
     def _digest(self, backend: Backend) -> str:
-        told = f"{self.name}/{self.protocol.value}/{backend.ip}:{backend.port}"
-        return hashlib.sha256(told.encode(errors="replace")).hexdigest()[:8]
+        text = f"{self.name}/{self.protocol.value}/{backend.ip}:{backend.port}"
+        return hashlib.sha256(text.encode(errors="replace")).hexdigest()[:8]
 
     @property
     def _label(self) -> str:
@@ -151,24 +151,24 @@ def _backends(
     """Pick the ready addresses for one service port, by the port's name; with a node, only those that run there."""
     if endpoints is None:
         return ()
-    wanted = (port.name, port.protocol or "TCP")
-    found: set[Backend] = set()
+    key = (port.name, port.protocol or "TCP")
+    backends: set[Backend] = set()
     for subset in endpoints.subsets:
-        numbers = [p.port for p in subset.ports if (p.name, p.protocol or "TCP") == wanted and is_port(p.port)]
+        numbers = [p.port for p in subset.ports if (p.name, p.protocol or "TCP") == key and is_port(p.port)]
         if not numbers:
             continue
         for address in subset.addresses:
             if (node is None or address.nodeName == node) and (ip := ipv4(address.ip)) is not None:
-                found.update([Backend(ip, number) for number in numbers])
-    return tuple(sorted(found))
+                backends.update([Backend(ip, number) for number in numbers])
+    return tuple(sorted(backends))
 
 
 def affinity_seconds(spec: core_pb2.ServiceSpec) -> int:
     """For how long a client keeps its backend after its last connection; 0: it does not."""
     if spec.sessionAffinity != "ClientIP":
         return 0
-    told = spec.sessionAffinityConfig.clientIP
-    seconds = told.timeoutSeconds if told.HasField("timeoutSeconds") else DEFAULT_AFFINITY_SECONDS
+    client_ip = spec.sessionAffinityConfig.clientIP
+    seconds = client_ip.timeoutSeconds if client_ip.HasField("timeoutSeconds") else DEFAULT_AFFINITY_SECONDS
     return min(max(seconds, 1), MAX_AFFINITY_SECONDS)
 
 
@@ -203,34 +203,34 @@ def _forwarded_node_port(port: core_pb2.ServicePort) -> bool:
 
 def node_addresses(node: core_pb2.Node) -> frozenset[IPv4Address]:
     """The addresses at which others reach a node's own processes."""
-    told = (ipv4(one.address) for one in node.status.addresses if one.type in NODE_ADDRESSES)
-    return frozenset(ip for ip in told if ip is not None)
+    addresses = (ipv4(one.address) for one in node.status.addresses if one.type in NODE_ADDRESSES)
+    return frozenset(ip for ip in addresses if ip is not None)
 
 
 def ignored_fields(service: core_pb2.Service, node_addresses: Set[IPv4Address] = frozenset()) -> list[str]:
     """What a service asks for and does not get, each with the reason."""
     spec = service.spec
-    found: list[str] = []
+    fields: list[str] = []
     if spec.clusterIP not in ("", HEADLESS) and ipv4(spec.clusterIP) is None:
-        found.append(f"{spec.clusterIP}: not an IPv4 address")
+        fields.append(f"{spec.clusterIP}: not an IPv4 address")
     for text in spec.externalIPs:
         ip = ipv4(text)
         if ip is None:
-            found.append(f"{text}: not an IPv4 address")
+            fields.append(f"{text}: not an IPv4 address")
         elif not _is_ordinary(ip):
-            found.append(f"{text}: not an address of one machine")
+            fields.append(f"{text}: not an address of one machine")
         elif ip in node_addresses:
-            found += [
+            fields += [
                 f"{text}:{port.port}: belongs to the node's own {owner}"
                 for port in spec.ports
                 if (owner := reservedports.owner(port.port, port.protocol))
             ]
-    found += [
+    fields += [
         f"nodePort {port.nodePort}: belongs to every node's {owner}"
         for port in spec.ports
         if port.nodePort and (owner := reservedports.owner(port.nodePort, port.protocol))
     ]
-    return found
+    return fields
 
 
 def backend_addresses(ports: Iterable[ServicePort]) -> set[IPv4Address]:

@@ -24,13 +24,13 @@ class Nft:
 
     async def apply(self, transaction: Fragment) -> None:
         """Hand a script to the kernel as one transaction: all of it or nothing (nft(8), ``-f``)."""
-        await self._run("-f", "-", given=script(transaction))
+        await self._run("-f", "-", stdin=script(transaction))
 
     async def list_table(self, table: str) -> str:
         """Read a table back, as text; NftError when it is not there."""
         return await self._run("list", "table", *table.split())
 
-    async def _run(self, *arguments: str, given: bytes = b"") -> str:
+    async def _run(self, *arguments: str, stdin: bytes = b"") -> str:
         if self._program is None:
             raise NftError("nft: not found; install the package nftables")
         async with self._one_at_a_time:
@@ -46,7 +46,7 @@ class Nft:
                 raise NftError(f"nft: {err.strerror}") from err
             try:
                 async with self._clock.timeout(self._deadline):
-                    out, err = await process.communicate(given)
+                    out, err = await process.communicate(stdin)
             except TimeoutError:
                 raise NftError(f"nft: no answer within {self._deadline:g} s") from None
             finally:

@@ -165,8 +165,8 @@ class Proxier:
         service = self._services.get(key)
         if service is None:
             return ()
-        there = self._endpoints.get(key)
-        return service_ports(service, there, node=self._node, node_addresses=self._node_addresses())
+        endpoints = self._endpoints.get(key)
+        return service_ports(service, endpoints, node=self._node, node_addresses=self._node_addresses())
 
     def check_invariants(self) -> None:
         """Raise AssertionError when the picture of the table contradicts itself."""

@@ -180,15 +180,15 @@ def _add_backend_chain(
     if not port.affinity:
         chains[chain] = (round_robin(backends, port.protocol),)
         return
-    known: list[Fragment] = []
+    sticky: list[Fragment] = []
     numbered: dict[int, Fragment] = {}
     for number, backend in enumerate(backends):
         endpoint, clients = port.endpoint_chain(backend), port.clients(backend)
         chains[endpoint] = (nft("update @% { ip saddr }", clients), round_robin((backend,), port.protocol))
         sets[clients] = port.affinity
-        known.append(nft("ip saddr @% goto %", clients, endpoint))
+        sticky.append(nft("ip saddr @% goto %", clients, endpoint))
         numbered[number] = nft("goto %", endpoint)
-    chains[chain] = (*known, nft("numgen inc mod % vmap %", len(backends), numbered))
+    chains[chain] = (*sticky, nft("numgen inc mod % vmap %", len(backends), numbered))
 
 
 @dataclass(slots=True)

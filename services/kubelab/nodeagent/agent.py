@@ -36,8 +36,8 @@ class Remembered:
 
     async def begin(self) -> None:
         """Open the tunnels of the file again; log those that cannot be opened."""
-        told = statefile.read_or_forget(self._file, TUNNELS_FILE, self._log.error)
-        for tunnel in told or ():
+        remembered = statefile.read_or_forget(self._file, TUNNELS_FILE, self._log.error)
+        for tunnel in remembered or ():
             with contextlib.suppress(AlreadyExists, BadRequest):
                 await self._tunnels.open(tunnel.node, tunnel.address, tunnel.local_port)
         self._write()

@@ -28,8 +28,8 @@ class NodeAgentConfig(BaseConfig):
         """The ports of tunnels; none when any will do. ConfigError."""
         if not self.tunnel_ports:
             return range(0)
-        found = re.fullmatch(r"(\d+)(?:-(\d+))?", self.tunnel_ports)
-        first, last = (int(found[1]), int(found[2] or found[1])) if found else (0, 0)
+        match = re.fullmatch(r"(\d+)(?:-(\d+))?", self.tunnel_ports)
+        first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
         if not 0 < first <= last < 65536:
             raise ConfigError(f"tunnelPorts: {self.tunnel_ports!r}: expected a range of ports such as 29100-29107")
         return range(first, last + 1)

@@ -110,8 +110,8 @@ class Init:
         """Wait for a signal; 0 when none came in time."""
         if seconds is None:
             return signal.sigwaitinfo(SIGNALS).si_signo
-        told = signal.sigtimedwait(SIGNALS, seconds)
-        return told.si_signo if told else 0
+        received = signal.sigtimedwait(SIGNALS, seconds)
+        return received.si_signo if received else 0
 
     def _start_due(self) -> None:
         now = self._clock.monotonic()
@@ -151,15 +151,15 @@ class Init:
         for child, number in ((self._launcher, signal.SIGKILL), (self._agent, signal.SIGTERM)):
             if child.pid:
                 os.kill(child.pid, number)
-        left = {fork(self._end_pods), self._agent.pid} - {0}
+        remaining = {fork(self._end_pods), self._agent.pid} - {0}
         deadline = self._clock.monotonic() + self._config.grace_seconds + STOP_SECONDS
-        while left:
+        while remaining:
             seconds = deadline - self._clock.monotonic()
             if seconds <= 0:
                 self._log.warning("did not stop in time")
                 return  # what is left ends with us
             signal.sigtimedwait((signal.SIGCHLD,), seconds)
-            left -= self._reap()
+            remaining -= self._reap()
 
     def _end_pods(self) -> None:
         from kubelab.runtime.pods.cleanup import cleanup

@@ -40,8 +40,8 @@ def prepare(state_dir: Path, folders: Sequence[Path]) -> None:
             folder.joinpath(".writable").touch()
             folder.joinpath(".writable").unlink()
         except OSError as err:
-            told = f'cannot write to {folder}: {err.strerror}; in a compose file: volumes: ["NAME:{folder}"]'
-            raise MachineError(told) from err
+            message = f'cannot write to {folder}: {err.strerror}; in a compose file: volumes: ["NAME:{folder}"]'
+            raise MachineError(message) from err
     loopback_up()
     probe = Path(tempfile.mkdtemp(prefix="probe-", dir=state_dir))
     try:
@@ -72,17 +72,17 @@ def bound_listeners() -> None:
 
 def own_network(device: str = "eth0") -> IPv4Network:
     """The network that this machine shares with the other nodes. OSError when it has none."""
-    asked = struct.pack("256s", device.encode())
+    request = struct.pack("256s", device.encode())
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
-        address, mask = (fcntl.ioctl(any_socket, number, asked)[20:24] for number in (_SIOCGIFADDR, _SIOCGIFNETMASK))
+        address, mask = (fcntl.ioctl(any_socket, number, request)[20:24] for number in (_SIOCGIFADDR, _SIOCGIFNETMASK))
     return IPv4Network((address, socket.inet_ntoa(mask)), strict=False)
 
 
 def loopback_up() -> None:
     """Bring ``lo`` up in this network namespace."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
-        asked = struct.pack("16sH14x", b"lo", 0)
-        flags = struct.unpack("16sH14x", fcntl.ioctl(any_socket, _SIOCGIFFLAGS, asked))[1]
+        request = struct.pack("16sH14x", b"lo", 0)
+        flags = struct.unpack("16sH14x", fcntl.ioctl(any_socket, _SIOCGIFFLAGS, request))[1]
         if not flags & _IFF_UP:
             fcntl.ioctl(any_socket, _SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", flags | _IFF_UP))
 
@@ -101,8 +101,8 @@ def _with_mounts(probe: Path) -> None:
     try:
         syscalls.join_session_keyring()
     except PermissionError as err:  # what Docker's own filter refuses, and crun asks for
-        told = f"a keyring is not permitted here, and each container has one; in a compose file: {_UNCONFINED}"
-        raise MachineError(told) from err
+        message = f"a keyring is not permitted here, and each container has one; in a compose file: {_UNCONFINED}"
+        raise MachineError(message) from err
     try:
         sysctls.write()
     except sysctls.NotWritable as err:
@@ -122,7 +122,7 @@ def _with_mounts(probe: Path) -> None:
 
 def _in_child(work: Callable[[], None]) -> None:
     """Do something in a process of its own. Raises MachineError with what it said."""
-    told, tell = os.pipe2(os.O_CLOEXEC)
+    read_fd, write_fd = os.pipe2(os.O_CLOEXEC)
     pid = os.fork()
     if pid == 0:
 
@@ -130,13 +130,13 @@ def _in_child(work: Callable[[], None]) -> None:
             try:
                 work()
             except MachineError as err:
-                os.write(tell, str(err).encode())
+                os.write(write_fd, str(err).encode())
                 raise SystemExit from err  # the parent prints it; no traceback is needed
-            os.write(tell, b"ok")
+            os.write(write_fd, b"ok")
 
         launcher.leave(say)
-    os.close(tell)
-    with os.fdopen(told, "rb") as pipe:
+    os.close(write_fd)
+    with os.fdopen(read_fd, "rb") as pipe:
         answer = pipe.read().decode()
     os.waitpid(pid, 0)
     if answer != "ok":

@@ -15,7 +15,7 @@ import threading
 CHUNK = 65536
 
 
-def relay(path: str, given: int = 0, taken: int = 1) -> int:
+def relay(path: str, input_fd: int = 0, output_fd: int = 1) -> int:
     """Carry bytes until both directions have ended, or one end is gone. Gives the exit code."""
     link = socket.socket(socket.AF_UNIX)
     try:
@@ -24,12 +24,12 @@ def relay(path: str, given: int = 0, taken: int = 1) -> int:
         print(f"cannot reach {path}: {err.strerror or err}", file=sys.stderr)  # noqa: T201
         return 1
     # A thread for each direction: neither waits for the other, and the kernel's buffers hold back who is too quick.
-    inward = threading.Thread(target=_send, args=(given, link), daemon=True)
+    inward = threading.Thread(target=_send, args=(input_fd, link), daemon=True)
     inward.start()
     try:
         while data := link.recv(CHUNK):
-            _write(taken, data)
-        os.close(taken)
+            _write(output_fd, data)
+        os.close(output_fd)
     except OSError:
         return 0  # the reader or the socket's other end is closed: nothing is left to carry
     # The other end sends no more, but may still read. Input goes on until it ends, or the other end stops reading.
@@ -37,9 +37,9 @@ def relay(path: str, given: int = 0, taken: int = 1) -> int:
     return 0
 
 
-def _send(given: int, link: socket.socket) -> None:
+def _send(input_fd: int, link: socket.socket) -> None:
     try:
-        while data := os.read(given, CHUNK):
+        while data := os.read(input_fd, CHUNK):
             link.sendall(data)
     except OSError:
         pass  # the other end is closed: the other direction notices it too

@@ -135,7 +135,7 @@ def write(out: Path, authority: Path, folder: layout.Folder) -> None:
     files = {name: text.encode() for name, text in folder.texts.items()}
     files |= {name: (authority / source).read_bytes() for name, source in folder.copies.items()}
     for name, data in files.items():
-        if (there := target / name).exists() and there.read_bytes() == data:
+        if (path := target / name).exists() and path.read_bytes() == data:
             continue
         atomicfile.write(target / name, data, mode=0o600, owner=(folder.owner, folder.owner))
     os.chown(target, folder.owner, folder.owner)

@@ -86,7 +86,7 @@ def identities(
     ``names`` are what api-servers and etcd members are called besides, by process: ``{"etcd@cp-1": ("etcd",)}``.
     """
     more = names or {}
-    found = [
+    all_identities = [
         CertificateIdentity("admin", "kubernetes-admin", roles.ADMINS),
         CertificateIdentity("supervisor", roles.SUPERVISOR, process="supervisor"),
         CertificateIdentity("apiserver-kubelet-client", roles.KUBELET_CLIENT),
@@ -94,18 +94,18 @@ def identities(
         CertificateIdentity("etcd-healthcheck-client", "kube-etcd-healthcheck-client", authority="etcd-ca"),
     ]
     for node in nodes:
-        found += [
+        all_identities += [
             *_component(f"kubelet@{node.name}", f"{NODE_PREFIX}{node.name}", NODES),
             *_component(f"kube-proxy@{node.name}", roles.KUBE_PROXY),
         ]
         if node.control_plane:
-            found += [
+            all_identities += [
                 *_component(f"scheduler@{node.name}", roles.SCHEDULER),
                 *_component(f"controller-manager@{node.name}", roles.CONTROLLER_MANAGER),
                 _api_server(node, more.get(f"api-server@{node.name}", ())),
                 _etcd(node, more.get(f"etcd@{node.name}", ())),
             ]
-    return found
+    return all_identities
 
 
 def _component(process: str, user: str, group: str = "") -> tuple[CertificateIdentity, CertificateIdentity]:
@@ -137,12 +137,12 @@ def ensure(
     """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     for file, name in AUTHORITIES.items():
-        made = _load(folder, file)
-        if made is None or not _usable(made[0], now, VALIDITY):  # it must outlive what it signs
+        pair = _load(folder, file)
+        if pair is None or not _usable(pair[0], now, VALIDITY):  # it must outlive what it signs
             _write(folder, file, *_self_signed(name, now))
-    wanted = identities(nodes, names)
-    _delete_others(folder, {*AUTHORITIES, *(identity.file for identity in wanted)})
-    return _renew(folder, wanted, now)
+    needed = identities(nodes, names)
+    _delete_others(folder, {*AUTHORITIES, *(identity.file for identity in needed)})
+    return _renew(folder, needed, now)
 
 
 def renew(
@@ -157,31 +157,31 @@ def renew(
     return _renew(folder, identities(nodes, names), now)
 
 
-def _renew(folder: Path, wanted: Sequence[CertificateIdentity], now: datetime.datetime) -> Renewed:
+def _renew(folder: Path, needed: Sequence[CertificateIdentity], now: datetime.datetime) -> Renewed:
     signers = {file: authority(folder, file) for file in AUTHORITIES}
-    made: list[str] = []
+    renewed: list[str] = []
     ends: list[datetime.datetime] = []
-    for identity in wanted:
+    for identity in needed:
         certificate = _good(folder, identity, signers[identity.authority][0], now)
         if certificate is None:
             certificate = issue(folder, identity, signers[identity.authority], now)
-            made.append(identity.file)
+            renewed.append(identity.file)
         ends.append(certificate.not_valid_after_utc)
-    return Renewed(tuple(made), min(ends) - RENEW_BEFORE)
+    return Renewed(tuple(renewed), min(ends) - RENEW_BEFORE)
 
 
 def authority(folder: Path, file: str) -> Signer:
     """Read an authority; FileNotFoundError."""
-    found = _load(folder, file)
-    if found is None:
+    pair = _load(folder, file)
+    if pair is None:
         raise FileNotFoundError(f"{folder / file}.crt: the authority is missing or broken")
-    return found
+    return pair
 
 
-def _delete_others(folder: Path, wanted: set[str]) -> None:
+def _delete_others(folder: Path, needed: set[str]) -> None:
     """Delete certificates and keys of identities that the cluster does not have: an old key is still a key."""
     for path in (*folder.glob("*.crt"), *folder.glob("*.key")):
-        if path.stem not in wanted:
+        if path.stem not in needed:
             path.unlink()
 
 
@@ -189,9 +189,9 @@ def _good(
     folder: Path, identity: CertificateIdentity, authority: x509.Certificate, now: datetime.datetime
 ) -> x509.Certificate | None:
     """The certificate that is there, if it is what would be made now and far from its end."""
-    found = _load(folder, identity.file)
-    if found and _usable(found[0], now) and _says(found[0], identity) and _signed_by(found[0], authority):
-        return found[0]
+    pair = _load(folder, identity.file)
+    if pair and _usable(pair[0], now) and _says(pair[0], identity) and _signed_by(pair[0], authority):
+        return pair[0]
     return None
 
 
@@ -266,15 +266,15 @@ def _subject(identity: CertificateIdentity) -> x509.Name:
 
 
 def _general_names(identity: CertificateIdentity) -> list[x509.GeneralName]:
-    found: list[x509.GeneralName] = []
+    names: list[x509.GeneralName] = []
     for name in dict.fromkeys(identity.names):
         try:
-            found.append(x509.IPAddress(ipaddress.ip_address(name)))
+            names.append(x509.IPAddress(ipaddress.ip_address(name)))
         except ValueError:
-            found.append(x509.DNSName(name))
+            names.append(x509.DNSName(name))
     if identity.process:
-        found.append(x509.UniformResourceIdentifier(f"{PROCESS_URI}{identity.process}"))
-    return found
+        names.append(x509.UniformResourceIdentifier(f"{PROCESS_URI}{identity.process}"))
+    return names
 
 
 def _load(folder: Path, name: str) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey] | None:
@@ -289,8 +289,8 @@ def _load(folder: Path, name: str) -> tuple[x509.Certificate, ec.EllipticCurvePr
     return certificate, key
 
 
-def _usable(certificate: x509.Certificate, now: datetime.datetime, left: datetime.timedelta = RENEW_BEFORE) -> bool:
-    return certificate.not_valid_before_utc <= now < certificate.not_valid_after_utc - left
+def _usable(certificate: x509.Certificate, now: datetime.datetime, margin: datetime.timedelta = RENEW_BEFORE) -> bool:
+    return certificate.not_valid_before_utc <= now < certificate.not_valid_after_utc - margin
 
 
 def _says(certificate: x509.Certificate, identity: CertificateIdentity) -> bool:

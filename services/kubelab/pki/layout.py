@@ -72,12 +72,12 @@ class CertificateLayout:
     @property
     def names(self) -> dict[str, tuple[str, ...]]:
         """What api-servers and etcd members are called besides their nodes, by process."""
-        found: dict[str, tuple[str, ...]] = {}
+        names: dict[str, tuple[str, ...]] = {}
         for n in range(1, self.control_planes + 1):
             for component in ("api-server", "etcd"):
-                found[f"{component}@cp-{n}"] = (service(component, n), self.address(component, n))
-            found[f"api-server@cp-{n}"] += (LOAD_BALANCER,)
-        return found
+                names[f"{component}@cp-{n}"] = (service(component, n), self.address(component, n))
+            names[f"api-server@cp-{n}"] += (LOAD_BALANCER,)
+        return names
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,30 +97,30 @@ def service(component: str, number: int) -> str:
 
 def folders(cluster: CertificateLayout) -> list[Folder]:
     """Lay out every process's folder, relative to OUT."""
-    found: list[Folder] = []
+    result: list[Folder] = []
     for n in range(1, cluster.control_planes + 1):
         for component in COMPONENTS:
             name = f"{component}@cp-{n}"
             home = CONTROL_PLANE / name
             texts, copies = _files(cluster, name, home, _control_plane(cluster, component, n, home))
             texts[LISTENERS] = nftables.script(listeners.limits(cluster.network)).decode()
-            found.append(Folder(Path("control-plane") / name, GROUPS[component], texts, copies))
+            result.append(Folder(Path("control-plane") / name, GROUPS[component], texts, copies))
     for n in range(1, cluster.workers + 1):
         for component in ("kubelet", "kube-proxy", "runtime"):
             name, home = f"{component}@node-{n}", STATE / "etc" / component
-            own = _node(f"node-{n}", cluster.worker_address(n), component)
-            texts, copies = _files(cluster, name, home, own)
-            found.append(Folder(Path(f"node-{n}") / "etc" / component, 0, texts, copies))
-    return found
+            config = _node(f"node-{n}", cluster.worker_address(n), component)
+            texts, copies = _files(cluster, name, home, config)
+            result.append(Folder(Path(f"node-{n}") / "etc" / component, 0, texts, copies))
+    return result
 
 
 def _files(
-    cluster: CertificateLayout, name: str, home: Path, own: Mapping[str, Any] | None
+    cluster: CertificateLayout, name: str, home: Path, own_config: Mapping[str, Any] | None
 ) -> tuple[dict[str, str], dict[str, str]]:
     component = name.partition("@")[0]
     if component == "etcd":
         return {}, {"ca.crt": "etcd-ca.crt", "tls.crt": f"{name}.crt", "tls.key": f"{name}.key"}
-    config: dict[str, Any] = {"name": name, **(own or {})}
+    config: dict[str, Any] = {"name": name, **(own_config or {})}
     copies: dict[str, str] = {}
     texts: dict[str, str] = {}
     if component != "runtime":

@@ -256,9 +256,9 @@ def _options(argv: Sequence[str] | None) -> SupervisorOptions:
     parser.add_argument("--clean", action="store_true", help="stop and remove what is left of the cluster")
     parser.add_argument("--delete", action="store_true", help="with --clean: the data too")
     parser.add_argument("--zygote", type=int, nargs=2, help=argparse.SUPPRESS)
-    told = parser.parse_args(argv)
-    zygote = (int(told.zygote[0]), int(told.zygote[1])) if told.zygote else None
-    return SupervisorOptions(told.home, told.cluster, told.progress_fd, told.clean, told.delete, zygote)
+    parsed = parser.parse_args(argv)
+    zygote = (int(parsed.zygote[0]), int(parsed.zygote[1])) if parsed.zygote else None
+    return SupervisorOptions(parsed.home, parsed.cluster, parsed.progress_fd, parsed.clean, parsed.delete, zygote)
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ def _in_the_supervisors_place(record: Record, clock: Clock) -> Generator[None]:
     """Kill the supervisor and hold its lock, so that a supervisor that starts at this moment gives up."""
     while True:
         names = (processes.SUPERVISOR, processes.ZYGOTE)
-        guardians = [found for name in names if (found := processes.read(record.processes, name))]
+        guardians = [running for name in names if (running := processes.read(record.processes, name))]
         for guardian in guardians:  # frozen before either is killed: the other would replace it
             guardian.signal(signal.SIGSTOP)
         end([guardian.pid for guardian in guardians], signal.SIGKILL, clock)
@@ -99,11 +99,11 @@ def end(pids: Iterable[int], number: signal.Signals, clock: Clock) -> None:
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(fd, number)
             signal.pidfd_send_signal(fd, signal.SIGCONT)
-    left = _wait(set(watched), STOP_SECONDS, clock)
-    for fd in left:
+    remaining = _wait(set(watched), STOP_SECONDS, clock)
+    for fd in remaining:
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(fd, signal.SIGKILL)
-    _wait(left, STOP_SECONDS, clock)
+    _wait(remaining, STOP_SECONDS, clock)
     for fd in watched:
         os.close(fd)
 
@@ -113,12 +113,12 @@ def _wait(fds: set[int], seconds: float, clock: Clock) -> set[int]:
     poll = select.poll()
     for fd in fds:
         poll.register(fd, select.POLLIN)
-    left, deadline = set(fds), clock.monotonic() + seconds
-    while left and (rest := deadline - clock.monotonic()) > 0:
+    remaining, deadline = set(fds), clock.monotonic() + seconds
+    while remaining and (rest := deadline - clock.monotonic()) > 0:
         for fd, _ in poll.poll(rest * 1000):
             poll.unregister(fd)
-            left.discard(fd)
-    return left
+            remaining.discard(fd)
+    return remaining
 
 
 def _remove_tree(path: str) -> None:

@@ -45,19 +45,19 @@ def client_url(node: NodeRecord) -> str:
 def spawn_request(record: Record, node: NodeRecord) -> SpawnRequest:
     """Say how a node's member is started."""
     several = len(record.control_planes) > 1
-    own, authority = str(record.pki / process(node)), str(record.pki / "etcd-ca.crt")
+    certificate, authority = str(record.pki / process(node)), str(record.pki / "etcd-ca.crt")
     client, peer = client_url(node), _peer_url(node)
     flags = {
         "listen-client-urls": f"{client},https://127.0.0.1:{PORT}",
         "advertise-client-urls": client,
         "listen-peer-urls": peer,
         "initial-cluster-token": record.id,
-        "cert-file": f"{own}.crt",
-        "key-file": f"{own}.key",
+        "cert-file": f"{certificate}.crt",
+        "key-file": f"{certificate}.key",
         "client-cert-auth": "true",
         "trusted-ca-file": authority,
-        "peer-cert-file": f"{own}.crt",
-        "peer-key-file": f"{own}.key",
+        "peer-cert-file": f"{certificate}.crt",
+        "peer-key-file": f"{certificate}.key",
         "peer-client-cert-auth": "true",
         "peer-trusted-ca-file": authority,
         "heartbeat-interval": str(TICK_MS[several]),
@@ -94,15 +94,15 @@ def look(record: Record) -> str:
     whole = [name for name, state in states.items() if state == "whole"]
     if not lost:
         return ""
-    told = f"The data of {_listed(lost)} are gone ({_folders(record, lost)})"
+    message = f"The data of {_listed(lost)} are gone ({_folders(record, lost)})"
     if not whole:
         for node in members:
             _set_aside(record, node)
-        return f"{told}: the cluster begins anew, without any object"
+        return f"{message}: the cluster begins anew, without any object"
     if len(whole) > len(members) // 2:
-        return f"{told}: {'it joins' if len(lost) == 1 else 'they join'} the other members of etcd anew"
+        return f"{message}: {'it joins' if len(lost) == 1 else 'they join'} the other members of etcd anew"
     raise DataLost(
-        f"{told}, and {_listed(whole)} alone {'is' if len(whole) == 1 else 'are'} no majority of {len(members)} "
+        f"{message}, and {_listed(whole)} alone {'is' if len(whole) == 1 else 'are'} no majority of {len(members)} "
         f"members: put the folders back, or begin with an empty cluster: {_anew(record)}"
     )
 
@@ -131,8 +131,8 @@ def _state(record: Record, node: NodeRecord) -> str:
     """``whole``, ``lost`` or ``new``."""
     if not _begun(record, node).exists():
         return "new"
-    asked = ["/bin/sh", *_script(record, node), "--look"]
-    return subprocess.run(asked, stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
+    command = ["/bin/sh", *_script(record, node), "--look"]
+    return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
 
 
 def _set_aside(record: Record, node: NodeRecord) -> None:

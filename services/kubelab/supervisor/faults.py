@@ -47,10 +47,10 @@ class Partitions:
 
     async def begin(self) -> None:
         """Mark connections from now on, and put in place what the supervisor before had."""
-        told = statefile.read_or_forget(
+        recorded = statefile.read_or_forget(
             self._file, statefile.json_list(Partition, source=str, target=str, one_way=bool), self._log.error
         )
-        self._there = tuple(told or ())
+        self._there = tuple(recorded or ())
         marking = {node.name: partitions.MARKING for node in self._nodes}
         try:
             await apply_everywhere(self._apply, marking, marking)
@@ -72,28 +72,28 @@ class Partitions:
     async def heal(self, partition: Partition | None) -> None:
         """Heal one, or all of them: then every node is cleared, also of rules that no file lists."""
         async with self._lock:
-            left = tuple(p for p in self._there if partition is not None and not partitions.same(p, partition))
-            if left != self._there or partition is None:
-                await self._change(left)
+            remaining = tuple(p for p in self._there if partition is not None and not partitions.same(p, partition))
+            if remaining != self._there or partition is None:
+                await self._change(remaining)
 
-    async def _change(self, wanted: tuple[Partition, ...]) -> None:
+    async def _change(self, after: tuple[Partition, ...]) -> None:
         """Make disk and kernel what is wanted, or leave both as they were."""
         before = self._there
-        self._know(max(before, wanted, key=len))  # one of them has all that the other has
+        self._know(max(before, after, key=len))  # one of them has all that the other has
         try:
-            await self._put(before, wanted)
+            await self._put(before, after)
         except NotApplied as err:
             if not err.stayed:
                 self._know(before)
             raise err.reason from err
-        self._know(wanted)
+        self._know(after)
 
-    async def _put(self, before: tuple[Partition, ...], wanted: tuple[Partition, ...]) -> None:
+    async def _put(self, before: tuple[Partition, ...], after: tuple[Partition, ...]) -> None:
         topology = await self._topology()
-        await apply_everywhere(self._apply, partitions.scripts(topology, before), partitions.scripts(topology, wanted))
+        await apply_everywhere(self._apply, partitions.scripts(topology, before), partitions.scripts(topology, after))
 
-    def _know(self, there: tuple[Partition, ...]) -> None:
-        self._there = there
+    def _know(self, current: tuple[Partition, ...]) -> None:
+        self._there = current
         if not self._there:
             self._file.unlink(missing_ok=True)
             return

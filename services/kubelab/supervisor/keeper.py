@@ -323,8 +323,8 @@ def last_line(log: Path) -> str:
         return ""
     if lines and not lines[-1].startswith("{") and not any(line.startswith("goroutine ") for line in lines):
         return lines[-1][:LAST_LINE]
-    told = next(filter(None, map(_fatal, reversed(lines))), lines[-1] if lines else "")
-    return told[:LAST_LINE]
+    reason = next(filter(None, map(_fatal, reversed(lines))), lines[-1] if lines else "")
+    return reason[:LAST_LINE]
 
 
 def _fatal(line: str) -> str:

@@ -101,8 +101,8 @@ class KeeperMachine:
         self.history.append((self.state, event))
         to = MOVES.get((self.state, event))
         if to is None:
-            told = " ".join(f"{state.name}+{event.value}" for state, event in self.history)
-            raise IllegalKeeperMove(f"{self.name}: {event.value} in state {self.state.name}; history: {told}")
+            path = " ".join(f"{state.name}+{event.value}" for state, event in self.history)
+            raise IllegalKeeperMove(f"{self.name}: {event.value} in state {self.state.name}; history: {path}")
         changed, self.state = to is not self.state, to
         return changed
 

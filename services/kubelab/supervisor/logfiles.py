@@ -91,16 +91,16 @@ def _seek(fd: int, lines: int) -> None:
     """Move to the start of the last so many lines."""
     if not lines:
         return
-    position, found = os.fstat(fd).st_size, -1  # the newline that ends the last line does not count
+    position, newline = os.fstat(fd).st_size, -1  # the newline that ends the last line does not count
     if position and os.pread(fd, 1, position - 1) != b"\n":
-        found = 0
+        newline = 0
     while position > 0:
         begin = max(0, position - CHUNK)
         piece = os.pread(fd, position - begin, begin)
         for n in range(len(piece) - 1, -1, -1):
             if piece[n] == 10:
-                found += 1
-                if found == lines:
+                newline += 1
+                if newline == lines:
                     os.lseek(fd, begin + n + 1, os.SEEK_SET)
                     return
         position = begin

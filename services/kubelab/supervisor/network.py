@@ -63,10 +63,10 @@ class NamespaceThread:
         """Make a TCP socket that does not block."""
 
         def make() -> socket.socket:
-            made = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-            made.setblocking(False)
-            made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            return made
+            sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+            sock.setblocking(False)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return sock
 
         return self.submit(make)
 
@@ -200,8 +200,8 @@ def _build_node(node: NodeRecord) -> None:
 
 def _index(ip: Any, name: str) -> int:
     """Give the number of an interface; 0 when there is none of that name."""
-    found: Sequence[int] = ip.link_lookup(ifname=name)
-    return int(found[0]) if found else 0
+    indices: Sequence[int] = ip.link_lookup(ifname=name)
+    return int(indices[0]) if indices else 0
 
 
 def _up(ip: Any, name: str) -> None:

@@ -24,6 +24,6 @@ def apply(rules: Fragment) -> None:
     except OSError as err:
         raise InternalError(f"nft: {err}") from err
     # The supervisor collects every child, so the exit code may be lost; nft that has succeeded says nothing.
-    told = done.stderr.decode(errors="replace").strip()
-    if done.returncode or told:
-        raise InternalError(f"nft: {told or f'exit code {done.returncode}'}")
+    message = done.stderr.decode(errors="replace").strip()
+    if done.returncode or message:
+        raise InternalError(f"nft: {message or f'exit code {done.returncode}'}")

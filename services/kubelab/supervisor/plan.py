@@ -99,8 +99,8 @@ def api_servers(record: Record, node: NodeRecord) -> list[str]:
 
 def _component(record: Record, node: NodeRecord, component: str) -> ProcessSpec:
     name = f"{component}@{node.name}"
-    own = node if node.control_plane else record.control_planes[0]
-    after = {"api-server": (f"etcd@{own.name}",), "runtime": ()}.get(component, (f"api-server@{own.name}",))
+    plane = node if node.control_plane else record.control_planes[0]
+    after = {"api-server": (f"etcd@{plane.name}",), "runtime": ()}.get(component, (f"api-server@{plane.name}",))
     request = SpawnRequest(
         name=name,
         argv=("--config", str(_config_file(record, name))),
@@ -225,8 +225,8 @@ def _own_config(record: Record, node: NodeRecord, component: str) -> dict[str, A
 
 def _pod_ranges(record: Record) -> dict[str, Any]:
     """Kubelets route what the controller-manager gives out: its settings are theirs."""
-    given = record.settings.get("controller-manager", {})
-    return {key: given[key] for key in ("clusterCidr", "nodeCidrMaskSize") if key in given}
+    settings = record.settings.get("controller-manager", {})
+    return {key: settings[key] for key in ("clusterCidr", "nodeCidrMaskSize") if key in settings}
 
 
 def _etcd_servers(record: Record, node: NodeRecord) -> list[str]:

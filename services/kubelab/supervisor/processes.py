@@ -70,8 +70,8 @@ def write_own(folder: Path, name: str, *, since: int, restarts: int = 0) -> Runn
 
 def read(folder: Path, name: str) -> Running | None:
     """Give a process that runs now; None when there is no record, or its process is gone."""
-    found = _recorded(folder, name)
-    return found if found and found.alive() else None
+    running = _recorded(folder, name)
+    return running if running and running.alive() else None
 
 
 def restarts_of(folder: Path, name: str) -> int:
@@ -84,8 +84,8 @@ def read_all(folder: Path) -> dict[str, Running]:
     """Give every process that runs now, by name."""
     if not folder.is_dir():
         return {}
-    found = (read(folder, path.name) for path in folder.iterdir() if not path.name.startswith("."))
-    return {running.name: running for running in found if running}
+    records = (read(folder, path.name) for path in folder.iterdir() if not path.name.startswith("."))
+    return {running.name: running for running in records if running}
 
 
 def forget(folder: Path, running: Running) -> None:
@@ -115,7 +115,7 @@ def _body(folder: Path, name: str) -> dict[str, Any] | None:
 
 def inside(namespaces: set[int]) -> list[int]:
     """Find every pid whose network namespace (by inode) is one of these."""
-    found: list[int] = []
+    pids: list[int] = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
@@ -123,8 +123,8 @@ def inside(namespaces: set[int]) -> list[int]:
             except OSError:
                 continue  # it ended meanwhile
             if inode in namespaces:
-                found.append(int(entry.name))
-    return found
+                pids.append(int(entry.name))
+    return pids
 
 
 def is_frozen(pid: int) -> bool:
@@ -137,12 +137,12 @@ def is_frozen(pid: int) -> bool:
 
 def group(leader: int) -> list[int]:
     """Give the members of a process group that its leader has begotten, itself included."""
-    found = [leader]
+    pids = [leader]
     for pid in descendants(leader):
         with contextlib.suppress(ProcessLookupError):
             if os.getpgid(pid) == leader:
-                found.append(pid)
-    return found
+                pids.append(pid)
+    return pids
 
 
 def pss_bytes(pid: int) -> int:
@@ -167,11 +167,11 @@ def cpu_seconds(pid: int) -> float:
 
 def descendants(pid: int) -> list[int]:
     """Give the children of a process, and theirs."""
-    found: list[int] = []
+    pids: list[int] = []
     try:
         for task in Path(f"/proc/{pid}/task").iterdir():
             for child in (task / "children").read_text().split():
-                found += [int(child), *descendants(int(child))]
+                pids += [int(child), *descendants(int(child))]
     except (FileNotFoundError, ProcessLookupError):
         pass
-    return found
+    return pids

@@ -59,8 +59,10 @@ class SupervisorServicer(supervisor_pb2_grpc.SupervisorServicer):
 
     async def Logs(self, request: pb.LogsRequest, context: Context) -> AsyncGenerator[pb.LogsChunk]:
         supervisor = self._supervisor
-        own = (processes.SUPERVISOR, processes.ZYGOTE)
-        name = processes.SUPERVISOR if request.process in own else supervisor.keeper(request.process).spec.name
+        without_keeper = (processes.SUPERVISOR, processes.ZYGOTE)
+        name = (
+            processes.SUPERVISOR if request.process in without_keeper else supervisor.keeper(request.process).spec.name
+        )
         lines = logfiles.read(
             supervisor.follower, supervisor.record.log(name), tail=request.tail_lines, follow=request.follow
         )
@@ -90,11 +92,11 @@ class SupervisorServicer(supervisor_pb2_grpc.SupervisorServicer):
         return pb.HealResponse()
 
     async def ListPartitions(self, request: pb.ListPartitionsRequest, context: Context) -> pb.ListPartitionsResponse:
-        there = [
+        listed = [
             pb.Partition(source=p.source, target=p.target, one_way=p.one_way)
             for p in self._supervisor.partitions.list()
         ]
-        return pb.ListPartitionsResponse(partitions=there)
+        return pb.ListPartitionsResponse(partitions=listed)
 
     async def Shutdown(self, request: pb.ShutdownRequest, context: Context) -> pb.ShutdownResponse:
         self._supervisor.ask_down(delete=request.delete)
@@ -151,8 +153,8 @@ class SupervisorServicer(supervisor_pb2_grpc.SupervisorServicer):
         return answer
 
 
-def _partition_of(told: pb.Partition) -> Partition:
-    return Partition(told.source, told.target, told.one_way)
+def _partition_of(message: pb.Partition) -> Partition:
+    return Partition(message.source, message.target, message.one_way)
 
 
 def _tunnel(tunnel: Tunnel) -> pb.Tunnel:

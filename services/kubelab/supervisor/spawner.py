@@ -109,12 +109,12 @@ class Spawner:
             finally:
                 loop.remove_reader(fd)
                 os.close(fd)
-        known = self._codes.get(running.pid)
-        if known is None:
+        reported = self._codes.get(running.pid)
+        if reported is None:
             return None
         try:
             async with self._clock.timeout(CODE_SECONDS):
-                return await known
+                return await reported
         except TimeoutError:
             return None  # its parent was killed with the code in its hands, or it is not below us
         finally:
@@ -155,9 +155,9 @@ class Spawner:
             self._log.warning("the zygote was too late, ending what it has started", pid=message["pid"])
 
     def _tell(self, pid: int, code: int | None) -> None:
-        known = self._codes.get(pid)
-        if known and not known.done():
-            known.set_result(code)
+        waiting = self._codes.get(pid)
+        if waiting and not waiting.done():
+            waiting.set_result(code)
 
     def _reap(self) -> None:
         while True:

@@ -148,18 +148,18 @@ class Supervisor:
 
     def keeper(self, name: str) -> ProcessKeeper:
         """Find a process; NotFound."""
-        found = self.keepers.get(name)
-        if found is None:
+        keeper = self.keepers.get(name)
+        if keeper is None:
             raise errors.NotFound(f'process "{name}" not found')
-        return found
+        return keeper
 
     async def changes(self) -> AsyncGenerator[None]:
         """Yield once now, and at every change."""
-        seen = -1
+        version = -1
         while True:
-            while seen == self._version:
+            while version == self._version:
                 await self._version_event.wait()
-            seen = self._version
+            version = self._version
             yield
 
     async def usage(self) -> dict[str, ProcessUsage]:
@@ -237,13 +237,13 @@ def enter_cluster(record: Record) -> NamespaceThread:
 
 
 def _measure(pids: dict[str, int]) -> dict[str, ProcessUsage]:
-    found: dict[str, ProcessUsage] = {}
+    usages: dict[str, ProcessUsage] = {}
     for name, pid in pids.items():
         # A component's workers are its own; what the zygote and the supervisor have forked has names of its own.
         workers = processes.descendants(pid) if name not in (processes.SUPERVISOR, processes.ZYGOTE) else []
         family = [pid, *(worker for worker in workers if _is_worker(worker))]
-        found[name] = ProcessUsage(sum(map(processes.pss_bytes, family)), sum(map(processes.cpu_seconds, family)))
-    return found
+        usages[name] = ProcessUsage(sum(map(processes.pss_bytes, family)), sum(map(processes.cpu_seconds, family)))
+    return usages
 
 
 def _is_worker(pid: int) -> bool:

@@ -59,11 +59,11 @@ class Tunnelling:
 
     async def begin(self) -> None:
         """Take over what is open, open what was, and the api-servers' ports. AlreadyExists: one of those is taken."""
-        wanted = {tunnel.local_port: tunnel for tunnel in self._read()}
+        tunnels = {tunnel.local_port: tunnel for tunnel in self._read()}
         taken = await self._take_over()
         for plane, port in zip(self._record.control_planes, self._record.api_ports, strict=True):
-            wanted[port] = Tunnel(port, plane.name, f"{plane.address}:{plan.API_PORT}")
-        for port, tunnel in wanted.items():
+            tunnels[port] = Tunnel(port, plane.name, f"{plane.address}:{plan.API_PORT}")
+        for port, tunnel in tunnels.items():
             try:
                 route = self._route(tunnel)
                 listener = taken.pop(port, None) or await self._listen(port)
@@ -73,21 +73,21 @@ class Tunnelling:
                     raise
                 continue
             self._known[port] = _Known(tunnel, route, listener)
-        for left in taken.values():
-            left.close()
+        for unused in taken.values():
+            unused.close()
         self._write()
 
     def close(self) -> None:
         """Give back every port; the process's own copies end with it."""
-        for known in self._known.values():
-            known.listener.close()
+        for entry in self._known.values():
+            entry.listener.close()
         self._known.clear()
         if self._client:
             self._client.close()
 
     def list(self) -> list[Tunnel]:
         """Give every open tunnel."""
-        return [known.tunnel for known in self._known.values()]
+        return [entry.tunnel for entry in self._known.values()]
 
     async def open(self, node: str, address: str, local_port: int = 0) -> Tunnel:
         """Open a tunnel, or give the one that is open; without a node, each connection goes in by one that answers.
@@ -96,28 +96,28 @@ class Tunnelling:
         """
         check_port(local_port)
         route = self._route(Tunnel(local_port, node, address))
-        for known in self._known.values():
-            same = (known.tunnel.node, known.tunnel.address) == (node, address)
-            if same and local_port in (0, known.tunnel.local_port):
-                return known.tunnel
+        for entry in self._known.values():
+            same = (entry.tunnel.node, entry.tunnel.address) == (node, address)
+            if same and local_port in (0, entry.tunnel.local_port):
+                return entry.tunnel
         if len(self._known) >= MOST_TUNNELS:
             raise TooManyRequests(f"{MOST_TUNNELS} tunnels are open; close one of them")
         listener = await self._listen(local_port)
         tunnel = Tunnel(int(listener.getsockname()[1]), node, address)
-        known = self._known[tunnel.local_port] = _Known(tunnel, route, listener)
+        entry = self._known[tunnel.local_port] = _Known(tunnel, route, listener)
         self._write()
-        await self._tell(lambda client: client.open(known.tunnel, known.route, known.listener))
+        await self._tell(lambda client: client.open(entry.tunnel, entry.route, entry.listener))
         return tunnel
 
     async def close_tunnel(self, local_port: int) -> None:
         """Close a tunnel with its connections; one that is not open is no error. BadRequest for an api-server's."""
         if local_port in self._record.api_ports:
             raise BadRequest(f"port {local_port}: leads to an api-server, and stays as long as the cluster")
-        found = self._known.pop(local_port, None)
-        if found:
+        entry = self._known.pop(local_port, None)
+        if entry:
             self._write()
             await self._tell(lambda client: client.close_tunnel(local_port))
-            found.listener.close()
+            entry.listener.close()
 
     async def avoid(self, names: Iterable[str]) -> None:
         """Have connections avoid these addresses of api-servers and these nodes, where there is another way."""
@@ -152,23 +152,23 @@ class Tunnelling:
         client = ControlClient(self._record.tunnels_socket, self._clock)
         client.connect()
         try:
-            told: dict[int, Tunnel] = {tunnel.local_port: tunnel for tunnel, _ in await client.list()}
-            given: set[int] = set()
+            carried: dict[int, Tunnel] = {tunnel.local_port: tunnel for tunnel, _ in await client.list()}
+            unchanged: set[int] = set()
             ill: frozenset[str] | None = None
             while True:
-                extra = [port for port, tunnel in told.items() if self._tunnel(port) != tunnel]
-                missing = [known for port, known in self._known.items() if port not in given]
+                extra = [port for port, tunnel in carried.items() if self._tunnel(port) != tunnel]
+                missing = [entry for port, entry in self._known.items() if port not in unchanged]
                 if not extra and not missing and ill == self._ill:
                     self._client = client  # from now on each change is sent at once
                     return client
                 for port in extra:
                     await client.close_tunnel(port)
-                    del told[port]
-                    given.discard(port)
-                for known in missing:
-                    await client.open(known.tunnel, known.route, known.listener)
-                    told[known.tunnel.local_port] = known.tunnel
-                    given.add(known.tunnel.local_port)
+                    del carried[port]
+                    unchanged.discard(port)
+                for entry in missing:
+                    await client.open(entry.tunnel, entry.route, entry.listener)
+                    carried[entry.tunnel.local_port] = entry.tunnel
+                    unchanged.add(entry.tunnel.local_port)
                 ill = self._ill
                 await client.ill(ill)
         except BaseException:
@@ -176,8 +176,8 @@ class Tunnelling:
             raise
 
     def _tunnel(self, local_port: int) -> Tunnel | None:
-        known = self._known.get(local_port)
-        return known.tunnel if known else None
+        entry = self._known.get(local_port)
+        return entry.tunnel if entry else None
 
     def _drop(self) -> None:
         if self._client:
@@ -217,21 +217,23 @@ class Tunnelling:
     def _route(self, tunnel: Tunnel) -> Route:
         """Work out the ways that lead to a tunnel's address. BadRequest."""
         nodes = {node.name: node.address for node in self._record.nodes}
-        wanted = TunnelTarget.of(tunnel.node, tunnel.address)
+        target = TunnelTarget.of(tunnel.node, tunnel.address)
         planes = {f"{plane.address}:{plan.API_PORT}": plane for plane in self._record.control_planes}
         if tunnel.local_port in self._record.api_ports and tunnel.address in planes:
             others = [
                 TunnelTarget.of(plane.name, address) for address, plane in planes.items() if address != tunnel.address
             ]
-            return Route((wanted, *others), client_first=True)
+            return Route((target, *others), client_first=True)
         if tunnel.node != ANY_NODE:
             if tunnel.node not in nodes:
                 raise BadRequest(f'node "{tunnel.node}" not found')
-            return Route((wanted,))
+            return Route((target,))
         # A node's own port is asked of each node at its own address; what is elsewhere, from each node.
-        own = wanted.host in nodes.values()
-        first = sorted(nodes, key=lambda name: nodes[name] != wanted.host)
-        return Route(tuple(TunnelTarget(name, nodes[name] if own else wanted.host, wanted.port) for name in first))
+        is_node_address = target.host in nodes.values()
+        first = sorted(nodes, key=lambda name: nodes[name] != target.host)
+        return Route(
+            tuple(TunnelTarget(name, nodes[name] if is_node_address else target.host, target.port) for name in first)
+        )
 
     async def _listen(self, local_port: int) -> socket.socket:
         listener = await asyncio.wrap_future(self._host.tcp_socket())
@@ -249,4 +251,4 @@ class Tunnelling:
 
     def _write(self) -> None:
         with contextlib.suppress(OSError):  # a full disk: they are open all the same
-            atomicfile.write(self._file, json.dumps([asdict(known.tunnel) for known in self._known.values()]))
+            atomicfile.write(self._file, json.dumps([asdict(entry.tunnel) for entry in self._known.values()]))

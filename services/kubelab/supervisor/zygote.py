@@ -147,10 +147,10 @@ class Zygote:
             become(request, fds, since, ready_out)
         os.close(ready_out)
         with os.fdopen(ready_in, "rb") as pipe:
-            told = pipe.read()  # ends when the child has closed its end, or is dead
-        if not told.startswith(b"ok"):
-            return {"error": told.decode(errors="replace") or "it ended before it began"}
-        return {"pid": pid, "ticks": int(told.split()[1]), "since": since}
+            answer = pipe.read()  # ends when the child has closed its end, or is dead
+        if not answer.startswith(b"ok"):
+            return {"error": answer.decode(errors="replace") or "it ended before it began"}
+        return {"pid": pid, "ticks": int(answer.split()[1]), "since": since}
 
     def _reap(self) -> None:
         while True:

@@ -39,14 +39,14 @@ class ControlClient:
 
     def connect(self) -> None:
         """Connect; Unavailable when no process listens."""
-        made = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        made.setblocking(False)
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        sock.setblocking(False)
         try:
-            made.connect(str(self._path))
+            sock.connect(str(self._path))
         except OSError as err:
-            made.close()
+            sock.close()
             raise Unavailable(f"the tunnels do not answer: {err.strerror}") from err
-        self._socket = made
+        self._socket = sock
 
     def close(self) -> None:
         if self._socket:
@@ -62,7 +62,7 @@ class ControlClient:
 
     async def list(self) -> list[tuple[Tunnel, Route]]:
         answer, _ = await self._ask({"do": "list"})
-        return [protocol.decode(told) for told in answer["tunnels"]]
+        return [protocol.decode(message) for message in answer["tunnels"]]
 
     async def take(self, local_port: int) -> socket.socket | None:
         """Return a tunnel's listening socket, to keep it open after the end of the process."""
@@ -86,7 +86,7 @@ class ControlClient:
             try:
                 async with self._clock.timeout(ANSWER_SECONDS):
                     protocol.send(self._socket, {"id": self._last, **request}, fds)
-                    answer, given = await self._receive(self._socket)
+                    answer, descriptors = await self._receive(self._socket)
             except (OSError, TimeoutError, ValueError) as err:
                 self.close()
                 raise Unavailable(f"the tunnels do not answer: {err or 'no answer in time'}") from err
@@ -94,10 +94,10 @@ class ControlClient:
                 self.close()  # an answer may still come: no later call may read it
                 raise
         if error := answer.get("error"):
-            for fd in given:
+            for fd in descriptors:
                 os.close(fd)
             raise BY_REASON.get(error["reason"], InternalError)(error["message"])
-        return answer, given
+        return answer, descriptors
 
     async def _receive(self, sock: socket.socket) -> tuple[Message, list[int]]:
         loop = asyncio.get_running_loop()

@@ -78,27 +78,27 @@ class Connector:
                 await race.next_event()
 
     async def _attempt(self, target: TunnelTarget, race: _Race) -> None:
-        made: socket.socket | None = None
+        sock: socket.socket | None = None
         try:
-            made = self._nodes[target.node].tcp_socket()
-            made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            sock = self._nodes[target.node].tcp_socket()
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
             for option, value in KEEPALIVE:
-                made.setsockopt(socket.IPPROTO_TCP, option, value)
-            await asyncio.get_running_loop().sock_connect(made, (target.host, target.port))
+                sock.setsockopt(socket.IPPROTO_TCP, option, value)
+            await asyncio.get_running_loop().sock_connect(sock, (target.host, target.port))
         except OSError as err:
-            if made:
-                made.close()
+            if sock:
+                sock.close()
             self.note(target, False)
             race.errors.append(err)
         except BaseException:
-            if made:
-                made.close()
+            if sock:
+                sock.close()
             if race.won and all(target != other for _, other in race.won):
                 self.note(target, False)  # another one was quicker
             raise
         else:
             self.note(target, True)
-            race.won.append((made, target))
+            race.won.append((sock, target))
         finally:
             race.happened()
 
@@ -120,6 +120,6 @@ class _Race:
         self._event.clear()
 
     def close(self) -> None:
-        for made, _ in self.won:
-            made.close()
+        for sock, _ in self.won:
+            sock.close()
         self.won.clear()

@@ -129,11 +129,11 @@ class TunnelConnection:
             if route.client_first and not await self._heard_from_client():
                 return
             try:
-                made, target = await connect(route)
+                inside, target = await connect(route)
             except OSError:
                 self.give_up()
                 return
-            await self._flow(made, target, route, note)
+            await self._flow(inside, target, route, note)
         except asyncio.CancelledError:
             if not self._gave_way:  # the tunnel is closed
                 raise
@@ -160,9 +160,9 @@ class TunnelConnection:
                 await self._outer.spoke.wait()
         return self._outer.spoke.is_set() and not self._outer.ended.is_set()
 
-    async def _flow(self, made: socket.socket, target: TunnelTarget, route: Route, note: Note) -> None:
+    async def _flow(self, inside: socket.socket, target: TunnelTarget, route: Route, note: Note) -> None:
         # The inner side first: what the outer one brings has somewhere to go.
-        await self._open(self._inner, made)
+        await self._open(self._inner, inside)
         self._inner.other = self._outer
         self._outer.other = self._inner
         if self._outer.transport is None:

@@ -81,9 +81,9 @@ class Control:
             return False
         if request is None:
             raise EOFError
-        given: list[int] = []
+        descriptors: list[int] = []
         try:
-            answer, given = await self._do(request, fds)
+            answer, descriptors = await self._do(request, fds)
         except ApiError as err:
             answer = {"error": {"reason": err.reason, "message": err.message}}
         except (LookupError, TypeError, ValueError) as err:
@@ -92,7 +92,7 @@ class Control:
             for fd in fds:
                 with contextlib.suppress(OSError):
                     os.close(fd)
-        protocol.send(connection, {"id": request.get("id"), **answer}, given)
+        protocol.send(connection, {"id": request.get("id"), **answer}, descriptors)
         return True
 
     async def _do(self, request: Message, fds: list[int]) -> Answer:
@@ -121,8 +121,8 @@ class Control:
                 raise ValueError(f"do: {other!r}")
 
     def _list(self) -> list[Message]:
-        found = [(tunnel, self._tunnels.route_of(tunnel.local_port)) for tunnel in self._tunnels.list()]
-        return [protocol.encode(tunnel, route) for tunnel, route in found if route]
+        tunnels = [(tunnel, self._tunnels.route_of(tunnel.local_port)) for tunnel in self._tunnels.list()]
+        return [protocol.encode(tunnel, route) for tunnel, route in tunnels if route]
 
 
 def _listen(path: Path) -> socket.socket:

@@ -47,7 +47,7 @@ def encode(tunnel: Tunnel, route: Route) -> Message:
     return {"tunnel": asdict(tunnel), "route": asdict(route)}
 
 
-def decode(told: Message) -> tuple[Tunnel, Route]:
-    route = told["route"]
+def decode(message: Message) -> tuple[Tunnel, Route]:
+    route = message["route"]
     targets = tuple(TunnelTarget(**target) for target in route["targets"])
-    return Tunnel(**told["tunnel"]), Route(targets, route["client_first"])
+    return Tunnel(**message["tunnel"]), Route(targets, route["client_first"])

@@ -79,12 +79,12 @@ class Tunnels:
 
     def listener(self, local_port: int) -> socket.socket | None:
         """The listening socket of a tunnel, for who keeps it open beside us."""
-        found = self._open.get(local_port)
-        return found.listener.sock if found else None
+        tunnel = self._open.get(local_port)
+        return tunnel.listener.sock if tunnel else None
 
     def route_of(self, local_port: int) -> Route | None:
-        found = self._open.get(local_port)
-        return found.route if found else None
+        tunnel = self._open.get(local_port)
+        return tunnel.route if tunnel else None
 
     async def open(
         self,
@@ -103,8 +103,8 @@ class Tunnels:
             check_port(local_port)
             route = route or self._only_by(node, address)
             for one in self._open.values():
-                known = (one.tunnel.node, one.tunnel.address) == (node, address)
-                if known and local_port in (0, one.tunnel.local_port):
+                is_same = (one.tunnel.node, one.tunnel.address) == (node, address)
+                if is_same and local_port in (0, one.tunnel.local_port):
                     one.route = route
                     if listener:
                         listener.close()
@@ -130,13 +130,13 @@ class Tunnels:
 
     async def close(self, local_port: int) -> None:
         """Close a tunnel with its connections; one that is not open is no error."""
-        found = self._open.pop(local_port, None)
-        if found is None:
+        tunnel = self._open.pop(local_port, None)
+        if tunnel is None:
             return
-        found.task.cancel()
-        await asyncio.wait([found.task])
-        found.listener.close()
-        self.target_health.forget(found.route)
+        tunnel.task.cancel()
+        await asyncio.wait([tunnel.task])
+        tunnel.listener.close()
+        self.target_health.forget(tunnel.route)
         for connection in self.limiter.all_of(local_port):
             connection.evict()
 
@@ -153,13 +153,13 @@ class Tunnels:
             if port not in self._open:
                 with contextlib.suppress(AlreadyExists):  # another process has the port: logged
                     return self._listen(port)
-        told = f"all tunnel ports of this node are in use: {self._ports[0]} to {self._ports[-1]}; close one of them"
-        raise TooManyRequests(told)
+        message = f"all tunnel ports of this node are in use: {self._ports[0]} to {self._ports[-1]}; close one of them"
+        raise TooManyRequests(message)
 
     def _listen(self, local_port: int) -> socket.socket:
         if local_port and self._ports and local_port not in self._ports:
-            told = f"port {local_port}: tunnels of this node have the ports {self._ports[0]} to {self._ports[-1]}"
-            raise BadRequest(told)
+            message = f"port {local_port}: tunnels of this node have the ports {self._ports[0]} to {self._ports[-1]}"
+            raise BadRequest(message)
         try:
             listener = self._outside.tcp_socket()
         except OSError as err:
@@ -184,13 +184,13 @@ class Tunnels:
 
     def _take(self, local_port: int, accepted: socket.socket) -> None:
         connection = TunnelConnection(accepted, local_port, self._peers.of(accepted), self._clock)
-        found = self._open.get(local_port)
-        if found is None or not self.limiter.admit(connection):
+        tunnel = self._open.get(local_port)
+        if tunnel is None or not self.limiter.admit(connection):
             refuse(accepted)
             return
         with contextlib.suppress(OSError):
             accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._group.create_task(self._carry(connection, found.route), name=f"connection of {local_port}")
+        self._group.create_task(self._carry(connection, tunnel.route), name=f"connection of {local_port}")
 
     async def _carry(self, connection: TunnelConnection, route: Route) -> None:
         try:

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 import yaml
-from hatch_build import SHIPPED
+from hatch_build import BUNDLED
 
 from kubelab.pki import layout
 
@@ -95,7 +95,7 @@ def test_no_container_is_privileged_and_only_pki_has_the_authorities_keys(servic
     assert services["certificates"]["network_mode"] == "none"
 
 
-SOURCES = ("protos", "base", "clients", "services", "hatch_build.py", "pyproject.toml", *SHIPPED)
+SOURCES = ("protos", "base", "clients", "services", "hatch_build.py", "pyproject.toml", *BUNDLED)
 
 
 @pytest.mark.parametrize("path", SOURCES)

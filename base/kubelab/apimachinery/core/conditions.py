@@ -50,8 +50,8 @@ def get_condition(conditions: Iterable[C], kind: str) -> C | None:
 
 def is_true(conditions: Iterable[Condition], kind: str) -> bool:
     """Say whether there is a condition of this type and it holds."""
-    found = get_condition(conditions, kind)
-    return found is not None and found.status == TRUE
+    condition = get_condition(conditions, kind)
+    return condition is not None and condition.status == TRUE
 
 
 def set_condition(
@@ -61,24 +61,24 @@ def set_condition(
 
     Only a changed ``status`` moves the transition time.
     """
-    found = get_condition(conditions, kind)
-    if found is None:
-        found = conditions.add(type=kind)
-    elif (found.status, found.reason, found.message) == (status, reason, message):
+    existing = get_condition(conditions, kind)
+    if existing is None:
+        existing = conditions.add(type=kind)
+    elif (existing.status, existing.reason, existing.message) == (status, reason, message):
         return False
-    if found.status != status:
-        found.status = status
-        found.lastTransitionTime.CopyFrom(timestamps.to_time(now))
-    found.reason, found.message = reason, message
+    if existing.status != status:
+        existing.status = status
+        existing.lastTransitionTime.CopyFrom(timestamps.to_time(now))
+    existing.reason, existing.message = reason, message
     return True
 
 
-def keep_transition_times(wanted: Iterable[Condition], last: Iterable[Condition], now: float) -> None:
+def keep_transition_times(new: Iterable[Condition], last: Iterable[Condition], now: float) -> None:
     """Give freshly computed conditions their transition times: the last one's where the status is the same, else
     ``now``, in seconds."""
-    known = {c.type: c for c in last}
-    for condition in wanted:
-        old = known.get(condition.type)
+    by_type = {c.type: c for c in last}
+    for condition in new:
+        old = by_type.get(condition.type)
         unchanged = old is not None and old.status == condition.status and old.HasField("lastTransitionTime")
         moved = old.lastTransitionTime if unchanged and old is not None else timestamps.to_time(now)
         condition.lastTransitionTime.CopyFrom(moved)

@@ -12,22 +12,22 @@ AnyContainer = core_pb2.Container | core_pb2.EphemeralContainerCommon
 
 def config_map_names(spec: core_pb2.PodSpec) -> set[str]:
     """Give the names of the config maps that a pod refers to."""
-    found = {name for container in _containers(spec) for name in container_config_map_names(container)}
+    names = {name for container in _containers(spec) for name in container_config_map_names(container)}
     for volume in spec.volumes:
         source = volume.volumeSource
         if source.HasField("configMap"):
-            found.add(source.configMap.localObjectReference.name)
-        found |= {s.configMap.localObjectReference.name for s in source.projected.sources if s.HasField("configMap")}
-    return found
+            names.add(source.configMap.localObjectReference.name)
+        names |= {s.configMap.localObjectReference.name for s in source.projected.sources if s.HasField("configMap")}
+    return names
 
 
 def secret_names(spec: core_pb2.PodSpec) -> set[str]:
     """Give the names of the secrets that a pod refers to."""
-    found = {name for container in _containers(spec) for name in container_secret_names(container)}
-    found |= {reference.name for reference in spec.imagePullSecrets}
+    names = {name for container in _containers(spec) for name in container_secret_names(container)}
+    names |= {reference.name for reference in spec.imagePullSecrets}
     for volume in spec.volumes:
-        found |= set(_secrets_of(volume.volumeSource))
-    return found
+        names |= set(_secrets_of(volume.volumeSource))
+    return names
 
 
 def _containers(spec: core_pb2.PodSpec) -> Iterator[AnyContainer]:

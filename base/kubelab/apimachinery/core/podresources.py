@@ -26,8 +26,8 @@ def requests(pod: core_pb2.Pod) -> Counter[str]:
     """Sum what a pod's containers ask for, by resource, in the units of :func:`amount`."""
     sums: Counter[str] = Counter()
     for container in pod.spec.containers:
-        for name, asked in container.resources.requests.items():
-            sums[name] += amount(name, asked.string)
+        for name, requested in container.resources.requests.items():
+            sums[name] += amount(name, requested.string)
     return sums
 
 
@@ -41,9 +41,9 @@ def host_ports(pod: core_pb2.Pod) -> tuple[HostPort, ...]:
     )
 
 
-def port_is_taken(wanted: HostPort, taken: Iterable[HostPort]) -> bool:
+def port_is_taken(new: HostPort, taken: Iterable[HostPort]) -> bool:
     """Say whether a port collides with one that is in use: the same number and protocol on a common address."""
-    address, protocol, port = wanted
+    address, protocol, port = new
     return any(
         port == other_port and protocol == other_protocol and (address == other or ANY_ADDRESS in (address, other))
         for other, other_protocol, other_port in taken

@@ -32,7 +32,7 @@ def is_ready(pod: core_pb2.Pod) -> bool:
 def ready_since(pod: core_pb2.Pod) -> float | None:
     """Give the time since which the pod is ready, in seconds since the epoch; None when it is not, or when its
     condition has no time."""
-    found = get_condition(pod.status.conditions, READY)
-    if found is None or found.status != TRUE or not found.HasField("lastTransitionTime"):
+    condition = get_condition(pod.status.conditions, READY)
+    if condition is None or condition.status != TRUE or not condition.HasField("lastTransitionTime"):
         return None
-    return timestamps.from_time(found.lastTransitionTime)
+    return timestamps.from_time(condition.lastTransitionTime)

@@ -53,10 +53,10 @@ class Document:
 
 def decode(text: str, source: str) -> list[Document]:
     """Read every object of a text; a ``List`` is read as its items. Raises ManifestError with all that is wrong."""
-    found = Diagnostics()
-    documents = [d for node in parse(text, source) for d in _objects(node, source, "", found)]
-    if found:
-        raise ManifestError(found)
+    collected = Diagnostics()
+    documents = [d for node in parse(text, source) for d in _objects(node, source, "", collected)]
+    if collected:
+        raise ManifestError(collected)
     return documents
 
 
@@ -121,9 +121,9 @@ def _unknown_kind(node: YAMLNode, version: str, kind: str, source: str) -> Diagn
     near = [kind] if kind in kinds else difflib.get_close_matches(kind, kinds, n=1)
     hint = ""
     if near:
-        known = next(r for r in scheme.ALL if r.kind == near[0])
-        hint = f"{known.kind} in version {known.api_version}"
-        message += f', did you mean "{known.kind}" in version "{known.api_version}"?'
+        resource = next(r for r in scheme.ALL if r.kind == near[0])
+        hint = f"{resource.kind} in version {resource.api_version}"
+        message += f', did you mean "{resource.kind}" in version "{resource.api_version}"?'
     where = node.get("kind")
     return Diagnostic(DecodeStage.RECOGNIZE, source, where.line if where else node.line, message, "kind", kind, hint)
 

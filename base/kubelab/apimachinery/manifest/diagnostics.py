@@ -57,8 +57,8 @@ class Diagnostics(list[Diagnostic]):
     def append(self, diagnostic: Diagnostic, /) -> None:
         super().append(diagnostic)
         if len(self) >= MAX_DIAGNOSTICS:
-            told = f"too many errors: only the first {MAX_DIAGNOSTICS} are shown"
-            raise ManifestError([*self, Diagnostic(diagnostic.stage, diagnostic.source, diagnostic.line, told)])
+            message = f"too many errors: only the first {MAX_DIAGNOSTICS} are shown"
+            raise ManifestError([*self, Diagnostic(diagnostic.stage, diagnostic.source, diagnostic.line, message)])
 
 
 class NoManifest(Exception):
@@ -80,16 +80,16 @@ def describe(diagnostics: Sequence[Diagnostic]) -> str:
     paragraphs: dict[tuple[DecodeStage, str], list[Diagnostic]] = {}
     for diagnostic in diagnostics:
         paragraphs.setdefault((diagnostic.stage, diagnostic.source), []).append(diagnostic)
-    told: list[str] = []
-    for (stage, source), found in paragraphs.items():
+    texts: list[str] = []
+    for (stage, source), group in paragraphs.items():
         if stage is DecodeStage.VALIDATE:
             start = f'error validating "{source}": error validating data:'
-            if len(found) == 1:
-                told.append(f"{start} {found[0]}")
+            if len(group) == 1:
+                texts.append(f"{start} {group[0]}")
             else:
-                told.append("\n".join([start, *(f"* {diagnostic}" for diagnostic in found)]))
+                texts.append("\n".join([start, *(f"* {diagnostic}" for diagnostic in group)]))
         elif stage is DecodeStage.PARSE:
-            told += [f"error parsing {source}: {p.message}" for p in found]
+            texts += [f"error parsing {source}: {p.message}" for p in group]
         else:
-            told += [f"{p.message} ({p.where})" for p in found]
-    return "\n".join(told)
+            texts += [f"{p.message} ({p.where})" for p in group]
+    return "\n".join(texts)

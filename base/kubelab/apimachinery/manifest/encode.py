@@ -44,10 +44,10 @@ def list_to_dict(objects: Iterable[Message]) -> dict[str, Any]:
 
 def message_to_dict(message: Message, *, as_written: bool = False) -> dict[str, Any]:
     """Give a message's fields; a part that is not an object of its own has no ``apiVersion`` and ``kind``."""
-    told: dict[str, Any] = {}
+    body: dict[str, Any] = {}
     for encode in _encoders(message.DESCRIPTOR, as_written):
-        encode(message, told)
-    return dict(sorted(told.items()))
+        encode(message, body)
+    return dict(sorted(body.items()))
 
 
 def to_json(document: dict[str, Any]) -> str:
@@ -77,37 +77,37 @@ def _encoder(field: FieldDescriptor, as_written: bool) -> _Encode:
     always = not as_written and field.full_name in spelling.ALWAYS
     one = _one(field, as_written)
 
-    def inlined(message: Any, told: dict[str, Any]) -> None:
-        told.update(message_to_dict(getattr(message, name), as_written=as_written))
+    def inlined(message: Any, body: dict[str, Any]) -> None:
+        body.update(message_to_dict(getattr(message, name), as_written=as_written))
 
-    def mapping(message: Any, told: dict[str, Any]) -> None:
+    def mapping(message: Any, body: dict[str, Any]) -> None:
         assert kind is not None
         value = _one(kind.fields_by_name["value"], as_written)
         entries = getattr(message, name)
         if entries:
-            told[name] = {key: value(entries[key]) for key in sorted(entries)}
+            body[name] = {key: value(entries[key]) for key in sorted(entries)}
 
-    def repeated(message: Any, told: dict[str, Any]) -> None:
+    def repeated(message: Any, body: dict[str, Any]) -> None:
         elements = getattr(message, name)
         if elements:
-            told[name] = [one(element) for element in elements]
+            body[name] = [one(element) for element in elements]
         elif always:
-            told[name] = None
+            body[name] = None
 
-    def with_presence(message: Any, told: dict[str, Any]) -> None:
+    def with_presence(message: Any, body: dict[str, Any]) -> None:
         if message.HasField(name):
-            told[name] = one(getattr(message, name))
+            body[name] = one(getattr(message, name))
         elif always:
-            told[name] = (
+            body[name] = (
                 None
                 if kind and kind.full_name in (jsonmapping.TIME, jsonmapping.MICRO_TIME)
                 else one(getattr(message, name))
             )
 
-    def bare(message: Any, told: dict[str, Any]) -> None:
+    def bare(message: Any, body: dict[str, Any]) -> None:
         value = getattr(message, name)
         if value or always:
-            told[name] = one(value)
+            body[name] = one(value)
 
     if field.full_name in spelling.INLINE:
         return inlined

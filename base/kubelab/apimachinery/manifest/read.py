@@ -36,24 +36,24 @@ def read_all(
     names: Sequence[str], *, recursive: bool = False, stdin: Callable[[], bytes] | None = None
 ) -> list[Document]:
     """Read every object of every file. Raises ManifestError with all that is wrong in all of them, or NoManifest."""
-    found: list[Diagnostic] = []
+    diagnostics: list[Diagnostic] = []
     documents: list[Document] = []
     for source, data in _texts(names, recursive, stdin or standard_input):
         try:
             text = data.decode("utf-8")
         except UnicodeDecodeError as err:
             line = data.count(b"\n", 0, err.start) + 1
-            told = f"line {line}: not UTF-8 text"
+            message = f"line {line}: not UTF-8 text"
             if data.startswith(_UTF_16):
-                told += "; it is UTF-16, save it as UTF-8"
-            found.append(Diagnostic(DecodeStage.PARSE, source, line, told, expected="UTF-8"))
+                message += "; it is UTF-16, save it as UTF-8"
+            diagnostics.append(Diagnostic(DecodeStage.PARSE, source, line, message, expected="UTF-8"))
             continue
         try:
             documents += decode(text, source)
         except ManifestError as err:
-            found += err.diagnostics
-    if found:
-        raise ManifestError(found)
+            diagnostics += err.diagnostics
+    if diagnostics:
+        raise ManifestError(diagnostics)
     return documents
 
 
@@ -98,9 +98,9 @@ def _content(path: Path) -> bytes:
 
 
 def _chunks(read: Callable[[int], bytes | None]) -> Iterator[bytes]:
-    left = MAX_BYTES + 1
-    while left and (data := read(min(left, 1024 * 1024))):
-        left -= len(data)
+    remaining = MAX_BYTES + 1
+    while remaining and (data := read(min(remaining, 1024 * 1024))):
+        remaining -= len(data)
         yield data
 
 
@@ -112,7 +112,7 @@ def _files(name: str, recursive: bool) -> list[Path]:
         raise NoManifest(f'the path "{name}" cannot be accessed: {err}') from err
     if not exists:
         if matching := _matching(name):
-            return [file for found in matching for file in _files(found, recursive)]
+            return [file for match in matching for file in _files(match, recursive)]
         raise NoManifest(f'the path "{name}" does not exist')
     if not is_folder:
         return [path]
@@ -134,9 +134,9 @@ def _fetch(url: str) -> bytes:
         with urllib.request.urlopen(request, timeout=URL_SECONDS) as answer:
             data: bytes = answer.read(MAX_BYTES + 1)
     except urllib.error.HTTPError as err:
-        told = f"server reported {err.code} {err.reason}, status code={err.code}"
+        reason = f"server reported {err.code} {err.reason}, status code={err.code}"
         err.close()
-        raise NoManifest(f'unable to read URL "{url}", {told}') from err
+        raise NoManifest(f'unable to read URL "{url}", {reason}') from err
     except (OSError, ValueError) as err:
         raise NoManifest(f'unable to read URL "{url}": {getattr(err, "reason", err)}') from err
     if len(data) > MAX_BYTES:

@@ -232,22 +232,24 @@ def _syntax_error(err: yaml.MarkedYAMLError, source: str, first_line: int, text:
     mark = err.problem_mark or err.context_mark
     line = mark.line + first_line if mark else 0
     what = err.problem or err.context or "not YAML"
-    told = f"error converting YAML to JSON: yaml: line {line}: {what}"
+    message = f"error converting YAML to JSON: yaml: line {line}: {what}"
     lines = text.splitlines()
     value = lines[line - 1].strip() if 0 < line <= len(lines) else ""
-    return Diagnostic(DecodeStage.PARSE, source, line, told, value=shortened(value), expected="YAML or JSON")
+    return Diagnostic(DecodeStage.PARSE, source, line, message, value=shortened(value), expected="YAML or JSON")
 
 
 def _unreadable(err: yaml.YAMLError, source: str, text: str) -> Diagnostic:
     """Say where the text has a character that no YAML may have; libyaml itself names no line."""
-    found = _NOT_YAML.search(text)
-    if found is None:
+    character = _NOT_YAML.search(text)
+    if character is None:
         return Diagnostic(
             DecodeStage.PARSE, source, 0, f"error converting YAML to JSON: yaml: {' '.join(str(err).split())}"
         )
-    line = text.count("\n", 0, found.start()) + 1
-    told = f"error converting YAML to JSON: yaml: line {line}: character U+{ord(found[0]):04X} is not allowed"
-    return Diagnostic(DecodeStage.PARSE, source, line, told, value=f"U+{ord(found[0]):04X}", expected="YAML or JSON")
+    line = text.count("\n", 0, character.start()) + 1
+    message = f"error converting YAML to JSON: yaml: line {line}: character U+{ord(character[0]):04X} is not allowed"
+    return Diagnostic(
+        DecodeStage.PARSE, source, line, message, value=f"U+{ord(character[0]):04X}", expected="YAML or JSON"
+    )
 
 
 class _Converter:
@@ -282,8 +284,8 @@ class _Converter:
                 continue
             key = _key(self._scalar(key_node))
             if len(key) > MAX_KEY:
-                told = f"map key is longer than {MAX_KEY} characters"
-                raise yaml.MarkedYAMLError(problem=told, problem_mark=key_node.start_mark)
+                message = f"map key is longer than {MAX_KEY} characters"
+                raise yaml.MarkedYAMLError(problem=message, problem_mark=key_node.start_mark)
             if key in entries:
                 self._duplicate(key, line, entries[key][1])
                 continue
@@ -294,9 +296,9 @@ class _Converter:
         return list(entries.values())
 
     def _duplicate(self, key: str, line: int, first: int) -> None:
-        told = f'error converting YAML to JSON: yaml: line {line}: key "{key}" already set in map (line {first})'
+        message = f'error converting YAML to JSON: yaml: line {line}: key "{key}" already set in map (line {first})'
         diagnostic = Diagnostic(
-            DecodeStage.PARSE, self._source, line, told, path=key, value=key, expected="each key once"
+            DecodeStage.PARSE, self._source, line, message, path=key, value=key, expected="each key once"
         )
         if diagnostic not in self._diagnostics:  # a mapping with aliases is met several times
             self._diagnostics.append(diagnostic)

@@ -85,13 +85,13 @@ class _Describer:
                 return
             except NotFound as err:
                 missing = err
-        found = False
+        any_found = False
         async for page in client.pages(item.resource, namespace, label_selector=self._selector):
             for obj in page.items:
                 if item.name is None or meta_of(obj).name.startswith(item.name):
-                    found = True
+                    any_found = True
                     yield obj
-        if missing is not None and not found:
+        if missing is not None and not any_found:
             raise missing
 
 

@@ -52,13 +52,13 @@ class Context:
         about["involvedObject.kind"] = self.resource.kind
         # A kubelet's events have the node's name as its uid.
         uids = [m.uid] + ([m.name] if self.resource is NODES else [])
-        found: dict[str, core_pb2.Event] = {}
+        by_uid: dict[str, core_pb2.Event] = {}
         for uid in dict.fromkeys(uids):
             chosen = {**about, "involvedObject.uid": uid} if uid else about
             selector = ",".join(f"{key}={value}" for key, value in chosen.items())
-            there = await self.client.list(EVENTS, m.namespace, field_selector=selector)
-            found.update({f"{e.metadata.namespace}/{e.metadata.name}": e for e in there.items})
-        return list(found.values())
+            listed = await self.client.list(EVENTS, m.namespace, field_selector=selector)
+            by_uid.update({f"{e.metadata.namespace}/{e.metadata.name}": e for e in listed.items})
+        return list(by_uid.values())
 
 
 async def describe(context: Context, obj: Message) -> str:

@@ -23,7 +23,7 @@ def describe(
     node: core_pb2.Node,
     lease: coordination_pb2.Lease | str,
     pods: Sequence[core_pb2.Pod],
-    found: Sequence[core_pb2.Event] | None,
+    object_events: Sequence[core_pb2.Event] | None,
     now: float,
 ) -> str:
     """Describe a node. ``lease`` may be the message of the error that kept it from being read."""
@@ -47,8 +47,8 @@ def describe(
                 w.field(name, amounts[name].string, 1)
     _system(w, node)
     _usage(w, node.status.allocatable or node.status.capacity, pods, now)
-    if found is not None:
-        events.write(w, found, now)
+    if object_events is not None:
+        events.write(w, object_events, now)
     return w.render()
 
 
@@ -58,11 +58,11 @@ def roles(labels: Mapping[str, str]) -> list[str]:
     return sorted((named | {labels.get(ROLE, "")}) - {""})
 
 
-def taints(found: Sequence[core_pb2.Taint]) -> list[str]:
+def taints(node_taints: Sequence[core_pb2.Taint]) -> list[str]:
     """Give ``key=value:effect``, by effect and key."""
     return [
         f"{t.key}={t.value}:{t.effect}" if t.value else f"{t.key}:{t.effect}"
-        for t in sorted(found, key=lambda t: f"{t.effect},{t.key}")
+        for t in sorted(node_taints, key=lambda t: f"{t.effect},{t.key}")
     ]
 
 

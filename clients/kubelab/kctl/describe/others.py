@@ -19,7 +19,7 @@ ACRONYMS = frozenset(("API", "URL", "UID", "OSB", "GUID"))
 
 
 def replication_controller(
-    rc: core_pb2.ReplicationController, selected: Sequence[core_pb2.Pod], found: Events, now: float
+    rc: core_pb2.ReplicationController, selected: Sequence[core_pb2.Pod], object_events: Events, now: float
 ) -> str:
     """Describe a replication controller; of the pods that its selector selects only its own count."""
     w = Writer()
@@ -40,8 +40,8 @@ def replication_controller(
         w.line("----\t------\t------", 1)
         for condition in rc.status.conditions:
             w.line(f"{condition.type} \t{condition.status}\t{condition.reason}", 1)
-    if found is not None:
-        events.write(w, found, now)
+    if object_events is not None:
+        events.write(w, object_events, now)
     return w.render()
 
 
@@ -63,7 +63,7 @@ def namespace(ns: core_pb2.Namespace) -> str:
     return w.render()
 
 
-def config_map(cm: core_pb2.ConfigMap, found: Events, now: float) -> str:
+def config_map(cm: core_pb2.ConfigMap, object_events: Events, now: float) -> str:
     """Describe a config map with all that is in it; of binary data only the size."""
     w = _begin(cm)
     for text in ("", "Data", "===="):
@@ -79,8 +79,8 @@ def config_map(cm: core_pb2.ConfigMap, found: Events, now: float) -> str:
     for key in sorted(cm.binaryData):
         w.line(f"{key}: {len(cm.binaryData[key])} bytes")
     w.line("")
-    if found is not None:
-        events.write(w, found, now)
+    if object_events is not None:
+        events.write(w, object_events, now)
     return w.render()
 
 
@@ -98,12 +98,12 @@ def secret(secret: core_pb2.Secret) -> str:
     return w.render()
 
 
-def generic(obj: Message, found: Events, now: float) -> str:
+def generic(obj: Message, object_events: Events, now: float) -> str:
     """Describe any object by its fields."""
     w = _begin(obj)
     _fields(w, 0, encode.to_dict(obj), "")
-    if found is not None:
-        events.write(w, found, now)
+    if object_events is not None:
+        events.write(w, object_events, now)
     return w.render()
 
 

@@ -14,8 +14,8 @@ from kubelab.kctl.describe import containers, events
 from kubelab.kctl.describe.writer import NONE, Writer, moment
 
 
-def describe(pod: core_pb2.Pod, found: Sequence[core_pb2.Event] | None, now: float) -> str:
-    """Describe a pod; ``found`` None leaves the events out."""
+def describe(pod: core_pb2.Pod, object_events: Sequence[core_pb2.Event] | None, now: float) -> str:
+    """Describe a pod; ``events_`` None leaves the events out."""
     w = Writer()
     _head(w, pod)
     _phase(w, pod, now)
@@ -30,8 +30,8 @@ def describe(pod: core_pb2.Pod, found: Sequence[core_pb2.Event] | None, now: flo
     w.field("QoS Class", pod_qos(pod))
     w.labels("Node-Selectors", pod.spec.nodeSelector)
     w.several("Tolerations", tolerations(pod.spec.tolerations))
-    if found is not None:
-        events.write(w, found, now)
+    if object_events is not None:
+        events.write(w, object_events, now)
     return w.render()
 
 
@@ -93,10 +93,10 @@ def _phase(w: Writer, pod: core_pb2.Pod, now: float) -> None:
         w.field("NominatedNodeName", status.nominatedNodeName)
 
 
-def tolerations(found: Sequence[core_pb2.Toleration]) -> list[str]:
+def tolerations(pod_tolerations: Sequence[core_pb2.Toleration]) -> list[str]:
     """Give ``key=value:effect op=Exists for 300s``, by key."""
-    told: list[str] = []
-    for toleration in sorted(found, key=lambda t: t.key):
+    texts: list[str] = []
+    for toleration in sorted(pod_tolerations, key=lambda t: t.key):
         text = toleration.key
         if toleration.value:
             text += f"={toleration.value}"
@@ -106,8 +106,8 @@ def tolerations(found: Sequence[core_pb2.Toleration]) -> list[str]:
             text += " op=Exists" if text else "op=Exists"
         if toleration.HasField("tolerationSeconds"):
             text += f" for {toleration.tolerationSeconds}s"
-        told.append(text)
-    return told
+        texts.append(text)
+    return texts
 
 
 def _field(pod: core_pb2.Pod, path: str) -> str:

@@ -15,7 +15,7 @@ SHOWN_ENDPOINTS = 3
 def describe(
     service: core_pb2.Service,
     endpoints: core_pb2.Endpoints | None,
-    found: Sequence[core_pb2.Event] | None,
+    object_events: Sequence[core_pb2.Event] | None,
     now: float,
 ) -> str:
     """Describe a service; ``endpoints`` is None when there is no such object."""
@@ -47,8 +47,8 @@ def describe(
         w.field("External Traffic Policy", spec.externalTrafficPolicy)
     if spec.HasField("internalTrafficPolicy"):
         w.field("Internal Traffic Policy", spec.internalTrafficPolicy)
-    if found is not None:
-        events.write(w, found, now)
+    if object_events is not None:
+        events.write(w, object_events, now)
     return w.render()
 
 
@@ -75,12 +75,14 @@ def _endpoints(endpoints: core_pb2.Endpoints | None, port_name: str) -> str:
         if port.name == port_name
         for address in subset.addresses
     ]
-    told = ",".join(addresses[:SHOWN_ENDPOINTS]) or NONE
+    text = ",".join(addresses[:SHOWN_ENDPOINTS]) or NONE
     more = len(addresses) - SHOWN_ENDPOINTS
-    return f"{told} + {more} more..." if more > 0 else told
+    return f"{text} + {more} more..." if more > 0 else text
 
 
-def describe_endpoints(endpoints: core_pb2.Endpoints, found: Sequence[core_pb2.Event] | None, now: float) -> str:
+def describe_endpoints(
+    endpoints: core_pb2.Endpoints, object_events: Sequence[core_pb2.Event] | None, now: float
+) -> str:
     """Describe the addresses themselves."""
     w = Writer()
     w.field("Name", endpoints.metadata.name)
@@ -98,6 +100,6 @@ def describe_endpoints(endpoints: core_pb2.Endpoints, found: Sequence[core_pb2.E
             for port in subset.ports:
                 w.line(f"{port.name or '<unset>'}\t{port.port}\t{port.protocol}", 2)
         w.line("")
-    if found is not None:
-        events.write(w, found, now)
+    if object_events is not None:
+        events.write(w, object_events, now)
     return w.render()

@@ -69,12 +69,12 @@ async def _changes(
 async def _objects(client: Client, request: GetRequest, item: ResourceTuple, only: bool) -> None:
     namespace = item.namespace or request.namespace
     labels, fields = request.label_selector, request.field_selector
-    there = await client.list(item.resource, namespace, label_selector=labels, field_selector=fields)
+    listed = await client.list(item.resource, namespace, label_selector=labels, field_selector=fields)
     printed = 0
-    for obj in there.items if not only else []:
+    for obj in listed.items if not only else []:
         _print(obj, request.output, printed)
         printed += 1
-    since = there.resource_version
+    since = listed.resource_version
     while True:
         async for event in client.watch(
             item.resource, namespace, resource_version=since, label_selector=labels, field_selector=fields
