@@ -1,1 +1,1 @@
-"""What clients and servers share about objects: manifests, labels, quantities, errors, the table of kinds."""
+"""What clients and servers share to handle objects: manifests, labels, quantities, errors, the table of kinds."""

@@ -1,7 +1,7 @@
-"""How long to wait before something that failed is tried again.
+"""Delays before a failed operation is tried again.
 
 As upstream's ``wait.Backoff`` and ``wait.Jitter`` (https://pkg.go.dev/k8s.io/apimachinery/pkg/util/wait): delays double
-up to a cap, and each is drawn at random, so that what failed together does not come back together.
+up to a cap, and each is drawn at random, so that callers that failed together do not retry together.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""The clock that every component is given. Nothing else in kubelab reads the time or sleeps.
+"""The clock that every component gets. All code of kubelab reads the time and sleeps through it.
 
-Tests and accelerated laboratories inject another one, so that forty seconds of lease need not take forty seconds.
+Tests inject another clock, so that a lease of forty seconds does not take forty seconds.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What can go wrong with a request, free of any transport.
+"""The errors of requests, independent of the transport.
 
 ::
 

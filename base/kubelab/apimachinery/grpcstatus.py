@@ -1,4 +1,4 @@
-"""The one place where :mod:`errors` meets gRPC: a table of codes, and both ways across."""
+"""Convert :mod:`errors` to gRPC statuses and back, by one table of codes."""
 
 from __future__ import annotations
 

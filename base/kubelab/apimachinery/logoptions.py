@@ -1,4 +1,4 @@
-"""What may be asked of a log; the api-server and the kubelet check the same (upstream: ValidatePodLogOptions)."""
+"""Validate the options of a log request, in the api-server and the kubelet alike (upstream: ValidatePodLogOptions)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an object has in fields that kubelab does not act on, as the contract's options ``stored`` and ``refused`` say.
+"""Find an object's fields that kubelab does not act on, which the options ``stored`` and ``refused`` mark.
 
 An api-server reads the marks when an object is written, never when it is read. The usual object has no such field, and
 one pass over the marked fields finds that out. The status is the system's own and is not looked at.

@@ -1,4 +1,4 @@
-"""What code that knows no type asks of protobuf messages: copies, and the shapes of fields."""
+"""Helpers for code that handles messages of any type: deep copies, and the shapes of fields."""
 
 from __future__ import annotations
 

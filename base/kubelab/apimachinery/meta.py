@@ -1,4 +1,4 @@
-"""What every object's metadata says: its key, its owners, whether it is being deleted.
+"""Functions of any object's metadata: its key, its owners, whether it is being deleted.
 
 https://kubernetes.io/docs/concepts/overview/working-with-objects/owners-dependents/
 """

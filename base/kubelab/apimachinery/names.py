@@ -1,6 +1,6 @@
-"""What may be a name, with upstream's words where it may not.
+"""Validate names, with upstream's messages.
 
-Each check gives the list of its complaints, empty where all is well
+Each check returns the list of its errors, empty for a valid name
 (https://kubernetes.io/docs/concepts/overview/working-with-objects/names/, apimachinery's ``util/validation``).
 """
 

@@ -2,12 +2,11 @@
 
 Reading, writing and rounding are those of apimachinery's ``resource.Quantity``
 (https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/): what is too small for a nanounit is
-one nanounit, and rounding goes away from zero, so that a small request never becomes none. No amount is larger than
-:data:`MAX`; what is written larger counts as that. Texts repeat a lot in a cluster, so what is worked out for one is
-remembered.
+one nanounit, and rounding goes away from zero, so that a small request never becomes none. Amounts above
+:data:`MAX` count as MAX. The same texts recur often in a cluster, so parsed texts are cached.
 
-:func:`parse` and what makes texts refuse what is no quantity. :func:`amount`, :func:`value` and :func:`milli_value` are
-for those who read stored objects: to them such a text, which no api-server lets in, counts as 0.
+:func:`parse` and the functions that format raise for a text that is no quantity. :func:`amount`, :func:`value` and
+:func:`milli_value` read stored objects: they take such a text, which no api-server stores, as 0.
 """
 
 from __future__ import annotations

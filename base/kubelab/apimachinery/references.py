@@ -1,4 +1,4 @@
-"""Image names: the grammar, and what a short name means.
+"""Image names: the grammar, and how short names are completed.
 
 ::
 

@@ -1,4 +1,4 @@
-"""Taints and tolerations: what scheduler, kubelet and node lifecycle must agree on.
+"""Taints and tolerations: the rules that the scheduler, the kubelet and the node lifecycle controller share.
 
 https://kubernetes.io/docs/concepts/scheduling-eviction/taint-and-toleration/
 """

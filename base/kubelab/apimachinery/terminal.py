@@ -1,4 +1,4 @@
-r"""Texts of objects on a terminal: nothing in them may move the cursor, change the title or turn the line around.
+r"""Escape the texts of objects for a terminal, so that they cannot move the cursor, change the title or reverse a line.
 
 kubectl writes ESC as ``^[`` and the carriage return as ``\r`` (cli-runtime's ``printers.WriteEscaped``). Here the same
 is done to every other character that a terminal acts on: C0 (BEL, BS …) and DEL in caret notation, C1 (the 8-bit CSI

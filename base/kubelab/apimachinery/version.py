@@ -1,4 +1,4 @@
-"""What this is a version of: the Kubernetes whose behaviour it follows, and its own number."""
+"""The version of Kubernetes whose behaviour kubelab follows, and kubelab's own version."""
 
 VERSION = "0.1.0"
 KUBERNETES_VERSION = "v1.32.0"

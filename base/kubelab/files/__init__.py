@@ -1,1 +1,1 @@
-"""Small files that processes remember things in: written whole or not at all, read with doubt."""
+"""State files: written whole or not at all, and checked when they are read."""

@@ -1,8 +1,7 @@
-"""Files that a reader sees whole or not at all.
+"""Write files atomically: a reader sees the old or the new content, whole.
 
-The bytes go into a file of another name in the same folder, which rename(2) then puts in the place of the old one. That
-is enough while the machine runs. After a power cut the name is there, but its bytes only if they were written out
-before (fsync(2)): what must survive one is written with ``durable``.
+The bytes go into a temporary file in the same folder, which rename(2) then puts in place of the old one. After a power
+cut the new name may exist without its bytes, unless fsync(2) wrote them first: ``durable`` does that.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Log files that must not fill the disk: one that has grown too long is put aside as ``NAME.1``.
+"""Rotate log files that have grown too long to ``NAME.1``.
 
-By renaming where the writers open the file anew (each looks whether it is still at its path); by copying where they
-keep it open for good, and append: it is emptied under them, and a line that is written between the two is lost. A
+A file is renamed where its writers open it again (each checks whether it is still at its path). It is copied and then
+truncated where the writers keep it open and append; a line that is written between the two steps is lost. A
 container's log has a scheme of its own, upstream's (:mod:`kubelab.kubelet.logs.rotation`).
 """
 

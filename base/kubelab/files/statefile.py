@@ -1,8 +1,8 @@
-"""The small files in which a cluster and its parts remember something.
+"""State files of a cluster and its processes.
 
-A power cut, a full disk, an editor or another version may have left anything there. :func:`read` gives what the file
-says, or one sentence with its path and what to do. :func:`read_or_forget` is for data that the program can rebuild: it
-renames a broken file to ``NAME.broken`` and treats it as missing. :func:`write` writes such a file.
+A power cut, a full disk, an editor or another version may have left anything there. :func:`read` returns the parsed
+content, or raises one sentence with the path and the remedy. :func:`read_or_forget` is for data that the program can
+rebuild: it renames a broken file to ``NAME.broken`` and treats it as missing. :func:`write` writes such a file.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""What the kernel gives and the standard library has no call for."""
+"""Linux features that the standard library does not offer."""

@@ -1,4 +1,4 @@
-"""This machine's architecture in Go's word for it, which images, nodes and versions use.
+"""This machine's architecture by Go's name (``amd64``), which images, nodes and versions use.
 
 https://github.com/opencontainers/image-spec/blob/main/image-index.md#platform-variants
 """

@@ -1,9 +1,8 @@
 """Kernel rules built from typed values: the one place that makes text for nft(8).
 
-:func:`nft` takes a literal text with a ``%`` for each value, and values whose types cannot hold anything but what they
-are: addresses, numbers, protocols, checked names. A word that came from outside never becomes a part of the language:
-it has to pass through one of these types first, and ValueError says that it cannot. pyright holds the text to literals
-(``LiteralString``, PEP 675); the programs that run nft take nothing but a :class:`Fragment`.
+:func:`nft` takes a literal text with a ``%`` for each value. A value is an address, a number, a protocol or a checked
+name. So outside input cannot inject rules: one of these types has to accept it first, or raises ValueError. pyright
+holds the text to literals (``LiteralString``, PEP 675); the programs that run nft take nothing but a :class:`Fragment`.
 """
 
 from __future__ import annotations

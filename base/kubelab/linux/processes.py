@@ -1,4 +1,4 @@
-"""Which process a pid means: pids are used again, a pid with the moment of its start is not, within one boot."""
+"""Identify a process by its pid and start time: pids are reused, but the pair is unique within one boot."""
 
 from __future__ import annotations
 

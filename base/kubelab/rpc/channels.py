@@ -1,8 +1,8 @@
-"""How kubelab's gRPC channels and servers are set up: credentials, keepalive, back-off, message limits.
+"""Options of kubelab's gRPC channels and servers: credentials, keepalive, back-off, message limits.
 
-Every channel pings a quiet peer, so that a dead or frozen one is noticed within three seconds, and none waits longer
-than two seconds before it tries again (gRPC's own default grows to 120 s, which would ruin every fail-over). gRPC
-answers pings by threads of its own: only a peer that does not run at all, or cannot be reached, is silent.
+Every channel pings a quiet peer, so that it notices a dead or frozen one within three seconds. No channel waits longer
+than two seconds before it connects again (gRPC's default grows to 120 s, too long for a fail-over). gRPC answers pings
+in threads of its own: only a peer that does not run at all, or cannot be reached, is silent.
 """
 
 from __future__ import annotations

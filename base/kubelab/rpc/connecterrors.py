@@ -1,7 +1,7 @@
-"""Why no server could be reached.
+"""Translate gRPC's reasons for a failed connection.
 
-gRPC tells it only in words, which change from release to release. This is the one place that reads them, and gives
-those of Go's ``net`` and ``crypto/tls``, which kubectl prints; words that are not known are handed on as they are.
+gRPC gives the reason only as text, which changes from release to release. Only this module parses it. It returns the
+messages of Go's ``net`` and ``crypto/tls``, which kubectl prints; it passes on texts that it does not know.
 """
 
 from __future__ import annotations

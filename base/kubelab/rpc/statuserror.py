@@ -1,4 +1,4 @@
-"""A failure that is answered with a bare gRPC status: servers of the CRI and of images have no Kubernetes Status."""
+"""An error that a server answers with a bare gRPC status: the CRI and the image service have no Kubernetes Status."""
 
 from __future__ import annotations
 

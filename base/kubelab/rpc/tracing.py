@@ -1,4 +1,4 @@
-"""The causal thread: which trace a task belongs to, and which resourceVersion it acts on.
+"""Tracing: the trace that a task belongs to, and the resourceVersion that it acts on.
 
 Both live in context variables, so a ``sync`` sets them once and every call below carries them as gRPC metadata:
 ``traceparent`` (https://www.w3.org/TR/trace-context/), ``kubelab-cause`` and ``kubelab-caller``.

@@ -1,7 +1,7 @@
-"""Warnings that an api-server gives along with its answer: what is allowed, and yet hardly meant.
+"""Warnings in an api-server's answer: the request is valid, but its author may not have meant it.
 
-They travel in the trailing metadata of a call, one entry each. A program that wants to hear them sets a listener;
-without one they cost nothing.
+Each warning is an entry of the call's trailing metadata. A program that wants to show them sets a listener; without one
+they are not read.
 """
 
 from __future__ import annotations

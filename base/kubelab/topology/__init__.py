@@ -1,1 +1,1 @@
-"""A cluster on disk and on the wire, as the supervisor and those who look from outside know it."""
+"""A cluster on disk and on the wire, for the supervisor and for clients."""

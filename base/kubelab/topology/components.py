@@ -1,11 +1,11 @@
 """The group id, ports and server name by which the kernel and clients identify each component.
 
-To the kernel it is a group of its own and the ports that it listens on. To a client it is the name in its server
-certificate: addresses are not enough, because several servers share one.
+The kernel identifies a component by its group id and the ports that it listens on. A client identifies it by the name
+in its server certificate: an address is not enough, because several servers share one.
 
-A component runs with its group as real, effective and saved group, so every socket that it opens belongs to it
-(``meta skgid`` of nftables). The user and the supplementary groups are what they were. A container runtime has none: it
-talks through unix sockets only, and the files that it makes for containers are to belong to root.
+A component runs with its group as real, effective and saved group, so every socket that it opens belongs to it (``meta
+skgid`` of nftables). The user and the supplementary groups do not change. A container runtime has no group of its own:
+it uses unix sockets only, and the files that it makes for containers must belong to root.
 """
 
 from __future__ import annotations

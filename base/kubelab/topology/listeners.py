@@ -1,4 +1,4 @@
-"""How many connections the ports of a node's own processes take, as rules of the node's kernel.
+"""Limits on the connections to the ports of a node's own processes, as rules of the node's kernel.
 
 Every pod can open connections to these ports, before TLS identifies the client. gRPC limits the connections of a server
 in total; these rules limit the share of each source address, so that one source cannot keep the others out.
@@ -11,8 +11,8 @@ in total; these rules limit the share of each source address, so that one source
                from anywhere else (pods)   at most    32 a port and address, 256 a port together,
                                            and 50 new ones a second from one address
 
-What is too much is refused by a reset, so that a client which means well tries again. A connection counts until it is
-closed; the kernel looks (``ct count``, nft(8)).
+A connection above the limit is refused by a reset, so that an honest client tries again. A connection counts until it
+is closed; the kernel counts (``ct count``, nft(8)).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One supervisor per cluster: who holds the lock on a file in the cluster's run folder, as long as it lives."""
+"""One supervisor per cluster: it holds a lock on a file in the cluster's run folder as long as it lives."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Partitions as rules of nftables: pure functions from what is cut off to one script for each network namespace.
+"""Partitions as rules of nftables: pure functions from partitions to one script for each network namespace.
 
 A node is one place (network namespace), or several where its processes have containers of their own. A process that is
-alone in its place is that place.
+alone in its place is treated as that place.
 
 ::
 
@@ -12,11 +12,11 @@ alone in its place is that place.
     process → process   each opens connections to the other's ports: what leaves for them is dropped where the client
                         is, and what comes back from them as well
 
-Ports tell who listens. Who has opened a connection is not to be read off a packet, so it is written down:
-:data:`MARKING` marks every connection with the group of the component that opened it (see
-:mod:`kubelab.topology.components`). It is loaded when a node starts, and stays; else it learns of a connection
-at the first packet that its owner sends, or gets from another place. Packets are dropped, never refused, so connections
-that are open stay open until one side times out. ARP is left alone.
+Ports identify the listening process. A packet does not show which process opened its connection, so :data:`MARKING`
+marks every connection with the group of the component that opened it (see :mod:`kubelab.topology.components`). The
+marking rules are loaded when a node starts, and stay. A connection that is older than the rules gets its mark with the
+next packet that its owner sends or receives. Packets are dropped, never refused, so connections that are open stay open
+until one side times out. ARP is left alone.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the disk knows about a local cluster, and where each of its files is.
+"""The record of a local cluster on disk, and the paths of its files.
 
 ::
 

@@ -1,7 +1,7 @@
-"""What a user configures of a cluster's components: ``COMPONENT.KEY=VALUE``, kept in the cluster's record.
+"""A user's settings of a cluster's components: ``COMPONENT.KEY=VALUE``, kept in the cluster's record.
 
-This side knows only the form. Whether a component has such a key, and takes such a value, is known to the component:
-the supervisor asks it before anything is started.
+This module checks only the form. The supervisor checks keys and values against each component's configuration before it
+starts anything.
 """
 
 from __future__ import annotations

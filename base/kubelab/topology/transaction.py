@@ -1,7 +1,7 @@
-"""Rules of several network namespaces, changed together: everywhere, or nowhere.
+"""Change the rules of several network namespaces in all of them or in none.
 
-Each place takes its script as one transaction, but nothing ties the places together: where one of them refuses, the
-others get again what they had before.
+Each place applies its script as one transaction. No transaction spans several places: when one of them refuses, the
+others get their former script again.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Failure experiments: Chaos Toolkit extensions, what they do to a cluster, what they measure, their report."""
+"""Failure experiments: Chaos Toolkit extensions with faults, measurements and a report."""

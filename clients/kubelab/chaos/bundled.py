@@ -1,4 +1,4 @@
-"""Files that come with kubelab: the experiments, and the app that they look at."""
+"""Files that come with kubelab: the experiments, and the app that they run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _HERE = Path(__file__).resolve()
 
 
 class NotBundled(Exception):
-    """This installation does not have the files; the message says which."""
+    """This installation lacks a folder; the message names it."""
 
 
 def folder(name: str) -> Path:

@@ -1,7 +1,7 @@
-"""Read an experiment and say what is wrong with it, by file and line, before anything is done.
+"""Read an experiment and report its errors, with file and line, before it begins.
 
-Chaos Toolkit validates as well, but without lines, and it knows nothing of our components. Everything is found that
-can be found without a cluster; whether a process is there is asked of the cluster, by :func:`named`.
+Chaos Toolkit validates as well, but without lines, and without knowledge of kubelab's components. This module finds all
+errors that do not depend on a cluster; :meth:`Experiment.named` gives the names that the cluster must have.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How patient a cluster is, as it was configured: what an experiment on dead nodes has to wait for."""
+"""The configured delays of a cluster that an experiment on dead nodes has to wait for."""
 
 from __future__ import annotations
 

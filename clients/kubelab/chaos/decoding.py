@@ -1,4 +1,4 @@
-"""What a process printed, as text.
+"""Decode what a process printed.
 
 Chaos Toolkit guesses the encoding of a process' output, and takes short ASCII texts for UTF-16
 (https://github.com/chaostoolkit/chaostoolkit-lib/issues/47). UTF-8 is tried first here; the rest is left to the guess.

@@ -1,6 +1,6 @@
-"""Do something to a cluster and undo it: every action goes into the undo log first, and onto the recording.
+"""Inject faults into a cluster and undo them. Every action is written to the undo log first, then recorded.
 
-Serial: one experiment acts at a time (it holds the undo log's lock). Undoing goes backwards, goes on after a step that
+One experiment acts at a time (it holds the undo log's lock). Undoing goes backwards, goes on after a step that
 failed, and says at the end what it could not undo.
 """
 

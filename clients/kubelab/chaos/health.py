@@ -1,6 +1,6 @@
-"""Is a cluster well? Each question answers "" or says what is wrong, in words for a person.
+"""Check the health of a cluster. Each check returns "", or a text for a person about what is wrong.
 
-The api-server is asked each time, not the recorder's caches: they keep the last state while it is away.
+The checks query the api-server, not the recorder's caches, which keep the last state while it is away.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a journal says: how a run ended, what deviated, what was recorded. Pure."""
+"""Read a journal: the outcome of a run, its deviations, its recording. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Undo what an experiment that was killed has left. Needs nothing of Chaos Toolkit."""
+"""Undo the faults that a killed experiment has left. Does not import Chaos Toolkit."""
 
 from __future__ import annotations
 

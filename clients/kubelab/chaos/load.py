@@ -1,8 +1,8 @@
 """Steady requests and steady writes in the background, each of them recorded.
 
 Requests are sent at a fixed rate, whether or not earlier ones have been answered: a service that hangs must not slow
-down the measuring of it. Each is a connection of its own, so each is one turn of the service. Writes go one after the
-other: each creates a small object with a name of its own, and an answer is an acknowledgement that must be kept.
+down its measurement. Each request is a connection of its own, so kube-proxy chooses a pod for each. Writes go one after
+the other: each creates a small object with a new name, and the cluster must keep every object that it acknowledged.
 """
 
 from __future__ import annotations

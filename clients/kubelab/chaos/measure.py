@@ -1,6 +1,6 @@
-"""Figures from a recording: which share was answered, how quickly, in turn or not, and for how long it failed. Pure.
+"""Compute figures from a recording: share of answers, latency, round robin, longest failure. Pure.
 
-A window is a pair of seconds on the recording's axis; what began in it counts.
+A window is a pair of seconds on the recording's axis; requests that began in it count.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What an experiment can ask: ``module: kubelab.chaos.probes``. The answer is compared with the probe's ``tolerance``.
+"""The probes of experiments: ``module: kubelab.chaos.probes``. Chaos Toolkit compares each result with ``tolerance``.
 
 ``during`` names a window: ``run`` (everything so far), ``before`` the first fault, the ``fault`` itself, ``after`` it,
 or a number of seconds, the last ones. ``within`` waits so many seconds at most for the good answer.

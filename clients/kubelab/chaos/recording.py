@@ -1,5 +1,4 @@
-"""What was seen during an experiment, as plain values that go into the journal. Pure, but for
-:class:`RecordingWriter`.
+"""The recording of an experiment, as plain values for the journal. Pure, except for :class:`RecordingWriter`.
 
 Times are seconds since the recording began, so that everything lies on one axis. A row is a list, as JSON keeps it::
 

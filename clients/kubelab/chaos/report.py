@@ -1,4 +1,4 @@
-"""One self-contained HTML page of a journal: what was asked, what was predicted, what happened, and why."""
+"""Render a journal as one self-contained HTML page: question, prediction, course of events, explanation."""
 
 from __future__ import annotations
 

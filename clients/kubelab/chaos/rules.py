@@ -1,6 +1,6 @@
-"""Do the forwarding rules of a node say what the endpoints say? Pure: nft's JSON and objects in, differences out.
+"""Compare the forwarding rules of a node with the endpoints. Pure: nft's JSON and objects in, differences out.
 
-Read from ``nft -j list table ip kube-proxy``: a map leads from (address, protocol, port), for node ports from
+The rules come from ``nft -j list table ip kube-proxy``: a map leads from (address, protocol, port), for node ports from
 (protocol, port), to a chain, the chain's rules to ``dnat``, perhaps by one more chain.
 """
 

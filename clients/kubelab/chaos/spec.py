@@ -1,4 +1,4 @@
-"""What an experiment asks our control for. Pure."""
+"""The arguments of the control, and their validation. Pure."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""From a recording to what is drawn: bars, columns and lines, in percent of the whole. Pure.
+"""Turn a recording into bars, columns and lines of charts. Pure.
 
-Horizontal places are percent of the recording's length, vertical ones of a chart's height, so that the page can be
-as wide as it likes.
+Horizontal positions are percent of the recording's length, vertical ones of a chart's height, so that the page can have
+any width.
 """
 
 from __future__ import annotations

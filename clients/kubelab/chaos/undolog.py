@@ -1,11 +1,11 @@
-"""What an experiment has done and not yet undone, on disk, written before it is done.
+"""The undo log: an experiment's actions that are not undone yet. Each is written to disk before it is carried out.
 
 An experiment that is killed cannot clean up after itself. The next command that needs a whole cluster (``kubelab
 chaos``, ``kubelab fault heal``) finds its undo log, sees by the lock that no process holds it, and undoes its entries::
 
     $KUBELAB_HOME/clusters/NAME/experiment.json
 
-Every step can be undone twice, so an undo log that says a little too much does no harm.
+Every step can be undone twice, so an entry for an action that was never carried out does no harm.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What an experiment looks at: a namespace of its own with hello pods, a replication controller and a service.
+"""The workload of an experiment: a namespace of its own with hello pods, a replication controller and a service.
 
-Made before the hypothesis is asked for the first time, removed at the end. The image is built in every node's runtime
-that does not have it, from the tutorial's own Dockerfile, so nothing has to be prepared.
+It is created before the first check of the hypothesis and removed at the end. The image is built in every node's
+runtime that does not have it, from the tutorial's own Dockerfile, so nothing has to be prepared.
 """
 
 from __future__ import annotations

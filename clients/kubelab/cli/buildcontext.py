@@ -1,4 +1,4 @@
-"""A build's context as a stream of tar: the files of a folder that ``.dockerignore`` does not keep out, or a
+"""A build's context as a tar stream: the files of a folder that ``.dockerignore`` does not exclude, or a
 tar archive from the user, with the same rules."""
 
 from __future__ import annotations

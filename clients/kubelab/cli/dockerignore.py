@@ -1,7 +1,7 @@
-"""What ``.dockerignore`` keeps out of a build's context, by the rules of docker and BuildKit
+"""Exclude files from a build's context by ``.dockerignore``, with the rules of docker and BuildKit
 (https://docs.docker.com/build/concepts/context/#dockerignore-files, github.com/moby/patternmatcher).
 
-The last pattern that matches a path, or a folder above it, decides; ``!`` takes back. ``*`` and ``?`` stay within a
+The last pattern that matches a path, or a folder above it, decides; ``!`` includes again. ``*`` and ``?`` stay within a
 name, ``**`` is any number of folders, ``[a-z]`` one character, ``\\`` makes the next character ordinary.
 """
 

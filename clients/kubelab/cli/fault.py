@@ -1,4 +1,4 @@
-"""``kubelab fault``: break a cluster by hand (kill, stop, pause a process; cut the network) and mend it again."""
+"""``kubelab fault``: inject faults by hand (kill, stop, pause a process; cut the network) and undo them."""
 
 from __future__ import annotations
 

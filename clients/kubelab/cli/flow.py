@@ -1,4 +1,4 @@
-"""``kubelab flow pod/NAME``: how a pod came to be, call by call, from the audit records of every process."""
+"""``kubelab flow pod/NAME``: how a pod was created, call by call, from the audit records of every process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From audit records to the arrows between processes. Pure: records in, steps out.
+"""Turn audit records into the arrows between processes. Pure: records in, steps out.
 
 No step is guessed from timestamps. The caller is the process, or else the user, that its certificate names, not the
 name that it gives itself. A request is an arrow from the client to the server. An api-server that wrote has an arrow to

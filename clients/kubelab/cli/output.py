@@ -1,4 +1,4 @@
-"""How ``kubelab`` speaks: a line for each step with a picture where the terminal can show it, and plain tables."""
+"""Print the output of ``kubelab``: a line for each step, with an emoji where the terminal can show it, and tables."""
 
 from __future__ import annotations
 

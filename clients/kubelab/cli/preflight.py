@@ -1,4 +1,4 @@
-"""What the machine must have before a cluster can be started, looked at in a few milliseconds."""
+"""Check in a few milliseconds that the machine has all that a cluster needs."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """``kubelab up``: check the machine, start the supervisor, wait until every node is Ready, say what to type next.
 
-When it fails it says why, and takes down what it started: a new cluster is removed, an older one keeps its data.
+A failed start prints its reason and takes down what it started: a new cluster is removed, an older one keeps its data.
 """
 
 from __future__ import annotations

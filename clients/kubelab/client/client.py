@@ -1,7 +1,7 @@
 """The typed client: one method for each verb of the api-server.
 
 Every call has a deadline, carries the caller's trace and cause, and raises ``kubelab.apimachinery.errors``. Reads are
-repeated a few times when no server answers; a write never is, unless it surely was not sent.
+repeated a few times when no server answers; a write only when it was not executed for certain.
 """
 
 from __future__ import annotations

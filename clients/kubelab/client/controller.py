@@ -1,6 +1,6 @@
-"""The one work loop: take a key, sync it, forget or retry it, give it back.
+"""The work loop of every controller: take a key, sync it, forget or retry it, mark it done.
 
-Retry and back-off belong to the queue; a ``sync`` only raises. Each sync is a trace of its own.
+The queue retries with back-off; a ``sync`` only raises. Each sync has a trace of its own.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Tell people what happened to an object: events, correlated as upstream does (client-go ``events_cache.go``).
+"""Record events about objects, correlated as upstream does (client-go ``events_cache.go``).
 
-:meth:`EventRecorder.event` only puts the event in a queue that cannot grow without end; :meth:`EventRecorder.run`
-writes. The same event again raises ``count`` and ``lastTimestamp`` of the first; many events of one kind that differ
-in their message only are combined; of one object not more than ``BURST`` at once and one in five minutes are written,
-but all are counted.
+:meth:`EventRecorder.event` only puts the event into a bounded queue; :meth:`EventRecorder.run` writes them. The same
+event again raises ``count`` and ``lastTimestamp`` of the first; many events of one kind that differ in their message
+only are combined; of one object not more than ``BURST`` at once and one in five minutes are written, but all are
+counted.
 """
 
 from __future__ import annotations

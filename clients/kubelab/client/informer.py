@@ -1,4 +1,4 @@
-"""One list and one watch, kept up as an indexed cache.
+"""An indexed cache of one kind of object, kept current by a list and a watch.
 
 One task (:meth:`Informer.run`) does all the work in order: it lists in chunks, then watches, changes the cache and
 calls the handlers, in the order of the revisions. Cancelling the task stops it; run again, it continues.
@@ -11,8 +11,7 @@ calls the handlers, in the order of the revisions. Cancelling the task stops it;
       └───────────────────────────────────────┘  Expired, or a revision that no server has come to in a while (their
                                                  etcd was restored): list again, and tell handlers what was missed
 
-The first attempt after a loss is made at once, for another server may be there; only those after it wait, longer and
-longer.
+The first attempt after a lost watch is immediate, because another server may answer; later ones back off.
 
 The cache returns shared instances: callers must not change them.
 """

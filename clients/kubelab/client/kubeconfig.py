@@ -1,9 +1,9 @@
-"""Where the api-servers are and who we are: a kubeconfig file in upstream's YAML shape, read and written.
+"""Read and write kubeconfig files, in upstream's format.
 
 https://kubernetes.io/docs/concepts/configuration/organize-cluster-access-kubeconfig/
 
-What kubelab does not know in a file (``preferences``, ``extensions``, other kinds of credentials) is kept when the
-file is written again.
+Entries that kubelab does not know (``preferences``, ``extensions``, other kinds of credentials) stay when it writes a
+file.
 """
 
 from __future__ import annotations

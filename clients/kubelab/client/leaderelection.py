@@ -10,7 +10,7 @@ finds another term than its own has lost, even if it could acquire the lease aga
 another leader acted. A process that starts succeeds a dead one of its own name without waiting, in a new term, so that
 what the dead one has left on its way is refused (decision 0008).
 
-What is serial: everything of one elector. ``lead`` runs beside the renewing, in the same task group, and is cancelled
+One elector does one step at a time. ``lead`` runs beside the renewal, in the same task group, and is cancelled
 before :meth:`LeaderElector.run` campaigns again. It may be called many times.
 """
 

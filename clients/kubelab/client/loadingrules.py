@@ -1,4 +1,4 @@
-"""Which kubeconfig files count, and which one a change goes to, by kubectl's rules.
+"""Choose the kubeconfig files to read, and the one to change, by kubectl's rules.
 
 ``--kubeconfig`` names one file. Else ``$KUBECONFIG`` names one or several, separated by ``:``. Else it is
 ``~/.kube/config``. Several files are merged: the first one that has an entry, or a current context, wins. A change goes

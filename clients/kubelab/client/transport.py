@@ -1,6 +1,6 @@
-"""The one seam below the client: how a request reaches an api-server.
+"""The transport below the client: how a request reaches an api-server.
 
-:class:`Connections` is the real one. ``tests.support`` has another that answers from memory.
+:class:`Connections` uses gRPC. ``tests.support`` has another transport that answers from memory.
 
 Calls run side by side. A connection is chosen per call, the same one as long as it is ready. When it is lost, has not
 answered for a second (:mod:`kubelab.rpc.endpointhealth`) or says that it is about to end, another server's takes over.

@@ -1,7 +1,7 @@
-"""The work queue that every loop of kubelab stands on: keys go in, each comes out to one worker at a time.
+"""The work queue of every controller: it hands each key to one worker at a time.
 
-What is serial: one key is never in two workers. A key that is added while a worker has it comes out again after
-``done``; a key that is added twice before anyone took it comes out once. What is parallel: different keys.
+One key is never in two workers; different keys are processed in parallel. A key that is added while a worker has it
+comes out again after ``done``; a key that is added twice before a worker took it comes out once.
 
 Two lanes: fresh work goes ahead of retries, but after ``FRESH_IN_A_ROW`` fresh keys one retry gets its turn, so that
 it is not starved. Delays are kept in a heap and need no task of their own: the workers that wait for a key wait no

@@ -1,7 +1,7 @@
 """The driver of a compose cluster: the docker CLI, and byte relays to the sockets inside of its nodes.
 
-One call of ``docker inspect`` tells of every container; ``docker events`` says when to look again. What a person does
-by hand (``docker compose stop kubelet-2``) is seen the same way, and actions here are the same commands; see
+One call of ``docker inspect`` returns every container; ``docker events`` announces changes. So the driver also sees
+what a user does by hand (``docker compose stop kubelet-2``), and its actions are the same commands; see
 :mod:`kubelab.cluster.composeactions`.
 """
 

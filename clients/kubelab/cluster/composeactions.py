@@ -1,8 +1,7 @@
-"""What can be done to a container, with the same meaning as to a local process.
+"""Faults of containers (kill, stop, pause …), with the same meaning as for local processes.
 
-``docker kill`` counts as a wish that the container stays down, so that no restart policy brings it back; the kernel's
-signal does not. A container's first process cannot be killed from inside: a short-lived helper that sees the daemon's
-pids sends it.
+After ``docker kill`` no restart policy starts the container again; after the kernel's signal it does. A container's
+first process cannot be killed from inside: a short-lived helper that sees the daemon's pids sends it.
 
 A node's machine holds the namespaces that its other containers share: they end with it. When it is back, docker has
 started those again whose turn came late enough; the others are started here.

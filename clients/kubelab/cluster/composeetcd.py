@@ -1,4 +1,4 @@
-"""Who leads among the etcd members of a compose cluster: each is asked by ``etcdctl`` in its own container."""
+"""Find the leader of a compose cluster's etcd: ``etcdctl`` queries each member in its own container."""
 
 from __future__ import annotations
 

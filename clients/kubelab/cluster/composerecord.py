@@ -1,4 +1,4 @@
-"""What the disk knows about a compose cluster: which docker compose project it is, and where its daemon is.
+"""The record of a compose cluster on disk: its docker compose project and its daemon.
 
 The same file as a local cluster's, ``$KUBELAB_HOME/clusters/NAME/cluster.yaml``, with ``driver: compose`` in it.
 """

@@ -1,4 +1,4 @@
-"""What ``docker inspect`` says of a project's containers, in kubelab's words. Pure.
+"""Convert ``docker inspect`` of a project's containers to kubelab's types. Pure.
 
 ::
 

@@ -1,7 +1,7 @@
 """A running cluster seen from outside: its processes, logs, tunnels and nodes.
 
-``kubelab`` and experiments know only this; what the cluster is made of (processes of this machine, containers) is the
-driver's business. Every call raises ``kubelab.apimachinery.errors``.
+``kubelab`` and experiments use only this interface; a driver knows what the cluster consists of (processes of this
+machine, or containers). Every call raises ``kubelab.apimachinery.errors``.
 """
 
 from __future__ import annotations

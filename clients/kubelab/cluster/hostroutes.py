@@ -1,4 +1,4 @@
-"""Which of this machine's interfaces lead to an address without a gateway, as the kernel tells it."""
+"""Find this machine's interfaces that lead to an address without a gateway."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Clusters of other homes on this machine: what to say to a person who does not find the one that runs."""
+"""Find clusters of other homes on this machine, for the hint in a "not found" error."""
 
 from __future__ import annotations
 

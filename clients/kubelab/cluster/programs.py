@@ -1,4 +1,4 @@
-"""Programs run to their end: what they printed, within a time."""
+"""Run a program to its end, within a deadline, and return its output."""
 
 from __future__ import annotations
 

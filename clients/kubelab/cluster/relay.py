@@ -1,7 +1,7 @@
 """Sockets inside of containers, reached from here: a unix socket whose every connection is one ``docker exec -i``.
 
 The connection itself is the program's standard input and output, so no byte passes through this process. gRPC connects
-to the socket as to any other; when it hangs up, the program ends, and the other way round.
+to the socket as to any other. When gRPC closes the connection, the program ends, and vice versa.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What containers use: from ``/proc`` where their processes are this machine's, else from ``docker stats``.
+"""Memory and CPU of containers: from ``/proc`` where their processes are this machine's, else from ``docker stats``.
 
 ``/proc`` is exact and quick: memory is PSS, so that what components share is counted once. It takes root, and a daemon
 on this machine. Pods have roots of their own: they do not count as their node's.

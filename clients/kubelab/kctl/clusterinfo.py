@@ -1,4 +1,4 @@
-"""``kctl cluster-info``: where the control plane is; ``dump``: everything that helps to see what is wrong."""
+"""``kctl cluster-info``: prints the addresses of the control plane; ``dump`` prints objects and logs for debugging."""
 
 from __future__ import annotations
 

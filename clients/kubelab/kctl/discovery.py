@@ -1,4 +1,4 @@
-"""``kctl version`` and ``kctl api-resources``: what the server says of itself."""
+"""``kctl version`` and ``kctl api-resources``: the server's version and its resources."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Follows one object: lists it, then watches it from the revision of the list (client-go's ``tools/watch``).
 
 One task reads one stream. When the stream ends for any reason (a revision that the server forgot, a lost connection,
-a server that stopped), the task lists again, from another server if there is info. The caller sets the deadline.
+a server that stopped), the task lists again, from another server if there is one. The caller sets the deadline.
 """
 
 from __future__ import annotations

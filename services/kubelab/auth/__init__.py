@@ -1,1 +1,1 @@
-"""Who calls, what a request does, and what a caller may do: users by certificate, attributes, roles."""
+"""Authentication and authorisation: users by certificate, attributes of requests, roles."""

@@ -1,4 +1,4 @@
-"""What a request does, in the terms that authorisation decides on
+"""The attributes of a request that authorisation decides on
 (https://kubernetes.io/docs/reference/access-authn-authz/authorization/#review-your-request-attributes)."""
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-"""Who may do what: upstream's default roles and their bindings, as a table that is built in.
+"""Upstream's default roles and their bindings, as a built-in table.
 
 https://kubernetes.io/docs/reference/access-authn-authz/rbac/#default-roles-and-role-bindings. One table serves every
-server of a cluster. What a node may do with one object and not with another is the Node authoriser's, in the
-api-server.
+server of a cluster. The Node authoriser in the api-server limits a node to single objects.
 """
 
 from __future__ import annotations

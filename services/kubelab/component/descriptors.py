@@ -1,4 +1,4 @@
-"""Descriptors: a process may have as many as the machine lets it, and its servers take no more than their share."""
+"""File descriptors: raise the limit of the process, and share it between its servers."""
 
 from __future__ import annotations
 

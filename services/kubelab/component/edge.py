@@ -1,4 +1,4 @@
-"""The edge of every gRPC server: what no caller may cause is caught here, once for all services.
+"""The outermost layer of every gRPC server: it authorises callers and turns exceptions into statuses, for all services.
 
 - Where the server has an authoriser, a caller who may not is answered UNAUTHENTICATED or PERMISSION_DENIED.
 - A request that is no message of its method's type is answered INVALID_ARGUMENT (reason BadRequest), without a

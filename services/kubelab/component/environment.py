@@ -1,4 +1,4 @@
-"""What a component is given: its name, clock, logger, metrics and servers, and its way to the api-server."""
+"""The environment of a component: its name, clock, logger, metrics, servers, and clients of the api-server."""
 
 from __future__ import annotations
 

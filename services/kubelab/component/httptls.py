@@ -1,7 +1,7 @@
-"""TLS and authorisation of what a component answers over HTTP: a client certificate is asked for, and not required.
+"""TLS and authorisation of a component's HTTP endpoints: a client certificate is requested, not required.
 
-Health is open, as upstream's: load balancers and people without certificates ask for it. Metrics tell of everything
-that a component does, so they need a user who may ``get /metrics``: an administrator, or one of the group
+Health is open, as upstream's, for load balancers and people without certificates. Metrics reveal what a component
+does, so they need a user who may ``get /metrics``: an administrator, or one of the group
 system:monitoring.
 """
 

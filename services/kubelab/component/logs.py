@@ -1,6 +1,6 @@
 """Structured logs on stderr: one line an event, for people by default, as JSON on request.
 
-What libraries say through ``logging`` (gRPC, asyncio) comes out in the same form.
+Records that libraries log through ``logging`` (gRPC, asyncio) have the same form.
 """
 
 from __future__ import annotations

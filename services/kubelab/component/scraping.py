@@ -1,9 +1,9 @@
-"""What is asked over HTTPS: Prometheus' /metrics, and a load balancer's /livez and /readyz, which need no certificate.
+"""The HTTPS endpoints of a component: /metrics for Prometheus, and /livez and /readyz, which need no certificate.
 
-A component may be several processes behind one port: a scrape reaches whichever worker the kernel picks. That one asks
-its siblings on abstract unix sockets (they leave no file behind, and other namespaces do not see them) and answers for
-all, each sample with the label ``worker``. A sibling answers none but the children of its own parent: a pod in the
-node's network namespace could connect, too.
+A component may be several processes behind one port: a scrape reaches the worker that the kernel picks. That worker
+queries its siblings on abstract unix sockets (they leave no file behind, and other namespaces do not see them) and
+answers for all, each sample with the label ``worker``. A sibling answers none but the children of its own parent: a pod
+in the node's network namespace could connect, too.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Who holds a TCP port of this network namespace: sockets by the kernel (sock_diag(7)), processes by /proc.
+"""Find the process that holds a TCP port of this network namespace, by sock_diag(7) and /proc.
 
 A socket that is bound and does not listen holds its port too. Linux tells of those since 6.8; an older kernel leaves
 them out.

@@ -1,4 +1,4 @@
-"""Several processes behind one port: a parent that only forks, watches and hands signals on.
+"""Run several processes behind one port: the parent only forks, waits and forwards signals.
 
 The parent forks before anything of gRPC exists and never makes a loop or a channel of its own. A child that dies is
 forked again, with a growing pause when it dies at once. Children are killed by the kernel when the parent is.

@@ -1,10 +1,10 @@
-"""UDP flows that the kernel remembers: forget those that lead where their service no longer leads.
+"""Delete the kernel's conntrack entries of UDP flows that lead to a former backend of their service.
 
 A datagram follows the conntrack entry that the first one of its flow made, as long as the flow goes on, even after the
-rules have changed. TCP finds out by itself that its peer is gone; UDP never does. So after the rules, the flows are set
-right, as upstream does (pkg/proxy/conntrack): every flow to a service that leads to none of its backends is deleted,
-and its next datagram is dealt anew, or refused. That also mends the flow that began when there was no backend at all,
-and ends those of a service that is gone.
+rules have changed. TCP finds out by itself that its peer is gone; UDP never does. So kube-proxy updates the flows after
+the rules, as upstream does (pkg/proxy/conntrack): every flow to a service that leads to none of its backends is
+deleted, and its next datagram is dealt anew, or refused. That also mends the flow that began when there was no backend
+at all, and ends those of a service that is gone.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What kube-proxy counts; names are upstream's."""
+"""kube-proxy's metrics, with upstream's names."""
 
 from __future__ import annotations
 

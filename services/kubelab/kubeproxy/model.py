@@ -1,7 +1,7 @@
-"""What a node should forward, worked out from services and endpoints. Pure: objects in, typed values out.
+"""The connections that a node should forward, computed from services and endpoints. Pure: objects in, values out.
 
-The words are those of https://kubernetes.io/docs/reference/networking/virtual-ips/. Every function takes any object
-that can be decoded, also one that no api-server of ours would have stored: what makes no sense is left out.
+The terms are those of https://kubernetes.io/docs/reference/networking/virtual-ips/. Every function accepts any object
+that can be decoded, also one that kubelab's api-server would refuse: it ignores invalid parts.
 """
 
 from __future__ import annotations

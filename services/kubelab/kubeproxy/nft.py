@@ -1,4 +1,4 @@
-"""Running ``nft``: one transaction in, done or an error with nft's own words."""
+"""Run ``nft`` with one transaction; a failure raises nft's own message."""
 
 from __future__ import annotations
 

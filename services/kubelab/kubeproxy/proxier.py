@@ -1,10 +1,10 @@
 """The loop of kube-proxy: services and endpoints come in, nftables transactions go out.
 
-Handlers note which services changed and put one key into the queue; the one worker takes all that is noted, works out
-what it should be from the informers' caches, and writes the difference in one transaction. So transactions are serial,
-and what changes together is written together. Nothing is written before all caches are in: rules made from half a
-picture would cut connections. When nft refuses, the table in the kernel is not what this process believes, and the
-next pass makes the whole table anew; after any other failure what had changed is taken up again.
+Handlers note which services changed and put one key into the queue. The one worker takes all noted services, computes
+their rules from the informers' caches, and writes the difference in one transaction. So transactions are serial, and
+changes that come together are written together. The worker writes nothing before all caches have synced: rules from
+partial caches would cut connections. When nft refuses a transaction, the kernel's table differs from the expected one,
+and the next pass replaces the whole table; after any other failure the next pass retries the noted services.
 """
 
 from __future__ import annotations

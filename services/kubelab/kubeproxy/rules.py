@@ -1,4 +1,4 @@
-"""nftables rules: the base of the table, and one transaction from what is in place to what should be.
+"""nftables rules: the base of the table, and one transaction from the installed to the wanted rules.
 
 ::
 
@@ -10,8 +10,8 @@
     postrouting ─▶ masquerade what is marked, and what a pod sends to itself through a service (hairpin)
     input, forward, output ─▶ reject at once what goes to a service that has no endpoints
 
-Everything that changes with a service is an element of a map or a chain of its own, so that a change costs what it
-changes. The layout follows upstream's nftables proxier
+All that belongs to one service is a chain of its own or an element of a map, so a change of one service rewrites only
+its part. The layout follows upstream's nftables proxier
 (https://kubernetes.io/docs/reference/networking/virtual-ips/#proxy-mode-nftables); the turns do not: upstream picks
 at random, here ``numgen inc`` deals in turn.
 

@@ -1,4 +1,4 @@
-"""The process that makes a container a node's machine: prepare it → launcher and agent → first process of it all.
+"""The process that makes a container a node's machine: prepare → start launcher and agent → become its init.
 
 ``python -m kubelab.nodeagent [--config FILE]`` is that process. ``python -m kubelab.nodeagent --relay SOCKET`` carries
 bytes between its standard streams and a unix socket in here, and imports nothing else.

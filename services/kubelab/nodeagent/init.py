@@ -1,13 +1,13 @@
-"""The first process of a node's machine.
+"""The init process of a node's machine.
 
-One thread that waits for signals and does nothing else, so that it may fork at any time, and stays small::
+One thread only waits for signals, so that it may fork at any time, and stays small::
 
     this process ─┬─ launcher ── pauses, monitors ── containers
                   └─ agent (gRPC)
 
 Orphans become its children and are reaped. The launcher and the agent are started again when they end; pods go on. At
-SIGTERM nothing is launched any more, pods are ended as their runtime would end them, then it ends itself, and with it,
-where it is a container's first process, everything that is left.
+SIGTERM it launches nothing more, ends the pods as their runtime would, and exits. Where it is a container's first
+process, the kernel then kills all others.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Who gets which files in a cluster of containers. Pure.
+"""The files of each process in a cluster of containers. Pure.
 
-Every process has a folder of its own, with what it needs to begin and nothing of anybody else::
+Every process has a folder of its own, with only its own certificate, key and configuration::
 
     OUT/authority/                          the authorities' keys, and what an administrator needs
     OUT/control-plane/scheduler@cp-1/       config.yaml kubeconfig server-name ca.crt client.* serving.*

@@ -1,7 +1,6 @@
-"""Certificates of a cluster that runs: each is made anew before its end.
+"""Renew the certificates of a running cluster before they expire.
 
-Nothing is restarted for it. Servers make each handshake with what the files hold then, clients read them again when
-they connect anew, and etcd reads its own at every handshake.
+No process restarts. Servers and etcd read their files at every handshake, clients when they connect again.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Partitions of a local cluster: kept on disk, and put in place as packet filter rules in the nodes' namespaces.
 
-Changes are serial. The list on disk is written before the rules, and says more rather than less of what may be in the
-kernel, so a supervisor that follows one that was killed in between puts in place what is on disk, and heals what it is
-told to. Rules that the kernel of one node refuses are taken back in all of them, and leave no partition.
+Changes are serial. The list on disk is written before the rules, and never lacks a partition that may be in the
+kernel, so the successor of a killed supervisor puts the list in place and can heal all of it. When the kernel of one
+node refuses its rules, all nodes get their former rules again.
 """
 
 from __future__ import annotations

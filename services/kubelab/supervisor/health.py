@@ -1,7 +1,6 @@
-"""Is a process well? Asked once by the gRPC health service's Watch, which answers at every change.
+"""Watch the health of a process by the gRPC health service's Watch, which answers at every change.
 
-The channel lives as long as the process that it looks at. A process that hangs (stopped by SIGSTOP, say) is noticed
-by the channel's keepalive.
+The channel lives as long as the process. Its keepalive notices a process that hangs (stopped by SIGSTOP, say).
 """
 
 from __future__ import annotations

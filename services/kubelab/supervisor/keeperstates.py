@@ -9,8 +9,8 @@
        │ ended on request│ start                   ▼
        └─────────────────┴──────────────────── BACK_OFF
 
-PAUSED can be reached from every state with a pid, and left for STARTING (until its health is heard of again). WAITING
-lies between STOPPED and STARTING at the first start of a process that stands on others.
+PAUSED follows every state with a pid, and leads to STARTING (until the next health answer). WAITING
+lies between STOPPED and STARTING at the first start of a process that depends on others.
 """
 
 from __future__ import annotations

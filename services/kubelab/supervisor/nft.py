@@ -1,4 +1,4 @@
-"""Running ``nft`` in the network namespace of the calling thread. It blocks."""
+"""Run ``nft`` in the network namespace of the calling thread. It blocks."""
 
 from __future__ import annotations
 

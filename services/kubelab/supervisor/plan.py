@@ -1,4 +1,4 @@
-"""Which processes a cluster has, and the files that configure them. Pure, except for :func:`write`.
+"""The processes of a cluster, and their configuration files. Pure, except for :func:`write`.
 
 ::
 
@@ -6,8 +6,8 @@
     cp-N     etcd → api-server → scheduler, controller-manager   and everything below
     node-N   runtime; kubelet and kube-proxy after the api-servers
 
-An arrow is "after it has been well once", at the first start only. With several control planes etcd's members begin
-together: one alone has no majority and is not well.
+An arrow means "starts after the other was healthy once", at the first start only. With several control planes etcd's
+members begin together: one alone has no majority and is not well.
 """
 
 from __future__ import annotations

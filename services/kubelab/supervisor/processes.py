@@ -1,4 +1,4 @@
-"""The record that every process of a cluster leaves: which pid it has, and when that pid began.
+"""The record file of every process of a cluster: its pid and start time.
 
 The process itself writes it before it does anything else, so that no running process is unknown at any moment, even if
 the process that started it is killed. A pid alone proves nothing (pids are reused); pid, start time and boot id do.

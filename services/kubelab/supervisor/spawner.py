@@ -1,4 +1,4 @@
-"""The supervisor's side of the zygote: orders go out, pids and exits come back; a dead zygote is replaced.
+"""The supervisor's side of the zygote: it sends spawn requests, receives pids and exits, and replaces a dead zygote.
 
 All methods run on the event loop. The supervisor is the parent of the zygote (except after the supervisor's own
 restart) and the subreaper of what a dead zygote leaves behind, so exits come from two sides: reported by the zygote, or

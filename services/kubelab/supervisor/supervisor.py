@@ -1,8 +1,8 @@
-"""The supervisor: every process of a cluster kept alive, and a gRPC service on a unix socket.
+"""The supervisor: it keeps every process of a cluster running, and serves gRPC on a unix socket.
 
-It lives in the cluster's network namespace (so that it reaches every node), opens ports in the host's for the
-process of the tunnels, and holds nothing that cannot be had back: a supervisor that was killed is followed by one that
-adopts everything.
+It lives in the cluster's network namespace (so that it reaches every node) and opens ports in the host's for the
+tunnels' process. It holds no state that its successor cannot restore: the successor of a killed supervisor adopts every
+process.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
-"""The supervisor's part in the tunnels: which there are, where each leads, and their listening sockets.
+"""The supervisor's part of the tunnels: their list, the targets of each, and their listening sockets.
 
 The process of the tunnels (:mod:`kubelab.tunnels`) carries the bytes. The supervisor opens every listening socket, in
 the machine's own network namespace, hands it over, and keeps it as well: when the process is killed, connections wait
 in the kernel's queue until the next process takes them. When the supervisor is killed, the next one takes the sockets
-back from the process. What is open is written down, so it comes back after both of them.
+back from the process. The list of tunnels is on disk, so they survive the end of both.
 
-What is serial: one connection to the process at a time, one request at a time on it. :meth:`watch` belongs to the
-process's keeper; it brings each new process up to date before it says that the process is well.
+There is one connection to the process at a time, and one request at a time on it. The process's keeper runs
+:meth:`watch`, which sends each new process all tunnels before it reports the process as healthy.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The process from which components are forked: it has imported everything, and runs nothing itself.
+"""The process that has imported every component and forks them; it runs none itself.
 
 One thread, one loop over two descriptors: requests from the supervisor, and SIGCHLD. A request is served before the
 next is read, so at every moment each component is either not begun or recorded (see :mod:`processes`).

@@ -1,7 +1,7 @@
-"""A connection to whichever target answers: the next one is tried when the one before fails, or is slow to answer.
+"""Connect to the first target that answers: the next one is tried when the one before fails or is slow.
 
-As "happy eyeballs" do it (RFC 8305): attempts overlap, the first that connects wins, the others are given up. So a node
-that is stopped costs a connection a quarter of a second, and the connections after it nothing.
+As in "happy eyeballs" (RFC 8305), attempts overlap, the first that connects wins, and the others are cancelled. So a
+node that is stopped costs a connection a quarter of a second, and the connections after it nothing.
 """
 
 from __future__ import annotations

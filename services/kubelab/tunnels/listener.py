@@ -1,7 +1,7 @@
 """A listening port: it accepts until it is closed; failures of single connections do not end it.
 
-Where no descriptor is left, a silent connection has to go, and accepting goes on a little later: what waits in the
-kernel's queue stays there. One descriptor is kept in reserve, so that a connection can be taken and refused meanwhile.
+Without a free descriptor, the listener closes a silent connection and accepts again a little later; new connections
+wait in the kernel's queue. One descriptor is kept in reserve, to accept and refuse a connection meanwhile.
 """
 
 from __future__ import annotations

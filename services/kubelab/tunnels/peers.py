@@ -1,6 +1,6 @@
-"""Who is at the other end of a connection from this machine: asked of the kernel (sock_diag(7)).
+"""Find the user at the other end of a connection from this machine, by sock_diag(7).
 
-A connection over the loopback has two sockets here, and the kernel tells whose user made the client's. It answers at
+A connection over the loopback has two sockets here, and the kernel knows the user of the client's. It answers at
 once: one exact look-up in its table of connections, not a list of all.
 """
 

@@ -1,4 +1,4 @@
-"""What the supervisor and the process of the tunnels say to each other, on a unix socket that only their user may open.
+"""The protocol between the supervisor and the tunnels' process, on a unix socket that only their user may open.
 
 A request and its answer are one packet each (SOCK_SEQPACKET): JSON, with descriptors beside it.
 

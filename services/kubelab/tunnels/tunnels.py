@@ -1,10 +1,10 @@
-"""Ports outside that lead into nodes.
+"""Ports of the host that lead into nodes.
 
 Listening sockets belong to a network namespace outside (the host's, of a local cluster), outgoing ones to the nodes':
 a service address works because the nodes' own rules translate it.
 
-What is serial: opening and closing. What is parallel: connections, one task each. No task of a connection or of a
-listener ends another one.
+Tunnels open and close one after the other; each connection has a task of its own. A failure in one task ends no other
+task.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Conditions in the status of any object: found by type, and set so that the transition time tells a change.
+"""Conditions in any object's status: find one by type, and set one; only a new status changes its transition time.
 
 https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-conditions; set as upstream's
 ``apimachinery/pkg/api/meta/conditions.go`` does.

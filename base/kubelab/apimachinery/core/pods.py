@@ -1,4 +1,4 @@
-"""What a pod's status says of it (upstream's ``pkg/api/v1/pod/util.go``).
+"""Functions of a pod's status (upstream's ``pkg/api/v1/pod/util.go``).
 
 https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/
 """

@@ -1,4 +1,4 @@
-"""A pod's quality of service: who keeps memory when a node runs out of it.
+"""A pod's quality of service class: which pods lose memory first when a node runs out of it.
 
 https://kubernetes.io/docs/concepts/workloads/pods/pod-qos/; computed as upstream's
 ``pkg/apis/core/v1/helper/qos/qos.go`` does.

@@ -1,1 +1,1 @@
-"""Manifests in YAML and JSON to messages and back, with the file and line of what is wrong."""
+"""Decode manifests in YAML and JSON into messages, with file and line of each error, and encode messages."""

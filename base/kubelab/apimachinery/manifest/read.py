@@ -1,6 +1,6 @@
-"""Where manifests come from: files, folders, addresses and standard input. All is read before anything is used.
+"""Read manifests from files, folders, URLs and standard input. All of them are read before one is used.
 
-This blocks: it is for command lines, before their event loop starts.
+This blocks: command lines call it before their event loop starts.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""From text to documents of marked nodes: YAML (several documents) or JSON (several values), with lines.
+"""Parse text into nodes with line numbers: YAML (several documents) or JSON (several values).
 
 Plain scalars mean what they mean to sigs.k8s.io/yaml, which Kubernetes reads manifests with: YAML 1.1 truth values
 (``yes``, ``on``, ``y`` …) and octal numbers, but neither dates nor numbers of base 60.
