@@ -10,6 +10,7 @@ import json
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
@@ -18,15 +19,17 @@ import yaml
 from google.protobuf.message import Message
 
 from kubelab.api.meta.v1 import meta_pb2
-from kubelab.apimachinery import scheme, terminal
+from kubelab.apimachinery import labels, scheme, terminal
 from kubelab.apimachinery.clock import SystemClock
 from kubelab.apimachinery.manifest import encode
 from kubelab.apimachinery.messages import deep_copy
 from kubelab.apiserver.registry.tables import Tables
 from kubelab.apiserver.resources.table import Resources, builtin
+from kubelab.controllermanager import controllerrefs
 from kubelab.controllermanager.endpoints import decide as endpoints
 from kubelab.controllermanager.nodeipam import CidrPool
 from kubelab.controllermanager.nodelifecycle import decide as lifecycle
+from kubelab.controllermanager.podcontrol import pod_from_template
 from kubelab.controllermanager.podgc import surplus
 from kubelab.controllermanager.replication import decide as replication
 from kubelab.kctl.describe import nodes, others, pods, services
@@ -171,10 +174,10 @@ def controllers(world: World) -> None:
     lifecycle.zone_state([lifecycle.ready_status(node) for node in found["nodes"]])
     surplus(found["pods"], 1)
     for rc in found["replicationcontrollers"]:
-        replication.claims(rc, found["pods"])
+        controllerrefs.claims(rc, partial(labels.select, rc.spec.selector), found["pods"])
         replication.plan(rc, found["pods"], NOW)
         replication.status(rc, found["pods"], None, NOW)
-        replication.pod_from_template(rc)
+        pod_from_template(rc.spec.template, rc, scheme.REPLICATION_CONTROLLERS)
 
 
 def scheduler(world: World) -> None:

@@ -207,6 +207,12 @@ def forbidden(resource: str, name: str, why: str, group: str = "", causes: Seque
     return Forbidden(f"{subject} is forbidden: {why}", name=name, group=group, kind=resource, causes=causes)
 
 
+def has_cause(error: ApiError, reason: str) -> bool:
+    """Say whether a cause with this reason is among the error's (upstream's ``HasStatusCause``)."""
+    return any(cause.reason == reason for cause in error.causes)
+
+
+NAMESPACE_TERMINATING = "NamespaceTerminating"  # the reason of a cause: nothing is created in a namespace that goes
 NOTHING_DONE = "NothingDone"  # the reason of a cause: the request was refused before anything came of it
 
 
@@ -217,7 +223,7 @@ def not_executed(message: str) -> Unavailable:
 
 def was_not_executed(error: ApiError) -> bool:
     """Say whether a request was refused before anything came of it."""
-    return any(cause.reason == NOTHING_DONE for cause in error.causes)
+    return has_cause(error, NOTHING_DONE)
 
 
 NO_SPACE = "NoSpace"  # the reason of a cause: etcd's quota is reached
@@ -231,7 +237,7 @@ def no_space(message: str) -> InternalError:
 
 def out_of_space(error: ApiError) -> bool:
     """Say whether a write was refused because etcd is full."""
-    return any(cause.reason == NO_SPACE for cause in error.causes)
+    return has_cause(error, NO_SPACE)
 
 
 def invalid(kind: str, name: str, causes: Sequence[Cause], group: str = "") -> Invalid:

@@ -30,7 +30,7 @@ from prometheus_client import CollectorRegistry
 
 from kubelab.apimachinery.backoff import ExponentialBackoff
 from kubelab.apimachinery.clock import Clock
-from kubelab.apimachinery.errors import ApiError, Expired
+from kubelab.apimachinery.errors import ApiError, Expired, has_cause
 from kubelab.apimachinery.meta import key_of, meta_of
 from kubelab.apimachinery.scheme import Resource
 from kubelab.client import runtimeerrors
@@ -178,7 +178,7 @@ class Informer(Generic[T]):
 
     def _doubt_revision(self, err: ApiError) -> None:
         """Give up a revision that the servers do not come to: their etcd was put back to an earlier state."""
-        self._ahead = self._ahead + 1 if any(cause.reason == AHEAD for cause in err.causes) else 0
+        self._ahead = self._ahead + 1 if has_cause(err, AHEAD) else 0
         if self._ahead >= AHEAD_IN_A_ROW:
             self._revision = ""
 

@@ -53,7 +53,7 @@ class Expectations(Generic[T]):
         """Wait for nothing any more: the key is gone."""
         self._writes.pop(key, None)
 
-    def seen(self, key: str) -> bool:
+    def satisfied(self, key: str) -> bool:
         """Say whether the cache shows every write noted for a key."""
         writes = self._writes.get(key)
         if writes is None:

@@ -7,19 +7,20 @@ given up, which is asked once more of the api-server itself.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 
 from kubelab.api.core.v1 import core_pb2
-from kubelab.apimachinery.core.conditions import set_condition
-from kubelab.apimachinery.core.pods import DISRUPTION_TARGET, is_terminal
+from kubelab.apimachinery.core.conditions import TRUE
+from kubelab.apimachinery.core.pods import DISRUPTION_TARGET, FAILED, is_terminal
 from kubelab.apimachinery.errors import Conflict, NotFound
-from kubelab.apimachinery.messages import deep_copy
 from kubelab.apimachinery.meta import is_terminating
 from kubelab.apimachinery.scheme import NODES, PODS
 from kubelab.client.controller import Reconciler
 from kubelab.client.informer import key_of
 from kubelab.controllermanager.context import ControllerContext
 from kubelab.controllermanager.informers import BY_NODE, TERMINATED
+from kubelab.controllermanager.podcontrol import delete_pod, write_condition
 from kubelab.rpc import tracing
 
 THRESHOLD = ""  # the key that stands for "count the ended pods"
@@ -105,25 +106,21 @@ class PodGarbageCollector(Reconciler[str]):
         """Say that the pod will not run again, for whoever counts on it while it is on its way out."""
         if is_terminal(pod):
             return
-        changed = deep_copy(pod)
-        changed.status.phase = "Failed"
-        set_condition(
-            changed.status.conditions,
-            DISRUPTION_TARGET,
-            "True",
-            self._clock.time(),
-            reason="DeletionByPodGC",
-            message="PodGC: node no longer exists",
-        )
-        try:
-            await self._client.update_status(changed)
-        except NotFound:
-            return
+        with contextlib.suppress(NotFound):
+            await write_condition(
+                self._client,
+                pod,
+                DISRUPTION_TARGET,
+                TRUE,
+                self._clock.time(),
+                reason="DeletionByPodGC",
+                message="PodGC: node no longer exists",
+                phase=FAILED,
+            )
 
     async def _delete(self, pod: core_pb2.Pod, why: str) -> None:
-        meta = pod.metadata
         try:
-            await self._client.delete(PODS, meta.name, meta.namespace, grace_period_seconds=0, uid=meta.uid)
+            await delete_pod(self._client, pod, grace_period_seconds=0)
         except (NotFound, Conflict):
-            return  # gone, or another pod of that name: nothing of ours
+            return  # gone, or the name is another pod's
         self._log.info("removed a pod", pod=key_of(pod), why=why)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from kubelab.api.core.v1 import core_pb2
 from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery import errors, taints
+from kubelab.apimachinery.core.pods import is_active
 from kubelab.apimachinery.scheme import NODES, PODS
 from kubelab.controllermanager.endpoints.decide import MAX_ADDRESSES, desired, subsets
 from kubelab.controllermanager.garbagecollector.decide import Delete, DropOwners, Keep, Owner, judge
@@ -28,11 +29,7 @@ from kubelab.controllermanager.nodelifecycle.decide import (
 from kubelab.controllermanager.podgc import surplus
 from kubelab.controllermanager.replication.decide import (
     Failure,
-    active,
-    claims,
     plan,
-    pod_from_template,
-    slow_start,
     status,
 )
 from tests.support import objects as make
@@ -47,22 +44,6 @@ def web(name: str, *, own: bool = True, ready: bool | None = True, **options: An
 
 
 # --- replication
-
-
-def test_claims_by_reference_and_selector() -> None:
-    stranger = make.controlled_by(make.replication_controller("other"))
-    pods = [
-        web("mine"),
-        web("orphan", own=False),
-        web("no longer selected", labels={"app": "x"}),
-        make.pod("somebody else's", labels={"app": "web"}, owner=stranger),
-        web("not selected", own=False, labels={}),
-        web("orphan on its way out", own=False, deleting=True),
-    ]
-    found = claims(WEB, pods)
-    assert [p.metadata.name for p in found.own] == ["mine"]
-    assert [p.metadata.name for p in found.adopt] == ["orphan"]
-    assert [p.metadata.name for p in found.release] == ["no longer selected"]
 
 
 @dataclass
@@ -96,7 +77,7 @@ SCALES = [
 @pytest.mark.parametrize("case", SCALES, ids=lambda case: case.name)
 def test_plan_moves_pods_towards_the_spec(case: Scale) -> None:
     rc = make.replication_controller("web", replicas=case.replicas)
-    todo = plan(rc, active(case.have), now=100.0)
+    todo = plan(rc, [*filter(is_active, case.have)], now=100.0)
     assert (todo.create, [p.metadata.name for p in todo.delete]) == (case.created, case.deleted)
 
 
@@ -105,21 +86,6 @@ def test_the_deletion_cost_annotation_is_heard() -> None:
     cheap.metadata.annotations["controller.kubernetes.io/pod-deletion-cost"] = "-5"
     rc = make.replication_controller("web", replicas=1)
     assert [p.metadata.name for p in plan(rc, [web("dear", ready_since=80), cheap], now=100.0).delete] == ["cheap"]
-
-
-@given(st.integers(0, 2000))
-def test_slow_start_doubles_and_adds_up(count: int) -> None:
-    batches = [*slow_start(count)]
-    assert sum(batches) == count
-    assert all(batch == 2**n for n, batch in enumerate(batches[:-1]))
-
-
-def test_a_pod_is_made_from_the_template() -> None:
-    pod = pod_from_template(WEB)
-    assert pod.metadata.generateName == "web-"
-    assert dict(pod.metadata.labels) == {"app": "web"}
-    assert pod.spec == WEB.spec.template.spec
-    assert [*pod.metadata.ownerReferences] == [OWNED]
 
 
 def test_status_counts_and_tells_of_failure() -> None:

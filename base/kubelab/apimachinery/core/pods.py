@@ -8,6 +8,7 @@ from __future__ import annotations
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import timestamps
 from kubelab.apimachinery.core.conditions import TRUE, get_condition, is_true
+from kubelab.apimachinery.meta import is_terminating
 
 PENDING, RUNNING, SUCCEEDED, FAILED, UNKNOWN = "Pending", "Running", "Succeeded", "Failed", "Unknown"
 TERMINAL_PHASES = (SUCCEEDED, FAILED)
@@ -24,6 +25,11 @@ def is_terminal(pod: core_pb2.Pod) -> bool:
     return pod.status.phase in TERMINAL_PHASES
 
 
+def is_active(pod: core_pb2.Pod) -> bool:
+    """Say whether the pod counts for the controller that owns it: it has not ended and is not being deleted."""
+    return not is_terminal(pod) and not is_terminating(pod)
+
+
 def is_ready(pod: core_pb2.Pod) -> bool:
     """Say whether the pod may get traffic."""
     return is_true(pod.status.conditions, READY)
@@ -36,3 +42,14 @@ def ready_since(pod: core_pb2.Pod) -> float | None:
     if condition is None or condition.status != TRUE or not condition.HasField("lastTransitionTime"):
         return None
     return timestamps.from_time(condition.lastTransitionTime)
+
+
+def available_in(pod: core_pb2.Pod, min_ready_seconds: int, now: float) -> float | None:
+    """Say in how many seconds a pod counts as available (ready for ``min_ready_seconds``): 0 now, None while it is not
+    ready. ``now`` is wall time in seconds."""
+    if not is_ready(pod):
+        return None
+    since = ready_since(pod)
+    if not min_ready_seconds or since is None:
+        return 0 if not min_ready_seconds else float(min_ready_seconds)
+    return max(since + min_ready_seconds - now, 0)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery.core.pods import is_ready, is_terminal
-from kubelab.apimachinery.errors import ApiError, Conflict, NotFound
+from kubelab.apimachinery.errors import NAMESPACE_TERMINATING, ApiError, Conflict, NotFound, has_cause
 from kubelab.apimachinery.meta import is_terminating
 from kubelab.apimachinery.scheme import ENDPOINTS, PODS, SERVICES
 from kubelab.client.controller import Reconciler
@@ -75,7 +75,7 @@ class EndpointsController(Reconciler[str]):
 
     async def sync(self, key: str) -> None:
         """Write one service's Endpoints, if they are not right."""
-        if not self._expectations.seen(key):
+        if not self._expectations.satisfied(key):
             self._queue.add_after(key, LOOK_AGAIN)  # the awaited event brings the key back sooner
             return
         service, current = self._services.get(key), self._endpoints.get(key)
@@ -97,7 +97,7 @@ class EndpointsController(Reconciler[str]):
             raise  # no news for people: it is decided again on newer caches
         except ApiError as err:
             verb = "create" if current is None else "update"
-            if not any(cause.reason == "NamespaceTerminating" for cause in err.causes):
+            if not has_cause(err, NAMESPACE_TERMINATING):
                 reason = f"FailedTo{verb.capitalize()}Endpoint"
                 self._recorder.event(
                     service, "Warning", reason, f"Failed to {verb} endpoint for service {key}: {err.message}"

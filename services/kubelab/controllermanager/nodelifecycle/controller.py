@@ -11,10 +11,9 @@ from dataclasses import dataclass
 
 from kubelab.api.coordination.v1 import coordination_pb2
 from kubelab.api.core.v1 import core_pb2
-from kubelab.apimachinery.core.conditions import get_condition, set_condition
+from kubelab.apimachinery.core.conditions import FALSE, get_condition
 from kubelab.apimachinery.core.pods import READY, is_ready
 from kubelab.apimachinery.errors import Conflict, NotFound
-from kubelab.apimachinery.messages import deep_copy
 from kubelab.apimachinery.scheme import LEASES, NODES, PODS
 from kubelab.client.controller import Reconciler
 from kubelab.controllermanager.context import ControllerContext
@@ -30,6 +29,7 @@ from kubelab.controllermanager.nodelifecycle.decide import (
     with_taints,
     zone_state,
 )
+from kubelab.controllermanager.podcontrol import write_condition
 from kubelab.rpc import tracing
 
 LEASE_NAMESPACE = "kube-node-lease"
@@ -122,7 +122,7 @@ class NodeLifecycleController(Reconciler[str]):
         if node is None:
             self._forget(key)
             return
-        if not self._expectations.seen(key):
+        if not self._expectations.satisfied(key):
             self._queue.add_after(key, LOOK_AGAIN)  # the node's own event brings the key back sooner
             return
         if key not in self._registered:
@@ -219,10 +219,8 @@ class NodeLifecycleController(Reconciler[str]):
         for pod in self._pods.by_index(BY_NODE, name):
             if not is_ready(pod):
                 continue
-            changed = deep_copy(pod)
-            set_condition(changed.status.conditions, READY, "False", self._clock.time())
             try:
-                await self._client.update_status(changed)
+                await write_condition(self._client, pod, READY, FALSE, self._clock.time())
             except (NotFound, Conflict):
                 continue  # the pod's own event brings the node's key back
             self._recorder.event(pod, "Warning", "NodeNotReady", "Node is not ready")

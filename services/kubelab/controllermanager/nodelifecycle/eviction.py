@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import taints
-from kubelab.apimachinery.core.conditions import set_condition
+from kubelab.apimachinery.core.conditions import TRUE
 from kubelab.apimachinery.core.pods import DISRUPTION_TARGET, is_terminal
 from kubelab.apimachinery.errors import Conflict, NotFound
-from kubelab.apimachinery.messages import deep_copy
 from kubelab.apimachinery.meta import is_terminating
 from kubelab.apimachinery.scheme import NODES, PODS
 from kubelab.client.controller import Reconciler
@@ -20,6 +19,7 @@ from kubelab.controllermanager.context import ControllerContext
 from kubelab.controllermanager.expectations import Expectations
 from kubelab.controllermanager.informers import BY_NODE
 from kubelab.controllermanager.nodelifecycle.decide import evict_at
+from kubelab.controllermanager.podcontrol import delete_pod, write_condition
 from kubelab.rpc import tracing
 
 REASON = "TaintManagerEviction"
@@ -72,7 +72,7 @@ class TaintEvictionController(Reconciler[str]):
     async def sync(self, key: str) -> None:
         """Evict one pod, or come back when it is time."""
         pod = self._pods.get(key)
-        if not self._expectations.seen(key) or pod is None or is_terminating(pod) or is_terminal(pod):
+        if not self._expectations.satisfied(key) or pod is None or is_terminating(pod) or is_terminal(pod):
             return
         node = self._nodes.get(pod.spec.nodeName)
         now = self._clock.time()
@@ -91,25 +91,19 @@ class TaintEvictionController(Reconciler[str]):
             self._recorder.event(pod, "Normal", REASON, f"Cancelling deletion of Pod {key_of(pod)}")
 
     async def _evict(self, pod: core_pb2.Pod, now: float) -> None:
-        meta = pod.metadata
-        changed = deep_copy(pod)
-        message = "Taint manager: deleting due to NoExecute taint"
-        told = set_condition(
-            changed.status.conditions, DISRUPTION_TARGET, "True", now, reason="DeletionByTaintManager", message=message
-        )
-        with tracing.cause(meta.resourceVersion):
+        reason, message = "DeletionByTaintManager", "Taint manager: deleting due to NoExecute taint"
+        with tracing.cause(pod.metadata.resourceVersion):
             try:
-                if told:
-                    await self._client.update_status(changed)
+                await write_condition(self._client, pod, DISRUPTION_TARGET, TRUE, now, reason=reason, message=message)
                 self._recorder.event(pod, "Normal", REASON, f"Marking for deletion Pod {key_of(pod)}")
-                await self._client.delete(PODS, meta.name, meta.namespace, uid=meta.uid)
+                await delete_pod(self._client, pod)
             except NotFound:
                 return
             except Conflict:
-                self._queue.add(key_of(pod))  # it changed under us: look again
+                self._queue.add(key_of(pod))  # the pod is newer than the cached one: look again
                 return
         self._expectations.deleted(key_of(pod), pod)
-        self._announced.discard(meta.uid)
+        self._announced.discard(pod.metadata.uid)
         self._log.info("evicted", pod=key_of(pod), node=pod.spec.nodeName)
 
 

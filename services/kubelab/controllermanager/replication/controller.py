@@ -6,34 +6,27 @@ in the cache before the next decision. Restarted between any two lines, the next
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from functools import partial
 
 from kubelab.api.core.v1 import core_pb2
-from kubelab.apimachinery.errors import ApiError, NotFound
+from kubelab.apimachinery import labels
+from kubelab.apimachinery.core.pods import available_in, is_active
+from kubelab.apimachinery.errors import NotFound
 from kubelab.apimachinery.messages import deep_copy
-from kubelab.apimachinery.meta import get_controller_of, is_terminating, new_controller_ref
+from kubelab.apimachinery.meta import get_controller_of, is_terminating
 from kubelab.apimachinery.scheme import PODS, REPLICATION_CONTROLLERS
 from kubelab.client.controller import Reconciler
 from kubelab.client.informer import key_of
 from kubelab.controllermanager.context import ControllerContext
+from kubelab.controllermanager.controllerrefs import PodControllerRefManager
 from kubelab.controllermanager.expectations import LOOK_AGAIN, Expectations
-from kubelab.controllermanager.gather import gather_limited
-from kubelab.controllermanager.informers import BY_CONTROLLER, ORPHANS, selecting
-from kubelab.controllermanager.replication.decide import (
-    Failure,
-    Plan,
-    active,
-    available_in,
-    claims,
-    plan,
-    pod_from_template,
-    slow_start,
-    status,
-)
+from kubelab.controllermanager.informers import selecting
+from kubelab.controllermanager.podcontrol import FAILED_CREATE, FAILED_DELETE, PodControl, pod_from_template
+from kubelab.controllermanager.replication.decide import Failure, Plan, plan, status
 from kubelab.rpc import tracing
 
 KIND = REPLICATION_CONTROLLERS.kind
-NAMESPACE_TERMINATING = "NamespaceTerminating"
 
 
 class ReplicationManager(Reconciler[str]):
@@ -44,11 +37,12 @@ class ReplicationManager(Reconciler[str]):
     def __init__(self, context: ControllerContext) -> None:
         super().__init__(context.queue, context.log)
         self._client = context.client
-        self._recorder = context.recorder("replication-controller")
         self._clock = context.clock
         self._controllers, self._pods = context.informers.of(REPLICATION_CONTROLLERS), context.informers.of(PODS)
         self._expectations = Expectations(self._pods, context.clock)
-        self._told = Expectations(self._controllers, context.clock)  # the status that was written last
+        self._status_expectations = Expectations(self._controllers, context.clock)
+        self._pod_control = PodControl(self._client, context.recorder("replication-controller"), self._expectations)
+        self._refs = PodControllerRefManager(self._client, REPLICATION_CONTROLLERS, self._pods, self._pod_control)
         self._controllers.add_handler(
             on_add=self._enqueue, on_update=lambda _, new: self._enqueue(new), on_delete=self._enqueue
         )
@@ -68,7 +62,7 @@ class ReplicationManager(Reconciler[str]):
             if owner.kind == KIND:
                 self._queue.add(f"{pod.metadata.namespace}/{owner.name}")
             return
-        for rc in selecting(self._controllers, pod):  # whoever selects an orphan may adopt it
+        for rc in selecting(self._controllers, pod):  # it may adopt the orphan
             self._enqueue(rc)
 
     def _pod_updated(self, old: core_pb2.Pod, new: core_pb2.Pod) -> None:
@@ -81,88 +75,27 @@ class ReplicationManager(Reconciler[str]):
         rc = self._controllers.get(key)
         if rc is None:
             self._expectations.forget(key)
-            self._told.forget(key)
+            self._status_expectations.forget(key)
             return
-        if not (self._expectations.seen(key) and self._told.seen(key)):
+        if not (self._expectations.satisfied(key) and self._status_expectations.satisfied(key)):
             self._queue.add_after(key, LOOK_AGAIN)  # the awaited events bring the key back sooner
             return
         with tracing.cause(rc.metadata.resourceVersion):
-            pods = active(await self._claim(key, rc))
+            matches = partial(labels.select, rc.spec.selector)
+            pods = [pod for pod in await self._refs.claim(key, rc, matches) if is_active(pod)]
             failure = None if is_terminating(rc) else await self._act(key, rc, plan(rc, pods, self._clock.time()))
             await self._write_status(key, rc, pods, failure)
         if failure is not None:
-            raise failure.error  # the queue's business
-
-    async def _claim(self, key: str, rc: core_pb2.ReplicationController) -> Sequence[core_pb2.Pod]:
-        """Adopt and release, and return the controller's own pods."""
-        mine = self._pods.by_index(BY_CONTROLLER, rc.metadata.uid)
-        sorted_out = claims(rc, [*mine, *self._pods.by_index(ORPHANS, rc.metadata.namespace)])
-        own = [*sorted_out.own]
-        if sorted_out.adopt and await self._may_adopt(rc):
-            for pod in sorted_out.adopt:
-                changed = deep_copy(pod)
-                changed.metadata.ownerReferences.append(new_controller_ref(rc, REPLICATION_CONTROLLERS))
-                if await self._update_pod(key, changed):
-                    own.append(changed)
-        for pod in sorted_out.release:
-            changed = deep_copy(pod)
-            del changed.metadata.ownerReferences[:]
-            changed.metadata.ownerReferences.extend(
-                ref for ref in pod.metadata.ownerReferences if ref.uid != rc.metadata.uid
-            )
-            await self._update_pod(key, changed)
-        return own
-
-    async def _may_adopt(self, rc: core_pb2.ReplicationController) -> bool:
-        """Ask the api-server itself: adopting for a controller that is gone would delete the pods."""
-        try:
-            live = await self._client.get(REPLICATION_CONTROLLERS, rc.metadata.name, rc.metadata.namespace)
-        except NotFound:
-            return False
-        return live.metadata.uid == rc.metadata.uid and not is_terminating(live)
-
-    async def _update_pod(self, key: str, pod: core_pb2.Pod) -> bool:
-        try:
-            self._expectations.created(key, await self._client.update(pod))
-        except NotFound:
-            return False
-        return True
+            raise failure.error  # the queue retries the key
 
     async def _act(self, key: str, rc: core_pb2.ReplicationController, todo: Plan) -> Failure | None:
         """Create or delete; return why not all of it could be done."""
         if todo.create:
-            pod = pod_from_template(rc)
-            for batch in slow_start(todo.create):
-                failure = _first(await gather_limited(self._create_one(key, rc, pod) for _ in range(batch)))
-                if failure is not None:
-                    return failure
-            return None
-        return _first(await gather_limited(self._delete_one(key, rc, pod) for pod in todo.delete))
-
-    async def _create_one(self, key: str, rc: core_pb2.ReplicationController, pod: core_pb2.Pod) -> Failure | None:
-        try:
-            made = await self._client.create(pod)
-        except ApiError as err:
-            if any(cause.reason == NAMESPACE_TERMINATING for cause in err.causes):
-                return None  # the controller goes with its namespace
-            self._recorder.event(rc, "Warning", "FailedCreate", f"Error creating: {err.message}")
-            return Failure("FailedCreate", err)
-        self._expectations.created(key, made)
-        self._recorder.event(rc, "Normal", "SuccessfulCreate", f"Created pod: {made.metadata.name}")
-        return None
-
-    async def _delete_one(self, key: str, rc: core_pb2.ReplicationController, pod: core_pb2.Pod) -> Failure | None:
-        meta = pod.metadata
-        try:
-            await self._client.delete(PODS, meta.name, meta.namespace, uid=meta.uid)
-        except NotFound:
-            return None
-        except ApiError as err:
-            self._recorder.event(rc, "Warning", "FailedDelete", f"Error deleting: {err.message}")
-            return Failure("FailedDelete", err)
-        self._expectations.deleted(key, pod)
-        self._recorder.event(rc, "Normal", "SuccessfulDelete", f"Deleted pod: {meta.name}")
-        return None
+            pod = pod_from_template(rc.spec.template, rc, REPLICATION_CONTROLLERS)
+            error = await self._pod_control.create_all(key, rc, [pod] * todo.create)
+        else:
+            error = await self._pod_control.delete_all(key, rc, todo.delete)
+        return Failure(FAILED_CREATE if todo.create else FAILED_DELETE, error) if error is not None else None
 
     async def _write_status(
         self, key: str, rc: core_pb2.ReplicationController, pods: Sequence[core_pb2.Pod], failure: Failure | None
@@ -173,13 +106,9 @@ class ReplicationManager(Reconciler[str]):
             changed = deep_copy(rc)
             changed.status.CopyFrom(fresh)
             try:
-                self._told.created(key, await self._client.update_status(changed))
+                self._status_expectations.created(key, await self._client.update_status(changed))
             except NotFound:
                 return
         soonest = [seconds for pod in pods if (seconds := available_in(pod, rc.spec.minReadySeconds, now))]
         if soonest:
-            self._queue.add_after(key, min(soonest))  # nothing else would say that it is available now
-
-
-def _first(failures: Iterable[Failure | None]) -> Failure | None:
-    return next((failure for failure in failures if failure is not None), None)
+            self._queue.add_after(key, min(soonest))  # no event says that it is available now
