@@ -67,7 +67,11 @@ def node_archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module", params=["own", "shared"])
 def tutorial(request: pytest.FixtureRequest, terminal: Terminal) -> Tutorial:
-    """The chapter's files: the project's own, and the tutorial's where they are there (they need Node)."""
+    """The chapter's files: the project's own, and the tutorial's where they are there (they need Node).
+
+    The tutorial's app takes no notice of SIGTERM, so that each of its pods is killed when its thirty seconds are over.
+    A module that has seen that often enough gives the image another ``STOP_SIGNAL``.
+    """
     assets = terminal.folder / "assets"
     assets.unlink(missing_ok=True)
     if request.param == "own":
@@ -82,5 +86,5 @@ def tutorial(request: pytest.FixtureRequest, terminal: Terminal) -> Tutorial:
         archive = request.getfixturevalue("node_archive")
         loaded = terminal.type(f"kubelab image load {archive}").stdout.split()[-1]
         tutorial = Tutorial(terminal, image="kim0lil/80700:v-1.0.0", base=f"node={loaded}")
-    tutorial.build()
+    tutorial.build(stop_signal=getattr(request.module, "STOP_SIGNAL", ""))
     return tutorial

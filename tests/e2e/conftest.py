@@ -35,7 +35,11 @@ def terminal(
 
 @pytest.fixture(scope="module", params=["own", "shared"])
 def tutorial(request: pytest.FixtureRequest, terminal: Terminal) -> Tutorial:
-    """The chapter's files: the project's own, and the tutorial's where they are there (they need Node)."""
+    """The chapter's files: the project's own, and the tutorial's where they are there (they need Node).
+
+    The tutorial's app takes no notice of SIGTERM, so that each of its pods is killed when its thirty seconds are over.
+    A module that has seen that often enough gives the image another ``STOP_SIGNAL``.
+    """
     files = OWN_FILES
     if request.param == "shared":
         files = SHARED_FILES
@@ -52,5 +56,5 @@ def tutorial(request: pytest.FixtureRequest, terminal: Terminal) -> Tutorial:
         image="kubelab/hello:v-1.0.0" if own else "kim0lil/80700:v-1.0.0",
         base="" if own else "node=host",
     )
-    tutorial.build()
+    tutorial.build(stop_signal=getattr(request.module, "STOP_SIGNAL", ""))
     return tutorial

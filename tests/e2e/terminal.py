@@ -170,6 +170,11 @@ class Tutorial:
     image: str
     base: str
 
-    def build(self) -> None:
+    def build(self, *, stop_signal: str = "") -> None:
+        """Build the image of the tutorial's Dockerfile, with a line more where ``stop_signal`` is another one."""
         bases = f"--base {self.base}" if self.base else ""
-        self.terminal.type(f"kubelab image build -t {self.image} {bases} assets/00000", deadline=180)
+        dockerfile = (self.terminal.folder / "assets/00000/Dockerfile").read_text()
+        if stop_signal:
+            dockerfile += f"\nSTOPSIGNAL {stop_signal}\n"
+        build = f"kubelab image build -t {self.image} {bases} -f - assets/00000"
+        self.terminal.type(build, stdin=dockerfile, deadline=180)

@@ -65,4 +65,5 @@ def test_a_second_request_uses_the_same_address(tutorial: Tutorial) -> None:
     assert first == second
     eventually(lambda: try_fetch(first))
     assert "Container ID is again" in fetch(second)
-    terminal.type("kctl delete pod,service again")
+    terminal.type("kctl delete service again")
+    terminal.type("kctl delete pod again --now")

@@ -6,6 +6,8 @@ import re
 
 from tests.e2e.terminal import Tutorial, eventually
 
+STOP_SIGNAL = "SIGKILL"
+
 
 def test_create_get_and_delete_by_every_name(tutorial: Tutorial) -> None:
     terminal = tutorial.terminal

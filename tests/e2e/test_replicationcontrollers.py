@@ -10,6 +10,7 @@ import pytest
 from tests.e2e.terminal import Tutorial, eventually, fetch, try_fetch
 
 POD = r"replication-controller-[bcdfghjklmnpqrstvwxz2456789]{5}"
+STOP_SIGNAL = "SIGKILL"
 
 
 @pytest.fixture(scope="module", autouse=True)
