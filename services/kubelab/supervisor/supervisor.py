@@ -41,7 +41,7 @@ ZYGOTE_SECONDS = 5.0  # for the zygote to end after ``quit``
 STOP_ORDER = (
     ("scheduler", "controller-manager", "kubelet", "kube-proxy"),
     ("runtime", "api-server"),
-    ("etcd", plan.TUNNELS),
+    (plan.TUNNELS,),
 )
 CARRYING = ("kubelet", "kube-proxy", "runtime")  # a node without one of them may lead to what is gone
 ILL = (KeeperState.UNHEALTHY, KeeperState.BACK_OFF, KeeperState.STOPPED, KeeperState.PAUSED)
@@ -136,8 +136,12 @@ class Supervisor:
         with contextlib.suppress(errors.InternalError):  # the rules go with the network at the latest
             await self.partitions.heal(None)  # what says goodbye must be heard
         for components in STOP_ORDER:
-            chosen = [keeper for keeper in keepers if keeper.spec.component in components]
-            await asyncio.gather(*(keeper.end() for keeper in chosen))
+            await asyncio.gather(*(keeper.end() for keeper in keepers if keeper.spec.component in components))
+        # The member that leads ends last: it would wait seven seconds to hand its role to one that ends as well.
+        leader = await self.etcd_leader.look()
+        members = [keeper for keeper in keepers if keeper.spec.component == "etcd"]
+        await asyncio.gather(*(member.end() for member in members if member.spec.name != leader))
+        await asyncio.gather(*(member.end() for member in members if member.spec.name == leader))
         zygote = self.zygote()
         self._spawner.close()
         if zygote:
