@@ -14,7 +14,7 @@ from kubelab.apimachinery.scheme import Resource
 
 
 class HasMetadata(Protocol):
-    """What every stored object has; generated messages do not say so themselves."""
+    """The fields that every stored object has: a protocol, because generated messages have no common base."""
 
     @property
     def metadata(self) -> meta_pb2.ObjectMeta: ...

@@ -19,7 +19,7 @@ from kubelab.files import atomicfile
 
 T = TypeVar("T")
 Kind = type | tuple[type, ...]
-Parse = Callable[[str], T]  # raises one of these for a text that says nothing of use
+Parse = Callable[[str], T]  # raises one of these for a broken text
 UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError, yaml.YAMLError)
 
 
@@ -37,13 +37,13 @@ def read(path: Path, parse: Parse[T], *, remedy: str) -> T | None:
         raise BrokenFile(f"{path}: {_why(path, err)}; {remedy}") from err
 
 
-def read_or_forget(path: Path, parse: Parse[T], tell: Callable[[str], object]) -> T | None:
-    """The same for what comes again by itself. ``tell`` is given a sentence about a broken file. OSError when the file
-    cannot be put aside."""
+def read_or_forget(path: Path, parse: Parse[T], report: Callable[[str], object]) -> T | None:
+    """The same for data that the program can rebuild. ``report`` gets a sentence about a broken file. OSError when the
+    file cannot be put aside."""
     try:
         return read(path, parse, remedy=f"it is put aside as {_aside(path).name}, and written anew")
     except BrokenFile as err:
-        tell(str(err))
+        report(str(err))
     make_way(_aside(path))
     path.rename(_aside(path))
     return None

@@ -155,10 +155,10 @@ def open_channel(
 
 
 def unix_channel(path: str | Path, *, options: Options = ()) -> grpc.aio.Channel:
-    """Open a channel to a socket of this machine; who may connect is a matter of the file's mode.
+    """Open a channel to a unix socket; the mode of its file decides which users may connect.
 
-    It sends no pings: the kernel tells of a dead peer at once, and containerd hangs up on callers that ping often. It
-    shares no back-off with a channel that led to who was at this path before.
+    It sends no pings: the kernel reports a dead peer at once, and containerd disconnects callers that ping often. It
+    does not share the back-off of an earlier channel to the same path.
     """
     quiet = tuple(option for option in _merged(options) if "keepalive" not in option[0] and "ping" not in option[0])
     return grpc.aio.insecure_channel(f"unix:{path}", options=(*quiet, *OWN_SUBCHANNELS))

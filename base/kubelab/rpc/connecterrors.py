@@ -54,7 +54,7 @@ def never_sent(rpc: grpc.aio.AioRpcError) -> bool:
 
 
 def unreachable(tried: Sequence[tuple[str, str]]) -> Unavailable:
-    """Give the error for servers, ``host:port``, each with what gRPC told of it: nothing if it only took too long."""
+    """Return the error for servers (``host:port``), each with gRPC's reason, empty after a timeout."""
     why = {target: _why(target, details) for target, details in tried}
     if set(why.values()) == {REFUSED}:
         return Unavailable(f"the connection to the server {', '.join(why)} was refused")

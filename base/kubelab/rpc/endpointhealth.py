@@ -57,4 +57,4 @@ class EndpointHealth:
             if answered:
                 self.responded()
             elif not self._waiting and not self.silent:
-                self._since = None  # the call was cancelled, which says nothing of the server
+                self._since = None  # the call was cancelled: no evidence about the server

@@ -1,7 +1,8 @@
 """Writes that only a leader may make.
 
-A :class:`Fence` says which Lease a writer believes to hold, as who, and after how many changes of leadership. It goes
-as the gRPC metadata ``kubelab-fence`` on every write, and the api-server makes it a condition of the transaction.
+A :class:`Fence` names the Lease that a writer believes to hold, its identity, and the number of changes of leadership.
+It travels as the gRPC metadata ``kubelab-fence`` on every write, and the api-server makes it a condition of the
+transaction.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ class Partition:
 class Place:
     """A network namespace with the IPv4 address by which the others see it. ValueError for what are none.
 
-    ``mac`` is the hardware address of the same; pods behind the place cannot be told without it.
+    ``mac`` is its hardware address, by which rules match the packets of pods behind the place.
     """
 
     name: str
@@ -119,7 +119,7 @@ class _Rules:
 
 
 def marking() -> Fragment:
-    """Give the script that marks connections with who has opened them; a connection keeps its first mark.
+    """Return the script that marks each connection with the group of its opener; a connection keeps its first mark.
 
     Packets of listening ports mark nothing: it is the other end that has opened the connection.
     """
@@ -226,7 +226,7 @@ def _cut(rules: dict[str, _Rules], source: _ProcessSide | _PlacesSide, target: _
 
 
 def _process_to_places(rules: dict[str, _Rules], source: _ProcessSide, target: _PlacesSide, note: Fragment) -> None:
-    # Routes to a node's pods lead by way of the node: who is next says more than the destination.
+    # Routes to a node's pods lead through the node: the next hop identifies it, the destination may be a pod.
     hops = [place.ip for place in target.places]
     rules[source.place.name].output[nft("rt ip nexthop % ct mark % %", hops, source.group, note)] = None
     for place in target.places:

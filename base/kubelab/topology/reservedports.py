@@ -1,7 +1,7 @@
 """The TCP ports of a node's own processes: no pod or service may take over their connections.
 
-The api-server refuses them as host ports and node ports, the scheduler and the kubelet refuse pods that ask for them
-all the same, the runtime does not open them, and kube-proxy does not forward them from a node's own addresses. They are
+The api-server refuses them as host ports and node ports, the scheduler and the kubelet refuse pods that ask
+for them, the runtime does not open them, and kube-proxy does not forward them from a node's own addresses. They are
 reserved on every node, with or without those processes: a pod that is valid does not depend on where it lands, and a
 node can become a control plane. Upstream lets such pods conflict with its own components.
 """

@@ -16,7 +16,7 @@ Apply = Callable[[str, Fragment], Awaitable[None]]
 
 
 class NotApplied(Exception):
-    """``reason`` is what failed first; ``stayed`` names the places that may have the new rules all the same."""
+    """``reason`` is the first failure; ``stayed`` names the places that may still have the new rules."""
 
     def __init__(self, reason: ApiError, stayed: tuple[str, ...]) -> None:
         super().__init__(f"{reason}; new rules may be in place at: {', '.join(stayed) or 'nowhere'}")

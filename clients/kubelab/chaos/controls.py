@@ -41,7 +41,7 @@ KNOWN = (ApiError, KubeconfigError, RecordError, UndoLogBusy, UnsuitableCluster,
 
 @dataclass(slots=True)
 class ControlOptions:
-    """What the command line says; ``chaos run`` says nothing and gets the defaults."""
+    """The options of the command line; without any, ``chaos run`` uses the defaults."""
 
     cluster: str = ""
     beside: Path | None = None
@@ -91,7 +91,7 @@ def before_experiment_control(context: dict[str, Any], **arguments: Any) -> None
     try:
         started = ExperimentSession(
             ExperimentSpec(cluster=cluster, title=str(context["title"]), beside=options.beside, **arguments),
-            tell=logger.info,
+            print_line=logger.info,
         )
         session.begin(started)
         started.start()
@@ -137,7 +137,7 @@ def after_activity_control(
     secrets: dict[str, Any] | None = None,
     **_: Any,
 ) -> None:
-    """Tell the answer, hold it against the prediction, and end the run after a failed action."""
+    """Log the result, compare it with the prediction, and end the run after a failed action."""
     if state is None or "status" not in state:  # a signal came in between
         return
     failed = state["status"] == "failed"
@@ -157,8 +157,8 @@ def after_activity_control(
 
 def _tell_answer(context: dict[str, Any], state: dict[str, Any]) -> None:
     if state["status"] == "succeeded" and state["output"] is not None:
-        tell: Callable[[str], None] = logger.info
-        tell(f"  => {_short(state['output'])}")
+        log: Callable[[str], None] = logger.info
+        log(f"  => {_short(state['output'])}")
 
 
 def _short(output: Any) -> str:

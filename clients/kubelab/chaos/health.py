@@ -27,7 +27,7 @@ LOOK_SECONDS = 0.1  # between two looks where no event announces a change: the k
 ANSWER_SECONDS = 2.0  # a process that takes longer counts as unwell
 MANY = 200
 TOO_FEW = "too few requests yet"
-GOOD_IN_A_ROW = 10  # requests that must be answered before we say that they are answered again
+GOOD_IN_A_ROW = 10  # requests that must be answered before the service counts as recovered
 
 
 class NotRecovered(Exception):
@@ -76,7 +76,7 @@ class ClusterHealth:
             return err.message
 
     async def recovered(self, within: float) -> float:
-        """Wait until all is well; gives the seconds since the last fault ended. Raises NotRecovered."""
+        """Wait until all checks pass; gives the seconds since the last fault ended. Raises NotRecovered."""
         now = self._subject
         faults = now.recording.faults
         since = max((f.begin if f.end is None else f.end for f in faults), default=now.writer.now())
@@ -88,8 +88,8 @@ class ClusterHealth:
         return now.recording.recovery
 
     async def everything(self) -> str:
-        """The first of all that is wrong. Requests count only once all else is well: an earlier answer says nothing of
-        a pod that has just taken its place behind the service."""
+        """Return the first failed check. Requests are checked last: an earlier answer came from other pods than those
+        that the service has now."""
         settled, self._settled = self._settled, math.inf  # anything wrong, or unknown, restarts the wait
         for look in (self.processes, self.leaders, self.nodes, self.pods, self.writes, self.rules):
             if wrong := await look():
@@ -151,7 +151,7 @@ class ClusterHealth:
         return "" if state == "Ready" else f"node {name} is {state}"
 
     async def unknown(self, word: str) -> str:
-        """The cluster says that it does not hear that node any more."""
+        """Check that the cluster reports the node as unreachable (Ready is Unknown)."""
         name = targets.node(self._status, word)
         states = {node.metadata.name: node_state(node) for node in await self._list(NODES)}
         return "" if states.get(name) == "Unknown" else f"node {name} is {states.get(name, 'not there')}"

@@ -53,7 +53,7 @@ async def _request(port: int, writer: RecordingWriter, clock: Clock) -> None:
 
 
 async def _ask(port: int, clock: Clock) -> tuple[str, str]:
-    """Send one request; gives who answered, and what went wrong ("" when it was answered)."""
+    """Send one request; return the answering pod and the error ("" when it was answered)."""
     try:
         async with clock.timeout(REQUEST_SECONDS):
             return answerer_of(await _get(port)), ""

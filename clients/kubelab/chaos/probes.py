@@ -66,12 +66,12 @@ def leader_moved(role: str, within: float = 0.0) -> bool:
 
 
 def seconds_until_unknown(node: str, within: float = 120.0) -> float:
-    """Wait until the cluster says that it does not hear a node any more; gives the seconds since the first fault."""
+    """Wait until the cluster reports a node as unreachable; return the seconds since the first fault."""
     return _seconds_until(lambda health: health.unknown(node), within)
 
 
 def grace_period_seconds() -> float:
-    """Tell the nodeMonitorGracePeriod that this cluster was started with; 50 s where nothing was set."""
+    """Return the nodeMonitorGracePeriod that this cluster was started with; 50 s where it is not set."""
     now = session.current()
     return now.call(configured.grace_period(now.driver), CALL_SECONDS)
 
@@ -117,7 +117,7 @@ def pods_created() -> int:
 
 
 def toleration_seconds() -> str:
-    """Tell for how long a hello pod stays on a node that is gone, by its own tolerations."""
+    """Return how long a hello pod stays on a lost node, by its own tolerations."""
     now = session.current()
     name, _ = now.some_pod()
     pod = now.recorder.pods.get(f"{now.namespace}/{name}")

@@ -2,7 +2,7 @@
 
 Times are seconds since the recording began, so that everything lies on one axis. A row is a list, as JSON keeps it::
 
-    processes  [t, name, state]                 at every change, as the driver tells it
+    processes  [t, name, state]                 at every change, as the driver reports it
     leaders    [t, role, holder]                role: etcd, scheduler, controller-manager; "" none
     nodes      [t, name, state]                 Ready, NotReady, Unknown
     pods       [t, name, node, state]           Pending, NotReady, Ready, Terminating, Gone, …

@@ -71,7 +71,7 @@ class Escaped(logging.Formatter):
 
 
 def _speak_plainly() -> None:
-    """Chaos Toolkit's log on stderr, with the time of day; warnings and worse say so."""
+    """Send Chaos Toolkit's log to stderr, with the time of day."""
     if logger.handlers:
         return
     handler = logging.StreamHandler()

@@ -43,10 +43,10 @@ class UnsuitableCluster(Exception):
 
 
 class ExperimentSession:
-    """See the module. ``tell`` prints a line for a person."""
+    """See the module. ``print_line`` prints a line for a person."""
 
-    def __init__(self, spec: ExperimentSpec, tell: Print, clock: Clock | None = None) -> None:
-        self.spec, self._tell = spec, tell
+    def __init__(self, spec: ExperimentSpec, print_line: Print, clock: Clock | None = None) -> None:
+        self.spec, self._print = spec, print_line
         self.clock: Clock = clock or SystemClock()
         self.recording = Recording(cluster=spec.cluster, began=self.clock.time())
         self.writer = RecordingWriter(self.recording, self.clock.monotonic, spec.beside)
@@ -156,13 +156,13 @@ class ExperimentSession:
 
     async def _set_up(self) -> None:
         if self.undo_log.entries:
-            self._tell(f'An earlier experiment was cut off ("{self.undo_log.title}"); undoing what it left')
+            self._print(f'An earlier experiment was cut off ("{self.undo_log.title}"); undoing what it left')
             for done in await faults.undo_all(self.driver, self.client, self.undo_log):
-                self._tell(f"  {done}")
+                self._print(f"  {done}")
         self.undo_log.title = self.spec.title
         await self.recorder.wait_synced()
         for node in await workload.bring_image(self.driver):
-            self._tell(f"Built image {workload.IMAGE} on {node}")
+            self._print(f"Built image {workload.IMAGE} on {node}")
         self.undo_log.add(undolog.UndoEntry(undolog.NAMESPACE, self.namespace))
         settings = workload.Workload(self.spec.replicas, self.spec.toleration_seconds)
         service = await workload.make(self.client, self.namespace, settings)
@@ -204,7 +204,7 @@ class ExperimentSession:
             raise UnsuitableCluster(f"the pods do not answer through the service within {READY_SECONDS:g} s") from err
 
     def ready_pods(self) -> list[str]:
-        """Names of the pods that are Ready now, as the api-server told last."""
+        """Names of the pods that are Ready, by the last state of the api-server."""
         pods = self.writer.known("pods")
         return sorted(name for name, (_, state) in pods.items() if state == "Ready")
 
@@ -248,7 +248,7 @@ class ExperimentSession:
 
     def report(self, text: str) -> None:
         """Print a line, and record it as an event."""
-        self._tell(text)
+        self._print(text)
         self.writer.event("Normal", "Experiment", "experiment", text)
 
     async def _tear_down(self) -> None:
@@ -257,7 +257,7 @@ class ExperimentSession:
             task.cancel()
         try:
             for done in await self.faults.undo():
-                self._tell(f"Undone: {done}")
+                self._print(f"Undone: {done}")
         finally:
             self.writer.close()  # the recording ends before the workload goes
             await self._remove_workload()
@@ -268,7 +268,7 @@ class ExperimentSession:
             try:
                 await faults.remove_workload(self.driver, self.client, self.undo_log)
             except Unavailable as err:
-                self._tell(f"The cluster does not answer yet, trying again: {err.message}")
+                self._print(f"The cluster does not answer yet, trying again: {err.message}")
                 await self.clock.sleep(jittered(AGAIN_SECONDS))
             else:
                 return

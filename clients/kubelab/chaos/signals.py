@@ -29,11 +29,11 @@ def _end(number: int, frame: FrameType | None) -> NoReturn:
 
 
 @contextlib.contextmanager
-def deferred(tell: Callable[[str], None]) -> Generator[None]:
+def deferred(print_line: Callable[[str], None]) -> Generator[None]:
     """While the body runs, print a line for each signal instead of ending."""
 
     def wait(number: int, frame: FrameType | None) -> None:
-        tell(f"{signal.Signals(number).name}: undoing what was done, one moment")
+        print_line(f"{signal.Signals(number).name}: undoing what was done, one moment")
 
     heard = [number for number in ENDING if signal.getsignal(number) is not signal.SIG_IGN]
     before = {number: signal.signal(number, wait) for number in heard}

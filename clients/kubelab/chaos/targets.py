@@ -26,7 +26,7 @@ _ROLE = re.compile(r"(leader|follower) of (\S+)")
 
 
 def etcd_leader(status: ClusterStatus) -> str:
-    """The etcd member that leads; "" when none says so. A member that is alone leads itself."""
+    """Return the etcd member that leads; "" when none claims to. A single member leads itself."""
     members = [p for p in status.processes if p.component == "etcd"]
     if len(members) == 1:
         return members[0].name if members[0].state is ProcessState.RUNNING else ""

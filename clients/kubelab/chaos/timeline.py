@@ -34,7 +34,7 @@ class Bar:
     text: str  # what it says
 
     @property
-    def told(self) -> str:
+    def tooltip(self) -> str:
         """The text of the tooltip, which a screen reader reads."""
         return f"{self.text}, {self.begin:.1f} s to {self.end:.1f} s"
 
@@ -52,8 +52,8 @@ class Row:
         return len(self.bars) > 1
 
     @property
-    def told(self) -> str:
-        return f"{self.name}: " + "; ".join(bar.told for bar in self.bars)
+    def tooltip(self) -> str:
+        return f"{self.name}: " + "; ".join(bar.tooltip for bar in self.bars)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class TimelineColumn:
     width: float
     good: float
     bad: float
-    told: str
+    tooltip: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +160,7 @@ def pods(axis: Axis, recording: Recording) -> list[Row]:
 
 
 def leaders(axis: Axis, recording: Recording) -> list[Row]:
-    """One row for each role: who leads, and where the one that the record names did not run."""
+    """One row for each role: its leaders, and the times when the leader that the Lease names did not run."""
     away = _absences(axis, recording)
     out: list[Row] = []
     for row in states(axis, recording.leaders):

@@ -180,7 +180,7 @@ def _build_requests(folder: Path) -> list[images_pb2.BuildRequest]:
 
 
 async def kill_container(driver: ClusterDriver, node: str, namespace: str, pod: str) -> None:
-    """End a pod's container by SIGKILL, as a crash does; its kubelet knows nothing of it beforehand. NotFound."""
+    """End a pod's container by SIGKILL, as a crash does, without its kubelet. NotFound."""
     channel = await driver.runtime_channel(node)
     try:
         stub: Any = cri_grpc.RuntimeServiceStub(channel)

@@ -12,7 +12,7 @@ import click
 from kubelab.apimachinery.version import GIT_VERSION
 
 COMMANDS = {
-    "up": "Start a cluster, or say that it runs",
+    "up": "Start a cluster, or report that it runs",
     "down": "Stop a cluster; its objects are kept",
     "status": "Show every process of a cluster",
     "service": "Give a URL at which a service answers",
@@ -73,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     except Exception as err:
         from kubelab.apimachinery.terminal import escaped
 
-        message = _told(err)
+        message = _message(err)
         if message is None:
             raise
         click.echo(f"error: {escaped(message)}", err=True)
@@ -81,7 +81,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _told(err: BaseException) -> str | None:
+def _message(err: BaseException) -> str | None:
     """Give the message of a failure that people can do something about; None for a bug."""
     from kubelab.apimachinery.errors import ApiError
     from kubelab.client.kubeconfig import KubeconfigError
@@ -89,7 +89,7 @@ def _told(err: BaseException) -> str | None:
     from kubelab.topology.record import RecordError
 
     if isinstance(err, BaseExceptionGroup) and len(err.exceptions) == 1:
-        return _told(err.exceptions[0])
+        return _message(err.exceptions[0])
     expected = (ApiError, KubeconfigError, LaunchFailed, RecordError, OSError)
     return str(err) if isinstance(err, expected) else None
 

@@ -26,7 +26,7 @@ SHOWN = 5  # of what is big
 
 @dataclass(slots=True)
 class _Level:
-    """A folder on the way: what is left of it to do. ``sent`` False: kept out, so far."""
+    """A folder of the walk, with its remaining entries. ``sent`` is False while it is excluded."""
 
     path: str
     left: Iterator[os.DirEntry[str]]

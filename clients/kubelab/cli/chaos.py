@@ -57,7 +57,7 @@ def run(file: str, journal_path: Path | None, variables: tuple[str, ...], name: 
     except ValueError as err:
         raise click.UsageError(f"--var: {err}") from err
     journal_path = journal_path or free_journal(Path())
-    with told():
+    with click_errors():
         experiment = runner.prepare(find(file), name, values)
         ended = runner.run(experiment, name, journal_path, values)
     click.echo()
@@ -79,7 +79,7 @@ def ls() -> int:
     from kubelab.chaos import check
     from kubelab.cli import output
 
-    with told():
+    with click_errors():
         experiments = [check.load(path) for path in bundled_experiments()]
     rows = [(e.path.stem, _needs(e), e.title) for e in experiments]
     click.echo(output.table(("NAME", "NEEDS", "QUESTION"), rows))
@@ -94,7 +94,7 @@ def report(journal: Path, page: Path | None) -> int:
     from kubelab.chaos import report as reporting
 
     page = page or journal.with_suffix(".html")
-    with told():
+    with click_errors():
         page.write_text(reporting.render(reporting.read(journal)), encoding="utf-8")
     click.echo(f"{page}")
     return 0
@@ -136,7 +136,7 @@ def _needs(experiment: Experiment) -> str:
 
 
 @contextlib.contextmanager
-def told() -> Generator[None]:
+def click_errors() -> Generator[None]:
     """Turn what can go wrong with an experiment into a message."""
     from kubelab.chaos.bundled import NotBundled
     from kubelab.chaos.check import BadExperiment

@@ -43,7 +43,7 @@ class IgnorePatterns:
         return out
 
     def below(self, path: str, above: Matched = ()) -> tuple[bool, Matched]:
-        """The same for a path in a folder that ``above`` was said of; what is given is for what is below the path."""
+        """The same for a path in a folder whose matches are ``above``; also returns the matches below the path."""
         out, matched = False, list[bool]()
         for number, pattern in enumerate(self._patterns):
             hit = bool(above) and above[number]
@@ -56,7 +56,7 @@ class IgnorePatterns:
         return out, tuple(matched)
 
     def may_take_back_below(self, folder: str) -> bool:
-        """Whether something in a folder that is kept out may be in the context all the same."""
+        """Say whether an excluded folder may contain included files."""
         inside = f"{folder}/"
         return any(
             pattern.prefix.startswith(inside) or inside.startswith(pattern.prefix)

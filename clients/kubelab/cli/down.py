@@ -69,7 +69,7 @@ async def take_down(record: Record, *, delete: bool) -> None:
             await cluster.status()  # a supervisor that hangs fails here, not minutes later in the shutdown
             await cluster.shutdown(delete=delete)
     except (Unavailable, Timeout):
-        pass  # it is gone, ends already, or hangs: the record on disk tells what to clean
+        pass  # it is gone, ends already, or hangs: the record on disk lists what to clean
     ended = pid and await launch.wait_ended(pid, END_SECONDS)
     if not ended or record.run.exists() or (delete and record.folder.exists()):
         await launch.clean(record, delete=delete)

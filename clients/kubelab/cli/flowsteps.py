@@ -70,7 +70,7 @@ def steps_of(records: Iterable[pb.AuditRecord], *, everything: bool = False) -> 
     reported: set[tuple[str, str]] = set()
     steps: list[FlowStep] = []
     for record in shown:
-        steps += _told_by_watch(record, began, writers, reported)
+        steps += _watch_event(record, began, writers, reported)
         wrote = writers.get(record.resource_version) is record
         steps += _runtime_call(record, began) if _is_cri(record) else _request(record, began, wrote=wrote)
     return steps
@@ -93,7 +93,7 @@ def _is_cri(record: pb.AuditRecord) -> bool:
     return record.process.startswith("kubelet@")
 
 
-def _told_by_watch(
+def _watch_event(
     record: pb.AuditRecord, began: int, writers: dict[str, pb.AuditRecord], reported: set[tuple[str, str]]
 ) -> Sequence[FlowStep]:
     """The watch event that made a process act, once for each process and revision."""

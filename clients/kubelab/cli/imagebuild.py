@@ -209,11 +209,11 @@ def decode(content: bytes, path: str) -> str:
 
 
 async def _build(plan: pb.BuildRequest.Plan, source: Source, name: str, *, quiet: bool) -> int:
-    tell = _ignore if quiet else _tell
+    print_line = _ignore if quiet else _print_line
     async with open_stores(name) as stores:
-        image_id = await _build_in(stores[0], plan, source, tell)
+        image_id = await _build_in(stores[0], plan, source, print_line)
         for number, store in enumerate(stores[1:], 2):
-            tell(f"Building again in image store {number} of {len(stores)}")
+            print_line(f"Building again in image store {number} of {len(stores)}")
             await _build_in(store, plan, source, _ignore)
     if quiet:
         click.echo(image_id)
@@ -225,7 +225,7 @@ async def _build(plan: pb.BuildRequest.Plan, source: Source, name: str, *, quiet
 
 
 async def _build_in(
-    store: grpc.aio.Channel, plan: pb.BuildRequest.Plan, source: Source, tell: Callable[[str], None]
+    store: grpc.aio.Channel, plan: pb.BuildRequest.Plan, source: Source, print_line: Callable[[str], None]
 ) -> str:
     """Build in one store; gives the image's id."""
     image_id = ""
@@ -233,7 +233,7 @@ async def _build_in(
     with translated():
         async for progress in stub.Build(_requests(plan, source), timeout=LONG_SECONDS):
             if progress.line or not progress.image_id:
-                tell(progress.line)
+                print_line(progress.line)
             image_id = progress.image_id or image_id
     if not image_id:
         raise InternalError("the build ended without an image")
@@ -252,7 +252,7 @@ def _ignore(_: str) -> None:
     return None
 
 
-def _tell(line: str) -> None:
+def _print_line(line: str) -> None:
     click.echo(plain(line) if sys.stdout.isatty() else line)
 
 

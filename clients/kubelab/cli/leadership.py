@@ -59,7 +59,7 @@ async def holders(source: Client) -> frozenset[str]:
 
 
 async def follow(source: Client, on_change: Callable[[frozenset[str]], None]) -> None:
-    """Tell the holders whenever one changes or a Lease runs out, until cancelled."""
+    """Report the holders at each change and at each expiry of a Lease, until cancelled."""
     informer = Informer(source, LEASES, namespace=NAMESPACE, log=_quiet())
     changed = asyncio.Event()
 

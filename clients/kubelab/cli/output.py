@@ -16,17 +16,17 @@ def picture(emoji: str, stream: TextIO = sys.stdout) -> str:
 
 
 def step(emoji: str, text: str) -> None:
-    """Tell a step of something that takes a moment."""
+    """Print a step of a longer operation."""
     print(f"{picture(emoji)}  {escaped(text)}", flush=True)
 
 
 def problem(text: str) -> None:
-    """Tell what went wrong, on stderr."""
+    """Print an error on stderr."""
     print(f"{picture('❌', sys.stderr)}  {escaped(text)}", file=sys.stderr, flush=True)
 
 
 def warning(text: str) -> None:
-    """Tell what is not wrong yet, but will surprise, on stderr."""
+    """Print a warning on stderr."""
     print(f"{picture('❗', sys.stderr)}  {escaped(text)}", file=sys.stderr, flush=True)
 
 

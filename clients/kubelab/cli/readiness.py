@@ -26,7 +26,7 @@ REMEDIES = {
     ProcessState.STOPPED: "start it: kubelab fault start",
     ProcessState.PAUSED: "let it go on: kubelab fault resume",
 }
-Tell = Callable[[str, str], None]  # an emoji and a line
+Progress = Callable[[str, str], None]  # an emoji and a line
 
 
 class UpFailed(Exception):
@@ -42,10 +42,10 @@ class Faulted(UpFailed):
 
 
 class Readiness:
-    """What is known so far. ``tell`` is called once for each thing that has become of use."""
+    """The progress of a start. ``progress`` is called once for each part that becomes usable."""
 
-    def __init__(self, record: Record, tell: Tell) -> None:
-        self._record, self._tell = record, tell
+    def __init__(self, record: Record, progress: Progress) -> None:
+        self._record, self._progress = record, progress
         self._restarts: dict[str, int] = {}
         self._well: set[str] = set()
         self._ready: set[str] = set()
@@ -66,7 +66,7 @@ class Readiness:
                 and process.state is ProcessState.RUNNING
                 and not self.serving.is_set()
             ):
-                self._tell("🧠", f"{process.name} answers at {self._address(process.node)}")
+                self._progress("🧠", f"{process.name} answers at {self._address(process.node)}")
                 self.serving.set()
         unwell = {process.node for process in status.processes if process.state is not ProcessState.RUNNING}
         self._well = set(self._record.node_names) - unwell
@@ -95,14 +95,14 @@ class Readiness:
         for node in self._record.node_names:
             if node in both and node not in self._told:
                 self._told.add(node)
-                self._tell("📦", f"{node} is Ready")
+                self._progress("📦", f"{node} is Ready")
         if both >= set(self._record.node_names):
             self.complete.set()
 
 
-async def wait(record: Record, clock: Clock, tell: Tell) -> None:
+async def wait(record: Record, clock: Clock, progress: Progress) -> None:
     """Return when every process is well and every node Ready. Raises UpFailed, Faulted, ApiError."""
-    readiness = Readiness(record, tell)
+    readiness = Readiness(record, progress)
     try:
         async with asyncio.TaskGroup() as group:
             watches = (

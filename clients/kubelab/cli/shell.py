@@ -52,7 +52,7 @@ def _is_program(node: ClusterNode, word: str) -> bool:
 def choose(
     nodes: Sequence[ClusterNode], words: Sequence[str], *, is_program: Callable[[ClusterNode, str], bool]
 ) -> tuple[ClusterNode, list[str]]:
-    """Tell node and command apart: a first word that names a node is the node.
+    """Split node and command: a first word that names a node is the node.
 
     NotFound for a single word that is neither a node nor a program: a node is what was meant.
     """

@@ -102,7 +102,7 @@ class View:
         self._print_changes()
 
     def heard_holders(self, holders: frozenset[str]) -> None:
-        """Take those who hold a Lease now."""
+        """Set the current holders of Leases."""
         self.holders = holders
         self._print_changes()
 

@@ -57,7 +57,7 @@ class UpOptions:
     seconds: float
 
 
-@click.command("up", short_help="Start a cluster, or say that it runs")
+@click.command("up", short_help="Start a cluster, or report that it runs")
 @click.option(
     "-n",
     "--nodes",
@@ -79,7 +79,7 @@ class UpOptions:
 def command(
     nodes: int | None, control_planes: int | None, settings: Sequence[str], name: str, wait: bool, timeout: float
 ) -> int:
-    """Start a cluster, or say that it runs."""
+    """Start a cluster, or report that it runs."""
     home = kubeconfig.home().absolute()
     options = UpOptions(home, name, nodes, control_planes, parse_settings(settings), wait, timeout)
     with launch.home_locked(home):
@@ -213,7 +213,7 @@ async def _start(record: Record) -> None:
 
 
 def remember(record: Record, rules: LoadingRules) -> None:
-    """Put the cluster into the user's kubeconfig, beside what is there, and make it the current one."""
+    """Add the cluster to the user's kubeconfig and make it the current one."""
     rules.set_cluster(
         record.name,
         server=record.servers,
@@ -278,7 +278,7 @@ def _quietly(_emoji: str, _text: str) -> None:
 
 
 def _difference(options: UpOptions, record: Record) -> str:
-    """Say how a cluster that is there is not what is asked for; empty when it is."""
+    """Say how an existing cluster differs from the options; empty when it does not."""
     if options.control_planes not in (None, planes := len(record.control_planes)):
         return f"has {planes} control plane{'s' if planes != 1 else ''}, not {options.control_planes}"
     if options.nodes not in (None, len(record.node_names)):

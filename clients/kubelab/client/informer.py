@@ -9,7 +9,7 @@ calls the handlers, in the order of the revisions. Cancelling the task stops it;
     start ──────────────▶ synced ◀───────▶ following
       ▲                                       │  connection lost, stream ended: watch again from the last revision
       └───────────────────────────────────────┘  Expired, or a revision that no server has come to in a while (their
-                                                 etcd was restored): list again, and tell handlers what was missed
+                                                 etcd was restored): list again, and call handlers for the difference
 
 The first attempt after a lost watch is immediate, because another server may answer; later ones back off.
 
@@ -183,7 +183,7 @@ class Informer(Generic[T]):
             self._revision = ""
 
     async def _list(self) -> None:
-        """Bring the cache to one revision, chunk by chunk, and tell handlers the difference."""
+        """Bring the cache to one revision, chunk by chunk, and call handlers for each difference."""
         listed: set[str] = set()
         revision = ""
         async for page in self._client.pages(self._resource, self._namespace, chunk=self._chunk, **self._selectors):

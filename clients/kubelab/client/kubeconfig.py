@@ -28,7 +28,7 @@ DEFAULT_NAMESPACE = "default"
 
 
 class KubeconfigError(Exception):
-    """A kubeconfig that is missing, cannot be read, or does not say what is asked of it. The message names the file."""
+    """A kubeconfig is missing, cannot be read, or lacks an entry. The message names the file."""
 
 
 class KubeconfigMissing(KubeconfigError):
@@ -68,7 +68,7 @@ def home(environ: Mapping[str, str] = os.environ) -> Path:
 
 
 def invoker(environ: Mapping[str, str] = os.environ) -> tuple[int, int] | None:
-    """User and group of the person who typed ``sudo``; None without sudo, or where this is not root."""
+    """Return user and group of the person who typed ``sudo``; None without sudo, or where this is not root."""
     user, group = environ.get("SUDO_UID", ""), environ.get("SUDO_GID", "")
     if os.geteuid() == 0 and user.isdecimal() and group.isdecimal():
         return int(user), int(group)
@@ -76,7 +76,7 @@ def invoker(environ: Mapping[str, str] = os.environ) -> tuple[int, int] | None:
 
 
 def give_to_invoker(path: Path) -> None:
-    """Make a folder of root's the user's who typed ``sudo``, so that ``kctl`` works without it."""
+    """Give a folder of root to the user who typed ``sudo``, so that ``kctl`` works without it."""
     if (owner := invoker()) is not None:
         os.chown(path, *owner)
 
@@ -226,7 +226,7 @@ class Kubeconfig:
             self.document["current-context"] = ""  # the user chose no other cluster
 
     def has_cluster(self, name: str) -> bool:
-        """Tell whether there is an entry of this name in any section."""
+        """Say whether there is an entry of this name in any section."""
         return any(name in self._section(section) for section in SECTIONS)
 
     def absolute_entries(self, section: str) -> list[dict[str, Any]]:

@@ -54,7 +54,7 @@ class LoadingRules:
         return next((file for file in self.files if file.exists()), self.files[-1])
 
     def exist(self) -> bool:
-        """Tell whether there is a file at all."""
+        """Say whether any of the files exists."""
         return any(file.exists() for file in self.files)
 
     def load(self) -> Kubeconfig:

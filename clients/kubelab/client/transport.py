@@ -173,7 +173,7 @@ class ServerConnection:
 
 
 class Connections:
-    """Channels to one or several api-servers that are all the same to the caller."""
+    """Channels to one or several equivalent api-servers."""
 
     def __init__(
         self,
@@ -298,13 +298,13 @@ class Connections:
     def _classify(self, server: ServerConnection, failure: grpc.aio.AioRpcError | TimeoutError) -> ApiError:
         """Give the error, and prefer another server after one that gave no answer or that is about to end."""
         if isinstance(failure, TimeoutError):
-            err: ApiError = Unavailable(f"the server {server.target} says nothing any more")
+            err: ApiError = Unavailable(f"the server {server.target} has stopped answering")
         elif never_sent(failure):  # its connection was lost after it was chosen
             err = not_executed(failure.details() or "")
         else:
             err = translate(failure)
         if isinstance(err, Unavailable):
-            server.health.suspect()  # a call learns that its connection is lost before the channel says so
+            server.health.suspect()  # a call notices a lost connection before its channel does
         if not isinstance(err, (Unavailable, Timeout)):
             server.health.responded()
         elif self._servers[self._current] is server:

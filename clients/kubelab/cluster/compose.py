@@ -280,7 +280,7 @@ class ComposeCluster:
             async for _ in moments:
                 containers = await self._look()
                 yield containers
-        raise errors.Unavailable("docker tells of no more events: its daemon went away")
+        raise errors.Unavailable("docker ended its stream of events: its daemon went away")
 
     def _events(self) -> AsyncGenerator[bytes]:
         since = str(int(self._clock.time()) - REPLAY_SECONDS)

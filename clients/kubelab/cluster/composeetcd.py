@@ -16,7 +16,7 @@ FOLDER = "/etc/kubelab"
 
 
 async def leading(docker: Docker, containers: Sequence[ComposeContainer]) -> str:
-    """Name the member that leads: of those who say so of themselves, the one elected last. "" when none does."""
+    """Return the member that leads: of those that claim to, the one with the latest term. "" when none does."""
     members = [c for c in containers if c.identity.component == "etcd" and c.status == "running"]
     claims = await asyncio.gather(*(_claim(docker, member) for member in members))
     terms = {member.name: term for member, term in zip(members, claims, strict=True) if term}

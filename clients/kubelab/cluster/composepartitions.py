@@ -122,7 +122,7 @@ class ComposePartitions:
 
     @contextlib.contextmanager
     def _alone(self) -> Generator[None]:
-        """Be the only one who changes partitions of this cluster."""
+        """Hold the lock on the partitions of this cluster."""
         fd = os.open(self._file.parent, os.O_RDONLY | os.O_CLOEXEC)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX)

@@ -5,7 +5,7 @@
     service            process                        node
     etcd, etcd-2       etcd@cp-1, etcd@cp-2           a part of cp-1, cp-2; so are api-server, scheduler, …
     kubelet-2          kubelet@node-2                 shares the namespaces of node-2
-    node-2             node-agent@node-2              the machine itself: who stops it stops the node
+    node-2             node-agent@node-2              the machine itself: stopping it stops the node
     haproxy            haproxy                        none
     pki                -                              has ended when it has done its work
 """
@@ -49,7 +49,7 @@ class ContainerIdentity:
 
 
 def identify(service: str) -> ContainerIdentity:
-    """Tell from a service's name which process it is."""
+    """Return the process that a service's name stands for."""
     match = re.fullmatch(r"(.+?)(?:-(\d+))?", service)
     kind, number = (match[1], match[2]) if match else (service, None)
     if kind in CONTROL_PLANE:

@@ -79,7 +79,7 @@ class Docker:
         finally:
             if process.returncode is None:
                 with contextlib.suppress(ProcessLookupError):
-                    # Process.kill() would look first whether it has ended, and take its exit code from who waits.
+                    # Process.kill() would poll the process first, and take its exit code from the waiting task.
                     os.kill(process.pid, signal.SIGKILL)
                 await process.wait()
 

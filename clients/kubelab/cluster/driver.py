@@ -56,7 +56,7 @@ class Process:
     message: str = ""
     memory_bytes: int = 0
     cpu_seconds: float = 0.0
-    leader: bool = False  # of etcd's members; who leads the others stands in their Leases
+    leader: bool = False  # of etcd's members; the leaders of the others are in their Leases
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +134,7 @@ class ClusterDriver(Protocol):
         ...
 
     async def setting(self, component: str, key: str) -> str | None:
-        """Tell what the user has set (``nodeLifecycle.nodeMonitorGracePeriod``); None where it is the default."""
+        """Return the user's setting (``nodeLifecycle.nodeMonitorGracePeriod``); None where it is the default."""
         ...
 
     async def partition(self, *partitions: Partition) -> None:

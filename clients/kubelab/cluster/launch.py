@@ -65,13 +65,13 @@ async def launch(record: Record) -> AsyncGenerator[str]:
             transport.close()
 
 
-def _spawn(record: Record, tell: int) -> int:
+def _spawn(record: Record, progress_fd: int) -> int:
     """Start a supervisor detached: in a session of its own, its output in its log."""
     log = os.open(record.log(SUPERVISOR), os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-    os.set_inheritable(tell, True)
+    os.set_inheritable(progress_fd, True)
     try:
-        arguments = _command(record, "--progress-fd", str(tell))
+        arguments = _command(record, "--progress-fd", str(progress_fd))
         streams = [(os.POSIX_SPAWN_DUP2, null, 0), (os.POSIX_SPAWN_DUP2, log, 1), (os.POSIX_SPAWN_DUP2, log, 2)]
         return os.posix_spawn(arguments[0], arguments, os.environ, file_actions=streams, setsid=True)
     finally:

@@ -160,7 +160,7 @@ def _long(flag: Flag) -> str:
 
 
 def find(root: Command, path: str, args: Sequence[str]) -> tuple[Command, str, list[str]]:
-    """Walk down the tree as far as the arguments name commands; gives the command, its path and what is left."""
+    """Walk down the tree as far as the arguments name commands; gives the command, its path and the rest."""
     rest = list(args)
     while root.children:
         positions = words(root.flags, rest)

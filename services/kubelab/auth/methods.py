@@ -49,7 +49,7 @@ class MethodAuthorizer:
         self._node, self._rights = node, dict(rights or {})
 
     def check(self, method: str, context: Context) -> None:
-        """Raise Unauthorized for a caller without a client's certificate, Forbidden for one who may not."""
+        """Raise Unauthorized for a caller without a client certificate, Forbidden for one without the right."""
         user = user_of(context)
         if method not in OPEN:
             self.judge(user, method)

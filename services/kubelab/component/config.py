@@ -67,7 +67,7 @@ class TLS:
 
 @dataclass(kw_only=True)
 class BaseConfig:
-    """What every component can be told. Each derives its own from it."""
+    """The settings of every component. Each component derives its own from it."""
 
     name: str = ""  # scheduler@cp-1; by default the component at this host
     kubeconfig: Path | None = None  # how to reach the api-server

@@ -46,7 +46,7 @@ class _Unreadable:
 
 
 Check = Callable[[str, Context], None]
-"""Called with a method and a call's context before the method is; raises for a caller who may not."""
+"""Called with a method and a call's context before the method runs; raises for a forbidden caller."""
 
 
 class Edge:

@@ -25,7 +25,7 @@ NOTHING: Mapping[str, Right] = {}
 
 
 class Stop(asyncio.Event):
-    """Set by SIGTERM and SIGINT. Who waits for it is given time to end; who does not is cancelled at once."""
+    """Set by SIGTERM and SIGINT. A task that waits for it gets time to end; other tasks are cancelled at once."""
 
     def __init__(self) -> None:
         super().__init__()

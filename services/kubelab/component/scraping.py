@@ -31,7 +31,7 @@ from kubelab.component.httptls import ServerContext, may_get
 
 SCRAPE_SECONDS = 10.0
 SIBLING_SECONDS = 2.0
-MOST_CLIENTS = 64  # at once; who comes beyond is closed unheard
+MOST_CLIENTS = 64  # at once; further connections are closed
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,7 +113,7 @@ def _listen(server: grpc.aio.Server, address: str, tls: TLS | None) -> int:
 
 
 def _why(address: str) -> str:
-    """Say who holds the port, as far as that can be known."""
+    """Name the process that holds the port, if it can be found."""
     port = address.rpartition(":")[2]
     held = sockets.holder(int(port)) if port.isdigit() and int(port) else ""
     return f": {held} holds the port" if held else ""

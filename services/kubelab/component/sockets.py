@@ -21,7 +21,7 @@ _ENOUGH = 1 << 16
 
 
 def on_ports(ports: Collection[int]) -> dict[int, int]:
-    """Give the sockets that hold one of the ports, as inode and port. OSError where the kernel does not tell."""
+    """Give the sockets that hold one of the ports, as inode and port. OSError where the kernel refuses."""
     ports_by_inode: dict[int, int] = {}
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_SOCK_DIAG) as netlink:
         for family in (socket.AF_INET, socket.AF_INET6):

@@ -80,7 +80,7 @@ class _Parent:
         try:
             syscalls.die_with_parent()
             if os.getppid() != parent:
-                return 1  # it died before the kernel was asked to tell us
+                return 1  # the parent died before prctl took effect
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             return self._child(worker)
         except SystemExit as ended:

@@ -18,7 +18,7 @@ from kubelab.kubeproxy.proxier import Proxier
 
 
 async def run(config: ProxyConfig, env: Environment) -> None:
-    """Forward services until told to stop. The rules stay: what runs goes on being served."""
+    """Forward services until stopped. The rules stay, so services go on working."""
     async with env.client() as client:
         services = Informer(client, SERVICES, clock=env.clock, registry=env.registry, log=env.log)
         endpoints = Informer(client, ENDPOINTS, clock=env.clock, registry=env.registry, log=env.log)

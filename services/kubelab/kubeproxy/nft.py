@@ -42,7 +42,7 @@ class Nft:
                     stdout=asyncio.subprocess.PIPE,
                     stderr=asyncio.subprocess.PIPE,
                 )
-            except OSError as err:  # no process (EAGAIN), no memory or no descriptor to be had just now
+            except OSError as err:  # no process (EAGAIN), memory or descriptor is free just now
                 raise NftError(f"nft: {err.strerror}") from err
             try:
                 async with self._clock.timeout(self._deadline):

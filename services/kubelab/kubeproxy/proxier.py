@@ -34,7 +34,7 @@ RULES = "rules"  # the queue's only key
 
 
 class Proxier:
-    """Keeps one node's table equal to the services and ready endpoints that the api-server tells of."""
+    """Keeps one node's table equal to the services and ready endpoints of the api-server."""
 
     def __init__(
         self,

@@ -151,8 +151,8 @@ def port_rules(port: ServicePort, pods: IPv4Network = PODS) -> PortRules:
 def _from_outside(
     port: ServicePort, pods: IPv4Network, chains: dict[Name, tuple[Fragment, ...]], sets: dict[Name, int]
 ) -> tuple[Fragment, ...]:
-    """The rules of node ports and external addresses. With the policy ``Local``, who is inside already has the policy
-    ``Cluster`` (pkg/proxy/nftables/proxier.go: "short-circuit pod traffic", "short-circuit local traffic")."""
+    """The rules of node ports and external addresses. With the policy ``Local``, clients inside the cluster have the
+    policy ``Cluster`` (pkg/proxy/nftables/proxier.go: "short-circuit pod traffic", "short-circuit local traffic")."""
     mark = nft("meta mark set meta mark | %", MASQUERADE_MARK)
     anywhere = nft("goto %", port.everywhere_chain)
     if not port.keeps_client_address:

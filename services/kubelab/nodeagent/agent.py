@@ -81,7 +81,7 @@ def _tunnel(tunnel: Tunnel) -> pb.Tunnel:
 
 
 async def run(config: NodeAgentConfig, env: Environment) -> None:
-    """Open the tunnels that were open, and serve until told to stop."""
+    """Open the tunnels that were open, and serve until stopped."""
     node = config.node_name or socket.gethostname()
     here = HostNetwork()
     listen, ports = config.tunnel_address, config.ports

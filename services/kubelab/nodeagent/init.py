@@ -157,7 +157,7 @@ class Init:
             seconds = deadline - self._clock.monotonic()
             if seconds <= 0:
                 self._log.warning("did not stop in time")
-                return  # what is left ends with us
+                return  # the remaining processes end with this one
             signal.sigtimedwait((signal.SIGCHLD,), seconds)
             remaining -= self._reap()
 

@@ -23,7 +23,7 @@ def relay(path: str, input_fd: int = 0, output_fd: int = 1) -> int:
     except OSError as err:
         print(f"cannot reach {path}: {err.strerror or err}", file=sys.stderr)  # noqa: T201
         return 1
-    # A thread for each direction: neither waits for the other, and the kernel's buffers hold back who is too quick.
+    # A thread for each direction: neither waits for the other, and the kernel's buffers hold back the faster side.
     inward = threading.Thread(target=_send, args=(input_fd, link), daemon=True)
     inward.start()
     try:

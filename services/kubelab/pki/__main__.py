@@ -1,7 +1,7 @@
-"""``python -m kubelab.pki``: certificates and configuration for a cluster of containers; done when they are there.
+"""``python -m kubelab.pki``: make certificates and configuration for a cluster of containers.
 
-It may run again at any time: what is there and valid stays, what is missing is made. The stamp of the version that
-began is kept; a later one that lays things out differently says so instead of mixing the two.
+It may run again at any time: valid files stay, missing ones are made. The stamp of the version that made them
+is kept; a later version with another layout raises an error instead of mixing the two.
 
 With ``--keep`` it stays until SIGTERM, and renews each certificate before its end, in a cluster that runs. A lock on
 the authority's folder keeps a second one waiting, such as the one that ``docker compose up`` runs once.

@@ -12,7 +12,7 @@ A folder of the control plane has the nftables rules of its container too (``lis
 node, so no node's agent writes them.
 
 ``OUT/control-plane`` is mounted at ``/etc/kubelab``, ``OUT/node-1`` at ``/var/lib/kubelab``. In the control plane each
-process has a user of its own, who alone may read its folder.
+process has a user of its own, and only that user may read its folder.
 """
 
 from __future__ import annotations

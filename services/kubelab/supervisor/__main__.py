@@ -213,20 +213,20 @@ class _Progress:
         self._fd = fd
 
     def step(self, name: str) -> None:
-        self._tell(f"step {name}")
+        self._write(f"step {name}")
 
     def ready(self) -> None:
-        self._tell("ready")
+        self._write("ready")
         self.close()
 
     def failed(self, why: str) -> int:
         print(why, file=sys.stderr)  # noqa: T201 — the log of this process
-        self._tell(f"failed {why}")
+        self._write(f"failed {why}")
         return FAILED
 
     def busy(self, who: str) -> int:
         print(who, file=sys.stderr)  # noqa: T201 — the log of this process
-        self._tell("busy")
+        self._write("busy")
         return BUSY
 
     def close(self) -> None:
@@ -234,7 +234,7 @@ class _Progress:
             os.close(self._fd)
             self._fd = None
 
-    def _tell(self, line: str) -> None:
+    def _write(self, line: str) -> None:
         if self._fd is not None:
             try:
                 os.write(self._fd, f"{line}\n".encode())
@@ -252,7 +252,7 @@ def _options(argv: Sequence[str] | None) -> SupervisorOptions:
     parser = argparse.ArgumentParser(prog="kubelab.supervisor", description=__doc__, allow_abbrev=False)
     parser.add_argument("--home", type=Path, default=Path(os.environ.get("KUBELAB_HOME") or "~/.kubelab").expanduser())
     parser.add_argument("--cluster", required=True, help="name of the cluster")
-    parser.add_argument("--progress-fd", type=int, help="descriptor to tell each step to")
+    parser.add_argument("--progress-fd", type=int, help="descriptor to write each step to")
     parser.add_argument("--clean", action="store_true", help="stop and remove what is left of the cluster")
     parser.add_argument("--delete", action="store_true", help="with --clean: the data too")
     parser.add_argument("--zygote", type=int, nargs=2, help=argparse.SUPPRESS)

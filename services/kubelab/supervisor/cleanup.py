@@ -79,7 +79,7 @@ def files(record: Record, *, delete: bool) -> None:
     removed = record.run.with_name(f"{record.run.name}.removed")
     _remove_tree(str(removed))  # what another removal left that was cut short
     with contextlib.suppress(FileNotFoundError):
-        record.run.rename(removed)  # first of all: who comes too late finds no place to leave a file in
+        record.run.rename(removed)  # first of all: a process that starts late finds no folder to leave a file in
     _remove_tree(str(removed))
     with contextlib.suppress(OSError):
         RUN_ROOT.rmdir()  # when this was the last cluster

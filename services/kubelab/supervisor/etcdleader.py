@@ -1,8 +1,8 @@
 """The leader among etcd's members, and the members that are full. etcd announces no change of these: the supervisor
 queries it while a client watches the status.
 
-Every member says what it believes. One that is frozen says nothing, one that is cut off may still believe in itself: of
-those who claim to lead, the one of the latest term does. https://etcd.io/docs/v3.4/dev-guide/api_reference_v3/
+Each member reports its own view. A frozen one does not answer, and one that is cut off may still claim to lead: of
+those that claim it, the one with the latest term leads. https://etcd.io/docs/v3.4/dev-guide/api_reference_v3/
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class EtcdLeader:
         self._channels: dict[str, grpc.aio.Channel] = {}
         self._watchers = 0
         self._watched = asyncio.Event()
-        self.name = ""  # who leads, as far as is known
+        self.name = ""  # the last known leader
         self.full: frozenset[str] = frozenset()  # members whose quota is reached
 
     async def run(self) -> None:
@@ -47,7 +47,7 @@ class EtcdLeader:
 
     @contextmanager
     def watching(self) -> Generator[None]:
-        """Be told of changes during the body."""
+        """Call back at changes during the body."""
         self._watchers += 1
         self._watched.set()
         try:

@@ -81,7 +81,7 @@ def spawn_request(record: Record, node: NodeRecord) -> SpawnRequest:
 
 
 def look(record: Record) -> str:
-    """Look at the data of all members before they start. Gives what to tell the user, ``""`` when nothing is lost.
+    """Check the data of all members before they start. Returns a notice for the user, ``""`` when nothing is lost.
 
     Where all members have lost their data, a new cluster is made ready; what is left of the old one stays beside it, in
     ``etcd/NAME.lost``. Raises DataLost where some members have data, but no majority.

@@ -77,7 +77,7 @@ class Partitions:
                 await self._change(remaining)
 
     async def _change(self, after: tuple[Partition, ...]) -> None:
-        """Make disk and kernel what is wanted, or leave both as they were."""
+        """Write the partitions to disk and kernel, or leave both unchanged."""
         before = self._there
         self._know(max(before, after, key=len))  # one of them has all that the other has
         try:

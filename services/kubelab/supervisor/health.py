@@ -52,8 +52,8 @@ class HealthTarget:
         return open_channel(self.address, shown, server_name=self.name, options=_OPTIONS)
 
 
-async def watch(target: HealthTarget, clock: Clock, tell: Callable[[bool], Awaitable[None]]) -> None:
-    """Tell every change of a process's health, until cancelled. OSError when a certificate cannot be read."""
+async def watch(target: HealthTarget, clock: Clock, notify: Callable[[bool], Awaitable[None]]) -> None:
+    """Call ``notify`` at each change of a process's health, until cancelled. OSError for an unreadable certificate."""
     files = target.files()
     identity = files.current() if files else None
     channel = target.channel(identity)
@@ -67,11 +67,11 @@ async def watch(target: HealthTarget, clock: Clock, tell: Callable[[bool], Await
                 stub = health_pb2_grpc.HealthStub(channel)
             try:
                 async for answer in stub.Watch(health_pb2.HealthCheckRequest(), wait_for_ready=True):
-                    await tell(answer.status == health_pb2.HealthCheckResponse.SERVING)
+                    await notify(answer.status == health_pb2.HealthCheckResponse.SERVING)
                 code = grpc.StatusCode.UNAVAILABLE
             except grpc.aio.AioRpcError as err:
                 code = err.code()
-            await tell(False)
+            await notify(False)
             if code is not grpc.StatusCode.UNAVAILABLE:
                 await clock.sleep(RETRY_SECONDS)  # it answers, but not this: do not ask at full speed
     finally:

@@ -176,7 +176,7 @@ class ProcessKeeper:
         raise BadRequest(f"{name} does not run yet: it is just being started")
 
     async def _adopt(self) -> Running | None:
-        """Take on what runs already: the supervisor before has left it, or a zygote that died before it could tell."""
+        """Adopt a running process: the former supervisor left it, or a zygote that died before it could report it."""
         running = processes.read(Path(self.spec.request.records), self.spec.name)
         if running:
             self._log.info("adopted", pid=running.pid)
@@ -310,7 +310,7 @@ def _how(code: int | None) -> str:
 
 
 def last_line(log: Path) -> str:
-    """Why a process says that it ended, shortened; "" where it says nothing.
+    """Return a process's last log line, shortened: its reason to end; "" where it logged none.
 
     That is the last line of its log. A program of Go's that gives up writes stacks after it: of etcd it is the last
     record of the level fatal or panic.

@@ -23,7 +23,7 @@ def apply(rules: Fragment) -> None:
         raise Timeout(f"nft: {err}") from err
     except OSError as err:
         raise InternalError(f"nft: {err}") from err
-    # The supervisor collects every child, so the exit code may be lost; nft that has succeeded says nothing.
+    # The supervisor collects every child, so the exit code may be lost; nft prints nothing on success.
     message = done.stderr.decode(errors="replace").strip()
     if done.returncode or message:
         raise InternalError(f"nft: {message or f'exit code {done.returncode}'}")

@@ -104,7 +104,7 @@ class SupervisorServicer(supervisor_pb2_grpc.SupervisorServicer):
         return pb.ShutdownResponse()
 
     def _must_stay(self) -> None:
-        """Unavailable for who would begin with a cluster that is just going down."""
+        """Raise Unavailable for a call to a cluster that is going down."""
         if self._supervisor.going_down:
             raise errors.Unavailable(f'cluster "{self._supervisor.record.name}" is just being stopped')
 

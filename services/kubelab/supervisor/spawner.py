@@ -28,7 +28,7 @@ from kubelab.supervisor.processes import Running
 from kubelab.supervisor.zygote import MAX_MESSAGE, SpawnRequest
 
 START_SECONDS = 20.0
-CODE_SECONDS = 1.0  # that a parent has to tell the exit code of a process that is known to have ended
+CODE_SECONDS = 1.0  # for the parent to report the exit code of a process that has ended
 
 
 class SpawnError(Exception):
@@ -136,7 +136,7 @@ class Spawner:
             return
         message = json.loads(data)
         if "exited" in message:
-            self._tell(message["exited"], message["code"])
+            self._set_exit_code(message["exited"], message["code"])
             return
         answer, request = self._answers.get(message["id"]), self._requests.get(message["id"])
         if answer is None or request is None or answer.done():
@@ -154,7 +154,7 @@ class Spawner:
         if "pid" in message and Running("", message["pid"], message["ticks"], message["since"]).signal(signal.SIGKILL):
             self._log.warning("the zygote was too late, ending what it has started", pid=message["pid"])
 
-    def _tell(self, pid: int, code: int | None) -> None:
+    def _set_exit_code(self, pid: int, code: int | None) -> None:
         waiting = self._codes.get(pid)
         if waiting and not waiting.done():
             waiting.set_result(code)
@@ -167,7 +167,7 @@ class Spawner:
                 return
             if pid == 0:
                 return
-            self._tell(pid, os.waitstatus_to_exitcode(status))
+            self._set_exit_code(pid, os.waitstatus_to_exitcode(status))
 
     def _replace(self) -> None:
         """Start a new zygote after the old one died; its children are the supervisor's now (or have no parent here)."""

@@ -205,7 +205,7 @@ class Supervisor:
             self._log.warning("connections to the nodes' own ports are not bounded by source", error=err.message)
 
     async def _avoid_the_ill(self) -> None:
-        """Tell the tunnels which api-servers and nodes connections had better not go to."""
+        """Send the tunnels the unhealthy api-servers and nodes, which they try last."""
         async for _ in self.changes():
             cut = {side for partition in self.partitions.list() for side in (partition.source, partition.target)}
             ill = [keeper.spec for keeper in self.keepers.values() if keeper.state in ILL or keeper.spec.name in cut]

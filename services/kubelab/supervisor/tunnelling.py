@@ -106,7 +106,7 @@ class Tunnelling:
         tunnel = Tunnel(int(listener.getsockname()[1]), node, address)
         entry = self._known[tunnel.local_port] = _Known(tunnel, route, listener)
         self._write()
-        await self._tell(lambda client: client.open(entry.tunnel, entry.route, entry.listener))
+        await self._send(lambda client: client.open(entry.tunnel, entry.route, entry.listener))
         return tunnel
 
     async def close_tunnel(self, local_port: int) -> None:
@@ -116,7 +116,7 @@ class Tunnelling:
         entry = self._known.pop(local_port, None)
         if entry:
             self._write()
-            await self._tell(lambda client: client.close_tunnel(local_port))
+            await self._send(lambda client: client.close_tunnel(local_port))
             entry.listener.close()
 
     async def avoid(self, names: Iterable[str]) -> None:
@@ -124,10 +124,10 @@ class Tunnelling:
         ill = frozenset(names)
         if ill != self._ill:
             self._ill = ill
-            await self._tell(lambda client: client.ill(ill))
+            await self._send(lambda client: client.ill(ill))
 
-    async def watch(self, clock: Clock, tell: Callable[[bool], Awaitable[None]]) -> None:
-        """Bring the process that runs now up to date and tell whether it is well, at each change, until cancelled."""
+    async def watch(self, clock: Clock, notify: Callable[[bool], Awaitable[None]]) -> None:
+        """Bring the running process up to date; call ``notify`` with its health at each change, until cancelled."""
         well: bool | None = None
         while True:
             now = False
@@ -144,7 +144,7 @@ class Tunnelling:
                 self._drop()
             if now != well:
                 well = now
-                await tell(well)
+                await notify(well)
             await clock.sleep(PING_SECONDS if now else RETRY_SECONDS)
 
     async def _connect(self) -> ControlClient:
@@ -184,7 +184,7 @@ class Tunnelling:
             self._client.close()
             self._client = None
 
-    async def _tell(self, what: Callable[[ControlClient], Awaitable[None]]) -> None:
+    async def _send(self, what: Callable[[ControlClient], Awaitable[None]]) -> None:
         """Send a change to the tunnels' process, if it runs; :meth:`watch` sends a later one the whole state."""
         if self._client is None:
             return
@@ -250,5 +250,5 @@ class Tunnelling:
         return statefile.read_or_forget(self._file, TUNNELS_FILE, self._log.error) or []
 
     def _write(self) -> None:
-        with contextlib.suppress(OSError):  # a full disk: they are open all the same
+        with contextlib.suppress(OSError):  # a full disk: the tunnels stay open
             atomicfile.write(self._file, json.dumps([asdict(entry.tunnel) for entry in self._known.values()]))

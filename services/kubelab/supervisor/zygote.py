@@ -120,7 +120,7 @@ class Zygote:
         finally:
             for fd in fds:
                 os.close(fd)
-        self._tell(answer)
+        self._send(answer)
         return True
 
     def _make_standby(self, fds: list[int]) -> None:
@@ -161,9 +161,9 @@ class Zygote:
                 return
             if pid == 0:
                 return
-            self._tell({"exited": pid, "code": os.waitstatus_to_exitcode(status)})
+            self._send({"exited": pid, "code": os.waitstatus_to_exitcode(status)})
 
-    def _tell(self, message: dict[str, Any]) -> None:
+    def _send(self, message: dict[str, Any]) -> None:
         # Without a supervisor, the next one finds out for itself.
         with contextlib.suppress(ConnectionError):
             self._channel.send(json.dumps(message).encode())

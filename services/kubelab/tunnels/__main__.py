@@ -18,7 +18,7 @@ from kubelab.tunnels.tunnels import Tunnels
 
 
 async def run(config: TunnelsConfig, env: Environment) -> None:
-    """Serve what the supervisor opens, until told to stop."""
+    """Serve what the supervisor opens, until stopped."""
     nodes = {name: NetworkNamespace(path) for name, path in config.namespaces.items()}
     async with (
         Tunnels(HostNetwork(), nodes, env.clock, env.log) as tunnels,

@@ -70,11 +70,11 @@ class ControlClient:
         return socket.socket(fileno=fds[0]) if fds else None
 
     async def ill(self, names: Iterable[str]) -> None:
-        """Tell which addresses and nodes are better avoided."""
+        """Send the unhealthy addresses and nodes."""
         await self._ask({"do": "ill", "names": sorted(names)})
 
     async def state(self) -> Message:
-        """Numbers of connections; that it answers says that it is well."""
+        """Return numbers of connections; an answer means that the process is healthy."""
         answer, _ = await self._ask({"do": "state"})
         return answer
 

@@ -18,7 +18,7 @@ from kubelab.apimachinery.clock import Clock
 from kubelab.tunnels.model import Route, TunnelTarget
 
 SILENT_SECONDS = 10.0  # for a client that has to speak first to say anything at all
-FLUSH_SECONDS = 30.0  # for what is left when one end is gone
+FLUSH_SECONDS = 30.0  # for buffered bytes after one end is closed
 ANSWER_SECONDS = 3.0  # for a server that answers at once; later, new connections go elsewhere
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: a close is a reset
 
@@ -153,7 +153,7 @@ class TunnelConnection:
             refuse(self._accepted)
 
     async def _heard_from_client(self) -> bool:
-        """Wait until the client has said something; False when it says nothing, or has left."""
+        """Wait until the client has sent bytes; False when it sends none, or has closed."""
         await self._open(self._outer, self._accepted)
         with contextlib.suppress(TimeoutError):
             async with self._clock.timeout(SILENT_SECONDS):

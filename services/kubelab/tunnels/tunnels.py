@@ -78,7 +78,7 @@ class Tunnels:
         return [one.tunnel for one in self._open.values()]
 
     def listener(self, local_port: int) -> socket.socket | None:
-        """The listening socket of a tunnel, for who keeps it open beside us."""
+        """Return the listening socket of a tunnel, for the supervisor, which keeps it open too."""
         tunnel = self._open.get(local_port)
         return tunnel.listener.sock if tunnel else None
 

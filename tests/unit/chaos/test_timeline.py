@@ -21,7 +21,7 @@ def test_a_state_lasts_until_the_next_one() -> None:
         ("Running", 50, 50),
     ]
     assert row.eventful
-    assert row.told == "etcd@cp-1: Running, 0.0 s to 2.0 s; Stopped, 2.0 s to 5.0 s; Running, 5.0 s to 10.0 s"
+    assert row.tooltip == "etcd@cp-1: Running, 0.0 s to 2.0 s; Stopped, 2.0 s to 5.0 s; Running, 5.0 s to 10.0 s"
 
 
 def test_what_is_gone_is_not_drawn() -> None:
@@ -76,7 +76,7 @@ def test_columns_fit_under_the_top() -> None:
     chart = timeline.rate(AXIS, rows, "answered")
     assert chart.top == 20
     assert all(column.good + column.bad <= 100.1 for column in chart.columns)
-    assert "20" in chart.columns[0].told or "failed" in chart.columns[0].told
+    assert "20" in chart.columns[0].tooltip or "failed" in chart.columns[0].tooltip
 
 
 def test_latency_has_a_gap_where_nothing_was_answered() -> None:

@@ -16,7 +16,7 @@ TRUE, FALSE, UNKNOWN = "True", "False", "Unknown"
 
 
 class Condition(Protocol):
-    """What the conditions of all kinds have; generated messages do not say so themselves."""
+    """The fields that conditions of all kinds share: a protocol, because generated messages have no common base."""
 
     type: str
     status: str

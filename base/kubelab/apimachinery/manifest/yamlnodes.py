@@ -108,7 +108,7 @@ def plain(node: YAMLNode) -> Any:
 def parse(text: str, source: str) -> list[YAMLNode]:
     """Split a text into documents; empty ones are left out. Raises ManifestError for text that cannot be read.
 
-    Duplicate keys are problems of the document, and told together with syntax errors.
+    Duplicate keys are errors of the document, reported together with syntax errors.
     """
     diagnostics = Diagnostics()
     documents: list[YAMLNode] = []

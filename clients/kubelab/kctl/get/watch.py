@@ -1,4 +1,4 @@
-"""``kctl get --watch``: prints what is there, then every change as it comes, until the user interrupts it.
+"""``kctl get --watch``: prints the objects, then every change as it comes, until the user interrupts it.
 
 One task reads one stream. When the server ends the stream, the task opens the next one at the last revision, so it
 misses nothing. A lost connection ends the command, as in kubectl.
@@ -21,7 +21,7 @@ from kubelab.kctl.tableprinter import TablePrinter
 
 
 async def run(client: Client, request: GetRequest, *, only: bool) -> int:
-    """Print until cancelled. ``only`` leaves out what is there at the start."""
+    """Print until cancelled. ``only`` leaves out the objects that exist at the start."""
     if len(request.selection.items) != 1:
         raise UsageProblem("you may only specify a single resource type")
     (item,) = request.selection.items
