@@ -34,7 +34,11 @@ class _Lease:
 
 
 class MemoryStore:
-    """A :class:`~kubelab.apiserver.storage.store.Store`. ``fail`` may raise before a call to play an outage."""
+    """A :class:`~kubelab.apiserver.storage.store.Store`.
+
+    ``fail`` may raise before a call to play an outage; ``on_change`` is called with the events of each change, before
+    its caller has the answer.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -47,6 +51,7 @@ class MemoryStore:
         self._lease_of: dict[str, int] = {}
         self._changed = asyncio.Event()
         self.fail: Callable[[str], None] = lambda call: None
+        self.on_change: Callable[[Sequence[StoreEvent]], None] = lambda events: None
         self.is_full = self.can_be_freed = False
 
     async def close(self) -> None:
@@ -65,6 +70,10 @@ class MemoryStore:
     async def revision(self) -> int:
         self._enter("revision")
         return self._revision
+
+    def write(self, *operations: Operation) -> None:
+        """Do operations at one revision, at once."""
+        self._apply(operations)
 
     async def transact(self, conditions: Sequence[Condition], operations: Sequence[Operation]) -> Outcome:
         self._enter("transact")
@@ -127,6 +136,11 @@ class MemoryStore:
         self.is_full = self.is_full and not freed
         return freed
 
+    @property
+    def latest(self) -> int:
+        """The revision of the last change."""
+        return self._revision
+
     def disturb(self) -> None:
         """Wake every watch, so that it meets what ``fail`` plays."""
         changed, self._changed = self._changed, asyncio.Event()
@@ -172,6 +186,7 @@ class MemoryStore:
         if events:
             self._revision = revision
             self._history.extend(events)
+            self.on_change(events)
             self.disturb()
 
     def _attach(self, key: str, lease: int) -> None:

@@ -47,6 +47,7 @@ def pod(
     for port in host_ports:
         container.ports.add(hostPort=port, containerPort=port, protocol="TCP")
     spec.schedulerName, spec.nodeName = "default-scheduler", node
+    spec.terminationGracePeriodSeconds = 30
     spec.nodeSelector.update(node_selector or {})
     spec.tolerations.extend(tolerations)
     status.phase, status.podIP = phase, ip
@@ -127,6 +128,13 @@ def service(
         told.targetPort.intVal = target
     else:
         told.targetPort.type, told.targetPort.strVal = 1, target
+    return made
+
+
+def namespace(name: str) -> core_pb2.Namespace:
+    """Make a namespace that is active."""
+    made = core_pb2.Namespace()
+    made.metadata.name, made.status.phase = name, "Active"
     return made
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 
 import grpc
 import structlog
@@ -44,7 +44,7 @@ from kubelab.apiserver.storage.eventlease import EventLease
 from kubelab.apiserver.storage.fenced import FencedStore
 from kubelab.apiserver.storage.spacemonitor import SpaceMonitor
 from kubelab.apiserver.storage.store import Store
-from kubelab.apiserver.watchcache.cache import DecodeErrors
+from kubelab.apiserver.watchcache.cache import DecodeErrors, ResourceCache
 from kubelab.apiserver.watchcache.history import History
 from kubelab.apiserver.watchcache.reflector import Reflector
 from kubelab.rpc.apiserver.v1 import apiserver_pb2_grpc
@@ -75,6 +75,7 @@ class ApiServer:
         process: str,
         clock: Clock,
         metrics: CollectorRegistry,
+        make_reflector: Callable[[Store, Sequence[ResourceCache], Clock], Reflector] = Reflector,
     ) -> None:
         self.store = FencedStore(store, metrics, clock)
         self._clock, self._adding = clock, asyncio.Lock()
@@ -86,7 +87,7 @@ class ApiServer:
         self.resources = Resources(kinds, History(self._trimmer.freed))
         self.caches = self.resources.caches
         metrics.register(DecodeErrors(self.caches))
-        self.reflector = Reflector(self.store, list(self.caches.values()), clock)
+        self.reflector = make_reflector(self.store, list(self.caches.values()), clock)
         self.audit = AuditLog(config.audit_log, clock, registry=metrics)
         self.reflector.on_keys(RECORDS, allocator.note, allocator.forget)
         event_lease = EventLease(self.store, clock, int(config.event_ttl))
@@ -105,7 +106,7 @@ class ApiServer:
         )
         node = process.partition("@")[2]
         self.control_plane = ControlPlaneNode(self.writer, self.caches[NODES], node, clock)
-        admission = AdmissionChain(  # in upstream's order
+        self.admission = AdmissionChain(  # in upstream's order
             [
                 namespaces,
                 ServiceAccount(),
@@ -115,7 +116,7 @@ class ApiServer:
             ]
         )
         authorizer = Authorizer(self.reflector, self.caches)
-        self._handler = RequestHandler(process, self.resources, authorizer, admission, self.audit, clock, metrics)
+        self._handler = RequestHandler(process, self.resources, authorizer, self.admission, self.audit, clock, metrics)
         self.endpoints = Endpoints(self._handler, self.resources, self.reader, self.writer, clock)
         tls = config.kubelet_client
         identity = TLSIdentityFiles(tls.ca, tls.certificate, tls.key) if tls else None

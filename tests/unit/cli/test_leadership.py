@@ -10,7 +10,7 @@ from kubelab.api.coordination.v1 import coordination_pb2
 from kubelab.apimachinery.timestamps import to_micro_time
 from kubelab.cli import leadership
 from kubelab.client.leaderelection import holder
-from tests.support.apiserver import FakeApiServer
+from tests.support.apiserver import ApiServerInMemory
 from tests.support.clock import FakeClock
 
 SCHEDULER, CONTROLLERS = "scheduler@cp-1", "controller-manager@cp-2"
@@ -30,8 +30,8 @@ def clock() -> FakeClock:
 
 
 @pytest.fixture
-def server(clock: FakeClock) -> FakeApiServer:
-    return FakeApiServer(clock=clock)
+def server(clock: FakeClock) -> ApiServerInMemory:
+    return ApiServerInMemory(clock=clock)
 
 
 @pytest.mark.parametrize(("age", "expected"), [(0, SCHEDULER), (14.9, SCHEDULER), (15, ""), (300, "")])
@@ -39,13 +39,13 @@ def test_a_holder_leads_while_its_lease_lasts(age: float, expected: str) -> None
     assert holder(lease("kube-scheduler", SCHEDULER, 1000.0), 1000.0 + age) == expected
 
 
-async def test_a_lease_that_has_run_out_names_no_leader(server: FakeApiServer, clock: FakeClock) -> None:
+async def test_a_lease_that_has_run_out_names_no_leader(server: ApiServerInMemory, clock: FakeClock) -> None:
     server.add(lease("kube-scheduler", SCHEDULER, clock.time() - 20), lease("x", CONTROLLERS, clock.time()))
     async with server.client("kubelab") as client:
         assert await leadership.holders(client) == {CONTROLLERS}
 
 
-async def test_followers_hear_when_a_lease_runs_out(server: FakeApiServer, clock: FakeClock) -> None:
+async def test_followers_hear_when_a_lease_runs_out(server: ApiServerInMemory, clock: FakeClock) -> None:
     server.add(lease("kube-scheduler", SCHEDULER, clock.time()))
     server.add(lease("kube-controller-manager", CONTROLLERS, clock.time()))
     told: list[frozenset[str]] = []

@@ -10,15 +10,15 @@ from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import errors
 from kubelab.apimachinery.scheme import CONFIG_MAPS
 from kubelab.client import client as module
-from tests.support.apiserver import FakeApiServer
+from tests.support.apiserver import ApiServerInMemory
 
 COUNT = 23
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> FakeApiServer:
+def server(monkeypatch: pytest.MonkeyPatch) -> ApiServerInMemory:
     monkeypatch.setattr(module, "PIECE", 10)
-    made = FakeApiServer()
+    made = ApiServerInMemory()
     for number in range(COUNT):
         obj = core_pb2.ConfigMap()
         obj.metadata.name, obj.metadata.namespace = f"n-{number:02}", "default"
@@ -26,14 +26,14 @@ def server(monkeypatch: pytest.MonkeyPatch) -> FakeApiServer:
     return made
 
 
-async def test_all_of_it_in_pieces(server: FakeApiServer) -> None:
+async def test_all_of_it_in_pieces(server: ApiServerInMemory) -> None:
     gone = await server.client().delete_collection(CONFIG_MAPS, "default")
     assert [obj.metadata.name for obj in gone.items] == [f"n-{number:02}" for number in range(COUNT)]
     assert not server.objects(CONFIG_MAPS)
     assert len(server.calls_of("deletecollection")) == 3
 
 
-async def test_a_failure_says_how_far_it_came(server: FakeApiServer) -> None:
+async def test_a_failure_says_how_far_it_came(server: ApiServerInMemory) -> None:
     client = server.client()
     failure = errors.Unavailable("etcdserver: no leader")
 
@@ -52,6 +52,6 @@ async def test_a_failure_says_how_far_it_came(server: FakeApiServer) -> None:
     assert len(server.objects(CONFIG_MAPS)) == COUNT - 10
 
 
-async def test_the_time_for_all_pieces_is_over(server: FakeApiServer) -> None:
+async def test_the_time_for_all_pieces_is_over(server: ApiServerInMemory) -> None:
     with pytest.raises(errors.Timeout, match=r"^not done within 0 s$"):
         await server.client().delete_collection(CONFIG_MAPS, "default", seconds=0)

@@ -15,7 +15,8 @@ from kubelab.apimachinery.scheme import EVENTS
 from kubelab.client import events
 from kubelab.client.events import EventRecorder
 from kubelab.rpc import tracing
-from tests.support.apiserver import FakeApiServer
+from tests.support import objects as make
+from tests.support.apiserver import ApiServerInMemory
 from tests.support.clock import FakeClock
 
 WEB = core_pb2.Pod(metadata=meta_pb2.ObjectMeta(name="web", namespace="shop", uid="u1", resourceVersion="7"))
@@ -25,7 +26,8 @@ NODE = core_pb2.Node(metadata=meta_pb2.ObjectMeta(name="node-1", uid="u2"))
 class Lab:
     def __init__(self) -> None:
         self.clock = FakeClock()
-        self.server = FakeApiServer(clock=self.clock)
+        self.server = ApiServerInMemory(clock=self.clock)
+        self.server.add(make.namespace("shop"))
         self.recorder = EventRecorder(self.server.client("kubelet@node-1"), "kubelet", "node-1", self.clock)
 
     @contextlib.asynccontextmanager

@@ -15,7 +15,7 @@ from kubelab.apimachinery import errors
 from kubelab.apimachinery.scheme import PODS
 from kubelab.client.informer import Informer
 from kubelab.rpc.apiserver.v1 import apiserver_pb2 as pb
-from tests.support.apiserver import FakeApiServer
+from tests.support.apiserver import ApiServerInMemory
 from tests.support.clock import FakeClock
 
 
@@ -57,11 +57,11 @@ async def running(informer: Informer[core_pb2.Pod]) -> AsyncGenerator[None]:
 
 
 @pytest.fixture
-def server() -> FakeApiServer:
-    return FakeApiServer(clock=FakeClock(auto=True))
+def server() -> ApiServerInMemory:
+    return ApiServerInMemory(clock=FakeClock(auto=True))
 
 
-async def test_it_lists_in_chunks_then_follows(server: FakeApiServer) -> None:
+async def test_it_lists_in_chunks_then_follows(server: ApiServerInMemory) -> None:
     server.add(*(pod(f"p{n}") for n in range(5)))
     informer = Informer(server.client(), PODS, chunk=2)
     heard = Heard()
@@ -77,7 +77,7 @@ async def test_it_lists_in_chunks_then_follows(server: FakeApiServer) -> None:
         assert informer.last_sync_resource_version == str(server.revision)
 
 
-async def test_indexes_follow_the_objects(server: FakeApiServer) -> None:
+async def test_indexes_follow_the_objects(server: ApiServerInMemory) -> None:
     server.add(pod("a", node="node-1"), pod("b", node="node-2"), pod("c", node="node-1", namespace="other"))
     informer = Informer(server.client(), PODS, indexers={"node": lambda p: [p.spec.nodeName]})
     async with running(informer):
@@ -91,7 +91,7 @@ async def test_indexes_follow_the_objects(server: FakeApiServer) -> None:
         assert informer.by_index("node", "nowhere") == []
 
 
-async def test_after_expired_it_lists_again_and_tells_what_was_missed(server: FakeApiServer) -> None:
+async def test_after_expired_it_lists_again_and_tells_what_was_missed(server: ApiServerInMemory) -> None:
     server.add(pod("stays"), pod("goes"), pod("changes"), pod("reborn"))
     informer = Informer(server.client(), PODS)
     heard = Heard()
@@ -110,7 +110,7 @@ async def test_after_expired_it_lists_again_and_tells_what_was_missed(server: Fa
         assert sorted(heard.take()) == ["+comes", "+reborn", "-goes", "-reborn", "~changes~node-1"]
 
 
-async def test_a_revision_that_no_server_comes_to_is_given_up(server: FakeApiServer) -> None:
+async def test_a_revision_that_no_server_comes_to_is_given_up(server: ApiServerInMemory) -> None:
     server.add(pod("stays"), pod("goes"))
     informer = Informer(server.client(), PODS)
     heard = Heard()
@@ -129,7 +129,7 @@ async def test_a_revision_that_no_server_comes_to_is_given_up(server: FakeApiSer
         assert heard.take() == ["-goes"]
 
 
-async def test_a_server_that_is_behind_for_a_moment_is_waited_for(server: FakeApiServer) -> None:
+async def test_a_server_that_is_behind_for_a_moment_is_waited_for(server: ApiServerInMemory) -> None:
     informer = Informer(server.client(), PODS)
     async with running(informer):
         await server.until(lambda: server.watching(PODS))
@@ -145,7 +145,7 @@ async def test_a_server_that_is_behind_for_a_moment_is_waited_for(server: FakeAp
         assert informer.relists == 1
 
 
-async def test_every_watch_is_asked_to_end(server: FakeApiServer) -> None:
+async def test_every_watch_is_asked_to_end(server: ApiServerInMemory) -> None:
     async with running(Informer(server.client(), PODS)):
         await server.until(lambda: server.watching(PODS))
     (call,) = server.calls_of("watch")
@@ -153,7 +153,7 @@ async def test_every_watch_is_asked_to_end(server: FakeApiServer) -> None:
     assert 300 <= call.request.options.timeoutSeconds <= 600
 
 
-async def test_after_a_broken_connection_it_resumes_where_it_was(server: FakeApiServer) -> None:
+async def test_after_a_broken_connection_it_resumes_where_it_was(server: ApiServerInMemory) -> None:
     server.add(pod("a"))
     informer = Informer(server.client(), PODS)
     heard = Heard()
@@ -170,7 +170,7 @@ async def test_after_a_broken_connection_it_resumes_where_it_was(server: FakeApi
         assert heard.take() == ["+a", "+after-connection lost", "+after-None"]
 
 
-async def test_bookmarks_move_the_revision_of_a_quiet_watch(server: FakeApiServer) -> None:
+async def test_bookmarks_move_the_revision_of_a_quiet_watch(server: ApiServerInMemory) -> None:
     informer = Informer(server.client(), PODS, namespace="default")
     async with running(informer):
         await server.until(lambda: server.watching(PODS))
@@ -180,7 +180,7 @@ async def test_bookmarks_move_the_revision_of_a_quiet_watch(server: FakeApiServe
         assert len(informer) == 0
 
 
-async def test_it_waits_for_a_server_that_is_not_there_yet(server: FakeApiServer) -> None:
+async def test_it_waits_for_a_server_that_is_not_there_yet(server: ApiServerInMemory) -> None:
     server.add(pod("a"))
     server.fail(errors.Unavailable("refused"), verb="list", times=20)
     informer = Informer(server.client(), PODS)
@@ -191,7 +191,7 @@ async def test_it_waits_for_a_server_that_is_not_there_yet(server: FakeApiServer
     assert 10 < server.clock.monotonic() - before < 2 * 20
 
 
-async def test_a_late_handler_hears_of_what_is_cached(server: FakeApiServer) -> None:
+async def test_a_late_handler_hears_of_what_is_cached(server: ApiServerInMemory) -> None:
     server.add(pod("a"), pod("b"))
     informer = Informer(server.client(), PODS)
     async with running(informer):
@@ -200,7 +200,7 @@ async def test_a_late_handler_hears_of_what_is_cached(server: FakeApiServer) -> 
         assert heard.take() == ["+a", "+b"]
 
 
-async def test_a_selector_sees_objects_come_and_go_as_their_labels_change(server: FakeApiServer) -> None:
+async def test_a_selector_sees_objects_come_and_go_as_their_labels_change(server: ApiServerInMemory) -> None:
     server.add(pod("a", app="web"), pod("b", app="db"))
     informer = Informer(server.client(), PODS, label_selector="app=web")
     heard = Heard()
@@ -212,7 +212,7 @@ async def test_a_selector_sees_objects_come_and_go_as_their_labels_change(server
         assert heard.take() == ["+a", "-a", "+b"]
 
 
-async def test_it_runs_again_after_it_was_cancelled(server: FakeApiServer) -> None:
+async def test_it_runs_again_after_it_was_cancelled(server: ApiServerInMemory) -> None:
     server.add(pod("a"))
     informer = Informer(server.client(), PODS)
     async with running(informer):

@@ -12,7 +12,7 @@ from kubelab.api.coordination.v1 import coordination_pb2
 from kubelab.apimachinery import errors
 from kubelab.apimachinery.scheme import LEASES
 from kubelab.client.leaderelection import TERM, LeaderElector
-from tests.support.apiserver import FakeApiServer
+from tests.support.apiserver import ApiServerInMemory
 from tests.support.clock import FakeClock
 
 KEY = "kube-system/kube-scheduler"
@@ -21,7 +21,7 @@ KEY = "kube-system/kube-scheduler"
 class Candidate:
     """An elector and whether its work is going on."""
 
-    def __init__(self, server: FakeApiServer, clock: FakeClock, name: str, leading: list[str]) -> None:
+    def __init__(self, server: ApiServerInMemory, clock: FakeClock, name: str, leading: list[str]) -> None:
         self.name, self.leading = name, leading
         self.times = 0
         self.finish = asyncio.Event()
@@ -53,7 +53,7 @@ async def idle() -> None:
 class Lab:
     def __init__(self) -> None:
         self.clock = FakeClock()
-        self.server = FakeApiServer(clock=self.clock)
+        self.server = ApiServerInMemory(clock=self.clock)
         self.leading: list[str] = []
 
     def candidate(self, name: str) -> Candidate:

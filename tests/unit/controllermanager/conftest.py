@@ -13,7 +13,7 @@ from kubelab.component.leading import LeaderElectionConfig
 from kubelab.controllermanager import __main__ as component
 from kubelab.controllermanager.config import ControllerManagerConfig
 from tests.support import tasks
-from tests.support.apiserver import FakeApiServer
+from tests.support.apiserver import ApiServerInMemory
 from tests.support.clock import FakeClock
 
 Run = Callable[..., AbstractAsyncContextManager[None]]
@@ -23,7 +23,7 @@ Run = Callable[..., AbstractAsyncContextManager[None]]
 def running() -> Run:
     @contextlib.asynccontextmanager
     async def run(
-        server: FakeApiServer, *controllers: str, clock: FakeClock | None = None, elect: bool = False
+        server: ApiServerInMemory, *controllers: str, clock: FakeClock | None = None, elect: bool = False
     ) -> AsyncGenerator[None]:
         config = ControllerManagerConfig(
             name="controller-manager@test",

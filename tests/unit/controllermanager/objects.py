@@ -10,27 +10,27 @@ from kubelab.apimachinery.scheme import (
     PODS,
     REPLICATION_CONTROLLERS,
 )
-from tests.support.apiserver import FakeApiServer
+from tests.support.apiserver import ApiServerInMemory
 
 
-def pods(server: FakeApiServer, *, leaving: bool = False) -> list[core_pb2.Pod]:
+def pods(server: ApiServerInMemory, *, leaving: bool = False) -> list[core_pb2.Pod]:
     return [p for p in server.objects(PODS) if p.metadata.HasField("deletionTimestamp") is leaving]
 
 
-def events(server: FakeApiServer, reason: str) -> list[core_pb2.Event]:
+def events(server: ApiServerInMemory, reason: str) -> list[core_pb2.Event]:
     return [event for event in server.objects(EVENTS) if event.reason == reason]
 
 
-def run_all(server: FakeApiServer) -> None:
+def run_all(server: ApiServerInMemory) -> None:
     """Do a kubelet's part: every pod runs and is ready."""
-    for pod in server.objects(PODS):
+    for number, pod in enumerate(server.objects(PODS), start=1):
         if pod.status.phase == "Pending":
-            pod.status.phase, pod.status.podIP = "Running", f"10.244.0.{pod.metadata.uid.removeprefix('uid-')}"
+            pod.status.phase, pod.status.podIP = "Running", f"10.244.0.{number}"
             pod.status.conditions.add(type="Ready", status="True")
             server.add(pod)
 
 
-def status(server: FakeApiServer, key: str = "default/web") -> core_pb2.ReplicationControllerStatus:
+def status(server: ApiServerInMemory, key: str = "default/web") -> core_pb2.ReplicationControllerStatus:
     rc = server.get(REPLICATION_CONTROLLERS, key)
     assert rc is not None
     return rc.status
@@ -43,7 +43,7 @@ def lease(name: str, renewed: float) -> coordination_pb2.Lease:
     return made
 
 
-def node_of(server: FakeApiServer, name: str) -> core_pb2.Node:
+def node_of(server: ApiServerInMemory, name: str) -> core_pb2.Node:
     node = server.get(NODES, name)
     assert node is not None
     return node

@@ -23,7 +23,7 @@ from kubelab.controllermanager.descriptors import (
 )
 from kubelab.controllermanager.informers import SharedInformers
 from tests.support import objects as make
-from tests.support.apiserver import FakeApiServer
+from tests.support.apiserver import ApiServerInMemory
 from tests.support.clock import FakeClock
 from tests.support.tasks import running
 
@@ -34,17 +34,17 @@ def clock() -> FakeClock:
 
 
 @pytest.fixture
-def server(clock: FakeClock) -> FakeApiServer:
-    return FakeApiServer(clock=clock)
+def server(clock: FakeClock) -> ApiServerInMemory:
+    return ApiServerInMemory(clock=clock)
 
 
 @pytest.fixture
-def informers(server: FakeApiServer, clock: FakeClock) -> SharedInformers:
+def informers(server: ApiServerInMemory, clock: FakeClock) -> SharedInformers:
     return SharedInformers(server.client(), clock=clock, log=structlog.get_logger(), registry=CollectorRegistry())
 
 
 def controllers_of(
-    server: FakeApiServer, clock: FakeClock, informers: SharedInformers, *rows: ControllerDescriptor
+    server: ApiServerInMemory, clock: FakeClock, informers: SharedInformers, *rows: ControllerDescriptor
 ) -> Controllers:
     config = ControllerManagerConfig(name="controller-manager@test")
     env = Environment(config, "controller-manager", clock=clock, make_client=server.client)
@@ -53,7 +53,7 @@ def controllers_of(
 
 @pytest.mark.parametrize("descriptor", DESCRIPTORS, ids=lambda descriptor: descriptor.name)
 def test_every_row_makes_the_controller_that_it_names(
-    descriptor: ControllerDescriptor, server: FakeApiServer, clock: FakeClock, informers: SharedInformers
+    descriptor: ControllerDescriptor, server: ApiServerInMemory, clock: FakeClock, informers: SharedInformers
 ) -> None:
     made: list[Controller] = []
 
@@ -93,7 +93,7 @@ class NodeLister:
 
 
 async def test_another_controller_is_one_row(
-    server: FakeApiServer, clock: FakeClock, informers: SharedInformers
+    server: ApiServerInMemory, clock: FakeClock, informers: SharedInformers
 ) -> None:
     server.add(make.node("node-1"))
     made: list[NodeLister] = []
@@ -109,7 +109,7 @@ async def test_another_controller_is_one_row(
 
 
 async def test_an_informer_that_is_asked_for_late_is_kept_up_too(
-    server: FakeApiServer, informers: SharedInformers
+    server: ApiServerInMemory, informers: SharedInformers
 ) -> None:
     server.add(make.node("node-1"))
     nodes = informers.of(NODES)

@@ -11,13 +11,13 @@ from kubelab.apimachinery.scheme import (
     SERVICES,
 )
 from tests.support import objects as make
-from tests.support.apiserver import FakeApiServer
+from tests.support.apiserver import ApiServerInMemory
 from tests.support.clock import FakeClock
 from tests.unit.controllermanager.conftest import Run
 
 
 async def test_endpoints_follow_the_ready_pods_and_go_with_the_service(running: Run) -> None:
-    server = FakeApiServer()
+    server = ApiServerInMemory()
     server.add(make.service("web"), make.service("manual", selector={}))
     server.add(core_pb2.Endpoints(metadata=meta_pb2.ObjectMeta(namespace="default", name="manual")))
     server.add(core_pb2.Endpoints(metadata=meta_pb2.ObjectMeta(namespace="default", name="left-behind")))
@@ -42,7 +42,7 @@ async def test_endpoints_follow_the_ready_pods_and_go_with_the_service(running: 
 
 
 async def test_endpoints_are_right_as_soon_as_the_watch_tells_of_their_creation(running: Run) -> None:
-    server, clock = FakeApiServer(), FakeClock()
+    server, clock = ApiServerInMemory(), FakeClock()
     server.hold_watches(ENDPOINTS)
     server.add(make.service("web"))
     async with running(server, "endpoints", clock=clock):
@@ -57,7 +57,7 @@ async def test_endpoints_are_right_as_soon_as_the_watch_tells_of_their_creation(
 
 
 async def test_endpoints_that_went_before_they_were_seen_are_made_again(running: Run) -> None:
-    server, clock = FakeApiServer(), FakeClock()
+    server, clock = ApiServerInMemory(), FakeClock()
     server.hold_watches(ENDPOINTS)
     server.add(make.service("web"))
     async with running(server, "endpoints", clock=clock):
@@ -73,7 +73,7 @@ async def test_endpoints_that_went_before_they_were_seen_are_made_again(running:
 
 
 async def test_endpoints_without_a_service_are_their_owners_while_somebody_watches(running: Run) -> None:
-    server, clock = FakeApiServer(), FakeClock()
+    server, clock = ApiServerInMemory(), FakeClock()
     mine = core_pb2.Endpoints(metadata=meta_pb2.ObjectMeta(namespace="default", name="mine"))
     async with running(server, "endpoints", clock=clock):
         await clock.settle()
@@ -85,7 +85,7 @@ async def test_endpoints_without_a_service_are_their_owners_while_somebody_watch
 
 
 async def test_endpoints_are_not_deleted_because_their_service_is_not_seen_yet(running: Run) -> None:
-    server, clock = FakeApiServer(), FakeClock()
+    server, clock = ApiServerInMemory(), FakeClock()
     server.hold_watches(SERVICES)
     async with running(server, "endpoints", clock=clock):
         await clock.settle()
@@ -99,7 +99,7 @@ async def test_endpoints_are_not_deleted_because_their_service_is_not_seen_yet(r
 
 
 async def test_changes_at_once_are_one_write(running: Run) -> None:
-    server, clock = FakeApiServer(), FakeClock()
+    server, clock = ApiServerInMemory(), FakeClock()
     server.add(make.service("web"))
     async with running(server, "endpoints", clock=clock):
         await clock.settle()

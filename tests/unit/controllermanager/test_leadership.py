@@ -8,13 +8,13 @@ from kubelab.apimachinery.scheme import (
     PODS,
 )
 from tests.support import objects as make
-from tests.support.apiserver import FakeApiServer
+from tests.support.apiserver import ApiServerInMemory
 from tests.unit.controllermanager.conftest import Run
 from tests.unit.controllermanager.objects import pods, run_all, status
 
 
 async def test_a_leader_that_stops_in_the_middle_leaves_nothing_undone(running: Run) -> None:
-    server = FakeApiServer()
+    server = ApiServerInMemory()
     server.add(make.replication_controller("web", replicas=12), make.service("web"))
     for _ in range(4):
         async with running(server, elect=True):

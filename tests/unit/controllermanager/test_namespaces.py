@@ -13,14 +13,14 @@ from kubelab.apimachinery.scheme import (
     SERVICES,
 )
 from tests.support import objects as make
-from tests.support.apiserver import FakeApiServer
+from tests.support.apiserver import ApiServerInMemory
 from tests.support.clock import FakeClock
 from tests.unit.controllermanager.conftest import Run
 from tests.unit.controllermanager.objects import lease, pods
 
 
 async def test_a_namespace_is_emptied_gracefully_before_it_goes(running: Run) -> None:
-    server = FakeApiServer()
+    server = ApiServerInMemory()
     doomed = core_pb2.Namespace()
     doomed.metadata.name = "doomed"
     doomed.metadata.deletionTimestamp.seconds = 1
@@ -81,10 +81,10 @@ async def test_a_namespace_is_emptied_gracefully_before_it_goes(running: Run) ->
 
 async def test_what_cannot_be_deleted_holds_back_nothing_else_and_is_told(running: Run) -> None:
     clock = FakeClock()
-    server = FakeApiServer(clock=clock)
+    server = ApiServerInMemory(clock=clock)
     doomed = core_pb2.Namespace()
     doomed.metadata.name = "doomed"
-    doomed.metadata.deletionTimestamp.seconds = 1
+    doomed.metadata.deletionTimestamp.seconds, doomed.status.phase = 1, "Terminating"
     doomed.spec.finalizers.append("kubernetes")
     server.add(doomed, make.service("web", namespace="doomed"), make.replication_controller("web", namespace="doomed"))
     refused = errors.Forbidden("not these")

@@ -17,14 +17,14 @@ from kubelab.controllermanager.informers import SharedInformers
 from kubelab.controllermanager.nodeipam import CidrPool, NodeIpamController
 from tests.support import objects as make
 from tests.support import tasks
-from tests.support.apiserver import FakeApiServer
+from tests.support.apiserver import ApiServerInMemory
 from tests.support.clock import FakeClock
 from tests.unit.controllermanager.conftest import Run
 from tests.unit.controllermanager.objects import node_of
 
 
 async def test_every_node_gets_its_own_range_and_keeps_it_over_a_restart(running: Run) -> None:
-    server = FakeApiServer()
+    server = ApiServerInMemory()
     server.add(make.node("old", pod_cidr="10.244.1.0/24"), *(make.node(f"n{n}") for n in range(5)))
     async with running(server, "nodeipam"):
         await server.until(lambda: all(n.spec.podCIDR for n in server.objects(NODES)))
@@ -40,7 +40,7 @@ async def test_every_node_gets_its_own_range_and_keeps_it_over_a_restart(running
 
 async def test_a_new_lead_knows_nothing_of_the_ranges_that_an_earlier_one_had_in_mind() -> None:
     clock = FakeClock()
-    server = FakeApiServer(clock=clock)
+    server = ApiServerInMemory(clock=clock)
     pool = CidrPool("10.244.0.0/22", 24)
     pool.take("moved")  # which could not be written: others led then, and decided otherwise
     server.add(make.node("fresh"), make.node("kept", pod_cidr="10.244.0.0/24"))
@@ -66,7 +66,7 @@ async def test_a_new_lead_knows_nothing_of_the_ranges_that_an_earlier_one_had_in
 
 
 async def test_a_range_whose_writing_was_not_heard_is_not_given_to_another(running: Run) -> None:
-    server = FakeApiServer()
+    server = ApiServerInMemory()
     server.fail(errors.Timeout("too late"), verb="update", resource="nodes", after=True)
     server.add(*(make.node(f"n{n}") for n in range(4)))
     async with running(server, "nodeipam"):

@@ -9,21 +9,21 @@ from kubelab.apimachinery.scheme import (
     PODS,
 )
 from tests.support import objects as make
-from tests.support.apiserver import FakeApiServer
+from tests.support.apiserver import ApiServerInMemory
 from tests.support.clock import FakeClock
 from tests.unit.controllermanager.conftest import Run
 from tests.unit.controllermanager.objects import events, lease, node_of, pods
 
 
-def ready_of(server: FakeApiServer, name: str) -> str:
+def ready_of(server: ApiServerInMemory, name: str) -> str:
     return next(c.status for c in node_of(server, name).status.conditions if c.type == "Ready")
 
 
-def tainted(server: FakeApiServer, name: str) -> list[tuple[str, str]]:
+def tainted(server: ApiServerInMemory, name: str) -> list[tuple[str, str]]:
     return [(t.key.rpartition("/")[2], t.effect) for t in node_of(server, name).spec.taints]
 
 
-async def renew(server: FakeApiServer, clock: FakeClock, seconds: int, *names: str) -> None:
+async def renew(server: ApiServerInMemory, clock: FakeClock, seconds: int, *names: str) -> None:
     """Let so much time pass in which these nodes renew their leases."""
     for _ in range(seconds // 5):
         for name in names:
@@ -35,7 +35,7 @@ async def renew(server: FakeApiServer, clock: FakeClock, seconds: int, *names: s
 
 async def test_a_silent_node_is_unknown_tainted_emptied_and_forgiven(running: Run) -> None:
     clock = FakeClock()
-    server = FakeApiServer(clock=clock)
+    server = ApiServerInMemory(clock=clock)
     patient = core_pb2.Toleration(key=taints.UNREACHABLE, operator="Exists", effect="NoExecute", tolerationSeconds=300)
     server.add(make.node("node-1"), make.node("node-2"), lease("node-1", 0), lease("node-2", 0))
     server.add(make.pod("p", node="node-2", phase="Running", ready=True, tolerations=[patient]))
@@ -81,7 +81,7 @@ async def test_a_silent_node_is_unknown_tainted_emptied_and_forgiven(running: Ru
 
 async def test_nodes_are_emptied_at_the_configured_rate(running: Run) -> None:
     clock = FakeClock()
-    server = FakeApiServer(clock=clock)
+    server = ApiServerInMemory(clock=clock)
     names = [f"node-{n}" for n in range(5)]
     server.add(*(make.node(name) for name in names))
 
@@ -103,7 +103,7 @@ async def test_nodes_are_emptied_at_the_configured_rate(running: Run) -> None:
 
 async def test_after_an_outage_a_dead_node_is_told_within_seconds(running: Run) -> None:
     clock = FakeClock()
-    server = FakeApiServer(clock=clock)
+    server = ApiServerInMemory(clock=clock)
     server.add(*(make.node(f"node-{n}") for n in range(3)))
     async with running(server, "nodelifecycle", clock=clock):
         await renew(server, clock, 30, "node-0", "node-1", "node-2")
@@ -117,7 +117,7 @@ async def test_after_an_outage_a_dead_node_is_told_within_seconds(running: Run) 
 
 async def test_where_nobody_is_heard_nobody_is_evicted(running: Run) -> None:
     clock = FakeClock()
-    server = FakeApiServer(clock=clock)
+    server = ApiServerInMemory(clock=clock)
     server.add(make.node("node-1"), make.node("node-2"), make.pod("p", node="node-1", phase="Running", ready=True))
     async with running(server, "nodelifecycle", "tainteviction", clock=clock):
         await clock.settle()
@@ -129,7 +129,7 @@ async def test_where_nobody_is_heard_nobody_is_evicted(running: Run) -> None:
 
 async def test_an_eviction_is_called_off_when_the_node_comes_back(running: Run) -> None:
     clock = FakeClock()
-    server = FakeApiServer(clock=clock)
+    server = ApiServerInMemory(clock=clock)
     patient = core_pb2.Toleration(operator="Exists", effect="NoExecute", tolerationSeconds=300)
     now = int(clock.time())
     server.add(make.node("node-1", taints=[make.taint("k", "NoExecute", added=now)]))

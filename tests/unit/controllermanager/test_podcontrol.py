@@ -34,7 +34,7 @@ from kubelab.controllermanager.podcontrol import (
 )
 from tests.support import objects as make
 from tests.support import tasks
-from tests.support.apiserver import FakeApiServer
+from tests.support.apiserver import ApiServerInMemory
 from tests.support.clock import FakeClock
 from tests.unit.controllermanager.objects import events
 
@@ -57,7 +57,7 @@ def mine(name: str, **options: Any) -> core_pb2.Pod:
 class Bench:
     """One PodControl over an api-server in memory."""
 
-    server: FakeApiServer
+    server: ApiServerInMemory
     clock: FakeClock
     client: Client
     control: PodControl
@@ -80,8 +80,8 @@ def bench() -> Run:
     @contextlib.asynccontextmanager
     async def run(*objects: Any) -> AsyncGenerator[Bench]:
         clock = FakeClock()
-        server = FakeApiServer(clock=clock)
-        server.add(*objects)
+        server = ApiServerInMemory(clock=clock)
+        server.add(*objects, defaults=True)
         client = server.client()
         informers = SharedInformers(client, clock=clock, log=structlog.get_logger(), registry=CollectorRegistry())
         pods = informers.of(PODS)

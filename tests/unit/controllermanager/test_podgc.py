@@ -7,14 +7,14 @@ from kubelab.apimachinery.scheme import (
     PODS,
 )
 from tests.support import objects as make
-from tests.support.apiserver import FakeApiServer
+from tests.support.apiserver import ApiServerInMemory
 from tests.support.clock import FakeClock
 from tests.unit.controllermanager.conftest import Run
 
 
 async def test_pods_of_a_node_that_is_gone_finally_go(running: Run) -> None:
     clock = FakeClock()
-    server = FakeApiServer(clock=clock)
+    server = ApiServerInMemory(clock=clock)
     server.add(make.node("node-1"), make.node("node-2"))
     server.add(make.pod("leaving", node="node-2", phase="Running", deleting=True), make.pod("p", node="node-2"))
     server.add(make.pod("never-had-one", deleting=True), make.pod("fine", node="node-1"))
@@ -30,7 +30,7 @@ async def test_pods_of_a_node_that_is_gone_finally_go(running: Run) -> None:
 
 async def test_a_node_that_comes_back_in_time_keeps_its_pods(running: Run) -> None:
     clock = FakeClock()
-    server = FakeApiServer(clock=clock)
+    server = ApiServerInMemory(clock=clock)
     server.add(make.node("node-1"), make.pod("p", node="node-1"))
     async with running(server, "podgc", clock=clock):
         await clock.settle()

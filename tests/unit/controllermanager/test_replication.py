@@ -8,13 +8,13 @@ from kubelab.apimachinery.scheme import (
     REPLICATION_CONTROLLERS,
 )
 from tests.support import objects as make
-from tests.support.apiserver import FakeApiServer
+from tests.support.apiserver import ApiServerInMemory
 from tests.support.clock import FakeClock
 from tests.unit.controllermanager.conftest import Run
 from tests.unit.controllermanager.objects import events, pods, run_all, status
 
 
-def touch(server: FakeApiServer, *, replicas: int | None = None) -> None:
+def touch(server: ApiServerInMemory, *, replicas: int | None = None) -> None:
     """Bring the controller's key, by a change that its own watch tells at once."""
     rc = server.get(REPLICATION_CONTROLLERS, "default/web")
     assert rc is not None
@@ -25,7 +25,7 @@ def touch(server: FakeApiServer, *, replicas: int | None = None) -> None:
 
 
 async def test_pods_are_created_counted_replaced_and_scaled_down(running: Run) -> None:
-    server = FakeApiServer()
+    server = ApiServerInMemory()
     rc = make.replication_controller("web", replicas=20)
     server.add(rc)
     async with running(server, "replicationcontroller", elect=True):
@@ -48,10 +48,10 @@ async def test_pods_are_created_counted_replaced_and_scaled_down(running: Run) -
 
 
 async def test_orphans_are_adopted_and_strays_released(running: Run) -> None:
-    server = FakeApiServer()
+    server = ApiServerInMemory()
     rc = make.replication_controller("web", replicas=2)
     stray = make.pod("stray", owner=make.controlled_by(rc), labels={"app": "other"})
-    server.add(rc, make.pod("orphan", labels={"app": "web"}), stray)
+    server.add(rc, make.pod("orphan", labels={"app": "web"}), stray, defaults=True)
     async with running(server, "replicationcontroller"):
         await server.until(lambda: status(server).replicas == 2)
     orphan, released = server.get(PODS, "default/orphan"), server.get(PODS, "default/stray")
@@ -62,7 +62,7 @@ async def test_orphans_are_adopted_and_strays_released(running: Run) -> None:
 
 
 async def test_a_creation_that_is_refused_is_told_and_tried_again(running: Run) -> None:
-    server = FakeApiServer()
+    server = ApiServerInMemory()
     server.fail(errors.Forbidden("no room for it"), verb="create", resource="pods", times=2)
     server.add(make.replication_controller("web", replicas=4))
     async with running(server, "replicationcontroller"):
@@ -75,7 +75,7 @@ async def test_a_creation_that_is_refused_is_told_and_tried_again(running: Run) 
 
 async def test_nothing_is_created_or_deleted_twice_while_the_watch_is_slow(running: Run) -> None:
     clock = FakeClock()
-    server = FakeApiServer(clock=clock)
+    server = ApiServerInMemory(clock=clock)
     server.hold_watches(PODS)
     server.add(make.replication_controller("web", replicas=3))
     async with running(server, "replicationcontroller", clock=clock):
@@ -101,7 +101,7 @@ async def test_nothing_is_created_or_deleted_twice_while_the_watch_is_slow(runni
 
 async def test_pods_that_went_before_they_were_seen_are_replaced(running: Run) -> None:
     clock = FakeClock()
-    server = FakeApiServer(clock=clock)
+    server = ApiServerInMemory(clock=clock)
     server.hold_watches(PODS)
     server.add(make.replication_controller("web", replicas=3))
     async with running(server, "replicationcontroller", clock=clock):
@@ -119,7 +119,7 @@ async def test_pods_that_went_before_they_were_seen_are_replaced(running: Run) -
 
 async def test_nothing_is_adopted_for_a_controller_that_is_gone(running: Run) -> None:
     clock = FakeClock()
-    server = FakeApiServer(clock=clock)
+    server = ApiServerInMemory(clock=clock)
     server.add(make.replication_controller("web", replicas=1))
     async with running(server, "replicationcontroller", clock=clock):
         await clock.settle()
@@ -138,7 +138,7 @@ async def test_nothing_is_adopted_for_a_controller_that_is_gone(running: Run) ->
 
 async def test_a_template_that_no_pod_can_be_made_of_is_tried_with_back_off(running: Run) -> None:
     clock = FakeClock()
-    server = FakeApiServer(clock=clock)
+    server = ApiServerInMemory(clock=clock)
     for n in range(500):  # each refusal names another pod
         told = f'pods "web-{n}" is forbidden: no PriorityClass with name nope was found'
         server.fail(errors.Forbidden(told), verb="create", resource="pods")

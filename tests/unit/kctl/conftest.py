@@ -15,7 +15,7 @@ from kubelab.client.client import Client
 from kubelab.client.kubeconfig import Access, Kubeconfig
 from kubelab.kctl.__main__ import main
 from kubelab.kctl.session import Factory
-from tests.support.tables import FakeTableServer
+from tests.support.tables import ApiServerWithPlainTables
 
 GOLDEN = Path(__file__).parent / "golden"
 NOON = 1714564800.0  # 2024-05-01T12:00:00Z, the moment at which the golden files were described
@@ -39,7 +39,7 @@ class Outcome:
 class Shell:
     """Types command lines and gives what they print."""
 
-    server: FakeTableServer
+    server: ApiServerWithPlainTables
     capture: pytest.CaptureFixture[str]
     kubeconfig: Path
     stdin: bytes = b""
@@ -69,7 +69,7 @@ def shell(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Shell:
     config = Kubeconfig()
     config.set_cluster("test", server="https://127.0.0.1:6443", ca=b"ca", certificate=b"certificate", key=b"key")
     config.write(tmp_path / "kubeconfig")
-    return Shell(FakeTableServer(clock=Noon()), capsys, tmp_path / "kubeconfig")
+    return Shell(ApiServerWithPlainTables(clock=Noon()), capsys, tmp_path / "kubeconfig")
 
 
 @pytest.fixture

@@ -120,7 +120,7 @@ def test_printed(shell: Shell, command: str) -> None:
         ("get pods.v1. -n empty", 0, "", "No resources found in empty namespace.\n"),
         ("get leases.v1.coordination.k8s.io", 0, "", "No resources found in default namespace.\n"),
         ("get ns -l x=y", 0, "", "No resources found\n"),
-        ("get rc,ns", 0, "", "No resources found\n"),
+        ("get rc,secrets", 0, "", "No resources found in default namespace.\n"),
         ("get pod nope", 1, "", 'Error from server (NotFound): pods "nope" not found\n'),
         ("get pod nope --ignore-not-found", 0, "", ""),
         ("get rc --ignore-not-found", 0, "", ""),

@@ -75,7 +75,7 @@ def test_lines_do_not_tear(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
 
 
 def test_version(shell: Shell) -> None:
-    assert shell("version").stdout == f"Client Version: {GIT_VERSION}\nServer Version: v0.0.0-fake\n"
+    assert shell("version").stdout == f"Client Version: {GIT_VERSION}\nServer Version: {GIT_VERSION}\n"
     assert shell("version", "--client").stdout == f"Client Version: {GIT_VERSION}\n"
 
 

@@ -18,6 +18,7 @@ from kubelab.client.client import Client
 from kubelab.kctl.delete import FORCE_WARNING, SCOPE_WARNING, _Deleted, _Deletion
 from kubelab.kctl.resource import Info
 from tests.support.clock import FakeClock
+from tests.support.objects import namespace as make_namespace
 from tests.support.objects import pod as make_pod
 from tests.unit.kctl.conftest import Shell
 
@@ -122,6 +123,7 @@ def test_invalid_objects_as_kubectl_lists_them(shell: Shell) -> None:
 
 
 def test_the_namespace_of_a_file_and_of_the_command_line(shell: Shell) -> None:
+    shell.server.add(make_namespace("a"))
     shell.stdin = POD.format(name="web\n  namespace: a").encode()
     told = (
         'error: the namespace from the provided object "a" does not match the namespace "b". '

@@ -20,7 +20,7 @@ from kubelab.kubelet.cri.records import CallRecords
 from kubelab.kubelet.dependencies import Host, dependencies
 from kubelab.kubelet.node.machine import Machine
 from kubelab.kubelet.pods.manager import PodManager
-from tests.support.apiserver import FakeApiServer
+from tests.support.apiserver import ApiServerInMemory
 from tests.support.cri import FakeRuntime
 
 NODE, NODE_IP = "node-1", "192.168.49.3"
@@ -89,7 +89,7 @@ class SteppedClock(SystemClock):
 class Lab:
     """What a test holds in its hands."""
 
-    api: FakeApiServer
+    api: ApiServerInMemory
     cri: FakeRuntime
     clock: SteppedClock
     config: KubeletConfig
@@ -164,7 +164,7 @@ async def lab(short_folder: Path) -> AsyncIterator[Lab]:
         relist_period=0.05,
     )
     async with cri.serving(config.runtime_socket):
-        yield Lab(FakeApiServer(clock=clock), cri, clock, config)
+        yield Lab(ApiServerInMemory(clock=clock), cri, clock, config)
 
 
 MakePod = Callable[..., core_pb2.Pod]

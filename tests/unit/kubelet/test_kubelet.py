@@ -25,7 +25,7 @@ from kubelab.pki import certificates
 from kubelab.rpc.channels import TLSIdentity, open_channel
 from kubelab.rpc.kubelet.v1 import kubelet_pb2, kubelet_pb2_grpc
 from kubelab.topology.record import NodeRecord
-from tests.support.apiserver import FakeApiServer
+from tests.support.apiserver import ApiServerInMemory
 from tests.support.cri import FakeRuntime
 from tests.support.pki import TestAuthority
 
@@ -34,7 +34,7 @@ MakePod = Callable[..., core_pb2.Pod]
 
 @dataclass
 class House:
-    api: FakeApiServer
+    api: ApiServerInMemory
     cri: FakeRuntime
     config: KubeletConfig
     authority: TestAuthority
@@ -89,7 +89,7 @@ async def house(short_folder: Path) -> AsyncIterator[House]:
         routes=False,
         runtime_grace_period=0.2,
     )
-    api, cri = FakeApiServer(), FakeRuntime(images={"app:v1": 1000}, network_ready=False)
+    api, cri = ApiServerInMemory(), FakeRuntime(images={"app:v1": 1000}, network_ready=False)
     async with cri.serving(config.runtime_socket):
         yield House(api, cri, config, authority)
 

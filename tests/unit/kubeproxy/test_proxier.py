@@ -26,7 +26,7 @@ from kubelab.kubeproxy.nft import Nft, NftError
 from kubelab.kubeproxy.proxier import Proxier
 from kubelab.kubeproxy.rules import BASE
 from kubelab.linux.nftables import NOTHING, Fragment
-from tests.support.apiserver import FakeApiServer
+from tests.support.apiserver import ApiServerInMemory
 
 
 @dataclass
@@ -69,7 +69,7 @@ class RecordingConntrack(Conntrack):
 
 @dataclass
 class Setup:
-    server: FakeApiServer
+    server: ApiServerInMemory
     nft: RecordingNft
     conntrack: RecordingConntrack
     proxier: Proxier
@@ -95,7 +95,7 @@ def endpoints(*ips: str, name: str = "web") -> core_pb2.Endpoints:
 
 @contextlib.asynccontextmanager
 async def running(*objects: core_pb2.Service | core_pb2.Endpoints | core_pb2.Node) -> AsyncGenerator[Setup]:
-    server, clock = FakeApiServer(), SystemClock()
+    server, clock = ApiServerInMemory(), SystemClock()
     server.add(*objects)
     log = structlog.get_logger()
     client = server.client()
@@ -204,8 +204,10 @@ async def test_flows_of_udp_are_looked_at_when_their_backends_go(broken: bool) -
             written = len(it.nft.transactions)
             changed = it.server.get(ENDPOINTS, "default/dns")
             assert changed
-            del changed.subsets[0].addresses[:]
-            changed.subsets[0].addresses.extend(core_pb2.EndpointAddress(ip=ip) for ip in ips)
+            del changed.subsets[:]
+            if ips:
+                changed.subsets.append(endpoints(*ips, name="dns").subsets[0])
+                changed.subsets[0].ports[0].protocol = "UDP"
             await client.update(changed)
             await it.server.until(lambda n=written: len(it.nft.transactions) > n)
         await it.server.until(lambda: len(it.conntrack.asked) == 4)

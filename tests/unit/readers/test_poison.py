@@ -32,7 +32,7 @@ from kubelab.scheduler import __main__ as scheduler
 from kubelab.scheduler.config import SchedulerConfig
 from tests.fuzz.objects import KINDS, held
 from tests.support import objects as make
-from tests.support.apiserver import FakeApiServer
+from tests.support.apiserver import ApiServerInMemory
 
 HEALTHY = "healthy"
 
@@ -50,7 +50,7 @@ class NoFlows(Conntrack):
         return 0
 
 
-def poison(server: FakeApiServer, seed: int, each: int = 3) -> None:
+def poison(server: ApiServerInMemory, seed: int, each: int = 3) -> None:
     """Put some objects of every kind beside the healthy ones; none may be many, or own what is healthy."""
     pick = random.Random(seed)
     for resource in KINDS:
@@ -64,14 +64,14 @@ def poison(server: FakeApiServer, seed: int, each: int = 3) -> None:
             server.add(obj)
 
 
-def add_healthy(server: FakeApiServer) -> None:
+def add_healthy(server: ApiServerInMemory) -> None:
     namespace = core_pb2.Namespace()
     namespace.metadata.name, namespace.status.phase = HEALTHY, "Active"
     rc = make.replication_controller("good", namespace=HEALTHY, replicas=2)
     server.add(namespace, make.node("good-node"), rc, make.service("good", namespace=HEALTHY))
 
 
-def proxier(server: FakeApiServer, nft: Nft) -> list[Coroutine[Any, Any, None]]:
+def proxier(server: ApiServerInMemory, nft: Nft) -> list[Coroutine[Any, Any, None]]:
     clock, client = SystemClock(), server.client("kube-proxy")
     services, endpoints = Informer(client, SERVICES, clock=clock), Informer(client, ENDPOINTS, clock=clock)
     nodes = Informer(client, NODES, clock=clock)
@@ -90,13 +90,13 @@ def proxier(server: FakeApiServer, nft: Nft) -> list[Coroutine[Any, Any, None]]:
     return [services.run(), endpoints.run(), nodes.run(), made.run()]
 
 
-def healthy_pods(server: FakeApiServer) -> list[core_pb2.Pod]:
+def healthy_pods(server: ApiServerInMemory) -> list[core_pb2.Pod]:
     return [pod for pod in server.objects(PODS) if pod.metadata.namespace == HEALTHY]
 
 
 @pytest.mark.parametrize("seed", range(6))
 async def test_the_healthy_are_served_among_the_poisonous(seed: int) -> None:
-    server, nft = FakeApiServer(), RecordingNft()
+    server, nft = ApiServerInMemory(), RecordingNft()
     poison(server, seed)
     add_healthy(server)
     manager = ControllerManagerConfig(
@@ -135,6 +135,6 @@ async def test_the_healthy_are_served_among_the_poisonous(seed: int) -> None:
     assert _cidr(server, "good-node")
 
 
-def _cidr(server: FakeApiServer, name: str) -> str:
+def _cidr(server: ApiServerInMemory, name: str) -> str:
     node = server.get(NODES, name)
     return node.spec.podCIDR if node is not None else ""

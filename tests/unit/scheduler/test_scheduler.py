@@ -30,17 +30,17 @@ from kubelab.scheduler.scheduler import Scheduler
 from kubelab.scheduler.spreadindex import SpreadIndex
 from tests.support import objects as make
 from tests.support import tasks
-from tests.support.apiserver import FakeApiServer
+from tests.support.apiserver import ApiServerInMemory
 from tests.support.clock import FakeClock
 
 DEFAULT = "default-scheduler"
-Run = Callable[[FakeApiServer], AbstractAsyncContextManager[None]]
+Run = Callable[[ApiServerInMemory], AbstractAsyncContextManager[None]]
 
 
 @pytest.fixture
 def running() -> Run:
     @contextlib.asynccontextmanager
-    async def run(server: FakeApiServer) -> AsyncGenerator[None]:
+    async def run(server: ApiServerInMemory) -> AsyncGenerator[None]:
         config = SchedulerConfig(
             name="scheduler@test",
             pod_initial_backoff=0.05,
@@ -55,18 +55,18 @@ def running() -> Run:
     return run
 
 
-def pod_of(server: FakeApiServer, name: str) -> core_pb2.Pod:
+def pod_of(server: ApiServerInMemory, name: str) -> core_pb2.Pod:
     pod = server.get(PODS, f"default/{name}")
     assert pod is not None
     return pod
 
 
-def messages(server: FakeApiServer, reason: str) -> list[str]:
+def messages(server: ApiServerInMemory, reason: str) -> list[str]:
     return [event.message for event in server.objects(EVENTS) if event.reason == reason]
 
 
 async def test_a_pod_gets_a_node_and_an_event_says_so(running: Run) -> None:
-    server = FakeApiServer()
+    server = ApiServerInMemory()
     server.add(make.node("node-1"), make.pod("x"))
     async with running(server):
         await server.until(lambda: messages(server, "Scheduled"))
@@ -79,7 +79,7 @@ async def test_a_pod_gets_a_node_and_an_event_says_so(running: Run) -> None:
 
 
 async def test_a_pod_that_fits_nowhere_says_why_and_goes_when_there_is_room(running: Run) -> None:
-    server = FakeApiServer()
+    server = ApiServerInMemory()
     server.add(make.node("node-1", cpu="1"), make.pod("x", requests={"cpu": "2"}))
 
     def condition() -> core_pb2.PodCondition | None:
@@ -100,7 +100,7 @@ async def test_a_pod_that_fits_nowhere_says_why_and_goes_when_there_is_room(runn
 
 
 async def test_room_that_a_deleted_pod_leaves_is_used(running: Run) -> None:
-    server = FakeApiServer()
+    server = ApiServerInMemory()
     server.add(make.node("node-1", cpu="1"), make.pod("old", node="node-1", requests={"cpu": "1"}))
     server.add(make.pod("new", requests={"cpu": "1"}))
     async with running(server):
@@ -111,7 +111,7 @@ async def test_room_that_a_deleted_pod_leaves_is_used(running: Run) -> None:
 
 @pytest.mark.parametrize("after", [False, True], ids=["not done", "done, but nobody heard"])
 async def test_a_binding_that_fails_is_tried_again(running: Run, after: bool) -> None:
-    server = FakeApiServer()
+    server = ApiServerInMemory()
     server.fail(errors.Unavailable("gone"), verb="create", resource="pods", after=after)
     server.add(make.node("node-1", cpu="1"), make.pod("x", requests={"cpu": "1"}))
     async with running(server):
@@ -121,7 +121,7 @@ async def test_a_binding_that_fails_is_tried_again(running: Run, after: bool) ->
 
 
 async def test_a_binding_that_fails_says_which_plugin_was_refused(running: Run) -> None:
-    server = FakeApiServer()
+    server = ApiServerInMemory()
     server.fail(errors.Forbidden("not today"), verb="create", resource="pods")
     server.add(make.node("node-1"), make.pod("x"))
     async with running(server):
@@ -132,7 +132,7 @@ async def test_a_binding_that_fails_says_which_plugin_was_refused(running: Run) 
 async def test_a_pod_that_changes_while_it_is_bound_comes_back_as_it_is_now() -> None:
     clock, cache = FakeClock(), Cache()
     queue = SchedulingQueue(clock)
-    client = FakeApiServer(clock=clock).client()
+    client = ApiServerInMemory(clock=clock).client()
     handlers = EventHandlers(
         pods=Informer(client, PODS),
         nodes=Informer(client, NODES),
@@ -160,14 +160,14 @@ async def test_a_pod_that_changes_while_it_is_bound_comes_back_as_it_is_now() ->
     queue.check_invariants()
 
 
-def bindings(server: FakeApiServer) -> list[str]:
+def bindings(server: ApiServerInMemory) -> list[str]:
     return [call.name for call in server.calls if call.subresource == "binding"]
 
 
 @pytest.mark.parametrize("ttl", [0.0, 30.0])
 async def test_the_room_of_a_bound_pod_that_is_not_seen_is_its_own(ttl: float) -> None:
     clock = FakeClock()
-    server = FakeApiServer(clock=clock)
+    server = ApiServerInMemory(clock=clock)
     server.add(make.pod("x", requests={"cpu": "4"}), make.pod("y", requests={"cpu": "4"}), make.pod("another"))
     client, queue, cache = server.client(), SchedulingQueue(clock), Cache()
     scheduler = Scheduler(
@@ -196,7 +196,7 @@ async def test_the_room_of_a_bound_pod_that_is_not_seen_is_its_own(ttl: float) -
 
 
 async def test_other_schedulers_pods_are_left_alone(running: Run) -> None:
-    server = FakeApiServer()
+    server = ApiServerInMemory()
     foreign = make.pod("foreign")
     foreign.spec.schedulerName = "mine"
     server.add(make.node("node-1"), foreign, make.pod("x"))
@@ -206,7 +206,7 @@ async def test_other_schedulers_pods_are_left_alone(running: Run) -> None:
 
 
 async def test_many_pods_spread_over_the_nodes_and_a_cordoned_one_gets_none(running: Run) -> None:
-    server = FakeApiServer()
+    server = ApiServerInMemory()
     server.add(*(make.node(f"node-{n}") for n in range(3)), make.node("cordoned", unschedulable=True))
     rc = make.replication_controller("web")
     server.add(rc)
@@ -219,7 +219,7 @@ async def test_many_pods_spread_over_the_nodes_and_a_cordoned_one_gets_none(runn
 
 
 async def test_a_leader_that_stops_in_the_middle_gives_its_pods_back(running: Run) -> None:
-    server = FakeApiServer()
+    server = ApiServerInMemory()
     server.add(make.node("node-1", cpu="64"), *(make.pod(f"p{n}", requests={"cpu": "1"}) for n in range(40)))
     for _ in range(3):
         async with running(server):
@@ -232,7 +232,7 @@ async def test_a_leader_that_stops_in_the_middle_gives_its_pods_back(running: Ru
 async def test_work_that_is_cancelled_before_its_first_step_is_not_lost() -> None:
     clock, cache = FakeClock(), Cache()
     queue = SchedulingQueue(clock)
-    server = FakeApiServer(clock=clock)
+    server = ApiServerInMemory(clock=clock)
     client = server.client()
     scheduler = Scheduler(
         client=client,

@@ -66,7 +66,8 @@ class Priority(PodPlugin):
             spec.priority = PRIORITIES[spec.priorityClassName]
         elif not spec.HasField("priority") and old.spec.HasField("priority"):
             spec.priority = old.spec.priority
-        spec.preemptionPolicy = spec.preemptionPolicy or (old.spec.preemptionPolicy if old else PREEMPTION_POLICY)
+        if not spec.preemptionPolicy and (policy := old.spec.preemptionPolicy if old else PREEMPTION_POLICY):
+            spec.preemptionPolicy = policy
 
     def _check(self, pod: core_pb2.Pod) -> None:
         """Refuse a class that is not there and a number that is not its own."""
@@ -98,7 +99,8 @@ class ServiceAccount(PodPlugin):
         if old is None and name != SERVICE_ACCOUNT:
             account = f"{pod.metadata.namespace}/{name}"
             raise _forbidden(pod, f'error looking up service account {account}: serviceaccount "{name}" not found')
-        spec.serviceAccountName = spec.serviceAccount = name
+        if name:  # a pod of an earlier version may have none
+            spec.serviceAccountName = spec.serviceAccount = name
 
 
 def _forbidden(pod: core_pb2.Pod, why: str) -> Forbidden:

@@ -53,10 +53,11 @@ async def test_starting_asks_the_runtime_for_nothing_twice(lab: Any, make_pod: M
 async def test_the_calls_for_a_pod_are_on_record(lab: Any, make_pod: MakePod) -> None:
     async with lab.kubelet():
         lab.api.add(make_pod())
+        added = lab.api.revision
         await lab.phase("Running")
     records = list(lab.records.of(lab.pod().metadata.uid))
     assert {r.verb for r in records} == {"RunPodSandbox", "ImageStatus", "CreateContainer", "StartContainer"}
-    assert {r.cause for r in records} == {"1"}
+    assert {r.cause for r in records} == {str(added)}
     assert len({r.trace_id for r in records}) == 1
     assert {r.process for r in records} == {"kubelet@node-1"}
 
@@ -480,7 +481,7 @@ async def test_a_finalizer_keeps_the_object_but_not_the_containers(lab: Any, mak
     pod = make_pod()
     pod.metadata.finalizers.append("example.com/hold")
     async with lab.kubelet():
-        lab.api.add(pod)
+        lab.api.add(pod, defaults=True)
         await lab.phase("Running")
         await lab.api.client().delete(PODS, "web", "default")
         await lab.cri.until(lambda: not lab.cri.sandboxes)
