@@ -21,11 +21,15 @@ from kubelab.scheduler.algorithm import Algorithm
 from kubelab.scheduler.cache import Cache
 from kubelab.scheduler.config import SchedulerConfig
 from kubelab.scheduler.eventhandlers import EventHandlers
+from kubelab.scheduler.handle import Handle
 from kubelab.scheduler.metrics import SchedulerMetrics
+from kubelab.scheduler.plugins.registry import IN_TREE, Registry
+from kubelab.scheduler.podcondition import PodConditionUpdater
 from kubelab.scheduler.profile import frameworks
 from kubelab.scheduler.queue import SchedulingQueue
 from kubelab.scheduler.scheduler import Scheduler
 from kubelab.scheduler.spreadindex import SpreadIndex
+from kubelab.scheduler.waitingpods import WaitingPods
 
 T = TypeVar("T", bound=Message)
 
@@ -36,8 +40,11 @@ async def run(config: SchedulerConfig, env: Environment) -> None:
         await work(config, env, client)
 
 
-async def work(config: SchedulerConfig, env: Environment, client: Client) -> None:
-    """Watch pods and nodes, lead if nobody else does, and give pods their nodes until cancelled."""
+async def work(config: SchedulerConfig, env: Environment, client: Client, registry: Registry = IN_TREE) -> None:
+    """Watch pods and nodes, lead if no other scheduler does, and give pods their nodes until cancelled.
+
+    ``registry`` has the plugins that the configuration's profiles may name.
+    """
     async with asyncio.TaskGroup() as group:
         spread = SpreadIndex()
         cache = Cache(spread)
@@ -49,9 +56,12 @@ async def work(config: SchedulerConfig, env: Environment, client: Client) -> Non
         )
         metrics = SchedulerMetrics(env.registry)
         metrics.observe(queue, cache)
-        profiles = frameworks(config)
+        election = elector(config.leader_election, "kube-scheduler", env, client)
+        writer = client.fenced(election.fence) if election else client
+        waiting = WaitingPods(env.clock)
+        profiles = frameworks(config, Handle(writer, waiting), registry)
         recorders = {name: EventRecorder(client, name, env.node, env.clock) for name in profiles}
-        # Ended pods take no room: the server leaves them out, and one that ends is told as deleted.
+        # Ended pods take no room: the server leaves them out, and the watch shows one that ends as deleted.
         pods = informer(env, client, scheme.PODS, field_selector=ACTIVE_PODS)
         nodes = informer(env, client, scheme.NODES)
         services = informer(env, client, scheme.SERVICES)
@@ -64,16 +74,17 @@ async def work(config: SchedulerConfig, env: Environment, client: Client) -> Non
             queue=queue,
             cache=cache,
             spread=spread,
+            waiting=waiting,
             scheduler_names=profiles.keys(),
         )
-        election = elector(config.leader_election, "kube-scheduler", env, client)
         scheduler = Scheduler(
-            client=client.fenced(election.fence) if election else client,
             queue=queue,
             cache=cache,
             algorithm=Algorithm(percentage=config.percentage_of_nodes_to_score),
             frameworks=profiles,
+            waiting=waiting,
             recorders=recorders,
+            conditions=PodConditionUpdater(writer, env.clock, env.log),
             clock=env.clock,
             log=env.log,
             metrics=metrics,

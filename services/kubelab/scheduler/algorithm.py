@@ -47,12 +47,14 @@ class Algorithm:
         self._percentage = percentage
         self._start = 0
 
-    def decide(self, framework: Framework, pod: PodInfo, cache: Cache) -> ScheduleResult | FitError:
-        """Find the best node for a pod."""
+    def decide(
+        self, framework: Framework, pod: PodInfo, cache: Cache, state: CycleState | None = None
+    ) -> ScheduleResult | FitError:
+        """Find the best node for a pod. Plugins keep in ``state`` what their later points need."""
         nodes = cache.nodes
         if not nodes:
             return FitError("no nodes available to schedule pods", frozenset({NODE_ADDED}))
-        state: CycleState = {}
+        state = CycleState() if state is None else state
         filtered = self._filter(framework, state, pod, nodes, cache)
         if isinstance(filtered, Rejection):
             return explain(framework, state, pod, [filtered] * len(nodes), len(nodes), ", ".join(filtered.reasons))
@@ -117,6 +119,12 @@ def feasible_wanted(nodes: int, percentage: int = 0) -> int:
     return max(nodes * percentage // 100, MIN_FEASIBLE)
 
 
+def rejected_by(rejection: Rejection) -> FitError:
+    """Say in upstream's words that a Reserve, Permit or PreBind plugin rejected the chosen node."""
+    reasons = histogram(Counter(rejection.reasons))
+    return FitError(f"0/1 nodes are available: {reasons}.", rejection.retry_on)
+
+
 def explain(
     framework: Framework, state: CycleState, pod: PodInfo, rejected: Sequence[Rejection], nodes: int, reasons: str = ""
 ) -> FitError:
@@ -125,9 +133,9 @@ def explain(
     https://github.com/kubernetes/kubernetes/blob/v1.32.0/pkg/scheduler/framework/types.go (FitError)
     """
     reasons = reasons or histogram(Counter(reason for rejection in rejected for reason in rejection.reasons))
-    told = [f"0/{nodes} nodes are available: {reasons}."]
-    told += [plugin.post_filter(state, pod, rejected, nodes) for plugin in framework.post_filters]
+    messages = [f"0/{nodes} nodes are available: {reasons}."]
+    messages += [plugin.post_filter(state, pod, rejected, nodes) for plugin in framework.post_filters]
     return FitError(
-        " ".join(message for message in told if message),
+        " ".join(message for message in messages if message),
         frozenset().union(*(rejection.retry_on for rejection in rejected)),
     )

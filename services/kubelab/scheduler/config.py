@@ -32,6 +32,11 @@ class Plugins:
     filter: PluginSet = field(default_factory=PluginSet)
     post_filter: PluginSet = field(default_factory=PluginSet)
     score: PluginSet = field(default_factory=PluginSet)
+    reserve: PluginSet = field(default_factory=PluginSet)
+    permit: PluginSet = field(default_factory=PluginSet)
+    pre_bind: PluginSet = field(default_factory=PluginSet)
+    bind: PluginSet = field(default_factory=PluginSet)
+    post_bind: PluginSet = field(default_factory=PluginSet)
     multi_point: PluginSet = field(default_factory=PluginSet)
 
 

@@ -17,6 +17,7 @@ from kubelab.scheduler.clusterevents import ClusterEvent
 from kubelab.scheduler.model import PodInfo
 from kubelab.scheduler.queue import SchedulingQueue
 from kubelab.scheduler.spreadindex import SpreadIndex
+from kubelab.scheduler.waitingpods import WaitingPods
 
 
 class EventHandlers:
@@ -32,9 +33,10 @@ class EventHandlers:
         queue: SchedulingQueue,
         cache: Cache,
         spread: SpreadIndex,
+        waiting: WaitingPods,
         scheduler_names: Collection[str],
     ) -> None:
-        self._queue, self._cache, self._spread = queue, cache, spread
+        self._queue, self._cache, self._spread, self._waiting = queue, cache, spread, waiting
         self._scheduler_names = scheduler_names
         self._informers = (pods, nodes, services, controllers)
         pods.add_handler(on_add=self.pod_set, on_update=lambda _, new: self.pod_set(new), on_delete=self.pod_gone)
@@ -60,6 +62,7 @@ class EventHandlers:
             self.pod_gone(pod)
         elif pod.spec.nodeName:
             self._queue.remove(uid)
+            self._waiting.reject(uid)
             self._cache.set_pod(PodInfo.of(pod))
         elif pod.spec.schedulerName in self._scheduler_names and (
             self._queue.holds(uid) or not self._cache.is_assumed(uid)
@@ -69,6 +72,7 @@ class EventHandlers:
 
     def pod_gone(self, pod: core_pb2.Pod) -> None:
         self._queue.remove(pod.metadata.uid)
+        self._waiting.reject(pod.metadata.uid)
         if self._cache.remove_pod(pod.metadata.uid):
             self._queue.move(clusterevents.POD_GONE)
 

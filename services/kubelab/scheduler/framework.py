@@ -1,9 +1,16 @@
-"""What a plugin is, and what it is asked.
+"""The extension points of a pod's scheduling and binding cycle, after upstream's ``framework/interface.go``.
 
-Plugins are stateless and pure: they read one pod, one node and the cluster's indexes, and await nothing. What a plugin
-finds out once for a pod it keeps in the cycle's state. A filter says
-why a node will not do and which events could change that; a score prefers among the nodes that will.
-The cycle's answer is made by :mod:`kubelab.scheduler.algorithm`.
+::
+
+    scheduling cycle, one pod at a time         PreFilter ▶ Filter ▶ (PostFilter) ▶ PreScore ▶ Score ▶ Reserve ▶ Permit
+    binding cycle, beside the next decisions    (wait for Permit) ▶ PreBind ▶ Bind ▶ PostBind
+
+The methods of the scheduling cycle await nothing, so that the cache is its own snapshot; PreBind and Bind may. The
+plugins up to Score are pure: they read one pod, one node and the cluster's indexes. What a plugin finds out for its
+later points it keeps in the cycle's state. The node is chosen by :mod:`kubelab.scheduler.algorithm`; what follows is
+run by :mod:`kubelab.scheduler.scheduler`.
+
+https://kubernetes.io/docs/concepts/scheduling-eviction/scheduling-framework/
 """
 
 from __future__ import annotations
@@ -13,6 +20,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
+from kubelab.apimachinery.errors import ApiError
 from kubelab.scheduler.clusterevents import ClusterEvent
 from kubelab.scheduler.model import NodeInfo, PodInfo
 
@@ -20,26 +28,57 @@ MAX_SCORE = 100
 
 
 class Skip(enum.Enum):
-    """A plugin has nothing to say about this pod: its later points are not asked in this cycle."""
+    """A plugin does not care for this pod: its Filter or Score is left out, or the next Bind plugin binds."""
 
     SKIP = enum.auto()
 
 
 SKIP = Skip.SKIP
 
-CycleState = dict[str, Any]
-"""What plugins keep for the rest of one pod's cycle, each under its own name."""
+
+class CycleState(dict[str, Any]):
+    """What plugins keep for the rest of one pod's cycle, each under its own name."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """Why a node will not do. ``resolvable`` is False where not even an empty node would help (upstream's
-    UnschedulableAndUnresolvable), which decides what is said about preemption."""
+    """Why a node, or the one chosen node, will not do. The pod is tried again at the events ``retry_on``.
+
+    ``resolvable`` is False where not even an empty node would help (upstream's UnschedulableAndUnresolvable), which
+    decides what is said about preemption.
+    """
 
     plugin: str
     reasons: tuple[str, ...]
     retry_on: frozenset[ClusterEvent]
     resolvable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """A Permit plugin lets the pod wait for its ``WaitingPod.allow``, so many seconds at most (and 15 minutes).
+
+    When they are over, the pod counts as rejected and is tried again at the events ``retry_on``.
+    """
+
+    seconds: float
+    retry_on: frozenset[ClusterEvent] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class PluginError:
+    """A PreBind or Bind plugin failed: the pod is tried again after its back-off."""
+
+    point: str
+    plugin: str
+    error: ApiError
+
+    @property
+    def message(self) -> str:
+        """What people read, in upstream's words."""
+        return f'running {self.point} plugin "{self.plugin}": {self.error.message}'
 
 
 class Cluster(Protocol):
@@ -106,6 +145,52 @@ class ScorePlugin(Plugin, Protocol):
     def score(self, state: CycleState, pod: PodInfo, nodes: Sequence[NodeInfo], cluster: Cluster) -> list[int]:
         """Score all feasible nodes at once: what is normalised needs the others anyway."""
         ...
+
+
+@runtime_checkable
+class ReservePlugin(Plugin, Protocol):
+    """Extends Reserve: keeps what the pod will need on its node before the next pod is looked at."""
+
+    def reserve(self, state: CycleState, pod: PodInfo, node: str) -> Rejection | None:
+        """Reserve; a rejection ends the cycle."""
+        ...
+
+    def unreserve(self, state: CycleState, pod: PodInfo, node: str) -> None:
+        """Take it back: the pod was not bound. Called for every Reserve plugin, in reverse order, also when its own
+        ``reserve`` rejected or was not called; it must not raise."""
+        ...
+
+
+@runtime_checkable
+class PermitPlugin(Plugin, Protocol):
+    """Extends Permit: approves (None), rejects, or lets the pod wait before it is bound."""
+
+    def permit(self, state: CycleState, pod: PodInfo, node: str) -> Rejection | Wait | None: ...
+
+
+@runtime_checkable
+class PreBindPlugin(Plugin, Protocol):
+    """Extends PreBind: does what must be done before the pod is bound."""
+
+    async def pre_bind(self, state: CycleState, pod: PodInfo, node: str) -> Rejection | None:
+        """Prepare the binding. Raises ApiError, after which the pod is tried again."""
+        ...
+
+
+@runtime_checkable
+class BindPlugin(Plugin, Protocol):
+    """Extends Bind: writes the pod's node."""
+
+    async def bind(self, state: CycleState, pod: PodInfo, node: str) -> Skip | None:
+        """Bind, or SKIP to leave it to the next Bind plugin. Raises ApiError: NotFound when the pod is gone."""
+        ...
+
+
+@runtime_checkable
+class PostBindPlugin(Plugin, Protocol):
+    """Extends PostBind: takes note of a pod that is bound."""
+
+    def post_bind(self, state: CycleState, pod: PodInfo, node: str) -> None: ...
 
 
 def histogram(counts: Mapping[str, int]) -> str:

@@ -7,12 +7,31 @@ https://kubernetes.io/docs/reference/scheduling/config/#multiple-profiles
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import fields
 from typing import TypeVar
 
-from kubelab.component.config import ConfigError
+from kubelab.apimachinery.errors import ApiError, InternalError
+from kubelab.component.config import ConfigError, camel
 from kubelab.scheduler.config import PluginConfig, PluginSet, Profile, SchedulerConfig
-from kubelab.scheduler.framework import FilterPlugin, Plugin, PostFilterPlugin, ScorePlugin
+from kubelab.scheduler.framework import (
+    SKIP,
+    BindPlugin,
+    CycleState,
+    FilterPlugin,
+    PermitPlugin,
+    Plugin,
+    PluginError,
+    PostBindPlugin,
+    PostFilterPlugin,
+    PreBindPlugin,
+    Rejection,
+    ReservePlugin,
+    ScorePlugin,
+    Wait,
+)
+from kubelab.scheduler.handle import Handle
+from kubelab.scheduler.model import PodInfo
 from kubelab.scheduler.plugins.registry import IN_TREE, Registry
 
 P = TypeVar("P")
@@ -20,47 +39,93 @@ ALL = "*"
 
 
 class Framework:
-    """What the algorithm runs for the pods of one ``schedulerName``."""
+    """The plugins that the scheduler runs for the pods of one ``schedulerName``, by extension point."""
 
-    def __init__(self, profile: Profile | None = None, registry: Registry = IN_TREE) -> None:
-        """Raises ConfigError for a plugin that does not exist, or does not extend the point that names it."""
+    def __init__(self, handle: Handle, profile: Profile | None = None, registry: Registry = IN_TREE) -> None:
+        """Raises ConfigError for a plugin that does not exist, or does not extend the point that names it, and for a
+        profile in which no plugin binds."""
         profile = profile or Profile()
         plugins, self.name = profile.plugins, profile.scheduler_name
-        points = {
-            "multiPoint": plugins.multi_point,
-            "filter": plugins.filter,
-            "postFilter": plugins.post_filter,
-            "score": plugins.score,
-        }
-        for point, chosen in points.items():
-            _check(chosen, registry, f"profiles: {self.name}: plugins.{point}")
-        everywhere = _merged([PluginConfig(name=name) for name in IN_TREE], plugins.multi_point)
-        named = {entry.name for chosen in points.values() for entry in chosen.enabled}
-        made = {name: registry[name]() for name in {*(entry.name for entry in everywhere), *named}}
+        points = {camel(f.name): getattr(plugins, f.name) for f in fields(plugins)}
         where = f"profiles: {self.name}: plugins"
+        for point, chosen in points.items():
+            _check(chosen, registry, f"{where}.{point}")
+        everywhere = _merged([PluginConfig(name=name) for name in IN_TREE], plugins.multi_point)
+        names = {entry.name for chosen in points.values() for entry in chosen.enabled}
+        instances = {name: registry[name](handle) for name in {*(entry.name for entry in everywhere), *names}}
 
-        def at(point: str, chosen: PluginSet, extends: Callable[[Plugin], P | None]) -> list[tuple[P, int]]:
+        def at(point: str, extends: Callable[[Plugin], P | None]) -> list[tuple[P, int]]:
+            chosen = points[point]
             for entry in chosen.enabled:
-                if extends(made[entry.name]) is None:
+                if extends(instances[entry.name]) is None:
                     raise ConfigError(f"{where}.{point}: plugin {entry.name!r} does not extend {point}")
-            found = [(extends(made[entry.name]), entry.weight) for entry in _in_order(everywhere, chosen)]
-            return [(plugin, weight) for plugin, weight in found if plugin is not None]
+            entries = [(extends(instances[entry.name]), entry.weight) for entry in _in_order(everywhere, chosen)]
+            return [(plugin, weight) for plugin, weight in entries if plugin is not None]
 
-        filters = at("filter", plugins.filter, lambda p: p if isinstance(p, FilterPlugin) else None)
-        post = at("postFilter", plugins.post_filter, lambda p: p if isinstance(p, PostFilterPlugin) else None)
-        scores = at("score", plugins.score, lambda p: p if isinstance(p, ScorePlugin) else None)
-        self.filters = tuple(plugin for plugin, _ in filters)
-        self.post_filters = tuple(plugin for plugin, _ in post)
+        def plugins_at(point: str, extends: Callable[[Plugin], P | None]) -> tuple[P, ...]:
+            return tuple(plugin for plugin, _ in at(point, extends))
+
+        self.filters = plugins_at("filter", lambda p: p if isinstance(p, FilterPlugin) else None)
+        self.post_filters = plugins_at("postFilter", lambda p: p if isinstance(p, PostFilterPlugin) else None)
+        scores = at("score", lambda p: p if isinstance(p, ScorePlugin) else None)
         self.scores = tuple((plugin, weight or plugin.weight) for plugin, weight in scores)
+        self.reserves = plugins_at("reserve", lambda p: p if isinstance(p, ReservePlugin) else None)
+        self.permits = plugins_at("permit", lambda p: p if isinstance(p, PermitPlugin) else None)
+        self.pre_binds = plugins_at("preBind", lambda p: p if isinstance(p, PreBindPlugin) else None)
+        self.binds = plugins_at("bind", lambda p: p if isinstance(p, BindPlugin) else None)
+        self.post_binds = plugins_at("postBind", lambda p: p if isinstance(p, PostBindPlugin) else None)
+        if not self.binds:
+            raise ConfigError(f"{where}.bind: got none, expected at least one plugin")
+
+    def reserve(self, state: CycleState, pod: PodInfo, node: str) -> Rejection | None:
+        """Reserve for a pod; the first rejection counts. The caller unreserves."""
+        for plugin in self.reserves:
+            if (rejection := plugin.reserve(state, pod, node)) is not None:
+                return rejection
+        return None
+
+    def permit(self, state: CycleState, pod: PodInfo, node: str) -> Rejection | Mapping[str, Wait] | None:
+        """Ask every Permit plugin: the first rejection counts, else give those that let the pod wait, by name."""
+        if not self.permits:
+            return None
+        waits: dict[str, Wait] = {}
+        for plugin in self.permits:
+            answer = plugin.permit(state, pod, node)
+            if isinstance(answer, Rejection):
+                return answer
+            if answer is not None:
+                waits[plugin.name] = answer
+        return waits
+
+    async def pre_bind(self, state: CycleState, pod: PodInfo, node: str) -> Rejection | PluginError | None:
+        """Run the PreBind plugins until one rejects or fails."""
+        for plugin in self.pre_binds:
+            try:
+                rejection = await plugin.pre_bind(state, pod, node)
+            except ApiError as err:
+                return PluginError("PreBind", plugin.name, err)
+            if rejection is not None:
+                return rejection
+        return None
+
+    async def bind(self, state: CycleState, pod: PodInfo, node: str) -> PluginError | None:
+        """Let the first Bind plugin that does not skip the pod bind it."""
+        for plugin in self.binds:
+            try:
+                if await plugin.bind(state, pod, node) is not SKIP:
+                    return None
+            except ApiError as err:
+                return PluginError("Bind", plugin.name, err)
+        return PluginError("Bind", self.binds[-1].name, InternalError("every Bind plugin skipped the pod"))
 
 
-def frameworks(config: SchedulerConfig, registry: Registry = IN_TREE) -> dict[str, Framework]:
+def frameworks(config: SchedulerConfig, handle: Handle, registry: Registry = IN_TREE) -> dict[str, Framework]:
     """Make every profile's framework, by ``schedulerName``. Raises ConfigError when two have one name, or none is."""
     made: dict[str, Framework] = {}
     for profile in config.profiles:
         if profile.scheduler_name in made:
             raise ConfigError(f"profiles: schedulerName {profile.scheduler_name!r} stands twice, expected once")
-        made[profile.scheduler_name] = Framework(profile, registry)
+        made[profile.scheduler_name] = Framework(handle, profile, registry)
     if not made:
         raise ConfigError("profiles: got none, expected at least one")
     return made

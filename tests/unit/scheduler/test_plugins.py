@@ -10,13 +10,14 @@ from kubelab.api.core.v1 import core_pb2
 from kubelab.scheduler import clusterevents
 from kubelab.scheduler.algorithm import Algorithm, FitError, ScheduleResult, feasible_wanted
 from kubelab.scheduler.cache import Cache
-from kubelab.scheduler.framework import SKIP, FilterPlugin
+from kubelab.scheduler.framework import SKIP, CycleState, FilterPlugin
 from kubelab.scheduler.model import PodInfo
 from kubelab.scheduler.plugins.nodes import NodeAffinity, NodeName, NodeUnschedulable, TaintToleration
 from kubelab.scheduler.plugins.resources import NodePorts, NodeResourcesBalancedAllocation, NodeResourcesFit
 from kubelab.scheduler.profile import Framework
 from kubelab.scheduler.spreadindex import SpreadIndex
 from tests.support import objects as make
+from tests.unit.scheduler.handles import handle
 
 HARD = make.taint("k", value="v")
 SOFT = make.taint("k", effect="PreferNoSchedule")
@@ -109,8 +110,8 @@ def test_filters(case: Case) -> None:
     for pod in case.there:
         cache.assume(PodInfo.of(pod), case.node.metadata.name)
     pod = PodInfo.of(case.pod)
-    skipped = case.plugin.pre_filter({}, pod, cache) is SKIP
-    rejection = case.plugin.filter({}, pod, cache.nodes[0])
+    skipped = case.plugin.pre_filter(CycleState(), pod, cache) is SKIP
+    rejection = case.plugin.filter(CycleState(), pod, cache.nodes[0])
     if skipped:
         assert case.reasons == ()
         return
@@ -134,7 +135,7 @@ def test_what_people_read_when_no_node_fits() -> None:
         make.node("c"),
     )
     cache.assume(PodInfo.of(make.pod("big", requests={"cpu": "3"})), "c")
-    answer = Algorithm().decide(Framework(), PodInfo.of(make.pod(requests={"cpu": "2"})), cache)
+    answer = Algorithm().decide(Framework(handle()), PodInfo.of(make.pod(requests={"cpu": "2"})), cache)
     assert isinstance(answer, FitError)
     assert answer.message == (
         "0/3 nodes are available: 1 Insufficient cpu, 2 node(s) had untolerated taint {k: v}. "
@@ -147,14 +148,14 @@ def test_what_people_read_when_no_node_fits() -> None:
 
 
 def test_a_cluster_without_nodes() -> None:
-    answer = Algorithm().decide(Framework(), PodInfo.of(make.pod()), cluster())
+    answer = Algorithm().decide(Framework(handle()), PodInfo.of(make.pod()), cluster())
     assert isinstance(answer, FitError)
     assert answer.message == "no nodes available to schedule pods"
     assert answer.retry_on == {clusterevents.NODE_ADDED}
 
 
 def placed(cache: Cache, pod: core_pb2.Pod) -> str:
-    answer = Algorithm().decide(Framework(), PodInfo.of(pod), cache)
+    answer = Algorithm().decide(Framework(handle()), PodInfo.of(pod), cache)
     assert isinstance(answer, ScheduleResult)
     cache.assume(PodInfo.of(pod), answer.node)
     cache.check_invariants()
@@ -189,16 +190,16 @@ def test_pods_behind_one_service_spread() -> None:
 def test_soft_taints_and_balance_score() -> None:
     cache = cluster(make.node("a", taints=[SOFT]), make.node("b"))
     pod = PodInfo.of(make.pod())
-    assert TaintToleration().score({}, pod, cache.nodes, cache) == [0, 100]
+    assert TaintToleration().score(CycleState(), pod, cache.nodes, cache) == [0, 100]
     lopsided = PodInfo.of(make.pod(requests={"cpu": "4"}))
-    assert NodeResourcesBalancedAllocation().score({}, lopsided, cache.nodes, cache) == [50, 50]
+    assert NodeResourcesBalancedAllocation().score(CycleState(), lopsided, cache.nodes, cache) == [50, 50]
 
 
 def test_equal_nodes_share_pods_fairly_and_the_same_question_has_the_same_answer() -> None:
     def once() -> list[str]:
         algorithm = Algorithm()
         cache = cluster(*(make.node(f"n{n}") for n in range(10)))
-        answers = [algorithm.decide(Framework(), PodInfo.of(make.pod(f"p{n}")), cache) for n in range(200)]
+        answers = [algorithm.decide(Framework(handle()), PodInfo.of(make.pod(f"p{n}")), cache) for n in range(200)]
         return [answer.node for answer in answers if isinstance(answer, ScheduleResult)]
 
     nodes = once()
@@ -219,9 +220,9 @@ def test_in_a_big_cluster_every_node_gets_its_turn() -> None:
     cache = cluster(*(make.node(f"n{n}", pods="1") for n in range(300)))
     algorithm = Algorithm()
     for n in range(300):
-        answer = algorithm.decide(Framework(), PodInfo.of(make.pod(f"p{n}")), cache)
+        answer = algorithm.decide(Framework(handle()), PodInfo.of(make.pod(f"p{n}")), cache)
         assert isinstance(answer, ScheduleResult)
         assert answer.feasible <= feasible_wanted(300)
         cache.assume(PodInfo.of(make.pod(f"p{n}")), answer.node)
-    assert isinstance(algorithm.decide(Framework(), PodInfo.of(make.pod("one-too-many")), cache), FitError)
+    assert isinstance(algorithm.decide(Framework(handle()), PodInfo.of(make.pod("one-too-many")), cache), FitError)
     cache.check_invariants()

@@ -14,9 +14,10 @@ from kubelab.scheduler.clusterevents import NODE_LABELED, ActionType, ClusterEve
 from kubelab.scheduler.config import SchedulerConfig
 from kubelab.scheduler.framework import SKIP, Cluster, CycleState, Plugin, Rejection, Skip
 from kubelab.scheduler.model import NodeInfo, PodInfo
-from kubelab.scheduler.plugins.registry import IN_TREE, Registry
+from kubelab.scheduler.plugins.registry import IN_TREE, Registry, stateless
 from kubelab.scheduler.profile import Framework, frameworks
 from tests.support import objects as make
+from tests.unit.scheduler.handles import handle
 
 RACK_ADDED = ClusterEvent("racks.example.com", ActionType.ADD)
 
@@ -49,7 +50,7 @@ class Rack:
         return [100 if node.name.endswith("-first") else 0 for node in nodes]
 
 
-REGISTRY: Registry = {**IN_TREE, "Rack": Rack}
+REGISTRY: Registry = {**IN_TREE, "Rack": stateless(Rack)}
 RACK = """
 profiles:
 - schedulerName: default-scheduler
@@ -78,7 +79,7 @@ def racks() -> Cache:
 
 
 def test_a_plugin_from_outside_decides_for_the_pods_of_its_profile(tmp_path: Path) -> None:
-    made = frameworks(config(tmp_path, RACK), REGISTRY)
+    made = frameworks(config(tmp_path, RACK), handle(), REGISTRY)
     cache, algorithm = racks(), Algorithm()
     placed = algorithm.decide(made["racks"], PodInfo.of(make.pod(labels={"rack": "a"})), cache)
     assert isinstance(placed, ScheduleResult)
@@ -98,7 +99,7 @@ def test_a_plugin_from_outside_decides_for_the_pods_of_its_profile(tmp_path: Pat
 def test_what_people_read_of_a_plugin_from_outside(
     tmp_path: Path, rack: str, reason: str, events: set[ClusterEvent]
 ) -> None:
-    made = frameworks(config(tmp_path, RACK), REGISTRY)
+    made = frameworks(config(tmp_path, RACK), handle(), REGISTRY)
     answer = Algorithm().decide(made["racks"], PodInfo.of(make.pod(labels={"rack": rack})), racks())
     assert isinstance(answer, FitError)
     assert answer.message == (
@@ -109,7 +110,7 @@ def test_what_people_read_of_a_plugin_from_outside(
 
 
 def test_without_a_word_the_profile_is_upstreams() -> None:
-    framework = Framework()
+    framework = Framework(handle())
     assert names(framework.filters) == [
         "NodeUnschedulable",
         "NodeName",
@@ -129,7 +130,7 @@ def test_without_a_word_the_profile_is_upstreams() -> None:
 
 def test_every_row_of_the_table_is_the_plugin_of_that_name() -> None:
     for name, make_plugin in IN_TREE.items():
-        assert make_plugin().name == name
+        assert make_plugin(handle()).name == name
 
 
 @pytest.mark.parametrize(
@@ -141,7 +142,7 @@ def test_every_row_of_the_table_is_the_plugin_of_that_name() -> None:
             [],
         ),
         (
-            "multiPoint: {disabled: [{name: '*'}], enabled: [{name: NodeResourcesFit}]}",
+            "multiPoint: {disabled: [{name: '*'}], enabled: [{name: NodeResourcesFit}, {name: DefaultBinder}]}",
             ["NodeResourcesFit"],
             [("NodeResourcesFit", 1)],
         ),
@@ -163,7 +164,7 @@ def test_every_row_of_the_table_is_the_plugin_of_that_name() -> None:
 def test_a_profile_enables_and_disables(
     tmp_path: Path, plugins: str, filters: list[str], scores: list[tuple[str, int]]
 ) -> None:
-    made = frameworks(config(tmp_path, f"profiles:\n  - plugins:\n      {plugins}\n"))["default-scheduler"]
+    made = frameworks(config(tmp_path, f"profiles:\n  - plugins:\n      {plugins}\n"), handle())["default-scheduler"]
     assert names(made.filters) == filters
     assert [(plugin.name, weight) for plugin, weight in made.scores] == scores
 
@@ -190,5 +191,5 @@ def test_a_profile_enables_and_disables(
 )
 def test_a_profile_that_cannot_be_used_says_why(tmp_path: Path, profiles: str, message: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        frameworks(config(tmp_path, f"profiles: {profiles}\n"))
+        frameworks(config(tmp_path, f"profiles: {profiles}\n"), handle())
     assert message in str(caught.value)

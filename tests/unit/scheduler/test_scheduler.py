@@ -22,12 +22,15 @@ from kubelab.scheduler.algorithm import Algorithm
 from kubelab.scheduler.cache import Cache
 from kubelab.scheduler.config import SchedulerConfig
 from kubelab.scheduler.eventhandlers import EventHandlers
+from kubelab.scheduler.handle import Handle
 from kubelab.scheduler.metrics import SchedulerMetrics
 from kubelab.scheduler.model import PodInfo
+from kubelab.scheduler.podcondition import PodConditionUpdater
 from kubelab.scheduler.profile import Framework
 from kubelab.scheduler.queue import SchedulingQueue
 from kubelab.scheduler.scheduler import Scheduler
 from kubelab.scheduler.spreadindex import SpreadIndex
+from kubelab.scheduler.waitingpods import WaitingPods
 from tests.support import objects as make
 from tests.support import tasks
 from tests.support.apiserver import ApiServerInMemory
@@ -141,6 +144,7 @@ async def test_a_pod_that_changes_while_it_is_bound_comes_back_as_it_is_now() ->
         queue=queue,
         cache=cache,
         spread=SpreadIndex(),
+        waiting=WaitingPods(clock),
         scheduler_names=["default-scheduler"],
     )
     handlers.node_set(make.node("node-1"))
@@ -169,14 +173,15 @@ async def test_the_room_of_a_bound_pod_that_is_not_seen_is_its_own(ttl: float) -
     clock = FakeClock()
     server = ApiServerInMemory(clock=clock)
     server.add(make.pod("x", requests={"cpu": "4"}), make.pod("y", requests={"cpu": "4"}), make.pod("another"))
-    client, queue, cache = server.client(), SchedulingQueue(clock), Cache()
+    client, queue, cache, waiting = server.client(), SchedulingQueue(clock), Cache(), WaitingPods(clock)
     scheduler = Scheduler(
-        client=client,
         queue=queue,
         cache=cache,
         algorithm=Algorithm(),
-        frameworks={DEFAULT: Framework()},
+        frameworks={DEFAULT: Framework(Handle(client, waiting))},
+        waiting=waiting,
         recorders={DEFAULT: EventRecorder(client, "default-scheduler")},
+        conditions=PodConditionUpdater(client, clock, structlog.get_logger()),
         clock=clock,
         log=structlog.get_logger(),
         metrics=SchedulerMetrics(CollectorRegistry()),
@@ -233,14 +238,15 @@ async def test_work_that_is_cancelled_before_its_first_step_is_not_lost() -> Non
     clock, cache = FakeClock(), Cache()
     queue = SchedulingQueue(clock)
     server = ApiServerInMemory(clock=clock)
-    client = server.client()
+    client, waiting = server.client(), WaitingPods(clock)
     scheduler = Scheduler(
-        client=client,
         queue=queue,
         cache=cache,
         algorithm=Algorithm(),
-        frameworks={DEFAULT: Framework()},
+        frameworks={DEFAULT: Framework(Handle(client, waiting))},
+        waiting=waiting,
         recorders={DEFAULT: EventRecorder(client, "default-scheduler")},
+        conditions=PodConditionUpdater(client, clock, structlog.get_logger()),
         clock=clock,
         log=structlog.get_logger(),
         metrics=SchedulerMetrics(CollectorRegistry()),

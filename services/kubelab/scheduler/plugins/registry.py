@@ -5,22 +5,32 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from kubelab.scheduler.framework import Plugin
+from kubelab.scheduler.handle import Handle
+from kubelab.scheduler.plugins.binder import DefaultBinder
 from kubelab.scheduler.plugins.nodes import NodeAffinity, NodeName, NodeUnschedulable, TaintToleration
 from kubelab.scheduler.plugins.preemption import DefaultPreemption
 from kubelab.scheduler.plugins.resources import NodePorts, NodeResourcesBalancedAllocation, NodeResourcesFit
 from kubelab.scheduler.plugins.spread import PodTopologySpread
 
-Registry = Mapping[str, Callable[[], Plugin]]
+PluginFactory = Callable[[Handle], Plugin]
+Registry = Mapping[str, PluginFactory]
+
+
+def stateless(plugin: Callable[[], Plugin]) -> PluginFactory:
+    """Make the factory of a plugin that needs nothing from the scheduler."""
+    return lambda _: plugin()
+
 
 IN_TREE: Registry = {
-    "NodeUnschedulable": NodeUnschedulable,
-    "NodeName": NodeName,
-    "TaintToleration": TaintToleration,
-    "NodeAffinity": NodeAffinity,
-    "NodePorts": NodePorts,
-    "NodeResourcesFit": NodeResourcesFit,
-    "PodTopologySpread": PodTopologySpread,
-    "DefaultPreemption": DefaultPreemption,
-    "NodeResourcesBalancedAllocation": NodeResourcesBalancedAllocation,
+    "NodeUnschedulable": stateless(NodeUnschedulable),
+    "NodeName": stateless(NodeName),
+    "TaintToleration": stateless(TaintToleration),
+    "NodeAffinity": stateless(NodeAffinity),
+    "NodePorts": stateless(NodePorts),
+    "NodeResourcesFit": stateless(NodeResourcesFit),
+    "PodTopologySpread": stateless(PodTopologySpread),
+    "DefaultPreemption": stateless(DefaultPreemption),
+    "NodeResourcesBalancedAllocation": stateless(NodeResourcesBalancedAllocation),
+    "DefaultBinder": DefaultBinder,
 }
 """All of them are enabled in a profile that does not say otherwise."""

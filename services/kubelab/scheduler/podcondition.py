@@ -1,0 +1,55 @@
+"""The condition PodScheduled=False, by which a pod's reader learns why it has no node."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kubelab.apimachinery.clock import Clock
+from kubelab.apimachinery.core.conditions import FALSE, set_condition
+from kubelab.apimachinery.core.pods import POD_SCHEDULED
+from kubelab.apimachinery.errors import ApiError, Conflict, NotFound
+from kubelab.apimachinery.messages import deep_copy
+from kubelab.apimachinery.scheme import PODS
+from kubelab.client.client import Client
+from kubelab.rpc import tracing
+from kubelab.scheduler.model import PodInfo
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
+
+TRIES = 5
+
+
+class PodConditionUpdater:
+    """Writes the condition, as upstream's ``podConditionUpdater``."""
+
+    def __init__(self, client: Client, clock: Clock, log: FilteringBoundLogger) -> None:
+        self._client, self._clock, self._log = client, clock, log
+
+    async def not_scheduled(self, pod: PodInfo, reason: str, message: str) -> None:
+        """Write PodScheduled=False, unless the status has it already or the pod has a node or is gone. A write that
+        fails is logged: the pod's next attempt writes it."""
+        current = pod.pod
+        for _ in range(TRIES):
+            if current.spec.nodeName or current.metadata.uid != pod.uid:
+                return
+            changed, now = deep_copy(current), self._clock.time()
+            conditions = changed.status.conditions
+            if not set_condition(conditions, POD_SCHEDULED, FALSE, now, reason=reason, message=message):
+                return
+            try:
+                with tracing.root(), tracing.cause(current.metadata.resourceVersion):
+                    await self._client.update_status(changed)
+                    return
+            except NotFound:
+                return
+            except Conflict:
+                pass  # read it again
+            except ApiError as err:
+                self._log.warning("could not write the condition", pod=pod.key, reason=err.reason)
+                return
+            try:
+                current = await self._client.get(PODS, pod.name, pod.namespace)
+            except ApiError as err:
+                self._log.info("could not read the pod again", pod=pod.key, reason=err.reason)
+                return
