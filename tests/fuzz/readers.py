@@ -27,10 +27,10 @@ from kubelab.apiserver.registry.tables import Tables
 from kubelab.apiserver.resources.table import Resources, builtin
 from kubelab.controllermanager import controllerrefs
 from kubelab.controllermanager.endpoints import decide as endpoints
-from kubelab.controllermanager.nodeipam import CidrPool
+from kubelab.controllermanager.nodeipam.cidrpool import CidrPool
 from kubelab.controllermanager.nodelifecycle import decide as lifecycle
 from kubelab.controllermanager.podcontrol import pod_from_template
-from kubelab.controllermanager.podgc import surplus
+from kubelab.controllermanager.podgc.decide import surplus
 from kubelab.controllermanager.replication import decide as replication
 from kubelab.kctl.describe import nodes, others, pods, services
 from kubelab.kctl.printers import render_objects

@@ -16,11 +16,11 @@ from kubelab.controllermanager.config import ControllerManagerConfig
 from kubelab.controllermanager.context import ControllerContext
 from kubelab.controllermanager.endpoints.controller import EndpointsController
 from kubelab.controllermanager.garbagecollector.controller import GarbageCollector
-from kubelab.controllermanager.namespace import NamespaceController
-from kubelab.controllermanager.nodeipam import NodeIpamController
+from kubelab.controllermanager.namespace.controller import NamespaceController
+from kubelab.controllermanager.nodeipam.controller import NodeIpamController
 from kubelab.controllermanager.nodelifecycle.controller import NodeLifecycleController
 from kubelab.controllermanager.nodelifecycle.eviction import TaintEvictionController
-from kubelab.controllermanager.podgc import PodGarbageCollector
+from kubelab.controllermanager.podgc.controller import PodGarbageCollector
 from kubelab.controllermanager.replication.controller import ReplicationManager
 
 

@@ -14,7 +14,8 @@ from kubelab.client.workqueue import WorkQueue
 from kubelab.controllermanager.config import ControllerManagerConfig
 from kubelab.controllermanager.context import ControllerContext
 from kubelab.controllermanager.informers import SharedInformers
-from kubelab.controllermanager.nodeipam import CidrPool, NodeIpamController
+from kubelab.controllermanager.nodeipam.cidrpool import CidrPool
+from kubelab.controllermanager.nodeipam.controller import NodeIpamController
 from tests.support import objects as make
 from tests.support import tasks
 from tests.support.apiserver import ApiServerInMemory

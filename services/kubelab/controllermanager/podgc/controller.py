@@ -8,7 +8,6 @@ given up, which is asked once more of the api-server itself.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
 
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery.core.conditions import TRUE
@@ -21,17 +20,10 @@ from kubelab.client.informer import key_of
 from kubelab.controllermanager.context import ControllerContext
 from kubelab.controllermanager.informers import BY_NODE, TERMINATED
 from kubelab.controllermanager.podcontrol import delete_pod, write_condition
+from kubelab.controllermanager.podgc.decide import surplus
 from kubelab.rpc import tracing
 
 THRESHOLD = ""  # the key that stands for "count the ended pods"
-
-
-def surplus(ended: Sequence[core_pb2.Pod], threshold: int) -> list[core_pb2.Pod]:
-    """Choose the oldest of the ended pods, as many as there are too many; 0 keeps all."""
-    too_many = len(ended) - threshold
-    if threshold <= 0 or too_many <= 0:
-        return []
-    return sorted(ended, key=lambda pod: (pod.metadata.creationTimestamp.seconds, key_of(pod)))[:too_many]
 
 
 class PodGarbageCollector(Reconciler[str]):

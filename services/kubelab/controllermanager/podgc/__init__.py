@@ -1,0 +1,1 @@
+"""Pods that no other component would remove."""
