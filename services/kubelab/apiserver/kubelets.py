@@ -44,8 +44,8 @@ class Kubelets:
                 yield answer
         except grpc.aio.AioRpcError as err:
             if err.code() is grpc.StatusCode.UNAVAILABLE:
-                told = f'the kubelet of node "{node.metadata.name}" at {address} does not answer: {err.details()}'
-                raise errors.Unavailable(told) from err
+                message = f'the kubelet of node "{node.metadata.name}" at {address} does not answer: {err.details()}'
+                raise errors.Unavailable(message) from err
             raise grpcstatus.from_rpc(err) from err
         finally:
             call.cancel()
@@ -55,8 +55,8 @@ class Kubelets:
         if self._identity is None:
             raise errors.InternalError("Internal error occurred: no client certificate for kubelets is configured")
         identity, key = self._identity.current(), (address, node)
-        if found := self._channels.get(key):
-            channel, used = found
+        if opened := self._channels.get(key):
+            channel, used = opened
             if used is identity or channel.get_state() is grpc.ChannelConnectivity.READY:
                 return channel
         name = server_name(f"kubelet@{node}")

@@ -1,4 +1,4 @@
-"""How much one request, and one user, may ask of the api-server: its event loop serves everybody.
+"""How much one request, and one user, may ask of the api-server, whose event loop serves all of them.
 
 Upstream bounds a request by its bytes and by the length of an URL. One event loop needs more: a megabyte can hold a
 hundred thousand labels, each of which is checked, and a selector can be matched against every object there is. What is
@@ -57,11 +57,11 @@ def check_object(obj: Message, size: int) -> None:
 
 def _entries(message: Message, enough: int) -> int:
     """Count the entries of all lists and maps; stops soon after ``enough``."""
-    found = 0
+    count = 0
     for field, value in message.ListFields():
         inner: Any = ()
         if field.is_repeated:
-            found += len(value)
+            count += len(value)
             if field.message_type is None:
                 continue
             if (values := map_value(field)) is not None:
@@ -71,10 +71,10 @@ def _entries(message: Message, enough: int) -> int:
         elif field.message_type is not None:
             inner = (value,)
         for part in inner:
-            if found > enough:
-                return found
-            found += _entries(part, enough - found)
-    return found
+            if count > enough:
+                return count
+            count += _entries(part, enough - count)
+    return count
 
 
 class Users:

@@ -180,11 +180,10 @@ class ApiServer:
         return entry.uid if entry else ""
 
     async def drain(self) -> None:
-        """Lose nobody on the way out: finish what is under way, refuse what comes, send the watches elsewhere.
+        """End without losing a request: finish those under way, refuse new ones, end the watches.
 
-        A client that is refused knows that nothing was done, so it asks another server for writes too. One that is told
-        nothing learns it from HTTP/2's GOAWAY when the server is stopped; only what crosses that on the wire is lost.
-        """
+        A client that is refused knows that nothing was done, so it sends its writes to another server too. A client
+        that is idle learns of the end by HTTP/2's GOAWAY; only what crosses that on the wire is lost."""
         self._handler.close()
         self.reflector.dismiss()
         await self._clock.sleep(LEAVING_SECONDS)

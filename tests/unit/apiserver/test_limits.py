@@ -11,7 +11,7 @@ from kubelab.apiserver import limits
 from kubelab.apiserver.endpoints.attributes import parse_fields
 from kubelab.apiserver.endpoints.decoding import decode
 from kubelab.apiserver.limits import Users
-from kubelab.apiserver.registry.selectors import selection
+from kubelab.apiserver.registry.selectors import parse_selection
 from kubelab.apiserver.resources.table import Resources, builtin
 
 PODS = Resources(builtin()).caches[scheme.PODS].kind
@@ -30,12 +30,12 @@ PODS = Resources(builtin()).caches[scheme.PODS].kind
 )
 def test_selectors_are_bounded(labels: str, fields: str) -> None:
     with pytest.raises(errors.BadRequest, match=r"the selectors? ha.*(more than|expected at most) \d+"):
-        selection(PODS, "", meta_pb2.ListOptions(labelSelector=labels, fieldSelector=fields))
+        parse_selection(PODS, "", meta_pb2.ListOptions(labelSelector=labels, fieldSelector=fields))
 
 
 def test_what_people_write_is_within_the_bounds() -> None:
     many = ",".join(f"v{n}" for n in range(400))
-    found = selection(
+    found = parse_selection(
         PODS, "", meta_pb2.ListOptions(labelSelector=f"app in ({many}),a=b", fieldSelector="spec.nodeName=n")
     )
     assert found.labels

@@ -1,7 +1,8 @@
 """The audit trail: a line of JSON for each request, in one file that all workers of a node append to.
 
 Requests only add to a list; one task writes it out in batches, in a thread. A batch of whole lines goes out in a
-single append, so that workers do not mix them up. The file is turned over by size under a lock, by whoever notices.
+single append, so that workers do not mix them up. The file is turned over by size under a lock, by the worker that
+notices.
 
 The file stays open, so a process without a descriptor left still writes. What cannot be written (a full disk) stays in
 the list and is written later; ``apiserver_audit_error_total`` counts the attempts. Only when the list is full a record

@@ -95,8 +95,8 @@ class Judge:
         self._authorizer = Authorizer(reflector, self._caches)
         self._admission = AdmissionChain([NodeRestriction(lambda name: NODE_UID)])
 
-    async def judge(self, who: User, request: Request, wanted: Message | None = None) -> None:
-        """Raise what a request gets. ``wanted`` is its object, an empty one of ``object_name`` by default."""
+    async def judge(self, who: User, request: Request, obj: Message | None = None) -> None:
+        """Raise what a request gets. ``obj`` is its object, an empty one of ``object_name`` by default."""
         path = RequestPath(
             group=request.group,
             resource=request.resource,
@@ -105,20 +105,20 @@ class Judge:
             subresource=request.subresource,
         )
         resource, subresource = lookup(path, self._resources)
-        if wanted is None and request.object_name is not None:
+        if obj is None and request.object_name is not None:
             message = subresource.message if subresource is not None else None
-            wanted = (message or resource.message)()
-            meta_of(wanted).name, meta_of(wanted).namespace = request.object_name, request.object_namespace
-        a = attributes_of(who, request.verb, resource, path, request.selector, wanted)
+            obj = (message or resource.message)()
+            meta_of(obj).name, meta_of(obj).namespace = request.object_name, request.object_namespace
+        a = attributes_of(who, request.verb, resource, path, request.selector, obj)
         await self._authorizer.check(a)
         check_verb(a, resource, subresource)
         admission = self._admission.of(a)
         if request.verb == "create":
-            admission.admit(wanted, None)
+            admission.admit(obj, None)
         elif request.verb in ("update", "delete") and resource in self._caches:
             entry = self._caches[resource].get(a.namespace, a.name)
             if entry is not None:  # else the registry says NotFound
-                admission.admit(wanted, resource.message.FromString(entry.raw))
+                admission.admit(obj, resource.message.FromString(entry.raw))
 
 
 # --- the table
@@ -168,12 +168,12 @@ async def _table() -> str:
             lines.append(_row(f"{resource.qualified}/{subresource}" if subresource else resource.qualified, cells))
     for target in sorted({f"nodes/{right.subresource}" for right in KUBELET.values()}):
         subresource = target.partition("/")[2]
-        asked = [Attributes(who, "get", resource="nodes", subresource=subresource) for who in IDENTITIES.values()]
-        lines.append(_row(f"{target} (at a kubelet)", ["get" if roles.allows(a) else "" for a in asked]))
+        questions = [Attributes(who, "get", resource="nodes", subresource=subresource) for who in IDENTITIES.values()]
+        lines.append(_row(f"{target} (at a kubelet)", ["get" if roles.allows(a) else "" for a in questions]))
     for path in ("/metrics", "/livez /readyz and gRPC health"):
         first = path.partition(" ")[0]
-        asked = [Attributes(who, "get", path=first) for who in IDENTITIES.values()]
-        lines.append(_row(path, ["get" if roles.allows(a) else "" for a in asked]))
+        questions = [Attributes(who, "get", path=first) for who in IDENTITIES.values()]
+        lines.append(_row(path, ["get" if roles.allows(a) else "" for a in questions]))
     return "\n".join(lines) + "\n"
 
 
@@ -191,8 +191,8 @@ async def _cell(
             anything.append(verb)
         elif await _allowed(judge, identity, resource, subresource, verb, own=True):
             own.append(verb)
-    told = [_words(anything, verbs), f"own: {_words(own, verbs)}" if own else ""]
-    return "; ".join(words for words in told if words)
+    message = [_words(anything, verbs), f"own: {_words(own, verbs)}" if own else ""]
+    return "; ".join(words for words in message if words)
 
 
 def _words(verbs: Sequence[str], served: Sequence[str]) -> str:

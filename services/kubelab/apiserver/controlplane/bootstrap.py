@@ -95,7 +95,7 @@ class Bootstrap:
                 self._wake.set()
 
     async def _keep_master(self) -> None:
-        """Hold this process's record; give it back at the end, so that nobody is sent to a server that is gone."""
+        """Hold this process's record; give it back at the end, so that no client is sent to a server that is gone."""
         key = f"{MASTERS}{self._advertise}/{uuid.uuid4()}"
         lease = written_with = 0
         try:
@@ -103,7 +103,7 @@ class Bootstrap:
                 try:
                     if not lease or not await self._store.keep_lease(lease):
                         lease = await self._store.grant_lease(LEASE_SECONDS)
-                    # Where it is not: it could not be written the last time, or somebody has deleted it since.
+                    # Where it is not: it could not be written the last time, or it was deleted since.
                     if lease != written_with or key not in self._masters:
                         await self._store.transact([], [Put(key, self._advertise.encode(), lease)])
                         written_with = lease
@@ -147,28 +147,28 @@ class Bootstrap:
         return int(self._advertise.rpartition(":")[2] or 0)
 
     async def _reconcile_endpoints(self) -> None:
-        wanted = core_pb2.Endpoints()
+        desired = core_pb2.Endpoints()
         by_port: dict[int, set[str]] = {}
         for key in self._masters:
             address, port = _address(key)
             by_port.setdefault(int(port), set()).add(address)
         for port, addresses in sorted(by_port.items()):
-            wanted.subsets.add(
+            desired.subsets.add(
                 addresses=[core_pb2.EndpointAddress(ip=a) for a in sorted(addresses)],
                 ports=[core_pb2.EndpointPort(name="https", port=port, protocol="TCP")],
             )
         entry = self._caches[scheme.ENDPOINTS].get("default", NAME)
         if entry is None:
-            await self._create(wanted, NAME, "default")
+            await self._create(desired, NAME, "default")
             return
-        there = core_pb2.Endpoints.FromString(entry.raw)
-        if list(there.subsets) == list(wanted.subsets):
+        current = core_pb2.Endpoints.FromString(entry.raw)
+        if list(current.subsets) == list(desired.subsets):
             return
-        there.ClearField("subsets")
-        there.subsets.extend(wanted.subsets)
-        there.metadata.resourceVersion = str(entry.revision)
+        current.ClearField("subsets")
+        current.subsets.extend(desired.subsets)
+        current.metadata.resourceVersion = str(entry.revision)
         try:
-            await self._writer.update(scheme.ENDPOINTS, "default", NAME, there)
+            await self._writer.update(scheme.ENDPOINTS, "default", NAME, current)
         except errors.Conflict:
             return  # another api-server did it; its change wakes us
 

@@ -52,7 +52,7 @@ class AuditRecords:
 
 
 def _of_node(record: pb.AuditRecord, node: str) -> pb.AuditRecord:
-    """A kubelet's records are about itself, whatever they say: its certificate names the node, not they."""
+    """Name the kubelet in its records by its certificate, not by what they say."""
     record.process = record.caller = f"kubelet@{node}"
     record.ClearField("user")
     return record

@@ -27,6 +27,6 @@ def decode(message: type[M], wanted: AnyMessage) -> M:
     except (DecodeError, RecursionError) as err:
         raise errors.BadRequest(f"the object provided is unrecognized: {err}") from err
     limits.check_object(obj, len(wanted.value))
-    if found := wellformed.validate(obj):
-        raise errors.invalid(expected.name, meta_of(obj).name, found)
+    if complaints := wellformed.validate(obj):
+        raise errors.invalid(expected.name, meta_of(obj).name, complaints)
     return obj

@@ -18,7 +18,7 @@ from kubelab.rpc.apiserver.v1 import apiserver_pb2_grpc
 
 
 class DiscoveryServicer(apiserver_pb2_grpc.DiscoveryServicer):
-    """Open to everybody who has a certificate."""
+    """Open to every user with a certificate."""
 
     def __init__(self, resources: Resources) -> None:
         self._resources = resources

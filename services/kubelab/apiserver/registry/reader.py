@@ -1,7 +1,7 @@
 """Get, list and watch: served from the caches, with upstream's resourceVersion semantics
 (https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions).
 
-Empty: as fresh as etcd is now. ``0``: whatever is here. A number: not older than that, or with
+Empty: as fresh as etcd is now. ``0``: what the cache has. A number: not older than that, or with
 ``resourceVersionMatch: Exact`` and for continued lists, exactly that, read from etcd if the resource changed since.
 """
 
@@ -20,7 +20,7 @@ from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery import errors
 from kubelab.apimachinery.clock import Clock
 from kubelab.apimachinery.scheme import Resource
-from kubelab.apiserver.registry.selectors import selection
+from kubelab.apiserver.registry.selectors import parse_selection
 from kubelab.apiserver.storage.store import Store, prefix_end
 from kubelab.apiserver.watchcache.cache import ResourceCache
 from kubelab.apiserver.watchcache.changes import Change, Entry, Selection
@@ -89,7 +89,7 @@ class ObjectReader:
     async def list(self, resource: Resource[Message], namespace: str, options: meta_pb2.ListOptions) -> ObjectList:
         """A collection, or a piece of it. Expired when the revision that is asked for is compacted."""
         cache = self._caches[resource]
-        return await self._list(cache, selection(cache.kind, namespace, options), options)
+        return await self._list(cache, parse_selection(cache.kind, namespace, options), options)
 
     async def watch(
         self, resource: Resource[Message], namespace: str, options: meta_pb2.ListOptions
@@ -99,7 +99,7 @@ class ObjectReader:
         Expired when the revision to go on from is too old, Unavailable while etcd is lost.
         """
         cache = self._caches[resource]
-        watcher = cache.watcher(selection(cache.kind, namespace, options), options.allowWatchBookmarks)
+        watcher = cache.watcher(parse_selection(cache.kind, namespace, options), options.allowWatchBookmarks)
         seconds = float(options.timeoutSeconds) or random.uniform(*_WATCH_SECONDS)
         self._reflector.health.check()
         await self._wait(options.resourceVersion)
@@ -112,7 +112,7 @@ class ObjectReader:
 
     def selection(self, resource: Resource[Message], namespace: str, options: meta_pb2.ListOptions) -> Selection:
         """Which objects the options choose; BadRequest."""
-        return selection(self._caches[resource].kind, namespace, options)
+        return parse_selection(self._caches[resource].kind, namespace, options)
 
     def after(self, resource: Resource[Message], token: str) -> str:
         """The key after which a continued call goes on, "" for one that begins; BadRequest."""
@@ -132,7 +132,7 @@ class ObjectReader:
         elif version != "0":
             await self._reflector.reached(_number(version))
 
-    async def _list(self, cache: ResourceCache, wanted: Selection, options: meta_pb2.ListOptions) -> ObjectList:
+    async def _list(self, cache: ResourceCache, selection: Selection, options: meta_pb2.ListOptions) -> ObjectList:
         resource, limit = cache.kind.resource, max(0, options.limit)  # upstream: less than none is no limit
         version, after, exact = options.resourceVersion, "", options.resourceVersionMatch == "Exact"
         token: str = getattr(options, "continue")  # a keyword in Python
@@ -146,30 +146,30 @@ class ObjectReader:
         await self._wait(version)
         if exact and cache.changed > _number(version):
             try:
-                return await self._list_at(cache, wanted, _number(version), after, limit)
+                return await self._list_at(cache, selection, _number(version), after, limit)
             except errors.Expired as err:
                 raise errors.Expired(_CONTINUE_EXPIRED if token else err.message) from err
         revision = _number(version) if exact else self._reflector.revision
         page = _Page(limit)
-        if all(page.take(entry) for entry in cache.select(wanted, after)):
+        if all(page.take(entry) for entry in cache.select(selection, after)):
             return ObjectList(resource, page.entries, revision)
         entries, remaining = page.entries, None
-        if wanted.labels is None and wanted.fields is None:
-            remaining = cache.count_after(wanted, entries[-1].key)
+        if selection.labels is None and selection.fields is None:
+            remaining = cache.count_after(selection, entries[-1].key)
         return ObjectList(resource, entries, revision, _make_token(revision, entries[-1].key, cache), remaining)
 
     async def _list_at(
-        self, cache: ResourceCache, wanted: Selection, revision: int, after: str, limit: int
+        self, cache: ResourceCache, selection: Selection, revision: int, after: str, limit: int
     ) -> ObjectList:
         """Read a revision of the past from etcd."""
-        prefix = cache.key(wanted.namespace, "") if wanted.namespace else cache.prefix
+        prefix = cache.key(selection.namespace, "") if selection.namespace else cache.prefix
         start = after + "\0" if after else prefix
         resource, listed = cache.kind.resource, _Page(limit)
         while True:
             page = await self._store.range(start, prefix_end(prefix), limit=_PAGE, revision=revision)
             for kv in page.items:
                 entry = cache.entry(kv.key, kv.value, kv.mod_revision)
-                if entry is None or not wanted.matches(entry):
+                if entry is None or not selection.matches(entry):
                     continue
                 if not listed.take(entry):
                     token = _make_token(revision, listed.entries[-1].key, cache)
@@ -186,14 +186,14 @@ def _number(version: str) -> int:
 
 
 def _make_token(revision: int, key: str, cache: ResourceCache) -> str:
-    told = {"v": "meta.k8s.io/v1", "rv": revision, "start": key.removeprefix(cache.prefix)}
-    return base64.urlsafe_b64encode(json.dumps(told, separators=(",", ":")).encode()).decode().rstrip("=")
+    message = {"v": "meta.k8s.io/v1", "rv": revision, "start": key.removeprefix(cache.prefix)}
+    return base64.urlsafe_b64encode(json.dumps(message, separators=(",", ":")).encode()).decode().rstrip("=")
 
 
 def _read_token(token: str) -> tuple[int, str]:
     try:
-        told = json.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
-        revision, start = told["rv"], told["start"]
+        message = json.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
+        revision, start = message["rv"], message["start"]
         str(start).encode()
     except (ValueError, KeyError, TypeError, RecursionError, binascii.Error) as err:
         raise errors.BadRequest("continue key is not valid: incorrect encoding") from err

@@ -8,7 +8,7 @@ from kubelab.apiserver import limits
 from kubelab.apiserver.watchcache.changes import Kind, Selection
 
 
-def selection(kind: Kind, namespace: str, options: meta_pb2.ListOptions) -> Selection:
+def parse_selection(kind: Kind, namespace: str, options: meta_pb2.ListOptions) -> Selection:
     """Parse what a list or watch asks for; BadRequest for a bad selector or a field that cannot be selected."""
     limits.check_text(options.labelSelector)
     limits.check_text(options.fieldSelector)
@@ -19,8 +19,8 @@ def selection(kind: Kind, namespace: str, options: meta_pb2.ListOptions) -> Sele
         raise errors.BadRequest(str(err)) from err
     limits.check_terms(by_label, by_field)
     if by_field is not None:
-        known = kind.selectable_fields(kind.resource.message())
+        supported = kind.selectable_fields(kind.resource.message())
         for term in by_field.terms:
-            if term.field not in known:
-                raise errors.BadRequest(fields.unsupported(term.field, known))
+            if term.field not in supported:
+                raise errors.BadRequest(fields.unsupported(term.field, supported))
     return Selection(namespace, by_label or None, by_field or None)

@@ -2,7 +2,7 @@
 
 A write decides on the cached object, so that the usual one costs a single etcd transaction, which compares the
 revision it decided on. Where that is stale, the transaction brings the present state back and the decision is made
-again on that. An error that was decided on a cached state is only told after it has held on a fresh one.
+again on that. An error that a cached state gave is raised only when a fresh one gives it too.
 """
 
 from __future__ import annotations
@@ -294,7 +294,8 @@ class ObjectWriter:
         limit: int = 0,
         after: str = "",
     ) -> Deleted:
-        """Delete all that match and come after a key, one by one; what somebody else deletes meanwhile is no error.
+        """Delete all that match and come after a key, one by one; an object that another client deletes meanwhile is no
+        error.
 
         With a ``limit`` it ends after so many, or after some seconds, and says where to go on.
         """
@@ -306,12 +307,12 @@ class ObjectWriter:
         for number, entry in enumerate(chosen):
             if limit and number and (number >= limit or self._clock.monotonic() - began > PIECE_SECONDS):
                 return Deleted(done, self._reflector.revision, chosen[number - 1].key, len(chosen) - number)
-            own = deep_copy(options)
-            own.preconditions.uid = entry.uid
+            one = deep_copy(options)
+            one.preconditions.uid = entry.uid
             try:
-                done.append(await self.delete(resource, entry.namespace, entry.name, own, admission))
+                done.append(await self.delete(resource, entry.namespace, entry.name, one, admission))
             except (errors.NotFound, errors.Conflict) as err:
-                # A leader is told: it may be that it does not lead any more.
+                # A leader gets the error: perhaps it does not lead any more.
                 if isinstance(err, errors.Conflict) and fenced.FENCE.get() is not None:
                     raise
         return Deleted(done, self._reflector.revision)
@@ -328,18 +329,18 @@ def _release(allocator: Allocator | None, obj: Message) -> Claims:
     return NO_CLAIMS if allocator is None else allocator.release(obj)
 
 
-def _already_there(cache: ResourceCache, name: str, there: KeyValue) -> errors.AlreadyExists:
+def _already_there(cache: ResourceCache, name: str, existing: KeyValue) -> errors.AlreadyExists:
     """Upstream's words for a name that is taken; they say so when its object is about to go."""
     resource, envelope = cache.kind.resource, cache.kind.envelope
     err = errors.already_exists(resource.plural, name, resource.group)
     try:
-        going = meta_of(envelope.decode(envelope.open(there.value))).HasField("deletionTimestamp")
+        going = meta_of(envelope.decode(envelope.open(existing.value))).HasField("deletionTimestamp")
     except ValueError:
         going = False  # it is no object that could go
     if not going:
         return err
-    told = f"object is being deleted: {err.message}"
-    return errors.AlreadyExists(told, name=name, group=resource.group, kind=resource.plural)
+    message = f"object is being deleted: {err.message}"
+    return errors.AlreadyExists(message, name=name, group=resource.group, kind=resource.plural)
 
 
 def _check_namespace(resource: Resource[Message], namespace: str, m: meta_pb2.ObjectMeta) -> None:
@@ -352,7 +353,7 @@ def _check_namespace(resource: Resource[Message], namespace: str, m: meta_pb2.Ob
 
 
 def _keep_system_metadata(m: meta_pb2.ObjectMeta, old: meta_pb2.ObjectMeta) -> None:
-    """What only the api-server sets stays as it is, whatever a client sends."""
+    """Keep what only the api-server sets, whatever a client sends."""
     m.ClearField("resourceVersion")
     m.uid, m.generation = old.uid, old.generation
     for field in ("creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"):
@@ -369,7 +370,7 @@ def _keep_system_metadata(m: meta_pb2.ObjectMeta, old: meta_pb2.ObjectMeta) -> N
 
 
 def _occupied(claims: Claims, current: Mapping[str, KeyValue | None]) -> set[str]:
-    """Which of the claimed records somebody else holds already."""
+    """Give the claimed records that another object holds already."""
     return {c.key for c in claims.conditions if current.get(c.key) is not None}
 
 

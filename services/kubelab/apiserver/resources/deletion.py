@@ -19,7 +19,7 @@ _POLICIES = ("Foreground", "Background", "Orphan")
 
 class DeletionStep(enum.Enum):
     REMOVE = "remove"  # from the store
-    MARK = "mark"  # write the changed object: somebody has to finish first
+    MARK = "mark"  # write the changed object: a kubelet or a finalizer has to finish first
     NOTHING = "nothing"  # it is on its way already
 
 
@@ -28,8 +28,8 @@ def check_options(options: meta_pb2.DeleteOptions) -> None:
     causes: list[errors.Cause] = []
     policy = options.propagationPolicy
     if options.HasField("propagationPolicy") and policy not in _POLICIES:
-        told = f'Unsupported value: "{policy}": supported values: "Foreground", "Background", "Orphan", "nil"'
-        causes.append(errors.Cause("propagationPolicy", told, "FieldValueNotSupported"))
+        message = f'Unsupported value: "{policy}": supported values: "Foreground", "Background", "Orphan", "nil"'
+        causes.append(errors.Cause("propagationPolicy", message, "FieldValueNotSupported"))
     if options.HasField("gracePeriodSeconds") and options.gracePeriodSeconds < 0:
         options.gracePeriodSeconds = 1  # as upstream: an immediate, but still graceful, deletion
     if causes:
@@ -99,7 +99,7 @@ def _finalizers(m: meta_pb2.ObjectMeta, options: meta_pb2.DeleteOptions, default
             return
         policy = default
     kept = [f for f in m.finalizers if f not in (ORPHAN, FOREGROUND)]
-    wanted = {"Orphan": [ORPHAN], "Foreground": [FOREGROUND]}.get(policy, [])
-    if kept + wanted != list(m.finalizers):
+    policy_finalizers = {"Orphan": [ORPHAN], "Foreground": [FOREGROUND]}.get(policy, [])
+    if kept + policy_finalizers != list(m.finalizers):
         m.ClearField("finalizers")
-        m.finalizers.extend(kept + wanted)
+        m.finalizers.extend(kept + policy_finalizers)

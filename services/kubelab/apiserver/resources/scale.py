@@ -24,8 +24,8 @@ from kubelab.apiserver.strategies import causes, metadata
 
 def validate(scale: autoscaling_pb2.Scale) -> list[Cause]:
     """All complaints about a scale."""
-    found = metadata.validate(scale.metadata, namespaced=True, check_name=names.dns_subdomain)
-    return [*found, *causes.non_negative("spec.replicas", scale.spec.replicas)]
+    complaints = metadata.validate(scale.metadata, namespaced=True, check_name=names.dns_subdomain)
+    return [*complaints, *causes.non_negative("spec.replicas", scale.spec.replicas)]
 
 
 def scale_of(resource: Resource[Any], selector: Callable[[Any], str]) -> Subresource:

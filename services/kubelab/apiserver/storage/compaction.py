@@ -12,7 +12,7 @@ from kubelab.apiserver.storage import receipts
 from kubelab.apiserver.storage.store import Absent, Delete, Put, Store, Unchanged, prefix_end
 
 log = structlog.get_logger()
-KEY = "compact_rev_key"  # upstream's; who writes it first in an interval compacts
+KEY = "compact_rev_key"  # upstream's; the api-server that writes it first in an interval compacts
 _PAGE, _CHUNK = 500, 50  # keys that are read, and removed, at once
 
 
@@ -38,8 +38,8 @@ class Compactor:
         condition = Unchanged(KEY, self._written) if self._written else Absent(KEY)
         outcome = await self._store.transact([condition], [Put(KEY, str(self._revision).encode())])
         if not outcome.succeeded:
-            there = outcome.current[KEY]
-            self._written, self._revision = (there.mod_revision if there else 0), outcome.revision
+            stored = outcome.current[KEY]
+            self._written, self._revision = (stored.mod_revision if stored else 0), outcome.revision
             return
         if self._revision:
             await self._store.compact(self._revision)
@@ -48,7 +48,7 @@ class Compactor:
 
 
 class LeftReceipts:
-    """Removes receipts that nobody has written for :data:`receipts.KEPT_SECONDS`, as this process has seen."""
+    """Removes receipts that were not written for :data:`receipts.KEPT_SECONDS`, as this process has seen."""
 
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store, self._clock = store, clock

@@ -2,7 +2,7 @@
 
 Reads are repeated on another member. A write that was not answered is settled by its receipt
 (:mod:`kubelab.apiserver.storage.receipts`): it took effect, or it never will and is sent again, or the caller learns
-that nobody can tell.
+that its outcome is unknown.
 
 While a watch is quiet, its member is asked for something that it can only answer together with the majority; it is
 left, and the watch ends, when it cannot. Pings would not tell (a member that is cut off answers them) and etcd takes
@@ -46,7 +46,9 @@ QUIET_SECONDS = 1.5  # of a watch, before its member is asked whether it is stil
 T = TypeVar("T")
 
 _EVERYTHING = b"\0"
-_REVISION = rpc.RangeRequest(key=_EVERYTHING, count_only=True)  # a key that nobody writes: the answer is its header
+_REVISION = rpc.RangeRequest(
+    key=_EVERYTHING, count_only=True
+)  # a key that is never written: only the answer's header counts
 
 
 class EtcdStore:
@@ -95,17 +97,17 @@ class EtcdStore:
 
     async def _write(self, request: Any, keys: Sequence[str]) -> Outcome:
         """Send a transaction until its outcome is known. Raises not_executed when it surely was not carried out, and
-        Unavailable or Timeout when nobody can tell."""
+        Unavailable or Timeout when that stays unknown."""
         tries = 0
         until = self._members.until()
         await self._look_before()
         while True:
             receipt = await self._ready(self._receipts.take())
-            found = await self._attempt(receipt, request, keys)
-            if isinstance(found, Outcome):
-                return found
+            result = await self._attempt(receipt, request, keys)
+            if isinstance(result, Outcome):
+                return result
             if self._clock.monotonic() > until:
-                raise errors.not_executed(found.message) from found
+                raise errors.not_executed(result.message) from result
             tries += 1
             await self._members.pause(tries)
 
@@ -144,19 +146,19 @@ class EtcdStore:
         return errors.Unavailable("etcd has lost what this process had written")  # the receipt grew old and was removed
 
     async def _settle(self, receipt: Receipt, err: grpc.aio.AioRpcError) -> Outcome | errors.ApiError:
-        """Find out what became of a transaction that was not answered. Raises its error when nobody can tell."""
-        told = translate(err)
+        """Find out what became of a transaction that was not answered. Raises its error when that stays unknown."""
+        failure = translate(err)
         try:
             revision = await self._receipts.settle(receipt)
         except errors.ApiError as unknown:
-            # etcd may have carried out what it refused for want of space: then only this says that nobody knows
-            raise (unknown if errors.out_of_space(told) else told) from err
+            # etcd may have carried out what it refused for want of space: then only this error says that it is unknown
+            raise (unknown if errors.out_of_space(failure) else failure) from err
         if revision:
             self._receipts.give_back(receipt, revision)
             return Outcome(True, revision)
-        if errors.out_of_space(told):
-            raise told from err
-        return told
+        if errors.out_of_space(failure):
+            raise failure from err
+        return failure
 
     async def _write_bare(self, request: Any, keys: Sequence[str]) -> Outcome:
         """Delete without a receipt: etcd is full, takes nothing new, and can only become emptier."""
@@ -170,7 +172,7 @@ class EtcdStore:
         return Outcome(False, answer.header.revision, current_of(answer, keys))
 
     async def _look_before(self) -> None:
-        """Send nothing while nobody answers: what was not sent is surely not done. Unavailable says so."""
+        """Send nothing while no member answers: what was not sent is surely not done. Unavailable says so."""
         if self._members.silent:
             await self._ready(self.revision())
 
@@ -275,4 +277,4 @@ class EtcdStore:
             request = rpc.CompactionRequest(revision=revision)
             await self._members.read(lambda member: member.compact, request)
         except errors.Expired:
-            return  # somebody was faster
+            return  # another task was faster

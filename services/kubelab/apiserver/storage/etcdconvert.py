@@ -41,11 +41,11 @@ def read_back(key: str) -> Any:
 
 
 def current_of(answer: Any, keys: Sequence[str]) -> dict[str, KeyValue | None]:
-    found: dict[str, KeyValue | None] = {}
+    values: dict[str, KeyValue | None] = {}
     for key, response in zip(keys, answer.responses, strict=True):
         kvs = response.response_range.kvs
-        found[key] = KeyValue(key, kvs[0].value, kvs[0].mod_revision) if kvs else None
-    return found
+        values[key] = KeyValue(key, kvs[0].value, kvs[0].mod_revision) if kvs else None
+    return values
 
 
 def text_of(key: bytes) -> str:

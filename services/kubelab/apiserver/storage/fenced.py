@@ -21,7 +21,7 @@ from kubelab.apiserver.storage.store import Condition, Delete, Holds, Operation,
 from kubelab.rpc.fencing import Fence
 
 ROOT = "/kubelab/fences/"
-HEARTBEATS = "kube-node-lease"  # Leases by which nobody is elected
+HEARTBEATS = "kube-node-lease"  # Leases that elect no leader
 
 FENCE: ContextVar[Fence | None] = ContextVar("kubelab_fence", default=None)
 
@@ -35,11 +35,11 @@ class FencedStore(ObservedStore):
             return await super().transact(conditions, operations)
         held = Holds(key(fence.namespace, fence.name), fence.value)
         outcome = await super().transact([*conditions, held], operations)
-        there = None if outcome.succeeded else outcome.current[held.key]
-        if not outcome.succeeded and (there is None or there.value != fence.value):
-            leader = "" if there is None else Fence.holder_in(there.value)
-            told = f"{fence.holder} does not lead any more, {leader or 'nobody'} does"
-            raise errors.conflict("leases", fence.name, told, "coordination.k8s.io")
+        stored = None if outcome.succeeded else outcome.current[held.key]
+        if not outcome.succeeded and (stored is None or stored.value != fence.value):
+            leader = "" if stored is None else Fence.holder_in(stored.value)
+            message = f"{fence.holder} does not lead any more, {leader or 'nobody'} does"
+            raise errors.conflict("leases", fence.name, message, "coordination.k8s.io")
         return outcome
 
 
@@ -51,8 +51,8 @@ def key(namespace: str, name: str) -> str:
 def along(lease: Message | None, namespace: str, name: str) -> list[Operation]:
     """What is written along with a Lease, or along with its removal when it is None.
 
-    It is written with every renewal: so it is there after whatever has happened to it, at no more than a key's cost.
-    """
+    It is written with every renewal: so a fence that was lost is there again after the next renewal, at the cost of a
+    key."""
     if namespace == HEARTBEATS:
         return []
     if not isinstance(lease, coordination_pb2.Lease):

@@ -189,12 +189,12 @@ class Members:
                 return member
         doubtful = [member for member in self.all if member.health.silent and member.ready]
         if not doubtful:
-            found = await self._first(self.all, self.timeout)
+            member = await self._first(self.all, self.timeout)
         else:
-            found = (await self._first(sure, CONNECT_SECONDS) if sure else None) or doubtful[0]
-        if found is None:
+            member = (await self._first(sure, CONNECT_SECONDS) if sure else None) or doubtful[0]
+        if member is None:
             raise errors.Unavailable("no etcd endpoint answers")
-        return found
+        return member
 
     async def _first(self, members: Sequence[Member], seconds: float) -> Member | None:
         """The first that connects in time."""

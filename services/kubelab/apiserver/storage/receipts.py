@@ -1,9 +1,9 @@
 """Receipts: how the store knows what became of a transaction that etcd did not answer.
 
 The objects that a transaction writes cannot tell: another writer may have written the same bytes, and a key that is
-gone may have been deleted by anybody. So every transaction writes one more key, its receipt. A receipt belongs to one
-process and to one transaction at a time. The transaction compares the receipt's revision and puts a number there that
-was never used before.
+gone may have been deleted by another writer. So every transaction writes one more key, its receipt. A receipt belongs
+to one process and to one transaction at a time. The transaction compares the receipt's revision and puts a number there
+that was never used before.
 
 ::
 
@@ -33,7 +33,7 @@ from kubelab.apiserver.storage.members import Members
 from kubelab.apiserver.storage.store import Delete, KeyValue, Put, Unchanged
 
 ROOT = "/kubelab/receipts/"
-KEPT_SECONDS = 600.0  # a receipt that nobody has written for so long may be removed by anybody
+KEPT_SECONDS = 600.0  # a receipt that was not written for so long may be removed by any api-server
 FRESH_SECONDS = KEPT_SECONDS / 10  # after the last use; an older one is not used again
 
 
@@ -58,13 +58,13 @@ class Receipt:
         """What it reads when it is refused."""
         return read_back(self.key)
 
-    def written(self, there: KeyValue | None) -> bool:
+    def written(self, stored: KeyValue | None) -> bool:
         """Say whether etcd holds what the transaction writes."""
-        return there is not None and there.value == self.number
+        return stored is not None and stored.value == self.number
 
-    def untouched(self, there: KeyValue | None) -> bool:
+    def untouched(self, stored: KeyValue | None) -> bool:
         """Say whether etcd holds what was there before the transaction."""
-        return there is not None and there.mod_revision == self.revision
+        return stored is not None and stored.mod_revision == self.revision
 
 
 class Receipts:
@@ -104,11 +104,11 @@ class Receipts:
         answer = await self._members.read(lambda member: member.txn, fence)
         if answer.succeeded:
             return 0
-        found = answer.responses[0].response_range.kvs
-        if not found and self._clock.monotonic() - receipt.sent < KEPT_SECONDS / 2:
+        stored = answer.responses[0].response_range.kvs
+        if not stored and self._clock.monotonic() - receipt.sent < KEPT_SECONDS / 2:
             return 0  # deleted by this request itself: an earlier attempt of it was carried out but not answered
-        if found and found[0].value == receipt.number:
-            return found[0].mod_revision
+        if stored and stored[0].value == receipt.number:
+            return stored[0].mod_revision
         raise errors.Unavailable("etcd did not answer, and what became of the request is not known any more")
 
     async def _create(self) -> Receipt:

@@ -51,17 +51,17 @@ def reachable(field: str, text: str) -> list[Cause]:
     address = read(text)
     if address is None:
         return [causes.invalid(field, text, "must be a valid IP address")]
-    found: list[Cause] = []
+    complaints: list[Cause] = []
     if address.is_unspecified:
-        found.append(causes.invalid(field, text, f"may not be unspecified ({text})"))
+        complaints.append(causes.invalid(field, text, f"may not be unspecified ({text})"))
     if address.is_loopback:
-        found.append(causes.invalid(field, text, "may not be in the loopback range (127.0.0.0/8, ::1/128)"))
+        complaints.append(causes.invalid(field, text, "may not be in the loopback range (127.0.0.0/8, ::1/128)"))
     if address.is_link_local:
-        found.append(causes.invalid(field, text, "may not be in the link-local range (169.254.0.0/16, fe80::/10)"))
+        complaints.append(causes.invalid(field, text, "may not be in the link-local range (169.254.0.0/16, fe80::/10)"))
     if any(address in network for network in _LINK_LOCAL_MULTICAST if network.version == address.version):
-        told = "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)"
-        found.append(causes.invalid(field, text, told))
-    return found
+        message = "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)"
+        complaints.append(causes.invalid(field, text, message))
+    return complaints
 
 
 def one_per_family(field: str, texts: Sequence[str], shown: object) -> list[Cause]:

@@ -29,7 +29,7 @@ class Strategy(Generic[T]):
     has_generation: ClassVar[bool] = False
     """Whether changes of the spec are counted, as upstream does for some resources."""
     unconditional_update: ClassVar[bool] = True
-    """Whether an update may come without a resourceVersion, and then overwrites whatever is there."""
+    """Whether an update may come without a resourceVersion, and then overwrites any state."""
     default_policy: ClassVar[str] = ""
     """What becomes of an object's dependents where its deletion does not say; empty: the collector takes them."""
 
@@ -65,29 +65,31 @@ class Strategy(Generic[T]):
 
     def validate(self, obj: T) -> list[Cause]:
         """All complaints about a new object."""
-        found = [*self.validate_metadata(obj), *self.validate_content(obj)]
-        return found + [causes.forbidden(path, why) for path, why in marks.refused(obj)]
+        complaints = [*self.validate_metadata(obj), *self.validate_content(obj)]
+        return complaints + [causes.forbidden(path, why) for path, why in marks.refused(obj)]
 
     def validate_update(self, obj: T, old: T) -> list[Cause]:
         """All complaints about a change, each once."""
-        found = [*self.validate_metadata_update(obj, old), *self.validate_change(obj, old), *self.validate(obj)]
-        return list(dict.fromkeys(found))
+        complaints = [*self.validate_metadata_update(obj, old), *self.validate_change(obj, old), *self.validate(obj)]
+        return list(dict.fromkeys(complaints))
 
     def validate_status_update(self, obj: T, old: T) -> list[Cause]:
         """All complaints about a change of the status."""
         return self.validate_metadata_update(obj, old)
 
     def validate_metadata(self, obj: T) -> list[Cause]:
-        found = metadata.validate(meta_of(obj), namespaced=self.resource.namespaced, check_name=type(self).check_name)
+        complaints = metadata.validate(
+            meta_of(obj), namespaced=self.resource.namespaced, check_name=type(self).check_name
+        )
         if not self.resource.group:
-            found += metadata.standard_finalizers(meta_of(obj))  # the core group is stricter than the others
-        return found
+            complaints += metadata.standard_finalizers(meta_of(obj))  # the core group is stricter than the others
+        return complaints
 
     def validate_metadata_update(self, obj: T, old: T) -> list[Cause]:
         """Complaints about a change's metadata, which upstream looks at before all else (``rest.BeforeUpdate``)."""
         meta, namespaced = meta_of(obj), self.resource.namespaced
-        found = metadata.validate(meta, namespaced=namespaced, check_name=names.path_segment)
-        return found + metadata.validate_update(meta, meta_of(old))
+        complaints = metadata.validate(meta, namespaced=namespaced, check_name=names.path_segment)
+        return complaints + metadata.validate_update(meta, meta_of(old))
 
     def validate_change(self, obj: T, old: T) -> list[Cause]:
         """Complaints about what may not become what."""

@@ -68,13 +68,13 @@ def invalid(field: str, value: object, detail: str) -> Cause:
 
 
 def unsupported(field: str, value: object, supported: Iterable[str]) -> Cause:
-    told = ", ".join(quoted(one) for one in supported)
-    return Cause(field, f"Unsupported value: {shown(value)}: supported values: {told}", "FieldValueNotSupported")
+    message = ", ".join(quoted(one) for one in supported)
+    return Cause(field, f"Unsupported value: {shown(value)}: supported values: {message}", "FieldValueNotSupported")
 
 
 def duplicate(field: str, value: object, detail: str = "") -> Cause:
-    told = f": {detail}" if detail else ""
-    return Cause(field, f"Duplicate value: {shown(value)}{told}", "FieldValueDuplicate")
+    message = f": {detail}" if detail else ""
+    return Cause(field, f"Duplicate value: {shown(value)}{message}", "FieldValueDuplicate")
 
 
 def forbidden(field: str, detail: str) -> Cause:

@@ -58,55 +58,55 @@ def _tag(image: str) -> str:
 
 def validate(container: core_pb2.Container, field: str, *, host_users: bool = True) -> list[Cause]:
     """All complaints about a container that has its defaults; ``host_users`` as :func:`security.container` has it."""
-    found: list[Cause] = []
+    complaints: list[Cause] = []
     if not container.name:
-        found.append(causes.required(f"{field}.name"))
+        complaints.append(causes.required(f"{field}.name"))
     elif problems := names.dns_label(container.name):
-        found += causes.each(f"{field}.name", container.name, problems)
+        complaints += causes.each(f"{field}.name", container.name, problems)
     if not container.image:
-        found.append(causes.required(f"{field}.image"))
+        complaints.append(causes.required(f"{field}.image"))
     policy = container.terminationMessagePolicy
     if policy and policy not in MESSAGE_POLICIES:  # none: a container of a pod that is older than the default
-        found.append(causes.unsupported(f"{field}.terminationMessagePolicy", policy, MESSAGE_POLICIES))
+        complaints.append(causes.unsupported(f"{field}.terminationMessagePolicy", policy, MESSAGE_POLICIES))
     if container.ports:
-        found += _ports(container, f"{field}.ports")
+        complaints += _ports(container, f"{field}.ports")
     for i, variable in enumerate(container.env):
-        found += _variable(variable, f"{field}.env[{i}]")
+        complaints += _variable(variable, f"{field}.env[{i}]")
     for i, source in enumerate(container.envFrom):
-        found += _source(source, f"{field}.envFrom", i)
+        complaints += _source(source, f"{field}.envFrom", i)
     if container.imagePullPolicy not in PULL_POLICIES:
-        found += causes.one_of(f"{field}.imagePullPolicy", container.imagePullPolicy, PULL_POLICIES)
+        complaints += causes.one_of(f"{field}.imagePullPolicy", container.imagePullPolicy, PULL_POLICIES)
     if container.HasField("resources"):
-        found += resources.validate(container.resources, f"{field}.resources")
+        complaints += resources.validate(container.resources, f"{field}.resources")
     if container.HasField("securityContext"):
-        found += security.container(container.securityContext, f"{field}.securityContext", host_users=host_users)
-    return found
+        complaints += security.container(container.securityContext, f"{field}.securityContext", host_users=host_users)
+    return complaints
 
 
 def _ports(container: core_pb2.Container, field: str) -> list[Cause]:
-    found: list[Cause] = []
+    complaints: list[Cause] = []
     seen: set[str] = set()
     for i, port in enumerate(container.ports):
         here = f"{field}[{i}]"
         if port.name:
             if problems := names.port_name(port.name):
-                found += causes.each(f"{here}.name", port.name, problems)
+                complaints += causes.each(f"{here}.name", port.name, problems)
             elif port.name in seen:
-                found.append(causes.duplicate(f"{here}.name", port.name))
+                complaints.append(causes.duplicate(f"{here}.name", port.name))
             seen.add(port.name)
         if not port.containerPort:
-            found.append(causes.required(f"{here}.containerPort"))
+            complaints.append(causes.required(f"{here}.containerPort"))
         elif problems := names.port_number(port.containerPort):
-            found += causes.each(f"{here}.containerPort", port.containerPort, problems)
+            complaints += causes.each(f"{here}.containerPort", port.containerPort, problems)
         if port.hostPort and (problems := names.port_number(port.hostPort)):
-            found += causes.each(f"{here}.hostPort", port.hostPort, problems)
+            complaints += causes.each(f"{here}.hostPort", port.hostPort, problems)
         elif port.hostPort:
-            found += reserved_port(f"{here}.hostPort", port.hostPort, port.protocol)
+            complaints += reserved_port(f"{here}.hostPort", port.hostPort, port.protocol)
         if port.hostIP:  # upstream takes any text; here it becomes a rule of the node's
-            found += addresses.valid(f"{here}.hostIP", port.hostIP)
+            complaints += addresses.valid(f"{here}.hostIP", port.hostIP)
         if port.protocol not in PROTOCOLS:
-            found += causes.one_of(f"{here}.protocol", port.protocol, PROTOCOLS)
-    return found
+            complaints += causes.one_of(f"{here}.protocol", port.protocol, PROTOCOLS)
+    return complaints
 
 
 def reserved_port(field: str, port: int, protocol: str) -> list[Cause]:
@@ -116,34 +116,34 @@ def reserved_port(field: str, port: int, protocol: str) -> list[Cause]:
 
 
 def _variable(variable: core_pb2.EnvVar, field: str) -> list[Cause]:
-    found: list[Cause] = []
+    complaints: list[Cause] = []
     if not variable.name:
-        found.append(causes.required(f"{field}.name"))
+        complaints.append(causes.required(f"{field}.name"))
     elif problems := names.env_var_name(variable.name):
-        found += causes.each(f"{field}.name", variable.name, problems)
+        complaints += causes.each(f"{field}.name", variable.name, problems)
     if not variable.HasField("valueFrom"):
-        return found
+        return complaints
     source, here = variable.valueFrom, f"{field}.valueFrom"
     given = 0
     if source.HasField("fieldRef"):
         given += 1
-        found += _field_reference(source.fieldRef, f"{here}.fieldRef")
+        complaints += _field_reference(source.fieldRef, f"{here}.fieldRef")
     if source.HasField("resourceFieldRef"):
         given += 1
     if source.HasField("configMapKeyRef"):
         given += 1
-        found += _key_reference(source.configMapKeyRef, f"{here}.configMapKeyRef")
+        complaints += _key_reference(source.configMapKeyRef, f"{here}.configMapKeyRef")
     if source.HasField("secretKeyRef"):
         given += 1
-        found += _key_reference(source.secretKeyRef, f"{here}.secretKeyRef")
+        complaints += _key_reference(source.secretKeyRef, f"{here}.secretKeyRef")
     if not given:
-        told = "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef` or `secretKeyRef`"
-        found.append(causes.invalid(here, "", told))
+        message = "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef` or `secretKeyRef`"
+        complaints.append(causes.invalid(here, "", message))
     elif variable.value:
-        found.append(causes.invalid(here, "", "may not be specified when `value` is not empty"))
+        complaints.append(causes.invalid(here, "", "may not be specified when `value` is not empty"))
     elif given > 1:
-        found.append(causes.invalid(here, "", _SEVERAL))
-    return found
+        complaints.append(causes.invalid(here, "", _SEVERAL))
+    return complaints
 
 
 def _field_reference(ref: core_pb2.ObjectFieldSelector, field: str) -> list[Cause]:
@@ -171,17 +171,17 @@ def _field_reference(ref: core_pb2.ObjectFieldSelector, field: str) -> list[Caus
 
 def _key_reference(ref: core_pb2.ConfigMapKeySelector | core_pb2.SecretKeySelector, field: str) -> list[Cause]:
     name = ref.localObjectReference.name
-    found = causes.each(f"{field}.name", name, names.dns_subdomain(name))
+    complaints = causes.each(f"{field}.name", name, names.dns_subdomain(name))
     if not ref.key:
-        return [*found, causes.required(f"{field}.key")]
-    return [*found, *causes.each(f"{field}.key", ref.key, names.config_key(ref.key))]
+        return [*complaints, causes.required(f"{field}.key")]
+    return [*complaints, *causes.each(f"{field}.key", ref.key, names.config_key(ref.key))]
 
 
 def _source(source: core_pb2.EnvFromSource, field: str, i: int) -> list[Cause]:
-    found: list[Cause] = []
+    complaints: list[Cause] = []
     here = f"{field}[{i}]"
     if source.prefix:
-        found += causes.each(f"{here}.prefix", source.prefix, names.env_var_name(source.prefix))
+        complaints += causes.each(f"{here}.prefix", source.prefix, names.env_var_name(source.prefix))
     from_map, from_secret = source.HasField("configMapRef"), source.HasField("secretRef")
     refs = (("configMapRef", from_map, source.configMapRef), ("secretRef", from_secret, source.secretRef))
     for kind, is_given, ref in refs:
@@ -189,12 +189,12 @@ def _source(source: core_pb2.EnvFromSource, field: str, i: int) -> list[Cause]:
             continue
         name = ref.localObjectReference.name
         if not name:
-            found.append(causes.required(f"{here}.{kind}.name"))
+            complaints.append(causes.required(f"{here}.{kind}.name"))
         else:
             problems = names.dns_subdomain(names.generate_prefix(name))
-            found += causes.each(f"{here}.{kind}.name", name, problems)
+            complaints += causes.each(f"{here}.{kind}.name", name, problems)
     if not from_map and not from_secret:
-        found.append(causes.invalid(field, "", "must specify one of: `configMapRef` or `secretRef`"))
+        complaints.append(causes.invalid(field, "", "must specify one of: `configMapRef` or `secretRef`"))
     elif from_map and from_secret:
-        found.append(causes.invalid(field, "", _SEVERAL))
-    return found
+        complaints.append(causes.invalid(field, "", _SEVERAL))
+    return complaints

@@ -19,82 +19,82 @@ _NOT_STANDARD = "name is neither a standard finalizer name nor is it fully quali
 
 def validate(meta: meta_pb2.ObjectMeta, *, namespaced: bool, check_name: NameCheck) -> list[Cause]:
     """Name, generateName, namespace, generation, labels, annotations, owners, finalizers: all complaints at once."""
-    found: list[Cause] = []
+    complaints: list[Cause] = []
     if meta.generateName:
         problems = check_name(names.generate_prefix(meta.generateName))
-        found += causes.each("metadata.generateName", meta.generateName, problems)
+        complaints += causes.each("metadata.generateName", meta.generateName, problems)
     if not meta.name:
-        found.append(causes.required("metadata.name", "name or generateName is required"))
+        complaints.append(causes.required("metadata.name", "name or generateName is required"))
     elif problems := check_name(meta.name):
-        found += causes.each("metadata.name", meta.name, problems)
+        complaints += causes.each("metadata.name", meta.name, problems)
     if namespaced:
         if not meta.namespace:
-            found.append(causes.required("metadata.namespace"))
+            complaints.append(causes.required("metadata.namespace"))
         elif problems := names.dns_label(meta.namespace):
-            found += causes.each("metadata.namespace", meta.namespace, problems)
+            complaints += causes.each("metadata.namespace", meta.namespace, problems)
     elif meta.namespace:
-        found.append(causes.forbidden("metadata.namespace", "not allowed on this type"))
-    found += causes.non_negative("metadata.generation", meta.generation)
-    found += labels("metadata.labels", meta.labels)
-    found += annotation_values("metadata.annotations", meta.annotations)
+        complaints.append(causes.forbidden("metadata.namespace", "not allowed on this type"))
+    complaints += causes.non_negative("metadata.generation", meta.generation)
+    complaints += labels("metadata.labels", meta.labels)
+    complaints += annotation_values("metadata.annotations", meta.annotations)
     if meta.ownerReferences:
-        found += _owners(meta)
+        complaints += _owners(meta)
     if meta.finalizers:
-        found += _finalizers(meta)
-    return found
+        complaints += _finalizers(meta)
+    return complaints
 
 
 def validate_update(new: meta_pb2.ObjectMeta, old: meta_pb2.ObjectMeta) -> list[Cause]:
     """What may never change."""
-    found: list[Cause] = []
+    complaints: list[Cause] = []
     if old.HasField("deletionTimestamp"):
         added = sorted(set(new.finalizers) - set(old.finalizers))
         if added:
-            told = (
+            message = (
                 "no new finalizers can be added if the object is being deleted, "
                 f"found new finalizers {causes.shown(added)}"
             )
-            found.append(causes.forbidden("metadata.finalizers", told))
+            complaints.append(causes.forbidden("metadata.finalizers", message))
     if new.generation < old.generation:
-        found.append(causes.invalid("metadata.generation", new.generation, "must not be decremented"))
+        complaints.append(causes.invalid("metadata.generation", new.generation, "must not be decremented"))
     for field in ("name", "namespace", "uid"):
         value = getattr(new, field)
         if value != getattr(old, field):
-            found.append(causes.immutable(f"metadata.{field}", value))
+            complaints.append(causes.immutable(f"metadata.{field}", value))
     for field in ("creationTimestamp", "deletionTimestamp"):
         moment = getattr(new, field)
         if new.HasField(field) != old.HasField(field) or moment != getattr(old, field):
             shown = causes.Raw(_moment(moment)) if new.HasField(field) else None
-            found.append(causes.immutable(f"metadata.{field}", shown))
+            complaints.append(causes.immutable(f"metadata.{field}", shown))
     grace = "deletionGracePeriodSeconds"
     if new.HasField(grace) != old.HasField(grace) or new.deletionGracePeriodSeconds != old.deletionGracePeriodSeconds:
         value = new.deletionGracePeriodSeconds if new.HasField(grace) else None
-        found.append(causes.immutable(f"metadata.{grace}", value))
-    return found
+        complaints.append(causes.immutable(f"metadata.{grace}", value))
+    return complaints
 
 
 def labels(field: str, values: Mapping[str, str]) -> list[Cause]:
     """Complaints about labels, a node selector or a service's selector."""
-    found: list[Cause] = []
+    complaints: list[Cause] = []
     for key in sorted(values):
         if problems := names.qualified_name(key):
-            found += causes.each(field, key, problems)
+            complaints += causes.each(field, key, problems)
         if problems := names.label_value(values[key]):
-            found += causes.each(field, values[key], problems)
-    return found
+            complaints += causes.each(field, values[key], problems)
+    return complaints
 
 
 def annotation_values(field: str, values: Mapping[str, str]) -> list[Cause]:
     """Complaints about annotations: their keys may have capitals, their values anything, but not too much of it."""
-    found: list[Cause] = []
+    complaints: list[Cause] = []
     size = 0
     for key in sorted(values):
         if problems := names.qualified_name(key.lower()):
-            found += causes.each(field, key, problems)
+            complaints += causes.each(field, key, problems)
         size += len(key.encode()) + len(values[key].encode())
     if size > ANNOTATIONS_LIMIT:
-        found.append(causes.too_long(field, ANNOTATIONS_LIMIT))
-    return found
+        complaints.append(causes.too_long(field, ANNOTATIONS_LIMIT))
+    return complaints
 
 
 def standard_finalizers(meta: meta_pb2.ObjectMeta) -> list[Cause]:
@@ -114,41 +114,41 @@ def _standard(field: str, name: str) -> list[Cause]:
 
 
 def _finalizers(meta: meta_pb2.ObjectMeta) -> list[Cause]:
-    found: list[Cause] = []
+    complaints: list[Cause] = []
     for name in meta.finalizers:
-        found += causes.each("metadata.finalizers", name, names.qualified_name(name))
+        complaints += causes.each("metadata.finalizers", name, names.qualified_name(name))
     if "orphan" in meta.finalizers and "foregroundDeletion" in meta.finalizers:
-        told = "finalizer orphan and foregroundDeletion cannot be both set"
-        found.append(causes.invalid("metadata.finalizers", list(meta.finalizers), told))
-    return found
+        message = "finalizer orphan and foregroundDeletion cannot be both set"
+        complaints.append(causes.invalid("metadata.finalizers", list(meta.finalizers), message))
+    return complaints
 
 
 def _owners(meta: meta_pb2.ObjectMeta) -> list[Cause]:
     field = "metadata.ownerReferences"
-    found: list[Cause] = []
+    complaints: list[Cause] = []
     controller = ""
     for ref in meta.ownerReferences:
         if not ref.apiVersion.rpartition("/")[2]:
-            found.append(causes.invalid(f"{field}.apiVersion", ref.apiVersion, "version must not be empty"))
+            complaints.append(causes.invalid(f"{field}.apiVersion", ref.apiVersion, "version must not be empty"))
         for part, value in (("kind", ref.kind), ("name", ref.name), ("uid", ref.uid)):
             if not value:
-                found.append(causes.invalid(f"{field}.{part}", value, "must not be empty"))
+                complaints.append(causes.invalid(f"{field}.{part}", value, "must not be empty"))
         if ref.apiVersion == "v1" and ref.kind == "Event":
-            told = "/v1, Kind=Event is disallowed from being an owner"
-            found.append(causes.invalid(field, _owner(ref), told))
+            message = "/v1, Kind=Event is disallowed from being an owner"
+            complaints.append(causes.invalid(field, _owner(ref), message))
         if not ref.controller:
             continue
         named = f"{ref.kind}/{ref.name}"
         if controller:
-            told = (
+            message = (
                 "Only one reference can have Controller set to true. "
                 f'Found "true" in references for {controller} and {named}'
             )
             shown = ", ".join(_reference(one) for one in meta.ownerReferences)
-            found.append(causes.invalid(field, causes.Raw(f"[]v1.OwnerReference{{{shown}}}"), told))
+            complaints.append(causes.invalid(field, causes.Raw(f"[]v1.OwnerReference{{{shown}}}"), message))
         else:
             controller = named
-    return found
+    return complaints
 
 
 def _moment(time: meta_pb2.Time) -> str:

@@ -42,51 +42,51 @@ def _default_handler(handler: AnyHandler) -> None:
 
 def validate(container: core_pb2.Container, field: str) -> list[Cause]:
     """All complaints about a container's probes and hooks."""
-    found: list[Cause] = []
+    complaints: list[Cause] = []
     if container.HasField("lifecycle"):
         for hook in ("postStart", "preStop"):
             if container.lifecycle.HasField(hook):
-                found += _handler(getattr(container.lifecycle, hook), f"{field}.lifecycle.{hook}")
+                complaints += _handler(getattr(container.lifecycle, hook), f"{field}.lifecycle.{hook}")
     for name in _PROBES:
         if container.HasField(name):
-            found += _probe(getattr(container, name), f"{field}.{name}", is_readiness=name == "readinessProbe")
-    return found
+            complaints += _probe(getattr(container, name), f"{field}.{name}", is_readiness=name == "readinessProbe")
+    return complaints
 
 
 def _probe(probe: core_pb2.Probe, field: str, *, is_readiness: bool) -> list[Cause]:
-    found = _handler(probe.handler, field)
+    complaints = _handler(probe.handler, field)
     for name in _SECONDS_AND_COUNTS:
-        found += causes.non_negative(f"{field}.{name}", getattr(probe, name))
+        complaints += causes.non_negative(f"{field}.{name}", getattr(probe, name))
     here = f"{field}.terminationGracePeriodSeconds"
     if probe.HasField("terminationGracePeriodSeconds"):
         seconds = probe.terminationGracePeriodSeconds
         if is_readiness:
-            found.append(causes.invalid(here, seconds, "must not be set for readinessProbes"))
+            complaints.append(causes.invalid(here, seconds, "must not be set for readinessProbes"))
         elif seconds <= 0:
-            found.append(causes.invalid(here, seconds, "must be greater than 0"))
+            complaints.append(causes.invalid(here, seconds, "must be greater than 0"))
     if not is_readiness and probe.successThreshold != 1:
-        found.append(causes.invalid(f"{field}.successThreshold", probe.successThreshold, "must be 1"))
-    return found
+        complaints.append(causes.invalid(f"{field}.successThreshold", probe.successThreshold, "must be 1"))
+    return complaints
 
 
 def _handler(handler: AnyHandler, field: str) -> list[Cause]:
     given = [kind.name for kind, _ in handler.ListFields()]
-    found = causes.exactly_one(field, given, "handler")
+    complaints = causes.exactly_one(field, given, "handler")
     match given[0] if given else "":
         case "exec" if not handler.exec.command:
-            found.append(causes.required(f"{field}.exec.command"))
+            complaints.append(causes.required(f"{field}.exec.command"))
         case "httpGet":
-            found += _port(handler.httpGet.port, f"{field}.httpGet.port")
+            complaints += _port(handler.httpGet.port, f"{field}.httpGet.port")
             if handler.httpGet.scheme not in SCHEMES:
-                found.append(causes.unsupported(f"{field}.httpGet.scheme", handler.httpGet.scheme, SCHEMES))
+                complaints.append(causes.unsupported(f"{field}.httpGet.scheme", handler.httpGet.scheme, SCHEMES))
         case "tcpSocket":
-            found += _port(handler.tcpSocket.port, f"{field}.tcpSocket.port")
+            complaints += _port(handler.tcpSocket.port, f"{field}.tcpSocket.port")
         case "grpc" if isinstance(handler, core_pb2.ProbeHandler):
             problems = names.port_number(handler.grpc.port)
-            found += causes.each(f"{field}.grpc.port", handler.grpc.port, problems)
+            complaints += causes.each(f"{field}.grpc.port", handler.grpc.port, problems)
         case _:
             pass
-    return found
+    return complaints
 
 
 def _port(port: IntOrString, field: str) -> list[Cause]:

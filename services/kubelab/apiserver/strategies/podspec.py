@@ -48,7 +48,7 @@ def default(spec: core_pb2.PodSpec) -> None:
     if not spec.HasField("terminationGracePeriodSeconds"):
         spec.terminationGracePeriodSeconds = 30
     elif spec.terminationGracePeriodSeconds < 0:
-        spec.terminationGracePeriodSeconds = 1  # upstream stores it as it is, and everybody reads it as one second
+        spec.terminationGracePeriodSeconds = 1  # upstream stores it as it is, and its readers take it as one second
     if not spec.schedulerName:
         spec.schedulerName = "default-scheduler"
     spec.serviceAccountName = spec.serviceAccountName or spec.serviceAccount
@@ -61,43 +61,43 @@ def default(spec: core_pb2.PodSpec) -> None:
 
 def validate(spec: core_pb2.PodSpec, field: str, *, is_pod: bool) -> list[Cause]:
     """All complaints about a spec that has its defaults; ``is_pod`` says that it is not a template's."""
-    found: list[Cause] = []
+    complaints: list[Cause] = []
     if not spec.HasField("terminationGracePeriodSeconds"):
-        found.append(causes.required(f"{field}.terminationGracePeriodSeconds"))
-    found += podvolumes.validate(spec, f"{field}.volumes")
-    found += _containers(spec, f"{field}.containers")
+        complaints.append(causes.required(f"{field}.terminationGracePeriodSeconds"))
+    complaints += podvolumes.validate(spec, f"{field}.volumes")
+    complaints += _containers(spec, f"{field}.containers")
     if spec.initContainers:
-        found += _init_containers(spec, f"{field}.initContainers")
-    found += placement.validate(spec, field)
+        complaints += _init_containers(spec, f"{field}.initContainers")
+    complaints += placement.validate(spec, field)
     if spec.hostNetwork:
-        found += _host_network(spec, f"{field}.containers", is_pod=is_pod)
+        complaints += _host_network(spec, f"{field}.containers", is_pod=is_pod)
     if spec.restartPolicy not in RESTART_POLICIES:
-        found += causes.one_of(f"{field}.restartPolicy", spec.restartPolicy, RESTART_POLICIES)
+        complaints += causes.one_of(f"{field}.restartPolicy", spec.restartPolicy, RESTART_POLICIES)
     if spec.dnsPolicy not in DNS_POLICIES:
-        found += causes.one_of(f"{field}.dnsPolicy", spec.dnsPolicy, DNS_POLICIES)
+        complaints += causes.one_of(f"{field}.dnsPolicy", spec.dnsPolicy, DNS_POLICIES)
     if spec.nodeSelector:
-        found += metadata.labels(f"{field}.nodeSelector", spec.nodeSelector)
+        complaints += metadata.labels(f"{field}.nodeSelector", spec.nodeSelector)
     if spec.HasField("securityContext"):
-        found += security.pod(spec, f"{field}.securityContext")
-    found += _dns_config(spec, f"{field}.dnsConfig")
-    found += security.host_users(spec, field)
+        complaints += security.pod(spec, f"{field}.securityContext")
+    complaints += _dns_config(spec, f"{field}.dnsConfig")
+    complaints += security.host_users(spec, field)
     for name, value in (("serviceAccountName", spec.serviceAccountName), ("nodeName", spec.nodeName)):
         if value and (problems := names.dns_subdomain(value)):
-            found += causes.each(f"{field}.{name}", value, problems)
+            complaints += causes.each(f"{field}.{name}", value, problems)
     if spec.HasField("activeDeadlineSeconds") and not 1 <= spec.activeDeadlineSeconds <= MAX_INT32:
-        told = names.out_of_range(1, MAX_INT32)
-        found.append(causes.invalid(f"{field}.activeDeadlineSeconds", spec.activeDeadlineSeconds, told))
+        message = names.out_of_range(1, MAX_INT32)
+        complaints.append(causes.invalid(f"{field}.activeDeadlineSeconds", spec.activeDeadlineSeconds, message))
     for name, value in (("hostname", spec.hostname), ("subdomain", spec.subdomain)):
         if value and (problems := names.dns_label(value)):
-            found += causes.each(f"{field}.{name}", value, problems)
+            complaints += causes.each(f"{field}.{name}", value, problems)
     if spec.tolerations:
-        found += tolerations(spec, f"{field}.tolerations")
-    found += _host_aliases(spec, f"{field}.hostAliases")
+        complaints += tolerations(spec, f"{field}.tolerations")
+    complaints += _host_aliases(spec, f"{field}.hostAliases")
     if spec.priorityClassName and (problems := names.dns_subdomain(spec.priorityClassName)):
-        found += causes.each(f"{field}.priorityClassName", spec.priorityClassName, problems)
+        complaints += causes.each(f"{field}.priorityClassName", spec.priorityClassName, problems)
     if spec.preemptionPolicy and spec.preemptionPolicy not in PREEMPTION_POLICIES:
-        found.append(causes.unsupported(f"{field}.preemptionPolicy", spec.preemptionPolicy, PREEMPTION_POLICIES))
-    return found
+        complaints.append(causes.unsupported(f"{field}.preemptionPolicy", spec.preemptionPolicy, PREEMPTION_POLICIES))
+    return complaints
 
 
 def _dns_config(spec: core_pb2.PodSpec, field: str) -> list[Cause]:
@@ -106,58 +106,58 @@ def _dns_config(spec: core_pb2.PodSpec, field: str) -> list[Cause]:
         if not spec.HasField("dnsConfig"):
             return [causes.required(field, "must provide `dnsConfig` when `dnsPolicy` is None")]
         if not own.nameservers:
-            told = "must provide at least one DNS nameserver when `dnsPolicy` is None"
-            return [causes.required(f"{field}.nameservers", told)]
-    found: list[Cause] = []
+            message = "must provide at least one DNS nameserver when `dnsPolicy` is None"
+            return [causes.required(f"{field}.nameservers", message)]
+    complaints: list[Cause] = []
     if len(own.nameservers) > MAX_NAMESERVERS:
-        told = f"must not have more than {MAX_NAMESERVERS} nameservers"
-        found.append(causes.invalid(f"{field}.nameservers", list(own.nameservers), told))
+        message = f"must not have more than {MAX_NAMESERVERS} nameservers"
+        complaints.append(causes.invalid(f"{field}.nameservers", list(own.nameservers), message))
     for i, address in enumerate(own.nameservers):
-        found += addresses.valid(f"{field}.nameservers[{i}]", address)
+        complaints += addresses.valid(f"{field}.nameservers[{i}]", address)
     if len(own.searches) > MAX_SEARCHES:
-        told = f"must not have more than {MAX_SEARCHES} search paths"
-        found.append(causes.invalid(f"{field}.searches", list(own.searches), told))
+        message = f"must not have more than {MAX_SEARCHES} search paths"
+        complaints.append(causes.invalid(f"{field}.searches", list(own.searches), message))
     if len(" ".join(own.searches)) > MAX_SEARCH_CHARACTERS:
-        told = f"must not have more than {MAX_SEARCH_CHARACTERS} characters (including spaces) in the search list"
-        found.append(causes.invalid(f"{field}.searches", list(own.searches), told))
+        message = f"must not have more than {MAX_SEARCH_CHARACTERS} characters (including spaces) in the search list"
+        complaints.append(causes.invalid(f"{field}.searches", list(own.searches), message))
     for i, search in enumerate(own.searches):
         name = search.removesuffix(".")
-        found += causes.each(f"{field}.searches[{i}]", name, names.dns_subdomain(name))
+        complaints += causes.each(f"{field}.searches[{i}]", name, names.dns_subdomain(name))
     for i, option in enumerate(own.options):
         if not option.name:
-            found.append(causes.required(f"{field}.options[{i}]", "must not be empty"))
+            complaints.append(causes.required(f"{field}.options[{i}]", "must not be empty"))
         elif any(not sign.isprintable() or sign.isspace() for sign in option.name + option.value):
             # upstream takes it, and a line of the pod's resolv.conf would be torn by it
-            found.append(causes.invalid(f"{field}.options[{i}]", option.name, "must not contain whitespace"))
-    return found
+            complaints.append(causes.invalid(f"{field}.options[{i}]", option.name, "must not contain whitespace"))
+    return complaints
 
 
 def _host_aliases(spec: core_pb2.PodSpec, field: str) -> list[Cause]:
-    found: list[Cause] = []
+    complaints: list[Cause] = []
     for i, alias in enumerate(spec.hostAliases):
-        found += addresses.valid(f"{field}[{i}].ip", alias.ip)
+        complaints += addresses.valid(f"{field}[{i}].ip", alias.ip)
         for j, name in enumerate(alias.hostnames):
-            found += causes.each(f"{field}[{i}].hostnames[{j}]", name, names.dns_subdomain(name))
-    return found
+            complaints += causes.each(f"{field}[{i}].hostnames[{j}]", name, names.dns_subdomain(name))
+    return complaints
 
 
 def _containers(spec: core_pb2.PodSpec, field: str) -> list[Cause]:
     if not spec.containers:
         return [causes.required(field)]
-    found: list[Cause] = []
+    complaints: list[Cause] = []
     seen: set[str] = set()
     host_ports = False
     for i, container in enumerate(spec.containers):
         here = f"{field}[{i}]"
-        found += containers.validate(container, here, host_users=not spec.HasField("hostUsers") or spec.hostUsers)
+        complaints += containers.validate(container, here, host_users=not spec.HasField("hostUsers") or spec.hostUsers)
         if container.volumeMounts:
-            found += podvolumes.validate_mounts(container, f"{here}.volumeMounts", _volumes(spec))
-        found += podprobes.validate(container, here)
+            complaints += podvolumes.validate_mounts(container, f"{here}.volumeMounts", _volumes(spec))
+        complaints += podprobes.validate(container, here)
         if container.name in seen:
-            found.append(causes.duplicate(f"{here}.name", container.name))
+            complaints.append(causes.duplicate(f"{here}.name", container.name))
         seen.add(container.name)
         host_ports = host_ports or any(port.hostPort for port in container.ports)
-    return [*found, *_host_ports(spec, field)] if host_ports else found
+    return [*complaints, *_host_ports(spec, field)] if host_ports else complaints
 
 
 def _volumes(spec: core_pb2.PodSpec) -> set[str]:
@@ -166,85 +166,85 @@ def _volumes(spec: core_pb2.PodSpec) -> set[str]:
 
 def _init_containers(spec: core_pb2.PodSpec, field: str) -> list[Cause]:
     """Of init containers, only those that are restarted ("sidecars") have hooks and probes."""
-    found: list[Cause] = []
+    complaints: list[Cause] = []
     seen = {container.name for container in spec.containers}
     for i, container in enumerate(spec.initContainers):
         here = f"{field}[{i}]"
-        found += containers.validate(container, here, host_users=not spec.HasField("hostUsers") or spec.hostUsers)
-        found += podvolumes.validate_mounts(container, f"{here}.volumeMounts", _volumes(spec))
+        complaints += containers.validate(container, here, host_users=not spec.HasField("hostUsers") or spec.hostUsers)
+        complaints += podvolumes.validate_mounts(container, f"{here}.volumeMounts", _volumes(spec))
         if container.restartPolicy == "Always":
-            found += podprobes.validate(container, here)
+            complaints += podprobes.validate(container, here)
         else:
             for name, kind in _NOT_OF_INIT_CONTAINERS.items():
                 if container.HasField(name):
-                    told = "must not be set for init containers"
-                    found.append(causes.invalid(f"{here}.{name}", causes.Raw(f"core.{kind}{{…}}"), told))
+                    message = "must not be set for init containers"
+                    complaints.append(causes.invalid(f"{here}.{name}", causes.Raw(f"core.{kind}{{…}}"), message))
         if container.name in seen:
-            found.append(causes.duplicate(f"{here}.name", container.name))
+            complaints.append(causes.duplicate(f"{here}.name", container.name))
         seen.add(container.name)
-    return found
+    return complaints
 
 
 def _host_ports(spec: core_pb2.PodSpec, field: str) -> list[Cause]:
-    found: list[Cause] = []
+    complaints: list[Cause] = []
     seen: set[str] = set()
     for i, container in enumerate(spec.containers):
         for j, port in enumerate(container.ports):
             if not port.hostPort:
                 continue
-            told = f"{port.protocol}/{port.hostIP}/{port.hostPort}"
-            if told in seen:
-                found.append(causes.duplicate(f"{field}[{i}].ports[{j}].hostPort", told))
-            seen.add(told)
-    return found
+            message = f"{port.protocol}/{port.hostIP}/{port.hostPort}"
+            if message in seen:
+                complaints.append(causes.duplicate(f"{field}[{i}].ports[{j}].hostPort", message))
+            seen.add(message)
+    return complaints
 
 
 def _host_network(spec: core_pb2.PodSpec, field: str, *, is_pod: bool) -> list[Cause]:
     """On the node's own network a port is the node's. A template may leave the host port open: its pods fill it in."""
-    told = "must match `containerPort` when `hostNetwork` is true"
-    found: list[Cause] = []
+    message = "must match `containerPort` when `hostNetwork` is true"
+    complaints: list[Cause] = []
     for i, container in enumerate(spec.containers):
         for j, port in enumerate(container.ports):
             here = f"{field}[{i}].ports[{j}]"
             if (is_pod or port.hostPort) and port.hostPort != port.containerPort:
-                found.append(causes.invalid(f"{here}.hostPort", port.hostPort, told))
+                complaints.append(causes.invalid(f"{here}.hostPort", port.hostPort, message))
             elif not port.hostPort:
-                found += containers.reserved_port(f"{here}.containerPort", port.containerPort, port.protocol)
-    return found
+                complaints += containers.reserved_port(f"{here}.containerPort", port.containerPort, port.protocol)
+    return complaints
 
 
 def tolerations(spec: core_pb2.PodSpec, field: str) -> list[Cause]:
     """All complaints about tolerations."""
-    found: list[Cause] = []
+    complaints: list[Cause] = []
     for i, toleration in enumerate(spec.tolerations):
-        found += _toleration(toleration, f"{field}[{i}]")
-    return found
+        complaints += _toleration(toleration, f"{field}[{i}]")
+    return complaints
 
 
 def _toleration(toleration: core_pb2.Toleration, field: str) -> list[Cause]:
-    found: list[Cause] = []
+    complaints: list[Cause] = []
     key, operator, value, effect = toleration.key, toleration.operator, toleration.value, toleration.effect
     if key:
         if problems := names.qualified_name(key):
-            found += causes.each(f"{field}.key", key, problems)
+            complaints += causes.each(f"{field}.key", key, problems)
     elif operator != "Exists":
-        told = 'operator must be Exists when `key` is empty, which means "match all values and all keys"'
-        found.append(causes.invalid(f"{field}.operator", operator, told))
+        message = 'operator must be Exists when `key` is empty, which means "match all values and all keys"'
+        complaints.append(causes.invalid(f"{field}.operator", operator, message))
     if effect != NO_EXECUTE and toleration.HasField("tolerationSeconds"):
-        told = "effect must be 'NoExecute' when `tolerationSeconds` is set"
-        found.append(causes.invalid(f"{field}.effect", effect, told))
+        message = "effect must be 'NoExecute' when `tolerationSeconds` is set"
+        complaints.append(causes.invalid(f"{field}.effect", effect, message))
     if operator in ("", "Equal"):
         if problems := names.label_value(value):
-            found.append(causes.invalid(f"{field}.operator", value, ";".join(problems)))
+            complaints.append(causes.invalid(f"{field}.operator", value, ";".join(problems)))
     elif operator == "Exists":
         if value:
-            told = "value must be empty when `operator` is 'Exists'"
-            found.append(causes.invalid(f"{field}.operator", _as_go(toleration), told))
+            message = "value must be empty when `operator` is 'Exists'"
+            complaints.append(causes.invalid(f"{field}.operator", _as_go(toleration), message))
     else:
-        found.append(causes.unsupported(f"{field}.operator", operator, ("Equal", "Exists")))
+        complaints.append(causes.unsupported(f"{field}.operator", operator, ("Equal", "Exists")))
     if effect and effect not in EFFECTS:
-        found.append(causes.unsupported(f"{field}.effect", effect, EFFECTS))
-    return found
+        complaints.append(causes.unsupported(f"{field}.effect", effect, EFFECTS))
+    return complaints
 
 
 def _as_go(toleration: core_pb2.Toleration) -> causes.Raw:

@@ -20,35 +20,35 @@ def default(spec: core_pb2.PodSpec) -> None:
 
 def validate(spec: core_pb2.PodSpec, field: str) -> list[Cause]:
     """All complaints about the volumes."""
-    found: list[Cause] = []
+    complaints: list[Cause] = []
     seen: set[str] = set()
     for i, volume in enumerate(spec.volumes):
         here = f"{field}[{i}]"
-        found += _source(volume.volumeSource, here)
+        complaints += _source(volume.volumeSource, here)
         if not volume.name:
-            found.append(causes.required(f"{here}.name"))
+            complaints.append(causes.required(f"{here}.name"))
         elif problems := names.dns_label(volume.name):
-            found += causes.each(f"{here}.name", volume.name, problems)
+            complaints += causes.each(f"{here}.name", volume.name, problems)
         elif volume.name in seen:
-            found.append(causes.duplicate(f"{here}.name", volume.name))
+            complaints.append(causes.duplicate(f"{here}.name", volume.name))
         seen.add(volume.name)
-    return found
+    return complaints
 
 
 def _source(source: core_pb2.VolumeSource, field: str) -> list[Cause]:
     # Upstream asks for an empty folder first, and takes the others by their numbers.
     given = sorted((kind.name for kind, _ in source.ListFields()), key=lambda name: name != "emptyDir")
-    found = causes.exactly_one(field, given, "volume")
+    complaints = causes.exactly_one(field, given, "volume")
     match given[0] if given else "":
         case "hostPath":
-            found += _host_path(source.hostPath.path, f"{field}.hostPath.path")
+            complaints += _host_path(source.hostPath.path, f"{field}.hostPath.path")
         case "secret" if not source.secret.secretName:
-            found.append(causes.required(f"{field}.secret.secretName"))
+            complaints.append(causes.required(f"{field}.secret.secretName"))
         case "configMap" if not source.configMap.localObjectReference.name:
-            found.append(causes.required(f"{field}.configMap.name"))
+            complaints.append(causes.required(f"{field}.configMap.name"))
         case _:
             pass
-    return found
+    return complaints
 
 
 def _host_path(path: str, field: str) -> list[Cause]:
@@ -59,17 +59,17 @@ def _host_path(path: str, field: str) -> list[Cause]:
 
 def validate_mounts(container: core_pb2.Container, field: str, volumes: Collection[str]) -> list[Cause]:
     """All complaints about a container's mounts; ``volumes`` are the names of its pod's."""
-    found: list[Cause] = []
+    complaints: list[Cause] = []
     seen: set[str] = set()
     for i, mount in enumerate(container.volumeMounts):
         here = f"{field}[{i}]"
         if not mount.name:
-            found.append(causes.required(f"{here}.name"))
+            complaints.append(causes.required(f"{here}.name"))
         elif mount.name not in volumes:
-            found.append(causes.not_found(f"{here}.name", mount.name))
+            complaints.append(causes.not_found(f"{here}.name", mount.name))
         if not mount.mountPath:
-            found.append(causes.required(f"{here}.mountPath"))
+            complaints.append(causes.required(f"{here}.mountPath"))
         elif mount.mountPath in seen:
-            found.append(causes.invalid(f"{here}.mountPath", mount.mountPath, "must be unique"))
+            complaints.append(causes.invalid(f"{here}.mountPath", mount.mountPath, "must be unique"))
         seen.add(mount.mountPath)
-    return found
+    return complaints

@@ -59,14 +59,14 @@ def _of_spec(spec: core_pb2.PodSpec, meta: meta_pb2.ObjectMeta, at: str, is_pod:
         yield from _variables(container, f"{here}.env")
     yield from _ports(spec, f"{at}spec.containers")
     if spec.terminationGracePeriodSeconds < 0:
-        told = "must be >= 0; negative values are invalid and will be treated as 1"
-        yield f"{at}spec.terminationGracePeriodSeconds: {told}"
+        message = "must be >= 0; negative values are invalid and will be treated as 1"
+        yield f"{at}spec.terminationGracePeriodSeconds: {message}"
 
 
 def _annotations(spec: core_pb2.PodSpec, annotations: Mapping[str, str], field: str) -> Iterator[str]:
-    for key, told in ANNOTATIONS.items():
+    for key, message in ANNOTATIONS.items():
         if key in annotations:
-            yield f"{field}[{key}]: {told}"
+            yield f"{field}[{key}]: {message}"
     if _SECCOMP_POD in annotations and not spec.securityContext.HasField("seccompProfile"):
         yield f"{field}[{_SECCOMP_POD}]: {_SECCOMP}"
     for container in spec.containers:
@@ -125,8 +125,8 @@ def _ports(spec: core_pb2.PodSpec, field: str) -> Iterator[str]:
                 yield f"{here}: hostIP set without hostPort: {_as_go(port)}"
             others = seen.setdefault((port.containerPort, port.protocol or "TCP"), [])
             for there, other in others:
-                if told := _clash(port, other):
-                    yield f"{here}: {told} port definition with {there}"
+                if message := _clash(port, other):
+                    yield f"{here}: {message} port definition with {there}"
             if len(others) < _COMPARED:
                 others.append((here, port))
 

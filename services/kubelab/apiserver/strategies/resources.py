@@ -70,25 +70,25 @@ def _within(request: str, limit: str | None) -> bool:
 
 
 def _complaints(limits: Mapping[str, str], requests: Mapping[str, str], field: str) -> list[Cause]:
-    found: list[Cause] = []
+    complaints: list[Cause] = []
     for name in sorted(limits):
-        found += _container_name(name, f"{field}.limits[{name}]")
-        found += amount(name, limits[name], f"{field}.limits[{name}]")
-        found += _pages(name, limits[name], f"{field}.limits[{name}]")
+        complaints += _container_name(name, f"{field}.limits[{name}]")
+        complaints += amount(name, limits[name], f"{field}.limits[{name}]")
+        complaints += _pages(name, limits[name], f"{field}.limits[{name}]")
     for name in sorted(requests):
         here = f"{field}.requests[{name}]"
-        found += _container_name(name, here)
-        found += amount(name, requests[name], here)
+        complaints += _container_name(name, here)
+        complaints += amount(name, requests[name], here)
         if name in limits:
-            found += _against_limit(name, requests[name], limits[name], f"{field}.requests")
+            complaints += _against_limit(name, requests[name], limits[name], f"{field}.requests")
         elif not _overcommit_allowed(name):
-            told = "Limit must be set for non overcommitable resources"
-            found.append(causes.required(f"{field}.limits", told))
-        found += _pages(name, requests[name], here)
-    asked = {*limits, *requests}
-    if any(name.startswith(_HUGE_PAGES) for name in asked) and not asked & {"cpu", "memory"}:
-        found.append(causes.forbidden(field, "HugePages require cpu or memory"))
-    return found
+            message = "Limit must be set for non overcommitable resources"
+            complaints.append(causes.required(f"{field}.limits", message))
+        complaints += _pages(name, requests[name], here)
+    named = {*limits, *requests}
+    if any(name.startswith(_HUGE_PAGES) for name in named) and not named & {"cpu", "memory"}:
+        complaints.append(causes.forbidden(field, "HugePages require cpu or memory"))
+    return complaints
 
 
 def amount(name: str, text: str, field: str) -> list[Cause]:
@@ -99,10 +99,10 @@ def amount(name: str, text: str, field: str) -> list[Cause]:
         return [causes.invalid(field, text, str(err))]
     if not text:
         return [causes.invalid(field, text, quantity.FORMAT_MESSAGE)]
-    found = [causes.invalid(field, text, causes.NEGATIVE)] if exact < 0 else []
+    complaints = [causes.invalid(field, text, causes.NEGATIVE)] if exact < 0 else []
     if (name in _COUNTS or _is_extended(name)) and exact.denominator != 1:
-        found.append(causes.invalid(field, causes.Raw(text), _NOT_WHOLE))
-    return found
+        complaints.append(causes.invalid(field, causes.Raw(text), _NOT_WHOLE))
+    return complaints
 
 
 def _against_limit(name: str, request: str, limit: str, field: str) -> list[Cause]:
@@ -122,10 +122,10 @@ def _pages(name: str, text: str, field: str) -> list[Cause]:
     if not name.startswith(_HUGE_PAGES):
         return []
     try:
-        size, wanted = quantity.parse(name.removeprefix(_HUGE_PAGES)), math.ceil(quantity.parse(text))
+        size, amount = quantity.parse(name.removeprefix(_HUGE_PAGES)), math.ceil(quantity.parse(text))
     except quantity.QuantityError:
-        size, wanted = quantity.parse("0"), 0
-    if size > 0 and size.denominator == 1 and wanted % size == 0:
+        size, amount = quantity.parse("0"), 0
+    if size > 0 and size.denominator == 1 and amount % size == 0:
         return []
     return [causes.invalid(field, text, f"{text} is not positive integer multiple of {name}")]
 
@@ -133,16 +133,16 @@ def _pages(name: str, text: str, field: str) -> list[Cause]:
 def _container_name(name: str, field: str) -> list[Cause]:
     if name in CONTAINER:
         return []
-    found = causes.each(field, name, names.qualified_name(name))
+    complaints = causes.each(field, name, names.qualified_name(name))
     huge = name.startswith(_HUGE_PAGES)
-    if not found and "/" not in name and not huge and name not in _STANDARD:
-        found.append(causes.invalid(field, name, "must be a standard resource type or fully qualified"))
+    if not complaints and "/" not in name and not huge and name not in _STANDARD:
+        complaints.append(causes.invalid(field, name, "must be a standard resource type or fully qualified"))
     if "/" not in name:
         if not huge:
-            found.append(causes.invalid(field, name, "must be a standard resource for containers"))
+            complaints.append(causes.invalid(field, name, "must be a standard resource for containers"))
     elif not _is_native(name) and not _is_extended(name):
-        found.append(causes.invalid(field, name, "doesn't follow extended resource name standard"))
-    return found
+        complaints.append(causes.invalid(field, name, "doesn't follow extended resource name standard"))
+    return complaints
 
 
 def _is_native(name: str) -> bool:

@@ -28,43 +28,43 @@ _GO_TYPES = {"runAsUser": "int64", "runAsGroup": "int64", "procMount": "core.Pro
 
 def container(context: core_pb2.SecurityContext, field: str, *, host_users: bool) -> list[Cause]:
     """All complaints about a container's; ``host_users``: its pod shares the node's user namespace."""
-    found = user_and_group(context, field)
+    complaints = user_and_group(context, field)
     if context.HasField("procMount"):
         if context.procMount not in ("Default", "Unmasked"):
-            found.append(causes.unsupported(f"{field}.procMount", context.procMount, ("Default", "Unmasked")))
+            complaints.append(causes.unsupported(f"{field}.procMount", context.procMount, ("Default", "Unmasked")))
         if host_users and context.procMount == "Unmasked":
-            told = "`hostUsers` must be false to use `Unmasked`"
-            found.append(causes.invalid(f"{field}.procMount", context.procMount, told))
-    found += _seccomp(context, f"{field}.seccompProfile")
+            message = "`hostUsers` must be false to use `Unmasked`"
+            complaints.append(causes.invalid(f"{field}.procMount", context.procMount, message))
+    complaints += _seccomp(context, f"{field}.seccompProfile")
     if context.HasField("allowPrivilegeEscalation") and not context.allowPrivilegeEscalation:
-        told = "cannot set `allowPrivilegeEscalation` to false and"
+        message = "cannot set `allowPrivilegeEscalation` to false and"
         if context.privileged:
-            found.append(causes.invalid(field, _as_go(context), f"{told} `privileged` to true"))
+            complaints.append(causes.invalid(field, _as_go(context), f"{message} `privileged` to true"))
         for name in context.capabilities.add:
             if name == "CAP_SYS_ADMIN":
-                found.append(causes.invalid(field, _as_go(context), f"{told} `capabilities.Add` CAP_SYS_ADMIN"))
+                complaints.append(causes.invalid(field, _as_go(context), f"{message} `capabilities.Add` CAP_SYS_ADMIN"))
     if context.HasField("windowsOptions"):
-        found.append(causes.forbidden(f"{field}.windowsOptions", NO_WINDOWS))
-    return found + _apparmor(context, f"{field}.appArmorProfile")
+        complaints.append(causes.forbidden(f"{field}.windowsOptions", NO_WINDOWS))
+    return complaints + _apparmor(context, f"{field}.appArmorProfile")
 
 
 def pod(spec: core_pb2.PodSpec, field: str) -> list[Cause]:
     """All complaints about a pod's own."""
     context = spec.securityContext
-    found: list[Cause] = []
+    complaints: list[Cause] = []
     if context.HasField("fsGroup"):
-        found += _id(f"{field}.fsGroup", context.fsGroup)
-    found += user_and_group(context, field)
+        complaints += _id(f"{field}.fsGroup", context.fsGroup)
+    complaints += user_and_group(context, field)
     for i, group in enumerate(context.supplementalGroups):
-        found += _id(f"{field}.supplementalGroups[{i}]", group)
-    found += _sysctls(spec, f"{field}.sysctls")
-    found += _one_of(context, field, "fsGroupChangePolicy", ("Always", "OnRootMismatch"))
-    found += _seccomp(context, f"{field}.seccompProfile")
+        complaints += _id(f"{field}.supplementalGroups[{i}]", group)
+    complaints += _sysctls(spec, f"{field}.sysctls")
+    complaints += _one_of(context, field, "fsGroupChangePolicy", ("Always", "OnRootMismatch"))
+    complaints += _seccomp(context, f"{field}.seccompProfile")
     if context.HasField("windowsOptions"):
-        found.append(causes.forbidden(f"{field}.windowsOptions", NO_WINDOWS))
-    found += _apparmor(context, f"{field}.appArmorProfile")
-    found += _one_of(context, field, "supplementalGroupsPolicy", ("Merge", "Strict"))
-    return found + _one_of(context, field, "seLinuxChangePolicy", ("MountOption", "Recursive"))
+        complaints.append(causes.forbidden(f"{field}.windowsOptions", NO_WINDOWS))
+    complaints += _apparmor(context, f"{field}.appArmorProfile")
+    complaints += _one_of(context, field, "supplementalGroupsPolicy", ("Merge", "Strict"))
+    return complaints + _one_of(context, field, "seLinuxChangePolicy", ("MountOption", "Recursive"))
 
 
 def host_users(spec: core_pb2.PodSpec, field: str) -> list[Cause]:
@@ -94,11 +94,11 @@ def _seccomp(context: core_pb2.SecurityContext | core_pb2.PodSecurityContext, fi
     if not context.HasField("seccompProfile"):
         return []
     profile = context.seccompProfile
-    found: list[Cause] = []
+    complaints: list[Cause] = []
     if not profile.type:
-        found.append(causes.required(f"{field}.type", "type is required when seccompProfile is set"))
+        complaints.append(causes.required(f"{field}.type", "type is required when seccompProfile is set"))
     elif profile.type not in PROFILE_TYPES:
-        found.append(causes.unsupported(f"{field}.type", profile.type, PROFILE_TYPES))
+        complaints.append(causes.unsupported(f"{field}.type", profile.type, PROFILE_TYPES))
     here = f"{field}.localhostProfile"
     if profile.type != "Localhost":
         if profile.HasField("localhostProfile"):
@@ -106,22 +106,22 @@ def _seccomp(context: core_pb2.SecurityContext | core_pb2.PodSecurityContext, fi
                 f"core.SeccompProfile{{Type:{causes.quoted(profile.type)}, "
                 f"LocalhostProfile:(*string)({causes.quoted(profile.localhostProfile)})}}"
             )
-            found.append(causes.invalid(here, shown, "can only be set when seccomp type is Localhost"))
+            complaints.append(causes.invalid(here, shown, "can only be set when seccomp type is Localhost"))
     elif not profile.HasField("localhostProfile"):
-        found.append(causes.required(here, "must be set when seccomp type is Localhost"))
+        complaints.append(causes.required(here, "must be set when seccomp type is Localhost"))
     else:
-        found += _descending(here, profile.localhostProfile)
-    return found
+        complaints += _descending(here, profile.localhostProfile)
+    return complaints
 
 
 def _descending(field: str, path: str) -> list[Cause]:
     """Upstream's validateLocalDescendingPath."""
-    found: list[Cause] = []
+    complaints: list[Cause] = []
     if path.startswith("/"):
-        found.append(causes.invalid(field, path, "must be a relative path"))
+        complaints.append(causes.invalid(field, path, "must be a relative path"))
     if ".." in path.split("/"):
-        found.append(causes.invalid(field, path, "must not contain '..'"))
-    return found
+        complaints.append(causes.invalid(field, path, "must not contain '..'"))
+    return complaints
 
 
 def _apparmor(context: core_pb2.SecurityContext | core_pb2.PodSecurityContext, field: str) -> list[Cause]:
@@ -134,30 +134,30 @@ def _apparmor(context: core_pb2.SecurityContext | core_pb2.PodSecurityContext, f
     if profile.type not in PROFILE_TYPES:
         return [causes.unsupported(f"{field}.type", profile.type, PROFILE_TYPES)]
     if profile.type != "Localhost":
-        told = "can only be set when AppArmor type is Localhost"
-        return [causes.invalid(here, name, told)] if profile.HasField("localhostProfile") else []
+        message = "can only be set when AppArmor type is Localhost"
+        return [causes.invalid(here, name, message)] if profile.HasField("localhostProfile") else []
     if not name:
         return [causes.required(here, "must be set when AppArmor type is Localhost")]
-    found = [causes.invalid(here, name, "must not be padded with whitespace")] if name != name.strip() else []
-    return found + ([causes.too_long(here, MAX_PROFILE_NAME)] if len(name.encode()) > MAX_PROFILE_NAME else [])
+    complaints = [causes.invalid(here, name, "must not be padded with whitespace")] if name != name.strip() else []
+    return complaints + ([causes.too_long(here, MAX_PROFILE_NAME)] if len(name.encode()) > MAX_PROFILE_NAME else [])
 
 
 def _sysctls(spec: core_pb2.PodSpec, field: str) -> list[Cause]:
-    found: list[Cause] = []
+    complaints: list[Cause] = []
     seen: set[str] = set()
     for i, sysctl in enumerate(spec.securityContext.sysctls):
         here, name = f"{field}[{i}].name", sysctl.name
         if not name:
-            found.append(causes.required(here))
+            complaints.append(causes.required(here))
         elif len(name) > MAX_SYSCTL or not _SYSCTL.fullmatch(name):
-            told = f"must have at most {MAX_SYSCTL} characters and match regex ^{_SYSCTL_FORMAT}$"
-            found.append(causes.invalid(here, name, told))
+            message = f"must have at most {MAX_SYSCTL} characters and match regex ^{_SYSCTL_FORMAT}$"
+            complaints.append(causes.invalid(here, name, message))
         elif name in seen:
-            found.append(causes.duplicate(here, name))
+            complaints.append(causes.duplicate(here, name))
         if spec.hostNetwork and name.replace("/", ".").startswith("net."):
-            found.append(causes.invalid(here, name, "may not be specified when 'hostNetwork' is true"))
+            complaints.append(causes.invalid(here, name, "may not be specified when 'hostNetwork' is true"))
         seen.add(name)
-    return found
+    return complaints
 
 
 def _as_go(context: core_pb2.SecurityContext) -> causes.Raw:
@@ -167,8 +167,8 @@ def _as_go(context: core_pb2.SecurityContext) -> causes.Raw:
         value: object = getattr(context, name)
         go = f"core.{type(value).DESCRIPTOR.name}" if isinstance(value, Message) else _GO_TYPES.get(name, "bool")
         label = f"{name[0].upper()}{name[1:]}".replace("SeLinux", "SELinux")
-        told = "nil"
+        message = "nil"
         if context.HasField(name):  # pyright: ignore[reportArgumentType]
-            told = "{…}" if isinstance(value, Message) else causes.shown(value)
-        shown.append(f"{label}:(*{go})({told})")
+            message = "{…}" if isinstance(value, Message) else causes.shown(value)
+        shown.append(f"{label}:(*{go})({message})")
     return causes.Raw(f"core.SecurityContext{{{', '.join(shown)}}}")

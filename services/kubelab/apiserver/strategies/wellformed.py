@@ -1,9 +1,8 @@
 """What no client that writes JSON could have sent: moments that RFC 3339 cannot write.
 
-A protobuf client can send any number of seconds, and upstream stores it; from then on nobody can read the object, nor
-a list with it, as JSON. So the rule stands before those of the resources and counts for every message of a request.
-The fields are found by the descriptors, once a type: a message is only entered where a time can be.
-"""
+A protobuf client can send any number of seconds, and upstream stores it; from then on no client can read the object,
+nor a list with it, as JSON. So the rule stands before those of the resources and counts for every message of a request.
+The fields are found by the descriptors, once a type: a message is only entered where a time can be."""
 
 from __future__ import annotations
 
@@ -45,7 +44,7 @@ class _Step(NamedTuple):
 
 @cache
 def _steps(descriptor: Descriptor) -> tuple[_Step, ...]:
-    found: list[_Step] = []
+    complaints: list[_Step] = []
     for field in descriptor.fields:
         kind, places = field.message_type, _one
         if (value := map_value(field)) is not None:
@@ -54,8 +53,8 @@ def _steps(descriptor: Descriptor) -> tuple[_Step, ...]:
             places = _list
         if kind is not None and _has_times(kind, frozenset()):
             label = "" if field.full_name in spelling.INLINE else field.name
-            found.append(_Step(field.name, label, kind.full_name in _TIMES, places))
-    return tuple(found)
+            complaints.append(_Step(field.name, label, kind.full_name in _TIMES, places))
+    return tuple(complaints)
 
 
 def _has_times(descriptor: Descriptor, above: frozenset[str]) -> bool:

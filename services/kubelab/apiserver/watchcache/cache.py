@@ -1,6 +1,6 @@
 """The objects of one resource as etcd has them, their recent history, and those who watch.
 
-Everything here is synchronous and runs on the event loop between two awaits: whoever reads sees one revision.
+Everything here is synchronous and runs on the event loop between two awaits: a reader sees one revision.
 :mod:`~kubelab.apiserver.watchcache.reflector` is the only writer. A change is decoded once, when it enters; reads and
 watches hand encoded bytes on.
 """
@@ -66,7 +66,7 @@ class ResourceCache:
         self._listeners.append(listener)
 
     def entry(self, key: str, value: bytes, revision: int) -> Entry | None:
-        """Decode what the store holds. None when that is no object of this kind: somebody wrote it behind our back,
+        """Decode what the store holds. None when that is no object of this kind: another program wrote it,
         and one bad value must not keep all the good ones from their readers."""
         try:
             return self.kind.entry(key, value, revision)
@@ -86,7 +86,7 @@ class ResourceCache:
         self.changed = revision
 
     def apply(self, key: str, value: bytes | None, revision: int) -> None:
-        """Take one change in and show it to every watcher. What cannot be decoded is as good as deleted."""
+        """Take one change in and show it to every watcher. What cannot be decoded counts as deleted."""
         previous = self.entries.get(key)
         entry = None if value is None else self.entry(key, value, revision)
         if entry is not None:
@@ -162,14 +162,14 @@ class ResourceCache:
 
 
 class DecodeErrors(Collector):
-    """How many stored values were left out, by resource, when somebody scrapes."""
+    """How many stored values were left out, by resource, at each scrape."""
 
     def __init__(self, caches: Mapping[Resource[Message], ResourceCache]) -> None:
         self._caches = caches
 
     def collect(self) -> Iterable[Metric]:
-        told = "Stored values that could not be decoded."
-        family = CounterMetricFamily("apiserver_storage_decode_errors", told, labels=("resource",))
+        message = "Stored values that could not be decoded."
+        family = CounterMetricFamily("apiserver_storage_decode_errors", message, labels=("resource",))
         for resource, cache in self._caches.items():
             family.add_metric((resource.qualified,), cache.undecodable)
         yield family

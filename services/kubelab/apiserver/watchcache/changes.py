@@ -111,8 +111,8 @@ class Change:
         """The bytes that are held for it at most: both states, and the event that is kept encoded."""
         now = len(self.entry.any) if self.entry else 0
         before = len(self.previous.any) if self.previous else 0
-        told = now or before
-        return now + before + (told if told <= KEPT_FRAME else 0) + OVERHEAD
+        message = now or before
+        return now + before + (message if message <= KEPT_FRAME else 0) + OVERHEAD
 
     def frame(self, event: int) -> bytes:
         """The encoded ``WatchEvent``, made once for all watchers unless it is big."""

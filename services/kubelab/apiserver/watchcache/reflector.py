@@ -121,11 +121,11 @@ class Reflector:
             async with self._clock.timeout(CATCH_UP):
                 await future
         except TimeoutError:
-            told = f"Too large resource version: {revision}, current: {self.revision}"
+            message = f"Too large resource version: {revision}, current: {self.revision}"
             cause = errors.Cause("", "Too large resource version", "ResourceVersionTooLarge")
-            raise errors.Timeout(told, causes=[cause], retry_after_seconds=1) from None
+            raise errors.Timeout(message, causes=[cause], retry_after_seconds=1) from None
         finally:
-            if future.cancelled() and waiter in self._waiting:  # nobody waits, and the revision may never come
+            if future.cancelled() and waiter in self._waiting:  # its reader is gone, and the revision may never come
                 self._waiting.remove(waiter)
                 heapq.heapify(self._waiting)
 
@@ -150,7 +150,7 @@ class Reflector:
         """Cut off every watch whose client has taken nothing since the last time."""
         cut = {cache.kind.resource.qualified: n for cache in self._caches.values() if (n := cache.cut_deaf())}
         if cut:
-            log.warning("cut off watches that nobody reads", **cut)
+            log.warning("cut off watches whose clients read nothing", **cut)
 
     async def _ask(self) -> None:
         """Read the store's revision for all who came since the last reading began."""
@@ -163,7 +163,7 @@ class Reflector:
                 revision = await self._store.revision()
             except errors.ApiError as err:
                 asked.set_exception(err)
-                asked.exception()  # whoever asked may have gone away
+                asked.exception()  # its reader may be gone
             else:
                 asked.set_result(revision)
 
@@ -193,7 +193,7 @@ class Reflector:
 
     async def _load(self) -> None:
         """List everything at one revision; it is complete unless a cache joined meanwhile."""
-        found: dict[str, list[tuple[str, bytes, int]]] = {prefix: [] for prefix in self._caches}
+        listed: dict[str, list[tuple[str, bytes, int]]] = {prefix: [] for prefix in self._caches}
         others: list[StoreEvent] = []
         start, revision = ROOT, 0
         while True:
@@ -202,16 +202,16 @@ class Reflector:
             for kv in page.items:
                 cache = self._cache_of(kv.key)
                 if cache is not None:
-                    found[cache.prefix].append((kv.key, kv.value, kv.mod_revision))
+                    listed[cache.prefix].append((kv.key, kv.value, kv.mod_revision))
                 else:
                     others.append(StoreEvent(kv.key, kv.value, kv.mod_revision))
             if not page.more:
                 break
             start = page.items[-1].key + "\0"
-        if found.keys() != self._caches.keys():
+        if listed.keys() != self._caches.keys():
             return  # a cache has joined meanwhile
         for prefix, cache in self._caches.items():
-            cache.replace(found[prefix], revision)
+            cache.replace(listed[prefix], revision)
         for _, _, begin in self._raw:
             begin()
         for event in others:

@@ -25,7 +25,7 @@ class Watcher:
         self._backlog: deque[tuple[int, Change | int]] = deque()
         self._wake = asyncio.Event()
         self._closed = False
-        self._taken = self._looked = 0  # events that the client took, now and when somebody looked last
+        self._taken = self._looked = 0  # events that the client took, now and at the last look
 
     def offer(self, change: Change) -> None:
         event = None if self._closed else change.seen_by(self.selection)
@@ -39,7 +39,7 @@ class Watcher:
         if not self.bookmarks or self._closed:
             return
         if self._backlog and self._backlog[-1][0] == BOOKMARK:
-            self._backlog.pop()  # nobody has read it yet
+            self._backlog.pop()  # not read yet
         self._backlog.append((BOOKMARK, revision))
         self._wake.set()
 

@@ -11,12 +11,12 @@ from kubelab.apiserver.strategies.base import Strategy
 
 
 class LeaseStrategy(Strategy[coordination_pb2.Lease]):
-    unconditional_update: ClassVar[bool] = False  # whoever has not read it cannot know that it is free
+    unconditional_update: ClassVar[bool] = False  # a client that has not read it cannot know that it is free
 
     def validate_content(self, obj: coordination_pb2.Lease) -> list[Cause]:
         spec = obj.spec
-        found: list[Cause] = []
+        complaints: list[Cause] = []
         if spec.HasField("leaseDurationSeconds") and spec.leaseDurationSeconds <= 0:
-            told = "must be greater than 0"
-            found.append(causes.invalid("spec.leaseDurationSeconds", spec.leaseDurationSeconds, told))
-        return [*found, *causes.non_negative("spec.leaseTransitions", spec.leaseTransitions)]
+            message = "must be greater than 0"
+            complaints.append(causes.invalid("spec.leaseDurationSeconds", spec.leaseDurationSeconds, message))
+        return [*complaints, *causes.non_negative("spec.leaseTransitions", spec.leaseTransitions)]

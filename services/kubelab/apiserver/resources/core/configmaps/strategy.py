@@ -14,17 +14,17 @@ FROZEN = "field is immutable when `immutable` is set"
 
 class ConfigMapStrategy(Strategy[core_pb2.ConfigMap]):
     def validate_content(self, obj: core_pb2.ConfigMap) -> list[Cause]:
-        found: list[Cause] = []
+        complaints: list[Cause] = []
         for key in sorted(obj.data):
-            found += causes.each(f"data[{key}]", key, names.config_key(key))
+            complaints += causes.each(f"data[{key}]", key, names.config_key(key))
             if key in obj.binaryData:
-                found.append(causes.invalid(f"data[{key}]", key, "duplicate of key present in binaryData"))
+                complaints.append(causes.invalid(f"data[{key}]", key, "duplicate of key present in binaryData"))
         for key in sorted(obj.binaryData):
-            found += causes.each(f"binaryData[{key}]", key, names.config_key(key))
+            complaints += causes.each(f"binaryData[{key}]", key, names.config_key(key))
         size = sum(len(v.encode()) for v in obj.data.values()) + sum(map(len, obj.binaryData.values()))
         if size > MAX_DATA:
-            found.append(causes.too_long("", MAX_DATA))
-        return found
+            complaints.append(causes.too_long("", MAX_DATA))
+        return complaints
 
     def validate_change(self, obj: core_pb2.ConfigMap, old: core_pb2.ConfigMap) -> list[Cause]:
         if not old.immutable:

@@ -20,14 +20,14 @@ def endpoints_text(endpoints: core_pb2.Endpoints) -> str:
     """``10.244.1.2:8080,10.244.2.2:8080 + 3 more...``; nothing while all addresses are not ready, as upstream."""
     if not endpoints.subsets:
         return NONE
-    found: list[str] = []
+    complaints: list[str] = []
     for subset in endpoints.subsets:
         if subset.ports:
-            found += [_with_port(a.ip, port.port) for port in subset.ports for a in subset.addresses]
+            complaints += [_with_port(a.ip, port.port) for port in subset.ports for a in subset.addresses]
         else:
-            found += [a.ip for a in subset.addresses]
-    shown = ",".join(found[:MAX_ENDPOINTS])
-    more = len(found) - MAX_ENDPOINTS
+            complaints += [a.ip for a in subset.addresses]
+    shown = ",".join(complaints[:MAX_ENDPOINTS])
+    more = len(complaints) - MAX_ENDPOINTS
     return f"{shown} + {more} more..." if more > 0 else shown
 
 

@@ -17,37 +17,37 @@ class EndpointsStrategy(Strategy[core_pb2.Endpoints]):
                 port.protocol = port.protocol or "TCP"
 
     def validate_content(self, obj: core_pb2.Endpoints) -> list[Cause]:
-        found: list[Cause] = []
+        complaints: list[Cause] = []
         for i, subset in enumerate(obj.subsets):
             field = f"subsets[{i}]"
             if not subset.addresses and not subset.notReadyAddresses:
-                found.append(causes.required(field, "must specify `addresses` or `notReadyAddresses`"))
+                complaints.append(causes.required(field, "must specify `addresses` or `notReadyAddresses`"))
             for j, address in enumerate(subset.addresses):
-                found += _address(address, f"{field}.addresses[{j}]")
+                complaints += _address(address, f"{field}.addresses[{j}]")
             for j, address in enumerate(subset.notReadyAddresses):
-                found += _address(address, f"{field}.notReadyAddresses[{j}]")
+                complaints += _address(address, f"{field}.notReadyAddresses[{j}]")
             for j, port in enumerate(subset.ports):
-                found += _port(port, f"{field}.ports[{j}]", named=len(subset.ports) > 1)
-        return found
+                complaints += _port(port, f"{field}.ports[{j}]", named=len(subset.ports) > 1)
+        return complaints
 
 
 def _address(address: core_pb2.EndpointAddress, field: str) -> list[Cause]:
-    found = addresses.valid(f"{field}.ip", address.ip)
+    complaints = addresses.valid(f"{field}.ip", address.ip)
     if address.hostname:
-        found += causes.each(f"{field}.hostname", address.hostname, names.dns_label(address.hostname))
+        complaints += causes.each(f"{field}.hostname", address.hostname, names.dns_label(address.hostname))
     if address.HasField("nodeName"):
-        found += causes.each(f"{field}.nodeName", address.nodeName, names.dns_subdomain(address.nodeName))
-    return [*found, *addresses.reachable(f"{field}.ip", address.ip)]
+        complaints += causes.each(f"{field}.nodeName", address.nodeName, names.dns_subdomain(address.nodeName))
+    return [*complaints, *addresses.reachable(f"{field}.ip", address.ip)]
 
 
 def _port(port: core_pb2.EndpointPort, field: str, *, named: bool) -> list[Cause]:
-    found: list[Cause] = []
+    complaints: list[Cause] = []
     if port.name:
-        found += causes.each(f"{field}.name", port.name, names.dns_label(port.name))
+        complaints += causes.each(f"{field}.name", port.name, names.dns_label(port.name))
     elif named:
-        found.append(causes.required(f"{field}.name"))
-    found += causes.each(f"{field}.port", port.port, names.port_number(port.port))
-    found += causes.one_of(f"{field}.protocol", port.protocol, PROTOCOLS)
+        complaints.append(causes.required(f"{field}.name"))
+    complaints += causes.each(f"{field}.port", port.port, names.port_number(port.port))
+    complaints += causes.one_of(f"{field}.protocol", port.protocol, PROTOCOLS)
     if port.HasField("appProtocol"):
-        found += causes.each(f"{field}.appProtocol", port.appProtocol, names.qualified_name(port.appProtocol))
-    return found
+        complaints += causes.each(f"{field}.appProtocol", port.appProtocol, names.qualified_name(port.appProtocol))
+    return complaints

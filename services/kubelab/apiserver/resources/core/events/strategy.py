@@ -49,22 +49,22 @@ def _legacy(obj: core_pb2.Event) -> list[Cause]:
     if not _has_time(obj):
         fits = at_home == (involved or "default")
         return [] if fits else [causes.invalid("involvedObject.namespace", involved, _ELSEWHERE)]
-    found: list[Cause] = []
+    complaints: list[Cause] = []
     if not involved and at_home not in ("default", "kube-system"):
-        found.append(causes.invalid("involvedObject.namespace", involved, _ELSEWHERE))
+        complaints.append(causes.invalid("involvedObject.namespace", involved, _ELSEWHERE))
     component = obj.reportingComponent
     if not component:
-        found.append(causes.required("reportingController"))
-    found += causes.each("reportingController", component, names.qualified_name(component))
+        complaints.append(causes.required("reportingController"))
+    complaints += causes.each("reportingController", component, names.qualified_name(component))
     for field, word in (
         ("reportingInstance", obj.reportingInstance),
         ("action", obj.action),
         ("reason", obj.reason),
     ):
         if not word:
-            found.append(causes.required(field))
-        found += _at_most(field, word, MAX_WORD)
-    return [*found, *_at_most("message", obj.message, MAX_MESSAGE)]
+            complaints.append(causes.required(field))
+        complaints += _at_most(field, word, MAX_WORD)
+    return [*complaints, *_at_most("message", obj.message, MAX_MESSAGE)]
 
 
 def _has_time(obj: core_pb2.Event) -> bool:

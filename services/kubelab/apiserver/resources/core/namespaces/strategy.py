@@ -39,11 +39,11 @@ class NamespaceStrategy(Strategy[core_pb2.Namespace]):
         return [cause for name in obj.spec.finalizers for cause in metadata.finalizer("spec.finalizers", name)]
 
     def validate_status_update(self, obj: core_pb2.Namespace, old: core_pb2.Namespace) -> list[Cause]:
-        found = super().validate_status_update(obj, old)
+        complaints = super().validate_status_update(obj, old)
         phase, deleting = obj.status.phase, obj.metadata.HasField("deletionTimestamp")
         if phase != ("Terminating" if deleting else "Active"):
-            found.append(causes.invalid("status.Phase", phase, _TERMINATING_ONLY if deleting else _ACTIVE_ONLY))
-        return found
+            complaints.append(causes.invalid("status.Phase", phase, _TERMINATING_ONLY if deleting else _ACTIVE_ONLY))
+        return complaints
 
     def selectable_fields(self, obj: core_pb2.Namespace) -> Mapping[str, str]:
         return {"metadata.name": obj.metadata.name, "status.phase": obj.status.phase}

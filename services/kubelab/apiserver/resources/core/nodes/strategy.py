@@ -46,8 +46,8 @@ class NodeStrategy(Strategy[core_pb2.Node]):
         return [*_taints(obj), *_amounts(obj), *_pod_cidrs(obj), *_status(obj)]
 
     def validate_update(self, obj: core_pb2.Node, old: core_pb2.Node) -> list[Cause]:
-        found = [*self.validate_metadata_update(obj, old), *self.validate(obj), *_changes(obj, old)]
-        return list(dict.fromkeys(found))
+        complaints = [*self.validate_metadata_update(obj, old), *self.validate(obj), *_changes(obj, old)]
+        return list(dict.fromkeys(complaints))
 
     def validate_status_update(self, obj: core_pb2.Node, old: core_pb2.Node) -> list[Cause]:
         return [*self.validate_metadata_update(obj, old), *_amounts(obj), *_status(obj), *_changes(obj, old)]
@@ -61,19 +61,19 @@ class NodeStrategy(Strategy[core_pb2.Node]):
 
 def _changes(obj: core_pb2.Node, old: core_pb2.Node) -> list[Cause]:
     """Complaints about what may not become what, and about addresses, which a new node may have twice."""
-    found: list[Cause] = []
+    complaints: list[Cause] = []
     seen: set[tuple[str, str]] = set()
     for i, address in enumerate(obj.status.addresses):
         key = (address.type, address.address)
         if key in seen:
             shown = f"core.NodeAddress{{Type:{causes.quoted(key[0])}, Address:{causes.quoted(key[1])}}}"
-            found.append(causes.duplicate(f"status.addresses[{i}]", causes.Raw(shown)))
+            complaints.append(causes.duplicate(f"status.addresses[{i}]", causes.Raw(shown)))
         seen.add(key)
     if old.spec.podCIDRs and list(obj.spec.podCIDRs) != list(old.spec.podCIDRs):
-        found.append(causes.forbidden("spec.podCIDRs", _CIDR_FIXED))
+        complaints.append(causes.forbidden("spec.podCIDRs", _CIDR_FIXED))
     if old.spec.providerID and obj.spec.providerID != old.spec.providerID:
-        found.append(causes.forbidden("spec.providerID", _PROVIDER_FIXED))
-    return found
+        complaints.append(causes.forbidden("spec.providerID", _PROVIDER_FIXED))
+    return complaints
 
 
 def _status(obj: core_pb2.Node) -> list[Cause]:
@@ -81,54 +81,56 @@ def _status(obj: core_pb2.Node) -> list[Cause]:
 
     Upstream takes any text there. Node addresses of kubelab are IPv4, as are the networks of its pods.
     """
-    found: list[Cause] = []
+    complaints: list[Cause] = []
     for i, address in enumerate(obj.status.addresses):
         if address.type in _IP_ADDRESSES:
-            found += addresses.valid(f"status.addresses[{i}].address", address.address)
+            complaints += addresses.valid(f"status.addresses[{i}].address", address.address)
     port = obj.status.daemonEndpoints.kubeletEndpoint.Port
     if port:
-        found += causes.each("status.daemonEndpoints.kubeletEndpoint.Port", port, names.port_number(port))
-    return found
+        complaints += causes.each("status.daemonEndpoints.kubeletEndpoint.Port", port, names.port_number(port))
+    return complaints
 
 
 def _taints(obj: core_pb2.Node) -> list[Cause]:
-    found: list[Cause] = []
+    complaints: list[Cause] = []
     seen: set[tuple[str, str]] = set()
     for i, taint in enumerate(obj.spec.taints):
         field = f"metadata.taints[{i}]"  # upstream's path, though they are in the spec
-        found += causes.each(f"{field}.key", taint.key, names.qualified_name(taint.key))
+        complaints += causes.each(f"{field}.key", taint.key, names.qualified_name(taint.key))
         if problems := names.label_value(taint.value):
-            found.append(causes.invalid(f"{field}.value", taint.value, ";".join(problems)))
-        found += causes.one_of(f"{field}.effect", taint.effect, EFFECTS)
+            complaints.append(causes.invalid(f"{field}.value", taint.value, ";".join(problems)))
+        complaints += causes.one_of(f"{field}.effect", taint.effect, EFFECTS)
         if (taint.key, taint.effect) in seen:
             key, value, effect = (causes.quoted(word) for word in (taint.key, taint.value, taint.effect))
             shown = f"core.Taint{{Key:{key}, Value:{value}, Effect:{effect}, TimeAdded:<nil>}}"
-            found.append(causes.duplicate(field, causes.Raw(shown), "taints must be unique by key and effect pair"))
+            complaints.append(
+                causes.duplicate(field, causes.Raw(shown), "taints must be unique by key and effect pair")
+            )
         seen.add((taint.key, taint.effect))
-    return found
+    return complaints
 
 
 def _amounts(obj: core_pb2.Node) -> list[Cause]:
-    found: list[Cause] = []
+    complaints: list[Cause] = []
     for side, amounts in (("capacity", obj.status.capacity), ("allocatable", obj.status.allocatable)):
         for name in sorted(amounts):
-            found += resources.amount(name, amounts[name].string, f"status.{side}.{name}")
-    return found
+            complaints += resources.amount(name, amounts[name].string, f"status.{side}.{name}")
+    return complaints
 
 
 def _pod_cidrs(obj: core_pb2.Node) -> list[Cause]:
-    found: list[Cause] = []
+    complaints: list[Cause] = []
     cidrs = list(obj.spec.podCIDRs)
     for i, cidr in enumerate(cidrs):
-        found += addresses.valid_cidr(f"spec.podCIDRs[{i}]", cidr)
-    if not found and cidrs and ":" in cidrs[0]:
-        found.append(causes.invalid("spec.podCIDRs[0]", cidrs[0], _IPV4_FIRST))
-    if found or len(cidrs) < 2:
-        return found
+        complaints += addresses.valid_cidr(f"spec.podCIDRs[{i}]", cidr)
+    if not complaints and cidrs and ":" in cidrs[0]:
+        complaints.append(causes.invalid("spec.podCIDRs[0]", cidrs[0], _IPV4_FIRST))
+    if complaints or len(cidrs) < 2:
+        return complaints
     if addresses.one_per_family("", [cidr.partition("/")[0] for cidr in cidrs], cidrs):
-        told = "may specify no more than one CIDR for each IP family"
-        found.append(causes.invalid("spec.podCIDRs", cidrs, told))
+        message = "may specify no more than one CIDR for each IP family"
+        complaints.append(causes.invalid("spec.podCIDRs", cidrs, message))
     for i, cidr in enumerate(cidrs):
         if cidr in cidrs[:i]:
-            found.append(causes.duplicate(f"spec.podCIDRs[{i}]", cidr))
-    return found
+            complaints.append(causes.duplicate(f"spec.podCIDRs[{i}]", cidr))
+    return complaints

@@ -22,14 +22,14 @@ from kubelab.apiserver.strategies import causes, metadata
 
 def validate(binding: core_pb2.Binding) -> list[Cause]:
     """All complaints about a binding: it needs a node, and what it brings becomes part of the pod."""
-    found: list[Cause] = []
+    complaints: list[Cause] = []
     if binding.target.kind not in ("", "Node"):
-        found.append(causes.unsupported("target.kind", binding.target.kind, ("Node", "<empty>")))
+        complaints.append(causes.unsupported("target.kind", binding.target.kind, ("Node", "<empty>")))
     if not binding.target.name:
-        found.append(causes.required("target.name"))
+        complaints.append(causes.required("target.name"))
     else:
-        found += causes.each("target.name", binding.target.name, names.dns_subdomain(binding.target.name))
-    return found + metadata.annotation_values("metadata.annotations", binding.metadata.annotations)
+        complaints += causes.each("target.name", binding.target.name, names.dns_subdomain(binding.target.name))
+    return complaints + metadata.annotation_values("metadata.annotations", binding.metadata.annotations)
 
 
 async def create(objects: Objects, request: Request) -> Message:

@@ -41,12 +41,12 @@ def pod_status(pod: core_pb2.Pod) -> tuple[str, int, int, float]:
 
 def row(pod: core_pb2.Pod, now: float) -> list[str]:
     reason, ready, restarts, last = pod_status(pod)
-    told = f"{restarts} ({human_duration(now - last)} ago)" if restarts and last else str(restarts)
+    message = f"{restarts} ({human_duration(now - last)} ago)" if restarts and last else str(restarts)
     return [
         pod.metadata.name,
         f"{ready}/{len(pod.spec.containers)}",
         reason,
-        told,
+        message,
         age(pod.metadata.creationTimestamp, now),
         pod.status.podIPs[0].ip if pod.status.podIPs else pod.status.podIP or NONE,
         pod.spec.nodeName or NONE,

@@ -56,47 +56,47 @@ class PodStrategy(Strategy[core_pb2.Pod]):
         _align_addresses(obj.status)
 
     def validate_content(self, obj: core_pb2.Pod) -> list[Cause]:
-        found = podspec.special_annotations("metadata.annotations", obj.metadata.annotations)
-        found += podspec.validate(obj.spec, "spec", is_pod=True)
+        complaints = podspec.special_annotations("metadata.annotations", obj.metadata.annotations)
+        complaints += podspec.validate(obj.spec, "spec", is_pod=True)
         for i, container in enumerate(obj.spec.containers):
             image = container.image
             if image[:1].isspace() or image[-1:].isspace():
-                told = "must not have leading or trailing whitespace"
-                found.append(causes.invalid(f"spec.containers[{i}].image", image, told))
-        return found
+                message = "must not have leading or trailing whitespace"
+                complaints.append(causes.invalid(f"spec.containers[{i}].image", image, message))
+        return complaints
 
     def validate_update(self, obj: core_pb2.Pod, old: core_pb2.Pod) -> list[Cause]:
-        found = [*self.validate_metadata_update(obj, old), *super().validate(obj), *_changes(obj, old)]
-        return list(dict.fromkeys(found))
+        complaints = [*self.validate_metadata_update(obj, old), *super().validate(obj), *_changes(obj, old)]
+        return list(dict.fromkeys(complaints))
 
     def validate_status_update(self, obj: core_pb2.Pod, old: core_pb2.Pod) -> list[Cause]:
         # Upstream also keeps containers of pods that do not restart from leaving `terminated`; here a kubelet whose
         # runtime lost a container says what is, and the container runs again.
-        found = super().validate_status_update(obj, old)
+        complaints = super().validate_status_update(obj, old)
         status = obj.status
         for i, condition in enumerate(status.conditions):
             if condition.type not in _OWN_CONDITIONS:
                 problems = names.qualified_name(condition.type)
-                found += causes.each(f"metadata.conditions[{i}].Type", condition.type, problems)
+                complaints += causes.each(f"metadata.conditions[{i}].Type", condition.type, problems)
         nominated = status.nominatedNodeName
         if nominated and nominated != old.status.nominatedNodeName:
-            found += causes.each("status.nominatedNodeName", nominated, names.dns_subdomain(nominated))
+            complaints += causes.each("status.nominatedNodeName", nominated, names.dns_subdomain(nominated))
         if old.status.qosClass and status.qosClass != old.status.qosClass:
-            found.append(causes.immutable("status.qosClass", status.qosClass))
+            complaints.append(causes.immutable("status.qosClass", status.qosClass))
         if status.hostIP and not status.hostIPs:
-            found += addresses.valid("status.hostIP", status.hostIP)
+            complaints += addresses.valid("status.hostIP", status.hostIP)
         pod_ips, host_ips = [one.ip for one in status.podIPs], [one.ip for one in status.hostIPs]
-        found += _ips(pod_ips, "status.podIPs", "PodIP")
+        complaints += _ips(pod_ips, "status.podIPs", "PodIP")
         if host_ips and host_ips[0] != status.hostIP:
-            found.append(causes.invalid("status.hostIPs[0].ip", host_ips[0], "must be equal to `hostIP`"))
-        return found + _ips(host_ips, "status.hostIPs", "HostIP")
+            complaints.append(causes.invalid("status.hostIPs[0].ip", host_ips[0], "must be equal to `hostIP`"))
+        return complaints + _ips(host_ips, "status.hostIPs", "HostIP")
 
     def warnings(self, obj: core_pb2.Pod) -> list[str]:
-        found = podwarnings.of_spec(obj.spec, obj.metadata)
+        warnings = podwarnings.of_spec(obj.spec, obj.metadata)
         if obj.metadata.name and (problems := names.dns_label(obj.metadata.name)):
-            told = "this is used in the Pod's hostname, which can result in surprising behavior"
-            found.insert(0, f"metadata.name: {told}; a DNS label is recommended: [{' '.join(problems)}]")
-        return found + super().warnings(obj)
+            message = "this is used in the Pod's hostname, which can result in surprising behavior"
+            warnings.insert(0, f"metadata.name: {message}; a DNS label is recommended: [{' '.join(problems)}]")
+        return warnings + super().warnings(obj)
 
     def selectable_fields(self, obj: core_pb2.Pod) -> Mapping[str, str]:
         return {
@@ -141,20 +141,20 @@ def _keep_undefaulted(spec: core_pb2.PodSpec, old: core_pb2.PodSpec) -> None:
 
 def _changes(obj: core_pb2.Pod, old: core_pb2.Pod) -> list[Cause]:
     """Complaints about what may not become what."""
-    found: list[Cause] = []
+    complaints: list[Cause] = []
     if len(obj.spec.containers) != len(old.spec.containers):
-        found.append(causes.forbidden("spec.containers", "pod updates may not add or remove containers"))
-        return found
+        complaints.append(causes.forbidden("spec.containers", "pod updates may not add or remove containers"))
+        return complaints
     deadline, final = _deadline(obj.spec, old.spec)
-    found += deadline
+    complaints += deadline
     if final:
-        return found
+        return complaints
     if not _tolerations_kept(obj.spec, old.spec):
-        told = "existing toleration can not be modified except its tolerationSeconds"
-        found.append(causes.forbidden("spec.tolerations", told))
+        message = "existing toleration can not be modified except its tolerationSeconds"
+        complaints.append(causes.forbidden("spec.tolerations", message))
     if obj.spec != old.spec:
-        found += _forbidden_changes(obj.spec, old.spec)
-    return found
+        complaints += _forbidden_changes(obj.spec, old.spec)
+    return complaints
 
 
 def _deadline(new: core_pb2.PodSpec, old: core_pb2.PodSpec) -> tuple[list[Cause], bool]:
@@ -192,8 +192,8 @@ def _forbidden_changes(new: core_pb2.PodSpec, old: core_pb2.PodSpec) -> list[Cau
         munged.terminationGracePeriodSeconds = old.terminationGracePeriodSeconds
     if munged == old:
         return []
-    told = "\n".join([MAY_CHANGE, "  PodSpec{", *(f"  {line}" for line in difference.lines(old, munged)), "  }", ""])
-    return [causes.forbidden("spec", told)]
+    message = "\n".join([MAY_CHANGE, "  PodSpec{", *(f"  {line}" for line in difference.lines(old, munged)), "  }", ""])
+    return [causes.forbidden("spec", message)]
 
 
 def _ips(ips: list[str], field: str, kind: str) -> list[Cause]:

@@ -33,26 +33,26 @@ class ReplicationControllerStrategy(Strategy[core_pb2.ReplicationController]):
 
     def warnings(self, obj: core_pb2.ReplicationController) -> list[str]:
         template = obj.spec.template
-        found = podwarnings.of_spec(template.spec, template.metadata, f"{_TEMPLATE}.", is_pod=False)
+        warnings = podwarnings.of_spec(template.spec, template.metadata, f"{_TEMPLATE}.", is_pod=False)
         if obj.metadata.name and (problems := names.dns_label(obj.metadata.name)):
-            told = "this is used in Pod names and hostnames, which can result in surprising behavior"
-            found.insert(0, f"metadata.name: {told}; a DNS label is recommended: [{' '.join(problems)}]")
-        return found + super().warnings(obj)
+            message = "this is used in Pod names and hostnames, which can result in surprising behavior"
+            warnings.insert(0, f"metadata.name: {message}; a DNS label is recommended: [{' '.join(problems)}]")
+        return warnings + super().warnings(obj)
 
     def validate_content(self, obj: core_pb2.ReplicationController) -> list[Cause]:
         spec = obj.spec
-        found = causes.non_negative("spec.minReadySeconds", spec.minReadySeconds)
+        complaints = causes.non_negative("spec.minReadySeconds", spec.minReadySeconds)
         if not spec.selector:
-            found.append(causes.required("spec.selector"))
-        found += causes.non_negative("spec.replicas", spec.replicas)
+            complaints.append(causes.required("spec.selector"))
+        complaints += causes.non_negative("spec.replicas", spec.replicas)
         if not spec.HasField("template"):
-            return [*found, causes.required(_TEMPLATE)]
-        return found + _template(spec.template, spec.selector)
+            return [*complaints, causes.required(_TEMPLATE)]
+        return complaints + _template(spec.template, spec.selector)
 
     def validate_status_update(
         self, obj: core_pb2.ReplicationController, old: core_pb2.ReplicationController
     ) -> list[Cause]:
-        found = super().validate_status_update(obj, old)
+        complaints = super().validate_status_update(obj, old)
         status = obj.status
         counts = (
             ("replicas", status.replicas),
@@ -62,34 +62,34 @@ class ReplicationControllerStrategy(Strategy[core_pb2.ReplicationController]):
             ("observedGeneration", status.observedGeneration),
         )
         for name, count in counts:
-            found += causes.non_negative(f"status.{name}", count)
+            complaints += causes.non_negative(f"status.{name}", count)
         for name, count in counts[1:4]:
             if count > status.replicas:
-                found.append(causes.invalid(f"status.{name}", count, "cannot be greater than status.replicas"))
+                complaints.append(causes.invalid(f"status.{name}", count, "cannot be greater than status.replicas"))
         if status.availableReplicas > status.readyReplicas:
-            told = "cannot be greater than readyReplicas"
-            found.append(causes.invalid("status.availableReplicas", status.availableReplicas, told))
-        return found
+            message = "cannot be greater than readyReplicas"
+            complaints.append(causes.invalid("status.availableReplicas", status.availableReplicas, message))
+        return complaints
 
     def selectable_fields(self, obj: core_pb2.ReplicationController) -> Mapping[str, str]:
         return {**super().selectable_fields(obj), "status.replicas": str(obj.status.replicas)}
 
 
 def _template(template: core_pb2.PodTemplateSpec, selector: Mapping[str, str]) -> list[Cause]:
-    found: list[Cause] = []
+    complaints: list[Cause] = []
     labels = template.metadata.labels
     if any(labels.get(key) != value for key, value in selector.items()):
         # a controller whose pods it does not count as its own would make pods for ever
-        told = "`selector` does not match template `labels`"
-        found.append(causes.invalid(f"{_TEMPLATE}.metadata.labels", dict(labels), told))
-    found += metadata.labels(f"{_TEMPLATE}.labels", labels)
-    found += metadata.annotation_values(f"{_TEMPLATE}.annotations", template.metadata.annotations)
-    found += podspec.special_annotations(f"{_TEMPLATE}.annotations", template.metadata.annotations)
-    found += podspec.validate(template.spec, f"{_TEMPLATE}.spec", is_pod=False)
+        message = "`selector` does not match template `labels`"
+        complaints.append(causes.invalid(f"{_TEMPLATE}.metadata.labels", dict(labels), message))
+    complaints += metadata.labels(f"{_TEMPLATE}.labels", labels)
+    complaints += metadata.annotation_values(f"{_TEMPLATE}.annotations", template.metadata.annotations)
+    complaints += podspec.special_annotations(f"{_TEMPLATE}.annotations", template.metadata.annotations)
+    complaints += podspec.validate(template.spec, f"{_TEMPLATE}.spec", is_pod=False)
     policy = template.spec.restartPolicy
     if policy != "Always":
-        found.append(causes.unsupported(f"{_TEMPLATE}.spec.restartPolicy", policy, ("Always",)))
+        complaints.append(causes.unsupported(f"{_TEMPLATE}.spec.restartPolicy", policy, ("Always",)))
     if template.spec.HasField("activeDeadlineSeconds"):
-        told = "activeDeadlineSeconds in ReplicationController is not Supported"
-        found.append(causes.forbidden(f"{_TEMPLATE}.spec.activeDeadlineSeconds", told))
-    return found
+        message = "activeDeadlineSeconds in ReplicationController is not Supported"
+        complaints.append(causes.forbidden(f"{_TEMPLATE}.spec.activeDeadlineSeconds", message))
+    return complaints

@@ -43,7 +43,7 @@ def _syntax(text: str, err: json.JSONDecodeError) -> str:
         at += 1  # Go names the character after the backslash
     if err.msg.startswith("Unterminated string") or at >= len(text):
         return "unexpected end of JSON input"
-    where = next((told for ours, told in _WHERE.items() if err.msg.startswith(ours)), "")
+    where = next((message for ours, message in _WHERE.items() if err.msg.startswith(ours)), "")
     if not where:  # a comma is missing, in the innermost array or object
         where = "after array element" if _in_array(text[:at]) else "after object key:value pair"
     sign = {"'": "\\'", '"': '"'}.get(text[at], json.dumps(text[at], ensure_ascii=False)[1:-1])

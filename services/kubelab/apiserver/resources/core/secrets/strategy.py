@@ -24,21 +24,21 @@ class SecretStrategy(Strategy[core_pb2.Secret]):
         obj.ClearField("stringData")
 
     def validate_content(self, obj: core_pb2.Secret) -> list[Cause]:
-        found: list[Cause] = []
+        complaints: list[Cause] = []
         for key in sorted(obj.data):
-            found += causes.each(f"data[{key}]", key, names.config_key(key))
+            complaints += causes.each(f"data[{key}]", key, names.config_key(key))
         if sum(map(len, obj.data.values())) > MAX_DATA:
-            found.append(causes.too_long("data", MAX_DATA))
-        return [*found, *_by_type(obj)]
+            complaints.append(causes.too_long("data", MAX_DATA))
+        return [*complaints, *_by_type(obj)]
 
     def validate_change(self, obj: core_pb2.Secret, old: core_pb2.Secret) -> list[Cause]:
-        found: list[Cause] = []
+        complaints: list[Cause] = []
         if obj.type != old.type:
-            found.append(causes.immutable("type", obj.type))
+            complaints.append(causes.immutable("type", obj.type))
         if old.immutable:
             changed = (("immutable", not obj.immutable), ("data", obj.data != old.data))
-            found += [causes.forbidden(field, FROZEN) for field, differs in changed if differs]
-        return found
+            complaints += [causes.forbidden(field, FROZEN) for field, differs in changed if differs]
+        return complaints
 
     def selectable_fields(self, obj: core_pb2.Secret) -> Mapping[str, str]:
         return {**super().selectable_fields(obj), "type": obj.type}
@@ -72,5 +72,5 @@ def _missing(data: Mapping[str, bytes], *keys: str) -> list[Cause]:
 def _docker(data: Mapping[str, bytes], key: str) -> list[Cause]:
     if key not in data:
         return [causes.required(f"data[{key}]")]
-    told = gojson.no_object(data[key])
-    return [causes.invalid(f"data[{key}]", "<secret contents redacted>", told)] if told else []
+    message = gojson.no_object(data[key])
+    return [causes.invalid(f"data[{key}]", "<secret contents redacted>", message)] if message else []

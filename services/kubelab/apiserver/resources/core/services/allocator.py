@@ -23,11 +23,15 @@ ADDRESSES = RECORDS + "serviceips/"
 PORTS = RECORDS + "servicenodeports/"
 _WITH_NODE_PORTS = ("NodePort", "LoadBalancer")
 _RESERVED = frozenset(f"{PORTS}{port}" for port in reservedports.RESERVED)  # never handed out
-_DYNAMIC_OFFSET = (16, 16, 256)  # upstream: min(max(16, size / 16), 256) addresses at the start are for who asks
+_DYNAMIC_OFFSET = (
+    16,
+    16,
+    256,
+)  # upstream: min(max(16, size / 16), 256) addresses at the start are kept for requests that name one
 
 
 class ServiceAllocator:
-    """Chooses addresses and ports. What is in use it learns from the feed; only the transaction decides.
+    """Chooses addresses and ports. It learns from the reflector what is in use; only the transaction decides.
 
     ``addresses`` is the service network, ``ports`` the node ports.
     """
@@ -66,20 +70,20 @@ class ServiceAllocator:
             _keep_node_ports(new, old)
 
     def claim(self, new: core_pb2.Service, old: core_pb2.Service | None, taken: set[str]) -> Claims:
-        """Fill in addresses and ports. ``taken`` are records that turned out to be somebody else's.
+        """Fill in addresses and ports. ``taken`` are records that turned out to be another service's.
 
         Invalid when the one asked for is taken or out of range; :class:`RangeFull`.
         """
         held = _records(old) if old is not None else set[str]()
         self._claim_address(new, held, taken)
         self._claim_ports(new, held, taken)
-        wanted = _records(new)
+        records = _records(new)
         owner = f"{new.metadata.namespace}/{new.metadata.name}".encode()
         return Claims(
-            tuple(Absent(key) for key in sorted(wanted - held)),
+            tuple(Absent(key) for key in sorted(records - held)),
             (
-                *(Put(key, owner) for key in sorted(wanted - held)),
-                *(Delete(key) for key in sorted(held - wanted)),
+                *(Put(key, owner) for key in sorted(records - held)),
+                *(Delete(key) for key in sorted(held - records)),
             ),
         )
 
@@ -113,8 +117,8 @@ class ServiceAllocator:
         elif ADDRESSES + address in taken:
             why = "provided IP is already allocated"
         if why:
-            told = f'Invalid value: []string{{"{address}"}}: failed to allocate IP {address}: {why}'
-            raise _invalid(service, Cause("spec.clusterIPs", told))
+            message = f'Invalid value: []string{{"{address}"}}: failed to allocate IP {address}: {why}'
+            raise _invalid(service, Cause("spec.clusterIPs", message))
 
     def _inside(self, address: str) -> bool:
         try:
@@ -124,7 +128,7 @@ class ServiceAllocator:
         return ip in self._network and ip not in (self._network.network_address, self._network.broadcast_address)
 
     def _free_address(self, taken: set[str]) -> str:
-        """A random free address, first of the part that nobody asks for by name. The first one is the api-server's."""
+        """A random free address, first of the part that requests rarely name. The first one is the api-server's."""
         size = self._network.num_addresses
         least, share, most = _DYNAMIC_OFFSET
         offset = min(max(least, size // share), most)
@@ -146,16 +150,16 @@ class ServiceAllocator:
         for i, port in enumerate(service.spec.ports):
             key = f"{PORTS}{port.nodePort}"
             if port.nodePort:
-                told = ""
+                message = ""
                 if port.nodePort not in self._ports:
                     valid = f"{self._ports.start}-{self._ports.stop - 1}"
-                    told = f"provided port is not in the valid range. The range of valid ports is {valid}"
+                    message = f"provided port is not in the valid range. The range of valid ports is {valid}"
                 elif process := reservedports.owner(port.nodePort):
-                    told = f"may not be used since it is used by a node's {process}"
+                    message = f"may not be used since it is used by a node's {process}"
                 elif key in taken and key not in held:
-                    told = "provided port is already allocated"
-                if told:
-                    causes.append(Cause(f"spec.ports[{i}].nodePort", f"Invalid value: {port.nodePort}: {told}"))
+                    message = "provided port is already allocated"
+                if message:
+                    causes.append(Cause(f"spec.ports[{i}].nodePort", f"Invalid value: {port.nodePort}: {message}"))
             elif _wants_ports(service):
                 port.nodePort = by_port.get(port.port) or self._free_port(taken, mine)
                 mine.add(port.nodePort)

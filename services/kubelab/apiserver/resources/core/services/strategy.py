@@ -68,65 +68,67 @@ class ServiceStrategy(Strategy[core_pb2.Service]):
 
     def warnings(self, obj: core_pb2.Service) -> list[str]:
         """Upstream's ``pkg/api/service/warnings.go``."""
-        spec, found = obj.spec, list[str]()
+        spec, warnings = obj.spec, list[str]()
         if _TOPOLOGY_HINTS in obj.metadata.annotations:
-            found.append(f"annotation {_TOPOLOGY_HINTS} is deprecated, please use {_TOPOLOGY_MODE} instead")
+            warnings.append(f"annotation {_TOPOLOGY_HINTS} is deprecated, please use {_TOPOLOGY_MODE} instead")
         if spec.type in ("", "ClusterIP") and clusterip.NONE in (spec.clusterIP, *spec.clusterIPs[:1]):
             ignored = (
                 ("loadBalancerIP", spec.loadBalancerIP),
                 ("externalIPs", spec.externalIPs),
                 ("SessionAffinity", spec.sessionAffinity not in ("", "None")),  # upstream's capital
             )
-            found += [f"spec.{field} is ignored for headless services" for field, given in ignored if given]
+            warnings += [f"spec.{field} is ignored for headless services" for field, given in ignored if given]
         if spec.type == "ExternalName" and spec.externalIPs:
-            found.append('spec.externalIPs is ignored when spec.type is "ExternalName"')
+            warnings.append('spec.externalIPs is ignored when spec.type is "ExternalName"')
         if spec.type != "ExternalName" and spec.externalName:
-            found.append('spec.externalName is ignored when spec.type is not "ExternalName"')
-        return found + super().warnings(obj)
+            warnings.append('spec.externalName is ignored when spec.type is not "ExternalName"')
+        return warnings + super().warnings(obj)
 
     def validate_content(self, obj: core_pb2.Service) -> list[Cause]:
         spec = obj.spec
         headless = clusterip.is_headless(spec)
-        found: list[Cause] = []
+        complaints: list[Cause] = []
         if not spec.ports and not headless and spec.type != "ExternalName":
-            found.append(causes.required("spec.ports"))
+            complaints.append(causes.required("spec.ports"))
         if spec.type == "LoadBalancer":
-            found += _kubelet_ports(spec.ports)
+            complaints += _kubelet_ports(spec.ports)
         if headless and spec.type in WITH_NODE_PORTS:
-            told = f"may not be set to 'None' for {spec.type} services"
-            found.append(causes.invalid("spec.clusterIPs[0]", spec.clusterIPs[0], told))
+            message = f"may not be set to 'None' for {spec.type} services"
+            complaints.append(causes.invalid("spec.clusterIPs[0]", spec.clusterIPs[0], message))
         if spec.type == "ExternalName":
-            found += _external_name(spec)
-        found += _ports(spec.ports)
-        found += metadata.labels("spec.selector", spec.selector)
-        found += causes.one_of("spec.sessionAffinity", spec.sessionAffinity, AFFINITIES)
+            complaints += _external_name(spec)
+        complaints += _ports(spec.ports)
+        complaints += metadata.labels("spec.selector", spec.selector)
+        complaints += causes.one_of("spec.sessionAffinity", spec.sessionAffinity, AFFINITIES)
         if spec.sessionAffinity == "ClientIP":
             seconds = spec.sessionAffinityConfig.clientIP.timeoutSeconds
             if not 0 < seconds <= MAX_AFFINITY_SECONDS:
-                told = f"must be greater than 0 and less than {MAX_AFFINITY_SECONDS}"
-                found.append(causes.invalid("spec.sessionAffinityConfig.clientIP.timeoutSeconds", seconds, told))
+                message = f"must be greater than 0 and less than {MAX_AFFINITY_SECONDS}"
+                complaints.append(
+                    causes.invalid("spec.sessionAffinityConfig.clientIP.timeoutSeconds", seconds, message)
+                )
         if spec.type != "ExternalName":
-            found += clusterip.validate(spec)
+            complaints += clusterip.validate(spec)
         for i, address in enumerate(spec.externalIPs):
             field = f"spec.externalIPs[{i}]"
-            found += addresses.valid(field, address) or addresses.reachable(field, address)
-        found += causes.one_of("spec.type", spec.type, TYPES)
-        found += _taken_twice(spec)
-        found += _load_balancer(spec)
-        found += _traffic_policies(spec)
-        return found + clusterip.validate_for_cluster(spec)
+            complaints += addresses.valid(field, address) or addresses.reachable(field, address)
+        complaints += causes.one_of("spec.type", spec.type, TYPES)
+        complaints += _taken_twice(spec)
+        complaints += _load_balancer(spec)
+        complaints += _traffic_policies(spec)
+        return complaints + clusterip.validate_for_cluster(spec)
 
     def validate_change(self, obj: core_pb2.Service, old: core_pb2.Service) -> list[Cause]:
         return clusterip.validate_update(obj.spec, old.spec)
 
     def validate_status_update(self, obj: core_pb2.Service, old: core_pb2.Service) -> list[Cause]:
-        found = super().validate_status_update(obj, old)
+        complaints = super().validate_status_update(obj, old)
         field, points = "status.loadBalancer.ingress", obj.status.loadBalancer.ingress
         if points and obj.spec.type != "LoadBalancer":
-            return [*found, causes.forbidden(field, "may only be used when `spec.type` is 'LoadBalancer'")]
+            return [*complaints, causes.forbidden(field, "may only be used when `spec.type` is 'LoadBalancer'")]
         for i, point in enumerate(points):
-            found += _ingress(point, f"{field}[{i}]")
-        return found
+            complaints += _ingress(point, f"{field}[{i}]")
+        return complaints
 
     def selectable_fields(self, obj: core_pb2.Service) -> Mapping[str, str]:
         return {**super().selectable_fields(obj), "spec.clusterIP": obj.spec.clusterIP, "spec.type": obj.spec.type}
@@ -161,68 +163,68 @@ def _drop_what_the_type_has_not(new: core_pb2.ServiceSpec, old: core_pb2.Service
 
 
 def _kubelet_ports(ports: Sequence[core_pb2.ServicePort]) -> list[Cause]:
-    told = f"may not expose port {KUBELET_PORT} externally since it is used by kubelet"
-    return [causes.invalid(f"spec.ports[{i}]", p.port, told) for i, p in enumerate(ports) if p.port == KUBELET_PORT]
+    message = f"may not expose port {KUBELET_PORT} externally since it is used by kubelet"
+    return [causes.invalid(f"spec.ports[{i}]", p.port, message) for i, p in enumerate(ports) if p.port == KUBELET_PORT]
 
 
 def _external_name(spec: core_pb2.ServiceSpec) -> list[Cause]:
-    found: list[Cause] = []
-    told = "may not be set for ExternalName services"
+    complaints: list[Cause] = []
+    message = "may not be set for ExternalName services"
     for name, is_set in (
         ("clusterIPs", bool(spec.clusterIPs)),
         ("ipFamilies", bool(spec.ipFamilies)),
         ("ipFamilyPolicy", spec.HasField("ipFamilyPolicy")),
     ):
         if is_set:
-            found.append(causes.forbidden(f"spec.{name}", told))
+            complaints.append(causes.forbidden(f"spec.{name}", message))
     name = spec.externalName.removesuffix(".")
     if not name:
-        return [*found, causes.required("spec.externalName")]
-    return [*found, *causes.each("spec.externalName", name, names.dns_subdomain(name))]
+        return [*complaints, causes.required("spec.externalName")]
+    return [*complaints, *causes.each("spec.externalName", name, names.dns_subdomain(name))]
 
 
 def _ports(ports: Sequence[core_pb2.ServicePort]) -> list[Cause]:
-    found: list[Cause] = []
+    complaints: list[Cause] = []
     seen: set[str] = set()
     for i, port in enumerate(ports):
         field = f"spec.ports[{i}]"
         if port.name:
-            found += causes.each(f"{field}.name", port.name, names.dns_label(port.name))
+            complaints += causes.each(f"{field}.name", port.name, names.dns_label(port.name))
             if port.name in seen:
-                found.append(causes.duplicate(f"{field}.name", port.name))
+                complaints.append(causes.duplicate(f"{field}.name", port.name))
             seen.add(port.name)
         elif len(ports) > 1:
-            found.append(causes.required(f"{field}.name"))
-        found += causes.each(f"{field}.port", port.port, names.port_number(port.port))
-        found += causes.one_of(f"{field}.protocol", port.protocol, PROTOCOLS)
+            complaints.append(causes.required(f"{field}.name"))
+        complaints += causes.each(f"{field}.port", port.port, names.port_number(port.port))
+        complaints += causes.one_of(f"{field}.protocol", port.protocol, PROTOCOLS)
         target = port.targetPort
         if target.type == intstr.STRING:
-            found += causes.each(f"{field}.targetPort", target.strVal, names.port_name(target.strVal))
+            complaints += causes.each(f"{field}.targetPort", target.strVal, names.port_name(target.strVal))
         else:
-            found += causes.each(f"{field}.targetPort", target.intVal, names.port_number(target.intVal))
+            complaints += causes.each(f"{field}.targetPort", target.intVal, names.port_number(target.intVal))
         if port.HasField("appProtocol"):
-            found += causes.each(f"{field}.appProtocol", port.appProtocol, names.qualified_name(port.appProtocol))
-    return found
+            complaints += causes.each(f"{field}.appProtocol", port.appProtocol, names.qualified_name(port.appProtocol))
+    return complaints
 
 
 def _taken_twice(spec: core_pb2.ServiceSpec) -> list[Cause]:
-    found: list[Cause] = []
+    complaints: list[Cause] = []
     if spec.type == "ClusterIP":
-        told = "may not be used when `type` is 'ClusterIP'"
-        found += [
-            causes.forbidden(f"spec.ports[{i}].nodePort", told) for i, port in enumerate(spec.ports) if port.nodePort
+        message = "may not be used when `type` is 'ClusterIP'"
+        complaints += [
+            causes.forbidden(f"spec.ports[{i}].nodePort", message) for i, port in enumerate(spec.ports) if port.nodePort
         ]
     node_ports: set[tuple[str, int]] = set()
     for i, port in enumerate(spec.ports):
         if port.nodePort and (port.protocol, port.nodePort) in node_ports:
-            found.append(causes.duplicate(f"spec.ports[{i}].nodePort", port.nodePort))
+            complaints.append(causes.duplicate(f"spec.ports[{i}].nodePort", port.nodePort))
         node_ports.add((port.protocol, port.nodePort))
     ports: set[tuple[str, int]] = set()
     for i, port in enumerate(spec.ports):
         if (port.protocol, port.port) in ports:
-            found.append(causes.duplicate(f"spec.ports[{i}]", _as_go(port)))
+            complaints.append(causes.duplicate(f"spec.ports[{i}]", _as_go(port)))
         ports.add((port.protocol, port.port))
-    return found
+    return complaints
 
 
 def _as_go(port: core_pb2.ServicePort) -> causes.Raw:
@@ -243,34 +245,34 @@ def _load_balancer(spec: core_pb2.ServiceSpec) -> list[Cause]:
 
 
 def _traffic_policies(spec: core_pb2.ServiceSpec) -> list[Cause]:
-    found: list[Cause] = []
+    complaints: list[Cause] = []
     external = spec.externalTrafficPolicy
     if reachable_from_outside(spec):
-        found += causes.one_of("spec.externalTrafficPolicy", external, POLICIES)
+        complaints += causes.one_of("spec.externalTrafficPolicy", external, POLICIES)
     elif external:
-        told = "may only be set for externally-accessible services"
-        found.append(causes.invalid("spec.externalTrafficPolicy", external, told))
+        message = "may only be set for externally-accessible services"
+        complaints.append(causes.invalid("spec.externalTrafficPolicy", external, message))
     if spec.HasField("internalTrafficPolicy"):
         if spec.internalTrafficPolicy not in POLICIES:
-            found.append(causes.unsupported("spec.internalTrafficPolicy", spec.internalTrafficPolicy, POLICIES))
+            complaints.append(causes.unsupported("spec.internalTrafficPolicy", spec.internalTrafficPolicy, POLICIES))
     elif spec.type in ("ClusterIP", *WITH_NODE_PORTS):
-        found.append(causes.required("spec.internalTrafficPolicy"))
-    return found
+        complaints.append(causes.required("spec.internalTrafficPolicy"))
+    return complaints
 
 
 def _ingress(point: core_pb2.LoadBalancerIngress, field: str) -> list[Cause]:
-    found: list[Cause] = []
+    complaints: list[Cause] = []
     if point.ip:
-        found += addresses.valid(f"{field}.ip", point.ip)
+        complaints += addresses.valid(f"{field}.ip", point.ip)
         if not point.ipMode:
-            found.append(causes.required(f"{field}.ipMode", "must be specified when `ip` is set"))
+            complaints.append(causes.required(f"{field}.ipMode", "must be specified when `ip` is set"))
         elif point.ipMode not in IP_MODES:
-            found.append(causes.unsupported(f"{field}.ipMode", point.ipMode, IP_MODES))
+            complaints.append(causes.unsupported(f"{field}.ipMode", point.ipMode, IP_MODES))
     elif point.ipMode:
-        found.append(causes.forbidden(f"{field}.ipMode", "may not be specified when `ip` is not set"))
+        complaints.append(causes.forbidden(f"{field}.ipMode", "may not be specified when `ip` is not set"))
     if point.hostname:
-        found += causes.each(f"{field}.hostname", point.hostname, names.dns_subdomain(point.hostname))
+        complaints += causes.each(f"{field}.hostname", point.hostname, names.dns_subdomain(point.hostname))
         if addresses.read(point.hostname) is not None:
-            told = "must be a DNS name, not an IP address"
-            found.append(causes.invalid(f"{field}.hostname", point.hostname, told))
-    return found
+            message = "must be a DNS name, not an IP address"
+            complaints.append(causes.invalid(f"{field}.hostname", point.hostname, message))
+    return complaints
