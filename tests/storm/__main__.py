@@ -205,7 +205,7 @@ def _run(options: argparse.Namespace, report: Report) -> list[str]:
     wanted = ExperimentSpec(
         CLUSTER, title="storm", replicas=REPLICAS, requests_per_second=20.0, writes_per_second=10.0, control_planes=3
     )
-    session = ExperimentSession(wanted, tell=print)
+    session = ExperimentSession(wanted, print_line=print)
     ops: Sequence[Op] = ()
     try:
         session.start()

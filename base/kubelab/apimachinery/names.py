@@ -109,14 +109,14 @@ def dns1035_label(value: str) -> list[str]:
 
 
 def path_segment(value: str) -> list[str]:
-    """What fits between two slashes of a path: names of events."""
+    """Check a path segment: names of events."""
     if value in (".", ".."):
         return [f"may not be '{value}'"]
     return [f"may not contain '{sign}'" for sign in "/%" if sign in value]
 
 
 def generate_prefix(value: str) -> str:
-    """What to check of a generateName: it may end in a dash, because something follows."""
+    """Return the part of a generateName to check: it may end in a dash, because a suffix follows."""
     return f"{value[:-2]}a" if len(value) > 1 and value.endswith("-") else value
 
 

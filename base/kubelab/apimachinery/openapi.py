@@ -75,25 +75,25 @@ class _Writer:
     def __init__(self, version: int) -> None:
         self._three = version == 3
         self._prefix = "#/components/schemas/" if self._three else "#/definitions/"
-        self._found: dict[str, Schema] = {}
+        self._schemas: dict[str, Schema] = {}
 
     def schemas(self, resources: Iterable[Resource[Message]]) -> dict[str, Schema]:
         for resource in resources:
             self._kind(resource)
-        return self._found
+        return self._schemas
 
     def _kind(self, resource: Resource[Message]) -> None:
         descriptor = cast(Descriptor, resource.message.DESCRIPTOR)
         name = self._message(descriptor)
         said = {"group": resource.group, "version": resource.version}
-        schema = self._found[name]
+        schema = self._schemas[name]
         schema["properties"] = dict(sorted({**_TYPE_META, **schema["properties"]}.items()))
         schema["x-kubernetes-group-version-kind"] = [{**said, "kind": resource.kind}]
         if "list" not in resource.verbs:
             return
         items = {"type": "array", "items": self._reference(descriptor)}
         metadata = self._field_of("kubelab.api.meta.v1.ListMeta", descriptor)
-        self._found[f"{name}List"] = {
+        self._schemas[f"{name}List"] = {
             "type": "object",
             "required": ["items"],
             "properties": dict(sorted({**_TYPE_META, "items": items, "metadata": metadata}.items())),
@@ -106,15 +106,15 @@ class _Writer:
     def _message(self, descriptor: Descriptor) -> str:
         """Describe a message and all below it; gives its name."""
         name, full_name = name_of(descriptor), descriptor.full_name
-        if name in self._found:
+        if name in self._schemas:
             return name
         if full_name in _SPECIAL:
-            self._found[name] = dict(_SPECIAL[full_name])
+            self._schemas[name] = dict(_SPECIAL[full_name])
             return name
         if full_name in _EITHER:
-            self._found[name] = dict(_EITHER[full_name][0 if self._three else 1])
+            self._schemas[name] = dict(_EITHER[full_name][0 if self._three else 1])
             return name
-        result = self._found[name] = Schema(type="object")
+        result = self._schemas[name] = Schema(type="object")
         fields = list(fields_of(descriptor))
         if required := sorted(field.name for field in fields if field.full_name in schema.REQUIRED):
             result["required"] = required

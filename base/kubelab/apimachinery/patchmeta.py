@@ -1,4 +1,4 @@
-"""How a strategic merge patch merges each field, from the contract's options
+"""Rules of strategic merge patches for each field, from the contract's options
 (https://kubernetes.io/docs/tasks/manage-kubernetes-objects/update-api-object-kubectl-patch/)."""
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ class Column:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Resource(Generic[T]):
-    """What a resource is called and what can be done with it. It equals only itself, so that it is a quick key."""
+    """The names, verbs and properties of a resource. It equals only itself, so that it is a fast dictionary key."""
 
     plural: str
     singular: str
@@ -54,7 +54,7 @@ class Resource(Generic[T]):
 
     @property
     def type_url(self) -> str:
-        """What an ``Any`` with one of these carries."""
+        """The type URL of an ``Any`` that holds one of these."""
         return TYPE_URL_PREFIX + self.message.DESCRIPTOR.full_name
 
     @property

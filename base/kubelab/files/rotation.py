@@ -17,7 +17,7 @@ Rotate = Callable[[Path, int], None]
 
 
 def previous(path: Path) -> Path:
-    """Where the part of a log before this one is."""
+    """Return the path of the rotated part of a log."""
     return path.with_name(f"{path.name}.1")
 
 

@@ -28,7 +28,7 @@ class BrokenFile(Exception):
 
 
 def read(path: Path, parse: Parse[T], *, remedy: str) -> T | None:
-    """What a file says, None where there is none. ``remedy`` is what a person does about a broken one. BrokenFile."""
+    """Return a file's parsed content, None where there is no file. BrokenFile, which names the ``remedy``."""
     try:
         return parse(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

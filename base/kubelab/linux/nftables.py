@@ -58,7 +58,7 @@ class Name(_Checked):
 
 
 class Comment(_Checked):
-    """What stands beside a rule in quotes."""
+    """The comment of a rule, in quotes."""
 
     __slots__ = ()
     pattern = _COMMENT

@@ -165,7 +165,7 @@ def file_access_of(user: int) -> Generator[None]:
 
 
 def make_mounts_private() -> None:
-    """What is mounted from now on is seen by this process and its children alone, and goes with them."""
+    """Make later mounts visible to this process and its children only; they end with them."""
     done = _libc.mount(b"none", b"/", None, ctypes.c_ulong(MS_REC | MS_PRIVATE), None)
     _check(done, "mount --make-rprivate /")
 
@@ -208,7 +208,7 @@ def die_with_parent() -> None:
 
 
 def join_session_keyring() -> None:
-    """Have a new session keyring (keyctl(2)), as each container has; nothing where its number is not known."""
+    """Create a new session keyring (keyctl(2)), as each container has. Does nothing where its number is unknown."""
     number = {"x86_64": 250, "aarch64": 219}.get(os.uname().machine)
     if number is not None and _libc.syscall(number, 1, None) < 0:
         _check(-1, "keyctl")

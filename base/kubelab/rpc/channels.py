@@ -18,7 +18,7 @@ MAX_ERROR_BYTES = 8 * 1024 * 1024  # an error is metadata, and names every cause
 MAX_BACKOFF_MS = 2000
 
 Options = tuple[tuple[str, int | str], ...]
-"""What gRPC calls channel arguments (``grpc/impl/channel_arg_names.h``)."""
+"""gRPC's channel arguments (``grpc/impl/channel_arg_names.h``)."""
 
 
 def keepalive(time_ms: int, timeout_ms: int) -> Options:
@@ -110,7 +110,7 @@ class TLSIdentityFiles:
 
     def __init__(self, ca: Path, certificate: Path, key: Path) -> None:
         self._paths = (ca, certificate, key)
-        self._seen: tuple[tuple[int, int], ...] = ()
+        self._stamps: tuple[tuple[int, int], ...] = ()
         self._identity: TLSIdentity | None = None
 
     def current(self) -> TLSIdentity:
@@ -121,7 +121,7 @@ class TLSIdentityFiles:
         """
         try:
             stamps = tuple((status.st_mtime_ns, status.st_ino) for status in map(Path.stat, self._paths))
-            if self._identity is not None and stamps == self._seen:
+            if self._identity is not None and stamps == self._stamps:
                 return self._identity
             identity = TLSIdentity.from_files(*self._paths)
         except OSError:
@@ -131,7 +131,7 @@ class TLSIdentityFiles:
         if self._identity is None or (identity != self._identity and identity.whole):
             self._identity = identity
         if identity == self._identity:
-            self._seen = stamps
+            self._stamps = stamps
         return self._identity
 
 

@@ -37,12 +37,12 @@ class Fence:
 
     @property
     def value(self) -> bytes:
-        """What etcd holds while this is true."""
+        """The value of the key in etcd while the fence is valid."""
         return f"{self.transitions} {self.uid} {self.holder}".encode()
 
     @staticmethod
     def holder_in(value: bytes) -> str:
-        """Who leads, by what etcd holds; empty when the last one has given the Lease up."""
+        """Return the leader that a value in etcd names; empty when the last one has released the Lease."""
         return value.decode().split(" ", 2)[-1]
 
     @classmethod

@@ -37,7 +37,7 @@ class SpanContext:
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """What a request's metadata said, which anybody may write. ``span`` is None without a valid ``traceparent``."""
+    """The unauthenticated tracing metadata of a request. ``span`` is None without a valid ``traceparent``."""
 
     span: SpanContext | None
     caller: str

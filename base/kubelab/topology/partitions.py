@@ -67,7 +67,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Topology:
-    """Where everything is: the places of each node, and the place of each process (``scheduler@cp-1``)."""
+    """The places of each node, and the place of each process (``scheduler@cp-1``)."""
 
     nodes: Mapping[str, Sequence[Place]]
     processes: Mapping[str, Place]
@@ -100,7 +100,7 @@ class _PlacesSide:
     places: tuple[Place, ...]
 
     def senders(self) -> list[Fragment]:
-        """What a packet from here looks like where it arrives."""
+        """Match packets from this side where they arrive."""
         macs = [mac for place in self.places if (mac := place.hardware)]
         addresses = [place.ip for place in self.places if not place.mac]
         return [
@@ -185,7 +185,7 @@ def check(topology: Topology, partition: Partition) -> None:
 
 
 def same(a: Partition, b: Partition) -> bool:
-    """Do they cut the same? The order of sides means nothing where both ways are cut."""
+    """Say whether two partitions are equal. The order of sides does not count where both ways are cut."""
     return _key(a) == _key(b)
 
 
@@ -235,15 +235,15 @@ def _process_to_places(rules: dict[str, _Rules], source: _ProcessSide, target: _
 
 
 def _process_to_process(rules: dict[str, _Rules], source: _ProcessSide, target: _ProcessSide, note: Fragment) -> None:
-    here, there = source.place, target.place
+    source_place, target_place = source.place, target.place
     asks, answers = nft("tcp dport %", target.ports), nft("tcp sport %", source.ports)
-    if here.name == there.name:  # by 127.0.0.1 or by the place's own address, it goes through lo
-        chain = rules[here.name].input
+    if source_place.name == target_place.name:  # by 127.0.0.1 or by the place's own address, it goes through lo
+        chain = rules[source_place.name].input
         chain[nft('iifname "lo" % ct mark % %', asks, source.group, note)] = None
         chain[nft('iifname "lo" % ct mark % %', answers, target.group, note)] = None
         return
-    rules[here.name].output[nft("ip daddr % % ct mark % %", there.ip, asks, source.group, note)] = None
-    rules[there.name].input[nft("ip saddr % % ct mark % %", here.ip, answers, target.group, note)] = None
+    rules[source_place.name].output[nft("ip daddr % % ct mark % %", target_place.ip, asks, source.group, note)] = None
+    rules[target_place.name].input[nft("ip saddr % % ct mark % %", source_place.ip, answers, target.group, note)] = None
 
 
 def _script(rules: _Rules) -> Fragment:

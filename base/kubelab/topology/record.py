@@ -157,7 +157,7 @@ class Record:
 
     @property
     def servers(self) -> str:
-        """Where this machine reaches the api-servers, as a kubeconfig says it."""
+        """The URLs of the api-servers on this machine, as a kubeconfig has them."""
         return ",".join(f"https://127.0.0.1:{port}" for port in self.api_ports)
 
     @property

@@ -127,7 +127,7 @@ def load(path: Path) -> Experiment:
 
 
 def own_control(document: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """What an experiment tells our control, and the path to it; nothing where it does not name it."""
+    """Return the path and the arguments of our control; empty where the experiment does not name it."""
     for n, control in enumerate(document.get("controls") or []):
         if control.get("provider", {}).get("module") == CONTROL:
             return ("controls", n, "provider", "arguments"), control["provider"].get("arguments", {})
@@ -135,7 +135,7 @@ def own_control(document: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, An
 
 
 def validate_control(experiment: Experiment, configuration: dict[str, Any] | None = None) -> list[str]:
-    """What is wrong with our control's arguments; with what ``${name}`` stands for once ``configuration`` is given."""
+    """Return the errors of our control's arguments; ``configuration`` has the values of each ``${name}``."""
     where, arguments = own_control(experiment.document)
     if configuration is not None:
         arguments = substitute(arguments, configuration, {})

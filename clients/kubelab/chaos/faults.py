@@ -37,7 +37,7 @@ class Faults:
         self.leaders: Mapping[str, str] = {}  # role → process, as the recorder sees it
 
     async def act(self, action: Action, word: str) -> list[str]:
-        """Do it to every process that a word means, and give their names. NotFound for a word that means nothing."""
+        """Act on every process that a word names, and return their names. NotFound for an unknown word."""
         status = await self._driver.status()
         processes = action_order(targets.processes(status, word, self.leaders), action)
         for process in processes:

@@ -35,7 +35,7 @@ class NotRecovered(Exception):
 
 
 class Subject(Protocol):
-    """What is looked at: an experiment, its cluster, and what has been recorded of it."""
+    """The subject of the checks: an experiment, its cluster, and its recording."""
 
     namespace: str
     replicas: int  # so many hello pods were asked for last
@@ -171,8 +171,8 @@ class ClusterHealth:
         have = next((pod_state(pod) for pod in pods if pod.metadata.name == name), "Gone")
         return "" if have == state else f"pod {name} is {have}"
 
-    async def left(self, word: str) -> str:
-        """No hello pod of the node counts any more, and others have taken their places."""
+    async def drained(self, word: str) -> str:
+        """Check that all hello pods of the node are terminating or gone, and replaced elsewhere."""
         node = targets.node(self._status, word)
         hello = await self._hello_pods()
         staying = [name for name, (place, state) in hello.items() if place == node and state != "Terminating"]

@@ -11,7 +11,7 @@ from kubelab.chaos.recording import Recording
 
 @dataclass(frozen=True, slots=True)
 class RunOutcome:
-    """How a run ended. ``code`` is 0 only when everything was as predicted."""
+    """The outcome of a run. ``code`` is 0 only when everything was as predicted."""
 
     code: int
     journal: dict[str, Any]

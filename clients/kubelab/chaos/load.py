@@ -88,7 +88,7 @@ async def _get(port: int) -> bytes:
 
 
 def answerer_of(body: bytes) -> str:
-    """Who answered: the last word of the hello app's ``data`` is its pod's name; else the text itself, shortened."""
+    """Return the pod that answered: the last word of the hello app's ``data``; else the text itself, shortened."""
     text = body.decode(errors="replace")
     try:
         return str(json.loads(text)["data"]).split()[-1]

@@ -52,7 +52,7 @@ def end_of(faults: Sequence[Fault], now: float) -> float:
 
 
 def during_faults(recording: Recording, rows: Iterable[R]) -> list[R]:
-    """What began while something was broken. A moment, such as a kill, has no while: what follows is recovery."""
+    """Return the rows that began during a lasting fault. A kill is a moment: the time after it is recovery."""
     ends = [(fault.begin, math.inf if fault.end is None else fault.end) for fault in recording.faults]
     lasting = [(begin, end) for begin, end in ends if end > begin]
     return [row for row in rows if any(begin <= row.at <= end for begin, end in lasting)]
@@ -121,7 +121,7 @@ def outage(rows: Sequence[ServiceRequest] | Sequence[Write]) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Bin:
-    """What began in one slice of time. ``p50`` and ``p99`` are milliseconds, None when nothing was answered."""
+    """The requests that began in one slice of time. ``p50`` and ``p99`` are milliseconds, None without an answer."""
 
     at: float
     good: int
@@ -154,5 +154,5 @@ def bins(rows: Sequence[ServiceRequest] | Sequence[Write], seconds: float, width
 
 
 def worst_errors(rows: Iterable[ServiceRequest] | Iterable[Write]) -> list[tuple[str, int]]:
-    """What went wrong how often, the most frequent first."""
+    """Return each error with its count, the most frequent first."""
     return Counter(row.error for row in rows if row.error).most_common()

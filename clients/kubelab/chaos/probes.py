@@ -81,7 +81,7 @@ def grace_period_seconds() -> float:
 
 def pod_state(name: str = "newcomer") -> str:
     """Say in one word how a pod is: Pending, NotReady, Ready, Terminating, Gone."""
-    pods = session.current().writer.known("pods")
+    pods = session.current().writer.latest("pods")
     return pods[name][1] if name in pods else "Gone"
 
 
@@ -97,12 +97,12 @@ def ready_pods() -> int:
 
 def pods_left(node: str, within: float = 0.0) -> bool:
     """Say whether every hello pod of a node is on its way out and the others are as many as they should be."""
-    return _wait(lambda health: health.left(node), within)
+    return _wait(lambda health: health.drained(node), within)
 
 
 def seconds_until_left(node: str, within: float = 420.0) -> float:
     """Wait until ``pods_left``; gives the seconds since the first fault."""
-    return _seconds_until(lambda health: health.left(node), within)
+    return _seconds_until(lambda health: health.drained(node), within)
 
 
 def restarts() -> int:

@@ -126,7 +126,7 @@ class RecordingWriter:
         self._last[table, name] = rest
         self._row(table, (self.now(), name, *rest))
 
-    def known(self, table: str) -> dict[str, tuple[str, ...]]:
+    def latest(self, table: str) -> dict[str, tuple[str, ...]]:
         """The latest state of everything in a table."""
         return {name: rest for (of, name), rest in self._last.items() if of == table}
 

@@ -24,7 +24,7 @@ class BadJournal(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ProbeAnswer:
-    """What a probe answered, and whether that was within its tolerance (None: it was not checked)."""
+    """The result of a probe, and whether it was within its tolerance (None: it was not checked)."""
 
     text: str
     met: bool | None
@@ -199,7 +199,7 @@ def _answers(state: dict[str, Any] | None) -> dict[str, ProbeAnswer]:
 
 
 def during(journal: dict[str, Any]) -> list[ReportLine]:
-    """What the method did and asked, in its order."""
+    """The actions and probes of the method, in order."""
     return [
         ReportLine(
             run["activity"]["name"],

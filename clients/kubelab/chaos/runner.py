@@ -64,7 +64,7 @@ class _Plain(logging.Filter):
 
 
 class Escaped(logging.Formatter):
-    """What probes answer and objects say goes to a terminal."""
+    """Escapes texts of probes and objects for the terminal."""
 
     def format(self, record: logging.LogRecord) -> str:
         return escaped(super().format(record))

@@ -205,12 +205,12 @@ class ExperimentSession:
 
     def ready_pods(self) -> list[str]:
         """Names of the pods that are Ready, by the last state of the api-server."""
-        pods = self.writer.known("pods")
+        pods = self.writer.latest("pods")
         return sorted(name for name, (_, state) in pods.items() if state == "Ready")
 
     def hello_pods(self) -> dict[str, tuple[str, str]]:
         """Node and state of every pod of the replication controller that is not gone."""
-        pods = self.writer.known("pods")
+        pods = self.writer.latest("pods")
         return {
             name: (pod[0], pod[1])
             for name, pod in pods.items()
@@ -317,7 +317,7 @@ def current() -> ExperimentSession:
 
 
 def _first(err: BaseException) -> BaseException:
-    """What failed first, out of the groups that it came in."""
+    """Return the first exception of nested groups."""
     while isinstance(err, BaseExceptionGroup):
         err = err.exceptions[0]
     return err

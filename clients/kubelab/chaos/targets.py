@@ -106,5 +106,5 @@ def missing(status: ClusterStatus, word: str) -> str:
 
 
 def control_planes(status: ClusterStatus) -> int:
-    """How many control planes the cluster has."""
+    """Count the control planes of the cluster."""
     return sum(1 for p in status.processes if p.component == "etcd")

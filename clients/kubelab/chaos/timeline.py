@@ -107,27 +107,27 @@ class Lanes:
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """How long it all is, in seconds."""
+    """The length of the recording, in seconds."""
 
     seconds: float
 
-    def left(self, at: float) -> float:
+    def position(self, at: float) -> float:
         return round(100 * min(max(at, 0.0), self.seconds) / self.seconds, 3) if self.seconds else 0.0
 
     def bar(self, begin: float, end: float, state: str, text: str) -> Bar:
-        offset = self.left(begin)
-        return Bar(offset, round(self.left(end) - offset, 3), begin, end, state, text)
+        offset = self.position(begin)
+        return Bar(offset, round(self.position(end) - offset, 3), begin, end, state, text)
 
 
 def ticks(axis: Axis) -> list[Tick]:
     """Marks at round seconds, not too many."""
     step = next((s for s in STEPS if axis.seconds / s <= MOST_TICKS), STEPS[-1])
     count = int(axis.seconds / step) + 1
-    return [Tick(axis.left(n * step), f"{n * step:g} s") for n in range(count)]
+    return [Tick(axis.position(n * step), f"{n * step:g} s") for n in range(count)]
 
 
 def faults(axis: Axis, recorded: Iterable[Fault]) -> list[Bar]:
-    """What the experiment did. A moment gets a width that can be seen."""
+    """The faults. A fault without duration gets a visible width."""
     bars: list[Bar] = []
     for fault in recorded:
         end = axis.seconds if fault.end is None else fault.end
@@ -197,12 +197,12 @@ def _cut(axis: Axis, bar: Bar, away: Sequence[tuple[float, float]]) -> Iterable[
 
 
 def width_of_bins(seconds: float) -> float:
-    """How long a slice is: a round number, not too many of them."""
+    """Choose the width of a slice: a round number, so that there are not too many."""
     return next((s for s in STEPS if seconds / s <= MOST_BINS), STEPS[-1])
 
 
 def rate(axis: Axis, rows: Sequence[ServiceRequest] | Sequence[Write], good: str) -> Rate:
-    """How many began in each slice, a second; ``good`` is what the good ones are called."""
+    """Requests per second in each slice; ``good`` is the word for successful ones."""
     width = width_of_bins(axis.seconds)
     cut = measure.bins(rows, axis.seconds, width)
     top = nice(max((b.good + b.bad for b in cut), default=0) / width)
@@ -211,11 +211,11 @@ def rate(axis: Axis, rows: Sequence[ServiceRequest] | Sequence[Write], good: str
 
 
 def _column(axis: Axis, b: Bin, width: float, top: float, good: str) -> TimelineColumn:
-    offset = axis.left(b.at)
+    offset = axis.position(b.at)
     tooltip = f"{b.at:g} s: {b.good / width:g} a second {good}, {b.bad / width:g} failed"
     return TimelineColumn(
         offset,
-        round(axis.left(b.at + width) - offset, 3),
+        round(axis.position(b.at + width) - offset, 3),
         round(100 * b.good / width / top, 2),
         round(100 * b.bad / width / top, 2),
         tooltip,
@@ -242,21 +242,21 @@ def _strokes(axis: Axis, points: Iterable[tuple[float, float | None]], top: floa
                 yield " ".join(stroke)
             stroke = []
         else:
-            stroke.append(f"{axis.left(at):g},{round(100 - 100 * value / top, 2):g}")
+            stroke.append(f"{axis.position(at):g},{round(100 - 100 * value / top, 2):g}")
     if stroke:
         yield " ".join(stroke)
 
 
 def lanes(axis: Axis, rows: Iterable[ServiceRequest]) -> Lanes:
-    """Who answered each request, in the order of first answers."""
+    """The pod that answered each request, in the order of first answers."""
     order: dict[str, int] = {}
     dots: list[Dot] = []
     failed: list[float] = []
     for row in sorted(rows, key=lambda row: row.at):
         if row.error:
-            failed.append(axis.left(row.at))
+            failed.append(axis.position(row.at))
         else:
-            dots.append(Dot(axis.left(row.at), order.setdefault(row.answerer, len(order))))
+            dots.append(Dot(axis.position(row.at), order.setdefault(row.answerer, len(order))))
     return Lanes(tuple(order), tuple(dots), tuple(failed))
 
 

@@ -70,7 +70,7 @@ class UndoLog:
 
 
 def path_of(cluster: str, folder: Path | None = None) -> Path:
-    """Where a cluster's undo log is."""
+    """Return the path of a cluster's undo log."""
     return (folder or home()) / "clusters" / cluster / "experiment.json"
 
 

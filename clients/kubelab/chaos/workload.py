@@ -40,7 +40,7 @@ UNREACHABLE_TAINTS = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreac
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """What to make. ``toleration_seconds`` is how long its pods stay on a node that is gone; None: the cluster's own
+    """The workload to create. ``toleration_seconds``: how long its pods stay on a lost node; None: the cluster's own
     default."""
 
     replicas: int = 3
@@ -166,7 +166,7 @@ async def _build(channel: grpc.aio.Channel) -> None:
 
 
 def _build_requests(folder: Path) -> list[images_pb2.BuildRequest]:
-    """What to send for a build: the plan, then the folder's files as tar."""
+    """Return the messages of a build: the plan, then the folder's files as tar."""
     dockerfile = folder / "Dockerfile"
     plan = images_pb2.BuildRequest.Plan(
         dockerfile=dockerfile.read_text(encoding="utf-8"), dockerfile_path=str(dockerfile), tags=[IMAGE]

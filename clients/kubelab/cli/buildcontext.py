@@ -36,7 +36,7 @@ class _Level:
 
 @dataclass(slots=True)
 class Size:
-    """What a context weighs; ``parts`` are the bytes below each of its first two levels."""
+    """The size of a context; ``parts`` are the bytes below each of its first two levels."""
 
     bytes: int = 0
     files: int = 0
@@ -63,7 +63,7 @@ def size_text(size: int) -> str:
 
 
 def patterns_of(context: Path, dockerfile: Path | None) -> IgnorePatterns:
-    """What is kept out: by ``DOCKERFILE.dockerignore`` where that is there, or ``.dockerignore``. ClickException."""
+    """Read the patterns of ``DOCKERFILE.dockerignore`` if that exists, else of ``.dockerignore``. ClickException."""
     specific = dockerfile.with_name(f"{dockerfile.name}{IGNORE_FILE}") if dockerfile else None
     path = specific if specific and specific.is_file() else context / IGNORE_FILE
     if not path.is_file():

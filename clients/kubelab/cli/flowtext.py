@@ -64,7 +64,7 @@ def _lines(title: str, steps: Sequence[FlowStep]) -> Iterator[list[Part]]:
 
 
 def _after(step: FlowStep) -> str:
-    """What else is known of a step: the revision, and the error of a call that failed."""
+    """The details of a step: its revision, and the error of a failed call."""
     revision = f", revision {step.revision}" if step.revision else ""
     return revision if step.code == "OK" else f"{revision}  ✗ {step.code}"
 

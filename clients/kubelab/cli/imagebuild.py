@@ -37,7 +37,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What a build is made from. ``chunks`` gives the context as tar, each time from its beginning."""
+    """The input of a build. ``chunks`` returns the context as tar, each time from its beginning."""
 
     dockerfile: str
     path: str
@@ -257,7 +257,7 @@ def _print_line(line: str) -> None:
 
 
 def plain(line: str) -> str:
-    """What a step printed, for a terminal: colours stay, other control characters are shown, not obeyed. Of a line
+    """Escape the output of a step for a terminal: colours stay, other control characters are shown as text. Of a line
     that was written over (``\\r``) the last state is left."""
     parts = _COLOURS.split(line.rstrip("\r").rpartition("\r")[2])
     return "".join(part if number % 2 else _CONTROL.sub(_caret, part) for number, part in enumerate(parts))

@@ -25,7 +25,7 @@ SYSTEM_PATH = "/usr/local/sbin:/usr/sbin:/sbin"  # where nft and ip are, which n
 
 @dataclass(frozen=True, slots=True)
 class PreflightProblem:
-    """What lacks, and what to do about it."""
+    """A missing requirement, and its remedy."""
 
     what: str
     remedy: str

@@ -49,7 +49,7 @@ class Readiness:
         self._restarts: dict[str, int] = {}
         self._well: set[str] = set()
         self._ready: set[str] = set()
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
         self.serving = asyncio.Event()
         self.complete = asyncio.Event()
 
@@ -93,8 +93,8 @@ class Readiness:
     def _look(self) -> None:
         both = self._well & self._ready
         for node in self._record.node_names:
-            if node in both and node not in self._told:
-                self._told.add(node)
+            if node in both and node not in self._reported:
+                self._reported.add(node)
                 self._progress("📦", f"{node} is Ready")
         if both >= set(self._record.node_names):
             self.complete.set()

@@ -45,7 +45,7 @@ async def _nodes(name: str) -> Sequence[ClusterNode]:
 
 
 def _is_program(node: ClusterNode, word: str) -> bool:
-    """Could a node run this word? A container has programs of its own, which it is not asked for."""
+    """Say whether a node may have this program. A container has programs of its own, which are not checked."""
     return bool(node.enter) or shutil.which(word) is not None
 
 

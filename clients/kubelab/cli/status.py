@@ -73,20 +73,20 @@ async def _watch(cluster: ClusterDriver, client: Client | None, view: View) -> N
 
 
 class View:
-    """What has been printed, so that only what is new is printed again."""
+    """The printed rows, so that only changed ones are printed again."""
 
     def __init__(self, form: str, clock: Clock, *, show_roles: bool) -> None:
         self.form, self.show_roles = form, show_roles
         self.holders: frozenset[str] = frozenset()
         self._clock = clock
-        self._known: dict[str, tuple[object, ...]] = {}
+        self._printed: dict[str, tuple[object, ...]] = {}
         self._memory: dict[str, int] = {}
         self._processes: Sequence[Process] = ()
 
     def show_all(self, status: ClusterStatus) -> None:
         """Print everything."""
         self._processes = status.processes
-        self._known = {process.name: self._essence(process) for process in status.processes}
+        self._printed = {process.name: self._essence(process) for process in status.processes}
         self._memory = {process.name: process.memory_bytes for process in status.processes}
         if self.form == "json":
             click.echo(as_json(status, self.holders))
@@ -107,9 +107,9 @@ class View:
         self._print_changes()
 
     def _print_changes(self) -> None:
-        before, self._known = self._known, {process.name: self._essence(process) for process in self._processes}
+        before, self._printed = self._printed, {process.name: self._essence(process) for process in self._processes}
         for row in self._processes:
-            if before.get(row.name) == self._known[row.name]:
+            if before.get(row.name) == self._printed[row.name]:
                 continue
             process = replace(row, memory_bytes=self._memory.get(row.name, 0) if row.pid else 0)
             if self.form == "json":

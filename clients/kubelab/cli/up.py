@@ -46,7 +46,7 @@ STEPS = {
 
 @dataclass(frozen=True)
 class UpOptions:
-    """What the user asked for."""
+    """The options of the command."""
 
     home: Path
     name: str

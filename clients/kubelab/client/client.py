@@ -63,7 +63,7 @@ AUDIT_RECORDS = Method(
 
 
 class EventType(enum.Enum):
-    """What a watch event tells. The values are upstream's words."""
+    """The type of a watch event. The values are upstream's."""
 
     ADDED = "ADDED"
     MODIFIED = "MODIFIED"

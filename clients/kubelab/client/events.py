@@ -89,7 +89,7 @@ class EventRecorder:
         self._log: WorkerLogger = log or structlog.get_logger()
         self._pending: deque[_Pending] = deque()
         self._arrived = asyncio.Event()
-        self._known: OrderedDict[tuple[str, ...], _Series] = OrderedDict()
+        self._series: OrderedDict[tuple[str, ...], _Series] = OrderedDict()
         self._groups: OrderedDict[tuple[str, ...], _Group] = OrderedDict()
         self._buckets: OrderedDict[tuple[str, ...], _Bucket] = OrderedDict()
         self._last_nanos = 0
@@ -191,14 +191,14 @@ class EventRecorder:
 
     def _observe(self, key: tuple[str, ...], event: core_pb2.Event) -> _Series:
         """Count an event, as the same one again when it is known."""
-        series = self._known.pop(key, None)
+        series = self._series.pop(key, None)
         if series is None:
             series = _Series(event)
         else:
             series.event.count += 1
             series.event.lastTimestamp.CopyFrom(event.lastTimestamp)
             series.event.message = event.message
-        _keep(self._known, key, series)
+        _keep(self._series, key, series)
         return series
 
     def _correlate(self, event: core_pb2.Event) -> tuple[str, ...]:

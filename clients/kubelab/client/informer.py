@@ -109,7 +109,7 @@ class Informer(Generic[T]):
 
     @property
     def relists(self) -> int:
-        """How often the collection was listed, the first time included."""
+        """The number of lists, the first one included."""
         return self._lists
 
     def __len__(self) -> int:

@@ -140,9 +140,9 @@ class Kubeconfig:
     def current_context(self) -> str:
         return str(self.document.get("current-context") or "")
 
-    def use_context(self, name: str, *, known: bool = False) -> None:
-        """Make a context the current one; "" for none. A ``known`` one may stand in another file."""
-        if name and not known and name not in self._section("contexts"):
+    def use_context(self, name: str, *, in_other_file: bool = False) -> None:
+        """Make a context the current one; "" for none. ``in_other_file``: it is an entry of another file."""
+        if name and not in_other_file and name not in self._section("contexts"):
             raise KubeconfigError(f'no context exists with the name: "{name}"')
         self.document["current-context"] = name
 

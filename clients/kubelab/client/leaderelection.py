@@ -98,9 +98,9 @@ class LeaderElector:
 
     def is_leader(self) -> bool:
         """Say whether this candidate holds the lease, as far as it knows."""
-        return self._observed is not None and self._own(self._observed.lease)
+        return self._observed is not None and self._is_own(self._observed.lease)
 
-    def _own(self, lease: coordination_pb2.Lease) -> bool:
+    def _is_own(self, lease: coordination_pb2.Lease) -> bool:
         """Say whether this is the term that we have begun, and not another one of the same name."""
         if self._claim is None:
             return False
@@ -191,7 +191,7 @@ class LeaderElector:
         assert observed is not None
         # It is ours where the answer to our own writing was lost, and our predecessor's where it bears our name when we
         # look for the first time: two processes of one name never run at once.
-        free = not self.leader or self._own(lease) or (first_look and self.leader == self.identity)
+        free = not self.leader or self._is_own(lease) or (first_look and self.leader == self.identity)
         if not free and self._valid(observed):
             return False
         return await self._write(self._begun(lease))
@@ -210,7 +210,7 @@ class LeaderElector:
         except NotFound:
             self._observed = None  # the candidate that creates it again begins a new term
             return False
-        if not self._own(lease):
+        if not self._is_own(lease):
             self._saw(lease, self._clock.monotonic())
             return False
         return await self._write(self._renewed(lease))
@@ -265,7 +265,7 @@ class LeaderElector:
                     await self._client.update(self._released(self._observed.lease))
                 except Conflict:  # a renewal was under way when leading was cancelled, and it was written
                     lease = await self._client.get(LEASES, self._name, self._namespace)
-                    if self._own(lease):
+                    if self._is_own(lease):
                         await self._client.update(self._released(lease))
         except (ApiError, TimeoutError) as err:
             self._log.warning("lease not released", lease=self._name, error=str(err))

@@ -114,7 +114,7 @@ class LoadingRules:
         """Make a context the current one; "" for none. KubeconfigError when there is no such context."""
         if name:
             self.load().use_context(name)  # it may stand in another file than the one that is written
-            _edit(self.default_file, lambda edited: edited.use_context(name, known=True))
+            _edit(self.default_file, lambda edited: edited.use_context(name, in_other_file=True))
             return
         for file, config in self._read():
             if config.current_context:

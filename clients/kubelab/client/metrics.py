@@ -104,7 +104,7 @@ class QueueMetrics(Collector):
 
 
 class InformerMetrics(Collector):
-    """How many objects each cache holds and how often it had to list."""
+    """The objects in each cache, and its number of lists."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._informers: weakref.WeakSet[Any] = weakref.WeakSet()
@@ -126,7 +126,7 @@ class InformerMetrics(Collector):
 
 
 class BugCounts(Collector):
-    """How often each loop met an unexpected exception."""
+    """The unexpected exceptions of each loop."""
 
     def collect(self) -> Iterable[Metric]:
         family = CounterMetricFamily("kubelab_bugs", "Unexpected exceptions", labels=["where"])

@@ -55,7 +55,7 @@ class Method(Generic[Q, A]):
 
 
 class Transport(Protocol):
-    """What a :class:`~kubelab.client.client.Client` needs. Both raise ``ApiError`` and nothing of gRPC's."""
+    """The calls that a :class:`~kubelab.client.client.Client` needs. They raise ``ApiError``, no errors of gRPC."""
 
     async def unary(self, method: Method[Q, A], request: Q, *, timeout: float) -> A: ...
 

@@ -40,7 +40,7 @@ class Lane(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class QueueStatistics:
-    """What the queue holds now, and what it did since it was made. Times are seconds."""
+    """The current content of the queue, and its totals. Times are seconds."""
 
     depth: int  # keys that a worker could take now, both lanes
     retries_depth: int

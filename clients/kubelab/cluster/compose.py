@@ -251,9 +251,9 @@ class ComposeCluster:
     async def _look(self) -> list[ComposeContainer]:
         """Every container now. Who is starting or was not well is asked again, as docker does every few seconds."""
         containers = await inspect(self._docker, self._record.project)
-        return list(await asyncio.gather(*(self._asked(container) for container in containers)))
+        return list(await asyncio.gather(*(self._with_health(container) for container in containers)))
 
-    async def _asked(self, container: ComposeContainer) -> ComposeContainer:
+    async def _with_health(self, container: ComposeContainer) -> ComposeContainer:
         if not _in_doubt(container):
             return container
         words = ("exec", container.id, *container.health_test)
@@ -315,7 +315,7 @@ def _in_doubt(container: ComposeContainer) -> bool:
 
 
 def _inside(machine: ComposeContainer, local_port: int) -> int:
-    """Which of a node's own ports is published at a port of 127.0.0.1. BadRequest when none is."""
+    """Return the node's port that is published at a port of 127.0.0.1. BadRequest when none is."""
     inside_port = next((port for port, outside in machine.ports.items() if outside == local_port), None)
     if inside_port is None:
         ports = ", ".join(str(port) for port in sorted(machine.ports.values()))

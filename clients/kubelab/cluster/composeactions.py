@@ -30,7 +30,7 @@ class ComposeActions:
         self._docker, self._until = docker, until
 
     async def act(self, action: Action, container: ComposeContainer, others: Sequence[ComposeContainer]) -> None:
-        """Do it; answers once the effect is there. BadRequest for what makes no sense of a container in this state."""
+        """Carry out an action; returns after its effect. BadRequest where the container's state does not allow it."""
         match action:
             case Action.KILL:
                 await self._kill(container)

@@ -55,7 +55,7 @@ class Project:
 
     @property
     def compose(self) -> str:
-        """How this project's commands begin."""
+        """The first words of this project's docker compose commands."""
         return f"docker compose --project-directory {self.directory}"
 
 
@@ -127,7 +127,7 @@ async def check_started(docker: Docker, project: Project) -> None:
 def shared_network(
     containers: Sequence[ComposeContainer], links_to: Callable[[str], Sequence[str]] = hostroutes.links_to
 ) -> str:
-    """What to add to a complaint when two of this machine's networks have the cluster's addresses, else nothing.
+    """Return a hint for errors when two networks of this machine have the cluster's addresses, else "".
 
     Docker looks only at networks of its own before it takes addresses: a bridge that a daemon has left behind, say, is
     there unseen, and takes the packets between the containers.

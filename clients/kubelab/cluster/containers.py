@@ -38,7 +38,7 @@ KILLED = 128  # exit codes above it are a signal's
 
 @dataclass(frozen=True, slots=True)
 class ContainerIdentity:
-    """Which process of the cluster a container is."""
+    """The process of the cluster that a container runs."""
 
     component: str
     node: str = ""
@@ -107,7 +107,7 @@ class ComposeContainer:
 
     @property
     def message(self) -> str:
-        """Why it does not run, or how it ended last."""
+        """The reason why it does not run, or its last exit."""
         if self.runs:
             return ""
         if self.error:
@@ -228,7 +228,7 @@ def nodes(containers: Sequence[ComposeContainer], enter: Sequence[str]) -> list[
 
 
 def topology(containers: Sequence[ComposeContainer]) -> Topology:
-    """Where every process that runs is, by network namespace; places go by the id of the container that has it."""
+    """Return the places of all running processes; a place has the id of the container that owns its namespace."""
     running = {c.id: c for c in containers if c.runs and c.address}
     places = {c.id: Place(c.id, c.address, c.mac) for c in running.values()}
     processes = {c.name: places[c.network_of] for c in ordered(containers) if c.runs and c.network_of in places}
@@ -241,7 +241,7 @@ def topology(containers: Sequence[ComposeContainer]) -> Topology:
 
 
 def api_servers(containers: Sequence[ComposeContainer]) -> tuple[str, ...]:
-    """Where this machine reaches the api-servers, the load balancer first: URLs of published ports."""
+    """Return the api-servers' URLs on this machine, the load balancer first."""
     order = ("haproxy", "api-server")
     serving = [c for c in ordered(containers) if c.identity.component in order and API_PORT in c.ports]
     serving.sort(key=lambda c: order.index(c.identity.component))

@@ -19,7 +19,7 @@ from kubelab.topology.partitions import Partition
 
 
 class ProcessState(enum.Enum):
-    """What a process is doing."""
+    """The state of a process."""
 
     UNKNOWN = "Unknown"
     WAITING = "Waiting"
@@ -32,7 +32,7 @@ class ProcessState(enum.Enum):
 
 
 class Action(enum.Enum):
-    """What can be done to a process."""
+    """An action on a process."""
 
     KILL = "kill"
     STOP = "stop"
@@ -87,7 +87,7 @@ class ClusterStatus:
 
 @dataclass(frozen=True, slots=True)
 class CommandOutput:
-    """What a command printed, and its exit code."""
+    """The output of a command, and its exit code."""
 
     code: int
     stdout: bytes
@@ -104,7 +104,7 @@ class ClusterTunnel:
 
 
 class ClusterDriver(Protocol):
-    """What can be asked of any cluster."""
+    """The interface of every cluster."""
 
     name: str
 
@@ -130,7 +130,7 @@ class ClusterDriver(Protocol):
         ...
 
     async def act(self, process: str, action: Action) -> Process:
-        """Do something to a process; answers once the effect is there."""
+        """Act on a process; returns after the effect."""
         ...
 
     async def setting(self, component: str, key: str) -> str | None:

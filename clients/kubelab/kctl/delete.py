@@ -56,7 +56,7 @@ class DeleteOptions(ResourceOptions):
 
 @dataclass(frozen=True, slots=True)
 class DeleteRequest:
-    """What to delete, and how: the options, checked and with kubectl's defaults."""
+    """The checked options of a deletion, with kubectl's defaults."""
 
     selection: ResourceSelection
     namespace: str
@@ -145,7 +145,7 @@ class _Deletion:
 
     def __init__(self, client: Client, session: Session, request: DeleteRequest) -> None:
         self._client, self._session, self._request = client, session, request
-        self._found = 0
+        self._matched = 0
         self._warned = False
         self._deleted: list[_Deleted] = []  # those that may still exist
 
@@ -169,7 +169,7 @@ class _Deletion:
 
         for item in request.selection.items:  # a type that cannot be listed comes after the errors of those before
             failed += await visitor.continue_on_error([item], visit)
-        if not self._found and not failed and not request.selection.named:
+        if not self._matched and not failed and not request.selection.named:
             print("No resources found")
         if request.wait and not request.printer.dry and not failed:  # after a failure, kubectl does not wait
             await self._wait()
@@ -178,7 +178,7 @@ class _Deletion:
     async def _delete(self, info: Info) -> None:
         """Delete one object and print it; remember it where it may still exist."""
         request = self._request
-        self._found += 1
+        self._matched += 1
         if request.warn_scope and not info.resource.namespaced and not self._warned:
             self._warned = True
             print(SCOPE_WARNING, file=sys.stderr)

@@ -1,4 +1,4 @@
-"""What kubectl adds to the error of a list that the server refuses (cli-runtime, ``resource/selector.go``)."""
+"""Add kubectl's explanation to the error of a refused list (cli-runtime, ``resource/selector.go``)."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ class LogsOptions:
 
 @dataclass(frozen=True, slots=True)
 class LogsRequest:
-    """Which logs to read, and how to print them."""
+    """The logs to read, and their format."""
 
     options: LogsOptions
     namespace: str

@@ -1,4 +1,4 @@
-"""Which resources the arguments of a command line name: ``pods``, ``pods,svc web``, ``pod/web service/web``, ``all``.
+"""Find the resources that a command line names: ``pods``, ``pods,svc web``, ``pod/web service/web``, ``all``.
 
 The types are those of kubectl's package ``resource`` (k8s.io/cli-runtime). :mod:`kubelab.kctl.builder` makes a
 :class:`ResourceSelection` from arguments or files.
@@ -52,7 +52,7 @@ class Info:
 
 @dataclass(frozen=True, slots=True)
 class ResourceSelection:
-    """What a command line selects. With ``several_types`` kubectl prints ``pod/`` before names."""
+    """The resources that a command line selects. With ``several_types`` kubectl prints ``pod/`` before names."""
 
     items: tuple[ResourceTuple, ...]
     several_types: bool = False

@@ -1,4 +1,4 @@
-"""What a run of a command works with: the kubeconfig, the client, standard input and the clock."""
+"""The session of a command: the kubeconfig, the client, standard input and the clock."""
 
 from __future__ import annotations
 

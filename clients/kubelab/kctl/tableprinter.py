@@ -17,7 +17,7 @@ NONE = "<none>"  # no labels at all; where a single one is missing, kubectl leav
 
 @dataclass(frozen=True, slots=True)
 class PrintOptions:
-    """How a table is printed (kubectl's ``printers.PrintOptions``)."""
+    """The options of a table printer (kubectl's ``printers.PrintOptions``)."""
 
     wide: bool = False
     no_headers: bool = False

@@ -30,7 +30,7 @@ OPEN = frozenset(
 
 
 class Right(NamedTuple):
-    """What a caller of a method must be allowed: a verb on a subresource of the server's Node."""
+    """The right that a method requires: a verb on a subresource of the server's Node."""
 
     verb: str
     subresource: str

@@ -132,6 +132,6 @@ EVERYWHERE = (("", frozenset[str]()),)
 
 @functools.lru_cache(maxsize=4096)
 def _scopes(user: User, verb: str, target: str) -> tuple[tuple[str, frozenset[str]], ...]:
-    """Where a user may do something, as namespaces and names; none for what no rule covers."""
+    """Return the namespaces and names for which a user may do something; empty where no rule covers it."""
     scopes = {(one.namespace, one.names) for one in rules_of(user) if one.covers(verb, target)}
     return EVERYWHERE if EVERYWHERE[0] in scopes else tuple(scopes)

@@ -1,1 +1,1 @@
-"""What every server has: configuration, TLS, health, metrics, logging, a clean stop."""
+"""The parts that every server shares: configuration, TLS, health, metrics, logging, a clean stop."""

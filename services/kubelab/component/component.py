@@ -1,4 +1,4 @@
-"""What ``python -m kubelab.<name>`` runs: configuration, logging, worker processes, the event loop, a clean stop.
+"""The main function of ``python -m kubelab.<name>``: configuration, logging, workers, the event loop, a clean stop.
 
 Importing a component's package makes no channel, server, thread or loop: everything starts in :meth:`Component.main`,
 so that one process may import all components and fork them.

@@ -45,7 +45,7 @@ Duration = Annotated[float, Range(0, WEEK)]
 Period = Annotated[float, Range(0.001, WEEK)]
 """Seconds between two times of something that is done again and again, or that something may last."""
 Parallelism = Annotated[int, Range(1, 10_000)]
-"""How many of something are done at the same time."""
+"""A number of things that run at the same time."""
 
 
 class ConfigError(Exception):

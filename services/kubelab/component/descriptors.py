@@ -17,7 +17,7 @@ MOST_CONNECTIONS, FEWEST_CONNECTIONS = 2048, 32
 
 
 def connections() -> int:
-    """How many connections a server of this process may have at once: half of its descriptors, for the rest of the
+    """Return the most connections of a server of this process at once: half of its descriptors, for the rest of the
     process has files, channels and watches to open too."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return max(FEWEST_CONNECTIONS, min(MOST_CONNECTIONS, soft // 2))

@@ -72,15 +72,15 @@ class _Guarded(grpc.GenericRpcHandler):
 
     def __init__(self, inner: Any, check: Check | None) -> None:
         self._inner, self._check = inner, check
-        self._known: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
+        self._guarded_methods: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any] | None:
-        guarded = self._known.get(handler_call_details.method)
+        guarded = self._guarded_methods.get(handler_call_details.method)
         if guarded is None:
             handler: Any = self._inner.service(handler_call_details)
             if handler is None:
                 return None
-            guarded = self._known[handler_call_details.method] = guard(
+            guarded = self._guarded_methods[handler_call_details.method] = guard(
                 handler, handler_call_details.method, self._check
             )
         return guarded

@@ -12,7 +12,7 @@ from kubelab.component.environment import Environment
 
 @dataclass(kw_only=True)
 class LeaderElectionConfig:
-    """Which of several processes of one component works; names and defaults are upstream's. Durations are seconds."""
+    """Settings of leader election; names and defaults are upstream's. Durations are seconds."""
 
     leader_elect: bool = True
     lease_duration: Period = 15.0

@@ -36,7 +36,7 @@ MOST_CLIENTS = 64  # at once; further connections are closed
 
 @dataclass(frozen=True, slots=True)
 class Workers:
-    """Which of how many this process is. The parent's pid tells one component's workers from another's."""
+    """A worker's number, and the count of workers. The parent's pid distinguishes components."""
 
     number: int = 0
     count: int = 1

@@ -16,7 +16,7 @@ class ProxyConfig(BaseConfig):
     metrics_address: str = "127.0.0.1:10249"
     node_name: str = ""
     cluster_cidr: str = "10.244.0.0/16"
-    """Where the addresses of all pods are: what comes from there is inside the cluster."""
+    """The range of all pods' addresses: clients from there are inside the cluster."""
     min_sync_period: Duration = 0.01
     """Seconds that changes are gathered before they are written together."""
 

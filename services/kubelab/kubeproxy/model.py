@@ -208,7 +208,7 @@ def node_addresses(node: core_pb2.Node) -> frozenset[IPv4Address]:
 
 
 def ignored_fields(service: core_pb2.Service, node_addresses: Set[IPv4Address] = frozenset()) -> list[str]:
-    """What a service asks for and does not get, each with the reason."""
+    """List the fields of a service that kube-proxy ignores, each with the reason."""
     spec = service.spec
     fields: list[str] = []
     if spec.clusterIP not in ("", HEADLESS) and ipv4(spec.clusterIP) is None:

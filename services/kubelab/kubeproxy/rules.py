@@ -89,7 +89,7 @@ Key = Fragment  # of an element: an address, protocol and port, or a protocol an
 
 
 class Claim(NamedTuple):
-    """What one service port wants an element to be; the least of several gets it."""
+    """The value that one service port claims for an element; the smallest of several claims wins."""
 
     outside: bool  # by an external address or a node port, not by the service's own
     created: int
@@ -100,8 +100,8 @@ class Claim(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class PortRules:
-    """What one service port occupies in the table: chains with their rules, elements of maps, and sets of clients with
-    the seconds that an element lasts."""
+    """The rules of one service port: its chains, its elements of maps, and its sets of clients with the seconds that an
+    element lasts."""
 
     chains: Mapping[Name, tuple[Fragment, ...]]
     claims: Mapping[Key, Claim]
@@ -193,7 +193,7 @@ def _add_backend_chain(
 
 @dataclass(slots=True)
 class Table:
-    """What is in the kernel, as far as this process put it there; commits come from :meth:`transaction`."""
+    """The rules in the kernel, as this process put them there. :meth:`transaction` computes changes."""
 
     pods: IPv4Network = PODS
     ports: dict[str, tuple[ServicePort, ...]] = field(default_factory=dict[str, tuple[ServicePort, ...]])
@@ -267,7 +267,7 @@ class Table:
         self.hairpins = +self.hairpins
 
     def _claims_after(self, before: _Merged, after: _Merged) -> dict[Key, frozenset[Claim]]:
-        """Who wants each of the elements that these services want or wanted, once the change is made."""
+        """Return all claims on the elements that these services claim or claimed, after the change."""
         none: frozenset[Claim] = frozenset()
         keys = dict.fromkeys((*before.claims, *after.claims))
         return {

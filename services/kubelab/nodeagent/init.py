@@ -49,12 +49,12 @@ def run(argv: Sequence[str]) -> int:
     log = logs.configure(config.name, level=config.log_level, form=config.log_format, clock=clock)
     try:
         machine.prepare(config.state_dir, (config.socket.parent, config.launcher_socket.parent))
-    except machine.MachineError as err:
+    except machine.PreparationError as err:
         log.error("this cannot be a node's machine", error=str(err))
         return 1
     try:
         machine.bound_listeners()
-    except machine.MachineError as err:  # a node works without
+    except machine.PreparationError as err:  # a node works without
         log.warning(str(err))
     return Init(config, argv, clock, log).run()
 

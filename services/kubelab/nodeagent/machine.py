@@ -27,12 +27,12 @@ _SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 1
 _SIOCGIFADDR, _SIOCGIFNETMASK = 0x8915, 0x891B
 
 
-class MachineError(Exception):
+class PreparationError(Exception):
     """This cannot be a node's machine; the message says why, and what to do."""
 
 
 def prepare(state_dir: Path, folders: Sequence[Path]) -> None:
-    """Check what pods need, set the network up and make ``folders``. Raises MachineError."""
+    """Check what pods need, set the network up and make ``folders``. Raises PreparationError."""
     check_capabilities(Path("/proc/self/status").read_text())
     for folder in (state_dir, *folders):
         try:
@@ -41,7 +41,7 @@ def prepare(state_dir: Path, folders: Sequence[Path]) -> None:
             folder.joinpath(".writable").unlink()
         except OSError as err:
             message = f'cannot write to {folder}: {err.strerror}; in a compose file: volumes: ["NAME:{folder}"]'
-            raise MachineError(message) from err
+            raise PreparationError(message) from err
     loopback_up()
     probe = Path(tempfile.mkdtemp(prefix="probe-", dir=state_dir))
     try:
@@ -51,12 +51,12 @@ def prepare(state_dir: Path, folders: Sequence[Path]) -> None:
 
 
 def check_capabilities(status: str) -> None:
-    """Look at ``CapEff`` of a ``/proc/PID/status``. Raises MachineError."""
+    """Look at ``CapEff`` of a ``/proc/PID/status``. Raises PreparationError."""
     line = next(line for line in status.splitlines() if line.startswith("CapEff:"))
     effective = int(line.split()[1], 16)
     missing = [f"CAP_{name}" for name, bit in NEEDED.items() if not effective & 1 << bit]
     if missing:
-        raise MachineError(
+        raise PreparationError(
             f"{', '.join(missing)}: not permitted here, and pods need it; in a compose file this service needs "
             f"cap_add: [{', '.join(NEEDED)}]"
         )
@@ -67,7 +67,7 @@ def bound_listeners() -> None:
     try:
         nft.apply(listeners.limits(own_network()))
     except OSError as err:
-        raise MachineError(f"connections to this node's own ports are not bounded by source: {err}") from err
+        raise PreparationError(f"connections to this node's own ports are not bounded by source: {err}") from err
 
 
 def own_network(device: str = "eth0") -> IPv4Network:
@@ -94,7 +94,7 @@ def _with_mounts(probe: Path) -> None:
         syscalls.make_mounts_private()
         syscalls.mount("proc", "/proc", "proc")
     except OSError as err:
-        raise MachineError(
+        raise PreparationError(
             f"mounts are not permitted here, and pods need them: {err.strerror}; in a compose file this service needs "
             f"{_UNCONFINED}"
         ) from err
@@ -102,11 +102,11 @@ def _with_mounts(probe: Path) -> None:
         syscalls.join_session_keyring()
     except PermissionError as err:  # what Docker's own filter refuses, and crun asks for
         message = f"a keyring is not permitted here, and each container has one; in a compose file: {_UNCONFINED}"
-        raise MachineError(message) from err
+        raise PreparationError(message) from err
     try:
         sysctls.write()
     except sysctls.NotWritable as err:
-        raise MachineError(str(err)) from err
+        raise PreparationError(str(err)) from err
     folders = {name: probe / name for name in ("lower", "upper", "work", "root")}
     for folder in folders.values():
         folder.mkdir()
@@ -114,14 +114,14 @@ def _with_mounts(probe: Path) -> None:
     try:
         syscalls.mount("overlay", str(folders["root"]), "overlay", 0, options)
     except OSError as err:
-        raise MachineError(
+        raise PreparationError(
             f"an overlay cannot be mounted on {probe.parent}: {err.strerror}; in a container it has to be on a volume, "
             f'in a compose file: volumes: ["NAME:{probe.parent.parent}"]'
         ) from err
 
 
 def _in_child(work: Callable[[], None]) -> None:
-    """Do something in a process of its own. Raises MachineError with what it said."""
+    """Run a function in a process of its own. Raises PreparationError with its message."""
     read_fd, write_fd = os.pipe2(os.O_CLOEXEC)
     pid = os.fork()
     if pid == 0:
@@ -129,7 +129,7 @@ def _in_child(work: Callable[[], None]) -> None:
         def say() -> None:
             try:
                 work()
-            except MachineError as err:
+            except PreparationError as err:
                 os.write(write_fd, str(err).encode())
                 raise SystemExit from err  # the parent prints it; no traceback is needed
             os.write(write_fd, b"ok")
@@ -140,4 +140,4 @@ def _in_child(work: Callable[[], None]) -> None:
         answer = pipe.read().decode()
     os.waitpid(pid, 0)
     if answer != "ok":
-        raise MachineError(answer or "this machine cannot be prepared; see the traceback above")
+        raise PreparationError(answer or "this machine cannot be prepared; see the traceback above")

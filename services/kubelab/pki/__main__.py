@@ -88,7 +88,7 @@ def renew(out: Path, cluster: layout.CertificateLayout, now: datetime.datetime) 
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Generator[None]:
-    """Have a folder alone, waiting for another process that has it (flock(2))."""
+    """Lock a folder, waiting for another process that has it (flock(2))."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)

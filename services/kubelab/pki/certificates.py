@@ -54,7 +54,7 @@ Signer = tuple[x509.Certificate, ec.EllipticCurvePrivateKey]
 
 @dataclass(frozen=True, slots=True)
 class CertificateIdentity:
-    """Who a certificate speaks for. ``names`` are DNS names and IP addresses that it may serve under; ``process`` is
+    """The subject of a certificate. ``names`` are DNS names and IP addresses that it may serve under; ``process`` is
     the process that a client's certificate is made for."""
 
     file: str

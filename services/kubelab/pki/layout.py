@@ -62,16 +62,16 @@ class CertificateLayout:
         return planes + workers
 
     def address(self, component: str, number: int) -> str:
-        """Where the n-th etcd, api-server, … is."""
+        """The address of the n-th etcd, api-server, …."""
         return str(self.network[HOSTS[component] + number - 1])
 
     def worker_address(self, number: int) -> str:
-        """Where the n-th worker is."""
+        """The address of the n-th worker."""
         return str(self.network[WORKER_HOST + number])
 
     @property
     def names(self) -> dict[str, tuple[str, ...]]:
-        """What api-servers and etcd members are called besides their nodes, by process."""
+        """Further names of api-servers and etcd members, by process."""
         names: dict[str, tuple[str, ...]] = {}
         for n in range(1, self.control_planes + 1):
             for component in ("api-server", "etcd"):
@@ -192,7 +192,7 @@ def _node(node: str, address: str, component: str) -> dict[str, Any]:
 
 
 def servers() -> Sequence[str]:
-    """Where the api-servers are, seen from inside: the load balancer, and the first one where there is none."""
+    """The api-servers' URLs inside the cluster: the load balancer, then the first api-server."""
     return [f"https://{LOAD_BALANCER}:{API_PORT}", f"https://{service('api-server', 1)}:{API_PORT}"]
 
 

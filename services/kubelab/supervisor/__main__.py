@@ -47,7 +47,7 @@ class SupervisorOptions:
     zygote: tuple[int, int] | None  # restarts, descriptor
 
     def command(self) -> list[str]:
-        """What starts another zygote for this cluster, up to its two numbers."""
+        """The command that starts another zygote for this cluster, without its two numbers."""
         return ["-m", "kubelab.supervisor", "--home", str(self.home), "--cluster", self.cluster, "--zygote"]
 
 
@@ -130,7 +130,7 @@ def _be_zygote(record: Record, options: SupervisorOptions, channel: socket.socke
     from kubelab.supervisor import zygote
 
     syscalls.become_subreaper()
-    own = _own(record, processes.ZYGOTE, restarts)
+    own_process = _own_process(record, processes.ZYGOTE, restarts)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
     def respawn(to_zygote: socket.socket) -> NoReturn:
@@ -148,7 +148,7 @@ def _be_zygote(record: Record, options: SupervisorOptions, channel: socket.socke
         _be_zygote(record, options, to_supervisor, restarts)
 
     zygote.Zygote(channel, respawn, lead, SystemClock()).run()
-    processes.forget(record.processes, own)
+    processes.forget(record.processes, own_process)
     os._exit(0)
 
 
@@ -160,10 +160,10 @@ def _supervise(
 
     clock = SystemClock()
     log = logs.configure("supervisor", level="info", form="text", clock=clock)
-    own = _own(record, processes.SUPERVISOR, restarts)
+    own_process = _own_process(record, processes.SUPERVISOR, restarts)
     host = supervisor.enter_cluster(record)
     try:
-        delete = asyncio.run(_run(record, options, channel, host, clock, log, own, progress))
+        delete = asyncio.run(_run(record, options, channel, host, clock, log, own_process, progress))
     except Exception as err:
         log.error("failed", exc_info=err)
         return progress.failed(_innermost(err))
@@ -180,7 +180,7 @@ async def _run(
     host: network.NamespaceThread,
     clock: Clock,
     log: structlog.typing.FilteringBoundLogger,
-    own: processes.Running,
+    own_process: processes.Running,
     progress: _Progress,
 ) -> bool:
     from kubelab.rpc.supervisor.v1 import supervisor_pb2_grpc
@@ -189,14 +189,14 @@ async def _run(
     from kubelab.supervisor.supervisor import Supervisor
 
     spawner = Spawner(channel, options.command(), record.processes, host, clock, log)
-    it = Supervisor(record, spawner, host, clock, log, own)
+    it = Supervisor(record, spawner, host, clock, log, own_process)
     servicer = SupervisorServicer(it)
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, it.ask_down)
     await it.run(lambda server: supervisor_pb2_grpc.add_SupervisorServicer_to_server(servicer, server), progress.ready)
     return it.delete
 
 
-def _own(record: Record, name: str, restarts: int) -> processes.Running:
+def _own_process(record: Record, name: str, restarts: int) -> processes.Running:
     """Become ``name`` for people and for the record."""
     from kubelab.linux import syscalls
 

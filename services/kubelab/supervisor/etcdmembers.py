@@ -1,4 +1,4 @@
-"""How a local cluster's etcd members are started: the flags of each, and what happens after one has lost its data.
+"""The start of a local cluster's etcd members: the flags of each, and the handling of lost data.
 
 The script ``etcd-member`` beside this module decides how a member starts, here and in containers: with its data,
 joining the others anew, or beginning a cluster. :func:`look` asks the same script before anything is started, so that
@@ -38,7 +38,7 @@ def process(node: NodeRecord) -> str:
 
 
 def client_url(node: NodeRecord) -> str:
-    """Where a node's member answers clients."""
+    """The URL of a node's member for clients."""
     return f"https://{node.address}:{PORT}"
 
 

@@ -43,42 +43,44 @@ class Partitions:
     ) -> None:
         self._nodes, self._threads, self._processes, self._file, self._log = nodes, threads, processes, file, log
         self._lock = asyncio.Lock()
-        self._there: tuple[Partition, ...] = ()
+        self._partitions: tuple[Partition, ...] = ()
 
     async def begin(self) -> None:
         """Mark connections from now on, and put in place what the supervisor before had."""
         recorded = statefile.read_or_forget(
             self._file, statefile.json_list(Partition, source=str, target=str, one_way=bool), self._log.error
         )
-        self._there = tuple(recorded or ())
+        self._partitions = tuple(recorded or ())
         marking = {node.name: partitions.MARKING for node in self._nodes}
         try:
             await apply_everywhere(self._apply, marking, marking)
-            if self._there:
-                await self._put(self._there, self._there)
+            if self._partitions:
+                await self._put(self._partitions, self._partitions)
         except NotApplied as err:  # a cluster works without marks; adding a partition reports the error
             self._log.warning("connections are not marked", error=err.reason.message)
 
     def list(self) -> Sequence[Partition]:
-        return self._there
+        return self._partitions
 
     async def add(self, partition: Partition) -> None:
         """Cut two sides off from each other. NotFound, BadRequest for sides that are not there or cannot be cut."""
         async with self._lock:
             partitions.check(await self._topology(), partition)
-            if not any(partitions.same(partition, other) for other in self._there):
-                await self._change((*self._there, partition))
+            if not any(partitions.same(partition, other) for other in self._partitions):
+                await self._change((*self._partitions, partition))
 
     async def heal(self, partition: Partition | None) -> None:
         """Heal one, or all of them: then every node is cleared, also of rules that no file lists."""
         async with self._lock:
-            remaining = tuple(p for p in self._there if partition is not None and not partitions.same(p, partition))
-            if remaining != self._there or partition is None:
+            remaining = tuple(
+                p for p in self._partitions if partition is not None and not partitions.same(p, partition)
+            )
+            if remaining != self._partitions or partition is None:
                 await self._change(remaining)
 
     async def _change(self, after: tuple[Partition, ...]) -> None:
         """Write the partitions to disk and kernel, or leave both unchanged."""
-        before = self._there
+        before = self._partitions
         self._know(max(before, after, key=len))  # one of them has all that the other has
         try:
             await self._put(before, after)
@@ -93,11 +95,11 @@ class Partitions:
         await apply_everywhere(self._apply, partitions.scripts(topology, before), partitions.scripts(topology, after))
 
     def _know(self, current: tuple[Partition, ...]) -> None:
-        self._there = current
-        if not self._there:
+        self._partitions = current
+        if not self._partitions:
             self._file.unlink(missing_ok=True)
             return
-        atomicfile.write(self._file, json.dumps([asdict(partition) for partition in self._there]))
+        atomicfile.write(self._file, json.dumps([asdict(partition) for partition in self._partitions]))
 
     async def _topology(self) -> Topology:
         places = {node.name: await self._place(node) for node in self._nodes}

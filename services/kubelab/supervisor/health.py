@@ -30,8 +30,8 @@ _OPTIONS = (*ETCD_KEEPALIVE, *reconnect(20, 500, 250), *OWN_SUBCHANNELS)
 
 @dataclass(frozen=True, slots=True)
 class HealthTarget:
-    """Where a process answers. ``unix:`` addresses go without certificates. ``name`` is the one that the server's
-    certificate must have, where that is not its address."""
+    """The address at which a process answers. ``unix:`` addresses go without certificates. ``name`` is the one that the
+    server's certificate must have, where that is not its address."""
 
     address: str
     ca: Path | None = None

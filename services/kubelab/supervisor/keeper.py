@@ -35,7 +35,7 @@ LAST_LINE, LAST_BYTES = 512, 64 * 1024  # of what a process said last, and of it
 
 @dataclass(frozen=True)
 class ProcessSpec:
-    """What a process is: how to start it, where its health is asked, and what must be well before its first start."""
+    """A process: how to start it, where to check its health, and what must be healthy before its first start."""
 
     name: str
     component: str
@@ -68,7 +68,7 @@ class ProcessKeeper:
         self.restarts = 0
         self.message = ""
         self.ready = asyncio.Event()  # it has been well once
-        self._wanted = not self._stopped.exists()
+        self._should_run = not self._stopped.exists()
         self._wake = asyncio.Event()
         self._moved = asyncio.Condition()
         self._back_off = BackOff()
@@ -89,7 +89,7 @@ class ProcessKeeper:
         running = await self._adopt()
         if running:
             self.restarts = running.restarts
-        elif self._wanted:
+        elif self._should_run:
             await self._wait_for(before)
         while True:
             if not running:
@@ -100,7 +100,7 @@ class ProcessKeeper:
                 running = None
             else:
                 delay = self._back_off.after(0.0)
-            if self._wanted and self.state is KeeperState.BACK_OFF:
+            if self._should_run and self.state is KeeperState.BACK_OFF:
                 await self._pause(delay)
                 self.restarts += 1
 
@@ -111,7 +111,7 @@ class ProcessKeeper:
 
     async def end(self) -> None:
         """The same, but for this supervisor's time only: the next one starts it."""
-        self._wanted = False
+        self._should_run = False
         self._wake.set()
         if self.state not in LIVE:
             await self._apply(KeeperEvent.STOPPED)
@@ -129,7 +129,7 @@ class ProcessKeeper:
         """Start it, if it is down; answers when it is well, or after half a minute. BadRequest for a frozen one."""
         if self.state is KeeperState.PAUSED:
             raise BadRequest(f"{self.spec.name} is Paused; let it go on: kubelab fault resume {self.spec.name}")
-        self._wanted = True
+        self._should_run = True
         self._stopped.unlink(missing_ok=True)
         self._wake.set()
         await self._until(lambda: self.state is KeeperState.RUNNING, STARTED_SECONDS)
@@ -198,7 +198,7 @@ class ProcessKeeper:
             waiting.cancel()
 
     async def _until_wanted(self) -> None:
-        while not self._wanted:
+        while not self._should_run:
             self._wake.clear()
             await self._wake.wait()
 
@@ -218,14 +218,14 @@ class ProcessKeeper:
         except (SpawnError, OSError) as err:
             self.message = str(err)
             self._log.error("cannot be started", error=str(err))
-            await self._apply(KeeperEvent.EXITED if self._wanted else KeeperEvent.STOPPED)
+            await self._apply(KeeperEvent.EXITED if self._should_run else KeeperEvent.STOPPED)
             return None
 
     async def _keep(self, running: Running) -> float:
         """Stay with a process until it has ended; gives the delay before the next one."""
         self.running, began = running, self._clock.monotonic()
         self._changed()
-        if not self._wanted:
+        if not self._should_run:
             self._signal(signal.SIGTERM)
         async with asyncio.TaskGroup() as group:
             self._watching = group.create_task(self._watch_health(), name=f"health of {self.spec.name}")
@@ -237,9 +237,9 @@ class ProcessKeeper:
         if code and code > 0 and (said := await asyncio.to_thread(last_line, self.spec.log)):
             self.message += f": {said}"
         processes.forget(Path(self.spec.request.records), running)
-        await self._apply(KeeperEvent.EXITED if self._wanted else KeeperEvent.STOPPED)
+        await self._apply(KeeperEvent.EXITED if self._should_run else KeeperEvent.STOPPED)
         delay = self._back_off.after(lived)
-        self._log.info("ended", pid=running.pid, how=self.message, lived=round(lived, 1), again=self._wanted)
+        self._log.info("ended", pid=running.pid, how=self.message, lived=round(lived, 1), again=self._should_run)
         return delay
 
     async def _watch_health(self) -> None:
@@ -328,7 +328,7 @@ def last_line(log: Path) -> str:
 
 
 def _fatal(line: str) -> str:
-    """What a record says by which a process ends; "" for another line."""
+    """Return the message of a log record that reports the end of a process; "" for another line."""
     try:
         record = statefile.json_with(level=str, msg=str)(line)
     except statefile.UNREADABLE:

@@ -39,7 +39,7 @@ class KeeperState(enum.IntEnum):
 
 
 class KeeperEvent(enum.Enum):
-    """What happens to a process."""
+    """An event in the life of a process."""
 
     WAIT = "wait"  # for others to be well
     START = "start"

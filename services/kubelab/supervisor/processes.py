@@ -31,7 +31,7 @@ class Running:
     restarts: int = 0
 
     def alive(self) -> bool:
-        """Does this very process still run? A zombie does not."""
+        """Say whether this process (pid and start time) still runs. A zombie does not."""
         return start_time(self.pid) == self.ticks
 
     def open(self) -> int | None:

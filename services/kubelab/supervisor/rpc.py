@@ -111,10 +111,10 @@ class SupervisorServicer(supervisor_pb2_grpc.SupervisorServicer):
     def _status(self, usage: dict[str, ProcessUsage]) -> pb.StatusResponse:
         supervisor = self._supervisor
         record = supervisor.record
-        own = supervisor.own
+        own_process = supervisor.own_process
         unknown = ProcessUsage(0, 0.0)
         answer = pb.StatusResponse(cluster=record.name)
-        for running, component in ((own, processes.SUPERVISOR), (supervisor.zygote(), processes.ZYGOTE)):
+        for running, component in ((own_process, processes.SUPERVISOR), (supervisor.zygote(), processes.ZYGOTE)):
             used = usage.get(component, unknown)
             answer.processes.add(
                 name=component,

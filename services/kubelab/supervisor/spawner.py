@@ -189,7 +189,7 @@ class Spawner:
         self._ask_for_standby()
 
     def _ask_for_standby(self) -> None:
-        """Have the zygote fork the one that takes its place when it dies."""
+        """Let the zygote fork its standby, which takes its place when it dies."""
         self._drop_standby()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:

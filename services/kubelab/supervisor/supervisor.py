@@ -49,7 +49,7 @@ ILL = (KeeperState.UNHEALTHY, KeeperState.BACK_OFF, KeeperState.STOPPED, KeeperS
 
 @dataclass(frozen=True, slots=True)
 class ProcessUsage:
-    """What a process takes: PSS in bytes and processor time in seconds, with its workers."""
+    """The usage of a process: PSS in bytes and processor time in seconds, with its workers."""
 
     memory_bytes: int
     cpu_seconds: float
@@ -65,9 +65,9 @@ class Supervisor:
         host: NamespaceThread,
         clock: Clock,
         log: structlog.typing.FilteringBoundLogger,
-        own: Running,
+        own_process: Running,
     ) -> None:
-        self.record, self.clock, self.own = record, clock, own
+        self.record, self.clock, self.own_process = record, clock, own_process
         self._spawner, self._host, self._log = spawner, host, log
         self._version = 0
         self._asked_down = asyncio.Event()
@@ -169,7 +169,7 @@ class Supervisor:
     async def usage(self) -> dict[str, ProcessUsage]:
         """Measure every process."""
         pids = {name: keeper.running.pid for name, keeper in self.keepers.items() if keeper.running}
-        pids[processes.SUPERVISOR] = self.own.pid
+        pids[processes.SUPERVISOR] = self.own_process.pid
         zygote = self.zygote()
         if zygote:
             pids[processes.ZYGOTE] = zygote.pid
@@ -251,7 +251,7 @@ def _measure(pids: dict[str, int]) -> dict[str, ProcessUsage]:
 
 
 def _is_worker(pid: int) -> bool:
-    """Is this a fork of a component, and not a program that it runs (a container, say)?"""
+    """Say whether this is a fork of a component, not a program that it runs (a container, say)."""
     try:
         return os.readlink(f"/proc/{pid}/exe") == os.readlink("/proc/self/exe")  # noqa: PTH115
     except OSError:

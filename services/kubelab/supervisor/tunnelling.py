@@ -39,7 +39,7 @@ END_SECONDS = 5.0
 
 
 @dataclass(slots=True)
-class _Known:
+class _TunnelEntry:
     tunnel: Tunnel
     route: Route
     listener: socket.socket
@@ -53,7 +53,7 @@ class Tunnelling:
     ) -> None:
         self._record, self._host, self._clock, self._log = record, host, clock, log
         self._file = record.run / "tunnels.json"
-        self._known: dict[int, _Known] = {}
+        self._tunnels: dict[int, _TunnelEntry] = {}
         self._client: ControlClient | None = None
         self._ill: frozenset[str] = frozenset()
 
@@ -72,22 +72,22 @@ class Tunnelling:
                 if port in self._record.api_ports:
                     raise
                 continue
-            self._known[port] = _Known(tunnel, route, listener)
+            self._tunnels[port] = _TunnelEntry(tunnel, route, listener)
         for unused in taken.values():
             unused.close()
         self._write()
 
     def close(self) -> None:
         """Give back every port; the process's own copies end with it."""
-        for entry in self._known.values():
+        for entry in self._tunnels.values():
             entry.listener.close()
-        self._known.clear()
+        self._tunnels.clear()
         if self._client:
             self._client.close()
 
     def list(self) -> list[Tunnel]:
         """Give every open tunnel."""
-        return [entry.tunnel for entry in self._known.values()]
+        return [entry.tunnel for entry in self._tunnels.values()]
 
     async def open(self, node: str, address: str, local_port: int = 0) -> Tunnel:
         """Open a tunnel, or give the one that is open; without a node, each connection goes in by one that answers.
@@ -96,15 +96,15 @@ class Tunnelling:
         """
         check_port(local_port)
         route = self._route(Tunnel(local_port, node, address))
-        for entry in self._known.values():
+        for entry in self._tunnels.values():
             same = (entry.tunnel.node, entry.tunnel.address) == (node, address)
             if same and local_port in (0, entry.tunnel.local_port):
                 return entry.tunnel
-        if len(self._known) >= MOST_TUNNELS:
+        if len(self._tunnels) >= MOST_TUNNELS:
             raise TooManyRequests(f"{MOST_TUNNELS} tunnels are open; close one of them")
         listener = await self._listen(local_port)
         tunnel = Tunnel(int(listener.getsockname()[1]), node, address)
-        entry = self._known[tunnel.local_port] = _Known(tunnel, route, listener)
+        entry = self._tunnels[tunnel.local_port] = _TunnelEntry(tunnel, route, listener)
         self._write()
         await self._send(lambda client: client.open(entry.tunnel, entry.route, entry.listener))
         return tunnel
@@ -113,14 +113,14 @@ class Tunnelling:
         """Close a tunnel with its connections; one that is not open is no error. BadRequest for an api-server's."""
         if local_port in self._record.api_ports:
             raise BadRequest(f"port {local_port}: leads to an api-server, and stays as long as the cluster")
-        entry = self._known.pop(local_port, None)
+        entry = self._tunnels.pop(local_port, None)
         if entry:
             self._write()
             await self._send(lambda client: client.close_tunnel(local_port))
             entry.listener.close()
 
     async def avoid(self, names: Iterable[str]) -> None:
-        """Have connections avoid these addresses of api-servers and these nodes, where there is another way."""
+        """Let connections try these addresses of api-servers and these nodes last."""
         ill = frozenset(names)
         if ill != self._ill:
             self._ill = ill
@@ -157,7 +157,7 @@ class Tunnelling:
             ill: frozenset[str] | None = None
             while True:
                 extra = [port for port, tunnel in carried.items() if self._tunnel(port) != tunnel]
-                missing = [entry for port, entry in self._known.items() if port not in unchanged]
+                missing = [entry for port, entry in self._tunnels.items() if port not in unchanged]
                 if not extra and not missing and ill == self._ill:
                     self._client = client  # from now on each change is sent at once
                     return client
@@ -176,7 +176,7 @@ class Tunnelling:
             raise
 
     def _tunnel(self, local_port: int) -> Tunnel | None:
-        entry = self._known.get(local_port)
+        entry = self._tunnels.get(local_port)
         return entry.tunnel if entry else None
 
     def _drop(self) -> None:
@@ -251,4 +251,4 @@ class Tunnelling:
 
     def _write(self) -> None:
         with contextlib.suppress(OSError):  # a full disk: the tunnels stay open
-            atomicfile.write(self._file, json.dumps([asdict(entry.tunnel) for entry in self._known.values()]))
+            atomicfile.write(self._file, json.dumps([asdict(entry.tunnel) for entry in self._tunnels.values()]))

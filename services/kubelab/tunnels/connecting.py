@@ -104,7 +104,7 @@ class Connector:
 
 
 class _Race:
-    """What became of the attempts for one connection."""
+    """The outcomes of the attempts for one connection."""
 
     def __init__(self) -> None:
         self.won: list[tuple[socket.socket, TunnelTarget]] = []

@@ -106,7 +106,7 @@ class TunnelConnection:
 
     @property
     def silent(self) -> bool:
-        """Has nothing ever come from either end?"""
+        """Say whether neither end has sent a byte yet."""
         return not self._outer.spoke.is_set() and not self._inner.spoke.is_set()
 
     def evict(self) -> None:

@@ -1,4 +1,4 @@
-"""How many connections there may be, and which one is closed for a new one.
+"""Limits of connections, and the choice of the one to close for a new one.
 
 ::
 
@@ -34,7 +34,7 @@ class ConnectionLimits:
 
     @classmethod
     def of_descriptors(cls, descriptors: int | None = None) -> ConnectionLimits:
-        """What a process with so many descriptors can carry; by default this one's limit (RLIMIT_NOFILE)."""
+        """Return the limits for a process with so many descriptors; by default this one's (RLIMIT_NOFILE)."""
         if descriptors is None:
             descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         total = max(8, min(MOST, (descriptors - RESERVED_DESCRIPTORS) // 2))
@@ -45,7 +45,7 @@ class ConnectionLimits:
 
 
 class LimitedConnection(Protocol):
-    """What the limiter needs to know of a connection."""
+    """The properties of a connection that the limiter uses."""
 
     port: int
     peer: str
@@ -65,14 +65,14 @@ class ConnectionLimiter:
 
     def __init__(self, limits: ConnectionLimits) -> None:
         self.limits = limits
-        self._there: dict[LimitedConnection, None] = {}
+        self._open: dict[LimitedConnection, None] = {}
         self._of_peer: Counter[str] = Counter()
         self._of_port: Counter[int] = Counter()
         self.refused = 0
         self.evicted = 0
 
     def __len__(self) -> int:
-        return len(self._there)
+        return len(self._open)
 
     def admit(self, new: LimitedConnection) -> bool:
         """Count a new connection; False when there is no room. It may evict a silent one."""
@@ -80,20 +80,20 @@ class ConnectionLimiter:
         if (
             (peer_has >= self.limits.of_peer(new.peer) and not self._make_room(peer=new.peer))
             or (port_has >= self.limits.per_tunnel and not self._make_room(port=new.port))
-            or (len(self._there) >= self.limits.total and not self._make_room())
+            or (len(self._open) >= self.limits.total and not self._make_room())
         ):
             self.refused += 1
             return False
-        self._there[new] = None
+        self._open[new] = None
         self._of_peer[new.peer] += 1
         self._of_port[new.port] += 1
         return True
 
     def release(self, one: LimitedConnection) -> None:
         """Stop counting a connection; an unknown one is no error."""
-        if one not in self._there:
+        if one not in self._open:
             return
-        del self._there[one]
+        del self._open[one]
         self._of_peer[one.peer] -= 1
         self._of_port[one.port] -= 1
         if not self._of_peer[one.peer]:
@@ -107,11 +107,11 @@ class ConnectionLimiter:
 
     def all_of(self, port: int) -> list[LimitedConnection]:
         """The connections of one tunnel."""
-        return [one for one in self._there if one.port == port]
+        return [one for one in self._open if one.port == port]
 
     def _make_room(self, *, peer: str = "", port: int = 0) -> bool:
         """End the oldest silent connection, of one peer or of one tunnel where that is named."""
-        for one in self._there:
+        for one in self._open:
             if one.silent and peer in ("", one.peer) and port in (0, one.port):
                 self.evicted += 1
                 self.release(one)

@@ -22,7 +22,7 @@ LATER_SECONDS = 0.2
 
 
 class Control:
-    """Does what the supervisor asks for."""
+    """Carries out the supervisor's requests."""
 
     def __init__(self, tunnels: Tunnels, clock: Clock, log: structlog.typing.FilteringBoundLogger) -> None:
         self._tunnels, self._clock, self._log = tunnels, clock, log

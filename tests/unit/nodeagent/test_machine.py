@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kubelab.nodeagent.machine import MachineError, check_capabilities
+from kubelab.nodeagent.machine import PreparationError, check_capabilities
 
 DOCKER = 0xA80425FB  # what Docker gives by default
 NET_ADMIN, SYS_ADMIN = 1 << 12, 1 << 21
@@ -27,7 +27,7 @@ def test_enough() -> None:
     ],
 )
 def test_what_is_missing_is_named_with_the_line_that_gives_it(effective: int, missing: str) -> None:
-    with pytest.raises(MachineError) as caught:
+    with pytest.raises(PreparationError) as caught:
         check_capabilities(status(effective))
     assert str(caught.value).startswith(missing)
     assert str(caught.value).endswith("cap_add: [SYS_ADMIN, NET_ADMIN]")

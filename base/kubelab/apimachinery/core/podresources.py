@@ -1,4 +1,4 @@
-"""What a pod requests of a node: amounts of resources, and host ports.
+"""Compute what a pod requests of a node: amounts of resources, and host ports.
 
 https://kubernetes.io/docs/concepts/configuration/manage-resources-containers/
 """

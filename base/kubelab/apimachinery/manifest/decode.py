@@ -61,47 +61,47 @@ def decode(text: str, source: str) -> list[Document]:
 
 
 def _objects(
-    node: YAMLNode, source: str, path: str, found: list[Diagnostic], of: tuple[str, str] | None = None
+    node: YAMLNode, source: str, path: str, collected: list[Diagnostic], of: tuple[str, str] | None = None
 ) -> Iterable[Document]:
     """Give a document's objects. ``of`` is what a typed list says of items without a kind."""
     if not node.is_mapping:
-        found.append(diagnostics.wrong_value(source, node.line, path, node.shown(), "an object"))
+        collected.append(diagnostics.wrong_value(source, node.line, path, node.shown(), "an object"))
         return
     if of and not all((part := node.get(key)) and part.value for key in ("apiVersion", "kind")):
         version, kind = of
     else:
-        version, kind = (_type_meta(node, key, source, path, found) for key in ("apiVersion", "kind"))
+        version, kind = (_type_meta(node, key, source, path, collected) for key in ("apiVersion", "kind"))
     if not version or not kind:
         return
     items = node.get("items")
     if kind.endswith("List") and items is not None and (kind == "List" or scheme.by_kind(version, kind[:-4])):
         if not items.is_list:
             if items.value is not None:
-                found.append(diagnostics.wrong_value(source, items.line, "items", items.shown(), "a list"))
+                collected.append(diagnostics.wrong_value(source, items.line, "items", items.shown(), "a list"))
             return
         typed = None if kind == "List" else (version, kind.removesuffix("List"))
         for n, item in enumerate(items.elements()):
-            yield from _objects(item, source, f"{path}items[{n}]", found, typed)
+            yield from _objects(item, source, f"{path}items[{n}]", collected, typed)
         return
     resource = scheme.by_kind(version, kind)
     if resource is None:
-        found.append(_unknown_kind(node, version, kind, source))
+        collected.append(_unknown_kind(node, version, kind, source))
         return
     obj = resource.message()
-    reader = _Reader(source, found)
+    reader = _Reader(source, collected)
     reader.fields(node, obj, f"{path}." if path else "", skip=("apiVersion", "kind"))
     yield Document(obj, resource, source, node.line)
 
 
-def _type_meta(node: YAMLNode, key: str, source: str, path: str, found: list[Diagnostic]) -> str:
+def _type_meta(node: YAMLNode, key: str, source: str, path: str, collected: list[Diagnostic]) -> str:
     value = node.get(key)
     where = f"{path}.{key}" if path else key
     if value is None or value.value in (None, ""):
         line = value.line if value else node.line
-        found.append(Diagnostic(DecodeStage.VALIDATE, source, line, f"{where} not set", where, expected="a string"))
+        collected.append(Diagnostic(DecodeStage.VALIDATE, source, line, f"{where} not set", where, expected="a string"))
         return ""
     if not isinstance(value.value, str):
-        found.append(diagnostics.wrong_value(source, value.line, where, value.shown(), "a string"))
+        collected.append(diagnostics.wrong_value(source, value.line, where, value.shown(), "a string"))
         return ""
     return value.value
 
@@ -130,7 +130,7 @@ def _unknown_kind(node: YAMLNode, version: str, kind: str, source: str) -> Diagn
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where a JSON key is stored: in a field of the message, or in one of a part that is inlined."""
+    """The place of a JSON key: a field of the message, or of an inlined part."""
 
     field: FieldDescriptor
     inlined_in: str = ""
@@ -152,8 +152,8 @@ def _places(descriptor: Descriptor) -> dict[str, _Place]:
 class _Reader:
     """Fills messages from nodes; what does not fit is added to ``found`` and left out."""
 
-    def __init__(self, source: str, found: list[Diagnostic]) -> None:
-        self._source, self._found = source, found
+    def __init__(self, source: str, collected: list[Diagnostic]) -> None:
+        self._source, self._diagnostics = source, collected
 
     def fields(self, node: YAMLNode, message: Message, prefix: str, skip: tuple[str, ...] = ()) -> None:
         """Read a mapping into a message; ``prefix`` is the path up to and with the last dot."""
@@ -164,7 +164,9 @@ class _Reader:
             place = places.get(key)
             if place is None:
                 near = difflib.get_close_matches(key, places, n=1)
-                self._found.append(diagnostics.unknown_field(self._source, line, prefix + key, near[0] if near else ""))
+                self._diagnostics.append(
+                    diagnostics.unknown_field(self._source, line, prefix + key, near[0] if near else "")
+                )
                 continue
             if value.value is None:
                 continue  # null: as if it were not there
@@ -260,7 +262,7 @@ class _Reader:
         return None
 
     def _wrong(self, node: YAMLNode, path: str, expected: str) -> None:
-        self._found.append(diagnostics.wrong_value(self._source, node.line, path, node.shown(), expected))
+        self._diagnostics.append(diagnostics.wrong_value(self._source, node.line, path, node.shown(), expected))
 
 
 def _whole(value: object) -> int | None:

@@ -257,11 +257,11 @@ class _Converter:
 
     def __init__(self, source: str, first_line: int, diagnostics: list[Diagnostic], characters: int) -> None:
         self._source, self._first_line, self._diagnostics = source, first_line, diagnostics
-        self._left = characters + ALIASED_NODES
+        self._remaining = characters + ALIASED_NODES
 
     def convert(self, node: yaml.Node, depth: int) -> YAMLNode:
-        self._left -= 1
-        if depth > MAX_DEPTH or self._left < 0:
+        self._remaining -= 1
+        if depth > MAX_DEPTH or self._remaining < 0:
             raise yaml.MarkedYAMLError(problem=TOO_DEEP, problem_mark=node.start_mark)
         line = self._line(node)
         if isinstance(node, yaml.ScalarNode):

@@ -1,4 +1,4 @@
-"""What ``kctl describe`` reads of each resource, and which function writes it. A resource that is not listed is shown
+"""The reads of ``kctl describe`` for each resource, and the function that writes it. A resource without one is shown
 field by field."""
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _Events = Sequence[core_pb2.Event] | None
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """Where a describer reads what belongs to an object. ``now`` is in seconds since the epoch."""
+    """The client and clock of a describer. ``now`` is in seconds since the epoch."""
 
     client: Client
     resource: Resource[Message]

@@ -111,7 +111,7 @@ def _system(w: Writer, node: core_pb2.Node) -> None:
 
 
 class _Share:
-    """What is asked of one resource, and how much of the node that is."""
+    """The requests of one resource, and their share of the node."""
 
     def __init__(self, name: str, available: Amounts) -> None:
         self._whole = quantity.amount(available[name]) if name in available else Fraction(0)

@@ -106,7 +106,7 @@ def moment(time: meta_pb2.Time | meta_pb2.MicroTime) -> str:
 
 
 def zero_moment() -> str:
-    """What Go prints for a time that was never set."""
+    """Return Go's text for the zero time."""
     return "Mon, 01 Jan 0001 00:00:00 +0000"
 
 

@@ -1,4 +1,4 @@
-"""What ``kctl get`` asks the server for, and how the answer is printed."""
+"""The request of ``kctl get`` to the server, and the output format."""
 
 from __future__ import annotations
 
