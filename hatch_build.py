@@ -134,6 +134,7 @@ def _write_tables(tables: Tables) -> None:
             ("patch", "merge_key", "list_type", "list_keys", "atomic", "atomic_message"),
         ),
         "marks": ("Which fields kubelab does not act on.", ("stored", "refused")),
+        "immutability": ("Which fields never change once they are stored.", ("immutable",)),
         "schema": ("What OpenAPI says of fields beside their types.", ("required",)),
     }
     TABLES.mkdir(parents=True)

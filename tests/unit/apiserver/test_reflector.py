@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -128,6 +129,28 @@ async def test_a_lost_etcd_ends_every_watch_and_refuses_new_ones_until_it_is_hea
     await server.write("two")
     assert b"two" in await first
     await events.aclose()
+
+
+async def test_a_cache_joins_once_etcd_answers_again_and_misses_nothing(server: Server) -> None:
+    """A kind that is added while the server runs; here, its objects are config maps below another prefix."""
+    kind, prefix = server.caches[CONFIG_MAPS].kind, "/registry/example.com/widgets/"
+    widget = core_pb2.ConfigMap()
+    widget.metadata.name, widget.metadata.namespace = "old", "default"
+    put = Put(f"{prefix}default/old", kind.envelope.seal(widget.SerializeToString()))
+    await server.store.transact([], [put])
+    await server.clock.settle()
+    joining = ResourceCache(kind, prefix, server.caches[CONFIG_MAPS]._history)
+    server.lose_etcd()
+    with pytest.raises(errors.Unavailable):
+        await server.reflector.join(joining)
+    await server.clock.settle()
+    server.find_etcd()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(server.reflector.join(joining))
+        await server.store.transact([], [dataclasses.replace(put, key=f"{prefix}default/new")])
+        await server.clock.advance(storehealth.LOST_AFTER)
+    assert sorted(joining.entries) == [f"{prefix}default/new", f"{prefix}default/old"]
+    joining.check_invariants()
 
 
 async def test_old_news_that_a_member_tells_again_are_no_news(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Generic, TypeVar, cast
 from google.protobuf.message import Message
 
 from kubelab.api.meta.v1 import meta_pb2
-from kubelab.apimachinery import marks, names
+from kubelab.apimachinery import immutability, marks, names
 from kubelab.apimachinery.errors import Cause
 from kubelab.apimachinery.meta import meta_of
 from kubelab.apimachinery.scheme import Resource
@@ -70,7 +70,8 @@ class Strategy(Generic[T]):
 
     def validate_update(self, obj: T, old: T) -> list[Cause]:
         """All complaints about a change, each once."""
-        complaints = [*self.validate_metadata_update(obj, old), *self.validate_change(obj, old), *self.validate(obj)]
+        complaints = [*self.validate_metadata_update(obj, old), *_immutable(obj, old)]
+        complaints += [*self.validate_change(obj, old), *self.validate(obj)]
         return list(dict.fromkeys(complaints))
 
     def validate_status_update(self, obj: T, old: T) -> list[Cause]:
@@ -115,3 +116,9 @@ class Strategy(Generic[T]):
     def graceful_delete_seconds(self, obj: T, options: meta_pb2.DeleteOptions) -> int | None:
         """How long the object may take to go; None: it has no such time and goes at once."""
         return None
+
+
+def _immutable(obj: Message, old: Message) -> list[Cause]:
+    """Complain of what the contract marks as immutable; the metadata is looked at before."""
+    changes = immutability.changed(obj, old)
+    return [causes.immutable(field, value) for field, value in changes if not field.startswith("metadata.")]

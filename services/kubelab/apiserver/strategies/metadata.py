@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from kubelab.api.meta.v1 import meta_pb2
-from kubelab.apimachinery import names
+from kubelab.apimachinery import immutability, names
 from kubelab.apimachinery.errors import Cause
 from kubelab.apimachinery.timestamps import format_time
 from kubelab.apiserver.strategies import causes
@@ -57,19 +57,9 @@ def validate_update(new: meta_pb2.ObjectMeta, old: meta_pb2.ObjectMeta) -> list[
             complaints.append(causes.forbidden("metadata.finalizers", message))
     if new.generation < old.generation:
         complaints.append(causes.invalid("metadata.generation", new.generation, "must not be decremented"))
-    for field in ("name", "namespace", "uid"):
-        value = getattr(new, field)
-        if value != getattr(old, field):
-            complaints.append(causes.immutable(f"metadata.{field}", value))
-    for field in ("creationTimestamp", "deletionTimestamp"):
-        moment = getattr(new, field)
-        if new.HasField(field) != old.HasField(field) or moment != getattr(old, field):
-            shown = causes.Raw(_moment(moment)) if new.HasField(field) else None
-            complaints.append(causes.immutable(f"metadata.{field}", shown))
-    grace = "deletionGracePeriodSeconds"
-    if new.HasField(grace) != old.HasField(grace) or new.deletionGracePeriodSeconds != old.deletionGracePeriodSeconds:
-        value = new.deletionGracePeriodSeconds if new.HasField(grace) else None
-        complaints.append(causes.immutable(f"metadata.{grace}", value))
+    for field, value in immutability.changed(new, old):
+        shown = causes.Raw(_moment(value)) if isinstance(value, meta_pb2.Time) else value
+        complaints.append(causes.immutable(f"metadata.{field}", shown))
     return complaints
 
 

@@ -33,8 +33,6 @@ class SecretStrategy(Strategy[core_pb2.Secret]):
 
     def validate_change(self, obj: core_pb2.Secret, old: core_pb2.Secret) -> list[Cause]:
         complaints: list[Cause] = []
-        if obj.type != old.type:
-            complaints.append(causes.immutable("type", obj.type))
         if old.immutable:
             changed = (("immutable", not obj.immutable), ("data", obj.data != old.data))
             complaints += [causes.forbidden(field, FROZEN) for field, differs in changed if differs]

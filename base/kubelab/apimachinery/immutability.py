@@ -1,0 +1,52 @@
+"""Fields that never change once they are stored, which the option ``immutable`` marks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from typing import Any, NamedTuple
+
+from google.protobuf.descriptor import Descriptor
+from google.protobuf.message import Message
+
+from kubelab.api.tables import immutability
+
+Change = tuple[str, Any]
+"""The path of a field that differs, and its new value; None for one that is not set any more."""
+
+
+class _Step(NamedTuple):
+    """A field that is immutable, or a message below which there are such fields."""
+
+    name: str
+    below: tuple[_Step, ...] | None  # None for the field itself
+
+
+def changed(new: Message, old: Message) -> list[Change]:
+    """Give the immutable fields that differ, in the order of the contract. Parts of lists and maps are not looked at:
+    a list that may not change is marked itself."""
+    return list(_changed(new, old, _steps(new.DESCRIPTOR), ""))
+
+
+@cache
+def _steps(descriptor: Descriptor) -> tuple[_Step, ...]:
+    steps: list[_Step] = []
+    for field in descriptor.fields:
+        if field.full_name in immutability.IMMUTABLE:
+            steps.append(_Step(field.name, None))
+        elif field.message_type is not None and not field.is_repeated and (below := _steps(field.message_type)):
+            steps.append(_Step(field.name, below))
+    return tuple(steps)
+
+
+def _changed(new: Any, old: Any, steps: tuple[_Step, ...], path: str) -> Iterator[Change]:
+    for name, below in steps:
+        before, after = getattr(old, name), getattr(new, name)
+        if below is not None:
+            yield from _changed(after, before, below, f"{path}{name}.")
+        elif before != after or _is_set(new, name) != _is_set(old, name):
+            yield f"{path}{name}", after if _is_set(new, name) else None
+
+
+def _is_set(message: Message, name: str) -> bool:
+    return not message.DESCRIPTOR.fields_by_name[name].has_presence or message.HasField(name)
