@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,10 +15,37 @@ import pytest
 from tests.integration.runtime.lab import Lab
 
 
+@pytest.fixture(scope="module")
+def kept() -> Iterator[list[Lab]]:
+    """The node that the last test of a module has left as it was, for the next one."""
+    nodes: list[Lab] = []
+    yield nodes
+    for node in nodes:
+        asyncio.run(node.close())
+
+
 @pytest.fixture
-async def lab() -> AsyncIterator[Lab]:
-    async with running() as node:
+async def lab(kept: list[Lab]) -> AsyncIterator[Lab]:
+    """A node on which there is nothing but the image ``app``."""
+    node = kept.pop() if kept else None
+    if node and not node.fits():
+        await node.close()
+        node = None
+    if node:
+        await node.connect()
+    else:
+        node = await started()
+        await node.begin()
+    try:
         yield node
+    except BaseException:
+        await node.close()
+        raise
+    if await node.emptied():
+        await node.disconnect()
+        kept.append(node)
+    else:
+        await node.close()
 
 
 @pytest.fixture
@@ -30,6 +58,15 @@ async def apart() -> AsyncIterator[Lab]:
 @contextlib.asynccontextmanager
 async def running(*, apart: bool = False, mounts: str = "") -> AsyncGenerator[Lab]:
     """A node that answers, with the image ``app``; skips where there can be none."""
+    node = await started(apart=apart, mounts=mounts)
+    try:
+        yield node
+    finally:
+        await node.close()
+
+
+async def started(*, apart: bool = False, mounts: str = "") -> Lab:
+    """The same, for the caller to close."""
     if os.geteuid() != 0:
         pytest.skip("needs root")
     if shutil.which("crun") is None:
@@ -39,6 +76,7 @@ async def running(*, apart: bool = False, mounts: str = "") -> AsyncGenerator[La
     try:
         await node.set_cidr()
         await node.build("FROM host\n", "app")
-        yield node
-    finally:
+    except BaseException:
         await node.close()
+        raise
+    return node

@@ -21,6 +21,7 @@ from typing import Any
 
 import grpc
 
+from kubelab.cri.runtime.v1 import api_pb2 as cri
 from kubelab.cri.runtime.v1 import api_pb2_grpc as cri_grpc
 from kubelab.linux import syscalls
 from kubelab.rpc.runtime.v1 import images_pb2 as pb
@@ -31,6 +32,7 @@ from tests.support.polling import until_true
 
 _OPTIONS = (("grpc.min_reconnect_backoff_ms", 50), ("grpc.initial_reconnect_backoff_ms", 20))
 _numbers = itertools.count()
+APP = "docker.io/library/app:latest"
 
 
 def ip(*arguments: str) -> str:
@@ -50,6 +52,11 @@ def wait_for_end(pid: int) -> None:
     assert ended, f"{pid} does not end"
 
 
+def _variables() -> dict[str, str]:
+    """The environment that a process started now would have."""
+    return {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
+
+
 async def until(condition: Callable[[], object]) -> None:
     """Wait for what nothing tells of: a file in a place that the runtime does not show."""
     await until_true(condition, within=SECONDS)
@@ -67,6 +74,12 @@ class Lab(CRICalls):
         self._machine: subprocess.Popen[bytes] | None = None
         self.namespace = f"kl-runtime-{os.getpid()}-{next(_numbers)}"
         self._process: subprocess.Popen[bytes] | None = None
+        self._channel: grpc.aio.Channel | None = None
+        self._log_begins = 0
+        self._starts = 0
+        self._variables: dict[str, str] = {}
+        self._cached: set[Path] = set()
+        self._untouched: list[object] = []
         ip("netns", "add", self.namespace)
         ip("-n", self.namespace, "link", "set", "lo", "up")
 
@@ -74,8 +87,13 @@ class Lab(CRICalls):
         """Start the runtime, again after :meth:`kill`, and wait until it answers."""
         if self.apart and (self._machine is None or self._machine.poll() is not None):
             self._machine = await asyncio.to_thread(self._spawn_machine)
-        self._process, target = await asyncio.to_thread(self._spawn)
-        self._channel = grpc.aio.insecure_channel(target, options=_OPTIONS)
+        self._process = await asyncio.to_thread(self._spawn)
+        self._starts += 1
+        await self.connect()
+
+    async def connect(self) -> None:
+        """Wait until the runtime answers this event loop."""
+        self._channel = grpc.aio.insecure_channel(f"unix:{self.folder / 's'}", options=_OPTIONS)
         async with asyncio.timeout(SECONDS):
             await self._channel.channel_ready()
         self.runtime = cri_grpc.RuntimeServiceStub(self._channel)
@@ -119,7 +137,7 @@ class Lab(CRICalls):
         """What the machine has logged."""
         return (self.folder / "machine.log").read_text()
 
-    def _spawn(self) -> tuple[subprocess.Popen[bytes], str]:
+    def _spawn(self) -> subprocess.Popen[bytes]:
         command = ["nsenter", f"--net=/run/netns/{self.namespace}", sys.executable, "-m", "kubelab.runtime"]
         flags = {"name": "runtime@lab", "socket": "s", "state-dir": self.state, "store-dir": self.store}
         mounts = "mount -t tmpfs runtime-only /opt && touch /opt/runtime-only" if self.apart else self.mounts
@@ -128,18 +146,65 @@ class Lab(CRICalls):
         if self.apart:
             flags["launcher-socket"] = self.launcher_socket
         with (self.folder / "runtime.log").open("ab") as log:
-            process = subprocess.Popen(
+            return subprocess.Popen(
                 [*command, *(f"--{flag}={value}" for flag, value in flags.items())],
                 cwd=self.folder,
                 stdout=log,
                 stderr=log,
             )
-        return process, f"unix:{self.folder / 's'}"
 
     @property
     def log(self) -> str:
-        """What the runtime has logged."""
-        return (self.folder / "runtime.log").read_text()
+        """What the runtime has logged in this test."""
+        return (self.folder / "runtime.log").read_bytes()[self._log_begins :].decode()
+
+    async def disconnect(self) -> None:
+        if self._channel:
+            await self._channel.close()
+            self._channel = None
+
+    # --- one node for several tests, one after the other
+
+    async def begin(self) -> None:
+        """Note how the node is while there is nothing on it: so is it again when it is :meth:`emptied`."""
+        self._variables, self._cached = _variables(), self._build_cache()
+        self._untouched = await asyncio.to_thread(self._traces)
+
+    async def emptied(self) -> bool:
+        """Take away what a test has made, by the CRI; False when the node is not as it was before the test."""
+        if self._starts != 1:
+            return False
+        try:
+            sandboxes = await self.runtime.ListPodSandbox(cri.ListPodSandboxRequest(), timeout=SECONDS)
+            for sandbox in sandboxes.items:
+                await self.remove_sandbox(sandbox.id)
+            images = await self.images.ListImages(cri.ListImagesRequest(), timeout=SECONDS)
+            for image in images.images:
+                if APP not in image.repo_tags:
+                    request = cri.RemoveImageRequest(image=cri.ImageSpec(image=image.id))
+                    await self.images.RemoveImage(request, timeout=SECONDS)
+            await self.set_cidr()
+        except grpc.aio.AioRpcError:
+            return False
+        for step in self._build_cache() - self._cached:
+            step.unlink()
+        await asyncio.to_thread(shutil.rmtree, self.logs, ignore_errors=True)  # pods of the same names write there
+        self._log_begins = (self.folder / "runtime.log").stat().st_size
+        return await asyncio.to_thread(self._traces) == self._untouched
+
+    def fits(self) -> bool:
+        """Whether a runtime that were started now would have the same environment."""
+        return self._variables == _variables()
+
+    def _build_cache(self) -> set[Path]:
+        return {*(self.store / "build-cache").glob("*.json")}
+
+    def _traces(self) -> list[object]:
+        """The node's processes, files, devices, addresses, routes and rules."""
+        paths = [*self.state.rglob("*"), *(path for path in self.store.rglob("*") if not path.is_dir())]
+        network = [ip("-n", self.namespace, *words) for words in (["-brief", "link"], ["-brief", "addr"], ["route"])]
+        rules = ip("netns", "exec", self.namespace, "nft", "--stateless", "list", "ruleset")
+        return [self.processes(), sorted(map(str, paths)), network, rules]
 
     async def kill(self, number: int = signal.SIGKILL) -> int:
         """End the runtime alone; gives its exit code."""
@@ -155,7 +220,7 @@ class Lab(CRICalls):
     async def ended_by_itself(self) -> int:
         """Wait until the runtime has ended; gives its exit code."""
         assert self._process is not None
-        await self._channel.close()
+        await self.disconnect()
         code = await asyncio.to_thread(self._process.wait, SECONDS)
         if not self.apart:
             await asyncio.to_thread(wait_for_end, self.launcher)  # it ends by itself, a moment after the runtime
