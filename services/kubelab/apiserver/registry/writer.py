@@ -21,6 +21,7 @@ from kubelab.apimachinery.meta import meta_of
 from kubelab.apimachinery.scheme import Resource
 from kubelab.apiserver.admission.chain import NO_ADMISSION, Admission
 from kubelab.apiserver.admission.namespacelifecycle import NamespaceLifecycle
+from kubelab.apiserver.registry.states import encode, state_in_store, state_of_entry
 from kubelab.apiserver.resources import deletion
 from kubelab.apiserver.resources.claims import NO_CLAIMS, Claims, RangeFull
 from kubelab.apiserver.resources.preconditions import check_preconditions, check_unmodified
@@ -31,12 +32,11 @@ from kubelab.apiserver.storage import fenced
 from kubelab.apiserver.storage.eventlease import EventLease
 from kubelab.apiserver.storage.store import Absent, Condition, Delete, KeyValue, Operation, Put, Store, Unchanged
 from kubelab.apiserver.watchcache.cache import ResourceCache
-from kubelab.apiserver.watchcache.changes import Entry, Selection
+from kubelab.apiserver.watchcache.changes import Selection
 from kubelab.apiserver.watchcache.reflector import Reflector
 
 M = TypeVar("M", bound=Message)
 
-MAX_OBJECT = 1_500_000  # bytes of an encoded object
 GENERATED_NAME_TRIES = 8
 PIECE_SECONDS = 5.0  # for a piece of a collection: a client waits longer for an answer
 _VERSION_REQUIRED = errors.Cause("metadata.resourceVersion", "Invalid value: 0x0: must be specified for an update")
@@ -121,7 +121,7 @@ class ObjectWriter:
             claims = NO_CLAIMS
             if storage.allocator is not None:
                 obj, claims = await self._claim(storage.allocator, pristine, taken)
-            raw = _encode(obj)
+            raw = encode(obj)
             lease = await self._event_lease.current() if storage.expires else 0
             conditions: list[Condition] = [Absent(key), *claims.conditions]
             if active is not None:
@@ -218,7 +218,7 @@ class ObjectWriter:
         envelope = cache.kind.envelope
         entry = cache.entries.get(key)
         live = entry is None
-        current = _from_entry(cache, entry) if entry else await self._read(cache, key)
+        current = state_of_entry(cache, entry) if entry else await self._read(cache, key)
         taken: set[str] = set()
         while True:
             if current is None:
@@ -231,7 +231,7 @@ class ObjectWriter:
                 await self._reflector.fresh()
                 current, live = await self._read(cache, key), True
                 continue
-            raw = _encode(decision.obj) if decision.obj is not None else b""
+            raw = encode(decision.obj) if decision.obj is not None else b""
             if decision.obj is not None and raw == current.raw:
                 if live:
                     return WriteResult(decision.obj, envelope.any(raw, current.revision)[0], current.revision)
@@ -247,11 +247,11 @@ class ObjectWriter:
                 left = decision.obj if decision.obj is not None else current.obj
                 return WriteResult(left, envelope.any(raw or current.raw, outcome.revision)[0], outcome.revision)
             taken |= _occupied(decision.claims, outcome.current)
-            current, live = _from_store(cache, outcome.current[key]), True
+            current, live = state_in_store(cache, outcome.current[key]), True
 
     async def _read(self, cache: ResourceCache, key: str) -> ObjectState | None:
         page = await self._store.range(key)
-        return _from_store(cache, page.items[0] if page.items else None)
+        return state_in_store(cache, page.items[0] if page.items else None)
 
     # --- delete
 
@@ -372,31 +372,3 @@ def _keep_system_metadata(m: meta_pb2.ObjectMeta, old: meta_pb2.ObjectMeta) -> N
 def _occupied(claims: Claims, current: Mapping[str, KeyValue | None]) -> set[str]:
     """Give the claimed records that another object holds already."""
     return {c.key for c in claims.conditions if current.get(c.key) is not None}
-
-
-def _encode(obj: Message) -> bytes:
-    """Encode for the store; the same object always gives the same bytes. Spec and status are always there, as in
-    upstream's encoding, so that copying an empty one changes nothing."""
-    for part in ("spec", "status"):
-        if part in obj.DESCRIPTOR.fields_by_name:
-            getattr(obj, part).SetInParent()
-    raw = obj.SerializeToString(deterministic=True)
-    if len(raw) > MAX_OBJECT:
-        raise errors.TooLarge(f"Request entity too large: limit is {MAX_OBJECT}")
-    return raw
-
-
-def _from_entry(cache: ResourceCache, entry: Entry) -> ObjectState:
-    raw = entry.raw
-    return ObjectState(cache.kind.resource.message.FromString(raw), raw, entry.revision)
-
-
-def _from_store(cache: ResourceCache, kv: KeyValue | None) -> ObjectState | None:
-    if kv is None:
-        return None
-    envelope = cache.kind.envelope
-    try:
-        raw = envelope.open(kv.value)
-        return ObjectState(envelope.decode(raw), raw, kv.mod_revision)
-    except ValueError as err:
-        raise errors.InternalError(f"Internal error occurred: {kv.key}: {err}") from err
