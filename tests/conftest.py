@@ -14,7 +14,7 @@ from kubelab.client import runtimeerrors
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")
 
-# A shell that starts the tests in the background has them, and whatever they start, ignore Ctrl-C, and `nohup` the end
+# A shell that starts the tests in the background has them, and all that they start, ignore Ctrl-C, and `nohup` the end
 # of the terminal. Some tests send both.
 for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
     if signal.getsignal(number) is signal.SIG_IGN:

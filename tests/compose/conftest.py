@@ -29,8 +29,8 @@ def tag(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A Docker daemon that has the project's images, under this tag."""
     try:
         with daemon(tmp_path_factory.mktemp("docker")):
-            if there := os.environ.get(TAG):  # images of somebody's own, to save the time of building them
-                yield there
+            if chosen := os.environ.get(TAG):  # images that exist already, to save the time of building them
+                yield chosen
                 return
             tag = f"t{os.getpid()}"
             with images(tag):
@@ -41,7 +41,7 @@ def tag(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def project(tag: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    """The project as everybody starts it, of one control plane and three workers; gone without a trace at the end."""
+    """The project with its defaults, of one control plane and three workers; gone without a trace at the end."""
     project = Project(f"t{os.getpid()}", tmp_path_factory.mktemp("compose"), settings={"KUBELAB_TAG": tag})
     try:
         project.up()

@@ -111,15 +111,15 @@ def as_before(before: str, now: str) -> str:
     A table in which nothing had been is not in ``before``: it is emptied, and its built-in chains accept again.
     """
     lines = [before.rstrip()] if before.strip() else []
-    there = {line for line in before.splitlines() if line.startswith("*")}
+    policies = {line for line in before.splitlines() if line.startswith("*")}
     table = ""
     for line in now.splitlines():
         if line.startswith("*"):
-            table = "" if line in there else line
+            table = "" if line in policies else line
         chain, _, policy = line.partition(" ")
         if table and (line == "COMMIT" or line == table):
             lines.append(line)
-        elif table and chain.startswith(":") and not policy.startswith("-"):  # a chain of somebody's own has none
+        elif table and chain.startswith(":") and not policy.startswith("-"):  # a user-defined chain has none
             lines.append(f"{chain} ACCEPT [0:0]")
     return "\n".join(lines) + "\n"
 
@@ -137,8 +137,8 @@ def install() -> None:
     if os.geteuid() != 0 or not shutil.which("apt-get"):
         raise NoDocker(f"no Docker daemon answers, and {' '.join(missing)} can only be installed by root on Debian")
     quiet = {"DEBIAN_FRONTEND": "noninteractive"}
-    wanted = ["apt-get", "install", "-y", "-q", "--no-install-recommends", *missing]
-    for command in (["apt-get", "update", "-q"], wanted):
+    apt = ["apt-get", "install", "-y", "-q", "--no-install-recommends", *missing]
+    for command in (["apt-get", "update", "-q"], apt):
         done = run(*command, deadline=INSTALL_SECONDS, **quiet)
         if done.returncode:
             raise NoDocker(f"{' '.join(command)}: {(done.stderr.strip().splitlines() or ['it said nothing'])[-1]}")
@@ -175,8 +175,8 @@ def ensure_base() -> None:
             return
     if not CACHE.exists():
         make_base(CACHE)
-    made = run("docker", "import", str(CACHE), BASE, deadline=PULL_SECONDS)
-    assert made.returncode == 0, made.stderr
+    imported = run("docker", "import", str(CACHE), BASE, deadline=PULL_SECONDS)
+    assert imported.returncode == 0, imported.stderr
 
 
 def make_base(archive: Path) -> None:
@@ -185,9 +185,11 @@ def make_base(archive: Path) -> None:
     root, half = archive.with_suffix(".root"), archive.with_suffix(".half")
     shutil.rmtree(root, ignore_errors=True)
     try:
-        made = run("debootstrap", "--variant=minbase", "bookworm", str(root), MIRROR, deadline=BUILD_SECONDS)
-        if made.returncode:
-            raise NoDocker(f"no registry has {BASE}, and debootstrap fails: {made.stdout.strip().splitlines()[-1]}")
+        bootstrapped = run("debootstrap", "--variant=minbase", "bookworm", str(root), MIRROR, deadline=BUILD_SECONDS)
+        if bootstrapped.returncode:
+            raise NoDocker(
+                f"no registry has {BASE}, and debootstrap fails: {bootstrapped.stdout.strip().splitlines()[-1]}"
+            )
         for waste in ("var/cache/apt/archives", "var/lib/apt/lists"):
             shutil.rmtree(root / waste)
             (root / waste / "partial").mkdir(parents=True)

@@ -32,8 +32,8 @@ def docker(*arguments: str, code: int | None = 0, deadline: float = 120.0, stdin
 def free_network() -> str:
     """The first three numbers of a /24 that neither a docker network nor an interface of this machine has."""
     ids = docker("network", "ls", "--quiet").split()
-    told = json.loads(docker("network", "inspect", *ids)) if ids else []
-    taken = {config.get("Subnet", "") for network in told for config in network["IPAM"].get("Config") or []}
+    networks = json.loads(docker("network", "inspect", *ids)) if ids else []
+    taken = {config.get("Subnet", "") for network in networks for config in network["IPAM"].get("Config") or []}
     candidates = (f"192.168.{n}" for n in range(60, 250))
     return next(first for first in candidates if f"{first}.0/24" not in taken and not links_to(f"{first}.1"))
 
@@ -77,8 +77,8 @@ class Project:
             timeout=deadline,
             check=False,
         )
-        told = f"compose {' '.join(arguments)}\n{done.stdout}{done.stderr}"
-        assert code is None or done.returncode == code, told
+        output = f"compose {' '.join(arguments)}\n{done.stdout}{done.stderr}"
+        assert code is None or done.returncode == code, output
         return done
 
     def up(self, *options: str) -> None:
@@ -95,17 +95,17 @@ class Project:
 
     def container(self, service: str) -> str:
         """The id of a service's container."""
-        found = next(c for c in self.containers() if c["Config"]["Labels"]["com.docker.compose.service"] == service)
-        return str(found["Id"])
+        container = next(c for c in self.containers() if c["Config"]["Labels"]["com.docker.compose.service"] == service)
+        return str(container["Id"])
 
     def assert_nothing_left(self) -> None:
         """No container, volume or network is there any more."""
         label = f"label={LABEL}={self.name}"
-        left = [
+        remaining = [
             docker(*words, "--quiet", "--filter", label)
             for words in (("ps", "--all"), ("volume", "ls"), ("network", "ls"))
         ]
-        assert left == ["", "", ""]
+        assert remaining == ["", "", ""]
 
     def terminal(self, folder: Path, name: str = "compose") -> Terminal:
         """A shell in which kctl and kubelab mean this project, once it is up."""
@@ -140,9 +140,9 @@ def clear(terminal: Terminal) -> None:
     for namespace in (row[0] for row in names if row[0] == "default" or not row[0].startswith(("kube-", "default"))):
         terminal.type(f"kctl delete rc,pod --all -n {namespace}")
         services = terminal.type(f"kctl get services --no-headers -n {namespace}", code=None).rows
-        own = " ".join(row[0] for row in services if row[0] not in ("kubernetes", ""))
-        if own:
-            terminal.type(f"kctl delete service {own} -n {namespace}")
+        services_text = " ".join(row[0] for row in services if row[0] not in ("kubernetes", ""))
+        if services_text:
+            terminal.type(f"kctl delete service {services_text} -n {namespace}")
         if namespace != "default":
             terminal.type(f"kctl delete namespace {namespace}")
 

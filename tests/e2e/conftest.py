@@ -50,11 +50,11 @@ def tutorial(request: pytest.FixtureRequest, terminal: Terminal) -> Tutorial:
     assets = terminal.folder / "assets"
     assets.unlink(missing_ok=True)
     assets.symlink_to(files)
-    own = request.param == "own"
+    own_cluster = request.param == "own"
     tutorial = Tutorial(
         terminal,
-        image="kubelab/hello:v-1.0.0" if own else "kim0lil/80700:v-1.0.0",
-        base="" if own else "node=host",
+        image="kubelab/hello:v-1.0.0" if own_cluster else "kim0lil/80700:v-1.0.0",
+        base="" if own_cluster else "node=host",
     )
     tutorial.build(stop_signal=getattr(request.module, "STOP_SIGNAL", ""))
     return tutorial

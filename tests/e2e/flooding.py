@@ -1,4 +1,4 @@
-"""A flood of connections that never become a client's: what somebody without a certificate can do to a port."""
+"""A flood of connections that never become a client's: the effect of clients without a certificate on a port."""
 
 from __future__ import annotations
 

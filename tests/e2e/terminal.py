@@ -26,14 +26,14 @@ T = TypeVar("T")
 
 
 def eventually(look: Callable[[], T | None], *, within: float = 60.0, what: str = "") -> T:
-    """Look until there is something to see; the last error or answer is told when time runs out."""
+    """Call ``look`` until it returns something true; the failure shows its last error or answer."""
     deadline = time.monotonic() + within
     pause = threading.Event()
     while True:
         problem: AssertionError | None = None
         try:
-            if seen := look():
-                return seen
+            if value := look():
+                return value
         except AssertionError as err:
             problem = err
         if time.monotonic() > deadline:
@@ -139,13 +139,13 @@ class Terminal:
 
 def fetch(url: str, *, deadline: float = 10.0) -> str:
     """GET on a new connection, as curl does."""
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # 127.0.0.1 is nobody else's
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # no proxy leads to 127.0.0.1
     with opener.open(url, timeout=deadline) as answer:
         return answer.read().decode()
 
 
 def try_fetch(url: str, *, deadline: float = 10.0) -> str | None:
-    """The same, or None when nobody answers."""
+    """The same, or None without an answer."""
     try:
         return fetch(url, deadline=deadline)
     except (OSError, urllib.error.URLError):
@@ -157,8 +157,8 @@ def take_down(terminal: Terminal) -> None:
     record = Record.load(terminal.home, terminal.cluster)
     traces = Traces.of(record) if record and record.run.exists() else None
     terminal.type(f"kubelab down --name {terminal.cluster} --delete", deadline=120)
-    left = traces.left() if traces else []
-    assert left == []
+    traces_left = traces.left() if traces else []
+    assert traces_left == []
     assert not (terminal.home / "clusters" / terminal.cluster).exists()
 
 

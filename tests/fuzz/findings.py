@@ -32,10 +32,10 @@ class Input:
         }
 
     @classmethod
-    def from_json(cls, told: dict[str, Any]) -> Input:
-        headers = [(key, bytes.fromhex(value) if key.endswith("-bin") else value) for key, value in told["headers"]]
-        raw = [base64.b64decode(text) for text in told["messages"]]
-        return cls(told["server"], told["path"], told["shape"], raw, headers, told["name"])
+    def from_json(cls, body: dict[str, Any]) -> Input:
+        headers = [(key, bytes.fromhex(value) if key.endswith("-bin") else value) for key, value in body["headers"]]
+        raw = [base64.b64decode(text) for text in body["messages"]]
+        return cls(body["server"], body["path"], body["shape"], raw, headers, body["name"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,4 +55,4 @@ class Finding:
 
 def read(path: Path) -> list[Input]:
     """The inputs of a file."""
-    return [Input.from_json(told) for told in json.loads(path.read_text())["inputs"]]
+    return [Input.from_json(body) for body in json.loads(path.read_text())["inputs"]]

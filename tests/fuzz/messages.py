@@ -29,16 +29,16 @@ class Maker:
         wild: float = 0.3,
         dense: float = 0.5,
         fill: Callable[[Any], bool] | None = None,
-        known: Callable[[str], str | None] | None = None,
+        names: Callable[[str], str | None] | None = None,
     ) -> None:
-        self._pick, self._values, self._dense = pick, Values(pick, wild, known), dense
-        self._own = fill
+        self._pick, self._values, self._dense = pick, Values(pick, wild, names), dense
+        self._own_fill = fill
 
     def make(self, message: type[M]) -> M:
         """A message of this type, from nothing."""
-        made = message()
-        self._fill(made, 0)
-        return made
+        result = message()
+        self._fill(result, 0)
+        return result
 
     def change(self, message: M, times: int) -> M:
         """A copy with so many changes, each in a field anywhere in it."""
@@ -48,7 +48,7 @@ class Maker:
         return changed
 
     def _fill(self, message: Any, depth: int) -> None:
-        if self._values.special(message) or (self._own is not None and self._own(message)):
+        if self._values.special(message) or (self._own_fill is not None and self._own_fill(message)):
             return
         for field in message.DESCRIPTOR.fields:
             if depth < MAX_DEPTH and self._pick.random() < self._dense / (1 + depth / 4):
@@ -87,10 +87,10 @@ class Maker:
         fields = message.DESCRIPTOR.fields
         if not fields or self._values.special(message):
             return
-        if self._own is not None and self._pick.random() < 0.7 and self._own(message):
+        if self._own_fill is not None and self._pick.random() < 0.7 and self._own_fill(message):
             return
-        there = [field for field, _ in message.ListFields()]
-        field = self._pick.choice(there) if there and self._pick.random() < 0.75 else self._pick.choice(fields)
+        present = [field for field, _ in message.ListFields()]
+        field = self._pick.choice(present) if present and self._pick.random() < 0.75 else self._pick.choice(fields)
         kind = field.message_type
         parts = self._parts(message, field) if kind is not None else []
         if parts and depth < MAX_DEPTH and self._pick.random() < 0.8:

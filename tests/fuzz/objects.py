@@ -132,7 +132,7 @@ assert SEEDS.keys() == {resource.plural for resource in KINDS}
 
 
 def held(pick: random.Random, resource: Resource[Message]) -> Message:
-    """An object as etcd might hold it: by an older version, or by somebody who wrote there directly."""
+    """An object as etcd might hold it, from an older version or a direct write."""
     maker = Maker(pick, wild=pick.choice((0.1, 0.5, 0.9)), dense=pick.choice((0.2, 0.6)))
     if pick.random() < 0.4:
         return maker.make(resource.message)
@@ -162,12 +162,12 @@ def _created(resource: Resource[Message], obj: Any, status: Any) -> Message | No
         return None
     if "status" not in resource.subresources:
         return obj
-    told = deep_copy(status)
-    told.metadata.CopyFrom(obj.metadata)
-    if wellformed.validate(told):
+    written = deep_copy(status)
+    written.metadata.CopyFrom(obj.metadata)
+    if wellformed.validate(written):
         return obj
-    rules.prepare_for_status_update(told, obj)
-    return obj if rules.validate_status_update(told, obj) else told
+    rules.prepare_for_status_update(written, obj)
+    return obj if rules.validate_status_update(written, obj) else written
 
 
 def _stamp(obj: Any, resource: Resource[Message]) -> None:

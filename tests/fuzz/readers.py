@@ -1,4 +1,4 @@
-"""Whoever reads objects, as functions of objects: every printer, describer, decision and rule builder.
+"""The readers of objects, as functions: every printer, describer, decision and rule builder.
 
 The pass over what a fuzzed server took in (:mod:`tests.fuzz`) and the property tests use the same list.
 """
@@ -80,20 +80,20 @@ def shown(*texts: str) -> None:
 def machine_output(world: World) -> None:
     """``-o json`` and ``-o yaml`` say the same, and others can read both."""
     for obj in world.all:
-        told = encode.to_dict(obj)
-        as_json, as_yaml = encode.to_json(told), encode.to_yaml(told)
-        assert json.loads(as_json) == told
-        assert yaml.load(as_yaml, getattr(yaml, "CSafeLoader", yaml.SafeLoader)) == told
+        body = encode.to_dict(obj)
+        as_json, as_yaml = encode.to_json(body), encode.to_yaml(body)
+        assert json.loads(as_json) == body
+        assert yaml.load(as_yaml, getattr(yaml, "CSafeLoader", yaml.SafeLoader)) == body
         shown(as_json, as_yaml, render_objects([obj], "name", single=True))
 
 
 def tables(world: World) -> None:
-    made = Tables(Resources(builtin()).storages, SystemClock())
+    printers = Tables(Resources(builtin()).storages, SystemClock())
     for plural, objects in world.objects.items():
         resource = next(r for r in KINDS if r.plural == plural)
         values = [obj.SerializeToString() for obj in objects]
         for include in ("Metadata", "Object", "None"):
-            table = made.make(resource, values, meta_pb2.TableOptions(includeObject=include), "5")
+            table = printers.make(resource, values, meta_pb2.TableOptions(includeObject=include), "5")
             assert all(len(r.cells) == len(resource.columns) for r in table.rows)
             for output in ("", "wide"):
                 options = PrintOptions(wide=output == "wide", with_namespace=True, show_labels=True, with_kind=True)
@@ -104,24 +104,24 @@ def tables(world: World) -> None:
 
 def descriptions(world: World) -> None:
     events: Sequence[Any] = world.objects["events"]
-    found = world.objects
-    for pod in found["pods"]:
+    objects = world.objects
+    for pod in objects["pods"]:
         shown(pods.describe(pod, events, NOW))
-    for node in found["nodes"]:
-        for lease in (*found["leases"], "no lease"):
-            shown(nodes.describe(node, lease, found["pods"], events, NOW))
-    for service in found["services"]:
-        for behind in (*found["endpoints"], None):
+    for node in objects["nodes"]:
+        for lease in (*objects["leases"], "no lease"):
+            shown(nodes.describe(node, lease, objects["pods"], events, NOW))
+    for service in objects["services"]:
+        for behind in (*objects["endpoints"], None):
             shown(services.describe(service, behind, events, NOW))
-    for one in found["endpoints"]:
+    for one in objects["endpoints"]:
         shown(services.describe_endpoints(one, events, NOW))
-    for rc in found["replicationcontrollers"]:
-        shown(others.replication_controller(rc, found["pods"], events, NOW))
-    for namespace in found["namespaces"]:
+    for rc in objects["replicationcontrollers"]:
+        shown(others.replication_controller(rc, objects["pods"], events, NOW))
+    for namespace in objects["namespaces"]:
         shown(others.namespace(namespace))
-    for config_map in found["configmaps"]:
+    for config_map in objects["configmaps"]:
         shown(others.config_map(config_map, events, NOW))
-    for secret in found["secrets"]:
+    for secret in objects["secrets"]:
         shown(others.secret(secret))
     for obj in world.all:
         shown(others.generic(obj, events, NOW))
@@ -135,7 +135,7 @@ def field_selectors(world: World) -> None:
 
 
 def validation_of_changes(world: World) -> None:
-    """The rules judge any new object against any old one, whatever that is."""
+    """The rules compare any new object with any old one."""
     for plural, objects in world.objects.items():
         rules = RULES[plural]
         for old, new in zip(objects, reversed(objects), strict=True):
@@ -155,12 +155,12 @@ def validation_of_changes(world: World) -> None:
 
 
 def controllers(world: World) -> None:
-    found = world.objects
-    for service in found["services"]:
-        for current in (*found["endpoints"], None):
-            endpoints.desired(service, found["pods"], current)
+    objects = world.objects
+    for service in objects["services"]:
+        for current in (*objects["endpoints"], None):
+            endpoints.desired(service, objects["pods"], current)
     pool = CidrPool("10.244.0.0/16", 24)
-    for node in found["nodes"]:
+    for node in objects["nodes"]:
         name = node.metadata.name
         if node.spec.podCIDR:
             pool.occupy(name, node.spec.podCIDR)
@@ -169,14 +169,14 @@ def controllers(world: World) -> None:
         lifecycle.silenced(node, NOW)
         lifecycle.with_taints(node, lifecycle.wanted_taints(node, evict=True), NOW)
         lifecycle.pulse(node, "")
-        for pod in found["pods"]:
+        for pod in objects["pods"]:
             lifecycle.evict_at(pod, node, NOW)
-    lifecycle.zone_state([lifecycle.ready_status(node) for node in found["nodes"]])
-    surplus(found["pods"], 1)
-    for rc in found["replicationcontrollers"]:
-        controllerrefs.claims(rc, partial(labels.select, rc.spec.selector), found["pods"])
-        replication.plan(rc, found["pods"], NOW)
-        replication.status(rc, found["pods"], None, NOW)
+    lifecycle.zone_state([lifecycle.ready_status(node) for node in objects["nodes"]])
+    surplus(objects["pods"], 1)
+    for rc in objects["replicationcontrollers"]:
+        controllerrefs.claims(rc, partial(labels.select, rc.spec.selector), objects["pods"])
+        replication.plan(rc, objects["pods"], NOW)
+        replication.status(rc, objects["pods"], None, NOW)
         pod_from_template(rc.spec.template, rc, scheme.REPLICATION_CONTROLLERS)
 
 
@@ -191,22 +191,22 @@ def scheduler(world: World) -> None:
 
 
 def kubelet(world: World) -> None:
-    found = world.objects
+    objects = world.objects
     settings = podconfig.NodeSettings("node-1", "192.168.49.3", Path("/logs"), memory_bytes=8 * 2**30)
     sources = env.Sources(
-        {m.metadata.name: m for m in found["configmaps"]},
-        {s.metadata.name: s for s in found["secrets"]},
-        tuple(found["services"]),
+        {m.metadata.name: m for m in objects["configmaps"]},
+        {s.metadata.name: s for s in objects["secrets"]},
+        tuple(objects["services"]),
         "192.168.49.3",
         ("10.244.1.5",),
     )
-    for node in found["nodes"]:
+    for node in objects["nodes"]:
         allocatable = {name: amount.string for name, amount in node.status.allocatable.items()}
-        for pod in found["pods"]:
-            admission.refusal(pod, found["pods"], allocatable, dict(node.metadata.labels))
+        for pod in objects["pods"]:
+            admission.refusal(pod, objects["pods"], allocatable, dict(node.metadata.labels))
     layout = podnetworks.Layout(IPv4Network("10.244.0.0/16"), 24, IPv4Network("192.168.49.0/24"))
-    podnetworks.routes(found["nodes"], "node-1", "192.168.49.3", layout)
-    for pod in found["pods"]:
+    podnetworks.routes(objects["nodes"], "node-1", "192.168.49.3", layout)
+    for pod in objects["pods"]:
         view = PodView(pod.metadata.uid)
         history = plan.PodHistory(Backoff(10, 300))
         lifecycle = PodLifecycle(pod.metadata.name, NOW)
@@ -228,7 +228,7 @@ def kubelet(world: World) -> None:
 
 
 def proxy(world: World) -> None:
-    """Rules are made of addresses and numbers alone, whatever the objects say."""
+    """Rules consist of addresses and numbers only, for any objects."""
     table = Table()
     changes: dict[str, Any] = {}
     for n, service in enumerate(world.objects["services"]):
@@ -258,11 +258,11 @@ READERS: Mapping[str, Reader] = {
 
 def world_of(pick: random.Random, make: Callable[[random.Random, Any], Message | None], each: int = 2) -> World:
     """A world with some objects of every kind."""
-    made = (make(pick, resource) for resource in KINDS for _ in range(each))
-    return World.of(obj for obj in made if obj is not None)
+    generated = (make(pick, resource) for resource in KINDS for _ in range(each))
+    return World.of(obj for obj in generated if obj is not None)
 
 
 def pass_over(world: World) -> None:
-    """Let every reader read; AssertionError or whatever it raises when one cannot."""
+    """Let every reader read; raises AssertionError, or a reader's own exception."""
     for reader in READERS.values():
         reader(world)

@@ -36,7 +36,7 @@ async def read(client: Client, kubeconfig: Path, report: Report) -> None:
         for name, reader in READERS.items():
             try:
                 reader(world)
-            except Exception as err:  # noqa: BLE001 — whatever it is, it is a finding
+            except Exception as err:  # noqa: BLE001 — any exception is a finding
                 report.add(f"the reader {name} raised {type(err).__name__}: {err}", kind=f"reader {name}")
     await asyncio.to_thread(_type_all, kubeconfig, report)
     await _still_works(client, report)
@@ -73,15 +73,15 @@ async def _still_works(client: Client, report: Report) -> None:
     from kubelab.api.core.v1 import core_pb2
     from kubelab.apimachinery.scheme import CONFIG_MAPS
 
-    wanted = core_pb2.ConfigMap(data={"a": "b"})
-    wanted.metadata.name, wanted.metadata.namespace = "still-works", "kube-system"
+    expected = core_pb2.ConfigMap(data={"a": "b"})
+    expected.metadata.name, expected.metadata.namespace = "still-works", "kube-system"
     try:
         with contextlib.suppress(NotFound):
             await client.delete(CONFIG_MAPS, "still-works", "kube-system")
-        await client.create(wanted)
-        found = await client.get(CONFIG_MAPS, "still-works", "kube-system")
+        await client.create(expected)
+        stored = await client.get(CONFIG_MAPS, "still-works", "kube-system")
         await client.delete(CONFIG_MAPS, "still-works", "kube-system")
-        if dict(found.data) != {"a": "b"}:
-            report.add(f"a config map came back as {found}")
-    except Exception as err:  # noqa: BLE001 — whatever it is, it is a finding
+        if dict(stored.data) != {"a": "b"}:
+            report.add(f"a config map came back as {stored}")
+    except Exception as err:  # noqa: BLE001 — any exception is a finding
         report.add(f"a normal object cannot be created, read and deleted any more: {type(err).__name__}: {err}")

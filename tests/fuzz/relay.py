@@ -24,9 +24,9 @@ async def relay(namespace: Path, address: tuple[str, int], socket: Path) -> Asyn
 
     async def lead(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.closing(writer), contextlib.suppress(ConnectionError):
-            made = await asyncio.wrap_future(thread.tcp_socket())
-            await asyncio.get_running_loop().sock_connect(made, address)
-            there, back = await asyncio.open_connection(sock=made)
+            sock = await asyncio.wrap_future(thread.tcp_socket())
+            await asyncio.get_running_loop().sock_connect(sock, address)
+            there, back = await asyncio.open_connection(sock=sock)
             with contextlib.closing(back):
                 await asyncio.gather(_copy(reader, back), _copy(there, writer))
 

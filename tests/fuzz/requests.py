@@ -71,23 +71,23 @@ class Memory:
 
     def id(self, name: str, pick: random.Random) -> str:
         """The latest of a field, mostly."""
-        found = self.ids[name] if pick.random() < 0.9 else self.names
-        return pick.choice(found) if found else "none"
+        ids = self.ids[name] if pick.random() < 0.9 else self.names
+        return pick.choice(ids) if ids else "none"
 
     def one_of(self, plural: str, pick: random.Random) -> Message:
         """An object of this kind: one that is there, or was, or the seed."""
-        found = self.objects.get(plural)
-        return pick.choice(found) if found and pick.random() < 0.7 else SEEDS[plural]
+        objects = self.objects.get(plural)
+        return pick.choice(objects) if objects and pick.random() < 0.7 else SEEDS[plural]
 
 
 def _parts(message: Any, depth: int) -> Iterator[Any]:
     yield message
     if depth == 0:
         return
-    for found, value in message.ListFields():
-        if found.message_type is None or found.message_type.GetOptions().map_entry:
+    for descriptor, value in message.ListFields():
+        if descriptor.message_type is None or descriptor.message_type.GetOptions().map_entry:
             continue
-        for part in list(value)[:20] if found.is_repeated else [value]:
+        for part in list(value)[:20] if descriptor.is_repeated else [value]:
             yield from _parts(part, depth - 1)
 
 
@@ -97,7 +97,7 @@ class Requests:
     def __init__(self, pick: random.Random, memory: Memory) -> None:
         self._pick, self._memory = pick, memory
         self._maker = Maker(
-            pick, wild=pick.choice((0.05, 0.3, 0.7)), dense=pick.choice((0.3, 0.6)), fill=self._fill, known=self.text
+            pick, wild=pick.choice((0.05, 0.3, 0.7)), dense=pick.choice((0.3, 0.6)), fill=self._fill, names=self.text
         )
 
     def make(self, rpc: Rpc) -> list[bytes]:
@@ -163,15 +163,15 @@ class Requests:
         if resource is not None and self._pick.random() < 0.9:
             with contextlib.suppress(DecodeError):
                 obj = resource.message.FromString(before.value)
-        told = scheme.pack(self._maker.change(obj, self._pick.randrange(0, 6)))
+        packed = scheme.pack(self._maker.change(obj, self._pick.randrange(0, 6)))
         match self._pick.randrange(12):
             case 0:
-                told.value = broken(told.value, self._pick)
+                packed.value = broken(packed.value, self._pick)
             case 1:
-                told.type_url = self._pick.choice((*HOSTILE, scheme.PODS.type_url))
+                packed.type_url = self._pick.choice((*HOSTILE, scheme.PODS.type_url))
             case _:
                 pass
-        return told
+        return packed
 
     def text(self, name: str) -> str | None:
         """A name that an answer has brought, for a field that asks for one."""
@@ -256,12 +256,12 @@ def _keep_inside(message: Any) -> None:
 
 def _of_another_name(obj: Any, pick: random.Random) -> Any:
     """The object under a name that is probably free."""
-    made = deep_copy(obj)
-    made.metadata.name = f"{obj.metadata.name}-{pick.randrange(10**6)}"
-    if "clusterIP" in getattr(made, "spec", core_pb2.PodSpec()).DESCRIPTOR.fields_by_name:
-        made.spec.ClearField("clusterIP")
-        made.spec.ports[0].nodePort = 0
-    return made
+    copy = deep_copy(obj)
+    copy.metadata.name = f"{obj.metadata.name}-{pick.randrange(10**6)}"
+    if "clusterIP" in getattr(copy, "spec", core_pb2.PodSpec()).DESCRIPTOR.fields_by_name:
+        copy.spec.ClearField("clusterIP")
+        copy.spec.ports[0].nodePort = 0
+    return copy
 
 
 def path_of(obj: Any, subresource: str = "") -> api.ResourcePath:
@@ -277,9 +277,9 @@ def path_of(obj: Any, subresource: str = "") -> api.ResourcePath:
 
 
 def _collection(path: api.ResourcePath) -> api.ResourcePath:
-    made = deep_copy(path)
-    made.name = ""
-    return made
+    copy = deep_copy(path)
+    copy.name = ""
+    return copy
 
 
 def _asking(request: Any, pick: random.Random) -> Any:

@@ -47,9 +47,9 @@ async def of_server(channel: grpc.aio.Channel) -> Sequence[Rpc]:
     names: list[str] = []
     async for answer in stub.ServerReflectionInfo(iter([_LIST]), timeout=30):
         names += [service.name for service in answer.list_services_response.service]
-    found = [rpc for name in sorted({*names, "grpc.health.v1.Health"}) for rpc in of_service(name)]
-    assert found, "a server has methods"
-    return found
+    rpcs = [rpc for name in sorted({*names, "grpc.health.v1.Health"}) for rpc in of_service(name)]
+    assert rpcs, "a server has methods"
+    return rpcs
 
 
 def of_service(name: str) -> list[Rpc]:

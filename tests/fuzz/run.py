@@ -50,7 +50,7 @@ class Report:
     codes: Counter[tuple[str, str]] = field(default_factory=Counter[tuple[str, str]])
     findings: list[Finding] = field(default_factory=list[Finding])
     got_in: int = 0  # objects that are there at the end
-    _told: set[str] = field(default_factory=set[str])
+    _reported: set[str] = field(default_factory=set[str])
 
     @property
     def calls(self) -> int:
@@ -59,19 +59,19 @@ class Report:
     def add(self, what: str, inputs: Sequence[Input] = (), kind: str = "") -> None:
         """Note a broken promise, each kind once."""
         key = kind or what
-        if key not in self._told and len(self.findings) < MAX_FINDINGS:
-            self._told.add(key)
+        if key not in self._reported and len(self.findings) < MAX_FINDINGS:
+            self._reported.add(key)
             self.findings.append(Finding(what, inputs))
 
     def lines(self) -> list[str]:
         """Sum up for a person."""
-        told = [f"seed {self.seed}: {self.calls} calls"]
+        lines = [f"seed {self.seed}: {self.calls} calls"]
         for server in sorted({server for server, _ in self.codes}):
             codes = sorted((code, n) for (name, code), n in self.codes.items() if name == server)
-            told.append(f"  {server}: {', '.join(f'{n} {code}' for code, n in codes)}")
+            lines.append(f"  {server}: {', '.join(f'{n} {code}' for code, n in codes)}")
         if self.got_in:
-            told.append(f"  {self.got_in} objects got in, and were read")
-        return told
+            lines.append(f"  {self.got_in} objects got in, and were read")
+        return lines
 
 
 class Fuzzer:
@@ -112,14 +112,14 @@ class Fuzzer:
             server, channel, methods = pick.choices(targets, [len(methods) for _, _, methods in targets])[0]
             rpc = pick.choices(methods, [_weight(rpc) for rpc in methods])[0]
             raw = Requests(pick, self._memory).make(rpc)
-            given = Input(server.name, rpc.path, rpc.shape, raw, metadata(pick), name)
-            self._recent[caller] = given
-            code, details = await call(channel, given, rpc, self._memory)
+            sent = Input(server.name, rpc.path, rpc.shape, raw, metadata(pick), name)
+            self._recent[caller] = sent
+            code, details = await call(channel, sent, rpc, self._memory)
             self.report.codes[server.name, code.name] += 1
             late = code is grpc.StatusCode.DEADLINE_EXCEEDED and not rpc.many_answers
             if code in BROKEN or (late and not rpc.path.endswith("/ExecSync")):  # that has a deadline of its own
                 what = f"{server.name} {rpc.path} ended {code.name}: {details[:300]}"
-                self.report.add(what, [given], f"{server.name} {rpc.path} {code.name} {details[:40]}")
+                self.report.add(what, [sent], f"{server.name} {rpc.path} {code.name} {details[:40]}")
 
     async def _watch(self) -> None:
         while True:
@@ -162,25 +162,25 @@ def _weight(rpc: Rpc) -> float:
 
 def excerpt(written: str) -> str:
     """The traceback in a log: where it begins, and of each error in its chain the last frame and the words."""
-    told: list[str] = written[: written.index(TRACEBACK)].splitlines()[-1:]
+    lines: list[str] = written[: written.index(TRACEBACK)].splitlines()[-1:]
     for part in written.split(TRACEBACK)[1:4]:
         trace = part.splitlines()
         end = next((n for n, line in enumerate(trace) if n and line[:1].strip()), len(trace) - 1)
-        told += trace[max(1, end - 4) : end + 1]
-    return " | ".join(line.strip() for line in told)
+        lines += trace[max(1, end - 4) : end + 1]
+    return " | ".join(line.strip() for line in lines)
 
 
 async def call(
-    channel: grpc.aio.Channel, given: Input, rpc: Rpc | None = None, memory: Memory | None = None
+    channel: grpc.aio.Channel, sent: Input, rpc: Rpc | None = None, memory: Memory | None = None
 ) -> tuple[grpc.StatusCode, str]:
     """Send an input; gives how the call ended. A stream of answers is read for a moment."""
-    method: Any = getattr(channel, given.shape)(given.path)
-    asked: Any = _each(given.messages) if given.shape.startswith("stream") else given.messages[0]
-    lasting = given.shape.endswith("stream")
+    method: Any = getattr(channel, sent.shape)(sent.path)
+    request: Any = _each(sent.messages) if sent.shape.startswith("stream") else sent.messages[0]
+    lasting = sent.shape.endswith("stream")
     seconds = STREAM_SECONDS if lasting else UNARY_SECONDS
     began = asyncio.get_running_loop().time()
     try:
-        calling = method(asked, timeout=seconds, metadata=tuple(given.headers) or None)
+        calling = method(request, timeout=seconds, metadata=tuple(sent.headers) or None)
         if lasting:
             count = 0
             async for answer in calling:
@@ -206,16 +206,16 @@ async def _each(messages: Sequence[bytes]) -> AsyncGenerator[bytes]:
 def _learn(answer: bytes, rpc: Rpc | None, memory: Memory | None) -> None:
     if rpc is None or memory is None:
         return
-    told = rpc.answer()
+    message = rpc.answer()
     with contextlib.suppress(DecodeError):
-        told.ParseFromString(answer)
-        memory.learn(told)
+        message.ParseFromString(answer)
+        memory.learn(message)
 
 
 def save(findings: Sequence[Finding], folder: Path) -> list[str]:
     """Write a file for each finding; gives lines for a person."""
-    told: list[str] = []
+    lines: list[str] = []
     for number, finding in enumerate(findings, 1):
         path = finding.save(folder, number)
-        told.append(f"BROKEN: {finding.what}\n  again: python -m tests.fuzz --replay {path}")
-    return told
+        lines.append(f"BROKEN: {finding.what}\n  again: python -m tests.fuzz --replay {path}")
+    return lines

@@ -134,7 +134,7 @@ def _paths(files: Files) -> dict[str, str]:
 async def _components(folder: Path, port: int, authority: TestAuthority) -> AsyncGenerator[list[Server]]:
     """Those who read what gets in: a kubelet over a runtime in memory, the scheduler and the controller-manager."""
     cri, clock = folder / "cri.sock", SystemClock()
-    own = {
+    arguments = {
         "kubelet": {
             "nodeName": "node-1",
             "nodeIp": "127.0.0.1",
@@ -153,7 +153,7 @@ async def _components(folder: Path, port: int, authority: TestAuthority) -> Asyn
     async with contextlib.AsyncExitStack() as stack:
         await stack.enter_async_context(runtime.serving(cri))
         servers: list[Server] = []
-        for module, settings in own.items():
+        for module, settings in arguments.items():
             user = users.get(module, "system:kube-controller-manager")
             files = authority.issue(user, "system:nodes" if module == "kubelet" else "")
             listen = testing_etcd.free_ports(1)[0]
@@ -248,8 +248,8 @@ async def _build_image(record: Record) -> None:
 
 def _pid(record: Record, name: str) -> Callable[[], int]:
     def read() -> int:
-        found = processes.read(record.processes, name)
-        return found.pid if found is not None else 0
+        running = processes.read(record.processes, name)
+        return running.pid if running is not None else 0
 
     return read
 
@@ -300,7 +300,7 @@ async def _on_nodes(record: Record, folder: Path) -> AsyncGenerator[list[Server]
 
 @contextlib.asynccontextmanager
 async def _agent(record: Record, folder: Path) -> AsyncGenerator[Server]:
-    """A node agent's service, in a process of its own that is nobody's machine."""
+    """A node agent's service, in a process of its own, without a machine."""
     del record
     config, log, socket = folder / "agent.yaml", folder / "agent.log", folder / "a.sock"
     config.write_text(

@@ -1,4 +1,4 @@
-"""Hostile and plausible values, by the type and the name of a field. Whoever asks brings the randomness."""
+"""Hostile and plausible values, by the type and the name of a field. The caller brings the randomness."""
 
 from __future__ import annotations
 
@@ -138,8 +138,8 @@ class Values:
     """Values for fields. ``wild`` is how likely a value is a hostile one, from 0 to 1. ``known`` may know a text for a
     field of a name."""
 
-    def __init__(self, pick: random.Random, wild: float, known: Callable[[str], str | None] | None = None) -> None:
-        self.pick, self.wild, self._known = pick, wild, known
+    def __init__(self, pick: random.Random, wild: float, names: Callable[[str], str | None] | None = None) -> None:
+        self.pick, self.wild, self._names = pick, wild, names
         self._special: dict[str, Callable[[Any], None]] = {
             jsonmapping.TIME: self._time,
             jsonmapping.MICRO_TIME: self._time,
@@ -151,8 +151,8 @@ class Values:
 
     def text(self, name: str) -> str:
         """A text for a field of this name."""
-        if self._known is not None and (told := self._known(name)) is not None:
-            return told
+        if self._names is not None and (name_value := self._names(name)) is not None:
+            return name_value
         if not self.hostile():
             return self.pick.choice(PLAUSIBLE.get(name, WORDS))
         chosen = self.pick.choice(HOSTILE)
@@ -167,8 +167,8 @@ class Values:
         if field.type == FieldDescriptor.TYPE_BOOL:
             return self.pick.random() < 0.5
         if field.type == FieldDescriptor.TYPE_ENUM:
-            known = [value.number for value in field.enum_type.values]
-            return self.pick.choice((*known, 99)) if self.hostile() else self.pick.choice(known)
+            numbers = [value.number for value in field.enum_type.values]
+            return self.pick.choice((*numbers, 99)) if self.hostile() else self.pick.choice(numbers)
         if field.type in _RANGES:
             low, high = _RANGES[field.type]
             chosen = self.pick.choice(EDGES) if self.hostile() else self.pick.choice((0, 1, 2, 80, 8080, 30001))

@@ -35,7 +35,7 @@ from kubelab.topology.record import Record
 from tests.storm import invariants
 from tests.storm.load import Work
 from tests.storm.plan import CRASH, KILL, PARTITION, PAUSE, STOP, Blow, rounds
-from tests.support.history import Kind, Op, Told, violations
+from tests.support.history import Kind, Op, OpOutcome, violations
 from tests.support.traces import Traces
 
 CLUSTER = "storm"
@@ -59,21 +59,21 @@ class Report:
         """Sum up for a person."""
         recoveries = [row["recovery"] for row in self.rounds if row["recovery"] is not None]
         requests, writes = session.recording.requests, session.recording.writes
-        updates = [op.told for op in ops if op.kind is Kind.UPDATE]
-        outcomes = {told.value: updates.count(told) for told in Told}
-        made = sum(op.kind is Kind.CREATE and op.told is Told.DONE for op in ops)
+        updates = [op.outcome for op in ops if op.kind is Kind.UPDATE]
+        outcomes = {outcome.value: updates.count(outcome) for outcome in OpOutcome}
+        created = sum(op.kind is Kind.CREATE and op.outcome is OpOutcome.DONE for op in ops)
         median, worst = (statistics.median(recoveries), max(recoveries)) if recoveries else (0.0, 0.0)
         return [
             f"seed {self.seed}: {sum(len(row['faults']) for row in self.rounds)} faults in {len(self.rounds)} rounds",
             f"recovery: median {median:.1f} s, worst {worst:.1f} s",
             f"requests: {len(requests)}, {sum(bool(r.error) for r in requests)} failed",
-            f"creates: {len(session.acknowledged) + made} acknowledged, {sum(bool(w.error) for w in writes)} failed",
+            f"creates: {len(session.acknowledged) + created} acknowledged, {sum(bool(w.error) for w in writes)} failed",
             "compare-and-swap: " + ", ".join(f"{count} {name}" for name, count in outcomes.items()),
         ]
 
 
 async def storm(session: ExperimentSession, seed: int, seconds: float, only: int, report: Report) -> Sequence[Op]:
-    """Do round after round until the time is over. Gives what clients were told."""
+    """Do round after round until the time is over. Returns the clients' requests with their outcomes."""
     work = Work(session.driver, session.namespace, session.clock)
     await work.make(session.client)
     begin = session.clock.monotonic()
@@ -93,7 +93,7 @@ async def storm(session: ExperimentSession, seed: int, seconds: float, only: int
     report.broken += await invariants.every_pod_runs_once(session)
     await session.ended(session.writer.now())
     failed = invariants.traffic_goes_on(session.recording.requests, report.excused)
-    report.broken += [f"a request failed at {told}" for told in failed]
+    report.broken += [f"a request failed at {failure}" for failure in failed]
     return work.ops
 
 
@@ -108,7 +108,7 @@ async def _round(session: ExperimentSession, number: int, blows: Sequence[Blow],
             for blow in blows:
                 group.create_task(_strike(session, blow), name=str(blow))
         row["recovery"] = await ClusterHealth(session).recovered(RECOVERY_SECONDS)
-        report.broken += [f"round {number}: {told}" for told in await invariants.every_pod_runs_once(session)]
+        report.broken += [f"round {number}: {text}" for text in await invariants.every_pod_runs_once(session)]
     except NotRecovered as err:
         report.broken.append(f"round {number}: {err}")
         return False
@@ -125,9 +125,9 @@ async def _strike(session: ExperimentSession, blow: Blow) -> None:
         await _crash(session)
         return
     if blow.kind == PARTITION:
-        made = await faults.partition(blow.target, blow.other, one_way=blow.one_way)
+        partitions = await faults.partition(blow.target, blow.other, one_way=blow.one_way)
         await session.clock.sleep(blow.seconds)
-        await faults.heal(*made)
+        await faults.heal(*partitions)
         return
     if blow.on_guardian:
         await _strike_guardian(session, blow)
@@ -185,7 +185,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         report = Report(options.seed)
         _kubelab("up", "--name", CLUSTER, "--control-planes", "3", "--nodes", "5")
         try:
-            told = _run(options, report)
+            lines = _run(options, report)
         finally:
             record = Record.load(home, CLUSTER)
             traces = Traces.of(record) if record else None
@@ -193,7 +193,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         report.broken += [f"left behind: {what}" for what in (traces.left() if traces else [])]
     out.parent.mkdir(exist_ok=True)
     out.write_text(json.dumps({"seed": report.seed, "rounds": report.rounds, "broken": report.broken}, indent=1))
-    print("\n".join(told))
+    print("\n".join(lines))
     for broken in report.broken:
         print(f"BROKEN: {broken}")
     again = f"make storm SECONDS={options.seconds:g} SEED={options.seed}"
@@ -202,10 +202,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace, report: Report) -> list[str]:
-    wanted = ExperimentSpec(
+    spec = ExperimentSpec(
         CLUSTER, title="storm", replicas=REPLICAS, requests_per_second=20.0, writes_per_second=10.0, control_planes=3
     )
-    session = ExperimentSession(wanted, print_line=print)
+    session = ExperimentSession(spec, print_line=print)
     ops: Sequence[Op] = ()
     try:
         session.start()

@@ -1,4 +1,4 @@
-"""What must hold whatever was done to a cluster. Each check gives what is wrong, in words; nothing when all is well."""
+"""The invariants of a cluster under any faults. Each check returns its violations as texts, empty when it holds."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ async def every_pod_runs_once(session: ExperimentSession) -> list[str]:
             for sandbox in listed.items:
                 sandboxes[sandbox.metadata.uid].append(f"{sandbox.metadata.name} on {node.name}")
             runs = cri.ContainerFilter(state=cri.ContainerStateValue(state=cri.ContainerState.CONTAINER_RUNNING))
-            found = await stub.ListContainers(cri.ListContainersRequest(filter=runs), timeout=CALL_SECONDS)
-            for container in found.containers:
+            answer = await stub.ListContainers(cri.ListContainersRequest(filter=runs), timeout=CALL_SECONDS)
+            for container in answer.containers:
                 key = f"{container.labels[POD_UID]}/{container.metadata.name}"
                 containers[key].append(f"{container.labels['io.kubernetes.pod.name']} on {node.name}")
         finally:

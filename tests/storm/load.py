@@ -1,4 +1,4 @@
-"""Clients at work until they are cancelled, and what each was told: :mod:`tests.support.history` judges it.
+"""Clients at work until they are cancelled, and their answers, which :mod:`tests.support.history` checks.
 
 Six writers raise three counters by compare-and-swap. All of them write the same bytes on purpose: an outcome that was
 guessed from the stored value would be wrong. Two creators make ConfigMaps, each with a name of its own, and read what
@@ -18,7 +18,7 @@ from kubelab.apimachinery.errors import AlreadyExists, ApiError, Conflict, NotFo
 from kubelab.apimachinery.scheme import CONFIG_MAPS
 from kubelab.client.client import Client
 from kubelab.cluster.driver import ClusterDriver
-from tests.support.history import Kind, Op, Told
+from tests.support.history import Kind, Op, OpOutcome
 
 COUNTERS = ("counter-a", "counter-b", "counter-c")
 WRITERS, CREATORS = 6, 2
@@ -55,10 +55,10 @@ class Work:
 
     async def final(self, client: Client) -> dict[str, int]:
         """The revision of everything that is there, by a consistent read."""
-        found: dict[str, int] = {}
+        values: dict[str, int] = {}
         async for page in client.pages(CONFIG_MAPS, self._namespace, label_selector=LABEL):
-            found |= {obj.metadata.name: int(obj.metadata.resourceVersion) for obj in page.items}
-        return found
+            values |= {obj.metadata.name: int(obj.metadata.resourceVersion) for obj in page.items}
+        return values
 
     async def _raise(self, writer: str, client: Client) -> None:
         dice = random.Random(writer)
@@ -67,7 +67,7 @@ class Work:
             if counter is not None:
                 base = int(counter.metadata.resourceVersion)
                 counter.data["value"] = str(int(counter.data["value"]) + 1)
-                await self._told(writer, Kind.UPDATE, counter.metadata.name, client.update(counter), base=base)
+                await self._record(writer, Kind.UPDATE, counter.metadata.name, client.update(counter), base=base)
             await self._clock.sleep(dice.uniform(*PAUSE_SECONDS))
 
     async def _make_and_read(self, creator: str, client: Client) -> None:
@@ -80,32 +80,32 @@ class Work:
             await self._clock.sleep(dice.uniform(*PAUSE_SECONDS))
 
     async def _create(self, who: str, client: Client, name: str) -> None:
-        made = core_pb2.ConfigMap(data={"value": "0"})
-        made.metadata.name = name
-        made.metadata.labels[LABEL] = "yes"
+        obj = core_pb2.ConfigMap(data={"value": "0"})
+        obj.metadata.name = name
+        obj.metadata.labels[LABEL] = "yes"
         self._made.append(name)
-        await self._told(who, Kind.CREATE, name, client.create(made, self._namespace))
+        await self._record(who, Kind.CREATE, name, client.create(obj, self._namespace))
 
     async def _read(self, who: str, client: Client, name: str) -> core_pb2.ConfigMap | None:
-        return await self._told(who, Kind.READ, name, client.get(CONFIG_MAPS, name, self._namespace))
+        return await self._record(who, Kind.READ, name, client.get(CONFIG_MAPS, name, self._namespace))
 
-    async def _told(
+    async def _record(
         self, who: str, kind: Kind, name: str, call: Awaitable[core_pb2.ConfigMap], *, base: int = 0
     ) -> core_pb2.ConfigMap | None:
-        """Make a call and note what came of it, also when it is cancelled on the way."""
-        began, told, revision = self._clock.monotonic(), Told.NOTHING, 0
+        """Make a call and record its outcome, also when it is cancelled."""
+        began, outcome, revision = self._clock.monotonic(), OpOutcome.UNKNOWN, 0
         try:
             async with self._clock.timeout(CALL_SECONDS):
-                found = await call
-            told, revision = Told.DONE, int(found.metadata.resourceVersion)
+                obj = await call
+            outcome, revision = OpOutcome.DONE, int(obj.metadata.resourceVersion)
         except NotFound:
-            told = Told.DONE if kind is Kind.READ else Told.REFUSED
+            outcome = OpOutcome.DONE if kind is Kind.READ else OpOutcome.REFUSED
         except (Conflict, AlreadyExists):
-            told = Told.REFUSED
+            outcome = OpOutcome.REFUSED
         except (ApiError, TimeoutError):
-            told = Told.NOTHING
+            outcome = OpOutcome.UNKNOWN
         else:
-            return found
+            return obj
         finally:
-            self.ops.append(Op(who, kind, name, told, base, revision, began, self._clock.monotonic()))
+            self.ops.append(Op(who, kind, name, outcome, base, revision, began, self._clock.monotonic()))
         return None

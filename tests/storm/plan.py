@@ -38,7 +38,7 @@ class Blow:
 
     @property
     def on_guardian(self) -> bool:
-        """Whether it is on the supervisor, the zygote or the tunnels, which the supervisor cannot be told to break."""
+        """Whether it is on the supervisor, the zygote or the tunnels, which the supervisor has no action for."""
         return self.target in SUPERVISING
 
     @property

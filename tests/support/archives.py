@@ -243,12 +243,16 @@ def manifest_of(described: bytes, layers: Sequence[tuple[bytes, str]]) -> bytes:
 def entry(
     manifest: bytes, *, platform: str | bool = False, annotations: Mapping[str, str] | None = None
 ) -> dict[str, Any]:
-    made: dict[str, Any] = {"mediaType": f"{OCI}.manifest.v1+json", "digest": sha(manifest), "size": len(manifest)}
+    descriptor: dict[str, Any] = {
+        "mediaType": f"{OCI}.manifest.v1+json",
+        "digest": sha(manifest),
+        "size": len(manifest),
+    }
     if platform:
-        made["platform"] = {"os": "linux", "architecture": platform if isinstance(platform, str) else HERE}
+        descriptor["platform"] = {"os": "linux", "architecture": platform if isinstance(platform, str) else HERE}
     if annotations:
-        made["annotations"] = dict(annotations)
-    return made
+        descriptor["annotations"] = dict(annotations)
+    return descriptor
 
 
 def attestation(manifest: bytes) -> tuple[Files, dict[str, Any]]:
@@ -257,8 +261,8 @@ def attestation(manifest: bytes) -> tuple[Files, dict[str, Any]]:
     described = dump({"architecture": "unknown", "os": "unknown", "rootfs": {"diff_ids": [sha(statement)]}})
     proof = manifest_of(described, [(statement, "application/vnd.in-toto+json")])
     notes = {"vnd.docker.reference.digest": sha(manifest), "vnd.docker.reference.type": "attestation-manifest"}
-    made = {**entry(proof, annotations=notes), "platform": {"os": "unknown", "architecture": "unknown"}}
-    return blobs(statement, described, proof), made
+    descriptor = {**entry(proof, annotations=notes), "platform": {"os": "unknown", "architecture": "unknown"}}
+    return blobs(statement, described, proof), descriptor
 
 
 def index(*entries: Mapping[str, Any]) -> bytes:

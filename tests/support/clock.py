@@ -1,4 +1,4 @@
-"""A clock for tests: it stands still until it is told to move."""
+"""A clock for tests: it stands still until a test moves it."""
 
 from __future__ import annotations
 
@@ -70,16 +70,16 @@ class FakeClock:
 
     @property
     def next_at(self) -> float | None:
-        """Seconds until the next sleeper wakes; None when nobody sleeps."""
+        """Seconds until the next sleeper wakes; None without a sleeper."""
         while self._sleepers and self._sleepers[0][2].done():
             heapq.heappop(self._sleepers)
         return max(0.0, self._sleepers[0][0] - self._now) if self._sleepers else None
 
     async def advance(self, seconds: float) -> None:
-        """Move on by so many seconds; whoever wakes on the way runs at its own time, in order."""
+        """Move on by so many seconds; sleepers wake on the way at their own times, in order."""
         until = self._now + seconds
         await self.settle()
-        while (left := self.next_at) is not None and self._now + left <= until:
+        while (wait := self.next_at) is not None and self._now + wait <= until:
             self._wake_next()
             await self.settle()
         self._now = until

@@ -225,7 +225,7 @@ class FakeRuntime(cri_grpc.RuntimeServiceServicer, cri_grpc.ImageServiceServicer
 
     async def ListPodSandbox(self, request: cri.ListPodSandboxRequest, context: Any) -> cri.ListPodSandboxResponse:
         await self._admit("ListPodSandbox", request, context)
-        wanted = request.filter.label_selector.items()
+        selector = request.filter.label_selector.items()
         items = [
             cri.PodSandbox(
                 id=s.id,
@@ -235,7 +235,7 @@ class FakeRuntime(cri_grpc.RuntimeServiceServicer, cri_grpc.ImageServiceServicer
                 labels=dict(s.config.labels),
             )
             for s in self.sandboxes.values()
-            if all(s.config.labels.get(k) == v for k, v in wanted)
+            if all(s.config.labels.get(k) == v for k, v in selector)
         ]
         return cri.ListPodSandboxResponse(items=items)
 
@@ -284,8 +284,8 @@ class FakeRuntime(cri_grpc.RuntimeServiceServicer, cri_grpc.ImageServiceServicer
 
     async def ListContainers(self, request: cri.ListContainersRequest, context: Any) -> cri.ListContainersResponse:
         await self._admit("ListContainers", request, context)
-        wanted = request.filter.label_selector.items()
-        found = [
+        selector = request.filter.label_selector.items()
+        matches = [
             cri.Container(
                 id=c.id,
                 pod_sandbox_id=c.sandbox_id,
@@ -296,9 +296,9 @@ class FakeRuntime(cri_grpc.RuntimeServiceServicer, cri_grpc.ImageServiceServicer
                 labels=dict(c.config.labels),
             )
             for c in self.containers.values()
-            if all(c.config.labels.get(k) == v for k, v in wanted)
+            if all(c.config.labels.get(k) == v for k, v in selector)
         ]
-        return cri.ListContainersResponse(containers=found)
+        return cri.ListContainersResponse(containers=matches)
 
     async def ContainerStatus(self, request: cri.ContainerStatusRequest, context: Any) -> cri.ContainerStatusResponse:
         await self._admit("ContainerStatus", request, context)

@@ -58,7 +58,7 @@ class Etcd:
         self.process.send_signal(signal.SIGCONT)
 
     def end(self) -> None:
-        """End it for good, if it runs: a graceful end takes it a second, for data that nobody will read."""
+        """End it for good, if it runs: a graceful end takes it a second, for data that no test will read."""
         if self.process is not None and self.process.poll() is None:
             self.kill()
 

@@ -25,7 +25,7 @@ def certificate(name: str = "kubernetes-admin", group: str = MASTERS) -> bytes:
         [x509.NameAttribute(NameOID.COMMON_NAME, name), x509.NameAttribute(NameOID.ORGANIZATION_NAME, group)]
     )
     begin = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
-    made = (
+    builder = (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(subject)
@@ -36,7 +36,7 @@ def certificate(name: str = "kubernetes-admin", group: str = MASTERS) -> bytes:
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
         .sign(key, hashes.SHA256())
     )
-    return made.public_bytes(serialization.Encoding.PEM)
+    return builder.public_bytes(serialization.Encoding.PEM)
 
 
 class CallContext:

@@ -30,8 +30,8 @@ def pod(
     deleting: bool = False,
 ) -> core_pb2.Pod:
     """Make a pod of one container; ``ready`` sets its Ready condition, None leaves it out."""
-    made = core_pb2.Pod()
-    meta, spec, status = made.metadata, made.spec, made.status
+    obj = core_pb2.Pod()
+    meta, spec, status = obj.metadata, obj.spec, obj.status
     meta.name, meta.namespace, meta.uid = name, namespace, uid or f"uid-of-{name}"
     meta.labels.update(labels or {})
     if created:
@@ -56,7 +56,7 @@ def pod(
         condition = status.conditions.add(type="Ready", status=str(ready))
         if ready_since:
             condition.lastTransitionTime.seconds = ready_since
-    return made
+    return obj
 
 
 def node(
@@ -69,32 +69,32 @@ def node(
     pod_cidr: str = "",
     **allocatable: str,
 ) -> core_pb2.Node:
-    """Make a node with 4 cores, 8 GiB and room for 110 pods, unless told otherwise."""
-    made = core_pb2.Node()
-    made.metadata.name, made.metadata.uid = name, f"uid-of-{name}"
-    made.metadata.labels.update(labels or {})
-    made.spec.taints.extend(taints)
-    made.spec.unschedulable, made.spec.podCIDR = unschedulable, pod_cidr
+    """Make a node with 4 cores, 8 GiB and room for 110 pods, by default."""
+    obj = core_pb2.Node()
+    obj.metadata.name, obj.metadata.uid = name, f"uid-of-{name}"
+    obj.metadata.labels.update(labels or {})
+    obj.spec.taints.extend(taints)
+    obj.spec.unschedulable, obj.spec.podCIDR = unschedulable, pod_cidr
     for resource, amount in {"cpu": "4", "memory": "8Gi", "pods": "110", **allocatable}.items():
-        made.status.allocatable[resource].string = amount
+        obj.status.allocatable[resource].string = amount
     if ready is not None:
-        made.status.conditions.add(type="Ready", status=ready)
-    return made
+        obj.status.conditions.add(type="Ready", status=ready)
+    return obj
 
 
 def replication_controller(
     name: str = "web", *, namespace: str = "default", replicas: int = 1, labels: Mapping[str, str] | None = None
 ) -> core_pb2.ReplicationController:
     """Make a controller whose template carries what it selects."""
-    made = core_pb2.ReplicationController()
-    made.metadata.name, made.metadata.namespace, made.metadata.uid = name, namespace, f"uid-of-{name}"
-    made.metadata.generation = 1
-    made.spec.replicas = replicas
-    made.spec.selector.update(labels or {"app": name})
-    made.spec.template.metadata.labels.update(labels or {"app": name})
-    made.spec.template.spec.containers.add(name="main", image="host")
-    made.spec.template.spec.schedulerName = "default-scheduler"
-    return made
+    obj = core_pb2.ReplicationController()
+    obj.metadata.name, obj.metadata.namespace, obj.metadata.uid = name, namespace, f"uid-of-{name}"
+    obj.metadata.generation = 1
+    obj.spec.replicas = replicas
+    obj.spec.selector.update(labels or {"app": name})
+    obj.spec.template.metadata.labels.update(labels or {"app": name})
+    obj.spec.template.spec.containers.add(name="main", image="host")
+    obj.spec.template.spec.schedulerName = "default-scheduler"
+    return obj
 
 
 def controlled_by(owner: core_pb2.ReplicationController) -> meta_pb2.OwnerReference:
@@ -119,28 +119,28 @@ def service(
     headless: bool = False,
 ) -> core_pb2.Service:
     """Make a service of one port."""
-    made = core_pb2.Service()
-    made.metadata.name, made.metadata.namespace, made.metadata.uid = name, namespace, f"uid-of-service-{name}"
-    made.spec.selector.update(selector if selector is not None else {"app": name})
-    made.spec.clusterIP = "None" if headless else "10.96.0.10"
-    told = made.spec.ports.add(port=port, protocol="TCP")
+    obj = core_pb2.Service()
+    obj.metadata.name, obj.metadata.namespace, obj.metadata.uid = name, namespace, f"uid-of-service-{name}"
+    obj.spec.selector.update(selector if selector is not None else {"app": name})
+    obj.spec.clusterIP = "None" if headless else "10.96.0.10"
+    service_port = obj.spec.ports.add(port=port, protocol="TCP")
     if isinstance(target, int):
-        told.targetPort.intVal = target
+        service_port.targetPort.intVal = target
     else:
-        told.targetPort.type, told.targetPort.strVal = 1, target
-    return made
+        service_port.targetPort.type, service_port.targetPort.strVal = 1, target
+    return obj
 
 
 def namespace(name: str) -> core_pb2.Namespace:
     """Make a namespace that is active."""
-    made = core_pb2.Namespace()
-    made.metadata.name, made.status.phase = name, "Active"
-    return made
+    obj = core_pb2.Namespace()
+    obj.metadata.name, obj.status.phase = name, "Active"
+    return obj
 
 
 def taint(key: str, effect: str = "NoSchedule", value: str = "", added: int = 0) -> core_pb2.Taint:
     """Make a taint; ``added`` is wall time in seconds."""
-    made = core_pb2.Taint(key=key, value=value, effect=effect)
+    obj = core_pb2.Taint(key=key, value=value, effect=effect)
     if added:
-        made.timeAdded.seconds = added
-    return made
+        obj.timeAdded.seconds = added
+    return obj

@@ -9,7 +9,7 @@ LOOK_SECONDS = 0.005
 
 
 async def until_true(condition: Callable[[], object], *, within: float) -> None:
-    """Wait for what only a look can tell: which processes the kernel has, a file in a place that nobody watches."""
+    """Wait by polling, for states that have no event: the kernel's processes, a file in an unwatched place."""
     loop = asyncio.get_running_loop()
     async with asyncio.timeout(within):
         while not condition():

@@ -1,4 +1,4 @@
-"""A TCP proxy that loses what it is told to lose: whole connections, or only the bytes of one direction."""
+"""A TCP proxy that loses connections, or the bytes of one direction, as a test demands."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator
 class TcpProxy:
     """Hands bytes on to ``host:port``, TLS and all.
 
-    While ``whole`` is false, nobody gets a connection. While ``deaf`` is true, requests arrive and answers are lost.
+    While ``whole`` is false, no client gets a connection. While ``deaf`` is true, requests arrive and answers are lost.
     While ``held`` is true, requests wait; what has waited arrives later, also when its sender has hung up meanwhile.
     """
 

@@ -32,13 +32,13 @@ class Traces:
         """What there is now; the data of a cluster that is only stopped may stay."""
         record = self.record
         mounts = Path("/proc/self/mounts").read_text().splitlines()
-        found = [line for line in mounts if record.id in line or str(record.folder) in line]
-        found += [f"process {pid}" for pid in processes.inside({*self.namespaces})]
-        found += [f"process {guardian.pid}" for guardian in self.guardians if guardian.alive()]
-        found += [str(path) for path in Path("/sys/fs/cgroup").rglob(f"*{record.id}*")]
-        return found + [str(path) for path in (RUN_ROOT / record.id, record.folder) if path.exists()]
+        lines = [line for line in mounts if record.id in line or str(record.folder) in line]
+        lines += [f"process {pid}" for pid in processes.inside({*self.namespaces})]
+        lines += [f"process {guardian.pid}" for guardian in self.guardians if guardian.alive()]
+        lines += [str(path) for path in Path("/sys/fs/cgroup").rglob(f"*{record.id}*")]
+        return lines + [str(path) for path in (RUN_ROOT / record.id, record.folder) if path.exists()]
 
 
 def guardians(record: Record) -> list[Running]:
-    found = [processes.read(record.processes, name) for name in (processes.ZYGOTE, processes.SUPERVISOR)]
-    return [running for running in found if running]
+    records = [processes.read(record.processes, name) for name in (processes.ZYGOTE, processes.SUPERVISOR)]
+    return [running for running in records if running]

@@ -17,7 +17,7 @@ from kubelab.apiserver.storage import members, receipts
 from kubelab.apiserver.storage.etcd import EtcdStore, EtcdTLS
 from kubelab.apiserver.storage.store import Absent, Condition, Delete, Operation, Outcome, Put, Unchanged, prefix_end
 from tests.support.etcd import Etcd
-from tests.support.history import Kind, Op, Told, violations
+from tests.support.history import Kind, Op, OpOutcome, violations
 from tests.support.proxies import TcpProxy
 
 CLOCK = SystemClock()
@@ -215,7 +215,7 @@ class Counter:
 
     def __init__(self, name: str, store: EtcdStore, told: list[Op]) -> None:
         self._name, self._store, self._told = name, store, told
-        self.done = self.doubtful = 0
+        self.done = self.unknown = 0
 
     async def add(self) -> None:
         try:
@@ -224,19 +224,19 @@ class Counter:
             return
         base, value = (found[0].mod_revision, int(found[0].value)) if found else (0, 0)
         began = CLOCK.monotonic()
-        told, revision = Told.NOTHING, 0
+        told, revision = OpOutcome.UNKNOWN, 0
         try:
             condition = Unchanged("/count", base) if base else Absent("/count")
             outcome = await self._store.transact([condition], [Put("/count", str(value + 1).encode())])
-            told, revision = (Told.DONE, outcome.revision) if outcome.succeeded else (Told.REFUSED, 0)
+            told, revision = (OpOutcome.DONE, outcome.revision) if outcome.succeeded else (OpOutcome.REFUSED, 0)
         except errors.ApiError as err:
-            told = Told.REFUSED if errors.was_not_executed(err) else Told.NOTHING
+            told = OpOutcome.REFUSED if errors.was_not_executed(err) else OpOutcome.UNKNOWN
         kind = Kind.UPDATE if base else Kind.CREATE
-        if told is Told.REFUSED and revision == 0 and not found:
+        if told is OpOutcome.REFUSED and revision == 0 and not found:
             return
-        self.done += told is Told.DONE
-        self.doubtful += told is Told.NOTHING
-        if told is not Told.REFUSED:
+        self.done += told is OpOutcome.DONE
+        self.unknown += told is OpOutcome.UNKNOWN
+        if told is not OpOutcome.REFUSED:
             self._told.append(Op(self._name, kind, "/count", told, base, revision, began, CLOCK.monotonic()))
 
 
@@ -277,5 +277,5 @@ async def test_counting_while_answers_get_lost(
     (final,) = (await direct.range("/count")).items
     assert violations(told, {"/count": final.mod_revision}) == []
     done = sum(counter.done for counter in counters)
-    doubtful = sum(counter.doubtful for counter in counters)
-    assert done <= int(final.value) <= done + doubtful
+    unknown = sum(counter.unknown for counter in counters)
+    assert done <= int(final.value) <= done + unknown
