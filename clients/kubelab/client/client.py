@@ -25,7 +25,23 @@ from kubelab.apimachinery.errors import ApiError, Timeout
 from kubelab.apimachinery.meta import meta_of
 from kubelab.apimachinery.scheme import Resource
 from kubelab.client.kubeconfig import Access, Kubeconfig
-from kubelab.client.transport import Connections, FencedTransport, Method, Transport
+from kubelab.client.requests import (
+    AUDIT_RECORDS,
+    CREATE,
+    DELETE,
+    DELETE_COLLECTION,
+    GET,
+    LIST,
+    POD_LOGS,
+    SERVER_RESOURCES,
+    SERVER_VERSION,
+    UPDATE,
+    WATCH,
+    delete_options,
+    list_options,
+    path_of,
+)
+from kubelab.client.transport import Connections, FencedTransport, Transport
 from kubelab.rpc.apiserver.v1 import apiserver_pb2 as pb
 from kubelab.rpc.channels import TLSIdentity, TLSIdentityFiles
 from kubelab.rpc.fencing import Fence
@@ -40,26 +56,6 @@ PIECE = 500  # objects of a collection that one call deletes
 PIECE_SECONDS = 30.0  # for its answer; the server ends a piece after some seconds itself
 SILENT_SECONDS = 150.0  # a watch without any event for so long is lost: the server sends a bookmark every 60 s
 OVERDUE_SECONDS = 10.0  # after the time when the server should have ended a watch
-
-_RESOURCES = "/kubelab.rpc.apiserver.v1.Resources/"
-GET = Method(_RESOURCES + "Get", pb.GetRequest, pb.ObjectResponse, idempotent=True)
-LIST = Method(_RESOURCES + "List", pb.ListRequest, pb.ListResponse, idempotent=True)
-WATCH = Method(_RESOURCES + "Watch", pb.WatchRequest, pb.WatchEvent, idempotent=True)
-CREATE = Method(_RESOURCES + "Create", pb.CreateRequest, pb.ObjectResponse)
-UPDATE = Method(_RESOURCES + "Update", pb.UpdateRequest, pb.ObjectResponse)
-DELETE = Method(_RESOURCES + "Delete", pb.DeleteRequest, pb.ObjectResponse)
-DELETE_COLLECTION = Method(_RESOURCES + "DeleteCollection", pb.DeleteCollectionRequest, pb.ListResponse)
-_DISCOVERY = "/kubelab.rpc.apiserver.v1.Discovery/"
-SERVER_VERSION = Method(
-    _DISCOVERY + "ServerVersion", pb.ServerVersionRequest, pb.ServerVersionResponse, idempotent=True
-)
-SERVER_RESOURCES = Method(
-    _DISCOVERY + "ServerResources", pb.ServerResourcesRequest, pb.ServerResourcesResponse, idempotent=True
-)
-POD_LOGS = Method("/kubelab.rpc.apiserver.v1.Pods/Logs", pb.PodLogsRequest, pb.PodLogsChunk, idempotent=True)
-AUDIT_RECORDS = Method(
-    "/kubelab.rpc.apiserver.v1.Audit/Records", pb.AuditRecordsRequest, pb.AuditRecord, idempotent=True
-)
 
 
 class EventType(enum.Enum):
@@ -156,7 +152,7 @@ class Client:
     async def get(self, resource: Resource[T], name: str, namespace: str = "") -> T:
         """Read one object. Raises NotFound."""
         answer = await self._transport.unary(
-            GET, pb.GetRequest(path=_path(resource, namespace, name)), timeout=CALL_SECONDS
+            GET, pb.GetRequest(path=path_of(resource, namespace, name)), timeout=CALL_SECONDS
         )
         return resource.message.FromString(answer.object.value)
 
@@ -172,14 +168,8 @@ class Client:
         resource_version: str = "",
     ) -> ObjectList[T]:
         """Read a collection; of all namespaces when ``namespace`` is empty. Raises Expired for an old ``continue_``."""
-        options = meta_pb2.ListOptions(
-            labelSelector=label_selector,
-            fieldSelector=field_selector,
-            limit=limit,
-            resourceVersion=resource_version,
-        )
-        setattr(options, "continue", continue_)
-        request = pb.ListRequest(path=_path(resource, namespace), options=options)
+        options = list_options(label_selector, field_selector, resource_version, limit=limit, continue_=continue_)
+        request = pb.ListRequest(path=path_of(resource, namespace), options=options)
         answer = await self._transport.unary(LIST, request, timeout=LIST_SECONDS)
         decode = resource.message.FromString
         return ObjectList(
@@ -216,7 +206,7 @@ class Client:
             if not continue_:
                 return
 
-    async def watch(
+    def watch(
         self,
         resource: Resource[T],
         namespace: str = "",
@@ -233,23 +223,15 @@ class Client:
         Raises Expired when the server no longer knows that revision, Unavailable when the connection is lost or, with
         bookmarks, says nothing any more.
         """
-        options = meta_pb2.ListOptions(
-            labelSelector=label_selector,
-            fieldSelector=field_selector,
-            resourceVersion=resource_version,
+        options = list_options(
+            label_selector,
+            field_selector,
+            resource_version,
             allowWatchBookmarks=bookmarks,
             timeoutSeconds=timeout_seconds,
         )
-        request = pb.WatchRequest(path=_path(resource, namespace), options=options)
-        decode = resource.message.FromString
-        events = self._watching(request)
-        try:
-            async for event in events:
-                kind = _EVENT_TYPES[event.type]
-                obj = None if kind is EventType.BOOKMARK else decode(event.object.value)
-                yield Event(kind, obj, event.resource_version)
-        finally:
-            await events.aclose()
+        request = pb.WatchRequest(path=path_of(resource, namespace), options=options)
+        return self._events(request, resource.message)
 
     # --- tables
 
@@ -258,7 +240,7 @@ class Client:
     ) -> meta_pb2.Table:
         """Read one object as the server's table of one row."""
         request = pb.GetRequest(
-            path=_path(resource, namespace, name), table=meta_pb2.TableOptions(includeObject=include_object)
+            path=path_of(resource, namespace, name), table=meta_pb2.TableOptions(includeObject=include_object)
         )
         answer = await self._transport.unary(GET, request, timeout=CALL_SECONDS)
         return meta_pb2.Table.FromString(answer.object.value)
@@ -275,11 +257,9 @@ class Client:
         include_object: str = "Metadata",
     ) -> meta_pb2.Table:
         """Read a collection as the server's table; ``metadata`` holds the revision and where to go on."""
-        options = meta_pb2.ListOptions(labelSelector=label_selector, fieldSelector=field_selector, limit=limit)
-        setattr(options, "continue", continue_)
         request = pb.ListRequest(
-            path=_path(resource, namespace),
-            options=options,
+            path=path_of(resource, namespace),
+            options=list_options(label_selector, field_selector, limit=limit, continue_=continue_),
             table=meta_pb2.TableOptions(includeObject=include_object),
         )
         answer = await self._transport.unary(LIST, request, timeout=LIST_SECONDS)
@@ -287,7 +267,7 @@ class Client:
             answer.table.metadata.CopyFrom(answer.metadata)
         return answer.table
 
-    async def watch_table(
+    def watch_table(
         self,
         resource: Resource[Message],
         namespace: str = "",
@@ -299,34 +279,29 @@ class Client:
         include_object: str = "Metadata",
     ) -> AsyncGenerator[Event[meta_pb2.Table]]:
         """Yield every change as a table of one row."""
-        options = meta_pb2.ListOptions(
-            labelSelector=label_selector,
-            fieldSelector=field_selector,
-            resourceVersion=resource_version,
-            allowWatchBookmarks=bookmarks,
-        )
         request = pb.WatchRequest(
-            path=_path(resource, namespace),
-            options=options,
+            path=path_of(resource, namespace),
+            options=list_options(label_selector, field_selector, resource_version, allowWatchBookmarks=bookmarks),
             table=meta_pb2.TableOptions(includeObject=include_object),
         )
-        events = self._watching(request)
-        try:
-            async for event in events:
-                kind = _EVENT_TYPES[event.type]
-                table = None if kind is EventType.BOOKMARK else meta_pb2.Table.FromString(event.object.value)
-                yield Event(kind, table, event.resource_version)
-        finally:
-            await events.aclose()
+        return self._events(request, meta_pb2.Table)
 
-    def _watching(self, request: pb.WatchRequest) -> AsyncGenerator[pb.WatchEvent]:
-        options = request.options
-        return self._transport.stream(
+    async def _events(self, request: pb.WatchRequest, message: type[M]) -> AsyncGenerator[Event[M]]:
+        """Watch, with each event's object decoded."""
+        options, decode = request.options, message.FromString
+        events = self._transport.stream(
             WATCH,
             request,
             timeout=options.timeoutSeconds + OVERDUE_SECONDS if options.HasField("timeoutSeconds") else None,
             silence=SILENT_SECONDS if options.allowWatchBookmarks else None,
         )
+        try:
+            async for event in events:
+                kind = _EVENT_TYPES[event.type]
+                obj = None if kind is EventType.BOOKMARK else decode(event.object.value)
+                yield Event(kind, obj, event.resource_version)
+        finally:
+            await events.aclose()
 
     # --- writing
 
@@ -334,7 +309,7 @@ class Client:
         """Create it and return it as stored. Raises AlreadyExists, Invalid."""
         resource = scheme.of_object(obj)
         meta = meta_of(obj)
-        request = pb.CreateRequest(path=_path(resource, namespace or meta.namespace), object=scheme.pack(obj))
+        request = pb.CreateRequest(path=path_of(resource, namespace or meta.namespace), object=scheme.pack(obj))
         answer = await self._transport.unary(CREATE, request, timeout=CALL_SECONDS)
         return type(obj).FromString(answer.object.value)
 
@@ -348,7 +323,7 @@ class Client:
 
     async def _update(self, obj: M, subresource: str) -> M:
         meta = meta_of(obj)
-        path = _path(scheme.of_object(obj), meta.namespace, meta.name, subresource)
+        path = path_of(scheme.of_object(obj), meta.namespace, meta.name, subresource)
         answer = await self._transport.unary(
             UPDATE, pb.UpdateRequest(path=path, object=scheme.pack(obj)), timeout=CALL_SECONDS
         )
@@ -369,8 +344,8 @@ class Client:
 
         ``uid`` and ``resource_version`` are preconditions: Conflict when they do not hold. Raises NotFound.
         """
-        options = _delete_options(grace_period_seconds, propagation_policy, uid, resource_version)
-        request = pb.DeleteRequest(path=_path(resource, namespace, name), options=options)
+        options = delete_options(grace_period_seconds, propagation_policy, uid, resource_version)
+        request = pb.DeleteRequest(path=path_of(resource, namespace, name), options=options)
         answer = await self._transport.unary(DELETE, request, timeout=CALL_SECONDS)
         if answer.object.Is(meta_pb2.Status.DESCRIPTOR):
             return meta_pb2.Status.FromString(answer.object.value)
@@ -393,8 +368,8 @@ class Client:
         """
         options = meta_pb2.ListOptions(labelSelector=label_selector, fieldSelector=field_selector, limit=PIECE)
         request = pb.DeleteCollectionRequest(
-            path=_path(resource, namespace),
-            options=_delete_options(grace_period_seconds, propagation_policy, "", ""),
+            path=path_of(resource, namespace),
+            options=delete_options(grace_period_seconds, propagation_policy, "", ""),
             list_options=options,
         )
         deadline = self.clock.monotonic() + seconds
@@ -424,13 +399,13 @@ class Client:
     async def bind(self, binding: core_pb2.Binding) -> None:
         """Give the pod that the binding names its node. Raises Conflict when it has one already."""
         meta = binding.metadata
-        path = _path(scheme.PODS, meta.namespace, meta.name, "binding")
+        path = path_of(scheme.PODS, meta.namespace, meta.name, "binding")
         request = pb.CreateRequest(path=path, object=scheme.pack(binding))
         await self._transport.unary(CREATE, request, timeout=CALL_SECONDS)
 
     async def get_scale(self, resource: Resource[Message], name: str, namespace: str = "") -> autoscaling_pb2.Scale:
         """Read how many replicas there are and shall be."""
-        request = pb.GetRequest(path=_path(resource, namespace, name, "scale"))
+        request = pb.GetRequest(path=path_of(resource, namespace, name, "scale"))
         answer = await self._transport.unary(GET, request, timeout=CALL_SECONDS)
         return autoscaling_pb2.Scale.FromString(answer.object.value)
 
@@ -438,7 +413,7 @@ class Client:
         self, resource: Resource[Message], name: str, namespace: str, scale: autoscaling_pb2.Scale
     ) -> autoscaling_pb2.Scale:
         """Say how many replicas there shall be."""
-        request = pb.UpdateRequest(path=_path(resource, namespace, name, "scale"), object=scheme.pack(scale))
+        request = pb.UpdateRequest(path=path_of(resource, namespace, name, "scale"), object=scheme.pack(scale))
         answer = await self._transport.unary(UPDATE, request, timeout=CALL_SECONDS)
         return autoscaling_pb2.Scale.FromString(answer.object.value)
 
@@ -480,30 +455,6 @@ class Client:
                 yield record
         finally:
             await records.aclose()
-
-
-def _path(resource: Resource[Message], namespace: str = "", name: str = "", subresource: str = "") -> pb.ResourcePath:
-    return pb.ResourcePath(
-        group=resource.group,
-        version=resource.version,
-        resource=resource.plural,
-        namespace=namespace if resource.namespaced else "",
-        name=name,
-        subresource=subresource,
-    )
-
-
-def _delete_options(grace: int | None, policy: str | None, uid: str, resource_version: str) -> meta_pb2.DeleteOptions:
-    options = meta_pb2.DeleteOptions()
-    if grace is not None:
-        options.gracePeriodSeconds = grace
-    if policy is not None:
-        options.propagationPolicy = policy
-    if uid:
-        options.preconditions.uid = uid
-    if resource_version:
-        options.preconditions.resourceVersion = resource_version
-    return options
 
 
 def _continue_of(metadata: meta_pb2.ListMeta) -> str:

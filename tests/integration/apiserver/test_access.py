@@ -12,7 +12,7 @@ from kubelab.api.coordination.v1 import coordination_pb2
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import errors, scheme
 from kubelab.apimachinery.messages import deep_copy
-from kubelab.client import client
+from kubelab.client import requests
 from kubelab.rpc.apiserver.v1 import apiserver_pb2 as pb
 
 
@@ -159,11 +159,11 @@ async def test_a_node_reads_the_configuration_of_its_pods(servers: Any) -> None:
 
 
 LIST, WATCH, CREATE, UPDATE, DELETE_COLLECTION = (
-    client.LIST,
-    client.WATCH,
-    client.CREATE,
-    client.UPDATE,
-    client.DELETE_COLLECTION,
+    requests.LIST,
+    requests.WATCH,
+    requests.CREATE,
+    requests.UPDATE,
+    requests.DELETE_COLLECTION,
 )
 
 

@@ -14,7 +14,8 @@ from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery import errors, scheme
 from kubelab.apimachinery.scheme import CONFIG_MAPS, SECRETS
 from kubelab.apiserver.watchcache import history, reflector
-from kubelab.client.client import LIST, WATCH, Event, EventType
+from kubelab.client.client import Event, EventType
+from kubelab.client.requests import LIST, WATCH
 from kubelab.rpc.apiserver.v1 import apiserver_pb2 as pb
 
 

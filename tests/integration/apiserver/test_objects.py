@@ -13,7 +13,7 @@ from kubelab.api.coordination.v1 import coordination_pb2
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import errors, scheme
 from kubelab.apimachinery.messages import deep_copy
-from kubelab.client.client import CREATE, DELETE_COLLECTION, UPDATE
+from kubelab.client.requests import CREATE, DELETE_COLLECTION, UPDATE
 from kubelab.rpc import warnings
 from kubelab.rpc.apiserver.v1 import apiserver_pb2 as pb
 

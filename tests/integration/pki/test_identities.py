@@ -20,8 +20,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from kubelab.apimachinery.clock import SystemClock
 from kubelab.apimachinery.errors import Unavailable
-from kubelab.client.client import SERVER_VERSION
 from kubelab.client.kubeconfig import API_SERVER_NAME, Kubeconfig
+from kubelab.client.requests import SERVER_VERSION
 from kubelab.client.transport import Connections
 from kubelab.component.config import TLS
 from kubelab.component.serving import Health, serve_grpc
