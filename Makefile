@@ -8,7 +8,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 TESTS ?= tests
 # A file is one worker's: a chapter goes on where its last test ended, and starts one cluster. Files are taken in the
 # order of their names: clusters first, whose tests take longest, and the small unit tests fill the end.
-PYTEST ?= pytest -n 2 --dist loadfile --no-loadscope-reorder --ignore tests/compose
+PYTEST ?= pytest -n 4 --dist loadfile --no-loadscope-reorder --ignore tests/compose
 
 .DEFAULT_GOAL := help
 .PHONY: help setup system protos up down hello test coverage test-compose storm fuzz lint fix permissions api bench bench-failover bench-scale fresh-check clean

@@ -26,11 +26,15 @@ T = TypeVar("T")
 
 
 def eventually(look: Callable[[], T | None], *, within: float = 60.0, what: str = "") -> T:
-    """Call ``look`` until it returns something true; the failure shows its last error or answer."""
+    """Call ``look`` until it returns something true; the failure shows its last error or answer.
+
+    A look that starts a program takes processor time from what it looks at: the pause is as long as the look was.
+    """
     deadline = time.monotonic() + within
     pause = threading.Event()
     while True:
         problem: AssertionError | None = None
+        began = time.monotonic()
         try:
             if value := look():
                 return value
@@ -38,7 +42,7 @@ def eventually(look: Callable[[], T | None], *, within: float = 60.0, what: str 
             problem = err
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {within:g} s: {what or look.__name__}: {problem}") from problem
-        pause.wait(0.05)
+        pause.wait(max(0.05, time.monotonic() - began))
 
 
 @dataclass(frozen=True)
