@@ -11,8 +11,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import datetime
-import gc
-import importlib
 import os
 import signal
 import socket
@@ -26,7 +24,7 @@ from kubelab.apimachinery.clock import Clock, SystemClock
 from kubelab.component.config import ConfigError
 from kubelab.component.descriptors import raise_limit
 from kubelab.files import statefile
-from kubelab.supervisor import network, processes
+from kubelab.supervisor import network, preload, processes
 from kubelab.topology import lock
 from kubelab.topology.record import Record, RecordError
 
@@ -68,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     if options.zygote:
         restarts, descriptor = options.zygote
-        _preload()
+        preload.preload()
         _be_zygote(record, options, socket.socket(fileno=descriptor), restarts)
     return _begin(record, options, progress)
 
@@ -100,7 +98,7 @@ def _begin(record: Record, options: SupervisorOptions, progress: _Progress) -> i
         return progress.busy(f'another supervisor ({other}) looks after "{record.name}"')
     except (OSError, ConfigError, etcdmembers.DataLost, network.NetworkError) as err:
         return progress.failed(statefile.in_words(err))
-    _preload()
+    preload.preload()
     progress.step("processes")
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     if os.fork() == 0:
@@ -110,19 +108,6 @@ def _begin(record: Record, options: SupervisorOptions, progress: _Progress) -> i
         _be_zygote(record, options, theirs, restarts=0)
     theirs.close()
     return _supervise(record, options, ours, progress, restarts=0)
-
-
-def _preload() -> None:
-    """Import everything that components need, and keep the garbage collector from touching (and copying) it."""
-    from kubelab.supervisor import plan
-
-    for module in (*plan.MODULES.values(), plan.TUNNELS_MODULE, "kubelab.supervisor.rpc", "kubelab.component.logs"):
-        try:
-            importlib.import_module(module)
-        except Exception as err:  # noqa: BLE001 — its own process will fail with it, and say so in its own log
-            print(f"{module} cannot be imported: {err!r}", file=sys.stderr)  # noqa: T201
-    gc.collect()
-    gc.freeze()
 
 
 def _be_zygote(record: Record, options: SupervisorOptions, channel: socket.socket, restarts: int) -> NoReturn:
