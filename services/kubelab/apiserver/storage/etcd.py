@@ -24,14 +24,12 @@ from kubelab.apiserver.storage import etcdquota
 from kubelab.apiserver.storage.etcdconvert import (
     REFUSED,
     bytes_of,
-    compare,
     current_of,
     event_of,
     no_leader,
     no_space,
-    operation_of,
-    read_back,
     text_of,
+    transaction,
     translate,
 )
 from kubelab.apiserver.storage.members import HAS_LEADER, READ_SECONDS, EtcdTLS, Member, Members
@@ -82,20 +80,14 @@ class EtcdStore:
         return answer.header.revision
 
     async def transact(self, conditions: Sequence[Condition], operations: Sequence[Operation]) -> Outcome:
-        request = rpc.TxnRequest(
-            compare=[compare(c) for c in conditions],
-            success=[operation_of(o) for o in operations],
-            failure=[read_back(c.key) for c in conditions],
-        )
-        keys = [c.key for c in conditions]
         try:
-            return await self._write(request, keys)
+            return await self._write(conditions, operations)
         except errors.ApiError as err:
             if not errors.out_of_space(err) or not all(isinstance(o, Delete) for o in operations):
                 raise
-        return await self._write_bare(request, keys)
+        return await self._write_bare(conditions, operations)
 
-    async def _write(self, request: Any, keys: Sequence[str]) -> Outcome:
+    async def _write(self, conditions: Sequence[Condition], operations: Sequence[Operation]) -> Outcome:
         """Send a transaction until its outcome is known. Raises not_executed when it surely was not carried out, and
         Unavailable or Timeout when that stays unknown."""
         tries = 0
@@ -103,7 +95,7 @@ class EtcdStore:
         await self._look_before()
         while True:
             receipt = await self._ready(self._receipts.take())
-            result = await self._attempt(receipt, request, keys)
+            result = await self._attempt(receipt, conditions, operations)
             if isinstance(result, Outcome):
                 return result
             if self._clock.monotonic() > until:
@@ -111,17 +103,16 @@ class EtcdStore:
             tries += 1
             await self._members.pause(tries)
 
-    async def _attempt(self, receipt: Receipt, request: Any, keys: Sequence[str]) -> Outcome | errors.ApiError:
+    async def _attempt(
+        self, receipt: Receipt, conditions: Sequence[Condition], operations: Sequence[Operation]
+    ) -> Outcome | errors.ApiError:
         """Send a transaction once; gives the error when it was not carried out and never will be."""
-        sent = rpc.TxnRequest(
-            compare=[*request.compare, receipt.condition()],
-            success=[*request.success, receipt.operation()],
-            failure=[*request.failure, receipt.read()],
-        )
+        conditions = [*conditions, receipt.condition()]
+        request = transaction(conditions, [*operations, receipt.operation()])
         member = await self._ready(self._members.pick())
         try:
             answer = await member.ask(
-                member.txn, sent, WRITE_SECONDS if self._members.several else self._members.timeout
+                member.txn, request, WRITE_SECONDS if self._members.several else self._members.timeout
             )
         except grpc.aio.AioRpcError as err:
             if no_leader(err):
@@ -138,7 +129,7 @@ class EtcdStore:
         if answer.succeeded:
             self._receipts.give_back(receipt, revision)
             return Outcome(True, revision)
-        current = current_of(answer, [*keys, receipt.key])
+        current = current_of(answer, conditions)
         there = current.pop(receipt.key)
         if receipt.untouched(there):
             self._receipts.give_back(receipt, receipt.revision)
@@ -160,16 +151,16 @@ class EtcdStore:
             raise failure from err
         return failure
 
-    async def _write_bare(self, request: Any, keys: Sequence[str]) -> Outcome:
+    async def _write_bare(self, conditions: Sequence[Condition], operations: Sequence[Operation]) -> Outcome:
         """Delete without a receipt: etcd is full, takes nothing new, and can only become emptier."""
         member = await self._ready(self._members.pick())
         try:
-            answer = await member.ask(member.txn, request, self._members.timeout)
+            answer = await member.ask(member.txn, transaction(conditions, operations), self._members.timeout)
         except grpc.aio.AioRpcError as err:
             raise translate(err) from err
         if answer.succeeded:
             return Outcome(True, answer.header.revision)
-        return Outcome(False, answer.header.revision, current_of(answer, keys))
+        return Outcome(False, answer.header.revision, current_of(answer, conditions))
 
     async def _look_before(self) -> None:
         """Send nothing while no member answers: what was not sent is surely not done. Unavailable says so."""

@@ -20,30 +20,37 @@ from kubelab.apiserver.storage.store import (
 )
 
 
-def compare(condition: Condition) -> Any:
-    key = bytes_of(condition.key)
-    if isinstance(condition, Absent):
-        return rpc.Compare(key=key, target=rpc.Compare.VERSION, version=0)
-    if isinstance(condition, Holds):
-        return rpc.Compare(key=key, target=rpc.Compare.VALUE, value=condition.value)
-    return rpc.Compare(key=key, target=rpc.Compare.MOD, mod_revision=condition.mod_revision)
+def transaction(conditions: Sequence[Condition], operations: Sequence[Operation]) -> Any:
+    """Make the request that carries out the operations if the conditions hold, and else reads the conditions' keys.
+
+    The parts are filled in where they stand in the request. Every write passes here, and a part that is made first and
+    then put into the request is copied with its value.
+    """
+    request = rpc.TxnRequest()
+    for condition in conditions:
+        compare, key = request.compare.add(), bytes_of(condition.key)
+        compare.key = request.failure.add().request_range.key = key
+        if isinstance(condition, Absent):
+            compare.target, compare.version = rpc.Compare.VERSION, 0
+        elif isinstance(condition, Holds):
+            compare.target, compare.value = rpc.Compare.VALUE, condition.value
+        else:
+            compare.target, compare.mod_revision = rpc.Compare.MOD, condition.mod_revision
+    for operation in operations:
+        key = bytes_of(operation.key)
+        if isinstance(operation, Put):
+            put = request.success.add().request_put
+            put.key, put.value, put.lease = key, operation.value, operation.lease
+        else:
+            request.success.add().request_delete_range.key = key
+    return request
 
 
-def operation_of(operation: Operation) -> Any:
-    key = bytes_of(operation.key)
-    if isinstance(operation, Put):
-        return rpc.RequestOp(request_put=rpc.PutRequest(key=key, value=operation.value, lease=operation.lease))
-    return rpc.RequestOp(request_delete_range=rpc.DeleteRangeRequest(key=key))
-
-
-def read_back(key: str) -> Any:
-    return rpc.RequestOp(request_range=rpc.RangeRequest(key=bytes_of(key)))
-
-
-def current_of(answer: Any, keys: Sequence[str]) -> dict[str, KeyValue | None]:
+def current_of(answer: Any, conditions: Sequence[Condition]) -> dict[str, KeyValue | None]:
+    """Read what the keys of a transaction's conditions hold, from the answer that refused it."""
     values: dict[str, KeyValue | None] = {}
-    for key, response in zip(keys, answer.responses, strict=True):
-        kvs = response.response_range.kvs
+    for condition, response in zip(conditions, answer.responses, strict=True):
+        key, kvs = condition.key, response.response_range.kvs
         values[key] = KeyValue(key, kvs[0].value, kvs[0].mod_revision) if kvs else None
     return values
 

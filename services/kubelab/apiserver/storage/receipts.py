@@ -22,13 +22,10 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass
 from itertools import count
-from typing import Any
-
-from aetcd import rpc
 
 from kubelab.apimachinery import errors
 from kubelab.apimachinery.clock import Clock
-from kubelab.apiserver.storage.etcdconvert import compare, operation_of, read_back
+from kubelab.apiserver.storage.etcdconvert import transaction
 from kubelab.apiserver.storage.members import Members
 from kubelab.apiserver.storage.store import Delete, KeyValue, Put, Unchanged
 
@@ -46,17 +43,13 @@ class Receipt:
     number: bytes = b""
     sent: float = 0.0  # monotonic seconds
 
-    def condition(self) -> Any:
+    def condition(self) -> Unchanged:
         """What the transaction compares besides its own conditions."""
-        return compare(Unchanged(self.key, self.revision))
+        return Unchanged(self.key, self.revision)
 
-    def operation(self) -> Any:
+    def operation(self) -> Put:
         """What it does besides its own operations."""
-        return operation_of(Put(self.key, self.number))
-
-    def read(self) -> Any:
-        """What it reads when it is refused."""
-        return read_back(self.key)
+        return Put(self.key, self.number)
 
     def written(self, stored: KeyValue | None) -> bool:
         """Say whether etcd holds what the transaction writes."""
@@ -98,9 +91,7 @@ class Receipts:
         Gives the revision at which it took effect, or 0 when it did not and never will. Raises Unavailable when that
         cannot be told.
         """
-        fence = rpc.TxnRequest(
-            compare=[receipt.condition()], success=[operation_of(Delete(receipt.key))], failure=[receipt.read()]
-        )
+        fence = transaction([receipt.condition()], [Delete(receipt.key)])
         answer = await self._members.read(lambda member: member.txn, fence)
         if answer.succeeded:
             return 0
@@ -114,7 +105,5 @@ class Receipts:
     async def _create(self) -> Receipt:
         """Each has a name of its own, and nothing in it is a transaction's number: writing it twice does no harm."""
         key = f"{ROOT}{self._owner}/{next(self._names)}"
-        answer = await self._members.read(
-            lambda member: member.txn, rpc.TxnRequest(success=[operation_of(Put(key, b""))])
-        )
+        answer = await self._members.read(lambda member: member.txn, transaction([], [Put(key, b"")]))
         return Receipt(key, answer.header.revision)
