@@ -32,7 +32,7 @@ class SpanContext:
 
     def child(self) -> SpanContext:
         """Give a new span of the same trace."""
-        return SpanContext(self.trace_id, _hex(64))
+        return SpanContext(self.trace_id, _span_id())
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ _CAUSE: ContextVar[str] = ContextVar("kubelab_cause", default="")
 
 def new_trace() -> SpanContext:
     """Start a trace. The identifiers need to be different, not secret."""
-    return SpanContext(_hex(128), _hex(64))
+    return SpanContext(_trace_id(), _span_id())
 
 
 def parse(traceparent: str) -> SpanContext | None:
@@ -125,5 +125,9 @@ def incoming(metadata: Iterable[tuple[str, str | bytes]] | None) -> Incoming:
     return Incoming(parse(values.get(TRACEPARENT, "")), values.get(CALLER, "")[:MAX_CALLER], followed)
 
 
-def _hex(bits: int) -> str:
-    return f"{random.getrandbits(bits) or 1:0{bits // 4}x}"
+def _trace_id() -> str:
+    return f"{random.getrandbits(128) or 1:032x}"
+
+
+def _span_id() -> str:
+    return f"{random.getrandbits(64) or 1:016x}"
