@@ -139,7 +139,7 @@ def test_a_kubelet_that_hears_nothing_of_the_api_server(terminal: Terminal, pods
     [
         ("kill nobody@cp-1", 'process "nobody@cp-1" not found'),
         ("pause --node node-9", 'node "node-9" not found'),
-        ("stop supervisor", "supervisor keeps the cluster's processes, and is none of them"),
+        ("stop supervisor", "supervisor runs the cluster's processes; faults act on those only"),
         ("stop kubelet", '"kubelet" runs on several nodes, name one: kubelet@cp-1, kubelet@node-1, kubelet@node-2'),
         ("stop", "name processes, or a node by --node"),
         ("partition node-1 node-9", 'node "node-9" not found'),
@@ -151,7 +151,7 @@ def test_a_kubelet_that_hears_nothing_of_the_api_server(terminal: Terminal, pods
             "runtime@node-1 is reached over a unix socket, which no packet crosses; "
             "to cut it off, freeze it: kubelab fault pause runtime@node-1",
         ),
-        ("heal node-1", "name two sides, or none to take every partition away"),
+        ("heal node-1", "name two sides, or none to heal every partition"),
         ("heal node-1 node-2", 'no partition between "node-1" and "node-2"'),
     ],
 )

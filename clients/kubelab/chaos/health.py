@@ -24,14 +24,14 @@ from kubelab.cluster.driver import ClusterDriver, ClusterStatus, ProcessState
 
 T = TypeVar("T", bound=Message)
 LOOK_SECONDS = 0.1  # between two looks where no event announces a change: the kernel announces no changed rules
-ANSWER_SECONDS = 2.0  # a process that takes longer counts as unwell
+ANSWER_SECONDS = 2.0  # a process that takes longer counts as unhealthy
 MANY = 200
 TOO_FEW = "too few requests yet"
 GOOD_IN_A_ROW = 10  # requests that must be answered before the service counts as recovered
 
 
 class NotRecovered(Exception):
-    """All is not well in time; the message says what is not."""
+    """The cluster has not recovered in time; the message names the failed check."""
 
 
 class Subject(Protocol):
@@ -56,7 +56,7 @@ class ClusterHealth:
 
     def __init__(self, subject: Subject) -> None:
         self._subject = subject
-        self._settled = math.inf  # the moment since which everything but the requests has been well
+        self._settled = math.inf  # since when all checks except the requests have passed
 
     async def wait(self, look: Callable[[ClusterHealth], Awaitable[str]], within: float) -> str:
         """Look until nothing is wrong, for so many seconds at most; gives what is wrong at the end."""
@@ -101,9 +101,9 @@ class ClusterHealth:
         return wrong
 
     async def processes(self) -> str:
-        """Every process runs and is well."""
-        unwell = [p for p in self._status.processes if p.state is not ProcessState.RUNNING]
-        return ", ".join(f"{p.name} is {p.state.value}" for p in unwell)
+        """Check that every process runs and is healthy."""
+        unhealthy = [p for p in self._status.processes if p.state is not ProcessState.RUNNING]
+        return ", ".join(f"{p.name} is {p.state.value}" for p in unhealthy)
 
     async def leaders(self) -> str:
         """Every role has one leader, whose Lease lasts, and it runs."""

@@ -26,7 +26,7 @@ def pods_ready(within: float = 0.0) -> bool:
 
 
 def processes_running(within: float = 0.0) -> bool:
-    """Say whether every process of the cluster runs and is well."""
+    """Say whether every process of the cluster is running and healthy."""
     return _wait(lambda health: health.processes(), within)
 
 
@@ -46,10 +46,10 @@ def node_ready(node: str, within: float = 0.0) -> bool:
 
 
 def recovered(within: float = 60.0) -> float:
-    """Wait until all is well again; gives the seconds since the last fault was over (or began, if it is not).
+    """Wait until the cluster has recovered; returns the seconds since the last fault was over (or began, if it is not).
 
-    All is well when every process runs, each role has its leader, every node and pod is Ready, the rules lead to the
-    ready pods, and requests are answered again. TimeoutError names what is not.
+    It has recovered when every process runs, each role has its leader, every node and pod is Ready, the rules lead to
+    the ready pods, and requests are answered again. TimeoutError names what is not.
     """
     now = session.current()
     return now.call(ClusterHealth(now).recovered(within), within + CALL_SECONDS)

@@ -112,7 +112,7 @@ def _ready(endpoints: core_pb2.Endpoints, port: str, node: str) -> Iterator[tupl
 
 
 def differences(kernel: Mapping[Key, Backends], want: Mapping[Key, Backends]) -> list[str]:
-    """Name every service address whose rules are not what the endpoints say; empty when all is well."""
+    """Name every service address whose rules are not what the endpoints say; empty when all agree."""
     texts: list[str] = []
     for key in sorted({*kernel, *want}):
         have, should = kernel.get(key), want.get(key)

@@ -95,7 +95,7 @@ async def _kubeconfig(directory: Path, project_name: str, name: str, seconds: fl
 async def _serving(
     cluster: ComposeCluster, docker: Docker, project: Project, seconds: float, clock: Clock
 ) -> tuple[str, ...]:
-    """Wait until an api-server is well; gives where all of them are. Timeout names what is not."""
+    """Wait until an api-server is healthy; return the URLs of all. Timeout names the unhealthy ones."""
     try:
         async with clock.timeout(seconds), aclosing(cluster.watch_status()) as answers:
             async for status in answers:
@@ -105,9 +105,9 @@ async def _serving(
                     raise NotFound(f"project {project.name} has no api-server: it is no cluster of kubelab")
     except TimeoutError as err:
         containers = await inspect(docker, project.name)
-        unwell = [c.service for c in containers if c.state is not ProcessState.RUNNING]
+        unhealthy = [c.service for c in containers if c.state is not ProcessState.RUNNING]
         raise Timeout(
-            f"no api-server is well after {seconds:g} s (not well: {', '.join(sorted(unwell))}); "
+            f"no api-server is healthy after {seconds:g} s (unhealthy: {', '.join(sorted(unhealthy))}); "
             f"look at: {project.compose} logs api-server{composeproject.shared_network(containers)}"
         ) from err
     finally:

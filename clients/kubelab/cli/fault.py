@@ -58,7 +58,7 @@ def heal(sides: tuple[str, ...], name: str) -> int:
     Without sides, what an experiment has left that was killed is undone as well.
     """
     if len(sides) not in (0, 2):
-        raise click.UsageError("name two sides, or none to take every partition away")
+        raise click.UsageError("name two sides, or none to heal every partition")
     undone = [] if sides else asyncio.run(_left_by_an_experiment(name))
     return asyncio.run(_heal(name, sides, quiet=bool(undone)))
 
@@ -160,7 +160,7 @@ async def _ls(name: str) -> int:
 
 
 def listing(processes: Sequence[Process], partitions: Sequence[Partition]) -> str:
-    """Lay out what is stopped, paused or cut off; ``No faults.`` where all is well."""
+    """Lay out what is stopped, paused or cut off; ``No faults.`` where there is none."""
     rows = [(process.state.value, process.name) for process in processes if process.state in FAULTS]
     rows += [("Partition", arrow(partition)) for partition in partitions]
     return output.table(HEADER, rows) if rows else "No faults."
@@ -182,7 +182,7 @@ def process_named(status: ClusterStatus, word: str) -> str:
     """The full name of a process. NotFound, Conflict where it is not one that can be acted on, UsageError."""
     candidates = own_processes(status)
     if any(process.name == word for process in status.processes) and word not in {p.name for p in candidates}:
-        raise Conflict(f"{word} keeps the cluster's processes, and is none of them")
+        raise Conflict(f"{word} runs the cluster's processes; faults act on those only")
     if word not in {process.name for process in candidates} | {process.component for process in candidates}:
         raise NotFound(f'process "{word}" not found')
     return logs.find(candidates, word)

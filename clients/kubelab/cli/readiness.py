@@ -24,7 +24,7 @@ from kubelab.topology.record import DEFAULT_NAME, Record
 GIVE_UP_RESTARTS = 3
 REMEDIES = {
     ProcessState.STOPPED: "start it: kubelab fault start",
-    ProcessState.PAUSED: "let it go on: kubelab fault resume",
+    ProcessState.PAUSED: "resume it: kubelab fault resume",
 }
 Progress = Callable[[str, str], None]  # an emoji and a line
 
@@ -47,7 +47,7 @@ class Readiness:
     def __init__(self, record: Record, progress: Progress) -> None:
         self._record, self._progress = record, progress
         self._restarts: dict[str, int] = {}
-        self._well: set[str] = set()
+        self._healthy: set[str] = set()
         self._ready: set[str] = set()
         self._reported: set[str] = set()
         self.serving = asyncio.Event()
@@ -68,8 +68,8 @@ class Readiness:
             ):
                 self._progress("🧠", f"{process.name} answers at {self._address(process.node)}")
                 self.serving.set()
-        unwell = {process.node for process in status.processes if process.state is not ProcessState.RUNNING}
-        self._well = set(self._record.node_names) - unwell
+        unhealthy = {process.node for process in status.processes if process.state is not ProcessState.RUNNING}
+        self._healthy = set(self._record.node_names) - unhealthy
         self._look()
 
     def _remedy(self, process: Process) -> str:
@@ -91,7 +91,7 @@ class Readiness:
         self._look()
 
     def _look(self) -> None:
-        both = self._well & self._ready
+        both = self._healthy & self._ready
         for node in self._record.node_names:
             if node in both and node not in self._reported:
                 self._reported.add(node)
@@ -101,7 +101,7 @@ class Readiness:
 
 
 async def wait(record: Record, clock: Clock, progress: Progress) -> None:
-    """Return when every process is well and every node Ready. Raises UpFailed, Faulted, ApiError."""
+    """Return when every process is healthy and every node Ready. Raises UpFailed, Faulted, ApiError."""
     readiness = Readiness(record, progress)
     try:
         async with asyncio.TaskGroup() as group:

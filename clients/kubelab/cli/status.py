@@ -1,4 +1,4 @@
-"""``kubelab status``: every process of a cluster. The exit code is 0 only when all of them are well."""
+"""``kubelab status``: every process of a cluster. The exit code is 0 only when all of them are healthy."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TELLING = (
 )  # the states in which a process's message is shown below the table
 HEALTH = {
     ProcessState.RUNNING: "Healthy"
-}  # a process that runs but is not well is Unhealthy; the rest go by their own names
+}  # a running process whose health check fails is Unhealthy; other states have their own names
 
 
 @click.command("status", short_help="Show every process of a cluster")
@@ -35,7 +35,7 @@ HEALTH = {
 @click.option("-o", "--output", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
 @click.option("-w", "--watch", is_flag=True, help="print every process that changes, until interrupted")
 def command(name: str, form: str, watch: bool) -> int:
-    """Show every process of a cluster. The exit code is 0 when all of them are well, else 1."""
+    """Show every process of a cluster. The exit code is 0 when all of them are healthy, else 1."""
     return asyncio.run(_status(name, form, watch, SystemClock()))
 
 

@@ -139,7 +139,7 @@ async def _runs(record: Record) -> bool:
 
 
 async def _join(options: UpOptions, record: Record, rules: LoadingRules, context: str, clock: Clock) -> int:
-    """Make a running cluster the current one, and wait until it is well; a failure does not take it down."""
+    """Make a running cluster the current one, and wait until it is healthy; a failure does not take it down."""
     if options.settings:
         output.problem(
             f'Cluster "{record.name}" is running; --set is for its next start. Type first:\n'
@@ -240,7 +240,7 @@ async def _explain(record: Record, err: Exception, seconds: float) -> None:
 
 
 async def _unwell(record: Record, seconds: float) -> tuple[str, str]:
-    """After a time-out: name the first process that is not well, in the order of their start."""
+    """After a time-out: name the first unhealthy process, in the order of their start."""
     try:
         async with LocalCluster(record.name, record.socket) as cluster:
             status = await cluster.status()
@@ -250,7 +250,7 @@ async def _unwell(record: Record, seconds: float) -> tuple[str, str]:
         if process.state != ProcessState.RUNNING:
             return f"Not up after {seconds:g} s: {process.name} is {process.state.value}", process.name
     first = next(node.name for node in status.nodes)
-    return f"Not up after {seconds:g} s: every process is well, but not every node is Ready", f"kubelet@{first}"
+    return f"Not up after {seconds:g} s: every process is healthy, but not every node is Ready", f"kubelet@{first}"
 
 
 def _last_lines(path: Path) -> list[str]:

@@ -249,7 +249,7 @@ class ComposeCluster:
         return self._agents[machine.id]
 
     async def _look(self) -> list[ComposeContainer]:
-        """Every container now. Who is starting or was not well is asked again, as docker does every few seconds."""
+        """Every container now. Starting and unhealthy ones are checked again, as docker does every few seconds."""
         containers = await inspect(self._docker, self._record.project)
         return list(await asyncio.gather(*(self._with_health(container) for container in containers)))
 
@@ -258,10 +258,10 @@ class ComposeCluster:
             return container
         words = ("exec", container.id, *container.health_test)
         try:
-            well = (await self._docker.run(*words, timeout=CALL_SECONDS)).code == 0
+            healthy = (await self._docker.run(*words, timeout=CALL_SECONDS)).code == 0
         except errors.Timeout:
-            well = False
-        return replace(container, health="healthy") if well else container
+            healthy = False
+        return replace(container, health="healthy") if healthy else container
 
     async def _looks(self) -> AsyncGenerator[list[ComposeContainer]]:
         """Every container now, at each event of docker, and from time to time for changes that have no event."""

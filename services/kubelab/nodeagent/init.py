@@ -50,7 +50,7 @@ def run(argv: Sequence[str]) -> int:
     try:
         machine.prepare(config.state_dir, (config.socket.parent, config.launcher_socket.parent))
     except machine.PreparationError as err:
-        log.error("this cannot be a node's machine", error=str(err))
+        log.error("cannot prepare this machine as a node", error=str(err))
         return 1
     try:
         machine.bound_listeners()

@@ -28,7 +28,7 @@ _SIOCGIFADDR, _SIOCGIFNETMASK = 0x8915, 0x891B
 
 
 class PreparationError(Exception):
-    """This cannot be a node's machine; the message says why, and what to do."""
+    """This machine cannot become a node; the message has the reason and the remedy."""
 
 
 def prepare(state_dir: Path, folders: Sequence[Path]) -> None:

@@ -67,7 +67,7 @@ class ProcessKeeper:
         self.running: Running | None = None
         self.restarts = 0
         self.message = ""
-        self.ready = asyncio.Event()  # it has been well once
+        self.ready = asyncio.Event()  # it was healthy once
         self._should_run = not self._stopped.exists()
         self._wake = asyncio.Event()
         self._moved = asyncio.Condition()
@@ -85,7 +85,7 @@ class ProcessKeeper:
         return self.machine.state
 
     async def run(self, before: Sequence[ProcessKeeper]) -> None:
-        """Keep the process, from the first moment at which all of ``before`` have been well; until cancelled."""
+        """Keep the process, once all of ``before`` were healthy; until cancelled."""
         running = await self._adopt()
         if running:
             self.restarts = running.restarts
@@ -126,9 +126,9 @@ class ProcessKeeper:
             await self._until(lambda: self.state is KeeperState.STOPPED, STOP_SECONDS)
 
     async def start(self) -> None:
-        """Start it, if it is down; answers when it is well, or after half a minute. BadRequest for a frozen one."""
+        """Start it, if it is down; returns when it is healthy, or after half a minute. BadRequest for a frozen one."""
         if self.state is KeeperState.PAUSED:
-            raise BadRequest(f"{self.spec.name} is Paused; let it go on: kubelab fault resume {self.spec.name}")
+            raise BadRequest(f"{self.spec.name} is Paused; resume it: kubelab fault resume {self.spec.name}")
         self._should_run = True
         self._stopped.unlink(missing_ok=True)
         self._wake.set()
@@ -187,7 +187,7 @@ class ProcessKeeper:
         return running
 
     async def _wait_for(self, before: Sequence[ProcessKeeper]) -> None:
-        """Stand by until all of ``before`` have been well once, or this one is not wanted any more."""
+        """Wait until all of ``before`` were healthy once, or until this one must stop."""
         await self._apply(KeeperEvent.WAIT)
         async with asyncio.TaskGroup() as group:
             waiting = group.create_task(_all_well_once(before), name=f"what {self.spec.name} stands on")
@@ -246,13 +246,13 @@ class ProcessKeeper:
         try:
             await self._watch_health_by(self._clock, self._heard)
         except OSError as err:  # its certificates are gone: it may run on, but its health cannot be checked
-            self._log.error("its health cannot be asked", error=str(err))
+            self._log.error("cannot check its health", error=str(err))
 
-    async def _heard(self, well: bool) -> None:
-        self._healthy = well
-        if well:
+    async def _heard(self, healthy: bool) -> None:
+        self._healthy = healthy
+        if healthy:
             self.ready.set()
-        await self._apply(KeeperEvent.HEALTHY if well else KeeperEvent.UNHEALTHY)
+        await self._apply(KeeperEvent.HEALTHY if healthy else KeeperEvent.UNHEALTHY)
 
     async def _apply(self, event: KeeperEvent) -> None:
         if self.machine.apply(event):

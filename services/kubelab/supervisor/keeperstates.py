@@ -41,7 +41,7 @@ class KeeperState(enum.IntEnum):
 class KeeperEvent(enum.Enum):
     """An event in the life of a process."""
 
-    WAIT = "wait"  # for others to be well
+    WAIT = "wait"  # until others are healthy
     START = "start"
     HEALTHY = "healthy"
     UNHEALTHY = "unhealthy"

@@ -71,7 +71,7 @@ async def read(follower: Follower, path: Path, *, tail: int = 0, follow: bool = 
             elif not follow:
                 return
             elif os.fstat(file.fileno()).st_size < file.tell():
-                file.seek(0)  # turned over meanwhile
+                file.seek(0)  # rotated meanwhile
             else:
                 await grown.wait()
 
@@ -83,7 +83,7 @@ async def keep_small(paths: Sequence[Path], clock: Clock, log: structlog.typing.
             try:
                 await asyncio.to_thread(rotation.by_copying, path, KEEP_BYTES)
             except OSError as err:  # a full disk, say: the log only goes on growing
-                log.warning("a log cannot be turned over", path=str(path), error=str(err))
+                log.warning("log not rotated", path=str(path), error=str(err))
         await clock.sleep(LOOK_SECONDS)
 
 

@@ -7,7 +7,7 @@
     node-N   runtime; kubelet and kube-proxy after the api-servers
 
 An arrow means "starts after the other was healthy once", at the first start only. With several control planes etcd's
-members begin together: one alone has no majority and is not well.
+members begin together: one alone has no majority and is not healthy.
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ STOP_ORDER = (
     (plan.TUNNELS,),
 )
 CARRYING = ("kubelet", "kube-proxy", "runtime")  # a node without one of them may lead to what is gone
-ILL = (KeeperState.UNHEALTHY, KeeperState.BACK_OFF, KeeperState.STOPPED, KeeperState.PAUSED)
+UNHEALTHY = (KeeperState.UNHEALTHY, KeeperState.BACK_OFF, KeeperState.STOPPED, KeeperState.PAUSED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,9 +208,11 @@ class Supervisor:
         """Send the tunnels the unhealthy api-servers and nodes, which they try last."""
         async for _ in self.changes():
             cut = {side for partition in self.partitions.list() for side in (partition.source, partition.target)}
-            ill = [keeper.spec for keeper in self.keepers.values() if keeper.state in ILL or keeper.spec.name in cut]
-            planes = {spec.target.address for spec in ill if spec.component == "api-server"}
-            nodes = {spec.node for spec in ill if spec.component in CARRYING}
+            unhealthy = [
+                keeper.spec for keeper in self.keepers.values() if keeper.state in UNHEALTHY or keeper.spec.name in cut
+            ]
+            planes = {spec.target.address for spec in unhealthy if spec.component == "api-server"}
+            nodes = {spec.node for spec in unhealthy if spec.component in CARRYING}
             await self.tunnels.avoid({*planes, *nodes, *(cut & set(self.record.node_names))})
 
     async def _keep_all(self) -> None:

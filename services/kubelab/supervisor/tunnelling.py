@@ -33,7 +33,7 @@ from kubelab.tunnels.listener import BACKLOG
 from kubelab.tunnels.model import ANY_NODE, TUNNELS_FILE, Route, Tunnel, TunnelTarget, check_port
 from kubelab.tunnels.tunnels import LOCALHOST, MOST_TUNNELS
 
-PING_SECONDS = 2.0  # between questions whether the process is well
+PING_SECONDS = 2.0  # between two health checks of the process
 RETRY_SECONDS = 0.05  # while it is just starting
 END_SECONDS = 5.0
 
@@ -55,7 +55,7 @@ class Tunnelling:
         self._file = record.run / "tunnels.json"
         self._tunnels: dict[int, _TunnelEntry] = {}
         self._client: ControlClient | None = None
-        self._ill: frozenset[str] = frozenset()
+        self._unhealthy: frozenset[str] = frozenset()
 
     async def begin(self) -> None:
         """Take over what is open, open what was, and the api-servers' ports. AlreadyExists: one of those is taken."""
@@ -121,14 +121,14 @@ class Tunnelling:
 
     async def avoid(self, names: Iterable[str]) -> None:
         """Let connections try these addresses of api-servers and these nodes last."""
-        ill = frozenset(names)
-        if ill != self._ill:
-            self._ill = ill
-            await self._send(lambda client: client.ill(ill))
+        unhealthy = frozenset(names)
+        if unhealthy != self._unhealthy:
+            self._unhealthy = unhealthy
+            await self._send(lambda client: client.unhealthy(unhealthy))
 
     async def watch(self, clock: Clock, notify: Callable[[bool], Awaitable[None]]) -> None:
         """Bring the running process up to date; call ``notify`` with its health at each change, until cancelled."""
-        well: bool | None = None
+        healthy: bool | None = None
         while True:
             now = False
             try:
@@ -136,15 +136,15 @@ class Tunnelling:
                 await client.state()
                 now = True
             except Unavailable as err:
-                if well:
-                    self._log.warning("the tunnels are not well", error=err.message)
+                if healthy:
+                    self._log.warning("the tunnels' process is unhealthy", error=err.message)
                 self._drop()
             except ApiError as err:
                 self._log.error("the tunnels' process refuses a request", error=err.message)
                 self._drop()
-            if now != well:
-                well = now
-                await notify(well)
+            if now != healthy:
+                healthy = now
+                await notify(healthy)
             await clock.sleep(PING_SECONDS if now else RETRY_SECONDS)
 
     async def _connect(self) -> ControlClient:
@@ -154,11 +154,11 @@ class Tunnelling:
         try:
             carried: dict[int, Tunnel] = {tunnel.local_port: tunnel for tunnel, _ in await client.list()}
             unchanged: set[int] = set()
-            ill: frozenset[str] | None = None
+            unhealthy: frozenset[str] | None = None
             while True:
                 extra = [port for port, tunnel in carried.items() if self._tunnel(port) != tunnel]
                 missing = [entry for port, entry in self._tunnels.items() if port not in unchanged]
-                if not extra and not missing and ill == self._ill:
+                if not extra and not missing and unhealthy == self._unhealthy:
                     self._client = client  # from now on each change is sent at once
                     return client
                 for port in extra:
@@ -169,8 +169,8 @@ class Tunnelling:
                     await client.open(entry.tunnel, entry.route, entry.listener)
                     carried[entry.tunnel.local_port] = entry.tunnel
                     unchanged.add(entry.tunnel.local_port)
-                ill = self._ill
-                await client.ill(ill)
+                unhealthy = self._unhealthy
+                await client.unhealthy(unhealthy)
         except BaseException:
             client.close()
             raise
@@ -206,7 +206,7 @@ class Tunnelling:
                     if sock := await client.take(tunnel.local_port):
                         taken[tunnel.local_port] = sock
         except ApiError as err:
-            self._log.warning("the tunnels of before do not answer, they are started anew", error=err.message)
+            self._log.warning("the former tunnels' process does not answer, starting a new one", error=err.message)
             for sock in taken.values():
                 sock.close()
             taken = {}

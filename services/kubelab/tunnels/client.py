@@ -69,9 +69,9 @@ class ControlClient:
         _, fds = await self._ask({"do": "take", "port": local_port})
         return socket.socket(fileno=fds[0]) if fds else None
 
-    async def ill(self, names: Iterable[str]) -> None:
+    async def unhealthy(self, names: Iterable[str]) -> None:
         """Send the unhealthy addresses and nodes."""
-        await self._ask({"do": "ill", "names": sorted(names)})
+        await self._ask({"do": "unhealthy", "names": sorted(names)})
 
     async def state(self) -> Message:
         """Return numbers of connections; an answer means that the process is healthy."""

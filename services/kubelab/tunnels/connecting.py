@@ -25,11 +25,11 @@ class Connector:
     """Connects from inside of ``nodes``, and remembers what became of it."""
 
     def __init__(self, nodes: Mapping[str, Network], target_health: TargetHealth, clock: Clock) -> None:
-        self._nodes, self._memory, self._clock = nodes, target_health, clock
+        self._nodes, self._target_health, self._clock = nodes, target_health, clock
 
-    def note(self, target: TunnelTarget, well: bool) -> None:
+    def note(self, target: TunnelTarget, healthy: bool) -> None:
         """Take in how a target did."""
-        self._memory.note(target, well=well, now=self._clock.monotonic())
+        self._target_health.note(target, healthy=healthy, now=self._clock.monotonic())
 
     async def connect(self, route: Route) -> tuple[socket.socket, TunnelTarget]:
         """Return a connected socket and its target. OSError when no target answers: the last one's error."""
@@ -65,7 +65,7 @@ class Connector:
 
         Where there is one target only, a node was named: an experiment looks at what that one does, at the first try.
         """
-        order = self._memory.order(route, self._clock.monotonic())
+        order = self._target_health.order(route, self._clock.monotonic())
         for turn in range(ROUNDS if len(order) > 1 else 1):
             if turn and race.errors and all(isinstance(err, ConnectionRefusedError) for err in race.errors):
                 return  # they are there, and say no

@@ -111,8 +111,8 @@ class Control:
             case "take":
                 sock = self._tunnels.listener(int(request["port"]))
                 return {}, [sock.fileno()] if sock else []
-            case "ill":
-                self._tunnels.target_health.ill = frozenset(map(str, request["names"]))
+            case "unhealthy":
+                self._tunnels.target_health.unhealthy = frozenset(map(str, request["names"]))
                 return {}, []
             case "state":
                 limiter = self._tunnels.limiter

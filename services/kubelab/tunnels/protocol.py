@@ -8,8 +8,8 @@ A request and its answer are one packet each (SOCK_SEQPACKET): JSON, with descri
     close     port                               →  nothing
     list                                         →  tunnels
     take      port                               →  nothing + listening socket
-    ill       names                              →  nothing
-    state                                        →  numbers, also an answer to "are you well?"
+    unhealthy names                              →  nothing
+    state                                        →  numbers, also as a health check
 """
 
 from __future__ import annotations

@@ -19,15 +19,15 @@ class TargetHealth:
     """The recent failures and the unhealthy targets."""
 
     failed: dict[TunnelTarget, float] = field(default_factory=dict[TunnelTarget, float])
-    ill: Set[str] = frozenset()  # addresses, and nodes
+    unhealthy: Set[str] = frozenset()  # addresses, and nodes
 
     def order(self, route: Route, now: float) -> list[TunnelTarget]:
         """Return the targets in the order in which to try them."""
-        return sorted(route.targets, key=lambda target: (self._is_ill(target, route), self._failing(target, now)))
+        return sorted(route.targets, key=lambda target: (self._is_unhealthy(target, route), self._failing(target, now)))
 
-    def note(self, target: TunnelTarget, *, well: bool, now: float) -> None:
+    def note(self, target: TunnelTarget, *, healthy: bool, now: float) -> None:
         """Record the outcome of an attempt."""
-        if well:
+        if healthy:
             self.failed.pop(target, None)
         else:
             self.failed[target] = now
@@ -37,9 +37,9 @@ class TargetHealth:
         for target in route.targets:
             self.failed.pop(target, None)
 
-    def _is_ill(self, target: TunnelTarget, route: Route) -> bool:
-        """A node whose pods are not looked after may still have an api-server that is well."""
-        return target.address in self.ill or (not route.client_first and target.node in self.ill)
+    def _is_unhealthy(self, target: TunnelTarget, route: Route) -> bool:
+        """An unhealthy node (its kubelet, say) may still have a healthy api-server."""
+        return target.address in self.unhealthy or (not route.client_first and target.node in self.unhealthy)
 
     def _failing(self, target: TunnelTarget, now: float) -> bool:
         since = self.failed.get(target)

@@ -165,10 +165,10 @@ async def test_who_is_known_to_be_ill_is_asked_last(made: Record) -> None:
     async with named(made, "cp-1", b"cp-1") as one, named(made, "node-1", b"node-1") as two, tunnels(made) as opened:
         tunnel = await opened.open("", "any:80", route=Route((one, two)))
         assert await hear(tunnel.local_port) == b"cp-1"
-        opened.target_health.ill = {one.address}
+        opened.target_health.unhealthy = {one.address}
         assert await hear(tunnel.local_port) == b"node-1"
-        opened.target_health.ill = {one.address, "node-1"}
-        assert await hear(tunnel.local_port) == b"cp-1", "all are ill: as if none were"
+        opened.target_health.unhealthy = {one.address, "node-1"}
+        assert await hear(tunnel.local_port) == b"cp-1", "all are unhealthy: tried as if none were"
 
 
 async def test_a_server_that_does_not_answer_is_not_asked_again(made: Record) -> None:

@@ -70,7 +70,7 @@ def test_a_name_or_a_component_that_is_there_once(word: str, meant: str) -> None
     [
         ("node-9", 'node "node-9" not found'),
         ("kubelet@node-9", 'process "kubelet@node-9" not found'),
-        ("supervisor", "supervisor keeps the cluster's processes, and is none of them"),
+        ("supervisor", "supervisor runs the cluster's processes; faults act on those only"),
         ("kubelet", '"kubelet" runs on several nodes, name one: kubelet@cp-1, kubelet@node-1'),
     ],
 )

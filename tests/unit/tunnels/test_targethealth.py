@@ -18,23 +18,23 @@ def test_as_given_while_nothing_is_known() -> None:
 
 def test_a_failure_counts_for_a_while_and_a_success_ends_it() -> None:
     target_health = TargetHealth()
-    target_health.note(A, well=False, now=100.0)
-    target_health.note(B, well=False, now=101.0)
+    target_health.note(A, healthy=False, now=100.0)
+    target_health.note(B, healthy=False, now=101.0)
     assert target_health.order(SERVICE, 102.0) == [C, A, B]
-    target_health.note(B, well=True, now=103.0)
+    target_health.note(B, healthy=True, now=103.0)
     assert target_health.order(SERVICE, 103.0) == [B, C, A]
     assert target_health.order(SERVICE, 100.0 + REMEMBERED_SECONDS) == [A, B, C]
 
 
 def test_what_is_known_to_be_ill_comes_after_what_failed() -> None:
-    target_health = TargetHealth(ill={A.address})
-    target_health.note(B, well=False, now=0.0)
-    target_health.note(C, well=False, now=0.0)
+    target_health = TargetHealth(unhealthy={A.address})
+    target_health.note(B, healthy=False, now=0.0)
+    target_health.note(C, healthy=False, now=0.0)
     assert target_health.order(API, 1.0) == [B, C, A]
 
 
 def test_a_node_without_its_kubelet_may_have_a_good_api_server() -> None:
-    target_health = TargetHealth(ill={"node-1"})
+    target_health = TargetHealth(unhealthy={"node-1"})
     assert target_health.order(API, 0.0) == [A, B, C]
     assert target_health.order(SERVICE, 0.0) == [B, C, A]
 
