@@ -19,6 +19,7 @@ from kubelab.cluster.local import LocalCluster
 from kubelab.linux.processes import start_time
 from kubelab.supervisor import cleanup, network, processes
 from kubelab.topology.record import Record
+from tests.support.traces import Namespaces
 
 from .conftest import WAIT_SECONDS, core_is_well, named, until, until_true
 
@@ -140,11 +141,12 @@ async def test_shutdown_ends_what_nobody_has_a_record_of(cluster: LocalCluster, 
     """Such as what a zygote had begun when it was killed."""
     node = record.namespace("node-1")
     stray = subprocess.Popen(["nsenter", f"--net={node}", "--", "sleep", "600"])
-    namespaces = network.inodes(record)
-    await until_true(lambda: stray.pid in processes.inside(namespaces))
+    namespaces = Namespaces(record)
+    await until_true(lambda: stray.pid in namespaces.processes())
     await cluster.shutdown()
     assert stray.wait(WAIT_SECONDS) == -signal.SIGKILL
-    await until_true(lambda: not processes.inside(namespaces))  # the supervisor itself is the last
+    await until_true(lambda: not namespaces.processes())  # the supervisor itself is the last
+    namespaces.release()
 
 
 async def test_shutdown_leaves_only_the_data(cluster: LocalCluster, record: Record) -> None:
