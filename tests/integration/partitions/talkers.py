@@ -25,8 +25,13 @@ os.setresgid(group, group, group)
 listeners = [socket.create_server(("0.0.0.0", port)) for port in ports]
 ends, rest, heard = {}, {}, set()
 
+def at_once(end):
+    # Else a word waits for the acknowledgement of the one before, which may be lost on its way back.
+    end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return end
+
 def open_(name, address, port, seconds):
-    end = socket.socket()
+    end = at_once(socket.socket())
     end.settimeout(seconds)
     try:
         end.connect((address, port))
@@ -53,8 +58,7 @@ def turn(seconds):
     ready, _, _ = select.select([*listeners, *rest, sys.stdin.buffer.raw], [], [], seconds)
     for end in ready:
         if end in listeners:
-            new, _ = end.accept()
-            rest[new] = b""
+            rest[at_once(end.accept()[0])] = b""
         elif end in rest:
             read(end)
     return sys.stdin.buffer.raw in ready
