@@ -11,7 +11,7 @@ import grpc
 import pytest
 
 from kubelab.cri.runtime.v1 import api_pb2 as cri
-from tests.integration.runtime.lab import SECONDS, Lab
+from tests.integration.runtime.lab import SECONDS, Lab, until
 from tests.support import polling
 
 pytestmark = pytest.mark.root
@@ -45,9 +45,12 @@ async def test_root_inside_is_an_unprivileged_user_outside(lab: Lab) -> None:
     await supported(lab)
     sandbox = await sandbox_with(lab, "web")
     container = await lab.run(sandbox, "app", FOREVER)
-    outside = [pid for pid, name in lab.processes().items() if name in ("sleep", "pause")]
-    assert len(outside) == 2
-    assert [ids_of(str(pid)) for pid in outside] == [{str(BASE)}] * 2
+
+    def outside() -> list[int]:
+        return [pid for pid, name in lab.processes().items() if name in ("sleep", "pause")]
+
+    await until(lambda: len(outside()) == 2)  # a container has started before its program has the program's name
+    assert [ids_of(str(pid)) for pid in outside()] == [{str(BASE)}] * 2
     told = await lab.execute(container, "sh", "-c", "id -u; id -g; cat /proc/self/uid_map; stat -c %u:%g /usr /etc /")
     lines = told.stdout.decode().split("\n")
     assert lines[:2] == ["0", "0"]
