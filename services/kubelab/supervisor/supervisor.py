@@ -10,10 +10,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from ipaddress import IPv4Network
+from typing import Protocol
 
 import grpc
 import structlog
@@ -137,11 +138,8 @@ class Supervisor:
             await self.partitions.heal(None)  # what says goodbye must be heard
         for components in STOP_ORDER:
             await asyncio.gather(*(keeper.end() for keeper in keepers if keeper.spec.component in components))
-        # The member that leads ends last: it would wait seven seconds to hand its role to one that ends as well.
-        leader = await self.etcd_leader.look()
-        members = [keeper for keeper in keepers if keeper.spec.component == "etcd"]
-        await asyncio.gather(*(member.end() for member in members if member.spec.name != leader))
-        await asyncio.gather(*(member.end() for member in members if member.spec.name == leader))
+        members = {name: keeper for name, keeper in self.keepers.items() if keeper.spec.component == "etcd"}
+        await end_members(members, await self.etcd_leader.look())
         zygote = self.zygote()
         self._spawner.close()
         if zygote:
@@ -228,6 +226,20 @@ class Supervisor:
             self.record.socket.chmod(0o600)  # no race: its folder is open to the owner alone
             yield
         self.record.socket.unlink(missing_ok=True)
+
+
+class Ending(Protocol):
+    """A process that can be ended."""
+
+    async def end(self) -> None: ...
+
+
+async def end_members(members: Mapping[str, Ending], leader: str) -> None:
+    """End etcd's members, the one that leads last: it would wait seven seconds to hand its role to a member that ends
+    at the same time. Without a known leader, end all of them at once."""
+    await asyncio.gather(*(member.end() for name, member in members.items() if name != leader))
+    if leader in members:
+        await members[leader].end()
 
 
 def enter_cluster(record: Record) -> NamespaceThread:
