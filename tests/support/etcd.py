@@ -112,6 +112,7 @@ def members(folder: Path, authority: TestAuthority, count: int, *extra: str) -> 
     finally:
         for one in running:
             one.end()
+        shutil.rmtree(folder / "data", ignore_errors=True)  # 64 MiB of log each, which pytest would keep for three runs
 
 
 def free_ports(count: int) -> list[int]:
