@@ -40,6 +40,8 @@ from kubelab.client.metrics import informer_metrics
 from kubelab.rpc import tracing
 
 T = TypeVar("T", bound=Message)
+Indexer = Callable[[T], Iterable[str]]
+"""Gives the values under which an index has an object."""
 
 CHUNK = 500
 BACKOFF = ExponentialBackoff(0.1, 2.0)
@@ -57,7 +59,7 @@ class _Handler(Generic[T]):
 
 
 class Informer(Generic[T]):
-    """See the module. ``indexers`` give, by index name, the values under which an object is found again."""
+    """See the module. Every reader of an index declares it with :meth:`add_indexers`."""
 
     def __init__(
         self,
@@ -68,7 +70,6 @@ class Informer(Generic[T]):
         label_selector: str = "",
         field_selector: str = "",
         clock: Clock | None = None,
-        indexers: Mapping[str, Callable[[T], Iterable[str]]] | None = None,
         registry: CollectorRegistry | None = None,
         log: WorkerLogger | None = None,
         chunk: int = CHUNK,
@@ -80,8 +81,8 @@ class Informer(Generic[T]):
         self._log: WorkerLogger = log or structlog.get_logger()
         self.name = resource.plural
         self._objects: dict[str, T] = {}
-        self._indexers = dict(indexers or {})
-        self._indexes: dict[str, dict[str, dict[str, None]]] = {index: {} for index in self._indexers}
+        self._indexers: dict[str, Indexer[T]] = {}
+        self._indexes: dict[str, dict[str, dict[str, None]]] = {}
         self._by_namespace: dict[str, dict[str, None]] = {}
         self._handlers: list[_Handler[T]] = []
         self._revision = ""
@@ -125,9 +126,31 @@ class Informer(Generic[T]):
             return [*self._objects.values()]
         return [self._objects[key] for key in self._by_namespace.get(namespace, ())]
 
-    def by_index(self, index: str, value: str) -> list[T]:
-        """Give the objects that an indexer put under ``value``. KeyError for an index that was not declared."""
-        return [self._objects[key] for key in self._indexes[index].get(value, ())]
+    def add_indexers(self, indexers: Mapping[str, Indexer[T]]) -> None:
+        """Declare indexes by name; each gives the values under which an object is found again.
+
+        One that is declared already, with the same function, is left as it is; cached objects are indexed at once.
+        Raises ValueError for a name that another function has.
+        """
+        for name, indexer in indexers.items():
+            declared = self._indexers.get(name)
+            if declared is not None and declared is not indexer:
+                raise ValueError(f"informer of {self.name}: index {name!r} is declared with another function")
+        for name, indexer in indexers.items():
+            if name not in self._indexers:
+                self._indexers[name] = indexer
+                index = self._indexes[name] = {}
+                for key, obj in self._objects.items():
+                    _put(index, indexer(obj), key)
+
+    def by_index(self, name: str, value: str) -> list[T]:
+        """Give the objects that an index has under ``value``. Raises LookupError for an index that is not declared."""
+        try:
+            index = self._indexes[name]
+        except KeyError:
+            declared = ", ".join(sorted(self._indexes)) or "none"
+            raise LookupError(f"informer of {self.name}: no index {name!r}; declared are {declared}") from None
+        return [self._objects[key] for key in index.get(value, ())]
 
     def add_handler(
         self,
@@ -257,8 +280,7 @@ class Informer(Generic[T]):
     def _index(self, key: str, obj: T) -> None:
         self._by_namespace.setdefault(meta_of(obj).namespace, {})[key] = None
         for index, indexer in self._indexers.items():
-            for value in indexer(obj):
-                self._indexes[index].setdefault(value, {})[key] = None
+            _put(self._indexes[index], indexer(obj), key)
 
     def _unindex(self, key: str, obj: T) -> None:
         _drop(self._by_namespace, meta_of(obj).namespace, key)
@@ -279,9 +301,13 @@ class Informer(Generic[T]):
         for index, indexer in self._indexers.items():
             want: dict[str, dict[str, None]] = {}
             for key, obj in self._objects.items():
-                for value in indexer(obj):
-                    want.setdefault(value, {})[key] = None
+                _put(want, indexer(obj), key)
             assert self._indexes[index] == want, f"index {index} and the cache differ"
+
+
+def _put(index: dict[str, dict[str, None]], values: Iterable[str], key: str) -> None:
+    for value in values:
+        index.setdefault(value, {})[key] = None
 
 
 def _drop(index: dict[str, dict[str, None]], value: str, key: str) -> None:

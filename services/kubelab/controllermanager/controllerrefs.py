@@ -20,7 +20,7 @@ from kubelab.apimachinery.meta import get_controller_of, is_terminating, meta_of
 from kubelab.apimachinery.scheme import Resource
 from kubelab.client.client import Client
 from kubelab.client.informer import Informer
-from kubelab.controllermanager.informers import BY_CONTROLLER, ORPHANS
+from kubelab.controllermanager.indexes import BY_CONTROLLER, ORPHANS, controller_uid, orphan_namespace
 from kubelab.controllermanager.podcontrol import PodControl
 
 T = TypeVar("T", bound=Message)
@@ -53,13 +53,13 @@ def claims(controller: Message, matches: Matches, pods: Iterable[core_pb2.Pod]) 
 
 
 class PodControllerRefManager(Generic[T]):
-    """Claims pods for the controllers of one ``resource``. The pods' informer has the indexes BY_CONTROLLER and
-    ORPHANS."""
+    """Claims pods for the controllers of one ``resource``."""
 
     def __init__(
         self, client: Client, resource: Resource[T], pods: Informer[core_pb2.Pod], control: PodControl
     ) -> None:
         self._client, self._resource, self._pods, self._control = client, resource, pods, control
+        pods.add_indexers({BY_CONTROLLER: controller_uid, ORPHANS: orphan_namespace})
 
     async def claim(self, key: str, controller: T, matches: Matches) -> list[core_pb2.Pod]:
         """Adopt and release, and return the controller's pods. ``key`` is the controller's key in its queue. Raises

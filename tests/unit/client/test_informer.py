@@ -56,6 +56,10 @@ async def running(informer: Informer[core_pb2.Pod]) -> AsyncGenerator[None]:
     informer.check_invariants()
 
 
+def node_name(pod: core_pb2.Pod) -> list[str]:
+    return [pod.spec.nodeName]
+
+
 @pytest.fixture
 def server() -> ApiServerInMemory:
     return ApiServerInMemory(clock=FakeClock(auto=True))
@@ -79,7 +83,8 @@ async def test_it_lists_in_chunks_then_follows(server: ApiServerInMemory) -> Non
 
 async def test_indexes_follow_the_objects(server: ApiServerInMemory) -> None:
     server.add(pod("a", node="node-1"), pod("b", node="node-2"), pod("c", node="node-1", namespace="other"))
-    informer = Informer(server.client(), PODS, indexers={"node": lambda p: [p.spec.nodeName]})
+    informer = Informer(server.client(), PODS)
+    informer.add_indexers({"node": node_name})
     async with running(informer):
         assert [p.metadata.name for p in informer.by_index("node", "node-1")] == ["a", "c"]
         assert [p.metadata.name for p in informer.list("other")] == ["c"]
@@ -89,6 +94,23 @@ async def test_indexes_follow_the_objects(server: ApiServerInMemory) -> None:
         assert [p.metadata.name for p in informer.by_index("node", "node-1")] == ["c"]
         assert [p.metadata.name for p in informer.by_index("node", "node-2")] == ["a"]
         assert informer.by_index("node", "nowhere") == []
+
+
+async def test_every_reader_declares_its_index(server: ApiServerInMemory) -> None:
+    server.add(pod("a", node="node-1"), pod("b"))
+    informer = Informer(server.client(), PODS)
+    with pytest.raises(LookupError, match="informer of pods: no index 'node'; declared are none"):
+        informer.by_index("node", "node-1")
+    async with running(informer):
+        informer.add_indexers({"node": node_name, "name": lambda p: [p.metadata.name]})  # what is cached is indexed
+        informer.add_indexers({"node": node_name})  # another reader of the same
+        assert [p.metadata.name for p in informer.by_index("node", "node-1")] == ["a"]
+        assert [p.metadata.name for p in informer.by_index("name", "b")] == ["b"]
+        with pytest.raises(ValueError, match="index 'node' is declared with another function"):
+            informer.add_indexers({"zone": node_name, "node": lambda p: [p.metadata.name]})
+        with pytest.raises(LookupError, match="no index 'zone'; declared are name, node"):
+            informer.by_index("zone", "")
+        informer.check_invariants()
 
 
 async def test_after_expired_it_lists_again_and_tells_what_was_missed(server: ApiServerInMemory) -> None:

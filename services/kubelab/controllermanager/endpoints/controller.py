@@ -17,7 +17,14 @@ from kubelab.client.informer import key_of
 from kubelab.controllermanager.context import ControllerContext
 from kubelab.controllermanager.endpoints.decide import desired
 from kubelab.controllermanager.expectations import LOOK_AGAIN, Expectations
-from kubelab.controllermanager.informers import selected_pods, selecting
+from kubelab.controllermanager.indexes import (
+    BY_LABEL,
+    BY_SELECTOR,
+    pod_labels,
+    selected_pods,
+    selecting,
+    selector_label,
+)
 from kubelab.rpc import tracing
 
 
@@ -35,6 +42,8 @@ class EndpointsController(Reconciler[str]):
             context.informers.of(PODS),
             context.informers.of(ENDPOINTS),
         )
+        self._services.add_indexers({BY_SELECTOR: selector_label})
+        self._pods.add_indexers({BY_LABEL: pod_labels})
         self._batch_period = context.config.endpoint_updates_batch_period
         self._services.add_handler(
             on_add=self._enqueue, on_update=lambda _, new: self._enqueue(new), on_delete=self._enqueue

@@ -18,7 +18,7 @@ from kubelab.apimachinery.scheme import LEASES, NODES, PODS
 from kubelab.client.controller import Reconciler
 from kubelab.controllermanager.context import ControllerContext
 from kubelab.controllermanager.expectations import LOOK_AGAIN, Expectations
-from kubelab.controllermanager.informers import BY_NODE
+from kubelab.controllermanager.indexes import BY_NODE, node_name
 from kubelab.controllermanager.nodelifecycle.decide import (
     Zone,
     evicting,
@@ -73,6 +73,7 @@ class NodeLifecycleController(Reconciler[str]):
             context.informers.of(LEASES),
             context.informers.of(PODS),
         )
+        self._pods.add_indexers({BY_NODE: node_name})
         self._heard: dict[str, _NodeHealthData] = {}
         self._registered: set[str] = set()
         self._expectations = Expectations(self._nodes, context.clock)

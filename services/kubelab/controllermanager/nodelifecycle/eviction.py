@@ -17,7 +17,7 @@ from kubelab.client.controller import Reconciler
 from kubelab.client.informer import key_of
 from kubelab.controllermanager.context import ControllerContext
 from kubelab.controllermanager.expectations import Expectations
-from kubelab.controllermanager.informers import BY_NODE
+from kubelab.controllermanager.indexes import BY_NODE, node_name
 from kubelab.controllermanager.nodelifecycle.decide import evict_at
 from kubelab.controllermanager.podcontrol import delete_pod, write_condition
 from kubelab.rpc import tracing
@@ -36,6 +36,7 @@ class TaintEvictionController(Reconciler[str]):
         self._recorder = context.recorder("taint-eviction-controller")
         self._clock = context.clock
         self._pods, self._nodes = context.informers.of(PODS), context.informers.of(NODES)
+        self._pods.add_indexers({BY_NODE: node_name})
         self._expectations = Expectations(self._pods, context.clock)
         self._announced: set[str] = set()  # uids of pods with an eviction ahead
         self._nodes.add_handler(on_add=self._node_changed, on_update=self._node_updated)

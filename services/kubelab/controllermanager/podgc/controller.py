@@ -18,7 +18,7 @@ from kubelab.apimachinery.scheme import NODES, PODS
 from kubelab.client.controller import Reconciler
 from kubelab.client.informer import key_of
 from kubelab.controllermanager.context import ControllerContext
-from kubelab.controllermanager.informers import BY_NODE, TERMINATED
+from kubelab.controllermanager.indexes import BY_NODE, TERMINATED, node_name, terminated
 from kubelab.controllermanager.podcontrol import delete_pod, write_condition
 from kubelab.controllermanager.podgc.decide import surplus
 from kubelab.rpc import tracing
@@ -37,6 +37,7 @@ class PodGarbageCollector(Reconciler[str]):
         self._clock = context.clock
         self._config = context.config.pod_gc
         self._pods, self._nodes = context.informers.of(PODS), context.informers.of(NODES)
+        self._pods.add_indexers({BY_NODE: node_name, TERMINATED: terminated})
         self._missing: dict[str, float] = {}  # node → since when, monotonic
         self._pods.add_handler(on_add=self._pod_changed, on_update=lambda _, new: self._pod_changed(new))
         self._nodes.add_handler(on_add=self._node_came, on_delete=self._node_went)

@@ -21,7 +21,7 @@ from kubelab.client.informer import key_of
 from kubelab.controllermanager.context import ControllerContext
 from kubelab.controllermanager.controllerrefs import PodControllerRefManager
 from kubelab.controllermanager.expectations import LOOK_AGAIN, Expectations
-from kubelab.controllermanager.informers import selecting
+from kubelab.controllermanager.indexes import BY_SELECTOR, selecting, selector_label
 from kubelab.controllermanager.podcontrol import FAILED_CREATE, FAILED_DELETE, PodControl, pod_from_template
 from kubelab.controllermanager.replication.decide import Failure, Plan, plan, status
 from kubelab.rpc import tracing
@@ -39,6 +39,7 @@ class ReplicationManager(Reconciler[str]):
         self._client = context.client
         self._clock = context.clock
         self._controllers, self._pods = context.informers.of(REPLICATION_CONTROLLERS), context.informers.of(PODS)
+        self._controllers.add_indexers({BY_SELECTOR: selector_label})
         self._expectations = Expectations(self._pods, context.clock)
         self._status_expectations = Expectations(self._controllers, context.clock)
         self._pod_control = PodControl(self._client, context.recorder("replication-controller"), self._expectations)
