@@ -15,17 +15,17 @@ import json
 import threading
 from collections.abc import Collection
 from pathlib import Path
-from typing import cast
 
-from kubelab.files import atomicfile
+from kubelab.files import atomicfile, statefile
 from kubelab.kubelet.containers.environment import ConfigError
 
 LENGTH = 65_536
+REMEDY = "remove it when no pod with users of its own is left on the node"
 
 
 class UserRanges:
-    """The ranges of one node's pods, kept in a file; ``most`` are given at once. What cannot be read counts as none:
-    OSError and ConfigError are for :meth:`of`."""
+    """The ranges of one node's pods, kept in a file; ``most`` are given at once. All methods but :meth:`has` raise
+    ConfigError for a file that cannot be read."""
 
     def __init__(self, file: Path, most: int) -> None:
         self._file, self._most = file, most
@@ -71,18 +71,18 @@ class UserRanges:
 
     def _read(self) -> dict[str, int]:
         try:
-            read: object = json.loads(self._file.read_text())
-        except FileNotFoundError:
-            return {}
-        except ValueError as err:
-            raise ConfigError(f"{self._file}: {err}") from err
-        if not isinstance(read, dict) or not all(
-            type(base) is int for base in cast("dict[str, object]", read).values()
-        ):
-            raise ConfigError(f"{self._file}: expected a mapping of pods to numbers")
-        return cast("dict[str, int]", read)
+            return statefile.read(self._file, _bases, remedy=REMEDY) or {}
+        except statefile.BrokenFile as err:
+            raise ConfigError(str(err)) from err
 
     def _write(self, bases: dict[str, int]) -> None:
         self._file.parent.mkdir(parents=True, exist_ok=True)
         atomicfile.write(self._file, json.dumps(bases))
         self._bases = bases
+
+
+def _bases(text: str) -> dict[str, int]:
+    bases = statefile.json_object(text)
+    if not all(type(base) is int for base in bases.values()):
+        raise TypeError("expected a number for each pod")
+    return bases
