@@ -145,7 +145,7 @@ def _flags(kind: type[Any], path: tuple[str, ...] = ()) -> dict[str, tuple[tuple
         nested = _nested(hints[field.name])
         if nested:
             by_name.update(_flags(nested, here))
-        else:
+        elif not any(_nested(item) for item in get_args(hints[field.name])):  # a list of mappings is the file's alone
             by_name["-".join(here).replace("_", "-")] = (here, hints[field.name])
     return by_name
 

@@ -127,6 +127,7 @@ def test_a_mistake_in_the_file_is_named(tmp_path: Path, text: str, says: list[st
         (["--parallelism", "many"], "command line: --parallelism: got 'many', expected integer from 1 to 100"),
         (["--election-lease-duration=soon"], "--election-lease-duration: got 'soon', expected number"),
         (["--no-such-flag"], "unrecognized arguments: --no-such-flag"),
+        (["--plugins=x"], "unrecognized arguments: --plugins=x"),  # mappings are the file's alone
         (["--config", "/nowhere/c.yaml"], "/nowhere/c.yaml: No such file or directory"),
         (["--tls-ca", "ca.crt"], "tls.certificate: required value"),
     ],
@@ -140,7 +141,9 @@ def test_a_mistake_in_a_flag_is_named(flags: list[str], says: str) -> None:
 def test_help_is_shown_and_nothing_runs(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(HelpShown):
         load(Config, ["--help"], prog="kube-thing")
-    assert "--election-lease-duration" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "--election-lease-duration" in shown
+    assert "--plugins" not in shown
 
 
 COMPONENTS: list[type[BaseConfig]] = [
