@@ -60,7 +60,7 @@ async def run(config: RuntimeConfig, env: Environment) -> None:
         images = Images(store, env.clock, limits)
         builder = Builder(config, store, host, ask, env.clock, partial(images.pull, auth=cri.AuthConfig()))
         try:
-            guard = PortGuard(engine.on_nodes_network, engine.end_for, env.clock, env.log)
+            guard = PortGuard(engine.containers.on_nodes_network, engine.containers.end_for, env.clock, env.log)
             async with (
                 serving(config, env, engine, images, ImageStoreServicer(store, builder, limits)),
                 asyncio.TaskGroup() as group,

@@ -20,8 +20,8 @@ LIMITS_ENFORCED = "LimitsEnforced"
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
-def _matches(labels: Mapping[str, str], wanted: Mapping[str, str]) -> bool:
-    return all(labels.get(key) == value for key, value in wanted.items())
+def _matches(labels: Mapping[str, str], selector: Mapping[str, str]) -> bool:
+    return all(labels.get(key) == value for key, value in selector.items())
 
 
 def _limits_enforced(offer: Offer) -> cri.RuntimeCondition:
@@ -33,8 +33,8 @@ def _limits_enforced(offer: Offer) -> cri.RuntimeCondition:
         versions = " and ".join(sorted({f"v{tree.version}" for tree in offer.trees}))
         message = f"limits of cpu, memory and pids are enforced by control groups {versions}"
         return cri.RuntimeCondition(type=LIMITS_ENFORCED, status=True, reason="ControlGroupsUsable", message=message)
-    told = "; ".join(f"limits of {', '.join(names)} are not enforced: {why}" for why, names in whys.items())
-    return cri.RuntimeCondition(type=LIMITS_ENFORCED, reason="NoUsableControlGroups", message=told)
+    message = "; ".join(f"limits of {', '.join(names)} are not enforced: {why}" for why, names in whys.items())
+    return cri.RuntimeCondition(type=LIMITS_ENFORCED, reason="NoUsableControlGroups", message=message)
 
 
 class RuntimeServicer(api_pb2_grpc.RuntimeServiceServicer):
@@ -47,7 +47,7 @@ class RuntimeServicer(api_pb2_grpc.RuntimeServiceServicer):
         )
 
     async def Status(self, request: cri.StatusRequest, context: Context) -> cri.StatusResponse:
-        network = bool(self._engine.pod_cidr)
+        network = bool(self._engine.network.pod_cidr)
         conditions = [
             cri.RuntimeCondition(type="RuntimeReady", status=True),
             cri.RuntimeCondition(
@@ -67,96 +67,98 @@ class RuntimeServicer(api_pb2_grpc.RuntimeServiceServicer):
         self, request: cri.UpdateRuntimeConfigRequest, context: Context
     ) -> cri.UpdateRuntimeConfigResponse:
         cidr = request.runtime_config.network_config.pod_cidr
-        await self._engine.uninterruptible(self._engine.set_pod_cidr(cidr))
+        await self._engine.uninterruptible(self._engine.network.set_pod_cidr(cidr))
         return cri.UpdateRuntimeConfigResponse()
 
     async def RunPodSandbox(self, request: cri.RunPodSandboxRequest, context: Context) -> cri.RunPodSandboxResponse:
-        name = await self._engine.uninterruptible(self._engine.run_sandbox(request.config))
+        name = await self._engine.uninterruptible(self._engine.sandboxes.run(request.config))
         return cri.RunPodSandboxResponse(pod_sandbox_id=name)
 
     async def StopPodSandbox(self, request: cri.StopPodSandboxRequest, context: Context) -> cri.StopPodSandboxResponse:
-        await self._engine.uninterruptible(self._engine.stop_sandbox(request.pod_sandbox_id))
+        await self._engine.uninterruptible(self._engine.sandboxes.stop(request.pod_sandbox_id))
         return cri.StopPodSandboxResponse()
 
     async def RemovePodSandbox(
         self, request: cri.RemovePodSandboxRequest, context: Context
     ) -> cri.RemovePodSandboxResponse:
-        await self._engine.uninterruptible(self._engine.remove_sandbox(request.pod_sandbox_id))
+        await self._engine.uninterruptible(self._engine.sandboxes.remove(request.pod_sandbox_id))
         return cri.RemovePodSandboxResponse()
 
     async def PodSandboxStatus(
         self, request: cri.PodSandboxStatusRequest, context: Context
     ) -> cri.PodSandboxStatusResponse:
-        status, containers, now = self._engine.sandbox_status(request.pod_sandbox_id)
+        status, containers, now = self._engine.sandboxes.status(request.pod_sandbox_id)
         return cri.PodSandboxStatusResponse(status=status, containers_statuses=containers, timestamp=now)
 
     async def ListPodSandbox(self, request: cri.ListPodSandboxRequest, context: Context) -> cri.ListPodSandboxResponse:
-        wanted = request.filter
-        found = [sandbox.summary() for sandbox in self._engine.sandboxes.values()]
+        selected = request.filter
+        summaries = [sandbox.summary() for sandbox in self._engine.inventory.sandboxes.values()]
         return cri.ListPodSandboxResponse(
             items=[
                 item
-                for item in found
-                if item.id.startswith(wanted.id)
-                and (not wanted.HasField("state") or item.state == wanted.state.state)
-                and _matches(item.labels, wanted.label_selector)
+                for item in summaries
+                if item.id.startswith(selected.id)
+                and (not selected.HasField("state") or item.state == selected.state.state)
+                and _matches(item.labels, selected.label_selector)
             ]
         )
 
     async def CreateContainer(
         self, request: cri.CreateContainerRequest, context: Context
     ) -> cri.CreateContainerResponse:
-        name = await self._engine.uninterruptible(self._engine.create_container(request.pod_sandbox_id, request.config))
+        name = await self._engine.uninterruptible(
+            self._engine.containers.create(request.pod_sandbox_id, request.config)
+        )
         return cri.CreateContainerResponse(container_id=name)
 
     async def StartContainer(self, request: cri.StartContainerRequest, context: Context) -> cri.StartContainerResponse:
-        await self._engine.uninterruptible(self._engine.start_container(request.container_id))
+        await self._engine.uninterruptible(self._engine.containers.start(request.container_id))
         return cri.StartContainerResponse()
 
     async def StopContainer(self, request: cri.StopContainerRequest, context: Context) -> cri.StopContainerResponse:
-        await self._engine.uninterruptible(self._engine.stop_container(request.container_id, float(request.timeout)))
+        await self._engine.uninterruptible(self._engine.containers.stop(request.container_id, float(request.timeout)))
         return cri.StopContainerResponse()
 
     async def RemoveContainer(
         self, request: cri.RemoveContainerRequest, context: Context
     ) -> cri.RemoveContainerResponse:
-        await self._engine.uninterruptible(self._engine.remove_container(request.container_id))
+        await self._engine.uninterruptible(self._engine.containers.remove(request.container_id))
         return cri.RemoveContainerResponse()
 
     async def ListContainers(self, request: cri.ListContainersRequest, context: Context) -> cri.ListContainersResponse:
-        wanted = request.filter
-        found = [container.summary() for container in self._engine.containers.values()]
+        selected = request.filter
+        summaries = [container.summary() for container in self._engine.inventory.containers.values()]
         return cri.ListContainersResponse(
             containers=[
                 item
-                for item in found
-                if item.id.startswith(wanted.id)
-                and wanted.pod_sandbox_id in ("", item.pod_sandbox_id)
-                and (not wanted.HasField("state") or item.state == wanted.state.state)
-                and _matches(item.labels, wanted.label_selector)
+                for item in summaries
+                if item.id.startswith(selected.id)
+                and selected.pod_sandbox_id in ("", item.pod_sandbox_id)
+                and (not selected.HasField("state") or item.state == selected.state.state)
+                and _matches(item.labels, selected.label_selector)
             ]
         )
 
     async def ContainerStatus(
         self, request: cri.ContainerStatusRequest, context: Context
     ) -> cri.ContainerStatusResponse:
-        return cri.ContainerStatusResponse(status=self._engine.container(request.container_id).status())
+        return cri.ContainerStatusResponse(status=self._engine.inventory.container(request.container_id).status())
 
     async def ReopenContainerLog(
         self, request: cri.ReopenContainerLogRequest, context: Context
     ) -> cri.ReopenContainerLogResponse:
-        self._engine.reopen_log(request.container_id)
+        self._engine.containers.reopen_log(request.container_id)
         return cri.ReopenContainerLogResponse()
 
     async def ExecSync(self, request: cri.ExecSyncRequest, context: Context) -> cri.ExecSyncResponse:
-        done = await self._engine.exec_sync(request.container_id, list(request.cmd), request.timeout)
+        done = await self._engine.containers.exec_sync(request.container_id, list(request.cmd), request.timeout)
         return cri.ExecSyncResponse(stdout=done.stdout, stderr=done.stderr, exit_code=done.exit_code)
 
     async def GetContainerEvents(
         self, request: cri.GetEventsRequest, context: Context
     ) -> AsyncIterator[cri.ContainerEventResponse]:
-        with self._engine.events.listening() as events:
-            await context.send_initial_metadata(())  # who has seen this misses nothing from then on
+        with self._engine.inventory.events.listening() as events:
+            await context.send_initial_metadata(())  # a client that has received this misses no event after it
             async for event in events:
                 yield event
 

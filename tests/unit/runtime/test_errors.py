@@ -11,7 +11,7 @@ from grpc import StatusCode
 from kubelab.cri.runtime.v1 import api_pb2 as cri
 from kubelab.runtime.cgroups.limits import LimitError
 from kubelab.runtime.errors import CRIError, code_of, not_found
-from kubelab.runtime.pods.engine import log_path
+from kubelab.runtime.pods.containers import log_path
 
 
 @pytest.mark.parametrize(
