@@ -68,11 +68,13 @@ DESCRIPTORS: tuple[ControllerDescriptor, ...] = (
 )
 
 
-def chosen(words: Iterable[str], known: Iterable[ControllerDescriptor] = DESCRIPTORS) -> list[ControllerDescriptor]:
+def chosen(
+    words: Iterable[str], descriptors: Iterable[ControllerDescriptor] = DESCRIPTORS
+) -> list[ControllerDescriptor]:
     """Read upstream's ``--controllers``: ``*`` is all, ``name`` one, ``-name`` not this one. Raises ConfigError."""
-    asked, known = [*words], [*known]
-    names = [descriptor.name for descriptor in known]
-    unknown = sorted({word.removeprefix("-") for word in asked} - {"*", *names})
+    selection, descriptors = [*words], [*descriptors]
+    names = [descriptor.name for descriptor in descriptors]
+    unknown = sorted({word.removeprefix("-") for word in selection} - {"*", *names})
     if unknown:
         raise ConfigError(f"controllers: unknown {', '.join(unknown)}; expected *, or some of {', '.join(names)}")
-    return [d for d in known if f"-{d.name}" not in asked and (d.name in asked or "*" in asked)]
+    return [d for d in descriptors if f"-{d.name}" not in selection and (d.name in selection or "*" in selection)]

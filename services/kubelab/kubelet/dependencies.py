@@ -135,9 +135,9 @@ def read_host(config: KubeletConfig, name: str) -> Host:
 
 def _informers(client: Client, env: Environment, name: str) -> Informers:
     clock, registry, log = env.clock, env.registry, env.log
-    own = f"spec.nodeName={name}"
+    on_node = f"spec.nodeName={name}"
     return Informers(
-        pods=Informer(client, PODS, field_selector=own, clock=clock, registry=registry, log=log),
+        pods=Informer(client, PODS, field_selector=on_node, clock=clock, registry=registry, log=log),
         nodes=Informer(client, NODES, clock=clock, registry=registry, log=log),
         services=Informer(client, SERVICES, clock=clock, registry=registry, log=log),
     )

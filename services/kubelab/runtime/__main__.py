@@ -78,7 +78,7 @@ async def machine(config: RuntimeConfig, ask: Launcher, log: FilteringBoundLogge
     """Learn what pods read through of the machine that they run on, and which control groups it offers: the launcher
     sees that, and we perhaps do not. Groups of pods that are on disk are kept, all others there taken away."""
     private = [str(config.state_dir), str(config.store_dir)]
-    known = state.read_groups(config.state_dir)
+    recorded = state.read_groups(config.state_dir)
     name = config.cgroup or f"kubelab/{hashlib.sha256(str(config.state_dir).encode()).hexdigest()[:16]}"
     request = {
         "do": "host",
@@ -86,28 +86,28 @@ async def machine(config: RuntimeConfig, ask: Launcher, log: FilteringBoundLogge
         "private": private,
         "crun": config.crun,
         "cgroup": name,
-        "cgroups": known,
+        "cgroups": recorded,
         "keep": [place(sandbox.config) for sandbox in state.load(config.state_dir)[0].values()],
     }
-    told = await ask.ask(request)
-    state.write_json(config.state_dir / state.CGROUPS, {**told["cgroups"], "name": name})
-    offer = Offer.from_json(told["cgroups"])
+    facts = await ask.ask(request)
+    state.write_json(config.state_dir / state.CGROUPS, {**facts["cgroups"], "name": name})
+    offer = Offer.from_json(facts["cgroups"])
     for controller, why in offer.missing.items():
         log.warning("limits are not enforced", controller=controller, why=why)
-    if not told["guarded"]:
+    if not facts["guarded"]:
         log.warning("files of the host that others may not read are masked one by one, as found now: see log above")
-    if told["userns"]:
-        log.info("pods cannot have users of their own (hostUsers: false)", why=told["userns"])
-    bounds = Bounds(tuple(told["capabilities"]), told["oom_score_adj"])
+    if facts["userns"]:
+        log.info("pods cannot have users of their own (hostUsers: false)", why=facts["userns"])
+    bounds = Bounds(tuple(facts["capabilities"]), facts["oom_score_adj"])
     return Host(
-        skeleton=Path(told["skeleton"]),
-        folders=tuple(told["folders"]),
-        hidden=tuple(told["hidden"]),
-        guarded=told["guarded"],
-        crun=told["crun"],
+        skeleton=Path(facts["skeleton"]),
+        folders=tuple(facts["folders"]),
+        hidden=tuple(facts["hidden"]),
+        guarded=facts["guarded"],
+        crun=facts["crun"],
         bounds=bounds,
         cgroups=offer,
-        no_userns=told["userns"],
+        no_userns=facts["userns"],
     )
 
 
@@ -116,14 +116,14 @@ async def until_told(env: Environment, launcher_pid: int) -> None:
     this process has threads by now and must not fork. Containers do not notice."""
     launcher_ended = asyncio.get_running_loop().create_future()
     watch = Watch(launcher_pid, partial(launcher_ended.set_result, None))
-    told = asyncio.ensure_future(env.stop.wait())
+    stopped = asyncio.ensure_future(env.stop.wait())
     try:
-        await asyncio.wait((told, launcher_ended), return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((stopped, launcher_ended), return_when=asyncio.FIRST_COMPLETED)
         if not env.stop.is_set():
             raise RuntimeError(f"the launcher, process {launcher_pid}, has ended")
     finally:
         watch.close()
-        told.cancel()
+        stopped.cancel()
 
 
 @contextlib.asynccontextmanager

@@ -121,14 +121,14 @@ class Framework:
 
 def frameworks(config: SchedulerConfig, handle: Handle, registry: Registry = IN_TREE) -> dict[str, Framework]:
     """Make every profile's framework, by ``schedulerName``. Raises ConfigError when two have one name, or none is."""
-    made: dict[str, Framework] = {}
+    by_name: dict[str, Framework] = {}
     for profile in config.profiles:
-        if profile.scheduler_name in made:
+        if profile.scheduler_name in by_name:
             raise ConfigError(f"profiles: schedulerName {profile.scheduler_name!r} stands twice, expected once")
-        made[profile.scheduler_name] = Framework(handle, profile, registry)
-    if not made:
+        by_name[profile.scheduler_name] = Framework(handle, profile, registry)
+    if not by_name:
         raise ConfigError("profiles: got none, expected at least one")
-    return made
+    return by_name
 
 
 def _check(chosen: PluginSet, registry: Registry, where: str) -> None:
@@ -156,7 +156,7 @@ def _without(entries: Iterable[PluginConfig], chosen: PluginSet) -> list[PluginC
 
 def _in_order(everywhere: Sequence[PluginConfig], chosen: PluginSet) -> list[PluginConfig]:
     """Put what a point names before the rest of multiPoint; of what it names, upstream takes overrides first."""
-    known = {entry.name for entry in everywhere}
-    named = sorted(chosen.enabled, key=lambda entry: entry.name not in known)
+    names_everywhere = {entry.name for entry in everywhere}
+    named = sorted(chosen.enabled, key=lambda entry: entry.name not in names_everywhere)
     names = {entry.name for entry in named}
     return [*named, *(entry for entry in _without(everywhere, chosen) if entry.name not in names)]

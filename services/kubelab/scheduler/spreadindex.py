@@ -53,13 +53,13 @@ class SpreadIndex:
     def group_of(self, pod: PodInfo) -> Group | None:
         """Name a pod's group; None when nothing selects it."""
         items = pod.labels.items()
-        wanted: set[tuple[str, str]] = set()
+        requirements: set[tuple[str, str]] = set()
         for selector in self._services.get(pod.namespace, {}).values():
             if selector <= items:
-                wanted |= selector
+                requirements |= selector
         if pod.owner is not None:
-            wanted |= self._controllers.get(pod.owner.uid, frozenset())
-        return (pod.namespace, frozenset(wanted)) if wanted else None
+            requirements |= self._controllers.get(pod.owner.uid, frozenset())
+        return (pod.namespace, frozenset(requirements)) if requirements else None
 
     def counts(self, pod: PodInfo) -> Mapping[str, int] | None:
         """Count the group's pods by node; None when the pod has no group."""

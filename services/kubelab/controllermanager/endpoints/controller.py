@@ -95,13 +95,13 @@ class EndpointsController(Reconciler[str]):
         if not service.spec.selector or is_terminating(service):
             return  # somebody else's to fill in, or on its way out
         selected = selected_pods(self._pods, service.metadata.namespace, service.spec.selector)
-        wanted = desired(service, selected, current)
-        if wanted is None:
+        endpoints = desired(service, selected, current)
+        if endpoints is None:
             return
         try:
             with tracing.cause(_newest(service, selected)):
                 write = self._client.create if current is None else self._client.update
-                self._expectations.created(key, await write(wanted))
+                self._expectations.created(key, await write(endpoints))
         except Conflict:
             raise  # no news for people: it is decided again on newer caches
         except ApiError as err:

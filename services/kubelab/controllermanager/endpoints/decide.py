@@ -77,12 +77,12 @@ def _by_address(member: tuple[bool, core_pb2.Pod]) -> tuple[tuple[int, int], str
 
 
 def _ports(pod: core_pb2.Pod, service: core_pb2.Service) -> tuple[Port, ...]:
-    found: list[Port] = []
+    ports: list[Port] = []
     for port in service.spec.ports:
         number = target_port(pod, port)
         if number is not None:
-            found.append((port.name, number, port.protocol or "TCP", port.appProtocol))
-    return tuple(sorted(found))
+            ports.append((port.name, number, port.protocol or "TCP", port.appProtocol))
+    return tuple(sorted(ports))
 
 
 def _address(pod: core_pb2.Pod, service: core_pb2.Service) -> core_pb2.EndpointAddress:
@@ -108,12 +108,12 @@ def _numeric(ip: str) -> tuple[int, int] | None:
 
 def _truncated(packed: list[core_pb2.EndpointSubset]) -> list[core_pb2.EndpointSubset]:
     """Keep the first thousand addresses, ready ones before others."""
-    left = MAX_ADDRESSES
+    room = MAX_ADDRESSES
     for field in ("addresses", "notReadyAddresses"):
         for subset in packed:
             addresses = getattr(subset, field)
-            del addresses[left:]
-            left -= len(addresses)
+            del addresses[room:]
+            room -= len(addresses)
     return [subset for subset in packed if subset.addresses or subset.notReadyAddresses]
 
 
@@ -134,8 +134,8 @@ def desired(
         meta.labels[HEADLESS_LABEL] = ""
     candidates = [*pods]
     endpoints.subsets.extend(subsets(service, candidates))
-    told = sum(len(subset.addresses) + len(subset.notReadyAddresses) for subset in endpoints.subsets)
+    addresses = sum(len(subset.addresses) + len(subset.notReadyAddresses) for subset in endpoints.subsets)
     meta.annotations.pop(OVER_CAPACITY, None)
-    if told == MAX_ADDRESSES and sum(belongs(pod, service) for pod in candidates) > MAX_ADDRESSES:
+    if addresses == MAX_ADDRESSES and sum(belongs(pod, service) for pod in candidates) > MAX_ADDRESSES:
         meta.annotations[OVER_CAPACITY] = "truncated"
     return None if endpoints == current else endpoints

@@ -98,13 +98,13 @@ class GarbageCollector(Reconciler[str]):
             await self._delete(item, obj, verdict.policy)
 
     async def _state_of(self, ref: meta_pb2.OwnerReference, item: Item, obj: Message) -> Owner:
-        asked = (ref.uid, ref.apiVersion, ref.kind, ref.name, item.namespace)
-        if (ref.uid,) in self._absent or asked in self._absent:
+        reference = (ref.uid, ref.apiVersion, ref.kind, ref.name, item.namespace)
+        if (ref.uid,) in self._absent or reference in self._absent:
             return Owner.ABSENT
-        known = self._graph.get(ref.uid)
-        if known is not None and item.owned_by(known, ref):
-            return Owner.WAITING if known.in_foreground else Owner.SOLID
-        if known is not None and known.namespace not in ("", item.namespace):
+        owner = self._graph.get(ref.uid)
+        if owner is not None and item.owned_by(owner, ref):
+            return Owner.WAITING if owner.in_foreground else Owner.SOLID
+        if owner is not None and owner.namespace not in ("", item.namespace):
             self._tell_of_namespace(ref, item, obj)
         resource = scheme.by_kind(ref.apiVersion, ref.kind)
         if resource is None or (resource.namespaced and not item.namespace):
@@ -112,10 +112,10 @@ class GarbageCollector(Reconciler[str]):
         try:
             live = await self._client.get(resource, ref.name, item.namespace if resource.namespaced else "")
         except NotFound:
-            self._remember_absent(*asked)
+            self._remember_absent(*reference)
             return Owner.ABSENT
         if meta_of(live).uid != ref.uid:
-            self._remember_absent(*asked)
+            self._remember_absent(*reference)
             return Owner.ABSENT
         return Owner.WAITING if Item.of(resource, live).in_foreground else Owner.SOLID
 

@@ -68,11 +68,11 @@ def _told(kind: str, reason: str, what: str, details: Iterable[str]) -> core_pb2
 
 
 def with_conditions(
-    namespace: core_pb2.Namespace, told: Iterable[core_pb2.NamespaceCondition], now: float
+    namespace: core_pb2.Namespace, new_conditions: Iterable[core_pb2.NamespaceCondition], now: float
 ) -> core_pb2.Namespace | None:
     """Copy a namespace with conditions; None when it says so already. ``now`` is wall time in seconds."""
     changed = deep_copy(namespace)
-    for condition in told:
+    for condition in new_conditions:
         kind, status = condition.type, condition.status
         set_condition(changed.status.conditions, kind, status, now, reason=condition.reason, message=condition.message)
     return None if changed == namespace else changed

@@ -130,13 +130,13 @@ class NodeLifecycleController(Reconciler[str]):
             self._registered.add(key)
             message = f"Node {key} event: Registered Node {key} in Controller"
             self._recorder.event(node, "Normal", "RegisteredNode", message)
-        left = self._listen(key) + self._grace(node) - self._clock.monotonic()
+        remaining = self._listen(key) + self._grace(node) - self._clock.monotonic()
         with tracing.cause(node.metadata.resourceVersion):
             try:
-                if left <= 0:
+                if remaining <= 0:
                     node = await self._silence(node)
                 else:
-                    self._queue.add_after(key, left)
+                    self._queue.add_after(key, remaining)
                 self._judge_zone()
                 node = await self._taint(key, node)
             except NotFound:
@@ -190,8 +190,8 @@ class NodeLifecycleController(Reconciler[str]):
             return node
         written = await self._client.update(changed)
         self._expectations.created(key, written)
-        told = [f"{t.key}:{t.effect}" for t in written.spec.taints]
-        self._log.info("set the node's taints", node=key, taints=told)
+        taints = [f"{t.key}:{t.effect}" for t in written.spec.taints]
+        self._log.info("set the node's taints", node=key, taints=taints)
         return written
 
     def _may_evict(self, key: str, node: core_pb2.Node) -> bool:

@@ -34,14 +34,14 @@ OWN_NO_SCHEDULE = frozenset({*HEALTH_TAINTS, taints.UNSCHEDULABLE, *PRESSURES.va
 
 def ready_status(node: core_pb2.Node) -> str:
     """Give ``True``, ``False`` or ``Unknown``; a node that never said is Unknown."""
-    found = get_condition(node.status.conditions, READY)
-    return found.status if found is not None else "Unknown"
+    condition = get_condition(node.status.conditions, READY)
+    return condition.status if condition is not None else "Unknown"
 
 
 def pulse(node: core_pb2.Node, lease_renewed: str) -> tuple[object, ...]:
     """Everything by which a kubelet shows that it lives; only whether it changes matters, never what time it says."""
-    found = get_condition(node.status.conditions, READY)
-    return (node.metadata.uid, lease_renewed, found.lastHeartbeatTime.seconds if found is not None else 0)
+    ready = get_condition(node.status.conditions, READY)
+    return (node.metadata.uid, lease_renewed, ready.lastHeartbeatTime.seconds if ready is not None else 0)
 
 
 def silenced(node: core_pb2.Node, now: float) -> core_pb2.Node | None:
@@ -49,17 +49,17 @@ def silenced(node: core_pb2.Node, now: float) -> core_pb2.Node | None:
     changed = deep_copy(node)
     moved = False
     for kind in SILENCED:
-        found = get_condition(changed.status.conditions, kind)
-        if found is None:
-            found = changed.status.conditions.add(type=kind, reason="NodeStatusNeverUpdated")
-            found.message = "Kubelet never posted node status."
-            found.lastHeartbeatTime.CopyFrom(node.metadata.creationTimestamp)
-        elif found.status == "Unknown":
+        condition = get_condition(changed.status.conditions, kind)
+        if condition is None:
+            condition = changed.status.conditions.add(type=kind, reason="NodeStatusNeverUpdated")
+            condition.message = "Kubelet never posted node status."
+            condition.lastHeartbeatTime.CopyFrom(node.metadata.creationTimestamp)
+        elif condition.status == "Unknown":
             continue
         else:
-            found.reason, found.message = "NodeStatusUnknown", "Kubelet stopped posting node status."
-        found.status = "Unknown"
-        found.lastTransitionTime.CopyFrom(timestamps.to_time(now))
+            condition.reason, condition.message = "NodeStatusUnknown", "Kubelet stopped posting node status."
+        condition.status = "Unknown"
+        condition.lastTransitionTime.CopyFrom(timestamps.to_time(now))
         moved = True
     return changed if moved else None
 
@@ -74,44 +74,44 @@ class Zone(enum.Enum):
 
 def zone_state(statuses: Iterable[str], unhealthy_threshold: float = 0.55) -> Zone:
     """Judge by the Ready status of all nodes: where nobody is heard, it is the control plane that is deaf."""
-    known = [*statuses]
-    ready = sum(status == "True" for status in known)
-    unready = len(known) - ready
+    all_statuses = [*statuses]
+    ready = sum(status == "True" for status in all_statuses)
+    unready = len(all_statuses) - ready
     if unready and not ready:
         return Zone.FULL_DISRUPTION
-    if unready > 2 and unready / len(known) >= unhealthy_threshold:
+    if unready > 2 and unready / len(all_statuses) >= unhealthy_threshold:
         return Zone.PARTIAL_DISRUPTION
     return Zone.NORMAL
 
 
 def wanted_taints(node: core_pb2.Node, *, evict: bool) -> list[tuple[str, str]]:
     """List key and effect of the taints that the node's conditions ask for; NoExecute only where it may ``evict``."""
-    wanted: list[tuple[str, str]] = []
+    pairs: list[tuple[str, str]] = []
     status = ready_status(node)
     if (
         get_condition(node.status.conditions, READY) is None
     ):  # just registered: nothing may come, but nothing need go either
-        wanted.append((taints.NOT_READY, taints.NO_SCHEDULE))
+        pairs.append((taints.NOT_READY, taints.NO_SCHEDULE))
     elif status != "True":
         key = taints.NOT_READY if status == "False" else taints.UNREACHABLE
-        wanted.append((key, taints.NO_SCHEDULE))
+        pairs.append((key, taints.NO_SCHEDULE))
         if evict:
-            wanted.append((key, taints.NO_EXECUTE))
+            pairs.append((key, taints.NO_EXECUTE))
     for kind, key in PRESSURES.items():
-        found = get_condition(node.status.conditions, kind)
-        if found is not None and found.status == "True":
-            wanted.append((key, taints.NO_SCHEDULE))
+        condition = get_condition(node.status.conditions, kind)
+        if condition is not None and condition.status == "True":
+            pairs.append((key, taints.NO_SCHEDULE))
     if node.spec.unschedulable:
-        wanted.append((taints.UNSCHEDULABLE, taints.NO_SCHEDULE))
-    return wanted
+        pairs.append((taints.UNSCHEDULABLE, taints.NO_SCHEDULE))
+    return pairs
 
 
-def with_taints(node: core_pb2.Node, wanted: Iterable[tuple[str, str]], now: float) -> core_pb2.Node | None:
+def with_taints(node: core_pb2.Node, pairs: Iterable[tuple[str, str]], now: float) -> core_pb2.Node | None:
     """Copy a node with these of our taints and everybody else's; None when it has them. ``now`` is wall time."""
-    asked = [*wanted]
-    kept = [t for t in node.spec.taints if not _ours(t) or (t.key, t.effect) in asked]
+    desired = [*pairs]
+    kept = [t for t in node.spec.taints if not _ours(t) or (t.key, t.effect) in desired]
     have = {(t.key, t.effect) for t in kept}
-    added = [pair for pair in asked if pair not in have]
+    added = [pair for pair in desired if pair not in have]
     if not added and len(kept) == len(node.spec.taints):
         return None
     changed = deep_copy(node)

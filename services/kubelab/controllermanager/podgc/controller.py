@@ -82,9 +82,9 @@ class PodGarbageCollector(Reconciler[str]):
     async def _orphan(self, key: str, pod: core_pb2.Pod) -> None:
         node = pod.spec.nodeName
         now = self._clock.monotonic()
-        left = self._missing.setdefault(node, now) + self._config.node_quarantine - now
-        if left > 0:
-            self._queue.add_after(key, left)
+        remaining = self._missing.setdefault(node, now) + self._config.node_quarantine - now
+        if remaining > 0:
+            self._queue.add_after(key, remaining)
             return
         try:
             await self._client.get(NODES, node)

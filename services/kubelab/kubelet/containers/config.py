@@ -176,11 +176,11 @@ def pod_resources(pod: core_pb2.Pod, node: NodeSettings) -> cri.LinuxContainerRe
     """What all containers of the pod may use together: a sum where each of them has a limit."""
     each = [resources(pod, container, node.memory_bytes) for container in pod.spec.containers]
     quotas, memory = [one.cpu_quota for one in each], [one.memory_limit_in_bytes for one in each]
-    asked = sum(_cpu_request(container) for container in pod.spec.containers)
+    millicores = sum(_cpu_request(container) for container in pod.spec.containers)
     together = cri.LinuxContainerResources(
         cpu_period=CPU_PERIOD_MICROSECONDS,
         cpu_quota=min(sum(quotas), quantity.MAX) if all(quotas) else 0,
-        cpu_shares=_shares(asked),
+        cpu_shares=_shares(millicores),
         memory_limit_in_bytes=min(sum(memory), quantity.MAX) if all(memory) else 0,
     )
     if node.pod_pids_limit > 0:
@@ -214,30 +214,30 @@ def dns_config(pod: core_pb2.Pod, node: NodeSettings) -> cri.DNSConfig:
     """Give the pod's resolver: the cluster's where there is one and the policy asks for it, else the node's; and to
     that what the pod has of its own."""
     config = _policy_dns(pod, node)
-    own = pod.spec.dnsConfig
-    _set(config.servers, [*config.servers, *own.nameservers], MAX_NAMESERVERS)
-    _set(config.searches, [*config.searches, *own.searches], MAX_SEARCHES)
+    pod_dns = pod.spec.dnsConfig
+    _set(config.servers, [*config.servers, *pod_dns.nameservers], MAX_NAMESERVERS)
+    _set(config.searches, [*config.searches, *pod_dns.searches], MAX_SEARCHES)
     options = {option.partition(":")[0]: option for option in config.options}
-    for option in own.options:
+    for option in pod_dns.options:
         options[option.name] = f"{option.name}:{option.value}" if option.HasField("value") else option.name
     _set(config.options, options.values(), len(options))
     return config
 
 
-def _set(words: MutableSequence[str], wanted: Iterable[str], most: int) -> None:
-    words[:] = list(dict.fromkeys(wanted))[:most]
+def _set(words: MutableSequence[str], additions: Iterable[str], most: int) -> None:
+    words[:] = list(dict.fromkeys(additions))[:most]
 
 
 def _policy_dns(pod: core_pb2.Pod, node: NodeSettings) -> cri.DNSConfig:
     policy = pod.spec.dnsPolicy or "ClusterFirst"
     if policy == "None":
         return cri.DNSConfig()
-    own = parse_resolv_conf(node.resolv_conf)
+    host_dns = parse_resolv_conf(node.resolv_conf)
     clustered = policy == "ClusterFirstWithHostNet" or (policy == "ClusterFirst" and not pod.spec.hostNetwork)
     if not clustered or not node.cluster_dns:
-        return own
+        return host_dns
     domain = node.cluster_domain
-    searches = [f"{pod.metadata.namespace}.svc.{domain}", f"svc.{domain}", domain, *own.searches]
+    searches = [f"{pod.metadata.namespace}.svc.{domain}", f"svc.{domain}", domain, *host_dns.searches]
     return cri.DNSConfig(servers=node.cluster_dns, searches=searches, options=["ndots:5"])
 
 

@@ -158,8 +158,8 @@ def _env_from(pod: core_pb2.Pod, source: core_pb2.EnvFromSource, sources: Source
     pairs: dict[str, str] = {}
     if source.HasField("configMapRef"):
         ref = source.configMapRef
-        found = _config_map(ref.localObjectReference.name, ref.optional, sources)
-        pairs = dict(found.data) if found is not None else {}
+        config_map = _config_map(ref.localObjectReference.name, ref.optional, sources)
+        pairs = dict(config_map.data) if config_map is not None else {}
     elif source.HasField("secretRef"):
         ref = source.secretRef
         secret = _secret(ref.localObjectReference.name, ref.optional, sources)
@@ -175,9 +175,9 @@ def _value_from(pod: core_pb2.Pod, source: core_pb2.EnvVarSource, sources: Sourc
     if source.HasField("configMapKeyRef"):
         ref = source.configMapKeyRef
         name = ref.localObjectReference.name
-        found = _config_map(name, ref.optional, sources)
-        if found is not None and ref.key in found.data:
-            return found.data[ref.key]
+        config_map = _config_map(name, ref.optional, sources)
+        if config_map is not None and ref.key in config_map.data:
+            return config_map.data[ref.key]
         return _missing(ref.optional, f"couldn't find key {ref.key} in ConfigMap {namespace}/{name}")
     if source.HasField("secretKeyRef"):
         ref = source.secretKeyRef
@@ -195,14 +195,14 @@ def _missing(optional: bool, message: str) -> None:
 
 
 def _config_map(name: str, optional: bool, sources: Sources) -> core_pb2.ConfigMap | None:
-    found = sources.config_maps.get(name)
-    if found is None and not optional:
+    config_map = sources.config_maps.get(name)
+    if config_map is None and not optional:
         raise ConfigError(f'configmap "{name}" not found')
-    return found
+    return config_map
 
 
 def _secret(name: str, optional: bool, sources: Sources) -> core_pb2.Secret | None:
-    found = sources.secrets.get(name)
-    if found is None and not optional:
+    secret = sources.secrets.get(name)
+    if secret is None and not optional:
         raise ConfigError(f'secret "{name}" not found')
-    return found
+    return secret

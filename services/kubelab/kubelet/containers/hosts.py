@@ -62,8 +62,8 @@ def content(pod: core_pb2.Pod, addresses: Sequence[str], node: tuple[str, str, s
     short, domain = names(pod, node_name, cluster_domain)
     lines: list[str] = []
     if not pod.spec.hostNetwork:
-        told = f"{short}.{domain}\t{short}" if domain else short
-        lines += [f"{address}\t{told}" for address in addresses]
+        hostnames = f"{short}.{domain}\t{short}" if domain else short
+        lines += [f"{address}\t{hostnames}" for address in addresses]
     if pod.spec.hostAliases:
         lines += ["", "# Entries added by HostAliases."]
         lines += ["\t".join((alias.ip, *alias.hostnames)) for alias in pod.spec.hostAliases]

@@ -130,7 +130,7 @@ class ContainerManager:
         await deps.informers.services.wait_synced()
         namespace = pod.metadata.namespace
         config_maps: dict[str, core_pb2.ConfigMap] = {}
-        found: dict[str, core_pb2.Secret] = {}
+        secrets: dict[str, core_pb2.Secret] = {}
         for name in sorted(container_config_map_names(spec)):
             try:
                 config_maps[name] = await deps.client.get(CONFIG_MAPS, name, namespace)
@@ -138,12 +138,12 @@ class ContainerManager:
                 continue  # whether that matters, the environment decides
         for name in sorted(container_secret_names(spec)):
             try:
-                found[name] = await deps.client.get(SECRETS, name, namespace)
+                secrets[name] = await deps.client.get(SECRETS, name, namespace)
             except errors.NotFound:
                 continue
         sandbox = self._state.view.sandbox
         ips = (deps.node.node_ip,) if pod.spec.hostNetwork else (sandbox.ips if sandbox else ())
-        return Sources(config_maps, found, tuple(deps.informers.services.list()), deps.node.node_ip, ips)
+        return Sources(config_maps, secrets, tuple(deps.informers.services.list()), deps.node.node_ip, ips)
 
     @property
     def _pod(self) -> core_pb2.Pod:

@@ -50,13 +50,13 @@ class SandboxManager:
         starting = {a.name for a in then if isinstance(a, StartContainer)}
         images = self._images.to_look_up(pod, starting)
         try:
-            sandbox_id, found = await self._sandbox_and_images(config, images)
+            sandbox_id, looked_up = await self._sandbox_and_images(config, images)
         except RuntimeUnavailable:
             raise
         except (RuntimeFailure, OSError) as err:  # the latter: a name that is too long for a folder, a full disk
             self._sandbox_failed(err)
             return False
-        self._images.found(found)
+        self._images.found(looked_up)
         state.attempts.failures.pop(SANDBOX, None)
         state.attempts.starts.forget(SANDBOX)
         view = SandboxView(sandbox_id, action.attempt, created_at=deps.clock.time())
@@ -81,7 +81,7 @@ class SandboxManager:
             async with asyncio.TaskGroup() as group:
                 sandbox = group.create_task(runtime.run_sandbox(config))
                 group.create_task(asyncio.to_thread(self._make_log_directories))
-                found = {name: group.create_task(runtime.image(with_default_tag(name))) for name in images}
+                lookups = {name: group.create_task(runtime.image(with_default_tag(name))) for name in images}
         except ExceptionGroup as several:  # not `except*`: what is raised in one may come out wrapped in a group again
             failures, others = several.split((RuntimeFailure, OSError))
             if failures is None or others is not None:
@@ -89,7 +89,7 @@ class SandboxManager:
             raise failures.exceptions[0] from None
         finally:
             self._state.runtime.creating_sandbox = False
-        return sandbox.result(), {name: task.result() for name, task in found.items()}
+        return sandbox.result(), {name: task.result() for name, task in lookups.items()}
 
     def _make_log_directories(self) -> None:
         root = log_directory(self._deps.node.log_root, self._pod)

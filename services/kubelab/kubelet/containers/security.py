@@ -59,7 +59,7 @@ def sandbox_security(pod: core_pb2.Pod, users: int = 0) -> cri.LinuxSandboxSecur
     """The security context of the process that holds the pod's namespaces. ``users`` is the machine's number of the
     pod's root, where the pod has users of its own."""
     shared = pod.spec.securityContext
-    found = cri.LinuxSandboxSecurityContext(
+    context = cri.LinuxSandboxSecurityContext(
         namespace_options=namespaces(pod, users),
         privileged=any(c.securityContext.privileged for c in pod.spec.containers),
         supplemental_groups=_groups(shared),
@@ -67,12 +67,12 @@ def sandbox_security(pod: core_pb2.Pod, users: int = 0) -> cri.LinuxSandboxSecur
         seccomp=cri.SecurityProfile(),
     )
     if shared.HasField("runAsUser"):
-        found.run_as_user.value = shared.runAsUser
+        context.run_as_user.value = shared.runAsUser
     if shared.HasField("runAsGroup"):
-        found.run_as_group.value = shared.runAsGroup
+        context.run_as_group.value = shared.runAsGroup
     if shared.HasField("seLinuxOptions"):
-        found.selinux_options.CopyFrom(_selinux(shared.seLinuxOptions))
-    return found
+        context.selinux_options.CopyFrom(_selinux(shared.seLinuxOptions))
+    return context
 
 
 def container_security(
@@ -80,50 +80,55 @@ def container_security(
 ) -> cri.LinuxContainerSecurityContext:
     """The security context of a container: its own values over the pod's. ConfigError for a profile outside the folder
     of seccomp profiles, or of a type that is none."""
-    own, shared = container.securityContext, pod.spec.securityContext
-    found = cri.LinuxContainerSecurityContext(
+    container_context, shared = container.securityContext, pod.spec.securityContext
+    security = cri.LinuxContainerSecurityContext(
         namespace_options=namespaces(pod, users),
-        privileged=own.privileged,
-        readonly_rootfs=own.readOnlyRootFilesystem,
-        no_new_privs=own.HasField("allowPrivilegeEscalation") and not own.allowPrivilegeEscalation,
+        privileged=container_context.privileged,
+        readonly_rootfs=container_context.readOnlyRootFilesystem,
+        no_new_privs=container_context.HasField("allowPrivilegeEscalation")
+        and not container_context.allowPrivilegeEscalation,
         supplemental_groups=_groups(shared),
         supplemental_groups_policy=_groups_policy(shared),
-        seccomp=_seccomp(own if own.HasField("seccompProfile") else shared, node),
+        seccomp=_seccomp(container_context if container_context.HasField("seccompProfile") else shared, node),
     )
-    if own.HasField("capabilities"):
-        found.capabilities.add_capabilities.extend(own.capabilities.add)
-        found.capabilities.drop_capabilities.extend(own.capabilities.drop)
-    if own.HasField("runAsUser") or shared.HasField("runAsUser"):
-        found.run_as_user.value = own.runAsUser if own.HasField("runAsUser") else shared.runAsUser
-    if own.HasField("runAsGroup") or shared.HasField("runAsGroup"):
-        found.run_as_group.value = own.runAsGroup if own.HasField("runAsGroup") else shared.runAsGroup
-        if not found.HasField("run_as_user"):  # the CRI takes no group without a user
-            _run_as_the_image(found, image)
-    for context in (shared, own):
+    if container_context.HasField("capabilities"):
+        security.capabilities.add_capabilities.extend(container_context.capabilities.add)
+        security.capabilities.drop_capabilities.extend(container_context.capabilities.drop)
+    if container_context.HasField("runAsUser") or shared.HasField("runAsUser"):
+        security.run_as_user.value = (
+            container_context.runAsUser if container_context.HasField("runAsUser") else shared.runAsUser
+        )
+    if container_context.HasField("runAsGroup") or shared.HasField("runAsGroup"):
+        security.run_as_group.value = (
+            container_context.runAsGroup if container_context.HasField("runAsGroup") else shared.runAsGroup
+        )
+        if not security.HasField("run_as_user"):  # the CRI takes no group without a user
+            _run_as_the_image(security, image)
+    for context in (shared, container_context):
         if context.HasField("seLinuxOptions"):
-            found.selinux_options.CopyFrom(_selinux(context.seLinuxOptions))
+            security.selinux_options.CopyFrom(_selinux(context.seLinuxOptions))
         if context.HasField("appArmorProfile"):
-            found.apparmor.CopyFrom(_apparmor(context.appArmorProfile))
-    return found
+            security.apparmor.CopyFrom(_apparmor(context.appArmorProfile))
+    return security
 
 
 def namespaces(pod: core_pb2.Pod, users: int = 0) -> cri.NamespaceOption:
     network = cri.NODE if pod.spec.hostNetwork else cri.POD
-    found = cri.NamespaceOption(network=network, pid=cri.CONTAINER, ipc=cri.POD)
+    options = cri.NamespaceOption(network=network, pid=cri.CONTAINER, ipc=cri.POD)
     if users:
         mapping = cri.IDMapping(host_id=users, container_id=0, length=LENGTH)
-        found.userns_options.CopyFrom(cri.UserNamespace(mode=cri.POD, uids=[mapping], gids=[mapping]))
-    return found
+        options.userns_options.CopyFrom(cri.UserNamespace(mode=cri.POD, uids=[mapping], gids=[mapping]))
+    return options
 
 
 def check_user(pod: core_pb2.Pod, container: core_pb2.Container, image: cri.Image) -> None:
     """Refuse root where the pod asks for another user (``runAsNonRoot``). Raises ConfigError."""
-    own, shared = container.securityContext, pod.spec.securityContext
-    if not (own.runAsNonRoot if own.HasField("runAsNonRoot") else shared.runAsNonRoot):
+    container_context, shared = container.securityContext, pod.spec.securityContext
+    if not (container_context.runAsNonRoot if container_context.HasField("runAsNonRoot") else shared.runAsNonRoot):
         return
     where = f"(pod: {_quoted(pod_text(pod))}, container: {container.name})"
-    if own.HasField("runAsUser") or shared.HasField("runAsUser"):
-        if not (own.runAsUser if own.HasField("runAsUser") else shared.runAsUser):
+    if container_context.HasField("runAsUser") or shared.HasField("runAsUser"):
+        if not (container_context.runAsUser if container_context.HasField("runAsUser") else shared.runAsUser):
             raise ConfigError(f"container's runAsUser breaks non-root policy {where}")
     elif not image.HasField("uid") and image.username:
         raise ConfigError(
@@ -158,8 +163,8 @@ def _covers(allowed: str, name: str) -> bool:
 
 
 def _groups(shared: core_pb2.PodSecurityContext) -> list[int]:
-    own = [shared.fsGroup] if shared.HasField("fsGroup") else []
-    return [*own, *shared.supplementalGroups]
+    groups = [shared.fsGroup] if shared.HasField("fsGroup") else []
+    return [*groups, *shared.supplementalGroups]
 
 
 def _groups_policy(shared: core_pb2.PodSecurityContext) -> cri.SupplementalGroupsPolicy.ValueType:
@@ -196,11 +201,11 @@ def _selinux(options: core_pb2.SELinuxOptions) -> cri.SELinuxOption:
     return cri.SELinuxOption(user=options.user, role=options.role, type=options.type, level=options.level)
 
 
-def _run_as_the_image(found: cri.LinuxContainerSecurityContext, image: cri.Image) -> None:
+def _run_as_the_image(context: cri.LinuxContainerSecurityContext, image: cri.Image) -> None:
     if image.username and not image.HasField("uid"):
-        found.run_as_username = image.username
+        context.run_as_username = image.username
     else:
-        found.run_as_user.value = image.uid.value
+        context.run_as_user.value = image.uid.value
 
 
 def _quoted(text: str) -> str:

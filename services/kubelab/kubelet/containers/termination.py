@@ -49,16 +49,19 @@ def make(pod_folder: Path, container: str, attempt: int) -> Path:
     return path
 
 
-async def read_all(statuses: Iterable[cri.ContainerStatus], known: Mapping[str, str] | None = None) -> dict[str, str]:
+async def read_all(
+    statuses: Iterable[cri.ContainerStatus], messages: Mapping[str, str] | None = None
+) -> dict[str, str]:
     """Add to the message of each container that ended what it left as its termination message.
 
-    Gives these texts by container id; an ended container writes no more, so what an earlier call gave is ``known`` and
-    its file is not read again. A read that failed gives no text: its message says so, and the next call tries again.
+    Gives these texts by container id; an ended container writes no more, so ``messages`` has what an earlier call gave
+    and its file is not read again. A read that failed gives no text: its message says so, and the next call tries
+    again.
     """
     ended = [
         one for one in statuses if one.state == cri.CONTAINER_EXITED and MESSAGE_PATH_ANNOTATION in one.annotations
     ]
-    texts = {one.id: known[one.id] for one in ended if one.id in known} if known else {}
+    texts = {one.id: messages[one.id] for one in ended if one.id in messages} if messages else {}
     failures: dict[str, str] = {}
     if unread := [one for one in ended if one.id not in texts]:
         failures = await asyncio.to_thread(_read_into, texts, unread)

@@ -175,18 +175,18 @@ class Runtime:
         sandboxes = await self._call(self._runtime, "ListPodSandbox", cri.ListPodSandboxRequest(), QUICK_SECONDS)
         containers = await self._call(self._runtime, "ListContainers", cri.ListContainersRequest(), QUICK_SECONDS)
         refs: dict[str, PodRef] = {}
-        found: dict[str, set[tuple[str, int]]] = {}
+        states_of: dict[str, set[tuple[str, int]]] = {}
         for item in sandboxes.items:
             meta = item.metadata
             refs[meta.uid] = PodRef(meta.uid, meta.namespace, meta.name)
-            found.setdefault(meta.uid, set()).add((item.id, item.state))
+            states_of.setdefault(meta.uid, set()).add((item.id, item.state))
         for item in containers.containers:
             labels = item.labels
             if uid := labels.get(POD_UID_LABEL, ""):
                 names = labels.get(POD_NAMESPACE_LABEL, ""), labels.get(POD_NAME_LABEL, "")
                 refs.setdefault(uid, PodRef(uid, *names))
-                found.setdefault(uid, set()).add((item.id, item.state))
-        return {refs[uid]: frozenset(states) for uid, states in found.items()}
+                states_of.setdefault(uid, set()).add((item.id, item.state))
+        return {refs[uid]: frozenset(states) for uid, states in states_of.items()}
 
     async def pod(self, ref: PodRef, last: PodView | None = None) -> PodView:
         """Look at one pod: its sandboxes and every attempt of every container. What ended containers left as their
@@ -202,7 +202,7 @@ class Runtime:
 
     async def pod_of(self, ref: PodRef, sandbox_ids: list[str], last: PodView | None = None) -> PodView:
         """The same, where the sandboxes are known. What vanishes meanwhile is left out."""
-        known = last.termination_messages if last else {}
+        messages = last.termination_messages if last else {}
         sandboxes, containers, complete = list[SandboxView](), list[ContainerView](), True
         for sandbox_id in sandbox_ids:
             with contextlib.suppress(RuntimeNotFound):
@@ -215,13 +215,13 @@ class Runtime:
                 sandboxes.append(SandboxView.of(answer.status))
                 # A runtime with events answers with the containers too, and says so by its timestamp.
                 complete = complete and answer.timestamp > 0
-                texts = await termination.read_all(answer.containers_statuses, known)
+                texts = await termination.read_all(answer.containers_statuses, messages)
                 containers += [ContainerView.of(c, sandbox_id, texts.get(c.id)) for c in answer.containers_statuses]
         if not complete or not sandbox_ids:
-            containers = await self._containers(ref, known)
+            containers = await self._containers(ref, messages)
         return PodView.of(ref.uid, ref.name, ref.namespace, sandboxes, containers)
 
-    async def _containers(self, ref: PodRef, known: Mapping[str, str]) -> list[ContainerView]:
+    async def _containers(self, ref: PodRef, messages: Mapping[str, str]) -> list[ContainerView]:
         selector = cri.ContainerFilter(label_selector={POD_UID_LABEL: ref.uid})
         request = cri.ListContainersRequest(filter=selector)
         listed = await self._call(self._runtime, "ListContainers", request, QUICK_SECONDS)
@@ -231,7 +231,7 @@ class Runtime:
                 answer = await self._call(
                     self._runtime, "ContainerStatus", cri.ContainerStatusRequest(container_id=item.id), QUICK_SECONDS
                 )
-                texts = await termination.read_all([answer.status], known)
+                texts = await termination.read_all([answer.status], messages)
                 views.append(ContainerView.of(answer.status, item.pod_sandbox_id, texts.get(item.id)))
         return views
 

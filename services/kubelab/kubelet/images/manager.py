@@ -45,11 +45,11 @@ class ImageManager:
         if spec.name in state.attempts.pulled:
             return state.attempts.pulled[spec.name]
         if policy != "Always":
-            found = self._looked_up.pop(spec.image, None) or await deps.runtime.image(image)
-            if found is not None:
+            present = self._looked_up.pop(spec.image, None) or await deps.runtime.image(image)
+            if present is not None:
                 deps.events.present(pod, spec.name, spec.image)
                 state.attempts.pulls_failed.forget(spec.image)
-                return found
+                return present
         if policy == "Never":
             text = f'Container image "{spec.image}" is not present with pull policy of Never'
             deps.events.never_pulled(pod, spec.name, text)
@@ -71,13 +71,13 @@ class ImageManager:
         begun = deps.clock.monotonic()
         try:
             ref = await deps.runtime.pull(image, sandbox_config(pod, deps.node, 0))
-            found = await deps.runtime.image(image)
+            present = await deps.runtime.image(image)
         except RuntimeFailure as err:
             self._pull_failed(spec, str(err))
         else:
-            size = found.size if found is not None else 0
+            size = present.size if present is not None else 0
             deps.events.pulled(pod, spec.name, spec.image, deps.clock.monotonic() - begun, size)
-            state.attempts.pulled[spec.name] = found or cri.Image(id=ref)
+            state.attempts.pulled[spec.name] = present or cri.Image(id=ref)
             state.attempts.failures.pop(spec.name, None)
             state.attempts.pulls_failed.forget(spec.image)
         finally:

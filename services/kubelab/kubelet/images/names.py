@@ -27,5 +27,5 @@ def _parsed(image: str) -> references.Reference:
     try:
         return references.parse(image)
     except references.BadReference as err:
-        told = f'Failed to apply default image tag "{image}": couldn\'t parse image name "{image}": {err}'
-        raise InvalidImageName(told) from err
+        message = f'Failed to apply default image tag "{image}": couldn\'t parse image name "{image}": {err}'
+        raise InvalidImageName(message) from err

@@ -99,8 +99,8 @@ class LogReader:
                 self._next = Path(self._path).open("rb")  # noqa: SIM115
         if self._next is None:
             return False
-        there, here = os.fstat(self._next.fileno()), os.fstat(self._file.fileno())
-        if (there.st_dev, there.st_ino) != (here.st_dev, here.st_ino):
+        following, here = os.fstat(self._next.fileno()), os.fstat(self._file.fileno())
+        if (following.st_dev, following.st_ino) != (here.st_dev, here.st_ino):
             return True
         self._next.close()
         self._next = None
@@ -137,10 +137,10 @@ def tail_offset(file: BinaryIO, lines: int) -> int:
     end = file.seek(0, os.SEEK_END)
     if lines <= 0:
         return end
-    at, found = end, -1  # the newline at the very end closes the last line
+    at, newlines = end, -1  # the newline at the very end closes the last line
     if end:
         file.seek(end - 1)
-        found = -1 if file.read(1) == b"\n" else 0
+        newlines = -1 if file.read(1) == b"\n" else 0
     while at > 0:
         size = min(CHUNK_BYTES, at)
         at -= size
@@ -148,8 +148,8 @@ def tail_offset(file: BinaryIO, lines: int) -> int:
         block = file.read(size)
         place = len(block)
         while (place := block.rfind(b"\n", 0, place)) >= 0:
-            found += 1
-            if found == lines:
+            newlines += 1
+            if newlines == lines:
                 return at + place + 1
     return 0
 

@@ -79,19 +79,19 @@ class NodeLease:
         try:
             return await self._client.create(self._renewed(fresh))
         except errors.AlreadyExists:
-            found = await self._client.get(LEASES, self._name, NAMESPACE)
-            return await self._client.update(self._renewed(found))
+            lease = await self._client.get(LEASES, self._name, NAMESPACE)
+            return await self._client.update(self._renewed(lease))
 
     def _renewed(self, lease: coordination_pb2.Lease) -> coordination_pb2.Lease:
-        made = deep_copy(lease)
+        renewed = deep_copy(lease)
         now = self._clock.time()
-        made.spec.holderIdentity = self._name
-        made.spec.leaseDurationSeconds = self._duration
-        made.spec.renewTime.CopyFrom(meta_pb2.MicroTime(seconds=int(now), nanos=int(now % 1 * 1e6) * 1000))
+        renewed.spec.holderIdentity = self._name
+        renewed.spec.leaseDurationSeconds = self._duration
+        renewed.spec.renewTime.CopyFrom(meta_pb2.MicroTime(seconds=int(now), nanos=int(now % 1 * 1e6) * 1000))
         node = self._node()
-        if node is not None and not any(o.uid == node.metadata.uid for o in made.metadata.ownerReferences):
-            del made.metadata.ownerReferences[:]
-            made.metadata.ownerReferences.add(
+        if node is not None and not any(o.uid == node.metadata.uid for o in renewed.metadata.ownerReferences):
+            del renewed.metadata.ownerReferences[:]
+            renewed.metadata.ownerReferences.add(
                 apiVersion="v1", kind="Node", name=node.metadata.name, uid=node.metadata.uid
             )
-        return made
+        return renewed

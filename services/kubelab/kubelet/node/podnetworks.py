@@ -41,7 +41,7 @@ def said(node: core_pb2.Node) -> tuple[str, tuple[str, ...]]:
 
 def routes(nodes: Iterable[core_pb2.Node], own_name: str, own_address: str, layout: Layout) -> Routes:
     """Give the routes that this node should have to the others."""
-    found = Routes()
+    routes_of_nodes = Routes()
     gateways: dict[str, str] = {own_address: own_name}
     ranges: dict[str, str] = {}
     for node in sorted(nodes, key=lambda node: _rank(node, own_name)):
@@ -54,11 +54,11 @@ def routes(nodes: Iterable[core_pb2.Node], own_name: str, own_address: str, layo
             continue
         why = _range_problem(cidrs, ranges, layout) or _gateway_problem(address, gateways, layout)
         if why:
-            found.refused[name] = why
+            routes_of_nodes.refused[name] = why
             continue
         gateways[address] = ranges[cidrs[0]] = name
-        found.via[cidrs[0]] = address
-    return found
+        routes_of_nodes.via[cidrs[0]] = address
+    return routes_of_nodes
 
 
 def _rank(node: core_pb2.Node, own_name: str) -> tuple[bool, int, str]:

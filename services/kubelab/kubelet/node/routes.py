@@ -49,13 +49,13 @@ class KernelRoutes:
 
     def read(self) -> dict[str, str]:
         with _netlink() as ip:
-            found: dict[str, str] = {}
+            routes: dict[str, str] = {}
             for route in ip.get_routes(family=2, proto=PROTOCOL):
                 attributes = dict(route["attrs"])
                 if route["proto"] == PROTOCOL and "RTA_DST" in attributes:
                     gateway = attributes.get("RTA_GATEWAY", "")
-                    found[f"{attributes['RTA_DST']}/{route['dst_len']}"] = gateway
-            return found
+                    routes[f"{attributes['RTA_DST']}/{route['dst_len']}"] = gateway
+            return routes
 
     def replace(self, destination: str, gateway: str) -> None:
         with _netlink() as ip, _as_os_error():
@@ -68,9 +68,9 @@ class KernelRoutes:
     def network_of(self, address: str) -> str:
         """Give the network of the interface that has an address; "" where none has it."""
         with _netlink() as ip:
-            for found in ip.get_addr(family=2):
-                if dict(found["attrs"]).get("IFA_LOCAL") == address:
-                    return str(ipaddress.IPv4Network(f"{address}/{found['prefixlen']}", strict=False))
+            for entry in ip.get_addr(family=2):
+                if dict(entry["attrs"]).get("IFA_LOCAL") == address:
+                    return str(ipaddress.IPv4Network(f"{address}/{entry['prefixlen']}", strict=False))
         return ""
 
 

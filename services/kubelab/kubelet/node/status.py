@@ -115,22 +115,22 @@ def conditions(facts: NodeFacts, last: Sequence[core_pb2.NodeCondition], now: fl
     after them those that others keep."""
     pressure = facts.pressure
     ready, reason, message = readiness(facts.runtime)
-    wanted = [
+    current = [
         _pressure("Memory", pressure.memory, "memory available"),
         _pressure("Disk", pressure.disk, "disk pressure"),
         _pressure("PID", pressure.pids, "PID available"),
         core_pb2.NodeCondition(type="Ready", status="True" if ready else "False", reason=reason, message=message),
     ]
-    wanted += [
+    current += [
         core_pb2.NodeCondition(type=c.type, status="True" if c.status else "False", reason=c.reason, message=c.message)
         for c in facts.runtime or ()
         if c.type == LIMITS_ENFORCED
     ]
-    for condition in wanted:
+    for condition in current:
         condition.lastHeartbeatTime.CopyFrom(to_time(now))
-    keep_transition_times(wanted, last, now)
-    ours = {c.type for c in wanted}
-    return [*wanted, *(c for c in last if c.type not in ours)]
+    keep_transition_times(current, last, now)
+    ours = {c.type for c in current}
+    return [*current, *(c for c in last if c.type not in ours)]
 
 
 def _pressure(kind: str, under: bool, what: str) -> core_pb2.NodeCondition:
@@ -165,9 +165,9 @@ def readiness(runtime: Sequence[cri.RuntimeCondition] | None) -> tuple[bool, str
     return False, "KubeletNotReady", wrong[0] if len(wrong) == 1 else f"[{', '.join(wrong)}]"
 
 
-def images(found: Sequence[cri.Image]) -> list[core_pb2.ContainerImage]:
+def images(listed: Sequence[cri.Image]) -> list[core_pb2.ContainerImage]:
     """The biggest images with their names, digests first, as upstream lists them."""
-    biggest = sorted(found, key=lambda i: (-i.size, i.id))[:MAX_IMAGES]
+    biggest = sorted(listed, key=lambda i: (-i.size, i.id))[:MAX_IMAGES]
     return [core_pb2.ContainerImage(names=[*i.repo_digests, *i.repo_tags], sizeBytes=i.size) for i in biggest]
 
 

@@ -160,19 +160,19 @@ class NodeStatusManager:
         if not self._started:
             self._started = True
             self._recorder.event(self._ref(), "Normal", "Starting", "Starting kubelet.")
-        wanted = nodes.new_node(self._facts, now)
+        fresh = nodes.new_node(self._facts, now)
         try:
-            node = await self._client.create(wanted)
+            node = await self._client.create(fresh)
         except errors.AlreadyExists:
             node = await self._client.get(NODES, self._facts.name)
-            own = nodes.labels(self._facts)
-            if any(node.metadata.labels.get(k) != v for k, v in own.items()):
-                node.metadata.labels.update(own)
+            own_labels = nodes.labels(self._facts)
+            if any(node.metadata.labels.get(k) != v for k, v in own_labels.items()):
+                node.metadata.labels.update(own_labels)
                 node = await self._client.update(node)
             self._log.info("node was registered before", node=self._facts.name)
         else:
             self._log.info("node registered", node=self._facts.name)
-            self._tell(core_pb2.NodeStatus(), wanted.status)
+            self._tell(core_pb2.NodeStatus(), fresh.status)
         self._node, self._ours = node, node.metadata.uid
         self._registered.set()
 

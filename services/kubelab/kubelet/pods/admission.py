@@ -32,22 +32,22 @@ def refusal(
     A resource that the node does not tell of is not counted, as upstream leaves those to the scheduler. Names that the
     api-server would not let in, but etcd may hold, are refused first: they become paths and arguments here.
     """
-    if told := _bad_names(pod):
-        return Waiting("InvalidName", told)
-    asked, used = _requests(pod), Counter[str]()
+    if problem := _bad_names(pod):
+        return Waiting("InvalidName", problem)
+    requests, used = _requests(pod), Counter[str]()
     for other in others:
         used.update(_requests(other))
-    for name in (*_FIRST, *sorted(asked.keys() - set(_FIRST))):
-        if not asked[name] or name not in allocatable:
+    for name in (*_FIRST, *sorted(requests.keys() - set(_FIRST))):
+        if not requests[name] or name not in allocatable:
             continue
         capacity = podresources.amount(name, allocatable[name])
-        if asked[name] > capacity - used[name]:
-            text = f"requested: {asked[name]}, used: {used[name]}, capacity: {capacity}"
+        if requests[name] > capacity - used[name]:
+            text = f"requested: {requests[name]}, used: {used[name]}, capacity: {capacity}"
             return Waiting(f"OutOf{name}", f"Node didn't have enough resource: {name}, {text}")
     if not podresources.node_selector_matches(pod.spec.nodeSelector.items(), labels):
         return _predicate(NODE_AFFINITY, "node(s) didn't match Pod's node affinity/selector")
     taken = {port for other in others for port in podresources.host_ports(other)}
-    if any(_is_taken(wanted, taken) for wanted in podresources.host_ports(pod)):
+    if any(_is_taken(host_port, taken) for host_port in podresources.host_ports(pod)):
         return _predicate("NodePorts", "node(s) didn't have free ports for the requested pod ports")
     return None
 
@@ -73,7 +73,7 @@ def _requests(pod: core_pb2.Pod) -> Counter[str]:
     return sums
 
 
-def _is_taken(wanted: HostPort, taken: Iterable[HostPort]) -> bool:
+def _is_taken(host_port: HostPort, taken: Iterable[HostPort]) -> bool:
     """Is this port another pod's, or one of the node's own processes'?"""
-    _, protocol, port = wanted
-    return bool(reservedports.owner(port, protocol)) or podresources.port_is_taken(wanted, taken)
+    _, protocol, port = host_port
+    return bool(reservedports.owner(port, protocol)) or podresources.port_is_taken(host_port, taken)

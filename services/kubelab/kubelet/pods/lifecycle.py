@@ -175,5 +175,5 @@ class PodLifecycle:
         assert phases == sorted(phases), f"a phase was left backwards: {self._moves}"
 
     def _illegal(self, to: WorkerPhase, why: str) -> IllegalMove:
-        told = "; ".join(map(str, self._moves))
-        return IllegalMove(f"pod {self._name}: no move from {self._phase.value} to {to.value} ({why}); recent: {told}")
+        moves = "; ".join(map(str, self._moves))
+        return IllegalMove(f"pod {self._name}: no move from {self._phase.value} to {to.value} ({why}); recent: {moves}")

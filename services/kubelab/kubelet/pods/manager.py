@@ -139,8 +139,8 @@ class PodManager:
             if event.container_event_type == cri.CONTAINER_CREATED_EVENT or _is_known(worker, event):
                 return
             cache = worker.state.runtime
-            known = {s.id for s in cache.view.sandboxes}
-            if cache.creating_sandbox or event.pod_sandbox_status.id in known:
+            sandboxes = {s.id for s in cache.view.sandboxes}
+            if cache.creating_sandbox or event.pod_sandbox_status.id in sandboxes:
                 cache.changed()
             else:
                 cache.unknown()
@@ -159,10 +159,10 @@ class PodManager:
             # Nothing is decided before both sides are known: what is wanted, and what runs already.
             await self._informer.wait_synced()
             await self._first_relist.wait()
-            wanted = self._pods.keys() | self._known.keys()
-            await asyncio.to_thread(remove_orphaned_logs, self._deps.node.log_root, wanted)
+            uids = self._pods.keys() | self._known.keys()
+            await asyncio.to_thread(remove_orphaned_logs, self._deps.node.log_root, uids)
             try:
-                await asyncio.to_thread(self._deps.users.keep, frozenset(wanted))
+                await asyncio.to_thread(self._deps.users.keep, frozenset(uids))
             except (OSError, ConfigError) as err:
                 self._log.warning("ranges of users are not free again", error=str(err))
             group.create_task(
@@ -220,13 +220,13 @@ class PodManager:
 
     def _others(self, uid: str) -> list[core_pb2.Pod]:
         """The pods that take room: those at work, and those that a kubelet before this one took."""
-        found: list[core_pb2.Pod] = []
+        pods: list[core_pb2.Pod] = []
         for other, pod in self._pods.items():
             worker = self._workers_by_uid.get(other)
             takes = _takes_room(worker) if worker is not None else other in self._known and not is_terminal(pod)
             if takes and other != uid:
-                found.append(pod)
-        return found
+                pods.append(pod)
+        return pods
 
     async def _remove_worker(self, uid: str) -> None:
         for memory in (self._workers_by_uid, self._deleted, self._known, self._listed, self._changed):
@@ -274,15 +274,15 @@ class PodManager:
         """Look at everything when asked, and now and then: once a second where there are no events, or no answer."""
         config = self._deps.config
         while True:
-            known = False
+            complete = False
             try:
                 await self._relist()
-                known = True
+                complete = True
             except RuntimeUnavailable as err:
                 self._log.debug("relist failed", error=str(err))
             except RuntimeFailure as err:
                 self._log.warning("relist failed", error=str(err))
-            wait = config.safety_relist_period if self._has_events and known else config.relist_period
+            wait = config.safety_relist_period if self._has_events and complete else config.relist_period
             try:
                 async with self._clock.timeout(wait):
                     await self._relist_wanted.wait()
@@ -292,9 +292,9 @@ class PodManager:
                 self._relist_wanted.clear()
 
     async def _relist(self) -> None:
-        found = {ref.uid: (ref, states) for ref, states in (await self._runtime.relist()).items()}
-        for uid in found.keys() | self._listed.keys():
-            ref, states = found.get(uid, (None, frozenset[tuple[str, int]]()))
+        listed = {ref.uid: (ref, states) for ref, states in (await self._runtime.relist()).items()}
+        for uid in listed.keys() | self._listed.keys():
+            ref, states = listed.get(uid, (None, frozenset[tuple[str, int]]()))
             if ref is not None:
                 self._known.setdefault(uid, ref)
             worker = self._workers_by_uid.get(uid)
@@ -302,7 +302,7 @@ class PodManager:
                 if worker is not None:
                     worker.state.runtime.unknown()
                 self.queue.add(uid)
-        self._listed = {uid: states for uid, (_, states) in found.items()}
+        self._listed = {uid: states for uid, (_, states) in listed.items()}
         self.relists += 1
         self._first_relist.set()
 
@@ -317,18 +317,18 @@ def _is_known(worker: PodWorker, event: cri.ContainerEventResponse) -> bool:
     """Say whether an event tells what the worker saw already, mostly the echo of its own calls."""
     if not worker.state.runtime.current or not event.containers_statuses:
         return False
-    seen = {c.id: c.state for c in worker.state.view.containers}
-    told = {c.id: State(c.state) for c in event.containers_statuses}
+    cached = {c.id: c.state for c in worker.state.view.containers}
+    reported = {c.id: State(c.state) for c in event.containers_statuses}
     sandbox = worker.state.view.sandbox
     same_sandbox = sandbox is not None and sandbox.id == event.pod_sandbox_status.id
     ready = event.pod_sandbox_status.state == cri.SANDBOX_READY
-    return seen == told and same_sandbox and sandbox is not None and sandbox.ready == ready
+    return cached == reported and same_sandbox and sandbox is not None and sandbox.ready == ready
 
 
-def remove_orphaned_logs(root: Path, wanted: Collection[str]) -> None:
+def remove_orphaned_logs(root: Path, uids: Collection[str]) -> None:
     """Remove the log folders of pods that ended while no kubelet ran: ``<namespace>_<name>_<uid>``."""
     for folder in root.iterdir() if root.exists() else ():
-        if folder.is_dir() and folder.name.count("_") == 2 and folder.name.rpartition("_")[2] not in wanted:
+        if folder.is_dir() and folder.name.count("_") == 2 and folder.name.rpartition("_")[2] not in uids:
             shutil.rmtree(folder, ignore_errors=True)
 
 

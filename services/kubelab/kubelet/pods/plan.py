@@ -126,14 +126,14 @@ class PodHistory:
 SANDBOX = ""
 
 
-def plan(lifecycle: PodLifecycle, pod: core_pb2.Pod | None, seen: PodView, now: float, history: PodHistory) -> Plan:
+def plan(lifecycle: PodLifecycle, pod: core_pb2.Pod | None, view: PodView, now: float, history: PodHistory) -> Plan:
     """Decide. ``pod`` is None for one that only the runtime has: such a one terminates."""
     if pod is not None and lifecycle.phase is WorkerPhase.SYNC:
-        return _sync_pod(pod, seen, now, history)
-    stops = _stops(seen, _grace_left(lifecycle, pod, now))
+        return _sync_pod(pod, view, now, history)
+    stops = _stops(view, _grace_left(lifecycle, pod, now))
     if stops or lifecycle.phase is WorkerPhase.TERMINATING:
         return Plan(stops)
-    return Plan(_clear(seen) if lifecycle.removing else _stop_sandboxes(seen))
+    return Plan(_clear(view) if lifecycle.removing else _stop_sandboxes(view))
 
 
 def deadline(pod: core_pb2.Pod | None, history: PodHistory) -> float | None:
@@ -143,8 +143,8 @@ def deadline(pod: core_pb2.Pod | None, history: PodHistory) -> float | None:
     return history.started_at + pod.spec.activeDeadlineSeconds
 
 
-def _sync_pod(pod: core_pb2.Pod, seen: PodView, now: float, history: PodHistory) -> Plan:
-    running = _run(pod, seen, now, history)
+def _sync_pod(pod: core_pb2.Pod, view: PodView, now: float, history: PodHistory) -> Plan:
+    running = _run(pod, view, now, history)
     wakes = [at for at in (running.wake_at, deadline(pod, history)) if at is not None]
     return Plan(running.actions, running.waiting, min(wakes, default=None))
 
@@ -162,57 +162,57 @@ def _grace_left(lifecycle: PodLifecycle, pod: core_pb2.Pod | None, now: float) -
     return grace
 
 
-def _clear(seen: PodView) -> tuple[Action, ...]:
-    if seen.empty:
+def _clear(view: PodView) -> tuple[Action, ...]:
+    if view.empty:
         return (Finish(),)
-    stops = [StopSandbox(s.id) for s in seen.sandboxes if s.ready]
-    loose = [RemoveContainer(c.id) for c in seen.containers if c.sandbox_id not in {s.id for s in seen.sandboxes}]
-    return (*stops, *loose, *(RemoveSandbox(s.id) for s in seen.sandboxes))
+    stops = [StopSandbox(s.id) for s in view.sandboxes if s.ready]
+    loose = [RemoveContainer(c.id) for c in view.containers if c.sandbox_id not in {s.id for s in view.sandboxes}]
+    return (*stops, *loose, *(RemoveSandbox(s.id) for s in view.sandboxes))
 
 
-def _shut(seen: PodView, grace: float) -> tuple[Action, ...]:
+def _shut(view: PodView, grace: float) -> tuple[Action, ...]:
     """End what runs, but keep what is dead: its logs and its exit code are still asked for."""
-    return _stops(seen, grace) or _stop_sandboxes(seen)
+    return _stops(view, grace) or _stop_sandboxes(view)
 
 
-def _stop_sandboxes(seen: PodView) -> tuple[StopSandbox, ...]:
-    return tuple(StopSandbox(s.id) for s in seen.sandboxes if s.ready)
+def _stop_sandboxes(view: PodView) -> tuple[StopSandbox, ...]:
+    return tuple(StopSandbox(s.id) for s in view.sandboxes if s.ready)
 
 
-def _stops(seen: PodView, grace: float | None) -> tuple[StopContainer, ...]:
+def _stops(view: PodView, grace: float | None) -> tuple[StopContainer, ...]:
     """Stop what runs within ``grace`` seconds, or as gently as each container asked for when it was made."""
     if grace is None:
-        return tuple(StopContainer(c.id, c.name, float(max(c.grace_seconds, MIN_GRACE_SECONDS))) for c in seen.running)
-    return tuple(StopContainer(c.id, c.name, grace, f"Stopping container {c.name}") for c in seen.running)
+        return tuple(StopContainer(c.id, c.name, float(max(c.grace_seconds, MIN_GRACE_SECONDS))) for c in view.running)
+    return tuple(StopContainer(c.id, c.name, grace, f"Stopping container {c.name}") for c in view.running)
 
 
-def _run(pod: core_pb2.Pod, seen: PodView, now: float, history: PodHistory) -> Plan:
-    wanted = [c for c in pod.spec.containers if should_start(pod, c, seen)]
-    sandbox = seen.sandbox
+def _run(pod: core_pb2.Pod, view: PodView, now: float, history: PodHistory) -> Plan:
+    startable = [c for c in pod.spec.containers if should_start(pod, c, view)]
+    sandbox = view.sandbox
     usable = sandbox is not None and sandbox.ready and (bool(sandbox.ips) or pod.spec.hostNetwork)
     if not usable:
-        ended = pod.spec.restartPolicy == "Never" and sandbox is not None and bool(seen.containers)
-        if not wanted or ended:
-            return Plan(_shut(seen, float(_grace(pod))))
-        if seen.running:  # their namespaces' keeper is dead: they cannot stay
-            return Plan(_stops(seen, float(_grace(pod))))
+        ended = pod.spec.restartPolicy == "Never" and sandbox is not None and bool(view.containers)
+        if not startable or ended:
+            return Plan(_shut(view, float(_grace(pod))))
+        if view.running:  # their namespaces' keeper is dead: they cannot stay
+            return Plan(_stops(view, float(_grace(pod))))
         held = history.failures.get(SANDBOX)
         if held is not None and held.retry_at > now:
             return Plan(wake_at=held.retry_at)
-        stale: list[Action] = [StopSandbox(s.id) for s in seen.sandboxes if s.ready]
+        stale: list[Action] = [StopSandbox(s.id) for s in view.sandboxes if s.ready]
         attempt = sandbox.attempt + 1 if sandbox else 0
         start = Plan((*stale, CreateSandbox(attempt, changed=sandbox is not None)))
-        return _with_starts(start, wanted, pod, seen, now, history)
-    replaced = _replaced(pod, seen)
-    if not wanted and not seen.running:
-        return Plan(_shut(seen, 0.0))
-    tidy = _tidy(seen)
-    return _with_starts(Plan((*replaced, *tidy)), wanted, pod, seen, now, history)
+        return _with_starts(start, startable, pod, view, now, history)
+    replaced = _replaced(pod, view)
+    if not startable and not view.running:
+        return Plan(_shut(view, 0.0))
+    tidy = _tidy(view)
+    return _with_starts(Plan((*replaced, *tidy)), startable, pod, view, now, history)
 
 
-def should_start(pod: core_pb2.Pod, container: core_pb2.Container, seen: PodView) -> bool:
+def should_start(pod: core_pb2.Pod, container: core_pb2.Container, view: PodView) -> bool:
     """Say whether the restart policy asks for a (new) attempt."""
-    newest = seen.newest(container.name)
+    newest = view.newest(container.name)
     if newest is None or newest.state is State.CREATED:
         return True
     if newest.state is not State.EXITED:
@@ -223,11 +223,11 @@ def should_start(pod: core_pb2.Pod, container: core_pb2.Container, seen: PodView
 
 
 def _with_starts(
-    base: Plan, wanted: list[core_pb2.Container], pod: core_pb2.Pod, seen: PodView, now: float, history: PodHistory
+    base: Plan, containers: list[core_pb2.Container], pod: core_pb2.Pod, view: PodView, now: float, history: PodHistory
 ) -> Plan:
     actions, waiting, wakes = list(base.actions), dict[str, Waiting](), list[float]()
-    for container in wanted:
-        name, newest = container.name, seen.newest(container.name)
+    for container in containers:
+        name, newest = container.name, view.newest(container.name)
         failure = history.failures.get(name)
         if failure is not None:
             waiting[name] = failure.told(now)  # also while it is tried again: until something else is known
@@ -240,38 +240,38 @@ def _with_starts(
         if newest.state is State.CREATED:  # made and never started: the same attempt once more
             actions += [RemoveContainer(newest.id), StartContainer(name, newest.attempt)]
             continue
-        left = history.crashes.remaining(name, newest.finished_at, now)
-        if left > 0:
-            told = format_seconds(history.crashes.delay(name))
-            text = f"back-off {told} restarting failed container={name} pod={pod_text(pod)}"
+        remaining = history.crashes.remaining(name, newest.finished_at, now)
+        if remaining > 0:
+            back_off = format_seconds(history.crashes.delay(name))
+            text = f"back-off {back_off} restarting failed container={name} pod={pod_text(pod)}"
             waiting[name] = Waiting("CrashLoopBackOff", text)
-            wakes.append(now + left)
+            wakes.append(now + remaining)
             continue
         actions.append(StartContainer(name, newest.attempt + 1, restart_of=newest.id))
     return Plan(tuple(actions), waiting, min(wakes, default=None))
 
 
-def _replaced(pod: core_pb2.Pod, seen: PodView) -> list[Action]:
+def _replaced(pod: core_pb2.Pod, view: PodView) -> list[Action]:
     """Stop what runs with an image that is no longer asked for, and what the pod no longer has."""
-    asked = {c.name: container_hash(c) for c in pod.spec.containers}
+    hashes = {c.name: container_hash(c) for c in pod.spec.containers}
     stops: list[Action] = []
-    for c in seen.running:
-        if c.hash and asked.get(c.name) != c.hash:
+    for c in view.running:
+        if c.hash and hashes.get(c.name) != c.hash:
             text = f"Container {c.name} definition changed, will be restarted"
             stops.append(StopContainer(c.id, c.name, float(_grace(pod)), text))
     return stops
 
 
-def _tidy(seen: PodView) -> list[Action]:
+def _tidy(view: PodView) -> list[Action]:
     """Forget dead attempts except the newest and the one before it, and dead sandboxes that hold none of the kept."""
     kept: set[str] = set()
-    sandboxes = {seen.sandboxes[0].id}
-    for name in dict.fromkeys(c.name for c in seen.containers):
-        for c in (*seen.attempts(name)[:2], *(c for c in seen.running if c.name == name)):
+    sandboxes = {view.sandboxes[0].id}
+    for name in dict.fromkeys(c.name for c in view.containers):
+        for c in (*view.attempts(name)[:2], *(c for c in view.running if c.name == name)):
             kept.add(c.id)
             sandboxes.add(c.sandbox_id)
-    dead: list[Action] = [RemoveContainer(c.id, c.log_path) for c in seen.containers if c.id not in kept]
-    for s in seen.sandboxes:
+    dead: list[Action] = [RemoveContainer(c.id, c.log_path) for c in view.containers if c.id not in kept]
+    for s in view.sandboxes:
         if s.id not in sandboxes:
             dead += [StopSandbox(s.id)] if s.ready else []
             dead.append(RemoveSandbox(s.id))
@@ -288,6 +288,6 @@ def first_attempt(old: core_pb2.ContainerStatus) -> int:
     return max(0, min(old.restartCount + 1 if ran else old.restartCount, MAX_RESTARTS))
 
 
-def dead_attempt(seen: PodView, name: str) -> ContainerView | None:
+def dead_attempt(view: PodView, name: str) -> ContainerView | None:
     """Give the newest attempt that ended before the present one."""
-    return next((c for c in seen.attempts(name)[1:] if c.state is State.EXITED), None)
+    return next((c for c in view.attempts(name)[1:] if c.state is State.EXITED), None)

@@ -94,10 +94,10 @@ def rejected(pod: core_pb2.Pod, last: core_pb2.PodStatus, why: Waiting, now: flo
 
 def ours(status: core_pb2.PodStatus) -> core_pb2.PodStatus:
     """The status without the conditions that others keep in it."""
-    own = deep_copy(status)
-    del own.conditions[:]
-    own.conditions.extend(c for c in status.conditions if c.type in OURS)
-    return own
+    merged = deep_copy(status)
+    del merged.conditions[:]
+    merged.conditions.extend(c for c in status.conditions if c.type in OURS)
+    return merged
 
 
 def _ends(given: StatusInput) -> bool:
@@ -107,9 +107,9 @@ def _ends(given: StatusInput) -> bool:
 
 def _outcome(given: StatusInput, statuses: Sequence[core_pb2.ContainerStatus]) -> tuple[str, str, str]:
     """Phase, reason and message, as if what has to be stopped were stopped. What was terminal stays as it was."""
-    for told in (given.pod.status, given.last):
-        if told.phase in TERMINAL_PHASES:
-            return told.phase, told.reason, told.message
+    for status in (given.pod.status, given.last):
+        if status.phase in TERMINAL_PHASES:
+            return status.phase, status.reason, status.message
     if given.failed is not None:
         return "Failed", given.failed.reason, given.failed.message
     if _ends(given) and not given.seen.running:
@@ -133,9 +133,9 @@ def _addresses(status: core_pb2.PodStatus, given: StatusInput) -> None:
 def _container(given: StatusInput, spec: core_pb2.Container) -> core_pb2.ContainerStatus:
     newest = given.seen.newest(spec.name)
     waiting = given.waiting.get(spec.name)
-    told = next((s for s in given.last.containerStatuses if s.name == spec.name), None)
+    last = next((s for s in given.last.containerStatuses if s.name == spec.name), None)
     if newest is None:
-        return _unseen(given, spec, told, waiting)
+        return _unseen(given, spec, last, waiting)
     status = core_pb2.ContainerStatus(
         name=spec.name,
         image=newest.image or spec.image,
@@ -158,48 +158,48 @@ def _container(given: StatusInput, spec: core_pb2.Container) -> core_pb2.Contain
         status.state.waiting.CopyFrom(core_pb2.ContainerStateWaiting(reason=held.reason, message=held.message))
     if earlier is not None:
         status.lastState.terminated.CopyFrom(terminated(earlier, given.runtime_name))
-    elif told is not None and told.lastState.HasField("terminated"):
-        status.lastState.CopyFrom(told.lastState)
+    elif last is not None and last.lastState.HasField("terminated"):
+        status.lastState.CopyFrom(last.lastState)
     return status
 
 
 def _unseen(
     given: StatusInput,
     spec: core_pb2.Container,
-    told: core_pb2.ContainerStatus | None,
+    last: core_pb2.ContainerStatus | None,
     waiting: Waiting | None,
 ) -> core_pb2.ContainerStatus:
     """Tell of a container that the runtime knows nothing of: not made yet, or lost."""
     status = core_pb2.ContainerStatus(name=spec.name, image=spec.image, started=False)
     held = waiting or Waiting("ContainerCreating")
     status.state.waiting.CopyFrom(core_pb2.ContainerStateWaiting(reason=held.reason, message=held.message))
-    if told is None:
+    if last is None:
         return status
     ending = _ends(given)
-    if ending and told.state.HasField("terminated"):
-        status.CopyFrom(told)
+    if ending and last.state.HasField("terminated"):
+        status.CopyFrom(last)
         return status
-    if told.state.HasField("running"):
+    if last.state.HasField("running"):
         lost = core_pb2.ContainerStateTerminated(
             exitCode=137,
             reason=_UNKNOWN,
             message=_LOST,
-            startedAt=told.state.running.startedAt,
+            startedAt=last.state.running.startedAt,
             finishedAt=to_time(given.now),
-            containerID=told.containerID,
+            containerID=last.containerID,
         )
         if ending:
-            status.CopyFrom(told)
+            status.CopyFrom(last)
             status.ready, status.started = False, False
             status.state.Clear()
             status.state.terminated.CopyFrom(lost)
             return status
         status.lastState.terminated.CopyFrom(lost)
-    elif told.state.HasField("terminated"):
-        status.lastState.CopyFrom(told.state)
+    elif last.state.HasField("terminated"):
+        status.lastState.CopyFrom(last.state)
     else:
-        status.lastState.CopyFrom(told.lastState)
-    status.restartCount = first_attempt(told)
+        status.lastState.CopyFrom(last.lastState)
+    status.restartCount = first_attempt(last)
     return status
 
 
@@ -244,15 +244,15 @@ def conditions(
     reason, message = _unready(status)
     # A finished pod's sandbox is stopped; its address is still the one it had, so the condition says what is now.
     sandbox = ready_sandbox and bool(status.podIP)
-    wanted = [
+    current = [
         _condition("PodReadyToStartContainers", sandbox),
         _condition("Initialized", True, "PodCompleted" if status.phase == "Succeeded" else ""),
         _condition("Ready", not reason, reason, message),
         _condition("ContainersReady", not reason, reason, message),
         _condition("PodScheduled", True),
     ]
-    keep_transition_times(wanted, (*pod.status.conditions, *last.conditions), now)
-    return wanted
+    keep_transition_times(current, (*pod.status.conditions, *last.conditions), now)
+    return current
 
 
 def _condition(kind: str, holds: bool, reason: str = "", message: str = "") -> core_pb2.PodCondition:

@@ -145,12 +145,12 @@ class StatusManager:
     async def _read_again(self, uid: str, entry: _Entry) -> bool:
         meta = entry.pod.metadata
         try:
-            found = await self._client.get(PODS, meta.name, meta.namespace)
+            pod = await self._client.get(PODS, meta.name, meta.namespace)
         except errors.NotFound:
             return False
-        if found.metadata.uid != uid:  # another pod of that name
+        if pod.metadata.uid != uid:  # another pod of that name
             return False
-        entry.pod = found
+        entry.pod = pod
         return True
 
 

@@ -71,13 +71,13 @@ class KubeletServicer(kubelet_pb2_grpc.KubeletServicer):
             raise errors.NotFound(f"failed to try resolving symlinks in path {path!r}: no such file") from err
 
 
-def container_name(pod: core_pb2.Pod, asked: str) -> str:
+def container_name(pod: core_pb2.Pod, name: str) -> str:
     """Give the container that is meant; upstream's words where it is not clear."""
     names = [c.name for c in pod.spec.containers]
-    if asked in names:
-        return asked
-    if asked:
-        raise errors.BadRequest(f"container {asked} is not valid for pod {pod.metadata.name}")
+    if name in names:
+        return name
+    if name:
+        raise errors.BadRequest(f"container {name} is not valid for pod {pod.metadata.name}")
     if len(names) == 1:
         return names[0]
     raise errors.BadRequest(
@@ -120,5 +120,5 @@ def _waits(state: PodState, name: str) -> bool:
 
 def has_ended(view: PodView, container_id: str) -> bool:
     """Say whether an attempt writes no more: it ended, or it is gone."""
-    found = next((c for c in view.containers if c.id == container_id), None)
-    return found is None or found.state is State.EXITED
+    container = next((c for c in view.containers if c.id == container_id), None)
+    return container is None or container.state is State.EXITED

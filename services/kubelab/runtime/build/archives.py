@@ -34,10 +34,10 @@ def is_archive(root: Root, path: str) -> bool:
 def _has_checksum(head: bytes) -> bool:
     """Archives older than POSIX have no magic, but a sum over their first block (with spaces in its own place)."""
     try:
-        told = int(head[_CHECKSUM].strip(b"\0 ") or b"-1", 8)
+        checksum = int(head[_CHECKSUM].strip(b"\0 ") or b"-1", 8)
     except ValueError:
         return False
-    return told == sum(head) - sum(head[_CHECKSUM]) + 8 * ord(" ") and any(head)
+    return checksum == sum(head) - sum(head[_CHECKSUM]) + 8 * ord(" ") and any(head)
 
 
 def unpack(root: Root, path: str, folder: Path) -> None:

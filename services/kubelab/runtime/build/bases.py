@@ -31,33 +31,33 @@ class Bases:
     instead: Mapping[str, str]
     pull: Callable[[str], Awaitable[Any]] | None = None
 
-    async def draft(self, asked: str, platform: str) -> tuple[Draft, str]:
+    async def draft(self, reference: str, platform: str) -> tuple[Draft, str]:
         """The base of that name to build on, and its short id; SyntaxFault."""
         platforms.check(platform)
-        name = self._instead_of(asked)
+        name = self._instead_of(reference)
         if name == HOST:
-            made = Draft(on_host=True, chain=key_of("from", HOST, self.host.skeleton.name))
-            made.environment["PATH"] = spec.DEFAULT_PATH.partition("=")[2]
-            return made, HOST
+            draft = Draft(on_host=True, chain=key_of("from", HOST, self.host.skeleton.name))
+            draft.environment["PATH"] = spec.DEFAULT_PATH.partition("=")[2]
+            return draft, HOST
         if name == SCRATCH:
             return Draft(chain=key_of("from", SCRATCH)), SCRATCH
-        image = await self._image(asked, name)
+        image = await self._image(reference, name)
         manifest = await asyncio.to_thread(self.store.blob(image.digest).read_bytes)
         return _draft_of(image, json.loads(manifest)), short(image.id)
 
-    async def is_missing(self, asked: str) -> bool:
+    async def is_missing(self, reference: str) -> bool:
         """Whether it has to be brought in from a registry first; SyntaxFault."""
-        name = self._instead_of(asked)
+        name = self._instead_of(reference)
         return self.pull is not None and name not in (HOST, SCRATCH) and await self._find(name) is None
 
-    def _instead_of(self, asked: str) -> str:
+    def _instead_of(self, reference: str) -> str:
         """``--base python:3=host`` is meant for ``docker.io/library/python:3`` too."""
-        if asked in self.instead:
-            return self.instead[asked]
-        whole = _whole(asked)
-        return next((to for name, to in self.instead.items() if whole and _whole(name) == whole), asked)
+        if reference in self.instead:
+            return self.instead[reference]
+        whole = _whole(reference)
+        return next((to for name, to in self.instead.items() if whole and _whole(name) == whole), reference)
 
-    async def _image(self, asked: str, name: str) -> Image:
+    async def _image(self, reference: str, name: str) -> Image:
         image = await self._find(name)
         why = ""
         if image is None and self.pull is not None:
@@ -69,7 +69,7 @@ class Bases:
         if image is None:
             raise SyntaxFault(
                 f"the image {name} is not here{why}. Bring it in with `docker save {name} | kubelab image "
-                f"load -`, or let this machine's own programs stand in for it: `kubelab image build --base {asked}=host …`"
+                f"load -`, or let this machine's own programs stand in for it: `kubelab image build --base {reference}=host …`"
             )
         made_for = Platform(*(str(image.config.get(key) or "") for key in ("os", "architecture", "variant")))
         if rank(made_for, machine()) is None:

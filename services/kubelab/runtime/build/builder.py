@@ -89,8 +89,8 @@ class Builder:
         with await asyncio.to_thread(self._workshop.store.adding):
             one = _Build(self._workshop, plan, dockerfile, context, self._pull)
             async with aclosing(one.run(tags)) as steps:
-                async for told in steps:
-                    yield told
+                async for message in steps:
+                    yield message
 
 
 class _Build:
@@ -202,8 +202,8 @@ class _Build:
                 lines = self._steps.run(draft, instruction, origins, self._network(instruction))
             case _:
                 raise SyntaxFault(f"{instruction.line.name} is not allowed here")
-        async with aclosing(lines) as told:
-            async for line in told:
+        async with aclosing(lines) as messages:
+            async for line in messages:
                 yield line
 
     def _sources(self, instruction: say.Instruction) -> list[str]:
@@ -232,11 +232,11 @@ class _Build:
         return instruction.network
 
     def _finish(self, draft: Draft, tags: list[Reference]) -> str:
-        own = machine()
+        platform = machine()
         config: dict[str, Any] = {
             "created": "1970-01-01T00:00:00Z",  # equal files make an equal image
-            "architecture": own.architecture,
-            "os": own.os,
+            "architecture": platform.architecture,
+            "os": platform.os,
             "config": {**draft.config, "Env": [f"{k}={v}" for k, v in draft.environment.items()]},
             "rootfs": {"type": "layers", "diff_ids": draft.diff_ids},
         }

@@ -42,18 +42,18 @@ class LayerCache:
 
     def use(self, draft: Draft, key: str) -> bool:
         """Take a step's result from before, if there is one."""
-        known = state.read_json(self._folder / f"{key}.json", diff_id=(str, type(None)), layer=(dict, type(None)))
-        if known is None:
+        entry = state.read_json(self._folder / f"{key}.json", diff_id=(str, type(None)), layer=(dict, type(None)))
+        if entry is None:
             return False
-        if known["diff_id"] is not None:
+        if entry["diff_id"] is not None:
             try:
-                here = self._store.has_layer(known["diff_id"]) and self._store.blob(known["layer"]["digest"]).exists()
+                here = self._store.has_layer(entry["diff_id"]) and self._store.blob(entry["layer"]["digest"]).exists()
             except (TypeError, KeyError, ValueError):  # written by something else
                 return False
             if not here:
                 return False
-            draft.layers.append(known["layer"])
-            draft.diff_ids.append(known["diff_id"])
+            draft.layers.append(entry["layer"])
+            draft.diff_ids.append(entry["diff_id"])
         draft.chain = key
         return True
 
@@ -87,12 +87,12 @@ class CacheMounts:
 def _used(folder: Path, mount: Mount) -> Generator[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     with _locked(folder, mount.sharing) as number:
-        made = folder / str(number)
-        if not made.is_dir():
-            made.mkdir()
-            os.chown(made, mount.uid or 0, mount.gid or 0)
-            made.chmod(0o755 if mount.mode is None else mount.mode)
-        yield made
+        cache_folder = folder / str(number)
+        if not cache_folder.is_dir():
+            cache_folder.mkdir()
+            os.chown(cache_folder, mount.uid or 0, mount.gid or 0)
+            cache_folder.chmod(0o755 if mount.mode is None else mount.mode)
+        yield cache_folder
 
 
 @contextlib.contextmanager

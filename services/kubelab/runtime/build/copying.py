@@ -103,12 +103,12 @@ class Copier:
                 try:
                     for name in sorted(os.listdir(source_fd)):  # noqa: PTH208 — by descriptor
                         status = os.stat(name, dir_fd=source_fd, follow_symlinks=False)
-                        there = f"{to}/{name}"
+                        inside = f"{to}/{name}"
                         if stat.S_ISDIR(status.st_mode):
-                            there = self._folder(source_fd, name, status, target_fd, there)
-                            waiting.append((f"{path}/{name}", there))
+                            inside = self._folder(source_fd, name, status, target_fd, inside)
+                            waiting.append((f"{path}/{name}", inside))
                         else:
-                            self._file(source_fd, name, status, target_fd, there)
+                            self._file(source_fd, name, status, target_fd, inside)
                 finally:
                     os.close(target_fd)
             finally:
@@ -121,10 +121,10 @@ class Copier:
         try:
             os.mkdir(name, 0o700, dir_fd=target)
         except FileExistsError:
-            there = os.stat(name, dir_fd=target, follow_symlinks=False)
-            if self.keep_links and stat.S_ISLNK(there.st_mode) and self._target.is_folder(path):
+            existing = os.stat(name, dir_fd=target, follow_symlinks=False)
+            if self.keep_links and stat.S_ISLNK(existing.st_mode) and self._target.is_folder(path):
                 return self._target.resolve(path)
-            if not stat.S_ISDIR(there.st_mode):
+            if not stat.S_ISDIR(existing.st_mode):
                 raise CopyFault(f"cannot copy to non-directory: {path}") from None
         fd = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=target)
         try:
@@ -168,10 +168,10 @@ class Copier:
 
     def _make_room(self, target: int, name: str, path: str) -> None:
         try:
-            there = os.stat(name, dir_fd=target, follow_symlinks=False)
+            existing = os.stat(name, dir_fd=target, follow_symlinks=False)
         except FileNotFoundError:
             return
-        if stat.S_ISDIR(there.st_mode):
+        if stat.S_ISDIR(existing.st_mode):
             raise CopyFault(f"cannot replace to directory {path} with file")
         os.unlink(name, dir_fd=target)
 

@@ -42,11 +42,11 @@ class Draft:
 
     def child(self) -> Draft:
         """What a stage begins with that is built on this one: its files and configuration, not its ARGs."""
-        made = copy.copy(self)
-        made.config, made.environment = copy.deepcopy(self.config), dict(self.environment)
-        made.layers, made.diff_ids, made.arguments = list(self.layers), list(self.diff_ids), {}
-        made.own_cmd = False
-        return made
+        child = copy.copy(self)
+        child.config, child.environment = copy.deepcopy(self.config), dict(self.environment)
+        child.layers, child.diff_ids, child.arguments = list(self.layers), list(self.diff_ids), {}
+        child.own_cmd = False
+        return child
 
     @property
     def variables(self) -> dict[str, str]:
@@ -116,22 +116,22 @@ class Draft:
 
     def _declare(self, instruction: say.Arg) -> None:
         """ARG: what the builder was given, else the default, else what an ARG before FROM has; else it is not set."""
-        made: dict[str, str] = {}
+        declared: dict[str, str] = {}
         for name, default in instruction.declared:
             name = self.word(name)
             value = self.globals.get(name) if default is None else self.word(default)
             value = self.given.get(name, value)
             if value is not None:
-                made[name] = value
-        self.arguments |= made
+                declared[name] = value
+        self.arguments |= declared
 
     def _pairs(self, pairs: say.Pairs) -> dict[str, str]:
-        made = {self.word(name): self.word(value) for name, value in pairs}
-        if "" in made:
+        expanded = {self.word(name): self.word(value) for name, value in pairs}
+        if "" in expanded:
             raise SyntaxFault("names can not be blank")
-        if bad := next((name for name in made if "\0" in name or "=" in name), None):
+        if bad := next((name for name in expanded if "\0" in name or "=" in name), None):
             raise SyntaxFault(f"{bad[:60]!r}: not a name")
-        return made
+        return expanded
 
     def _not_empty(self, name: str, text: str) -> str:
         value = self.word(text)
@@ -151,15 +151,15 @@ class Draft:
 
 def _ports(text: str) -> list[str]:
     """``80``, ``80/udp``, ``8000-8010``, as ``80/tcp`` …; SyntaxFault."""
-    found = _PORTS.fullmatch(text)
-    if found is None:
+    match = _PORTS.fullmatch(text)
+    if match is None:
         raise SyntaxFault(f"invalid containerPort: {text[:60]}")
-    first, last = int(found[1]), int(found[2] or found[1])
+    first, last = int(match[1]), int(match[2] or match[1])
     if last > 65535:
         raise SyntaxFault(f"invalid containerPort: {text[:60]}")
     if last < first:
         raise SyntaxFault(f"invalid range specified for port: {text[:60]}")
-    protocol = (found[3] or "tcp").lower()
+    protocol = (match[3] or "tcp").lower()
     return [f"{port}/{protocol}" for port in range(first, last + 1)]
 
 

@@ -211,19 +211,19 @@ def _from(line: Line, flags: _Flags, _: str) -> From:
         raise SyntaxFault("FROM requires either one or three arguments")
     name = words[2].lower() if len(words) == 3 else ""
     if name and not _STAGE_NAME.fullmatch(name):
-        told = "name can't start with a number or contain symbols"
-        raise SyntaxFault(f'invalid name for build stage: "{_shown(words[2])}", {told}')
+        reason = "name can't start with a number or contain symbols"
+        raise SyntaxFault(f'invalid name for build stage: "{_shown(words[2])}", {reason}')
     return From(line, words[0], name, flags.text("platform"))
 
 
 def _arg(line: Line, _: _Flags, escape: str) -> Arg:
-    found: list[tuple[str, str | None]] = []
+    arguments: list[tuple[str, str | None]] = []
     for word in split(line.rest, escape):
         name, equals, value = word.partition("=")
         if not name:
             raise SyntaxFault("ARG names can not be blank")
-        found.append((name, value if equals else None))
-    return Arg(line, tuple(found))
+        arguments.append((name, value if equals else None))
+    return Arg(line, tuple(arguments))
 
 
 def _pairs(line: Line, escape: str) -> Pairs:
@@ -234,24 +234,24 @@ def _pairs(line: Line, escape: str) -> Pairs:
         if not value:
             raise SyntaxFault(f"{line.name} must have two arguments")
         return ((name, value[0]),)
-    found: list[tuple[str, str]] = []
+    pairs: list[tuple[str, str]] = []
     for word in words:
         name, equals, value = word.partition("=")
         if not equals:
-            told = f"Syntax error - can't find = in {json.dumps(_shown(word), ensure_ascii=False)}"
-            raise SyntaxFault(f"{told}. Must be of the form: name=value")
+            reason = f"Syntax error - can't find = in {json.dumps(_shown(word), ensure_ascii=False)}"
+            raise SyntaxFault(f"{reason}. Must be of the form: name=value")
         if not name:
             raise SyntaxFault(f"{line.name} names can not be blank")
-        found.append((name, value))
-    return tuple(found)
+        pairs.append((name, value))
+    return tuple(pairs)
 
 
 def _copy(line: Line, flags: _Flags, _: str) -> Copy:
     listed = json_list(line.rest)
     words = listed if listed is not None else tuple(line.rest.split())
     if len(words) < 2:
-        told = "requires at least two arguments, but only one was provided. Destination could not be determined"
-        raise SyntaxFault(f"{line.name} {told}")
+        reason = "requires at least two arguments, but only one was provided. Destination could not be determined"
+        raise SyntaxFault(f"{line.name} {reason}")
     *sources, target = words
     if listed is None and _announces(target):
         raise SyntaxFault(f"{line.name} cannot accept a heredoc as a destination")

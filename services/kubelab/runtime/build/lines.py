@@ -67,22 +67,22 @@ def read(text: str, path: str) -> Text:
     """Read a Dockerfile; DockerfileError."""
     if len(text.encode(errors="surrogatepass")) > MAX_BYTES:
         raise DockerfileError(f"{path}: the Dockerfile is larger than {MAX_BYTES} bytes")
-    found = Text()
+    parsed = Text()
     physical = _Physical(text, path)
-    _read_directives(physical, found, path)
+    _read_directives(physical, parsed, path)
     for number, line in physical:
         if _is_comment(line) or not line.strip():
             continue
-        joined = _continued(physical, line.lstrip(), found, path, number)
+        joined = _continued(physical, line.lstrip(), parsed, path, number)
         if not joined.strip():
             continue
         with located(path, number):
             name, flags, rest = _command(joined)
             documents = _documents(physical, name, rest) if "<<" in rest else ()
-        found.lines.append(Line(number, name, flags, rest, documents))
-    if not found.lines:
+        parsed.lines.append(Line(number, name, flags, rest, documents))
+    if not parsed.lines:
         raise DockerfileError(f"{path}: file with no instructions")
-    return found
+    return parsed
 
 
 class _Physical:
@@ -117,7 +117,7 @@ class _Physical:
         return line
 
 
-def _read_directives(physical: _Physical, found: Text, path: str) -> None:
+def _read_directives(physical: _Physical, result: Text, path: str) -> None:
     """``# escape=`` and the like, which come before everything else, comments too."""
     number = 0
     while (line := physical.peek()) is not None:
@@ -127,25 +127,25 @@ def _read_directives(physical: _Physical, found: Text, path: str) -> None:
             return
         physical.take()
         number += 1
-        if name in found.directives:
+        if name in result.directives:
             raise DockerfileError(f"{path}:{number}: only one {name} parser directive can be used")
-        found.directives[name] = directive[2]
+        result.directives[name] = directive[2]
         if name == "escape":
             if directive[2] not in ("\\", "`"):
-                told = f"invalid escape token '{directive[2]}' does not match ` or \\"
-                raise DockerfileError(f"{path}:{number}: {told}")
-            found.escape = directive[2]
+                message = f"invalid escape token '{directive[2]}' does not match ` or \\"
+                raise DockerfileError(f"{path}:{number}: {message}")
+            result.escape = directive[2]
         else:
-            found.notes.append(f"{path}:{number}: # {name}={directive[2]} has no effect in `kubelab image build`")
+            result.notes.append(f"{path}:{number}: # {name}={directive[2]} has no effect in `kubelab image build`")
 
 
 def _is_comment(line: str) -> bool:
     return line.lstrip().startswith("#")
 
 
-def _continued(physical: _Physical, line: str, found: Text, path: str, number: int) -> str:
+def _continued(physical: _Physical, line: str, result: Text, path: str, number: int) -> str:
     """The line with those that continue it; comments and empty lines between them do not count."""
-    line, goes_on = _without_escape(line, found.escape)
+    line, goes_on = _without_escape(line, result.escape)
     parts, empty = [line], False
     while goes_on and physical.peek() is not None:
         line = physical.take()
@@ -154,10 +154,10 @@ def _continued(physical: _Physical, line: str, found: Text, path: str, number: i
         if not line.strip():
             empty = True
             continue
-        line, goes_on = _without_escape(line, found.escape)
+        line, goes_on = _without_escape(line, result.escape)
         parts.append(line)
     if empty:
-        found.notes.append(f"{path}:{number}: Empty continuation line found in: {shortened(''.join(parts), 200)}")
+        result.notes.append(f"{path}:{number}: Empty continuation line found in: {shortened(''.join(parts), 200)}")
     return "".join(parts)
 
 
@@ -177,17 +177,17 @@ def _command(line: str) -> tuple[str, tuple[str, ...], str]:
 
 def _flags(text: str) -> tuple[list[str], str]:
     """The ``--flags`` that an instruction begins with, and what comes after them."""
-    found: list[str] = []
+    flags: list[str] = []
     at = 0
     while True:
         while text[at : at + 1].isspace():
             at += 1
         if not text.startswith("--", at):
-            return found, text[at:]
+            return flags, text[at:]
         flag, at = _flag(text, at)
         if flag == "--":
-            return found, text[at:]
-        found.append(flag)
+            return flags, text[at:]
+        flags.append(flag)
 
 
 def _flag(text: str, at: int) -> tuple[str, int]:
@@ -241,10 +241,10 @@ def json_list(text: str) -> tuple[str, ...] | None:
 def announced(text: str) -> list[HereDocument]:
     """The here-documents that an instruction announces, without content; SyntaxFault."""
     try:
-        found = Lexer(raw_quotes=True, raw_escapes=True, keep_unset=True).words(text)
+        words = Lexer(raw_quotes=True, raw_escapes=True, keep_unset=True).words(text)
     except SyntaxFault:  # a shell may know better what it means
         return []
-    return [document for word in found if (document := here_document(word))]
+    return [document for word in words if (document := here_document(word))]
 
 
 def here_document(word: str) -> HereDocument | None:

@@ -54,14 +54,14 @@ def stage_of(text: str) -> str:
 
 def parse(text: str, expand: Callable[[str], str]) -> Mount:
     """Read one ``--mount``; SyntaxFault."""
-    found = [(key, expand(value) if value is not None else None) for key, value in _fields(text)]
-    kind = next((value or "" for key, value in found if key == "type"), "bind").lower()
+    options = [(key, expand(value) if value is not None else None) for key, value in _fields(text)]
+    kind = next((value or "" for key, value in options if key == "type"), "bind").lower()
     if kind == "ssh":
         raise SyntaxFault(f"RUN --mount=type=ssh is not supported by `kubelab image build`. {WAY_ROUND}")
     if kind not in TYPES:
         raise SyntaxFault(f'unsupported mount type "{kind[:60]}"')
     values: dict[str, str] = {}
-    for key, value in found:
+    for key, value in options:
         if key == "type":
             continue
         if key not in _KEYS[kind]:
@@ -80,12 +80,12 @@ def _fields(text: str) -> list[tuple[str, str | None]]:
         (fields,) = csv.reader([text], strict=True)
     except (csv.Error, ValueError) as err:
         raise SyntaxFault(f"failed to parse csv mounts: {err}") from err
-    found: list[tuple[str, str | None]] = []
+    pairs: list[tuple[str, str | None]] = []
     for field in fields:
         key, equals, value = field.partition("=")
         key = key.lower()
-        found.append((_ALIASES.get(key, key), value if equals else None))
-    return found
+        pairs.append((_ALIASES.get(key, key), value if equals else None))
+    return pairs
 
 
 def _mount(kind: str, values: dict[str, str]) -> Mount:
@@ -146,7 +146,7 @@ def _number(key: str, values: dict[str, str], base: int, most: int) -> int | Non
 
 
 def _size(text: str) -> int:
-    found = _SIZE.fullmatch(text) if len(text) <= 30 else None
-    if found is None:
+    match = _SIZE.fullmatch(text) if len(text) <= 30 else None
+    if match is None:
         raise SyntaxFault(f"invalid value for size: {text[:60]}")
-    return int(float(found[1]) * 1024 ** " kmgt".index(found[2].lower() or " "))
+    return int(float(match[1]) * 1024 ** " kmgt".index(match[2].lower() or " "))

@@ -97,8 +97,8 @@ class Glob:
             if char in ("*", "?"):
                 self._tokens.append(_Any(char == "*"))
             elif char == "[":
-                found, at = _read_class(text, at)
-                self._tokens.append(found)
+                characters, at = _read_class(text, at)
+                self._tokens.append(characters)
             else:
                 if char == "\\":
                     char, at = _escaped(text, at - 1)

@@ -30,8 +30,8 @@ def check(text: str) -> None:
 def arguments() -> dict[str, str]:
     """The ARGs that every Dockerfile may use without declaring a default."""
     mine = machine()
-    found: dict[str, str] = {}
+    values_by_name: dict[str, str] = {}
     for kind in ("BUILD", "TARGET"):
         values = {"PLATFORM": str(mine), "OS": mine.os, "ARCH": mine.architecture, "VARIANT": mine.variant}
-        found |= {f"{kind}{key}": value for key, value in values.items()}
-    return found
+        values_by_name |= {f"{kind}{key}": value for key, value in values.items()}
+    return values_by_name

@@ -97,8 +97,8 @@ class Runner:
             await asyncio.wait([running])
         ended = state.read_json(folder / "exit.json", **state.ENDED) or {"exit_code": state.UNKNOWN_EXIT}
         if ended["exit_code"] != 0:
-            told = f'process "{" ".join(step.arguments)}" did not complete successfully'
-            raise CRIError(f"{told}: exit code: {ended['exit_code']}")
+            message = f'process "{" ".join(step.arguments)}" did not complete successfully'
+            raise CRIError(f"{message}: exit code: {ended['exit_code']}")
 
     def _bundle(
         self, step: Step, draft: Draft, folder: Path, mounts: list[dict[str, Any]], more: Mapping[str, str]
@@ -141,8 +141,8 @@ class Runner:
         """Run a container to its end, and end it when the build is given up."""
         name = f"build-{secrets.token_hex(12)}"
         group = of_build(self._host.cgroups, name)
-        own = {"id": name, "crun": self._host.crun, "crun_root": str(self._crun_root), "group": group}
-        asking = asyncio.ensure_future(self._launcher.ask({**request, **own}))
+        base = {"id": name, "crun": self._host.crun, "crun_root": str(self._crun_root), "group": group}
+        asking = asyncio.ensure_future(self._launcher.ask({**request, **base}))
         try:
             started = await asyncio.shield(asking)
             await self._ended(started)

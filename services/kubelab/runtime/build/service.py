@@ -34,11 +34,11 @@ async def serve(
             root.mkdir()
             await asyncio.to_thread(_unpack, folder / "context.tar", root, limits)
             async with aclosing(builder.build(plan, root)) as build:
-                async for told in build:
-                    if isinstance(told, Built):
-                        yield images_pb2.BuildProgress(image_id=told.image_id)
+                async for message in build:
+                    if isinstance(message, Built):
+                        yield images_pb2.BuildProgress(image_id=message.image_id)
                     else:
-                        yield images_pb2.BuildProgress(line=encodable(told))
+                        yield images_pb2.BuildProgress(line=encodable(message))
     except MachineError as err:
         raise CRIError(str(err), grpc.StatusCode.RESOURCE_EXHAUSTED) from err
     except BuildError as err:
@@ -51,19 +51,19 @@ async def _plan(requests: AsyncIterable[images_pb2.BuildRequest]) -> Plan:
     first = await anext(aiter(requests), None)
     if first is None or not first.HasField("plan"):
         raise BuildError("the first message has to be the plan")
-    asked = first.plan
+    request_plan = first.plan
     return Plan(
-        dockerfile=asked.dockerfile,
-        path=asked.dockerfile_path or "Dockerfile",
-        tags=list(asked.tags),
-        arguments=dict(asked.build_args),
-        bases=dict(asked.bases),
-        target=asked.target,
-        platform=asked.platform,
-        network=asked.network,
-        allow=list(asked.allow),
-        secrets=dict(asked.secrets),
-        fresh=asked.no_cache,
+        dockerfile=request_plan.dockerfile,
+        path=request_plan.dockerfile_path or "Dockerfile",
+        tags=list(request_plan.tags),
+        arguments=dict(request_plan.build_args),
+        bases=dict(request_plan.bases),
+        target=request_plan.target,
+        platform=request_plan.platform,
+        network=request_plan.network,
+        allow=list(request_plan.allow),
+        secrets=dict(request_plan.secrets),
+        fresh=request_plan.no_cache,
     )
 
 

@@ -36,13 +36,13 @@ def find(root: Root, text: str) -> list[Found]:
         above = root.resolve("/".join(parts[:first]))
         globs = [Glob(part) for part in parts[first:]]
         paths = _matching(root, above, globs) if root.is_folder(above) else []
-        found = [Found(root.resolve(match), basename(match)) for match in paths]
+        sources = [Found(root.resolve(match), basename(match)) for match in paths]
     else:
-        found = [Found(root.resolve(path), basename(path))]
-    for one in found:
+        sources = [Found(root.resolve(path), basename(path))]
+    for one in sources:
         if not root.exists(one.path):
             raise SyntaxFault(f'"/{path}": not found')
-    return found
+    return sources
 
 
 def _matching(root: Root, folder: str, globs: list[Glob]) -> list[str]:
@@ -55,10 +55,10 @@ def _matching(root: Root, folder: str, globs: list[Glob]) -> list[str]:
     return levels
 
 
-def digest(root: Root, found: Iterable[Found]) -> str:
+def digest(root: Root, sources: Iterable[Found]) -> str:
     """What is the same for equal names, contents, links and modes, and differs for others."""
     whole = hashlib.sha256()
-    for one in found:
+    for one in sources:
         whole.update(f"{one.name}\0".encode(errors="surrogateescape"))
         waiting = [one.path]
         while waiting:

@@ -55,25 +55,25 @@ class Dockerfile:
 
     def resolve(self, values: Mapping[str, str]) -> None:
         """Put variables into every FROM, and find the stages that others build on; DockerfileError."""
-        known: dict[str, Stage] = {}
+        by_name: dict[str, Stage] = {}
         for stage in self.stages:
             with located(self.path, stage.first.line.number):
                 stage.base = self.lexer.word(stage.first.base, values)
                 stage.platform = self.lexer.word(stage.first.platform, values)
                 if not stage.base:
                     raise SyntaxFault(f"base name ({stage.first.base}) should not be blank")
-            stage.parent = known.get(stage.base.lower())
+            stage.parent = by_name.get(stage.base.lower())
             if stage.first.name:
-                known[stage.first.name] = stage
+                by_name[stage.first.name] = stage
 
     def target(self, name: str) -> Stage:
         """The stage that ``--target`` names, or the last one; BuildError."""
         if not name:
             return self.stages[-1]
-        found = self.find(name, len(self.stages))
-        if found is None:
+        stage = self.find(name, len(self.stages))
+        if stage is None:
             raise BuildError(f'{self.path}: target stage "{name}" could not be found')
-        return found
+        return stage
 
     def find(self, name: str, before: int) -> Stage | None:
         """The stage of this name or number among the first ``before``; the last one where several have the name."""
@@ -85,19 +85,19 @@ class Dockerfile:
 
     def needed(self, target: Stage) -> list[Stage]:
         """The stages that the target needs, itself included, in the file's order; DockerfileError."""
-        found = {target.index}
+        needed = {target.index}
         for stage in reversed(self.stages[: target.index + 1]):
-            if stage.index in found:
-                found |= {other.index for other in self._needs(stage)}
-        return [self.stages[index] for index in sorted(found)]
+            if stage.index in needed:
+                needed |= {other.index for other in self._needs(stage)}
+        return [self.stages[index] for index in sorted(needed)]
 
     def _needs(self, stage: Stage) -> list[Stage]:
-        found = [stage.parent] if stage.parent else []
+        stages = [stage.parent] if stage.parent else []
         for instruction in stage.body:
             for name in sources(instruction, self.path):
                 if (other := self.source(name, stage, instruction)) is not None:
-                    found.append(other)
-        return found
+                    stages.append(other)
+        return stages
 
     def source(self, name: str, stage: Stage, instruction: Instruction) -> Stage | None:
         """The stage that ``from=NAME`` means in ``stage``; None: an image; DockerfileError for a number that is none."""
@@ -121,11 +121,11 @@ def sources(instruction: Instruction, path: str) -> list[str]:
 
 def read(text: str, path: str) -> Dockerfile:
     """Read a Dockerfile; DockerfileError."""
-    found = lines.read(text, path)
-    dockerfile = Dockerfile(path, found.escape, found.notes, [], [])
-    for line in found.lines:
+    parsed = lines.read(text, path)
+    dockerfile = Dockerfile(path, parsed.escape, parsed.notes, [], [])
+    for line in parsed.lines:
         with located(path, line.number):
-            instruction = parse(line, found.escape)
+            instruction = parse(line, parsed.escape)
             if isinstance(instruction, OnBuild):
                 trigger(instruction.trigger)
         if isinstance(instruction, From):
@@ -135,8 +135,8 @@ def read(text: str, path: str) -> Dockerfile:
         elif isinstance(instruction, Arg):
             dockerfile.arguments.append(instruction)
         else:
-            told = f"expected FROM, got {line.name}: no build stage in current context"
-            raise DockerfileError(f"{path}:{line.number}: {told}")
+            message = f"expected FROM, got {line.name}: no build stage in current context"
+            raise DockerfileError(f"{path}:{line.number}: {message}")
     if not dockerfile.stages:
         raise DockerfileError(f"{path}: dockerfile contains no stages to build")
     return dockerfile
@@ -145,11 +145,11 @@ def read(text: str, path: str) -> Dockerfile:
 def trigger(text: str) -> Instruction:
     """What an ONBUILD trigger says; SyntaxFault."""
     try:
-        found = lines.read(text, "ONBUILD").lines
+        parsed = lines.read(text, "ONBUILD").lines
     except DockerfileError as err:
         raise SyntaxFault(str(err)) from err
-    if len(found) != 1:
+    if len(parsed) != 1:
         raise SyntaxFault("onbuild trigger should be a single expression")
-    if found[0].name in ("ONBUILD", "FROM", "MAINTAINER"):
-        raise SyntaxFault(f"{found[0].name} isn't allowed as an ONBUILD trigger")
-    return parse(found[0], "\\")
+    if parsed[0].name in ("ONBUILD", "FROM", "MAINTAINER"):
+        raise SyntaxFault(f"{parsed[0].name} isn't allowed as an ONBUILD trigger")
+    return parse(parsed[0], "\\")

@@ -33,19 +33,19 @@ def _bind(part: Mapping[str, Any]) -> None:
     origin, at = part["origin"], Path(part["at"])
     with Root.at(origin) if isinstance(origin, str) else rootfs.mount(rootfs.Layout(**origin)) as root:
         try:
-            found = root.open(part["source"])
+            opened = root.open(part["source"])
         except FileNotFoundError:
             raise FileNotFoundError(f'"{part["source"]}": not found') from None
         try:
-            if stat.S_ISDIR(os.fstat(found).st_mode):
+            if stat.S_ISDIR(os.fstat(opened).st_mode):
                 at.mkdir()
-            elif stat.S_ISREG(os.fstat(found).st_mode):
+            elif stat.S_ISREG(os.fstat(opened).st_mode):
                 at.touch()
             else:
                 raise OSError(f'"{part["source"]}": neither a file nor a folder')
-            syscalls.bind(by_descriptor(found), str(at))
+            syscalls.bind(by_descriptor(opened), str(at))
         finally:
-            os.close(found)
+            os.close(opened)
 
 
 def _files(part: Mapping[str, Any]) -> None:

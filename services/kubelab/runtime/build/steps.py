@@ -64,10 +64,10 @@ class Steps:
         target, mode = _target(draft, draft.word(instruction.target)), _mode(draft.word(instruction.chmod))
         task: dict[str, Any] = {"name": instruction.line.name, "target": target, "owner": owner, "mode": mode}
         documents = [(document.name, _content(draft, document)) for document in instruction.documents]
-        found: list[sources.Found] = []
+        matches: list[sources.Found] = []
         digest = ""
         if origin is None:
-            found, digest = await asyncio.to_thread(self._look_up, patterns)
+            matches, digest = await asyncio.to_thread(self._look_up, patterns)
         # a link does not care what is below it, unless it has to look up a name there
         alone = instruction.link and (not owner or re.fullmatch(r"\d+(:\d+)?", owner) is not None)
         from_stage = origin.chain if origin else ""
@@ -81,23 +81,23 @@ class Steps:
             if origin:
                 copies = [{"from": 0, "pattern": word, "keep_owner": True, "keep_links": False} for word in patterns]
             else:
-                copies = await asyncio.to_thread(self._copies, found, origins, folder, instruction.unpack)
+                copies = await asyncio.to_thread(self._copies, matches, origins, folder, instruction.unpack)
             copies += await asyncio.to_thread(_write_documents, documents, origins, folder)
             await self._task({**task, "copies": copies}, draft, folder, origins, alone=alone)
             yield await self._keep(draft, key, folder)
 
     def _look_up(self, patterns: list[str]) -> tuple[list[sources.Found], str]:
         with Root.at(self._context) as root:
-            found = [one for pattern in patterns for one in sources.find(root, pattern)]
-            return found, sources.digest(root, found)
+            matches = [one for pattern in patterns for one in sources.find(root, pattern)]
+            return matches, sources.digest(root, matches)
 
     def _copies(
-        self, found: list[sources.Found], origins: list[Origin], folder: Path, unpack: bool
+        self, matches: list[sources.Found], origins: list[Origin], folder: Path, unpack: bool
     ) -> list[dict[str, Any]]:
         """What is copied of the context. Of ADD the archives are unpacked first, in a folder of their own."""
         copies: list[dict[str, Any]] = []
         with Root.at(self._context) as root:
-            for number, one in enumerate(found):
+            for number, one in enumerate(matches):
                 copy = {"from": 0, "path": one.path, "name": one.name, "keep_owner": False, "keep_links": False}
                 if unpack and archives.is_archive(root, one.path):
                     unpacked = folder / f"archive-{number}"
@@ -111,10 +111,10 @@ class Steps:
 
     async def workdir(self, draft: Draft, instruction: instructions.Workdir) -> AsyncGenerator[str]:
         """WORKDIR: the folder is made, and belongs to USER. SyntaxFault, MachineError."""
-        asked = draft.word(instruction.path)
-        if not asked:
+        requested = draft.word(instruction.path)
+        if not requested:
             raise SyntaxFault("WORKDIR: the path is empty")
-        path = draft.in_workdir(asked).rstrip("/") or "/"
+        path = draft.in_workdir(requested).rstrip("/") or "/"
         draft.config["WorkingDir"] = path
         if path == "/":
             return
@@ -134,14 +134,14 @@ class Steps:
     ) -> AsyncGenerator[str]:
         """RUN: yields what it prints. ``origins`` are the stages and images that its mounts come from."""
         arguments, script = command_of(instruction, draft.shell)
-        wanted = [mounts.parse(text, draft.word) for text in instruction.mounts]
-        placed = [(mount, self._mount_target(draft, mount)) for mount in wanted]
+        requested = [mounts.parse(text, draft.word) for text in instruction.mounts]
+        placed = [(mount, self._mount_target(draft, mount)) for mount in requested]
         variables, uncounted = draft.run_variables()
         counted = {name: value for name, value in variables.items() if name not in uncounted}
-        seen = await asyncio.to_thread(self._seen_by, wanted, origins)
+        digests = await asyncio.to_thread(self._seen_by, requested, origins)
         key = key_of(
             draft.chain, "RUN", json.dumps(arguments), json.dumps(script), json.dumps(counted, sort_keys=True),
-            draft.config.get("User") or "", draft.workdir, network, repr(placed), *seen,
+            draft.config.get("User") or "", draft.workdir, network, repr(placed), *digests,
         )  # fmt: skip
         if self._from_cache(draft, key):
             yield " ---> Using cache"
@@ -178,21 +178,21 @@ class Steps:
             raise SyntaxFault('invalid mount target "/"')
         return target
 
-    def _seen_by(self, wanted: list[Mount], origins: dict[str, Draft]) -> list[str]:
+    def _seen_by(self, requested: list[Mount], origins: dict[str, Draft]) -> list[str]:
         """What a step's bind mounts show, for the cache."""
-        found: list[str] = []
-        for mount in wanted:
+        digests: list[str] = []
+        for mount in requested:
             if mount.kind != "bind":
                 continue
             if mount.stage:
-                found.append(origins[mount.stage].chain)
+                digests.append(origins[mount.stage].chain)
                 continue
             with Root.at(self._context) as root:
                 source = root.resolve(mount.source)
                 if not root.exists(source):
                     raise SyntaxFault(f'"{mount.source}": not found')
-                found.append(sources.digest(root, [sources.Found(source, "")]))
-        return found
+                digests.append(sources.digest(root, [sources.Found(source, "")]))
+        return digests
 
     def _bound(self, mount: Mount, origins: dict[str, Draft], folder: Path) -> Origin:
         """Where a bind mount comes from. What is written to one that may be written goes into ``folder``."""
@@ -203,10 +203,10 @@ class Steps:
         return rootfs.layout(_made(folder / "rootfs"), [self._context], None, folder).as_request()
 
     def _secret(self, mount: Mount) -> bytes | None:
-        found = self._secrets.get(_secret_id(mount))
-        if found is None and mount.required:
+        secret = self._secrets.get(_secret_id(mount))
+        if secret is None and mount.required:
             raise SyntaxFault(f"secret {_secret_id(mount)}: not found: give it with `--secret id=…,src=…`")
-        return found
+        return secret
 
     # --- what all have in common
 
@@ -230,14 +230,14 @@ class Steps:
         os.set_blocking(alive, False)
         try:
             try:
-                told = await self._workshop.launcher.ask(request, [theirs], seconds=None)
+                answer = await self._workshop.launcher.ask(request, [theirs], seconds=None)
             finally:
                 os.close(theirs)
                 await asyncio.shield(read_all(alive))  # it ends soon after nobody waits for its answer
         finally:
             os.close(alive)
-        if failed := told.get("failed"):
-            raise MachineError(failed) if told["ours"] else SyntaxFault(failed)
+        if failed := answer.get("failed"):
+            raise MachineError(failed) if answer["ours"] else SyntaxFault(failed)
 
     async def _keep(self, draft: Draft, key: str, folder: Path, targets: list[str] | None = None) -> str:
         """Make what was written a layer, unless that is nothing; gives the line about it."""
@@ -284,8 +284,8 @@ def _mode(text: str) -> int | None:
     if not text:
         return None
     if not re.fullmatch(r"[0-7]{1,6}", text, re.ASCII) or int(text, 8) > 0o7777:
-        told = f"invalid chmod parameter: '{text[:60]}'. it should be octal string and between 0 and 07777"
-        raise SyntaxFault(told)
+        message = f"invalid chmod parameter: '{text[:60]}'. it should be octal string and between 0 and 07777"
+        raise SyntaxFault(message)
     return int(text, 8)
 
 
@@ -296,8 +296,8 @@ def _check_source(instruction: instructions.Copy, text: str) -> None:
     what = "a git ref" if git else "a URL"
     if not instruction.unpack:
         raise SyntaxFault(f"source can't be {what} for COPY")
-    told = "clone it first" if git else "download it first"
-    raise SyntaxFault(f"ADD of {what} is not supported by `kubelab image build`: {told}, and COPY the files")
+    advice = "clone it first" if git else "download it first"
+    raise SyntaxFault(f"ADD of {what} is not supported by `kubelab image build`: {advice}, and COPY the files")
 
 
 def _content(draft: Draft, document: Any) -> str:

@@ -30,15 +30,15 @@ OURS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EMFILE, errno.
 def perform(reply: int, request: Request) -> None:
     """Do what the file ``task`` of the request says."""
     os.umask(0)
-    told = json.loads(Path(request["task"]).read_text())
+    task = json.loads(Path(request["task"]).read_text())
     try:
         with mount_root(request["rootfs"]) as root:
             with _explained():
-                owner = find_owner(told["owner"], root)
-                if "folder" in told:
-                    make_folders(root, told["folder"], owner)
+                owner = find_owner(task["owner"], root)
+                if "folder" in task:
+                    make_folders(root, task["folder"], owner)
                 else:
-                    _copy(root, told, request["sources"], owner, _Abandoned(reply))
+                    _copy(root, task, request["sources"], owner, _Abandoned(reply))
     except CopyFault as err:
         tell(reply, failed=str(err), ours=err.ours)
     except OSError as err:
@@ -69,8 +69,8 @@ def find_owner(text: str, root: Root) -> Owner | None:
     if not text:
         return None
     name, _, group = text.partition(":")
-    found = users.find(f"{name}:{group}" if group else name, root)
-    return (found.uid, found.uid) if name.isdecimal() and not group else (found.uid, found.gid)
+    identity = users.find(f"{name}:{group}" if group else name, root)
+    return (identity.uid, identity.uid) if name.isdecimal() and not group else (identity.uid, identity.gid)
 
 
 class _Abandoned:
@@ -85,20 +85,20 @@ class _Abandoned:
             raise CopyFault("the build was given up")
 
 
-def _copy(root: Root, told: Mapping[str, Any], origins: list[Any], owner: Owner | None, check: _Abandoned) -> None:
-    target = told["target"]
+def _copy(root: Root, task: Mapping[str, Any], origins: list[Any], owner: Owner | None, check: _Abandoned) -> None:
+    target = task["target"]
     with ExitStack() as opened:
         roots = [opened.enter_context(_origin(origin)) for origin in origins]
-        found = [
+        sources_found = [
             (copy, one)
-            for copy in told["copies"]
+            for copy in task["copies"]
             for one in (_found(copy) if "name" in copy else sources.find(roots[copy["from"]], copy["pattern"]))
         ]
-        if len(found) > 1 and not target.endswith("/") and not root.is_folder(target):
-            what = f"When using {told['name']} with more than one source file"
+        if len(sources_found) > 1 and not target.endswith("/") and not root.is_folder(target):
+            what = f"When using {task['name']} with more than one source file"
             raise CopyFault(f"{what}, the destination must be a directory and end with a /")
-        for copy, one in found:
-            copier = Copier(roots[copy["from"]], root, owner, told["mode"], check)
+        for copy, one in sources_found:
+            copier = Copier(roots[copy["from"]], root, owner, task["mode"], check)
             copier.keep_owner, copier.keep_links = copy["keep_owner"], copy["keep_links"]
             copier.copy(one.path, one.name, target)
 

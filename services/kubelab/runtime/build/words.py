@@ -42,14 +42,14 @@ class Lexer:
 
 def split(text: str, escape: str = "\\") -> list[str]:
     """Split at spaces outside of quotes; quotes and escapes stay, for :meth:`Lexer.word` to read."""
-    found: list[str] = []
+    words: list[str] = []
     word, quote, begun, at = "", "", False, 0
     while at < len(text):
         char = text[at]
         at += 1
         if not quote and char.isspace():
             if begun:
-                found.append(word)
+                words.append(word)
             word, begun = "", False
             continue
         begun = True
@@ -63,7 +63,7 @@ def split(text: str, escape: str = "\\") -> list[str]:
             char += text[at]
             at += 1
         word += char
-    return [*found, word] if word else found
+    return [*words, word] if word else words
 
 
 class _Words:
@@ -110,13 +110,13 @@ class _Reader:
         return char
 
     def _until(self, stop: str, raw_escapes: bool) -> tuple[str, list[str]]:
-        found: list[str] = []
+        parts: list[str] = []
         words = _Words()
         length = 0
         while char := self._peek():
             if char == stop:
                 self._at += 1
-                return "".join(found), words.finish()
+                return "".join(parts), words.finish()
             if char == "$":
                 value = self._dollar(raw_escapes)
                 words.add(value)
@@ -134,10 +134,10 @@ class _Reader:
             length += len(value)
             if length > self._lexer.limit:
                 raise SyntaxFault(f"with its variables put in it is longer than {self._lexer.limit} characters")
-            found.append(value)
+            parts.append(value)
         if stop:
             raise SyntaxFault(f"unexpected end of statement while looking for matching {stop}")
-        return "".join(found), words.finish()
+        return "".join(parts), words.finish()
 
     def _special(self, char: str, raw_escapes: bool) -> str:
         if char == "'":
@@ -164,27 +164,27 @@ class _Reader:
 
     def _double_quoted(self, raw_escapes: bool) -> str:
         quote = '"' if self._lexer.raw_quotes else ""
-        found = [quote]
+        parts = [quote]
         length = 0
         self._at += 1
         while char := self._peek():
             if char == "$":
-                found.append(self._dollar(raw_escapes))
-                length += len(found[-1])
+                parts.append(self._dollar(raw_escapes))
+                length += len(parts[-1])
                 if length > self._lexer.limit:
                     raise SyntaxFault(f"with its variables put in it is longer than {self._lexer.limit} characters")
                 continue
             self._at += 1
             if char == '"':
-                return "".join([*found, quote])
+                return "".join([*parts, quote])
             if char == self._lexer.escape:
                 if raw_escapes:
-                    found.append(char)
+                    parts.append(char)
                 if not self._peek():
                     continue
                 if self._peek() in ('"', "$", self._lexer.escape):
                     char = self._next()
-            found.append(char)
+            parts.append(char)
         raise SyntaxFault("unexpected end of statement while looking for matching double-quote")
 
     def _dollar(self, raw_escapes: bool) -> str:
@@ -221,24 +221,24 @@ class _Reader:
             return self._replaced(name, value)
         empty_counts = operator == ":"
         modifier = self._next() if empty_counts else operator
-        told = operator + modifier if empty_counts else operator
+        shown = operator + modifier if empty_counts else operator
         if not modifier or modifier not in "+-?#%":
-            raise SyntaxFault(f"unsupported modifier ({told}) in substitution")
+            raise SyntaxFault(f"unsupported modifier ({shown}) in substitution")
         word = self._operand("}", raw=modifier in "#%", missing="}")
         if unset:
-            return f"${{{name}{told}{word}}}"
+            return f"${{{name}{shown}{word}}}"
         if modifier in "#%":
             longest = word.startswith(modifier)
             pattern = Pattern(word[longest:])
             trimmed = pattern.without_prefix if modifier == "#" else pattern.without_suffix
             return trimmed(value or "", longest=longest)
-        there = bool(value) if empty_counts else value is not None
+        is_set = bool(value) if empty_counts else value is not None
         if modifier == "+":
-            return word if there else ""
-        if modifier == "?" and not there:
+            return word if is_set else ""
+        if modifier == "?" and not is_set:
             what = "unset" if value is None else "empty"
             raise SyntaxFault(f"{name}: {word or f'is not allowed to be {what}'}")
-        return (value or "") if there else word
+        return (value or "") if is_set else word
 
     def _operand(self, stop: str, *, raw: bool, missing: str) -> str:
         try:

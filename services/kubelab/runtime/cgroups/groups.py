@@ -198,14 +198,14 @@ def _read(name: str, folder: int) -> str:
 
 
 def _remove(name: str, above: int) -> None:
-    for left in range(ROUNDS, -1, -1):
+    for rounds in range(ROUNDS, -1, -1):
         try:
             os.rmdir(name, dir_fd=above)
             return
         except FileNotFoundError:
             return
         except OSError as err:
-            if err.errno not in (errno.EBUSY, errno.ENOTEMPTY) or not left:
+            if err.errno not in (errno.EBUSY, errno.ENOTEMPTY) or not rounds:
                 raise
         with contextlib.suppress(FileNotFoundError):
             folder = _folder(name, above)

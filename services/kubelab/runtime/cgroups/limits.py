@@ -26,7 +26,7 @@ class LimitError(ValueError):
 
 def of(resources: cri.LinuxContainerResources) -> dict[str, int]:
     """The CRI's limits of a container, or of a pod. Raises LimitError."""
-    found = {
+    values = {
         "cpu_shares": resources.cpu_shares,
         "cpu_quota": min(resources.cpu_quota, MAX_QUOTA),
         "cpu_period": resources.cpu_period or 100_000,
@@ -36,8 +36,8 @@ def of(resources: cri.LinuxContainerResources) -> dict[str, int]:
         if name != PIDS_MAX:
             raise LimitError(f"unified: {name} is not supported; only {PIDS_MAX} is")
         if value != "max":
-            found["pids"] = min(_whole(name, value), MAX_PIDS)
-    return found
+            values["pids"] = min(_whole(name, value), MAX_PIDS)
+    return values
 
 
 def _whole(name: str, text: str) -> int:
@@ -58,29 +58,29 @@ def optional(name: str) -> bool:
 
 
 def _version_1(controller: str, limits: Limits) -> list[tuple[str, Any]]:
-    found: list[tuple[str, Any]] = []
+    settings: list[tuple[str, Any]] = []
     if controller == "cpu" and limits.get("cpu_shares"):
-        found.append(("cpu.shares", limits["cpu_shares"]))
+        settings.append(("cpu.shares", limits["cpu_shares"]))
     if controller == "cpu" and limits.get("cpu_quota"):
-        found += [("cpu.cfs_period_us", limits["cpu_period"]), ("cpu.cfs_quota_us", limits["cpu_quota"])]
+        settings += [("cpu.cfs_period_us", limits["cpu_period"]), ("cpu.cfs_quota_us", limits["cpu_quota"])]
     if controller == "memory" and limits.get("memory"):  # memory and swap together: so none is swapped
-        found += [(f"memory.{name}limit_in_bytes", limits["memory"]) for name in ("", "memsw.")]
+        settings += [(f"memory.{name}limit_in_bytes", limits["memory"]) for name in ("", "memsw.")]
     if controller == "pids" and limits.get("pids"):
-        found.append(("pids.max", limits["pids"]))
-    return found
+        settings.append(("pids.max", limits["pids"]))
+    return settings
 
 
 def _version_2(controller: str, limits: Limits) -> list[tuple[str, Any]]:
-    found: list[tuple[str, Any]] = []
+    settings: list[tuple[str, Any]] = []
     if controller == "cpu" and limits.get("cpu_shares"):
-        found.append(("cpu.weight", weight(limits["cpu_shares"])))
+        settings.append(("cpu.weight", weight(limits["cpu_shares"])))
     if controller == "cpu" and limits.get("cpu_quota"):
-        found.append(("cpu.max", f"{limits['cpu_quota']} {limits['cpu_period']}"))
+        settings.append(("cpu.max", f"{limits['cpu_quota']} {limits['cpu_period']}"))
     if controller == "memory" and limits.get("memory"):  # one process less is not a container: all of it is killed
-        found += [("memory.max", limits["memory"]), ("memory.swap.max", 0), ("memory.oom.group", 1)]
+        settings += [("memory.max", limits["memory"]), ("memory.swap.max", 0), ("memory.oom.group", 1)]
     if controller == "pids" and limits.get("pids"):
-        found.append(("pids.max", limits["pids"]))
-    return found
+        settings.append(("pids.max", limits["pids"]))
+    return settings
 
 
 def weight(shares: int) -> int:

@@ -38,9 +38,9 @@ class Offer:
         return {"trees": [asdict(tree) for tree in self.trees], "missing": dict(self.missing)}
 
     @classmethod
-    def from_json(cls, found: Mapping[str, Any]) -> Offer:
-        trees = [Tree(one["version"], tuple(one["controllers"]), one["path"]) for one in found["trees"]]
-        return cls(tuple(trees), dict(found["missing"]))
+    def from_json(cls, document: Mapping[str, Any]) -> Offer:
+        trees = [Tree(one["version"], tuple(one["controllers"]), one["path"]) for one in document["trees"]]
+        return cls(tuple(trees), dict(document["missing"]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,29 +57,29 @@ class Unusable(Exception):
     """No group can be made in a hierarchy; the message says why."""
 
 
-def find(name: str, known: Offer | None = None, proc: Path = Path("/proc/self")) -> Offer:
-    """Make the node's groups, ``name`` (a relative path) below the launcher's own. The ones that are ``known`` from a
+def find(name: str, earlier: Offer | None = None, proc: Path = Path("/proc/self")) -> Offer:
+    """Make the node's groups, ``name`` (a relative path) below the launcher's own. The ones that are ``earlier`` from a
     runtime before this one are used on, where they are still there: pods may be running in them."""
-    if known and known.trees and all(os.access(tree.path, os.W_OK) for tree in known.trees):
-        return known
+    if earlier and earlier.trees and all(os.access(tree.path, os.W_OK) for tree in earlier.trees):
+        return earlier
     mounts = _mounts((proc / "mountinfo").read_text())
-    own = _own(mounts, (proc / "cgroup").read_text())
+    own_groups = _own(mounts, (proc / "cgroup").read_text())
     trees: list[Tree] = []
     missing: dict[str, str] = {}
-    for version, places in _places(mounts, own).items():
-        wanted = [c for c in CONTROLLERS if c in places]
-        for groups, controllers in _grouped((places[c], c) for c in wanted):
+    for version, places in _places(mounts, own_groups).items():
+        available = [c for c in CONTROLLERS if c in places]
+        for groups, controllers in _grouped((places[c], c) for c in available):
             tree, why = _make_most(version, groups, controllers, name)
             trees += [tree] if tree else []
             missing.update(dict.fromkeys(controllers, why))
     offered = {controller for tree in trees for controller in tree.controllers}
-    told = {c: missing.get(c, "no control groups with it are mounted") for c in CONTROLLERS if c not in offered}
-    return Offer(tuple(trees), told)
+    reasons = {c: missing.get(c, "no control groups with it are mounted") for c in CONTROLLERS if c not in offered}
+    return Offer(tuple(trees), reasons)
 
 
 def _mounts(mountinfo: str) -> list[Mount]:
     """What proc(5) says of /proc/PID/mountinfo, as far as it is of control groups."""
-    found: list[Mount] = []
+    mounts: list[Mount] = []
     for line in mountinfo.splitlines():
         before, _, after = line.partition(" - ")
         words, kind = before.split(), after.split()
@@ -87,15 +87,15 @@ def _mounts(mountinfo: str) -> list[Mount]:
             continue
         root, at = (word.replace("\\040", " ") for word in words[3:5])
         if kind[0] == "cgroup":
-            found.append(Mount(1, frozenset(kind[2].split(",")) & set(CONTROLLERS), root, at))
+            mounts.append(Mount(1, frozenset(kind[2].split(",")) & set(CONTROLLERS), root, at))
         else:
-            found.append(Mount(2, frozenset(_words(Path(at) / "cgroup.controllers")), root, at))
-    return [mount for mount in found if Path(mount.at).is_dir()]
+            mounts.append(Mount(2, frozenset(_words(Path(at) / "cgroup.controllers")), root, at))
+    return [mount for mount in mounts if Path(mount.at).is_dir()]
 
 
 def _own(mounts: Sequence[Mount], text: str) -> dict[Mount, str]:
     """The folder of the group that this process is in, by hierarchy (cgroups(7), /proc/PID/cgroup)."""
-    found: dict[Mount, str] = {}
+    groups: dict[Mount, str] = {}
     for line in text.splitlines():
         _, controllers, path = line.split(":", 2)
         named = set(controllers.split(","))
@@ -103,15 +103,15 @@ def _own(mounts: Sequence[Mount], text: str) -> dict[Mount, str]:
             if (mount.version == 1 and mount.controllers & named) or (mount.version == 2 and not controllers):
                 inside = path.removeprefix(mount.root) if mount.root != "/" else path
                 folder = f"{mount.at}/{inside.strip('/')}".rstrip("/")
-                found[mount] = folder if Path(folder).is_dir() else mount.at
-    return found
+                groups[mount] = folder if Path(folder).is_dir() else mount.at
+    return groups
 
 
-def _places(mounts: Sequence[Mount], own: Mapping[Mount, str]) -> dict[int, dict[str, list[str]]]:
+def _places(mounts: Sequence[Mount], groups: Mapping[Mount, str]) -> dict[int, dict[str, list[str]]]:
     """By version and controller, the groups in which the node's own may be made, the best first."""
     places: dict[int, dict[str, list[str]]] = {1: {}, 2: {}}
     for mount in mounts:
-        start = own.get(mount, mount.at)
+        start = groups.get(mount, mount.at)
         for controller in mount.controllers:
             upwards = [start] if mount.version == 1 else [*_upwards(start, mount.at)]
             places[mount.version].setdefault(controller, upwards)
@@ -128,10 +128,10 @@ def _upwards(start: str, top: str) -> Iterator[str]:
 
 def _grouped(places: Iterable[tuple[list[str], str]]) -> list[tuple[list[str], list[str]]]:
     """Controllers that are in the same place, together: ``cpu,cpuacct`` of version 1, all of version 2."""
-    found: dict[tuple[str, ...], list[str]] = {}
+    by_path: dict[tuple[str, ...], list[str]] = {}
     for folders, controller in places:
-        found.setdefault(tuple(folders), []).append(controller)
-    return [(list(folders), controllers) for folders, controllers in found.items()]
+        by_path.setdefault(tuple(folders), []).append(controller)
+    return [(list(folders), controllers) for folders, controllers in by_path.items()]
 
 
 def _make_most(version: int, places: Sequence[str], controllers: Sequence[str], name: str) -> tuple[Tree | None, str]:

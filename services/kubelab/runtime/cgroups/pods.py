@@ -36,14 +36,14 @@ def place(config: cri.PodSandboxConfig) -> str:
 def of_sandbox(offer: Offer, config: cri.PodSandboxConfig, others: Iterable[cri.PodSandboxConfig]) -> dict[str, Any]:
     """A pod's own group with its limits, and in it the one of the process that holds its namespaces; ``others`` are the
     node's other pods. Raises LimitError."""
-    *above, own = place(config).split("/")
+    *above, leaf = place(config).split("/")
     levels: list[Level] = [(name, {}) for name in above]
     if above[-1] == BURSTABLE:
         levels[-1] = (BURSTABLE, {"cpu_shares": _together([config, *others])})
     elif above[-1] == BEST_EFFORT:
         levels[-1] = (BEST_EFFORT, {"cpu_shares": MIN_SHARES})
     of_pod = limits.of(config.linux.resources) if config.linux.HasField("resources") else {}
-    return {"offer": offer.as_json(), "levels": [*levels, (own, of_pod), (PAUSE, {})]}
+    return {"offer": offer.as_json(), "levels": [*levels, (leaf, of_pod), (PAUSE, {})]}
 
 
 def of_container(offer: Offer, pod: cri.PodSandboxConfig, name: str, config: cri.ContainerConfig) -> dict[str, Any]:

@@ -61,9 +61,9 @@ def hidden(private: Iterable[Path]) -> list[str]:
 
     Somebody whose home is ``/opt/me`` still does not show it, nor the cluster's keys in it, to a pod.
     """
-    own = [Path.home(), Path(os.environ.get("KUBELAB_HOME") or Path.home() / ".kubelab")]
-    seen = {os.path.realpath(path) for path in (*own, *private)}
-    return sorted(path for path in seen if path.startswith(tuple(f"{folder}/" for folder in system_folders())))
+    homes = [Path.home(), Path(os.environ.get("KUBELAB_HOME") or Path.home() / ".kubelab")]
+    real_paths = {os.path.realpath(path) for path in (*homes, *private)}
+    return sorted(path for path in real_paths if path.startswith(tuple(f"{folder}/" for folder in system_folders())))
 
 
 def unreadable(folders: Iterable[str]) -> list[str]:
@@ -71,7 +71,7 @@ def unreadable(folders: Iterable[str]) -> list[str]:
 
     It takes a second for 100,000 files, and is out of date when one is added.
     """
-    found: list[str] = []
+    paths: list[str] = []
     waiting = list(folders)
     while waiting:
         with os.scandir(waiting.pop()) as entries:
@@ -81,10 +81,10 @@ def unreadable(folders: Iterable[str]) -> list[str]:
                 folder = entry.is_dir(follow_symlinks=False)
                 open_to_all = stat.S_IROTH | (stat.S_IXOTH if folder else 0)
                 if entry.stat(follow_symlinks=False).st_mode & open_to_all != open_to_all:
-                    found.append(entry.path)
+                    paths.append(entry.path)
                 elif folder:
                     waiting.append(entry.path)
-    return sorted(found)
+    return sorted(paths)
 
 
 def make_skeleton(parent: Path) -> Path:

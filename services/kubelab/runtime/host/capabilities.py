@@ -64,11 +64,11 @@ def granted(security: cri.LinuxContainerSecurityContext, bounds: Bounds) -> list
 
 def _named(names: Iterable[str]) -> list[str]:
     """As in linux/capability.h; Kubernetes leaves the prefix out."""
-    found = [f"CAP_{name.upper().removeprefix('CAP_')}" for name in names]
-    for told, name in zip(names, found, strict=True):
+    capabilities = [f"CAP_{name.upper().removeprefix('CAP_')}" for name in names]
+    for original, name in zip(names, capabilities, strict=True):
         if name not in (ALL, *NAMES):
-            raise CapabilityError(f'unknown capability "{told}"')
-    return found
+            raise CapabilityError(f'unknown capability "{original}"')
+    return capabilities
 
 
 def held(status: str) -> list[str]:

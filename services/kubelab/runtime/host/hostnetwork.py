@@ -21,9 +21,9 @@ def host_network() -> Generator[None]:
     if not path:
         yield
         return
-    with open("/proc/thread-self/ns/net", "rb") as own, open(path, "rb") as host:  # noqa: PTH123 — only descriptors
+    with open("/proc/thread-self/ns/net", "rb") as current, open(path, "rb") as host:  # noqa: PTH123 — only descriptors
         syscalls.setns(host.fileno(), syscalls.CLONE_NEWNET)
         try:
             yield
         finally:
-            syscalls.setns(own.fileno(), syscalls.CLONE_NEWNET)
+            syscalls.setns(current.fileno(), syscalls.CLONE_NEWNET)

@@ -49,16 +49,16 @@ def load(store: Store, archive: Path, limits: Limits | None = None) -> list[str]
     with _as_bad_archive(), Staging.begin(store, limits) as staging:
         with archive.open("rb") as file, _without_compression(file, staging) as plain:
             members = Members(plain, limits)
-            found = _images(members, limits)
-            for image in found:
+            images = _images(members, limits)
+            for image in images:
                 records = [
                     staging.add_layer(members.open(name), diff_id, shown(name))
                     for name, diff_id in zip(image.layers, image.config.diff_ids, strict=True)
                 ]
                 staging.add_image(image.config, records, image.names)
         staging.commit()
-    told = [name for image in found for name in [*(n.familiar for n in image.names)] or [image.config.digest]]
-    return list(dict.fromkeys(told))
+    names = [name for image in images for name in [*(n.familiar for n in image.names)] or [image.config.digest]]
+    return list(dict.fromkeys(names))
 
 
 @contextlib.contextmanager
@@ -100,12 +100,12 @@ def _images(members: Members, limits: Limits) -> list[_Found]:
                     raise
     if has_oci:
         return _oci_images(members, limits)
-    told = "neither manifest.json (docker save) nor index.json (OCI image layout) is in it"
+    reason = "neither manifest.json (docker save) nor index.json (OCI image layout) is in it"
     if members.has("repositories"):
-        told = "it was written by a docker before 1.10; load it there and save it with a younger one"
+        reason = "it was written by a docker before 1.10; load it there and save it with a younger one"
     elif inside := members.holder_of(("manifest.json", "index.json")):
-        told = f"{inside} is not at its top; pack the content of its folder, not the folder"
-    raise BadArchive(f"not an image archive: {told}")
+        reason = f"{inside} is not at its top; pack the content of its folder, not the folder"
+    raise BadArchive(f"not an image archive: {reason}")
 
 
 class _NoMatch(BadArchive):
@@ -117,7 +117,7 @@ class _NoMatch(BadArchive):
 
 def _docker_images(members: Members, entries: list[DockerImage], limits: Limits) -> list[_Found]:
     here = platforms.machine()
-    found: list[_Found] = []
+    images: list[_Found] = []
     foreign: list[platforms.Platform] = []
     for entry in entries:
         config = documents.config(members.document(entry.config), shown(entry.config), limits)
@@ -125,15 +125,15 @@ def _docker_images(members: Members, entries: list[DockerImage], limits: Limits)
             foreign.append(config.platform)
             continue
         if len(entry.layers) != len(config.diff_ids):
-            told = f"{len(config.diff_ids)} layers expected, {len(entry.layers)} are in the archive"
-            raise BadArchive(f"{shown(entry.config)}: {told}")
+            reason = f"{len(config.diff_ids)} layers expected, {len(entry.layers)} are in the archive"
+            raise BadArchive(f"{shown(entry.config)}: {reason}")
         names = tuple(_name(tag, "RepoTags") for tag in entry.tags if tag != _NO_NAME)
-        found.append(_Found(config, entry.layers, names))
+        images.append(_Found(config, entry.layers, names))
     if foreign:
         raise _NoMatch(platforms.no_match(foreign, here))
-    if not found:
+    if not images:
         raise BadArchive("not an image archive: manifest.json names no image")
-    return found
+    return images
 
 
 def _name(text: str, what: str) -> Reference:
@@ -158,7 +158,7 @@ def _oci_images(members: Members, limits: Limits) -> list[_Found]:
     groups: dict[Reference | None, list[Descriptor]] = {}
     for descriptor in index.manifests:
         groups.setdefault(_oci_name(descriptor.annotations), []).append(descriptor)
-    found: dict[str, _Found] = {}
+    images: dict[str, _Found] = {}
     for name, group in groups.items():
         candidates = [image for descriptor in group if (image := picker.image(descriptor)) is not None]
         best = [image for image in candidates if image.rank == min(one.rank for one in candidates)]
@@ -166,12 +166,12 @@ def _oci_images(members: Members, limits: Limits) -> list[_Found]:
             raise BadArchive(f"{name.familiar}: {_reason(picker)}")
         for image in best[-1:] if name is not None else best:
             layers = tuple(_blob(layer.digest) for layer in image.manifest.layers)
-            before = found[image.config.digest].names if image.config.digest in found else ()
+            before = images[image.config.digest].names if image.config.digest in images else ()
             names = before if name is None else (*before, name)
-            found[image.config.digest] = _Found(image.config, layers, names)
-    if not found:
+            images[image.config.digest] = _Found(image.config, layers, names)
+    if not images:
         raise BadArchive(_reason(picker))
-    return list(found.values())
+    return list(images.values())
 
 
 def _reason(picker: Picker) -> str:

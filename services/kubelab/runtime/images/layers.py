@@ -147,18 +147,18 @@ class _Unpacking:
 
     def _folder(self, parts: list[str]) -> int:
         """The descriptor of the folder that a member goes into, which is made where it is missing."""
-        asked = "/".join(parts)
-        if self._here and self._here[0] == asked and not self._moved:
+        path = "/".join(parts)
+        if self._here and self._here[0] == path and not self._moved:
             return self._here[2]
         self._forget_folder()
-        resolved = self._root.resolve(asked)
+        resolved = self._root.resolve(path)
         below = _parts(resolved)
         if len(below) > self._budget.limits.depth:
             raise BadLayer(f"more than {self._budget.limits.depth} folders deep")
         fd = os.open(".", _FOLDER, dir_fd=self._root.fd)
         for part in below:
             fd = _into(fd, part)
-        self._here = (asked, resolved, fd)
+        self._here = (path, resolved, fd)
         return fd
 
     def _forget_folder(self) -> None:
@@ -216,14 +216,14 @@ class _Unpacking:
         if not target or (self._whiteouts and target[-1].startswith(WHITEOUT)):
             raise BadLayer(f"a hard link to {shown_target}, which is no file")
         try:
-            with self._root.parent("/".join(target)) as (there, existing):
-                status = os.stat(existing, dir_fd=there, follow_symlinks=False)
+            with self._root.parent("/".join(target)) as (target_folder, existing):
+                status = os.stat(existing, dir_fd=target_folder, follow_symlinks=False)
                 if stat.S_ISDIR(status.st_mode):
                     raise BadLayer(f"a hard link to {shown_target}, which is a folder")
                 if _same(folder, name, status):
                     return
                 self._remove(folder, name)
-                os.link(existing, name, src_dir_fd=there, dst_dir_fd=folder, follow_symlinks=False)
+                os.link(existing, name, src_dir_fd=target_folder, dst_dir_fd=folder, follow_symlinks=False)
         except (FileNotFoundError, NotADirectoryError) as err:
             raise BadLayer(f"a hard link to {shown_target}, which is not in this layer before it") from err
 
@@ -317,15 +317,15 @@ def _named(member: Member) -> Generator[None]:
 
 def _parts(name: str) -> list[str]:
     """A member's name without ``.`` and ``..``; BadLayer when it leads out of the layer."""
-    found: list[str] = []
+    parts: list[str] = []
     for part in _text(name).split("/"):
         if part == "..":
-            if not found:
+            if not parts:
                 raise BadLayer("leads out of the layer")
-            found.pop()
+            parts.pop()
         elif part not in ("", "."):
-            found.append(part)
-    return found
+            parts.append(part)
+    return parts
 
 
 def is_kept(attribute: str) -> bool:

@@ -62,8 +62,8 @@ class Registry:
         except PullError as err:
             raise PullError(f'failed to pull and unpack image "{target}": {err}', missing=err.missing) from err
         except (BadImage, OSError, HTTPException) as err:
-            told = registryerrors.reason(err) if isinstance(err, HTTPException) else err
-            raise PullError(f'failed to pull and unpack image "{target}": {told}') from err
+            reason = registryerrors.reason(err) if isinstance(err, HTTPException) else err
+            raise PullError(f'failed to pull and unpack image "{target}": {reason}') from err
 
     def _pull(self, staging: Staging) -> Image:
         resolved, content = self._resolve()
@@ -124,8 +124,8 @@ class Registry:
         return digests.check(content, descriptor.digest, "the registry's config")
 
     def _layer(self, staging: Staging, layer: Descriptor, diff_id: str) -> LayerRecord:
-        if (known := staging.layer(diff_id)) is not None:
-            return known
+        if (present := staging.layer(diff_id)) is not None:
+            return present
         if "+encrypted" in layer.media_type:
             raise PullError(f"the layer {layer.digest} is encrypted")
         path = staging.folder / f"download-{self._parts}"
@@ -185,8 +185,8 @@ class Registry:
         if "service" in said:
             query["service"] = said["service"]
         before = f"{realm.query}&" if realm.query else ""
-        asked = before + urllib.parse.urlencode(query)
-        url = urllib.parse.urlunsplit((realm.scheme, realm.netloc, realm.path, asked, ""))
+        address = before + urllib.parse.urlencode(query)
+        url = urllib.parse.urlunsplit((realm.scheme, realm.netloc, realm.path, address, ""))
         request = urllib.request.Request(url)
         kind = "anonymous" if self._login is None else "oauth"
         if self._login:
@@ -196,19 +196,19 @@ class Registry:
         try:
             with self._opener.open(request, timeout=SECONDS) as answer:
                 token: Any = json.loads(self._read(answer, "token", _MAX_TOKEN))
-                found = token.get("token") or token["access_token"]
+                text = token.get("token") or token["access_token"]
         except urllib.error.HTTPError as err:
             with err:
-                told = registryerrors.status(err, url, "")
-            raise PullError(f"failed to authorize: failed to fetch {kind} token: {told}", missing=True) from err
+                message = registryerrors.status(err, url, "")
+            raise PullError(f"failed to authorize: failed to fetch {kind} token: {message}", missing=True) from err
         except (OSError, HTTPException) as err:
-            told = registryerrors.request(err, url)
-            raise PullError(f"failed to authorize: failed to fetch {kind} token: {told}") from err
+            message = registryerrors.request(err, url)
+            raise PullError(f"failed to authorize: failed to fetch {kind} token: {message}") from err
         except (ValueError, LookupError, AttributeError, TypeError, RecursionError) as err:
             raise PullError(f"failed to authorize: failed to fetch {kind} token: no token in the answer") from err
-        if not isinstance(found, str) or not found.isascii() or not found.isprintable():
+        if not isinstance(text, str) or not text.isascii() or not text.isprintable():
             raise PullError(f"failed to authorize: failed to fetch {kind} token: no token in the answer")
-        return found
+        return text
 
 
 class _Bounded:

@@ -35,10 +35,10 @@ def status(err: urllib.error.HTTPError, url: str, challenge: str) -> PullError:
         error = re.search(r'error="([^"]{1,100})"', challenge)
         said = error[1] if error else _server_message(err) or "unauthorized"
         return PullError(f"{_DENIED}: server message: {_shown(said)}: authorization failed", missing=True)
-    told = f"unexpected status from GET request to {url}: {err.code} {_shown(err.reason)}"
+    text = f"unexpected status from GET request to {url}: {err.code} {_shown(err.reason)}"
     if message := _server_message(err):
-        told += f" - Server message: {message}"
-    return NotThere(told, missing=True) if err.code == 404 else PullError(told, missing=err.code == 403)
+        text += f" - Server message: {message}"
+    return NotThere(text, missing=True) if err.code == 404 else PullError(text, missing=err.code == 403)
 
 
 def _server_message(err: urllib.error.HTTPError) -> str:

@@ -130,8 +130,8 @@ class ImageStoreServicer(images_pb2_grpc.ImageStoreServicer):
         self, request_iterator: AsyncIterable[images_pb2.BuildRequest], context: Context
     ) -> AsyncGenerator[images_pb2.BuildProgress]:
         build = serve(self._store, self._builder, request_iterator, self._limits)
-        async with contextlib.aclosing(build) as told:
-            async for progress in told:
+        async with contextlib.aclosing(build) as messages:
+            async for progress in messages:
                 yield progress
 
 

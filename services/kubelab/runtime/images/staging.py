@@ -71,8 +71,8 @@ class Staging:
 
         A layer that is here already is not read again.
         """
-        if (known := self.layer(diff_id)) is not None:
-            return known
+        if (present := self.layer(diff_id)) is not None:
+            return present
         blob, unpacked = self.folder / "layer.tar", self._layers / file_name(diff_id)
         with compression.opened(source, self.budget, what) as plain, blob.open("wb") as target:
             size = digests.copy(plain, target, diff_id, what)

@@ -117,14 +117,14 @@ class Store:
         if "@" in name:
             return next((image for image in self.images() if name.rpartition("@")[2] == image.digest), None)
         if SHORT_ID.fullmatch(text):
-            found = [image for image in self.images() if image.id.removeprefix("sha256:").startswith(text)]
-            return found[0] if len(found) == 1 else None
+            matches = [image for image in self.images() if image.id.removeprefix("sha256:").startswith(text)]
+            return matches[0] if len(matches) == 1 else None
         return None
 
     def images(self) -> list[Image]:
         """Every image, once."""
-        found = (self._image(digest) for digest in sorted(set(self._read_names().values())))
-        return [image for image in found if image is not None]
+        images = (self._image(digest) for digest in sorted(set(self._read_names().values())))
+        return [image for image in images if image is not None]
 
     def layer(self, diff_id: str) -> Path:
         """The unpacked layer's folder; BadDigest."""
@@ -146,9 +146,9 @@ class Store:
             status = self._index.stat()
         except FileNotFoundError:
             return {}
-        if (seen := (status.st_mtime_ns, status.st_ino)) != self._seen:  # another runtime may have written it
+        if (identity := (status.st_mtime_ns, status.st_ino)) != self._seen:  # another runtime may have written it
             self._names = read_index(self._index)
-            self._seen = seen
+            self._seen = identity
             self._images.clear()
         return self._names
 
@@ -173,8 +173,8 @@ class Store:
     def _description(self, digest: str) -> dict[str, Any]:
         """A manifest or a configuration; OSError, BadDigest."""
         content = self.blob(digest).read_bytes()
-        if (found := f"sha256:{hashlib.sha256(content).hexdigest()}") != digest:
-            raise BadDigest(f"expected {digest}, got {found}")
+        if (actual := f"sha256:{hashlib.sha256(content).hexdigest()}") != digest:
+            raise BadDigest(f"expected {digest}, got {actual}")
         return json.loads(content)
 
     # --- containers' images

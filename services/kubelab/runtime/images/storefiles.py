@@ -66,11 +66,11 @@ def among(folder: Path, digests: set[str]) -> list[Path]:
 
 def file_names(digests: set[str]) -> set[str]:
     """The names of the files of digests, without what is no digest: a pin or a note that a power cut has emptied."""
-    found: set[str] = set()
+    names: set[str] = set()
     for digest in digests:
         with suppress(BadDigest):
-            found.add(file_name(digest))
-    return found
+            names.add(file_name(digest))
+    return names
 
 
 def read_note(path: Path) -> list[str]:
@@ -98,7 +98,7 @@ def read_pin(path: Path) -> str:
 
 
 def _digests(text: str) -> list[str]:
-    found: object = json.loads(text)
-    if not isinstance(found, list) or not all(isinstance(one, str) for one in cast(list[object], found)):
+    document: object = json.loads(text)
+    if not isinstance(document, list) or not all(isinstance(one, str) for one in cast(list[object], document)):
         raise TypeError("expected a list of texts")
-    return cast(list[str], found)
+    return cast(list[str], document)

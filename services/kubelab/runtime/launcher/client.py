@@ -61,10 +61,10 @@ class Launcher:
             raise CRIError(f"the launcher is gone: {err}") from err
         finally:
             os.close(mine)
-        told: dict[str, Any] = json.loads(answer) if answer else {"error": "the launched process ended early"}
-        if "error" in told:
-            raise CRIError(told["error"])
-        return told
+        reply: dict[str, Any] = json.loads(answer) if answer else {"error": "the launched process ended early"}
+        if "error" in reply:
+            raise CRIError(reply["error"])
+        return reply
 
     def close(self) -> None:
         """Leave the launcher to itself, or to the next runtime."""
@@ -72,8 +72,8 @@ class Launcher:
 
 
 def _too_large() -> CRIError:
-    told = f"larger than the {launcher.MAX_MESSAGE} bytes that a request to the launcher may have"
-    return CRIError(told, grpc.StatusCode.INVALID_ARGUMENT)
+    reason = f"larger than the {launcher.MAX_MESSAGE} bytes that a request to the launcher may have"
+    return CRIError(reason, grpc.StatusCode.INVALID_ARGUMENT)
 
 
 class NoAnswer(CRIError):
@@ -138,9 +138,9 @@ async def _connect(path: Path) -> socket.socket:
         link.setblocking(False)
         link.connect(str(path))
         greeting = await asyncio.get_running_loop().sock_recv(link, launcher.MAX_MESSAGE)
-        told: dict[str, Any] = json.loads(greeting) if greeting else {"error": "it has ended"}
-        if "error" in told:
-            raise Unreachable(told["error"])
+        reply: dict[str, Any] = json.loads(greeting) if greeting else {"error": "it has ended"}
+        if "error" in reply:
+            raise Unreachable(reply["error"])
     except OSError as err:
         link.close()
         raise Unreachable(err.strerror) from err

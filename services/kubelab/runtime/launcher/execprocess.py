@@ -49,16 +49,16 @@ def command(reply: int, request: Request, out: int, err: int) -> None:
 
 def _end_all() -> None:
     """Kill crun, the command, and what it started. Their pids are good: nobody else waits for them."""
-    while found := _descendants(os.getpid()):
-        for pid in found:
+    while descendants := _descendants(os.getpid()):
+        for pid in descendants:
             send(pid, signal.SIGKILL)
         os.waitpid(-1, 0)
 
 
 def _descendants(pid: int) -> list[int]:
-    found: list[int] = []
+    pids: list[int] = []
     with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
         for task in Path(f"/proc/{pid}/task").iterdir():
             for child in (task / "children").read_text().split():
-                found += [int(child), *_descendants(int(child))]
-    return found
+                pids += [int(child), *_descendants(int(child))]
+    return pids

@@ -90,18 +90,18 @@ def _why(status: int, log: Path, group: groups.OpenGroup) -> str:
     """Why there is no container, in runc's words."""
     if group.oom_kills():
         return "container init was OOM-killed (memory limit too low?)"
-    told = log.read_text().strip() if log.exists() else ""
-    return as_runc(told.splitlines()[-1] if told else f"crun ended with {os.waitstatus_to_exitcode(status)}")
+    text = log.read_text().strip() if log.exists() else ""
+    return as_runc(text.splitlines()[-1] if text else f"crun ended with {os.waitstatus_to_exitcode(status)}")
 
 
-def _fit(config: Path, root: Root, own: userns.Users | None) -> None:
+def _fit(config: Path, root: Root, pod_users: userns.Users | None) -> None:
     """Look the container's user up in its mounted root, where links and layers are as the container sees them, and make
     what is missing there to mount its files on."""
     bundle = json.loads(config.read_text())
     mountpoints.make(bundle, root)
     users.settle(bundle["process"], root)
-    if own:
-        userns.adapt(bundle, own)
+    if pod_users:
+        userns.adapt(bundle, pod_users)
     config.write_text(json.dumps(bundle))
 
 
@@ -116,12 +116,12 @@ def _run_with_pipes(path: str, command: Sequence[str], group: groups.OpenGroup) 
     return os.waitpid(child, 0)[1], out, err
 
 
-def as_runc(told: str) -> str:
+def as_runc(text: str) -> str:
     """Say in runc's words, which people search for, that there is no such program; else as crun told it."""
-    found = _NO_PROGRAM.search(told)
-    if found is None:
-        return told
-    name = found[1]
+    match = _NO_PROGRAM.search(text)
+    if match is None:
+        return text
+    name = match[1]
     why = f"stat {name}: no such file or directory" if "/" in name else "executable file not found in $PATH"
     return f'exec: "{name}": {why}: unknown'
 
@@ -146,8 +146,8 @@ def _follow(pid: int, streams: Mapping[int, str], sink: LogSink) -> int:
         _pump(fd, streams[fd], sink)
     sink.flush()
     while True:  # the container's own children may have become ours as well
-        found, status = os.waitpid(-1, 0)
-        if found == pid:
+        ended_pid, status = os.waitpid(-1, 0)
+        if ended_pid == pid:
             code = os.waitstatus_to_exitcode(status)
             return code if code >= 0 else 128 - code
 
@@ -191,15 +191,15 @@ class LogSink:
         *lines, rest = (self._rest[stream] + data).split(b"\n")
         now = _now()
         stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now // 10**9)) + f".{now % 10**9:09d}Z {stream} "
-        found: list[bytes] = []
+        parts: list[bytes] = []
         for line in lines:
-            found += self._parts(stamp, line)
+            parts += self._parts(stamp, line)
         while len(rest) > LOG_LINE:
-            found.append(f"{stamp}P ".encode() + rest[:LOG_LINE] + b"\n")
+            parts.append(f"{stamp}P ".encode() + rest[:LOG_LINE] + b"\n")
             rest = rest[LOG_LINE:]
         self._rest[stream] = rest
-        if self._fd >= 0 and found:
-            self._append(b"".join(found))
+        if self._fd >= 0 and parts:
+            self._append(b"".join(parts))
 
     def _append(self, data: bytes) -> None:
         """A log that cannot be written (the disk is full) loses lines; the container goes on."""

@@ -275,14 +275,14 @@ def _probe(parent: Path) -> Generator[Path]:
 
 def _why_no_users(parent: Path, skeleton: Path, folders: Sequence[str], *, guarded: bool) -> str:
     """Say why pods cannot have users of their own here; "" where they can. All that one takes is tried."""
-    told, tell_end = os.pipe2(os.O_CLOEXEC)
+    read_end, tell_end = os.pipe2(os.O_CLOEXEC)
     with _probe(parent) as probe:
         layout = rootfs.Layout(f"{userns.PLACES}/root", (), str(probe), str(skeleton), tuple(folders), guarded)
         pid = os.fork()
         if pid == 0:
             leave(lambda: _tell_problem(tell_end, layout))
         os.close(tell_end)
-        with os.fdopen(told, errors="replace") as reader:
+        with os.fdopen(read_end, errors="replace") as reader:
             why = reader.read()
         return why if os.waitpid(pid, 0)[1] == 0 else why or "they cannot be made"
 

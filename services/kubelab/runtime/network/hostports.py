@@ -109,17 +109,17 @@ def _is_ipv6(text: str) -> bool:
     return ":" in text
 
 
-def check(wanted: Iterable[HostPort], taken: Iterable[HostPort]) -> None:
+def check(requested: Iterable[HostPort], taken: Iterable[HostPort]) -> None:
     """InUse when a port is another pod's or the node's own. The scheduler sees to it, but not every pod comes from
     the scheduler."""
     others = list(taken)
-    for mine in wanted:
-        told = f"host port {mine.port}/{mine.protocol.value}"
+    for mine in requested:
+        port = f"host port {mine.port}/{mine.protocol.value}"
         if process := reservedports.owner(mine.port, mine.protocol.value):
-            raise InUse(f"{told} is reserved for the node's {process}")
+            raise InUse(f"{port} is reserved for the node's {process}")
         for other in others:
             if mine.meets(other):
-                raise InUse(f"{told} is in use by the pod with address {other.pod}")
+                raise InUse(f"{port} is in use by the pod with address {other.pod}")
 
 
 def transaction(ports: Sequence[HostPort]) -> Fragment:

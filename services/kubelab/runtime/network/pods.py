@@ -125,11 +125,11 @@ def disclaim(cidr: str) -> None:
 
 def prune(sandboxes: Iterable[str]) -> None:
     """Remove the devices of pods that are not there: a runtime was killed while it made or removed them."""
-    known = {device_name(sandbox) for sandbox in sandboxes}
+    kept = {device_name(sandbox) for sandbox in sandboxes}
     with _netlink() as node:
         names = [dict(link["attrs"])["IFLA_IFNAME"] for link in node.get_links(kind="veth")]
     for name in names:
-        if _DEVICE.fullmatch(name) and name not in known:
+        if _DEVICE.fullmatch(name) and name not in kept:
             disconnect(name.removeprefix("kl"))
 
 
@@ -162,9 +162,9 @@ def connect(sandbox: str, pid: int, address: str) -> None:
 
 def _configure_pod(pid: int, address: str) -> None:
     here = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-    there = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    namespace = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     try:
-        syscalls.setns(there, syscalls.CLONE_NEWNET)
+        syscalls.setns(namespace, syscalls.CLONE_NEWNET)
         try:
             with _netlink() as pod:
                 pod.link("set", index=1, state="up")
@@ -178,7 +178,7 @@ def _configure_pod(pid: int, address: str) -> None:
             syscalls.setns(here, syscalls.CLONE_NEWNET)
     finally:
         os.close(here)
-        os.close(there)
+        os.close(namespace)
 
 
 def disconnect(sandbox: str) -> None:

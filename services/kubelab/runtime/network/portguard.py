@@ -61,13 +61,13 @@ class PortGuard:
             if not (containers := self._containers()):
                 continue
             try:
-                found = await asyncio.to_thread(look, containers)
+                offences = await asyncio.to_thread(look, containers)
             except OSError as err:
                 self._log.warning("cannot see who holds the node's own ports", error=str(err))
                 continue
-            for offence in found:
-                told = {"container": offence.container[:12], "pid": offence.process, "port": offence.port}
-                self._log.warning("a pod holds a reserved port", **told)
+            for offence in offences:
+                facts = {"container": offence.container[:12], "pid": offence.process, "port": offence.port}
+                self._log.warning("a pod holds a reserved port", **facts)
                 await self._end(offence)
 
 
@@ -76,31 +76,31 @@ def look(containers: Mapping[str, int]) -> Sequence[Offence]:
     held = sockets.on_ports(reservedports.RESERVED)
     if not held:
         return []
-    found: dict[str, Offence] = {}
+    offences: dict[str, Offence] = {}
     for pid, container in belonging(containers).items():
         for inode in sockets.inodes_of(pid):
             if inode in held:
-                found.setdefault(container, Offence(container, pid, held[inode]))
-    return list(found.values())
+                offences.setdefault(container, Offence(container, pid, held[inode]))
+    return list(offences.values())
 
 
 def belonging(containers: Mapping[str, int]) -> dict[int, str]:
     """Every process of the containers: what is in a container's namespace of processes, where it has one of its own,
     and what descends from its first process."""
-    own = _namespace(os.getpid())
+    node_namespace = _namespace(os.getpid())
     spaces = {_namespace(pid): container for container, pid in containers.items()}
     first = {pid: container for container, pid in containers.items()}
-    found: dict[int, str] = {}
+    containers_by_pid: dict[int, str] = {}
     parents = {pid: _parent(pid) for pid in sockets.processes()}
     for pid in parents:
         ancestor = pid
         while ancestor and ancestor not in first:
             ancestor = parents.get(ancestor, 0)
         if ancestor:
-            found[pid] = first[ancestor]
-        elif (space := _namespace(pid)) and space != own and space in spaces:
-            found[pid] = spaces[space]
-    return found
+            containers_by_pid[pid] = first[ancestor]
+        elif (space := _namespace(pid)) and space != node_namespace and space in spaces:
+            containers_by_pid[pid] = spaces[space]
+    return containers_by_pid
 
 
 def _namespace(pid: int) -> str:

@@ -45,9 +45,9 @@ def write() -> None:
 
 def refusal(values: Mapping[str, str], *, host_network: bool) -> str:
     """Say what of this is the whole node's, or no setting at all; nothing where each is a namespace's own."""
-    own = NAMESPACED[1:] if host_network else NAMESPACED
+    allowed = NAMESPACED[1:] if host_network else NAMESPACED
     for name, value in sorted(values.items()):
-        if not name.startswith(own) or ".." in name or "/" in name or "\0" in name:
+        if not name.startswith(allowed) or ".." in name or "/" in name or "\0" in name:
             return f"sysctl {name!r} is not in a separate kernel namespace"
         if "\0" in value:
             return f"sysctl {name}: {value!r}: expected text without zero bytes"
@@ -63,8 +63,8 @@ def write_own(values: Mapping[str, str], *, host_network: bool) -> None:
     syscalls.make_mounts_private()
     with contextlib.suppress(PermissionError):  # without root on the machine
         syscalls.mount("proc", "/proc", "proc")  # the one that is there may be read-only
-    if told := refusal(values, host_network=host_network):
-        raise OSError(told)
+    if reason := refusal(values, host_network=host_network):
+        raise OSError(reason)
     for name, value in values.items():
         try:
             Path("/proc/sys", *name.split(".")).write_text(value)

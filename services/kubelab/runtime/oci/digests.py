@@ -28,8 +28,8 @@ class Hash:
 
     def check(self, what: str) -> None:
         """BadImage, which names both digests."""
-        if (found := f"{self._algorithm}:{self._hash.hexdigest()}") != self.expected:
-            raise BadImage(f"{what}: expected {self.expected}, got {found}")
+        if (actual := f"{self._algorithm}:{self._hash.hexdigest()}") != self.expected:
+            raise BadImage(f"{what}: expected {self.expected}, got {actual}")
 
 
 def sha256(content: bytes) -> str:
@@ -39,18 +39,18 @@ def sha256(content: bytes) -> str:
 
 def check(content: bytes, digest: str, what: str) -> bytes:
     """Give bytes back that are what a digest says; BadImage."""
-    found = Hash(digest)
-    found.update(content)
-    found.check(what)
+    hashed = Hash(digest)
+    hashed.update(content)
+    hashed.check(what)
     return content
 
 
 def copy(source: Readable, target: IO[bytes], digest: str, what: str) -> int:
     """Copy a stream to its end and give its size; BadImage when it is not what a digest says."""
-    found, size = Hash(digest), 0
+    hashed, size = Hash(digest), 0
     while block := source.read(BLOCK):
-        found.update(block)
+        hashed.update(block)
         target.write(block)
         size += len(block)
-    found.check(what)
+    hashed.check(what)
     return size

@@ -86,18 +86,18 @@ def docker_images(content: bytes, what: str, limits: Limits) -> list[DockerImage
     entries = _list(_json(content, what, limits), what)
     if len(entries) > limits.images:
         raise BadImage(f"{what}: more than {limits.images} images")
-    found: list[DockerImage] = []
+    images: list[DockerImage] = []
     for n, value in enumerate(entries):
         here = f"{what}[{n}]"
         entry = _object(value, here)
-        found.append(
+        images.append(
             DockerImage(
                 _text(entry.get("Config"), f"{here}.Config"),
                 _each(entry.get("Layers"), f"{here}.Layers", _text),
                 _each(entry.get("RepoTags"), f"{here}.RepoTags", _text),
             )
         )
-    return found
+    return images
 
 
 def index(content: bytes, what: str, limits: Limits) -> Index:
@@ -107,17 +107,17 @@ def index(content: bytes, what: str, limits: Limits) -> Index:
 
 def manifest(content: bytes, what: str, limits: Limits) -> Manifest | Index:
     """Read what a descriptor of an image points to; BadImage."""
-    found = _object(_json(content, what, limits), what)
-    media_type = _maybe(found.get("mediaType"), f"{what}.mediaType", _text, "")
-    if media_type in SCHEMA1_TYPES or found.get("schemaVersion") == 1:
+    document = _object(_json(content, what, limits), what)
+    media_type = _maybe(document.get("mediaType"), f"{what}.mediaType", _text, "")
+    if media_type in SCHEMA1_TYPES or document.get("schemaVersion") == 1:
         raise BadImage(schema1(media_type if media_type in SCHEMA1_TYPES else SCHEMA1_TYPES[1]))
-    if "manifests" in found:
-        return _index(found, what, limits)
-    if "config" not in found and "layers" not in found:
+    if "manifests" in document:
+        return _index(document, what, limits)
+    if "config" not in document and "layers" not in document:
         raise BadImage(f"{what}: neither a manifest (config, layers) nor an index (manifests)")
-    config = _descriptor(found.get("config"), f"{what}.config")
-    artifact = bool(_maybe(found.get("artifactType"), f"{what}.artifactType", _text, ""))
-    layers = _each(found.get("layers"), f"{what}.layers", _descriptor)
+    config = _descriptor(document.get("config"), f"{what}.config")
+    artifact = bool(_maybe(document.get("artifactType"), f"{what}.artifactType", _text, ""))
+    layers = _each(document.get("layers"), f"{what}.layers", _descriptor)
     return Manifest(config, layers, artifact or config.media_type not in _CONFIG_TYPES)
 
 
@@ -131,52 +131,54 @@ def schema1(media_type: str) -> str:
 
 def config(content: bytes, what: str, limits: Limits) -> Config:
     """Read a configuration, and see that all that a runtime uses of it is what it should be; BadImage."""
-    found = _object(_json(content, what, limits), what)
-    rootfs = _object(found.get("rootfs"), f"{what}.rootfs")
+    document = _object(_json(content, what, limits), what)
+    rootfs = _object(document.get("rootfs"), f"{what}.rootfs")
     if (kind := rootfs.get("type", "layers")) != "layers":
         raise BadImage(f"{what}.rootfs.type: expected layers, got {_shown(kind)}")
     diff_ids = _each(rootfs.get("diff_ids"), f"{what}.rootfs.diff_ids", _digest)
-    _process(_maybe(found.get("config"), f"{what}.config", _object, {}), f"{what}.config")
-    return Config(content, sha256(content), _platform(found, what), diff_ids)
+    _process(_maybe(document.get("config"), f"{what}.config", _object, {}), f"{what}.config")
+    return Config(content, sha256(content), _platform(document, what), diff_ids)
 
 
-def _process(found: Object, what: str) -> None:
+def _process(process: Object, what: str) -> None:
     for key in ("User", "WorkingDir", "StopSignal", "Hostname", "Domainname"):
-        _maybe(found.get(key), f"{what}.{key}", _text, "")
+        _maybe(process.get(key), f"{what}.{key}", _text, "")
     for key in ("Entrypoint", "Cmd", "Env", "Shell", "OnBuild"):
-        _each(found.get(key), f"{what}.{key}", _text)
+        _each(process.get(key), f"{what}.{key}", _text)
     for key in ("ExposedPorts", "Volumes"):
-        _maybe(found.get(key), f"{what}.{key}", _object, {})
-    _texts(found.get("Labels"), f"{what}.Labels")
+        _maybe(process.get(key), f"{what}.{key}", _object, {})
+    _texts(process.get("Labels"), f"{what}.Labels")
 
 
-def _index(found: Object, what: str, limits: Limits) -> Index:
-    if "manifests" not in found:
+def _index(document: Object, what: str, limits: Limits) -> Index:
+    if "manifests" not in document:
         raise BadImage(f"{what}.manifests: is missing")
-    entries = _each(found.get("manifests"), f"{what}.manifests", _descriptor)
+    entries = _each(document.get("manifests"), f"{what}.manifests", _descriptor)
     if len(entries) > limits.images:
         raise BadImage(f"{what}.manifests: more than {limits.images}")
     return Index(entries)
 
 
 def _descriptor(value: Any, what: str) -> Descriptor:
-    found = _object(value, what)
-    size = found.get("size", 0)
+    descriptor = _object(value, what)
+    size = descriptor.get("size", 0)
     if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size < _MAX_SIZE:
         raise BadImage(f"{what}.size: expected a number of bytes, got {_shown(size)}")
     return Descriptor(
-        digest=_digest(found.get("digest"), f"{what}.digest"),
+        digest=_digest(descriptor.get("digest"), f"{what}.digest"),
         size=size,
-        media_type=_maybe(found.get("mediaType"), f"{what}.mediaType", _text, ""),
-        platform=_maybe(found.get("platform"), f"{what}.platform", _platform, None),
-        annotations=_texts(found.get("annotations"), f"{what}.annotations"),
-        artifact=bool(_maybe(found.get("artifactType"), f"{what}.artifactType", _text, "")),
+        media_type=_maybe(descriptor.get("mediaType"), f"{what}.mediaType", _text, ""),
+        platform=_maybe(descriptor.get("platform"), f"{what}.platform", _platform, None),
+        annotations=_texts(descriptor.get("annotations"), f"{what}.annotations"),
+        artifact=bool(_maybe(descriptor.get("artifactType"), f"{what}.artifactType", _text, "")),
     )
 
 
 def _platform(value: Any, what: str) -> Platform:
-    found = _object(value, what)
-    return Platform(*(_maybe(found.get(key), f"{what}.{key}", _text, "") for key in ("os", "architecture", "variant")))
+    platform = _object(value, what)
+    return Platform(
+        *(_maybe(platform.get(key), f"{what}.{key}", _text, "") for key in ("os", "architecture", "variant"))
+    )
 
 
 # --- values of JSON
@@ -186,11 +188,11 @@ def _json(content: bytes, what: str, limits: Limits) -> Any:
     if len(content) > limits.document:
         raise BadImage(f"{what}: larger than {limits.document} bytes")
     try:
-        found = json.loads(content)
-        json.dumps(found, ensure_ascii=False, allow_nan=False).encode()  # no half of a surrogate pair, no NaN
+        document = json.loads(content)
+        json.dumps(document, ensure_ascii=False, allow_nan=False).encode()  # no half of a surrogate pair, no NaN
     except (ValueError, RecursionError) as err:
         raise BadImage(f"{what}: not JSON: {err}") from err
-    return found
+    return document
 
 
 def _object(value: Any, what: str) -> Object:
@@ -220,8 +222,8 @@ def _digest(value: Any, what: str) -> str:
 
 def _texts(value: Any, what: str) -> dict[str, str]:
     """An object of texts; null is an empty one."""
-    found = _maybe(value, what, _object, {})
-    return {_text(key, what): _text(text, f"{what}.{key}") for key, text in found.items()}
+    mapping = _maybe(value, what, _object, {})
+    return {_text(key, what): _text(text, f"{what}.{key}") for key, text in mapping.items()}
 
 
 def _maybe(value: Any, what: str, form: Callable[[Any, str], T], default: T) -> T:

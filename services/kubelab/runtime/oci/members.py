@@ -49,15 +49,15 @@ class Members:
 
     def holder_of(self, names: Iterable[str]) -> str:
         """A member in a folder that has one of these as its own name; "" if there is none."""
-        wanted = {*names}
+        targets = {*names}
         below = (name for name in self._members if "/" in name)
-        return next((shown(name) for name in below if name.rpartition("/")[2] in wanted), "")
+        return next((shown(name) for name in below if name.rpartition("/")[2] in targets), "")
 
     def _find(self, name: str) -> Member | None:
         """Walk to a name, links taken as if the archive's top were the root."""
-        left, here, links = _parts(name), list[str](), 0
-        while left:
-            part = left.pop(0)
+        remaining, here, links = _parts(name), list[str](), 0
+        while remaining:
+            part = remaining.pop(0)
             if part == "..":
                 here = here[:-1]
                 continue
@@ -70,7 +70,7 @@ class Members:
                 raise BadImage(f"{shown(name)}: too many links in the archive")
             target = member.linkname
             here = [] if member.islnk() or target.startswith("/") else here[:-1]
-            left = [part for part in target.split("/") if part not in ("", ".")] + left
+            remaining = [part for part in target.split("/") if part not in ("", ".")] + remaining
         member = self._members.get("/".join(here))
         return member if member is not None and member.isreg() else None
 
@@ -90,8 +90,10 @@ class _Part(io.RawIOBase):
         return True
 
     def read(self, size: int = -1) -> bytes:
-        left = max(0, self._size - self._position)
-        block = os.pread(self._descriptor, left if size < 0 else min(size, left), self._start + self._position)
+        remaining = max(0, self._size - self._position)
+        block = os.pread(
+            self._descriptor, remaining if size < 0 else min(size, remaining), self._start + self._position
+        )
         self._position += len(block)
         return block
 
@@ -106,12 +108,12 @@ class _Part(io.RawIOBase):
 
 def _parts(name: str) -> list[str]:
     """A member's name without ``.`` and ``..``; BadImage when it leads out of the archive, whose top is ``/``."""
-    found: list[str] = []
+    parts: list[str] = []
     for part in name.split("/"):
         if part == "..":
-            if not found:
+            if not parts:
                 raise BadImage(f"{shown(name)}: leads out of the archive")
-            found.pop()
+            parts.pop()
         elif part not in ("", "."):
-            found.append(part)
-    return found
+            parts.append(part)
+    return parts

@@ -43,8 +43,8 @@ class Picker:
         content = self._fetch(self._manifest, descriptor)
         if content is None:
             return None
-        found = documents.manifest(content, descriptor.digest, self._limits)
-        return self._best(found, depth) if isinstance(found, Index) else self._image(found, descriptor.digest)
+        manifest = documents.manifest(content, descriptor.digest, self._limits)
+        return self._best(manifest, depth) if isinstance(manifest, Index) else self._image(manifest, descriptor.digest)
 
     def _best(self, index: Index, depth: int) -> Image | None:
         if depth >= self._limits.nesting:

@@ -40,19 +40,19 @@ def machine() -> Platform:
     return Platform("linux", architecture())
 
 
-def rank(wanted: Platform, here: Platform) -> int | None:
+def rank(platform: Platform, here: Platform) -> int | None:
     """How well an image fits ``here``: 0 is best, None does not run. One that does not say what it is for fits."""
-    if wanted.os not in ("", here.os):
+    if platform.os not in ("", here.os):
         return None
-    architecture = _SAME.get(wanted.architecture, wanted.architecture)
+    architecture = _SAME.get(platform.architecture, platform.architecture)
     if architecture in ("", here.architecture):
-        return 0 if wanted.variant in _PLAIN.get(here.architecture, ("", wanted.variant)) else None
+        return 0 if platform.variant in _PLAIN.get(here.architecture, ("", platform.variant)) else None
     if architecture in (fallbacks := _FALLBACKS.get(here.architecture, ())):
         return 1 + fallbacks.index(architecture)
     return None
 
 
-def no_match(found: Iterable[Platform], here: Platform) -> str:
+def no_match(platforms: Iterable[Platform], here: Platform) -> str:
     """containerd's words, and which platforms there are."""
-    names = ", ".join(sorted({str(one) for one in found if one.known})) or "none"
+    names = ", ".join(sorted({str(one) for one in platforms if one.known})) or "none"
     return f"no match for platform in manifest: this machine is {here}, the image is for {names}"

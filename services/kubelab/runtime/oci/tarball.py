@@ -125,8 +125,8 @@ class Reader:
         except BadImage:
             raise
         except tarfile.ReadError as err:
-            told = _READ_ERRORS.get(str(err), f"not a tar archive, or a damaged one: {err}")
-            raise BadImage(told) from err
+            text = _READ_ERRORS.get(str(err), f"not a tar archive, or a damaged one: {err}")
+            raise BadImage(text) from err
         except (tarfile.TarError, *_NONSENSE) as err:
             raise BadImage(f"a header makes no sense: {err}") from err
 
@@ -141,13 +141,13 @@ class Reader:
         if holes is not None:
             target.truncate(member.size)
 
-    def _copy(self, left: int, write: Callable[[bytes], object], member: Member) -> None:
-        while left:
-            block = self._source.content(min(left, _BLOCK))
+    def _copy(self, remaining: int, write: Callable[[bytes], object], member: Member) -> None:
+        while remaining:
+            block = self._source.content(min(remaining, _BLOCK))
             if not block:
                 raise BadImage(f"the archive is cut off in {shown(member.name)}")
             write(block)
-            left -= len(block)
+            remaining -= len(block)
 
 
 def shown(name: str) -> str:

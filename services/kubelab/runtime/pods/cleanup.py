@@ -35,17 +35,17 @@ def cleanup(state_dir: Path, *, grace: float = 2.0) -> None:
         number = signal_number(container.stop_signal) if container.monitored else signal.SIGKILL
         send(container.pid, number)
     monitors = [c.started["monitor"] for c in containers.values() if c.started and c.monitored]
-    left = _wait([*monitors, *(c.pid for c in running)], grace)
+    running_pids = _wait([*monitors, *(c.pid for c in running)], grace)
     for container in running:
         if container.alive:
             send(container.pid, signal.SIGKILL)
-    _wait(left, SECONDS)
+    _wait(running_pids, SECONDS)
     pauses = [sandbox.pid for sandbox in sandboxes.values() if sandbox.alive]
     for pid in pauses:
         send(pid, signal.SIGKILL)
     _wait(pauses, SECONDS)
-    if known := state.read_groups(state_dir):
-        groups.remove_all(Offer.from_json(known), known["name"])
+    if recorded := state.read_groups(state_dir):
+        groups.remove_all(Offer.from_json(recorded), recorded["name"])
 
 
 def _wait(pids: Iterable[int], seconds: float) -> list[int]:
@@ -59,8 +59,8 @@ def _wait(pids: Iterable[int], seconds: float) -> list[int]:
         open_fds[fd] = pid
         poll.register(fd, select.POLLIN)
     deadline = CLOCK.monotonic() + seconds
-    while open_fds and (left := deadline - CLOCK.monotonic()) > 0:
-        for fd, _ in poll.poll(left * 1000):
+    while open_fds and (remaining := deadline - CLOCK.monotonic()) > 0:
+        for fd, _ in poll.poll(remaining * 1000):
             poll.unregister(fd)
             os.close(fd)
             del open_fds[fd]

@@ -84,8 +84,8 @@ async def run(launcher: Launcher, request: Mapping[str, Any], *, seconds: float)
     """
     with _pipe() as out, _pipe() as err:
         try:
-            told = await launcher.ask({"do": "exec", **request}, (out[1], err[1]), seconds=seconds or None)
+            reply = await launcher.ask({"do": "exec", **request}, (out[1], err[1]), seconds=seconds or None)
         except NoAnswer:
             late = f"command {' '.join(request['command'])!r} timed out"
             raise CRIError(late, grpc.StatusCode.DEADLINE_EXCEEDED) from None
-        return Result(out[0].take(), err[0].take(), told["exit_code"])
+        return Result(out[0].take(), err[0].take(), reply["exit_code"])

@@ -65,13 +65,13 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 
 def read_groups(state_dir: Path) -> dict[str, Any] | None:
     """Where the node's control groups are; None where that was not written, or cannot be read."""
-    found = read_json(state_dir / CGROUPS, trees=list, missing=dict, name=str)
+    recorded = read_json(state_dir / CGROUPS, trees=list, missing=dict, name=str)
     try:
-        if found:
-            Offer.from_json(found)
+        if recorded:
+            Offer.from_json(recorded)
     except statefile.UNREADABLE:
         return None
-    return found
+    return recorded
 
 
 @dataclass(slots=True)
@@ -271,8 +271,8 @@ def load(root: Path) -> tuple[dict[str, Sandbox], dict[str, Container]]:
         if facts is None or config is None:
             remove_tree(folder)
             continue
-        told = {key: facts[key] for key in CONTAINER_FACTS}
-        containers[folder.name] = container = Container(folder.name, folder, config=config, **told)
+        facts_of_container = {key: facts[key] for key in CONTAINER_FACTS}
+        containers[folder.name] = container = Container(folder.name, folder, config=config, **facts_of_container)
         container.refresh()
     return sandboxes, containers
 

@@ -118,7 +118,7 @@ class Root:
         The answer is for showing, and for making what is missing (through ``links=False``); it may be out of date at
         once. ``follow`` False keeps a link at the end. OSError: ELOOP, NotADirectoryError.
         """
-        parts, done, left = _parts(path), list[str](), MAX_LINKS
+        parts, done, links_left = _parts(path), list[str](), MAX_LINKS
         while parts:
             part = parts.pop(0)
             if part == "..":
@@ -133,8 +133,8 @@ class Root:
                 continue
             if target is None:
                 continue
-            left -= 1
-            if left < 0:
+            links_left -= 1
+            if links_left < 0:
                 raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
             done = [] if target.startswith("/") else done[:-1]
             parts = _parts(target) + parts
@@ -255,16 +255,16 @@ class Root:
 
     def link(self, existing: str, path: str) -> None:
         """Make a second name for a file; of a link, for the link itself."""
-        with self.parent(existing) as (there, old), self.parent(path) as (folder, name):
-            os.link(old, name, src_dir_fd=there, dst_dir_fd=folder, follow_symlinks=False)
+        with self.parent(existing) as (source, old), self.parent(path) as (folder, name):
+            os.link(old, name, src_dir_fd=source, dst_dir_fd=folder, follow_symlinks=False)
 
     def mknod(self, path: str, mode: int, device: int = 0) -> None:
         with self.parent(path) as (folder, name):
             os.mknod(name, mode, device, dir_fd=folder)
 
     def rename(self, old: str, new: str) -> None:
-        with self.parent(old) as (there, before), self.parent(new) as (folder, name):
-            os.rename(before, name, src_dir_fd=there, dst_dir_fd=folder)
+        with self.parent(old) as (source, before), self.parent(new) as (folder, name):
+            os.rename(before, name, src_dir_fd=source, dst_dir_fd=folder)
 
     def chown(self, path: str, uid: int, gid: int, *, follow: bool = False) -> None:
         with self.pinned(path, follow=follow) as fd:
@@ -308,16 +308,16 @@ def remove_at(folder: int, name: str) -> None:
         return
     here = _Cursor(os.open(name, _BELOW, dir_fd=folder))
     try:
-        left = [_remove_files(here.fd)]  # for each folder from the top down to here: those below it
-        while left:
-            if left[-1]:
-                here.down(left[-1][-1])
-                left.append(_remove_files(here.fd))
+        pending = [_remove_files(here.fd)]  # for each folder from the top down to here: those below it
+        while pending:
+            if pending[-1]:
+                here.down(pending[-1][-1])
+                pending.append(_remove_files(here.fd))
                 continue
-            left.pop()
-            if left:
+            pending.pop()
+            if pending:
                 here.up()
-                os.rmdir(left[-1].pop(), dir_fd=here.fd)
+                os.rmdir(pending[-1].pop(), dir_fd=here.fd)
     finally:
         os.close(here.fd)
     os.rmdir(name, dir_fd=folder)

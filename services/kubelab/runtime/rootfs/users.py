@@ -46,9 +46,9 @@ def settle(process: dict[str, Any], root: Root) -> None:
         process["env"].append(f"HOME={identity.home}")
 
 
-def find(wanted: str, root: Root) -> Identity:
+def find(text: str, root: Root) -> Identity:
     """``www-data``, ``33``, ``33:33``, ``www-data:staff``. UnknownUser for a name that is not there."""
-    name, _, group = wanted.partition(":")
+    name, _, group = text.partition(":")
     entry = _first(root, "/etc/passwd", lambda e: len(e) > 5 and name in (e[0], e[2]) and _are_ids(e[2], e[3]))
     if entry:
         user, uid, gid, home = entry[0], int(entry[2]), int(entry[3]), entry[5] or "/"
@@ -59,10 +59,10 @@ def find(wanted: str, root: Root) -> Identity:
     if group.isdecimal():
         gid = _id(group)
     elif group:
-        found = _first(root, "/etc/group", lambda e: len(e) > 2 and e[0] == group and _are_ids(e[2]))
-        if found is None:
+        group_entry = _first(root, "/etc/group", lambda e: len(e) > 2 and e[0] == group and _are_ids(e[2]))
+        if group_entry is None:
             raise UnknownUser(f"unable to find group {group}: no matching entries in group file")
-        gid = int(found[2])
+        gid = int(group_entry[2])
     of_groups = _entries(root, "/etc/group") if user and not group else []
     members = tuple(int(e[2]) for e in of_groups if len(e) > 3 and user in e[3].split(",") and _are_ids(e[2]))
     return Identity(uid, gid, home, members)

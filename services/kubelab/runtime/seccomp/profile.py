@@ -53,8 +53,8 @@ def default(held: frozenset[str], machine: str = "") -> Section:
     machine = machine or platform.machine()
     opened = {call for name, calls in BY_CAPABILITY.items() if name in held for call in calls}
     allowed = ALLOWED | BY_MACHINE.get(machine, frozenset()) | opened
-    known = NEVER.union(*BY_CAPABILITY.values())
-    rules = [_rule(allowed), _rule(known - allowed - {"clone", "clone3"}, REFUSE, errnoRet=errno.EPERM)]
+    listed = NEVER.union(*BY_CAPABILITY.values())
+    rules = [_rule(allowed), _rule(listed - allowed - {"clone", "clone3"}, REFUSE, errnoRet=errno.EPERM)]
     rules += [_rule(("personality",), args=[_compare(0, value)]) for value in PERSONALITIES]
     rules.append(_rule(("socket",), args=[_compare(0, AF_VSOCK, "SCMP_CMP_NE")]))
     rules.append(_rule(("socket",), REFUSE, errnoRet=errno.EPERM, args=[_compare(0, AF_VSOCK)]))
@@ -94,9 +94,9 @@ def read(path: Path) -> Section:
     if len(text) > MAX_PROFILE_BYTES:
         raise ProfileError(f'cannot load seccomp profile "{path}": it has more than {MAX_PROFILE_BYTES} bytes')
     try:
-        found: object = json.loads(text)
+        document: object = json.loads(text)
     except (ValueError, RecursionError) as err:
         raise ProfileError(f'decoding seccomp profile failed "{path}": {err}') from err
-    if not isinstance(found, dict) or not isinstance(cast(Section, found).get("defaultAction"), str):
+    if not isinstance(document, dict) or not isinstance(cast(Section, document).get("defaultAction"), str):
         raise ProfileError(f'decoding seccomp profile failed "{path}": it is no object with a defaultAction')
-    return cast(Section, found)
+    return cast(Section, document)

@@ -40,13 +40,13 @@ class NodeResourcesFit:
         resolvable = True
         if len(node.pods) + 1 > node.max_pods:
             reasons.append("Too many pods")
-        asked = [
+        requests = [
             ("cpu", pod.cpu, node.used_cpu, node.cpu),
             ("memory", pod.memory, node.used_memory, node.memory),
             ("ephemeral-storage", pod.storage, node.used_storage, node.storage),
             *((n, a, node.used_extended[n], node.extended.get(n, 0)) for n, a in sorted(pod.extended.items())),
         ]
-        for resource, amount, used, capacity in asked:
+        for resource, amount, used, capacity in requests:
             if amount and amount > capacity - used:
                 reasons.append(f"Insufficient {resource}")
                 resolvable = resolvable and amount <= capacity
@@ -108,7 +108,7 @@ class NodePorts:
         return SKIP if not pod.host_ports else None
 
     def filter(self, state: CycleState, pod: PodInfo, node: NodeInfo) -> Rejection | None:
-        for wanted in pod.host_ports:
-            if reservedports.owner(wanted[2], wanted[1]) or port_is_taken(wanted, node.host_ports):
+        for port in pod.host_ports:
+            if reservedports.owner(port[2], port[1]) or port_is_taken(port, node.host_ports):
                 return self.rejection
         return None

@@ -25,9 +25,9 @@ class PodTopologySpread:
 
     def score(self, state: CycleState, pod: PodInfo, nodes: Sequence[NodeInfo], cluster: Cluster) -> list[int]:
         counts = cluster.spread_counts(pod) or {}
-        found = [counts.get(node.name, 0) for node in nodes]
+        pods_on = [counts.get(node.name, 0) for node in nodes]
         factor = math.log(len(nodes) + 2)
-        raw = {count: round(count * factor + (MAX_SKEW - 1)) for count in set(found)}  # few different ones
+        raw = {count: round(count * factor + (MAX_SKEW - 1)) for count in set(pods_on)}  # few different ones
         least, most = min(raw.values()), max(raw.values())
         scores = {count: MAX_SCORE * (most + least - score) // most for count, score in raw.items()}
-        return [scores[count] for count in found]
+        return [scores[count] for count in pods_on]
