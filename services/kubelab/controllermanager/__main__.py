@@ -21,7 +21,7 @@ async def run(config: ControllerManagerConfig, env: Environment) -> None:
 
 
 async def work(config: ControllerManagerConfig, env: Environment, client: Client) -> None:
-    """Watch everything, lead if nobody else does, and control until cancelled."""
+    """Watch everything, lead if no other controller-manager does, and control until cancelled."""
     async with asyncio.TaskGroup() as group:
         informers = SharedInformers(client, clock=env.clock, log=env.log, registry=env.registry)
         election = elector(config.leader_election, "kube-controller-manager", env, client)

@@ -27,7 +27,7 @@ class NodeLifecycleConfig:
 
 @dataclass(kw_only=True)
 class PodGCConfig:
-    """Which pods nobody else would remove."""
+    """Which pods the pod garbage collector removes."""
 
     terminated_pod_gc_threshold: Annotated[int, Range(0, 1_000_000)] = 12500
     """So many ended pods are kept; 0 keeps all."""

@@ -4,7 +4,7 @@ A creation is seen when the cache has reached the revision that the api-server r
 cache shows the object leaving, gone, or replaced. Watches may be slow but are never wrong, so nothing is counted that
 could be miscounted. What is not seen after ``EXPIRY`` is given up, so that a fault elsewhere blocks no key for ever.
 
-The awaited event brings the key back. Where none comes, because a new list told of the write or of its undoing, the
+The awaited event brings the key back. Where none comes, because a new list showed the write or its undoing, the
 key looks again after ``LOOK_AGAIN``.
 """
 

@@ -43,7 +43,7 @@ async def run(config: KubeletConfig, env: Environment) -> None:
             }
             tasks = [group.create_task(loop, name=title) for title, loop in loops.items()]
             if not config.routes:
-                env.log.info("routes are somebody else's")
+                env.log.info("the node's routes are written by another component")
             await env.stop.wait()  # containers run on: the kubelet that comes after adopts them
             for task in tasks:
                 task.cancel()

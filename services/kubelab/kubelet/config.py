@@ -30,10 +30,10 @@ class KubeletConfig(BaseConfig):
     max_pods: Annotated[int, Range(0, 100_000)] = 110
     pod_pids_limit: Annotated[int, Range(-1, 2**22)] = 4096
     """Processes and threads of a pod together; -1 is without a limit, which is upstream's default. Upstream's node is a
-    machine of its own, where a fork bomb harms that node. Here it is somebody's own machine, and every node of the
+    machine of its own, where a fork bomb harms that node. Here it is a person's own machine, and every node of the
     cluster. 4,096 are more than a usual pod ever has, and few beside the machine's pid_max."""
     seccomp_default: bool = True
-    """RuntimeDefault for containers that do not say: upstream's seccompDefault, which is false there. Nobody misses a
+    """RuntimeDefault for containers that do not say: upstream's seccompDefault, which is false there. No one misses a
     system call here who upgrades, and what is closed is what containers are left by."""
     allowed_unsafe_sysctls: list[str] = field(default_factory=list)
     """Names, or beginnings with a ``*`` at their end."""

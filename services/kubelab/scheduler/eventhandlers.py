@@ -67,7 +67,7 @@ class EventHandlers:
         elif pod.spec.schedulerName in self._scheduler_names and (
             self._queue.holds(uid) or not self._cache.is_assumed(uid)
         ):
-            # One that is being bound is kept up too, should it come back; what is told of a bound one is older.
+            # A pod that is being bound is kept up to date as well: it may come back. A bound pod's events here are old.
             self._queue.add(PodInfo.of(pod))
 
     def pod_gone(self, pod: core_pb2.Pod) -> None:

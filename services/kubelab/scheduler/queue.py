@@ -101,7 +101,7 @@ class _Heap:
             self._stale = 0
 
     def pods(self) -> list[QueuedPod]:
-        """List the pods in it, for whoever checks."""
+        """List the pods in it, for invariant checks."""
         return [entry[2] for entry in self._entries if _valid(entry)]
 
     def check_invariants(self) -> None:
@@ -176,7 +176,7 @@ class SchedulingQueue:
                 queued.attempts += 1
                 return queued
             self._changed.clear()
-            with contextlib.suppress(TimeoutError):  # then somebody's time is up
+            with contextlib.suppress(TimeoutError):  # then a pod's back-off is over
                 async with self._clock.timeout(delay):
                     await self._changed.wait()
 
@@ -188,7 +188,7 @@ class SchedulingQueue:
     def reject(self, queued: QueuedPod, retry_on: frozenset[ClusterEvent]) -> None:
         """Let a pod that fits nowhere wait for one of the events."""
         if self._pods.get(queued.pod.uid) is not queued:
-            return  # deleted, or bound by somebody else, meanwhile
+            return  # deleted, or bound by another scheduler, meanwhile
         queued.since, queued.retry_on = self._clock.monotonic(), retry_on
         queued.place = Place.UNSCHEDULABLE
         self._unschedulable[queued.pod.uid] = queued

@@ -255,7 +255,7 @@ class Scheduler:
             "binding failed, will retry", pod=pod.key, node=assumed.result.node, plugin=plugin, reason=reason
         )
         if failure.point == "Bind" and isinstance(failure.error, Conflict):
-            return  # another scheduler was quicker, which is no news for the pod's reader
+            return  # another scheduler was quicker: no event
         message = f"binding rejected: {failure.message}" if failure.point == "Bind" else failure.message
         self._event(pod, "Warning", "FailedScheduling", message)
         await self._conditions.not_scheduled(pod, "SchedulerError", message)

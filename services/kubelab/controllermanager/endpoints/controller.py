@@ -68,7 +68,9 @@ class EndpointsController(Reconciler[str]):
         self._queue.add(key_of(obj))
 
     def _endpoints_changed(self, endpoints: core_pb2.Endpoints) -> None:
-        if self._services.get(key_of(endpoints)) is not None:  # without a service they are somebody else's
+        if (
+            self._services.get(key_of(endpoints)) is not None
+        ):  # without a service, a person or another program wrote them
             self._enqueue(endpoints)
 
     def _pod_changed(self, pod: core_pb2.Pod) -> None:
@@ -93,7 +95,7 @@ class EndpointsController(Reconciler[str]):
                 await self._delete(current)
             return
         if not service.spec.selector or is_terminating(service):
-            return  # somebody else's to fill in, or on its way out
+            return  # filled in by a person or another program, or being deleted
         selected = selected_pods(self._pods, service.metadata.namespace, service.spec.selector)
         endpoints = desired(service, selected, current)
         if endpoints is None:
@@ -103,7 +105,7 @@ class EndpointsController(Reconciler[str]):
                 write = self._client.create if current is None else self._client.update
                 self._expectations.created(key, await write(endpoints))
         except Conflict:
-            raise  # no news for people: it is decided again on newer caches
+            raise  # no event: the queue tries again on newer caches
         except ApiError as err:
             verb = "create" if current is None else "update"
             if not has_cause(err, NAMESPACE_TERMINATING):

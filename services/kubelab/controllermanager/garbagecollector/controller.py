@@ -29,7 +29,7 @@ REMEMBERED = 10_000  # owners that are known to be absent; a uid never comes bac
 
 
 class GarbageCollector(Reconciler[str]):
-    """Own what nobody owns any more."""
+    """Deletes objects whose owners are gone."""
 
     name = "garbagecollector"
 
@@ -126,7 +126,7 @@ class GarbageCollector(Reconciler[str]):
         self._recorder.event(obj, "Warning", "OwnerRefInvalidNamespace", message)
 
     def _remember_absent(self, *what: str) -> None:
-        """Remember a uid that is gone, or all of a reference that names nobody."""
+        """Remember the uid of an object that is gone, or all parts of a reference that names no object."""
         self._absent[what] = None
         self._absent.move_to_end(what)
         if len(self._absent) > REMEMBERED:

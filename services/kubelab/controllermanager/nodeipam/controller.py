@@ -32,7 +32,7 @@ class NodeIpamController(Reconciler[str]):
         self._recorder = context.recorder("cidrAllocator")
         self._pool = pool or CidrPool.of(context.config)
         self._nodes = context.informers.of(NODES)
-        self._foreign: dict[str, str] = {}  # by node, a range that was told of already
+        self._foreign: dict[str, str] = {}  # by node, a range that is in the log already
         self._nodes.add_handler(
             on_add=self._changed, on_update=lambda _, new: self._changed(new), on_delete=self._changed
         )

@@ -98,7 +98,7 @@ class NodeLifecycleController(Reconciler[str]):
         if lease.metadata.namespace == LEASE_NAMESPACE:
             self._listen(lease.metadata.name)
             if self._zone is not Zone.NORMAL:
-                self._queue.add(lease.metadata.name)  # one more that is heard may change everybody's fate
+                self._queue.add(lease.metadata.name)  # one more node that answers may end the disruption
 
     def _pod_changed(self, pod: core_pb2.Pod) -> None:
         node = self._nodes.get(pod.spec.nodeName) if pod.spec.nodeName else None
@@ -166,7 +166,7 @@ class NodeLifecycleController(Reconciler[str]):
         return written
 
     def _judge_zone(self) -> None:
-        """Notice when nobody is heard, or somebody again: then every node's taints must be looked at."""
+        """Work the zone's state out again; when it changes, every node's taints are looked at."""
         statuses = ["Unknown" if self._doubtful(node) else ready_status(node) for node in self._nodes.list()]
         before, self._zone = self._zone, zone_state(statuses, self._config.unhealthy_zone_threshold)
         if before is self._zone:
@@ -175,11 +175,13 @@ class NodeLifecycleController(Reconciler[str]):
         now = self._clock.monotonic()
         for node in self._nodes.list():
             if before is Zone.FULL_DISRUPTION and node.metadata.name in self._heard:
-                self._heard[node.metadata.name].at = now  # it was we who were deaf: everybody gets another chance
+                self._heard[
+                    node.metadata.name
+                ].at = now  # the control plane was cut off: every node gets its grace again
             self._queue.add(node.metadata.name)
 
     def _doubtful(self, node: core_pb2.Node) -> bool:
-        """Say whether a node has been silent for half its grace. When everybody stops at once, the first to be given
+        """Say whether a node has been silent for half its grace. When all nodes stop at once, the first to be given
         up must not be emptied because the others had renewed some seconds later."""
         heard = self._heard.get(node.metadata.name)
         return heard is not None and self._clock.monotonic() - heard.at > self._grace(node) / 2
@@ -195,7 +197,7 @@ class NodeLifecycleController(Reconciler[str]):
         return written
 
     def _may_evict(self, key: str, node: core_pb2.Node) -> bool:
-        """Keep a NoExecute taint that is there; grant new ones at the zone's rate, none while nobody is heard."""
+        """Keep an existing NoExecute taint; add new ones at the zone's rate, none in full disruption."""
         if (
             self._zone is Zone.FULL_DISRUPTION
             or ready_status(node) == "True"
@@ -216,7 +218,7 @@ class NodeLifecycleController(Reconciler[str]):
         return self._config.secondary_node_eviction_rate if big else 0.0
 
     async def _mark_pods(self, name: str) -> None:
-        """Say of the pods of a silent node that nobody knows them to be ready, so that no service sends there."""
+        """Set Ready=False on the pods of a silent node, so that no service sends traffic to them."""
         for pod in self._pods.by_index(BY_NODE, name):
             if not is_ready(pod):
                 continue

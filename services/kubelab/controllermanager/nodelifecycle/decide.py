@@ -65,7 +65,7 @@ def silenced(node: core_pb2.Node, now: float) -> core_pb2.Node | None:
 
 
 class Zone(enum.Enum):
-    """How much of the cluster is heard."""
+    """How many of the nodes are healthy, in upstream's words."""
 
     NORMAL = "Normal"
     PARTIAL_DISRUPTION = "PartialDisruption"
@@ -73,7 +73,7 @@ class Zone(enum.Enum):
 
 
 def zone_state(statuses: Iterable[str], unhealthy_threshold: float = 0.55) -> Zone:
-    """Judge by the Ready status of all nodes: where nobody is heard, it is the control plane that is deaf."""
+    """Judge by the Ready status of all nodes: where none is ready, the control plane itself is cut off."""
     all_statuses = [*statuses]
     ready = sum(status == "True" for status in all_statuses)
     unready = len(all_statuses) - ready
@@ -107,7 +107,7 @@ def wanted_taints(node: core_pb2.Node, *, evict: bool) -> list[tuple[str, str]]:
 
 
 def with_taints(node: core_pb2.Node, pairs: Iterable[tuple[str, str]], now: float) -> core_pb2.Node | None:
-    """Copy a node with these of our taints and everybody else's; None when it has them. ``now`` is wall time."""
+    """Copy a node with these health taints and all other taints; None when it has them. ``now`` is wall time."""
     desired = [*pairs]
     kept = [t for t in node.spec.taints if not _ours(t) or (t.key, t.effect) in desired]
     have = {(t.key, t.effect) for t in kept}

@@ -1,8 +1,8 @@
-"""Remove the pods that nobody else would: their node is gone for good, they ended long ago, or they were deleted
-before they ever had a node.
+"""Remove the pods that no other component removes: their node is gone for good, they ended long ago, or they were
+deleted before they ever had a node.
 
-No period: changes of pods and nodes bring the keys, and a node must be missing for the quarantine before its pods are
-given up, which is asked once more of the api-server itself.
+No period: changes of pods and nodes bring the keys. A node must be missing for the whole quarantine before its pods are
+given up, and the api-server itself is asked for it once more.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ THRESHOLD = ""  # the key that stands for "count the ended pods"
 
 
 class PodGarbageCollector(Reconciler[str]):
-    """Own the pods that nobody owns any more."""
+    """Removes pods without a node and surplus ended ones."""
 
     name = "podgc"
 
@@ -96,7 +96,7 @@ class PodGarbageCollector(Reconciler[str]):
             self._missing.pop(node, None)  # the cache will know it soon
 
     async def _fail(self, pod: core_pb2.Pod) -> None:
-        """Say that the pod will not run again, for whoever counts on it while it is on its way out."""
+        """Mark the pod as failed: its owner replaces it at once, also while its deletion takes long."""
         if is_terminal(pod):
             return
         with contextlib.suppress(NotFound):

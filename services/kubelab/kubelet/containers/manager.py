@@ -1,4 +1,4 @@
-"""A pod's containers: from an image to a running container, and what is told and remembered where a step fails.
+"""A pod's containers: from an image to a running container, with the events and the back-off of steps that fail.
 
 Part of a pod's worker: never in two tasks for one pod.
 """
@@ -147,5 +147,5 @@ class ContainerManager:
 
     @property
     def _pod(self) -> core_pb2.Pod:
-        assert self._state.pod is not None, "only a pod that the api-server told of is started"
+        assert self._state.pod is not None, "only a pod that the api-server has is started"
         return self._state.pod

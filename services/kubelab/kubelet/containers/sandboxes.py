@@ -112,7 +112,7 @@ class SandboxManager:
 
     @property
     def _pod(self) -> core_pb2.Pod:
-        assert self._state.pod is not None, "only a pod that the api-server told of is started"
+        assert self._state.pod is not None, "only a pod that the api-server has is started"
         return self._state.pod
 
 
@@ -124,7 +124,7 @@ async def user_range(deps: Dependencies, pod: core_pb2.Pod) -> int:
 
 
 def _needs_address(pod: core_pb2.Pod) -> bool:
-    """Whether a container is told the pod's address, so that it must be known before."""
+    """Whether a container's environment or hosts file has the pod's address, so that it must be known before."""
     if has_own(pod):
         return True
     paths = {env.valueFrom.fieldRef.fieldPath for c in pod.spec.containers for env in c.env}

@@ -3,7 +3,7 @@
 Each such pod gets 65,536 numbers, as upstream's kubelet gives them
 (https://kubernetes.io/docs/concepts/workloads/pods/user-namespaces/): the first range begins at 65,536, the lowest that
 is free is taken. A range is written down before the pod gets it, so that a kubelet that is started again gives it to
-nobody else.
+no other pod.
 
 Every method but :meth:`UserRanges.has` may write the file: they are called in threads, by several pods' workers at
 once, and one lock makes them serial, so that two pods never find the same range free.

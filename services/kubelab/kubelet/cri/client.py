@@ -4,7 +4,7 @@
 
     RuntimeFailure              the runtime refused or failed; the message is its own
     ├── RuntimeNotFound         what was named is not there (any more)
-    └── RuntimeUnavailable      nobody answers, or not in time: whether it was done is unknown
+    └── RuntimeUnavailable      no answer, or not in time: whether the call was carried out is unknown
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ class Runtime:
         return f"{self.name}://{self.version}"
 
     async def wait_ready(self) -> None:
-        """Wait until somebody listens on the socket."""
+        """Wait until the runtime listens on the socket."""
         await self._channel.channel_ready()
 
     async def conditions(self) -> list[cri.RuntimeCondition]:

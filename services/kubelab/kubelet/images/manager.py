@@ -88,7 +88,7 @@ class ImageManager:
         state, deps, now = self._state, self._deps, self._deps.clock.time()
         text = f'failed to pull image "{spec.image}": {why}'
         pull_at = now + state.attempts.pulls_failed.next(spec.image, now, now)
-        looks = pull_policy(spec) != "Always"  # somebody may load it meanwhile
+        looks = pull_policy(spec) != "Always"  # `kubelab image load` may bring it meanwhile
         state.attempts.failures[spec.name] = Failure(
             retry_at=min(pull_at, now + jittered(RETRY_SECONDS)) if looks else pull_at,
             waiting=Waiting("ErrImagePull", text),
@@ -100,7 +100,7 @@ class ImageManager:
 
     @property
     def _pod(self) -> core_pb2.Pod:
-        assert self._state.pod is not None, "only a pod that the api-server told of is started"
+        assert self._state.pod is not None, "only a pod that the api-server has is started"
         return self._state.pod
 
 

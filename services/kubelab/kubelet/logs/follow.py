@@ -59,7 +59,7 @@ async def read_log(
     """Give a log's bytes; with ``follow``, until ``ended()`` says that the container writes no more.
 
     ``end`` is set whenever that answer may have changed. Files are read off the event loop, a chunk at a time, so a
-    slow reader holds up nobody. Raises FileNotFoundError.
+    slow reader holds up no other. Raises FileNotFoundError.
     """
     reader = await asyncio.to_thread(LogReader, path, query)
     watch: FolderWatch | None = None

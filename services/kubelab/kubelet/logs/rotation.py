@@ -76,7 +76,7 @@ class LogRotation:
             await self.look()
 
     async def look(self) -> None:
-        """Turn over every log that is too long now. What fails is told and tried again at the next look."""
+        """Turn over every log that is too long now. A failure is logged and tried again at the next look."""
         for log in await asyncio.to_thread(too_long, self._running(), self._limits.size):
             try:
                 await self._turn_over(log)

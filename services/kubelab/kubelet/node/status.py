@@ -184,7 +184,7 @@ def _still(given: core_pb2.NodeStatus) -> core_pb2.NodeStatus:
 
 
 def transitions(last: core_pb2.NodeStatus, new: core_pb2.NodeStatus) -> list[str]:
-    """The reasons of the events that a change of conditions is told by: NodeReady, NodeHasDiskPressure …"""
+    """Give the reasons of the events about changed conditions: NodeReady, NodeHasDiskPressure …"""
     before = {c.type: c.status for c in last.conditions}
     reasons: list[str] = []
     for c in new.conditions:

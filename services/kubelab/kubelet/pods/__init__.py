@@ -1,1 +1,1 @@
-"""Pods: a worker for each, its phases and its plan, the node's admission, what is told of them."""
+"""Pods: a worker for each, its phases and its plan, the node's admission, their status and events."""

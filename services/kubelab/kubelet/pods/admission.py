@@ -1,4 +1,4 @@
-"""Whether this node takes a pod: its last word over whoever bound the pod here. Pure; the words are upstream's
+"""Whether this node takes a pod that a scheduler or a person bound to it. Pure; the words are upstream's
 (``pkg/kubelet/lifecycle/predicate.go``).
 
 The scheduler asks the same before it binds, but it is not the only one who may: a pod can name its node itself, and

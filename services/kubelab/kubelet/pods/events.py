@@ -11,7 +11,7 @@ _PULL_BACKOFF, _CRASH_BACKOFF = "ImagePullBackOff", "CrashLoopBackOff"
 
 
 class PodEvents:
-    """One method for each thing that people are told of a pod; none waits and none fails."""
+    """One method for each event of a pod; none waits and none fails."""
 
     def __init__(self, recorder: EventRecorder) -> None:
         self._recorder = recorder

@@ -37,7 +37,7 @@ class Reason(enum.Enum):
     GONE = "gone"
     """The api-server does not have the object any more."""
     ORPHANED = "orphaned"
-    """The runtime has the pod, and the api-server never told of it."""
+    """The runtime has the pod, and the api-server's watch never showed it."""
     REJECTED = "rejected"
     """This node does not take the pod."""
     FAILED = "failed"

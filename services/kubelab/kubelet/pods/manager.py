@@ -104,7 +104,7 @@ class PodManager:
             self.queue.add(uid)
 
     def spawn(self, operation: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
-        """Run what takes long beside the workers; what it did not expect is a bug, and stops nobody else."""
+        """Run a long call beside the workers; an unexpected exception is a bug, is logged, and stops no other pod."""
         assert self._group is not None, "operations are started by workers, and workers by run()"
         return self._group.create_task(self._guarded(operation, name), name=name)
 
@@ -232,7 +232,7 @@ class PodManager:
         for memory in (self._workers_by_uid, self._deleted, self._known, self._listed, self._changed):
             memory.pop(uid, None)
         self._deps.statuses.forget(uid)
-        if uid in self._pods:  # the api-server told of a pod that went as an orphan
+        if uid in self._pods:  # the api-server's watch showed the pod after it was removed as an orphan
             self.queue.add(uid)
         if not self._deps.users.has(uid):
             return

@@ -31,7 +31,7 @@ MAX_RESTARTS = 2**31 - 1  # what a status can hold
 class CreateSandbox:
     attempt: int
     changed: bool = False
-    """An earlier one died: people are told."""
+    """An earlier one died, which is an event."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,11 +86,11 @@ class StartAttempts:
 
 @dataclass(slots=True)
 class StatusReport:
-    """What was told of the pod last."""
+    """The status that was written last."""
 
     status: core_pb2.PodStatus = field(default_factory=core_pb2.PodStatus)
     waiting: dict[str, Waiting] = field(default_factory=dict[str, Waiting])
-    """By container, the reason that an event told of."""
+    """By container, the reason of its last event."""
     ready_once: bool = False
 
 

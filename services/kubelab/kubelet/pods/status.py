@@ -169,7 +169,7 @@ def _unseen(
     last: core_pb2.ContainerStatus | None,
     waiting: Waiting | None,
 ) -> core_pb2.ContainerStatus:
-    """Tell of a container that the runtime knows nothing of: not made yet, or lost."""
+    """Write the status of a container that the runtime does not have: not made yet, or lost."""
     status = core_pb2.ContainerStatus(name=spec.name, image=spec.image, started=False)
     held = waiting or Waiting("ContainerCreating")
     status.state.waiting.CopyFrom(core_pb2.ContainerStateWaiting(reason=held.reason, message=held.message))

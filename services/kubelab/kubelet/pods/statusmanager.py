@@ -1,4 +1,4 @@
-"""Writes pods' statuses: only changes, at once, the newest only, one write in flight for a pod; nobody waits for it.
+"""Writes pods' statuses: only changes, at once, the newest only, one write in flight for a pod; no caller waits for it.
 
 The workers say what is (:meth:`StatusManager.set`, which only notes and enqueues); the queue's workers write. Each
 ``set`` has a version, so what is written is never older than what was written before.
@@ -85,7 +85,7 @@ class StatusManager:
                 self._entries[uid].written = 1
             return
         overwritten = False
-        if _newer(pod, entry.pod):  # newer than our own last write, too: somebody else may have said something of ours
+        if _newer(pod, entry.pod):  # newer than our last write: another client may have changed our fields
             entry.pod = pod
             overwritten = ours(pod.status) != ours(entry.status)
         if entry.status == status and not overwritten:

@@ -172,7 +172,7 @@ class _Build:
     async def _step(
         self, draft: Draft, stage: Stage, instruction: say.Instruction, number: int
     ) -> AsyncGenerator[str]:
-        """Do one instruction; whatever goes wrong is told with its line."""
+        """Carry out one instruction; an error names its line."""
         what = shortened(str(instruction.line), 120)
         try:
             with located(self._plan.path, number, what):

@@ -72,7 +72,7 @@ class Draft:
         return joined if joined == "/" or not path.endswith("/") else joined + "/"
 
     def run_variables(self) -> tuple[dict[str, str], frozenset[str]]:
-        """What a RUN sees, and the names among it that do not count for the cache: proxies nobody declared."""
+        """What a RUN sees, and the names among it that do not count for the cache: proxies without an ARG."""
         undeclared = {name: self.given[name] for name in PROXIES & self.given.keys() if name not in self.arguments}
         return {**undeclared, **self.variables}, frozenset(undeclared)
 

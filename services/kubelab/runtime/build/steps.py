@@ -233,7 +233,7 @@ class Steps:
                 answer = await self._workshop.launcher.ask(request, [theirs], seconds=None)
             finally:
                 os.close(theirs)
-                await asyncio.shield(read_all(alive))  # it ends soon after nobody waits for its answer
+                await asyncio.shield(read_all(alive))  # it ends soon after its caller is gone
         finally:
             os.close(alive)
         if failed := answer.get("failed"):

@@ -142,7 +142,7 @@ def prune(offer: Offer, keep: Collection[str]) -> None:
 
 
 def remove_all(offer: Offer, name: str) -> None:
-    """Take the node's own groups away, and those above them that ``name`` has and nobody else uses."""
+    """Take the node's own groups away, and those above them that ``name`` has and no other program uses."""
     for tree in offer.trees:
         folder = Path(tree.path)
         remove(folder)

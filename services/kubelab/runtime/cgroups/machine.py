@@ -155,7 +155,7 @@ def _make(version: int, places: Sequence[str], controllers: Sequence[str], name:
                 hand_on(place, controllers)
             return Tree(version, tuple(controllers), make_below(version, place, name, controllers))
         except Unusable as err:
-            why = why or err  # of the launcher's own group: that is what somebody can mend
+            why = why or err  # of the launcher's own group: the reason that a person can mend
     raise why or Unusable("there is no group to make others in")
 
 

@@ -59,7 +59,7 @@ def system_folders() -> tuple[str, ...]:
 def hidden(private: Iterable[Path]) -> list[str]:
     """Folders among ``private`` (and this user's home and kubelab's) that would be seen through a system folder.
 
-    Somebody whose home is ``/opt/me`` still does not show it, nor the cluster's keys in it, to a pod.
+    A home such as ``/opt/me``, and the cluster's keys in it, are not shown to a pod either.
     """
     homes = [Path.home(), Path(os.environ.get("KUBELAB_HOME") or Path.home() / ".kubelab")]
     real_paths = {os.path.realpath(path) for path in (*homes, *private)}

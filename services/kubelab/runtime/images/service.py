@@ -121,7 +121,7 @@ class ImageStoreServicer(images_pb2_grpc.ImageStoreServicer):
         except archive.BadArchive as err:
             raise CRIError(str(err), grpc.StatusCode.INVALID_ARGUMENT) from err
         except OSError as err:
-            with contextlib.suppress(OSError):  # what is placed already, now that nobody adds any more
+            with contextlib.suppress(OSError):  # what is placed already, now that no load or pull is under way
                 await asyncio.to_thread(self._store.recover)
             raise _trouble("failed to load the archive", err) from err
         return images_pb2.LoadResponse(names=names)

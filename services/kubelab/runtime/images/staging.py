@@ -1,4 +1,4 @@
-"""Images on their way into the store: nobody sees any part of them before :meth:`Staging.commit`, and then all at once.
+"""Images on their way into the store: no part of them is visible before :meth:`Staging.commit`, and then all at once.
 
 ::
 

@@ -267,7 +267,7 @@ class Store:
         try:
             atomicfile.move_folder(folder, self.layer(diff_id))
         except OSError:
-            if not self.has_layer(diff_id):  # else somebody else was quicker, with the same content
+            if not self.has_layer(diff_id):  # else another load was quicker, with the same content
                 raise
 
     def add_image(
@@ -310,7 +310,7 @@ class Store:
         note.unlink()
 
     def recover(self) -> None:
-        """Clear away what loads and pulls have left that did not get through, unless somebody adds right now."""
+        """Remove what failed loads and pulls left, unless a load or pull is under way."""
         notes = [*self._placing.iterdir()]
         self._collect(only={digest for note in notes for digest in read_note(note)}, done=notes)
 
@@ -349,7 +349,7 @@ class Store:
         }
 
     def _collect(self, only: set[str] | None = None, done: Collection[Path] = ()) -> None:
-        """Take away what nothing needs, or what of ``only`` nothing needs, unless somebody adds right now. The names
+        """Remove what no image needs, all or of ``only``, unless a load or pull is under way. The names
         are written by then: being killed here costs space, and nothing else. ``done``: notes that go then."""
         with self._locked(), self._adding.open("w") as lock:
             try:

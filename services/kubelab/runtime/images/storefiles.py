@@ -30,7 +30,7 @@ def labelled(config: bytes) -> bytes:
 
 
 def manifest_of(config: str, size: int, layer_list: list[dict[str, Any]]) -> bytes:
-    """Write the manifest under which an image is kept: whoever made it, its layers are here without compression."""
+    """Write the manifest under which an image is kept: its layers are here without compression, however it was made."""
     manifest = {
         "schemaVersion": 2,
         "mediaType": MANIFEST_TYPE,

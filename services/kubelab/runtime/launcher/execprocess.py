@@ -1,4 +1,4 @@
-"""Running a command in a container that runs, on behalf of a runtime: it ends with whoever asked for it.
+"""Running a command in a container that runs, on behalf of a runtime: it ends when its caller hangs up.
 
 The runtime may be in another container than the pods. A command that it started itself would be in the runtime's
 container as well; started here, it is where the container is.
@@ -39,7 +39,7 @@ def command(reply: int, request: Request, out: int, err: int) -> None:
     ended = os.pidfd_open(crun)
     poll = select.poll()
     poll.register(ended, select.POLLIN)
-    poll.register(reply, 0)  # an error is told unasked: nobody reads it any more
+    poll.register(reply, 0)  # poll reports an error without being asked for: the reading end is closed
     if ended not in {fd for fd, _ in poll.poll()}:
         _end_all()
         return
@@ -48,7 +48,7 @@ def command(reply: int, request: Request, out: int, err: int) -> None:
 
 
 def _end_all() -> None:
-    """Kill crun, the command, and what it started. Their pids are good: nobody else waits for them."""
+    """Kill crun, the command, and what it started. Their pids are valid: only this process waits for them."""
     while descendants := _descendants(os.getpid()):
         for pid in descendants:
             send(pid, signal.SIGKILL)

@@ -175,7 +175,7 @@ class LogSink:
         self.reopen()
 
     def reopen(self) -> None:
-        """Write to the path's file, also after somebody has moved the old one away."""
+        """Write to the path's file, also after the kubelet has moved the old one away."""
         if not self._path:
             return
         Path(self._path).parent.mkdir(parents=True, exist_ok=True)

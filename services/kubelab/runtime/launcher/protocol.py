@@ -19,18 +19,18 @@ Request = Mapping[str, Any]
 
 
 def tell(reply: int, **answer: object) -> None:
-    """Answer; it does not matter if nobody listens any more."""
+    """Answer; a peer that has closed its end is no error."""
     try:
         os.write(reply, json.dumps(answer).encode())
         os.close(reply)
     except OSError as err:
-        print(f"launcher: nobody took the answer {answer}: {err}", file=sys.stderr)  # noqa: T201
+        print(f"launcher: the answer {answer} was not received: {err}", file=sys.stderr)  # noqa: T201
 
 
 def own_mounts() -> None:
     """From now on, what this process mounts is seen by it and its children alone. No cgroups are seen.
 
-    crun refuses hybrid cgroups even where it is told to leave cgroups alone; an empty folder it accepts.
+    crun refuses hybrid cgroups even with cgroups disabled; it accepts an empty folder.
     """
     syscalls.unshare(syscalls.CLONE_NEWNS)
     syscalls.make_mounts_private()

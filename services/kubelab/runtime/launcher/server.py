@@ -99,7 +99,7 @@ def _serve(channel: int, listening: int) -> None:
     os.setsid()
     syscalls.set_name("kl-launcher")
     _forget_signals()
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for what is launched
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the launcher waits for none of its children
     _close_all_but(channel, listening)
     link = socket.socket(fileno=channel) if channel >= 0 else None
     listener = socket.socket(fileno=listening) if listening >= 0 else None
@@ -114,7 +114,7 @@ def _serve(channel: int, listening: int) -> None:
 
 
 def _admit(listener: socket.socket, link: socket.socket | None) -> socket.socket | None:
-    """Let somebody in, or tell them that somebody is; gives who is in now."""
+    """Accept a runtime, or refuse it while another is connected; give the connected one."""
     new, _ = listener.accept()
     try:
         if link is None:
@@ -129,7 +129,7 @@ def _admit(listener: socket.socket, link: socket.socket | None) -> socket.socket
 
 
 def _take(link: socket.socket, listener: socket.socket | None) -> bool:
-    """Launch what is asked for next; False when nobody will ask any more."""
+    """Carry out the next request; False when the runtime has closed the connection."""
     try:
         message, fds, _, _ = socket.recv_fds(link, MAX_MESSAGE, MAX_FDS)
     except ConnectionError:
@@ -150,7 +150,7 @@ def _take(link: socket.socket, listener: socket.socket | None) -> bool:
 
 
 def _answer(fds: list[int], request: Request) -> None:
-    """Do what was asked; whatever goes wrong is told to the one who asked."""
+    """Carry out a request; every failure goes into the answer."""
     os.setsid()
     reply, *streams = fds
     what = request["do"]

@@ -97,7 +97,7 @@ def _netlink() -> Generator[IPRoute]:
 def claim(cidr: str) -> None:
     """Say that this range is this node's. Who sends to an address that no pod has hears "no route to host", after 3 s.
 
-    A pod's own route is longer, so it wins. The others lead to a bridge without ports, where nobody answers to ARP. An
+    A pod's own route is longer, so it wins. The others lead to a bridge without ports, where nothing answers to ARP. An
     ``unreachable`` route would not do: a packet that it refuses leaves no conntrack entry, so that a connection to a
     service would go to another pod with its next SYN, while it must keep the pod that it was given. Done before: done
     again.

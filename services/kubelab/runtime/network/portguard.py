@@ -4,7 +4,7 @@ Such a pod can listen where it likes, also on a port that it does not declare, a
 being restarted, which then could not come back. The api-server refuses pods that declare such a port; this ends the
 containers that take one all the same. The runtime does it, because it works without an api-server.
 
-The kernel tells nobody that a port was taken, so the guard looks once a second, as long as there is a container on the
+The kernel sends no event when a port is taken, so the guard looks once a second, as long as there is a container on the
 node's network. Sockets that are only bound are seen too (:mod:`kubelab.component.sockets`).
 """
 

@@ -1,6 +1,6 @@
 """What images say of themselves: manifests, indexes and configurations, and the ``manifest.json`` of `docker save`.
 
-Each is JSON that somebody else wrote: nothing of it is used that has not the type and the form that it should have.
+Each is untrusted JSON: every value that is used has been checked for its type and its form.
 https://github.com/opencontainers/image-spec, https://github.com/moby/docker-image-spec
 """
 

@@ -31,7 +31,7 @@ def cleanup(state_dir: Path, *, grace: float = 2.0) -> None:
     sandboxes, containers = state.load(state_dir)
     running = [c for c in containers.values() if c.alive]
     for container in running:
-        # nobody reads any more what a container prints whose monitor was killed: it cannot end in peace
+        # the output of a container whose monitor was killed has no reader: it could block before it ends
         number = signal_number(container.stop_signal) if container.monitored else signal.SIGKILL
         send(container.pid, number)
     monitors = [c.started["monitor"] for c in containers.values() if c.started and c.monitored]

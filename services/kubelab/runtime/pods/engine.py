@@ -22,7 +22,7 @@ from kubelab.runtime.pods.podnetwork import PodNetwork
 from kubelab.runtime.pods.sandboxes import Sandboxes
 from kubelab.runtime.pods.uninterruptible import Uninterruptible
 
-CLOSE_SECONDS = 2.0  # for changes under way when the runtime is told to stop; later ones are mended by the next start
+CLOSE_SECONDS = 2.0  # for changes under way at SIGTERM; the next start mends those that take longer
 
 
 class Engine:

@@ -1,4 +1,4 @@
-"""Telling whoever listens what happens to containers: the stream behind GetContainerEvents."""
+"""Events of containers for every listener: the stream behind GetContainerEvents."""
 
 from __future__ import annotations
 

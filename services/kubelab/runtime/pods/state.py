@@ -7,7 +7,7 @@ A container's state is never written down; it follows from what is there::
           └ exit.json    ─▶ EXITED      the monitor wrote it: exit code, when
 
 So a runtime that was killed reads everything again and goes on. A container without an exit.json whose monitor is gone
-(the machine was restarted, somebody killed it) counts as ended with code 137, as containerd counts it.
+(the machine was restarted, or it was killed) counts as ended with code 137, as containerd counts it.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def read_groups(state_dir: Path) -> dict[str, Any] | None:
 
 @dataclass(slots=True)
 class Sandbox:
-    """A pod's namespaces. Ready while the process that holds them lives and nobody has stopped it."""
+    """A pod's namespaces. Ready while the process that holds them lives and the pod has not been stopped."""
 
     id: str
     folder: Path
@@ -292,7 +292,7 @@ def _read_config(folder: Path, kind: type[C]) -> C | None:
 def delete(folder: Path) -> None:
     """Delete a sandbox's or a container's folder; nothing there is no error.
 
-    Whoever is killed while deleting leaves half of one, which :func:`load` deletes. Raises OSError.
+    A runtime that is killed while it deletes leaves half of one, which :func:`load` deletes. Raises OSError.
     """
     for name in (SANDBOX, CONTAINER):
         (folder / name).unlink(missing_ok=True)
@@ -304,7 +304,7 @@ def _end_half_made(folder: Path) -> None:
     """Take back a sandbox whose runtime was killed while it made it: what holds the namespaces, then the folder."""
     gone = folder.with_suffix(".gone")
     if gone != folder:
-        folder.rename(gone)  # whoever would only now write the file that is read next fails instead, and ends
+        folder.rename(gone)  # a monitor that would write into it only now fails instead, and ends
     pause = read_json(gone / "pause.json", pid=int, pid_start=int)
     if pause and start_time(pause["pid"]) == pause["pid_start"] != 0:
         os.kill(pause["pid"], signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""Files below a root that somebody else filled: an image's layer, a container's root, a build's context.
+"""Files below a root with untrusted content: an image's layer, a container's root, a build's context.
 
 Such a root may hold any link: ``etc -> /etc``, ``a -> ../../..``, one that changes while the kernel walks through it.
 So the runtime never opens a path into it from the host's tree. A :class:`Root` is the folder's descriptor; it resolves
