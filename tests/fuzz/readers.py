@@ -166,9 +166,9 @@ def controllers(world: World) -> None:
             pool.occupy(name, node.spec.podCIDR)
         pool.take(name)
         pool.check_invariants()
-        lifecycle.silenced(node, NOW)
+        lifecycle.with_unknown_conditions(node, NOW)
         lifecycle.with_taints(node, lifecycle.wanted_taints(node, evict=True), NOW)
-        lifecycle.pulse(node, "")
+        lifecycle.heartbeat(node, "")
         for pod in objects["pods"]:
             lifecycle.evict_at(pod, node, NOW)
     lifecycle.zone_state([lifecycle.ready_status(node) for node in objects["nodes"]])

@@ -104,8 +104,8 @@ def _best(
             totals = [t + weight * s for t, s in zip(totals, scores, strict=True)]
     most = max(totals)
     equals = [node for node, total in zip(feasible, totals, strict=True) if total == most]
-    lot = zlib.crc32(pod.uid.encode())
-    return equals[0] if len(equals) == 1 else min(equals, key=lambda node: (lot ^ node.lot, node.name))
+    tie_breaker = zlib.crc32(pod.uid.encode())
+    return equals[0] if len(equals) == 1 else min(equals, key=lambda node: (tie_breaker ^ node.tie_breaker, node.name))
 
 
 def feasible_wanted(nodes: int, percentage: int = 0) -> int:

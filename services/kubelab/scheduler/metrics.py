@@ -5,7 +5,7 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from kubelab.scheduler.cache import Cache
-from kubelab.scheduler.queue import Place, SchedulingQueue
+from kubelab.scheduler.queue import QueueLocation, SchedulingQueue
 
 _BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 
@@ -32,7 +32,9 @@ class SchedulerMetrics:
 
     def observe(self, queue: SchedulingQueue, cache: Cache) -> None:
         """Read the queue's and the cache's sizes whenever the metrics are asked for."""
-        for place in Place:
-            self._pending.labels(place.value).set_function(lambda place=place: queue.statistics()[place.value])
+        for location in QueueLocation:
+            self._pending.labels(location.value).set_function(
+                lambda location=location: queue.statistics()[location.value]
+            )
         for kind in cache.statistics():
             self._cached.labels(kind).set_function(lambda kind=kind: cache.statistics()[kind])

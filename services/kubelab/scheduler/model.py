@@ -86,7 +86,7 @@ class NodeInfo:
     """A node and the sum of what its pods ask for. ``present`` is False while only its pods are known."""
 
     name: str
-    lot: int = 0
+    tie_breaker: int = 0
     """A number drawn from the name: among equal nodes it decides, together with the pod's."""
     present: bool = False
     labels: dict[str, str] = field(default_factory=dict)
@@ -108,7 +108,7 @@ class NodeInfo:
     pods: dict[str, PodInfo] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.lot = zlib.crc32(self.name.encode())
+        self.tie_breaker = zlib.crc32(self.name.encode())
 
     def describe(self, node: core_pb2.Node) -> None:
         """Take over what the node object says."""

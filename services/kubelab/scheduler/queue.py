@@ -35,7 +35,7 @@ MAX_BACKOFF = 10.0
 MAX_UNSCHEDULABLE = 300.0
 
 
-class Place(enum.Enum):
+class QueueLocation(enum.Enum):
     ACTIVE = "active"
     BACKOFF = "backoff"
     UNSCHEDULABLE = "unschedulable"
@@ -50,7 +50,7 @@ class QueuedPod:
     first_added: float
     since: float
     """When it came to where it is; back-off and order count from here."""
-    place: Place = Place.ACTIVE
+    location: QueueLocation = QueueLocation.ACTIVE
     attempts: int = 0
     retry_on: frozenset[ClusterEvent] = field(default_factory=frozenset[ClusterEvent])
     ticket: int = 0
@@ -144,9 +144,9 @@ class SchedulingQueue:
             self._to_active(queued)
             return
         old, queued.pod = queued.pod, pod
-        if queued.place is Place.UNSCHEDULABLE and _asks_otherwise(old, pod):
+        if queued.location is QueueLocation.UNSCHEDULABLE and _asks_otherwise(old, pod):
             self._retry(queued)
-        elif queued.place is Place.ACTIVE and old.priority != pod.priority:
+        elif queued.location is QueueLocation.ACTIVE and old.priority != pod.priority:
             self._active.discard(queued)
             self._to_active(queued)
 
@@ -159,9 +159,9 @@ class SchedulingQueue:
         queued = self._pods.pop(uid, None)
         if queued is None:
             return
-        if queued.place is Place.ACTIVE:
+        if queued.location is QueueLocation.ACTIVE:
             self._active.discard(queued)
-        elif queued.place is Place.BACKOFF:
+        elif queued.location is QueueLocation.BACKOFF:
             self._backoff.discard(queued)
         else:
             self._leave_unschedulable(queued)
@@ -172,7 +172,7 @@ class SchedulingQueue:
             delay = self._flush()
             queued = self._active.pop()
             if queued is not None:
-                queued.place = Place.IN_FLIGHT
+                queued.location = QueueLocation.IN_FLIGHT
                 queued.attempts += 1
                 return queued
             self._changed.clear()
@@ -190,7 +190,7 @@ class SchedulingQueue:
         if self._pods.get(queued.pod.uid) is not queued:
             return  # deleted, or bound by another scheduler, meanwhile
         queued.since, queued.retry_on = self._clock.monotonic(), retry_on
-        queued.place = Place.UNSCHEDULABLE
+        queued.location = QueueLocation.UNSCHEDULABLE
         self._unschedulable[queued.pod.uid] = queued
         self._waiting[retry_on][queued.pod.uid] = queued
         self._changed.set()  # the consumer's timer may have to be shorter now
@@ -228,12 +228,12 @@ class SchedulingQueue:
                 del self._waiting[queued.retry_on]
 
     def _to_active(self, queued: QueuedPod) -> None:
-        queued.place = Place.ACTIVE
+        queued.location = QueueLocation.ACTIVE
         self._active.push(queued, -queued.pod.priority, queued.since)
         self._changed.set()
 
     def _to_backoff(self, queued: QueuedPod) -> None:
-        queued.place = Place.BACKOFF
+        queued.location = QueueLocation.BACKOFF
         self._backoff.push(queued, queued.since + self.backoff_of(queued.attempts))
         self._changed.set()
 
@@ -254,18 +254,18 @@ class SchedulingQueue:
 
     def statistics(self) -> dict[str, int]:
         """Count the pods in each place."""
-        counts = {place.value: 0 for place in Place}
+        counts = {location.value: 0 for location in QueueLocation}
         for queued in self._pods.values():
-            counts[queued.place.value] += 1
+            counts[queued.location.value] += 1
         return counts
 
     def check_invariants(self) -> None:
         """Raise AssertionError when a pod is nowhere or in two places."""
         self._active.check_invariants()
         self._backoff.check_invariants()
-        active = [q.pod.uid for q in self._active.pods() if q.place is Place.ACTIVE]
-        backoff = [q.pod.uid for q in self._backoff.pods() if q.place is Place.BACKOFF]
-        in_flight = [uid for uid, q in self._pods.items() if q.place is Place.IN_FLIGHT]
+        active = [q.pod.uid for q in self._active.pods() if q.location is QueueLocation.ACTIVE]
+        backoff = [q.pod.uid for q in self._backoff.pods() if q.location is QueueLocation.BACKOFF]
+        in_flight = [uid for uid, q in self._pods.items() if q.location is QueueLocation.IN_FLIGHT]
         everywhere = [*active, *backoff, *self._unschedulable, *in_flight]
         assert len(everywhere) == len(set(everywhere)), "a pod is in two places"
         assert set(everywhere) == set(self._pods), "a pod is lost"

@@ -9,9 +9,9 @@ from kubelab.apimachinery import taints
 from kubelab.controllermanager.nodelifecycle.decide import (
     Zone,
     evict_at,
-    silenced,
     wanted_taints,
     with_taints,
+    with_unknown_conditions,
     zone_state,
 )
 from tests.support import objects as make
@@ -32,12 +32,12 @@ def test_how_much_of_the_cluster_is_heard(statuses: list[str], zone: Zone) -> No
 
 
 def test_a_silent_node_says_so_once() -> None:
-    changed = silenced(make.node(), 50.0)
+    changed = with_unknown_conditions(make.node(), 50.0)
     assert changed is not None
     told = {c.type: (c.status, c.reason, c.message) for c in changed.status.conditions}
     assert told["Ready"] == ("Unknown", "NodeStatusUnknown", "Kubelet stopped posting node status.")
     assert told["MemoryPressure"] == ("Unknown", "NodeStatusNeverUpdated", "Kubelet never posted node status.")
-    assert silenced(changed, 60.0) is None
+    assert with_unknown_conditions(changed, 60.0) is None
 
 
 @pytest.mark.parametrize(

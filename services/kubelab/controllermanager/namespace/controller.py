@@ -17,7 +17,7 @@ from kubelab.apimachinery.meta import is_terminating, meta_of
 from kubelab.apimachinery.scheme import NAMESPACES, Resource
 from kubelab.client.controller import Reconciler
 from kubelab.controllermanager.context import ControllerContext
-from kubelab.controllermanager.namespace.decide import Remains, conditions, with_conditions
+from kubelab.controllermanager.namespace.decide import RemainingContent, conditions, with_conditions
 from kubelab.rpc import tracing
 
 FINALIZER = "kubernetes"
@@ -76,9 +76,9 @@ class NamespaceController(Reconciler[str]):
             raise remains.failures[0]  # the queue's business
         self._queue.add_after(key, LOOK_AGAIN)
 
-    async def _empty(self, name: str) -> Remains:
+    async def _empty(self, name: str) -> RemainingContent:
         """Delete everything; tell what needs time, and what could not be deleted."""
-        remains = Remains()
+        remains = RemainingContent()
         for resource in CONTENT:
             try:
                 await self._empty_of(resource, name, remains)
@@ -86,7 +86,7 @@ class NamespaceController(Reconciler[str]):
                 remains.failures.append(err)
         return remains
 
-    async def _empty_of(self, resource: Resource[Message], name: str, remains: Remains) -> None:
+    async def _empty_of(self, resource: Resource[Message], name: str, remains: RemainingContent) -> None:
         if not (await self._client.list(resource, name, limit=1)).items:
             return
         await self._client.delete_collection(resource, name, propagation_policy="Background")
@@ -105,7 +105,7 @@ class NamespaceController(Reconciler[str]):
             return
         self._log.info("namespace is empty and goes", namespace=namespace.metadata.name)
 
-    async def _tell(self, namespace: core_pb2.Namespace, remains: Remains) -> None:
+    async def _tell(self, namespace: core_pb2.Namespace, remains: RemainingContent) -> None:
         changed = with_conditions(namespace, conditions(remains), self._clock.time())
         if changed is None:
             return

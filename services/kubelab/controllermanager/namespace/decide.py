@@ -13,7 +13,7 @@ from kubelab.apimachinery.messages import deep_copy
 
 
 @dataclass(slots=True)
-class Remains:
+class RemainingContent:
     """What an attempt to empty a namespace left: objects by ``resource.group`` and by finalizer, and why not everything
     could be deleted."""
 
@@ -22,7 +22,7 @@ class Remains:
     failures: list[ApiError] = field(default_factory=list[ApiError])
 
 
-def conditions(remains: Remains) -> list[core_pb2.NamespaceCondition]:
+def conditions(remains: RemainingContent) -> list[core_pb2.NamespaceCondition]:
     """Say in upstream's words how far the deletion came (``status_condition_utils.go``).
 
     The first two never fail here: which resources there are is known without asking.

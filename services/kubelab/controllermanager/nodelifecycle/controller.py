@@ -1,6 +1,6 @@
-"""Listen to every node, say when one is not heard any more, and taint it.
+"""Follow the heartbeats of every node, mark a silent one Unknown, and taint it.
 
-One key is one node; different nodes are synced in parallel. A sign of life is a change that this process saw, timed on
+One key is one node; different nodes are synced in parallel. A heartbeat is a change that this process saw, timed on
 its own clock: node clocks do not matter, and a new leader gives every node the whole grace period. There is no period:
 each node's key comes back when its grace would be over.
 """
@@ -22,11 +22,11 @@ from kubelab.controllermanager.indexes import BY_NODE, node_name
 from kubelab.controllermanager.nodelifecycle.decide import (
     Zone,
     evicting,
-    pulse,
+    heartbeat,
     ready_status,
-    silenced,
     wanted_taints,
     with_taints,
+    with_unknown_conditions,
     zone_state,
 )
 from kubelab.controllermanager.podcontrol import write_condition
@@ -37,7 +37,7 @@ LEASE_NAMESPACE = "kube-node-lease"
 
 @dataclass(slots=True)
 class _NodeHealthData:
-    pulse: tuple[object, ...]
+    heartbeat: tuple[object, ...]
     at: float  # monotonic
 
 
@@ -74,7 +74,7 @@ class NodeLifecycleController(Reconciler[str]):
             context.informers.of(PODS),
         )
         self._pods.add_indexers({BY_NODE: node_name})
-        self._heard: dict[str, _NodeHealthData] = {}
+        self._health: dict[str, _NodeHealthData] = {}
         self._registered: set[str] = set()
         self._expectations = Expectations(self._nodes, context.clock)
         self._rate_limiter = RateLimiter()
@@ -86,8 +86,8 @@ class NodeLifecycleController(Reconciler[str]):
         self._pods.add_handler(on_add=self._pod_changed, on_update=lambda _, new: self._pod_changed(new))
 
     def enqueue_all(self) -> None:
-        """Look at every node, and forget what was heard: what this process did not hear before it led says nothing."""
-        self._heard.clear()
+        """Look at every node, and forget old heartbeats: this process may have missed some before it led."""
+        self._health.clear()
         for node in self._nodes.list():
             self._queue.add(node.metadata.name)
 
@@ -96,7 +96,7 @@ class NodeLifecycleController(Reconciler[str]):
 
     def _renewed(self, lease: coordination_pb2.Lease) -> None:
         if lease.metadata.namespace == LEASE_NAMESPACE:
-            self._listen(lease.metadata.name)
+            self._observe_heartbeat(lease.metadata.name)
             if self._zone is not Zone.NORMAL:
                 self._queue.add(lease.metadata.name)  # one more node that answers may end the disruption
 
@@ -105,20 +105,20 @@ class NodeLifecycleController(Reconciler[str]):
         if node is not None and is_ready(pod) and ready_status(node) == "Unknown":
             self._queue.add(pod.spec.nodeName)
 
-    def _listen(self, name: str) -> float:
-        """Note a sign of life, if there is a new one; return when the node was last heard."""
+    def _observe_heartbeat(self, name: str) -> float:
+        """Note a new heartbeat, if there is one; return when the last one came, in monotonic seconds."""
         node = self._nodes.get(name)
         if node is None:
             return 0.0
         lease = self._leases.get(f"{LEASE_NAMESPACE}/{name}")
         renewed = f"{lease.spec.renewTime.seconds}.{lease.spec.renewTime.nanos:09}" if lease is not None else ""
-        fresh, heard = pulse(node, renewed), self._heard.get(name)
-        if heard is None or heard.pulse != fresh:
-            heard = self._heard[name] = _NodeHealthData(fresh, self._clock.monotonic())
-        return heard.at
+        fresh, health = heartbeat(node, renewed), self._health.get(name)
+        if health is None or health.heartbeat != fresh:
+            health = self._health[name] = _NodeHealthData(fresh, self._clock.monotonic())
+        return health.at
 
     async def sync(self, key: str) -> None:
-        """Look at one node: is it heard, are its taints right, do its pods say the truth?"""
+        """Look at one node: its heartbeat, its taints, and the Ready condition of its pods."""
         node = self._nodes.get(key)
         if node is None:
             self._forget(key)
@@ -130,11 +130,11 @@ class NodeLifecycleController(Reconciler[str]):
             self._registered.add(key)
             message = f"Node {key} event: Registered Node {key} in Controller"
             self._recorder.event(node, "Normal", "RegisteredNode", message)
-        remaining = self._listen(key) + self._grace(node) - self._clock.monotonic()
+        remaining = self._observe_heartbeat(key) + self._grace(node) - self._clock.monotonic()
         with tracing.cause(node.metadata.resourceVersion):
             try:
                 if remaining <= 0:
-                    node = await self._silence(node)
+                    node = await self._mark_unknown(node)
                 else:
                     self._queue.add_after(key, remaining)
                 self._judge_zone()
@@ -145,7 +145,7 @@ class NodeLifecycleController(Reconciler[str]):
                 await self._mark_pods(key)
 
     def _forget(self, key: str) -> None:
-        self._heard.pop(key, None)
+        self._health.pop(key, None)
         self._expectations.forget(key)
         self._registered.discard(key)
         self._judge_zone()
@@ -154,8 +154,8 @@ class NodeLifecycleController(Reconciler[str]):
         posted = get_condition(node.status.conditions, READY) is not None
         return self._config.node_monitor_grace_period if posted else self._config.node_startup_grace_period
 
-    async def _silence(self, node: core_pb2.Node) -> core_pb2.Node:
-        changed = silenced(node, self._clock.time())
+    async def _mark_unknown(self, node: core_pb2.Node) -> core_pb2.Node:
+        changed = with_unknown_conditions(node, self._clock.time())
         if changed is None:
             return node
         written = await self._client.update_status(changed)
@@ -167,24 +167,24 @@ class NodeLifecycleController(Reconciler[str]):
 
     def _judge_zone(self) -> None:
         """Work the zone's state out again; when it changes, every node's taints are looked at."""
-        statuses = ["Unknown" if self._doubtful(node) else ready_status(node) for node in self._nodes.list()]
+        statuses = ["Unknown" if self._is_suspect(node) else ready_status(node) for node in self._nodes.list()]
         before, self._zone = self._zone, zone_state(statuses, self._config.unhealthy_zone_threshold)
         if before is self._zone:
             return
         self._log.info("the cluster's health changed", was=before.value, now=self._zone.value)
         now = self._clock.monotonic()
         for node in self._nodes.list():
-            if before is Zone.FULL_DISRUPTION and node.metadata.name in self._heard:
-                self._heard[
+            if before is Zone.FULL_DISRUPTION and node.metadata.name in self._health:
+                self._health[
                     node.metadata.name
                 ].at = now  # the control plane was cut off: every node gets its grace again
             self._queue.add(node.metadata.name)
 
-    def _doubtful(self, node: core_pb2.Node) -> bool:
+    def _is_suspect(self, node: core_pb2.Node) -> bool:
         """Say whether a node has been silent for half its grace. When all nodes stop at once, the first to be given
         up must not be emptied because the others had renewed some seconds later."""
-        heard = self._heard.get(node.metadata.name)
-        return heard is not None and self._clock.monotonic() - heard.at > self._grace(node) / 2
+        health = self._health.get(node.metadata.name)
+        return health is not None and self._clock.monotonic() - health.at > self._grace(node) / 2
 
     async def _taint(self, key: str, node: core_pb2.Node) -> core_pb2.Node:
         changed = with_taints(node, wanted_taints(node, evict=self._may_evict(key, node)), self._clock.time())

@@ -1,8 +1,8 @@
-"""What a node's signs of life mean: pure functions of the node, of when it was last heard, and of the others.
+"""What a node's heartbeats mean: pure functions of the node, of its last heartbeat, and of the other nodes.
 
 ::
 
-    Ready=True ──silent for the grace period──▶ Ready=Unknown ──heard again──▶ whatever the kubelet says
+    Ready=True ──silent for the grace period──▶ Ready=Unknown ──new heartbeat▶ whatever the kubelet says
        │ no taints                                 │ node.kubernetes.io/unreachable: NoSchedule, then NoExecute
        └──kubelet says False──▶ Ready=False        │
                                   └ node.kubernetes.io/not-ready: NoSchedule, then NoExecute
@@ -27,7 +27,7 @@ PRESSURES = {
     "PIDPressure": "node.kubernetes.io/pid-pressure",
     "NetworkUnavailable": "node.kubernetes.io/network-unavailable",
 }
-SILENCED = (READY, "MemoryPressure", "DiskPressure", "PIDPressure")
+HEARTBEAT_CONDITIONS = (READY, "MemoryPressure", "DiskPressure", "PIDPressure")
 HEALTH_TAINTS = (taints.NOT_READY, taints.UNREACHABLE)
 OWN_NO_SCHEDULE = frozenset({*HEALTH_TAINTS, taints.UNSCHEDULABLE, *PRESSURES.values()})
 
@@ -38,17 +38,17 @@ def ready_status(node: core_pb2.Node) -> str:
     return condition.status if condition is not None else "Unknown"
 
 
-def pulse(node: core_pb2.Node, lease_renewed: str) -> tuple[object, ...]:
+def heartbeat(node: core_pb2.Node, lease_renewed: str) -> tuple[object, ...]:
     """Everything by which a kubelet shows that it lives; only whether it changes matters, never what time it says."""
     ready = get_condition(node.status.conditions, READY)
     return (node.metadata.uid, lease_renewed, ready.lastHeartbeatTime.seconds if ready is not None else 0)
 
 
-def silenced(node: core_pb2.Node, now: float) -> core_pb2.Node | None:
-    """Copy a node with the conditions of one that is not heard; None when they are there. ``now`` is wall time."""
+def with_unknown_conditions(node: core_pb2.Node, now: float) -> core_pb2.Node | None:
+    """Copy a node with the conditions that a silent one gets; None when it has them. ``now`` is wall time."""
     changed = deep_copy(node)
     moved = False
-    for kind in SILENCED:
+    for kind in HEARTBEAT_CONDITIONS:
         condition = get_condition(changed.status.conditions, kind)
         if condition is None:
             condition = changed.status.conditions.add(type=kind, reason="NodeStatusNeverUpdated")

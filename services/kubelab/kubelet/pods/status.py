@@ -31,7 +31,7 @@ class StatusInput:
 
     pod: core_pb2.Pod
     last: core_pb2.PodStatus
-    seen: PodView
+    view: PodView
     now: float
     host_ip: str
     runtime_name: str
@@ -42,10 +42,10 @@ class StatusInput:
 def compute(given: StatusInput) -> core_pb2.PodStatus:
     """Compute the whole status; conditions keep their transition times where they did not change."""
     pod, last = given.pod, given.last
-    if is_terminal(pod) and given.seen.empty and not pod.status.containerStatuses:
+    if is_terminal(pod) and given.view.empty and not pod.status.containerStatuses:
         return ours(pod.status)  # it was refused, or ended before anything of it was made: there is no more to tell
     statuses = [_container(given, c) for c in sorted(pod.spec.containers, key=lambda c: c.name)]
-    if _ends(given) and not given.seen.running:
+    if _ends(given) and not given.view.running:
         for missing in (s for s in statuses if not s.state.HasField("terminated")):
             missing.ready = missing.started = False
             missing.state.Clear()
@@ -63,9 +63,9 @@ def compute(given: StatusInput) -> core_pb2.PodStatus:
     _shorten_messages(status)
     status.phase, status.reason, status.message = _outcome(given, statuses)
     _addresses(status, given)
-    ready_sandbox = any(s.ready for s in given.seen.sandboxes)
+    ready_sandbox = any(s.ready for s in given.view.sandboxes)
     status.conditions.extend(conditions(pod, status, last, ready_sandbox, given.now))
-    if given.seen.running and status.phase in TERMINAL_PHASES and not is_terminal(pod):
+    if given.view.running and status.phase in TERMINAL_PHASES and not is_terminal(pod):
         # What a terminal phase sets free is still in use. The conditions say already that it is not ready any more.
         status.phase, status.reason, status.message = phase(pod, statuses), "", ""
     return status
@@ -112,13 +112,13 @@ def _outcome(given: StatusInput, statuses: Sequence[core_pb2.ContainerStatus]) -
             return status.phase, status.reason, status.message
     if given.failed is not None:
         return "Failed", given.failed.reason, given.failed.message
-    if _ends(given) and not given.seen.running:
+    if _ends(given) and not given.view.running:
         return "Failed" if any(s.state.terminated.exitCode for s in statuses) else "Succeeded", "", ""
     return phase(given.pod, statuses), "", ""
 
 
 def _addresses(status: core_pb2.PodStatus, given: StatusInput) -> None:
-    sandbox = given.seen.sandbox
+    sandbox = given.view.sandbox
     ips: Sequence[str] = ()
     if given.pod.spec.hostNetwork:
         ips = (given.host_ip,)
@@ -131,7 +131,7 @@ def _addresses(status: core_pb2.PodStatus, given: StatusInput) -> None:
 
 
 def _container(given: StatusInput, spec: core_pb2.Container) -> core_pb2.ContainerStatus:
-    newest = given.seen.newest(spec.name)
+    newest = given.view.newest(spec.name)
     waiting = given.waiting.get(spec.name)
     last = next((s for s in given.last.containerStatuses if s.name == spec.name), None)
     if newest is None:
@@ -145,7 +145,7 @@ def _container(given: StatusInput, spec: core_pb2.Container) -> core_pb2.Contain
         ready=newest.state is State.RUNNING,
         started=newest.state is State.RUNNING,
     )
-    earlier = dead_attempt(given.seen, spec.name)
+    earlier = dead_attempt(given.view, spec.name)
     if newest.state is State.RUNNING:
         status.state.running.startedAt.CopyFrom(to_time(newest.started_at))
     elif newest.state is State.EXITED and waiting is None:

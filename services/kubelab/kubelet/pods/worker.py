@@ -185,7 +185,7 @@ class PodWorker:
             StatusInput(
                 pod=pod,
                 last=state.status,
-                seen=state.view,
+                view=state.view,
                 now=now,
                 host_ip=deps.node.node_ip,
                 runtime_name=deps.runtime.name,
