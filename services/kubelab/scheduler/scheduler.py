@@ -44,7 +44,6 @@ class _Assumed:
     framework: Framework
     state: CycleState
     result: ScheduleResult
-    waiting: WaitingPod | None = None
     open: bool = True
 
 
@@ -54,10 +53,7 @@ class _FollowUp:
 
     work: Coroutine[None, None, None]
     assumed: _Assumed | None = None
-
-    @property
-    def waits(self) -> bool:
-        return self.assumed is not None and self.assumed.waiting is not None
+    waits: bool = False
 
 
 class _Slots:
@@ -144,8 +140,9 @@ class Scheduler:
         for lost in self._cache.expire(began):
             self._log.warning("a bound pod was never seen, its room is free again", pod=lost.key)
             self._queue.move(clusterevents.POD_GONE)
-        framework, state = self._frameworks[pod.pod.spec.schedulerName], CycleState()
+        state = CycleState()
         try:
+            framework = self._frameworks[pod.pod.spec.schedulerName]
             decision = self._algorithm.decide(framework, pod, self._cache, state)
         except Exception:  # noqa: BLE001 — a bug: one poisonous pod must not stop the others
             self._queue.back_off(queued)
@@ -170,9 +167,9 @@ class Scheduler:
             self._undo(assumed)
             return _FollowUp(self._give_up(assumed.queued, rejected_by(answer)))
         if answer:
-            assumed.waiting = self._waiting.add(pod, node, answer)
+            waiting = self._waiting.add(pod, node, answer)
             self._log.debug("waiting on permit", pod=pod.key, node=node, plugins=[*answer])
-            return _FollowUp(self._wait_and_bind(assumed, assumed.waiting, slots), assumed)
+            return _FollowUp(self._wait_and_bind(assumed, waiting, slots), assumed, waits=True)
         return _FollowUp(self._bind(assumed), assumed)
 
     def _give_up(self, queued: QueuedPod, error: FitError) -> Coroutine[None, None, None]:
@@ -203,7 +200,7 @@ class Scheduler:
         began = self._clock.monotonic()
         try:
             with tracing.root(), tracing.cause(pod.pod.metadata.resourceVersion):
-                failure = await framework.pre_bind(assumed.state, pod, node)
+                failure = await framework.pre_bind(assumed.state, pod, node) if framework.pre_binds else None
                 if failure is None:
                     failure = await framework.bind(assumed.state, pod, node)
         except Exception:  # noqa: BLE001 — a plugin's bug
