@@ -43,7 +43,7 @@ class Partition:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class NetworkPlace:
     """A network namespace with the IPv4 address by which the others see it. ValueError for what are none.
 
     ``mac`` is its hardware address, by which rules match the packets of pods behind the place.
@@ -69,10 +69,10 @@ class Place:
 class Topology:
     """The places of each node, and the place of each process (``scheduler@cp-1``)."""
 
-    nodes: Mapping[str, Sequence[Place]]
-    processes: Mapping[str, Place]
+    nodes: Mapping[str, Sequence[NetworkPlace]]
+    processes: Mapping[str, NetworkPlace]
 
-    def places(self) -> list[Place]:
+    def places(self) -> list[NetworkPlace]:
         return list({place.name: place for places in self.nodes.values() for place in places}.values())
 
 
@@ -81,7 +81,7 @@ class _ProcessSide:
     """One process among others in a place."""
 
     name: str
-    place: Place
+    place: NetworkPlace
 
     @property
     def group(self) -> int:
@@ -97,7 +97,7 @@ class _PlacesSide:
     """Places with everything in them."""
 
     name: str
-    places: tuple[Place, ...]
+    places: tuple[NetworkPlace, ...]
 
     def senders(self) -> list[Fragment]:
         """Match packets from this side where they arrive."""

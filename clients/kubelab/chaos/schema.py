@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, cast
 
-Place = Callable[..., str]  # the path to a part → file:line
+Locate = Callable[..., str]  # the path to a part → file:line
 LISTS = ("method", "rollbacks", "controls", "extensions")
 MAPPINGS = ("steady-state-hypothesis", "configuration", "secrets")
 
 
-def validate(document: dict[str, Any], place: Place) -> Iterator[str]:
+def validate(document: dict[str, Any], place: Locate) -> Iterator[str]:
     """Yield a line for each part that has the wrong form."""
     for key in ("title", "description"):
         if not isinstance(document.get(key), str) or not document[key]:
@@ -34,7 +34,7 @@ def validate(document: dict[str, Any], place: Place) -> Iterator[str]:
         yield from _activities(hypothesis.get("probes"), (*where, "probes"), place)
 
 
-def _activities(items: Any, where: tuple[Any, ...], place: Place) -> Iterator[str]:
+def _activities(items: Any, where: tuple[Any, ...], place: Locate) -> Iterator[str]:
     for path, activity in _mappings(items, where):
         if "ref" not in activity:
             yield from _provider(activity, path, place)
@@ -43,13 +43,13 @@ def _activities(items: Any, where: tuple[Any, ...], place: Place) -> Iterator[st
         yield from _controls(activity.get("controls"), (*path, "controls"), place)
 
 
-def _controls(items: Any, where: tuple[Any, ...], place: Place) -> Iterator[str]:
+def _controls(items: Any, where: tuple[Any, ...], place: Locate) -> Iterator[str]:
     for path, control in _mappings(items, where):
         if "ref" not in control:
             yield from _provider(control, path, place)
 
 
-def _provider(owner: dict[str, Any], where: tuple[Any, ...], place: Place) -> Iterator[str]:
+def _provider(owner: dict[str, Any], where: tuple[Any, ...], place: Locate) -> Iterator[str]:
     for key in ("name", "provider"):
         if not owner.get(key):
             yield f"{place(*where, key)}: {key}: required"
@@ -60,12 +60,12 @@ def _provider(owner: dict[str, Any], where: tuple[Any, ...], place: Place) -> It
         yield from _mapping(cast(dict[str, Any], provider), "arguments", (*where, "provider"), place)
 
 
-def _mapping(parent: dict[str, Any], key: str, where: tuple[Any, ...], place: Place) -> Iterator[str]:
+def _mapping(parent: dict[str, Any], key: str, where: tuple[Any, ...], place: Locate) -> Iterator[str]:
     if key in parent and not isinstance(parent[key], dict):
         yield f"{place(*where, key)}: {key}: expected a mapping"
 
 
-def _items(parent: dict[str, Any], key: str, where: tuple[Any, ...], place: Place) -> Iterator[str]:
+def _items(parent: dict[str, Any], key: str, where: tuple[Any, ...], place: Locate) -> Iterator[str]:
     if key not in parent:
         return
     if not isinstance(parent[key], list):

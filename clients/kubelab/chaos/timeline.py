@@ -181,7 +181,7 @@ def _absences(axis: Axis, recording: Recording) -> dict[str, list[tuple[float, f
 def _cut(axis: Axis, bar: Bar, away: Sequence[tuple[float, float]]) -> Iterable[Bar]:
     """A leader's bar, in pieces: where its process was away it still holds the office, and does nothing."""
     if not bar.text:
-        yield axis.bar(bar.begin, bar.end, "nobody", "nobody")
+        yield axis.bar(bar.begin, bar.end, "leaderless", "no leader")
         return
     at = bar.begin
     for begin, end in away:

@@ -85,7 +85,7 @@ class Event(Generic[T]):
 
 
 @dataclass(frozen=True, slots=True)
-class ObjectList(Generic[T]):
+class TypedList(Generic[T]):
     """A collection, or a chunk of one, as it was at ``resource_version``. ``continue_`` asks for the next chunk."""
 
     items: list[T] = field(default_factory=list[T])
@@ -166,13 +166,13 @@ class Client:
         limit: int = 0,
         continue_: str = "",
         resource_version: str = "",
-    ) -> ObjectList[T]:
+    ) -> TypedList[T]:
         """Read a collection; of all namespaces when ``namespace`` is empty. Raises Expired for an old ``continue_``."""
         options = list_options(label_selector, field_selector, resource_version, limit=limit, continue_=continue_)
         request = pb.ListRequest(path=path_of(resource, namespace), options=options)
         answer = await self._transport.unary(LIST, request, timeout=LIST_SECONDS)
         decode = resource.message.FromString
-        return ObjectList(
+        return TypedList(
             items=[decode(item.value) for item in answer.items],
             resource_version=answer.metadata.resourceVersion,
             continue_=_continue_of(answer.metadata),
@@ -188,7 +188,7 @@ class Client:
         field_selector: str = "",
         chunk: int = 500,
         resource_version: str = "",
-    ) -> AsyncGenerator[ObjectList[T]]:
+    ) -> AsyncGenerator[TypedList[T]]:
         """Read a collection in chunks, all of them as of one revision."""
         continue_ = ""
         while True:
@@ -361,7 +361,7 @@ class Client:
         grace_period_seconds: int | None = None,
         propagation_policy: str | None = None,
         seconds: float = LONG_SECONDS,
-    ) -> ObjectList[T]:
+    ) -> TypedList[T]:
         """Delete all that match, piece by piece; the answer lists them. ``seconds`` are for all pieces together.
 
         A failure on the way says how many were deleted before it; Timeout when the time is over.
@@ -393,7 +393,7 @@ class Client:
             remaining = answer.metadata.remainingItemCount
             continue_: str = getattr(answer.metadata, "continue")
             if not continue_:
-                return ObjectList(items=items, resource_version=answer.metadata.resourceVersion)
+                return TypedList(items=items, resource_version=answer.metadata.resourceVersion)
             setattr(request.list_options, "continue", continue_)
 
     async def bind(self, binding: core_pb2.Binding) -> None:

@@ -20,7 +20,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, cast
 
 from kubelab.cluster.driver import ClusterNode, Process, ProcessState
-from kubelab.topology.partitions import Place, Topology
+from kubelab.topology.partitions import NetworkPlace, Topology
 
 PROJECT, SERVICE = "com.docker.compose.project", "com.docker.compose.service"
 ONE_OFF, DIRECTORY = "com.docker.compose.oneoff", "com.docker.compose.project.working_dir"
@@ -230,9 +230,9 @@ def nodes(containers: Sequence[ComposeContainer], enter: Sequence[str]) -> list[
 def topology(containers: Sequence[ComposeContainer]) -> Topology:
     """Return the places of all running processes; a place has the id of the container that owns its namespace."""
     running = {c.id: c for c in containers if c.runs and c.address}
-    places = {c.id: Place(c.id, c.address, c.mac) for c in running.values()}
+    places = {c.id: NetworkPlace(c.id, c.address, c.mac) for c in running.values()}
     processes = {c.name: places[c.network_of] for c in ordered(containers) if c.runs and c.network_of in places}
-    of_nodes: dict[str, dict[str, Place]] = {}
+    of_nodes: dict[str, dict[str, NetworkPlace]] = {}
     for container in containers:
         node = container.identity.node or container.name  # what belongs to no node is a place of its own
         if place := processes.get(container.name):

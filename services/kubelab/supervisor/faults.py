@@ -23,7 +23,7 @@ from kubelab.linux.nftables import Fragment
 from kubelab.supervisor import nft
 from kubelab.supervisor.network import NamespaceThread
 from kubelab.topology import partitions
-from kubelab.topology.partitions import Partition, Place, Topology
+from kubelab.topology.partitions import NetworkPlace, Partition, Topology
 from kubelab.topology.record import NodeRecord
 from kubelab.topology.transaction import NotApplied, apply_everywhere
 
@@ -106,8 +106,8 @@ class Partitions:
         processes = {name: places[name.partition("@")[2]] for name in self._processes}
         return Topology({name: (place,) for name, place in places.items()}, processes)
 
-    async def _place(self, node: NodeRecord) -> Place:
-        return Place(node.name, node.address, await asyncio.wrap_future(self._threads[node.name].submit(_mac)))
+    async def _place(self, node: NodeRecord) -> NetworkPlace:
+        return NetworkPlace(node.name, node.address, await asyncio.wrap_future(self._threads[node.name].submit(_mac)))
 
     async def _apply(self, place: str, rules: Fragment) -> None:
         await asyncio.wrap_future(self._threads[place].submit(lambda: nft.apply(rules)))

@@ -96,7 +96,7 @@ class Zygote:
                         self._wake_in.recv(4096)
                     self._reap()
                 elif not self._serve():
-                    signal.set_wakeup_fd(-1)  # whoever ends from now on finds no socket
+                    signal.set_wakeup_fd(-1)  # children that end from now on write to no socket
                     return
 
     def _serve(self) -> bool:

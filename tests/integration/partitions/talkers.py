@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from kubelab.linux.nftables import Fragment, script
 from kubelab.topology.components import GROUPS, PORTS
-from kubelab.topology.partitions import MARKING, Place, Topology
+from kubelab.topology.partitions import MARKING, NetworkPlace, Topology
 
 A, B, POD = "192.168.49.2", "192.168.49.3", "10.244.1.2"
 POD_PORT = 8080
@@ -224,7 +224,8 @@ class Talk:
 
     def topology(self) -> Topology:
         places = {
-            name: Place(name, address, mac(self.namespaces[name])) for name, address in (("cp-1", A), ("node-1", B))
+            name: NetworkPlace(name, address, mac(self.namespaces[name]))
+            for name, address in (("cp-1", A), ("node-1", B))
         }
         processes = {name: places[name.partition("@")[2]] for name in self.talkers if "@" in name}
         return Topology({name: (place,) for name, place in places.items()}, processes)

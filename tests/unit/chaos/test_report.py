@@ -138,7 +138,7 @@ def test_what_happened_is_there_in_words_and_figures(page: Page) -> None:
 
 def test_drawings_can_be_read_aloud(page: Page) -> None:
     assert any("etcd@cp-1: Running, 0.0 s to 3.0 s; Stopped, 3.0 s to 6.0 s" in label for label in page.labels)
-    assert any("nobody" in label for label in page.labels)
+    assert any("no leader" in label for label in page.labels)
 
 
 def test_a_deviation_is_told(page: Page) -> None:

@@ -48,7 +48,7 @@ def test_a_leader_that_is_away_still_holds_its_lease() -> None:
     assert [(bar.state, bar.begin, bar.end) for bar in row.bars] == [
         ("leader", 0.0, 2),
         ("absent", 2, 6),
-        ("nobody", 6, 7),
+        ("leaderless", 6, 7),
         ("leader", 7, 10),
     ]
 

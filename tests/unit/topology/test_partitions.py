@@ -7,10 +7,11 @@ import re
 import pytest
 
 from kubelab.apimachinery.errors import ApiError, BadRequest, NotFound
-from kubelab.topology.partitions import MARKING, Partition, Place, Topology, check, same, scripts
+from kubelab.topology.partitions import MARKING, NetworkPlace, Partition, Topology, check, same, scripts
 
 PLANE, NODE, OTHER = (
-    Place(name, f"192.168.49.{n}", f"02:00:00:00:00:0{n}") for n, name in ((2, "cp-1"), (3, "node-1"), (4, "node-2"))
+    NetworkPlace(name, f"192.168.49.{n}", f"02:00:00:00:00:0{n}")
+    for n, name in ((2, "cp-1"), (3, "node-1"), (4, "node-2"))
 )
 LOCAL = Topology(
     nodes={"cp-1": (PLANE,), "node-1": (NODE,), "node-2": (OTHER,)},
@@ -25,7 +26,7 @@ LOCAL = Topology(
         "kube-proxy@node-2": OTHER,
     },
 )
-ETCD, API = Place("etcd", "192.168.49.10"), Place("api-server", "192.168.49.11")
+ETCD, API = NetworkPlace("etcd", "192.168.49.10"), NetworkPlace("api-server", "192.168.49.11")
 APART = Topology(  # the control plane's processes have places of their own
     nodes={"cp-1": (ETCD, API), "node-1": (NODE,)},
     processes={"etcd@cp-1": ETCD, "api-server@cp-1": API, "kubelet@node-1": NODE, "kube-proxy@node-1": NODE},
