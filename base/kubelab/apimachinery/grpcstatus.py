@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import AsyncGenerator
-from typing import Any
-
 import grpc
 from google.rpc import status_pb2
 
@@ -35,15 +31,6 @@ CODES: dict[type[ApiError], grpc.StatusCode] = {  # a test compares the keys wit
 }
 
 _BY_CODE = {code: kind for kind, code in reversed(CODES.items())}  # the first of two with one code wins
-
-
-@contextlib.asynccontextmanager
-async def answering(context: grpc.aio.ServicerContext[Any, Any]) -> AsyncGenerator[None]:
-    """Answer a domain error with its status, in one place, at the edge of the process."""
-    try:
-        yield
-    except ApiError as err:
-        await context.abort(*to_rpc(err))
 
 
 def to_rpc(err: ApiError) -> tuple[grpc.StatusCode, str, tuple[tuple[str, bytes], ...]]:

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from kubelab.api.core.v1 import core_pb2
-from kubelab.apimachinery import errors, grpcstatus, scheme
+from kubelab.apimachinery import errors, scheme
 from kubelab.component.config import TLS
 from kubelab.component.serving import Health, serve_grpc
 from kubelab.rpc.apiserver.v1 import apiserver_pb2 as pb
 from kubelab.rpc.kubelet.v1 import kubelet_pb2, kubelet_pb2_grpc
+from tests.support.answering import answering
 from tests.support.pki import Files, TestAuthority
 
 
@@ -25,7 +26,7 @@ class FakeKubelet(kubelet_pb2_grpc.KubeletServicer):
 
     async def ContainerLogs(self, request: kubelet_pb2.ContainerLogsRequest, context: Any) -> AsyncIterator[Any]:
         self.asked.append(request)
-        async with grpcstatus.answering(context):
+        async with answering(context):
             if request.options.previous:
                 raise errors.BadRequest("no such log")
             yield kubelet_pb2.ContainerLogsChunk(data=b"hello ")

@@ -16,7 +16,6 @@ import pytest
 from kubelab.api.core.v1 import core_pb2
 from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery import errors, scheme
-from kubelab.apimachinery.grpcstatus import answering
 from kubelab.apimachinery.scheme import PODS
 from kubelab.client.client import Client, Event, EventType
 from kubelab.client.kubeconfig import Access
@@ -26,6 +25,7 @@ from kubelab.rpc.apiserver.v1 import apiserver_pb2 as pb
 from kubelab.rpc.apiserver.v1.apiserver_pb2_grpc import ResourcesServicer, add_ResourcesServicer_to_server
 from kubelab.rpc.channels import SERVER_OPTIONS, TLSIdentity, server_credentials
 from kubelab.rpc.connecterrors import unreachable, why_unreachable
+from tests.support.answering import answering
 from tests.support.clock import FakeClock
 from tests.support.pki import TestAuthority
 

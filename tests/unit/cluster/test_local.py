@@ -11,12 +11,12 @@ import grpc
 import pytest
 
 from kubelab.apimachinery import errors
-from kubelab.apimachinery.grpcstatus import answering
 from kubelab.cluster.driver import Action, ClusterNode, ClusterTunnel, ProcessState
 from kubelab.cluster.local import LocalCluster
 from kubelab.rpc.supervisor.v1 import supervisor_pb2 as pb
 from kubelab.rpc.supervisor.v1 import supervisor_pb2_grpc
 from kubelab.topology.partitions import Partition
+from tests.support.answering import answering
 
 
 class FakeSupervisor(supervisor_pb2_grpc.SupervisorServicer):
