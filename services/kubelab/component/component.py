@@ -21,7 +21,6 @@ from kubelab.component import logs
 from kubelab.component.config import BaseConfig, ConfigError, HelpShown, load
 from kubelab.component.descriptors import raise_limit
 from kubelab.component.environment import Environment, process_name
-from kubelab.component.eventloop import EventLoop
 from kubelab.component.workers import prefork
 
 C = TypeVar("C", bound=BaseConfig)
@@ -69,7 +68,7 @@ class Component(Generic[C]):
         log = logs.configure(name, level=config.log_level, form=config.log_format, clock=clock)
         if workers > 1:
             log = log.bind(worker=worker)
-        with asyncio.Runner(loop_factory=EventLoop) as runner:
+        with asyncio.Runner() as runner:
             return runner.run(_supervise(self, config, clock, log, worker, workers, prepared))
 
 
