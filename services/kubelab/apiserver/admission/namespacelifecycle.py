@@ -61,7 +61,7 @@ class NamespaceLifecycle(AdmissionPlugin):
         if _terminating(entry):
             why = f"unable to create new content in namespace {namespace} because it is being terminated"
             cause = errors.Cause(
-                "metadata.namespace", f"namespace {namespace} is being terminated", "NamespaceTerminating"
+                "metadata.namespace", f"namespace {namespace} is being terminated", errors.NAMESPACE_TERMINATING
             )
             raise errors.forbidden(resource.plural, name, why, resource.group, [cause])
         return Unchanged(entry.key, entry.revision)
