@@ -61,8 +61,14 @@ class Traces:
         lines += [f"process {pid}" for pid in self.namespaces.processes()]
         self.namespaces.release()
         lines += [f"process {guardian.pid}" for guardian in self.guardians if guardian.alive()]
-        lines += [str(path) for path in Path("/sys/fs/cgroup").rglob(f"*{record.id}*")]
+        lines += _control_groups(record.id)
         return lines + [str(path) for path in (RUN_ROOT / record.id, record.folder) if path.exists()]
+
+
+def _control_groups(text: str) -> list[str]:
+    """The control groups with this text in their names. Those of other tests come and go meanwhile, which ``os.walk``
+    passes over."""
+    return [f"{folder}/{name}" for folder, names, _ in os.walk("/sys/fs/cgroup") for name in names if text in name]
 
 
 def guardians(record: Record) -> list[Running]:
