@@ -23,6 +23,7 @@ from kubelab.apimachinery import scheme
 from kubelab.apimachinery.clock import Clock, SystemClock
 from kubelab.apimachinery.errors import ApiError, Timeout
 from kubelab.apimachinery.meta import meta_of
+from kubelab.apimachinery.objectlists import decode_all
 from kubelab.apimachinery.scheme import Resource
 from kubelab.client.kubeconfig import Access, Kubeconfig
 from kubelab.client.requests import (
@@ -171,9 +172,8 @@ class Client:
         options = list_options(label_selector, field_selector, resource_version, limit=limit, continue_=continue_)
         request = pb.ListRequest(path=path_of(resource, namespace), options=options)
         answer = await self._transport.unary(LIST, request, timeout=LIST_SECONDS)
-        decode = resource.message.FromString
         return TypedList(
-            items=[decode(item.value) for item in answer.items],
+            items=decode_all(resource.message, [item.value for item in answer.items]),
             resource_version=answer.metadata.resourceVersion,
             continue_=_continue_of(answer.metadata),
             remaining=answer.metadata.remainingItemCount if answer.metadata.HasField("remainingItemCount") else None,
@@ -389,7 +389,7 @@ class Client:
                 )
                 kept = {key: getattr(err, key) for key in ("name", "group", "kind", "uid", "causes")}
                 raise type(err)(progress, **kept, retry_after_seconds=err.retry_after_seconds) from err
-            items += [resource.message.FromString(item.value) for item in answer.items]
+            items += decode_all(resource.message, [item.value for item in answer.items])
             remaining = answer.metadata.remainingItemCount
             continue_: str = getattr(answer.metadata, "continue")
             if not continue_:

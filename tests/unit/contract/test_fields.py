@@ -14,7 +14,7 @@ from kubelab.api.autoscaling.v1 import autoscaling_pb2
 from kubelab.api.coordination.v1 import coordination_pb2
 from kubelab.api.core.v1 import core_pb2, probes_pb2, references_pb2, scheduling_pb2, volumes_pb2
 from kubelab.api.meta.v1 import meta_pb2
-from kubelab.api.tables import marks, merging, schema, spelling
+from kubelab.api.tables import immutability, marks, merging, schema, spelling
 
 API = "kubelab.api."
 FILES = (
@@ -27,7 +27,7 @@ FILES = (
     coordination_pb2,
     autoscaling_pb2,
 )
-TABLES: tuple[ModuleType, ...] = (marks, merging, schema, spelling)
+TABLES: tuple[ModuleType, ...] = (immutability, marks, merging, schema, spelling)
 NOT_SERVED = {"core.v1.PodLogOptions": {"insecureSkipTLSVerifyBackend", "stream"}}  # not acted on, and so not taken
 SCALARS = {
     FieldDescriptor.TYPE_BOOL: "bool",

@@ -12,12 +12,13 @@ from google.protobuf.message import Message
 from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery import errors, scheme
 from kubelab.apimachinery.scheme import Resource
+from kubelab.apimachinery.wireformat import delimited
 from kubelab.apiserver.endpoints.verbs import Answer, Endpoints
 from kubelab.apiserver.grpcfront.requests import Context, request_of
 from kubelab.apiserver.registry.reader import ObjectList
 from kubelab.apiserver.registry.tables import Tables
 from kubelab.apiserver.request import Request
-from kubelab.apiserver.storage.wire import delimited, object_response, watch_event
+from kubelab.apiserver.storage.wire import object_response, watch_event
 from kubelab.apiserver.watchcache.changes import BOOKMARK, Change, Entry
 from kubelab.rpc import warnings
 from kubelab.rpc.apiserver.v1 import apiserver_pb2 as pb

@@ -12,8 +12,8 @@ from kubelab.apimachinery import scheme
 from kubelab.apimachinery.clock import Clock
 from kubelab.apimachinery.meta import meta_of
 from kubelab.apimachinery.scheme import TYPE_URL_PREFIX, Resource
+from kubelab.apimachinery.wireformat import delimited
 from kubelab.apiserver.resources.storage import ResourceStorage
-from kubelab.apiserver.storage.wire import delimited
 from kubelab.client import runtimeerrors
 
 log = structlog.get_logger()

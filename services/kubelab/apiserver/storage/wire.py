@@ -11,28 +11,12 @@ from __future__ import annotations
 from google.protobuf.message import DecodeError, Message
 
 from kubelab.apimachinery.scheme import Resource
+from kubelab.apimachinery.wireformat import delimited, varint
 from kubelab.storage.v1 import storage_pb2
 
 MAGIC = b"k8s\x00"
 _NO_ENCODING = b"\x1a\x00\x22\x00"  # contentEncoding and contentType, empty, as upstream writes them
 _RAW = 0x12  # field 2 of Unknown, length-delimited
-
-
-def varint(n: int) -> bytes:
-    """Encode a length."""
-    if n < 0x80:
-        return bytes((n,))
-    out = bytearray()
-    while n >= 0x80:
-        out.append(n & 0x7F | 0x80)
-        n >>= 7
-    out.append(n)
-    return bytes(out)
-
-
-def delimited(field: int, value: bytes) -> bytes:
-    """Encode a bytes, string or message field."""
-    return varint(field << 3 | 2) + varint(len(value)) + value
 
 
 def revision_suffix(revision: int) -> bytes:
