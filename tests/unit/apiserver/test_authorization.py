@@ -15,7 +15,7 @@ import pytest
 
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import errors, scheme
-from kubelab.apiserver.authz.permissions import Judge, Request, cluster, put_into, user
+from kubelab.apiserver.authz.permissions import Judge, Question, cluster, put_into, user
 
 OK = "OK"
 COLLECTION = ("list", "watch", "deletecollection")
@@ -26,7 +26,7 @@ NAMES = ("", "mine", "theirs", "node-1", "node-2", "kube-scheduler", "kube-contr
 ODD = ("..", "default/mine", "%2e")
 SELECTORS = ("", "metadata.name=mine", "metadata.name=theirs", "metadata.name!=mine", "spec.nodeName=node-1")
 
-May = Callable[[Request, str], bool]
+May = Callable[[Question, str], bool]
 """Say whether an identity may make a well-formed request on an object of this name (empty: on a collection)."""
 
 
@@ -36,33 +36,33 @@ JUDGE = Judge(cluster())
 # --- what is right
 
 
-def reads(request: Request) -> bool:
+def reads(request: Question) -> bool:
     return request.verb in ("get", "list", "watch")
 
 
-def events(request: Request) -> bool:
+def events(request: Question) -> bool:
     return request.resource == "events" and not request.subresource and request.verb in ("create", "update")
 
 
-def lease(request: Request, name: str, own: str) -> bool:
+def lease(request: Question, name: str, own: str) -> bool:
     acts = request.resource == "leases" and request.verb in ("get", "list", "watch", "create", "update")
     return acts and not request.subresource and request.namespace == "kube-system" and name == own
 
 
-def whole(request: Request, *resources: str) -> bool:
+def whole(request: Question, *resources: str) -> bool:
     """Of one of these resources, and of no subresource."""
     return request.resource in resources and not request.subresource
 
 
-def everything(_request: Request, _name: str) -> bool:
+def everything(_request: Question, _name: str) -> bool:
     return True
 
 
-def nothing(_request: Request, _name: str) -> bool:
+def nothing(_request: Question, _name: str) -> bool:
     return False
 
 
-def scheduler(r: Request, name: str) -> bool:
+def scheduler(r: Question, name: str) -> bool:
     return (
         (reads(r) and whole(r, "nodes", "pods", "namespaces", "services", "replicationcontrollers"))
         or (r.verb == "create" and (r.subresource == "binding" or whole(r, "bindings")))
@@ -73,7 +73,7 @@ def scheduler(r: Request, name: str) -> bool:
     )
 
 
-def controller_manager(r: Request, name: str) -> bool:
+def controller_manager(r: Question, name: str) -> bool:
     changes = r.verb == "update"
     return (
         (r.verb in ("get", "list", "watch", "delete", "deletecollection") and not r.subresource)
@@ -86,15 +86,15 @@ def controller_manager(r: Request, name: str) -> bool:
     )
 
 
-def kube_proxy(r: Request, _name: str) -> bool:
+def kube_proxy(r: Question, _name: str) -> bool:
     return (reads(r) and whole(r, "services", "endpoints", "nodes")) or events(r)
 
 
-def kubelet_client(r: Request, _name: str) -> bool:
+def kubelet_client(r: Question, _name: str) -> bool:
     return reads(r) and whole(r, "nodes")
 
 
-def node_1(r: Request, name: str) -> bool:
+def node_1(r: Question, name: str) -> bool:
     if reads(r) and whole(r, "nodes", "services"):
         return True
     if r.resource in ("secrets", "configmaps"):
@@ -130,11 +130,11 @@ IDENTITIES = {
 }
 
 
-def requests(resource: scheme.Resource[core_pb2.Pod]) -> Iterator[Request]:
+def requests(resource: scheme.Resource[core_pb2.Pod]) -> Iterator[Question]:
     """Every request on a resource, sensible or not."""
     places = (*product(NAMESPACES, NAMES), *product(("default", "a/b"), ODD))
     for verb, subresource, (namespace, name) in product(VERBS, SUBRESOURCES, places):
-        one = Request(verb, resource.plural, resource.group, subresource, namespace, name)
+        one = Question(verb, resource.plural, resource.group, subresource, namespace, name)
         if verb in COLLECTION:
             yield from (one._replace(selector=selector) for selector in SELECTORS)
         elif verb in ("create", "update"):
@@ -145,7 +145,7 @@ def requests(resource: scheme.Resource[core_pb2.Pod]) -> Iterator[Request]:
             yield one
 
 
-def expected(may: May, resource: scheme.Resource[core_pb2.Pod], r: Request) -> str:
+def expected(may: May, resource: scheme.Resource[core_pb2.Pod], r: Question) -> str:
     """What becomes of a request: by its form, then by who makes it, then by what is served."""
     subresources = {*resource.subresources, "audit", *(("log",) if resource is scheme.PODS else ())}
     if r.subresource and r.subresource not in subresources:

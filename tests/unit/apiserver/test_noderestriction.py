@@ -12,10 +12,10 @@ from kubelab.api.core.v1 import core_pb2
 from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery import errors
 from kubelab.apimachinery.core.podreferences import config_map_names, secret_names
-from kubelab.apiserver.authz.permissions import NODE_UID, Judge, Request, mirror, user
+from kubelab.apiserver.authz.permissions import NODE_UID, Judge, Question, mirror, user
 
 NODE = user("system:node:node-1", "system:nodes")
-CREATE = Request("create", "pods", namespace="default")
+CREATE = Question("create", "pods", namespace="default")
 
 
 def owner(pod: core_pb2.Pod) -> meta_pb2.OwnerReference:

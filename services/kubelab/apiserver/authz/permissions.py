@@ -56,7 +56,7 @@ IDENTITIES: Mapping[str, User] = {
 }
 
 
-class Request(NamedTuple):
+class Question(NamedTuple):
     """``object_name`` is None where the request carries no object."""
 
     verb: str
@@ -95,7 +95,7 @@ class Judge:
         self._authorizer = Authorizer(reflector, self._caches)
         self._admission = AdmissionChain([NodeRestriction(lambda name: NODE_UID)])
 
-    async def judge(self, who: User, request: Request, obj: Message | None = None) -> None:
+    async def judge(self, who: User, request: Question, obj: Message | None = None) -> None:
         """Raise what a request gets. ``obj`` is its object, an empty one of ``object_name`` by default."""
         path = RequestPath(
             group=request.group,
@@ -208,7 +208,7 @@ async def _allowed(
 ) -> bool:
     """Whether an identity may do something to what is its own, or to what is another's."""
     name, namespace = _place(identity, resource, own=own)
-    one = Request(verb, resource.plural, resource.group, subresource, namespace if resource.namespaced else "")
+    one = Question(verb, resource.plural, resource.group, subresource, namespace if resource.namespaced else "")
     wanted: Message | None = None
     if verb in COLLECTION_VERBS:
         by_node = resource is scheme.PODS and identity == "kubelet"
