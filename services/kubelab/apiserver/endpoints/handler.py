@@ -72,12 +72,14 @@ class RequestHandler:
         await self._idle.wait()
 
     def handling(self, request: Request) -> _Handling:
-        """Let the body of an ``async with`` do what the request asks, if its user may. Raises
+        """Let the body of an ``async with`` do what the request asks, if its user may. It gets the subresource that the
+        path names, or the actions of a resource that is only passed through. Raises
         :mod:`kubelab.apimachinery.errors`."""
         return _Handling(self, request)
 
-    async def begin(self, request: Request) -> tuple[str, bool]:
-        """Take a request through everything before its verb. Gives under which user, and as what, it is counted."""
+    async def begin(self, request: Request) -> tuple[Subresource | None, bool]:
+        """Take a request through everything before its verb. Gives what its path names beside the resource, and whether
+        it is counted as a stream."""
         if self._closed:
             raise errors.not_executed("the server is shutting down")
         user = request.user = authenticate(request.certificate)
@@ -100,13 +102,15 @@ class RequestHandler:
         if not stream:
             self._under_way += 1
             self._idle.clear()
-        return user.name, stream
+        return subresource, stream
 
-    def end(self, request: Request, counted: tuple[str, bool] | None, code: str, wall: float, started: float) -> None:
-        """Count a request that has ended, however it did, and record it."""
-        if counted is not None:
-            user, stream = counted
-            self._users.leave(user, stream=stream)
+    def end(self, request: Request, stream: bool | None, code: str, wall: float, started: float) -> None:
+        """Count a request that has ended, however it did, and record it.
+
+        ``stream`` is None for one that was not let in.
+        """
+        if stream is not None and request.user is not None:
+            self._users.leave(request.user.name, stream=stream)
             if not stream:
                 self._under_way -= 1
                 if not self._under_way:
@@ -161,16 +165,17 @@ class RequestHandler:
 class _Handling:
     """One request under way. A class, and no generator: every request passes here."""
 
-    __slots__ = ("_counted", "_handler", "_request", "_started", "_wall")
+    __slots__ = ("_handler", "_request", "_started", "_stream", "_wall")
 
     def __init__(self, handler: RequestHandler, request: Request) -> None:
         self._handler, self._request = handler, request
-        self._counted: tuple[str, bool] | None = None
+        self._stream: bool | None = None
 
-    async def __aenter__(self) -> None:
+    async def __aenter__(self) -> Subresource | None:
         self._wall, self._started = self._handler.now()
         try:
-            self._counted = await self._handler.begin(self._request)
+            subresource, self._stream = await self._handler.begin(self._request)
+            return subresource
         except BaseException as err:
             self._end(err)
             raise
@@ -181,7 +186,7 @@ class _Handling:
         self._end(err)
 
     def _end(self, err: BaseException | None) -> None:
-        self._handler.end(self._request, self._counted, _code(err), self._wall, self._started)
+        self._handler.end(self._request, self._stream, _code(err), self._wall, self._started)
 
 
 def _code(err: BaseException | None) -> str:

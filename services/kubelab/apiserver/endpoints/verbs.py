@@ -16,7 +16,6 @@ from kubelab.apiserver.registry.reader import ObjectList, ObjectReader
 from kubelab.apiserver.registry.writer import ObjectWriter
 from kubelab.apiserver.request import Request
 from kubelab.apiserver.resources.subresource import Action, Subresource
-from kubelab.apiserver.resources.table import Resources
 from kubelab.apiserver.resources.writes import Decide, WriteResult
 from kubelab.apiserver.watchcache.changes import Change, Entry
 
@@ -54,17 +53,13 @@ class Endpoints:
     Reads hand what they found to ``encode``, so that the front's part of the work is measured and audited too.
     """
 
-    def __init__(
-        self, handler: RequestHandler, resources: Resources, reader: ObjectReader, writer: ObjectWriter, clock: Clock
-    ) -> None:
-        self._handler, self._resources = handler, resources
-        self._reader, self._writer = reader, writer
+    def __init__(self, handler: RequestHandler, reader: ObjectReader, writer: ObjectWriter, clock: Clock) -> None:
+        self._handler, self._reader, self._writer = handler, reader, writer
         self._objects = StoredObjects(reader, writer, clock)
 
     async def get(self, request: Request, options: meta_pb2.GetOptions, encode: Callable[[Answer], R]) -> R:
         """Read one object; of a subresource what it gives."""
-        async with self._handler.handling(request):
-            subresource = self._subresource(request)
+        async with self._handler.handling(request) as subresource:
             if subresource is not None and subresource.get is not None:
                 return encode(await subresource.get(self._objects, request))
             _require_object(request, subresource)
@@ -89,8 +84,7 @@ class Endpoints:
 
     async def create(self, request: Request) -> Answer:
         """Store a new object, or do what creating one means for a subresource."""
-        async with self._handler.handling(request):
-            subresource = self._subresource(request)
+        async with self._handler.handling(request) as subresource:
             if subresource is not None:
                 return await self._act(request, subresource.create)
             result = await self._writer.create(request.resource, request.namespace, request.obj, request.admission)
@@ -98,8 +92,7 @@ class Endpoints:
 
     async def update(self, request: Request) -> Answer:
         """Replace an object, or a part of it."""
-        async with self._handler.handling(request):
-            subresource = self._subresource(request)
+        async with self._handler.handling(request) as subresource:
             if subresource is not None and subresource.update is not None:
                 return await self._act(request, subresource.update)
             _require_object(request, subresource)
@@ -137,12 +130,6 @@ class Endpoints:
             )
             metadata = self._reader.progress(resource, done.revision, done.key, done.left)
             return Collection(metadata, done.written)
-
-    def _subresource(self, request: Request) -> Subresource | None:
-        name = request.path.subresource
-        return (
-            self._resources.subresource(request.resource, name) if name else self._resources.actions(request.resource)
-        )
 
     async def _act(self, request: Request, action: Action | None) -> Message:
         if action is None:
