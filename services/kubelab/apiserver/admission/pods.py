@@ -9,7 +9,7 @@ from typing import ClassVar, cast
 from google.protobuf.message import Message
 
 from kubelab.api.core.v1 import core_pb2
-from kubelab.apimachinery.errors import Forbidden
+from kubelab.apimachinery import errors
 from kubelab.apimachinery.scheme import PODS
 from kubelab.apimachinery.taints import NO_EXECUTE, NOT_READY, UNREACHABLE
 from kubelab.apiserver.admission.chain import AdmissionPlugin
@@ -103,6 +103,5 @@ class ServiceAccount(PodPlugin):
             spec.serviceAccountName = spec.serviceAccount = name
 
 
-def _forbidden(pod: core_pb2.Pod, why: str) -> Forbidden:
-    name = pod.metadata.name or pod.metadata.generateName
-    return Forbidden(f'pods "{name}" is forbidden: {why}', name=name, kind="pods")
+def _forbidden(pod: core_pb2.Pod, why: str) -> errors.Forbidden:
+    return errors.forbidden(PODS.plural, pod.metadata.name, why)
