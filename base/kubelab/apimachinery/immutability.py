@@ -22,10 +22,15 @@ class _Step(NamedTuple):
     below: tuple[_Step, ...] | None  # None for the field itself
 
 
-def changed(new: Message, old: Message) -> list[Change]:
-    """Give the immutable fields that differ, in the order of the contract. Parts of lists and maps are not looked at:
-    a list that may not change is marked itself."""
-    return list(_changed(new, old, _steps(new.DESCRIPTOR), ""))
+def changed(new: Message, old: Message, *, without: str = "") -> list[Change]:
+    """Give the immutable fields that differ, in the order of the contract; not those of the field ``without``.
+
+    Parts of lists and maps are not looked at: a list that may not change is marked itself.
+    """
+    steps = _steps(new.DESCRIPTOR)
+    if without:
+        steps = tuple(step for step in steps if step.name != without)
+    return list(_changed(new, old, steps, ""))
 
 
 @cache

@@ -120,5 +120,5 @@ class Strategy(Generic[T]):
 
 def _immutable(obj: Message, old: Message) -> list[Cause]:
     """Complain of what the contract marks as immutable; the metadata is looked at before."""
-    changes = immutability.changed(obj, old)
-    return [causes.immutable(field, value) for field, value in changes if not field.startswith("metadata.")]
+    changes = immutability.changed(obj, old, without="metadata")
+    return [causes.immutable(field, value) for field, value in changes]
