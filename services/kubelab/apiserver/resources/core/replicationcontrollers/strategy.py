@@ -8,7 +8,7 @@ from typing import ClassVar
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import names
 from kubelab.apimachinery.errors import Cause
-from kubelab.apiserver.strategies import causes, metadata, podspec, podwarnings
+from kubelab.apiserver.strategies import causes, podtemplate, podwarnings
 from kubelab.apiserver.strategies.base import Strategy
 
 _TEMPLATE = "spec.template"
@@ -27,7 +27,7 @@ class ReplicationControllerStrategy(Strategy[core_pb2.ReplicationController]):
                 spec.selector.update(labels)
             if not obj.metadata.labels:
                 obj.metadata.labels.update(labels)
-            podspec.default(spec.template.spec)
+            podtemplate.default(spec.template)
         if not spec.HasField("replicas"):
             spec.replicas = 1
 
@@ -82,14 +82,6 @@ def _template(template: core_pb2.PodTemplateSpec, selector: Mapping[str, str]) -
         # a controller whose pods it does not count as its own would make pods for ever
         message = "`selector` does not match template `labels`"
         complaints.append(causes.invalid(f"{_TEMPLATE}.metadata.labels", dict(labels), message))
-    complaints += metadata.labels(f"{_TEMPLATE}.labels", labels)
-    complaints += metadata.annotation_values(f"{_TEMPLATE}.annotations", template.metadata.annotations)
-    complaints += podspec.special_annotations(f"{_TEMPLATE}.annotations", template.metadata.annotations)
-    complaints += podspec.validate(template.spec, f"{_TEMPLATE}.spec", is_pod=False)
-    policy = template.spec.restartPolicy
-    if policy != "Always":
-        complaints.append(causes.unsupported(f"{_TEMPLATE}.spec.restartPolicy", policy, ("Always",)))
-    if template.spec.HasField("activeDeadlineSeconds"):
-        message = "activeDeadlineSeconds in ReplicationController is not Supported"
-        complaints.append(causes.forbidden(f"{_TEMPLATE}.spec.activeDeadlineSeconds", message))
-    return complaints
+    complaints += podtemplate.validate(template, _TEMPLATE)
+    complaints += podtemplate.restart_policy(template, _TEMPLATE)
+    return complaints + podtemplate.active_deadline(template, _TEMPLATE, "ReplicationController")
