@@ -21,13 +21,12 @@ from kubelab.apimachinery.scheme import Resource
 
 Schema = dict[str, Any]
 
-_PACKAGES = {
-    "kubelab.api.core.v1": "io.k8s.api.core.v1",
-    "kubelab.api.coordination.v1": "io.k8s.api.coordination.v1",
-    "kubelab.api.autoscaling.v1": "io.k8s.api.autoscaling.v1",
+_API = "kubelab.api."
+_PACKAGES = {  # of apimachinery; all others are io.k8s.api.GROUP.VERSION
     "kubelab.api.meta.v1": "io.k8s.apimachinery.pkg.apis.meta.v1",
     "kubelab.api.resource": "io.k8s.apimachinery.pkg.api.resource",
     "kubelab.api.intstr": "io.k8s.apimachinery.pkg.util.intstr",
+    "kubelab.api.runtime": "io.k8s.apimachinery.pkg.runtime",
 }
 _SCALARS: dict[int, Schema] = {
     FieldDescriptor.TYPE_BOOL: {"type": "boolean"},
@@ -46,6 +45,8 @@ _SPECIAL: dict[str, Schema] = {
     jsonmapping.TIME: {"type": "string", "format": "date-time"},
     jsonmapping.MICRO_TIME: {"type": "string", "format": "date-time"},
     jsonmapping.FIELDS: {"type": "object"},
+    jsonmapping.RAW_EXTENSION: {"type": "object"},
+    **{key: {"type": "array", "items": {"type": "string"}} for key in jsonmapping.EXTRA_VALUES},
 }
 # What version 2 cannot say, having no oneOf, is a string there.
 _EITHER: dict[str, tuple[Schema, Schema]] = {
@@ -66,7 +67,7 @@ def schemas(resources: Iterable[Resource[Message]] = scheme.ALL, *, version: int
 def name_of(descriptor: Descriptor) -> str:
     """Give a message's name in the document: ``io.k8s.api.core.v1.Pod``."""
     package, _, name = descriptor.full_name.rpartition(".")
-    return f"{_PACKAGES[package]}.{name}"
+    return f"{_PACKAGES.get(package) or 'io.k8s.api.' + package.removeprefix(_API)}.{name}"
 
 
 class _Writer:

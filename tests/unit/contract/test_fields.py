@@ -10,22 +10,56 @@ from typing import NamedTuple
 import pytest
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
+from kubelab.api.apps.v1 import apps_pb2
+from kubelab.api.authentication.v1 import authentication_pb2
+from kubelab.api.authorization.v1 import authorization_pb2
 from kubelab.api.autoscaling.v1 import autoscaling_pb2
+from kubelab.api.autoscaling.v2 import autoscaling_pb2 as autoscaling_v2_pb2
+from kubelab.api.batch.v1 import batch_pb2
 from kubelab.api.coordination.v1 import coordination_pb2
-from kubelab.api.core.v1 import core_pb2, probes_pb2, references_pb2, scheduling_pb2, volumes_pb2
+from kubelab.api.core.v1 import (
+    componentstatuses_pb2,
+    core_pb2,
+    limits_pb2,
+    persistentvolumes_pb2,
+    podtemplates_pb2,
+    probes_pb2,
+    references_pb2,
+    scheduling_pb2,
+    serviceaccounts_pb2,
+    volumes_pb2,
+)
+from kubelab.api.discovery.v1 import discovery_pb2
 from kubelab.api.meta.v1 import meta_pb2
+from kubelab.api.networking.v1 import networking_pb2
+from kubelab.api.policy.v1 import policy_pb2
+from kubelab.api.scheduling.v1 import scheduling_pb2 as priorities_pb2
 from kubelab.api.tables import immutability, marks, merging, schema, spelling
 
 API = "kubelab.api."
 FILES = (
+    apps_pb2,
+    authentication_pb2,
+    authorization_pb2,
+    autoscaling_pb2,
+    autoscaling_v2_pb2,
+    batch_pb2,
+    componentstatuses_pb2,
+    coordination_pb2,
     core_pb2,
+    discovery_pb2,
+    limits_pb2,
+    meta_pb2,
+    networking_pb2,
+    persistentvolumes_pb2,
+    podtemplates_pb2,
+    policy_pb2,
+    priorities_pb2,
     probes_pb2,
     references_pb2,
     scheduling_pb2,
+    serviceaccounts_pb2,
     volumes_pb2,
-    meta_pb2,
-    coordination_pb2,
-    autoscaling_pb2,
 )
 TABLES: tuple[ModuleType, ...] = (immutability, marks, merging, schema, spelling)
 NOT_SERVED = {"core.v1.PodLogOptions": {"insecureSkipTLSVerifyBackend", "stream"}}  # not acted on, and so not taken

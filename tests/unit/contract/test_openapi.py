@@ -19,12 +19,10 @@ PLAIN: dict[str, dict[str, str]] = {
     "string": {"type": "string"},
 }
 PACKAGES = {
-    "core.v1": "io.k8s.api.core.v1",
-    "coordination.v1": "io.k8s.api.coordination.v1",
-    "autoscaling.v1": "io.k8s.api.autoscaling.v1",
     "meta.v1": "io.k8s.apimachinery.pkg.apis.meta.v1",
     "resource": "io.k8s.apimachinery.pkg.api.resource",
     "intstr": "io.k8s.apimachinery.pkg.util.intstr",
+    "runtime": "io.k8s.apimachinery.pkg.runtime",
 }
 MESSAGES = [m for m in UPSTREAM if m != "meta.v1.FieldsV1" and openapi.name_of(OURS[m]) in TWO]
 
@@ -33,7 +31,7 @@ def value(kind: str) -> dict[str, str]:
     if kind in PLAIN:
         return PLAIN[kind]
     package, _, name = kind.rpartition(".")
-    return {"$ref": f"#/definitions/{PACKAGES[package]}.{name}"}
+    return {"$ref": f"#/definitions/{PACKAGES.get(package, f'io.k8s.api.{package}')}.{name}"}
 
 
 def expected(fact: Fact) -> dict[str, Any]:

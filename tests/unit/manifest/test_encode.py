@@ -13,7 +13,10 @@ from google.protobuf.message import Message
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kubelab.api.apps.v1 import apps_pb2
+from kubelab.api.authentication.v1 import authentication_pb2
 from kubelab.api.core.v1 import core_pb2
+from kubelab.api.runtime import runtime_pb2
 from kubelab.apimachinery import scheme
 from kubelab.apimachinery.manifest import encode, jsonmapping
 from kubelab.apimachinery.manifest.decode import decode
@@ -262,3 +265,18 @@ def test_a_document_has_no_end_mark(text: str) -> None:
     written = encode.to_yaml({"data": {"k": text}})
     assert not written.endswith("\n...\n")
     assert yaml.safe_load(written) == {"data": {"k": text}}
+
+
+def test_json_inside_of_a_message_is_json() -> None:
+    revision = apps_pb2.ControllerRevision(data=runtime_pb2.RawExtension(raw=b'{"spec":{"replicas":3}}'), revision=2)
+    assert encode.message_to_dict(revision) == {
+        "metadata": {"creationTimestamp": None},
+        "data": {"spec": {"replicas": 3}},
+        "revision": 2,
+    }
+
+
+def test_a_list_in_a_map_is_a_list() -> None:
+    user = authentication_pb2.UserInfo(username="jane")
+    user.extra["scopes"].items.extend(["a", "b"])
+    assert encode.message_to_dict(user) == {"username": "jane", "extra": {"scopes": ["a", "b"]}}

@@ -318,10 +318,25 @@ def _read_fields(node: YAMLNode, target: Any) -> str:
     return ""
 
 
+def _read_raw(node: YAMLNode, target: Any) -> str:
+    target.raw = json.dumps(plain(node), separators=(",", ":"), default=str).encode()
+    return ""
+
+
+def _read_items(node: YAMLNode, target: Any) -> str:
+    values = plain(node)
+    if not isinstance(values, list) or not all(isinstance(v, str) and _encodable(v) for v in values):
+        return "a list of strings"
+    target.items.extend(values)
+    return ""
+
+
 _SPECIAL = {
     jsonmapping.TIME: _read_time,
     jsonmapping.MICRO_TIME: _read_time,
     jsonmapping.QUANTITY: _read_quantity,
     jsonmapping.INT_OR_STRING: _read_int_or_string,
     jsonmapping.FIELDS: _read_fields,
+    jsonmapping.RAW_EXTENSION: _read_raw,
+    **dict.fromkeys(jsonmapping.EXTRA_VALUES, _read_items),
 }

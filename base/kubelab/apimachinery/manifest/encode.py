@@ -160,10 +160,23 @@ def _fields(value: Any) -> Any:
         return {}
 
 
+def _raw(value: Any) -> Any:
+    try:
+        return json.loads(value.raw or b"null")
+    except (ValueError, RecursionError):
+        return None
+
+
+def _items(value: Any) -> Any:
+    return list(value.items)
+
+
 _SPECIAL: dict[str, Callable[[Any], Any]] = {
     jsonmapping.TIME: _time,
     jsonmapping.MICRO_TIME: _micro_time,
     jsonmapping.QUANTITY: _quantity,
     jsonmapping.INT_OR_STRING: _int_or_string,
     jsonmapping.FIELDS: _fields,
+    jsonmapping.RAW_EXTENSION: _raw,
+    **dict.fromkeys(jsonmapping.EXTRA_VALUES, _items),
 }

@@ -1,4 +1,4 @@
-"""The types whose JSON form differs from their message's fields: times, quantities, IntOrString and FieldsV1."""
+"""The types whose JSON form differs from their message's fields: times, quantities, JSON inside and lists in maps."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ MICRO_TIME = "kubelab.api.meta.v1.MicroTime"
 QUANTITY = "kubelab.api.resource.Quantity"
 INT_OR_STRING = "kubelab.api.intstr.IntOrString"
 FIELDS = "kubelab.api.meta.v1.FieldsV1"
+RAW_EXTENSION = "kubelab.api.runtime.RawExtension"
+EXTRA_VALUES = ("kubelab.api.authentication.v1.ExtraValue", "kubelab.api.authorization.v1.ExtraValue")
 
 QUANTITY_FORM = re.compile(r"([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)")
 _RFC3339 = re.compile(
