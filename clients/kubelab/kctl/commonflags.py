@@ -37,6 +37,15 @@ FILENAME = Flag("--filename", "-f", kind="csv", help="Filename, directory, or UR
 RECURSIVE = Flag("--recursive", "-R", kind="bool", help="Process the directory used in -f, --filename recursively.")
 
 
+def field_manager(command: str) -> Flag:
+    """Make the flag; the managers have kubectl's names, so that kctl and kubectl share the fields of an object."""
+    return Flag(
+        "--field-manager",
+        default=f"kubectl-{command}",
+        help="Name of the manager used to track field ownership.",
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class FilenameOptions:
     """The values of FILENAME and RECURSIVE (cli-runtime's ``resource.FilenameOptions``)."""

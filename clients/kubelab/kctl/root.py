@@ -10,6 +10,7 @@ DEPLOY = "Deploy Commands:"
 CLUSTER = "Cluster Management Commands:"
 DEBUG = "Troubleshooting and Debugging Commands:"
 ADVANCED = "Advanced Commands:"
+SETTINGS = "Settings Commands:"
 OTHER = "Other Commands:"
 
 ROOT = Command(
@@ -33,6 +34,8 @@ ROOT = Command(
         ),
         CommandEntry("logs", "Print the logs for a container in a pod", "logs:LOGS", DEBUG, aliases=("log",)),
         CommandEntry("wait", "Wait for a specific condition on one or many resources", "wait:WAIT", ADVANCED),
+        CommandEntry("label", "Update the labels on a resource", "metadata.label:LABEL", SETTINGS),
+        CommandEntry("annotate", "Update the annotations on a resource", "metadata.annotate:ANNOTATE", SETTINGS),
         CommandEntry(
             "api-resources", "Print the supported API resources on the server", "discovery:API_RESOURCES", OTHER
         ),

@@ -1,0 +1,1 @@
+"""``kctl label`` and ``kctl annotate``: one command on two maps of an object's metadata."""
