@@ -46,7 +46,14 @@ down: setup ## stop the local cluster, keeping its objects
 hello: setup ## start a cluster, run the hello pod behind a service, call it, show how it came to be
 	@examples/hello.sh
 
-test: setup ## run every test, but those that need Docker
+# kubectl and helm as they were released, for the tests that compare with them.
+CLIENTS := build/clients/v32/kubectl build/clients/v35/kubectl
+
+build/clients/%/kubectl:
+	@echo "Fetching kubectl and helm $* …"
+	@$(BIN)/python -m tests.clients.programs $*
+
+test: setup $(CLIENTS) ## run every test, but those that need Docker
 	@$(PYTEST) $(TESTS)
 
 coverage: setup ## measure what unit and integration tests run; build/coverage/index.html shows the lines
