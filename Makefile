@@ -81,7 +81,7 @@ fix: setup ## mend what ruff can mend
 permissions: setup ## write the table of who may do what into docs/security.md
 	@$(BIN)/python -m kubelab.apiserver.authz.permissions --write docs/security.md
 
-api: setup ## write the fields without effect into docs/api.md
+api: setup ## write every kind and what becomes of its fields into docs/api.md
 	@$(BIN)/python -m kubelab.apimachinery.apidocs --write docs/api.md
 
 bench: setup ## measure against the budgets; writes build/bench.json

@@ -12,6 +12,7 @@ INT_OR_STRING = "kubelab.api.intstr.IntOrString"
 FIELDS = "kubelab.api.meta.v1.FieldsV1"
 RAW_EXTENSION = "kubelab.api.runtime.RawExtension"
 EXTRA_VALUES = ("kubelab.api.authentication.v1.ExtraValue", "kubelab.api.authorization.v1.ExtraValue")
+LEAVES = frozenset({TIME, MICRO_TIME, QUANTITY, INT_OR_STRING, FIELDS, RAW_EXTENSION, *EXTRA_VALUES})
 
 QUANTITY_FORM = re.compile(r"([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)")
 _RFC3339 = re.compile(
