@@ -19,6 +19,7 @@ _SUBDOMAIN = rf"{_LABEL}(\.{_LABEL})*"
 _QUALIFIED = r"([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
 _RFC1035 = r"[a-z]([-a-z0-9]*[a-z0-9])?"
 _CONFIG_KEY = r"[-._a-zA-Z0-9]+"
+_STRICT_ENV = r"[-._a-zA-Z][-._a-zA-Z0-9]*"
 
 _LABEL_RE = re.compile(_LABEL)
 # No nested repetition: the pattern above takes quadratic time on a long name that is none.
@@ -26,6 +27,7 @@ _SUBDOMAIN_RE = re.compile(r"(?!.*(?:\.\.|\.-|-\.))[a-z0-9](?:[-a-z0-9.]*[a-z0-9
 _QUALIFIED_RE = re.compile(_QUALIFIED)
 _RFC1035_RE = re.compile(_RFC1035)
 _CONFIG_KEY_RE = re.compile(_CONFIG_KEY)
+_STRICT_ENV_RE = re.compile(_STRICT_ENV)
 _PORT_NAME_RE = re.compile(r"[-a-z0-9]+")
 _LETTER_RE = re.compile(r"[a-z]")
 _RELAXED_ENV_RE = re.compile(r"[ -<>-~]+")
@@ -86,6 +88,14 @@ _CONFIG_KEY_MESSAGE = _regex_message(
     "key.name",
     "KEY_NAME",
     "key-name",
+)
+_STRICT_ENV_MESSAGE = _regex_message(
+    "a valid environment variable name must consist of alphabetic characters, digits, '_', '-', or '.', and must not "
+    "start with a digit",
+    _STRICT_ENV,
+    "my.env-name",
+    "MY_ENV.NAME",
+    "MyEnvName1",
 )
 _ENV_MESSAGE = "a valid environment variable name must consist only of printable ASCII characters other than '='"
 
@@ -160,16 +170,24 @@ def env_var_name(value: str) -> list[str]:
     return [] if _RELAXED_ENV_RE.fullmatch(value) else [_ENV_MESSAGE]
 
 
+def strict_env_var_name(value: str) -> list[str]:
+    """A name as most shells take it, upstream's IsEnvVarName: what clients check."""
+    problems = [] if _STRICT_ENV_RE.fullmatch(value) else [_STRICT_ENV_MESSAGE]
+    return problems + _no_parent_folder(value)
+
+
 def config_key(value: str) -> list[str]:
     """A key in a config map or secret."""
     problems = [too_long(253)] if len(value) > 253 else []
     if not _CONFIG_KEY_RE.fullmatch(value):
         problems.append(_CONFIG_KEY_MESSAGE)
+    return problems + _no_parent_folder(value)
+
+
+def _no_parent_folder(value: str) -> list[str]:
     if value in (".", ".."):
-        problems.append(f"must not be '{value}'")
-    elif value.startswith(".."):
-        problems.append("must not start with '..'")
-    return problems
+        return [f"must not be '{value}'"]
+    return ["must not start with '..'"] if value.startswith("..") else []
 
 
 def port_name(value: str) -> list[str]:

@@ -77,8 +77,15 @@ CREATE = Command(
     flags=(DRY_RUN, FILENAME, OUTPUT, RECURSIVE),
     children=(
         CommandEntry(
+            "configmap",
+            "Create a config map from a local file, directory or literal value",
+            "create.configmap:CONFIG_MAP",
+            aliases=("cm",),
+        ),
+        CommandEntry(
             "namespace", "Create a namespace with the specified name", "create.namespace:NAMESPACE", aliases=("ns",)
         ),
+        CommandEntry("secret", "Create a secret using a specified subcommand", "create.secret:SECRET"),
         CommandEntry(
             "service", "Create a service using a specified subcommand", "create.service:SERVICE", aliases=("svc",)
         ),
