@@ -139,6 +139,21 @@ async def test_networks(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     assert printed(await lab.build(f"FROM host\nRUN {look}\n", "v", network="host", no_cache=True)) == [machine]
     (alone,) = printed(await lab.build(f"FROM host\nRUN {look}\n", "v", network="none"))
     assert alone not in (node, machine)
+    assert [line for line in await failing(lab, "default") if "kubelab image build --network host" in line]
+    assert not [line for line in await failing(lab, "host") if "[Note]" in line]
+
+
+async def failing(lab: Lab, network: str) -> list[str]:
+    """What a build printed before its step failed."""
+    seen: list[str] = []
+
+    async def build() -> None:
+        async for line in lab.building("FROM host\nRUN exit 3\n", "v", network=network):
+            seen.append(line)  # noqa: PERF401 — those before the failure count
+
+    with pytest.raises(grpc.aio.AioRpcError, match="exit code: 3"):
+        await build()
+    return seen
 
 
 async def test_no_process_of_a_step_is_there_in_the_next_one(lab: Lab) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from kubelab.apimachinery import references
 from kubelab.runtime.pods import spec
-from kubelab.runtime.build import platforms
+from kubelab.runtime.build import hostbases, platforms
 from kubelab.runtime.build.caches import key_of
 from kubelab.runtime.build.draft import Draft
 from kubelab.runtime.build.errors import SyntaxFault
@@ -44,6 +44,10 @@ class Bases:
         image = await self._image(reference, name)
         manifest = await asyncio.to_thread(self.store.blob(image.digest).read_bytes)
         return _draft_of(image, json.loads(manifest)), short(image.id)
+
+    def additions(self, reference: str) -> tuple[str, ...]:
+        """The instructions that come before the Dockerfile's own, where ``host`` stands in for an official image."""
+        return hostbases.steps(reference) if self._instead_of(reference) == HOST else ()
 
     async def is_missing(self, reference: str) -> bool:
         """Whether it has to be brought in from a registry first; SyntaxFault."""

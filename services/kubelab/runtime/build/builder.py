@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -29,6 +30,7 @@ from kubelab.runtime.build.steps import Steps, Workshop
 from kubelab.runtime.build.tasks import OURS, explain
 from kubelab.runtime.config import RuntimeConfig
 from kubelab.runtime.errors import CRIError
+from kubelab.runtime.host import hostnetwork
 from kubelab.runtime.host.base import Host
 from kubelab.runtime.oci.platforms import machine
 from kubelab.runtime.launcher.client import Launcher
@@ -36,6 +38,10 @@ from kubelab.runtime.images.store import Store
 
 NETWORKS = ("", "default", "none", "host")
 ALLOW_HOST_NETWORK = "network.host"
+NO_WAY_OUT = (
+    "[Note] RUN has the node's network, which does not lead out of this machine; "
+    "a step that downloads something needs: kubelab image build --network host"
+)
 Pull = Callable[[str], Awaitable[Any]]
 
 
@@ -148,6 +154,12 @@ class _Build:
         yield f" ---> {shown}"
         draft.lexer, draft.globals, draft.given = self._dockerfile.lexer, self._globals, self._plan.arguments
         self._done[stage.index] = draft
+        additions = () if stage.parent else self._bases.additions(stage.base)
+        if additions:
+            yield f"# {stage.base}: this machine's own programs, completed by {len(additions)} steps"
+            async with aclosing(self._triggers(draft, stage, additions)) as lines:
+                async for line in lines:
+                    yield line
         if triggers := draft.config.pop("OnBuild", None):
             yield f"# Executing {len(triggers)} build trigger{'s' if len(triggers) > 1 else ''}"
             async with aclosing(self._triggers(draft, stage, triggers)) as lines:
@@ -159,7 +171,7 @@ class _Build:
                 async for line in lines:
                     yield line
 
-    async def _triggers(self, draft: Draft, stage: Stage, triggers: list[Any]) -> AsyncGenerator[str]:
+    async def _triggers(self, draft: Draft, stage: Stage, triggers: Sequence[Any]) -> AsyncGenerator[str]:
         """Do what the base image asks builds on it to do."""
         number = stage.first.line.number
         for text in triggers:
@@ -186,6 +198,8 @@ class _Build:
                 raise MachineError(f"{self._plan.path}:{number}: {what}: {err}") from err
             raise
         except CRIError as err:
+            if isinstance(instruction, say.Run) and self._has_no_way_out(instruction):
+                yield NO_WAY_OUT
             raise BuildError(f"{self._plan.path}:{number}: {what}: {err}") from err
         except OSError as err:
             kind = MachineError if err.errno in OURS else BuildError
@@ -230,6 +244,10 @@ class _Build:
                 f"to let RUN have the machine's own network"
             )
         return instruction.network
+
+    def _has_no_way_out(self, instruction: say.Run) -> bool:
+        """Whether a step that failed had the network of a node that is cut off from the machine's."""
+        return self._network(instruction) == "default" and bool(os.environ.get(hostnetwork.VARIABLE))
 
     def _finish(self, draft: Draft, tags: list[Reference]) -> str:
         platform = machine()
