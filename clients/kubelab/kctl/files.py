@@ -20,6 +20,11 @@ def read(session: Session, options: FilenameOptions) -> list[Document]:
     return documents
 
 
+def imply_single(options: FilenameOptions) -> bool:
+    """Say whether kubectl takes files for one object, however many they hold: a path without ``-R`` (``Builder``)."""
+    return not options.recursive and any(name != "-" and "://" not in name for name in options.filename)
+
+
 def namespace_of(document: Document, session: Session) -> str:
     """Give the namespace that an object's file names, else the session's; "" for what has none."""
     if not document.resource.namespaced:

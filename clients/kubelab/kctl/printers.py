@@ -51,8 +51,10 @@ class ResultPrinter:
         if dry_run == "server":
             raise Failed("error: the server knows no dry run; use --dry-run=client")
         if dry_run == "unchanged":
-            raise UsageProblem('--dry-run flag without a value was specified. A value must be set: "none" or "client".')
-        raise UsageProblem(f'Invalid dry-run value ({dry_run}). Must be "none" or "client".')
+            raise UsageProblem(
+                '--dry-run flag without a value was specified. A value must be set: "none", "server", or "client".'
+            )
+        raise UsageProblem(f'Invalid dry-run value ({dry_run}). Must be "none", "server", or "client".')
 
     def show(self, obj: Message, did: str, *, as_written: bool = False) -> str:
         """Give the text for one object: ``pod/web created``. ``as_written`` is for one that a file has."""

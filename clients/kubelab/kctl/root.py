@@ -20,6 +20,7 @@ ROOT = Command(
     children=(
         CommandEntry("create", "Create a resource from a file or from stdin", "create.command:CREATE", BEGINNER),
         CommandEntry("run", "Run a particular image on the cluster", "run:RUN", BEGINNER),
+        CommandEntry("set", "Set specific features on objects", "set.command:SET", BEGINNER),
         CommandEntry("get", "Display one or many resources", "get.command:GET", INTERMEDIATE),
         CommandEntry(
             "delete",

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from kubelab.kctl import pairs
 from kubelab.kctl.command import Command
-from kubelab.kctl.metadata import pairs, updating
+from kubelab.kctl.metadata import updating
 from kubelab.kctl.metadata.flags import flags_of
-from kubelab.kctl.metadata.pairs import Changes
 from kubelab.kctl.metadata.updating import MetadataMap, MetadataOptions
+from kubelab.kctl.pairs import Changes
 from kubelab.kctl.recording import CHANGE_CAUSE
 
 

@@ -12,7 +12,7 @@ from kubelab.apimachinery.terminal import escaped
 from kubelab.kctl import builder, recording, visitor
 from kubelab.kctl.commonflags import ResourceOptions
 from kubelab.kctl.flags import UsageProblem
-from kubelab.kctl.metadata.pairs import Changes, split
+from kubelab.kctl.pairs import Changes, split
 from kubelab.kctl.printers import ResultPrinter
 from kubelab.kctl.resource import Info, ResourceSelection
 from kubelab.kctl.session import Failed, Session
@@ -108,7 +108,8 @@ class _Updater:
         from kubelab.kctl import failures, files
 
         documents = files.read(self._session, self._options)
-        self._check_single(len(documents) == 1)
+        single = len(documents) == 1 or files.imply_single(self._options)
+        self._check_single(single)
         errors: visitor.Errors = []
         for document in documents:
             try:
@@ -116,7 +117,7 @@ class _Updater:
             except Failed as err:
                 errors.append(err)
                 continue
-            self._show(document.obj, done, document.resource.kind, len(documents) == 1, as_written=True)
+            self._show(document.obj, done, document.resource.kind, single, as_written=True)
         return failures.report(errors, self._session)
 
     async def run(self, client: Client, selection: ResourceSelection) -> visitor.Errors:
@@ -134,6 +135,10 @@ class _Updater:
                 )
             ]
         single = len(infos) == 1 and all(item.name is not None for item in selection.items)
+        if self._options.filename:
+            from kubelab.kctl import files
+
+            single = single or files.imply_single(self._options)
         self._check_single(single)
         return await visitor.continue_on_error(infos, lambda info: self._update(client, info, single))
 

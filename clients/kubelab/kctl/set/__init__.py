@@ -1,0 +1,1 @@
+"""``kctl set``: changes one part of existing objects, such as a container's image."""
