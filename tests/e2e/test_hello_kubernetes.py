@@ -43,19 +43,6 @@ def test_the_chapter_as_typed(tutorial: Tutorial) -> None:
     terminal.type("kctl delete service node")
 
 
-def test_nodes_as_the_chapter_looks_at_them(tutorial: Tutorial) -> None:
-    terminal = tutorial.terminal
-    nodes = terminal.type("kctl get node")
-    assert nodes.rows[0] == ["NAME", "STATUS", "ROLES", "AGE", "VERSION"]
-    assert [row[:3] for row in nodes.rows[1:]] == [[name, "Ready", role] for name, role in terminal.roles.items()]
-    name, role = next(iter(terminal.roles.items()))
-    described = terminal.type(f"kctl describe node {name}").stdout
-    assert re.match(rf"Name: +{name}\nRoles: +{role}\nLabels: +beta\.kubernetes\.io/arch=", described)
-    info = terminal.type("kctl cluster-info").stdout
-    assert re.match(r"Kubernetes control plane is running at https://127\.0\.0\.1:\d+\n", info)
-    assert "To further debug and diagnose cluster problems, use 'kctl cluster-info dump'." in info
-
-
 def test_a_second_request_uses_the_same_address(tutorial: Tutorial) -> None:
     terminal = tutorial.terminal
     terminal.type(f"kctl run again --port=8080 --labels='app=again' --image='{tutorial.image}'")

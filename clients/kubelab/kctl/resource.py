@@ -63,9 +63,9 @@ class ResourceSelection:
 
 
 def find(word: str) -> Resource[Message]:
-    """Find a type by any of its names."""
+    """Find a type by any of its names. What it does not allow (bindings are only created) the server refuses."""
     resource = scheme.find(word)
-    if resource is None or "list" not in resource.verbs:
+    if resource is None:
         raise UsageProblem(f'{NO_SUCH_TYPE} "{word.partition(".")[0]}"')
     return resource
 

@@ -1,0 +1,150 @@
+"""What a container asks for in its spec, and what it gets: users, limits, last words."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+
+from tests.e2e.terminal import OWN_FILES, Terminal, eventually
+
+
+@pytest.fixture(scope="module", autouse=True)
+def images(terminal: Terminal) -> None:
+    (terminal.folder / "assets").symlink_to(OWN_FILES)
+    terminal.type("kubelab image build -t kubelab/hello:v-1.0.0 assets/00000")
+
+
+# What the Pod Security level "restricted" asks for (https://kubernetes.io/docs/concepts/security/pod-security-standards/).
+RESTRICTED = """\
+apiVersion: v1
+kind: Pod
+metadata: {name: restricted, labels: {app: restricted}}
+spec:
+  securityContext:
+    runAsNonRoot: true
+    runAsUser: 1000
+    runAsGroup: 3000
+    fsGroup: 2000
+    seccompProfile: {type: RuntimeDefault}
+  containers:
+  - name: app
+    image: kubelab/hello:v-1.0.0
+    securityContext:
+      allowPrivilegeEscalation: false
+      readOnlyRootFilesystem: true
+      capabilities: {drop: [ALL]}
+    command: [sh, -c, "grep -E '^(Uid|Groups|CapEff|NoNewPrivs|Seccomp):' /proc/self/status; sleep infinity"]
+"""
+
+
+def test_a_restricted_pod_runs_and_is_restricted(terminal: Terminal) -> None:
+    terminal.type("kctl create -f -", stdin=RESTRICTED)
+    terminal.running("app=restricted", 1)
+    told = dict(re.split(r":\s+", line.strip(), maxsplit=1) for line in terminal.type("kctl logs restricted").lines)
+    assert told["Uid"].split() == ["1000"] * 4
+    assert set(told["Groups"].split()) == {"2000", "3000"}
+    assert (told["CapEff"], told["NoNewPrivs"], told["Seccomp"]) == ("0" * 16, "1", "2")
+    terminal.type("kctl delete pod restricted --grace-period=1")
+
+
+HUNGRY = """\
+apiVersion: v1
+kind: Pod
+metadata: {name: hungry}
+spec:
+  restartPolicy: Never
+  containers:
+  - name: app
+    image: kubelab/hello:v-1.0.0
+    command: [python3, -c, "held = bytearray(256 << 20); print(len(held))"]
+    resources: {limits: {memory: 48Mi}}
+"""
+
+
+def test_a_container_that_takes_more_memory_than_its_limit_is_oomkilled(terminal: Terminal) -> None:
+    if "LimitsEnforced   True" not in re.sub(" +", "   ", terminal.type("kctl describe node node-1").stdout):
+        pytest.skip("this machine has no control groups that can be used")
+    terminal.type("kctl create -f -", stdin=HUNGRY)
+    eventually(lambda: terminal.type("kctl get pod hungry --no-headers").rows[0][2] == "OOMKilled", what="OOMKilled")
+    described = re.sub(" +", " ", terminal.type("kctl describe pod hungry").stdout)
+    assert " State: Terminated\n Reason: OOMKilled\n Exit Code: 137\n" in described
+    assert "\nStatus: Failed\n" in described
+    terminal.type("kctl delete pod hungry")
+
+
+OWN_USERS = """\
+apiVersion: v1
+kind: Pod
+metadata: {name: own-users, labels: {app: own-users}}
+spec:
+  hostUsers: false
+  containers:
+  - name: app
+    image: kubelab/hello:v-1.0.0
+    command:
+    - sh
+    - -ec
+    - id -u; cat /proc/self/uid_map; echo own > /dev/termination-log; echo own > /own; echo wrote; sleep infinity
+"""
+
+
+def test_a_pod_with_users_of_its_own(terminal: Terminal) -> None:
+    """Its root is an unprivileged user of the machine; where the machine cannot, its events say so."""
+    terminal.type("kctl create -f -", stdin=OWN_USERS)
+    refusal = "runtime does not support user namespaces"
+    ended = eventually(lambda: re.search(f"{refusal}|Started container", described(terminal, "own-users")))
+    if ended[0] != refusal:
+        terminal.running("app=own-users", 1)
+        logs = eventually(lambda: wrote(terminal), what="its log")
+        root, mapping = logs[:2]
+        assert root == "0"
+        inside, outside, length = map(int, mapping.split())
+        assert (inside, length) == (0, 65_536)
+        assert outside >= 65_536
+    terminal.type("kctl delete pod own-users --grace-period=1")
+
+
+def wrote(terminal: Terminal) -> list[str]:
+    lines = terminal.type("kctl logs own-users").lines
+    return lines if lines[-1:] == ["wrote"] else []
+
+
+def described(terminal: Terminal, pod: str) -> str:
+    return terminal.type(f"kctl describe pod {pod}").stdout
+
+
+LAST_WORDS = """\
+apiVersion: v1
+kind: Pod
+metadata: {name: last-words}
+spec:
+  restartPolicy: Never
+  containers:
+  - name: file
+    image: kubelab/hello:v-1.0.0
+    securityContext: {runAsUser: 1000}
+    command: [sh, -c, "echo the disk is full > /dev/termination-log; exit 3"]
+  - name: log
+    image: kubelab/hello:v-1.0.0
+    terminationMessagePath: /tmp/why
+    terminationMessagePolicy: FallbackToLogsOnError
+    command: [sh, -c, "echo no route; exit 4"]
+"""
+
+
+def test_what_a_container_leaves_as_its_last_words_is_told(terminal: Terminal) -> None:
+    terminal.type("kctl create -f -", stdin=LAST_WORDS)
+
+    def failed() -> list[dict[str, Any]] | None:
+        status = json.loads(terminal.type("kctl get pod last-words -o json").stdout)["status"]
+        return status["containerStatuses"] if status["phase"] == "Failed" else None
+
+    statuses = eventually(failed)
+    ended = {one["name"]: one["state"]["terminated"] for one in statuses}
+    assert (ended["file"]["exitCode"], ended["file"]["message"]) == (3, "the disk is full\n")
+    assert (ended["log"]["exitCode"], ended["log"]["message"]) == (4, "no route\n")
+    assert re.search(r"Message: +the disk is full\n", terminal.type("kctl describe pod last-words").stdout)
+    terminal.type("kctl delete pod last-words")
