@@ -32,8 +32,8 @@ from kubelab.controllermanager.nodelifecycle import decide as lifecycle
 from kubelab.controllermanager.podcontrol import pod_from_template
 from kubelab.controllermanager.podgc.decide import surplus
 from kubelab.controllermanager.replication import decide as replication
+from kubelab.kctl import documentprinters
 from kubelab.kctl.describe import nodes, others, pods, services
-from kubelab.kctl.printers import render_objects
 from kubelab.kctl.tableprinter import PrintOptions, TablePrinter
 from kubelab.kubelet.backoff import Backoff
 from kubelab.kubelet.containers import config as podconfig
@@ -84,7 +84,7 @@ def machine_output(world: World) -> None:
         as_json, as_yaml = encode.to_json(body), encode.to_yaml(body)
         assert json.loads(as_json) == body
         assert yaml.load(as_yaml, getattr(yaml, "CSafeLoader", yaml.SafeLoader)) == body
-        shown(as_json, as_yaml, render_objects([obj], "name", single=True))
+        shown(as_json, as_yaml, *documentprinters.names_of(body))
 
 
 def tables(world: World) -> None:

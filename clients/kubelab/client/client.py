@@ -157,6 +157,15 @@ class Client:
         )
         return resource.message.FromString(answer.object.value)
 
+    async def get_subresource(
+        self, resource: Resource[Message], name: str, namespace: str, subresource: str
+    ) -> Message:
+        """Read what a subresource gives: the object, or such as a Scale. Raises NotFound."""
+        request = pb.GetRequest(path=path_of(resource, namespace, name, subresource))
+        answer = await self._transport.unary(GET, request, timeout=CALL_SECONDS)
+        message = autoscaling_pb2.Scale if answer.object.Is(autoscaling_pb2.Scale.DESCRIPTOR) else resource.message
+        return message.FromString(answer.object.value)
+
     async def list(
         self,
         resource: Resource[T],
@@ -236,11 +245,18 @@ class Client:
     # --- tables
 
     async def get_table(
-        self, resource: Resource[Message], name: str, namespace: str = "", *, include_object: str = "Metadata"
+        self,
+        resource: Resource[Message],
+        name: str,
+        namespace: str = "",
+        *,
+        subresource: str = "",
+        include_object: str = "Metadata",
     ) -> meta_pb2.Table:
-        """Read one object as the server's table of one row."""
+        """Read one object, or a subresource of it, as the server's table of one row."""
         request = pb.GetRequest(
-            path=path_of(resource, namespace, name), table=meta_pb2.TableOptions(includeObject=include_object)
+            path=path_of(resource, namespace, name, subresource),
+            table=meta_pb2.TableOptions(includeObject=include_object),
         )
         answer = await self._transport.unary(GET, request, timeout=CALL_SECONDS)
         return meta_pb2.Table.FromString(answer.object.value)

@@ -32,7 +32,12 @@ DRY_RUN = Flag(
     bare="unchanged",
     help='Must be "none" or "client". If client, only print the object that would be sent, without sending it.',
 )
-OUTPUT = Flag("--output", "-o", help="Output format. One of: (json, yaml, name).")
+OUTPUT = Flag(
+    "--output",
+    "-o",
+    help="Output format. One of: (json, yaml, name, go-template, go-template-file, template, templatefile, jsonpath, "
+    "jsonpath-as-json, jsonpath-file).",
+)
 FILENAME = Flag("--filename", "-f", kind="csv", help="Filename, directory, or URL to files to use")
 RECURSIVE = Flag("--recursive", "-R", kind="bool", help="Process the directory used in -f, --filename recursively.")
 

@@ -1,8 +1,7 @@
-"""Prints whole objects, and what was done to one (k8s.io/cli-runtime ``printers``). Tables: tableprinter.py."""
+"""Prints what was done to an object. Whole objects: documentprinters.py; tables: tableprinter.py."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -10,22 +9,12 @@ from google.protobuf.message import Message
 
 from kubelab.apimachinery import scheme
 from kubelab.apimachinery.terminal import escaped
+from kubelab.kctl.documentprinters import DocumentPrinter, PrintFlags, printer_of
 from kubelab.kctl.flags import UsageProblem
 from kubelab.kctl.resource import noun
 from kubelab.kctl.session import Failed
 
 UNKNOWN = "<unknown>"  # the name of an object that has none yet
-FORMATS = ("", "json", "yaml", "name")
-
-
-def render_objects(objects: Sequence[Message], output: str, *, single: bool) -> str:
-    """Give objects as ``-o json``, ``-o yaml`` or ``-o name``; several become one ``v1 List``."""
-    from kubelab.apimachinery.manifest import encode
-
-    if output == "name":
-        return "".join(f"{noun(scheme.of_object(obj))}/{escaped(cast(Any, obj).metadata.name)}\n" for obj in objects)
-    document = encode.to_dict(objects[0]) if single and objects else encode.list_to_dict(objects)
-    return encode.to_json(document) if output == "json" else encode.to_yaml(document)
 
 
 @dataclass(slots=True)
@@ -34,20 +23,17 @@ class ResultPrinter:
 
     output: str
     dry: bool
-    _shown: int = 0
+    printer: DocumentPrinter | None = None  # of the whole object; None for a line
 
     @classmethod
-    def of(cls, output: str, dry_run: str) -> ResultPrinter:
+    def of(cls, output: str, dry_run: str, template: PrintFlags | None = None) -> ResultPrinter:
         """Check the values of ``--output`` and ``--dry-run``. Raises UsageProblem in kubectl's words."""
-        if output not in FORMATS:
-            raise UsageProblem(
-                f'unable to match a printer suitable for the output format "{output}", allowed formats are: '
-                f"{','.join(sorted(f for f in FORMATS if f))}"
-            )
+        flags = template or PrintFlags(output)
+        printer = printer_of(flags) if flags.output or flags.template else None
         if dry_run in ("client", "true"):
-            return cls(output, True)
+            return cls(output, True, printer)
         if dry_run in ("none", "false"):
-            return cls(output, False)
+            return cls(output, False, printer)
         if dry_run == "server":
             raise Failed("error: the server knows no dry run; use --dry-run=client")
         if dry_run == "unchanged":
@@ -58,15 +44,9 @@ class ResultPrinter:
 
     def show(self, obj: Message, did: str, *, as_written: bool = False) -> str:
         """Give the text for one object: ``pod/web created``. ``as_written`` is for one that a file has."""
-        from kubelab.apimachinery.manifest import encode
+        if self.printer is not None and self.output != "name":
+            from kubelab.apimachinery.manifest import encode
 
+            return self.printer.render(encode.to_dict(obj, as_written=as_written))
         name = f"{noun(scheme.of_object(obj))}/{escaped(cast(Any, obj).metadata.name) or UNKNOWN}"
-        self._shown += 1
-        if self.output == "name":
-            return f"{name}\n"
-        if self.output == "json":
-            return encode.to_json(encode.to_dict(obj, as_written=as_written))
-        if self.output == "yaml":
-            separator = "---\n" if self._shown > 1 else ""
-            return separator + encode.to_yaml(encode.to_dict(obj, as_written=as_written))
-        return f"{name} {did}{' (dry run)' if self.dry else ''}\n"
+        return f"{name}\n" if self.printer is not None else f"{name} {did}{' (dry run)' if self.dry else ''}\n"

@@ -37,8 +37,8 @@ class TablePrinter:
     _shown: list[int] = field(default_factory=list[int])
     _headed: bool = False
 
-    def render(self, table: meta_pb2.Table) -> str:
-        """Give a table's rows as lines, below a header the first time."""
+    def render(self, table: meta_pb2.Table, event: str = "") -> str:
+        """Give a table's rows as lines, below a header the first time. ``event`` is a first column of its own."""
         rows: list[list[str]] = []
         if not self._headed:
             definitions = table.columnDefinitions or [
@@ -47,8 +47,8 @@ class TablePrinter:
             self._shown = [n for n, c in enumerate(definitions) if self.options.wide or c.priority == 0]
             self._headed = True
             if not self.options.no_headers:
-                rows.append(self._header(definitions))
-        rows += [self._row(row) for row in table.rows]
+                rows.append(["EVENT"] * bool(event) + self._header(definitions))
+        rows += [[event] * bool(event) + self._row(row) for row in table.rows]
         return self.columns.render(rows)
 
     def _header(self, definitions: Sequence[meta_pb2.TableColumnDefinition]) -> list[str]:

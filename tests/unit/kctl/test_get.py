@@ -13,6 +13,7 @@ from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import scheme
 from kubelab.apimachinery.errors import BadRequest, Forbidden, Unavailable
 from kubelab.kctl import resource as resources
+from kubelab.kctl.documentprinters import NamePrinter
 from kubelab.kctl.get import watch as watching
 from kubelab.kctl.get.request import GetRequest
 from kubelab.kctl.tableprinter import PrintOptions
@@ -238,7 +239,7 @@ async def test_watch_prints_what_is_there_and_what_changes(shell: Shell) -> None
 
 
 async def test_watch_only(shell: Shell) -> None:
-    request = GetRequest(resources.parse(["pods"]), "default", output="name")
+    request = GetRequest(resources.parse(["pods"]), "default", printer=NamePrinter())
     assert await watch(shell, request, only=True, lines=2) == ["pod/a-long-name", "pod/db"]
 
 

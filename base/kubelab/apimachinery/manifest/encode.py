@@ -50,7 +50,7 @@ def message_to_dict(message: Message, *, as_written: bool = False) -> dict[str, 
     return dict(sorted(body.items()))
 
 
-def to_json(document: dict[str, Any]) -> str:
+def to_json(document: dict[str, Any] | list[Any]) -> str:
     """Write with four spaces, as kubectl does, with a newline at the end."""
     text = json.dumps(document, indent=4, ensure_ascii=False)
     return text.translate(_ESCAPED) + "\n"

@@ -8,47 +8,67 @@ from typing import TYPE_CHECKING
 
 from kubelab.kctl.command import Command
 from kubelab.kctl.commonflags import ALL_NAMESPACES, FIELD_SELECTOR, FILENAME, RECURSIVE, SELECTOR, ResourceOptions
+from kubelab.kctl.documentprinters import ALLOW_MISSING_TEMPLATE_KEYS, SHOW_MANAGED_FIELDS, TEMPLATE
 from kubelab.kctl.flags import Flag, UsageProblem
 
 if TYPE_CHECKING:  # `kctl get --help` loads none of these
+    from kubelab.kctl.documentprinters import DocumentPrinter
     from kubelab.kctl.get.request import GetRequest
     from kubelab.kctl.session import Session
 
-FORMATS = ("json", "name", "wide", "yaml")
+FORMATS = (
+    "json, yaml, name, go-template, go-template-file, template, templatefile, jsonpath, jsonpath-as-json, "
+    "jsonpath-file, custom-columns, custom-columns-file, wide"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class GetOptions(ResourceOptions):
     all_namespaces: bool
+    allow_missing_template_keys: bool
     chunk_size: int
     field_selector: str
     ignore_not_found: bool
     label_columns: tuple[str, ...]
     no_headers: bool
     output: str
+    output_watch_events: bool
+    raw: str
+    server_print: bool
     show_kind: bool
     show_labels: bool
+    show_managed_fields: bool
+    sort_by: str
+    subresource: str
+    template: str
     watch: bool
     watch_only: bool
 
 
 def _get(session: Session, args: tuple[str, ...], options: GetOptions) -> int:
-    if options.output not in ("", *FORMATS):
-        raise UsageProblem(
-            f'unable to match a printer suitable for the output format "{options.output}", allowed formats are: '
-            f"{','.join(FORMATS)}"
-        )
+    watching = options.watch or options.watch_only
+    if options.raw:
+        return _raw(session, args, options)
+    _check(options, watching)
+    printer = _printer(options)
     if not args and not options.filename:
         print(
             'You must specify the type of resource to get. Use "kctl api-resources" for a complete list of supported '
             "resources.\n",
             file=sys.stderr,
         )
-        raise UsageProblem("Required resource not specified.", session.command_path, hint="arguments")
+        raise UsageProblem(
+            'Required resource not specified.\nUse "kctl explain <resource>" for a detailed description of that '
+            "resource (e.g. kctl explain pods).",
+            session.command_path,
+            hint="arguments",
+        )
     from kubelab.kctl import visitor
 
-    request = _request(session, args, options)
-    if options.watch or options.watch_only:
+    request = _request(session, args, options, printer)
+    if options.subresource and any(item.name is None for item in request.selection.items):
+        raise UsageProblem("subresource cannot be used when bulk resources are specified")
+    if watching:
         from kubelab.kctl.get import watch
 
         return session.run(lambda client: watch.run(client, request, only=options.watch_only), endless=True)
@@ -57,7 +77,49 @@ def _get(session: Session, args: tuple[str, ...], options: GetOptions) -> int:
     return visitor.run(session, lambda client: retrieve.run(client, request))
 
 
-def _request(session: Session, args: tuple[str, ...], options: GetOptions) -> GetRequest:
+def _check(options: GetOptions, watching: bool) -> None:
+    """Refuse flags that contradict each other, in kubectl's words."""
+    if options.show_labels and options.output and options.output != "wide":
+        raise UsageProblem(f"--show-labels option cannot be used with {options.output} printer")
+    if options.output_watch_events and not watching:
+        raise UsageProblem("--output-watch-events option can only be used with --watch or --watch-only")
+    if watching and options.sort_by:
+        print("warning: --watch requested, --sort-by will be ignored for watch events received", file=sys.stderr)
+
+
+def _raw(session: Session, args: tuple[str, ...], options: GetOptions) -> int:
+    if args:
+        raise UsageProblem("arguments may not be passed when --raw is specified")
+    if options.filename or options.watch or options.watch_only or options.selector or options.all_namespaces:
+        raise UsageProblem(
+            "--raw may not be specified with other flags that filter the server request or alter the output"
+        )
+    if options.output:
+        raise UsageProblem("--raw and --output are mutually exclusive")
+    from kubelab.kctl.get import raw
+
+    return raw.run(session, options.raw)
+
+
+def _printer(options: GetOptions) -> DocumentPrinter | None:
+    """Make the printer of whole objects; None where the server's tables are printed."""
+    if options.output in ("", "wide") and not options.template:
+        return None
+    from kubelab.kctl.documentprinters import PrintFlags, printer_of
+
+    flags = PrintFlags(
+        options.output,
+        options.template,
+        options.allow_missing_template_keys,
+        options.show_managed_fields,
+        options.no_headers,
+    )
+    return printer_of(flags, also=("wide",), columns=True)
+
+
+def _request(
+    session: Session, args: tuple[str, ...], options: GetOptions, printer: DocumentPrinter | None
+) -> GetRequest:
     from kubelab.kctl import builder
     from kubelab.kctl.get.request import GetRequest
     from kubelab.kctl.tableprinter import PrintOptions
@@ -76,7 +138,7 @@ def _request(session: Session, args: tuple[str, ...], options: GetOptions) -> Ge
         all_namespaces=options.all_namespaces,
         label_selector=options.selector,
         field_selector=options.field_selector,
-        output=options.output,
+        printer=printer,
         printing=PrintOptions(
             wide=options.output == "wide",
             no_headers=options.no_headers,
@@ -86,7 +148,10 @@ def _request(session: Session, args: tuple[str, ...], options: GetOptions) -> Ge
             column_labels=options.label_columns,
         ),
         ignore_not_found=options.ignore_not_found,
-        chunk=options.chunk_size,
+        chunk=0 if options.sort_by else options.chunk_size,
+        sort_by=options.sort_by,
+        subresource=options.subresource,
+        watch_events=options.output_watch_events,
     )
 
 
@@ -96,6 +161,7 @@ GET = Command(
     options=GetOptions,
     flags=(
         ALL_NAMESPACES,
+        ALLOW_MISSING_TEMPLATE_KEYS,
         Flag(
             "--chunk-size",
             kind="int",
@@ -119,17 +185,48 @@ GET = Command(
         Flag(
             "--no-headers",
             kind="bool",
-            help="When using the default output format, don't print headers (default print headers).",
+            help="When using the default or custom-column output format, don't print headers (default print headers).",
         ),
-        Flag("--output", "-o", help="Output format. One of: (json, yaml, name, wide)."),
+        Flag(
+            "--output",
+            "-o",
+            help=f"Output format. One of: ({FORMATS}). See custom columns "
+            "[https://kubernetes.io/docs/reference/kubectl/#custom-columns], golang template "
+            "[http://golang.org/pkg/text/template/#pkg-overview] and jsonpath template "
+            "[https://kubernetes.io/docs/reference/kubectl/jsonpath/].",
+        ),
+        Flag(
+            "--output-watch-events",
+            kind="bool",
+            help="Output watch event objects when --watch or --watch-only is used. Existing objects are output as "
+            "initial ADDED events.",
+        ),
+        Flag(
+            "--raw", help="Raw URI to request from the server. It is served over gRPC as far as a verb exists for it."
+        ),
         RECURSIVE,
         SELECTOR,
+        Flag(
+            "--server-print",
+            kind="bool",
+            default=True,
+            help="If true, have the server return the appropriate table output. kctl knows no other tables.",
+        ),
         Flag("--show-kind", kind="bool", help="If present, list the resource type for the requested object(s)."),
         Flag(
             "--show-labels",
             kind="bool",
             help="When printing, show all labels as the last column (default hide labels column)",
         ),
+        SHOW_MANAGED_FIELDS,
+        Flag(
+            "--sort-by",
+            help="If non-empty, sort list types using this field specification.  The field specification is expressed "
+            "as a JSONPath expression (e.g. '{.metadata.name}'). The field in the API resource specified by this "
+            "JSONPath expression must be an integer or a string.",
+        ),
+        Flag("--subresource", help="If specified, gets the subresource of the requested object."),
+        TEMPLATE,
         Flag(
             "--watch",
             "-w",
@@ -163,14 +260,28 @@ kctl get replicationcontroller web
 # List a single pod in JSON output format
 kctl get -o json pod web-pod-13je7
 
+# Return only the phase value of the specified pod
+kctl get -o template pod/web-pod-13je7 --template={{.status.phase}}
+
+# List resource information in custom columns
+kctl get pod test -o custom-columns=CONTAINER:.spec.containers[0].name,IMAGE:.spec.containers[0].image
+
+# List pods by the time of their creation
+kctl get pods --sort-by=.metadata.creationTimestamp
+
 # List all replication controllers and services together in ps output format
 kctl get rc,services
 
 # List one or more resources by their type and names
 kctl get rc/web service/frontend pods/web-pod-13je7
 
+# List the 'status' subresource for a single pod
+kctl get pod web-pod-13je7 --subresource status
+
 # List all pods existing in all namespaces
 kctl get pods --all-namespaces
 """,
-    usage="kctl get [(-o|--output=)json|yaml|name|wide] (TYPE [NAME | -l label] | TYPE/NAME ...) [flags]",
+    usage="kctl get [(-o|--output=)json|yaml|name|go-template|go-template-file|template|templatefile|jsonpath|"
+    "jsonpath-as-json|jsonpath-file|custom-columns|custom-columns-file|wide] (TYPE [NAME | "
+    "-l label] | TYPE/NAME ...) [flags]",
 )

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import AsyncIterator
+from typing import Any
 
 from google.protobuf.message import Message
 
 from kubelab.api.meta.v1 import meta_pb2
+from kubelab.apimachinery import scheme
 from kubelab.client.client import Client
+from kubelab.kctl.documentprinters import DocumentPrinter
 from kubelab.kctl.get.request import GetRequest
 from kubelab.kctl.listing import explained
-from kubelab.kctl.printers import render_objects
 from kubelab.kctl.resource import ResourceTuple
 from kubelab.kctl.tableprinter import TablePrinter
 from kubelab.kctl.visitor import Errors, continue_on_error
@@ -19,8 +21,8 @@ from kubelab.kctl.visitor import Errors, continue_on_error
 
 async def run(client: Client, request: GetRequest) -> Errors:
     """Print what the server gives, and return the errors of the rest."""
-    if request.as_objects:
-        return await _objects(client, request)
+    if request.printer is not None:
+        return await _objects(client, request, request.printer)
     return await _tables(client, request)
 
 
@@ -57,7 +59,7 @@ async def _tables(client: Client, request: GetRequest) -> Errors:
 async def _table(client: Client, request: GetRequest, item: ResourceTuple) -> meta_pb2.Table:
     namespace = item.namespace or request.namespace
     if item.name is not None:
-        return await client.get_table(item.resource, item.name, namespace)
+        return await client.get_table(item.resource, item.name, namespace, subresource=request.subresource)
     whole = meta_pb2.Table()
     continue_ = ""
     while True:
@@ -69,6 +71,7 @@ async def _table(client: Client, request: GetRequest, item: ResourceTuple) -> me
                 field_selector=request.field_selector,
                 limit=request.chunk,
                 continue_=continue_,
+                include_object=request.include_object,
             )
         if not continue_:
             whole = part
@@ -76,10 +79,32 @@ async def _table(client: Client, request: GetRequest, item: ResourceTuple) -> me
             whole.rows.extend(part.rows)
         continue_ = getattr(part.metadata, "continue")
         if not continue_:
-            return whole
+            return _sorted(whole, request.sort_by)
 
 
-async def _objects(client: Client, request: GetRequest) -> Errors:
+def _sorted(table: meta_pb2.Table, field: str) -> meta_pb2.Table:
+    """Sort a table's rows by a field of their objects; a table of one row stays as it is."""
+    if not field or len(table.rows) < 2:
+        return table
+    from kubelab.kctl.sorting import sort_by
+
+    rows = sort_by(table.rows, field, _document_of)
+    ordered = meta_pb2.Table(metadata=table.metadata, columnDefinitions=table.columnDefinitions)
+    ordered.rows.extend(rows)
+    return ordered
+
+
+def _document_of(row: meta_pb2.TableRow) -> dict[str, Any]:
+    """Give the object of a row as JSON has it."""
+    from kubelab.apimachinery.manifest import encode
+
+    resource = scheme.by_type_url(row.object.type_url)
+    return encode.to_dict(resource.message.FromString(row.object.value)) if resource else {}
+
+
+async def _objects(client: Client, request: GetRequest, printer: DocumentPrinter) -> Errors:
+    from kubelab.apimachinery.manifest import encode
+
     objects: list[Message] = []
 
     async def visit(item: ResourceTuple) -> None:
@@ -88,15 +113,27 @@ async def _objects(client: Client, request: GetRequest) -> Errors:
     failed = await continue_on_error(request.selection.items, visit, ignore_not_found=request.ignore_not_found)
     single = len(request.selection.items) == 1 and request.selection.named
     if objects or not (failed or single):
-        print(render_objects(objects, request.output, single=single), end="")
+        document = encode.to_dict(objects[0]) if single and objects else encode.list_to_dict(objects)
+        if request.sort_by and document.get("kind") == "List" and document["items"]:
+            from kubelab.kctl.sorting import sort_by
+
+            document["items"] = sort_by(document["items"], request.sort_by, _itself)
+        print(printer.render(document), end="")
     return failed
+
+
+def _itself(document: dict[str, Any]) -> dict[str, Any]:
+    return document
 
 
 async def _fetch(client: Client, request: GetRequest, item: ResourceTuple) -> AsyncIterator[Message]:
     """Yield the objects of one item of the selection."""
     namespace = item.namespace or request.namespace
     if item.name is not None:
-        yield await client.get(item.resource, item.name, namespace)
+        if request.subresource:
+            yield await client.get_subresource(item.resource, item.name, namespace, request.subresource)
+        else:
+            yield await client.get(item.resource, item.name, namespace)
         return
     pages = client.pages(
         item.resource,

@@ -12,10 +12,10 @@ from dataclasses import replace
 from google.protobuf.message import Message
 
 from kubelab.api.meta.v1 import meta_pb2
-from kubelab.client.client import Client
+from kubelab.client.client import Client, EventType
+from kubelab.kctl.documentprinters import DocumentPrinter
 from kubelab.kctl.flags import UsageProblem
 from kubelab.kctl.get.request import GetRequest
-from kubelab.kctl.printers import render_objects
 from kubelab.kctl.resource import ResourceTuple
 from kubelab.kctl.tableprinter import TablePrinter
 
@@ -30,8 +30,8 @@ async def run(client: Client, request: GetRequest, *, only: bool) -> int:
         by_name = f"metadata.name={item.name}"
         field_selector = f"{request.field_selector},{by_name}" if request.field_selector else by_name
         request = replace(request, field_selector=field_selector)
-    if request.as_objects:
-        await _objects(client, request, item, only)
+    if request.printer is not None:
+        await _objects(client, request, item, request.printer, only)
     else:
         await _rows(client, request, item, only)
     return 0
@@ -44,14 +44,18 @@ async def _rows(client: Client, request: GetRequest, item: ResourceTuple, only: 
         item.resource, namespace, label_selector=request.label_selector, field_selector=request.field_selector
     )
     if table.rows and not only:
-        print(printer.render(table), end="", flush=True)
-    async for change in _changes(client, request, item, table.metadata.resourceVersion):
-        print(printer.render(change), end="", flush=True)
+        print(printer.render(table, _event_column(request, EventType.ADDED)), end="", flush=True)
+    async for kind, change in _changes(client, request, item, table.metadata.resourceVersion):
+        print(printer.render(change, _event_column(request, kind)), end="", flush=True)
+
+
+def _event_column(request: GetRequest, kind: EventType) -> str:
+    return kind.value if request.watch_events else ""
 
 
 async def _changes(
     client: Client, request: GetRequest, item: ResourceTuple, since: str
-) -> AsyncIterator[meta_pb2.Table]:
+) -> AsyncIterator[tuple[EventType, meta_pb2.Table]]:
     while True:
         events = client.watch_table(
             item.resource,
@@ -63,17 +67,17 @@ async def _changes(
         async for event in events:
             since = event.resource_version or since
             if event.object is not None:
-                yield event.object
+                yield event.type, event.object
 
 
-async def _objects(client: Client, request: GetRequest, item: ResourceTuple, only: bool) -> None:
+async def _objects(
+    client: Client, request: GetRequest, item: ResourceTuple, printer: DocumentPrinter, only: bool
+) -> None:
     namespace = item.namespace or request.namespace
     labels, fields = request.label_selector, request.field_selector
     listed = await client.list(item.resource, namespace, label_selector=labels, field_selector=fields)
-    printed = 0
     for obj in listed.items if not only else []:
-        _print(obj, request.output, printed)
-        printed += 1
+        _print(obj, EventType.ADDED, request, printer)
     since = listed.resource_version
     while True:
         async for event in client.watch(
@@ -81,10 +85,13 @@ async def _objects(client: Client, request: GetRequest, item: ResourceTuple, onl
         ):
             since = event.resource_version or since
             if event.object is not None:
-                _print(event.object, request.output, printed)
-                printed += 1
+                _print(event.object, event.type, request, printer)
 
 
-def _print(obj: Message, output: str, before: int) -> None:
-    separator = "---\n" if output == "yaml" and before else ""
-    print(separator + render_objects([obj], output, single=True), end="", flush=True)
+def _print(obj: Message, kind: EventType, request: GetRequest, printer: DocumentPrinter) -> None:
+    from kubelab.apimachinery.manifest import encode
+
+    document = encode.to_dict(obj)
+    if request.watch_events:
+        document = {"object": document, "type": kind.value}
+    print(printer.render(document), end="", flush=True)

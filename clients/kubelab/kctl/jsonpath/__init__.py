@@ -1,0 +1,12 @@
+"""kubectl's dialect of JSONPath (client-go ``util/jsonpath``).
+
+A template is text with actions in braces: ``{.metadata.name}``, ``{range .items[*]}{.metadata.name}{"\\n"}{end}``.
+https://kubernetes.io/docs/reference/kubectl/jsonpath/
+"""
+
+from __future__ import annotations
+
+from kubelab.kctl.jsonpath.evaluate import JSONPath
+from kubelab.kctl.jsonpath.nodes import JSONPathError
+
+__all__ = ["JSONPath", "JSONPathError"]
