@@ -122,6 +122,37 @@ metadata: {name: web, namespace: default}
 type: Opaque
 data: {a: AAEC}
 ---
+apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: web
+  namespace: default
+  annotations: {deployment.kubernetes.io/revision: "2"}
+spec:
+  replicas: 3
+  selector: {matchLabels: {app: web}, matchExpressions: [{key: tier, operator: NotIn, values: [a, b]}]}
+  strategy: {type: RollingUpdate, rollingUpdate: {maxSurge: 25%, maxUnavailable: 1}}
+  template:
+    metadata: {labels: {app: web}}
+    spec: {containers: [{name: main, image: host, ports: [{containerPort: 80}]}]}
+status:
+  replicas: 3
+  conditions: [{type: Progressing, status: "True", reason: New, lastUpdateTime: "2026-01-01T00:00:00Z"}]
+---
+apiVersion: apps/v1
+kind: ReplicaSet
+metadata:
+  name: web-1
+  namespace: default
+  annotations: {deployment.kubernetes.io/desired-replicas: "3", deployment.kubernetes.io/max-replicas: "4"}
+spec:
+  replicas: 2
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec: {containers: [{name: main, image: host, ports: [{containerPort: 80}]}]}
+status: {replicas: 2, conditions: [{type: ReplicaFailure, status: "True", lastTransitionTime: "2026-01-01T00:00:00Z"}]}
+---
 apiVersion: coordination.k8s.io/v1
 kind: Lease
 metadata: {name: node-1, namespace: kube-node-lease}

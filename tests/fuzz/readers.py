@@ -21,6 +21,7 @@ from google.protobuf.message import Message
 from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery import labels, scheme, terminal
 from kubelab.apimachinery.clock import SystemClock
+from kubelab.apimachinery.core.pods import is_active
 from kubelab.apimachinery.manifest import encode
 from kubelab.apimachinery.messages import deep_copy
 from kubelab.apiserver.registry.tables import Tables
@@ -31,7 +32,7 @@ from kubelab.controllermanager.nodeipam.cidrpool import CidrPool
 from kubelab.controllermanager.nodelifecycle import decide as lifecycle
 from kubelab.controllermanager.podcontrol import pod_from_template
 from kubelab.controllermanager.podgc.decide import surplus
-from kubelab.controllermanager.replication import decide as replication
+from kubelab.controllermanager.replicaset import decide as replication
 from kubelab.kctl import documentprinters
 from kubelab.kctl.describe import nodes, others, pods, services
 from kubelab.kctl.tableprinter import PrintOptions, TablePrinter
@@ -174,7 +175,7 @@ def controllers(world: World) -> None:
     lifecycle.zone_state([lifecycle.ready_status(node) for node in objects["nodes"]])
     surplus(objects["pods"], 1)
     for rc in objects["replicationcontrollers"]:
-        controllerrefs.claims(rc, partial(labels.select, rc.spec.selector), objects["pods"])
+        controllerrefs.claims(rc, partial(labels.select, rc.spec.selector), objects["pods"], is_active)
         replication.plan(rc, objects["pods"], NOW)
         replication.status(rc, objects["pods"], None, NOW)
         pod_from_template(rc.spec.template, rc, scheme.REPLICATION_CONTROLLERS)

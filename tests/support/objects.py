@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from kubelab.api.apps.v1 import apps_pb2
 from kubelab.api.core.v1 import core_pb2
 from kubelab.api.meta.v1 import meta_pb2
-from kubelab.apimachinery import scheme
+from kubelab.apimachinery import intstr, scheme
+from kubelab.apimachinery.meta import new_controller_ref
 
 
 def pod(
@@ -97,16 +99,52 @@ def replication_controller(
     return obj
 
 
-def controlled_by(owner: core_pb2.ReplicationController) -> meta_pb2.OwnerReference:
-    """Make the reference that a pod of this controller carries."""
-    return meta_pb2.OwnerReference(
-        apiVersion="v1",
-        kind=scheme.REPLICATION_CONTROLLERS.kind,
-        name=owner.metadata.name,
-        uid=owner.metadata.uid,
-        controller=True,
-        blockOwnerDeletion=True,
-    )
+def replica_set(
+    name: str = "web", *, namespace: str = "default", replicas: int = 1, labels: Mapping[str, str] | None = None
+) -> apps_pb2.ReplicaSet:
+    """Make a ReplicaSet whose template carries what it selects."""
+    obj = apps_pb2.ReplicaSet()
+    obj.metadata.name, obj.metadata.namespace, obj.metadata.uid = name, namespace, f"uid-of-{name}"
+    obj.metadata.generation = 1
+    obj.spec.replicas = replicas
+    obj.spec.selector.matchLabels.update(labels or {"app": name})
+    obj.spec.template.metadata.labels.update(labels or {"app": name})
+    obj.spec.template.spec.containers.add(name="main", image="host")
+    obj.spec.template.spec.schedulerName = "default-scheduler"
+    return obj
+
+
+def deployment(
+    name: str = "web",
+    *,
+    namespace: str = "default",
+    replicas: int = 1,
+    image: str = "host:1",
+    surge: int | str = "25%",
+    unavailable: int | str = "25%",
+    recreate: bool = False,
+) -> apps_pb2.Deployment:
+    """Make a Deployment of ``app=NAME`` with the defaults of the api-server."""
+    obj = apps_pb2.Deployment()
+    obj.metadata.name, obj.metadata.namespace, obj.metadata.uid = name, namespace, f"uid-of-{name}"
+    obj.metadata.generation = 1
+    obj.spec.replicas, obj.spec.revisionHistoryLimit, obj.spec.progressDeadlineSeconds = replicas, 10, 600
+    obj.spec.selector.matchLabels["app"] = name
+    obj.spec.strategy.type = "Recreate" if recreate else "RollingUpdate"
+    if not recreate:
+        rolling = obj.spec.strategy.rollingUpdate
+        for field, value in ((rolling.maxSurge, surge), (rolling.maxUnavailable, unavailable)):
+            field.CopyFrom(intstr.from_int(value) if isinstance(value, int) else intstr.from_string(value))
+    obj.spec.template.metadata.labels["app"] = name
+    obj.spec.template.spec.containers.add(name="main", image=image)
+    return obj
+
+
+def controlled_by(
+    owner: core_pb2.ReplicationController | apps_pb2.ReplicaSet | apps_pb2.Deployment,
+) -> meta_pb2.OwnerReference:
+    """Make the reference that an object of this controller carries."""
+    return new_controller_ref(owner, scheme.of_object(owner))
 
 
 def service(

@@ -8,6 +8,7 @@ from kubelab.api.intstr.intstr_pb2 import IntOrString
 
 INT, STRING = 0, 1
 _INT32 = re.compile(r"[+-]?[0-9]{1,10}", re.ASCII)
+_DIGITS = re.compile(r"[0-9]{1,10}", re.ASCII)
 
 
 def from_int(number: int) -> IntOrString:
@@ -33,3 +34,17 @@ def is_set(value: IntOrString) -> bool:
 def text(value: IntOrString) -> str:
     """As people write it."""
     return value.strVal if value.type == STRING else str(value.intVal)
+
+
+def scaled(value: IntOrString, total: int, *, round_up: bool) -> int:
+    """Give the number that a count or a percentage of ``total`` means (upstream's ``GetScaledValueFromIntOrPercent``).
+
+    Raises ValueError for a text that is no percentage.
+    """
+    if value.type != STRING:
+        return value.intVal
+    percent = value.strVal.removesuffix("%")
+    if percent == value.strVal or not _DIGITS.fullmatch(percent):
+        raise ValueError(f"invalid value {value.strVal!r}: expected a number or a percentage such as 25%")
+    product = int(percent) * total
+    return -(-product // 100) if round_up else product // 100

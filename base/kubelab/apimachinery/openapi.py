@@ -131,7 +131,7 @@ class _Writer:
         elif field.is_repeated:
             schema = {"type": "array", "items": self._value(field)}
         elif kind is not None:
-            return self._reference(kind, default=name in spelling.ALWAYS)
+            schema = {**self._reference(kind, default=name in spelling.ALWAYS)}
         else:
             schema = self._scalar(field, default=name in spelling.ALWAYS)
         if name in merging.LIST_TYPE:

@@ -12,6 +12,7 @@ from typing import Generic, TypeVar
 from google.protobuf.any_pb2 import Any
 from google.protobuf.message import Message
 
+from kubelab.api.apps.v1 import apps_pb2
 from kubelab.api.coordination.v1 import coordination_pb2
 from kubelab.api.core.v1 import core_pb2
 
@@ -143,6 +144,28 @@ REPLICATION_CONTROLLERS = Resource(
     subresources=("status", "scale"),
     categories=("all",),
 )
+REPLICA_SETS = Resource(
+    plural="replicasets",
+    singular="replicaset",
+    kind="ReplicaSet",
+    message=apps_pb2.ReplicaSet,
+    columns=_columns("Desired", "Current", "Ready", AGE, *_wide("Containers", "Images", "Selector")),
+    group="apps",
+    short_names=("rs",),
+    subresources=("status", "scale"),
+    categories=("all",),
+)
+DEPLOYMENTS = Resource(
+    plural="deployments",
+    singular="deployment",
+    kind="Deployment",
+    message=apps_pb2.Deployment,
+    columns=_columns("Ready", "Up-to-date", "Available", AGE, *_wide("Containers", "Images", "Selector")),
+    group="apps",
+    short_names=("deploy",),
+    subresources=("status", "scale"),
+    categories=("all",),
+)
 EVENTS = Resource(
     plural="events",
     singular="event",
@@ -205,6 +228,8 @@ ALL: tuple[Resource[Message], ...] = (
     REPLICATION_CONTROLLERS,
     SECRETS,
     SERVICES,
+    DEPLOYMENTS,
+    REPLICA_SETS,
     LEASES,
 )
 

@@ -74,9 +74,9 @@ ROLES: Mapping[str, tuple[Rule, ...]] = {
     "system:kube-controller-manager": (
         rule("get list watch delete deletecollection", "*"),
         rule("update patch", _OWNED),
-        rule("create", "pods endpoints"),
+        rule("create", "pods endpoints replicasets.apps"),
         rule("update patch", "pods/status nodes/status namespaces/status namespaces/finalize"),
-        rule("update patch", "replicationcontrollers/status"),
+        rule("update patch", "replicationcontrollers/status replicasets.apps/status deployments.apps/status"),
         _own_lease("kube-controller-manager"),
         _EVENTS,
     ),

@@ -46,6 +46,8 @@ class ControllerManagerConfig(BaseConfig):
     cluster_cidr: str = "10.244.0.0/16"
     node_cidr_mask_size: Annotated[int, Range(1, 32)] = 24
     concurrent_rc_syncs: Parallelism = 5
+    concurrent_replica_set_syncs: Parallelism = 5
+    concurrent_deployment_syncs: Parallelism = 5
     concurrent_endpoint_syncs: Parallelism = 5
     concurrent_namespace_syncs: Parallelism = 10
     concurrent_gc_syncs: Parallelism = 20

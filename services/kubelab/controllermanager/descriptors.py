@@ -14,6 +14,7 @@ from kubelab.client import workqueue
 from kubelab.component.config import ConfigError
 from kubelab.controllermanager.config import ControllerManagerConfig
 from kubelab.controllermanager.context import ControllerContext
+from kubelab.controllermanager.deployment.controller import DeploymentController
 from kubelab.controllermanager.endpoints.controller import EndpointsController
 from kubelab.controllermanager.garbagecollector.controller import GarbageCollector
 from kubelab.controllermanager.namespace.controller import NamespaceController
@@ -21,6 +22,7 @@ from kubelab.controllermanager.nodeipam.controller import NodeIpamController
 from kubelab.controllermanager.nodelifecycle.controller import NodeLifecycleController
 from kubelab.controllermanager.nodelifecycle.eviction import TaintEvictionController
 from kubelab.controllermanager.podgc.controller import PodGarbageCollector
+from kubelab.controllermanager.replicaset.controller import ReplicaSetController
 from kubelab.controllermanager.replication.controller import ReplicationManager
 
 
@@ -45,6 +47,8 @@ class ControllerDescriptor:
 
 DESCRIPTORS: tuple[ControllerDescriptor, ...] = (
     ControllerDescriptor("replicationcontroller", ReplicationManager, lambda config: config.concurrent_rc_syncs),
+    ControllerDescriptor("replicaset", ReplicaSetController, lambda config: config.concurrent_replica_set_syncs),
+    ControllerDescriptor("deployment", DeploymentController, lambda config: config.concurrent_deployment_syncs),
     ControllerDescriptor("endpoints", EndpointsController, lambda config: config.concurrent_endpoint_syncs),
     ControllerDescriptor(
         "namespace",

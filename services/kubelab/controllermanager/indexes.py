@@ -3,15 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TypeVar
+from typing import Protocol, TypeVar, cast
+
+from google.protobuf.message import Message
 
 from kubelab.api.core.v1 import core_pb2
-from kubelab.apimachinery import labels
+from kubelab.api.meta.v1 import meta_pb2
+from kubelab.apimachinery import labels, labelselectors
 from kubelab.apimachinery.core.pods import is_terminal
-from kubelab.apimachinery.meta import get_controller_of
+from kubelab.apimachinery.meta import get_controller_of, meta_of
 from kubelab.client.informer import Informer
 
 S = TypeVar("S", core_pb2.Service, core_pb2.ReplicationController)
+W = TypeVar("W", bound=Message)
+
+
+class _Spec(Protocol):
+    @property
+    def selector(self) -> meta_pb2.LabelSelector: ...
+
+
+class Workload(Protocol):
+    """An object that selects by a LabelSelector, such as a ReplicaSet."""
+
+    @property
+    def metadata(self) -> meta_pb2.ObjectMeta: ...
+
+    @property
+    def spec(self) -> _Spec: ...
+
 
 BY_CONTROLLER = "controller-uid"
 ORPHANS = "without-controller"
@@ -21,15 +41,15 @@ BY_SELECTOR = "selector"
 BY_LABEL = "label"
 
 
-def controller_uid(pod: core_pb2.Pod) -> Iterable[str]:
-    """BY_CONTROLLER: the uid of the pod's controller."""
-    ref = get_controller_of(pod)
+def controller_uid(obj: Message) -> Iterable[str]:
+    """BY_CONTROLLER: the uid of the object's controller."""
+    ref = get_controller_of(obj)
     return (ref.uid,) if ref else ()
 
 
-def orphan_namespace(pod: core_pb2.Pod) -> Iterable[str]:
-    """ORPHANS: the namespace of a pod that has no controller."""
-    return () if get_controller_of(pod) else (pod.metadata.namespace,)
+def orphan_namespace(obj: Message) -> Iterable[str]:
+    """ORPHANS: the namespace of an object that has no controller."""
+    return () if get_controller_of(obj) else (meta_of(obj).namespace,)
 
 
 def node_name(pod: core_pb2.Pod) -> Iterable[str]:
@@ -67,6 +87,24 @@ def selecting(informer: Informer[S], pod: core_pb2.Pod) -> list[S]:
         for candidate in informer.by_index(BY_SELECTOR, selector_key(namespace, key, value))
         if labels.select(candidate.spec.selector, pod.metadata.labels)
     ]
+
+
+def selector_keys(workload: Message) -> Iterable[str]:
+    """BY_SELECTOR: one label that everything carries that the workload's LabelSelector takes; where it names none, its
+    namespace."""
+    selecting = cast(Workload, workload)
+    for key, value in sorted(selecting.spec.selector.matchLabels.items())[:1]:
+        return (selector_key(selecting.metadata.namespace, key, value),)
+    return (selecting.metadata.namespace,)
+
+
+def label_selecting(informer: Informer[W], obj: Message) -> list[W]:
+    """Find the workloads whose LabelSelector takes an object. The informer has the index BY_SELECTOR by
+    :func:`selector_keys`."""
+    meta = meta_of(obj)
+    keys = [selector_key(meta.namespace, key, value) for key, value in meta.labels.items()]
+    candidates = [workload for key in (*keys, meta.namespace) for workload in informer.by_index(BY_SELECTOR, key)]
+    return [w for w in candidates if labelselectors.as_selector(cast(Workload, w).spec.selector).matches(meta.labels)]
 
 
 def selected_pods(informer: Informer[core_pb2.Pod], namespace: str, selector: Mapping[str, str]) -> list[core_pb2.Pod]:

@@ -78,7 +78,7 @@ def controller_manager(r: Question, name: str) -> bool:
     return (
         (r.verb in ("get", "list", "watch", "delete", "deletecollection") and not r.subresource)
         or (changes and not r.subresource and r.resource not in ("leases", "bindings"))
-        or (r.verb == "create" and whole(r, "pods", "endpoints"))
+        or (r.verb == "create" and whole(r, "pods", "endpoints", "replicasets"))
         or (changes and r.subresource == "status" and r.resource != "services")
         or (changes and r.subresource == "finalize")
         or lease(r, name, "kube-controller-manager")

@@ -17,7 +17,7 @@ from prometheus_client import CollectorRegistry
 
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import errors, labels
-from kubelab.apimachinery.core.pods import DISRUPTION_TARGET
+from kubelab.apimachinery.core.pods import DISRUPTION_TARGET, is_active
 from kubelab.apimachinery.meta import new_controller_ref
 from kubelab.apimachinery.scheme import PODS, SERVICES
 from kubelab.client.client import Client
@@ -195,13 +195,13 @@ def test_claims_by_reference_and_selector() -> None:
         mine("orphan that has ended", owner=None, phase="Succeeded"),
     ]
     matches = partial(labels.select, {"app": "web"})
-    claimed = claims(OWNER, matches, pods)
+    claimed = claims(OWNER, matches, pods, is_active)
     assert [p.metadata.name for p in claimed.own] == ["own"]
     assert [p.metadata.name for p in claimed.adopt] == ["orphan"]
     assert [p.metadata.name for p in claimed.release] == ["no longer selected"]
     leaving = make.service("web")
     leaving.metadata.deletionTimestamp.seconds = 1
-    claimed = claims(leaving, matches, pods)
+    claimed = claims(leaving, matches, pods, is_active)
     assert [p.metadata.name for p in claimed.own] == ["own", "no longer selected"]
     assert claimed.adopt == claimed.release == ()
 

@@ -10,7 +10,7 @@ import pytest
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import errors
 from kubelab.apimachinery.core.pods import is_active
-from kubelab.controllermanager.replication.decide import (
+from kubelab.controllermanager.replicaset.decide import (
     Failure,
     plan,
     status,
@@ -83,7 +83,7 @@ def test_status_counts_and_tells_of_failure() -> None:
     assert [(c.type, c.status, c.reason, c.message) for c in told.conditions] == [
         ("ReplicaFailure", "True", "FailedCreate", "quota")
     ]
-    rc.status.CopyFrom(told)
+    rc.status.MergeFromString(told.SerializeToString())
     assert status(rc, pods, Failure("FailedCreate", errors.Forbidden("quota, other words")), now=101.0) == told
     (changed,) = status(rc, pods, Failure("FailedDelete", errors.Forbidden("too busy")), now=101.0).conditions
     assert (changed.reason, changed.message, changed.lastTransitionTime.seconds) == ("FailedDelete", "too busy", 100)

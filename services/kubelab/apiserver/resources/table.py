@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from google.protobuf.message import Message
 
 from kubelab.apimachinery.scheme import Resource
+from kubelab.apiserver.resources.apps import deployments, replicasets
 from kubelab.apiserver.resources.coordination import leases
 from kubelab.apiserver.resources.core import (
     bindings,
@@ -37,6 +38,8 @@ _KINDS = (
     replicationcontrollers.storage,
     secrets.storage,
     services.storage,
+    deployments.storage,
+    replicasets.storage,
     leases.storage,
 )
 _PASSED_THROUGH = (bindings.RESOURCE,)

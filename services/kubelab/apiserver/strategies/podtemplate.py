@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kubelab.api.core.v1 import core_pb2
+from kubelab.apimachinery import names
 from kubelab.apimachinery.errors import Cause
-from kubelab.apiserver.strategies import causes, metadata, podspec
+from kubelab.apiserver.strategies import causes, metadata, podspec, podwarnings
 
 
 def default(template: core_pb2.PodTemplateSpec) -> None:
@@ -36,3 +37,12 @@ def active_deadline(template: core_pb2.PodTemplateSpec, field: str, kind: str) -
         return []
     message = f"activeDeadlineSeconds in {kind} is not Supported"
     return [causes.forbidden(f"{field}.spec.activeDeadlineSeconds", message)]
+
+
+def warnings(owner: str, template: core_pb2.PodTemplateSpec, field: str) -> list[str]:
+    """Tell what is hardly meant in the name of a workload, and in its template."""
+    told = podwarnings.of_spec(template.spec, template.metadata, f"{field}.", is_pod=False)
+    if owner and (problems := names.dns_label(owner)):
+        message = "this is used in Pod names and hostnames, which can result in surprising behavior"
+        told.insert(0, f"metadata.name: {message}; a DNS label is recommended: [{' '.join(problems)}]")
+    return told

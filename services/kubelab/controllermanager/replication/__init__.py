@@ -1,1 +1,1 @@
-"""The replication manager: as many pods as a controller asks for."""
+"""The replication manager: the ReplicaSet controller, for ReplicationControllers."""

@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from kubelab.api.core.v1 import core_pb2
-from kubelab.apimachinery import names
 from kubelab.apimachinery.errors import Cause
-from kubelab.apiserver.strategies import causes, podtemplate, podwarnings
+from kubelab.apiserver.strategies import causes, podtemplate, replicas
 from kubelab.apiserver.strategies.base import Strategy
 
 _TEMPLATE = "spec.template"
@@ -32,12 +31,7 @@ class ReplicationControllerStrategy(Strategy[core_pb2.ReplicationController]):
             spec.replicas = 1
 
     def warnings(self, obj: core_pb2.ReplicationController) -> list[str]:
-        template = obj.spec.template
-        warnings = podwarnings.of_spec(template.spec, template.metadata, f"{_TEMPLATE}.", is_pod=False)
-        if obj.metadata.name and (problems := names.dns_label(obj.metadata.name)):
-            message = "this is used in Pod names and hostnames, which can result in surprising behavior"
-            warnings.insert(0, f"metadata.name: {message}; a DNS label is recommended: [{' '.join(problems)}]")
-        return warnings + super().warnings(obj)
+        return podtemplate.warnings(obj.metadata.name, obj.spec.template, _TEMPLATE) + super().warnings(obj)
 
     def validate_content(self, obj: core_pb2.ReplicationController) -> list[Cause]:
         spec = obj.spec
@@ -53,23 +47,7 @@ class ReplicationControllerStrategy(Strategy[core_pb2.ReplicationController]):
         self, obj: core_pb2.ReplicationController, old: core_pb2.ReplicationController
     ) -> list[Cause]:
         complaints = super().validate_status_update(obj, old)
-        status = obj.status
-        counts = (
-            ("replicas", status.replicas),
-            ("fullyLabeledReplicas", status.fullyLabeledReplicas),
-            ("readyReplicas", status.readyReplicas),
-            ("availableReplicas", status.availableReplicas),
-            ("observedGeneration", status.observedGeneration),
-        )
-        for name, count in counts:
-            complaints += causes.non_negative(f"status.{name}", count)
-        for name, count in counts[1:4]:
-            if count > status.replicas:
-                complaints.append(causes.invalid(f"status.{name}", count, "cannot be greater than status.replicas"))
-        if status.availableReplicas > status.readyReplicas:
-            message = "cannot be greater than readyReplicas"
-            complaints.append(causes.invalid("status.availableReplicas", status.availableReplicas, message))
-        return complaints
+        return complaints + replicas.status(obj.status)
 
     def selectable_fields(self, obj: core_pb2.ReplicationController) -> Mapping[str, str]:
         return {**super().selectable_fields(obj), "status.replicas": str(obj.status.replicas)}

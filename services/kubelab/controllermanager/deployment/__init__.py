@@ -1,0 +1,1 @@
+"""The deployment controller: one ReplicaSet for each template of a Deployment, and the way from one to the next."""
