@@ -71,10 +71,10 @@ def node(
     pod_cidr: str = "",
     **allocatable: str,
 ) -> core_pb2.Node:
-    """Make a node with 4 cores, 8 GiB and room for 110 pods, by default."""
+    """Make a node with 4 cores, 8 GiB and room for 110 pods, by default, and with the label of its host name."""
     obj = core_pb2.Node()
     obj.metadata.name, obj.metadata.uid = name, f"uid-of-{name}"
-    obj.metadata.labels.update(labels or {})
+    obj.metadata.labels.update({"kubernetes.io/hostname": name, **(labels or {})})
     obj.spec.taints.extend(taints)
     obj.spec.unschedulable, obj.spec.podCIDR = unschedulable, pod_cidr
     for resource, amount in {"cpu": "4", "memory": "8Gi", "pods": "110", **allocatable}.items():

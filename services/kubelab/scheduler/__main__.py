@@ -28,7 +28,6 @@ from kubelab.scheduler.podcondition import PodConditionUpdater
 from kubelab.scheduler.profile import frameworks
 from kubelab.scheduler.queue import SchedulingQueue
 from kubelab.scheduler.scheduler import Scheduler
-from kubelab.scheduler.spreadindex import SpreadIndex
 from kubelab.scheduler.waitingpods import WaitingPods
 
 T = TypeVar("T", bound=Message)
@@ -46,26 +45,27 @@ async def work(config: SchedulerConfig, env: Environment, client: Client, regist
     ``registry`` has the plugins that the configuration's profiles may name.
     """
     async with asyncio.TaskGroup() as group:
-        spread = SpreadIndex()
-        cache = Cache(spread)
+        cache = Cache()
+        election = elector(config.leader_election, "kube-scheduler", env, client)
+        writer = client.fenced(election.fence) if election else client
+        waiting = WaitingPods(env.clock)
+        profiles = frameworks(config, Handle(writer, waiting), registry)
         queue = SchedulingQueue(
             env.clock,
             initial_backoff=config.pod_initial_backoff,
             max_backoff=config.pod_max_backoff,
             max_unschedulable=config.pod_max_unschedulable,
+            pre_enqueue=lambda pod: profiles[pod.pod.spec.schedulerName].pre_enqueue(pod),
         )
         metrics = SchedulerMetrics(env.registry)
         metrics.observe(queue, cache)
-        election = elector(config.leader_election, "kube-scheduler", env, client)
-        writer = client.fenced(election.fence) if election else client
-        waiting = WaitingPods(env.clock)
-        profiles = frameworks(config, Handle(writer, waiting), registry)
         recorders = {name: EventRecorder(client, name, env.node, env.clock) for name in profiles}
         # Ended pods take no room: the server leaves them out, and the watch shows one that ends as deleted.
         pods = informer(env, client, scheme.PODS, field_selector=ACTIVE_PODS)
         nodes = informer(env, client, scheme.NODES)
         services = informer(env, client, scheme.SERVICES)
         controllers = informer(env, client, scheme.REPLICATION_CONTROLLERS)
+        namespaces = informer(env, client, scheme.NAMESPACES)
         handlers = EventHandlers(
             pods=pods,
             nodes=nodes,
@@ -73,7 +73,7 @@ async def work(config: SchedulerConfig, env: Environment, client: Client, regist
             controllers=controllers,
             queue=queue,
             cache=cache,
-            spread=spread,
+            namespaces=namespaces,
             waiting=waiting,
             scheduler_names=profiles.keys(),
         )
@@ -97,7 +97,7 @@ async def work(config: SchedulerConfig, env: Environment, client: Client, regist
             env.log.info("scheduling", profiles=[*profiles], **cache.statistics())
             await scheduler.run()
 
-        for source in (pods, nodes, services, controllers):
+        for source in (pods, nodes, services, controllers, namespaces):
             group.create_task(source.run(), name=f"informer-{source.name}")
         for name, recorder in recorders.items():
             group.create_task(recorder.run(), name=f"events-{name}")

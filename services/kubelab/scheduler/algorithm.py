@@ -12,15 +12,17 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from kubelab.scheduler.cache import Cache
 from kubelab.scheduler.clusterevents import NODE_ADDED, ClusterEvent
-from kubelab.scheduler.framework import SKIP, CycleState, Rejection, histogram
+from kubelab.scheduler.framework import SKIP, Cluster, CycleState, OnlyNodes, Rejection, histogram
 from kubelab.scheduler.model import NodeInfo, PodInfo
 from kubelab.scheduler.profile import Framework
 
 MIN_FEASIBLE = 100
 MIN_PERCENTAGE = 5
+Check = Callable[[CycleState, PodInfo, NodeInfo], Rejection | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +70,12 @@ class Algorithm:
         self, framework: Framework, state: CycleState, pod: PodInfo, nodes: Sequence[NodeInfo], cache: Cache
     ) -> Rejection | tuple[list[NodeInfo], list[Rejection]]:
         """Give the feasible nodes and why others are not; one rejection where PreFilter says no for all."""
-        checks: list[Callable[[CycleState, PodInfo, NodeInfo], Rejection | None]] = []
-        for plugin in framework.filters:
-            prepared = plugin.pre_filter(state, pod, cache)
-            if isinstance(prepared, Rejection):
-                return prepared
-            if prepared is not SKIP:
-                checks.append(plugin.filter)
+        prepared = prepare(framework, state, pod, cache)
+        if isinstance(prepared, Rejection):
+            return prepared
+        if prepared.names is not None:
+            return _filter_named(prepared, state, pod, nodes)
+        checks = prepared.checks
         start = self._start % len(nodes)
         feasible: list[NodeInfo] = []
         rejected: list[Rejection] = []
@@ -92,6 +93,55 @@ class Algorithm:
                     break
         self._start = (start + len(feasible) + len(rejected)) % len(nodes)
         return feasible, rejected
+
+
+def _filter_named(
+    prepared: Prepared, state: CycleState, pod: PodInfo, nodes: Sequence[NodeInfo]
+) -> tuple[list[NodeInfo], list[Rejection]]:
+    """Look at the nodes that PreFilter named; the others are rejected alike."""
+    feasible: list[NodeInfo] = []
+    rejected: list[Rejection] = []
+    for node in nodes:
+        rejection = prepared.check(state, pod, node)
+        if rejection is None:
+            feasible.append(node)
+        else:
+            rejected.append(rejection)
+    return feasible, rejected
+
+
+class Prepared(NamedTuple):
+    """The filters that a pod needs, and the rejection of all nodes but those of ``names`` (None: of no node)."""
+
+    checks: list[Check]
+    names: frozenset[str] | None = None
+    others: Rejection | None = None
+
+    def check(self, state: CycleState, pod: PodInfo, node: NodeInfo) -> Rejection | None:
+        """Give the first filter's no, None when the node will do."""
+        if self.names is not None and node.name not in self.names:
+            return self.others
+        return next((no for check in self.checks if (no := check(state, pod, node)) is not None), None)
+
+
+def prepare(framework: Framework, state: CycleState, pod: PodInfo, cluster: Cluster) -> Rejection | Prepared:
+    """Run PreFilter. A rejection is every node's."""
+    checks: list[Check] = []
+    limits: dict[str, OnlyNodes] = {}
+    for plugin in framework.filters:
+        prepared = plugin.pre_filter(state, pod, cluster)
+        if isinstance(prepared, Rejection):
+            return prepared
+        if isinstance(prepared, OnlyNodes):
+            limits[plugin.name] = prepared
+        if prepared is not SKIP:
+            checks.append(plugin.filter)
+    if not limits:
+        return Prepared(checks)
+    words = f"node(s) didn't satisfy plugin(s) [{' '.join(sorted(limits))}]"
+    retry_on = frozenset[ClusterEvent]().union(*(limit.retry_on for limit in limits.values()))
+    names = frozenset.intersection(*(limit.names for limit in limits.values()))
+    return Prepared(checks, names, Rejection(next(iter(limits)), (words,), retry_on))
 
 
 def _best(

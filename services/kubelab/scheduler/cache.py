@@ -12,14 +12,18 @@ Everything here is synchronous: between two awaits of the scheduling loop the ca
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kubelab.api.core.v1 import core_pb2
 from kubelab.scheduler import clusterevents
 from kubelab.scheduler.clusterevents import ClusterEvent
 from kubelab.scheduler.model import NodeInfo, PodInfo
-from kubelab.scheduler.spreadindex import SpreadIndex
+from kubelab.scheduler.namespaces import NamespaceLabels
+from kubelab.scheduler.podindex import PodIndex
+from kubelab.scheduler.topology import Topology
+from kubelab.scheduler.workloads import WorkloadSelectors
 
 
 @dataclass(slots=True)
@@ -31,10 +35,14 @@ class _Placed:
 
 
 class Cache:
-    """What the scheduler decides on."""
+    """What the scheduler decides on. ``workloads`` and ``namespaces`` are kept by the event handlers."""
 
-    def __init__(self, spread: SpreadIndex | None = None) -> None:
-        self._spread = spread or SpreadIndex()
+    def __init__(self) -> None:
+        self.topology = Topology()
+        self.pods = PodIndex(self.topology)
+        self.workloads = WorkloadSelectors()
+        self.namespaces = NamespaceLabels()
+        self.image_nodes: Counter[str] = Counter()
         self._infos: dict[str, NodeInfo] = {}
         self._order: list[NodeInfo] = []
         self._placed: dict[str, _Placed] = {}
@@ -46,9 +54,9 @@ class Cache:
         """The nodes that exist, in a stable order."""
         return self._order
 
-    def spread_counts(self, pod: PodInfo) -> Mapping[str, int] | None:
-        """Count, by node, the pods that the pod should spread away from."""
-        return self._spread.counts(pod)
+    def node(self, name: str) -> NodeInfo | None:
+        """Give a node that exists."""
+        return self.topology.nodes.get(name)
 
     # Nodes
 
@@ -65,9 +73,14 @@ class Cache:
         self._tally(info, 1)
         if not was_present:
             self._order.append(info)
+            self.topology.nodes[name] = info
+            self.topology.changed()
             return frozenset({clusterevents.NODE_ADDED})
         after = _describe(info)
-        return frozenset(event for event in after if after[event] != before[event])
+        changed = frozenset(event for event in after if after[event] != before[event])
+        if clusterevents.NODE_LABELED in changed:
+            self.topology.changed()
+        return changed
 
     def remove_node(self, name: str) -> None:
         """Drop a node; its pods stay counted until the watch tells that they are gone, too."""
@@ -76,6 +89,8 @@ class Cache:
             return
         self._tally(info, -1)
         info.present = False
+        del self.topology.nodes[name]
+        self.topology.changed()
         self._order = [other for other in self._order if other is not info]
         if not info.pods:
             del self._infos[name]
@@ -85,6 +100,8 @@ class Cache:
             self.tainted += sign * bool(info.hard_taints)
             self.softly_tainted += sign * bool(info.soft_taints)
             self.cordoned += sign * info.unschedulable
+            for image in info.images:
+                self.image_nodes[image] += sign
 
     # Pods
 
@@ -117,12 +134,15 @@ class Cache:
             expired.append(placed.pod)
         return expired
 
-    def set_pod(self, pod: PodInfo) -> None:
-        """Take over an assigned pod that the watch shows; it wins over an assumption."""
+    def set_pod(self, pod: PodInfo) -> frozenset[ClusterEvent]:
+        """Take over an assigned pod that the watch shows, and say what about it is new; it wins over an assumption."""
         placed = self._placed.get(pod.uid)
         if placed is not None:
             self._unplace(pod.uid)
         self._place(pod, pod.node, assumed=False)
+        if placed is None or placed.assumed:
+            return frozenset({clusterevents.POD_ADDED})
+        return frozenset({clusterevents.POD_LABELED}) if placed.pod.labels != pod.labels else frozenset()
 
     def remove_pod(self, uid: str) -> bool:
         """Drop a pod that is gone or has ended; False if it was not here."""
@@ -140,7 +160,7 @@ class Cache:
         if info is None:
             info = self._infos[node] = NodeInfo(node)
         info.add(pod)
-        self._spread.add(pod, node)
+        self.pods.add(pod, node)
         self._placed[pod.uid] = _Placed(pod, node, assumed)
 
     def _unplace(self, uid: str) -> None:
@@ -148,7 +168,7 @@ class Cache:
         self._bound.pop(uid, None)
         info = self._infos[placed.node]
         info.remove(placed.pod)
-        self._spread.remove(placed.pod)
+        self.pods.remove(placed.pod)
         if not info.present and not info.pods:
             del self._infos[placed.node]
 
@@ -172,7 +192,9 @@ class Cache:
         assert self.tainted == sum(bool(info.hard_taints) for info in self._order)
         assert self.softly_tainted == sum(bool(info.soft_taints) for info in self._order)
         assert self.cordoned == sum(info.unschedulable for info in self._order)
-        self._spread.check_invariants()
+        assert self.topology.nodes == {info.name: info for info in self._order}
+        assert +self.image_nodes == Counter(image for info in self._order for image in info.images)
+        self.pods.check_invariants()
 
 
 def _describe(info: NodeInfo) -> dict[ClusterEvent, object]:

@@ -19,10 +19,12 @@ class ActionType(enum.Enum):
     UPDATE_NODE_LABEL = "UpdateNodeLabel"
     UPDATE_NODE_TAINT = "UpdateNodeTaint"
     """Taints or ``spec.unschedulable`` changed."""
+    UPDATE_POD_LABEL = "UpdatePodLabel"
+    UPDATE_NAMESPACE_LABEL = "UpdateNamespaceLabel"
 
 
 class ClusterEvent(NamedTuple):
-    """``resource`` is the qualified plural, ``nodes`` or ``pods``."""
+    """``resource`` is the plural: ``nodes``, ``pods`` or ``namespaces``."""
 
     resource: str
     action: ActionType
@@ -34,3 +36,10 @@ NODE_LABELED = ClusterEvent("nodes", ActionType.UPDATE_NODE_LABEL)
 NODE_TAINTED = ClusterEvent("nodes", ActionType.UPDATE_NODE_TAINT)
 POD_GONE = ClusterEvent("pods", ActionType.DELETE)
 """A pod that had a node was deleted or ended."""
+POD_ADDED = ClusterEvent("pods", ActionType.ADD)
+"""A pod got its node."""
+POD_LABELED = ClusterEvent("pods", ActionType.UPDATE_POD_LABEL)
+"""The labels of a pod that has a node changed."""
+NODE_GONE = ClusterEvent("nodes", ActionType.DELETE)
+NAMESPACE_LABELED = ClusterEvent("namespaces", ActionType.UPDATE_NAMESPACE_LABEL)
+"""A namespace came, or got other labels: terms with a namespace selector mean other pods."""

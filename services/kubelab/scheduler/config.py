@@ -29,6 +29,7 @@ class PluginSet:
 class Plugins:
     """The extension points. A plugin's PreFilter comes with its Filter, its PreScore with its Score."""
 
+    pre_enqueue: PluginSet = field(default_factory=PluginSet)
     filter: PluginSet = field(default_factory=PluginSet)
     post_filter: PluginSet = field(default_factory=PluginSet)
     score: PluginSet = field(default_factory=PluginSet)

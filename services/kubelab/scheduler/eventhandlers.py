@@ -16,8 +16,8 @@ from kubelab.scheduler.cache import Cache
 from kubelab.scheduler.clusterevents import ClusterEvent
 from kubelab.scheduler.model import PodInfo
 from kubelab.scheduler.queue import SchedulingQueue
-from kubelab.scheduler.spreadindex import SpreadIndex
 from kubelab.scheduler.waitingpods import WaitingPods
+from kubelab.scheduler.workloads import equal_to
 
 
 class EventHandlers:
@@ -30,15 +30,16 @@ class EventHandlers:
         nodes: Informer[core_pb2.Node],
         services: Informer[core_pb2.Service],
         controllers: Informer[core_pb2.ReplicationController],
+        namespaces: Informer[core_pb2.Namespace],
         queue: SchedulingQueue,
         cache: Cache,
-        spread: SpreadIndex,
         waiting: WaitingPods,
         scheduler_names: Collection[str],
     ) -> None:
-        self._queue, self._cache, self._spread, self._waiting = queue, cache, spread, waiting
+        self._queue, self._cache, self._waiting = queue, cache, waiting
+        self._workloads = cache.workloads
         self._scheduler_names = scheduler_names
-        self._informers = (pods, nodes, services, controllers)
+        self._informers = (pods, nodes, services, controllers, namespaces)
         pods.add_handler(on_add=self.pod_set, on_update=lambda _, new: self.pod_set(new), on_delete=self.pod_gone)
         nodes.add_handler(on_add=self.node_set, on_update=lambda _, new: self.node_set(new), on_delete=self.node_gone)
         services.add_handler(
@@ -48,6 +49,9 @@ class EventHandlers:
             on_add=self.controller_set,
             on_update=lambda _, new: self.controller_set(new),
             on_delete=self.controller_gone,
+        )
+        namespaces.add_handler(
+            on_add=self.namespace_set, on_update=lambda _, new: self.namespace_set(new), on_delete=self.namespace_gone
         )
 
     async def wait_synced(self) -> None:
@@ -63,7 +67,7 @@ class EventHandlers:
         elif pod.spec.nodeName:
             self._queue.remove(uid)
             self._waiting.reject(uid)
-            self._cache.set_pod(PodInfo.of(pod))
+            self._tell(self._cache.set_pod(PodInfo.of(pod)))
         elif pod.spec.schedulerName in self._scheduler_names and (
             self._queue.holds(uid) or not self._cache.is_assumed(uid)
         ):
@@ -83,19 +87,27 @@ class EventHandlers:
 
     def node_gone(self, node: core_pb2.Node) -> None:
         self._cache.remove_node(node.metadata.name)
+        self._queue.move(clusterevents.NODE_GONE)
 
     def service_set(self, service: core_pb2.Service) -> None:
         meta = service.metadata
-        self._spread.set_service(meta.namespace, meta.name, service.spec.selector)
+        self._workloads.set_service(meta.namespace, meta.name, service.spec.selector)
 
     def service_gone(self, service: core_pb2.Service) -> None:
-        self._spread.remove_service(service.metadata.namespace, service.metadata.name)
+        self._workloads.remove_service(service.metadata.namespace, service.metadata.name)
 
     def controller_set(self, controller: core_pb2.ReplicationController) -> None:
-        self._spread.set_controller(controller.metadata.uid, controller.spec.selector)
+        self._workloads.set_controller(controller.metadata.uid, equal_to(controller.spec.selector))
 
     def controller_gone(self, controller: core_pb2.ReplicationController) -> None:
-        self._spread.remove_controller(controller.metadata.uid)
+        self._workloads.remove_controller(controller.metadata.uid)
+
+    def namespace_set(self, namespace: core_pb2.Namespace) -> None:
+        if self._cache.namespaces.set(namespace.metadata.name, namespace.metadata.labels):
+            self._queue.move(clusterevents.NAMESPACE_LABELED)
+
+    def namespace_gone(self, namespace: core_pb2.Namespace) -> None:
+        self._cache.namespaces.remove(namespace.metadata.name)
 
     def _tell(self, events: Iterable[ClusterEvent]) -> None:
         for event in events:

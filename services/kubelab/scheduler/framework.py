@@ -2,6 +2,7 @@
 
 ::
 
+    on its way into the queue                   PreEnqueue
     scheduling cycle, one pod at a time         PreFilter ▶ Filter ▶ (PostFilter) ▶ PreScore ▶ Score ▶ Reserve ▶ Permit
     binding cycle, beside the next decisions    (wait for Permit) ▶ PreBind ▶ Bind ▶ PostBind
 
@@ -23,6 +24,10 @@ from typing import Any, Protocol, runtime_checkable
 from kubelab.apimachinery.errors import ApiError
 from kubelab.scheduler.clusterevents import ClusterEvent
 from kubelab.scheduler.model import NodeInfo, PodInfo
+from kubelab.scheduler.namespaces import NamespaceLabels
+from kubelab.scheduler.podindex import PodIndex
+from kubelab.scheduler.topology import Topology
+from kubelab.scheduler.workloads import WorkloadSelectors
 
 MAX_SCORE = 100
 
@@ -54,6 +59,17 @@ class Rejection:
     reasons: tuple[str, ...]
     retry_on: frozenset[ClusterEvent]
     resolvable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class OnlyNodes:
+    """PreFilter knows the only nodes, by name, that could do; the filters look at no others.
+
+    ``retry_on`` are the events at which a node of such a name may come up.
+    """
+
+    names: frozenset[str]
+    retry_on: frozenset[ClusterEvent]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +115,33 @@ class Cluster(Protocol):
         """How many nodes are unschedulable."""
         ...
 
-    def spread_counts(self, pod: PodInfo) -> Mapping[str, int] | None:
-        """Count, by node, the pods behind the pod's services and of its controller; None when it has neither."""
+    @property
+    def nodes(self) -> Sequence[NodeInfo]:
+        """The nodes that exist."""
         ...
+
+    @property
+    def image_nodes(self) -> Mapping[str, int]:
+        """How many nodes have an image, by each of its names; 0 or missing: none."""
+        ...
+
+    @property
+    def topology(self) -> Topology:
+        """The nodes' domains."""
+        ...
+
+    @property
+    def pods(self) -> PodIndex:
+        """The placed pods, by selectors and by their terms."""
+        ...
+
+    @property
+    def workloads(self) -> WorkloadSelectors:
+        """What services and controllers select."""
+        ...
+
+    @property
+    def namespaces(self) -> NamespaceLabels: ...
 
 
 class Plugin(Protocol):
@@ -112,10 +152,19 @@ class Plugin(Protocol):
 
 
 @runtime_checkable
+class PreEnqueuePlugin(Plugin, Protocol):
+    """Extends PreEnqueue: keeps a pod out of the active queue until the pod itself changes."""
+
+    def pre_enqueue(self, pod: PodInfo) -> bool:
+        """Say whether the pod may be scheduled."""
+        ...
+
+
+@runtime_checkable
 class FilterPlugin(Plugin, Protocol):
     """Extends PreFilter and Filter: says which nodes will not do."""
 
-    def pre_filter(self, state: CycleState, pod: PodInfo, cluster: Cluster) -> Skip | Rejection | None:
+    def pre_filter(self, state: CycleState, pod: PodInfo, cluster: Cluster) -> Skip | OnlyNodes | Rejection | None:
         """Prepare a cycle. SKIP: no node can be rejected for this pod. A rejection is every node's."""
         ...
 

@@ -14,9 +14,11 @@ from kubelab.api.core.v1 import core_pb2
 from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery import taints
 from kubelab.apimachinery.core import podresources
+from kubelab.apimachinery.core.nodeaffinity import NodeTerm, RequiredNodeAffinity, preferred_terms
 from kubelab.apimachinery.core.podresources import HostPort
 from kubelab.apimachinery.meta import get_controller_of
 from kubelab.apimachinery.quantity import milli_value, value
+from kubelab.scheduler.podterms import Neighbours, neighbours
 
 # What a container without a request counts for in scores, so that such pods spread as well.
 # https://github.com/kubernetes/kubernetes/blob/v1.32.0/pkg/scheduler/util/pod_resources.go
@@ -42,7 +44,14 @@ class PodInfo:
     extended: dict[str, int]
     scored_cpu: int
     scored_memory: int
-    node_selector: tuple[tuple[str, str], ...]
+    node_affinity: RequiredNodeAffinity
+    preferred_nodes: tuple[tuple[int, NodeTerm], ...]
+    """Weights and terms."""
+    neighbours: Neighbours
+    images: tuple[str, ...]
+    """The image of each container, with a tag."""
+    gated: bool
+    """Whether it has scheduling gates."""
     tolerations: tuple[core_pb2.Toleration, ...]
     host_ports: tuple[HostPort, ...]
     owner: meta_pb2.OwnerReference | None
@@ -50,7 +59,8 @@ class PodInfo:
 
     @staticmethod
     def of(pod: core_pb2.Pod) -> PodInfo:
-        """Read a pod. Errors: ValueError for a request that is no quantity (the api-server lets none in)."""
+        """Read a pod. Raises ValueError for a request that is no quantity and a selector that is none (the api-server
+        lets neither in)."""
         meta, spec = pod.metadata, pod.spec
         sums = podresources.requests(pod)
         scored_cpu = scored_memory = 0
@@ -73,7 +83,11 @@ class PodInfo:
             extended={name: amount for name, amount in sums.items() if amount},
             scored_cpu=scored_cpu,
             scored_memory=scored_memory,
-            node_selector=tuple(spec.nodeSelector.items()),
+            node_affinity=RequiredNodeAffinity.of(spec),
+            preferred_nodes=preferred_terms(spec),
+            neighbours=neighbours(pod),
+            images=tuple(_with_tag(c.image) for c in (*spec.initContainers, *spec.containers)),
+            gated=bool(spec.schedulingGates),
             tolerations=tuple(spec.tolerations),
             host_ports=podresources.host_ports(pod),
             owner=get_controller_of(pod),
@@ -98,6 +112,8 @@ class NodeInfo:
     storage: int = 0
     max_pods: int = 0
     extended: dict[str, int] = field(default_factory=dict)
+    images: dict[str, int] = field(default_factory=dict)
+    """Bytes by every name of an image that the node has."""
     used_cpu: int = 0
     used_memory: int = 0
     used_storage: int = 0
@@ -124,6 +140,7 @@ class NodeInfo:
         self.storage = amounts.pop("ephemeral-storage", 0)
         self.max_pods = amounts.pop("pods", 0)
         self.extended = amounts
+        self.images = {name: image.sizeBytes for image in node.status.images for name in image.names}
 
     def add(self, pod: PodInfo) -> None:
         """Count a pod in."""
@@ -156,3 +173,8 @@ class NodeInfo:
         for name in ("used_cpu", "used_memory", "used_storage", "scored_cpu", "scored_memory", "host_ports"):
             assert getattr(self, name) == getattr(again, name), (self.name, name)
         assert +self.used_extended == +again.used_extended, self.name
+
+
+def _with_tag(image: str) -> str:
+    """Give an image's name as nodes list it: with the tag ``latest`` where there is none."""
+    return image if image.rfind(":") > image.rfind("/") else f"{image}:latest"

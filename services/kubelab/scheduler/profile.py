@@ -25,6 +25,7 @@ from kubelab.scheduler.framework import (
     PostBindPlugin,
     PostFilterPlugin,
     PreBindPlugin,
+    PreEnqueuePlugin,
     Rejection,
     ReservePlugin,
     ScorePlugin,
@@ -65,6 +66,7 @@ class Framework:
         def plugins_at(point: str, extends: Callable[[Plugin], P | None]) -> tuple[P, ...]:
             return tuple(plugin for plugin, _ in at(point, extends))
 
+        self.pre_enqueues = plugins_at("preEnqueue", lambda p: p if isinstance(p, PreEnqueuePlugin) else None)
         self.filters = plugins_at("filter", lambda p: p if isinstance(p, FilterPlugin) else None)
         self.post_filters = plugins_at("postFilter", lambda p: p if isinstance(p, PostFilterPlugin) else None)
         scores = at("score", lambda p: p if isinstance(p, ScorePlugin) else None)
@@ -76,6 +78,10 @@ class Framework:
         self.post_binds = plugins_at("postBind", lambda p: p if isinstance(p, PostBindPlugin) else None)
         if not self.binds:
             raise ConfigError(f"{where}.bind: got none, expected at least one plugin")
+
+    def pre_enqueue(self, pod: PodInfo) -> bool:
+        """Say whether every PreEnqueue plugin lets a pod into the active queue."""
+        return all(plugin.pre_enqueue(pod) for plugin in self.pre_enqueues)
 
     def reserve(self, state: CycleState, pod: PodInfo, node: str) -> Rejection | None:
         """Reserve for a pod; the first rejection counts. The caller unreserves."""

@@ -10,7 +10,8 @@
 
 One consumer pops; every other method is synchronous and may be called from watch handlers. ``reject`` is for pods that
 no node would take: they wait for an event that could change that (each plugin says which), at most five minutes.
-``back_off`` is for errors: only time is needed. A pod is in exactly one place; changes to one in flight are kept for
+``back_off`` is for errors: only time is needed. A pod that a PreEnqueue plugin keeps back is gated: it becomes active
+when it is changed so that the plugin lets it pass. A pod is in exactly one place; changes to one in flight are kept for
 when it comes back. The consumer's own wait is the only timer.
 """
 
@@ -22,7 +23,7 @@ import enum
 import heapq
 import itertools
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from kubelab.apimachinery.backoff import ExponentialBackoff
@@ -40,6 +41,7 @@ class QueueLocation(enum.Enum):
     BACKOFF = "backoff"
     UNSCHEDULABLE = "unschedulable"
     IN_FLIGHT = "in_flight"
+    GATED = "gated"
 
 
 @dataclass(slots=True, eq=False)
@@ -124,8 +126,9 @@ class SchedulingQueue:
         initial_backoff: float = INITIAL_BACKOFF,
         max_backoff: float = MAX_BACKOFF,
         max_unschedulable: float = MAX_UNSCHEDULABLE,
+        pre_enqueue: Callable[[PodInfo], bool] = lambda _: True,
     ) -> None:
-        self._clock = clock
+        self._clock, self._pre_enqueue = clock, pre_enqueue
         self._delays = ExponentialBackoff(initial_backoff, max_backoff)
         self._max_unschedulable = max_unschedulable
         self._pods: dict[str, QueuedPod] = {}
@@ -141,14 +144,23 @@ class SchedulingQueue:
         if queued is None:
             now = self._clock.monotonic()
             queued = self._pods[pod.uid] = QueuedPod(pod, now, now)
-            self._to_active(queued)
+            self._enter(queued)
             return
         old, queued.pod = queued.pod, pod
-        if queued.location is QueueLocation.UNSCHEDULABLE and _asks_otherwise(old, pod):
+        if queued.location is QueueLocation.GATED:
+            self._enter(queued)
+        elif queued.location is QueueLocation.UNSCHEDULABLE and _asks_otherwise(old, pod):
             self._retry(queued)
         elif queued.location is QueueLocation.ACTIVE and old.priority != pod.priority:
             self._active.discard(queued)
             self._to_active(queued)
+
+    def _enter(self, queued: QueuedPod) -> None:
+        if self._pre_enqueue(queued.pod):
+            queued.since = self._clock.monotonic()
+            self._to_active(queued)
+        else:
+            queued.location = QueueLocation.GATED
 
     def holds(self, uid: str) -> bool:
         """Say whether the pod is here, in whatever place."""
@@ -266,7 +278,8 @@ class SchedulingQueue:
         active = [q.pod.uid for q in self._active.pods() if q.location is QueueLocation.ACTIVE]
         backoff = [q.pod.uid for q in self._backoff.pods() if q.location is QueueLocation.BACKOFF]
         in_flight = [uid for uid, q in self._pods.items() if q.location is QueueLocation.IN_FLIGHT]
-        everywhere = [*active, *backoff, *self._unschedulable, *in_flight]
+        gated = [uid for uid, q in self._pods.items() if q.location is QueueLocation.GATED]
+        everywhere = [*active, *backoff, *self._unschedulable, *in_flight, *gated]
         assert len(everywhere) == len(set(everywhere)), "a pod is in two places"
         assert set(everywhere) == set(self._pods), "a pod is lost"
         waiting = {uid for pods in self._waiting.values() for uid in pods}

@@ -9,12 +9,25 @@ from kubelab.api.core.v1 import core_pb2
 from kubelab.scheduler import clusterevents
 from kubelab.scheduler.cache import Cache
 from kubelab.scheduler.model import PodInfo
-from kubelab.scheduler.spreadindex import SpreadIndex
+from kubelab.scheduler.podindex import Matcher
+from kubelab.scheduler.topology import ZONE
+from kubelab.scheduler.workloads import equal_to
 from tests.support import objects as make
 
+WEB = Matcher(frozenset(("default",)), equal_to({"app": "web"}))
 
-def info(name: str, node: str = "") -> PodInfo:
-    return PodInfo.of(make.pod(name, node=node, requests={"cpu": "1"}, labels={"app": "web"}, host_ports=[80]))
+
+def info(name: str, node: str = "", number: int = 0) -> PodInfo:
+    pod = make.pod(name, node=node, requests={"cpu": "1"}, labels={"app": "web"}, host_ports=[80])
+    terms = pod.spec.affinity.podAntiAffinity
+    for term in (
+        terms.requiredDuringSchedulingIgnoredDuringExecution.add(),
+        terms.preferredDuringSchedulingIgnoredDuringExecution.add(weight=1 + number).podAffinityTerm,
+        pod.spec.affinity.podAffinity.requiredDuringSchedulingIgnoredDuringExecution.add(),
+    ):
+        term.topologyKey = ZONE
+        term.labelSelector.matchLabels["app"] = "web"
+    return PodInfo.of(pod)
 
 
 def test_the_watch_wins_over_an_assumption() -> None:
@@ -67,16 +80,14 @@ STEPS = st.lists(
 @settings(max_examples=100, deadline=None)
 @given(STEPS)
 def test_sums_and_indexes_hold_whatever_happens(steps: list[tuple[str, int, str]]) -> None:
-    spread = SpreadIndex()
-    spread.set_service("default", "web", {"app": "web"})
-    cache = Cache(spread)
+    cache = Cache()
     for now, (what, number, node) in enumerate(steps):
-        pod = info(f"p{number}")
+        pod = info(f"p{number}", number=number)
         known = pod.uid in {uid for n in cache.nodes for uid in n.pods} or cache.is_assumed(pod.uid)
         match what:
             case "node":
                 taints: list[core_pb2.Taint] = [make.taint("k")] if number % 2 else []
-                cache.set_node(make.node(node, taints=taints))
+                cache.set_node(make.node(node, taints=taints, labels={ZONE: f"z{number // 2}"}))
             case "no node":
                 cache.remove_node(node)
             case "assume" if not known and not cache.remove_pod(pod.uid):
@@ -86,11 +97,14 @@ def test_sums_and_indexes_hold_whatever_happens(steps: list[tuple[str, int, str]
             case "forget":
                 cache.forget(pod.uid)
             case "see":
-                cache.set_pod(info(f"p{number}", node))
+                cache.set_pod(info(f"p{number}", node, number))
             case "gone":
                 cache.remove_pod(pod.uid)
             case "expire":
                 cache.expire(now)
             case _:
-                cache.spread_counts(pod)
+                cache.pods.count(WEB, terminating=bool(number % 2)).domains(ZONE)
+                for index in (cache.pods.required, cache.pods.anti_affinity, cache.pods.preferred):
+                    for key, tally in index.about(pod, {}):
+                        tally.domains(key)
         cache.check_invariants()

@@ -12,10 +12,11 @@ from kubelab.scheduler.algorithm import Algorithm, FitError, ScheduleResult, fea
 from kubelab.scheduler.cache import Cache
 from kubelab.scheduler.framework import SKIP, CycleState, FilterPlugin
 from kubelab.scheduler.model import PodInfo
-from kubelab.scheduler.plugins.nodes import NodeAffinity, NodeName, NodeUnschedulable, TaintToleration
+from kubelab.scheduler.plugins.nodeaffinity import NodeAffinity
+from kubelab.scheduler.plugins.nodes import NodeName, NodeUnschedulable, TaintToleration
 from kubelab.scheduler.plugins.resources import NodePorts, NodeResourcesBalancedAllocation, NodeResourcesFit
 from kubelab.scheduler.profile import Framework
-from kubelab.scheduler.spreadindex import SpreadIndex
+from kubelab.scheduler.workloads import equal_to
 from tests.support import objects as make
 from tests.unit.scheduler.handles import handle
 
@@ -121,8 +122,8 @@ def test_filters(case: Case) -> None:
         assert rejection.retry_on
 
 
-def cluster(*nodes: core_pb2.Node, spread: SpreadIndex | None = None) -> Cache:
-    cache = Cache(spread)
+def cluster(*nodes: core_pb2.Node) -> Cache:
+    cache = Cache()
     for node in nodes:
         cache.set_node(node)
     return cache
@@ -169,20 +170,18 @@ def test_the_emptiest_node_is_preferred() -> None:
 
 
 def test_pods_of_one_controller_spread_though_another_node_is_emptier() -> None:
-    spread = SpreadIndex()
     rc = make.replication_controller("web")
-    spread.set_controller(rc.metadata.uid, rc.spec.selector)
-    cache = cluster(make.node("a"), make.node("b", cpu="2"), make.node("c", cpu="3"), spread=spread)
+    cache = cluster(make.node("a"), make.node("b", cpu="2"), make.node("c", cpu="3"))
+    cache.workloads.set_controller(rc.metadata.uid, equal_to(rc.spec.selector))
     pods = [make.pod(f"web-{n}", labels={"app": "web"}, owner=make.controlled_by(rc)) for n in range(6)]
     nodes = [placed(cache, pod) for pod in pods]
     assert {node: nodes.count(node) for node in "abc"} == {"a": 2, "b": 2, "c": 2}
 
 
 def test_pods_behind_one_service_spread() -> None:
-    spread = SpreadIndex()
-    spread.set_service("default", "web", {"app": "web"})
-    spread.set_service("other", "web", {"tier": "front"})
-    cache = cluster(make.node("a"), make.node("b"), make.node("c"), spread=spread)
+    cache = cluster(make.node("a"), make.node("b"), make.node("c"))
+    cache.workloads.set_service("default", "web", {"app": "web"})
+    cache.workloads.set_service("other", "web", {"tier": "front"})
     nodes = {placed(cache, make.pod(f"w{n}", labels={"app": "web", "tier": "front"})) for n in range(3)}
     assert nodes == {"a", "b", "c"}
 

@@ -109,23 +109,33 @@ def test_what_people_read_of_a_plugin_from_outside(
     assert answer.retry_on == events
 
 
+FILTERS = [
+    "NodeUnschedulable",
+    "NodeName",
+    "TaintToleration",
+    "NodeAffinity",
+    "NodePorts",
+    "NodeResourcesFit",
+    "PodTopologySpread",
+    "InterPodAffinity",
+]
+SCORES = [
+    ("TaintToleration", 3),
+    ("NodeAffinity", 2),
+    ("NodeResourcesFit", 1),
+    ("PodTopologySpread", 2),
+    ("InterPodAffinity", 2),
+    ("NodeResourcesBalancedAllocation", 1),
+    ("ImageLocality", 1),
+]
+
+
 def test_without_a_word_the_profile_is_upstreams() -> None:
     framework = Framework(handle())
-    assert names(framework.filters) == [
-        "NodeUnschedulable",
-        "NodeName",
-        "TaintToleration",
-        "NodeAffinity",
-        "NodePorts",
-        "NodeResourcesFit",
-    ]
+    assert names(framework.pre_enqueues) == ["SchedulingGates"]
+    assert names(framework.filters) == FILTERS
     assert names(framework.post_filters) == ["DefaultPreemption"]
-    assert [(plugin.name, weight) for plugin, weight in framework.scores] == [
-        ("TaintToleration", 3),
-        ("NodeResourcesFit", 1),
-        ("PodTopologySpread", 2),
-        ("NodeResourcesBalancedAllocation", 1),
-    ]
+    assert [(plugin.name, weight) for plugin, weight in framework.scores] == SCORES
 
 
 def test_every_row_of_the_table_is_the_plugin_of_that_name() -> None:
@@ -138,7 +148,7 @@ def test_every_row_of_the_table_is_the_plugin_of_that_name() -> None:
     [
         (
             "score: {disabled: [{name: '*'}]}",
-            ["NodeUnschedulable", "NodeName", "TaintToleration", "NodeAffinity", "NodePorts", "NodeResourcesFit"],
+            FILTERS,
             [],
         ),
         (
@@ -150,13 +160,22 @@ def test_every_row_of_the_table_is_the_plugin_of_that_name() -> None:
             "filter: {disabled: [{name: '*'}], enabled: [{name: NodeName}]}\n      score: {enabled: "
             "[{name: PodTopologySpread, weight: 9}], disabled: [{name: TaintToleration}]}",
             ["NodeName"],
-            [("PodTopologySpread", 9), ("NodeResourcesFit", 1), ("NodeResourcesBalancedAllocation", 1)],
+            [
+                ("PodTopologySpread", 9),
+                *(row for row in SCORES if row[0] not in ("PodTopologySpread", "TaintToleration")),
+            ],
         ),
         (
             "multiPoint: {enabled: [{name: TaintToleration, weight: 7}], disabled: [{name: NodePorts}, "
             "{name: PodTopologySpread}, {name: NodeResourcesBalancedAllocation}]}",
-            ["NodeUnschedulable", "NodeName", "TaintToleration", "NodeAffinity", "NodeResourcesFit"],
-            [("TaintToleration", 7), ("NodeResourcesFit", 1)],
+            [name for name in FILTERS if name not in ("NodePorts", "PodTopologySpread")],
+            [
+                ("TaintToleration", 7),
+                ("NodeAffinity", 2),
+                ("NodeResourcesFit", 1),
+                ("InterPodAffinity", 2),
+                ("ImageLocality", 1),
+            ],
         ),
     ],
     ids=["no scores", "one alone", "by point", "another weight keeps the place"],

@@ -54,7 +54,7 @@ async def test_an_event_brings_back_whom_it_could_help_after_their_rest() -> Non
         queue.add(info(name))
         queue.reject(await pop(queue), events)
     assert queue.move(clusterevents.POD_GONE) == 1
-    assert queue.statistics() == {"active": 0, "backoff": 1, "unschedulable": 1, "in_flight": 0}
+    assert queue.statistics() == {"active": 0, "backoff": 1, "unschedulable": 1, "in_flight": 0, "gated": 0}
     waiting = asyncio.ensure_future(queue.pop())
     await clock.advance(0.9)
     assert not waiting.done()

@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import errors
-from kubelab.apimachinery.scheme import EVENTS, LEASES, NODES, PODS, REPLICATION_CONTROLLERS, SERVICES
+from kubelab.apimachinery.scheme import EVENTS, LEASES, NAMESPACES, NODES, PODS, REPLICATION_CONTROLLERS, SERVICES
 from kubelab.client.events import EventRecorder
 from kubelab.client.informer import Informer
 from kubelab.component.environment import Environment
@@ -29,7 +29,6 @@ from kubelab.scheduler.podcondition import PodConditionUpdater
 from kubelab.scheduler.profile import Framework
 from kubelab.scheduler.queue import SchedulingQueue
 from kubelab.scheduler.scheduler import Scheduler
-from kubelab.scheduler.spreadindex import SpreadIndex
 from kubelab.scheduler.waitingpods import WaitingPods
 from tests.support import objects as make
 from tests.support import tasks
@@ -143,7 +142,7 @@ async def test_a_pod_that_changes_while_it_is_bound_comes_back_as_it_is_now() ->
         controllers=Informer(client, REPLICATION_CONTROLLERS),
         queue=queue,
         cache=cache,
-        spread=SpreadIndex(),
+        namespaces=Informer(client, NAMESPACES),
         waiting=WaitingPods(clock),
         scheduler_names=["default-scheduler"],
     )

@@ -6,7 +6,7 @@ https://kubernetes.io/docs/concepts/configuration/manage-resources-containers/
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import quantity
@@ -48,8 +48,3 @@ def port_is_taken(new: HostPort, taken: Iterable[HostPort]) -> bool:
         port == other_port and protocol == other_protocol and (address == other or ANY_ADDRESS in (address, other))
         for other, other_protocol, other_port in taken
     )
-
-
-def node_selector_matches(selector: Iterable[tuple[str, str]], labels: Mapping[str, str]) -> bool:
-    """Say whether a node carries every label of a pod's ``nodeSelector``."""
-    return all(labels.get(key) == value for key, value in selector)

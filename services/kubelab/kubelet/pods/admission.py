@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import names
 from kubelab.apimachinery.core import podresources
+from kubelab.apimachinery.core.nodeaffinity import RequiredNodeAffinity
 from kubelab.apimachinery.core.podresources import HostPort
 from kubelab.kubelet.pods.plan import Waiting
 from kubelab.topology import reservedports
@@ -44,7 +45,7 @@ def refusal(
         if requests[name] > capacity - used[name]:
             text = f"requested: {requests[name]}, used: {used[name]}, capacity: {capacity}"
             return Waiting(f"OutOf{name}", f"Node didn't have enough resource: {name}, {text}")
-    if not podresources.node_selector_matches(pod.spec.nodeSelector.items(), labels):
+    if not RequiredNodeAffinity.of(pod.spec).matches(labels, pod.spec.nodeName):
         return _predicate(NODE_AFFINITY, "node(s) didn't match Pod's node affinity/selector")
     taken = {port for other in others for port in podresources.host_ports(other)}
     if any(_is_taken(host_port, taken) for host_port in podresources.host_ports(pod)):

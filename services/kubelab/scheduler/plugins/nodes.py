@@ -1,4 +1,4 @@
-"""Filters that look at the node object: cordons, names, labels, taints."""
+"""Filters that look at the node object: cordons, names, taints."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import taints
-from kubelab.apimachinery.core.podresources import node_selector_matches
 from kubelab.scheduler import clusterevents
 from kubelab.scheduler.framework import MAX_SCORE, SKIP, Cluster, CycleState, Rejection, Skip
 from kubelab.scheduler.model import NodeInfo, PodInfo
@@ -67,20 +66,3 @@ class TaintToleration:
         counts = [sum(not taints.tolerated(pod.tolerations, t) for t in node.soft_taints) for node in nodes]
         most = max(counts)
         return [MAX_SCORE - MAX_SCORE * n // most for n in counts] if most else [MAX_SCORE] * len(counts)
-
-
-class NodeAffinity:
-    """Keep to the nodes that carry every label of ``nodeSelector``."""
-
-    name = "NodeAffinity"
-    rejection = Rejection(
-        name,
-        ("node(s) didn't match Pod's node affinity/selector",),
-        frozenset({clusterevents.NODE_ADDED, clusterevents.NODE_LABELED}),
-    )
-
-    def pre_filter(self, state: CycleState, pod: PodInfo, cluster: Cluster) -> Skip | None:
-        return SKIP if not pod.node_selector else None
-
-    def filter(self, state: CycleState, pod: PodInfo, node: NodeInfo) -> Rejection | None:
-        return None if node_selector_matches(pod.node_selector, node.labels) else self.rejection

@@ -7,7 +7,11 @@ from collections.abc import Callable, Mapping
 from kubelab.scheduler.framework import Plugin
 from kubelab.scheduler.handle import Handle
 from kubelab.scheduler.plugins.binder import DefaultBinder
-from kubelab.scheduler.plugins.nodes import NodeAffinity, NodeName, NodeUnschedulable, TaintToleration
+from kubelab.scheduler.plugins.gates import SchedulingGates
+from kubelab.scheduler.plugins.imagelocality import ImageLocality
+from kubelab.scheduler.plugins.interpodaffinity import InterPodAffinity
+from kubelab.scheduler.plugins.nodeaffinity import NodeAffinity
+from kubelab.scheduler.plugins.nodes import NodeName, NodeUnschedulable, TaintToleration
 from kubelab.scheduler.plugins.preemption import DefaultPreemption
 from kubelab.scheduler.plugins.resources import NodePorts, NodeResourcesBalancedAllocation, NodeResourcesFit
 from kubelab.scheduler.plugins.spread import PodTopologySpread
@@ -22,6 +26,7 @@ def stateless(plugin: Callable[[], Plugin]) -> PluginFactory:
 
 
 IN_TREE: Registry = {
+    "SchedulingGates": stateless(SchedulingGates),
     "NodeUnschedulable": stateless(NodeUnschedulable),
     "NodeName": stateless(NodeName),
     "TaintToleration": stateless(TaintToleration),
@@ -29,8 +34,10 @@ IN_TREE: Registry = {
     "NodePorts": stateless(NodePorts),
     "NodeResourcesFit": stateless(NodeResourcesFit),
     "PodTopologySpread": stateless(PodTopologySpread),
+    "InterPodAffinity": stateless(InterPodAffinity),
     "DefaultPreemption": stateless(DefaultPreemption),
     "NodeResourcesBalancedAllocation": stateless(NodeResourcesBalancedAllocation),
+    "ImageLocality": stateless(ImageLocality),
     "DefaultBinder": DefaultBinder,
 }
 """All of them are enabled in a profile that does not say otherwise."""

@@ -40,11 +40,3 @@ def test_host_ports_have_an_address_and_a_protocol() -> None:
 def test_ports_collide_on_a_common_address(taken: HostPort, collides: bool) -> None:
     assert podresources.port_is_taken(("127.0.0.1", "TCP", 80), [taken]) is collides
     assert podresources.port_is_taken(taken, [("127.0.0.1", "TCP", 80)]) is collides
-
-
-def test_a_node_selector_needs_every_label() -> None:
-    labels = {"disk": "ssd", "zone": "a"}
-    assert podresources.node_selector_matches([], labels)
-    assert podresources.node_selector_matches([("disk", "ssd")], labels)
-    assert not podresources.node_selector_matches([("disk", "ssd"), ("zone", "b")], labels)
-    assert not podresources.node_selector_matches([("gpu", "")], labels)

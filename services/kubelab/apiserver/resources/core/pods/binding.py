@@ -64,6 +64,8 @@ def _check_unbound(pod: core_pb2.Pod, binding: core_pb2.Binding) -> None:
     if pod.spec.nodeName:
         why = f'pod {name} is already assigned to node "{pod.spec.nodeName}"'
         raise errors.conflict("pods/binding", name, why)
+    if pod.spec.schedulingGates:
+        raise errors.conflict("pods/binding", name, f"pod {name} has non-empty .spec.schedulingGates")
 
 
 BINDING = Subresource(("create",), core_pb2.Binding, create=create)

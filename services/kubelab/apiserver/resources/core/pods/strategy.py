@@ -11,8 +11,8 @@ from kubelab.apimachinery.core.pods import is_terminal
 from kubelab.apimachinery.core.qos import compute_pod_qos
 from kubelab.apimachinery.errors import Cause
 from kubelab.apimachinery.messages import deep_copy
-from kubelab.apiserver.resources.core.pods import difference
-from kubelab.apiserver.strategies import addresses, causes, podspec, podwarnings
+from kubelab.apiserver.resources.core.pods import difference, gates
+from kubelab.apiserver.strategies import addresses, causes, podaffinity, podspec, podwarnings
 from kubelab.apiserver.strategies.base import Strategy
 
 MAY_CHANGE = (
@@ -45,6 +45,9 @@ class PodStrategy(Strategy[core_pb2.Pod]):
         super().prepare_for_create(obj)
         obj.status.phase = "Pending"
         obj.status.qosClass = compute_pod_qos(obj.spec)
+        if obj.spec.HasField("affinity"):
+            podaffinity.apply_label_keys(obj.spec.affinity, obj.metadata.labels)
+        gates.mark_gated(obj)
 
     def prepare_for_update(self, obj: core_pb2.Pod, old: core_pb2.Pod) -> None:
         super().prepare_for_update(obj, old)
@@ -58,6 +61,7 @@ class PodStrategy(Strategy[core_pb2.Pod]):
     def validate_content(self, obj: core_pb2.Pod) -> list[Cause]:
         complaints = podspec.special_annotations("metadata.annotations", obj.metadata.annotations)
         complaints += podspec.validate(obj.spec, "spec", is_pod=True)
+        complaints += gates.node_of_gated(obj.spec)
         for i, container in enumerate(obj.spec.containers):
             image = container.image
             if image[:1].isspace() or image[-1:].isspace():
@@ -152,6 +156,9 @@ def _changes(obj: core_pb2.Pod, old: core_pb2.Pod) -> list[Cause]:
     if not _tolerations_kept(obj.spec, old.spec):
         message = "existing toleration can not be modified except its tolerationSeconds"
         complaints.append(causes.forbidden("spec.tolerations", message))
+    complaints += gates.only_deleted(obj.spec, old.spec)
+    if old.spec.schedulingGates:
+        complaints += gates.narrowed(obj.spec, old.spec)
     if obj.spec != old.spec:
         complaints += _forbidden_changes(obj.spec, old.spec)
     return complaints
@@ -180,7 +187,9 @@ def _tolerations_kept(new: core_pb2.PodSpec, old: core_pb2.PodSpec) -> bool:
 
 def _forbidden_changes(new: core_pb2.PodSpec, old: core_pb2.PodSpec) -> list[Cause]:
     """Complain of differences in anything but the fields that may change, and name them."""
-    munged = deep_copy(new)
+    munged = gates.with_placement_of(new, old) if old.schedulingGates else deep_copy(new)
+    munged.ClearField("schedulingGates")
+    munged.schedulingGates.extend(old.schedulingGates)
     for container, before in zip(munged.containers, old.containers, strict=True):
         container.image = before.image
     munged.ClearField("activeDeadlineSeconds")
