@@ -89,7 +89,7 @@ def _split(described: bytes) -> tuple[bytes, Tables]:
     """Part the contract from its options.
 
     Gives the contract's FileDescriptorSet without options, and the options: name of the option → full name of the
-    field or message → value.
+    field or message → value. The comments of the objects are one of these tables, ``description``.
     """
     from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
@@ -100,6 +100,7 @@ def _split(described: bytes) -> tuple[bytes, Tables]:
     extensions = pool.FindFileByName(OPTIONS).extensions_by_name
     contract: Any = message_factory.GetMessageClass(known).FromString(described)
     tables: Tables = {name: {} for name in extensions}
+    tables["description"] = {}
 
     def take(node: Any, full_name: str) -> None:
         for option, value in node.options.ListFields():
@@ -121,8 +122,27 @@ def _split(described: bytes) -> tuple[bytes, Tables]:
             file.dependency.remove(OPTIONS)
         for message in file.message_type:
             visit(message, f"{file.package}.{message.name}")
+        if file.package.startswith("kubelab.api"):
+            tables["description"].update(_comments(file))
     kept = [file for file in contract.file if file.name != OPTIONS]
     return type(contract)(file=kept).SerializeToString(), tables
+
+
+def _comments(file: Any) -> dict[str, str]:
+    """Give the comments of a file's messages and fields, those above and those behind them, by full name.
+
+    A place is the path of field numbers through FileDescriptorProto: 4 are the messages, 2 in these the fields.
+    """
+    comments: dict[str, str] = {}
+    for location in file.source_code_info.location:
+        words = " ".join(f"{location.leading_comments} {location.trailing_comments}".split())
+        path = list(location.path)
+        if not words or path[0] != 4 or len(path) not in (2, 4) or path[2:3] not in ([], [2]):
+            continue
+        message = file.message_type[path[1]]
+        field = f".{message.field[path[3]].name}" if len(path) == 4 else ""
+        comments[f"{file.package}.{message.name}{field}"] = words[0].upper() + words[1:] + "." * (words[-1] not in ".:")
+    return comments
 
 
 def _write_tables(tables: Tables) -> None:
@@ -136,6 +156,7 @@ def _write_tables(tables: Tables) -> None:
         "marks": ("Which fields kubelab does not act on.", ("stored", "refused")),
         "immutability": ("Which fields never change once they are stored.", ("immutable",)),
         "schema": ("What OpenAPI says of fields beside their types.", ("required",)),
+        "descriptions": ("What messages and fields are, in the words of their comments.", ("description",)),
     }
     TABLES.mkdir(parents=True)
     (TABLES / "__init__.py").write_text('"""What the contract\'s options say, made by hatch_build.py."""\n')

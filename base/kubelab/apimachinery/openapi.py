@@ -2,7 +2,8 @@
 
 Version 3 is what ``/openapi/v3/api/v1`` has under ``components.schemas``, version 2 what ``/openapi/v2`` has under
 ``definitions`` (https://kubernetes.io/docs/concepts/overview/kubernetes-api/#openapi-interface-definition). Names of
-schemas, types, formats, ``required`` and the ``x-kubernetes`` extensions are upstream's; there are no descriptions.
+schemas, types, formats, ``required`` and the ``x-kubernetes`` extensions are upstream's; descriptions are the
+contract's comments.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any, cast
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
-from kubelab.api.tables import merging, schema, spelling
+from kubelab.api.tables import descriptions, merging, schema, spelling
 from kubelab.apimachinery import scheme
 from kubelab.apimachinery.manifest import jsonmapping
 from kubelab.apimachinery.messages import map_value
@@ -56,7 +57,13 @@ _EITHER: dict[str, tuple[Schema, Schema]] = {
         {"type": "string", "format": "int-or-string"},
     ),
 }
-_TYPE_META = {"apiVersion": {"type": "string"}, "kind": {"type": "string"}}
+_TYPE_META = {
+    "apiVersion": {
+        "type": "string",
+        "description": "The group and version of this form of the object, such as apps/v1.",
+    },
+    "kind": {"type": "string", "description": "The kind of the object, such as Pod."},
+}
 
 
 def schemas(resources: Iterable[Resource[Message]] = scheme.ALL, *, version: int = 3) -> dict[str, Schema]:
@@ -116,6 +123,8 @@ class _Writer:
             self._schemas[name] = dict(_EITHER[full_name][0 if self._three else 1])
             return name
         result = self._schemas[name] = Schema(type="object")
+        if full_name in descriptions.DESCRIPTION:
+            result["description"] = descriptions.DESCRIPTION[full_name]
         fields = list(fields_of(descriptor))
         if required := sorted(field.name for field in fields if field.full_name in schema.REQUIRED):
             result["required"] = required
@@ -125,6 +134,16 @@ class _Writer:
         return name
 
     def _field(self, field: FieldDescriptor) -> Schema:
+        """Describe a field; beside a reference there is no description, so that it becomes one of ``allOf``."""
+        schema = self._undescribed(field)
+        description = descriptions.DESCRIPTION.get(field.full_name)
+        if not description:
+            return schema
+        if self._three and "$ref" in schema:
+            schema = {"allOf": [schema]}
+        return {"description": description, **schema}
+
+    def _undescribed(self, field: FieldDescriptor) -> Schema:
         kind, name = field.message_type, field.full_name
         if (value := map_value(field)) is not None:
             schema: Schema = {"type": "object", "additionalProperties": self._value(value)}

@@ -13,6 +13,8 @@ from google.protobuf.any_pb2 import Any
 from google.protobuf.message import Message
 
 from kubelab.api.apps.v1 import apps_pb2
+from kubelab.api.authentication.v1 import authentication_pb2
+from kubelab.api.authorization.v1 import authorization_pb2
 from kubelab.api.coordination.v1 import coordination_pb2
 from kubelab.api.core.v1 import core_pb2
 
@@ -217,6 +219,33 @@ BINDINGS = Resource(
     verbs=("create",),
 )
 
+
+def _review(kind: str, message: type[T], group: str, *, namespaced: bool = False) -> Resource[T]:
+    """A question that is answered when it is created, and not stored."""
+    singular = kind.lower()
+    return Resource(
+        plural=f"{singular}s",
+        singular=singular,
+        kind=kind,
+        message=message,
+        columns=(),
+        group=group,
+        namespaced=namespaced,
+        verbs=("create",),
+    )
+
+
+_AUTHORIZATION, _AUTHENTICATION = "authorization.k8s.io", "authentication.k8s.io"
+SELF_SUBJECT_ACCESS_REVIEWS = _review(
+    "SelfSubjectAccessReview", authorization_pb2.SelfSubjectAccessReview, _AUTHORIZATION
+)
+SELF_SUBJECT_RULES_REVIEWS = _review("SelfSubjectRulesReview", authorization_pb2.SelfSubjectRulesReview, _AUTHORIZATION)
+SUBJECT_ACCESS_REVIEWS = _review("SubjectAccessReview", authorization_pb2.SubjectAccessReview, _AUTHORIZATION)
+LOCAL_SUBJECT_ACCESS_REVIEWS = _review(
+    "LocalSubjectAccessReview", authorization_pb2.LocalSubjectAccessReview, _AUTHORIZATION, namespaced=True
+)
+SELF_SUBJECT_REVIEWS = _review("SelfSubjectReview", authentication_pb2.SelfSubjectReview, _AUTHENTICATION)
+
 ALL: tuple[Resource[Message], ...] = (
     BINDINGS,
     CONFIG_MAPS,
@@ -231,6 +260,11 @@ ALL: tuple[Resource[Message], ...] = (
     DEPLOYMENTS,
     REPLICA_SETS,
     LEASES,
+    SELF_SUBJECT_REVIEWS,
+    LOCAL_SUBJECT_ACCESS_REVIEWS,
+    SELF_SUBJECT_ACCESS_REVIEWS,
+    SELF_SUBJECT_RULES_REVIEWS,
+    SUBJECT_ACCESS_REVIEWS,
 )
 
 _BY_KIND = {(r.api_version, r.kind): r for r in ALL}

@@ -21,6 +21,7 @@ ROOT = Command(
         CommandEntry("create", "Create a resource from a file or from stdin", "create.command:CREATE", BEGINNER),
         CommandEntry("run", "Run a particular image on the cluster", "run:RUN", BEGINNER),
         CommandEntry("set", "Set specific features on objects", "set.command:SET", BEGINNER),
+        CommandEntry("explain", "Get documentation for a resource", "explain:EXPLAIN", INTERMEDIATE),
         CommandEntry("get", "Display one or many resources", "get.command:GET", INTERMEDIATE),
         CommandEntry(
             "delete",
@@ -34,6 +35,7 @@ ROOT = Command(
             "describe", "Show details of a specific resource or group of resources", "describe.command:DESCRIBE", DEBUG
         ),
         CommandEntry("logs", "Print the logs for a container in a pod", "logs:LOGS", DEBUG, aliases=("log",)),
+        CommandEntry("auth", "Inspect authorization", "auth.command:AUTH", DEBUG),
         CommandEntry("wait", "Wait for a specific condition on one or many resources", "wait:WAIT", ADVANCED),
         CommandEntry("label", "Update the labels on a resource", "metadata.label:LABEL", SETTINGS),
         CommandEntry("annotate", "Update the annotations on a resource", "metadata.annotate:ANNOTATE", SETTINGS),

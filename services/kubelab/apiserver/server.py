@@ -117,7 +117,7 @@ class ApiServer:
         )
         authorizer = Authorizer(self.reflector, self.caches)
         self._handler = RequestHandler(process, self.resources, authorizer, self.admission, self.audit, clock, metrics)
-        self.endpoints = Endpoints(self._handler, self.reader, self.writer, clock)
+        self.endpoints = Endpoints(self._handler, self.reader, self.writer, authorizer, clock)
         tls = config.kubelet_client
         identity = TLSIdentityFiles(tls.ca, tls.certificate, tls.key) if tls else None
         self.kubelets = Kubelets(identity, process)

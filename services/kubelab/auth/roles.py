@@ -60,6 +60,13 @@ _OWNED = " ".join(r.qualified for r in scheme.ALL if "update" in r.verbs and r i
 ROLES: Mapping[str, tuple[Rule, ...]] = {
     "cluster-admin": (rule("*", "*/*"),),
     "system:discovery": (rule("get", "/api /apis /healthz /livez /readyz /version"),),
+    "system:basic-user": (
+        rule(
+            "create",
+            "selfsubjectaccessreviews.authorization.k8s.io selfsubjectrulesreviews.authorization.k8s.io"
+            " selfsubjectreviews.authentication.k8s.io",
+        ),
+    ),
     "system:monitoring": (rule("get", "/metrics"),),
     "system:kube-scheduler": (
         rule("get list watch", "nodes pods namespaces services replicationcontrollers"),
@@ -94,7 +101,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     ADMINS: ("cluster-admin",),
     MONITORING: ("system:monitoring",),
     NODES: ("system:node",),
-    AUTHENTICATED: ("system:discovery",),
+    AUTHENTICATED: ("system:basic-user", "system:discovery"),
 }
 USERS: Mapping[str, tuple[str, ...]] = {
     SCHEDULER: ("system:kube-scheduler",),

@@ -20,7 +20,6 @@ from kubelab.apiserver.authz.permissions import Judge, Question, cluster, put_in
 OK = "OK"
 COLLECTION = ("list", "watch", "deletecollection")
 VERBS = sorted({verb for resource in scheme.ALL for verb in resource.verbs})
-SUBRESOURCES = sorted({"", "log", "audit", "exec", *(name for r in scheme.ALL for name in r.subresources)})
 NAMESPACES = ("", "default", "kube-system", "kube-node-lease")
 NAMES = ("", "mine", "theirs", "node-1", "node-2", "kube-scheduler", "kube-controller-manager")
 ODD = ("..", "default/mine", "%2e")
@@ -54,6 +53,11 @@ def whole(request: Question, *resources: str) -> bool:
     return request.resource in resources and not request.subresource
 
 
+def asks_about_itself(r: Question) -> bool:
+    """What everybody with a certificate may ask."""
+    return r.verb == "create" and r.resource.startswith("selfsubject") and not r.subresource
+
+
 def everything(_request: Question, _name: str) -> bool:
     return True
 
@@ -77,7 +81,7 @@ def controller_manager(r: Question, name: str) -> bool:
     changes = r.verb == "update"
     return (
         (r.verb in ("get", "list", "watch", "delete", "deletecollection") and not r.subresource)
-        or (changes and not r.subresource and r.resource not in ("leases", "bindings"))
+        or (changes and not r.subresource and r.resource not in ("leases", "bindings") and "reviews" not in r.resource)
         or (r.verb == "create" and whole(r, "pods", "endpoints", "replicasets"))
         or (changes and r.subresource == "status" and r.resource != "services")
         or (changes and r.subresource == "finalize")
@@ -132,8 +136,9 @@ IDENTITIES = {
 
 def requests(resource: scheme.Resource[core_pb2.Pod]) -> Iterator[Question]:
     """Every request on a resource, sensible or not."""
+    subresources = sorted({"", "log", "audit", "exec", "status", *resource.subresources})
     places = (*product(NAMESPACES, NAMES), *product(("default", "a/b"), ODD))
-    for verb, subresource, (namespace, name) in product(VERBS, SUBRESOURCES, places):
+    for verb, subresource, (namespace, name) in product(VERBS, subresources, places):
         one = Question(verb, resource.plural, resource.group, subresource, namespace, name)
         if verb in COLLECTION:
             yield from (one._replace(selector=selector) for selector in SELECTORS)
@@ -163,7 +168,7 @@ def expected(may: May, resource: scheme.Resource[core_pb2.Pod], r: Question) -> 
         if resource.namespaced and r.object_namespace not in ("", r.namespace):
             return "BadRequest"
     chosen = r.selector.removeprefix("metadata.name=") if r.selector.startswith("metadata.name=") else ""
-    if not may(r, r.name or r.object_name or chosen):
+    if not asks_about_itself(r) and not may(r, r.name or r.object_name or chosen):
         return "Forbidden"
     served = {
         "": resource.verbs,

@@ -24,7 +24,15 @@ class Authorizer:
         """Raise Forbidden where neither a role nor the Node authoriser allows a request."""
         if roles.allows(a):
             return
+        allowed, reason = await self._ask_nodes(a)
+        if not allowed:
+            raise refusal(a, reason)
+
+    async def decide(self, a: Attributes) -> tuple[bool, str]:
+        """Say whether a request would be allowed, and why not, where more is known than that no role allows it."""
+        return (True, "") if roles.allows(a) else await self._ask_nodes(a)
+
+    async def _ask_nodes(self, a: Attributes) -> tuple[bool, str]:
         node = a.user.node
         why = await self._nodes.complaint(a, node) if node else NO_OPINION
-        if why:
-            raise refusal(a, "" if why == NO_OPINION else why)
+        return not why, "" if why == NO_OPINION else why

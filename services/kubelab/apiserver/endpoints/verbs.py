@@ -11,6 +11,7 @@ from google.protobuf.message import Message
 from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery.clock import Clock
 from kubelab.apimachinery.scheme import Resource
+from kubelab.apiserver.authz.authorizer import Authorizer
 from kubelab.apiserver.endpoints.handler import RequestHandler, method_not_allowed
 from kubelab.apiserver.registry.reader import ObjectList, ObjectReader
 from kubelab.apiserver.registry.writer import ObjectWriter
@@ -18,6 +19,7 @@ from kubelab.apiserver.request import Request
 from kubelab.apiserver.resources.subresource import Action, Subresource
 from kubelab.apiserver.resources.writes import Decide, WriteResult
 from kubelab.apiserver.watchcache.changes import Change, Entry
+from kubelab.auth.attributes import Attributes
 
 R = TypeVar("R")
 
@@ -38,10 +40,14 @@ class StoredObjects:
 
     reader: ObjectReader
     writer: ObjectWriter
+    authorizer: Authorizer
     clock: Clock
 
     async def entry(self, resource: Resource[Message], namespace: str, name: str) -> Entry:
         return await self.reader.entry(resource, namespace, name)
+
+    async def decide(self, a: Attributes) -> tuple[bool, str]:
+        return await self.authorizer.decide(a)
 
     async def rewrite(self, resource: Resource[Message], namespace: str, name: str, decide: Decide) -> WriteResult:
         return await self.writer.rewrite(resource, namespace, name, decide)
@@ -53,9 +59,16 @@ class Endpoints:
     Reads hand what they found to ``encode``, so that the front's part of the work is measured and audited too.
     """
 
-    def __init__(self, handler: RequestHandler, reader: ObjectReader, writer: ObjectWriter, clock: Clock) -> None:
+    def __init__(
+        self,
+        handler: RequestHandler,
+        reader: ObjectReader,
+        writer: ObjectWriter,
+        authorizer: Authorizer,
+        clock: Clock,
+    ) -> None:
         self._handler, self._reader, self._writer = handler, reader, writer
-        self._objects = StoredObjects(reader, writer, clock)
+        self._objects = StoredObjects(reader, writer, authorizer, clock)
 
     async def get(self, request: Request, options: meta_pb2.GetOptions, encode: Callable[[Answer], R]) -> R:
         """Read one object; of a subresource what it gives."""

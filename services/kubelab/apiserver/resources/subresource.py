@@ -13,16 +13,21 @@ from kubelab.apimachinery.scheme import Resource
 from kubelab.apiserver.request import Request
 from kubelab.apiserver.resources.writes import Decide, WriteResult
 from kubelab.apiserver.watchcache.changes import Entry
+from kubelab.auth.attributes import Attributes
 
 
 class Objects(Protocol):
-    """The stored objects, as actions read and write them."""
+    """The stored objects, as actions read and write them, and who may do what with them."""
 
     @property
     def clock(self) -> Clock: ...
 
     async def entry(self, resource: Resource[Message], namespace: str, name: str) -> Entry:
         """Read one object as it is now; NotFound."""
+        ...
+
+    async def decide(self, a: Attributes) -> tuple[bool, str]:
+        """Say whether a request with these attributes would be allowed, and why not where that is known."""
         ...
 
     async def rewrite(self, resource: Resource[Message], namespace: str, name: str, decide: Decide) -> WriteResult:

@@ -8,6 +8,8 @@ from google.protobuf.message import Message
 
 from kubelab.apimachinery.scheme import Resource
 from kubelab.apiserver.resources.apps import deployments, replicasets
+from kubelab.apiserver.resources.authentication import selfsubjectreviews
+from kubelab.apiserver.resources.authorization import accessreviews, rulesreviews
 from kubelab.apiserver.resources.coordination import leases
 from kubelab.apiserver.resources.core import (
     bindings,
@@ -42,7 +44,7 @@ _KINDS = (
     replicasets.storage,
     leases.storage,
 )
-_PASSED_THROUGH = (bindings.RESOURCE,)
+_PASSED_THROUGH = (bindings.RESOURCE, selfsubjectreviews.RESOURCE, rulesreviews.RESOURCE, *accessreviews.RESOURCES)
 _EVERY_KINDS = {"audit": AUDIT}  # subresources
 
 

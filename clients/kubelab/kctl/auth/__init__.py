@@ -1,0 +1,1 @@
+"""``kctl auth``: who the user is and what they may do."""

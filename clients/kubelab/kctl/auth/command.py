@@ -1,0 +1,15 @@
+"""``kctl auth``: the commands below it."""
+
+from __future__ import annotations
+
+from kubelab.kctl.command import Command, CommandEntry
+
+AUTH = Command(
+    "auth",
+    children=(
+        CommandEntry("can-i", "Check whether an action is allowed", "auth.cani:CAN_I"),
+        CommandEntry("whoami", "Experimental: Check self subject attributes", "auth.whoami:WHOAMI"),
+    ),
+    about="Inspect authorization.",
+    usage="kctl auth [flags]",
+)
