@@ -24,6 +24,7 @@ class PatchField(NamedTuple):
     strategies: tuple[str, ...]
     merge_key: str
     below: Descriptor | None
+    is_map: bool = False
 
 
 @cache
@@ -33,5 +34,6 @@ def fields(descriptor: Descriptor) -> dict[str, PatchField]:
     for field in fields_of(descriptor):
         strategies = tuple(filter(None, merging.PATCH.get(field.full_name, "").split(",")))
         merge_key = merging.MERGE_KEY.get(field.full_name, "")
-        by_name[field.name] = PatchField(strategies, merge_key, (map_value(field) or field).message_type)
+        value = map_value(field)
+        by_name[field.name] = PatchField(strategies, merge_key, (value or field).message_type, value is not None)
     return by_name

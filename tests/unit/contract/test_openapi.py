@@ -137,7 +137,8 @@ def test_patches_merge_what_upstream_merges() -> None:
     assert spec["containers"][:2] == (("merge",), "name")
     assert spec["volumes"][:2] == (("merge", "retainKeys"), "name")
     assert spec["tolerations"][:2] == ((), "")
-    assert spec["nodeName"] == ((), "", None)
+    assert spec["nodeName"] == ((), "", None, False)
+    assert spec["nodeSelector"] == ((), "", None, True)
     container = spec["containers"].below
     assert container is not None
     assert patchmeta.fields(container)["ports"].merge_key == "containerPort"
