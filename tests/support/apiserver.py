@@ -52,7 +52,7 @@ class Call:
     """One request as it came in, whatever became of it."""
 
     caller: str
-    verb: str  # get, list, watch, create, update, delete, deletecollection
+    verb: str  # get, list, watch, create, update, patch, delete, deletecollection
     resource: str
     namespace: str
     name: str
@@ -264,7 +264,7 @@ class ApiServerInMemory:
         name = {"deletecollection": "delete_collection"}.get(verb, verb)
         answer = await getattr(self.front, name)(request, context)
         warnings.deliver_from(context.trailing)
-        if verb in ("create", "update"):
+        if verb in ("create", "update", "patch"):
             warnings.deliver(self.warnings)
         self._notify()
         self._fault(verb, request.path.resource, after=True)

@@ -13,8 +13,10 @@
     ├── Conflict            409 Conflict              the object changed meanwhile: read it again
     ├── Expired             410 Expired               the revision is compacted: list again
     ├── TooLarge            413 RequestEntityTooLarge
+    ├── UnsupportedMediaType 415 UnsupportedMediaType
     ├── TooManyRequests     429 TooManyRequests
     ├── InternalError       500 InternalError
+    │   └── UnknownError    500                       the same without a reason
     ├── Unavailable         503 ServiceUnavailable    no server answers; the outcome is unknown
     └── Timeout             504 Timeout               no answer in time; the outcome is unknown
 
@@ -140,12 +142,22 @@ class TooLarge(ApiError):
     reason, code = "RequestEntityTooLarge", 413
 
 
+class UnsupportedMediaType(ApiError):
+    reason, code = "UnsupportedMediaType", 415
+
+
 class TooManyRequests(ApiError):
     reason, code = "TooManyRequests", 429
 
 
 class InternalError(ApiError):
     reason, code = "InternalError", 500
+
+
+class UnknownError(InternalError):
+    """Upstream has no reason for some errors, such as a strategic merge patch without a merge key."""
+
+    reason, code = "", 500
 
 
 class Unavailable(ApiError):
@@ -169,8 +181,10 @@ BY_REASON: dict[str, type[ApiError]] = {
         Conflict,
         Expired,
         TooLarge,
+        UnsupportedMediaType,
         TooManyRequests,
         InternalError,
+        UnknownError,
         Unavailable,
         Timeout,
     )

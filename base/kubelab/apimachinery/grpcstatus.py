@@ -24,8 +24,10 @@ CODES: dict[type[ApiError], grpc.StatusCode] = {  # a test compares the keys wit
     errors.Conflict: grpc.StatusCode.ABORTED,
     errors.Expired: grpc.StatusCode.OUT_OF_RANGE,
     errors.TooLarge: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.UnsupportedMediaType: grpc.StatusCode.INVALID_ARGUMENT,
     errors.TooManyRequests: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.InternalError: grpc.StatusCode.INTERNAL,
+    errors.UnknownError: grpc.StatusCode.INTERNAL,
     errors.Unavailable: grpc.StatusCode.UNAVAILABLE,
     errors.Timeout: grpc.StatusCode.DEADLINE_EXCEEDED,
 }

@@ -20,7 +20,7 @@ from kubelab.api.core.v1 import core_pb2
 
 T = TypeVar("T", bound=Message, covariant=True)
 TYPE_URL_PREFIX = "type.googleapis.com/"
-STANDARD_VERBS = ("create", "delete", "deletecollection", "get", "list", "update", "watch")
+STANDARD_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +133,7 @@ NAMESPACES = Resource(
     columns=_columns("Status", AGE),
     short_names=("ns",),
     namespaced=False,
-    verbs=("create", "delete", "get", "list", "update", "watch"),
+    verbs=("create", "delete", "get", "list", "patch", "update", "watch"),
     subresources=("status", "finalize"),
 )
 REPLICATION_CONTROLLERS = Resource(

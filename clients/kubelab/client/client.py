@@ -24,6 +24,7 @@ from kubelab.apimachinery.clock import Clock, SystemClock
 from kubelab.apimachinery.errors import ApiError, Timeout
 from kubelab.apimachinery.meta import meta_of
 from kubelab.apimachinery.objectlists import decode_all
+from kubelab.apimachinery.patch.types import PatchType
 from kubelab.apimachinery.scheme import Resource
 from kubelab.client.kubeconfig import Access, Kubeconfig
 from kubelab.client.requests import (
@@ -33,13 +34,16 @@ from kubelab.client.requests import (
     DELETE_COLLECTION,
     GET,
     LIST,
+    PATCH,
     POD_LOGS,
     SERVER_RESOURCES,
     SERVER_VERSION,
     UPDATE,
     WATCH,
     delete_options,
+    dry_run_values,
     list_options,
+    patch_options,
     path_of,
 )
 from kubelab.client.transport import Connections, FencedTransport, Transport
@@ -321,29 +325,100 @@ class Client:
 
     # --- writing
 
-    async def create(self, obj: M, namespace: str = "") -> M:
-        """Create it and return it as stored. Raises AlreadyExists, Invalid."""
+    async def create(
+        self,
+        obj: M,
+        namespace: str = "",
+        *,
+        dry_run: bool = False,
+        field_manager: str = "",
+        field_validation: str = "",
+    ) -> M:
+        """Create it and return it as stored. Raises AlreadyExists, Invalid.
+
+        In all writes ``dry_run`` goes through every check and stores nothing, ``field_manager`` is the name under which
+        managedFields has what the write sets, and ``field_validation`` is Ignore, Warn or Strict.
+        """
         resource = scheme.of_object(obj)
         meta = meta_of(obj)
-        request = pb.CreateRequest(path=path_of(resource, namespace or meta.namespace), object=scheme.pack(obj))
+        options = meta_pb2.CreateOptions(
+            dryRun=dry_run_values(dry_run), fieldManager=field_manager, fieldValidation=field_validation
+        )
+        path = path_of(resource, namespace or meta.namespace)
+        request = pb.CreateRequest(path=path, object=scheme.pack(obj), options=options)
         answer = await self._transport.unary(CREATE, request, timeout=CALL_SECONDS)
         return type(obj).FromString(answer.object.value)
 
-    async def update(self, obj: M) -> M:
+    async def update(self, obj: M, *, dry_run: bool = False, field_manager: str = "", field_validation: str = "") -> M:
         """Replace it. Raises Conflict when it changed since the resourceVersion that ``obj`` carries."""
-        return await self._update(obj, "")
+        return await self._update(obj, "", dry_run, field_manager, field_validation)
 
-    async def update_status(self, obj: M) -> M:
+    async def update_status(
+        self, obj: M, *, dry_run: bool = False, field_manager: str = "", field_validation: str = ""
+    ) -> M:
         """Replace its status only."""
-        return await self._update(obj, "status")
+        return await self._update(obj, "status", dry_run, field_manager, field_validation)
 
-    async def _update(self, obj: M, subresource: str) -> M:
+    async def _update(
+        self, obj: M, subresource: str, dry_run: bool = False, field_manager: str = "", field_validation: str = ""
+    ) -> M:
         meta = meta_of(obj)
         path = path_of(scheme.of_object(obj), meta.namespace, meta.name, subresource)
-        answer = await self._transport.unary(
-            UPDATE, pb.UpdateRequest(path=path, object=scheme.pack(obj)), timeout=CALL_SECONDS
+        options = meta_pb2.UpdateOptions(
+            dryRun=dry_run_values(dry_run), fieldManager=field_manager, fieldValidation=field_validation
         )
+        request = pb.UpdateRequest(path=path, object=scheme.pack(obj), options=options)
+        answer = await self._transport.unary(UPDATE, request, timeout=CALL_SECONDS)
         return type(obj).FromString(answer.object.value)
+
+    async def patch(
+        self,
+        resource: Resource[T],
+        name: str,
+        patch: bytes,
+        patch_type: PatchType,
+        namespace: str = "",
+        *,
+        subresource: str = "",
+        dry_run: bool = False,
+        field_manager: str = "",
+        field_validation: str = "",
+        force: bool | None = None,
+    ) -> T:
+        """Change a part of it. The server tries again where the object changes meanwhile, unless the patch has a
+        resourceVersion. ``force`` is for PatchType.APPLY, which needs a ``field_manager``, and may create the object.
+
+        Raises NotFound, BadRequest for a malformed patch, Invalid for one that does not apply, Conflict.
+        """
+        answer = await self._patch(
+            path_of(resource, namespace, name, subresource),
+            patch,
+            patch_type,
+            patch_options(dry_run, field_manager, field_validation, force),
+        )
+        return resource.message.FromString(answer.object.value)
+
+    async def patch_scale(
+        self,
+        resource: Resource[Message],
+        name: str,
+        patch: bytes,
+        patch_type: PatchType,
+        namespace: str = "",
+        *,
+        dry_run: bool = False,
+        field_manager: str = "",
+    ) -> autoscaling_pb2.Scale:
+        """Change how many replicas there shall be."""
+        path = path_of(resource, namespace, name, "scale")
+        answer = await self._patch(path, patch, patch_type, patch_options(dry_run, field_manager))
+        return autoscaling_pb2.Scale.FromString(answer.object.value)
+
+    async def _patch(
+        self, path: pb.ResourcePath, patch: bytes, patch_type: PatchType, options: meta_pb2.PatchOptions
+    ) -> pb.ObjectResponse:
+        request = pb.PatchRequest(path=path, type=patch_type, patch=patch, options=options)
+        return await self._transport.unary(PATCH, request, timeout=CALL_SECONDS)
 
     async def delete(
         self,
@@ -355,12 +430,13 @@ class Client:
         propagation_policy: str | None = None,
         uid: str = "",
         resource_version: str = "",
+        dry_run: bool = False,
     ) -> T | meta_pb2.Status:
         """Delete it. The answer is the object when it goes later (grace, finalizers), else a Status or its last state.
 
         ``uid`` and ``resource_version`` are preconditions: Conflict when they do not hold. Raises NotFound.
         """
-        options = delete_options(grace_period_seconds, propagation_policy, uid, resource_version)
+        options = delete_options(grace_period_seconds, propagation_policy, uid, resource_version, dry_run)
         request = pb.DeleteRequest(path=path_of(resource, namespace, name), options=options)
         answer = await self._transport.unary(DELETE, request, timeout=CALL_SECONDS)
         if answer.object.Is(meta_pb2.Status.DESCRIPTOR):
@@ -376,6 +452,7 @@ class Client:
         field_selector: str = "",
         grace_period_seconds: int | None = None,
         propagation_policy: str | None = None,
+        dry_run: bool = False,
         seconds: float = LONG_SECONDS,
     ) -> TypedList[T]:
         """Delete all that match, piece by piece; the answer lists them. ``seconds`` are for all pieces together.
@@ -385,7 +462,7 @@ class Client:
         options = meta_pb2.ListOptions(labelSelector=label_selector, fieldSelector=field_selector, limit=PIECE)
         request = pb.DeleteCollectionRequest(
             path=path_of(resource, namespace),
-            options=delete_options(grace_period_seconds, propagation_policy, "", ""),
+            options=delete_options(grace_period_seconds, propagation_policy, dry_run=dry_run),
             list_options=options,
         )
         deadline = self.clock.monotonic() + seconds

@@ -17,6 +17,7 @@ LIST = Method(_RESOURCES + "List", pb.ListRequest, pb.ListResponse, idempotent=T
 WATCH = Method(_RESOURCES + "Watch", pb.WatchRequest, pb.WatchEvent, idempotent=True)
 CREATE = Method(_RESOURCES + "Create", pb.CreateRequest, pb.ObjectResponse)
 UPDATE = Method(_RESOURCES + "Update", pb.UpdateRequest, pb.ObjectResponse)
+PATCH = Method(_RESOURCES + "Patch", pb.PatchRequest, pb.ObjectResponse)
 DELETE = Method(_RESOURCES + "Delete", pb.DeleteRequest, pb.ObjectResponse)
 DELETE_COLLECTION = Method(_RESOURCES + "DeleteCollection", pb.DeleteCollectionRequest, pb.ListResponse)
 _DISCOVERY = "/kubelab.rpc.apiserver.v1.Discovery/"
@@ -55,9 +56,11 @@ def path_of(resource: Resource[Message], namespace: str = "", name: str = "", su
     )
 
 
-def delete_options(grace: int | None, policy: str | None, uid: str, resource_version: str) -> meta_pb2.DeleteOptions:
+def delete_options(
+    grace: int | None, policy: str | None, uid: str = "", resource_version: str = "", dry_run: bool = False
+) -> meta_pb2.DeleteOptions:
     """Make the options of a deletion; what is empty or None is left to the api-server."""
-    options = meta_pb2.DeleteOptions()
+    options = meta_pb2.DeleteOptions(dryRun=dry_run_values(dry_run))
     if grace is not None:
         options.gracePeriodSeconds = grace
     if policy is not None:
@@ -67,3 +70,17 @@ def delete_options(grace: int | None, policy: str | None, uid: str, resource_ver
     if resource_version:
         options.preconditions.resourceVersion = resource_version
     return options
+
+
+def patch_options(
+    dry_run: bool, field_manager: str, field_validation: str = "", force: bool | None = None
+) -> meta_pb2.PatchOptions:
+    """Make the options of a patch; what is empty or None is left to the api-server."""
+    return meta_pb2.PatchOptions(
+        dryRun=dry_run_values(dry_run), fieldManager=field_manager, fieldValidation=field_validation, force=force
+    )
+
+
+def dry_run_values(dry_run: bool) -> tuple[str, ...]:
+    """Give what options have for a write that shall store nothing."""
+    return ("All",) if dry_run else ()

@@ -52,6 +52,8 @@ class Request:
     obj: Message = field(init=False)
     """The object of a write, decoded."""
     admission: Admission = NO_ADMISSION
+    dry_run: bool = False
+    """Whether the request goes through all checks and stores nothing."""
     name: str = ""
     uid: str = ""
     resource_version: str = ""

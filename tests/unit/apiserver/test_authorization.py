@@ -18,6 +18,7 @@ from kubelab.apimachinery import errors, scheme
 from kubelab.apiserver.authz.permissions import Judge, Question, cluster, put_into, user
 
 OK = "OK"
+CHANGES = ("update", "patch")
 COLLECTION = ("list", "watch", "deletecollection")
 VERBS = sorted({verb for resource in scheme.ALL for verb in resource.verbs})
 NAMESPACES = ("", "default", "kube-system", "kube-node-lease")
@@ -40,7 +41,7 @@ def reads(request: Question) -> bool:
 
 
 def events(request: Question) -> bool:
-    return request.resource == "events" and not request.subresource and request.verb in ("create", "update")
+    return request.resource == "events" and not request.subresource and request.verb in ("create", *CHANGES)
 
 
 def lease(request: Question, name: str, own: str) -> bool:
@@ -70,7 +71,7 @@ def scheduler(r: Question, name: str) -> bool:
     return (
         (reads(r) and whole(r, "nodes", "pods", "namespaces", "services", "replicationcontrollers"))
         or (r.verb == "create" and (r.subresource == "binding" or whole(r, "bindings")))
-        or (r.verb == "update" and r.resource == "pods" and r.subresource == "status")
+        or (r.verb in CHANGES and r.resource == "pods" and r.subresource == "status")
         or (r.verb == "delete" and whole(r, "pods"))
         or lease(r, name, "kube-scheduler")
         or events(r)
@@ -78,7 +79,7 @@ def scheduler(r: Question, name: str) -> bool:
 
 
 def controller_manager(r: Question, name: str) -> bool:
-    changes = r.verb == "update"
+    changes = r.verb in CHANGES
     return (
         (r.verb in ("get", "list", "watch", "delete", "deletecollection") and not r.subresource)
         or (changes and not r.subresource and r.resource not in ("leases", "bindings") and "reviews" not in r.resource)
@@ -105,15 +106,20 @@ def node_1(r: Question, name: str) -> bool:
         return reads(r) and not r.subresource and (r.namespace, name) == ("default", "mine")
     if r.resource == "leases":
         own = (r.namespace, name) == ("kube-node-lease", "node-1")
-        return own and not r.subresource and r.verb in ("get", "create", "update", "delete")
+        return own and not r.subresource and r.verb in ("get", "create", "delete", *CHANGES)
     if r.resource == "nodes":
-        acts = (r.verb, r.subresource) in (("create", ""), ("update", ""), ("update", "status"))
-        return acts and (name == "node-1" or (r.verb == "update" and name != "node-2"))  # the others are not there
+        acts = (r.verb, r.subresource) in (("create", ""), *product(CHANGES, ("", "status")))
+        return acts and (name == "node-1" or (r.verb in CHANGES and name != "node-2"))  # the others are not there
     if r.resource == "pods":
         if r.verb in ("list", "watch"):
             return not r.subresource and r.selector == "spec.nodeName=node-1"
         # What is not there gets its NotFound.
-        acts = (r.verb, r.subresource) in (("get", ""), ("get", "status"), ("update", "status"), ("delete", ""))
+        acts = (r.verb, r.subresource) in (
+            ("get", ""),
+            ("get", "status"),
+            *product(CHANGES, ("status",)),
+            ("delete", ""),
+        )
         return acts and (r.namespace, name) != ("default", "theirs")
     return events(r)
 
@@ -172,8 +178,8 @@ def expected(may: May, resource: scheme.Resource[core_pb2.Pod], r: Question) -> 
         return "Forbidden"
     served = {
         "": resource.verbs,
-        "status": ("get", "update"),
-        "scale": ("get", "update"),
+        "status": ("get", *CHANGES),
+        "scale": ("get", *CHANGES),
         "binding": ("create",),
         "finalize": ("update",),
     }

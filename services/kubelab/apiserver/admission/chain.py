@@ -9,6 +9,7 @@ run again where that has changed. So they are pure and quick; what they need of 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import ClassVar
 
 from google.protobuf.message import Message
@@ -66,8 +67,10 @@ class AdmissionChain:
         self._plugins = plugins
 
     def of(self, a: Attributes) -> Admission:
-        """Choose the plugins for a request."""
+        """Choose the plugins for a request. To them a patch is the update that it makes."""
         if a.verb not in _WRITES:
             return NO_ADMISSION
+        if a.verb == "patch":
+            a = replace(a, verb="update")
         chosen = [plugin for plugin in self._plugins if plugin.handles(a)]
         return Admission(a, chosen) if chosen else NO_ADMISSION

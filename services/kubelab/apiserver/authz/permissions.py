@@ -19,6 +19,7 @@ from google.protobuf.message import Message
 
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import errors, scheme
+from kubelab.apimachinery.messages import deep_copy
 from kubelab.apimachinery.meta import meta_of
 from kubelab.apimachinery.scheme import Resource
 from kubelab.apiserver.admission.chain import AdmissionChain
@@ -115,10 +116,11 @@ class Judge:
         admission = self._admission.of(a)
         if request.verb == "create":
             admission.admit(obj, None)
-        elif request.verb in ("update", "delete") and resource in self._caches:
+        elif request.verb in ("update", "patch", "delete") and resource in self._caches:
             entry = self._caches[resource].get(a.namespace, a.name)
             if entry is not None:  # else the registry says NotFound
-                admission.admit(obj, resource.message.FromString(entry.raw))
+                old = resource.message.FromString(entry.raw)
+                admission.admit(deep_copy(old) if request.verb == "patch" else obj, old)
 
 
 # --- the table

@@ -9,19 +9,25 @@ from typing import NamedTuple, TypeAlias, TypeVar
 from google.protobuf.message import Message
 
 from kubelab.api.meta.v1 import meta_pb2
+from kubelab.apimachinery import errors
 from kubelab.apimachinery.clock import Clock
+from kubelab.apimachinery.meta import meta_of
+from kubelab.apimachinery.patch.types import PatchType
 from kubelab.apimachinery.scheme import Resource
 from kubelab.apiserver.authz.authorizer import Authorizer
+from kubelab.apiserver.endpoints import patching, writeoptions
 from kubelab.apiserver.endpoints.handler import RequestHandler, method_not_allowed
+from kubelab.apiserver.endpoints.patching import GroupVersionKind, Patcher
 from kubelab.apiserver.registry.reader import ObjectList, ObjectReader
 from kubelab.apiserver.registry.writer import ObjectWriter
 from kubelab.apiserver.request import Request
 from kubelab.apiserver.resources.subresource import Action, Subresource
-from kubelab.apiserver.resources.writes import Decide, WriteResult
+from kubelab.apiserver.resources.writes import Decide, ObjectState, WriteResult
 from kubelab.apiserver.watchcache.changes import Change, Entry
 from kubelab.auth.attributes import Attributes
 
 R = TypeVar("R")
+PATCH_TRIES = 5
 
 Answer: TypeAlias = Entry | WriteResult | Message
 """One object: as the cache has it, as a write left it, or a message of its own."""
@@ -36,12 +42,13 @@ class Collection(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class StoredObjects:
-    """What actions may do with stored objects."""
+    """What actions may do with stored objects. In a dry run nothing is written."""
 
     reader: ObjectReader
     writer: ObjectWriter
     authorizer: Authorizer
     clock: Clock
+    dry_run: bool = False
 
     async def entry(self, resource: Resource[Message], namespace: str, name: str) -> Entry:
         return await self.reader.entry(resource, namespace, name)
@@ -50,7 +57,7 @@ class StoredObjects:
         return await self.authorizer.decide(a)
 
     async def rewrite(self, resource: Resource[Message], namespace: str, name: str, decide: Decide) -> WriteResult:
-        return await self.writer.rewrite(resource, namespace, name, decide)
+        return await self.writer.rewrite(resource, namespace, name, decide, dry_run=self.dry_run)
 
 
 class Endpoints:
@@ -68,13 +75,13 @@ class Endpoints:
         clock: Clock,
     ) -> None:
         self._handler, self._reader, self._writer = handler, reader, writer
-        self._objects = StoredObjects(reader, writer, authorizer, clock)
+        self._authorizer, self._clock = authorizer, clock
 
     async def get(self, request: Request, options: meta_pb2.GetOptions, encode: Callable[[Answer], R]) -> R:
         """Read one object; of a subresource what it gives."""
         async with self._handler.handling(request) as subresource:
             if subresource is not None and subresource.get is not None:
-                return encode(await subresource.get(self._objects, request))
+                return encode(await subresource.get(self._objects(request), request))
             _require_object(request, subresource)
             return encode(
                 await self._reader.entry(request.resource, request.namespace, request.name, options.resourceVersion)
@@ -95,17 +102,21 @@ class Endpoints:
             finally:
                 await events.aclose()
 
-    async def create(self, request: Request) -> Answer:
+    async def create(self, request: Request, options: meta_pb2.CreateOptions) -> Answer:
         """Store a new object, or do what creating one means for a subresource."""
         async with self._handler.handling(request) as subresource:
+            request.dry_run = writeoptions.check(options)
             if subresource is not None:
                 return await self._act(request, subresource.create)
-            result = await self._writer.create(request.resource, request.namespace, request.obj, request.admission)
+            result = await self._writer.create(
+                request.resource, request.namespace, request.obj, request.admission, dry_run=request.dry_run
+            )
             return _note(request, result)
 
-    async def update(self, request: Request) -> Answer:
+    async def update(self, request: Request, options: meta_pb2.UpdateOptions) -> Answer:
         """Replace an object, or a part of it."""
         async with self._handler.handling(request) as subresource:
+            request.dry_run = writeoptions.check(options)
             if subresource is not None and subresource.update is not None:
                 return await self._act(request, subresource.update)
             _require_object(request, subresource)
@@ -116,14 +127,77 @@ class Endpoints:
                 request.obj,
                 request.path.subresource,
                 request.admission,
+                dry_run=request.dry_run,
             )
             return _note(request, result)
+
+    async def patch(self, request: Request, media_type: str, data: bytes, options: meta_pb2.PatchOptions) -> Answer:
+        """Change an object, or a part of it, by a patch."""
+        async with self._handler.handling(request) as subresource:
+            kind = patching.type_of(media_type)
+            request.dry_run = writeoptions.check(options, apply=kind is PatchType.APPLY)
+            if kind is PatchType.APPLY:
+                raise errors.MethodNotAllowed("server-side apply is not served yet")
+            patcher = patching.patcher(kind, data, options.fieldValidation or patching.WARN)
+            try:
+                if subresource is not None and subresource.update is not None:
+                    return await self._patch_by_actions(request, subresource, patcher)
+                _require_object(request, subresource)
+                return await self._patch_object(request, patcher)
+            except errors.ApiError:
+                request.detail = patcher.detail or request.detail
+                raise
+
+    async def _patch_object(self, request: Request, patcher: Patcher) -> WriteResult:
+        resource = request.resource
+        what = GroupVersionKind(resource.api_version, resource.kind)
+
+        def patched(state: ObjectState) -> Message:
+            obj = patcher.apply(state.obj, str(state.revision), what)
+            patching.require_path(obj, resource.namespaced, request.namespace, request.name)
+            return obj
+
+        result = await self._writer.patch(
+            resource,
+            request.namespace,
+            request.name,
+            patched,
+            request.path.subresource,
+            request.admission,
+            dry_run=request.dry_run,
+        )
+        return _note(request, result._replace(warnings=[*patcher.warnings, *result.warnings]))
+
+    async def _patch_by_actions(self, request: Request, subresource: Subresource, patcher: Patcher) -> Message:
+        """Patch what a subresource gives, and update it with the result; again where it changed in between."""
+        if subresource.get is None or subresource.update is None:
+            raise method_not_allowed(request.attributes)
+        for left in reversed(range(PATCH_TRIES)):
+            current = await subresource.get(self._objects(request), request)
+            version = meta_of(current).resourceVersion
+            request.obj = patcher.apply(current, version, _kind_of(current))
+            patching.require_path(request.obj, request.resource.namespaced, request.namespace, request.name)
+            try:
+                answer = await subresource.update(self._objects(request), request)
+            except errors.Conflict:
+                if not left or meta_of(request.obj).resourceVersion != version:
+                    raise
+                continue
+            request.warnings = [*patcher.warnings, *request.warnings]
+            return answer
+        raise AssertionError("unreachable")
 
     async def delete(self, request: Request, options: meta_pb2.DeleteOptions) -> Answer:
         """Begin or complete the deletion of an object."""
         async with self._handler.handling(request):
+            request.dry_run = bool(options.dryRun)
             result = await self._writer.delete(
-                request.resource, request.namespace, request.name, options, request.admission
+                request.resource,
+                request.namespace,
+                request.name,
+                options,
+                request.admission,
+                dry_run=request.dry_run,
             )
             return _note(request, result)
 
@@ -140,14 +214,24 @@ class Endpoints:
                 request.admission,
                 limit=max(0, list_options.limit),
                 after=self._reader.after(resource, token),
+                dry_run=bool(options.dryRun),
             )
             metadata = self._reader.progress(resource, done.revision, done.key, done.left)
             return Collection(metadata, done.written)
 
+    def _objects(self, request: Request) -> StoredObjects:
+        return StoredObjects(self._reader, self._writer, self._authorizer, self._clock, request.dry_run)
+
     async def _act(self, request: Request, action: Action | None) -> Message:
         if action is None:
             raise method_not_allowed(request.attributes)
-        return await action(self._objects, request)
+        return await action(self._objects(request), request)
+
+
+def _kind_of(message: Message) -> GroupVersionKind:
+    """Name the kind of a subresource's message: ``autoscaling/v1``, ``Scale``."""
+    *_, group, version, kind = message.DESCRIPTOR.full_name.split(".")
+    return GroupVersionKind(version if group == "core" else f"{group}/{version}", kind)
 
 
 def _require_object(request: Request, subresource: Subresource | None) -> None:
@@ -157,6 +241,7 @@ def _require_object(request: Request, subresource: Subresource | None) -> None:
 
 
 def _note(request: Request, result: WriteResult) -> WriteResult:
-    request.wrote(result.obj, result.revision)
+    if not request.dry_run:
+        request.wrote(result.obj, result.revision)
     request.warnings = result.warnings
     return result

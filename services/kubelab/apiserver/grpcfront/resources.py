@@ -43,6 +43,7 @@ class ResourcesServicer:
             "Watch": stream(self.watch, pb.WatchRequest.FromString),
             "Create": unary(self.create, pb.CreateRequest.FromString),
             "Update": unary(self.update, pb.UpdateRequest.FromString),
+            "Patch": unary(self.patch, pb.PatchRequest.FromString),
             "Delete": unary(self.delete, pb.DeleteRequest.FromString),
             "DeleteCollection": unary(self.delete_collection, pb.DeleteCollectionRequest.FromString),
         }
@@ -78,11 +79,16 @@ class ResourcesServicer:
 
     async def create(self, message: pb.CreateRequest, context: Context) -> bytes:
         request = request_of(context, "create", message.path, content=message.object)
-        return _written(context, request, await self._endpoints.create(request))
+        return _written(context, request, await self._endpoints.create(request, message.options))
 
     async def update(self, message: pb.UpdateRequest, context: Context) -> bytes:
         request = request_of(context, "update", message.path, content=message.object)
-        return _written(context, request, await self._endpoints.update(request))
+        return _written(context, request, await self._endpoints.update(request, message.options))
+
+    async def patch(self, message: pb.PatchRequest, context: Context) -> bytes:
+        request = request_of(context, "patch", message.path)
+        answer = await self._endpoints.patch(request, message.type, message.patch, message.options)
+        return _written(context, request, answer)
 
     async def delete(self, message: pb.DeleteRequest, context: Context) -> bytes:
         request = request_of(context, "delete", message.path)

@@ -8,7 +8,8 @@ again on that. An error that a cached state gave is raised only when a fresh one
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
 from google.protobuf.message import Message
@@ -51,6 +52,14 @@ class Deleted(NamedTuple):
     left: int = 0
 
 
+@dataclass(slots=True)
+class _Update:
+    """What an update makes of a state, a new message each time, and what it warns of."""
+
+    make: Callable[[ObjectState], Message]
+    warnings: list[str]
+
+
 class ObjectWriter:
     """Creates, changes and removes objects. Raises :mod:`kubelab.apimachinery.errors` in upstream's words."""
 
@@ -70,10 +79,16 @@ class ObjectWriter:
     # --- create
 
     async def create(
-        self, resource: Resource[Message], namespace: str, obj: Message, admission: Admission = NO_ADMISSION
+        self,
+        resource: Resource[Message],
+        namespace: str,
+        obj: Message,
+        admission: Admission = NO_ADMISSION,
+        *,
+        dry_run: bool = False,
     ) -> WriteResult:
-        """Store a new object. AlreadyExists, Invalid, NotFound and Forbidden for its namespace, Forbidden by an
-        admission plugin, TooLarge."""
+        """Store a new object; with ``dry_run`` say what would be stored. AlreadyExists, Invalid, NotFound and Forbidden
+        for its namespace, Forbidden by an admission plugin, TooLarge."""
         m = meta_of(obj)
         _check_namespace(resource, namespace, m)
         if m.resourceVersion:
@@ -95,7 +110,7 @@ class ObjectWriter:
                 raise errors.invalid(resource.kind, m.name, causes, resource.group)
             admission.validate(obj, None)
             try:
-                return await self._insert(resource, obj, active, warnings)
+                return await self._insert(resource, obj, active, warnings, dry_run=dry_run)
             except errors.AlreadyExists:
                 if left == 1:
                     raise
@@ -110,7 +125,13 @@ class ObjectWriter:
         m.ClearField("deletionGracePeriodSeconds")
 
     async def _insert(
-        self, resource: Resource[Message], obj: Message, active: Unchanged | None, warnings: Sequence[str]
+        self,
+        resource: Resource[Message],
+        obj: Message,
+        active: Unchanged | None,
+        warnings: Sequence[str],
+        *,
+        dry_run: bool,
     ) -> WriteResult:
         """Store an object that is complete. ``active`` is the condition that its namespace stays as it is."""
         storage, cache, m = self._storages[resource], self._caches[resource], meta_of(obj)
@@ -122,6 +143,11 @@ class ObjectWriter:
             if storage.allocator is not None:
                 obj, claims = await self._claim(storage.allocator, pristine, taken)
             raw = encode(obj)
+            if dry_run:
+                existing = await self._store.range(key)
+                if existing.items:
+                    raise _already_there(cache, m.name, existing.items[0])
+                return WriteResult(obj, cache.kind.envelope.any(raw, 0)[0], 0, warnings)
             lease = await self._event_lease.current() if storage.expires else 0
             conditions: list[Condition] = [Absent(key), *claims.conditions]
             if active is not None:
@@ -158,29 +184,69 @@ class ObjectWriter:
         obj: Message,
         subresource: str = "",
         admission: Admission = NO_ADMISSION,
+        *,
+        dry_run: bool = False,
     ) -> WriteResult:
         """Replace an object, or with ``subresource`` status or finalize that part of it. NotFound, Conflict,
         Invalid, Forbidden by an admission plugin."""
-        m = meta_of(obj)
-        _check_namespace(resource, namespace, m)
-        storage = self._storages[resource]
-        rules, allocator = storage.strategy, storage.allocator
+        _check_namespace(resource, namespace, meta_of(obj))
+        rules = self._storages[resource].strategy
         warnings: list[str] = []
         if not subresource:
             if rules.warns_of_updates:
                 warnings = rules.warnings(obj)
             rules.default(obj)
+        change = _Update(lambda current: deep_copy(obj), warnings)
+        return await self._change(resource, namespace, name, change, subresource, admission, dry_run=dry_run)
+
+    async def patch(
+        self,
+        resource: Resource[Message],
+        namespace: str,
+        name: str,
+        patched: Callable[[ObjectState], Message],
+        subresource: str = "",
+        admission: Admission = NO_ADMISSION,
+        *,
+        dry_run: bool = False,
+    ) -> WriteResult:
+        """Change an object, or a part of it, by a function of its state: what that raises, and as for an update."""
+        rules = self._storages[resource].strategy
+
+        def make(current: ObjectState) -> Message:
+            obj = patched(current)
+            if not subresource:
+                change.warnings = rules.warnings(obj) if rules.warns_of_updates else []
+                rules.default(obj)
+            return obj
+
+        change = _Update(make, [])
+        return await self._change(resource, namespace, name, change, subresource, admission, dry_run=dry_run)
+
+    async def _change(
+        self,
+        resource: Resource[Message],
+        namespace: str,
+        name: str,
+        change: _Update,
+        subresource: str,
+        admission: Admission,
+        *,
+        dry_run: bool,
+    ) -> WriteResult:
+        storage = self._storages[resource]
+        rules, allocator = storage.strategy, storage.allocator
         part = storage.subresources[subresource].part if subresource else None
         as_before = False
 
         def decide(current: ObjectState, taken: set[str]) -> Decision:
             nonlocal as_before
-            new, old = deep_copy(obj), current.obj
+            new, old = change.make(current), current.obj
             admission.admit(new, old)
-            check_unmodified(resource, name, m, current)
+            check_unmodified(resource, name, m := meta_of(new), current)
             if not (m.resourceVersion or rules.unconditional_update):
                 raise errors.invalid(resource.plural, name, [_VERSION_REQUIRED], resource.group)
-            _keep_system_metadata(meta_of(new), meta_of(old))
+            _keep_system_metadata(m, meta_of(old))
             if part is not None:
                 new = part(new, old)
                 causes: list[errors.Cause] = []
@@ -202,8 +268,8 @@ class ObjectWriter:
                 return Decision(new, _claim_more(allocator, new, old, taken))
             return Decision(new)
 
-        written = await self.rewrite(resource, namespace, name, decide)
-        return written if as_before or not warnings else written._replace(warnings=warnings)
+        written = await self.rewrite(resource, namespace, name, decide, dry_run=dry_run)
+        return written if as_before or not change.warnings else written._replace(warnings=change.warnings)
 
     async def rewrite(
         self,
@@ -211,14 +277,17 @@ class ObjectWriter:
         namespace: str,
         name: str,
         decide: Decide,
+        *,
+        dry_run: bool = False,
     ) -> WriteResult:
-        """Change one object by a decision that may be made several times, on ever fresher states."""
+        """Change one object by a decision that may be made several times, on ever fresher states. A ``dry_run`` decides
+        on the present state and writes nothing."""
         cache, storage = self._caches[resource], self._storages[resource]
         key = cache.key(namespace, name)
         envelope = cache.kind.envelope
         entry = cache.entries.get(key)
-        live = entry is None
-        current = state_of_entry(cache, entry) if entry else await self._read(cache, key)
+        live = entry is None or dry_run
+        current = await self._read(cache, key) if entry is None or dry_run else state_of_entry(cache, entry)
         taken: set[str] = set()
         while True:
             if current is None:
@@ -237,6 +306,9 @@ class ObjectWriter:
                     return WriteResult(decision.obj, envelope.any(raw, current.revision)[0], current.revision)
                 current, live = await self._read(cache, key), True
                 continue
+            if dry_run:
+                left = decision.obj if decision.obj is not None else current.obj
+                return WriteResult(left, envelope.any(raw or current.raw, current.revision)[0], current.revision)
             operations: list[Operation] = [Put(key, envelope.seal(raw)) if decision.obj is not None else Delete(key)]
             if decision.obj is not None and storage.expires:
                 operations = [Put(key, envelope.seal(raw), await self._event_lease.current())]
@@ -262,6 +334,8 @@ class ObjectWriter:
         name: str,
         options: meta_pb2.DeleteOptions,
         admission: Admission = NO_ADMISSION,
+        *,
+        dry_run: bool = False,
     ) -> WriteResult:
         """Begin or complete a deletion. NotFound, Conflict when a precondition does not hold, Forbidden for what the
         system needs. The answer is the object's last state."""
@@ -282,7 +356,7 @@ class ObjectWriter:
                 return Decision(obj)
             return Decision(None, _release(allocator, current.obj))
 
-        return await self.rewrite(resource, namespace, name, decide)
+        return await self.rewrite(resource, namespace, name, decide, dry_run=dry_run)
 
     async def delete_collection(
         self,
@@ -293,6 +367,7 @@ class ObjectWriter:
         *,
         limit: int = 0,
         after: str = "",
+        dry_run: bool = False,
     ) -> Deleted:
         """Delete all that match and come after a key, one by one; an object that another client deletes meanwhile is no
         error.
@@ -310,7 +385,7 @@ class ObjectWriter:
             one = deep_copy(options)
             one.preconditions.uid = entry.uid
             try:
-                done.append(await self.delete(resource, entry.namespace, entry.name, one, admission))
+                done.append(await self.delete(resource, entry.namespace, entry.name, one, admission, dry_run=dry_run))
             except (errors.NotFound, errors.Conflict) as err:
                 # A leader gets the error: perhaps it does not lead any more.
                 if isinstance(err, errors.Conflict) and fenced.FENCE.get() is not None:

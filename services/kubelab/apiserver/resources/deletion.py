@@ -32,6 +32,13 @@ def check_options(options: meta_pb2.DeleteOptions) -> None:
         causes.append(errors.Cause("propagationPolicy", message, "FieldValueNotSupported"))
     if options.HasField("gracePeriodSeconds") and options.gracePeriodSeconds < 0:
         options.gracePeriodSeconds = 1  # as upstream: an immediate, but still graceful, deletion
+    if any(value != "All" for value in options.dryRun):
+        given = ", ".join(f'"{value}"' for value in options.dryRun)
+        message = f'Unsupported value: []string{{{given}}}: supported values: "All"'
+        causes.append(errors.Cause("dryRun", message, "FieldValueNotSupported"))
+    if options.HasField("orphanDependents") and options.HasField("propagationPolicy"):
+        message = f'Invalid value: "{policy}": orphanDependents and deletionPropagation cannot be both set'
+        causes.append(errors.Cause("propagationPolicy", message))
     if causes:
         raise errors.invalid("DeleteOptions", "", causes, "meta.k8s.io")
 
@@ -94,7 +101,9 @@ def _finalizers(m: meta_pb2.ObjectMeta, options: meta_pb2.DeleteOptions, default
     """The garbage collector's finalizers follow the propagation policy; without one they stay, and only where there is
     none of them the resource's default counts."""
     policy = options.propagationPolicy
-    if not options.HasField("propagationPolicy"):
+    if options.HasField("orphanDependents"):
+        policy = "Orphan" if options.orphanDependents else "Background"
+    elif not options.HasField("propagationPolicy"):
         if not default or ORPHAN in m.finalizers or FOREGROUND in m.finalizers:
             return
         policy = default

@@ -54,7 +54,7 @@ def scale_of(resource: Resource[Any], selector: Callable[[Any], str]) -> Subreso
         request.detail = f"replicas={scale.spec.replicas}"
         return _scale(written.obj, written.revision, selector)
 
-    return Subresource(("get", "update"), autoscaling_pb2.Scale, get=get, update=update)
+    return Subresource(("get", "update", "patch"), autoscaling_pb2.Scale, get=get, update=update)
 
 
 def _scale(obj: Any, revision: int, selector: Callable[[Any], str]) -> autoscaling_pb2.Scale:

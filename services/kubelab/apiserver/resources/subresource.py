@@ -31,7 +31,7 @@ class Objects(Protocol):
         ...
 
     async def rewrite(self, resource: Resource[Message], namespace: str, name: str, decide: Decide) -> WriteResult:
-        """Change one object; NotFound, and what the decision raises."""
+        """Change one object, or in a dry run say how; NotFound, and what the decision raises."""
         ...
 
 
@@ -43,7 +43,8 @@ Action = Callable[[Objects, Request], Awaitable[Message]]
 class Subresource:
     """A verb with an action is that action; one without reads or writes the whole object, of which an update changes
     what ``part`` takes over (None: what the strategy's status update does). ``message`` is what a write carries, None
-    for the kind's own. A ``streamed`` one is read through a service of its own."""
+    for the kind's own. A patch of what has actions of its own is a get and an update. A ``streamed`` one is read
+    through a service of its own."""
 
     verbs: tuple[str, ...]
     message: type[Message] | None = None
@@ -54,6 +55,6 @@ class Subresource:
     streamed: bool = False
 
 
-STATUS = Subresource(("get", "update"))
+STATUS = Subresource(("get", "update", "patch"))
 AUDIT = Subresource(("get",), streamed=True)
 """The records about one object; every kind has it."""

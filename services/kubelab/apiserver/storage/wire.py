@@ -63,8 +63,9 @@ class Envelope:
             raise ValueError(f"what is stored is no {self.resource.kind}: {err}") from err
 
     def any(self, raw: bytes, revision: int) -> tuple[bytes, int]:
-        """Encode an ``Any`` that carries the object at a revision, and where in it the object begins."""
-        suffix = revision_suffix(revision)
+        """Encode an ``Any`` that carries the object at a revision, and where in it the object begins. 0 is the revision
+        of what is not stored."""
+        suffix = revision_suffix(revision) if revision else b""
         size = varint(len(raw) + len(suffix))
         return b"".join((self._any_head, size, raw, suffix)), len(self._any_head) + len(size)
 
