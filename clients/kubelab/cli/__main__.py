@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import os
 import sys
@@ -10,6 +11,7 @@ from collections.abc import Sequence
 import click
 
 from kubelab.apimachinery.version import GIT_VERSION
+from kubelab.cli.minikube import words
 
 COMMANDS = {
     "up": "Start a cluster, or report that it runs",
@@ -27,12 +29,15 @@ COMMANDS = {
 
 
 class _Lazy(click.Group):
-    """Commands live in modules of their own name, as ``command``."""
+    """Commands live in modules of their own name, as ``command``; minikube's words in a package of their own."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
+        return [*COMMANDS, *words.COMMANDS]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in words.COMMANDS:
+            module, attribute, _ = words.COMMANDS[cmd_name]
+            return getattr(importlib.import_module(f"kubelab.cli.minikube.{module}"), attribute)
         if cmd_name not in COMMANDS:
             return None
         return importlib.import_module(f"kubelab.cli.{cmd_name}").command
@@ -40,13 +45,25 @@ class _Lazy(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
+        with formatter.section("minikube's words"):
+            formatter.write_dl([(name, text) for name, (_, _, text) in words.COMMANDS.items()])
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            ctx.fail(f'unknown command "{args[0]}" for "kubelab"')
+        if args and args[0] not in self.list_commands(ctx) and not args[0].startswith("-"):
+            raise _unknown(args[0])
         return super().resolve_command(ctx, args)
+
+
+def _unknown(word: str) -> click.ClickException:
+    """Make the error for a word that is no command: where the thing is done, or the names that come near."""
+    if word in words.ELSEWHERE:
+        return click.ClickException(f'"{word}" is no command of kubelab: {words.ELSEWHERE[word]}')
+    message = f'unknown command "{word}" for "kubelab"'
+    if near := difflib.get_close_matches(word, [*COMMANDS, *words.COMMANDS], n=3):
+        message += "\n\nDid you mean this?\n" + "".join(f"\t{name}\n" for name in near)
+    return click.ClickException(f"{message}\nRun 'kubelab --help' for usage.")
 
 
 @click.command(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})

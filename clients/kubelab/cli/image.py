@@ -72,7 +72,28 @@ def rm(images: tuple[str, ...], name: str) -> int:
     return asyncio.run(_remove(images, name))
 
 
+@command.command("push")
+@click.argument("image")
+@cluster_option
+def push(image: str, name: str) -> int:
+    """Say where an image is: what is built or loaded is where the nodes look for it, so nothing has to be pushed."""
+    return asyncio.run(_push(image, name))
+
+
 command.add_command(imagebuild.command)
+
+
+async def _push(image: str, name: str) -> int:
+    async with open_stores(name) as stores:
+        for store in stores:
+            stub: Any = cri_grpc.ImageServiceStub(store)
+            request = cri.ImageStatusRequest(image=cri.ImageSpec(image=image))
+            with translated():
+                answer = await stub.ImageStatus(request, timeout=QUICK_SECONDS)
+            if not answer.HasField("image"):
+                raise NotFound(f"An image does not exist locally with the tag: {image}")
+    click.echo(f"{escaped(image)} is where every node looks for it; nothing has to be pushed")
+    return 0
 
 
 async def _load(file: BinaryIO, name: str) -> int:

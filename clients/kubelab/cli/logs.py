@@ -13,15 +13,27 @@ from kubelab.cli.options import cluster_option
 from kubelab.cluster.driver import Process
 from kubelab.cluster.find import using_cluster
 
+EVERYBODY_LINES = 60  # as many as minikube prints of each
+
 
 @click.command("logs", short_help="Print what a component wrote")
-@click.argument("process", metavar="COMPONENT[@NODE]")
+@click.argument("process", metavar="[COMPONENT[@NODE]]", default="")
 @click.option("-f", "--follow", is_flag=True, help="go on until interrupted")
-@click.option("--tail", type=click.IntRange(min=0), default=0, help="only so many last lines; 0: all")
+@click.option(
+    "-n",
+    "--tail",
+    "--length",
+    type=click.IntRange(min=0),
+    help=f"only so many last lines, 0: all  [default: all of one component, else {EVERYBODY_LINES} of each]",
+)
 @cluster_option
-def command(process: str, follow: bool, tail: int, name: str) -> int:
-    """Print what a component wrote. The node may be left out where only one runs it."""
-    return asyncio.run(_logs(process, follow, tail, name))
+def command(process: str, follow: bool, tail: int | None, name: str) -> int:
+    """Print what a component wrote, or the last lines of every one. The node may be left out where only one runs it."""
+    if process:
+        return asyncio.run(_logs(process, follow, tail or 0, name))
+    if follow:
+        raise click.UsageError("name the component to follow: kubelab logs -f COMPONENT[@NODE]")
+    return asyncio.run(_all_logs(EVERYBODY_LINES if tail is None else tail, name))
 
 
 async def _logs(word: str, follow: bool, tail: int, name: str) -> int:
@@ -31,6 +43,19 @@ async def _logs(word: str, follow: bool, tail: int, name: str) -> int:
             async for chunk in chunks:
                 sys.stdout.buffer.write(chunk)
                 sys.stdout.buffer.flush()
+    return 0
+
+
+async def _all_logs(tail: int, name: str) -> int:
+    """Print the last lines of every process, each under its name as `tail` prints several files."""
+    async with using_cluster(name) as cluster:
+        for process in (await cluster.status()).processes:
+            click.echo(f"==> {process.name} <==")
+            async with aclosing(cluster.logs(process.name, tail=tail)) as chunks:
+                async for chunk in chunks:
+                    sys.stdout.buffer.write(chunk)
+                    sys.stdout.buffer.flush()
+            click.echo()
     return 0
 
 

@@ -9,10 +9,11 @@ from typing import TextIO
 from kubelab.apimachinery.terminal import escaped
 
 
-def picture(emoji: str, stream: TextIO = sys.stdout) -> str:
-    """Give the emoji for a terminal in UTF-8, else ``*``."""
-    unicode = (stream.encoding or "").lower().replace("-", "") == "utf8"
-    return emoji if unicode and stream.isatty() else "*"
+def picture(emoji: str, stream: TextIO | None = None) -> str:
+    """Give the emoji where ``stream``, by default the standard output, is a terminal in UTF-8, else ``*``."""
+    to = stream or sys.stdout
+    unicode = (to.encoding or "").lower().replace("-", "") == "utf8"
+    return emoji if unicode and to.isatty() else "*"
 
 
 def step(emoji: str, text: str) -> None:

@@ -29,13 +29,20 @@ FORWARDED = ("", "TCP")
 
 
 @click.command("service", short_help="Give a URL at which a service answers")
-@click.argument("service")
-@click.option("-n", "--namespace", default="default", show_default=True, help="the service's namespace")
+@click.argument("service", metavar="SERVICE|list", default="")
+@click.option("-n", "--namespace", help="the service's namespace  [default: default; of list and --all: every one]")
 @click.option("--url", "only_url", is_flag=True, help="print nothing but the URLs")
+@click.option("--all", "every", is_flag=True, help="every service of the namespace")
 @cluster_option
-def command(service: str, namespace: str, only_url: bool, name: str) -> int:
-    """Open tunnels to a service and print its URLs."""
-    return asyncio.run(_service(service, namespace, only_url, name))
+def command(service: str, namespace: str | None, only_url: bool, every: bool, name: str) -> int:
+    """Open tunnels to a service and print its URLs; `list` shows all services, and opens none."""
+    if bool(service) == every:
+        raise click.UsageError("name a service, or list, or give --all")
+    if service == "list":
+        return asyncio.run(_list(namespace, name))
+    if every:
+        return asyncio.run(_all(namespace, only_url, name))
+    return asyncio.run(_service(service, namespace or "default", only_url, name))
 
 
 async def _service(name: str, namespace: str, only_url: bool, cluster_name: str) -> int:
@@ -51,6 +58,31 @@ async def _service(name: str, namespace: str, only_url: bool, cluster_name: str)
         if not ready:
             output.warning(_nothing_behind(service))
         return await show(service, cluster, nodes[0], only_url=only_url)
+
+
+async def _all(namespace: str | None, only_url: bool, cluster_name: str) -> int:
+    """Show every service as if each were named; gives the worst exit code."""
+    codes = [
+        await _service(one.metadata.name, one.metadata.namespace, only_url, cluster_name)
+        for one in await _services(namespace, cluster_name)
+    ]
+    return max(codes, default=0)
+
+
+async def _list(namespace: str | None, cluster_name: str) -> int:
+    async with using_cluster(cluster_name) as cluster:
+        address = (await cluster.nodes())[0].address
+    rows = [_node_ports(one, address) for one in await _services(namespace, cluster_name)]
+    click.echo(table(rows, NODE_HEADER))
+    return 0
+
+
+async def _services(namespace: str | None, cluster_name: str) -> Sequence[core_pb2.Service]:
+    async with (
+        using_cluster(cluster_name) as cluster,
+        Client.from_kubeconfig(cluster.kubeconfig, caller="kubelab", context=cluster.name) as client,
+    ):
+        return (await client.list(SERVICES, namespace or "")).items
 
 
 async def show(service: core_pb2.Service, cluster: ClusterDriver, node: ClusterNode, *, only_url: bool) -> int:
@@ -74,11 +106,15 @@ async def show(service: core_pb2.Service, cluster: ClusterDriver, node: ClusterN
 
 def node_port_table(service: core_pb2.Service, address: str) -> str:
     """Give the first table: the node ports at a node's address, or ``No node port``."""
+    has_node_port = any(port.nodePort for port in service.spec.ports)
+    return table([_node_ports(service, address)], NODE_HEADER if has_node_port else HEADER)
+
+
+def _node_ports(service: core_pb2.Service, address: str) -> tuple[str, str, str, str]:
     ports = [port for port in service.spec.ports if port.nodePort]
     names = [f"{port.name}/{port.port}" if port.name else str(port.port) for port in ports]
     addresses = [f"{address}:{port.nodePort}" for port in ports] or ["No node port"]
-    row = (service.metadata.namespace, service.metadata.name, "\n".join(names), "\n".join(addresses))
-    return table([row], NODE_HEADER if ports else HEADER)
+    return service.metadata.namespace, service.metadata.name, "\n".join(names), "\n".join(addresses)
 
 
 def tunnel_targets(service: core_pb2.Service, address: str) -> list[str]:

@@ -27,7 +27,11 @@ def command(name: str, words: tuple[str, ...]) -> int:
     The exit code is the command's.
     """
     nodes = asyncio.run(_nodes(name))
-    node, arguments = choose(nodes, words, is_program=_is_program)
+    return enter(*choose(nodes, words, is_program=_is_program))
+
+
+def enter(node: ClusterNode, arguments: Sequence[str]) -> int:
+    """Run a command in a node, a shell where it is empty; gives its exit code."""
     environment = {**os.environ, "PS1": f"[{node.name}] \\w # "}
     shell = SHELL if node.enter else os.environ.get("SHELL") or SHELL  # a container has its own programs
     arguments = [*(node.enter or ("nsenter", f"--net={node.netns}", "--")), *(arguments or [shell])]

@@ -92,9 +92,10 @@ class LocalCluster:
         record = Record.load(folder or home(), name)
         if record is None:
             where = (folder or home()).absolute()
-            message = f'cluster "{name}" not found; start it with: kubelab up{_named(name)}'
-            elsewhere = othercluster.hint(name, where)
-            raise errors.NotFound(f"{message}\n{elsewhere}" if elsewhere else message)
+            start = f"kubelab up{_named(name)}"
+            if elsewhere := othercluster.elsewhere(name, where):
+                raise errors.NotFound(f"{elsewhere}\n{where} has none of this name; to start one there: {start}")
+            raise errors.NotFound(f'cluster "{name}" not found; start it with: {start}')
         return cls(name, record.socket, caller=caller, settings=record.settings)
 
     @property

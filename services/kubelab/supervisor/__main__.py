@@ -187,7 +187,8 @@ def _own_process(record: Record, name: str, restarts: int) -> processes.Running:
 
     if os.getpid() != os.getsid(0):
         os.setsid()
-    syscalls.set_title(f"kubelab: {name} {record.name}")
+    # kubelab.cluster.othercluster reads the supervisor's title: where a cluster lives that another user looks for.
+    syscalls.set_title(f"kubelab: {name} {record.name} in {record.home}")
     return processes.write_own(record.processes, name, since=int(SystemClock().time() * 1e9), restarts=restarts)
 
 
