@@ -153,6 +153,26 @@ spec:
     spec: {containers: [{name: main, image: host, ports: [{containerPort: 80}]}]}
 status: {replicas: 2, conditions: [{type: ReplicaFailure, status: "True", lastTransitionTime: "2026-01-01T00:00:00Z"}]}
 ---
+apiVersion: v1
+kind: LimitRange
+metadata: {name: bounds, namespace: default}
+spec: {limits: [{type: Container, max: {cpu: "2"}, default: {cpu: "1"}, maxLimitRequestRatio: {memory: "2"}}]}
+---
+apiVersion: v1
+kind: ResourceQuota
+metadata: {name: quota, namespace: default}
+spec:
+  hard: {pods: "5", requests.cpu: "2"}
+  scopeSelector: {matchExpressions: [{scopeName: NotBestEffort, operator: Exists}]}
+status: {hard: {pods: "5", requests.cpu: "2"}, used: {pods: "1", requests.cpu: 100m}}
+---
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: default, namespace: default}
+secrets: [{name: web}]
+imagePullSecrets: [{name: web}]
+automountServiceAccountToken: false
+---
 apiVersion: coordination.k8s.io/v1
 kind: Lease
 metadata: {name: node-1, namespace: kube-node-lease}

@@ -21,9 +21,11 @@ from google.protobuf.message import Message
 from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery import labels, scheme, terminal
 from kubelab.apimachinery.clock import SystemClock
+from kubelab.apimachinery.core import quota
 from kubelab.apimachinery.core.pods import is_active
 from kubelab.apimachinery.manifest import encode
 from kubelab.apimachinery.messages import deep_copy
+from kubelab.apiserver.admission.limitranger import set_defaults, violations
 from kubelab.apiserver.registry.tables import Tables
 from kubelab.apiserver.resources.table import Resources, builtin
 from kubelab.controllermanager import controllerrefs
@@ -34,7 +36,7 @@ from kubelab.controllermanager.podcontrol import pod_from_template
 from kubelab.controllermanager.podgc.decide import surplus
 from kubelab.controllermanager.replicaset import decide as replication
 from kubelab.kctl import documentprinters
-from kubelab.kctl.describe import nodes, others, pods, services
+from kubelab.kctl.describe import limits, nodes, others, pods, serviceaccounts, services
 from kubelab.kctl.tableprinter import PrintOptions, TablePrinter
 from kubelab.kubelet.backoff import Backoff
 from kubelab.kubelet.containers import config as podconfig
@@ -119,13 +121,37 @@ def descriptions(world: World) -> None:
     for rc in objects["replicationcontrollers"]:
         shown(others.replication_controller(rc, objects["pods"], events, NOW))
     for namespace in objects["namespaces"]:
-        shown(others.namespace(namespace))
+        shown(others.namespace(namespace, objects["resourcequotas"], objects["limitranges"]))
+    for one in objects["resourcequotas"]:
+        shown(limits.resource_quota(one))
+    for limit_range in objects["limitranges"]:
+        shown(limits.limit_range(limit_range))
+    for account in objects["serviceaccounts"]:
+        shown(serviceaccounts.describe(account, objects["secrets"], events, NOW))
     for config_map in objects["configmaps"]:
         shown(others.config_map(config_map, events, NOW))
     for secret in objects["secrets"]:
         shown(others.secret(secret))
     for obj in world.all:
         shown(others.generic(obj, events, NOW))
+
+
+def charges(world: World) -> None:
+    """Quotas count, and limit ranges judge, whatever is stored."""
+    for one in world.objects["resourcequotas"]:
+        for plural, objects in world.objects.items():
+            resource = next(r for r in KINDS if r.plural == plural)
+            total: quota.Usage = {}
+            for obj in objects:
+                quota.matches(one, resource, obj)
+                total = quota.add(total, quota.usage(resource, obj))
+            quota.exceeded(total, quota.amounts(one.status.hard))
+    for pod in world.objects["pods"]:
+        quota.missing(pod, quota.MUST_SPECIFY)
+        for limit_range in world.objects["limitranges"]:
+            changed = deep_copy(pod)
+            set_defaults(changed, limit_range)
+            shown("\n".join(violations(changed, limit_range)))
 
 
 def field_selectors(world: World) -> None:
@@ -246,6 +272,7 @@ READERS: Mapping[str, Reader] = {
     for reader in (
         machine_output,
         tables,
+        charges,
         descriptions,
         field_selectors,
         validation_of_changes,

@@ -16,7 +16,7 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.message import Message
 from prometheus_client import CollectorRegistry
 
-from kubelab.api.core.v1 import core_pb2
+from kubelab.api.core.v1 import core_pb2, serviceaccounts_pb2
 from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery import errors, scheme
 from kubelab.apimachinery.clock import Clock, SystemClock
@@ -169,6 +169,9 @@ class ApiServerInMemory:
             if not m.HasField("creationTimestamp"):
                 m.creationTimestamp.seconds = int(self.clock.time())
             m.ClearField("resourceVersion")
+            if resource is scheme.NAMESPACES and self._cache(scheme.SERVICE_ACCOUNTS).get(m.name, "default") is None:
+                account = meta_pb2.ObjectMeta(name="default", namespace=m.name)
+                self.add(serviceaccounts_pb2.ServiceAccount(metadata=account))
             value = cache.kind.envelope.seal(copied.SerializeToString(deterministic=True))
             self._store.write(Put(cache.key(m.namespace, m.name), value))
 

@@ -5,8 +5,8 @@ Reading, writing and rounding are those of apimachinery's ``resource.Quantity``
 one nanounit, and rounding goes away from zero, so that a small request never becomes none. Amounts above
 :data:`MAX` count as MAX. The same texts recur often in a cluster, so parsed texts are cached.
 
-:func:`parse` and the functions that format raise for a text that is no quantity. :func:`amount`, :func:`value` and
-:func:`milli_value` read stored objects: they take such a text, which no api-server stores, as 0.
+:func:`parse` and the functions that format raise for a text that is no quantity. :func:`amount`, :func:`value`,
+:func:`milli_value` and :func:`total` read stored objects: they take such a text, which no api-server stores, as 0.
 """
 
 from __future__ import annotations
@@ -100,6 +100,20 @@ def add(*quantities: Quantity | str) -> str:
     written = next((text for text in texts if parse(text)), "")
     total = sum((parse(text) for text in texts), Fraction(0))
     return _write(max(Fraction(-MAX), min(total, Fraction(MAX))), _suffix(written))
+
+
+def total(*texts: str) -> str:
+    """The sum of stored texts, as :func:`add` gives it; what is no quantity counts as 0."""
+    return add(*(text if _is_quantity(text) else "0" for text in texts))
+
+
+@lru_cache(maxsize=4096)
+def _is_quantity(text: str) -> bool:
+    try:
+        parse(text)
+    except QuantityError:
+        return False
+    return True
 
 
 @lru_cache(maxsize=4096)

@@ -16,7 +16,7 @@ from kubelab.api.apps.v1 import apps_pb2
 from kubelab.api.authentication.v1 import authentication_pb2
 from kubelab.api.authorization.v1 import authorization_pb2
 from kubelab.api.coordination.v1 import coordination_pb2
-from kubelab.api.core.v1 import core_pb2
+from kubelab.api.core.v1 import core_pb2, limits_pb2, serviceaccounts_pb2
 
 T = TypeVar("T", bound=Message, covariant=True)
 TYPE_URL_PREFIX = "type.googleapis.com/"
@@ -71,6 +71,7 @@ class Resource(Generic[T]):
 
 NAME = Column("Name", "Name must be unique within a namespace")
 AGE = Column("Age", "How long ago the object was created")
+CREATED_AT = Column("Created At", "When the object was created", type="date")
 
 
 def _columns(*columns: Column | str) -> tuple[Column, ...]:
@@ -202,6 +203,14 @@ SECRETS = Resource(
     message=core_pb2.Secret,
     columns=_columns("Type", "Data", AGE),
 )
+SERVICE_ACCOUNTS = Resource(
+    plural="serviceaccounts",
+    singular="serviceaccount",
+    kind="ServiceAccount",
+    message=serviceaccounts_pb2.ServiceAccount,
+    columns=_columns("Secrets", AGE),
+    short_names=("sa",),
+)
 LEASES = Resource(
     plural="leases",
     singular="lease",
@@ -209,6 +218,27 @@ LEASES = Resource(
     message=coordination_pb2.Lease,
     columns=_columns("Holder", AGE),
     group="coordination.k8s.io",
+)
+LIMIT_RANGES = Resource(
+    plural="limitranges",
+    singular="limitrange",
+    kind="LimitRange",
+    message=limits_pb2.LimitRange,
+    columns=_columns(CREATED_AT),
+    short_names=("limits",),
+)
+RESOURCE_QUOTAS = Resource(
+    plural="resourcequotas",
+    singular="resourcequota",
+    kind="ResourceQuota",
+    message=limits_pb2.ResourceQuota,
+    columns=_columns(
+        Column("Request", "Request represents a minimum amount of cpu/memory that a container may consume."),
+        Column("Limit", "Limits control the maximum amount of cpu/memory that a container may use"),
+        AGE,
+    ),
+    short_names=("quota",),
+    subresources=("status",),
 )
 BINDINGS = Resource(
     plural="bindings",
@@ -251,11 +281,14 @@ ALL: tuple[Resource[Message], ...] = (
     CONFIG_MAPS,
     ENDPOINTS,
     EVENTS,
+    LIMIT_RANGES,
     NAMESPACES,
     NODES,
     PODS,
     REPLICATION_CONTROLLERS,
+    RESOURCE_QUOTAS,
     SECRETS,
+    SERVICE_ACCOUNTS,
     SERVICES,
     DEPLOYMENTS,
     REPLICA_SETS,

@@ -10,14 +10,17 @@ import grpc
 import structlog
 from prometheus_client import CollectorRegistry
 
+from kubelab.api.core.v1 import limits_pb2, serviceaccounts_pb2
 from kubelab.apimachinery import errors
 from kubelab.apimachinery.backoff import jittered
 from kubelab.apimachinery.clock import Clock
-from kubelab.apimachinery.scheme import NODES
+from kubelab.apimachinery.scheme import LIMIT_RANGES, NODES, SERVICE_ACCOUNTS
 from kubelab.apiserver.admission.chain import AdmissionChain
+from kubelab.apiserver.admission.limitranger import LimitRanger
 from kubelab.apiserver.admission.namespacelifecycle import NamespaceLifecycle
 from kubelab.apiserver.admission.noderestriction import NodeRestriction
 from kubelab.apiserver.admission.pods import DefaultTolerationSeconds, Priority, ServiceAccount
+from kubelab.apiserver.admission.resourcequota import ResourceQuota
 from kubelab.apiserver.audit.log import AuditLog
 from kubelab.apiserver.authz.authorizer import Authorizer
 from kubelab.apiserver.config import ApiServerConfig
@@ -45,6 +48,7 @@ from kubelab.apiserver.storage.fenced import FencedStore
 from kubelab.apiserver.storage.spacemonitor import SpaceMonitor
 from kubelab.apiserver.storage.store import Store
 from kubelab.apiserver.watchcache.cache import DecodeErrors, ResourceCache
+from kubelab.apiserver.watchcache.changes import Selection
 from kubelab.apiserver.watchcache.history import History
 from kubelab.apiserver.watchcache.reflector import Reflector
 from kubelab.rpc.apiserver.v1 import apiserver_pb2_grpc
@@ -109,10 +113,12 @@ class ApiServer:
         self.admission = AdmissionChain(  # in upstream's order
             [
                 namespaces,
-                ServiceAccount(),
+                LimitRanger(self._limit_ranges),
+                ServiceAccount(self._service_account),
                 NodeRestriction(self._uid_of_node),
                 Priority(),
                 DefaultTolerationSeconds(config.tolerations()),
+                ResourceQuota(self.resources),  # the last one: it charges for the object as it is stored
             ]
         )
         authorizer = Authorizer(self.reflector, self.caches)
@@ -178,6 +184,14 @@ class ApiServer:
     def _uid_of_node(self, name: str) -> str:
         entry = self.caches[NODES].get("", name)
         return entry.uid if entry else ""
+
+    def _limit_ranges(self, namespace: str) -> list[limits_pb2.LimitRange]:
+        cache = self.caches[LIMIT_RANGES]
+        return [limits_pb2.LimitRange.FromString(entry.raw) for entry in cache.select(Selection(namespace))]
+
+    def _service_account(self, namespace: str, name: str) -> serviceaccounts_pb2.ServiceAccount | None:
+        entry = self.caches[SERVICE_ACCOUNTS].get(namespace, name)
+        return serviceaccounts_pb2.ServiceAccount.FromString(entry.raw) if entry is not None else None
 
     async def drain(self) -> None:
         """End without losing a request: finish those under way, refuse new ones, end the watches.

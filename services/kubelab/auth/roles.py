@@ -81,9 +81,10 @@ ROLES: Mapping[str, tuple[Rule, ...]] = {
     "system:kube-controller-manager": (
         rule("get list watch delete deletecollection", "*"),
         rule("update patch", _OWNED),
-        rule("create", "pods endpoints replicasets.apps"),
+        rule("create", "pods endpoints replicasets.apps serviceaccounts"),
         rule("update patch", "pods/status nodes/status namespaces/status namespaces/finalize"),
         rule("update patch", "replicationcontrollers/status replicasets.apps/status deployments.apps/status"),
+        rule("update patch", "resourcequotas/status"),
         _own_lease("kube-controller-manager"),
         _EVENTS,
     ),

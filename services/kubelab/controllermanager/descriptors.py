@@ -24,6 +24,8 @@ from kubelab.controllermanager.nodelifecycle.eviction import TaintEvictionContro
 from kubelab.controllermanager.podgc.controller import PodGarbageCollector
 from kubelab.controllermanager.replicaset.controller import ReplicaSetController
 from kubelab.controllermanager.replication.controller import ReplicationManager
+from kubelab.controllermanager.resourcequota.controller import ResourceQuotaController
+from kubelab.controllermanager.serviceaccount.controller import ServiceAccountController
 
 
 class Controller(Protocol):
@@ -69,6 +71,10 @@ DESCRIPTORS: tuple[ControllerDescriptor, ...] = (
     ControllerDescriptor("nodeipam", NodeIpamController),
     ControllerDescriptor("garbagecollector", GarbageCollector, lambda config: config.concurrent_gc_syncs),
     ControllerDescriptor("podgc", PodGarbageCollector),
+    ControllerDescriptor("serviceaccount", ServiceAccountController),
+    ControllerDescriptor(
+        "resourcequota", ResourceQuotaController, lambda config: config.concurrent_resource_quota_syncs
+    ),
 )
 
 

@@ -84,3 +84,123 @@ def test_sums_keep_their_form(amounts: list[str], total: str) -> None:
 )
 def test_labels_of_fields(key: str, label: str) -> None:
     assert others.label_of(key) == label
+
+
+def test_a_namespace_with_its_quotas_and_limit_ranges(shell: Shell) -> None:
+    shell.add(LIMITS)
+    described = shell("describe", "namespace", "bounded").stdout
+    assert described == DESCRIBED_NAMESPACE
+    assert shell("describe", "quota", "q", "-n", "bounded").stdout == DESCRIBED_QUOTA
+    assert shell("describe", "limits", "-n", "bounded").stdout == DESCRIBED_LIMITS
+
+
+LIMITS = """
+apiVersion: v1
+kind: Namespace
+metadata: {name: bounded}
+status: {phase: Active}
+---
+apiVersion: v1
+kind: ResourceQuota
+metadata: {name: q, namespace: bounded}
+spec: {hard: {pods: "5", cpu: "2"}, scopes: [NotTerminating]}
+status: {hard: {pods: "5", cpu: "2"}, used: {pods: "1", cpu: 500m}}
+---
+apiVersion: v1
+kind: LimitRange
+metadata: {name: bounds, namespace: bounded}
+spec:
+  limits:
+  - {type: Container, max: {cpu: "2"}, default: {cpu: 500m, memory: 64Mi}, defaultRequest: {cpu: 100m}}
+  - {type: Pod, max: {cpu: "4"}, min: {cpu: 10m}, maxLimitRequestRatio: {cpu: "10"}}
+"""
+DESCRIBED_NAMESPACE = """\
+Name:         bounded
+Labels:       <none>
+Annotations:  <none>
+Status:       Active
+
+Resource Quotas
+  Name:    q
+  Scopes:  NotTerminating
+  * Matches all pods that do not have an active deadline. These pods usually include long running pods whose container \
+command is not expected to terminate.
+  Resource  Used  Hard
+  --------  ---   ---
+  cpu       500m  2
+  pods      1     5
+
+Resource Limits
+ Type       Resource  Min  Max  Default Request  Default Limit  Max Limit/Request Ratio
+ ----       --------  ---  ---  ---------------  -------------  -----------------------
+ Container  cpu       -    2    100m             500m           -
+ Container  memory    -    -    -                64Mi           -
+ Pod        cpu       10m  4    -                -              10
+"""
+DESCRIBED_QUOTA = """\
+Name:       q
+Namespace:  bounded
+Scopes:     NotTerminating
+ * Matches all pods that do not have an active deadline. These pods usually include long running pods whose container \
+command is not expected to terminate.
+Resource  Used  Hard
+--------  ----  ----
+cpu       500m  2
+pods      1     5
+"""
+DESCRIBED_LIMITS = """\
+Name:       bounds
+Namespace:  bounded
+Type        Resource  Min  Max  Default Request  Default Limit  Max Limit/Request Ratio
+----        --------  ---  ---  ---------------  -------------  -----------------------
+Container   cpu       -    2    100m             500m           -
+Container   memory    -    -    -                64Mi           -
+Pod         cpu       10m  4    -                -              10
+"""
+
+
+def test_a_service_account_with_its_secrets(shell: Shell) -> None:
+    shell.add(ACCOUNT)
+    assert shell("describe", "sa", "robot").stdout == DESCRIBED_ACCOUNT
+    assert shell("describe", "sa", "default").stdout == DESCRIBED_DEFAULT
+
+
+ACCOUNT = """
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: robot, namespace: default, uid: u-1, labels: {app: web}}
+imagePullSecrets: [{name: registry}, {name: nowhere}]
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: registry, namespace: default}
+---
+apiVersion: v1
+kind: Secret
+metadata:
+  name: token
+  namespace: default
+  annotations: {kubernetes.io/service-account.name: robot, kubernetes.io/service-account.uid: u-1}
+type: kubernetes.io/service-account-token
+"""
+DESCRIBED_ACCOUNT = """\
+Name:                robot
+Namespace:           default
+Labels:              app=web
+Annotations:         <none>
+Image pull secrets:  registry
+                     nowhere (not found)
+Mountable secrets:   <none>
+Tokens:              token
+Events:              <none>
+"""
+DESCRIBED_DEFAULT = """\
+Name:                default
+Namespace:           default
+Labels:              <none>
+Annotations:         <none>
+Image pull secrets:  <none>
+Mountable secrets:   <none>
+Tokens:              <none>
+Events:              <none>
+"""

@@ -85,7 +85,16 @@ CREATE = Command(
         CommandEntry(
             "namespace", "Create a namespace with the specified name", "create.namespace:NAMESPACE", aliases=("ns",)
         ),
+        CommandEntry(
+            "quota", "Create a quota with the specified name", "create.quota:QUOTA", aliases=("resourcequota",)
+        ),
         CommandEntry("secret", "Create a secret using a specified subcommand", "create.secret:SECRET"),
+        CommandEntry(
+            "serviceaccount",
+            "Create a service account with the specified name",
+            "create.serviceaccount:SERVICE_ACCOUNT",
+            aliases=("sa",),
+        ),
         CommandEntry(
             "service", "Create a service using a specified subcommand", "create.service:SERVICE", aliases=("svc",)
         ),

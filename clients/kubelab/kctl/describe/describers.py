@@ -10,7 +10,7 @@ from typing import Any
 from google.protobuf.message import Message
 
 from kubelab.api.coordination.v1 import coordination_pb2
-from kubelab.api.core.v1 import core_pb2
+from kubelab.api.core.v1 import core_pb2, limits_pb2, serviceaccounts_pb2
 from kubelab.apimachinery.core.pods import ACTIVE_PODS
 from kubelab.apimachinery.errors import ApiError, BadRequest, NotFound
 from kubelab.apimachinery.meta import meta_of
@@ -19,16 +19,19 @@ from kubelab.apimachinery.scheme import (
     ENDPOINTS,
     EVENTS,
     LEASES,
+    LIMIT_RANGES,
     NAMESPACES,
     NODES,
     PODS,
     REPLICATION_CONTROLLERS,
+    RESOURCE_QUOTAS,
     SECRETS,
+    SERVICE_ACCOUNTS,
     SERVICES,
     Resource,
 )
 from kubelab.client.client import Client
-from kubelab.kctl.describe import nodes, others, pods, services
+from kubelab.kctl.describe import limits, nodes, others, pods, serviceaccounts, services
 
 LEASE_NAMESPACE = "kube-node-lease"
 _Events = Sequence[core_pb2.Event] | None
@@ -71,8 +74,19 @@ async def _generic(context: Context, obj: Message) -> str:
 
 
 async def _namespace(context: Context, obj: core_pb2.Namespace) -> str:
+    quotas = await context.client.list(RESOURCE_QUOTAS, obj.metadata.name)
+    ranges = await context.client.list(LIMIT_RANGES, obj.metadata.name)
+    return others.namespace(obj, quotas.items, ranges.items)
+
+
+async def _resource_quota(context: Context, obj: limits_pb2.ResourceQuota) -> str:
     del context
-    return others.namespace(obj)
+    return limits.resource_quota(obj)
+
+
+async def _limit_range(context: Context, obj: limits_pb2.LimitRange) -> str:
+    del context
+    return limits.limit_range(obj)
 
 
 async def _secret(context: Context, obj: core_pb2.Secret) -> str:
@@ -114,6 +128,11 @@ async def _endpoints(context: Context, obj: core_pb2.Endpoints) -> str:
     return services.describe_endpoints(obj, await context.events(obj), context.now)
 
 
+async def _service_account(context: Context, obj: serviceaccounts_pb2.ServiceAccount) -> str:
+    secrets = await context.client.list(SECRETS, obj.metadata.namespace)
+    return serviceaccounts.describe(obj, secrets.items, await context.events(obj), context.now)
+
+
 async def _replication_controller(context: Context, obj: core_pb2.ReplicationController) -> str:
     events = await context.events(obj)
     return others.replication_controller(obj, await _selected(context.client, obj), events, context.now)
@@ -130,10 +149,13 @@ async def _selected(client: Client, rc: core_pb2.ReplicationController) -> Seque
 DESCRIBERS: Mapping[Resource[Message], Callable[[Context, Any], Awaitable[str]]] = {
     CONFIG_MAPS: _config_map,
     ENDPOINTS: _endpoints,
+    LIMIT_RANGES: _limit_range,
     NAMESPACES: _namespace,
     NODES: _node,
     PODS: _pod,
     REPLICATION_CONTROLLERS: _replication_controller,
+    RESOURCE_QUOTAS: _resource_quota,
     SECRETS: _secret,
+    SERVICE_ACCOUNTS: _service_account,
     SERVICES: _service,
 }

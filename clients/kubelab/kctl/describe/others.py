@@ -8,10 +8,10 @@ from typing import Any
 
 from google.protobuf.message import Message
 
-from kubelab.api.core.v1 import core_pb2
+from kubelab.api.core.v1 import core_pb2, limits_pb2
 from kubelab.apimachinery.manifest import encode
 from kubelab.apimachinery.meta import is_controlled_by, meta_of
-from kubelab.kctl.describe import events, pods
+from kubelab.kctl.describe import events, limits, pods
 from kubelab.kctl.describe.writer import Writer, comma_labels, moment
 
 Events = Sequence[core_pb2.Event] | None
@@ -45,8 +45,10 @@ def replication_controller(
     return w.render()
 
 
-def namespace(ns: core_pb2.Namespace) -> str:
-    """Describe a namespace. There are no quotas and limit ranges here, and that is said as kubectl says it."""
+def namespace(
+    ns: core_pb2.Namespace, quotas: Sequence[limits_pb2.ResourceQuota], ranges: Sequence[limits_pb2.LimitRange]
+) -> str:
+    """Describe a namespace with its quotas and limit ranges."""
     w = Writer()
     w.field("Name", ns.metadata.name)
     w.labels("Labels", ns.metadata.labels)
@@ -58,8 +60,10 @@ def namespace(ns: core_pb2.Namespace) -> str:
         w.line("----\t------\t------------------\t------\t-------", 1)
         for c in ns.status.conditions:
             w.line(f"{c.type}\t{c.status}\t{moment(c.lastTransitionTime)}\t{c.reason}\t{c.message}", 1)
-    for text in ("", "No resource quota.", "", "No LimitRange resource."):
-        w.line(text)
+    w.line("")
+    limits.write_quotas(w, quotas)
+    w.line("")
+    limits.write_limits(w, ranges)
     return w.render()
 
 

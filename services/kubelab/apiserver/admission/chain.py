@@ -4,16 +4,20 @@
 ``admit`` may change the object and runs first, for all plugins; ``validate`` only refuses, once the object is as it
 would be stored. Both run inside the write's own decision: they see the very state that the transaction replaces, and
 run again where that has changed. So they are pure and quick; what they need of the cluster they read from its caches.
+``reserve`` comes last: what it gives is written in the transaction that writes the object.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import ClassVar
 
 from google.protobuf.message import Message
 
+from kubelab.apiserver.resources.claims import NO_CLAIMS, Claims
+from kubelab.apiserver.storage.store import KeyValue
 from kubelab.auth.attributes import Attributes
 
 
@@ -31,6 +35,19 @@ class AdmissionPlugin:
 
     def validate(self, a: Attributes, new: Message | None, old: Message | None) -> None:
         """Look at the new object as it would be stored; Forbidden."""
+
+    def reserve(self, a: Attributes, new: Message, old: Message | None) -> Claims:
+        """Give what the write's transaction does besides; Forbidden."""
+        del a, new, old
+        return NO_CLAIMS
+
+    def learn(self, current: Mapping[str, KeyValue | None], revision: int) -> None:
+        """Take in what keys of claims hold at a revision."""
+
+    def lock(self, a: Attributes) -> asyncio.Lock | None:
+        """Give what the requests hold one after the other that would spoil each other's claims."""
+        del a
+        return None
 
 
 class Admission:
@@ -52,6 +69,29 @@ class Admission:
         for plugin in self._plugins:
             assert self._attributes is not None
             plugin.validate(self._attributes, new, old)
+
+    def reserve(self, new: Message, old: Message | None) -> Claims:
+        """Give what the write's transaction does besides; Forbidden."""
+        claims = NO_CLAIMS
+        for plugin in self._plugins:
+            assert self._attributes is not None
+            more = plugin.reserve(self._attributes, new, old)
+            if more is not NO_CLAIMS:
+                claims = claims.also(more)
+        return claims
+
+    def learn(self, current: Mapping[str, KeyValue | None], revision: int) -> None:
+        """Tell the plugins what the keys of their claims hold at a revision."""
+        for plugin in self._plugins:
+            plugin.learn(current, revision)
+
+    def lock(self) -> asyncio.Lock | None:
+        """Give the lock of the plugin that has one."""
+        for plugin in self._plugins:
+            assert self._attributes is not None
+            if (lock := plugin.lock(self._attributes)) is not None:
+                return lock
+        return None
 
 
 NO_ADMISSION = Admission(None, ())

@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import ClassVar, cast
 
 from google.protobuf.message import Message
 
-from kubelab.api.core.v1 import core_pb2
+from kubelab.api.core.v1 import core_pb2, serviceaccounts_pb2
 from kubelab.apimachinery import errors
 from kubelab.apimachinery.scheme import PODS
 from kubelab.apimachinery.taints import NO_EXECUTE, NOT_READY, UNREACHABLE
@@ -20,7 +20,8 @@ TOLERATION_SECONDS: Mapping[str, int] = {NOT_READY: 300, UNREACHABLE: 300}
 PRIORITIES = {"": 0, "system-cluster-critical": 2_000_000_000, "system-node-critical": 2_000_001_000}
 """The classes that every cluster has; there is no PriorityClass yet."""
 PREEMPTION_POLICY = "PreemptLowerPriority"  # of all of them
-SERVICE_ACCOUNT = "default"  # the one that every namespace has; others cannot be made yet
+SERVICE_ACCOUNT = "default"  # of a pod that names none
+MIRROR = "kubernetes.io/config.mirror"
 
 
 class PodPlugin(AdmissionPlugin):
@@ -89,18 +90,33 @@ class Priority(PodPlugin):
 
 
 class ServiceAccount(PodPlugin):
-    """Gives a pod its service account, and refuses one that does not exist."""
+    """Gives a pod its service account and that one's pull secrets, and refuses an account that does not exist.
+
+    ``account`` gives one by namespace and name. A token is not mounted yet."""
 
     name: ClassVar[str] = "ServiceAccount"
 
+    def __init__(self, account: Callable[[str, str], serviceaccounts_pb2.ServiceAccount | None]) -> None:
+        self._account = account
+
     def complete(self, pod: core_pb2.Pod, old: core_pb2.Pod | None) -> None:
         spec = pod.spec
-        name = spec.serviceAccountName or (old.spec.serviceAccountName if old is not None else SERVICE_ACCOUNT)
-        if old is None and name != SERVICE_ACCOUNT:
-            account = f"{pod.metadata.namespace}/{name}"
-            raise _forbidden(pod, f'error looking up service account {account}: serviceaccount "{name}" not found')
-        if name:  # a pod of an earlier version may have none
-            spec.serviceAccountName = spec.serviceAccount = name
+        if old is not None:
+            if name := spec.serviceAccountName or old.spec.serviceAccountName:
+                spec.serviceAccountName = spec.serviceAccount = name  # a pod of an earlier version may have none
+            return
+        if MIRROR in pod.metadata.annotations:
+            if spec.serviceAccountName:
+                raise _forbidden(pod, "a mirror pod may not reference service accounts")
+            return
+        name, namespace = spec.serviceAccountName or SERVICE_ACCOUNT, pod.metadata.namespace
+        account = self._account(namespace, name)
+        if account is None:
+            why = f'error looking up service account {namespace}/{name}: serviceaccount "{name}" not found'
+            raise _forbidden(pod, why)
+        spec.serviceAccountName = spec.serviceAccount = name
+        if not spec.imagePullSecrets:
+            spec.imagePullSecrets.extend(account.imagePullSecrets)
 
 
 def _forbidden(pod: core_pb2.Pod, why: str) -> errors.Forbidden:

@@ -31,7 +31,17 @@ from kubelab.apiserver.resources.table import Resources
 from kubelab.apiserver.resources.writes import Decide, Decision, ObjectState, WriteResult
 from kubelab.apiserver.storage import fenced
 from kubelab.apiserver.storage.eventlease import EventLease
-from kubelab.apiserver.storage.store import Absent, Condition, Delete, KeyValue, Operation, Put, Store, Unchanged
+from kubelab.apiserver.storage.store import (
+    Absent,
+    Condition,
+    Delete,
+    KeyValue,
+    Operation,
+    Outcome,
+    Put,
+    Store,
+    Unchanged,
+)
 from kubelab.apiserver.watchcache.cache import ResourceCache
 from kubelab.apiserver.watchcache.changes import Selection
 from kubelab.apiserver.watchcache.reflector import Reflector
@@ -102,7 +112,11 @@ class ObjectWriter:
         active: Unchanged | None = None
         if resource.namespaced:
             active = await self._namespaces.require_active(resource, namespace, m.name)
-        admission.admit(obj, None)
+        try:
+            admission.admit(obj, None)
+        except errors.Forbidden:  # perhaps by a cache that lacks what was just created
+            await self._reflector.fresh()
+            admission.admit(obj, None)
         self._stamp(m)
         rules.prepare_for_create(obj)
         for left in range(GENERATED_NAME_TRIES if generate_name else 1, 0, -1):
@@ -110,7 +124,7 @@ class ObjectWriter:
                 raise errors.invalid(resource.kind, m.name, causes, resource.group)
             admission.validate(obj, None)
             try:
-                return await self._insert(resource, obj, active, warnings, dry_run=dry_run)
+                return await self._insert_alone(resource, obj, active, warnings, admission, dry_run=dry_run)
             except errors.AlreadyExists:
                 if left == 1:
                     raise
@@ -124,12 +138,38 @@ class ObjectWriter:
         m.ClearField("deletionTimestamp")
         m.ClearField("deletionGracePeriodSeconds")
 
+    async def _insert_alone(
+        self,
+        resource: Resource[Message],
+        obj: Message,
+        active: Unchanged | None,
+        warnings: Sequence[str],
+        admission: Admission,
+        *,
+        dry_run: bool,
+    ) -> WriteResult:
+        """Store an object, holding the lock of its admission if that has one."""
+        lock = admission.lock()
+        if lock is None:
+            return await self._insert(resource, obj, active, warnings, admission, dry_run=dry_run)
+        async with lock:
+            return await self._insert(resource, obj, active, warnings, admission, dry_run=dry_run)
+
+    async def _reserve(self, admission: Admission, obj: Message) -> Claims:
+        """Reserve what an object takes besides. It is refused only after a fresh look."""
+        try:
+            return admission.reserve(obj, None)
+        except errors.Forbidden:
+            await self._reflector.fresh()
+            return admission.reserve(obj, None)
+
     async def _insert(
         self,
         resource: Resource[Message],
         obj: Message,
         active: Unchanged | None,
         warnings: Sequence[str],
+        admission: Admission,
         *,
         dry_run: bool,
     ) -> WriteResult:
@@ -142,6 +182,7 @@ class ObjectWriter:
             claims = NO_CLAIMS
             if storage.allocator is not None:
                 obj, claims = await self._claim(storage.allocator, pristine, taken)
+            reserved = await self._reserve(admission, obj)
             raw = encode(obj)
             if dry_run:
                 existing = await self._store.range(key)
@@ -149,12 +190,15 @@ class ObjectWriter:
                     raise _already_there(cache, m.name, existing.items[0])
                 return WriteResult(obj, cache.kind.envelope.any(raw, 0)[0], 0, warnings)
             lease = await self._event_lease.current() if storage.expires else 0
-            conditions: list[Condition] = [Absent(key), *claims.conditions]
+            conditions: list[Condition] = [Absent(key), *claims.conditions, *reserved.conditions]
             if active is not None:
                 conditions.append(active)
             operations: list[Operation] = [Put(key, cache.kind.envelope.seal(raw), lease), *claims.operations]
+            operations += reserved.operations
             operations += storage.companions(obj, m.namespace, m.name)
             outcome = await self._store.transact(conditions, operations)
+            if reserved is not NO_CLAIMS:
+                admission.learn(_now(reserved, outcome), outcome.revision)
             if outcome.succeeded:
                 return WriteResult(obj, cache.kind.envelope.any(raw, outcome.revision)[0], outcome.revision, warnings)
             if (existing := outcome.current[key]) is not None:
@@ -261,14 +305,15 @@ class ObjectWriter:
             if causes:
                 raise errors.invalid(resource.kind, name, causes, resource.group)
             admission.validate(new, old)
+            reserved = admission.reserve(new, old)
             as_before = rules.has_generation and meta_of(new).generation == meta_of(old).generation
             if storage.finished(new):  # this update took off the last thing its deletion waited for
                 return Decision(None, _release(allocator, old))
             if allocator is not None and not subresource:
-                return Decision(new, _claim_more(allocator, new, old, taken))
-            return Decision(new)
+                reserved = reserved.also(_claim_more(allocator, new, old, taken))
+            return Decision(new, reserved)
 
-        written = await self.rewrite(resource, namespace, name, decide, dry_run=dry_run)
+        written = await self.rewrite(resource, namespace, name, decide, admission, dry_run=dry_run)
         return written if as_before or not change.warnings else written._replace(warnings=change.warnings)
 
     async def rewrite(
@@ -277,11 +322,12 @@ class ObjectWriter:
         namespace: str,
         name: str,
         decide: Decide,
+        admission: Admission = NO_ADMISSION,
         *,
         dry_run: bool = False,
     ) -> WriteResult:
-        """Change one object by a decision that may be made several times, on ever fresher states. A ``dry_run`` decides
-        on the present state and writes nothing."""
+        """Change one object by a decision that may be made several times, on ever fresher states. ``admission`` learns
+        what became of its claims. A ``dry_run`` decides on the present state and writes nothing."""
         cache, storage = self._caches[resource], self._storages[resource]
         key = cache.key(namespace, name)
         envelope = cache.kind.envelope
@@ -315,6 +361,8 @@ class ObjectWriter:
             operations += storage.companions(decision.obj, namespace, name)
             conditions: list[Condition] = [Unchanged(key, current.revision), *decision.claims.conditions]
             outcome = await self._store.transact(conditions, [*operations, *decision.claims.operations])
+            if decision.claims is not NO_CLAIMS:
+                admission.learn(_now(decision.claims, outcome), outcome.revision)
             if outcome.succeeded:
                 left = decision.obj if decision.obj is not None else current.obj
                 return WriteResult(left, envelope.any(raw or current.raw, outcome.revision)[0], outcome.revision)
@@ -446,4 +494,17 @@ def _keep_system_metadata(m: meta_pb2.ObjectMeta, old: meta_pb2.ObjectMeta) -> N
 
 def _occupied(claims: Claims, current: Mapping[str, KeyValue | None]) -> set[str]:
     """Give the claimed records that another object holds already."""
-    return {c.key for c in claims.conditions if current.get(c.key) is not None}
+    return {c.key for c in claims.conditions if isinstance(c, Absent) and current.get(c.key) is not None}
+
+
+def _now(claims: Claims, outcome: Outcome) -> Mapping[str, KeyValue | None]:
+    """Give what the keys of claims hold after a transaction, done or refused."""
+    if not outcome.succeeded:
+        keys = {condition.key for condition in claims.conditions}
+        return {key: kv for key, kv in outcome.current.items() if key in keys}
+    return {
+        operation.key: KeyValue(operation.key, operation.value, outcome.revision)
+        if isinstance(operation, Put)
+        else None
+        for operation in claims.operations
+    }

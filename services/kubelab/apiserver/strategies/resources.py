@@ -72,16 +72,16 @@ def _within(request: str, limit: str | None) -> bool:
 def _complaints(limits: Mapping[str, str], requests: Mapping[str, str], field: str) -> list[Cause]:
     complaints: list[Cause] = []
     for name in sorted(limits):
-        complaints += _container_name(name, f"{field}.limits[{name}]")
+        complaints += container_name(name, f"{field}.limits[{name}]")
         complaints += amount(name, limits[name], f"{field}.limits[{name}]")
         complaints += _pages(name, limits[name], f"{field}.limits[{name}]")
     for name in sorted(requests):
         here = f"{field}.requests[{name}]"
-        complaints += _container_name(name, here)
+        complaints += container_name(name, here)
         complaints += amount(name, requests[name], here)
         if name in limits:
             complaints += _against_limit(name, requests[name], limits[name], f"{field}.requests")
-        elif not _overcommit_allowed(name):
+        elif not overcommit_allowed(name):
             message = "Limit must be set for non overcommitable resources"
             complaints.append(causes.required(f"{field}.limits", message))
         complaints += _pages(name, requests[name], here)
@@ -110,7 +110,7 @@ def _against_limit(name: str, request: str, limit: str, field: str) -> list[Caus
         order = quantity.compare(request, limit)
     except quantity.QuantityError:
         return []  # it is complained of already
-    if order and not _overcommit_allowed(name):
+    if order and not overcommit_allowed(name):
         return [causes.invalid(field, request, f"must be equal to {name} limit of {limit}")]
     if order > 0:
         return [causes.invalid(field, request, f"must be less than or equal to {name} limit of {limit}")]
@@ -130,13 +130,37 @@ def _pages(name: str, text: str, field: str) -> list[Cause]:
     return [causes.invalid(field, text, f"{text} is not positive integer multiple of {name}")]
 
 
-def _container_name(name: str, field: str) -> list[Cause]:
+def resource_name(name: str, field: str) -> list[Cause]:
+    """Complain of a name that no resource has (validateResourceName)."""
+    complaints = causes.each(field, name, names.qualified_name(name))
+    if not complaints and "/" not in name and not _is_huge_pages(name) and name not in _STANDARD:
+        complaints.append(causes.invalid(field, name, "must be a standard resource type or fully qualified"))
+    return complaints
+
+
+def quota_name(name: str, field: str) -> list[Cause]:
+    """Complain of a name that no quota can bound (ValidateResourceQuotaResourceName)."""
+    complaints = resource_name(name, field)
+    if "/" not in name and not is_quota_resource(name):
+        complaints.append(causes.invalid(field, name, "must be a standard resource for quota"))
+    return complaints
+
+
+def is_quota_resource(name: str) -> bool:
+    """Whether every quota knows the resource (IsStandardQuotaResourceName)."""
+    return name in _STANDARD - {"storage"} or _is_huge_pages(name)
+
+
+def _is_huge_pages(name: str) -> bool:
+    return name.removeprefix("requests.").startswith(_HUGE_PAGES)
+
+
+def container_name(name: str, field: str) -> list[Cause]:
+    """Complain of a name that no container can ask for (validateContainerResourceName)."""
     if name in CONTAINER:
         return []
-    complaints = causes.each(field, name, names.qualified_name(name))
+    complaints = resource_name(name, field)
     huge = name.startswith(_HUGE_PAGES)
-    if not complaints and "/" not in name and not huge and name not in _STANDARD:
-        complaints.append(causes.invalid(field, name, "must be a standard resource type or fully qualified"))
     if "/" not in name:
         if not huge:
             complaints.append(causes.invalid(field, name, "must be a standard resource for containers"))
@@ -155,5 +179,6 @@ def _is_extended(name: str) -> bool:
     return not names.qualified_name(f"requests.{name}")
 
 
-def _overcommit_allowed(name: str) -> bool:
+def overcommit_allowed(name: str) -> bool:
+    """Whether a limit may be more than its request."""
     return _is_native(name) and not name.startswith(_HUGE_PAGES)

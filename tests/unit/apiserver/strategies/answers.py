@@ -18,6 +18,7 @@ import pytest
 import yaml
 from google.protobuf.message import Message
 
+from kubelab.api.core.v1 import serviceaccounts_pb2
 from kubelab.apimachinery import scheme
 from kubelab.apimachinery.errors import Cause
 from kubelab.apimachinery.manifest.decode import decode
@@ -40,7 +41,13 @@ class Gone(enum.Enum):
 GONE: Final = Gone.GONE
 
 RULES: dict[str, Any] = {storage.resource.plural: storage.strategy for storage in builtin()}
-ADMISSION = AdmissionChain([ServiceAccount(), Priority(), DefaultTolerationSeconds()])
+ADMISSION = AdmissionChain(
+    [
+        ServiceAccount(lambda _, name: serviceaccounts_pb2.ServiceAccount() if name == "default" else None),
+        Priority(),
+        DefaultTolerationSeconds(),
+    ]
+)
 ADMIN = User("kubernetes-admin", frozenset({MASTERS}))
 _STEP = re.compile(r"([^.\[\]]+)|\[([^\]]*)\]")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from kubelab.apimachinery.scheme import NAMESPACES
 from kubelab.apiserver.resources.core.namespaces import deletion
+from kubelab.apiserver.resources.core.namespaces.defaultaccount import DefaultAccount
 from kubelab.apiserver.resources.core.namespaces.printer import row
 from kubelab.apiserver.resources.core.namespaces.strategy import NamespaceStrategy
 from kubelab.apiserver.resources.storage import ResourceStorage, Settings
@@ -18,6 +19,7 @@ def storage(settings: Settings) -> ResourceStorage:
         NAMESPACES,
         NamespaceStrategy(NAMESPACES),
         row,
+        allocator=DefaultAccount(),
         decide_deletion=deletion.decide,
         finished=deletion.finished,
         subresources={"status": STATUS, "finalize": Subresource(("update",), part=deletion.finalize)},

@@ -1,0 +1,1 @@
+"""The resource quota controller: what of every quota is used."""

@@ -1,0 +1,1 @@
+"""The service account controller: every namespace has the account ``default``."""
