@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 
+from tests.e2e.ordinaryuser import ordinary_user
 from tests.e2e.terminal import OWN_FILES, Terminal, eventually, fetch, try_fetch
 
 
@@ -71,6 +72,31 @@ def test_a_paused_cluster_keeps_its_pods_going(terminal: Terminal) -> None:
     terminal.type("kubelab unpause")
     eventually(lambda: terminal.type("kubelab status", code=None).code == 0)
     eventually(lambda: terminal.type("kctl get pods", code=None).code == 0)
+
+
+def test_a_user_without_rights(terminal: Terminal) -> None:
+    """What can work does: kctl with a kubeconfig. All else says what is missing, or whose cluster it is."""
+    with ordinary_user() as user:
+        up = user.type("kubelab", "up")
+        assert up.code == 1
+        assert (
+            " - a cluster makes network namespaces and mounts, which needs root\n   type the same as root: "
+            in up.stderr
+        )
+        status = user.type("kubelab", "status", "--name", terminal.cluster)
+        theirs = f"sudo KUBELAB_HOME={terminal.home}"
+        assert status.code == 1
+        assert status.stderr == (
+            f'error: cluster "{terminal.cluster}" is root\'s, in {terminal.home}: type the same with {theirs}\n'
+            f"{user.home}/.kubelab has none of this name; to start one there: kubelab up --name {terminal.cluster}\n"
+        )
+        missing = user.type("kctl", "get", "nodes")
+        assert missing.code == 1
+        assert "Start one with 'kubelab up', or name a file with --kubeconfig." in missing.stderr
+        given = user.home / "kubeconfig"
+        given.write_text((terminal.home / "kubeconfig").read_text())
+        nodes = user.type("kctl", "get", "nodes", "--no-headers", KUBECONFIG=str(given))
+        assert [row[0] for row in nodes.rows] == list(terminal.roles)
 
 
 def test_a_node_is_stopped_and_started(terminal: Terminal) -> None:

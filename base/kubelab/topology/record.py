@@ -217,6 +217,8 @@ def read_body(home: Path, name: str) -> Mapping[str, Any] | None:
     try:
         return statefile.read(path, statefile.mapping, remedy=REMEDY)
     except statefile.BrokenFile as err:
+        if isinstance(err.__cause__, PermissionError):
+            raise RecordError(f"{home} belongs to another user: type the same with sudo KUBELAB_HOME={home}") from err
         raise RecordError(str(err)) from err
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import platform
 import shutil
 import sys
@@ -198,11 +199,24 @@ def _done(record: Record, seconds: str, context: str) -> int:
     laststarted.mark(record.home, record.name)
     output.step("🏄", f'Done{seconds}! kctl is now configured to use the cluster "{record.name}"')
     output.context_moved(context, record.name)
-    lines = ["kctl get nodes", f"kubelab status{_flag(record)}"]
-    if not shutil.which("kctl"):
-        lines.insert(0, f'export PATH="{Path(sys.argv[0]).resolve().parent}:$PATH"')
+    lines = [*path_lines(Path(sys.argv[0]), Path.cwd(), os.environ), "kctl get nodes", f"kubelab status{_flag(record)}"]
     click.echo("\nTo see it, type:\n" + "\n".join(f"   {line}" for line in lines))
     return 0
+
+
+def path_lines(program: Path, here: Path, environ: Mapping[str, str]) -> list[str]:
+    """Say what to type so that the shell finds kctl and kubelab; nothing where it finds them.
+
+    Below make the PATH is the Makefile's, not the one of the shell that make was typed in.
+    """
+    if "MAKELEVEL" not in environ and shutil.which("kctl", path=environ.get("PATH")):
+        return []
+    folder = program.absolute().parent
+    activate = folder / "activate"
+    if not activate.exists():
+        return [f'export PATH="{folder}:$PATH"']
+    near = activate.relative_to(here) if activate.is_relative_to(here) else activate
+    return [f". {near}"]
 
 
 async def _start(record: Record) -> None:

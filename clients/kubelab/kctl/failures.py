@@ -13,6 +13,7 @@ from kubelab.client.kubeconfig import KubeconfigError
 from kubelab.kctl.session import Failed, Session
 from kubelab.rpc.connecterrors import why_unreachable
 
+START_IT = "A cluster that is stopped is started by: kubelab up"  # kubelab means the same cluster as kctl
 TRACEBACK = "KUBELAB_TRACEBACK"
 
 
@@ -26,7 +27,8 @@ def describe(err: ApiError, doing: str = "", *, servers: Sequence[str] = (), alo
         if why := why_unreachable(err):
             return f"Unable to connect to the server: {why}"
         where = ", ".join(servers) or "the server"
-        return f"The connection to the server {where} was refused - did you specify the right host or port?"
+        refused = f"The connection to the server {where} was refused - did you specify the right host or port?"
+        return f"{refused}\n{START_IT}"
     if isinstance(err, Invalid) and alone and err.kind:
         return _invalid(err)
     message = f"{doing}: {err.message}" if doing else err.message

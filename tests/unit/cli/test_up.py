@@ -69,3 +69,19 @@ async def test_a_cluster_that_does_not_start_is_as_it_was(
     assert says in capsys.readouterr().err
     assert Record.load(before.home, "lab") == before
     assert Kubeconfig.load(before.home.parent / "kubeconfig").current_context == "other"
+
+
+def test_the_shell_is_told_how_to_find_the_programs(tmp_path: Path) -> None:
+    """A fresh shell, one in which they are found, one below make, and a folder without an environment."""
+    folder = tmp_path / ".venv" / "bin"
+    folder.mkdir(parents=True)
+    kctl, activate = folder / "kctl", folder / "activate"
+    kctl.write_text("#!/bin/sh\n")
+    kctl.chmod(0o755)
+    program = folder / "kubelab"
+    assert up.path_lines(program, tmp_path, {"PATH": "/bin"}) == [f'export PATH="{folder}:$PATH"']
+    activate.write_text("")
+    assert up.path_lines(program, tmp_path, {"PATH": "/bin"}) == [". .venv/bin/activate"]
+    assert up.path_lines(program, tmp_path / "elsewhere", {"PATH": "/bin"}) == [f". {activate}"]
+    assert up.path_lines(program, tmp_path, {"PATH": f"/bin:{folder}"}) == []
+    assert up.path_lines(program, tmp_path, {"PATH": f"/bin:{folder}", "MAKELEVEL": "1"}) == [". .venv/bin/activate"]

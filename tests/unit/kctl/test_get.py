@@ -193,6 +193,7 @@ def test_server_errors(shell: Shell) -> None:
     shell.server.fail(Unavailable("the connection was refused"))
     refused = shell("get", "pods")
     told = "The connection to the server 127.0.0.1:6443 was refused - did you specify the right host or port?\n"
+    told += "A cluster that is stopped is started by: kubelab up\n"
     assert (refused.code, refused.stdout, refused.stderr) == (1, "", told)
 
 

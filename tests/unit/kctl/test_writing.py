@@ -204,6 +204,7 @@ def test_generated_objects(shell: Shell) -> None:
     assert shell("create", "ns", "a", "-o", "name").stdout == "namespace/a\n"
     shell.server.down = True
     told = "The connection to the server 127.0.0.1:6443 was refused - did you specify the right host or port?\n"
+    told += "A cluster that is stopped is started by: kubelab up\n"
     assert shell("create", "service", "nodeport", "x", "--tcp=80").stderr == told
 
 
