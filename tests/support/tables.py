@@ -40,7 +40,7 @@ class ApiServerWithPlainTables(ApiServerInMemory):
         super().__init__(clock=clock)
         storages = self.api.resources.storages.items()
         plain = {resource: dataclasses.replace(storage, row=_plain_row(resource)) for resource, storage in storages}
-        self.front = ResourcesServicer(self.api.endpoints, Tables(plain, self.clock))
+        self.front = ResourcesServicer(self.api.endpoints, Tables(plain, self.clock, self.api.resources.rows))
 
 
 def _plain_row(resource: Resource[Message]) -> Callable[[Any, float], list[str]]:

@@ -16,7 +16,7 @@ from kubelab.api.apps.v1 import apps_pb2
 from kubelab.api.authentication.v1 import authentication_pb2
 from kubelab.api.authorization.v1 import authorization_pb2
 from kubelab.api.coordination.v1 import coordination_pb2
-from kubelab.api.core.v1 import core_pb2, limits_pb2, serviceaccounts_pb2
+from kubelab.api.core.v1 import componentstatuses_pb2, core_pb2, limits_pb2, serviceaccounts_pb2
 
 T = TypeVar("T", bound=Message, covariant=True)
 TYPE_URL_PREFIX = "type.googleapis.com/"
@@ -240,6 +240,16 @@ RESOURCE_QUOTAS = Resource(
     short_names=("quota",),
     subresources=("status",),
 )
+COMPONENT_STATUSES = Resource(
+    plural="componentstatuses",
+    singular="componentstatus",
+    kind="ComponentStatus",
+    message=componentstatuses_pb2.ComponentStatus,
+    columns=_columns("Status", "Message", "Error"),
+    short_names=("cs",),
+    namespaced=False,
+    verbs=("get", "list"),
+)
 BINDINGS = Resource(
     plural="bindings",
     singular="binding",
@@ -278,6 +288,7 @@ SELF_SUBJECT_REVIEWS = _review("SelfSubjectReview", authentication_pb2.SelfSubje
 
 ALL: tuple[Resource[Message], ...] = (
     BINDINGS,
+    COMPONENT_STATUSES,
     CONFIG_MAPS,
     ENDPOINTS,
     EVENTS,

@@ -29,6 +29,8 @@ class ApiServerConfig(BaseConfig):
     service_cidr: str = field(default="10.96.0.0/12", metadata={"yaml": "serviceCIDR"})
     node_port_range: str = "30000-32767"
     kubelet_client: TLS | None = None  # who it is towards kubelets
+    scheduler_address: str = "127.0.0.1:10259"  # whose health `kctl get componentstatuses` shows
+    controller_manager_address: str = "127.0.0.1:10257"
     audit_log: Path | None = None  # JSON lines; "" keeps nothing
     event_ttl: Annotated[float, Range(1, WEEK)] = 3600.0  # seconds
     compaction_interval: Annotated[float, Range(1, WEEK)] = 300.0  # seconds; history is kept for at least as long

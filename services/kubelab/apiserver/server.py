@@ -25,6 +25,7 @@ from kubelab.apiserver.audit.log import AuditLog
 from kubelab.apiserver.authz.authorizer import Authorizer
 from kubelab.apiserver.config import ApiServerConfig
 from kubelab.apiserver.controlplane.bootstrap import Bootstrap
+from kubelab.apiserver.controlplane.componenthealth import ComponentHealth
 from kubelab.apiserver.controlplane.nodelabel import ControlPlaneNode
 from kubelab.apiserver.endpoints.auditrecords import AuditRecords
 from kubelab.apiserver.endpoints.handler import RequestHandler
@@ -41,7 +42,7 @@ from kubelab.apiserver.registry.tables import Tables
 from kubelab.apiserver.registry.writer import ObjectWriter
 from kubelab.apiserver.resources.core.services.allocator import RECORDS, ServiceAllocator
 from kubelab.apiserver.resources.storage import ResourceStorage, Settings
-from kubelab.apiserver.resources.table import Resources, builtin
+from kubelab.apiserver.resources.table import Resources, answered, builtin
 from kubelab.apiserver.storage.compaction import Compactor
 from kubelab.apiserver.storage.eventlease import EventLease
 from kubelab.apiserver.storage.fenced import FencedStore
@@ -87,8 +88,9 @@ class ApiServer:
         self.store.on_full = self.space.refused
         self._trimmer = Trimmer(clock)
         allocator = ServiceAllocator(config.network(), config.node_ports())
-        kinds = builtin(Settings(allocator))
-        self.resources = Resources(kinds, History(self._trimmer.freed))
+        settings = Settings(allocator, ComponentHealth(config, process))
+        kinds = builtin(settings)
+        self.resources = Resources(kinds, History(self._trimmer.freed), answered(settings))
         self.caches = self.resources.caches
         metrics.register(DecodeErrors(self.caches))
         self.reflector = make_reflector(self.store, list(self.caches.values()), clock)
@@ -127,7 +129,9 @@ class ApiServer:
         tls = config.kubelet_client
         identity = TLSIdentityFiles(tls.ca, tls.certificate, tls.key) if tls else None
         self.kubelets = Kubelets(identity, process)
-        self.resources_front = ResourcesServicer(self.endpoints, Tables(self.resources.storages, clock))
+        self.resources_front = ResourcesServicer(
+            self.endpoints, Tables(self.resources.storages, clock, self.resources.rows)
+        )
 
     def add_to(self, server: grpc.aio.Server) -> None:
         """Register the services of the gRPC front."""

@@ -164,6 +164,8 @@ def _control_plane(cluster: CertificateLayout, component: str, number: int, home
         "advertiseAddress": f"{cluster.address(component, number)}:{API_PORT}",
         "metricsAddress": f"0.0.0.0:{METRICS_PORT}",
         "kubeletClient": _tls(home, "ca", "kubelet-client"),
+        "schedulerAddress": f"{cluster.address('scheduler', number)}:10259",
+        "controllerManagerAddress": f"{cluster.address('controller-manager', number)}:10257",
         "auditLog": str(STATE / "audit.log"),
         "workers": 1,
     }

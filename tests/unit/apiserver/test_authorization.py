@@ -82,7 +82,12 @@ def controller_manager(r: Question, name: str) -> bool:
     changes = r.verb in CHANGES
     return (
         (r.verb in ("get", "list", "watch", "delete", "deletecollection") and not r.subresource)
-        or (changes and not r.subresource and r.resource not in ("leases", "bindings") and "reviews" not in r.resource)
+        or (
+            changes
+            and not r.subresource
+            and r.resource not in ("leases", "bindings", "componentstatuses")
+            and "reviews" not in r.resource
+        )
         or (r.verb == "create" and whole(r, "pods", "endpoints", "replicasets", "serviceaccounts"))
         or (changes and r.subresource == "status" and r.resource != "services")
         or (changes and r.subresource == "finalize")

@@ -15,7 +15,8 @@ from kubelab.apimachinery.manifest.decode import decode
 from kubelab.apiserver.resources.table import Resources, builtin
 
 HERE = Path(__file__).parent / "golden"
-STORAGES = Resources(builtin()).storages
+RESOURCES = Resources(builtin())
+ROWS = {**{r: storage.row for r, storage in RESOURCES.storages.items()}, **RESOURCES.rows}
 NOW = 1714564800.0  # 2024-05-01T12:00:00Z
 
 
@@ -23,7 +24,7 @@ NOW = 1714564800.0  # 2024-05-01T12:00:00Z
 def test_rows(source: Path) -> None:
     lines: list[str] = []
     for document in decode(source.read_text(), str(source)):
-        cells = STORAGES[document.resource].row(document.obj, NOW)
+        cells = ROWS[document.resource](document.obj, NOW)
         assert len(cells) == len(document.resource.columns)
         names = [column.name for column in document.resource.columns]
         lines += [f"{name}: {cell}" for name, cell in zip(names, cells, strict=True)] + [""]
@@ -36,4 +37,4 @@ def test_rows(source: Path) -> None:
 def test_every_stored_resource_has_rows() -> None:
     for resource in scheme.ALL:
         if "get" in resource.verbs:
-            assert len(STORAGES[resource].row(resource.message(), NOW)) == len(resource.columns)
+            assert len(ROWS[resource](resource.message(), NOW)) == len(resource.columns)

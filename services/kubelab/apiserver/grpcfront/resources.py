@@ -53,13 +53,13 @@ class ResourcesServicer:
     async def get(self, message: pb.GetRequest, context: Context) -> bytes:
         request = request_of(context, "get", message.path)
         encode = partial(self._shown, request, message.table) if message.HasField("table") else _object
-        return await self._endpoints.get(request, message.options, encode)
+        return _read(context, request, await self._endpoints.get(request, message.options, encode))
 
     async def list(self, message: pb.ListRequest, context: Context) -> bytes:
         options = message.options
         request = request_of(context, "list", message.path, field_selector=options.fieldSelector)
         encode = partial(self._listed_as_table, message.table) if message.HasField("table") else _listed
-        return await self._endpoints.list(request, options, encode)
+        return _read(context, request, await self._endpoints.list(request, options, encode))
 
     async def watch(self, message: pb.WatchRequest, context: Context) -> AsyncGenerator[bytes]:
         options = message.options
@@ -119,6 +119,12 @@ class ResourcesServicer:
     def _event_as_table(self, request: Request, options: meta_pb2.TableOptions, kind: int, change: Change) -> bytes:
         table = self._tables.make(request.resource, [change.value(kind)], options, str(change.revision))
         return watch_event(kind, self._tables.pack(table), change.revision)
+
+
+def _read(context: Context, request: Request, answer: bytes) -> bytes:
+    if request.warnings:
+        context.set_trailing_metadata(warnings.metadata(request.warnings))
+    return answer
 
 
 def _written(context: Context, request: Request, answer: Answer) -> bytes:

@@ -48,7 +48,8 @@ class ObjectList(NamedTuple):
     @property
     def metadata(self) -> meta_pb2.ListMeta:
         return meta_pb2.ListMeta(
-            **{"resourceVersion": str(self.revision), "continue": self.continue_}, remainingItemCount=self.remaining
+            **{"resourceVersion": str(self.revision or ""), "continue": self.continue_},
+            remainingItemCount=self.remaining,
         )
 
 

@@ -13,7 +13,7 @@ from kubelab.apimachinery.clock import Clock
 from kubelab.apimachinery.meta import meta_of
 from kubelab.apimachinery.scheme import TYPE_URL_PREFIX, Resource
 from kubelab.apimachinery.wireformat import delimited
-from kubelab.apiserver.resources.storage import ResourceStorage
+from kubelab.apiserver.resources.storage import ResourceStorage, Row
 from kubelab.client import runtimeerrors
 
 log = structlog.get_logger()
@@ -25,8 +25,14 @@ _TABLE_URL = (TYPE_URL_PREFIX + meta_pb2.Table.DESCRIPTOR.full_name).encode()
 class Tables:
     """Makes tables, each with the columns and the printer of its kind."""
 
-    def __init__(self, storages: Mapping[Resource[Message], ResourceStorage], clock: Clock) -> None:
-        self._storages, self._clock = storages, clock
+    def __init__(
+        self,
+        storages: Mapping[Resource[Message], ResourceStorage],
+        clock: Clock,
+        rows: Mapping[Resource[Message], Row] | None = None,
+    ) -> None:
+        """``rows`` print the resources that are not stored."""
+        self._storages, self._clock, self._rows = storages, clock, rows or {}
 
     def make(
         self, resource: Resource[Message], values: Sequence[bytes], options: meta_pb2.TableOptions, version: str
@@ -54,7 +60,8 @@ class Tables:
     def _cells(self, resource: Resource[Message], obj: Message, now: float) -> list[str]:
         """One object's cells. A printer that fails on one object does not keep the others from being shown."""
         try:
-            return self._storages[resource].row(obj, now)
+            row = self._rows.get(resource) or self._storages[resource].row
+            return row(obj, now)
         except Exception:  # noqa: BLE001 — a bug, which is logged and counted
             m = meta_of(obj)
             runtimeerrors.handle_error(log, "printing a row", f"{resource.qualified} {m.namespace}/{m.name}")

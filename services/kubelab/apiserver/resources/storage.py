@@ -6,7 +6,7 @@ and discovery take everything from it; they name no kind.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -81,10 +81,14 @@ class PassedThrough:
 
     resource: Resource[Any]
     actions: Subresource
+    row: Row | None = None
+    """Where it can be read, and so printed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What of a server's configuration the kinds depend on. ``services`` allocates addresses and ports."""
+    """What of a server's configuration the kinds depend on. ``services`` allocates addresses and ports,
+    ``components`` gives the status of the control plane's parts."""
 
     services: Allocator | None = None
+    components: Callable[[], Awaitable[Sequence[Message]]] | None = None

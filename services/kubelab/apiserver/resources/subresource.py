@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -39,6 +39,10 @@ Action = Callable[[Objects, Request], Awaitable[Message]]
 """Does what a request asks and gives the answer. It notes in the request what it wrote."""
 
 
+ListAction = Callable[[Objects, Request], Awaitable[Sequence[Message]]]
+"""Gives all objects of a resource that is not stored."""
+
+
 @dataclass(frozen=True, slots=True)
 class Subresource:
     """A verb with an action is that action; one without reads or writes the whole object, of which an update changes
@@ -49,6 +53,7 @@ class Subresource:
     verbs: tuple[str, ...]
     message: type[Message] | None = None
     get: Action | None = None
+    list: ListAction | None = None
     create: Action | None = None
     update: Action | None = None
     part: Callable[[Any, Any], Message] | None = None

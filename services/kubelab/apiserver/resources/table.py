@@ -13,6 +13,7 @@ from kubelab.apiserver.resources.authorization import accessreviews, rulesreview
 from kubelab.apiserver.resources.coordination import leases
 from kubelab.apiserver.resources.core import (
     bindings,
+    componentstatuses,
     configmaps,
     endpoints,
     events,
@@ -26,7 +27,7 @@ from kubelab.apiserver.resources.core import (
     serviceaccounts,
     services,
 )
-from kubelab.apiserver.resources.storage import ResourceStorage, Settings
+from kubelab.apiserver.resources.storage import PassedThrough, ResourceStorage, Settings
 from kubelab.apiserver.resources.subresource import AUDIT, Subresource
 from kubelab.apiserver.storage.wire import Envelope
 from kubelab.apiserver.watchcache.cache import ResourceCache
@@ -59,13 +60,27 @@ def builtin(settings: Settings | None = None) -> list[ResourceStorage]:
     return [make(settings or Settings()) for make in _KINDS]
 
 
+def answered(settings: Settings | None = None) -> list[PassedThrough]:
+    """Make the resources that every server answers and does not store."""
+    return [*_PASSED_THROUGH, componentstatuses.passed_through(settings or Settings())]
+
+
 class Resources:
     """The kinds that one server serves, each with its cache; one history for all. Keys are resources."""
 
-    def __init__(self, storages: Iterable[ResourceStorage], history: History | None = None) -> None:
+    def __init__(
+        self,
+        storages: Iterable[ResourceStorage],
+        history: History | None = None,
+        passed_through: Sequence[PassedThrough] | None = None,
+    ) -> None:
         self._history = history or History()
-        self._served = {(p.resource.group, p.resource.plural): p.resource for p in _PASSED_THROUGH}
-        self._actions = {p.resource: p.actions for p in _PASSED_THROUGH}
+        if passed_through is None:
+            passed_through = answered()
+        self._served = {(p.resource.group, p.resource.plural): p.resource for p in passed_through}
+        self._actions = {p.resource: p.actions for p in passed_through}
+        self.rows = {p.resource: p.row for p in passed_through if p.row is not None}
+        """What prints a resource that is not stored."""
         self._storages: dict[Resource[Message], ResourceStorage] = {}
         self._caches: dict[Resource[Message], ResourceCache] = {}
         for storage in storages:

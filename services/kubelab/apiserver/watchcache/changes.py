@@ -7,7 +7,9 @@ from typing import NamedTuple, Protocol
 
 from google.protobuf.message import Message
 
-from kubelab.apimachinery.scheme import Resource
+from kubelab.apimachinery.meta import meta_of
+from kubelab.apimachinery.scheme import TYPE_URL_PREFIX, Resource
+from kubelab.apimachinery.wireformat import delimited
 from kubelab.apiserver.storage.wire import Envelope, revision_suffix, watch_event
 from kubelab.rpc.apiserver.v1 import apiserver_pb2
 
@@ -67,6 +69,22 @@ class Entry:
     def value(self) -> bytes:
         """The encoded object with resourceVersion, as an ``Any`` carries it."""
         return self.any[self._begin :]
+
+
+class AnsweredEntry(Entry):
+    """An object that is not stored, as an answer carries it: it has no key and no revision."""
+
+    __slots__ = ()
+
+    def __init__(self, obj: Message) -> None:
+        meta = meta_of(obj)
+        self.key, self.revision = "", 0
+        self.namespace, self.name, self.uid = meta.namespace, meta.name, meta.uid
+        self.labels, self.fields = dict(meta.labels), {}
+        raw = obj.SerializeToString()
+        self.any = delimited(1, (TYPE_URL_PREFIX + obj.DESCRIPTOR.full_name).encode()) + delimited(2, raw)
+        self._end = len(self.any)
+        self._begin = self._end - len(raw)
 
 
 class Kind(NamedTuple):
