@@ -227,6 +227,7 @@ def has_cause(error: ApiError, reason: str) -> bool:
 
 
 NAMESPACE_TERMINATING = "NamespaceTerminating"  # the reason of a cause: nothing is created in a namespace that goes
+FIELD_MANAGER_CONFLICT = "FieldManagerConflict"  # the reason of a cause: an apply would change what another one manages
 NOTHING_DONE = "NothingDone"  # the reason of a cause: the request was refused before anything came of it
 
 

@@ -18,11 +18,13 @@ from google.protobuf.message import Message
 
 from kubelab.api.tables import spelling
 from kubelab.apimachinery.manifest import jsonmapping
+from kubelab.apimachinery.manifest.encode import message_to_dict
 from kubelab.apimachinery.messages import map_value
 from kubelab.apimachinery.patch.values import JSONArray, JSONObject, number
 
 M = TypeVar("M", bound=Message)
 
+_JSON_INSIDE = frozenset((jsonmapping.FIELDS, jsonmapping.RAW_EXTENSION))
 _TYPES = {
     FieldDescriptor.TYPE_INT32: ("int32", -(2**31), 2**31 - 1),
     FieldDescriptor.TYPE_INT64: ("int64", -(2**63), 2**63 - 1),
@@ -62,22 +64,29 @@ def align(new: Message, old: Message) -> None:
                 for element, other in zip(getattr(new, name), before, strict=False):
                     align(element, other)
         elif one.has_presence and not new.HasField(name):
-            if one.full_name in spelling.ALWAYS and _is_zero(before):
+            if _is_like_none(one, before):
                 if one.message_type is not None:
                     getattr(new, name).CopyFrom(before)
                 else:
                     setattr(new, name, before)
+        elif one.message_type is not None and one.message_type.full_name in _JSON_INSIDE:
+            if message_to_dict(new)[name] == message_to_dict(old)[name]:
+                getattr(new, name).CopyFrom(before)  # the same, however it is spaced
         elif one.message_type is not None:
             align(getattr(new, name), before)
 
 
-def _is_zero(value: Any) -> bool:
-    """Whether a value reads like none: 0, or a message of such fields."""
+def _is_like_none(one: FieldDescriptor, value: Any) -> bool:
+    """Whether JSON has a field that is there as it has one that is not: 0, an empty part, a part without fields."""
+    if one.message_type is not None and one.message_type.full_name == jsonmapping.RAW_EXTENSION:
+        return value.raw in (b"", b"null")
+    if one.full_name not in spelling.ALWAYS and one.full_name not in spelling.INLINE:
+        return False
     if not isinstance(value, Message):
         return not value
     if value.DESCRIPTOR.full_name == jsonmapping.QUANTITY:
         return cast(Any, value).string in ("", "0")
-    return all(one.full_name in spelling.ALWAYS and _is_zero(part) for one, part in value.ListFields())
+    return all(_is_like_none(below, part) for below, part in value.ListFields())
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,10 +281,24 @@ def _fields(value: Any, target: Any) -> None:
     target.Raw = json.dumps(value, separators=(",", ":")).encode()
 
 
+def _raw(value: Any, target: Any) -> None:
+    target.raw = json.dumps(value, separators=(",", ":")).encode()
+
+
+def _items(value: Any, target: Any) -> None:
+    values = cast(JSONArray, value) if isinstance(value, list) else [value]
+    if not isinstance(value, list) or not all(isinstance(one, str) for one in values):
+        wrong = next((one for one in values if not isinstance(one, str)), value)
+        raise DecodingError(f"json: cannot unmarshal {_kind(wrong)} into Go value of type string")
+    target.items.extend(values)
+
+
 _SPECIAL: dict[str, Callable[[Any, Any], None]] = {
     jsonmapping.TIME: _time,
     jsonmapping.MICRO_TIME: _time,
     jsonmapping.QUANTITY: _quantity,
     jsonmapping.INT_OR_STRING: _int_or_string,
     jsonmapping.FIELDS: _fields,
+    jsonmapping.RAW_EXTENSION: _raw,
+    **dict.fromkeys(jsonmapping.EXTRA_VALUES, _items),
 }

@@ -12,6 +12,7 @@ from google.protobuf.message import Message
 from kubelab.apimachinery.meta import meta_of
 from kubelab.apimachinery.scheme import Resource
 from kubelab.apiserver.admission.chain import NO_ADMISSION, Admission
+from kubelab.apiserver.registry.fieldtracking import FieldTracking
 from kubelab.apiserver.storage.observed import StoreTime
 from kubelab.auth.attributes import Attributes
 from kubelab.auth.users import User
@@ -52,6 +53,8 @@ class Request:
     obj: Message = field(init=False)
     """The object of a write, decoded."""
     admission: Admission = NO_ADMISSION
+    tracking: FieldTracking | None = None
+    """Notes in the object who manages what the request changes."""
     dry_run: bool = False
     """Whether the request goes through all checks and stores nothing."""
     name: str = ""

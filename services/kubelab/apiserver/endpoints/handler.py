@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from kubelab.apimachinery import errors, grpcstatus
 from kubelab.apimachinery.clock import Clock
 from kubelab.apimachinery.scheme import Resource
-from kubelab.apiserver.admission.chain import AdmissionChain
+from kubelab.apiserver.admission.chain import Admission, AdmissionChain
 from kubelab.apiserver.audit.log import AuditLog
 from kubelab.apiserver.authz.authorizer import Authorizer
 from kubelab.apiserver.endpoints.attributes import attributes_of, lookup
@@ -62,6 +62,10 @@ class RequestHandler:
         self._under_way = 0
         self._idle = asyncio.Event()
         self._idle.set()
+
+    def admission(self, a: Attributes) -> Admission:
+        """Choose the admission plugins for a write that follows from a request."""
+        return self._admission.of(a)
 
     def close(self) -> None:
         """Refuse every request from now on, in words that tell the caller to ask another server."""

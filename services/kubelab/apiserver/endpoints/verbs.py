@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeAlias, TypeVar
 
 from google.protobuf.message import Message
@@ -15,9 +15,11 @@ from kubelab.apimachinery.meta import meta_of
 from kubelab.apimachinery.patch.types import PatchType
 from kubelab.apimachinery.scheme import Resource
 from kubelab.apiserver.authz.authorizer import Authorizer
-from kubelab.apiserver.endpoints import patching, writeoptions
+from kubelab.apiserver.endpoints import applying, patching, writeoptions
+from kubelab.apiserver.endpoints.applying import Applier
 from kubelab.apiserver.endpoints.handler import RequestHandler, method_not_allowed
 from kubelab.apiserver.endpoints.patching import GroupVersionKind, Patcher
+from kubelab.apiserver.registry.fieldtracking import FieldTracking
 from kubelab.apiserver.registry.reader import ObjectList, ObjectReader
 from kubelab.apiserver.registry.writer import ObjectWriter
 from kubelab.apiserver.request import Request
@@ -25,6 +27,7 @@ from kubelab.apiserver.resources.subresource import Action, Subresource
 from kubelab.apiserver.resources.writes import Decide, ObjectState, WriteResult
 from kubelab.apiserver.watchcache.changes import AnsweredEntry, Change, Entry
 from kubelab.auth.attributes import Attributes
+from kubelab.rpc import tracing
 
 R = TypeVar("R")
 PATCH_TRIES = 5
@@ -109,18 +112,23 @@ class Endpoints:
     async def create(self, request: Request, options: meta_pb2.CreateOptions) -> Answer:
         """Store a new object, or do what creating one means for a subresource."""
         async with self._handler.handling(request) as subresource:
-            request.dry_run = writeoptions.check(options)
+            self._begin_write(request, options)
             if subresource is not None:
                 return await self._act(request, subresource.create)
             result = await self._writer.create(
-                request.resource, request.namespace, request.obj, request.admission, dry_run=request.dry_run
+                request.resource,
+                request.namespace,
+                request.obj,
+                request.admission,
+                tracking=request.tracking,
+                dry_run=request.dry_run,
             )
             return _note(request, result)
 
     async def update(self, request: Request, options: meta_pb2.UpdateOptions) -> Answer:
         """Replace an object, or a part of it."""
         async with self._handler.handling(request) as subresource:
-            request.dry_run = writeoptions.check(options)
+            self._begin_write(request, options)
             if subresource is not None and subresource.update is not None:
                 return await self._act(request, subresource.update)
             _require_object(request, subresource)
@@ -131,6 +139,7 @@ class Endpoints:
                 request.obj,
                 request.path.subresource,
                 request.admission,
+                tracking=request.tracking,
                 dry_run=request.dry_run,
             )
             return _note(request, result)
@@ -139,38 +148,96 @@ class Endpoints:
         """Change an object, or a part of it, by a patch."""
         async with self._handler.handling(request) as subresource:
             kind = patching.type_of(media_type)
-            request.dry_run = writeoptions.check(options, apply=kind is PatchType.APPLY)
+            self._begin_write(request, options, apply=kind is PatchType.APPLY)
             if kind is PatchType.APPLY:
-                raise errors.MethodNotAllowed("server-side apply is not served yet")
+                return await self._apply(request, subresource, data, options)
             patcher = patching.patcher(kind, data, options.fieldValidation or patching.WARN)
             try:
                 if subresource is not None and subresource.update is not None:
                     return await self._patch_by_actions(request, subresource, patcher)
                 _require_object(request, subresource)
-                return await self._patch_object(request, patcher)
+                result = await self._patch_object(request, patcher.apply, request.tracking)
+                return _note(request, result._replace(warnings=[*patcher.warnings, *result.warnings]))
             except errors.ApiError:
                 request.detail = patcher.detail or request.detail
                 raise
 
-    async def _patch_object(self, request: Request, patcher: Patcher) -> WriteResult:
+    def _begin_write(self, request: Request, options: writeoptions.Options, *, apply: bool = False) -> None:
+        request.dry_run = writeoptions.check(options, apply=apply)
+        request.tracking = FieldTracking(
+            options.fieldManager,
+            lambda: tracing.incoming(request.metadata).caller,
+            request.resource.api_version,
+            request.path.subresource,
+            self._clock,
+        )
+
+    async def _patch_object(
+        self,
+        request: Request,
+        change: Callable[[Message, str, GroupVersionKind], Message],
+        tracking: FieldTracking | None,
+    ) -> WriteResult:
         resource = request.resource
         what = GroupVersionKind(resource.api_version, resource.kind)
 
         def patched(state: ObjectState) -> Message:
-            obj = patcher.apply(state.obj, str(state.revision), what)
+            obj = change(state.obj, str(state.revision), what)
             patching.require_path(obj, resource.namespaced, request.namespace, request.name)
             return obj
 
-        result = await self._writer.patch(
+        return await self._writer.patch(
             resource,
             request.namespace,
             request.name,
             patched,
             request.path.subresource,
             request.admission,
+            tracking=tracking,
             dry_run=request.dry_run,
         )
-        return _note(request, result._replace(warnings=[*patcher.warnings, *result.warnings]))
+
+    async def _apply(
+        self, request: Request, subresource: Subresource | None, data: bytes, options: meta_pb2.PatchOptions
+    ) -> Answer:
+        """Change an object by server-side apply, or create it."""
+        if subresource is not None and subresource.update is not None:
+            raise errors.MethodNotAllowed(f"apply is not supported on the subresource {request.path.subresource}")
+        _require_object(request, subresource)
+        applier = Applier(
+            request.resource,
+            applying.read(data),
+            options.fieldManager,
+            request.path.subresource,
+            self._clock,
+            force=options.force,
+        )
+        for left in reversed(range(PATCH_TRIES)):
+            try:
+                result = await self._patch_object(request, lambda obj, version, _: applier.apply(obj, version), None)
+                return _note(request, result)
+            except errors.NotFound:
+                if subresource is not None:
+                    raise
+            try:
+                return _note(request, await self._create_applied(request, applier.create()))
+            except errors.AlreadyExists:
+                if not left:
+                    raise
+        raise AssertionError("unreachable")
+
+    async def _create_applied(self, request: Request, obj: Message) -> WriteResult:
+        """Create what is applied, for those who may create."""
+        resource = request.resource
+        patching.require_path(obj, resource.namespaced, request.namespace, request.name)
+        if uid := meta_of(obj).uid:
+            why = f"uid mismatch: the provided object specified uid {uid}, and no existing object was found"
+            raise errors.conflict(resource.plural, request.name, why, resource.group)
+        attributes = replace(request.attributes, verb="create")
+        await self._authorizer.check(attributes)
+        return await self._writer.create(
+            resource, request.namespace, obj, self._handler.admission(attributes), dry_run=request.dry_run
+        )
 
     async def _patch_by_actions(self, request: Request, subresource: Subresource, patcher: Patcher) -> Message:
         """Patch what a subresource gives, and update it with the result; again where it changed in between."""

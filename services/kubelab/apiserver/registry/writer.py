@@ -22,6 +22,7 @@ from kubelab.apimachinery.meta import meta_of
 from kubelab.apimachinery.scheme import Resource
 from kubelab.apiserver.admission.chain import NO_ADMISSION, Admission
 from kubelab.apiserver.admission.namespacelifecycle import NamespaceLifecycle
+from kubelab.apiserver.registry.fieldtracking import FieldTracking, keep_times
 from kubelab.apiserver.registry.states import encode, state_in_store, state_of_entry
 from kubelab.apiserver.resources import deletion
 from kubelab.apiserver.resources.claims import NO_CLAIMS, Claims, RangeFull
@@ -68,6 +69,7 @@ class _Update:
 
     make: Callable[[ObjectState], Message]
     warnings: list[str]
+    tracking: FieldTracking | None
 
 
 class ObjectWriter:
@@ -95,6 +97,7 @@ class ObjectWriter:
         obj: Message,
         admission: Admission = NO_ADMISSION,
         *,
+        tracking: FieldTracking | None = None,
         dry_run: bool = False,
     ) -> WriteResult:
         """Store a new object; with ``dry_run`` say what would be stored. AlreadyExists, Invalid, NotFound and Forbidden
@@ -109,6 +112,8 @@ class ObjectWriter:
         rules = self._storages[resource].strategy
         warnings = rules.warnings(obj)
         rules.default(obj)
+        if tracking is not None:
+            tracking.created(obj)
         active: Unchanged | None = None
         if resource.namespaced:
             active = await self._namespaces.require_active(resource, namespace, m.name)
@@ -229,6 +234,7 @@ class ObjectWriter:
         subresource: str = "",
         admission: Admission = NO_ADMISSION,
         *,
+        tracking: FieldTracking | None = None,
         dry_run: bool = False,
     ) -> WriteResult:
         """Replace an object, or with ``subresource`` status or finalize that part of it. NotFound, Conflict,
@@ -240,7 +246,7 @@ class ObjectWriter:
             if rules.warns_of_updates:
                 warnings = rules.warnings(obj)
             rules.default(obj)
-        change = _Update(lambda current: deep_copy(obj), warnings)
+        change = _Update(lambda current: deep_copy(obj), warnings, tracking)
         return await self._change(resource, namespace, name, change, subresource, admission, dry_run=dry_run)
 
     async def patch(
@@ -252,9 +258,13 @@ class ObjectWriter:
         subresource: str = "",
         admission: Admission = NO_ADMISSION,
         *,
+        tracking: FieldTracking | None = None,
         dry_run: bool = False,
     ) -> WriteResult:
-        """Change an object, or a part of it, by a function of its state: what that raises, and as for an update."""
+        """Change an object, or a part of it, by a function of its state: what that raises, and as for an update.
+
+        Without ``tracking`` the function says itself who manages which fields.
+        """
         rules = self._storages[resource].strategy
 
         def make(current: ObjectState) -> Message:
@@ -262,9 +272,11 @@ class ObjectWriter:
             if not subresource:
                 change.warnings = rules.warnings(obj) if rules.warns_of_updates else []
                 rules.default(obj)
+            if tracking is None:
+                keep_times(obj, current.obj)
             return obj
 
-        change = _Update(make, [])
+        change = _Update(make, [], tracking)
         return await self._change(resource, namespace, name, change, subresource, admission, dry_run=dry_run)
 
     async def _change(
@@ -286,6 +298,8 @@ class ObjectWriter:
         def decide(current: ObjectState, taken: set[str]) -> Decision:
             nonlocal as_before
             new, old = change.make(current), current.obj
+            if change.tracking is not None and part is None:
+                change.tracking.updated(new, old)
             admission.admit(new, old)
             check_unmodified(resource, name, m := meta_of(new), current)
             if not (m.resourceVersion or rules.unconditional_update):
@@ -295,7 +309,9 @@ class ObjectWriter:
                 new = part(new, old)
                 causes: list[errors.Cause] = []
             elif subresource:
+                managers = list(meta_of(new).managedFields)
                 rules.prepare_for_status_update(new, old)
+                _set_managers(meta_of(new), managers)
                 causes = rules.validate_status_update(new, old)
             else:
                 if allocator is not None:
@@ -490,6 +506,12 @@ def _keep_system_metadata(m: meta_pb2.ObjectMeta, old: meta_pb2.ObjectMeta) -> N
             ),
         )
     )
+
+
+def _set_managers(m: meta_pb2.ObjectMeta, entries: Sequence[meta_pb2.ManagedFieldsEntry]) -> None:
+    if entries or m.managedFields:
+        m.ClearField("managedFields")
+        m.managedFields.extend(entries)
 
 
 def _occupied(claims: Claims, current: Mapping[str, KeyValue | None]) -> set[str]:

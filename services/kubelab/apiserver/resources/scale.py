@@ -47,6 +47,8 @@ def scale_of(resource: Resource[Any], selector: Callable[[Any], str]) -> Subreso
             if obj.spec.replicas != scale.spec.replicas:
                 obj.spec.replicas = scale.spec.replicas
                 obj.metadata.generation += 1
+                if request.tracking is not None:
+                    request.tracking.updated(obj, state.obj)
             return Decision(obj)
 
         written = await objects.rewrite(resource, request.namespace, name, decide)
