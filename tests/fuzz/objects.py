@@ -177,6 +177,28 @@ apiVersion: coordination.k8s.io/v1
 kind: Lease
 metadata: {name: node-1, namespace: kube-node-lease}
 spec: {holderIdentity: node-1, leaseDurationSeconds: 40, renewTime: "2026-01-01T00:00:00.000000Z"}
+---
+apiVersion: batch/v1
+kind: Job
+metadata: {name: pi, namespace: default}
+spec:
+  completions: 3
+  parallelism: 2
+  completionMode: Indexed
+  backoffLimitPerIndex: 1
+  podFailurePolicy: {rules: [{action: FailIndex, onExitCodes: {operator: In, values: [1, 42]}}]}
+  successPolicy: {rules: [{succeededIndexes: "0,2", succeededCount: 1}]}
+  manualSelector: true
+  selector: {matchLabels: {app: pi}, matchExpressions: [{key: tier, operator: DoesNotExist}]}
+  template:
+    metadata: {labels: {app: pi}}
+    spec: {restartPolicy: Never, containers: [{name: pi, image: host}]}
+status:
+  startTime: "2026-01-01T00:00:00Z"
+  active: 1
+  completedIndexes: "1"
+  uncountedTerminatedPods: {failed: [u-1]}
+  conditions: [{type: Suspended, status: "False", lastTransitionTime: "2026-01-01T00:00:00Z"}]
 """
 SEEDS: dict[str, Message] = {document.resource.plural: document.obj for document in decode(TEXT, "seeds")}
 assert SEEDS.keys() == {resource.plural for resource in KINDS}

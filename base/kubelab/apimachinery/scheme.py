@@ -15,6 +15,7 @@ from google.protobuf.message import Message
 from kubelab.api.apps.v1 import apps_pb2
 from kubelab.api.authentication.v1 import authentication_pb2
 from kubelab.api.authorization.v1 import authorization_pb2
+from kubelab.api.batch.v1 import batch_pb2
 from kubelab.api.coordination.v1 import coordination_pb2
 from kubelab.api.core.v1 import componentstatuses_pb2, core_pb2, limits_pb2, serviceaccounts_pb2
 
@@ -250,6 +251,16 @@ COMPONENT_STATUSES = Resource(
     namespaced=False,
     verbs=("get", "list"),
 )
+JOBS = Resource(
+    plural="jobs",
+    singular="job",
+    kind="Job",
+    message=batch_pb2.Job,
+    columns=_columns("Status", "Completions", "Duration", AGE, *_wide("Containers", "Images", "Selector")),
+    group="batch",
+    subresources=("status",),
+    categories=("all",),
+)
 BINDINGS = Resource(
     plural="bindings",
     singular="binding",
@@ -309,6 +320,7 @@ ALL: tuple[Resource[Message], ...] = (
     SELF_SUBJECT_ACCESS_REVIEWS,
     SELF_SUBJECT_RULES_REVIEWS,
     SUBJECT_ACCESS_REVIEWS,
+    JOBS,
 )
 
 _BY_KIND = {(r.api_version, r.kind): r for r in ALL}

@@ -85,6 +85,7 @@ ROLES: Mapping[str, tuple[Rule, ...]] = {
         rule("update patch", "pods/status nodes/status namespaces/status namespaces/finalize"),
         rule("update patch", "replicationcontrollers/status replicasets.apps/status deployments.apps/status"),
         rule("update patch", "resourcequotas/status"),
+        rule("update patch", "jobs.batch/status"),
         _own_lease("kube-controller-manager"),
         _EVENTS,
     ),

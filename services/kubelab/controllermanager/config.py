@@ -48,6 +48,8 @@ class ControllerManagerConfig(BaseConfig):
     concurrent_rc_syncs: Parallelism = 5
     concurrent_replica_set_syncs: Parallelism = 5
     concurrent_deployment_syncs: Parallelism = 5
+    concurrent_job_syncs: Parallelism = 5
+    concurrent_ttl_after_finished_syncs: Parallelism = 5
     concurrent_endpoint_syncs: Parallelism = 5
     concurrent_namespace_syncs: Parallelism = 10
     concurrent_gc_syncs: Parallelism = 20

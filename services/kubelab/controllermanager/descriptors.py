@@ -17,6 +17,7 @@ from kubelab.controllermanager.context import ControllerContext
 from kubelab.controllermanager.deployment.controller import DeploymentController
 from kubelab.controllermanager.endpoints.controller import EndpointsController
 from kubelab.controllermanager.garbagecollector.controller import GarbageCollector
+from kubelab.controllermanager.job.controller import JobController
 from kubelab.controllermanager.namespace.controller import NamespaceController
 from kubelab.controllermanager.nodeipam.controller import NodeIpamController
 from kubelab.controllermanager.nodelifecycle.controller import NodeLifecycleController
@@ -26,6 +27,7 @@ from kubelab.controllermanager.replicaset.controller import ReplicaSetController
 from kubelab.controllermanager.replication.controller import ReplicationManager
 from kubelab.controllermanager.resourcequota.controller import ResourceQuotaController
 from kubelab.controllermanager.serviceaccount.controller import ServiceAccountController
+from kubelab.controllermanager.ttlafterfinished.controller import TTLAfterFinishedController
 
 
 class Controller(Protocol):
@@ -51,6 +53,12 @@ DESCRIPTORS: tuple[ControllerDescriptor, ...] = (
     ControllerDescriptor("replicationcontroller", ReplicationManager, lambda config: config.concurrent_rc_syncs),
     ControllerDescriptor("replicaset", ReplicaSetController, lambda config: config.concurrent_replica_set_syncs),
     ControllerDescriptor("deployment", DeploymentController, lambda config: config.concurrent_deployment_syncs),
+    ControllerDescriptor("job", JobController, lambda config: config.concurrent_job_syncs),
+    ControllerDescriptor(
+        "ttlafterfinished",
+        TTLAfterFinishedController,
+        lambda config: config.concurrent_ttl_after_finished_syncs,
+    ),
     ControllerDescriptor("endpoints", EndpointsController, lambda config: config.concurrent_endpoint_syncs),
     ControllerDescriptor(
         "namespace",

@@ -82,6 +82,7 @@ CREATE = Command(
             "create.configmap:CONFIG_MAP",
             aliases=("cm",),
         ),
+        CommandEntry("job", "Create a job with the specified name", "create.job:JOB"),
         CommandEntry(
             "namespace", "Create a namespace with the specified name", "create.namespace:NAMESPACE", aliases=("ns",)
         ),

@@ -9,6 +9,7 @@ from typing import Any
 
 from google.protobuf.message import Message
 
+from kubelab.api.batch.v1 import batch_pb2
 from kubelab.api.coordination.v1 import coordination_pb2
 from kubelab.api.core.v1 import core_pb2, limits_pb2, serviceaccounts_pb2
 from kubelab.apimachinery.core.pods import ACTIVE_PODS
@@ -18,6 +19,7 @@ from kubelab.apimachinery.scheme import (
     CONFIG_MAPS,
     ENDPOINTS,
     EVENTS,
+    JOBS,
     LEASES,
     LIMIT_RANGES,
     NAMESPACES,
@@ -31,7 +33,7 @@ from kubelab.apimachinery.scheme import (
     Resource,
 )
 from kubelab.client.client import Client
-from kubelab.kctl.describe import limits, nodes, others, pods, serviceaccounts, services
+from kubelab.kctl.describe import limits, nodes, others, pods, serviceaccounts, services, workloads
 
 LEASE_NAMESPACE = "kube-node-lease"
 _Events = Sequence[core_pb2.Event] | None
@@ -133,6 +135,10 @@ async def _service_account(context: Context, obj: serviceaccounts_pb2.ServiceAcc
     return serviceaccounts.describe(obj, secrets.items, await context.events(obj), context.now)
 
 
+async def _job(context: Context, obj: batch_pb2.Job) -> str:
+    return workloads.job(obj, await context.events(obj), context.now)
+
+
 async def _replication_controller(context: Context, obj: core_pb2.ReplicationController) -> str:
     events = await context.events(obj)
     return others.replication_controller(obj, await _selected(context.client, obj), events, context.now)
@@ -150,6 +156,7 @@ DESCRIBERS: Mapping[Resource[Message], Callable[[Context, Any], Awaitable[str]]]
     CONFIG_MAPS: _config_map,
     ENDPOINTS: _endpoints,
     LIMIT_RANGES: _limit_range,
+    JOBS: _job,
     NAMESPACES: _namespace,
     NODES: _node,
     PODS: _pod,

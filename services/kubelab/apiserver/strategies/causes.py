@@ -67,6 +67,18 @@ def invalid(field: str, value: object, detail: str) -> Cause:
     return Cause(field, f"Invalid value: {shown(value)}: {detail}", "FieldValueInvalid")
 
 
+def invalid_whole(field: str, detail: str) -> Cause:
+    """Complain of a part as a whole, whose value the message leaves out."""
+    return Cause(field, f"Invalid value: {detail}", "FieldValueInvalid")
+
+
+def at_most(field: str, count: int, limit: int) -> list[Cause]:
+    """Complain of a list with too many items."""
+    if count <= limit:
+        return []
+    return [Cause(field, f"Too many: {count}: must have at most {limit} items", "FieldValueTooMany")]
+
+
 def unsupported(field: str, value: object, supported: Iterable[str]) -> Cause:
     message = ", ".join(quoted(one) for one in supported)
     return Cause(field, f"Unsupported value: {shown(value)}: supported values: {message}", "FieldValueNotSupported")

@@ -1,0 +1,1 @@
+"""What client and server know of the kinds of batch/v1."""
