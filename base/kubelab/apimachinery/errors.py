@@ -59,16 +59,19 @@ class ApiError(Exception):
         uid: str = "",
         causes: Sequence[Cause] = (),
         retry_after_seconds: int = 0,
+        continue_: str = "",
     ) -> None:
         super().__init__(message)
         self.message = message
         self.name, self.group, self.kind, self.uid = name, group, kind, uid
         self.causes = tuple(causes)
         self.retry_after_seconds = retry_after_seconds
+        self.continue_ = continue_
+        """Where a list whose token has expired may go on, inconsistently."""
 
     def to_status(self) -> meta_pb2.Status:
         """Say the same as the message that travels and that ``-o json`` shows."""
-        return meta_pb2.Status(
+        status = meta_pb2.Status(
             status="Failure",
             message=encodable(self.message),
             reason=self.reason,
@@ -85,6 +88,9 @@ class ApiError(Exception):
                 ],
             ),
         )
+        if self.continue_:
+            setattr(status.metadata, "continue", self.continue_)  # a keyword in Python
+        return status
 
     @staticmethod
     def from_status(status: meta_pb2.Status) -> ApiError:
@@ -99,6 +105,7 @@ class ApiError(Exception):
             uid=details.uid,
             causes=[Cause(c.field, c.message, c.reason) for c in details.causes],
             retry_after_seconds=details.retryAfterSeconds,
+            continue_=getattr(status.metadata, "continue"),
         )
 
 

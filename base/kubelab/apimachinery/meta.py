@@ -12,6 +12,9 @@ from google.protobuf.message import Message
 from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery.scheme import Resource
 
+INITIAL_EVENTS_END = "k8s.io/initial-events-end"
+"""The annotation of the bookmark after all initial events of a watch."""
+
 
 class HasMetadata(Protocol):
     """The fields that every stored object has: a protocol, because generated messages have no common base."""

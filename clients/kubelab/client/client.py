@@ -82,11 +82,15 @@ _EVENT_TYPES = {
 
 @dataclass(frozen=True, slots=True)
 class Event(Generic[T]):
-    """One change. ``object`` is its state after the change, the last one of a deleted object, None in a bookmark."""
+    """One change. ``object`` is its state after the change, the last one of a deleted object, None in a bookmark.
+
+    ``initial_events_end`` is true of the bookmark after all initial events.
+    """
 
     type: EventType
     object: T | None
     resource_version: str
+    initial_events_end: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,9 +184,17 @@ class Client:
         limit: int = 0,
         continue_: str = "",
         resource_version: str = "",
+        resource_version_match: str = "",
     ) -> TypedList[T]:
         """Read a collection; of all namespaces when ``namespace`` is empty. Raises Expired for an old ``continue_``."""
-        options = list_options(label_selector, field_selector, resource_version, limit=limit, continue_=continue_)
+        options = list_options(
+            label_selector,
+            field_selector,
+            resource_version,
+            limit=limit,
+            continue_=continue_,
+            resourceVersionMatch=resource_version_match,
+        )
         request = pb.ListRequest(path=path_of(resource, namespace), options=options)
         answer = await self._transport.unary(LIST, request, timeout=LIST_SECONDS)
         return TypedList(
@@ -229,9 +241,10 @@ class Client:
         field_selector: str = "",
         bookmarks: bool = True,
         timeout_seconds: int | None = None,
+        send_initial_events: bool | None = None,
     ) -> AsyncGenerator[Event[T]]:
         """Yield every change after ``resource_version``, until the server ends the stream, after ``timeout_seconds`` at
-        the latest.
+        the latest. With ``send_initial_events`` everything that is there comes first, then a bookmark that says so.
 
         Raises Expired when the server no longer knows that revision, Unavailable when the connection is lost or, with
         bookmarks, says nothing any more.
@@ -242,6 +255,8 @@ class Client:
             resource_version,
             allowWatchBookmarks=bookmarks,
             timeoutSeconds=timeout_seconds,
+            sendInitialEvents=send_initial_events,
+            resourceVersionMatch="" if send_initial_events is None else "NotOlderThan",
         )
         request = pb.WatchRequest(path=path_of(resource, namespace), options=options)
         return self._events(request, resource.message)
@@ -318,8 +333,10 @@ class Client:
         try:
             async for event in events:
                 kind = _EVENT_TYPES[event.type]
-                obj = None if kind is EventType.BOOKMARK else decode(event.object.value)
-                yield Event(kind, obj, event.resource_version)
+                if kind is EventType.BOOKMARK:  # only the one after the initial events has an object
+                    yield Event(kind, None, event.resource_version, event.HasField("object"))
+                else:
+                    yield Event(kind, decode(event.object.value), event.resource_version)
         finally:
             await events.aclose()
 

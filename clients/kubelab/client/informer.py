@@ -228,7 +228,8 @@ class Informer(Generic[T]):
             resource_version=self._revision,
             bookmarks=True,
             timeout_seconds=random.randint(*WATCH_SECONDS),
-            **self._selectors,
+            label_selector=self._selectors["label_selector"],
+            field_selector=self._selectors["field_selector"],
         )
         try:
             async for event in events:

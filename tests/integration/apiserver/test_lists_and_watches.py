@@ -258,7 +258,7 @@ async def test_exact_and_not_older_lists(servers: Any) -> None:
     version = one.metadata.resourceVersion
     assert await names(version, "Exact") == ["one"]
     assert set(await names(version, "NotOlderThan")) >= {"one"}
-    with pytest.raises(errors.BadRequest):
+    with pytest.raises(errors.Invalid, match='resourceVersionMatch "exact" is forbidden for resourceVersion "0"'):
         await names("0", "Exact")
     with pytest.raises(errors.BadRequest):
         await names("yesterday", "")
@@ -267,10 +267,15 @@ async def test_exact_and_not_older_lists(servers: Any) -> None:
 async def test_initial_events_end_with_a_bookmark_and_a_watch_with_its_time(servers: Any) -> None:
     await servers.a.create(pod("one"), "default")
     request = pb.WatchRequest(path=pb.ResourcePath(version="v1", resource="pods", namespace="default"))
-    request.options.CopyFrom(meta_pb2.ListOptions(sendInitialEvents=True, allowWatchBookmarks=True, timeoutSeconds=1))
+    options = meta_pb2.ListOptions(sendInitialEvents=True, allowWatchBookmarks=True, timeoutSeconds=1)
+    options.resourceVersionMatch = "NotOlderThan"
+    request.options.CopyFrom(options)
     seen = [e async for e in servers.b._transport.stream(WATCH, request)]
     assert [e.type for e in seen] == [pb.WatchEvent.ADDED, pb.WatchEvent.BOOKMARK]
     assert int(seen[1].resource_version) >= int(seen[0].resource_version)
+    end = core_pb2.Pod.FromString(seen[1].object.value).metadata
+    assert dict(end.annotations) == {"k8s.io/initial-events-end": "true"}
+    assert end.resourceVersion == seen[1].resource_version
 
 
 async def test_bookmarks_tell_how_far_a_quiet_watch_is(servers: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ from google.protobuf.message import Message
 
 from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery import errors, scheme
+from kubelab.apimachinery.meta import INITIAL_EVENTS_END, meta_of
 from kubelab.apimachinery.scheme import Resource
 from kubelab.apimachinery.wireformat import delimited
 from kubelab.apiserver.endpoints.verbs import Answer, Endpoints
@@ -19,7 +20,7 @@ from kubelab.apiserver.registry.reader import ObjectList
 from kubelab.apiserver.registry.tables import Tables
 from kubelab.apiserver.request import Request
 from kubelab.apiserver.storage.wire import object_response, watch_event
-from kubelab.apiserver.watchcache.changes import BOOKMARK, Change, Entry
+from kubelab.apiserver.watchcache.changes import BOOKMARK, Change, Entry, InitialEventsEnd
 from kubelab.rpc import warnings
 from kubelab.rpc.apiserver.v1 import apiserver_pb2 as pb
 from kubelab.rpc.channels import MAX_MESSAGE_BYTES
@@ -69,7 +70,7 @@ class ResourcesServicer:
         try:
             async for kind, change in events:
                 if isinstance(change, int):
-                    yield watch_event(BOOKMARK, b"", change)
+                    yield watch_event(BOOKMARK, _initial_end(request, change), change)
                 elif table is None:
                     yield change.frame(kind)
                 else:
@@ -125,6 +126,17 @@ def _read(context: Context, request: Request, answer: bytes) -> bytes:
     if request.warnings:
         context.set_trailing_metadata(warnings.metadata(request.warnings))
     return answer
+
+
+def _initial_end(request: Request, revision: int) -> bytes:
+    """Encode the object of the bookmark after the initial events, which says so; nothing for any other."""
+    if not isinstance(revision, InitialEventsEnd):
+        return b""
+    obj = request.resource.message()
+    m = meta_of(obj)
+    m.resourceVersion = str(revision)
+    m.annotations[INITIAL_EVENTS_END] = "true"
+    return scheme.pack(obj).SerializeToString()
 
 
 def _written(context: Context, request: Request, answer: Answer) -> bytes:

@@ -1,8 +1,9 @@
 """Get, list and watch: served from the caches, with upstream's resourceVersion semantics
 (https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions).
 
-Empty: as fresh as etcd is now. ``0``: what the cache has. A number: not older than that, or with
-``resourceVersionMatch: Exact`` and for continued lists, exactly that, read from etcd if the resource changed since.
+Empty: as fresh as etcd is now. ``0``: what the cache has. A number: not older than that, or exactly that, read from
+etcd if the resource changed since: with ``resourceVersionMatch: Exact``, for continued lists, and for a list with a
+limit that does not say which of the two it means.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery import errors
 from kubelab.apimachinery.clock import Clock
 from kubelab.apimachinery.scheme import Resource
+from kubelab.apiserver.registry import listoptions
+from kubelab.apiserver.registry.listoptions import EXACT
 from kubelab.apiserver.registry.selectors import parse_selection
 from kubelab.apiserver.storage.store import Store, prefix_end
 from kubelab.apiserver.watchcache.cache import ResourceCache
@@ -30,10 +33,14 @@ _PAGE = 500
 _VERSION_DIGITS = 20  # of the largest 64 bit number
 PAGE_BYTES = 16 * 1024 * 1024  # of a page's objects: well below what a client takes in one message
 _WATCH_SECONDS = (1800.0, 3600.0)  # a watch without a time limit ends in between, so that clients spread out again
+_LIST_EXPIRED = "The resourceVersion for the provided list is too old."
 _CONTINUE_EXPIRED = (
-    "The provided continue parameter is too old to display a consistent list result. "
-    "You must start a new list without the continue parameter."
+    "The provided continue parameter is too old to display a consistent list result. You can start a new list without "
+    "the continue parameter, or use the continue token in this response to retrieve the remainder of the results. "
+    "Continuing with the provided token results in an inconsistent list - objects that were created, modified, or "
+    "deleted between the time the first chunk was returned and now may show up in the list."
 )
+_INCONSISTENT = -1  # the revision of a token that goes on with what is there now
 
 
 class ObjectList(NamedTuple):
@@ -90,6 +97,7 @@ class ObjectReader:
     async def list(self, resource: Resource[Message], namespace: str, options: meta_pb2.ListOptions) -> ObjectList:
         """A collection, or a piece of it. Expired when the revision that is asked for is compacted."""
         cache = self._caches[resource]
+        listoptions.check_list(options)
         return await self._list(cache, parse_selection(cache.kind, namespace, options), options)
 
     async def watch(
@@ -100,15 +108,17 @@ class ObjectReader:
         Expired when the revision to go on from is too old, Unavailable while etcd is lost.
         """
         cache = self._caches[resource]
+        listoptions.check_watch(options)
         watcher = cache.watcher(parse_selection(cache.kind, namespace, options), options.allowWatchBookmarks)
         seconds = float(options.timeoutSeconds) or random.uniform(*_WATCH_SECONDS)
         self._reflector.health.check()
         await self._wait(options.resourceVersion)
         self._reflector.health.check()  # etcd may be lost since, and only watchers that are registered learn of it
-        if options.resourceVersion in ("", "0") or options.sendInitialEvents:
-            cache.watch_from_now(watcher, self._reflector.revision, initial_events_end=options.sendInitialEvents)
+        version, initial = options.resourceVersion, options.sendInitialEvents
+        if initial or (version in ("", "0") and not options.HasField("sendInitialEvents")):
+            cache.watch_from_now(watcher, self._reflector.revision, initial_events_end=initial)
         else:
-            cache.watch_from(_number(options.resourceVersion), watcher)
+            cache.watch_from(self._reflector.revision if version in ("", "0") else _number(version), watcher)
         return watcher.events(self._clock, seconds)
 
     def selection(self, resource: Resource[Message], namespace: str, options: meta_pb2.ListOptions) -> Selection:
@@ -135,21 +145,23 @@ class ObjectReader:
 
     async def _list(self, cache: ResourceCache, selection: Selection, options: meta_pb2.ListOptions) -> ObjectList:
         resource, limit = cache.kind.resource, max(0, options.limit)  # upstream: less than none is no limit
-        version, after, exact = options.resourceVersion, "", options.resourceVersionMatch == "Exact"
+        version, after, match = options.resourceVersion, "", options.resourceVersionMatch
+        exact = match == EXACT or (not match and limit > 0 and version not in ("", "0"))
         token: str = getattr(options, "continue")  # a keyword in Python
         if token:
             if version not in ("", "0"):
                 raise errors.BadRequest("specifying resource version is not allowed when using continue")
             revision, start = _read_token(token)
-            after, version, exact = cache.prefix + start, str(revision), True
-        if exact and version in ("", "0"):
-            raise errors.BadRequest('resourceVersionMatch "Exact" is forbidden for an unset or "0" resourceVersion')
+            exact = revision != _INCONSISTENT
+            after, version = cache.prefix + start, str(revision) if exact else ""
         await self._wait(version)
         if exact and cache.changed > _number(version):
             try:
                 return await self._list_at(cache, selection, _number(version), after, limit)
             except errors.Expired as err:
-                raise errors.Expired(_CONTINUE_EXPIRED if token else err.message) from err
+                if not token:
+                    raise errors.Expired(_LIST_EXPIRED) from err
+                raise errors.Expired(_CONTINUE_EXPIRED, continue_=_make_token(_INCONSISTENT, after, cache)) from err
         revision = _number(version) if exact else self._reflector.revision
         page = _Page(limit)
         if all(page.take(entry) for entry in cache.select(selection, after)):
@@ -198,6 +210,6 @@ def _read_token(token: str) -> tuple[int, str]:
         str(start).encode()
     except (ValueError, KeyError, TypeError, RecursionError, binascii.Error) as err:
         raise errors.BadRequest("continue key is not valid: incorrect encoding") from err
-    if not isinstance(revision, int) or not isinstance(start, str) or revision <= 0:
+    if not isinstance(revision, int) or not isinstance(start, str) or (revision <= 0 and revision != _INCONSISTENT):
         raise errors.BadRequest("continue key is not valid: incorrect encoded start resourceVersion")
     return revision, start

@@ -8,7 +8,7 @@ import structlog
 from google.protobuf.message import Message
 
 from kubelab.api.meta.v1 import meta_pb2
-from kubelab.apimachinery import scheme
+from kubelab.apimachinery import errors, scheme
 from kubelab.apimachinery.clock import Clock
 from kubelab.apimachinery.meta import meta_of
 from kubelab.apimachinery.scheme import TYPE_URL_PREFIX, Resource
@@ -18,6 +18,7 @@ from kubelab.client import runtimeerrors
 
 log = structlog.get_logger()
 
+_INCLUDED = ("", "None", "Metadata", "Object")
 FAILED = "<error>"  # a cell that could not be made
 _TABLE_URL = (TYPE_URL_PREFIX + meta_pb2.Table.DESCRIPTOR.full_name).encode()
 
@@ -37,7 +38,9 @@ class Tables:
     def make(
         self, resource: Resource[Message], values: Sequence[bytes], options: meta_pb2.TableOptions, version: str
     ) -> meta_pb2.Table:
-        """A table of encoded objects, one row each."""
+        """A table of encoded objects, one row each. BadRequest for options that mean nothing."""
+        if options.includeObject not in _INCLUDED:
+            raise errors.BadRequest(f'unrecognized includeObject value: "{options.includeObject}"')
         table = meta_pb2.Table(metadata=meta_pb2.ListMeta(resourceVersion=version))
         for column in resource.columns:
             table.columnDefinitions.add(

@@ -19,7 +19,7 @@ from prometheus_client.registry import Collector
 from kubelab.apimachinery import errors
 from kubelab.apimachinery.scheme import Resource
 from kubelab.apiserver.storage.store import prefix_end
-from kubelab.apiserver.watchcache.changes import ADDED, BOOKMARK, Change, Entry, Kind, Selection
+from kubelab.apiserver.watchcache.changes import ADDED, BOOKMARK, Change, Entry, InitialEventsEnd, Kind, Selection
 from kubelab.apiserver.watchcache.history import History
 from kubelab.apiserver.watchcache.watcher import Watcher
 
@@ -148,7 +148,7 @@ class ResourceCache:
         kind = self.kind
         watcher.begin((ADDED, Change(kind, e.revision, e, None)) for e in self.select(watcher.selection))
         if initial_events_end and watcher.bookmarks:
-            watcher.begin([(BOOKMARK, revision)])
+            watcher.begin([(BOOKMARK, InitialEventsEnd(revision))])
         self.watchers.add(watcher)
 
     def check_invariants(self) -> None:

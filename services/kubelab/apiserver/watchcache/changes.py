@@ -146,3 +146,7 @@ class Change:
             if len(frame) <= KEPT_FRAME:
                 self._frames[event] = frame
         return frame
+
+
+class InitialEventsEnd(int):
+    """The revision of the bookmark that comes after all initial events."""
