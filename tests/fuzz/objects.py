@@ -173,6 +173,46 @@ secrets: [{name: web}]
 imagePullSecrets: [{name: web}]
 automountServiceAccountToken: false
 ---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: web-1, namespace: default, labels: {kubernetes.io/service-name: web}}
+addressType: IPv4
+endpoints:
+- addresses: [10.244.1.5]
+  conditions: {ready: true, serving: true, terminating: false}
+  nodeName: node-1
+  zone: a
+  targetRef: {kind: Pod, name: web, namespace: default}
+ports: [{name: http, port: 8080, protocol: TCP}]
+---
+apiVersion: networking.k8s.io/v1
+kind: IngressClass
+metadata: {name: outside}
+spec: {controller: example.com/ingress, parameters: {apiGroup: a.b, kind: K, name: web, scope: Cluster}}
+---
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {name: web, namespace: default}
+spec:
+  ingressClassName: outside
+  defaultBackend: {service: {name: web, port: {name: http}}}
+  tls: [{hosts: [example.com], secretName: web}]
+  rules:
+  - host: "*.example.com"
+    http: {paths: [{path: /a, pathType: Prefix, backend: {service: {name: web, port: {number: 80}}}}]}
+status: {loadBalancer: {ingress: [{ip: 192.0.2.1}]}}
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: web, namespace: default}
+spec:
+  podSelector: {matchLabels: {app: web}}
+  policyTypes: [Ingress, Egress]
+  ingress:
+  - from: [{podSelector: {}}, {ipBlock: {cidr: 10.0.0.0/8, except: [10.1.0.0/16]}}]
+    ports: [{port: 80, endPort: 90}]
+  egress: [{to: [{namespaceSelector: {matchExpressions: [{key: a, operator: Exists}]}}], ports: [{port: http}]}]
+---
 apiVersion: coordination.k8s.io/v1
 kind: Lease
 metadata: {name: node-1, namespace: kube-node-lease}

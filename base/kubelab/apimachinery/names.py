@@ -89,6 +89,12 @@ _CONFIG_KEY_MESSAGE = _regex_message(
     "KEY_NAME",
     "key-name",
 )
+_WILDCARD_MESSAGE = _regex_message(
+    "a wildcard DNS-1123 subdomain must start with '*.', followed by a valid DNS subdomain, which must consist of "
+    "lower case alphanumeric characters, '-' or '.' and end with an alphanumeric character",
+    rf"\*\.{_SUBDOMAIN}",
+    "*.example.com",
+)
 _STRICT_ENV_MESSAGE = _regex_message(
     "a valid environment variable name must consist of alphabetic characters, digits, '_', '-', or '.', and must not "
     "start with a digit",
@@ -110,6 +116,12 @@ def dns_subdomain(value: str) -> list[str]:
     """RFC 1123 subdomain: names of most objects."""
     problems = [too_long(253)] if len(value) > 253 else []
     return problems if _SUBDOMAIN_RE.fullmatch(value) else [*problems, SUBDOMAIN_MESSAGE]
+
+
+def wildcard_dns_subdomain(value: str) -> list[str]:
+    """A subdomain of which the first label is any: ``*.example.com``."""
+    good = value.startswith("*.") and not dns_subdomain(value.removeprefix("*."))
+    return [] if good else [_WILDCARD_MESSAGE]
 
 
 def dns1035_label(value: str) -> list[str]:

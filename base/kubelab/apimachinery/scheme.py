@@ -18,6 +18,8 @@ from kubelab.api.authorization.v1 import authorization_pb2
 from kubelab.api.batch.v1 import batch_pb2
 from kubelab.api.coordination.v1 import coordination_pb2
 from kubelab.api.core.v1 import componentstatuses_pb2, core_pb2, limits_pb2, serviceaccounts_pb2
+from kubelab.api.discovery.v1 import discovery_pb2
+from kubelab.api.networking.v1 import networking_pb2
 
 T = TypeVar("T", bound=Message, covariant=True)
 TYPE_URL_PREFIX = "type.googleapis.com/"
@@ -241,6 +243,42 @@ RESOURCE_QUOTAS = Resource(
     short_names=("quota",),
     subresources=("status",),
 )
+ENDPOINT_SLICES = Resource(
+    plural="endpointslices",
+    singular="endpointslice",
+    kind="EndpointSlice",
+    message=discovery_pb2.EndpointSlice,
+    columns=_columns("AddressType", "Ports", "Endpoints", AGE),
+    group="discovery.k8s.io",
+)
+NETWORK_POLICIES = Resource(
+    plural="networkpolicies",
+    singular="networkpolicy",
+    kind="NetworkPolicy",
+    message=networking_pb2.NetworkPolicy,
+    columns=_columns("Pod-Selector", AGE),
+    group="networking.k8s.io",
+    short_names=("netpol",),
+)
+INGRESSES = Resource(
+    plural="ingresses",
+    singular="ingress",
+    kind="Ingress",
+    message=networking_pb2.Ingress,
+    columns=_columns("Class", "Hosts", "Address", "Ports", AGE),
+    group="networking.k8s.io",
+    short_names=("ing",),
+    subresources=("status",),
+)
+INGRESS_CLASSES = Resource(
+    plural="ingressclasses",
+    singular="ingressclass",
+    kind="IngressClass",
+    message=networking_pb2.IngressClass,
+    columns=_columns("Controller", "Parameters", AGE),
+    group="networking.k8s.io",
+    namespaced=False,
+)
 COMPONENT_STATUSES = Resource(
     plural="componentstatuses",
     singular="componentstatus",
@@ -321,6 +359,10 @@ ALL: tuple[Resource[Message], ...] = (
     SELF_SUBJECT_RULES_REVIEWS,
     SUBJECT_ACCESS_REVIEWS,
     JOBS,
+    ENDPOINT_SLICES,
+    INGRESS_CLASSES,
+    INGRESSES,
+    NETWORK_POLICIES,
 )
 
 _BY_KIND = {(r.api_version, r.kind): r for r in ALL}

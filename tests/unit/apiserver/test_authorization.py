@@ -89,7 +89,7 @@ def controller_manager(r: Question, name: str) -> bool:
             and "reviews" not in r.resource
         )
         or (r.verb == "create" and whole(r, "pods", "endpoints", "replicasets", "serviceaccounts"))
-        or (changes and r.subresource == "status" and r.resource != "services")
+        or (changes and r.subresource == "status" and r.resource not in ("services", "ingresses"))
         or (changes and r.subresource == "finalize")
         or lease(r, name, "kube-controller-manager")
         or events(r)

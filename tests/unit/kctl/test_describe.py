@@ -204,3 +204,90 @@ Mountable secrets:   <none>
 Tokens:              <none>
 Events:              <none>
 """
+
+
+@pytest.mark.usefixtures("utc")
+def test_ingresses_and_network_policies(shell: Shell) -> None:
+    shell.add(NETWORKING)
+    assert shell("describe", "ingress", "web").stdout == DESCRIBED_INGRESS
+    assert shell("describe", "netpol", "allow").stdout == DESCRIBED_POLICY
+
+
+NETWORKING = """
+apiVersion: v1
+kind: Service
+metadata: {name: web, namespace: default}
+spec: {ports: [{name: http, port: 80}]}
+---
+apiVersion: v1
+kind: Endpoints
+metadata: {name: web, namespace: default}
+subsets: [{addresses: [{ip: 10.244.1.2}], ports: [{name: http, port: 8080}]}]
+---
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {name: web, namespace: default, annotations: {a: b}}
+spec:
+  tls: [{hosts: [example.com], secretName: cert}]
+  rules:
+  - host: example.com
+    http:
+      paths:
+      - {path: /a, pathType: Prefix, backend: {service: {name: web, port: {number: 80}}}}
+      - {path: /b, pathType: Prefix, backend: {service: {name: nope, port: {name: http}}}}
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: allow, namespace: default, creationTimestamp: "2024-05-01T11:00:00Z"}
+spec:
+  podSelector: {matchLabels: {app: web}}
+  policyTypes: [Ingress, Egress]
+  ingress:
+  - from:
+    - {podSelector: {matchLabels: {a: b}}, namespaceSelector: {}}
+    - {ipBlock: {cidr: 10.0.0.0/8, except: [10.1.0.0/16]}}
+    ports: [{port: 80, protocol: TCP}]
+  - {}
+"""
+DESCRIBED_INGRESS = """\
+Name:             web
+Labels:           <none>
+Namespace:        default
+Address:          \n\
+Ingress Class:    <none>
+Default backend:  <default>
+TLS:
+  cert terminates example.com
+Rules:
+  Host         Path  Backends
+  ----         ----  --------
+  example.com  \n\
+               /a   web:80 (10.244.1.2:8080)
+               /b   nope:http (<error: services "nope" not found>)
+Annotations:   a: b
+Events:        <none>
+"""
+DESCRIBED_POLICY = """\
+Name:         allow
+Namespace:    default
+Created on:   2024-05-01 11:00:00 +0000 UTC
+Labels:       <none>
+Annotations:  <none>
+Spec:
+  PodSelector:     app=web
+  Allowing ingress traffic:
+    To Port: 80/TCP
+    From:
+      NamespaceSelector: <none>
+      PodSelector: a=b
+    From:
+      IPBlock:
+        CIDR: 10.0.0.0/8
+        Except: 10.1.0.0/16
+    ----------
+    To Port: <any> (traffic allowed to all ports)
+    From: <any> (traffic not restricted by source)
+  Allowing egress traffic:
+    <none> (Selected pods are isolated for egress connectivity)
+  Policy Types: Ingress, Egress
+"""

@@ -84,6 +84,9 @@ CREATE = Command(
         ),
         CommandEntry("job", "Create a job with the specified name", "create.job:JOB"),
         CommandEntry(
+            "ingress", "Create an ingress with the specified name", "create.ingress:INGRESS", aliases=("ing",)
+        ),
+        CommandEntry(
             "namespace", "Create a namespace with the specified name", "create.namespace:NAMESPACE", aliases=("ns",)
         ),
         CommandEntry(

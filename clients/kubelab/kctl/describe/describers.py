@@ -12,6 +12,7 @@ from google.protobuf.message import Message
 from kubelab.api.batch.v1 import batch_pb2
 from kubelab.api.coordination.v1 import coordination_pb2
 from kubelab.api.core.v1 import core_pb2, limits_pb2, serviceaccounts_pb2
+from kubelab.api.networking.v1 import networking_pb2
 from kubelab.apimachinery.core.pods import ACTIVE_PODS
 from kubelab.apimachinery.errors import ApiError, BadRequest, NotFound
 from kubelab.apimachinery.meta import meta_of
@@ -19,10 +20,12 @@ from kubelab.apimachinery.scheme import (
     CONFIG_MAPS,
     ENDPOINTS,
     EVENTS,
+    INGRESSES,
     JOBS,
     LEASES,
     LIMIT_RANGES,
     NAMESPACES,
+    NETWORK_POLICIES,
     NODES,
     PODS,
     REPLICATION_CONTROLLERS,
@@ -33,7 +36,7 @@ from kubelab.apimachinery.scheme import (
     Resource,
 )
 from kubelab.client.client import Client
-from kubelab.kctl.describe import limits, nodes, others, pods, serviceaccounts, services, workloads
+from kubelab.kctl.describe import limits, networking, nodes, others, pods, serviceaccounts, services, workloads
 
 LEASE_NAMESPACE = "kube-node-lease"
 _Events = Sequence[core_pb2.Event] | None
@@ -130,6 +133,34 @@ async def _endpoints(context: Context, obj: core_pb2.Endpoints) -> str:
     return services.describe_endpoints(obj, await context.events(obj), context.now)
 
 
+async def _ingress(context: Context, obj: networking_pb2.Ingress) -> str:
+    namespace = obj.metadata.namespace
+    found: dict[str, str] = {}
+
+    async def look_up(backend: networking_pb2.IngressServiceBackend) -> None:
+        try:
+            service = await context.client.get(SERVICES, backend.name, namespace)
+            endpoints = await context.client.get(ENDPOINTS, backend.name, namespace)
+        except ApiError as err:
+            found[networking.backend_name(backend)] = f"<error: {err.message}>"
+            return
+        wanted = (backend.port.number, backend.port.name)
+        name = next((port.name for port in service.spec.ports if port.port == wanted[0] or port.name == wanted[1]), "")
+        found[networking.backend_name(backend)] = services.endpoints_of(endpoints, name)
+
+    backends = [path.backend for rule in obj.spec.rules for path in rule.ingressRuleValue.http.paths]
+    for backend in (obj.spec.defaultBackend, *backends):
+        if backend.HasField("service"):
+            await look_up(backend.service)
+    events = await context.events(obj)
+    return networking.ingress(obj, lambda backend: found[networking.backend_name(backend)], events, context.now)
+
+
+async def _network_policy(context: Context, obj: networking_pb2.NetworkPolicy) -> str:
+    del context
+    return networking.network_policy(obj)
+
+
 async def _service_account(context: Context, obj: serviceaccounts_pb2.ServiceAccount) -> str:
     secrets = await context.client.list(SECRETS, obj.metadata.namespace)
     return serviceaccounts.describe(obj, secrets.items, await context.events(obj), context.now)
@@ -155,9 +186,11 @@ async def _selected(client: Client, rc: core_pb2.ReplicationController) -> Seque
 DESCRIBERS: Mapping[Resource[Message], Callable[[Context, Any], Awaitable[str]]] = {
     CONFIG_MAPS: _config_map,
     ENDPOINTS: _endpoints,
+    INGRESSES: _ingress,
     LIMIT_RANGES: _limit_range,
     JOBS: _job,
     NAMESPACES: _namespace,
+    NETWORK_POLICIES: _network_policy,
     NODES: _node,
     PODS: _pod,
     REPLICATION_CONTROLLERS: _replication_controller,

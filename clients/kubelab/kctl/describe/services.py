@@ -63,10 +63,10 @@ def _port(w: Writer, port: core_pb2.ServicePort, endpoints: core_pb2.Endpoints |
     w.field("TargetPort", f"{intstr.text(port.targetPort)}/{port.protocol}")
     if port.nodePort:
         w.field("NodePort", f"{name}\t{port.nodePort}/{port.protocol}")
-    w.field("Endpoints", _endpoints(endpoints, port.name))
+    w.field("Endpoints", endpoints_of(endpoints, port.name))
 
 
-def _endpoints(endpoints: core_pb2.Endpoints | None, port_name: str) -> str:
+def endpoints_of(endpoints: core_pb2.Endpoints | None, port_name: str) -> str:
     """Give the ready addresses behind one port, the first three of them."""
     addresses = [
         f"{address.ip}:{port.port}"

@@ -105,6 +105,15 @@ def moment(time: meta_pb2.Time | meta_pb2.MicroTime) -> str:
     return f"{day}, {local:%d} {months[local.month - 1]} {local.year:04} {local:%H:%M:%S %z}"
 
 
+def created_on(seconds: float) -> str:
+    """``2024-05-01 11:00:00 +0000 UTC``, in the machine's time zone, as Go prints a time; INVALID for what is none."""
+    try:
+        local = (_EPOCH + timedelta(seconds=seconds)).astimezone()
+    except (OverflowError, ValueError, OSError):
+        return INVALID
+    return f"{local.year:04}-{local:%m-%d %H:%M:%S %z %Z}"
+
+
 def zero_moment() -> str:
     """Return Go's text for the zero time."""
     return "Mon, 01 Jan 0001 00:00:00 +0000"

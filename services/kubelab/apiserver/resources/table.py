@@ -28,6 +28,8 @@ from kubelab.apiserver.resources.core import (
     serviceaccounts,
     services,
 )
+from kubelab.apiserver.resources.discovery import endpointslices
+from kubelab.apiserver.resources.networking import ingressclasses, ingresses, networkpolicies
 from kubelab.apiserver.resources.storage import PassedThrough, ResourceStorage, Settings
 from kubelab.apiserver.resources.subresource import AUDIT, Subresource
 from kubelab.apiserver.storage.wire import Envelope
@@ -52,6 +54,10 @@ _KINDS = (
     replicasets.storage,
     leases.storage,
     jobs.storage,
+    endpointslices.storage,
+    ingressclasses.storage,
+    ingresses.storage,
+    networkpolicies.storage,
 )
 _PASSED_THROUGH = (bindings.RESOURCE, selfsubjectreviews.RESOURCE, rulesreviews.RESOURCE, *accessreviews.RESOURCES)
 _EVERY_KINDS = {"audit": AUDIT}  # subresources

@@ -46,6 +46,12 @@ def valid_cidr(field: str, text: str) -> list[Cause]:
     return []
 
 
+def is_strict_subnet(part: str, whole: str) -> bool:
+    """Whether a network is a part of another one, and not all of it. Both are in CIDR notation."""
+    inner, outer = ipaddress.ip_network(part), ipaddress.ip_network(whole)
+    return inner.version == outer.version and inner != outer and inner.subnet_of(outer)  # pyright: ignore[reportArgumentType]  of one version
+
+
 def reachable(field: str, text: str) -> list[Cause]:
     """Refuse addresses that mean something else on every machine; a text that is no address is none of them."""
     address = read(text)
