@@ -229,6 +229,27 @@ class Kubeconfig:
         """Say whether there is an entry of this name in any section."""
         return any(name in self._section(section) for section in SECTIONS)
 
+    def entry(self, section: str, name: str) -> dict[str, Any] | None:
+        """Give an entry of ``clusters``, ``users`` or ``contexts``, to be read or changed; None when there is none."""
+        return self._section(section).get(name)
+
+    def names(self, section: str) -> list[str]:
+        """Give the names of a section's entries, sorted."""
+        return sorted(self._section(section))
+
+    def put_entry(self, section: str, name: str, body: dict[str, Any]) -> None:
+        """Add an entry, or replace the one of this name where it stands."""
+        entries: list[dict[str, Any]] = self.document.get(section) or []
+        made = {"name": name, section.removesuffix("s"): body}
+        if any(e.get("name") == name for e in entries):
+            self.document[section] = [made if e.get("name") == name else e for e in entries]
+        else:
+            self.document[section] = [*entries, made]
+
+    def remove_entry(self, section: str, name: str) -> None:
+        """Take an entry away; what is not there is no error."""
+        self.document[section] = [e for e in self.document.get(section) or [] if e.get("name") != name]
+
     def absolute_entries(self, section: str) -> list[dict[str, Any]]:
         """Copy a section's entries; paths that are relative to this file's folder become absolute."""
         singular = section.removesuffix("s")

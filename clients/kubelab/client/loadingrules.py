@@ -9,6 +9,7 @@ https://kubernetes.io/docs/concepts/configuration/organize-cluster-access-kubeco
 from __future__ import annotations
 
 import contextlib
+import copy
 import os
 import threading
 from collections.abc import Callable, Generator, Mapping
@@ -119,6 +120,36 @@ class LoadingRules:
         for file, config in self._read():
             if config.current_context:
                 _edit(file, lambda edited: edited.use_context(""))
+
+    def file_of(self, section: str, name: str) -> Path | None:
+        """Give the file whose entry of this name counts; None when no file has one."""
+        return next((file for file, config in self._existing() if config.entry(section, name) is not None), None)
+
+    def edit_entry(self, section: str, name: str, change: Callable[[dict[str, Any]], None]) -> None:
+        """Change the entry that counts, where it stands; a new one goes to :attr:`default_file`."""
+
+        def edit(config: Kubeconfig) -> None:
+            body = copy.deepcopy(config.entry(section, name) or {})
+            change(body)
+            config.put_entry(section, name, body)
+
+        _edit(self.file_of(section, name) or self.default_file, edit)
+
+    def remove_entry(self, section: str, name: str) -> None:
+        """Take the entry that counts away."""
+        file = self.file_of(section, name)
+        if file is not None:
+            _edit(file, lambda edited: edited.remove_entry(section, name))
+
+    def edit(self, change: Callable[[Kubeconfig], None], *, every: bool = False) -> None:
+        """Change :attr:`default_file`; with ``every`` all files that exist instead."""
+        files = [file for file, _ in self._existing()] if every else []
+        for file in files or [self.default_file]:
+            _edit(file, change)
+
+    def _existing(self) -> list[tuple[Path, Kubeconfig]]:
+        """Read the files that exist; also an explicit one need not, where it is to be written."""
+        return self._read() if self.exist() else []
 
     def _read(self) -> list[tuple[Path, Kubeconfig]]:
         configs: list[tuple[Path, Kubeconfig]] = []

@@ -84,7 +84,8 @@ class Command(click.Command):
         examples: str = "",
         usage: str = "",
     ) -> None:
-        self.flags: tuple[Flag, ...] = (*flags, *GLOBAL_FLAGS, HELP)
+        own = {flag.long for flag in flags}  # such as --namespace of `config set-context`, which means another thing
+        self.flags: tuple[Flag, ...] = (*flags, *(f for f in GLOBAL_FLAGS if f.long not in own), HELP)
         super().__init__(name, params=[*self.flags, click.Argument(["args"], nargs=-1)], add_help_option=False)
         self.run: Callable[[Session, tuple[str, ...], Any], int] | None = run
         self.options: type[Any] | None = options

@@ -42,7 +42,7 @@ ROOT = Command(
         CommandEntry(
             "api-resources", "Print the supported API resources on the server", "discovery:API_RESOURCES", OTHER
         ),
-        CommandEntry("config", "Look into kubeconfig files, and change the context", "config:CONFIG", OTHER),
+        CommandEntry("config", "Modify kubeconfig files", "config.command:CONFIG", OTHER),
         CommandEntry("version", "Print the client and server version information", "discovery:VERSION", OTHER),
         CommandEntry("options", "Print the flags that every command takes", "options:OPTIONS", OTHER, hidden=True),
         CommandEntry("help", "Help about any command", "options:HELP_COMMAND", OTHER, hidden=True),

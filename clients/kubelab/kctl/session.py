@@ -72,7 +72,7 @@ class Session:
         self.line, self.command_path = line, command_path  # such as "kctl get"
         self.factory = factory
         self.clock = factory.clock
-        self._context = config.context or factory.environ.get(CLUSTER, "")
+        self.context = config.context or factory.environ.get(CLUSTER, "")  # "" for the current one
         self.rules = LoadingRules.of(config.kubeconfig, factory.environ)
         self._server, self._timeout = config.server, config.request_timeout
         self.namespace_flag = config.namespace
@@ -91,7 +91,7 @@ class Session:
 
     @cached_property
     def access(self) -> Access:
-        access = self.kubeconfig.access(self._context)
+        access = self.kubeconfig.access(self.context)
         if self._server:
             access = dataclasses.replace(access, servers=servers_of(self._server))
         return access
@@ -105,7 +105,7 @@ class Session:
     @property
     def server(self) -> str:
         """The server as people write it, ``https://127.0.0.1:6443``."""
-        return self._server or self.kubeconfig.server(self._context)
+        return self._server or self.kubeconfig.server(self.context)
 
     @property
     def namespace(self) -> str:

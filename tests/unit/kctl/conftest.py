@@ -44,11 +44,12 @@ class Shell:
     kubeconfig: Path
     stdin: bytes = b""
     clock: Clock = field(default_factory=Noon)
+    environ: dict[str, str] = field(default_factory=dict[str, str])
 
     def __call__(self, *argv: str) -> Outcome:
         factory = Factory(
             connect=self._connect,
-            environ={"KUBECONFIG": str(self.kubeconfig)},
+            environ={"KUBECONFIG": str(self.kubeconfig), **self.environ},
             clock=self.clock,
             stdin=lambda: self.stdin,
         )

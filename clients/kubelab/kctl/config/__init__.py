@@ -1,0 +1,1 @@
+"""``kctl config``: shows kubeconfig files, and changes them by kubectl's rules."""
