@@ -13,6 +13,7 @@ from kubelab.api.apps.v1 import apps_pb2
 from kubelab.api.core.v1 import core_pb2
 from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery import errors
+from kubelab.apimachinery.fieldsets import csaupgrade
 from kubelab.apimachinery.manifest.decode import decode
 from kubelab.apimachinery.messages import deep_copy
 from kubelab.apimachinery.patch.types import PatchType
@@ -339,6 +340,22 @@ async def test_kubectl_takes_over_what_client_side_apply_has_set(client: Client)
     await apply(client, part(minReadySeconds=1), "other")
     with pytest.raises(errors.Conflict, match=r'conflict with "other": \.spec\.minReadySeconds'):
         await apply(client, part(replicas=4, minReadySeconds=2))
+
+
+async def test_an_object_moves_from_client_side_to_server_side_apply(client: Client) -> None:
+    """What is not applied any more goes, also where it was client-side apply that has set it."""
+    made = deployment()
+    made.metadata.labels["old"] = "x"
+    made = await client.create(made, "default", field_manager=csaupgrade.CLIENT_SIDE_APPLY)
+    patch = csaupgrade.upgrade_patch(made, [csaupgrade.CLIENT_SIDE_APPLY], "kubectl")
+    assert patch is not None
+    moved = await client.patch(DEPLOYMENTS, "web", patch, PatchType.JSON, "default", field_manager="kubectl")
+    assert managers(moved).keys() == {("kubectl", "Apply", "")}
+    assert csaupgrade.upgrade_patch(moved, [csaupgrade.CLIENT_SIDE_APPLY], "kubectl") is None
+    applied = await apply(client, DEPLOYMENT)
+    assert dict(applied.metadata.labels) == {"app": "web"}
+    with pytest.raises(errors.Conflict):
+        await client.patch(DEPLOYMENTS, "web", patch, PatchType.JSON, "default")
 
 
 async def test_lists_of_the_api_are_merged_by_their_keys(client: Client) -> None:
