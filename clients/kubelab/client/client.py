@@ -520,10 +520,20 @@ class Client:
         return autoscaling_pb2.Scale.FromString(answer.object.value)
 
     async def update_scale(
-        self, resource: Resource[Message], name: str, namespace: str, scale: autoscaling_pb2.Scale
+        self,
+        resource: Resource[Message],
+        name: str,
+        namespace: str,
+        scale: autoscaling_pb2.Scale,
+        *,
+        dry_run: bool = False,
     ) -> autoscaling_pb2.Scale:
         """Say how many replicas there shall be."""
-        request = pb.UpdateRequest(path=path_of(resource, namespace, name, "scale"), object=scheme.pack(scale))
+        request = pb.UpdateRequest(
+            path=path_of(resource, namespace, name, "scale"),
+            object=scheme.pack(scale),
+            options=meta_pb2.UpdateOptions(dryRun=dry_run_values(dry_run)),
+        )
         answer = await self._transport.unary(UPDATE, request, timeout=CALL_SECONDS)
         return autoscaling_pb2.Scale.FromString(answer.object.value)
 

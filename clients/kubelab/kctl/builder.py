@@ -6,11 +6,15 @@ It does what kubectl's ``resource.Builder`` does (k8s.io/cli-runtime).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from kubelab.kctl.commonflags import ResourceOptions
 from kubelab.kctl.flags import UsageProblem
 from kubelab.kctl.resource import EMPTY_NAME, ResourceSelection, ResourceTuple, parse, selection_of
 from kubelab.kctl.session import Session
+
+if TYPE_CHECKING:
+    from kubelab.apimachinery import labels
 
 NOTHING_GIVEN = """\
 You must provide one or more resources by argument or filename.
@@ -52,16 +56,22 @@ def build(
     return selection
 
 
+def requirements_of(selector: str) -> labels.Selector:
+    """Read a label selector. Raises UsageProblem in kubectl's words."""
+    from kubelab.apimachinery import labels
+
+    try:
+        return labels.parse(selector)
+    except labels.SelectorError as err:
+        raise UsageProblem(f'the provided selector "{selector}" is not valid: {err}') from err
+
+
 def _from_files(session: Session, options: ResourceOptions, doing: str) -> ResourceSelection:
     """Read files for the names in them, of those objects whose labels there match. Each must have a name."""
-    from kubelab.apimachinery import labels
     from kubelab.apimachinery.meta import meta_of
     from kubelab.kctl import files  # with what decodes manifests, which is heavy
 
-    try:
-        requirements = labels.parse(options.selector)
-    except labels.SelectorError as err:
-        raise UsageProblem(f'the provided selector "{options.selector}" is not valid: {err}') from err
+    requirements = requirements_of(options.selector)
     items: list[ResourceTuple] = []
     for document in files.read(session, options):
         if not requirements.matches(meta_of(document.obj).labels):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from kubelab.kctl.flags import Flag
+from kubelab.kctl.flags import Flag, UsageProblem
 
 ALL_NAMESPACES = Flag(
     "--all-namespaces",
@@ -30,7 +31,8 @@ DRY_RUN = Flag(
     "--dry-run",
     default="none",
     bare="unchanged",
-    help='Must be "none" or "client". If client, only print the object that would be sent, without sending it.',
+    help='Must be "none", "server", or "client". If client strategy, only print the object that would be sent, without '
+    "sending it. If server strategy, submit server-side request without persisting the resource.",
 )
 OUTPUT = Flag(
     "--output",
@@ -40,6 +42,45 @@ OUTPUT = Flag(
 )
 FILENAME = Flag("--filename", "-f", kind="csv", help="Filename, directory, or URL to files to use")
 RECURSIVE = Flag("--recursive", "-R", kind="bool", help="Process the directory used in -f, --filename recursively.")
+
+KUSTOMIZE = Flag(
+    "--kustomize",
+    "-k",
+    help="Process the kustomization directory. This flag can't be used together with -f or -R. kctl builds none.",
+)
+VALIDATE = Flag(
+    "--validate",
+    default="strict",
+    bare="strict",
+    help="Must be one of: strict (or true), warn, ignore (or false). kctl checks every file against its kinds before "
+    "it sends anything, whatever is said here.",
+)
+SAVE_CONFIG = Flag(
+    "--save-config",
+    kind="bool",
+    help="If true, the configuration of current object will be saved in its annotation. Otherwise, the annotation will "
+    "be unchanged. This flag is useful when you want to perform kctl apply on this object in the future.",
+)
+
+
+def require_files(filename: Sequence[str], kustomize: str) -> None:
+    """Refuse no file at all, and a kustomization."""
+    if filename and kustomize:
+        raise UsageProblem("only one of -f or -k can be specified")
+    if kustomize:
+        raise UsageProblem(
+            f"kctl builds no kustomizations; pipe what kustomize makes: kustomize build {kustomize} | kctl apply -f -"
+        )
+    if not filename:
+        raise UsageProblem("must specify one of -f and -k")
+
+
+def check_validate(value: str) -> None:
+    """Check the value of VALIDATE."""
+    if value not in ("strict", "true", "warn", "ignore", "false"):
+        raise UsageProblem(
+            f'invalid - validate option "{value}"; must be one of: strict (or true), warn, ignore (or false)'
+        )
 
 
 def field_manager(command: str) -> Flag:

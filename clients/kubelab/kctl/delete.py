@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
@@ -19,6 +18,7 @@ from kubelab.kctl.commonflags import (
     SELECTOR,
     ResourceOptions,
 )
+from kubelab.kctl.deleting import FOR_EVER, until_gone
 from kubelab.kctl.flags import Flag, UsageProblem, parse_bool
 from kubelab.kctl.printers import ResultPrinter
 from kubelab.kctl.resource import Info, ResourceSelection, ResourceTuple, noun
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from kubelab.client.client import Client
 
 CASCADES = {"background": "Background", "foreground": "Foreground", "orphan": "Orphan"}
-FOR_EVER = 168 * 3600.0  # seconds: kubectl's "no timeout" is a week
 FORCE_WARNING = (
     "Warning: Immediate deletion does not wait for confirmation that the running resource has been terminated. The "
     "resource may continue to run on the cluster indefinitely."
@@ -79,8 +78,8 @@ class _Deleted:
 
 
 def _delete(session: Session, args: tuple[str, ...], options: DeleteOptions) -> int:
-    grace = _grace(options.grace_period, now=options.now, force=options.force)
-    policy = _policy(options.cascade)
+    grace = grace_of(options.grace_period, now=options.now, force=options.force)
+    policy = policy_of(options.cascade)
     selecting = bool(options.selector or options.field_selector)
     if options.output not in ("", "name"):
         raise UsageProblem(f"unexpected -o output mode: {options.output}. We only support '-o name'")
@@ -110,7 +109,7 @@ def _delete(session: Session, args: tuple[str, ...], options: DeleteOptions) -> 
     return visitor.run(session, lambda client: _Deletion(client, session, request).run(), endless=True)
 
 
-def _policy(cascade: str) -> str:
+def policy_of(cascade: str) -> str:
     """Read ``--cascade``, also as it was written before Kubernetes 1.20."""
     try:
         named = "background" if parse_bool(cascade) else "orphan"
@@ -126,7 +125,8 @@ def _policy(cascade: str) -> str:
     return CASCADES[named]
 
 
-def _grace(grace_period: int, *, now: bool, force: bool) -> int | None:
+def grace_of(grace_period: int, *, now: bool, force: bool) -> int | None:
+    """Read ``--grace-period``, ``--now`` and ``--force``: the seconds, None for the object's own."""
     if now:
         if grace_period != -1:
             raise UsageProblem("--now and --grace-period cannot be specified together")
@@ -171,7 +171,7 @@ class _Deletion:
             failed += await visitor.continue_on_error([item], visit)
         if not self._matched and not failed and not request.selection.named:
             print("No resources found")
-        if request.wait and not request.printer.dry and not failed:  # after a failure, kubectl does not wait
+        if request.wait and not request.printer.note and not failed:  # after a failure, kubectl does not wait
             await self._wait()
         return failed
 
@@ -192,14 +192,14 @@ class _Deletion:
                 info.namespace,
                 grace_period_seconds=request.grace,
                 propagation_policy=request.policy,
+                dry_run=request.printer.server,
             )
             uid, waits = _uid(answer), _goes_later(answer)
         if request.printer.output == "name":
             print(info.noun, flush=True)
         else:
             did = "force deleted" if request.force else "deleted"
-            dry = " (dry run)" if request.printer.dry else ""
-            print(f'{noun(info.resource)} "{escaped(info.name)}" {did}{dry}', flush=True)
+            print(f'{noun(info.resource)} "{escaped(info.name)}" {did}{request.printer.note}', flush=True)
         if waits:
             self._deleted.append(_Deleted(info, uid))
 
@@ -207,18 +207,9 @@ class _Deletion:
         try:
             async with self._session.clock.timeout(self._request.timeout):
                 for deleted in self._deleted:
-                    await self._until_gone(deleted)
+                    await until_gone(self._client, deleted.info, deleted.uid, self._session.clock)
         except TimeoutError as err:
             raise Failed("error: timed out waiting for the condition") from err
-
-    async def _until_gone(self, deleted: _Deleted) -> None:
-        """Wait until the object with this uid is no more; another one of its name does not count."""
-        from kubelab.kctl.listwatch import object_states
-
-        async with contextlib.aclosing(object_states(self._client, deleted.info, self._session.clock)) as states:
-            async for obj in states:
-                if obj is None or not _is(obj, deleted.uid):
-                    return
 
 
 def _uid(answer: Message) -> str:
@@ -230,10 +221,6 @@ def _uid(answer: Message) -> str:
 def _goes_later(answer: Message) -> bool:
     """Whether the object may still exist: the answer for one that was removed at once has no deletionTimestamp."""
     return answer.DESCRIPTOR.name == "Status" or cast(Any, answer).metadata.HasField("deletionTimestamp")
-
-
-def _is(obj: Message, uid: str) -> bool:
-    return not uid or cast(Any, obj).metadata.uid == uid
 
 
 DELETE = Command(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Generator
+
 from kubelab.apimachinery.manifest.decode import Document
 from kubelab.apimachinery.manifest.diagnostics import ManifestError, NoManifest
 from kubelab.apimachinery.manifest.read import read_all
@@ -30,6 +33,28 @@ def namespace_of(document: Document, session: Session) -> str:
     if not document.resource.namespaced:
         return ""
     return document.namespace or session.namespace
+
+
+@contextlib.contextmanager
+def naming(doing: str, source: str) -> Generator[None]:
+    """Begin the server's refusal with what was being done and the file (kubectl's ``AddSourceToErr``)."""
+    from kubelab.apimachinery.errors import ApiError
+
+    try:
+        yield
+    except ApiError as err:
+        err.message = f'error when {doing} "{source}": {err.message}'
+        raise
+
+
+def described(document: Document, namespace: str) -> str:
+    """Give an object of a file as kubectl's errors do, on two lines."""
+    resource = document.resource
+    version = f"{resource.group}/{resource.version}"
+    return (
+        f'Resource: "{version}, Resource={resource.plural}", GroupVersionKind: "{version}, Kind={resource.kind}"\n'
+        f'Name: "{document.name}", Namespace: "{namespace}"'
+    )
 
 
 def _check_namespace(document: Document, enforced: str) -> None:

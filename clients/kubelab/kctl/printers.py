@@ -12,7 +12,6 @@ from kubelab.apimachinery.terminal import escaped
 from kubelab.kctl.documentprinters import DocumentPrinter, PrintFlags, printer_of
 from kubelab.kctl.flags import UsageProblem
 from kubelab.kctl.resource import noun
-from kubelab.kctl.session import Failed
 
 UNKNOWN = "<unknown>"  # the name of an object that has none yet
 
@@ -22,8 +21,9 @@ class ResultPrinter:
     """Prints what was done to one object after another, in the form of ``-o``: a line, or the whole object."""
 
     output: str
-    dry: bool
+    dry: bool  # nothing is sent
     printer: DocumentPrinter | None = None  # of the whole object; None for a line
+    server: bool = False  # the server is asked not to keep what is sent
 
     @classmethod
     def of(cls, output: str, dry_run: str, template: PrintFlags | None = None) -> ResultPrinter:
@@ -35,18 +35,42 @@ class ResultPrinter:
         if dry_run in ("none", "false"):
             return cls(output, False, printer)
         if dry_run == "server":
-            raise Failed("error: the server knows no dry run; use --dry-run=client")
+            return cls(output, False, printer, server=True)
         if dry_run == "unchanged":
             raise UsageProblem(
                 '--dry-run flag without a value was specified. A value must be set: "none", "server", or "client".'
             )
         raise UsageProblem(f'Invalid dry-run value ({dry_run}). Must be "none", "server", or "client".')
 
+    @property
+    def whole(self) -> bool:
+        """Say whether whole objects are printed, not lines or names."""
+        return self.printer is not None and self.output != "name"
+
     def show(self, obj: Message, did: str, *, as_written: bool = False) -> str:
         """Give the text for one object: ``pod/web created``. ``as_written`` is for one that a file has."""
-        if self.printer is not None and self.output != "name":
-            from kubelab.apimachinery.manifest import encode
+        from kubelab.apimachinery.manifest import encode
 
-            return self.printer.render(encode.to_dict(obj, as_written=as_written))
         name = f"{noun(scheme.of_object(obj))}/{escaped(cast(Any, obj).metadata.name) or UNKNOWN}"
-        return f"{name}\n" if self.printer is not None else f"{name} {did}{' (dry run)' if self.dry else ''}\n"
+        return self.show_document(encode.to_dict(obj, as_written=as_written) if self.whole else {}, name, did)
+
+    def show_document(self, document: dict[str, Any], name: str, did: str) -> str:
+        """Give the text for one object in JSON's types; ``name`` is such as ``pod/web``."""
+        if self.printer is None:
+            return f"{name} {did}{self.note}\n"
+        return self.printer.render(_sorted(document)) if self.whole else f"{name}\n"
+
+    @property
+    def note(self) -> str:
+        """What stands behind everything that a dry run did not do."""
+        if self.dry:
+            return " (dry run)"
+        return " (server dry run)" if self.server else ""
+
+
+def _sorted(value: Any) -> Any:
+    """Sort the keys of every object, as Go's JSON encoder does with maps."""
+    if isinstance(value, dict):
+        entries = cast(dict[str, Any], value)
+        return {key: _sorted(entries[key]) for key in sorted(entries)}
+    return [_sorted(part) for part in cast(list[Any], value)] if isinstance(value, list) else value

@@ -27,9 +27,14 @@ def warn(session: Session) -> None:
         print("Flag --record has been deprecated, --record will be removed in the future", file=sys.stderr)
 
 
+def line_of(session: Session) -> str:
+    """Give the command line: path, arguments, then flags, as kubectl joins them."""
+    line = session.line
+    return " ".join([session.command_path, *line.arguments, *line.flags])
+
+
 def record(session: Session, obj: Message) -> None:
-    """Annotate an object with the command line: path, arguments, then flags, as kubectl joins them."""
+    """Annotate an object with the command line."""
     from kubelab.apimachinery.meta import meta_of
 
-    line = session.line
-    meta_of(obj).annotations[CHANGE_CAUSE] = " ".join([session.command_path, *line.arguments, *line.flags])
+    meta_of(obj).annotations[CHANGE_CAUSE] = line_of(session)

@@ -36,6 +36,11 @@ ROOT = Command(
         ),
         CommandEntry("logs", "Print the logs for a container in a pod", "logs:LOGS", DEBUG, aliases=("log",)),
         CommandEntry("auth", "Inspect authorization", "auth.command:AUTH", DEBUG),
+        CommandEntry(
+            "apply", "Apply a configuration to a resource by file name or stdin", "apply.command:APPLY", ADVANCED
+        ),
+        CommandEntry("patch", "Update fields of a resource", "patch:PATCH", ADVANCED),
+        CommandEntry("replace", "Replace a resource by file name or stdin", "replace:REPLACE", ADVANCED),
         CommandEntry("wait", "Wait for a specific condition on one or many resources", "wait:WAIT", ADVANCED),
         CommandEntry("label", "Update the labels on a resource", "metadata.label:LABEL", SETTINGS),
         CommandEntry("annotate", "Update the annotations on a resource", "metadata.annotate:ANNOTATE", SETTINGS),

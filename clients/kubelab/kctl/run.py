@@ -45,7 +45,7 @@ def _run(session: Session, args: tuple[str, ...], options: RunOptions) -> int:
         image_pull_policy=options.image_pull_policy,
         privileged=options.privileged,
     )
-    return create_one(session, pod, printer)
+    return create_one(session, pod, printer, field_manager="kubectl-run")
 
 
 RUN = Command(

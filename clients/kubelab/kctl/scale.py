@@ -73,13 +73,13 @@ class _Scaler:
         if "scale" not in info.resource.subresources:
             raise NotFound("the server could not find the requested resource")
         await self._write(client, info)
-        if self._options.timeout and not self._printer.dry:
+        if self._options.timeout and not self._printer.note:
             await self._until_scaled(client, info)
         if self._printer.output in ("yaml", "json"):
             obj = await client.get(info.resource, info.name, info.namespace)
             print(self._printer.show(obj, "scaled"), end="", flush=True)
         else:
-            did = "" if self._printer.output == "name" else " scaled" + (" (dry run)" if self._printer.dry else "")
+            did = "" if self._printer.output == "name" else " scaled" + self._printer.note
             print(info.noun + did, flush=True)
 
     async def _write(self, client: Client, info: Info) -> None:
@@ -98,7 +98,7 @@ class _Scaler:
             if self._printer.dry:
                 return
             try:
-                await client.update_scale(info.resource, info.name, info.namespace, scale)
+                await client.update_scale(info.resource, info.name, info.namespace, scale, dry_run=self._printer.server)
                 return
             except Conflict:
                 if attempt == ATTEMPTS:

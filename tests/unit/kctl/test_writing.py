@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
 
 import pytest
 import yaml
@@ -15,7 +13,8 @@ from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery import errors, scheme
 from kubelab.apimachinery.errors import Cause
 from kubelab.client.client import Client
-from kubelab.kctl.delete import FORCE_WARNING, SCOPE_WARNING, _Deleted, _Deletion
+from kubelab.kctl.delete import FORCE_WARNING, SCOPE_WARNING
+from kubelab.kctl.deleting import until_gone
 from kubelab.kctl.resource import Info
 from tests.support.clock import FakeClock
 from tests.support.objects import namespace as make_namespace
@@ -336,8 +335,7 @@ async def test_delete_waits_until_the_object_is_gone(shell: Shell) -> None:
     uid = server.objects(scheme.PODS)[0].metadata.uid
     client: Client = server.client()
     await client.delete(scheme.PODS, "web", "default")
-    deletion = _Deletion(client, cast(Any, SimpleNamespace(clock=FakeClock())), cast(Any, None))
-    waiting = asyncio.ensure_future(deletion._until_gone(_Deleted(Info(scheme.PODS, "web", "default"), uid)))
+    waiting = asyncio.ensure_future(until_gone(client, Info(scheme.PODS, "web", "default"), uid, FakeClock()))
     await server.until(lambda: server.watching(scheme.PODS) == 1)
     server.compact()
     server.break_watches(errors.Expired("too old resource version"))

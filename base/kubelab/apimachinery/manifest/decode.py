@@ -41,6 +41,12 @@ class Document:
     resource: Resource[Message]
     source: str
     line: int
+    node: YAMLNode
+
+    @property
+    def written(self) -> dict[str, Any]:
+        """The object as the text has it, with every null and empty field, in JSON's types."""
+        return {**plain(self.node), "apiVersion": self.resource.api_version, "kind": self.resource.kind}
 
     @property
     def name(self) -> str:
@@ -90,7 +96,7 @@ def _objects(
     obj = resource.message()
     reader = _Reader(source, collected)
     reader.fields(node, obj, f"{path}." if path else "", skip=("apiVersion", "kind"))
-    yield Document(obj, resource, source, node.line)
+    yield Document(obj, resource, source, node.line, node)
 
 
 def _type_meta(node: YAMLNode, key: str, source: str, path: str, collected: list[Diagnostic]) -> str:

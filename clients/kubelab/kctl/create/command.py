@@ -6,10 +6,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from kubelab.kctl import recording
 from kubelab.kctl.command import Command, CommandEntry, unexpected
-from kubelab.kctl.commonflags import DRY_RUN, FILENAME, OUTPUT, RECURSIVE, FilenameOptions
+from kubelab.kctl.commonflags import (
+    DRY_RUN,
+    FILENAME,
+    OUTPUT,
+    RECURSIVE,
+    SAVE_CONFIG,
+    FilenameOptions,
+    field_manager,
+)
 from kubelab.kctl.flags import UsageProblem
 from kubelab.kctl.printers import ResultPrinter
+from kubelab.kctl.recording import RECORD
 from kubelab.kctl.session import Session
 
 if TYPE_CHECKING:
@@ -21,13 +31,17 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class CreateFileOptions(FilenameOptions):
     dry_run: str
+    field_manager: str
     output: str
+    record: bool
+    save_config: bool
 
 
 def _create(session: Session, args: tuple[str, ...], options: CreateFileOptions) -> int:
     from kubelab.apimachinery.meta import meta_of
     from kubelab.kctl import failures, files
 
+    recording.warn(session)
     unexpected(session, args)
     if not options.filename:
         raise UsageProblem("must specify one of -f and -k")
@@ -41,28 +55,38 @@ def _create(session: Session, args: tuple[str, ...], options: CreateFileOptions)
                 meta_of(document.obj).namespace = document.namespace or session.likely_namespace
             print(printer.show(document.obj, "created", as_written=True), end="")
         return 0
-    refused = session.run(lambda client: _create_all(client, session, documents, printer))
+    refused = session.run(lambda client: _create_all(client, session, documents, options, printer))
     sources = [document.source for document, _ in refused]
     errors = [err for _, err in refused]
     return failures.report(errors, session, lambda number: f'error when creating "{sources[number]}"')
 
 
 async def _create_all(
-    client: Client, session: Session, documents: Sequence[Document], printer: ResultPrinter
+    client: Client,
+    session: Session,
+    documents: Sequence[Document],
+    options: CreateFileOptions,
+    printer: ResultPrinter,
 ) -> list[tuple[Document, ApiError]]:
     """Create one after the other; a refused one does not keep the next from being tried."""
     from kubelab.apimachinery.errors import ApiError
     from kubelab.apimachinery.meta import meta_of
     from kubelab.kctl import files
+    from kubelab.kctl.apply import lastapplied
 
     refused: list[tuple[Document, ApiError]] = []
     for document in documents:
         namespace = files.namespace_of(document, session)
         if namespace:
             meta_of(document.obj).namespace = namespace
+        lastapplied.create_or_update(document, namespace, create=options.save_config)
+        if options.record:
+            recording.record(session, document.obj)
         meta_of(document.obj).ClearField("resourceVersion")  # of `kctl get -o yaml`, say: kubectl takes it out, too
         try:
-            created = await client.create(document.obj, namespace)
+            created = await client.create(
+                document.obj, namespace, dry_run=printer.server, field_manager=options.field_manager
+            )
         except ApiError as err:
             refused.append((document, err))
         else:
@@ -74,7 +98,7 @@ CREATE = Command(
     "create",
     run=_create,
     options=CreateFileOptions,
-    flags=(DRY_RUN, FILENAME, OUTPUT, RECURSIVE),
+    flags=(DRY_RUN, field_manager("create"), FILENAME, OUTPUT, RECORD, RECURSIVE, SAVE_CONFIG),
     children=(
         CommandEntry(
             "configmap",

@@ -13,7 +13,12 @@ from kubelab.kctl.session import Failed, Session
 
 
 def create_one(
-    session: Session, obj: Message, printer: ResultPrinter, *, failing: Callable[[str], str] | None = None
+    session: Session,
+    obj: Message,
+    printer: ResultPrinter,
+    *,
+    failing: Callable[[str], str] | None = None,
+    field_manager: str = "kubectl-create",
 ) -> int:
     """Create a generated object and print it. ``failing`` words the server's refusal where kubectl has its own way."""
     from kubelab.apimachinery.errors import ApiError
@@ -25,7 +30,9 @@ def create_one(
         namespace = cast(Any, obj).metadata.namespace = session.namespace
     if not printer.dry:
         try:
-            obj = session.run(lambda client: client.create(obj, namespace))
+            obj = session.run(
+                lambda client: client.create(obj, namespace, dry_run=printer.server, field_manager=field_manager)
+            )
         except ApiError as err:
             if failing is None or is_unreachable(err):
                 raise

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from google.protobuf.message import Message
 
 from kubelab.apimachinery.terminal import escaped
-from kubelab.kctl import builder, recording, visitor
+from kubelab.kctl import builder, changes, recording, visitor
 from kubelab.kctl.commonflags import ResourceOptions
 from kubelab.kctl.flags import UsageProblem
 from kubelab.kctl.pairs import Changes, split
@@ -64,9 +64,9 @@ def run(kind: MetadataMap, session: Session, args: tuple[str, ...], options: Met
     """Do what the command line says. Raises UsageProblem in kubectl's words."""
     recording.warn(session)
     resources, pairs = split(args, kind.noun)
-    changes = kind.parse(pairs)
-    _check(kind, options, resources, changes)
-    updater = _Updater(kind, session, changes, options, ResultPrinter.of(options.output, options.dry_run))
+    wanted = kind.parse(pairs)
+    _check(kind, options, resources, wanted)
+    updater = _Updater(kind, session, wanted, options, ResultPrinter.of(options.output, options.dry_run))
     if options.local:
         return updater.run_local()
     selection = builder.build(
@@ -75,7 +75,7 @@ def run(kind: MetadataMap, session: Session, args: tuple[str, ...], options: Met
     return visitor.run(session, lambda client: updater.run(client, selection))
 
 
-def _check(kind: MetadataMap, options: MetadataOptions, resources: Sequence[str], changes: Changes) -> None:
+def _check(kind: MetadataMap, options: MetadataOptions, resources: Sequence[str], wanted: Changes) -> None:
     if options.list and options.output:
         raise UsageProblem("--list and --output may not be specified together")
     if options.all and options.selector:
@@ -92,15 +92,15 @@ def _check(kind: MetadataMap, options: MetadataOptions, resources: Sequence[str]
             raise UsageProblem(f"one or more files must be specified as {files}")
     elif not resources and not options.filename:
         raise UsageProblem("one or more resources must be specified as <resource> <name> or <resource>/<name>")
-    if not changes and not options.list:
+    if not wanted and not options.list:
         raise UsageProblem(f"at least one {kind.noun} update is required")
 
 
 class _Updater:
     def __init__(
-        self, kind: MetadataMap, session: Session, changes: Changes, options: MetadataOptions, printer: ResultPrinter
+        self, kind: MetadataMap, session: Session, wanted: Changes, options: MetadataOptions, printer: ResultPrinter
     ) -> None:
-        self._kind, self._session, self._changes = kind, session, changes
+        self._kind, self._session, self._wanted = kind, session, wanted
         self._options, self._printer = options, printer
 
     def run_local(self) -> int:
@@ -147,14 +147,29 @@ class _Updater:
             raise Failed("error: --resource-version may only be used with a single resource")
 
     async def _update(self, client: Client, info: Info, single: bool) -> None:
+        from kubelab.apimachinery.messages import deep_copy
+        from kubelab.apimachinery.meta import meta_of
+        from kubelab.apimachinery.patch.types import PatchType
+
         obj = await client.get(info.resource, info.name, info.namespace)
+        before = deep_copy(obj)
+        if self._options.resource_version:
+            meta_of(before).resourceVersion = ""
         done, missing = self._change(obj)
         if not (self._options.list or self._printer.dry):
             for key in missing:
                 print(f'{self._kind.noun} "{escaped(key)}" not found.')
             if self._options.record:
                 recording.record(self._session, obj)
-            obj = await client.update(obj)
+            obj = await changes.send(
+                client,
+                info,
+                before,
+                obj,
+                PatchType.MERGE,
+                dry_run=self._printer.server,
+                field_manager=self._options.field_manager,
+            )
         self._show(obj, done, info.resource.kind, single)
 
     def _change(self, obj: Message) -> tuple[str, list[str]]:
@@ -164,14 +179,14 @@ class _Updater:
         metadata = meta_of(obj)
         entries = self._kind.of(metadata)
         before = dict(entries)
-        if not self._options.overwrite and (problem := self._kind.conflict(before, self._changes)):
+        if not self._options.overwrite and (problem := self._kind.conflict(before, self._wanted)):
             raise Failed(f"error: {problem}")
-        after = self._changes.applied_to(before)
+        after = self._wanted.applied_to(before)
         entries.clear()
         entries.update(after)
         if self._options.resource_version:
             metadata.resourceVersion = self._options.resource_version
-        missing = [key for key in self._changes.remove if key not in before] if self._kind.report_missing else []
+        missing = [key for key in self._wanted.remove if key not in before] if self._kind.report_missing else []
         return self._kind.done(before, after, self._options.overwrite), missing
 
     def _show(self, obj: Message, done: str, kind: str, single: bool, *, as_written: bool = False) -> None:

@@ -39,8 +39,6 @@ def _selector(session: Session, args: tuple[str, ...], options: SelectorOptions)
         if obj.DESCRIPTOR.name != "Service":
             raise Failed("error: setting a selector is only supported for Services")
         service = cast(Any, obj)
-        if options.resource_version:
-            service.metadata.resourceVersion = options.resource_version
         if expressions := [r for r in requirements if r.operator in _OPERATORS]:
             shown = " ".join(f"{{{r.key} {_OPERATORS[r.operator]} [{' '.join(r.values)}]}}" for r in expressions)
             raise Failed(f"error: match expression [{shown}] not supported on this object")
@@ -48,7 +46,7 @@ def _selector(session: Session, args: tuple[str, ...], options: SelectorOptions)
         service.spec.selector.update({r.key: r.values[0] for r in requirements})
         return ()
 
-    update = Update("selector updated", "", change, skip_unchanged=False)
+    update = Update("selector updated", "", change, skip_unchanged=False, resource_version=options.resource_version)
     return updating.run(session, resources, options, update)
 
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from google.protobuf.message import Message
 
-from kubelab.kctl import builder, recording, visitor
+from kubelab.apimachinery.meta import meta_of
+from kubelab.kctl import builder, changes, recording, visitor
 from kubelab.kctl.commonflags import FilenameOptions, ResourceOptions
 from kubelab.kctl.flags import UsageProblem
 from kubelab.kctl.printers import ResultPrinter
@@ -45,7 +46,7 @@ class Update:
     ``change`` changes an object in place and returns what else is wrong, while the change is made all the same; it
     raises Failed where it cannot be made. ``done`` is said of a changed object. ``failing`` begins the error of one
     that the server refuses, "" for the server's words alone. Without ``skip_unchanged`` an object is written, and
-    named, even if nothing changed.
+    named, even if nothing changed. ``resource_version`` is the only one that may be changed.
     """
 
     done: str
@@ -53,6 +54,7 @@ class Update:
     change: Callable[[Message], Sequence[str]]
     skip_unchanged: bool = True
     quiet: bool = False
+    resource_version: str = ""
 
 
 def run(session: Session, resources: Sequence[str], options: SetOptions, update: Update, *, selector: str = "") -> int:
@@ -83,13 +85,14 @@ class _Updater:
         self._refused: visitor.Errors = []
 
     def run_local(self) -> int:
+        from kubelab.apimachinery.messages import deep_copy
         from kubelab.kctl import failures, files
 
         documents = files.read(self._session, self._options)
         if not documents:
             raise UsageProblem("no objects passed")
         for document in documents:
-            before = document.obj.SerializeToString(deterministic=True)
+            before = deep_copy(document.obj)
             if self._change(document.obj, before, f"{noun(document.resource)}/{document.name}"):
                 self._print(document.obj)
         return failures.report(self._errors(), self._session)
@@ -114,15 +117,27 @@ class _Updater:
 
     async def _write(self, client: Client, info: Info, obj: Message) -> None:
         from kubelab.apimachinery.errors import ApiError
+        from kubelab.apimachinery.messages import deep_copy
+        from kubelab.apimachinery.patch.types import PatchType
 
-        before = obj.SerializeToString(deterministic=True)
-        if not self._change(obj, before, info.noun):
+        before = deep_copy(obj)
+        if self._update.resource_version:
+            meta_of(before).resourceVersion = ""
+        if not self._change(obj, before, f"{info.resource.plural}/{info.name}"):
             return
         if not self._printer.dry:
             if self._options.record:
                 recording.record(self._session, obj)
             try:
-                obj = await client.update(obj)
+                obj = await changes.send(
+                    client,
+                    info,
+                    before,
+                    obj,
+                    PatchType.STRATEGIC,
+                    dry_run=self._printer.server,
+                    field_manager=self._options.field_manager,
+                )
             except ApiError as err:
                 if self._update.failing:
                     self._problems.append(f"{self._update.failing}{err.message}")
@@ -131,16 +146,18 @@ class _Updater:
                 return
         self._print(obj)
 
-    def _change(self, obj: Message, before: bytes, name: str) -> bool:
+    def _change(self, obj: Message, before: Message, name: str) -> bool:
         """Change an object; says whether it is to be written."""
         try:
             self._problems += [f"error: {problem}" for problem in self._update.change(obj)]
         except Failed as err:
             self._problems.append(f"error: {name} {err}" if self._update.skip_unchanged else str(err))
             return False
+        if self._update.resource_version:
+            meta_of(obj).resourceVersion = self._update.resource_version
         if self._update.quiet:
             return False
-        return not self._update.skip_unchanged or obj.SerializeToString(deterministic=True) != before
+        return not self._update.skip_unchanged or obj != before
 
     def _print(self, obj: Message) -> None:
         print(self._printer.show(obj, self._update.done), end="", flush=True)
