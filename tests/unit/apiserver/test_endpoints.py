@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from google.protobuf.message import Message
 from prometheus_client import CollectorRegistry
 
 from kubelab.api.core.v1 import core_pb2
+from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery import errors
 from kubelab.apimachinery.clock import SystemClock
 from kubelab.apimachinery.scheme import ALL, pack
@@ -82,3 +84,26 @@ async def test_the_scheme_and_the_kinds_have_the_same_subresources(api: ApiServe
         storage = api.resources.storages.get(resource)
         if storage is not None:
             assert set(storage.subresources) - {"log"} == set(resource.subresources), resource
+
+
+async def test_fields_that_the_server_does_not_know_are_told_as_field_validation_asks(api: ApiServer) -> None:
+    """A client of a later version can send them, by number."""
+    pod = make.pod("web")
+    value = pod.SerializeToString() + bytes((0x12, 3, 0xC8, 0x3E, 1))  # spec { 1001: 1 }
+    wrapped = pack(pod)
+    wrapped.value = value
+
+    async def send(validation: str) -> list[tuple[str, str | bytes]]:
+        options = meta_pb2.CreateOptions(fieldValidation=validation, dryRun=["All"])
+        context: Any = call()
+        request = pb.CreateRequest(path=path("pods"), object=wrapped, options=options)
+        await api.resources_front.create(request, context)
+        return [text for _, text in context.trailing]
+
+    with pytest.raises(errors.BadRequest) as caught:
+        await send("Strict")
+    assert caught.value.message == (
+        'Pod in version "v1" cannot be handled as a Pod: strict decoding error: unknown field "spec.1001"'
+    )
+    assert await send("Warn") == [b'unknown field "spec.1001"']
+    assert await send("Ignore") == []

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TypeVar
 
+from google.protobuf import unknown_fields
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.message import DecodeError, Message
 
 from kubelab.apimachinery import errors, scheme
+from kubelab.apimachinery.messages import map_value
 from kubelab.apimachinery.meta import meta_of
 from kubelab.apiserver import limits
 from kubelab.apiserver.strategies import wellformed
@@ -30,3 +33,37 @@ def decode(message: type[M], wanted: AnyMessage) -> M:
     if complaints := wellformed.validate(obj):
         raise errors.invalid(expected.name, meta_of(obj).name, complaints)
     return obj
+
+
+def unknown(obj: Message) -> list[str]:
+    """Say which fields of an object this server does not know: their places and numbers, for their names it cannot
+    know. JSON has no such thing, and a message of another version has."""
+    return [f'unknown field "{path}"' for path in _unknown(obj, "")]
+
+
+def _unknown(message: Message, path: str) -> Iterator[str]:
+    for one in unknown_fields.UnknownFieldSet(message):
+        yield f"{path}{one.field_number}"
+    for field, value in message.ListFields():
+        if field.message_type is None:
+            continue
+        if (values := map_value(field)) is not None:
+            for key, part in value.items() if values.message_type is not None else ():
+                yield from _unknown(part, f"{path}{field.name}.{key}.")
+        elif field.is_repeated:
+            for index, part in enumerate(value):
+                yield from _unknown(part, f"{path}{field.name}[{index}].")
+        else:
+            yield from _unknown(value, f"{path}{field.name}.")
+
+
+def check_known(obj: Message, validation: str) -> list[str]:
+    """Give warnings of unknown fields, as ``fieldValidation`` asks; BadRequest where that is Strict."""
+    found = unknown(obj) if validation in ("Strict", "Warn") else []
+    if not found or validation == "Warn":
+        return found
+    resource = scheme.of_object(obj)
+    raise errors.BadRequest(
+        f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}: '
+        f"strict decoding error: {', '.join(found)}"
+    )

@@ -17,6 +17,7 @@ from kubelab.apimachinery.scheme import Resource
 from kubelab.apiserver.authz.authorizer import Authorizer
 from kubelab.apiserver.endpoints import applying, patching, writeoptions
 from kubelab.apiserver.endpoints.applying import Applier
+from kubelab.apiserver.endpoints.decoding import check_known
 from kubelab.apiserver.endpoints.handler import RequestHandler, method_not_allowed
 from kubelab.apiserver.endpoints.patching import GroupVersionKind, Patcher
 from kubelab.apiserver.registry.fieldtracking import FieldTracking
@@ -164,6 +165,8 @@ class Endpoints:
 
     def _begin_write(self, request: Request, options: writeoptions.Options, *, apply: bool = False) -> None:
         request.dry_run = writeoptions.check(options, apply=apply)
+        if options.fieldValidation and request.content is not None:
+            request.warnings = check_known(request.obj, options.fieldValidation)
         request.tracking = FieldTracking(
             options.fieldManager,
             lambda: tracing.incoming(request.metadata).caller,
@@ -314,5 +317,5 @@ def _require_object(request: Request, subresource: Subresource | None) -> None:
 def _note(request: Request, result: WriteResult) -> WriteResult:
     if not request.dry_run:
         request.wrote(result.obj, result.revision)
-    request.warnings = result.warnings
+    request.warnings = [*request.warnings, *result.warnings]
     return result
