@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
 import pytest
 
-from tests.integration.runtime.lab import Lab
+from tests.integration.runtime.lab import Lab, ip
 
 pytestmark = pytest.mark.root
 
@@ -120,11 +123,12 @@ async def test_names_are_found_as_the_machine_finds_them_and_its_files_stay_as_t
     assert (Path("/etc/hosts").read_text(), Path("/etc/resolv.conf").read_text()) == (hosts, resolver)
 
 
-async def test_networks(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The node's by default, as before; none; the machine's only where that was allowed."""
+async def test_networks(lab: Lab, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Without slirp4netns: the node's by default; none; the machine's only where that was allowed."""
     await lab.kill()
     own = Path(f"/proc/{os.getpid()}/ns/net")
     monkeypatch.setenv("KUBELAB_HOST_NETNS", str(own))
+    monkeypatch.setenv("PATH", programs_without("slirp4netns", tmp_path))
     await lab.start()
     look = "readlink /proc/self/ns/net"
     node = f"net:[{Path(f'/run/netns/{lab.namespace}').stat().st_ino}]"
@@ -141,6 +145,78 @@ async def test_networks(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     assert alone not in (node, machine)
     assert [line for line in await failing(lab, "default") if "kubelab image build --network host" in line]
     assert not [line for line in await failing(lab, "host") if "[Note]" in line]
+
+
+def programs_without(name: str, folder: Path) -> str:
+    """A PATH with every program of this machine's but one."""
+    for place in os.environ["PATH"].split(os.pathsep):
+        for program in Path(place).glob("*"):
+            link = folder / program.name
+            if program.name != name and not link.is_symlink():
+                link.symlink_to(program)
+    return str(folder)
+
+
+WEB_SERVER = """\
+import http.server, sys
+server = http.server.HTTPServer((sys.argv[1], 8000), http.server.SimpleHTTPRequestHandler)
+print("ready", flush=True)
+server.serve_forever()
+"""
+ASK = """\
+import sys, urllib.request as r
+print(r.build_opener(r.ProxyHandler({})).open(f"http://{sys.argv[1]}:8000/", timeout=5).status)
+"""
+
+
+@pytest.fixture
+def outside() -> Iterator[str]:
+    """A machine's network in the place of the real one: 192.0.2.7, with a web server there and one on its loopback."""
+    name = f"kl-outside-{os.getpid()}"
+    ip("netns", "add", name)
+    servers: list[subprocess.Popen[bytes]] = []
+    try:
+        for words in ("link set lo up", "link add out type bridge", "addr add 192.0.2.7/24 dev out", "link set out up"):
+            ip("-n", name, *words.split())
+        for address in ("192.0.2.7", "127.0.0.1"):
+            command = ["ip", "netns", "exec", name, "python3", "-c", WEB_SERVER, address]
+            server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+            servers.append(server)
+            assert server.stdout is not None
+            assert server.stdout.readline() == b"ready\n"
+        yield f"/run/netns/{name}"
+    finally:
+        for server in servers:
+            server.kill()
+            server.communicate()
+        ip("netns", "del", name)
+
+
+@pytest.mark.skipif(not shutil.which("slirp4netns"), reason="slirp4netns is not installed")
+async def test_a_step_has_a_way_out_but_not_into_the_machine(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, outside: str
+) -> None:
+    """It reaches what the machine reaches, not what listens on the machine's loopback; nothing of it is left."""
+    await lab.kill()
+    monkeypatch.setenv("KUBELAB_HOST_NETNS", outside)
+    await lab.start()
+    dockerfile = """\
+FROM host
+COPY ask.py /
+RUN cat /etc/resolv.conf; python3 /ask.py 192.0.2.7
+RUN python3 /ask.py 10.0.2.2 2>/dev/null || echo refused
+RUN --network=none python3 /ask.py 192.0.2.7 2>/dev/null || echo alone
+"""
+    assert printed(await lab.build(dockerfile, "v", files={"ask.py": ASK.encode()})) == [
+        "nameserver 10.0.2.3",
+        "200",
+        "refused",
+        "alone",
+    ]
+    assert not [line for line in await failing(lab, "default") if "[Note]" in line]
+    left = subprocess.run(["pgrep", "-f", f"net={outside}"], capture_output=True, text=True, check=False)
+    assert left.stdout == ""
+    assert not {"slirp4netns", "cat"} & set(lab.processes().values())
 
 
 async def failing(lab: Lab, network: str) -> list[str]:

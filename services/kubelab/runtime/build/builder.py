@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -19,7 +18,7 @@ from kubelab.apimachinery import references
 from kubelab.apimachinery.clock import Clock
 from kubelab.apimachinery.references import Reference
 from kubelab.runtime.build import instructions as say
-from kubelab.runtime.build import platforms, stages
+from kubelab.runtime.build import outbound, platforms, stages
 from kubelab.runtime.build.bases import Bases
 from kubelab.runtime.build.caches import CacheMounts, LayerCache
 from kubelab.runtime.build.draft import PROXIES, Draft
@@ -30,7 +29,6 @@ from kubelab.runtime.build.steps import Steps, Workshop
 from kubelab.runtime.build.tasks import OURS, explain
 from kubelab.runtime.config import RuntimeConfig
 from kubelab.runtime.errors import CRIError
-from kubelab.runtime.host import hostnetwork
 from kubelab.runtime.host.base import Host
 from kubelab.runtime.oci.platforms import machine
 from kubelab.runtime.launcher.client import Launcher
@@ -39,8 +37,8 @@ from kubelab.runtime.images.store import Store
 NETWORKS = ("", "default", "none", "host")
 ALLOW_HOST_NETWORK = "network.host"
 NO_WAY_OUT = (
-    "[Note] RUN has the node's network, which does not lead out of this machine; "
-    "a step that downloads something needs: kubelab image build --network host"
+    f"[Note] RUN has the node's network, which does not lead out of this machine. A step that downloads something needs "
+    f"the program {outbound.PROGRAM} (its package has that name too), or: kubelab image build --network host"
 )
 Pull = Callable[[str], Awaitable[Any]]
 
@@ -247,7 +245,7 @@ class _Build:
 
     def _has_no_way_out(self, instruction: say.Run) -> bool:
         """Whether a step that failed had the network of a node that is cut off from the machine's."""
-        return self._network(instruction) == "default" and bool(os.environ.get(hostnetwork.VARIABLE))
+        return self._network(instruction) == "default" and outbound.is_needed() and not outbound.is_possible()
 
     def _finish(self, draft: Draft, tags: list[Reference]) -> str:
         platform = machine()

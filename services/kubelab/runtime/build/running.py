@@ -29,6 +29,7 @@ from kubelab.runtime.build.errors import SyntaxFault
 from kubelab.runtime.build.instructions import Run
 from kubelab.runtime.build.lines import here_document
 from kubelab.runtime.build.mounts import Mount
+from kubelab.runtime.build.outbound import WayOut, way_out
 from kubelab.runtime.build.stepmounts import HOST_NAME
 from kubelab.runtime.errors import CRIError
 from kubelab.runtime.cgroups.pods import of_build
@@ -80,9 +81,17 @@ class Runner:
 
     async def run(self, step: Step, draft: Draft, layout: Mapping[str, Any], folder: Path) -> AsyncGenerator[str]:
         """Run a step in ``folder``, a scratch folder with the layout's root in it; yields what it prints. CRIError."""
+        async with way_out(step.network, self._clock) as out:
+            async with contextlib.aclosing(self._run(step, draft, layout, folder, out)) as lines:
+                async for line in lines:
+                    yield line
+
+    async def _run(
+        self, step: Step, draft: Draft, layout: Mapping[str, Any], folder: Path, out: WayOut | None
+    ) -> AsyncGenerator[str]:
         (folder / "mounts").mkdir()
-        parts, mounts, variables = _parts(step, folder)
-        bundle = self._bundle(step, draft, folder, mounts, variables)
+        parts, mounts, variables = _parts(step, folder, out)
+        bundle = self._bundle(step, draft, folder, mounts, variables, out)
         (folder / "config.json").write_text(json.dumps(bundle))
         log = folder / "log"
         request = {"do": "monitor", "dir": str(folder), "log_path": str(log), "rootfs": layout, "parts": parts}
@@ -101,7 +110,13 @@ class Runner:
             raise CRIError(f"{message}: exit code: {ended['exit_code']}")
 
     def _bundle(
-        self, step: Step, draft: Draft, folder: Path, mounts: list[dict[str, Any]], more: Mapping[str, str]
+        self,
+        step: Step,
+        draft: Draft,
+        folder: Path,
+        mounts: list[dict[str, Any]],
+        more: Mapping[str, str],
+        out: WayOut | None,
     ) -> dict[str, Any]:
         variables = {**draft.run_variables()[0], **more}
         image = {**draft.config, "Env": [f"{key}={value}" for key, value in variables.items()], "Entrypoint": None}
@@ -119,6 +134,8 @@ class Runner:
         bundle["linux"]["namespaces"] = [{"type": kind} for kind in ("pid", "mount", "ipc", "uts")]
         if step.network == "none":
             bundle["linux"]["namespaces"].append({"type": "network"})
+        elif out:
+            bundle["linux"]["namespaces"].append({"type": "network", "path": str(out.namespace)})
         elif step.network == "host" and (path := os.environ.get(hostnetwork.VARIABLE)):
             bundle["linux"]["namespaces"].append({"type": "network", "path": path})
         return bundle
@@ -165,10 +182,13 @@ class Runner:
             watch.close()
 
 
-def _parts(step: Step, folder: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]], dict[str, str]]:
+def _parts(
+    step: Step, folder: Path, out: WayOut | None
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]], dict[str, str]]:
     """What the monitor makes ready, what crun mounts of it, and the variables that are secrets."""
     places = folder / "mounts"
-    parts: list[dict[str, Any]] = [{"do": "names", "at": str(places / "names"), "apart": step.network != "host"}]
+    names = {"do": "names", "at": str(places / "names"), "apart": step.network != "host"}
+    parts: list[dict[str, Any]] = [names if out is None else {**names, "resolver": out.resolver}]
     mounts = [_mount(places / "names" / name, f"/etc/{name}", "ro") for name in ("hosts", "resolv.conf")]
     files: list[dict[str, Any]] = []
     variables: dict[str, str] = {}

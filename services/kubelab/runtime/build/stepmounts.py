@@ -61,12 +61,15 @@ def _files(part: Mapping[str, Any]) -> None:
 
 
 def _names(part: Mapping[str, Any]) -> None:
-    """Copies of the machine's hosts and resolv.conf: names are found as the machine finds them."""
+    """Copies of the machine's hosts and resolv.conf: names are found as the machine finds them.
+
+    A part with a ``resolver`` has that as its resolv.conf.
+    """
     at = Path(part["at"])
     at.mkdir()
     hosts = _text(Path("/etc/hosts")) or "127.0.0.1\tlocalhost\n::1\tlocalhost\n"
     (at / "hosts").write_text(f"{hosts.rstrip()}\n127.0.0.1\t{HOST_NAME}\n")
-    resolver = _text(Path("/etc/resolv.conf"))
+    resolver = part.get("resolver") or _text(Path("/etc/resolv.conf"))
     if part["apart"] and _is_local(resolver):
         resolver = _text(_RESOLVED) or resolver
     (at / "resolv.conf").write_text(resolver)

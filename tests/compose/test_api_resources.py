@@ -1,0 +1,3 @@
+"""The chapters on apiVersion, kind and short names, on a compose cluster."""
+
+from tests.e2e.test_api_resources import *  # noqa: F403
