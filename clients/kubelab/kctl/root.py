@@ -19,6 +19,12 @@ ROOT = Command(
     usage="kctl [flags]",
     children=(
         CommandEntry("create", "Create a resource from a file or from stdin", "create.command:CREATE", BEGINNER),
+        CommandEntry(
+            "expose",
+            "Take a replication controller, service, deployment or pod and expose it as a new Kubernetes service",
+            "expose:EXPOSE",
+            BEGINNER,
+        ),
         CommandEntry("run", "Run a particular image on the cluster", "run:RUN", BEGINNER),
         CommandEntry("set", "Set specific features on objects", "set.command:SET", BEGINNER),
         CommandEntry("explain", "Get documentation for a resource", "explain:EXPLAIN", INTERMEDIATE),
