@@ -219,6 +219,20 @@ metadata: {name: node-1, namespace: kube-node-lease}
 spec: {holderIdentity: node-1, leaseDurationSeconds: 40, renewTime: "2026-01-01T00:00:00.000000Z"}
 ---
 apiVersion: batch/v1
+kind: CronJob
+metadata: {name: hello, namespace: default}
+spec:
+  schedule: "*/5 1-3 * jan,mar ?"
+  timeZone: Asia/Seoul
+  startingDeadlineSeconds: 60
+  jobTemplate:
+    metadata: {labels: {app: hello}}
+    spec: {template: {spec: {restartPolicy: OnFailure, containers: [{name: hello, image: host}]}}}
+status:
+  lastScheduleTime: "2026-01-01T00:00:00Z"
+  active: [{kind: Job, name: hello-1, namespace: default, uid: u-1, apiVersion: batch/v1}]
+---
+apiVersion: batch/v1
 kind: Job
 metadata: {name: pi, namespace: default}
 spec:

@@ -299,6 +299,19 @@ JOBS = Resource(
     subresources=("status",),
     categories=("all",),
 )
+CRON_JOBS = Resource(
+    plural="cronjobs",
+    singular="cronjob",
+    kind="CronJob",
+    message=batch_pb2.CronJob,
+    columns=_columns(
+        "Schedule", "Timezone", "Suspend", "Active", "Last Schedule", AGE, *_wide("Containers", "Images", "Selector")
+    ),
+    short_names=("cj",),
+    group="batch",
+    subresources=("status",),
+    categories=("all",),
+)
 BINDINGS = Resource(
     plural="bindings",
     singular="binding",
@@ -363,6 +376,7 @@ ALL: tuple[Resource[Message], ...] = (
     INGRESS_CLASSES,
     INGRESSES,
     NETWORK_POLICIES,
+    CRON_JOBS,
 )
 
 _BY_KIND = {(r.api_version, r.kind): r for r in ALL}

@@ -81,11 +81,11 @@ ROLES: Mapping[str, tuple[Rule, ...]] = {
     "system:kube-controller-manager": (
         rule("get list watch delete deletecollection", "*"),
         rule("update patch", _OWNED),
-        rule("create", "pods endpoints replicasets.apps serviceaccounts"),
+        rule("create", "pods endpoints replicasets.apps serviceaccounts jobs.batch controllerrevisions.apps"),
         rule("update patch", "pods/status nodes/status namespaces/status namespaces/finalize"),
         rule("update patch", "replicationcontrollers/status replicasets.apps/status deployments.apps/status"),
         rule("update patch", "resourcequotas/status"),
-        rule("update patch", "jobs.batch/status"),
+        rule("update patch", "jobs.batch/status cronjobs.batch/status daemonsets.apps/status statefulsets.apps/status"),
         _own_lease("kube-controller-manager"),
         _EVENTS,
     ),

@@ -14,6 +14,7 @@ from kubelab.client import workqueue
 from kubelab.component.config import ConfigError
 from kubelab.controllermanager.config import ControllerManagerConfig
 from kubelab.controllermanager.context import ControllerContext
+from kubelab.controllermanager.cronjob.controller import CronJobController
 from kubelab.controllermanager.deployment.controller import DeploymentController
 from kubelab.controllermanager.endpoints.controller import EndpointsController
 from kubelab.controllermanager.garbagecollector.controller import GarbageCollector
@@ -53,6 +54,7 @@ DESCRIPTORS: tuple[ControllerDescriptor, ...] = (
     ControllerDescriptor("replicationcontroller", ReplicationManager, lambda config: config.concurrent_rc_syncs),
     ControllerDescriptor("replicaset", ReplicaSetController, lambda config: config.concurrent_replica_set_syncs),
     ControllerDescriptor("deployment", DeploymentController, lambda config: config.concurrent_deployment_syncs),
+    ControllerDescriptor("cronjob", CronJobController, lambda config: config.concurrent_cron_job_syncs),
     ControllerDescriptor("job", JobController, lambda config: config.concurrent_job_syncs),
     ControllerDescriptor(
         "ttlafterfinished",

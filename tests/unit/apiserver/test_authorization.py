@@ -88,7 +88,10 @@ def controller_manager(r: Question, name: str) -> bool:
             and r.resource not in ("leases", "bindings", "componentstatuses")
             and "reviews" not in r.resource
         )
-        or (r.verb == "create" and whole(r, "pods", "endpoints", "replicasets", "serviceaccounts"))
+        or (
+            r.verb == "create"
+            and whole(r, "pods", "endpoints", "replicasets", "serviceaccounts", "jobs", "controllerrevisions")
+        )
         or (changes and r.subresource == "status" and r.resource not in ("services", "ingresses"))
         or (changes and r.subresource == "finalize")
         or lease(r, name, "kube-controller-manager")

@@ -109,3 +109,81 @@ def test_a_job_is_created_and_waited_for(shell: Shell) -> None:
     assert shell("wait", "--for=condition=complete", "job/pi").stdout == "job.batch/pi condition met\n"
     again = shell("create", "job", "pi", "--image=host")
     assert again.stderr == 'error: failed to create job: jobs.batch "pi" already exists\n'
+
+
+CRON_JOB = """
+apiVersion: batch/v1
+kind: CronJob
+metadata: {name: hello, namespace: default, uid: c-1}
+spec:
+  schedule: "*/5 * * * *"
+  concurrencyPolicy: Allow
+  suspend: false
+  successfulJobsHistoryLimit: 3
+  failedJobsHistoryLimit: 1
+  jobTemplate:
+    metadata: {labels: {app: hello}, annotations: {a: b}}
+    spec:
+      template:
+        spec: {restartPolicy: OnFailure, containers: [{name: hello, image: busybox}]}
+status: {lastScheduleTime: "2024-05-01T11:55:00Z", active: [{name: hello-1}, {name: hello-2}]}
+"""
+
+
+@pytest.mark.usefixtures("utc")
+def test_describe_cron_job(shell: Shell) -> None:
+    shell.add(CRON_JOB)
+    described = shell("describe", "cj", "hello")
+    assert described.stderr == ""
+    assert (
+        described.stdout
+        == """\
+Name:                          hello
+Namespace:                     default
+Labels:                        <none>
+Annotations:                   <none>
+Schedule:                      */5 * * * *
+Concurrency Policy:            Allow
+Suspend:                       False
+Successful Job History Limit:  3
+Failed Job History Limit:      1
+Starting Deadline Seconds:     <unset>
+Selector:                      <unset>
+Parallelism:                   <unset>
+Completions:                   <unset>
+Pod Template:
+  Labels:  <none>
+  Containers:
+   hello:
+    Image:           busybox
+    Port:            <none>
+    Host Port:       <none>
+    Environment:     <none>
+    Mounts:          <none>
+  Volumes:           <none>
+  Node-Selectors:    <none>
+  Tolerations:       <none>
+Last Schedule Time:  Wed, 01 May 2024 11:55:00 +0000
+Active Jobs:         hello-1, hello-2
+Events:              <none>
+"""
+    )
+
+
+def test_a_job_from_a_cron_job(shell: Shell) -> None:
+    shell.add(CRON_JOB)
+    assert shell("create", "job", "now", "--from=cronjob/hello").stdout == "job.batch/now created\n"
+    job = shell.server.get(JOBS, "default/now")
+    assert job is not None
+    assert dict(job.metadata.annotations) == {"a": "b", "cronjob.kubernetes.io/instantiate": "manual"}
+    assert job.metadata.labels["app"] == "hello"
+    [owner] = job.metadata.ownerReferences
+    assert (owner.kind, owner.name, owner.controller, owner.HasField("blockOwnerDeletion")) == (
+        "CronJob",
+        "hello",
+        True,
+        False,
+    )
+    assert shell("create", "job", "x", "--from=pod/hello").stderr == "error: from must be an existing cronjob\n"
+    missing = shell("create", "job", "x", "--from=cronjob/nope")
+    assert missing.stderr == 'Error from server (NotFound): cronjobs.batch "nope" not found\n'

@@ -106,6 +106,9 @@ CREATE = Command(
             "create.configmap:CONFIG_MAP",
             aliases=("cm",),
         ),
+        CommandEntry(
+            "cronjob", "Create a cron job with the specified name", "create.cronjob:CRON_JOB", aliases=("cj",)
+        ),
         CommandEntry("job", "Create a job with the specified name", "create.job:JOB"),
         CommandEntry(
             "ingress", "Create an ingress with the specified name", "create.ingress:INGRESS", aliases=("ing",)

@@ -18,6 +18,7 @@ from kubelab.apimachinery.errors import ApiError, BadRequest, NotFound
 from kubelab.apimachinery.meta import meta_of
 from kubelab.apimachinery.scheme import (
     CONFIG_MAPS,
+    CRON_JOBS,
     ENDPOINTS,
     EVENTS,
     INGRESSES,
@@ -166,6 +167,10 @@ async def _service_account(context: Context, obj: serviceaccounts_pb2.ServiceAcc
     return serviceaccounts.describe(obj, secrets.items, await context.events(obj), context.now)
 
 
+async def _cron_job(context: Context, obj: batch_pb2.CronJob) -> str:
+    return workloads.cron_job(obj, await context.events(obj), context.now)
+
+
 async def _job(context: Context, obj: batch_pb2.Job) -> str:
     return workloads.job(obj, await context.events(obj), context.now)
 
@@ -188,6 +193,7 @@ DESCRIBERS: Mapping[Resource[Message], Callable[[Context, Any], Awaitable[str]]]
     ENDPOINTS: _endpoints,
     INGRESSES: _ingress,
     LIMIT_RANGES: _limit_range,
+    CRON_JOBS: _cron_job,
     JOBS: _job,
     NAMESPACES: _namespace,
     NETWORK_POLICIES: _network_policy,

@@ -13,6 +13,7 @@ from kubelab.kctl.describe import events, pods
 from kubelab.kctl.describe.writer import NONE, Writer, moment
 
 Events = Sequence[core_pb2.Event] | None
+UNSET = "<unset>"
 MAX_INDEXES = 50  # characters
 
 
@@ -46,11 +47,41 @@ def job(obj: batch_pb2.Job, object_events: Events, now: float) -> str:
     return w.render()
 
 
+def cron_job(obj: batch_pb2.CronJob, object_events: Events, now: float) -> str:
+    """Describe a CronJob with the template of its Jobs."""
+    w, spec, status = Writer(), obj.spec, obj.status
+    w.field("Name", obj.metadata.name)
+    w.field("Namespace", obj.metadata.namespace)
+    w.labels("Labels", obj.metadata.labels)
+    w.annotations("Annotations", obj.metadata.annotations)
+    w.field("Schedule", spec.schedule)
+    w.field("Concurrency Policy", spec.concurrencyPolicy)
+    w.field("Suspend", spec.suspend if spec.HasField("suspend") else UNSET)
+    kept = spec.successfulJobsHistoryLimit if spec.HasField("successfulJobsHistoryLimit") else UNSET
+    w.field("Successful Job History Limit", kept)
+    w.field("Failed Job History Limit", spec.failedJobsHistoryLimit)
+    deadline = f"{spec.startingDeadlineSeconds}s" if spec.HasField("startingDeadlineSeconds") else UNSET
+    w.field("Starting Deadline Seconds", deadline)
+    template = spec.jobTemplate.spec
+    w.field("Selector", labelselectors.text(template.selector) if template.HasField("selector") else UNSET)
+    w.field("Parallelism", template.parallelism if template.HasField("parallelism") else UNSET)
+    w.field("Completions", template.completions if template.HasField("completions") else UNSET)
+    if template.HasField("activeDeadlineSeconds"):
+        w.field("Active Deadline Seconds", f"{template.activeDeadlineSeconds}s")
+    pods.template(w, template.template)
+    last = moment(status.lastScheduleTime) if status.HasField("lastScheduleTime") else UNSET
+    w.field("Last Schedule Time", last)
+    w.field("Active Jobs", ", ".join(ref.name for ref in status.active) or NONE)
+    if object_events is not None:
+        events.write(w, object_events, now)
+    return w.render()
+
+
 def job_numbers(w: Writer, spec: batch_pb2.JobSpec) -> None:
     """Write how many pods a Job runs, and how often."""
     if spec.HasField("parallelism"):
         w.field("Parallelism", spec.parallelism)
-    w.field("Completions", spec.completions if spec.HasField("completions") else "<unset>")
+    w.field("Completions", spec.completions if spec.HasField("completions") else UNSET)
     if spec.HasField("completionMode"):
         w.field("Completion Mode", spec.completionMode)
     if spec.HasField("suspend"):

@@ -10,7 +10,7 @@ from kubelab.apimachinery.scheme import Resource
 from kubelab.apiserver.resources.apps import deployments, replicasets
 from kubelab.apiserver.resources.authentication import selfsubjectreviews
 from kubelab.apiserver.resources.authorization import accessreviews, rulesreviews
-from kubelab.apiserver.resources.batch import jobs
+from kubelab.apiserver.resources.batch import cronjobs, jobs
 from kubelab.apiserver.resources.coordination import leases
 from kubelab.apiserver.resources.core import (
     bindings,
@@ -58,6 +58,7 @@ _KINDS = (
     ingressclasses.storage,
     ingresses.storage,
     networkpolicies.storage,
+    cronjobs.storage,
 )
 _PASSED_THROUGH = (bindings.RESOURCE, selfsubjectreviews.RESOURCE, rulesreviews.RESOURCE, *accessreviews.RESOURCES)
 _EVERY_KINDS = {"audit": AUDIT}  # subresources

@@ -1,0 +1,1 @@
+"""The cron job controller: a Job at every time of a schedule."""
