@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from kubelab.apimachinery.version import GIT_VERSION
 from kubelab.kctl import tables
-from kubelab.kctl.command import Command, unexpected
+from kubelab.kctl.command import Command, NoOptions, unexpected
 from kubelab.kctl.flags import Flag, UsageProblem
 from kubelab.kctl.session import Session
 
@@ -92,6 +92,24 @@ def _api_resources(session: Session, args: tuple[str, ...], options: APIResource
     resources.sort(key=lambda r: ("", "") if options.sort_by else (r.group, r.name))
     _print_resources(resources, options)
     return 0
+
+
+def _api_versions(session: Session, args: tuple[str, ...], options: NoOptions) -> int:
+    unexpected(session, args)
+    resources = session.run(lambda c: c.server_resources())
+    for version in sorted({f"{r.group}/{r.version}" if r.group else r.version for r in resources}):
+        print(version)
+    return 0
+
+
+API_VERSIONS = Command(
+    "api-versions",
+    run=_api_versions,
+    options=NoOptions,
+    about='Print the supported API versions on the server, in the form of "group/version".',
+    examples="# Print the supported API versions\nkctl api-versions",
+    usage="kctl api-versions",
+)
 
 
 def _print_resources(resources: Sequence[APIResource], options: APIResourcesOptions) -> None:

@@ -36,11 +36,14 @@ ROOT = Command(
             INTERMEDIATE,
         ),
         CommandEntry("scale", "Set a new size for a replication controller", "scale:SCALE", DEPLOY),
+        CommandEntry("certificate", "Modify certificate resources", "certificate:CERTIFICATE", CLUSTER),
+        CommandEntry("top", "Display resource (CPU/memory) usage", "top:TOP", CLUSTER),
         CommandEntry("cluster-info", "Display cluster information", "clusterinfo:CLUSTER_INFO", CLUSTER),
         CommandEntry(
             "describe", "Show details of a specific resource or group of resources", "describe.command:DESCRIBE", DEBUG
         ),
         CommandEntry("logs", "Print the logs for a container in a pod", "logs:LOGS", DEBUG, aliases=("log",)),
+        CommandEntry("events", "List events", "events:EVENTS", DEBUG),
         CommandEntry("auth", "Inspect authorization", "auth.command:AUTH", DEBUG),
         CommandEntry(
             "apply", "Apply a configuration to a resource by file name or stdin", "apply.command:APPLY", ADVANCED
@@ -52,6 +55,12 @@ ROOT = Command(
         CommandEntry("annotate", "Update the annotations on a resource", "metadata.annotate:ANNOTATE", SETTINGS),
         CommandEntry(
             "api-resources", "Print the supported API resources on the server", "discovery:API_RESOURCES", OTHER
+        ),
+        CommandEntry(
+            "api-versions",
+            'Print the supported API versions on the server, in the form of "group/version"',
+            "discovery:API_VERSIONS",
+            OTHER,
         ),
         CommandEntry("config", "Modify kubeconfig files", "config.command:CONFIG", OTHER),
         CommandEntry("version", "Print the client and server version information", "discovery:VERSION", OTHER),

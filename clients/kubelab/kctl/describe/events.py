@@ -27,12 +27,22 @@ def write(w: Writer, events: Sequence[core_pb2.Event], now: float) -> None:
     w.line("Events:")
     w.line("Type\tReason\tAge\tFrom\tMessage", 1)
     w.line("----\t------\t----\t----\t-------", 1)
-    for event in sorted(events, key=lambda e: (e.lastTimestamp.seconds, e.lastTimestamp.nanos)):
+    for event in sorted(events, key=last_seen):
         source = event.source.component or event.reportingComponent
-        w.line(f"{event.type}\t{event.reason}\t{_interval(event, now)}\t{source}\t{event.message.strip()}", 1)
+        w.line(f"{event.type}\t{event.reason}\t{interval(event, now)}\t{source}\t{event.message.strip()}", 1)
 
 
-def _interval(event: core_pb2.Event, now: float) -> str:
+def last_seen(event: core_pb2.Event) -> tuple[int, int]:
+    """Give when an event happened last, in seconds and nanoseconds (kubectl's ``SortableEvents``)."""
+    if event.HasField("series"):
+        moment = event.series.lastObservedTime
+    else:
+        moment = event.lastTimestamp if event.lastTimestamp.seconds else event.eventTime
+    return moment.seconds, moment.nanos
+
+
+def interval(event: core_pb2.Event, now: float) -> str:
+    """Give when an event happened last, and how often over what time: ``3s (x4 over 2m)``."""
     first = since(event.eventTime if event.HasField("eventTime") else event.firstTimestamp, now)
     if event.HasField("series"):
         return f"{since(event.series.lastObservedTime, now)} (x{event.series.count} over {first})"
