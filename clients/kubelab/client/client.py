@@ -144,6 +144,10 @@ class Client:
         """
         return Client(FencedTransport(self._transport, fence), clock=self.clock, caller=self.caller)
 
+    def through(self, wrap: Callable[[Transport], Transport]) -> Client:
+        """Give a client whose calls pass through what ``wrap`` makes of this one's transport."""
+        return Client(wrap(self._transport), clock=self.clock, caller=self.caller)
+
     async def close(self) -> None:
         """End every call and every connection."""
         await self._transport.close()

@@ -154,8 +154,11 @@ class Kubeconfig:
             for name in sorted(contexts)
         ]
 
-    def access(self, context: str = "") -> Access:
-        """Follow a context (the current one by default) to its cluster and its user, and read their files."""
+    def access(self, context: str = "", *, cluster: str = "", user: str = "") -> Access:
+        """Follow a context (the current one by default) to its cluster and its user, and read their files.
+
+        ``cluster`` and ``user`` name other entries than the context does.
+        """
         name = context or self.current_context
         if not name:
             others = ", ".join(row.name for row in self.contexts())
@@ -167,20 +170,23 @@ class Kubeconfig:
         if name not in contexts:
             raise KubeconfigError(f'context "{name}" does not exist')
         chosen = contexts[name]
-        cluster_name, user_name = str(chosen.get("cluster") or ""), str(chosen.get("user") or "")
-        cluster = self._section("clusters").get(cluster_name)
-        if cluster is None:
+        cluster_name, user_name = cluster or str(chosen.get("cluster") or ""), user or str(chosen.get("user") or "")
+        of_cluster = self._section("clusters").get(cluster_name)
+        if of_cluster is None:
             raise KubeconfigError(f'cluster "{cluster_name}" does not exist')
-        user = self._section("users").get(user_name, {})
+        of_user = self._section("users").get(user_name)
+        if of_user is None and user:
+            raise KubeconfigError(f'auth info "{user_name}" does not exist')
+        of_user = of_user or {}
         return Access(
-            servers=self._grpc_servers(cluster) or servers_of(str(cluster.get("server") or "")),
-            ca=self._pem(cluster, "certificate-authority"),
-            certificate=self._pem(user, "client-certificate"),
-            key=self._pem(user, "client-key"),
-            server_name=str(cluster.get("tls-server-name") or ""),
+            servers=self._grpc_servers(of_cluster) or servers_of(str(of_cluster.get("server") or "")),
+            ca=self._pem(of_cluster, "certificate-authority"),
+            certificate=self._pem(of_user, "client-certificate"),
+            key=self._pem(of_user, "client-key"),
+            server_name=str(of_cluster.get("tls-server-name") or ""),
             namespace=str(chosen.get("namespace") or DEFAULT_NAMESPACE),
             context=name,
-            files=self._files(cluster, user),
+            files=self._files(of_cluster, of_user),
         )
 
     def server(self, context: str = "") -> str:

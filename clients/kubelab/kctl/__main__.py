@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 import click
 
 from kubelab.apimachinery.terminal import escaped
-from kubelab.kctl.command import Command, find, line_of, options_of
+from kubelab.kctl.command import GLOBAL_FLAGS, Command, find, line_of
 from kubelab.kctl.flags import UsageProblem
 from kubelab.kctl.root import ROOT
 
 if TYPE_CHECKING:
     from kubelab.kctl.session import Factory
 
+COMPLETE = "__complete"  # what the code of `kctl completion` calls
 INTERRUPTED = 130  # 128 + SIGINT
 
 
@@ -55,6 +56,8 @@ def _run(argv: Sequence[str], factory: Factory | None) -> int:
     servers: Sequence[str] = ()
     try:
         _check_text(argv)
+        if (own := _without_command(argv, factory)) is not None:
+            return own
         command, path, rest = find(ROOT, "kctl", argv)
         with click.Context(command, info_name=path) as ctx:
             command.parse_args(ctx, rest)
@@ -62,10 +65,10 @@ def _run(argv: Sequence[str], factory: Factory | None) -> int:
                 return _helped(ctx, command)
             from kubelab.kctl.session import ConfigFlags, Factory, Session
 
-            config = options_of(ConfigFlags, ctx.params)
+            config = ConfigFlags(**{str(f.name): ctx.params[str(f.name)] for f in command.flags if f in GLOBAL_FLAGS})
             session = ctx.obj = Session(factory or Factory(), config, line_of(ctx), path)
             try:
-                return command.invoke(ctx)
+                return session.exit_code(command.invoke(ctx))
             finally:
                 servers = session.servers
     except UsageProblem as problem:
@@ -78,6 +81,25 @@ def _run(argv: Sequence[str], factory: Factory | None) -> int:
         if os.environ.get(failures.TRACEBACK):
             raise
         return _fail(escaped(failures.of_command(err, servers)))
+
+
+def _without_command(argv: Sequence[str], factory: Factory | None) -> int | None:
+    """Answer a shell that completes a word, or become a plugin; None where the words are a command of kctl's own."""
+    if not argv or argv[0].startswith("-") or ROOT.child(argv[0]) is not None:
+        return None
+    from kubelab.kctl.session import Factory
+
+    factory = factory or Factory()
+    if argv[0] == COMPLETE:
+        from kubelab.kctl.completion.candidates import complete
+
+        print(complete(argv[1:], factory).lines(), end="")
+        return 0
+    from kubelab.kctl import plugins
+
+    if plugin := plugins.find(argv, factory.environ.get("PATH")):
+        plugins.run(plugin, factory.environ)
+    return None
 
 
 def _helped(ctx: click.Context, command: Command) -> int:

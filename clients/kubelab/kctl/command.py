@@ -7,7 +7,6 @@ takes the session, the arguments and such options. docs/extending.md shows how t
 
 from __future__ import annotations
 
-import difflib
 import importlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -22,17 +21,54 @@ if TYPE_CHECKING:
 
 Options = TypeVar("Options")
 
+NO_EFFECT = "kubectl's; kctl {}"
 GLOBAL_FLAGS = (
     Flag("--kubeconfig", help="Path to the kubeconfig file to use for CLI requests."),
     Flag("--context", help="The name of the kubeconfig context to use"),
+    Flag("--cluster", help="The name of the kubeconfig cluster to use"),
+    Flag("--user", help="The name of the kubeconfig user to use"),
     Flag("--namespace", "-n", help="If present, the namespace scope for this CLI request"),
     Flag(
         "--request-timeout",
         default="0",
-        help="The length of time to wait before giving up on a server request, such as 1s, 2m or 3h. A value of zero "
-        "means the client's own deadlines.",
+        help="The length of time to wait before giving up on a server request, such as 1s, 2m or 3h; it also ends a "
+        "watch. A value of zero means the client's own deadlines.",
     ),
     Flag("--server", "-s", help="The address and port of the Kubernetes API server"),
+    Flag(
+        "--tls-server-name",
+        help="Server name to use for server certificate validation. If it is not provided, the name in the kubeconfig "
+        "is used",
+    ),
+    Flag("--certificate-authority", help="Path to a cert file for the certificate authority"),
+    Flag("--client-certificate", help="Path to a client certificate file for TLS"),
+    Flag("--client-key", help="Path to a client key file for TLS"),
+    Flag("--match-server-version", kind="bool", help="Require server version to match client version"),
+    Flag(
+        "--warnings-as-errors",
+        kind="bool",
+        help="Treat warnings received from the server as errors and exit with a non-zero exit code",
+    ),
+    Flag(
+        "--v",
+        "-v",
+        kind="int",
+        default=0,
+        help="number for the log level verbosity: 6 shows calls, 7 their options, 8 requests and answers, 9 whole ones",
+    ),
+    Flag("--as", "as_user", default="", help=NO_EFFECT.format("refuses it: no call over gRPC impersonates")),
+    Flag("--as-group", kind="list", help=NO_EFFECT.format("refuses it, as --as")),
+    Flag("--as-uid", help=NO_EFFECT.format("refuses it, as --as")),
+    Flag("--token", help=NO_EFFECT.format("refuses it: over gRPC a client certificate authenticates")),
+    Flag("--username", help=NO_EFFECT.format("refuses it, as --token")),
+    Flag("--password", help=NO_EFFECT.format("refuses it, as --token")),
+    Flag("--insecure-skip-tls-verify", kind="bool", help=NO_EFFECT.format("refuses it: it always checks certificates")),
+    Flag("--profile", default="none", help=NO_EFFECT.format("refuses all but 'none'")),
+    Flag("--profile-output", default="profile.pprof", help=NO_EFFECT.format("writes no profile")),
+    Flag("--cache-dir", help=NO_EFFECT.format("keeps no cache")),
+    Flag("--disable-compression", kind="bool", help=NO_EFFECT.format("compresses nothing")),
+    Flag("--log-flush-frequency", kind="duration", default=5.0, help=NO_EFFECT.format("writes its log at once")),
+    Flag("--vmodule", help=NO_EFFECT.format("has one log")),
 )
 GLOBALS_LINE = 'Use "kctl options" for a list of global command-line options (applies to all commands).'
 HELP = Flag("--help", "-h", kind="bool", hidden=True)
@@ -99,7 +135,7 @@ class Command(click.Command):
     def unknown(self, word: str, path: str) -> UsageProblem:
         """Make the error for a word that names no command, with the names that come near."""
         message = f'unknown command "{word}" for "{path}"'
-        near = difflib.get_close_matches(word, [e.name for e in self.children if not e.hidden], n=3)
+        near = [e.name for e in self.children if not e.hidden and _is_near(word, e.name)]
         if near:
             message += "\n\nDid you mean this?\n" + "".join(f"\t{name}\n" for name in near)
         return UsageProblem(message)
@@ -154,6 +190,19 @@ class Command(click.Command):
             )
             for title in sections
         ]
+
+
+def _is_near(typed: str, name: str) -> bool:
+    """Say whether kubectl would suggest a name: it begins with what was typed, or two edits make one of the other."""
+    typed = typed.lower()
+    if name.startswith(typed):
+        return True
+    row = list(range(len(name) + 1))
+    for place, letter in enumerate(typed, start=1):
+        before, row[0] = row[0], place
+        for n, other in enumerate(name, start=1):
+            before, row[n] = row[n], min(row[n] + 1, row[n - 1] + 1, before + (letter != other))
+    return row[-1] <= 2
 
 
 def _long(flag: Flag) -> str:

@@ -72,7 +72,7 @@ def _logs(session: Session, args: tuple[str, ...], options: LogsOptions) -> int:
     tail = SELECTED_TAIL if options.selector and not session.line.changed("tail") else options.tail
     pod_options = _pod_options(options, tail)
     request = LogsRequest(options, session.namespace, args[0] if args else "", container, pod_options)
-    return session.run(lambda client: _run(client, request), endless=options.follow)
+    return session.run(lambda client: _run(client, request))
 
 
 def _pod_options(options: LogsOptions, tail: int) -> core_pb2.PodLogOptions:

@@ -54,6 +54,12 @@ ROOT = Command(
         CommandEntry("label", "Update the labels on a resource", "metadata.label:LABEL", SETTINGS),
         CommandEntry("annotate", "Update the annotations on a resource", "metadata.annotate:ANNOTATE", SETTINGS),
         CommandEntry(
+            "completion",
+            "Output shell completion code for the specified shell (bash, zsh, or fish)",
+            "completion.command:COMPLETION",
+            SETTINGS,
+        ),
+        CommandEntry(
             "api-resources", "Print the supported API resources on the server", "discovery:API_RESOURCES", OTHER
         ),
         CommandEntry(
@@ -63,6 +69,7 @@ ROOT = Command(
             OTHER,
         ),
         CommandEntry("config", "Modify kubeconfig files", "config.command:CONFIG", OTHER),
+        CommandEntry("plugin", "Provides utilities for interacting with plugins", "plugins:PLUGIN", OTHER),
         CommandEntry("version", "Print the client and server version information", "discovery:VERSION", OTHER),
         CommandEntry("options", "Print the flags that every command takes", "options:OPTIONS", OTHER, hidden=True),
         CommandEntry("help", "Help about any command", "options:HELP_COMMAND", OTHER, hidden=True),

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from kubelab.apimachinery import durations
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 CALLER = "kctl"
 CLUSTER = "KUBELAB_CLUSTER"  # names the cluster for kctl and kubelab alike
+
+
+LOG_FILES = 6  # the level of -v from which on files and calls are shown
 
 
 class Failed(Exception):
@@ -60,9 +64,45 @@ class ConfigFlags:
 
     kubeconfig: str = ""
     context: str = ""
+    cluster: str = ""
+    user: str = ""
     namespace: str = ""
     request_timeout: str = "0"
     server: str = ""
+    tls_server_name: str = ""
+    certificate_authority: str = ""
+    client_certificate: str = ""
+    client_key: str = ""
+    match_server_version: bool = False
+    warnings_as_errors: bool = False
+    v: int = 0
+    as_user: str = ""
+    as_group: tuple[str, ...] = ()
+    as_uid: str = ""
+    token: str = ""
+    username: str = ""
+    password: str = ""
+    insecure_skip_tls_verify: bool = False
+    profile: str = "none"
+    profile_output: str = ""
+    cache_dir: str = ""
+    disable_compression: bool = False
+    log_flush_frequency: float = 0.0
+    vmodule: str = ""
+
+    def unsupported(self) -> str:
+        """Give the first flag that asks for what no call over gRPC can have; "" when there is none."""
+        asked = {
+            "--as": self.as_user,
+            "--as-group": self.as_group,
+            "--as-uid": self.as_uid,
+            "--token": self.token,
+            "--username": self.username,
+            "--password": self.password,
+            "--insecure-skip-tls-verify": self.insecure_skip_tls_verify,
+            "--profile": self.profile != "none",
+        }
+        return next((flag for flag, value in asked.items() if value), "")
 
 
 class Session:
@@ -74,7 +114,7 @@ class Session:
         self.clock = factory.clock
         self.context = config.context or factory.environ.get(CLUSTER, "")  # "" for the current one
         self.rules = LoadingRules.of(config.kubeconfig, factory.environ)
-        self._server, self._timeout = config.server, config.request_timeout
+        self._config, self._server, self._timeout = config, config.server, config.request_timeout
         self.namespace_flag = config.namespace
         self._warned: set[str] = set()
 
@@ -91,7 +131,26 @@ class Session:
 
     @cached_property
     def access(self) -> Access:
-        access = self.kubeconfig.access(self.context)
+        config = self._config
+        if flag := config.unsupported():
+            raise UsageProblem(
+                f"{flag} is not supported: kctl talks gRPC, authenticates with a client certificate and checks the "
+                "server's"
+            )
+        access = self.kubeconfig.access(self.context, cluster=config.cluster, user=config.user)
+        files = {
+            field: _read(flag, path)
+            for field, flag, path in (
+                ("ca", "certificate-authority", config.certificate_authority),
+                ("certificate", "client-certificate", config.client_certificate),
+                ("key", "client-key", config.client_key),
+            )
+            if path
+        }
+        if files:
+            access = dataclasses.replace(access, files=None, **files)
+        if config.tls_server_name:
+            access = dataclasses.replace(access, server_name=config.tls_server_name)
         if self._server:
             access = dataclasses.replace(access, servers=servers_of(self._server))
         return access
@@ -118,21 +177,45 @@ class Session:
 
     def run(self, work: Callable[[Client], Coroutine[Any, Any, R]], *, endless: bool = False) -> R:
         """Run a command's requests; ``endless`` ones (watch, follow) are not subject to ``--request-timeout``."""
-        seconds = None if endless else self._seconds()
+        seconds = None if endless else self.request_seconds()
         access = self.access
+        if self._config.v >= LOG_FILES:
+            from kubelab.kctl import verbose
+
+            for file in self.rules.files:
+                if file.exists():
+                    verbose.log(f"Config loaded from file:  {file}", self.clock)
 
         async def body() -> R:
             from kubelab.rpc import warnings
 
-            async with self.factory.connect(access, self.clock) as client:
+            async with self._observed(self.factory.connect(access, self.clock)) as client:
                 try:
                     with warnings.listening(self._warn):
                         async with self.clock.timeout(seconds):
+                            if self._config.match_server_version:
+                                await _check_version(client)
                             return await work(client)
                 except TimeoutError as err:
                     raise Failed("Unable to connect to the server: request timed out") from err
 
         return asyncio.run(body())
+
+    def _observed(self, client: Client) -> Client:
+        """Give the client, with its calls shown where ``-v`` asks for it."""
+        level = self._config.v
+        if level < LOG_FILES:
+            return client
+        from kubelab.kctl.verbose import LoggedTransport
+
+        return client.through(lambda transport: LoggedTransport(transport, level, self.clock))
+
+    def exit_code(self, code: int) -> int:
+        """Give a command's exit code: with ``--warnings-as-errors`` a warning makes it a failure."""
+        count = len(self._warned) if self._config.warnings_as_errors else 0
+        if count and not code:
+            print(f"error: {count} warning{'s' if count > 1 else ''} received", file=sys.stderr)
+        return code or int(count > 0)
 
     def _warn(self, text: str) -> None:
         """Print a warning of the server, each text once."""
@@ -140,7 +223,8 @@ class Session:
             self._warned.add(text)
             print(f"Warning: {escaped(text)}", file=sys.stderr)
 
-    def _seconds(self) -> float | None:
+    def request_seconds(self) -> float | None:
+        """Read ``--request-timeout``; None for no limit. Raises UsageProblem."""
         text = f"{self._timeout}s" if self._timeout.isdigit() else self._timeout
         try:
             return durations.parse(text) or None
@@ -149,3 +233,18 @@ class Session:
                 "Invalid timeout value. Timeout must be a single integer in seconds, or an integer "
                 "followed by a corresponding time unit (e.g. 1s | 2m | 3h)"
             ) from err
+
+
+async def _check_version(client: Client) -> None:
+    from kubelab.apimachinery.version import GIT_VERSION
+
+    served = (await client.server_version()).git_version
+    if served != GIT_VERSION:
+        raise Failed(f"error: server version ({served}) differs from client version ({GIT_VERSION})!")
+
+
+def _read(flag: str, path: str) -> bytes:
+    try:
+        return Path(path).expanduser().read_bytes()
+    except OSError as err:
+        raise UsageProblem(f"unable to read {flag} {path}: {(err.strerror or '').lower()}") from err

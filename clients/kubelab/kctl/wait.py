@@ -1,14 +1,15 @@
-"""``kctl wait``: until an object is in a condition, exists, or is gone."""
+"""``kctl wait``: until an object is in a condition, a JSONPath expression has a value, it exists, or it is gone."""
 
 from __future__ import annotations
 
 import contextlib
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from kubelab.kctl import builder, visitor
 from kubelab.kctl.command import Command
-from kubelab.kctl.commonflags import FILENAME, RECURSIVE, SELECTOR, ResourceOptions
+from kubelab.kctl.commonflags import ALL_NAMESPACES, FIELD_SELECTOR, FILENAME, RECURSIVE, SELECTOR, ResourceOptions
 from kubelab.kctl.flags import Flag, UsageProblem
 from kubelab.kctl.resource import Info, ResourceSelection
 from kubelab.kctl.session import Failed, Session
@@ -17,17 +18,24 @@ if TYPE_CHECKING:
     from google.protobuf.message import Message
 
     from kubelab.client.client import Client
+    from kubelab.kctl.jsonpath import JSONPath
 
+_SINGLE_EQUALS = re.compile(r"(?<!=)=(?!=)")  # "==" belongs to a filter
 FOR_EVER = 168 * 3600.0  # seconds: kubectl's "a week" for a negative timeout
 
 
 @dataclass(frozen=True, slots=True)
 class WaitCondition:
-    """The value of ``--for``: ``condition`` with its type and status, ``create`` or ``delete``."""
+    """The value of ``--for``: ``condition`` with its type and status, ``jsonpath``, ``create`` or ``delete``.
+
+    ``value`` is what the expression gives; None for any value.
+    """
 
     kind: str
     condition: str = ""
     status: str = ""
+    path: JSONPath | None = None
+    value: str | None = None
 
     def reached(self, obj: Message | None) -> bool:
         if self.kind == "delete":
@@ -36,17 +44,43 @@ class WaitCondition:
             return False
         if self.kind == "create":
             return True
+        if self.path is not None:
+            return self._has_value(self.path, obj)
         conditions = getattr(getattr(obj, "status", None), "conditions", ())
         return any(
             one.type.lower() == self.condition.lower() and one.status.lower() == self.status.lower()
             for one in cast(Any, conditions)
         )
 
+    def _has_value(self, path: JSONPath, obj: Message) -> bool:
+        """Compare the one value that the expression gives. Raises Failed where there are several, or no plain one."""
+        from kubelab.apimachinery.manifest import encode
+        from kubelab.kctl.jsonpath import JSONPathError
+        from kubelab.kctl.jsonpath.evaluate import go_text
+
+        try:
+            found = path.find(encode.to_dict(obj))
+        except JSONPathError as err:
+            raise Failed(f"error: {err}") from err
+        if not found or not found[0]:
+            return False
+        if len(found) > 1:
+            raise Failed("error: given jsonpath expression matches more than one list")
+        if len(found[0]) > 1:
+            raise Failed("error: given jsonpath expression matches more than one value")
+        if self.value is None:
+            return True
+        if isinstance(found[0][0], (dict, list)):
+            raise Failed("error: jsonpath leads to a nested object or list which is not supported")
+        return go_text(found[0][0]).strip() == self.value.strip()
+
 
 def parse_condition(text: str) -> WaitCondition:
-    """Read ``condition=Ready``, ``condition=Ready=false``, ``create``, ``delete``."""
+    """Read ``condition=Ready``, ``condition=Ready=false``, ``jsonpath={.a}=b``, ``create``, ``delete``."""
     if text.lower() in ("create", "delete"):
         return WaitCondition(text.lower())
+    if text.startswith("jsonpath="):
+        return _parse_jsonpath(text.removeprefix("jsonpath="))
     kind, _, rest = text.partition("=")
     name, _, value = rest.partition("=")
     if kind != "condition" or not name:
@@ -54,18 +88,41 @@ def parse_condition(text: str) -> WaitCondition:
     return WaitCondition("condition", name, value or "true")
 
 
+def _parse_jsonpath(text: str) -> WaitCondition:
+    from kubelab.kctl.relaxedpath import relaxed_path
+
+    path, *values = _SINGLE_EQUALS.split(text)
+    if len(values) > 1:
+        raise UsageProblem(
+            "jsonpath wait format must be --for=jsonpath='{.status.readyReplicas}'=3 or "
+            "--for=jsonpath='{.status.readyReplicas}'"
+        )
+    if not path:
+        raise UsageProblem("jsonpath expression cannot be empty")
+    parsed = relaxed_path(path)
+    value = values[0].strip("'\"") if values else None
+    if value == "":
+        raise UsageProblem(
+            "jsonpath wait has to have a value after equal sign, like --for=jsonpath='{.status.readyReplicas}'=3"
+        )
+    return WaitCondition("jsonpath", path=parsed, value=value)
+
+
 @dataclass(frozen=True, slots=True)
 class WaitOptions(ResourceOptions):
     all: bool
+    all_namespaces: bool
+    field_selector: str
     for_condition: str
     timeout: float
 
 
 def _wait(session: Session, args: tuple[str, ...], options: WaitOptions) -> int:
     condition = parse_condition(options.for_condition)
-    selection = builder.build(session, args, options, selecting=options.all or bool(options.selector))
+    selecting = options.all or bool(options.selector or options.field_selector)
+    selection = builder.build(session, args, options, selecting=selecting, all_namespaces=options.all_namespaces)
     waiter = _Waiter(session, condition, FOR_EVER if options.timeout < 0 else options.timeout)
-    return visitor.run(session, lambda client: waiter.run(client, selection, options.selector), endless=True)
+    return visitor.run(session, lambda client: waiter.run(client, selection, options), endless=True)
 
 
 class _Waiter:
@@ -75,11 +132,13 @@ class _Waiter:
         self._session, self._condition, self._timeout = session, condition, timeout
         self._end = session.clock.monotonic() + timeout
 
-    async def run(self, client: Client, selection: ResourceSelection, selector: str) -> visitor.Errors:
+    async def run(self, client: Client, selection: ResourceSelection, options: WaitOptions) -> visitor.Errors:
+        namespace = "" if options.all_namespaces else self._session.namespace
+        selectors = {"label_selector": options.selector, "field_selector": options.field_selector}
         infos: list[Info] = []
         listed: set[Info] = set()
         for item in selection.items:
-            some = [i async for i in visitor.infos(client, item, self._session.namespace, label_selector=selector)]
+            some = [i async for i in visitor.infos(client, item, namespace, **selectors)]
             infos += some
             if item.name is None:
                 listed.update(some)
@@ -112,7 +171,7 @@ class _Waiter:
         try:
             return await client.get(info.resource, info.name, info.namespace)
         except NotFound:
-            if self._condition.kind == "condition":
+            if self._condition.kind in ("condition", "jsonpath"):
                 raise
             return None
 
@@ -135,14 +194,17 @@ WAIT = Command(
     options=WaitOptions,
     flags=(
         Flag("--all", kind="bool", help="Select all resources in the namespace of the specified resource types"),
+        ALL_NAMESPACES,
+        FIELD_SELECTOR,
         FILENAME,
         Flag(
             "--for",
             "for_condition",
             default="",
             required=True,
-            help="The condition to wait on: [create|delete|condition=condition-name[=condition-value]]. The default "
-            "condition-value is true. Condition values are compared ignoring case.",
+            help="The condition to wait on: [create|delete|condition=condition-name[=condition-value]|"
+            "jsonpath='{JSONPath expression}'=[JSONPath value]]. The default condition-value is true. Condition values "
+            "are compared after Unicode simple case folding, which is a more general form of case-insensitivity.",
         ),
         RECURSIVE,
         SELECTOR,
@@ -162,9 +224,18 @@ kctl wait --for=condition=Ready pod/busybox1
 # The default value of status condition is true; you can wait for other targets after an equal delimiter
 kctl wait --for=condition=Ready=false pod/busybox1
 
+# Wait for the pod "busybox1" to contain the status phase to be "Running"
+kctl wait --for=jsonpath='{.status.phase}'=Running pod/busybox1
+
+# Wait for pod "busybox1" to be Ready
+kctl wait --for='jsonpath={.status.conditions[?(@.type=="Ready")].status}=True' pod/busybox1
+
+# Wait for the secret "busybox1" to be created, with a timeout of 30s
+kctl wait --for=create secret/busybox1 --timeout=30s
+
 # Wait for the pod "busybox1" to be deleted, with a timeout of 60s
 kctl wait --for=delete pod/busybox1 --timeout=60s
 """,
     usage="kctl wait ([-f FILENAME] | resource.group/resource.name | resource.group [(-l label | --all)]) "
-    "[--for=create|--for=delete|--for condition=available]",
+    "[--for=create|--for=delete|--for condition=available|--for=jsonpath='{}'[=value]]",
 )

@@ -15,7 +15,7 @@ from kubelab.kctl import listwatch
 from kubelab.kctl import resource as resources
 from kubelab.kctl.flags import UsageProblem
 from kubelab.kctl.resource import Info
-from kubelab.kctl.wait import WaitCondition, _Waiter, parse_condition
+from kubelab.kctl.wait import WaitCondition, WaitOptions, _Waiter, parse_condition
 from tests.support.clock import FakeClock
 from tests.support.objects import pod as make_pod
 from tests.unit.kctl.conftest import Shell
@@ -34,7 +34,7 @@ def test_goals(text: str, expected: WaitCondition) -> None:
     assert parse_condition(text) == expected
 
 
-@pytest.mark.parametrize("text", ["", "Ready", "condition=", "jsonpath={.status.phase}=Running"])
+@pytest.mark.parametrize("text", ["", "Ready", "condition="])
 def test_no_goal(text: str) -> None:
     with pytest.raises(UsageProblem, match="unrecognized condition"):
         parse_condition(text)
@@ -112,7 +112,8 @@ async def test_gone(shell: Shell, capsys: pytest.CaptureFixture[str]) -> None:
     server = shell.server
     server.add(make_pod("web"))
     waiting = _Waiter(cast(Any, SimpleNamespace(clock=FakeClock(), namespace="default")), WaitCondition("delete"), 60)
-    task = asyncio.ensure_future(waiting.run(server.client(), resources.parse(["pod/web"]), ""))
+    options = WaitOptions((), False, "", False, False, "", "delete", 60.0)
+    task = asyncio.ensure_future(waiting.run(server.client(), resources.parse(["pod/web"]), options))
     await server.until(lambda: server.watching(scheme.PODS) == 1)
     server.remove(scheme.PODS, "default/web")
     assert await asyncio.wait_for(task, 10) == []
@@ -148,3 +149,49 @@ def test_missing(shell: Shell) -> None:
 
 def test_no_goal_on_the_command_line(shell: Shell) -> None:
     assert shell("wait", "pod/web").code == 1
+
+
+@pytest.mark.parametrize(
+    ("condition", "printed"),
+    [
+        ("jsonpath={.status.phase}=Running", "pod/web condition met\n"),
+        ("jsonpath=.status.phase=Running", "pod/web condition met\n"),
+        ("jsonpath={.status.phase}", "pod/web condition met\n"),
+        ("jsonpath='{.status.phase}'='Running'".replace("'{", "{").replace("}'", "}"), "pod/web condition met\n"),
+        ('jsonpath={.status.conditions[?(@.type=="Ready")].status}=True', "pod/web condition met\n"),
+    ],
+)
+def test_jsonpath(shell: Shell, condition: str, printed: str) -> None:
+    made = make_pod("web")
+    made.status.phase = "Running"
+    made.status.conditions.add(type="Ready", status="True")
+    made.status.conditions.add(type="Initialized", status="False")
+    shell.server.add(made)
+    waited = shell("wait", "pod/web", f"--for={condition}", "--timeout=0")
+    assert (waited.code, waited.stdout, waited.stderr) == (0, printed, "")
+
+
+@pytest.mark.parametrize(
+    ("condition", "message"),
+    [
+        ("jsonpath=", "jsonpath expression cannot be empty"),
+        ("jsonpath={.a}=", "jsonpath wait has to have a value after equal sign, like --for=jsonpath='"),
+        ("jsonpath={.a}=b=c", "jsonpath wait format must be --for=jsonpath='{.status.readyReplicas}'=3 or"),
+        ("jsonpath={.a}{.b}=c", "unexpected path string, expected a 'name1.name2' or"),
+        ("jsonpath={.metadata}=x", "jsonpath leads to a nested object or list which is not supported"),
+        ("jsonpath={.metadata['name','uid']}=x", "given jsonpath expression matches more than one value"),
+        ("jsonpath={.status.phase}=Failed", "condition not met for pods/web"),
+    ],
+)
+def test_jsonpath_refused(shell: Shell, condition: str, message: str) -> None:
+    shell.server.add(make_pod("web", uid="u"))
+    refused = shell("wait", "pod/web", f"--for={condition}", "--timeout=0")
+    assert (refused.code, refused.stdout) == (1, "")
+    assert refused.stderr.startswith(f"error: {message}")
+
+
+def test_jsonpath_of_all_namespaces(shell: Shell) -> None:
+    shell.server.add(make_pod("web"), make_pod("web", namespace="user"), make_pod("db", namespace="user"))
+    line = "wait pods -A --all --for=jsonpath={.metadata.name}=web --timeout=0 --field-selector=metadata.name=web"
+    waited = shell(*line.split(" "))
+    assert (waited.code, waited.stdout) == (0, "pod/web condition met\n" * 2)

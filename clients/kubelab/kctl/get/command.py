@@ -71,7 +71,10 @@ def _get(session: Session, args: tuple[str, ...], options: GetOptions) -> int:
     if watching:
         from kubelab.kctl.get import watch
 
-        return session.run(lambda client: watch.run(client, request, only=options.watch_only), endless=True)
+        seconds = session.request_seconds()
+        return session.run(
+            lambda client: watch.run(client, request, only=options.watch_only, seconds=seconds), endless=True
+        )
     from kubelab.kctl.get import retrieve
 
     return visitor.run(session, lambda client: retrieve.run(client, request))

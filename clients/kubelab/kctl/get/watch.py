@@ -6,6 +6,7 @@ misses nothing. A lost connection ends the command, as in kubectl.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
@@ -20,8 +21,15 @@ from kubelab.kctl.resource import ResourceTuple
 from kubelab.kctl.tableprinter import TablePrinter
 
 
-async def run(client: Client, request: GetRequest, *, only: bool) -> int:
-    """Print until cancelled. ``only`` leaves out the objects that exist at the start."""
+async def run(client: Client, request: GetRequest, *, only: bool, seconds: float | None = None) -> int:
+    """Print until cancelled, or for so many seconds. ``only`` leaves out the objects that exist at the start."""
+    with contextlib.suppress(TimeoutError):
+        async with client.clock.timeout(seconds):
+            await _run(client, request, only=only)
+    return 0
+
+
+async def _run(client: Client, request: GetRequest, *, only: bool) -> None:
     if len(request.selection.items) != 1:
         raise UsageProblem("you may only specify a single resource type")
     (item,) = request.selection.items
@@ -34,7 +42,6 @@ async def run(client: Client, request: GetRequest, *, only: bool) -> int:
         await _objects(client, request, item, request.printer, only)
     else:
         await _rows(client, request, item, only)
-    return 0
 
 
 async def _rows(client: Client, request: GetRequest, item: ResourceTuple, only: bool) -> None:
