@@ -171,11 +171,13 @@ async def test_a_status_has_its_own_entry(client: Client, server: ApiServerInMem
     made = await client.create(deployment(), "default", field_manager="kubectl-create")
     made.status.replicas = made.status.observedGeneration = 1
     made.metadata.labels["ignored"] = "x"
+    made.metadata.annotations["deployment.kubernetes.io/revision"] = "1"
     async with server.client("controller-manager@cp-1") as controller:
         changed = await controller.update_status(made)
     of = managers(changed)
     assert of["kube-controller-manager", "Update", "status"] == {
-        "f:status": {"f:observedGeneration": {}, "f:replicas": {}}
+        "f:metadata": {"f:annotations": {".": {}, "f:deployment.kubernetes.io/revision": {}}},
+        "f:status": {"f:observedGeneration": {}, "f:replicas": {}},
     }
     assert of.keys() == {("kubectl-create", "Update", ""), ("kube-controller-manager", "Update", "status")}
 

@@ -17,7 +17,7 @@ from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery.clock import Clock
 from kubelab.apimachinery.fieldsets import types
 from kubelab.apimachinery.fieldsets.managers import UPDATE, ManagedFields, Manager
-from kubelab.apimachinery.fieldsets.paths import FieldSet
+from kubelab.apimachinery.fieldsets.paths import EMPTY, FieldSet
 from kubelab.apimachinery.manifest.encode import message_to_dict
 from kubelab.apimachinery.messages import deep_copy
 from kubelab.apimachinery.meta import meta_of
@@ -67,7 +67,8 @@ class FieldTracking:
             self._note(managed, type(obj)(), obj)
 
     def updated(self, new: Message, old: Message) -> None:
-        """Note what a write changes. A client may clear the list with one empty entry."""
+        """Note what a write changes; through a subresource, what it leaves changed. A client may clear the list with
+        one empty entry."""
         m, before = meta_of(new), meta_of(old)
         if not before.managedFields and not m.managedFields:
             return
@@ -89,7 +90,7 @@ class FieldTracking:
             kind,
             manager,
             int(self._clock.time()),
-            ignored_fields(new.DESCRIPTOR, self._subresource),
+            EMPTY if self._subresource else ignored_fields(new.DESCRIPTOR, ""),
         )
         meta_of(new).managedFields.extend(managed.encode())
 

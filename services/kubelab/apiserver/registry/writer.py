@@ -298,7 +298,7 @@ class ObjectWriter:
         def decide(current: ObjectState, taken: set[str]) -> Decision:
             nonlocal as_before
             new, old = change.make(current), current.obj
-            if change.tracking is not None and part is None:
+            if change.tracking is not None and not subresource:
                 change.tracking.updated(new, old)
             admission.admit(new, old)
             check_unmodified(resource, name, m := meta_of(new), current)
@@ -311,7 +311,10 @@ class ObjectWriter:
             elif subresource:
                 managers = list(meta_of(new).managedFields)
                 rules.prepare_for_status_update(new, old)
-                _set_managers(meta_of(new), managers)
+                if change.tracking is not None:
+                    change.tracking.updated(new, old)
+                else:
+                    _set_managers(meta_of(new), managers)
                 causes = rules.validate_status_update(new, old)
             else:
                 if allocator is not None:
