@@ -36,7 +36,7 @@ from kubelab.controllermanager.podcontrol import pod_from_template
 from kubelab.controllermanager.podgc.decide import surplus
 from kubelab.controllermanager.replicaset import decide as replication
 from kubelab.kctl import documentprinters
-from kubelab.kctl.describe import limits, nodes, others, pods, serviceaccounts, services
+from kubelab.kctl.describe import deployments, limits, nodes, others, pods, serviceaccounts, services
 from kubelab.kctl.tableprinter import PrintOptions, TablePrinter
 from kubelab.kubelet.backoff import Backoff
 from kubelab.kubelet.containers import config as podconfig
@@ -119,7 +119,7 @@ def descriptions(world: World) -> None:
     for one in objects["endpoints"]:
         shown(services.describe_endpoints(one, events, NOW))
     for rc in objects["replicationcontrollers"]:
-        shown(others.replication_controller(rc, objects["pods"], events, NOW))
+        shown(deployments.replication_controller(rc, objects["pods"], events, NOW))
     for namespace in objects["namespaces"]:
         shown(others.namespace(namespace, objects["resourcequotas"], objects["limitranges"]))
     for one in objects["resourcequotas"]:

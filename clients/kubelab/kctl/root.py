@@ -35,7 +35,10 @@ ROOT = Command(
             "delete:DELETE",
             INTERMEDIATE,
         ),
-        CommandEntry("scale", "Set a new size for a replication controller", "scale:SCALE", DEPLOY),
+        CommandEntry("rollout", "Manage the rollout of a resource", "rollout.command:ROLLOUT", DEPLOY),
+        CommandEntry(
+            "scale", "Set a new size for a deployment, replica set, or replication controller", "scale:SCALE", DEPLOY
+        ),
         CommandEntry("certificate", "Modify certificate resources", "certificate:CERTIFICATE", CLUSTER),
         CommandEntry("top", "Display resource (CPU/memory) usage", "top:TOP", CLUSTER),
         CommandEntry("cluster-info", "Display cluster information", "clusterinfo:CLUSTER_INFO", CLUSTER),

@@ -126,12 +126,9 @@ class _Scaler:
 
 
 async def _all(client: Client, item: ResourceTuple, namespace: str, selector: str) -> list[Info]:
-    from kubelab.apimachinery.scheme import REPLICATION_CONTROLLERS
-
-    if item.resource is not REPLICATION_CONTROLLERS:
+    if "scale" not in item.resource.subresources:
         raise Failed(f"error: {item.resource} cannot be scaled")
-    listed = await client.list(REPLICATION_CONTROLLERS, namespace, label_selector=selector)
-    return [Info(item.resource, rc.metadata.name, rc.metadata.namespace) for rc in listed.items]
+    return [info async for info in visitor.infos(client, item, namespace, label_selector=selector)]
 
 
 SCALE = Command(
@@ -165,8 +162,20 @@ SCALE = Command(
             "values should contain a corresponding time unit (e.g. 1s, 2m, 3h).",
         ),
     ),
-    about="Set a new size for a replication controller.",
+    about="""\
+Set a new size for a deployment, replica set, replication controller, or stateful set.
+
+ Scale also allows users to specify one or more preconditions for the scale action.
+
+ If --current-replicas or --resource-version is specified, it is validated before the scale is attempted, and it is \
+guaranteed that the precondition holds true when the scale is sent to the server.""",
     examples="""\
+# Scale a replica set named 'foo' to 3
+kctl scale --replicas=3 rs/foo
+
+# If the deployment named mysql's current size is 2, scale mysql to 3
+kctl scale --current-replicas=2 --replicas=3 deployment/mysql
+
 # Scale a replication controller named 'foo' to 3
 kctl scale --replicas=3 rc/foo
 

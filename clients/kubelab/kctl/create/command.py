@@ -114,6 +114,12 @@ CREATE = Command(
             "ingress", "Create an ingress with the specified name", "create.ingress:INGRESS", aliases=("ing",)
         ),
         CommandEntry(
+            "deployment",
+            "Create a deployment with the specified name",
+            "create.deployment:DEPLOYMENT",
+            aliases=("deploy",),
+        ),
+        CommandEntry(
             "namespace", "Create a namespace with the specified name", "create.namespace:NAMESPACE", aliases=("ns",)
         ),
         CommandEntry(

@@ -9,16 +9,19 @@ from typing import Any
 
 from google.protobuf.message import Message
 
+from kubelab.api.apps.v1 import apps_pb2
 from kubelab.api.batch.v1 import batch_pb2
 from kubelab.api.coordination.v1 import coordination_pb2
 from kubelab.api.core.v1 import core_pb2, limits_pb2, serviceaccounts_pb2
 from kubelab.api.networking.v1 import networking_pb2
+from kubelab.apimachinery import labelselectors
 from kubelab.apimachinery.core.pods import ACTIVE_PODS
 from kubelab.apimachinery.errors import ApiError, BadRequest, NotFound
 from kubelab.apimachinery.meta import meta_of
 from kubelab.apimachinery.scheme import (
     CONFIG_MAPS,
     CRON_JOBS,
+    DEPLOYMENTS,
     ENDPOINTS,
     EVENTS,
     INGRESSES,
@@ -29,6 +32,7 @@ from kubelab.apimachinery.scheme import (
     NETWORK_POLICIES,
     NODES,
     PODS,
+    REPLICA_SETS,
     REPLICATION_CONTROLLERS,
     RESOURCE_QUOTAS,
     SECRETS,
@@ -37,7 +41,18 @@ from kubelab.apimachinery.scheme import (
     Resource,
 )
 from kubelab.client.client import Client
-from kubelab.kctl.describe import limits, networking, nodes, others, pods, serviceaccounts, services, workloads
+from kubelab.kctl.describe import (
+    deployments,
+    limits,
+    networking,
+    nodes,
+    others,
+    pods,
+    serviceaccounts,
+    services,
+    workloads,
+)
+from kubelab.kctl.replicasets import replica_sets_of
 
 LEASE_NAMESPACE = "kube-node-lease"
 _Events = Sequence[core_pb2.Event] | None
@@ -175,21 +190,32 @@ async def _job(context: Context, obj: batch_pb2.Job) -> str:
     return workloads.job(obj, await context.events(obj), context.now)
 
 
+async def _deployment(context: Context, obj: apps_pb2.Deployment) -> str:
+    replica_sets = await replica_sets_of(context.client, obj)
+    return deployments.deployment(obj, replica_sets, await context.events(obj), context.now)
+
+
+async def _replica_set(context: Context, obj: apps_pb2.ReplicaSet) -> str:
+    selected = await _selected(context.client, obj.metadata.namespace, labelselectors.text(obj.spec.selector))
+    return deployments.replica_set(obj, selected, await context.events(obj), context.now)
+
+
 async def _replication_controller(context: Context, obj: core_pb2.ReplicationController) -> str:
-    events = await context.events(obj)
-    return others.replication_controller(obj, await _selected(context.client, obj), events, context.now)
+    selector = ",".join(f"{key}={value}" for key, value in sorted(obj.spec.selector.items()))
+    selected = await _selected(context.client, obj.metadata.namespace, selector)
+    return deployments.replication_controller(obj, selected, await context.events(obj), context.now)
 
 
-async def _selected(client: Client, rc: core_pb2.ReplicationController) -> Sequence[core_pb2.Pod]:
-    selector = ",".join(f"{key}={value}" for key, value in sorted(rc.spec.selector.items()))
+async def _selected(client: Client, namespace: str, selector: str) -> Sequence[core_pb2.Pod]:
     try:
-        return (await client.list(PODS, rc.metadata.namespace, label_selector=selector)).items if selector else []
+        return (await client.list(PODS, namespace, label_selector=selector)).items if selector else []
     except BadRequest:  # labels that no pod can have, from before they were refused
         return []
 
 
 DESCRIBERS: Mapping[Resource[Message], Callable[[Context, Any], Awaitable[str]]] = {
     CONFIG_MAPS: _config_map,
+    DEPLOYMENTS: _deployment,
     ENDPOINTS: _endpoints,
     INGRESSES: _ingress,
     LIMIT_RANGES: _limit_range,
@@ -199,6 +225,7 @@ DESCRIBERS: Mapping[Resource[Message], Callable[[Context, Any], Awaitable[str]]]
     NETWORK_POLICIES: _network_policy,
     NODES: _node,
     PODS: _pod,
+    REPLICA_SETS: _replica_set,
     REPLICATION_CONTROLLERS: _replication_controller,
     RESOURCE_QUOTAS: _resource_quota,
     SECRETS: _secret,

@@ -1,4 +1,4 @@
-"""Replication controllers, namespaces, config maps, secrets, and anything else."""
+"""Namespaces, config maps, secrets, and anything else."""
 
 from __future__ import annotations
 
@@ -10,39 +10,12 @@ from google.protobuf.message import Message
 
 from kubelab.api.core.v1 import core_pb2, limits_pb2
 from kubelab.apimachinery.manifest import encode
-from kubelab.apimachinery.meta import is_controlled_by, meta_of
-from kubelab.kctl.describe import events, limits, pods
-from kubelab.kctl.describe.writer import Writer, comma_labels, moment
+from kubelab.apimachinery.meta import meta_of
+from kubelab.kctl.describe import events, limits
+from kubelab.kctl.describe.writer import Writer, moment
 
 Events = Sequence[core_pb2.Event] | None
 ACRONYMS = frozenset(("API", "URL", "UID", "OSB", "GUID"))
-
-
-def replication_controller(
-    rc: core_pb2.ReplicationController, selected: Sequence[core_pb2.Pod], object_events: Events, now: float
-) -> str:
-    """Describe a replication controller; of the pods that its selector selects only its own count."""
-    w = Writer()
-    w.field("Name", rc.metadata.name)
-    w.field("Namespace", rc.metadata.namespace)
-    w.field("Selector", comma_labels(rc.spec.selector))
-    w.labels("Labels", rc.metadata.labels)
-    w.annotations("Annotations", rc.metadata.annotations)
-    w.field("Replicas", f"{rc.status.replicas} current / {rc.spec.replicas} desired")
-    phases = [pod.status.phase for pod in selected if is_controlled_by(pod, rc)]
-    titles = {"Running": "Running", "Pending": "Waiting", "Succeeded": "Succeeded", "Failed": "Failed"}
-    w.field("Pods Status", " / ".join(f"{phases.count(phase)} {title}" for phase, title in titles.items()))
-    if rc.spec.HasField("template"):
-        pods.template(w, rc.spec.template)
-    if rc.status.conditions:
-        w.line("Conditions:")
-        w.line("Type\tStatus\tReason", 1)
-        w.line("----\t------\t------", 1)
-        for condition in rc.status.conditions:
-            w.line(f"{condition.type} \t{condition.status}\t{condition.reason}", 1)
-    if object_events is not None:
-        events.write(w, object_events, now)
-    return w.render()
 
 
 def namespace(

@@ -37,6 +37,10 @@ class Writer:
         """Give all lines, aligned."""
         return align("\n".join(self._lines) + "\n")
 
+    def raw(self) -> str:
+        """Give all lines with their tabs."""
+        return "\n".join(self._lines) + "\n"
+
     def labels(self, title: str, labels: Mapping[str, str]) -> None:
         """Add ``key=value`` on a line each, by key."""
         self._several(title, [f"{key}={labels[key]}" for key in sorted(labels)])

@@ -1,0 +1,1 @@
+"""``kctl rollout``: follows, undoes, pauses and restarts the rollouts of workloads."""
