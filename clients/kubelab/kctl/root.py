@@ -29,6 +29,7 @@ ROOT = Command(
         CommandEntry("set", "Set specific features on objects", "set.command:SET", BEGINNER),
         CommandEntry("explain", "Get documentation for a resource", "explain:EXPLAIN", INTERMEDIATE),
         CommandEntry("get", "Display one or many resources", "get.command:GET", INTERMEDIATE),
+        CommandEntry("edit", "Edit a resource on the server", "edit.command:EDIT", INTERMEDIATE),
         CommandEntry(
             "delete",
             "Delete resources by file names, stdin, resources and names, or by resources and label selector",

@@ -1,0 +1,1 @@
+"""``kctl edit``: changes objects in the user's editor."""
