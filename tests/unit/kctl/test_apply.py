@@ -187,6 +187,25 @@ def test_force_replaces_what_cannot_be_patched(shell: Shell) -> None:
     assert [container.name for container in pod.spec.containers] == ["other"]
 
 
+def test_what_client_side_apply_made_moves_to_the_server_side(shell: Shell) -> None:
+    """Without conflicts; what only the earlier file had goes, and the annotation stays true."""
+    apply(shell, SETTINGS.format(name="a", data="{x: '1', old: '2'}"))
+    text = SETTINGS.format(name="a", data="{x: '3'}")
+    assert apply(shell, text, "--server-side") == (0, "configmap/a serverside-applied\n", "")
+    stored = settings(shell)
+    assert stored is not None
+    assert dict(stored.data) == {"x": "3"}
+    assert json.loads(stored.metadata.annotations[ANNOTATION])["data"] == {"x": "3"}
+    managers = {(one.manager, one.operation) for one in stored.metadata.managedFields}
+    assert managers == {("kubectl", "Apply"), ("kubectl-last-applied", "Apply")}
+    before = stored.metadata.resourceVersion
+    assert apply(shell, text, "--server-side") == (0, "configmap/a serverside-applied\n", "")
+    again = settings(shell)
+    assert again is not None
+    assert again.metadata.resourceVersion == before
+    assert apply(shell, SETTINGS.format(name="a", data="{y: '4'}")) == (0, "configmap/a configured\n", "")
+
+
 def test_the_server_applies(shell: Shell) -> None:
     text = SETTINGS.format(name="a", data="{x: '1'}")
     assert apply(shell, text, "--server-side") == (0, "configmap/a serverside-applied\n", "")

@@ -40,6 +40,11 @@ def upgrade_patch(obj: Message, client_managers: Collection[str], manager: str) 
     return json.dumps(steps).encode()
 
 
+def owners(entries: Sequence[Entry], path: paths.Path, operation: str) -> list[str]:
+    """Name the managers that have a field by an operation. ValueError for entries that cannot be read."""
+    return [e.manager for e in entries if e.operation == operation and path in paths.decode(e.fieldsV1.Raw)]
+
+
 def upgraded(entries: Sequence[Entry], client_managers: Collection[str], manager: str) -> list[Entry]:
     """Give the entries with those of the client-side managers put into the applier's, which is made where it is not
     there."""

@@ -12,6 +12,7 @@ from kubelab.apimachinery.errors import Conflict
 from kubelab.apimachinery.meta import meta_of
 from kubelab.apimachinery.patch.types import PatchType
 from kubelab.kctl.apply.clientside import warn_if_deleting
+from kubelab.kctl.apply.migration import migrate
 from kubelab.kctl.apply.request import ApplyRequest, Target
 from kubelab.kctl.resource import EMPTY_NAME
 from kubelab.kctl.session import Failed
@@ -46,6 +47,15 @@ class ServerSide:
             if base := meta_of(document.obj).generateName:
                 raise Failed(f"error: from {base}: cannot use generate name with apply")
             raise Failed(f"error: {EMPTY_NAME}")
+        await self._send(target)
+        if not self._request.printer.server and await migrate(self._client, target, self._request.field_manager):
+            await self._send(target)  # what client-side apply has set and the file has no more goes now
+        assert target.live is not None
+        warn_if_deleting(target.live)
+        return "serverside-applied"
+
+    async def _send(self, target: Target) -> None:
+        document = target.document
         try:
             target.live = await self._client.patch(
                 document.resource,
@@ -61,5 +71,3 @@ class ServerSide:
             )
         except Conflict as err:
             raise Failed(f"error: {err.message}\n{REVIEW}") from err
-        warn_if_deleting(target.live)
-        return "serverside-applied"
