@@ -49,6 +49,7 @@ ROOT = Command(
         CommandEntry("logs", "Print the logs for a container in a pod", "logs:LOGS", DEBUG, aliases=("log",)),
         CommandEntry("events", "List events", "events:EVENTS", DEBUG),
         CommandEntry("auth", "Inspect authorization", "auth.command:AUTH", DEBUG),
+        CommandEntry("diff", "Diff the live version against a would-be applied version", "diff:DIFF", ADVANCED),
         CommandEntry(
             "apply", "Apply a configuration to a resource by file name or stdin", "apply.command:APPLY", ADVANCED
         ),
