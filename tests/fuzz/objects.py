@@ -218,6 +218,37 @@ kind: Lease
 metadata: {name: node-1, namespace: kube-node-lease}
 spec: {holderIdentity: node-1, leaseDurationSeconds: 40, renewTime: "2026-01-01T00:00:00.000000Z"}
 ---
+apiVersion: apps/v1
+kind: DaemonSet
+metadata: {name: agent, namespace: default}
+spec:
+  selector: {matchLabels: {app: agent}}
+  updateStrategy: {rollingUpdate: {maxUnavailable: 10%}}
+  template:
+    metadata: {labels: {app: agent}}
+    spec: {nodeSelector: {disk: ssd}, containers: [{name: agent, image: host}]}
+status: {desiredNumberScheduled: 3, currentNumberScheduled: 3, numberReady: 2, numberMisscheduled: 0}
+---
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: {name: db, namespace: default}
+spec:
+  serviceName: db
+  replicas: 3
+  ordinals: {start: 1}
+  selector: {matchLabels: {app: db}}
+  updateStrategy: {rollingUpdate: {partition: 1}}
+  template:
+    metadata: {labels: {app: db}}
+    spec: {containers: [{name: db, image: host}]}
+status: {replicas: 3, readyReplicas: 2, currentRevision: db-1, updateRevision: db-2, collisionCount: 0}
+---
+apiVersion: apps/v1
+kind: ControllerRevision
+metadata: {name: db-1, namespace: default}
+revision: 1
+data: {spec: {template: {$patch: replace}}}
+---
 apiVersion: batch/v1
 kind: CronJob
 metadata: {name: hello, namespace: default}

@@ -289,6 +289,45 @@ COMPONENT_STATUSES = Resource(
     namespaced=False,
     verbs=("get", "list"),
 )
+DAEMON_SETS = Resource(
+    plural="daemonsets",
+    singular="daemonset",
+    kind="DaemonSet",
+    message=apps_pb2.DaemonSet,
+    columns=_columns(
+        "Desired",
+        "Current",
+        "Ready",
+        "Up-to-date",
+        "Available",
+        "Node Selector",
+        AGE,
+        *_wide("Containers", "Images", "Selector"),
+    ),
+    group="apps",
+    short_names=("ds",),
+    subresources=("status",),
+    categories=("all",),
+)
+STATEFUL_SETS = Resource(
+    plural="statefulsets",
+    singular="statefulset",
+    kind="StatefulSet",
+    message=apps_pb2.StatefulSet,
+    columns=_columns("Ready", AGE, *_wide("Containers", "Images")),
+    group="apps",
+    short_names=("sts",),
+    subresources=("status", "scale"),
+    categories=("all",),
+)
+CONTROLLER_REVISIONS = Resource(
+    plural="controllerrevisions",
+    singular="controllerrevision",
+    kind="ControllerRevision",
+    message=apps_pb2.ControllerRevision,
+    columns=_columns("Controller", "Revision", AGE),
+    group="apps",
+)
 JOBS = Resource(
     plural="jobs",
     singular="job",
@@ -365,6 +404,9 @@ ALL: tuple[Resource[Message], ...] = (
     SERVICES,
     DEPLOYMENTS,
     REPLICA_SETS,
+    DAEMON_SETS,
+    STATEFUL_SETS,
+    CONTROLLER_REVISIONS,
     LEASES,
     SELF_SUBJECT_REVIEWS,
     LOCAL_SUBJECT_ACCESS_REVIEWS,

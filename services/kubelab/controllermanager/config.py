@@ -48,6 +48,8 @@ class ControllerManagerConfig(BaseConfig):
     concurrent_rc_syncs: Parallelism = 5
     concurrent_replica_set_syncs: Parallelism = 5
     concurrent_deployment_syncs: Parallelism = 5
+    concurrent_daemon_set_syncs: Parallelism = 2
+    concurrent_stateful_set_syncs: Parallelism = 5
     concurrent_cron_job_syncs: Parallelism = 5
     concurrent_job_syncs: Parallelism = 5
     concurrent_ttl_after_finished_syncs: Parallelism = 5

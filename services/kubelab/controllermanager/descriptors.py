@@ -15,6 +15,7 @@ from kubelab.component.config import ConfigError
 from kubelab.controllermanager.config import ControllerManagerConfig
 from kubelab.controllermanager.context import ControllerContext
 from kubelab.controllermanager.cronjob.controller import CronJobController
+from kubelab.controllermanager.daemonset.controller import DaemonSetController
 from kubelab.controllermanager.deployment.controller import DeploymentController
 from kubelab.controllermanager.endpoints.controller import EndpointsController
 from kubelab.controllermanager.garbagecollector.controller import GarbageCollector
@@ -28,6 +29,7 @@ from kubelab.controllermanager.replicaset.controller import ReplicaSetController
 from kubelab.controllermanager.replication.controller import ReplicationManager
 from kubelab.controllermanager.resourcequota.controller import ResourceQuotaController
 from kubelab.controllermanager.serviceaccount.controller import ServiceAccountController
+from kubelab.controllermanager.statefulset.controller import StatefulSetController
 from kubelab.controllermanager.ttlafterfinished.controller import TTLAfterFinishedController
 
 
@@ -54,6 +56,8 @@ DESCRIPTORS: tuple[ControllerDescriptor, ...] = (
     ControllerDescriptor("replicationcontroller", ReplicationManager, lambda config: config.concurrent_rc_syncs),
     ControllerDescriptor("replicaset", ReplicaSetController, lambda config: config.concurrent_replica_set_syncs),
     ControllerDescriptor("deployment", DeploymentController, lambda config: config.concurrent_deployment_syncs),
+    ControllerDescriptor("daemonset", DaemonSetController, lambda config: config.concurrent_daemon_set_syncs),
+    ControllerDescriptor("statefulset", StatefulSetController, lambda config: config.concurrent_stateful_set_syncs),
     ControllerDescriptor("cronjob", CronJobController, lambda config: config.concurrent_cron_job_syncs),
     ControllerDescriptor("job", JobController, lambda config: config.concurrent_job_syncs),
     ControllerDescriptor(

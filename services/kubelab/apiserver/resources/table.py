@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from google.protobuf.message import Message
 
 from kubelab.apimachinery.scheme import Resource
-from kubelab.apiserver.resources.apps import deployments, replicasets
+from kubelab.apiserver.resources.apps import controllerrevisions, daemonsets, deployments, replicasets, statefulsets
 from kubelab.apiserver.resources.authentication import selfsubjectreviews
 from kubelab.apiserver.resources.authorization import accessreviews, rulesreviews
 from kubelab.apiserver.resources.batch import cronjobs, jobs
@@ -52,6 +52,9 @@ _KINDS = (
     services.storage,
     deployments.storage,
     replicasets.storage,
+    daemonsets.storage,
+    statefulsets.storage,
+    controllerrevisions.storage,
     leases.storage,
     jobs.storage,
     endpointslices.storage,

@@ -1,0 +1,1 @@
+"""The history of templates, kept as ControllerRevisions by DaemonSets and StatefulSets."""

@@ -1,0 +1,1 @@
+"""The StatefulSet controller: pods with names that stay, made and ended in their order."""
