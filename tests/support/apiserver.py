@@ -111,6 +111,7 @@ class ApiServerInMemory:
         self.logs: dict[tuple[str, str], bytes] = {}
         self.audit: list[pb.AuditRecord] = []
         self.warnings: list[str] = []  # that come with every write, besides its own
+        self.observers: list[Callable[[], None]] = []  # called after every change
         self.down = False
         self._held: dict[str, asyncio.Event] = {}
         self._faults: list[_Fault] = []
@@ -139,6 +140,8 @@ class ApiServerInMemory:
     def _take(self, events: Sequence[StoreEvent]) -> None:
         self._reflector.take(events)
         self._notify()
+        for observe in self.observers:
+            observe()
 
     def client(self, caller: str = "test") -> Client:
         """Give a client that talks to this server."""

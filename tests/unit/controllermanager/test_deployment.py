@@ -61,7 +61,7 @@ async def change(server: ApiServerInMemory, *, image: str = "", replicas: int = 
             deployment.spec.replicas = replicas
         if paused is not None:
             deployment.spec.paused = paused
-        with contextlib.suppress(errors.Conflict):
+        with contextlib.suppress(errors.ApiError):  # tried again
             await client.update(deployment)
             return
 

@@ -66,10 +66,20 @@ def size_of_new(deployment: apps_pb2.Deployment, present: int, old: ReplicaSets)
     wanted = replicas(deployment)
     if present >= wanted or not is_rolling(deployment):
         return wanted
-    if any(rs.status.observedGeneration < rs.metadata.generation for rs in old):
+    if not _all_settled(old):
         return present
-    room = wanted + max_surge(deployment) - present - sum(max(replicas(rs), rs.status.replicas) for rs in old)
+    room = wanted + max_surge(deployment) - present - total(old) - _lingering(old)
     return present + max(min(room, wanted - present), 0)
+
+
+def _all_settled(replica_sets: Iterable[apps_pb2.ReplicaSet]) -> bool:
+    """Say whether every ReplicaSet has seen its present size: then its status counts all of its pods."""
+    return all(rs.status.observedGeneration >= rs.metadata.generation for rs in replica_sets)
+
+
+def _lingering(replica_sets: Iterable[apps_pb2.ReplicaSet]) -> int:
+    """Count the pods that ReplicaSets have and no longer ask for."""
+    return sum(max(rs.status.replicas - replicas(rs), 0) for rs in replica_sets)
 
 
 def rolling(deployment: apps_pb2.Deployment, new: apps_pb2.ReplicaSet, old: ReplicaSets) -> list[Scaling]:
@@ -127,10 +137,13 @@ def proportional(deployment: apps_pb2.Deployment, new: apps_pb2.ReplicaSet | Non
     alive, wanted = active(sets), replicas(deployment)
     if len(alive) <= 1:
         only = alive[0] if alive else new or (old[-1] if old else None)
-        return [Scaling(only, wanted)] if only is not None else []
+        if only is None:
+            return []
+        others = [rs for rs in sets if rs is not only]
+        return [Scaling(only, size_of_new(deployment, replicas(only), others))]
     if new is not None and _is_saturated(deployment, new):
         return [Scaling(rs, 0) for rs in active(old)] + [Scaling(new, wanted)]
-    return _shares(deployment, alive) if is_rolling(deployment) else []
+    return _shares(deployment, sets, alive) if is_rolling(deployment) else []
 
 
 def _is_saturated(deployment: apps_pb2.Deployment, new: apps_pb2.ReplicaSet) -> bool:
@@ -139,10 +152,14 @@ def _is_saturated(deployment: apps_pb2.Deployment, new: apps_pb2.ReplicaSet) -> 
     return all(size == replicas(deployment) for size in sizes)
 
 
-def _shares(deployment: apps_pb2.Deployment, alive: list[apps_pb2.ReplicaSet]) -> list[Scaling]:
+def _shares(deployment: apps_pb2.Deployment, sets: ReplicaSets, alive: list[apps_pb2.ReplicaSet]) -> list[Scaling]:
     wanted = replicas(deployment)
     allowed = wanted + max_surge(deployment) if wanted else 0
     missing = left = allowed - total(alive)
+    if missing > 0:
+        if not _all_settled(sets):
+            return []
+        missing = left = max(missing - _lingering(sets), 0)
     # Of the same size, newer ones grow first and older ones shrink first.
     alive = by_age(alive) if missing < 0 else by_age(alive)[::-1]
     alive.sort(key=replicas, reverse=True)
