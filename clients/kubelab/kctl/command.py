@@ -137,7 +137,7 @@ class Command(click.Command):
         message = f'unknown command "{word}" for "{path}"'
         near = [e.name for e in self.children if not e.hidden and _is_near(word, e.name)]
         if near:
-            message += "\n\nDid you mean this?\n" + "".join(f"\t{name}\n" for name in near)
+            message += "\n\nDid you mean this?\n" + "\n".join(f"\t{name}" for name in near)
         return UsageProblem(message)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -175,7 +175,7 @@ class Command(click.Command):
 
     def _sections(self) -> list[str]:
         visible = [e for e in self.children if not e.hidden]
-        width = max((len(e.name) for e in visible), default=0) + 3
+        width = max([11, *(len(e.name) for e in visible)]) + 3  # 11: as cobra pads names
         sections = dict.fromkeys(e.section or "Available Commands:" for e in visible)
         return [
             "\n".join(

@@ -195,7 +195,7 @@ def test_unknown_commands(shell: Shell) -> None:
     for line in ("grab -f x", "grab -f=x --all", "-n x grab pod p --port=1"):  # flags that kctl itself does not have
         assert shell(*line.split()).stderr == 'error: unknown command "grab" for "kctl"\n'
     assert 'unknown command "grab"' in shell("create", "service", "grab", "--tcp=1").stderr
-    assert shell("gett").stderr == 'error: unknown command "gett" for "kctl"\n\nDid you mean this?\n\tset\n\tget\n\n'
+    assert shell("gett").stderr == 'error: unknown command "gett" for "kctl"\n\nDid you mean this?\n\tset\n\tget\n'
 
 
 def test_help_imports_neither_grpc_nor_protobuf() -> None:
