@@ -14,15 +14,8 @@ from google.protobuf.message import Message
 from kubelab.apimachinery.scheme import Resource
 from kubelab.apimachinery.terminal import escaped
 from kubelab.kctl.command import Command, CommandEntry, NoOptions, unexpected
-from kubelab.kctl.commonflags import OUTPUT
-from kubelab.kctl.documentprinters import (
-    ALLOW_MISSING_TEMPLATE_KEYS,
-    SHOW_MANAGED_FIELDS,
-    TEMPLATE,
-    DocumentPrinter,
-    PrintFlags,
-    printer_of,
-)
+from kubelab.kctl.commonflags import ALLOW_MISSING_TEMPLATE_KEYS, OUTPUT, SHOW_MANAGED_FIELDS, TEMPLATE
+from kubelab.kctl.documentprinters import DocumentPrinter, PrintFlags, printer_of
 from kubelab.kctl.flags import Flag
 from kubelab.kctl.session import Failed, Session
 

@@ -40,6 +40,23 @@ OUTPUT = Flag(
     help="Output format. One of: (json, yaml, name, go-template, go-template-file, template, templatefile, jsonpath, "
     "jsonpath-as-json, jsonpath-file).",
 )
+TEMPLATE = Flag(
+    "--template",
+    help="Template string or path to template file to use when -o=go-template, -o=go-template-file. The template "
+    "format is golang templates [http://golang.org/pkg/text/template/#pkg-overview].",
+)
+ALLOW_MISSING_TEMPLATE_KEYS = Flag(
+    "--allow-missing-template-keys",
+    kind="bool",
+    default=True,
+    help="If true, ignore any errors in templates when a field or map key is missing in the template. Only applies to "
+    "golang and jsonpath output formats.",
+)
+SHOW_MANAGED_FIELDS = Flag(
+    "--show-managed-fields",
+    kind="bool",
+    help="If true, keep the managedFields when printing objects in JSON or YAML format.",
+)
 FILENAME = Flag("--filename", "-f", kind="csv", help="Filename, directory, or URL to files to use")
 RECURSIVE = Flag("--recursive", "-R", kind="bool", help="Process the directory used in -f, --filename recursively.")
 

@@ -14,28 +14,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from kubelab.apimachinery.terminal import escaped
-from kubelab.kctl.flags import Flag, UsageProblem
+from kubelab.kctl.flags import UsageProblem
 from kubelab.kctl.session import Failed
 
 Document = dict[str, Any]
-
-TEMPLATE = Flag(
-    "--template",
-    help="Template string or path to template file to use when -o=go-template, -o=go-template-file. The template "
-    "format is golang templates [http://golang.org/pkg/text/template/#pkg-overview].",
-)
-ALLOW_MISSING_TEMPLATE_KEYS = Flag(
-    "--allow-missing-template-keys",
-    kind="bool",
-    default=True,
-    help="If true, ignore any errors in templates when a field or map key is missing in the template. Only applies to "
-    "golang and jsonpath output formats.",
-)
-SHOW_MANAGED_FIELDS = Flag(
-    "--show-managed-fields",
-    kind="bool",
-    help="If true, keep the managedFields when printing objects in JSON or YAML format.",
-)
 
 
 class DocumentPrinter(Protocol):

@@ -8,15 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kubelab.kctl.command import Command, unexpected
-from kubelab.kctl.commonflags import ALL_NAMESPACES, OUTPUT
-from kubelab.kctl.documentprinters import (
-    ALLOW_MISSING_TEMPLATE_KEYS,
-    SHOW_MANAGED_FIELDS,
-    TEMPLATE,
-    DocumentPrinter,
-    PrintFlags,
-    printer_of,
-)
+from kubelab.kctl.commonflags import ALL_NAMESPACES, ALLOW_MISSING_TEMPLATE_KEYS, OUTPUT, SHOW_MANAGED_FIELDS, TEMPLATE
+from kubelab.kctl.documentprinters import DocumentPrinter, PrintFlags, printer_of
 from kubelab.kctl.flags import Flag
 from kubelab.kctl.session import Failed, Session
 

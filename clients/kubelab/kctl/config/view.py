@@ -10,14 +10,9 @@ from typing import Any, cast
 
 from kubelab.client.kubeconfig import FILES, SECTIONS, Kubeconfig
 from kubelab.kctl.command import Command
+from kubelab.kctl.commonflags import ALLOW_MISSING_TEMPLATE_KEYS, SHOW_MANAGED_FIELDS, TEMPLATE
 from kubelab.kctl.config.entries import loaded
-from kubelab.kctl.documentprinters import (
-    ALLOW_MISSING_TEMPLATE_KEYS,
-    SHOW_MANAGED_FIELDS,
-    TEMPLATE,
-    PrintFlags,
-    printer_of,
-)
+from kubelab.kctl.documentprinters import PrintFlags, printer_of
 from kubelab.kctl.flags import Flag, UsageProblem
 from kubelab.kctl.session import Failed, Session
 

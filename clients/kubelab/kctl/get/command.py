@@ -7,8 +7,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kubelab.kctl.command import Command
-from kubelab.kctl.commonflags import ALL_NAMESPACES, FIELD_SELECTOR, FILENAME, RECURSIVE, SELECTOR, ResourceOptions
-from kubelab.kctl.documentprinters import ALLOW_MISSING_TEMPLATE_KEYS, SHOW_MANAGED_FIELDS, TEMPLATE
+from kubelab.kctl.commonflags import (
+    ALL_NAMESPACES,
+    ALLOW_MISSING_TEMPLATE_KEYS,
+    FIELD_SELECTOR,
+    FILENAME,
+    RECURSIVE,
+    SELECTOR,
+    SHOW_MANAGED_FIELDS,
+    TEMPLATE,
+    ResourceOptions,
+)
 from kubelab.kctl.flags import Flag, UsageProblem
 
 if TYPE_CHECKING:  # `kctl get --help` loads none of these
