@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from kubelab.kctl.commonflags import OUTPUT, TEMPLATE, TEMPLATE_FLAGS, OutputFormat
 from kubelab.kctl.flags import CommandLine, Flag, UsageProblem, normalise, words
 
 if TYPE_CHECKING:
@@ -120,6 +121,8 @@ class Command(click.Command):
         examples: str = "",
         usage: str = "",
     ) -> None:
+        self.templated = OUTPUT in flags and TEMPLATE not in flags
+        flags = (*flags, *(TEMPLATE_FLAGS if self.templated else ()))
         own = {flag.long for flag in flags}  # such as --namespace of `config set-context`, which means another thing
         self.flags: tuple[Flag, ...] = (*flags, *(f for f in GLOBAL_FLAGS if f.long not in own), HELP)
         super().__init__(name, params=[*self.flags, click.Argument(["args"], nargs=-1)], add_help_option=False)
@@ -154,7 +157,10 @@ class Command(click.Command):
         """Call the command's function with the session, ``ctx.obj``, the arguments and the options."""
         assert self.run is not None
         assert self.options is not None
-        return self.run(ctx.obj, ctx.params["args"], options_of(self.options, ctx.params))
+        params = ctx.params
+        if self.templated:
+            params = {**params, "output": OutputFormat.of(params)}
+        return self.run(ctx.obj, ctx.params["args"], options_of(self.options, params))
 
     def help_text(self, path: str) -> str:
         """Give the help, in kubectl's layout."""

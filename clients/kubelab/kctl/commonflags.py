@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from kubelab.kctl.flags import Flag, UsageProblem
 
@@ -34,12 +35,6 @@ DRY_RUN = Flag(
     help='Must be "none", "server", or "client". If client strategy, only print the object that would be sent, without '
     "sending it. If server strategy, submit server-side request without persisting the resource.",
 )
-OUTPUT = Flag(
-    "--output",
-    "-o",
-    help="Output format. One of: (json, yaml, name, go-template, go-template-file, template, templatefile, jsonpath, "
-    "jsonpath-as-json, jsonpath-file).",
-)
 TEMPLATE = Flag(
     "--template",
     help="Template string or path to template file to use when -o=go-template, -o=go-template-file. The template "
@@ -56,6 +51,14 @@ SHOW_MANAGED_FIELDS = Flag(
     "--show-managed-fields",
     kind="bool",
     help="If true, keep the managedFields when printing objects in JSON or YAML format.",
+)
+TEMPLATE_FLAGS = (ALLOW_MISSING_TEMPLATE_KEYS, SHOW_MANAGED_FIELDS, TEMPLATE)
+"""A command with OUTPUT has these too; their values travel in the value of OUTPUT."""
+OUTPUT = Flag(
+    "--output",
+    "-o",
+    help="Output format. One of: (json, yaml, name, go-template, go-template-file, template, templatefile, jsonpath, "
+    "jsonpath-as-json, jsonpath-file).",
 )
 FILENAME = Flag("--filename", "-f", kind="csv", help="Filename, directory, or URL to files to use")
 RECURSIVE = Flag("--recursive", "-R", kind="bool", help="Process the directory used in -f, --filename recursively.")
@@ -107,6 +110,24 @@ def field_manager(command: str) -> Flag:
         default=f"kubectl-{command}",
         help="Name of the manager used to track field ownership.",
     )
+
+
+class OutputFormat(str):
+    """The value of OUTPUT, with what TEMPLATE_FLAGS say of the format."""
+
+    template: str
+    allow_missing_keys: bool
+    show_managed_fields: bool
+
+    @classmethod
+    def of(cls, params: Mapping[str, Any]) -> OutputFormat:
+        """Read the flags' values; a template without a format is Go's."""
+        template: str = params["template"]
+        made = cls(params["output"] or ("go-template" if template else ""))
+        made.template = template
+        made.allow_missing_keys = params["allow_missing_template_keys"]
+        made.show_managed_fields = params["show_managed_fields"]
+        return made
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kubelab.kctl.command import Command, unexpected
-from kubelab.kctl.commonflags import KUSTOMIZE, RECURSIVE, SELECTOR, ResourceOptions, require_files
-from kubelab.kctl.documentprinters import SHOW_MANAGED_FIELDS
+from kubelab.kctl.commonflags import KUSTOMIZE, RECURSIVE, SELECTOR, SHOW_MANAGED_FIELDS, ResourceOptions, require_files
 from kubelab.kctl.flags import Flag, UsageProblem
 from kubelab.kctl.session import Failed, Session
 

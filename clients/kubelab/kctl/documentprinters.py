@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from kubelab.apimachinery.terminal import escaped
+from kubelab.kctl.commonflags import OutputFormat
 from kubelab.kctl.flags import UsageProblem
 from kubelab.kctl.session import Failed
 
@@ -37,6 +38,13 @@ class PrintFlags:
     allow_missing_keys: bool = True
     show_managed_fields: bool = False
     no_headers: bool = False  # of custom columns
+
+    @classmethod
+    def of(cls, output: str) -> PrintFlags:
+        """Take the value of ``--output`` with what the flags of templates say."""
+        if isinstance(output, OutputFormat):
+            return cls(output, output.template, output.allow_missing_keys, output.show_managed_fields)
+        return cls(output)
 
 
 def printer_of(flags: PrintFlags, *, also: Sequence[str] = (), columns: bool = False) -> DocumentPrinter:

@@ -26,10 +26,9 @@ class ResultPrinter:
     server: bool = False  # the server is asked not to keep what is sent
 
     @classmethod
-    def of(cls, output: str, dry_run: str, template: PrintFlags | None = None) -> ResultPrinter:
+    def of(cls, output: str, dry_run: str) -> ResultPrinter:
         """Check the values of ``--output`` and ``--dry-run``. Raises UsageProblem in kubectl's words."""
-        flags = template or PrintFlags(output)
-        printer = printer_of(flags) if flags.output or flags.template else None
+        printer = printer_of(PrintFlags.of(output)) if output else None
         if dry_run in ("client", "true"):
             return cls(output, True, printer)
         if dry_run in ("none", "false"):

@@ -145,5 +145,11 @@ def test_natural_order() -> None:
 
 
 def test_write_commands_take_templates(shell: Shell) -> None:
+    line = ("run", "x", "--image=y", "--dry-run=client")
+    assert shell(*line, "--template={{.metadata.name}}").stdout == "x"
+    assert shell(*line, "-o", "go-template", "--template={{.kind}}").stdout == "Pod"
+    strict = shell(*line, "-o", "jsonpath={.foo}", "--allow-missing-template-keys=false")
+    assert (strict.code, strict.stdout) == (1, "")
+    assert "foo is not found" in strict.stderr
     made = shell("run", "x", "--image=y", "--dry-run=client", "-o", "jsonpath={.spec.containers[0].image}")
     assert (made.code, made.stdout) == (0, "y")

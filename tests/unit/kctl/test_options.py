@@ -9,6 +9,7 @@ import click
 import pytest
 
 from kubelab.kctl.command import GLOBAL_FLAGS, HELP, Command, CommandEntry, options_of
+from kubelab.kctl.commonflags import TEMPLATE_FLAGS
 from kubelab.kctl.flags import Flag, Kind
 from kubelab.kctl.root import ROOT
 from kubelab.kctl.session import ConfigFlags
@@ -38,7 +39,8 @@ def fields_of(flags: tuple[Flag, ...]) -> dict[str | None, object]:
 
 
 def own_flags(command: Command) -> tuple[Flag, ...]:
-    return tuple(flag for flag in command.flags if flag not in (*GLOBAL_FLAGS, HELP))
+    elsewhere = (*GLOBAL_FLAGS, HELP, *(TEMPLATE_FLAGS if command.templated else ()))  # in the value of --output
+    return tuple(flag for flag in command.flags if flag not in elsewhere)
 
 
 @pytest.mark.parametrize("path", COMMANDS)
