@@ -29,7 +29,7 @@ def describe(err: ApiError, doing: str = "", *, servers: Sequence[str] = (), alo
         where = ", ".join(servers) or "the server"
         refused = f"The connection to the server {where} was refused - did you specify the right host or port?"
         return f"{refused}\n{START_IT}"
-    if isinstance(err, Invalid) and alone and err.kind:
+    if isinstance(err, Invalid) and alone:
         return _invalid(err)
     message = f"{doing}: {err.message}" if doing else err.message
     return f"Error from server ({err.reason}): {message}" if err.reason else f"Error from server: {message}"
@@ -76,7 +76,7 @@ def is_unreachable(err: ApiError) -> bool:
 
 
 def _invalid(err: Invalid) -> str:
-    start = f'The {err.kind} "{err.name}" is invalid'
+    start = f'The {err.kind} "{err.name}" is invalid' if err.kind or err.name else "The request is invalid"
     causes = list(dict.fromkeys(f"{c.field}: {c.message}" if c.field else c.message for c in err.causes))
     if not causes:
         return f"{start}: {err.message}"

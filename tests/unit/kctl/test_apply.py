@@ -291,3 +291,34 @@ def test_create_keeps_its_configuration(shell: Shell) -> None:
     shell.stdin = text.encode()
     assert shell("create", "--save-config", "-f", "-").stdout == "configmap/a created\n"
     assert apply(shell, text) == (0, "configmap/a unchanged\n", "")
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (
+            ("--type=json", "-p", '[{"op":"remove","path":"/nothing"}]'),
+            "The request is invalid: the server rejected our request due to an error in our request\n",
+        ),
+        (
+            ("--type=merge", "-p", '{"data":{"x":1}}'),
+            "The request is invalid: patch: Invalid value: ",
+        ),
+        (("-p", '{"metadata":{"labels":5}}'), "The request is invalid: patch: Invalid value: "),
+        (
+            ("-p", '{"metadata":{"ownerReferences":[{"name":"x"}]}}'),
+            "Error from server: map: map[name:x] does not contain declared merge key: uid\n",
+        ),
+        (("-p", "[1"), "error: unable to parse "),
+    ],
+)
+def test_a_patch_that_the_server_refuses_is_told_as_kubectl_tells_it(
+    shell: Shell, flags: tuple[str, ...], said: str
+) -> None:
+    config = core_pb2.ConfigMap(data={"x": "1"})
+    config.metadata.name, config.metadata.namespace = "a", "default"
+    config.metadata.ownerReferences.add(name="y", uid="u", kind="Pod", apiVersion="v1")
+    shell.server.add(config)
+    done = shell("patch", "configmap", "a", *flags)
+    assert (done.code, done.stdout) == (1, "")
+    assert done.stderr.startswith(said)
