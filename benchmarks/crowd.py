@@ -1,6 +1,7 @@
 """A crowd for an api-server: many watchers, pods, nodes and endpoints. Run by the benchmarks in a node's namespace.
 
-usage: python -m benchmarks.crowd KUBECONFIG watchers|fill|nodes|replicas|queue|placed|endpoints|change COUNT
+usage: python -m benchmarks.crowd KUBECONFIG
+  watchers|fill|nodes|replicas|replica-set|rollover|queue|placed|endpoints|change COUNT
 
 Prints one JSON object.
 """
@@ -15,10 +16,25 @@ import sys
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 
+from google.protobuf.message import Message
+
 from benchmarks.load import MAX_CONNECTIONS, Wire, pod
+from kubelab.api.apps.v1 import apps_pb2
 from kubelab.api.core.v1 import core_pb2
-from kubelab.apimachinery.scheme import ENDPOINTS, NODES, PODS, REPLICATION_CONTROLLERS
-from kubelab.client.client import Client
+from kubelab.apimachinery.apps.deployments import is_complete
+from kubelab.apimachinery.core.pods import is_ready
+from kubelab.apimachinery.errors import Conflict, NotFound
+from kubelab.apimachinery.meta import is_terminating
+from kubelab.apimachinery.scheme import (
+    DEPLOYMENTS,
+    ENDPOINTS,
+    NODES,
+    PODS,
+    REPLICA_SETS,
+    REPLICATION_CONTROLLERS,
+    Resource,
+)
+from kubelab.client.client import Client, EventType
 from kubelab.rpc.apiserver.v1 import apiserver_pb2 as pb
 
 ROUNDS = 10
@@ -83,16 +99,89 @@ async def replicas(client: Client, kubeconfig: str, count: int) -> dict[str, flo
     rc.metadata.name = "crowd"
     rc.spec.replicas = count
     rc.spec.selector["crowd"] = "yes"
-    rc.spec.template.metadata.labels["crowd"] = "yes"
-    rc.spec.template.spec.CopyFrom(pod("x", scheduled=True).spec)
-    rc.spec.template.spec.nodeSelector.update(HOLLOW)
-    async with _bound(client, "crowd=yes", count) as times:
+    _crowd_template(rc.spec.template, "crowd")
+    return await _created_and_bound(client, REPLICATION_CONTROLLERS, rc, "crowd=yes", count)
+
+
+async def replica_set(client: Client, kubeconfig: str, count: int) -> dict[str, float]:
+    """The same of a ReplicaSet."""
+    rs = apps_pb2.ReplicaSet()
+    rs.metadata.name = "crowd"
+    rs.spec.replicas = count
+    rs.spec.selector.matchLabels["set"] = "yes"
+    _crowd_template(rs.spec.template, "set")
+    return await _created_and_bound(client, REPLICA_SETS, rs, "set=yes", count)
+
+
+def _crowd_template(template: core_pb2.PodTemplateSpec, label: str) -> None:
+    template.metadata.labels[label] = "yes"
+    template.spec.CopyFrom(pod("x", scheduled=True).spec)
+    template.spec.nodeSelector.update(HOLLOW)
+
+
+async def _created_and_bound(
+    client: Client, resource: Resource[Message], obj: Message, selector: str, count: int
+) -> dict[str, float]:
+    async with _bound(client, selector, count) as times:
         began = time.perf_counter()
-        await client.create(rc, "default")
+        await client.create(obj, "default")
         await times
     took = time.perf_counter() - began
-    await client.delete(REPLICATION_CONTROLLERS, "crowd", "default")
+    await client.delete(resource, "crowd", "default", propagation_policy="Background")
     return {"seconds": took}
+
+
+async def rollover(client: Client, kubeconfig: str, count: int) -> dict[str, float]:
+    """Seconds from a Deployment's new image to its rollout being complete; its pods are ready as soon as they are
+    bound, and gone as soon as they are deleted."""
+    made = apps_pb2.Deployment()
+    made.metadata.name = "crowd"
+    made.spec.replicas = count
+    made.spec.selector.matchLabels["rolled"] = "yes"
+    _crowd_template(made.spec.template, "rolled")
+    async with asyncio.TaskGroup() as group:
+        kubelet = group.create_task(_hollow_kubelet(client, "rolled=yes"))
+        await client.create(made, "default")
+        await _complete(client)
+        changed = await client.get(DEPLOYMENTS, "crowd", "default")
+        changed.spec.template.spec.containers[0].image = "host:2"
+        began = time.perf_counter()
+        await client.update(changed)
+        await _complete(client)
+        took = time.perf_counter() - began
+        kubelet.cancel()
+    await client.delete(DEPLOYMENTS, "crowd", "default", propagation_policy="Background")
+    return {"seconds": took}
+
+
+async def _complete(client: Client) -> None:
+    listed = await client.list(DEPLOYMENTS, "default")
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        async for event in client.watch(DEPLOYMENTS, "default", resource_version=listed.resource_version):
+            found = event.object
+            if found is not None and is_complete(found, found.status):
+                return
+
+
+async def _hollow_kubelet(client: Client, selector: str) -> None:
+    """Do the kubelet's part for pods on hollow nodes."""
+    listed = await client.list(PODS, "default", label_selector=selector)
+    async with asyncio.TaskGroup() as group:
+        async for event in client.watch(
+            PODS, "default", resource_version=listed.resource_version, label_selector=selector
+        ):
+            if event.object is not None and event.type is not EventType.DELETED and event.object.spec.nodeName:
+                group.create_task(_serve(client, event.object))
+
+
+async def _serve(client: Client, bound: core_pb2.Pod) -> None:
+    with contextlib.suppress(NotFound, Conflict):  # it changed meanwhile: another event tells of it
+        if is_terminating(bound):
+            await client.delete(PODS, bound.metadata.name, "default", grace_period_seconds=0)
+        elif not is_ready(bound):
+            bound.status.phase = "Running"
+            bound.status.conditions.add(type="Ready", status="True")
+            await client.update_status(bound)
 
 
 async def queue(client: Client, kubeconfig: str, count: int) -> dict[str, float]:
@@ -214,6 +303,8 @@ WORK = {
     "fill": fill,
     "nodes": nodes,
     "replicas": replicas,
+    "replica-set": replica_set,
+    "rollover": rollover,
     "queue": queue,
     "placed": placed,
     "endpoints": endpoints,

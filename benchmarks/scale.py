@@ -48,7 +48,8 @@ def rules(bench: Bench) -> list[Figure]:
 def pods_on_nodes(bench: Bench) -> list[Figure]:
     asyncio.run(act(bench, Action.STOP, "kubelet", "kube-proxy"))
     bench.crowd("nodes", 1000)
-    made = bench.crowd("replicas", 1000)
+    made, by_set = bench.crowd("replicas", 1000), bench.crowd("replica-set", 1000)
+    rolled = bench.crowd("rollover", 100)
     asyncio.run(act(bench, Action.STOP, "scheduler"))
     bench.crowd("queue", 5000)
     with ThreadPoolExecutor() as beside:
@@ -57,6 +58,8 @@ def pods_on_nodes(bench: Bench) -> list[Figure]:
         placed = watching.result()
     return [
         Figure("ReplicationController of 1,000, created and bound", made["seconds"], "s", 5),
+        Figure("ReplicaSet of 1,000, created and bound", by_set["seconds"], "s", 5),
+        Figure("Deployment of 100 rolled over, pods ready at once", rolled["seconds"], "s", 5),
         Figure("scheduler with 1,000 nodes: pods bound", placed["per_second"], "/s", 500, more_is_better=True),
     ]
 
