@@ -108,7 +108,8 @@ def test_descriptions_are_the_comments_of_the_contract() -> None:
 
 def test_version_3_has_the_defaults_of_go() -> None:
     port = THREE["io.k8s.api.core.v1.ContainerPort"]["properties"]
-    assert port["containerPort"] == {"default": 0, "format": "int32", "type": "integer"}
+    described = {"description": port["containerPort"]["description"]}
+    assert port["containerPort"] == {"default": 0, "format": "int32", "type": "integer", **described}
     assert port["hostIP"] == {"type": "string"}
     status = THREE["io.k8s.api.core.v1.ContainerStatus"]["properties"]
     state = "#/components/schemas/io.k8s.api.core.v1.ContainerState"
