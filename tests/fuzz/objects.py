@@ -284,6 +284,18 @@ status:
   completedIndexes: "1"
   uncountedTerminatedPods: {failed: [u-1]}
   conditions: [{type: Suspended, status: "False", lastTransitionTime: "2026-01-01T00:00:00Z"}]
+---
+apiVersion: policy/v1
+kind: PodDisruptionBudget
+metadata: {name: web, namespace: default}
+spec: {minAvailable: 50%, selector: {matchLabels: {app: web}}, unhealthyPodEvictionPolicy: AlwaysAllow}
+status: {disruptedPods: {web-0: "2026-01-01T00:00:00Z"}, disruptionsAllowed: 1, expectedPods: 2}
+---
+apiVersion: scheduling.k8s.io/v1
+kind: PriorityClass
+metadata: {name: high}
+value: 1000
+preemptionPolicy: Never
 """
 SEEDS: dict[str, Message] = {document.resource.plural: document.obj for document in decode(TEXT, "seeds")}
 assert SEEDS.keys() == {resource.plural for resource in KINDS}

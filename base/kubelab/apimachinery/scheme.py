@@ -20,6 +20,8 @@ from kubelab.api.coordination.v1 import coordination_pb2
 from kubelab.api.core.v1 import componentstatuses_pb2, core_pb2, limits_pb2, serviceaccounts_pb2
 from kubelab.api.discovery.v1 import discovery_pb2
 from kubelab.api.networking.v1 import networking_pb2
+from kubelab.api.policy.v1 import policy_pb2
+from kubelab.api.scheduling.v1 import scheduling_pb2
 
 T = TypeVar("T", bound=Message, covariant=True)
 TYPE_URL_PREFIX = "type.googleapis.com/"
@@ -92,7 +94,7 @@ PODS = Resource(
     message=core_pb2.Pod,
     columns=_columns("Ready", "Status", "Restarts", AGE, *_wide("IP", "Node", "Nominated Node", "Readiness Gates")),
     short_names=("po",),
-    subresources=("status", "binding"),
+    subresources=("status", "binding", "eviction"),
     categories=("all",),
 )
 NODES = Resource(
@@ -351,6 +353,26 @@ CRON_JOBS = Resource(
     subresources=("status",),
     categories=("all",),
 )
+PRIORITY_CLASSES = Resource(
+    plural="priorityclasses",
+    singular="priorityclass",
+    kind="PriorityClass",
+    message=scheduling_pb2.PriorityClass,
+    columns=_columns("Value", "Global-Default", AGE, "PreemptionPolicy"),
+    group="scheduling.k8s.io",
+    short_names=("pc",),
+    namespaced=False,
+)
+POD_DISRUPTION_BUDGETS = Resource(
+    plural="poddisruptionbudgets",
+    singular="poddisruptionbudget",
+    kind="PodDisruptionBudget",
+    message=policy_pb2.PodDisruptionBudget,
+    columns=_columns("Min Available", "Max Unavailable", "Allowed Disruptions", AGE),
+    group="policy",
+    short_names=("pdb",),
+    subresources=("status",),
+)
 BINDINGS = Resource(
     plural="bindings",
     singular="binding",
@@ -419,6 +441,8 @@ ALL: tuple[Resource[Message], ...] = (
     INGRESSES,
     NETWORK_POLICIES,
     CRON_JOBS,
+    POD_DISRUPTION_BUDGETS,
+    PRIORITY_CLASSES,
 )
 
 _BY_KIND = {(r.api_version, r.kind): r for r in ALL}

@@ -19,6 +19,7 @@ from google.protobuf.message import Message
 from kubelab.api.autoscaling.v1 import autoscaling_pb2
 from kubelab.api.core.v1 import core_pb2
 from kubelab.api.meta.v1 import meta_pb2
+from kubelab.api.policy.v1 import policy_pb2
 from kubelab.apimachinery import scheme
 from kubelab.apimachinery.clock import Clock, SystemClock
 from kubelab.apimachinery.errors import ApiError, Timeout
@@ -515,6 +516,14 @@ class Client:
         meta = binding.metadata
         path = path_of(scheme.PODS, meta.namespace, meta.name, "binding")
         request = pb.CreateRequest(path=path, object=scheme.pack(binding))
+        await self._transport.unary(CREATE, request, timeout=CALL_SECONDS)
+
+    async def evict(self, eviction: policy_pb2.Eviction) -> None:
+        """Delete the pod that the eviction names if its disruption budgets allow it. Raises TooManyRequests when they
+        do not, NotFound."""
+        meta = eviction.metadata
+        path = path_of(scheme.PODS, meta.namespace, meta.name, "eviction")
+        request = pb.CreateRequest(path=path, object=scheme.pack(eviction))
         await self._transport.unary(CREATE, request, timeout=CALL_SECONDS)
 
     async def get_scale(self, resource: Resource[Message], name: str, namespace: str = "") -> autoscaling_pb2.Scale:

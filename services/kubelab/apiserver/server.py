@@ -11,15 +11,17 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from kubelab.api.core.v1 import limits_pb2, serviceaccounts_pb2
+from kubelab.api.scheduling.v1 import scheduling_pb2
 from kubelab.apimachinery import errors
 from kubelab.apimachinery.backoff import jittered
 from kubelab.apimachinery.clock import Clock
-from kubelab.apimachinery.scheme import LIMIT_RANGES, NODES, SERVICE_ACCOUNTS
+from kubelab.apimachinery.scheme import LIMIT_RANGES, NODES, PRIORITY_CLASSES, SERVICE_ACCOUNTS
 from kubelab.apiserver.admission.chain import AdmissionChain
 from kubelab.apiserver.admission.limitranger import LimitRanger
 from kubelab.apiserver.admission.namespacelifecycle import NamespaceLifecycle
 from kubelab.apiserver.admission.noderestriction import NodeRestriction
-from kubelab.apiserver.admission.pods import DefaultTolerationSeconds, Priority, ServiceAccount
+from kubelab.apiserver.admission.pods import DefaultTolerationSeconds, ServiceAccount
+from kubelab.apiserver.admission.priority import Priority
 from kubelab.apiserver.admission.resourcequota import ResourceQuota
 from kubelab.apiserver.audit.log import AuditLog
 from kubelab.apiserver.authz.authorizer import Authorizer
@@ -118,7 +120,7 @@ class ApiServer:
                 LimitRanger(self._limit_ranges),
                 ServiceAccount(self._service_account),
                 NodeRestriction(self._uid_of_node),
-                Priority(),
+                Priority(self._priority_classes),
                 DefaultTolerationSeconds(config.tolerations()),
                 ResourceQuota(self.resources),  # the last one: it charges for the object as it is stored
             ]
@@ -192,6 +194,10 @@ class ApiServer:
     def _limit_ranges(self, namespace: str) -> list[limits_pb2.LimitRange]:
         cache = self.caches[LIMIT_RANGES]
         return [limits_pb2.LimitRange.FromString(entry.raw) for entry in cache.select(Selection(namespace))]
+
+    def _priority_classes(self) -> list[scheduling_pb2.PriorityClass]:
+        entries = self.caches[PRIORITY_CLASSES].select(Selection())
+        return [scheduling_pb2.PriorityClass.FromString(entry.raw) for entry in entries]
 
     def _service_account(self, namespace: str, name: str) -> serviceaccounts_pb2.ServiceAccount | None:
         entry = self.caches[SERVICE_ACCOUNTS].get(namespace, name)

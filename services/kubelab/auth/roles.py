@@ -69,7 +69,8 @@ ROLES: Mapping[str, tuple[Rule, ...]] = {
     ),
     "system:monitoring": (rule("get", "/metrics"),),
     "system:kube-scheduler": (
-        rule("get list watch", "nodes pods namespaces services replicationcontrollers"),
+        rule("get list watch", "nodes pods namespaces services replicationcontrollers replicasets.apps"),
+        rule("get list watch", "poddisruptionbudgets.policy"),
         rule("create", "pods/binding bindings"),
         rule("update patch", "pods/status"),
         rule("delete", "pods"),
@@ -86,6 +87,7 @@ ROLES: Mapping[str, tuple[Rule, ...]] = {
         rule("update patch", "replicationcontrollers/status replicasets.apps/status deployments.apps/status"),
         rule("update patch", "resourcequotas/status"),
         rule("update patch", "jobs.batch/status cronjobs.batch/status daemonsets.apps/status statefulsets.apps/status"),
+        rule("update patch", "poddisruptionbudgets.policy/status"),
         _own_lease("kube-controller-manager"),
         _EVENTS,
     ),

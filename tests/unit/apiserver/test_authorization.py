@@ -70,6 +70,7 @@ def nothing(_request: Question, _name: str) -> bool:
 def scheduler(r: Question, name: str) -> bool:
     return (
         (reads(r) and whole(r, "nodes", "pods", "namespaces", "services", "replicationcontrollers"))
+        or (reads(r) and whole(r, "replicasets", "poddisruptionbudgets"))
         or (r.verb == "create" and (r.subresource == "binding" or whole(r, "bindings")))
         or (r.verb in CHANGES and r.resource == "pods" and r.subresource == "status")
         or (r.verb == "delete" and whole(r, "pods"))
@@ -189,6 +190,7 @@ def expected(may: May, resource: scheme.Resource[core_pb2.Pod], r: Question) -> 
         "status": ("get", *CHANGES),
         "scale": ("get", *CHANGES),
         "binding": ("create",),
+        "eviction": ("create",),
         "finalize": ("update",),
     }
     return OK if r.verb in served.get(r.subresource, ("get",)) else "MethodNotAllowed"

@@ -22,7 +22,7 @@ def objects(shell: Shell, tmp_path: Path) -> None:
 
 
 ASKED = {
-    "get|po": "pods",
+    "get|po": "pods poddisruptionbudgets.policy",
     "get|pods|": "web-1 web-2",
     "get|pods|web-1|": "web-2",
     "get|pods|-n|user|": "other",

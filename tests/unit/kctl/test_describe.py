@@ -6,6 +6,9 @@ import re
 
 import pytest
 
+from kubelab.api.policy.v1 import policy_pb2
+from kubelab.api.scheduling.v1 import scheduling_pb2
+from kubelab.apimachinery import intstr
 from kubelab.apimachinery.manifest.decode import decode
 from kubelab.apimachinery.meta import meta_of
 from kubelab.apimachinery.scheme import NAMESPACES
@@ -291,3 +294,41 @@ Spec:
     <none> (Selected pods are isolated for egress connectivity)
   Policy Types: Ingress, Egress
 """
+PRIORITY_CLASS = """\
+Name:              high
+Value:             1000
+GlobalDefault:     false
+PreemptionPolicy:  PreemptLowerPriority
+Description:       for what matters
+Annotations:       <none>
+Events:            <none>
+"""
+BUDGET = """\
+Name:           web
+Namespace:      default
+Min available:  50%
+Selector:       app=web
+Status:
+    Allowed disruptions:  1
+    Current:              3
+    Desired:              2
+    Total:                3
+Events:                   <none>
+"""
+
+
+def test_priority_classes_and_disruption_budgets(shell: Shell) -> None:
+    priority_class = scheduling_pb2.PriorityClass(
+        value=1000, description="for what matters", preemptionPolicy="PreemptLowerPriority"
+    )
+    priority_class.metadata.name = "high"
+    budget = policy_pb2.PodDisruptionBudget()
+    budget.metadata.name, budget.metadata.namespace = "web", "default"
+    budget.spec.minAvailable.CopyFrom(intstr.from_string("50%"))
+    budget.spec.selector.matchLabels["app"] = "web"
+    status = budget.status
+    status.disruptionsAllowed, status.currentHealthy, status.desiredHealthy, status.expectedPods = 1, 3, 2, 3
+    shell.server.add(priority_class, budget)
+    assert shell("describe", "pc", "high").stdout == PRIORITY_CLASS
+    described = shell("describe", "pdb", "web").stdout
+    assert "\n".join(line.rstrip() for line in described.split("\n")) == BUDGET

@@ -15,6 +15,8 @@ from kubelab.api.coordination.v1 import coordination_pb2
 from kubelab.api.core.v1 import core_pb2, limits_pb2, serviceaccounts_pb2
 from kubelab.api.networking.v1 import networking_pb2
 from kubelab.apimachinery import labelselectors
+from kubelab.api.policy.v1 import policy_pb2
+from kubelab.api.scheduling.v1 import scheduling_pb2
 from kubelab.apimachinery.core.pods import ACTIVE_PODS
 from kubelab.apimachinery.errors import ApiError, BadRequest, NotFound
 from kubelab.apimachinery.meta import meta_of
@@ -31,8 +33,10 @@ from kubelab.apimachinery.scheme import (
     NAMESPACES,
     NETWORK_POLICIES,
     NODES,
+    POD_DISRUPTION_BUDGETS,
     PODS,
     REPLICA_SETS,
+    PRIORITY_CLASSES,
     REPLICATION_CONTROLLERS,
     RESOURCE_QUOTAS,
     SECRETS,
@@ -48,6 +52,7 @@ from kubelab.kctl.describe import (
     nodes,
     others,
     pods,
+    policies,
     serviceaccounts,
     services,
     workloads,
@@ -213,6 +218,14 @@ async def _selected(client: Client, namespace: str, selector: str) -> Sequence[c
         return []
 
 
+async def _priority_class(context: Context, obj: scheduling_pb2.PriorityClass) -> str:
+    return policies.priority_class(obj, await context.events(obj), context.now)
+
+
+async def _disruption_budget(context: Context, obj: policy_pb2.PodDisruptionBudget) -> str:
+    return policies.disruption_budget(obj, await context.events(obj), context.now)
+
+
 DESCRIBERS: Mapping[Resource[Message], Callable[[Context, Any], Awaitable[str]]] = {
     CONFIG_MAPS: _config_map,
     DEPLOYMENTS: _deployment,
@@ -226,6 +239,8 @@ DESCRIBERS: Mapping[Resource[Message], Callable[[Context, Any], Awaitable[str]]]
     NODES: _node,
     PODS: _pod,
     REPLICA_SETS: _replica_set,
+    POD_DISRUPTION_BUDGETS: _disruption_budget,
+    PRIORITY_CLASSES: _priority_class,
     REPLICATION_CONTROLLERS: _replication_controller,
     RESOURCE_QUOTAS: _resource_quota,
     SECRETS: _secret,

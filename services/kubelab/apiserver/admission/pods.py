@@ -1,4 +1,4 @@
-"""Three plugins that complete pods: DefaultTolerationSeconds, Priority, ServiceAccount
+"""Two plugins that complete pods: DefaultTolerationSeconds, ServiceAccount
 (https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers/)."""
 
 from __future__ import annotations
@@ -17,9 +17,6 @@ from kubelab.auth.attributes import Attributes
 
 TOLERATION_SECONDS: Mapping[str, int] = {NOT_READY: 300, UNREACHABLE: 300}
 """How long a pod that does not say stays on a node with such a taint."""
-PRIORITIES = {"": 0, "system-cluster-critical": 2_000_000_000, "system-node-critical": 2_000_001_000}
-"""The classes that every cluster has; there is no PriorityClass yet."""
-PREEMPTION_POLICY = "PreemptLowerPriority"  # of all of them
 SERVICE_ACCOUNT = "default"  # of a pod that names none
 MIRROR = "kubernetes.io/config.mirror"
 
@@ -53,40 +50,6 @@ class DefaultTolerationSeconds(PodPlugin):
         for key, seconds in self._seconds.items():
             if not any(t.key in ("", key) and t.effect in ("", NO_EXECUTE) for t in tolerations):
                 tolerations.add(key=key, operator="Exists", effect=NO_EXECUTE, tolerationSeconds=seconds)
-
-
-class Priority(PodPlugin):
-    """Gives a new pod the number of its priority class; a changed one keeps its own."""
-
-    name: ClassVar[str] = "Priority"
-
-    def complete(self, pod: core_pb2.Pod, old: core_pb2.Pod | None) -> None:
-        spec = pod.spec
-        if old is None:
-            self._check(pod)
-            spec.priority = PRIORITIES[spec.priorityClassName]
-        elif not spec.HasField("priority") and old.spec.HasField("priority"):
-            spec.priority = old.spec.priority
-        if not spec.preemptionPolicy and (policy := old.spec.preemptionPolicy if old else PREEMPTION_POLICY):
-            spec.preemptionPolicy = policy
-
-    def _check(self, pod: core_pb2.Pod) -> None:
-        """Refuse a class that is not there and a number that is not its own."""
-        spec, name = pod.spec, pod.spec.priorityClassName
-        if name not in PRIORITIES:
-            raise _forbidden(pod, f"no PriorityClass with name {name} was found")
-        if spec.HasField("priority") and spec.priority != PRIORITIES[name]:
-            raise _forbidden(
-                pod,
-                f"the integer value of priority ({spec.priority}) must not be provided in pod spec; priority admission "
-                f"controller computed {PRIORITIES[name]} from the given PriorityClass name",
-            )
-        if spec.preemptionPolicy == "Never":
-            raise _forbidden(
-                pod,
-                "the string value of PreemptionPolicy (Never) must not be provided in pod spec; priority admission "
-                f"controller computed {PREEMPTION_POLICY} from the given PriorityClass name",
-            )
 
 
 class ServiceAccount(PodPlugin):

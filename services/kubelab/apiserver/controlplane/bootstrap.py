@@ -16,9 +16,11 @@ from google.protobuf.message import Message
 
 from kubelab.api.core.v1 import core_pb2
 from kubelab.api.intstr import intstr_pb2
+from kubelab.api.scheduling.v1 import scheduling_pb2
 from kubelab.apimachinery import errors, scheme
 from kubelab.apimachinery.clock import Clock
 from kubelab.apimachinery.scheme import Resource
+from kubelab.apiserver.admission.priority import system_classes
 from kubelab.apiserver.registry.writer import ObjectWriter
 from kubelab.apiserver.resources.core.namespaces import SYSTEM_NAMESPACES
 from kubelab.apiserver.storage.store import Put, Store, StoreEvent
@@ -72,6 +74,9 @@ class Bootstrap:
         for name in SYSTEM_NAMESPACES:
             if self._caches[scheme.NAMESPACES].get("", name) is None:
                 await self._create(core_pb2.Namespace(), name, "")
+        for priority_class in system_classes():
+            if self._caches[scheme.PRIORITY_CLASSES].get("", priority_class.metadata.name) is None:
+                await self._create(priority_class, priority_class.metadata.name, "")
         await self._reflector.fresh()
         await self._reconcile_service()
 
@@ -173,7 +178,10 @@ class Bootstrap:
             return  # another api-server did it; its change wakes us
 
     async def _create(
-        self, obj: core_pb2.Namespace | core_pb2.Service | core_pb2.Endpoints, name: str, ns: str
+        self,
+        obj: core_pb2.Namespace | core_pb2.Service | core_pb2.Endpoints | scheduling_pb2.PriorityClass,
+        name: str,
+        ns: str,
     ) -> None:
         obj.metadata.name = name
         try:

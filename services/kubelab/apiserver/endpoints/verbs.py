@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeAlias, TypeVar
 
@@ -56,6 +56,15 @@ class StoredObjects:
 
     async def entry(self, resource: Resource[Message], namespace: str, name: str) -> Entry:
         return await self.reader.entry(resource, namespace, name)
+
+    async def entries(self, resource: Resource[Message], namespace: str) -> Sequence[Entry]:
+        return (await self.reader.list(resource, namespace, meta_pb2.ListOptions())).entries
+
+    async def delete(
+        self, resource: Resource[Message], namespace: str, name: str, options: meta_pb2.DeleteOptions
+    ) -> WriteResult:
+        dry_run = self.dry_run or bool(options.dryRun)
+        return await self.writer.delete(resource, namespace, name, options, dry_run=dry_run)
 
     async def decide(self, a: Attributes) -> tuple[bool, str]:
         return await self.authorizer.decide(a)

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from google.protobuf.message import Message
 
+from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery.clock import Clock
 from kubelab.apimachinery.scheme import Resource
 from kubelab.apiserver.request import Request
@@ -24,6 +25,16 @@ class Objects(Protocol):
 
     async def entry(self, resource: Resource[Message], namespace: str, name: str) -> Entry:
         """Read one object as it is now; NotFound."""
+        ...
+
+    async def entries(self, resource: Resource[Message], namespace: str) -> Sequence[Entry]:
+        """Read all objects of a namespace as they are now."""
+        ...
+
+    async def delete(
+        self, resource: Resource[Message], namespace: str, name: str, options: meta_pb2.DeleteOptions
+    ) -> WriteResult:
+        """Begin or complete a deletion; NotFound, Conflict where a precondition does not hold."""
         ...
 
     async def decide(self, a: Attributes) -> tuple[bool, str]:

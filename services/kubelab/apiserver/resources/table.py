@@ -30,6 +30,8 @@ from kubelab.apiserver.resources.core import (
 )
 from kubelab.apiserver.resources.discovery import endpointslices
 from kubelab.apiserver.resources.networking import ingressclasses, ingresses, networkpolicies
+from kubelab.apiserver.resources.policy import poddisruptionbudgets
+from kubelab.apiserver.resources.scheduling import priorityclasses
 from kubelab.apiserver.resources.storage import PassedThrough, ResourceStorage, Settings
 from kubelab.apiserver.resources.subresource import AUDIT, Subresource
 from kubelab.apiserver.storage.wire import Envelope
@@ -62,6 +64,8 @@ _KINDS = (
     ingresses.storage,
     networkpolicies.storage,
     cronjobs.storage,
+    poddisruptionbudgets.storage,
+    priorityclasses.storage,
 )
 _PASSED_THROUGH = (bindings.RESOURCE, selfsubjectreviews.RESOURCE, rulesreviews.RESOURCE, *accessreviews.RESOURCES)
 _EVERY_KINDS = {"audit": AUDIT}  # subresources

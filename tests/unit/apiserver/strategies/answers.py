@@ -24,7 +24,8 @@ from kubelab.apimachinery.errors import Cause
 from kubelab.apimachinery.manifest.decode import decode
 from kubelab.apimachinery.scheme import Resource
 from kubelab.apiserver.admission.chain import AdmissionChain
-from kubelab.apiserver.admission.pods import DefaultTolerationSeconds, Priority, ServiceAccount
+from kubelab.apiserver.admission.pods import DefaultTolerationSeconds, ServiceAccount
+from kubelab.apiserver.admission.priority import Priority
 from kubelab.apiserver.resources.table import builtin
 from kubelab.apiserver.strategies.base import Strategy
 from kubelab.auth.attributes import Attributes

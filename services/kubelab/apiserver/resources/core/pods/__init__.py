@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from kubelab.apimachinery.scheme import PODS
 from kubelab.apiserver.resources.core.pods.binding import BINDING
+from kubelab.apiserver.resources.core.pods.eviction import EVICTION
 from kubelab.apiserver.resources.core.pods.printer import row
 from kubelab.apiserver.resources.core.pods.strategy import PodStrategy
 from kubelab.apiserver.resources.storage import ResourceStorage, Settings
 from kubelab.apiserver.resources.subresource import STATUS, Subresource
 
-SUBRESOURCES = {"status": STATUS, "binding": BINDING, "log": Subresource(("get",), streamed=True)}
+SUBRESOURCES = {"status": STATUS, "binding": BINDING, "eviction": EVICTION, "log": Subresource(("get",), streamed=True)}
 
 
 def storage(settings: Settings) -> ResourceStorage:

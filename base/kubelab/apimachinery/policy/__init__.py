@@ -1,0 +1,1 @@
+"""What components share about policy/v1."""
