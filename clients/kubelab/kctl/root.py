@@ -43,6 +43,10 @@ ROOT = Command(
         CommandEntry("certificate", "Modify certificate resources", "certificate:CERTIFICATE", CLUSTER),
         CommandEntry("top", "Display resource (CPU/memory) usage", "top:TOP", CLUSTER),
         CommandEntry("cluster-info", "Display cluster information", "clusterinfo:CLUSTER_INFO", CLUSTER),
+        CommandEntry("cordon", "Mark node as unschedulable", "nodes.cordon:CORDON", CLUSTER),
+        CommandEntry("uncordon", "Mark node as schedulable", "nodes.cordon:UNCORDON", CLUSTER),
+        CommandEntry("drain", "Drain node in preparation for maintenance", "nodes.drain:DRAIN", CLUSTER),
+        CommandEntry("taint", "Update the taints on one or more nodes", "nodes.taint:TAINT", CLUSTER),
         CommandEntry(
             "describe", "Show details of a specific resource or group of resources", "describe.command:DESCRIBE", DEBUG
         ),

@@ -14,9 +14,9 @@ from kubelab.api.batch.v1 import batch_pb2
 from kubelab.api.coordination.v1 import coordination_pb2
 from kubelab.api.core.v1 import core_pb2, limits_pb2, serviceaccounts_pb2
 from kubelab.api.networking.v1 import networking_pb2
-from kubelab.apimachinery import labelselectors
 from kubelab.api.policy.v1 import policy_pb2
 from kubelab.api.scheduling.v1 import scheduling_pb2
+from kubelab.apimachinery import labelselectors
 from kubelab.apimachinery.core.pods import ACTIVE_PODS
 from kubelab.apimachinery.errors import ApiError, BadRequest, NotFound
 from kubelab.apimachinery.meta import meta_of
@@ -35,8 +35,8 @@ from kubelab.apimachinery.scheme import (
     NODES,
     POD_DISRUPTION_BUDGETS,
     PODS,
-    REPLICA_SETS,
     PRIORITY_CLASSES,
+    REPLICA_SETS,
     REPLICATION_CONTROLLERS,
     RESOURCE_QUOTAS,
     SECRETS,

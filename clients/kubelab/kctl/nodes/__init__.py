@@ -1,0 +1,1 @@
+"""``kctl cordon``, ``uncordon``, ``drain`` and ``taint``: nodes and the pods on them."""
