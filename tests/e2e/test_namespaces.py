@@ -45,6 +45,34 @@ def test_a_namespace_by_command(tutorial: Tutorial) -> None:
     assert terminal.type("kctl delete namespace user-namespace").stdout == 'namespace "user-namespace" deleted\n'
 
 
+LIMITED = """\
+apiVersion: v1
+kind: LimitRange
+metadata: {name: sizes}
+spec: {limits: [{type: Container, default: {cpu: 500m}, defaultRequest: {cpu: 100m}}]}
+---
+apiVersion: v1
+kind: ResourceQuota
+metadata: {name: few}
+spec: {hard: {pods: "3"}}
+"""
+
+
+def test_describe_shows_quota_and_limits(tutorial: Tutorial) -> None:
+    terminal = tutorial.terminal
+    terminal.type("kctl create namespace limited")
+    terminal.type("kctl create -n limited -f -", stdin=LIMITED)
+
+    def described() -> bool:
+        text = terminal.type("kctl describe namespace limited").stdout
+        assert re.search(r"\nResource Quotas\n  Name: +few\n  Resource +Used +Hard\n.*\n  pods +0 +3\n", text), text
+        assert re.search(r"\nResource Limits\n(.*\n){2} Container +cpu +- +- +100m +500m +-\n", text), text
+        return True
+
+    eventually(described)
+    terminal.type("kctl delete namespace limited")
+
+
 def test_two_pods_of_one_name_in_two_namespaces(tutorial: Tutorial) -> None:
     terminal = tutorial.terminal
     terminal.type("kctl create -f assets/00001/00001.yml")

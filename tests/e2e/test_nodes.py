@@ -6,6 +6,8 @@ import re
 
 from tests.e2e.terminal import Terminal
 
+STATUSES = [["controller-manager", "Healthy"], ["scheduler", "Healthy"], ["etcd-0", "Healthy"]]
+
 
 def test_get_node_lists_them_with_their_roles(terminal: Terminal) -> None:
     for word in ("node", "nodes", "no"):
@@ -47,3 +49,10 @@ def test_cluster_info_names_the_control_plane(terminal: Terminal) -> None:
     dump = terminal.type("kctl cluster-info dump").stdout
     assert '"kind": "Node"' in dump
     assert all(f'"name": "{name}"' in dump for name in terminal.roles)
+
+
+def test_component_statuses(terminal: Terminal) -> None:
+    for word in ("cs", "componentstatuses"):
+        told = terminal.type(f"kctl get {word}")
+        assert told.stderr == "Warning: v1 ComponentStatus is deprecated in v1.19+\n"
+        assert [row[:2] for row in told.rows] == [["NAME", "STATUS"], *STATUSES]
