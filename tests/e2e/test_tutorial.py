@@ -47,6 +47,7 @@ def reader(tmp_path: Path) -> Iterator[Terminal]:
         take_down(terminal)
 
 
+@pytest.mark.timeout(600)  # a hundred commands and two clusters: 50 s on a machine that is not busy
 def test_every_command_prints_what_the_tutorial_says(reader: Terminal) -> None:
     for step in steps(DOCUMENT.read_text()):
         follow(reader, step)
@@ -63,6 +64,6 @@ def follow(reader: Terminal, step: Step) -> None:
         return True
 
     if step.command.startswith(LOOKS):
-        eventually(look, within=40)
+        eventually(look, within=60)
     else:
         look()
