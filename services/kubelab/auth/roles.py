@@ -69,8 +69,8 @@ ROLES: Mapping[str, tuple[Rule, ...]] = {
     ),
     "system:monitoring": (rule("get", "/metrics"),),
     "system:kube-scheduler": (
-        rule("get list watch", "nodes pods namespaces services replicationcontrollers replicasets.apps"),
-        rule("get list watch", "poddisruptionbudgets.policy"),
+        rule("get list watch", "nodes pods namespaces services replicationcontrollers"),
+        rule("get list watch", "replicasets.apps statefulsets.apps poddisruptionbudgets.policy"),
         rule("create", "pods/binding bindings"),
         rule("update patch", "pods/status"),
         rule("delete", "pods"),

@@ -17,6 +17,7 @@ from kubelab.controllermanager.context import ControllerContext
 from kubelab.controllermanager.cronjob.controller import CronJobController
 from kubelab.controllermanager.daemonset.controller import DaemonSetController
 from kubelab.controllermanager.deployment.controller import DeploymentController
+from kubelab.controllermanager.disruption.controller import DisruptionController
 from kubelab.controllermanager.endpoints.controller import EndpointsController
 from kubelab.controllermanager.garbagecollector.controller import GarbageCollector
 from kubelab.controllermanager.job.controller import JobController
@@ -85,6 +86,7 @@ DESCRIPTORS: tuple[ControllerDescriptor, ...] = (
     ControllerDescriptor("nodeipam", NodeIpamController),
     ControllerDescriptor("garbagecollector", GarbageCollector, lambda config: config.concurrent_gc_syncs),
     ControllerDescriptor("podgc", PodGarbageCollector),
+    ControllerDescriptor("disruption", DisruptionController),
     ControllerDescriptor("serviceaccount", ServiceAccountController),
     ControllerDescriptor(
         "resourcequota", ResourceQuotaController, lambda config: config.concurrent_resource_quota_syncs

@@ -25,6 +25,7 @@ from kubelab.scheduler.handle import Handle
 from kubelab.scheduler.metrics import SchedulerMetrics
 from kubelab.scheduler.plugins.registry import IN_TREE, Registry
 from kubelab.scheduler.podcondition import PodConditionUpdater
+from kubelab.scheduler.preemptor import Preemptor
 from kubelab.scheduler.profile import frameworks
 from kubelab.scheduler.queue import SchedulingQueue
 from kubelab.scheduler.scheduler import Scheduler
@@ -66,6 +67,8 @@ async def work(config: SchedulerConfig, env: Environment, client: Client, regist
         services = informer(env, client, scheme.SERVICES)
         controllers = informer(env, client, scheme.REPLICATION_CONTROLLERS)
         namespaces = informer(env, client, scheme.NAMESPACES)
+        budgets = informer(env, client, scheme.POD_DISRUPTION_BUDGETS)
+        workloads = [informer(env, client, scheme.REPLICA_SETS), informer(env, client, scheme.STATEFUL_SETS)]
         handlers = EventHandlers(
             pods=pods,
             nodes=nodes,
@@ -74,8 +77,10 @@ async def work(config: SchedulerConfig, env: Environment, client: Client, regist
             queue=queue,
             cache=cache,
             namespaces=namespaces,
+            budgets=budgets,
             waiting=waiting,
             scheduler_names=profiles.keys(),
+            workloads=workloads,
         )
         scheduler = Scheduler(
             queue=queue,
@@ -85,6 +90,7 @@ async def work(config: SchedulerConfig, env: Environment, client: Client, regist
             waiting=waiting,
             recorders=recorders,
             conditions=PodConditionUpdater(writer, env.clock, env.log),
+            preemptor=Preemptor(writer, waiting, env.clock, env.log),
             clock=env.clock,
             log=env.log,
             metrics=metrics,
@@ -97,7 +103,7 @@ async def work(config: SchedulerConfig, env: Environment, client: Client, regist
             env.log.info("scheduling", profiles=[*profiles], **cache.statistics())
             await scheduler.run()
 
-        for source in (pods, nodes, services, controllers, namespaces):
+        for source in (pods, nodes, services, controllers, namespaces, budgets, *workloads):
             group.create_task(source.run(), name=f"informer-{source.name}")
         for name, recorder in recorders.items():
             group.create_task(recorder.run(), name=f"events-{name}")

@@ -10,13 +10,22 @@ from __future__ import annotations
 
 import zlib
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from kubelab.scheduler.cache import Cache
 from kubelab.scheduler.clusterevents import NODE_ADDED, ClusterEvent
-from kubelab.scheduler.framework import SKIP, Cluster, CycleState, OnlyNodes, Rejection, histogram
+from kubelab.scheduler.framework import (
+    SKIP,
+    Cluster,
+    CycleState,
+    Nomination,
+    OnlyNodes,
+    Rejection,
+    Unschedulable,
+    histogram,
+)
 from kubelab.scheduler.model import NodeInfo, PodInfo
 from kubelab.scheduler.profile import Framework
 
@@ -40,6 +49,7 @@ class FitError:
 
     message: str
     retry_on: frozenset[ClusterEvent]
+    nomination: Nomination | None = None
 
 
 class Algorithm:
@@ -57,18 +67,24 @@ class Algorithm:
         if not nodes:
             return FitError("no nodes available to schedule pods", frozenset({NODE_ADDED}))
         state = CycleState() if state is None else state
-        filtered = self._filter(framework, state, pod, nodes, cache)
+        with cache.with_nominated(pod) as reserved:
+            nominated = cache.nominated_node(pod.uid)
+            if nominated is not None and fits(framework, pod, nominated, cache):
+                return ScheduleResult(nominated.name, 1, 1)  # the room that was made for it
+            filtered = self._filter(framework, state, pod, nodes, cache)
         if isinstance(filtered, Rejection):
-            return explain(framework, state, pod, [filtered] * len(nodes), len(nodes), ", ".join(filtered.reasons))
+            return explain(framework, state, pod, dict.fromkeys((n.name for n in nodes), filtered), cache, filtered)
         feasible, rejected = filtered
+        if reserved:  # a pod that waits for its room may never come: without it the pod must fit as well
+            feasible = [n for n in feasible if n.name not in reserved or fits(framework, pod, n, cache)]
         if not feasible:
-            return explain(framework, state, pod, rejected, len(nodes))
+            return explain(framework, state, pod, rejected, cache)
         best = feasible[0] if len(feasible) == 1 else _best(framework, state, pod, feasible, cache)
         return ScheduleResult(best.name, len(feasible) + len(rejected), len(feasible))
 
     def _filter(
         self, framework: Framework, state: CycleState, pod: PodInfo, nodes: Sequence[NodeInfo], cache: Cache
-    ) -> Rejection | tuple[list[NodeInfo], list[Rejection]]:
+    ) -> Rejection | tuple[list[NodeInfo], dict[str, Rejection]]:
         """Give the feasible nodes and why others are not; one rejection where PreFilter says no for all."""
         prepared = prepare(framework, state, pod, cache)
         if isinstance(prepared, Rejection):
@@ -78,13 +94,13 @@ class Algorithm:
         checks = prepared.checks
         start = self._start % len(nodes)
         feasible: list[NodeInfo] = []
-        rejected: list[Rejection] = []
+        rejected: dict[str, Rejection] = {}
         missing = feasible_wanted(len(nodes), self._percentage)
         for node in (*nodes[start:], *nodes[:start]):
             for check in checks:
                 rejection = check(state, pod, node)
                 if rejection is not None:
-                    rejected.append(rejection)
+                    rejected[node.name] = rejection
                     break
             else:
                 feasible.append(node)
@@ -97,16 +113,16 @@ class Algorithm:
 
 def _filter_named(
     prepared: Prepared, state: CycleState, pod: PodInfo, nodes: Sequence[NodeInfo]
-) -> tuple[list[NodeInfo], list[Rejection]]:
+) -> tuple[list[NodeInfo], dict[str, Rejection]]:
     """Look at the nodes that PreFilter named; the others are rejected alike."""
     feasible: list[NodeInfo] = []
-    rejected: list[Rejection] = []
+    rejected: dict[str, Rejection] = {}
     for node in nodes:
         rejection = prepared.check(state, pod, node)
         if rejection is None:
             feasible.append(node)
         else:
-            rejected.append(rejection)
+            rejected[node.name] = rejection
     return feasible, rejected
 
 
@@ -175,17 +191,38 @@ def rejected_by(rejection: Rejection) -> FitError:
     return FitError(f"0/1 nodes are available: {reasons}.", rejection.retry_on)
 
 
+def fits(framework: Framework, pod: PodInfo, node: NodeInfo, cache: Cache) -> bool:
+    """Say whether every filter takes a node for a pod."""
+    state = CycleState()
+    prepared = prepare(framework, state, pod, cache)
+    return not isinstance(prepared, Rejection) and prepared.check(state, pod, node) is None
+
+
 def explain(
-    framework: Framework, state: CycleState, pod: PodInfo, rejected: Sequence[Rejection], nodes: int, reasons: str = ""
+    framework: Framework,
+    state: CycleState,
+    pod: PodInfo,
+    rejected: Mapping[str, Rejection],
+    cache: Cache,
+    every: Rejection | None = None,
 ) -> FitError:
-    """Add up every node's no in upstream's words, with what PostFilter plugins say. ``reasons`` are PreFilter's.
+    """Add up every node's no in upstream's words, with what PostFilter plugins say. ``every`` is PreFilter's, of all.
 
     https://github.com/kubernetes/kubernetes/blob/v1.32.0/pkg/scheduler/framework/types.go (FitError)
     """
-    reasons = reasons or histogram(Counter(reason for rejection in rejected for reason in rejection.reasons))
-    messages = [f"0/{nodes} nodes are available: {reasons}."]
-    messages += [plugin.post_filter(state, pod, rejected, nodes) for plugin in framework.post_filters]
+    counts = Counter(reason for rejection in rejected.values() for reason in rejection.reasons)
+    reasons = ", ".join(every.reasons) if every is not None else histogram(counts)
+    messages = [f"0/{len(cache.nodes)} nodes are available: {reasons}."]
+    failure = Unschedulable(rejected, cache, lambda node: fits(framework, pod, node, cache))
+    nomination: Nomination | None = None
+    for plugin in framework.post_filters:
+        answer = plugin.post_filter(state, pod, failure)
+        if isinstance(answer, Nomination):
+            nomination = nomination or answer
+            answer = answer.message
+        messages.append(answer)
     return FitError(
         " ".join(message for message in messages if message),
-        frozenset().union(*(rejection.retry_on for rejection in rejected)),
+        frozenset().union(*(rejection.retry_on for rejection in rejected.values())),
+        nomination,
     )

@@ -12,11 +12,13 @@ Everything here is synchronous: between two awaits of the scheduling loop the ca
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
 from kubelab.api.core.v1 import core_pb2
+from kubelab.api.policy.v1 import policy_pb2
 from kubelab.scheduler import clusterevents
 from kubelab.scheduler.clusterevents import ClusterEvent
 from kubelab.scheduler.model import NodeInfo, PodInfo
@@ -42,6 +44,8 @@ class Cache:
         self.pods = PodIndex(self.topology)
         self.workloads = WorkloadSelectors()
         self.namespaces = NamespaceLabels()
+        self.budgets: dict[str, policy_pb2.PodDisruptionBudget] = {}
+        self._nominated: dict[str, _Placed] = {}
         self.image_nodes: Counter[str] = Counter()
         self._infos: dict[str, NodeInfo] = {}
         self._order: list[NodeInfo] = []
@@ -108,6 +112,7 @@ class Cache:
     def assume(self, pod: PodInfo, node: str) -> None:
         """Count a pod to a node before the api-server knows of it."""
         assert pod.uid not in self._placed, f"{pod.key} is placed already"
+        self.unnominate(pod.uid)
         self._place(pod, node, assumed=True)
 
     def binding_finished(self, uid: str, deadline: float) -> None:
@@ -136,6 +141,7 @@ class Cache:
 
     def set_pod(self, pod: PodInfo) -> frozenset[ClusterEvent]:
         """Take over an assigned pod that the watch shows, and say what about it is new; it wins over an assumption."""
+        self.unnominate(pod.uid)
         placed = self._placed.get(pod.uid)
         if placed is not None:
             self._unplace(pod.uid)
@@ -146,10 +152,61 @@ class Cache:
 
     def remove_pod(self, uid: str) -> bool:
         """Drop a pod that is gone or has ended; False if it was not here."""
+        self.unnominate(uid)
         if uid not in self._placed:
             return False
         self._unplace(uid)
         return True
+
+    # Pods for which room is made: they are not placed, but others of no higher priority leave their room alone.
+
+    def nominate(self, pod: PodInfo, node: str) -> None:
+        """Take note that room is made for a pod on a node."""
+        self._nominated[pod.uid] = _Placed(pod, node, assumed=False)
+
+    def unnominate(self, uid: str) -> None:
+        self._nominated.pop(uid, None)
+
+    def nominated_node(self, uid: str) -> NodeInfo | None:
+        """Give the node on which room is made for a pod, if it exists."""
+        nominated = self._nominated.get(uid)
+        return self.node(nominated.node) if nominated is not None else None
+
+    def nominated_on(self, node: str) -> list[PodInfo]:
+        """List the pods for which room is made on a node."""
+        return [nominated.pod for nominated in self._nominated.values() if nominated.node == node]
+
+    @contextlib.contextmanager
+    def with_nominated(self, pod: PodInfo) -> Generator[frozenset[str]]:
+        """Count the nominated pods that go before a pod to their nodes, for the time of a question; give the nodes."""
+        if not self._nominated:
+            yield frozenset()
+            return
+        counted = [
+            other
+            for uid, other in self._nominated.items()
+            if uid != pod.uid
+            and uid not in self._placed
+            and other.pod.priority >= pod.priority
+            and other.node in self.topology.nodes
+        ]
+        for other in counted:
+            self.lower(other.pod, other.node)
+        try:
+            yield frozenset(other.node for other in counted)
+        finally:
+            for other in counted:
+                self.lift(other.pod, other.node)
+
+    def lift(self, pod: PodInfo, node: str) -> None:
+        """Do not count a pod for the time of a question; :meth:`lower` counts it again."""
+        self._infos[node].remove(pod)
+        self.pods.remove(pod)
+
+    def lower(self, pod: PodInfo, node: str) -> None:
+        """Count a pod to a node for the time of a question."""
+        self._infos[node].add(pod)
+        self.pods.add(pod, node)
 
     def is_assumed(self, uid: str) -> bool:
         placed = self._placed.get(uid)

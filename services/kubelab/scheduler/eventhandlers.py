@@ -5,12 +5,14 @@ Handlers run on the event loop between two decisions, whether or not this schedu
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
 
 from kubelab.api.core.v1 import core_pb2
-from kubelab.apimachinery import names
+from kubelab.api.policy.v1 import policy_pb2
+from kubelab.apimachinery import labelselectors, names
 from kubelab.apimachinery.core.pods import is_terminal
-from kubelab.client.informer import Informer
+from kubelab.client.informer import Informer, key_of
 from kubelab.scheduler import clusterevents
 from kubelab.scheduler.cache import Cache
 from kubelab.scheduler.clusterevents import ClusterEvent
@@ -31,15 +33,18 @@ class EventHandlers:
         services: Informer[core_pb2.Service],
         controllers: Informer[core_pb2.ReplicationController],
         namespaces: Informer[core_pb2.Namespace],
+        budgets: Informer[policy_pb2.PodDisruptionBudget],
         queue: SchedulingQueue,
         cache: Cache,
         waiting: WaitingPods,
         scheduler_names: Collection[str],
+        workloads: Sequence[Informer[Any]] = (),
     ) -> None:
+        """``workloads`` are kinds with a LabelSelector, such as ReplicaSets."""
         self._queue, self._cache, self._waiting = queue, cache, waiting
         self._workloads = cache.workloads
         self._scheduler_names = scheduler_names
-        self._informers = (pods, nodes, services, controllers, namespaces)
+        self._informers = (pods, nodes, services, controllers, namespaces, budgets, *workloads)
         pods.add_handler(on_add=self.pod_set, on_update=lambda _, new: self.pod_set(new), on_delete=self.pod_gone)
         nodes.add_handler(on_add=self.node_set, on_update=lambda _, new: self.node_set(new), on_delete=self.node_gone)
         services.add_handler(
@@ -50,8 +55,18 @@ class EventHandlers:
             on_update=lambda _, new: self.controller_set(new),
             on_delete=self.controller_gone,
         )
+        for workload in workloads:
+            workload.add_handler(
+                on_add=self.workload_set,
+                on_update=lambda _, new: self.workload_set(new),
+                on_delete=self.controller_gone,
+            )
         namespaces.add_handler(
             on_add=self.namespace_set, on_update=lambda _, new: self.namespace_set(new), on_delete=self.namespace_gone
+        )
+
+        budgets.add_handler(
+            on_add=self.budget_set, on_update=lambda _, new: self.budget_set(new), on_delete=self.budget_gone
         )
 
     async def wait_synced(self) -> None:
@@ -72,7 +87,10 @@ class EventHandlers:
             self._queue.holds(uid) or not self._cache.is_assumed(uid)
         ):
             # A pod that is being bound is kept up to date as well: it may come back. A bound pod's events here are old.
-            self._queue.add(PodInfo.of(pod))
+            info = PodInfo.of(pod)
+            if info.nominated:  # by this process, or by the one that led before
+                self._cache.nominate(info, info.nominated)
+            self._queue.add(info)
 
     def pod_gone(self, pod: core_pb2.Pod) -> None:
         self._queue.remove(pod.metadata.uid)
@@ -99,8 +117,18 @@ class EventHandlers:
     def controller_set(self, controller: core_pb2.ReplicationController) -> None:
         self._workloads.set_controller(controller.metadata.uid, equal_to(controller.spec.selector))
 
-    def controller_gone(self, controller: core_pb2.ReplicationController) -> None:
+    def workload_set(self, workload: Any) -> None:
+        selector = labelselectors.as_selector(workload.spec.selector)
+        self._workloads.set_controller(workload.metadata.uid, selector)
+
+    def controller_gone(self, controller: Any) -> None:
         self._workloads.remove_controller(controller.metadata.uid)
+
+    def budget_set(self, budget: policy_pb2.PodDisruptionBudget) -> None:
+        self._cache.budgets[key_of(budget)] = budget
+
+    def budget_gone(self, budget: policy_pb2.PodDisruptionBudget) -> None:
+        self._cache.budgets.pop(key_of(budget), None)
 
     def namespace_set(self, namespace: core_pb2.Namespace) -> None:
         if self._cache.namespaces.set(namespace.metadata.name, namespace.metadata.labels):

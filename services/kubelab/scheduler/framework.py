@@ -17,10 +17,11 @@ https://kubernetes.io/docs/concepts/scheduling-eviction/scheduling-framework/
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
+from kubelab.api.policy.v1 import policy_pb2
 from kubelab.apimachinery.errors import ApiError
 from kubelab.scheduler.clusterevents import ClusterEvent
 from kubelab.scheduler.model import NodeInfo, PodInfo
@@ -97,6 +98,26 @@ class PluginError:
         return f'running {self.point} plugin "{self.plugin}": {self.error.message}'
 
 
+@dataclass(frozen=True, slots=True)
+class Nomination:
+    """Room can be made for the pod on a node, when the victims go. ``node`` is empty where it cannot: a node that the
+    pod was nominated for before is given up, and ``message`` is what people read."""
+
+    node: str = ""
+    victims: tuple[PodInfo, ...] = ()
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Unschedulable:
+    """What PostFilter is asked about: each node's rejection, the cluster, and whether the pod would fit a node as the
+    cluster is at the moment of asking."""
+
+    rejected: Mapping[str, Rejection]
+    cache: Hypothetical
+    fits: Callable[[NodeInfo], bool]
+
+
 class Cluster(Protocol):
     """The indexes that a plugin may ask, all kept up to date as pods and nodes come and go."""
 
@@ -144,6 +165,21 @@ class Cluster(Protocol):
     def namespaces(self) -> NamespaceLabels: ...
 
 
+class Hypothetical(Protocol):
+    """The cluster as PostFilter may imagine it: pods that are lifted do not count until they are lowered again."""
+
+    @property
+    def budgets(self) -> Mapping[str, policy_pb2.PodDisruptionBudget]: ...
+
+    def node(self, name: str) -> NodeInfo | None: ...
+
+    def nominated_node(self, uid: str) -> NodeInfo | None: ...
+
+    def lift(self, pod: PodInfo, node: str) -> None: ...
+
+    def lower(self, pod: PodInfo, node: str) -> None: ...
+
+
 class Plugin(Protocol):
     """A plugin extends every point whose methods it has. ``name`` is what a profile calls it."""
 
@@ -175,8 +211,8 @@ class FilterPlugin(Plugin, Protocol):
 class PostFilterPlugin(Plugin, Protocol):
     """Extends PostFilter: looks at a pod that no node would take."""
 
-    def post_filter(self, state: CycleState, pod: PodInfo, rejected: Sequence[Rejection], nodes: int) -> str:
-        """Give what people should read about it beside the filters' reasons; ``nodes`` is how many there are."""
+    def post_filter(self, state: CycleState, pod: PodInfo, failure: Unschedulable) -> str | Nomination:
+        """Give what people should read about it beside the filters' reasons, or on which node room can be made."""
         ...
 
 

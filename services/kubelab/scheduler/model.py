@@ -6,6 +6,7 @@ plugins only read it. Units: CPU in thousandths of a core, memory and storage in
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections import Counter
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from kubelab.apimachinery.core.nodeaffinity import NodeTerm, RequiredNodeAffinit
 from kubelab.apimachinery.core.podresources import HostPort
 from kubelab.apimachinery.meta import get_controller_of
 from kubelab.apimachinery.quantity import milli_value, value
+from kubelab.apimachinery.timestamps import from_time
 from kubelab.scheduler.podterms import Neighbours, neighbours
 
 # What a container without a request counts for in scores, so that such pods spread as well.
@@ -56,6 +58,11 @@ class PodInfo:
     host_ports: tuple[HostPort, ...]
     owner: meta_pb2.OwnerReference | None
     terminating: bool
+    never_preempts: bool
+    started: float
+    """When its kubelet took note of it, in wall time; infinite while none has."""
+    nominated: str
+    """The node on which room is made for it, as its status says."""
 
     @staticmethod
     def of(pod: core_pb2.Pod) -> PodInfo:
@@ -92,6 +99,9 @@ class PodInfo:
             host_ports=podresources.host_ports(pod),
             owner=get_controller_of(pod),
             terminating=meta.HasField("deletionTimestamp"),
+            never_preempts=spec.preemptionPolicy == "Never",
+            started=from_time(pod.status.startTime) if pod.status.HasField("startTime") else math.inf,
+            nominated=pod.status.nominatedNodeName,
         )
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery.clock import Clock
 from kubelab.apimachinery.core.conditions import FALSE, set_condition
 from kubelab.apimachinery.core.pods import POD_SCHEDULED
@@ -26,16 +28,37 @@ class PodConditionUpdater:
     def __init__(self, client: Client, clock: Clock, log: FilteringBoundLogger) -> None:
         self._client, self._clock, self._log = client, clock, log
 
-    async def not_scheduled(self, pod: PodInfo, reason: str, message: str) -> None:
-        """Write PodScheduled=False, unless the status has it already or the pod has a node or is gone. A write that
-        fails is logged: the pod's next attempt writes it."""
+    async def not_scheduled(self, pod: PodInfo, reason: str, message: str, nominated: str | None = None) -> None:
+        """Write PodScheduled=False, and where room is made for the pod (None: as it is), unless the status has it
+        already or the pod has a node or is gone. A write that fails is logged: the pod's next attempt writes it."""
+
+        def change(changed: core_pb2.Pod) -> bool:
+            conditions, now = changed.status.conditions, self._clock.time()
+            differs = set_condition(conditions, POD_SCHEDULED, FALSE, now, reason=reason, message=message)
+            if nominated is None or changed.status.nominatedNodeName == nominated:
+                return differs
+            changed.status.nominatedNodeName = nominated
+            return True
+
+        await self._write(pod, change)
+
+    async def clear_nomination(self, pod: PodInfo) -> None:
+        """Say that no room is made for a pod any more."""
+
+        def change(changed: core_pb2.Pod) -> bool:
+            differs = bool(changed.status.nominatedNodeName)
+            changed.status.nominatedNodeName = ""
+            return differs
+
+        await self._write(pod, change)
+
+    async def _write(self, pod: PodInfo, change: Callable[[core_pb2.Pod], bool]) -> None:
         current = pod.pod
         for _ in range(TRIES):
             if current.spec.nodeName or current.metadata.uid != pod.uid:
                 return
-            changed, now = deep_copy(current), self._clock.time()
-            conditions = changed.status.conditions
-            if not set_condition(conditions, POD_SCHEDULED, FALSE, now, reason=reason, message=message):
+            changed = deep_copy(current)
+            if not change(changed):
                 return
             try:
                 with tracing.root(), tracing.cause(current.metadata.resourceVersion):

@@ -23,10 +23,11 @@ from kubelab.rpc import tracing
 from kubelab.scheduler import clusterevents
 from kubelab.scheduler.algorithm import Algorithm, FitError, ScheduleResult, rejected_by
 from kubelab.scheduler.cache import Cache
-from kubelab.scheduler.framework import CycleState, PluginError, Rejection
+from kubelab.scheduler.framework import CycleState, Nomination, PluginError, Rejection
 from kubelab.scheduler.metrics import SchedulerMetrics
 from kubelab.scheduler.model import PodInfo
 from kubelab.scheduler.podcondition import PodConditionUpdater
+from kubelab.scheduler.preemptor import Preemptor
 from kubelab.scheduler.profile import Framework
 from kubelab.scheduler.queue import QueuedPod, SchedulingQueue
 from kubelab.scheduler.waitingpods import WaitingPod, WaitingPods
@@ -93,6 +94,7 @@ class Scheduler:
         waiting: WaitingPods,
         recorders: Mapping[str, EventRecorder],
         conditions: PodConditionUpdater,
+        preemptor: Preemptor,
         clock: Clock,
         log: FilteringBoundLogger,
         metrics: SchedulerMetrics,
@@ -101,7 +103,7 @@ class Scheduler:
     ) -> None:
         self._queue, self._cache, self._algorithm = queue, cache, algorithm
         self._frameworks, self._recorders = frameworks, recorders  # by schedulerName
-        self._waiting, self._conditions = waiting, conditions
+        self._waiting, self._conditions, self._preemptor = waiting, conditions, preemptor
         self._clock, self._log, self._metrics = clock, log, metrics
         self._parallel_bindings, self._assumed_pod_ttl = parallel_bindings, assumed_pod_ttl
 
@@ -178,7 +180,33 @@ class Scheduler:
         self._log.info("no node fits", pod=queued.pod.key, why=error.message)
         self._queue.reject(queued, error.retry_on)
         self._event(queued.pod, "Warning", "FailedScheduling", error.message)
-        return self._conditions.not_scheduled(queued.pod, "Unschedulable", error.message)
+        nomination = error.nomination
+        if nomination is not None and not nomination.node:
+            self._cache.unnominate(queued.pod.uid)
+        elif nomination is not None:
+            return self._preempt(queued.pod, error.message, nomination)
+        nominated = "" if nomination is not None else None
+        return self._conditions.not_scheduled(queued.pod, "Unschedulable", error.message, nominated)
+
+    def _preempt(self, pod: PodInfo, message: str, nomination: Nomination) -> Coroutine[None, None, None]:
+        """Keep the node's room for a pod from now on; return what takes the victims away and tells of it.
+
+        Pods of lower priority that wait for room on the same node lose it: they are looked at anew.
+        """
+        node = nomination.node
+        lower = [other for other in self._cache.nominated_on(node) if other.priority < pod.priority]
+        for other in lower:
+            self._cache.unnominate(other.uid)
+        self._cache.nominate(pod, node)
+
+        async def work() -> None:
+            recorder = self._recorders[pod.pod.spec.schedulerName]
+            await self._preemptor.make_room(pod, node, nomination.victims, recorder)
+            await self._conditions.not_scheduled(pod, "Unschedulable", message, node)
+            for other in lower:
+                await self._conditions.clear_nomination(other)
+
+        return work()
 
     # --- the binding cycle
 

@@ -82,10 +82,12 @@ class WaitingPods:
         """Give all pods that wait, the longest waiting first."""
         return [*self._pods.values()]
 
-    def reject(self, uid: str) -> None:
-        """End the wait of a pod that was removed or has a node by now."""
-        if (waiting := self._pods.get(uid)) is not None:
+    def reject(self, uid: str) -> bool:
+        """End the wait of a pod that was removed, has a node by now or is preempted; False if it does not wait."""
+        waiting = self._pods.get(uid)
+        if waiting is not None:
             waiting.reject("", "removed")
+        return waiting is not None
 
     def remove(self, uid: str) -> None:
         """Forget a pod whose wait is over."""

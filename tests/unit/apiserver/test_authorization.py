@@ -70,7 +70,7 @@ def nothing(_request: Question, _name: str) -> bool:
 def scheduler(r: Question, name: str) -> bool:
     return (
         (reads(r) and whole(r, "nodes", "pods", "namespaces", "services", "replicationcontrollers"))
-        or (reads(r) and whole(r, "replicasets", "poddisruptionbudgets"))
+        or (reads(r) and whole(r, "replicasets", "statefulsets", "poddisruptionbudgets"))
         or (r.verb == "create" and (r.subresource == "binding" or whole(r, "bindings")))
         or (r.verb in CHANGES and r.resource == "pods" and r.subresource == "status")
         or (r.verb == "delete" and whole(r, "pods"))

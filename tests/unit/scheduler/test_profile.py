@@ -12,7 +12,7 @@ from kubelab.scheduler.algorithm import Algorithm, FitError, ScheduleResult
 from kubelab.scheduler.cache import Cache
 from kubelab.scheduler.clusterevents import NODE_LABELED, ActionType, ClusterEvent
 from kubelab.scheduler.config import SchedulerConfig
-from kubelab.scheduler.framework import SKIP, Cluster, CycleState, Plugin, Rejection, Skip
+from kubelab.scheduler.framework import SKIP, Cluster, CycleState, Plugin, Rejection, Skip, Unschedulable
 from kubelab.scheduler.model import NodeInfo, PodInfo
 from kubelab.scheduler.plugins.registry import IN_TREE, Registry, stateless
 from kubelab.scheduler.profile import Framework, frameworks
@@ -40,8 +40,8 @@ class Rack:
             return None
         return Rejection(self.name, ("node(s) were in another rack",), frozenset({RACK_ADDED, NODE_LABELED}))
 
-    def post_filter(self, state: CycleState, pod: PodInfo, rejected: Sequence[Rejection], nodes: int) -> str:
-        return f"racks: {len(rejected)} looked at."
+    def post_filter(self, state: CycleState, pod: PodInfo, failure: Unschedulable) -> str:
+        return f"racks: {len(failure.rejected)} looked at."
 
     def pre_score(self, state: CycleState, pod: PodInfo, cluster: Cluster) -> Skip | None:
         return None if state[self.name] else SKIP

@@ -13,7 +13,16 @@ from prometheus_client import CollectorRegistry
 
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import errors
-from kubelab.apimachinery.scheme import EVENTS, LEASES, NAMESPACES, NODES, PODS, REPLICATION_CONTROLLERS, SERVICES
+from kubelab.apimachinery.scheme import (
+    EVENTS,
+    LEASES,
+    NAMESPACES,
+    NODES,
+    POD_DISRUPTION_BUDGETS,
+    PODS,
+    REPLICATION_CONTROLLERS,
+    SERVICES,
+)
 from kubelab.client.events import EventRecorder
 from kubelab.client.informer import Informer
 from kubelab.component.environment import Environment
@@ -26,6 +35,7 @@ from kubelab.scheduler.handle import Handle
 from kubelab.scheduler.metrics import SchedulerMetrics
 from kubelab.scheduler.model import PodInfo
 from kubelab.scheduler.podcondition import PodConditionUpdater
+from kubelab.scheduler.preemptor import Preemptor
 from kubelab.scheduler.profile import Framework
 from kubelab.scheduler.queue import SchedulingQueue
 from kubelab.scheduler.scheduler import Scheduler
@@ -143,6 +153,7 @@ async def test_a_pod_that_changes_while_it_is_bound_comes_back_as_it_is_now() ->
         queue=queue,
         cache=cache,
         namespaces=Informer(client, NAMESPACES),
+        budgets=Informer(client, POD_DISRUPTION_BUDGETS),
         waiting=WaitingPods(clock),
         scheduler_names=["default-scheduler"],
     )
@@ -181,6 +192,7 @@ async def test_the_room_of_a_bound_pod_that_is_not_seen_is_its_own(ttl: float) -
         waiting=waiting,
         recorders={DEFAULT: EventRecorder(client, "default-scheduler")},
         conditions=PodConditionUpdater(client, clock, structlog.get_logger()),
+        preemptor=Preemptor(client, waiting, clock, structlog.get_logger()),
         clock=clock,
         log=structlog.get_logger(),
         metrics=SchedulerMetrics(CollectorRegistry()),
@@ -246,6 +258,7 @@ async def test_work_that_is_cancelled_before_its_first_step_is_not_lost() -> Non
         waiting=waiting,
         recorders={DEFAULT: EventRecorder(client, "default-scheduler")},
         conditions=PodConditionUpdater(client, clock, structlog.get_logger()),
+        preemptor=Preemptor(client, waiting, clock, structlog.get_logger()),
         clock=clock,
         log=structlog.get_logger(),
         metrics=SchedulerMetrics(CollectorRegistry()),
