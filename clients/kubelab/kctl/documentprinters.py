@@ -11,12 +11,15 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from kubelab.apimachinery.terminal import escaped
 from kubelab.kctl.commonflags import OutputFormat
 from kubelab.kctl.flags import UsageProblem
 from kubelab.kctl.session import Failed
+
+if TYPE_CHECKING:
+    from google.protobuf.message import Message
 
 Document = dict[str, Any]
 
@@ -62,6 +65,16 @@ def printer_of(flags: PrintFlags, *, also: Sequence[str] = (), columns: bool = F
             f"{','.join(allowed)}"
         )
     return made(text or flags.template, flags)
+
+
+def document_of(obj: Message) -> Document:
+    """Give an object as JSON has it; a Scale too, which is a subresource of many kinds."""
+    from kubelab.apimachinery.manifest import encode
+
+    document = encode.to_dict(obj)
+    if "kind" not in document and obj.DESCRIPTOR.name == "Scale":
+        document = {"apiVersion": "autoscaling/v1", "kind": "Scale", **document}
+    return document
 
 
 def for_terminal(text: str) -> str:

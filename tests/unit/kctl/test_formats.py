@@ -139,6 +139,17 @@ def test_columns_from_a_file(shell: Shell, tmp_path: Any) -> None:
     assert shell("get", "pod", "db", f"-o=custom-columns-file={file}").stdout == "NAME   ID\ndb     u-db\n"
 
 
+def test_the_scale_of_a_controller(shell: Shell) -> None:
+    shell.add(
+        "apiVersion: v1\nkind: ReplicationController\nmetadata: {name: web, namespace: default}\n"
+        "spec: {replicas: 3, selector: {app: web}}\nstatus: {replicas: 2}\n"
+    )
+    shown = shell("get", "rc", "web", "--subresource=scale")
+    assert shown.stdout.splitlines()[0] == "NAME   DESIRED   AVAILABLE   AGE"
+    assert shown.stdout.splitlines()[1].split()[:3] == ["web", "3", "2"]
+    assert shell("get", "rc", "web", "--subresource=scale", "-o", "jsonpath={.kind}").stdout == "Scale"
+
+
 def test_natural_order() -> None:
     shuffled = ["a10", "b", "a01", "a-1", "a2", "ab", "a1"]
     assert sorted(shuffled, key=natural) == ["a-1", "a1", "a01", "a2", "a10", "ab", "b"]

@@ -16,6 +16,7 @@ from google.protobuf.message import Message
 
 from kubelab.apimachinery import scheme
 from kubelab.apimachinery.scheme import Resource
+from kubelab.kctl.documentprinters import document_of
 from kubelab.kctl.flags import UsageProblem
 from kubelab.kctl.session import Failed, Session
 
@@ -89,7 +90,7 @@ async def _objects(client: Client, path: RawPath, query: Mapping[str, list[str]]
     if path.name:
         if query:
             raise Failed(f"error: --raw does not serve the parameters {', '.join(query)} of a single object")
-        return encode.to_dict(await client.get_subresource(path.resource, path.name, path.namespace, path.subresource))
+        return document_of(await client.get_subresource(path.resource, path.name, path.namespace, path.subresource))
     if unknown := sorted(set(query) - {*_LIST_PARAMETERS}):
         raise Failed(
             f"error: --raw does not serve the parameters {', '.join(unknown)}; it serves {', '.join(_LIST_PARAMETERS)}"

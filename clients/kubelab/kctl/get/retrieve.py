@@ -11,7 +11,7 @@ from google.protobuf.message import Message
 from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery import scheme
 from kubelab.client.client import Client
-from kubelab.kctl.documentprinters import DocumentPrinter
+from kubelab.kctl.documentprinters import DocumentPrinter, document_of
 from kubelab.kctl.get.request import GetRequest
 from kubelab.kctl.listing import explained
 from kubelab.kctl.resource import ResourceTuple
@@ -113,7 +113,7 @@ async def _objects(client: Client, request: GetRequest, printer: DocumentPrinter
     failed = await continue_on_error(request.selection.items, visit, ignore_not_found=request.ignore_not_found)
     single = len(request.selection.items) == 1 and request.selection.named
     if objects or not (failed or single):
-        document = encode.to_dict(objects[0]) if single and objects else encode.list_to_dict(objects)
+        document = document_of(objects[0]) if single and objects else encode.list_to_dict(objects)
         if request.sort_by and document.get("kind") == "List" and document["items"]:
             from kubelab.kctl.sorting import sort_by
 

@@ -9,6 +9,7 @@ from typing import Any
 import grpc
 from google.protobuf.message import Message
 
+from kubelab.api.autoscaling.v1 import autoscaling_pb2
 from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery import errors, scheme
 from kubelab.apimachinery.meta import INITIAL_EVENTS_END, meta_of
@@ -104,9 +105,12 @@ class ResourcesServicer:
 
     def _shown(self, request: Request, options: meta_pb2.TableOptions, answer: Answer) -> bytes:
         """Encode an ``ObjectResponse`` with a table of one row."""
-        if not isinstance(answer, Entry):
+        if isinstance(answer, autoscaling_pb2.Scale):
+            table = self._tables.of_scale(answer, options)
+        elif not isinstance(answer, Entry):
             return _object(answer)
-        table = self._tables.make(request.resource, [answer.value], options, str(answer.revision))
+        else:
+            table = self._tables.make(request.resource, [answer.value], options, str(answer.revision))
         return object_response(self._tables.pack(table))
 
     def _listed_as_table(self, options: meta_pb2.TableOptions, listed: ObjectList) -> bytes:

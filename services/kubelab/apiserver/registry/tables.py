@@ -7,12 +7,14 @@ from collections.abc import Mapping, Sequence
 import structlog
 from google.protobuf.message import Message
 
+from kubelab.api.autoscaling.v1 import autoscaling_pb2
 from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery import errors, scheme
 from kubelab.apimachinery.clock import Clock
 from kubelab.apimachinery.meta import meta_of
 from kubelab.apimachinery.scheme import TYPE_URL_PREFIX, Resource
 from kubelab.apimachinery.wireformat import delimited
+from kubelab.apiserver.printers import cells
 from kubelab.apiserver.resources.storage import ResourceStorage, Row
 from kubelab.client import runtimeerrors
 
@@ -58,6 +60,20 @@ class Tables:
                 row.object.CopyFrom(scheme.pack(obj))
             elif options.includeObject in ("", "Metadata"):
                 row.object.CopyFrom(scheme.pack(meta_pb2.PartialObjectMetadata(metadata=meta_of(obj))))
+        return table
+
+    def of_scale(self, scale: autoscaling_pb2.Scale, options: meta_pb2.TableOptions) -> meta_pb2.Table:
+        """Make the table of a scale subresource, which is the same for every kind."""
+        metadata = scale.metadata
+        table = meta_pb2.Table(metadata=meta_pb2.ListMeta(resourceVersion=metadata.resourceVersion))
+        for name in ("Name", "Desired", "Available", "Age"):
+            table.columnDefinitions.add(name=name, type="string", format="name" if name == "Name" else "")
+        since = cells.age(metadata.creationTimestamp, self._clock.time())
+        row = table.rows.add(cells=[metadata.name, str(scale.spec.replicas), str(scale.status.replicas), since])
+        if options.includeObject in ("", "Metadata"):
+            row.object.CopyFrom(scheme.pack(meta_pb2.PartialObjectMetadata(metadata=metadata)))
+        elif options.includeObject == "Object":
+            row.object.CopyFrom(scheme.pack(scale))
         return table
 
     def _cells(self, resource: Resource[Message], obj: Message, now: float) -> list[str]:
