@@ -16,6 +16,7 @@ from kubelab.apimachinery.version import GIT_VERSION
 from kubelab.client.kubeconfig import Kubeconfig
 from kubelab.kctl.logs import _Lines
 from kubelab.kctl.root import ROOT
+from tests.support import objects as make
 from tests.support.objects import pod as make_pod
 from tests.unit.kctl.conftest import Shell
 
@@ -61,6 +62,11 @@ def test_logs_of_a_controllers_pods(shell: Shell) -> None:
         shell.server.logs["default", name] = f"{name}\n".encode()
     first = shell("logs", "rc/rc")
     assert (first.stdout, first.stderr) == ("a\n", "Found 2 pods, using pod/a\n")
+    shell.server.add(make.deployment(), make.replica_set("web-1", labels={"app": "web", "tier": "x"}))
+    assert shell("logs", "deploy/web").stdout == "a\n"
+    assert "no pod of rs/web-1 is there" in shell("logs", "rs/web-1").stderr
+    shell.add("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c, namespace: default}")
+    assert shell("logs", "cm/c").stderr == "error: cannot get the logs from configmaps: no pods belong to it\n"
     assert shell("logs", "-l", "app=web").stdout == "a\nb\n"
     assert shell("logs", "-l=app=web", "-f", "--prefix").stdout.splitlines() == ["[pod/a/main] a", "[pod/b/main] b"]
     assert shell("logs", "-l", "app=x").stderr == "No resources found in default namespace.\n"
