@@ -23,6 +23,7 @@ from kubelab.apimachinery.meta import meta_of
 from kubelab.apimachinery.scheme import (
     CONFIG_MAPS,
     CRON_JOBS,
+    DAEMON_SETS,
     DEPLOYMENTS,
     ENDPOINTS,
     EVENTS,
@@ -42,6 +43,7 @@ from kubelab.apimachinery.scheme import (
     SECRETS,
     SERVICE_ACCOUNTS,
     SERVICES,
+    STATEFUL_SETS,
     Resource,
 )
 from kubelab.client.client import Client
@@ -187,6 +189,16 @@ async def _service_account(context: Context, obj: serviceaccounts_pb2.ServiceAcc
     return serviceaccounts.describe(obj, secrets.items, await context.events(obj), context.now)
 
 
+async def _daemon_set(context: Context, obj: apps_pb2.DaemonSet) -> str:
+    selected = await _selected(context.client, obj.metadata.namespace, labelselectors.text(obj.spec.selector))
+    return workloads.daemon_set(obj, selected, await context.events(obj), context.now)
+
+
+async def _stateful_set(context: Context, obj: apps_pb2.StatefulSet) -> str:
+    selected = await _selected(context.client, obj.metadata.namespace, labelselectors.text(obj.spec.selector))
+    return workloads.stateful_set(obj, selected, await context.events(obj), context.now)
+
+
 async def _cron_job(context: Context, obj: batch_pb2.CronJob) -> str:
     return workloads.cron_job(obj, await context.events(obj), context.now)
 
@@ -233,6 +245,8 @@ DESCRIBERS: Mapping[Resource[Message], Callable[[Context, Any], Awaitable[str]]]
     INGRESSES: _ingress,
     LIMIT_RANGES: _limit_range,
     CRON_JOBS: _cron_job,
+    DAEMON_SETS: _daemon_set,
+    STATEFUL_SETS: _stateful_set,
     JOBS: _job,
     NAMESPACES: _namespace,
     NETWORK_POLICIES: _network_policy,

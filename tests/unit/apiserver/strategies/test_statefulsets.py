@@ -68,6 +68,13 @@ def test_defaults() -> None:
     assert spec.persistentVolumeClaimRetentionPolicy.whenDeleted == "Retain"
 
 
+def test_only_a_policy_that_asks_for_something_is_warned_of() -> None:
+    field = "spec.persistentVolumeClaimRetentionPolicy"
+    assert RULES["statefulsets"].warnings(stored(MANIFEST)) == []
+    [told] = RULES["statefulsets"].warnings(stored(MANIFEST, {f"{field}.whenScaled": "Delete"}))
+    assert told.startswith(f"{field}: ")
+
+
 def test_claims_are_stored_with_a_warning() -> None:
     made = stored(MANIFEST, {"spec.volumeClaimTemplates": [{"metadata": {"name": "data"}}]})
     told = [text for text in RULES["statefulsets"].warnings(made) if text.startswith("spec.volumeClaimTemplates")]

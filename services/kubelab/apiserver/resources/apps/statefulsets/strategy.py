@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from kubelab.api.apps.v1 import apps_pb2
-from kubelab.apimachinery import intstr
+from kubelab.apimachinery import intstr, marks
 from kubelab.apimachinery.errors import Cause
 from kubelab.apimachinery.messages import deep_copy
 from kubelab.apiserver.strategies import causes, intorpercent, labelselectors, podtemplate, replicas
@@ -54,6 +54,9 @@ class StatefulSetStrategy(Strategy[apps_pb2.StatefulSet]):
                 "spec.revisionHistoryLimit: a negative value retains all historical revisions; a value >= 0 "
                 "is recommended"
             )
+        retention = obj.spec.persistentVolumeClaimRetentionPolicy
+        if "Delete" in (retention.whenDeleted, retention.whenScaled):  # the default asks for nothing
+            told.append(f"spec.persistentVolumeClaimRetentionPolicy: {marks.STORED}")
         return told + super().warnings(obj)
 
     def validate_content(self, obj: apps_pb2.StatefulSet) -> list[Cause]:
