@@ -20,7 +20,15 @@ NOW = 1_000_000.0
 
 @given(st.sets(st.integers(0, 60)))
 def test_indexes_as_text_and_back(some: set[int]) -> None:
-    assert indexes.parse(indexes.text(some), 61) == some == indexes.known(indexes.text(some), 61)
+    intervals = indexes.parse(indexes.text(some), 61)
+    assert indexes.known(indexes.text(some), 61) == some
+    assert indexes.size(intervals) == len(some) == indexes.among(range(-1, 70), intervals)
+
+
+def test_millions_of_indexes_cost_nothing() -> None:
+    most = 2**31 - 1
+    intervals = indexes.parse(f"0-5,7-{most - 1}", most)
+    assert (indexes.size(intervals), indexes.among({5, 6, 7, most}, intervals)) == (most - 1, 2)
 
 
 @pytest.mark.parametrize(

@@ -153,6 +153,14 @@ def test_history_undo_and_restart(shell: Shell, agent: apps_pb2.DaemonSet, db: a
     assert shell("rollout", "pause", name).code == 1
 
 
+def test_a_revision_without_a_template(shell: Shell, agent: apps_pb2.DaemonSet) -> None:
+    broken = _revision(agent, 3)
+    broken.data.raw = b'{"spec":{"a":1}}'
+    shell.server.add(broken)
+    told = shell("rollout", "history", "ds/agent")
+    assert (told.code, told.stderr) == (1, "error: controllerrevision agent-3 holds no template\n")
+
+
 @pytest.mark.usefixtures("utc")
 def test_describe(shell: Shell, agent: apps_pb2.DaemonSet, db: apps_pb2.StatefulSet) -> None:
     told = shell("describe", "ds", "agent").stdout

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from kubelab.api.apps.v1 import apps_pb2
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery.manifest import decode, encode
+from kubelab.apimachinery.manifest.diagnostics import ManifestError
 
 POD_HASH = "controller-revision-hash"
 """The label of a pod that says of which revision it is."""
@@ -28,11 +29,17 @@ def data_of(template: core_pb2.PodTemplateSpec) -> bytes:
 
 
 def template_of(revision: apps_pb2.ControllerRevision) -> core_pb2.PodTemplateSpec:
-    """Read the template of a revision. Raises ValueError, or a manifest's error, for data that has none."""
-    template = json.loads(revision.data.raw)["spec"]["template"]
+    """Read the template of a revision. Raises ValueError for data that has none."""
+    try:
+        template = {**json.loads(revision.data.raw)["spec"]["template"]}
+    except (ValueError, KeyError, TypeError) as err:
+        raise ValueError(f"controllerrevision {revision.metadata.name} holds no template") from err
     template.pop(_REPLACE, None)
     document = {"apiVersion": "apps/v1", "kind": "DaemonSet", "spec": {"template": template}}
-    [read] = decode.decode(json.dumps(document), "revision")
+    try:
+        [read] = decode.decode(json.dumps(document), "revision")
+    except ManifestError as err:
+        raise ValueError(f"controllerrevision {revision.metadata.name} holds no template: {err}") from err
     assert isinstance(read.obj, apps_pb2.DaemonSet)
     return read.obj.spec.template
 

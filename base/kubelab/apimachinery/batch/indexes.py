@@ -4,14 +4,19 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterable
 
 _NUMBER = re.compile(r"[+-]?[0-9]+", re.ASCII)
 
 
-def parse(text: str, completions: int) -> set[int]:
-    """Read indexes below ``completions``. Raises ValueError in upstream's words."""
-    result: set[int] = set()
+Intervals = list[tuple[int, int]]
+"""First and last index of each run. A user may name two thousand million indexes in a few characters."""
+
+
+def parse(text: str, completions: int) -> Intervals:
+    """Read indexes below ``completions``, in order. Raises ValueError in upstream's words."""
+    result: Intervals = []
     last = -1
     for part in text.split(",") if text else ():
         ends = part.split("-")
@@ -26,8 +31,20 @@ def parse(text: str, completions: int) -> set[int]:
             if value <= last:
                 raise ValueError(f"non-increasing order, previous: {last}, current: {value}")
             last = value
-        result.update(range(int(ends[0]), int(ends[-1]) + 1))
+        result.append((int(ends[0]), int(ends[-1])))
     return result
+
+
+def size(intervals: Intervals) -> int:
+    """Count the indexes."""
+    return sum(last - first + 1 for first, last in intervals)
+
+
+def among(some: Iterable[int], intervals: Intervals) -> int:
+    """Count those of ``some`` that are in the intervals."""
+    starts = [first for first, _ in intervals]
+    places = ((index, bisect_right(starts, index) - 1) for index in some)
+    return sum(place >= 0 and index <= intervals[place][1] for index, place in places)
 
 
 def _index(text: str, completions: int) -> int:
@@ -56,8 +73,8 @@ def text(indexes: Iterable[int]) -> str:
     return ",".join(parts)
 
 
-def _intervals(ordered: list[int]) -> list[tuple[int, int]]:
-    result: list[tuple[int, int]] = []
+def _intervals(ordered: list[int]) -> Intervals:
+    result: Intervals = []
     for index in ordered:
         if result and result[-1][1] == index - 1:
             result[-1] = (result[-1][0], index)

@@ -34,10 +34,14 @@ class _SetRollout:
     async def history(self, client: Client, obj: Any, /) -> Sequence[Revision]:
         from kubelab.apimachinery.apps.revisions import CHANGE_CAUSE, template_of
 
-        return [
-            Revision(one.revision, template_of(one), one.metadata.annotations.get(CHANGE_CAUSE, ""), one)
-            for one in await _revisions(client, obj)
-        ]
+        known = await _revisions(client, obj)
+        try:
+            return [
+                Revision(one.revision, template_of(one), one.metadata.annotations.get(CHANGE_CAUSE, ""), one)
+                for one in known
+            ]
+        except ValueError as err:
+            raise Failed(f"error: {err}") from err
 
     async def undo(self, client: Client, obj: Any, revision: int, how: Undo, /) -> str:
         from kubelab.apimachinery import scheme

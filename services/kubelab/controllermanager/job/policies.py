@@ -77,12 +77,12 @@ def succeeded_by(job: batch_pb2.Job, succeeded: Set[int]) -> str | None:
     if not succeeded:
         return None
     for number, rule in enumerate(job.spec.successPolicy.rules):
-        counted = succeeded
+        counted = len(succeeded)
         needed = rule.succeededCount if rule.HasField("succeededCount") else 0
         if rule.HasField("succeededIndexes"):
-            required = indexes.known(rule.succeededIndexes, job.spec.completions)
-            counted = succeeded & required
-            needed = needed or len(required)
-        if len(counted) >= needed:
+            required = indexes.parse(rule.succeededIndexes, job.spec.completions)
+            counted = indexes.among(succeeded, required)
+            needed = needed or indexes.size(required)
+        if counted >= needed:
             return f"Matched rules at index {number}"
     return None

@@ -242,7 +242,7 @@ def _success_rule(rule: batch_pb2.SuccessPolicyRule, completions: int, field: st
         if len(rule.succeededIndexes) > MAX_INDEXES_LENGTH:
             return [causes.too_long(here, MAX_INDEXES_LENGTH)]
         try:
-            of_these = len(indexes.parse(rule.succeededIndexes, completions))
+            of_these = indexes.size(indexes.parse(rule.succeededIndexes, completions))
         except ValueError as err:
             message = f"error parsing succeededIndexes: {err}"
             complaints.append(causes.invalid(here, rule.succeededIndexes, message))
