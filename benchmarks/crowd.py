@@ -1,7 +1,8 @@
 """A crowd for an api-server: many watchers, pods, nodes and endpoints. Run by the benchmarks in a node's namespace.
 
 usage: python -m benchmarks.crowd KUBECONFIG
-  watchers|fill|nodes|replicas|replica-set|rollover|queue|placed|endpoints|change COUNT
+  watchers|fill|nodes|replicas|replica-set|rollover|queue[-affinity|-spread]|placed[-affinity|-spread]|endpoints|change
+  COUNT
 
 Prints one JSON object.
 """
@@ -15,6 +16,7 @@ import statistics
 import sys
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from functools import partial
 
 from google.protobuf.message import Message
 
@@ -40,6 +42,9 @@ from kubelab.rpc.apiserver.v1 import apiserver_pb2 as pb
 ROUNDS = 10
 AT_ONCE = 64  # requests
 HOLLOW = {"bench": "hollow"}  # the label of nodes that nobody lives on, and the selector of pods that may go there
+HOSTNAME, ZONE = "kubernetes.io/hostname", "topology.kubernetes.io/zone"
+ZONES = 3
+APPLICATIONS = 5  # whose pods want to be together, or apart
 ADDRESSES = 10  # of each service
 PATIENCE_SECONDS = 100.0
 
@@ -83,6 +88,7 @@ async def nodes(client: Client, kubeconfig: str, count: int) -> dict[str, float]
         node = core_pb2.Node()
         node.metadata.name = f"hollow-{n}"
         node.metadata.labels.update(HOLLOW)
+        node.metadata.labels.update({HOSTNAME: node.metadata.name, ZONE: f"zone-{n % ZONES}"})
         for resources in (node.status.capacity, node.status.allocatable):
             for name, quantity in (("cpu", "32"), ("memory", "256Gi"), ("pods", "110")):
                 resources[name].string = quantity
@@ -186,21 +192,55 @@ async def _serve(client: Client, bound: core_pb2.Pod) -> None:
 
 async def queue(client: Client, kubeconfig: str, count: int) -> dict[str, float]:
     """Create so many pods for the scheduler."""
+    return await _queue(client, "plain", count, lambda wanted, application: None)
 
+
+async def queue_affinity(client: Client, kubeconfig: str, count: int) -> dict[str, float]:
+    """The same of pods that must be in a zone with their application, and would rather be on different nodes."""
+
+    def near(wanted: core_pb2.Pod, application: str) -> None:
+        affinity = wanted.spec.affinity
+        term = affinity.podAffinity.requiredDuringSchedulingIgnoredDuringExecution.add(topologyKey=ZONE)
+        term.labelSelector.matchLabels["application"] = application
+        apart = affinity.podAntiAffinity.preferredDuringSchedulingIgnoredDuringExecution.add(weight=10)
+        apart.podAffinityTerm.topologyKey = HOSTNAME
+        apart.podAffinityTerm.labelSelector.matchLabels["application"] = application
+
+    return await _queue(client, "affinity", count, near)
+
+
+async def queue_spread(client: Client, kubeconfig: str, count: int) -> dict[str, float]:
+    """The same of pods that must lie evenly over zones and nodes."""
+
+    def even(wanted: core_pb2.Pod, application: str) -> None:
+        for key in (ZONE, HOSTNAME):
+            constraint = wanted.spec.topologySpreadConstraints.add(
+                maxSkew=1, topologyKey=key, whenUnsatisfiable="DoNotSchedule"
+            )
+            constraint.labelSelector.matchLabels["application"] = application
+
+    return await _queue(client, "spread", count, even)
+
+
+async def _queue(
+    client: Client, kind: str, count: int, complete: Callable[[core_pb2.Pod, str], None]
+) -> dict[str, float]:
     async def one(n: int) -> None:
-        wanted = pod(f"queued-{n}", scheduled=True)
-        wanted.metadata.labels["queue"] = "yes"
+        wanted = pod(f"queued-{kind}-{n}", scheduled=True)
+        application = f"{kind}-{n % APPLICATIONS}"
+        wanted.metadata.labels.update({"queue": kind, "application": application})
         wanted.spec.nodeSelector.update(HOLLOW)
         wanted.spec.containers[0].resources.requests["cpu"].string = "100m"
+        complete(wanted, application)
         await client.create(wanted, "default")
 
     await _together(one, count)
     return {}
 
 
-async def placed(client: Client, kubeconfig: str, count: int) -> dict[str, float]:
-    """Pods bound per second, from the first to the last of those that ``queue`` has made."""
-    async with _bound(client, "queue=yes", count) as times:
+async def placed(client: Client, kubeconfig: str, count: int, kind: str = "plain") -> dict[str, float]:
+    """Pods bound per second, from the first to the last of those that a ``queue`` has made."""
+    async with _bound(client, f"queue={kind}", count) as times:
         found = await times
     return {"per_second": (count - 1) / (found[-1] - found[0])}
 
@@ -306,7 +346,11 @@ WORK = {
     "replica-set": replica_set,
     "rollover": rollover,
     "queue": queue,
+    "queue-affinity": queue_affinity,
+    "queue-spread": queue_spread,
     "placed": placed,
+    "placed-affinity": partial(placed, kind="affinity"),
+    "placed-spread": partial(placed, kind="spread"),
     "endpoints": endpoints,
     "change": change,
 }

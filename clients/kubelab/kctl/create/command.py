@@ -123,6 +123,18 @@ CREATE = Command(
             "namespace", "Create a namespace with the specified name", "create.namespace:NAMESPACE", aliases=("ns",)
         ),
         CommandEntry(
+            "poddisruptionbudget",
+            "Create a pod disruption budget with the specified name",
+            "create.poddisruptionbudget:POD_DISRUPTION_BUDGET",
+            aliases=("pdb",),
+        ),
+        CommandEntry(
+            "priorityclass",
+            "Create a priority class with the specified name",
+            "create.priorityclass:PRIORITY_CLASS",
+            aliases=("pc",),
+        ),
+        CommandEntry(
             "quota", "Create a quota with the specified name", "create.quota:QUOTA", aliases=("resourcequota",)
         ),
         CommandEntry("secret", "Create a secret using a specified subcommand", "create.secret:SECRET"),
