@@ -26,6 +26,8 @@ class VersionOptions:
 @dataclass(frozen=True, slots=True)
 class APIResourcesOptions:
     api_group: str
+    cached: bool
+    categories: tuple[str, ...]
     namespaced: bool
     no_headers: bool
     output: str
@@ -87,6 +89,7 @@ def _api_resources(session: Session, args: tuple[str, ...], options: APIResource
         if (not changed("namespaced") or r.namespaced == options.namespaced)
         and (not changed("api-group") or r.group == options.api_group)
         and set(options.verbs) <= set(r.verbs)
+        and set(options.categories) <= set(r.categories)
     ]
     resources.sort(key=lambda r: {"kind": r.kind, "name": r.name}.get(options.sort_by, ""))
     resources.sort(key=lambda r: ("", "") if options.sort_by else (r.group, r.name))
@@ -134,6 +137,8 @@ API_RESOURCES = Command(
     options=APIResourcesOptions,
     flags=(
         Flag("--api-group", help="Limit to resources in the specified API group."),
+        Flag("--cached", kind="bool", help="kubectl's; kctl keeps no list of resources and always asks the server."),
+        Flag("--categories", kind="csv", help="Limit to resources that belong to the specified categories."),
         Flag(
             "--namespaced",
             kind="bool",
@@ -147,6 +152,20 @@ API_RESOURCES = Command(
         Flag("--verbs", kind="csv", help="Limit to resources that support the specified verbs."),
     ),
     about="Print the supported API resources on the server.",
-    examples="# Print the supported API resources\nkctl api-resources",
+    examples="""\
+# Print the supported API resources
+kctl api-resources
+
+# Print the supported API resources with more information
+kctl api-resources -o wide
+
+# Print the supported API resources sorted by a column
+kctl api-resources --sort-by=name
+
+# Print the supported namespaced resources
+kctl api-resources --namespaced=true
+
+# Print the supported API resources with a specific API group
+kctl api-resources --api-group=apps""",
     usage="kctl api-resources",
 )

@@ -96,6 +96,9 @@ def test_api_resources(shell: Shell) -> None:
     assert ["nodes", "no", "v1", "false", "Node"] in cluster
     assert all("false" in line for line in cluster)
     assert "leases.coordination.k8s.io\n" in shell("api-resources", "-o", "name").stdout
+    of_all = shell("api-resources", "--categories=all", "-o", "name", "--cached").stdout.splitlines()
+    assert {"pods", "services"} <= {*of_all}
+    assert "nodes" not in of_all
     assert shell("api-resources", "-o", "wide", "--verbs=bind").stdout.split()[-2:] == ["VERBS", "CATEGORIES"]
 
 
