@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, Literal
 
 from kubelab.component.config import BaseConfig, Duration, Parallelism, Period, Range
 from kubelab.component.leading import LeaderElectionConfig
@@ -42,11 +43,50 @@ class Plugins:
 
 
 @dataclass(kw_only=True)
+class DefaultConstraint:
+    """A topology spread constraint for pods that have none; its selector is that of their services and controller."""
+
+    max_skew: Annotated[int, Range(1, 2**31 - 1)]
+    topology_key: str
+    when_unsatisfiable: Literal["DoNotSchedule", "ScheduleAnyway"]
+
+
+@dataclass(kw_only=True)
+class PluginArgs:
+    """The arguments of the plugins that have some; each reads its own.
+
+    InterPodAffinity: what a placed pod's required affinity to a pod is worth, and whether preferences of placed pods
+    are left out where the pod has none. PodTopologySpread: ``System`` for upstream's constraints, or ``List``.
+    """
+
+    hard_pod_affinity_weight: Annotated[int, Range(0, 100)] = 1
+    ignore_preferred_terms_of_existing_pods: bool = False
+    defaulting_type: Literal["System", "List"] = "System"
+    default_constraints: list[DefaultConstraint] = field(default_factory=list[DefaultConstraint])
+
+
+ARGUMENTS: Mapping[str, tuple[str, ...]] = {
+    "InterPodAffinity": ("hard_pod_affinity_weight", "ignore_preferred_terms_of_existing_pods"),
+    "PodTopologySpread": ("defaulting_type", "default_constraints"),
+}
+"""Which arguments are which plugin's."""
+
+
+@dataclass(kw_only=True)
+class PluginArguments:
+    """Which plugin gets which arguments."""
+
+    name: str
+    args: PluginArgs = field(default_factory=PluginArgs)
+
+
+@dataclass(kw_only=True)
 class Profile:
     """Which plugins decide about the pods with this ``schedulerName``."""
 
     scheduler_name: str = "default-scheduler"
     plugins: Plugins = field(default_factory=Plugins)
+    plugin_config: list[PluginArguments] = field(default_factory=list[PluginArguments])
 
 
 @dataclass(kw_only=True)

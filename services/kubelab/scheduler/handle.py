@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from kubelab.client.client import Client
+from kubelab.scheduler.config import PluginArgs
 from kubelab.scheduler.waitingpods import WaitingPods
 
 
@@ -14,3 +16,9 @@ class Handle:
 
     client: Client
     waiting: WaitingPods
+    arguments: Mapping[str, PluginArgs] = field(default_factory=dict[str, PluginArgs])
+    """Of the profile's plugins, by their names."""
+
+    def args(self, plugin: str) -> PluginArgs:
+        """Give a plugin's arguments; its defaults where the profile says nothing."""
+        return self.arguments.get(plugin) or PluginArgs()

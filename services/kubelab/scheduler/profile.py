@@ -8,12 +8,12 @@ https://kubernetes.io/docs/reference/scheduling/config/#multiple-profiles
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import TypeVar
 
 from kubelab.apimachinery.errors import ApiError, InternalError
 from kubelab.component.config import ConfigError, camel
-from kubelab.scheduler.config import PluginConfig, PluginSet, Profile, SchedulerConfig
+from kubelab.scheduler.config import ARGUMENTS, PluginArgs, PluginConfig, PluginSet, Profile, SchedulerConfig
 from kubelab.scheduler.framework import (
     SKIP,
     BindPlugin,
@@ -51,6 +51,7 @@ class Framework:
         where = f"profiles: {self.name}: plugins"
         for point, chosen in points.items():
             _check(chosen, registry, f"{where}.{point}")
+        handle = replace(handle, arguments=_arguments(profile, registry))
         everywhere = _merged([PluginConfig(name=name) for name in IN_TREE], plugins.multi_point)
         names = {entry.name for chosen in points.values() for entry in chosen.enabled}
         instances = {name: registry[name](handle) for name in {*(entry.name for entry in everywhere), *names}}
@@ -135,6 +136,27 @@ def frameworks(config: SchedulerConfig, handle: Handle, registry: Registry = IN_
     if not by_name:
         raise ConfigError("profiles: got none, expected at least one")
     return by_name
+
+
+def _arguments(profile: Profile, registry: Registry) -> dict[str, PluginArgs]:
+    """Check ``pluginConfig`` and give the arguments by plugin. Raises ConfigError."""
+    where = f"profiles: {profile.scheduler_name}: pluginConfig"
+    arguments: dict[str, PluginArgs] = {}
+    for entry in profile.plugin_config:
+        if entry.name not in registry:
+            raise ConfigError(f"{where}: unknown {entry.name}; expected some of {', '.join(sorted(registry))}")
+        if entry.name in arguments:
+            raise ConfigError(f"{where}: {entry.name} stands twice, expected once")
+        own, unset = ARGUMENTS.get(entry.name, ()), PluginArgs()
+        foreign = [f.name for f in fields(unset) if f.name not in own]
+        foreign = [camel(name) for name in foreign if getattr(entry.args, name) != getattr(unset, name)]
+        if foreign:
+            expected = ", ".join(map(camel, own)) or "none"
+            raise ConfigError(f"{where}: {entry.name}: got {', '.join(foreign)}, expected {expected}")
+        if entry.args.default_constraints and entry.args.defaulting_type == "System":
+            raise ConfigError(f"{where}: {entry.name}: got defaultConstraints, expected defaultingType: List with them")
+        arguments[entry.name] = entry.args
+    return arguments
 
 
 def _check(chosen: PluginSet, registry: Registry, where: str) -> None:

@@ -188,9 +188,50 @@ def test_a_profile_enables_and_disables(
     assert [(plugin.name, weight) for plugin, weight in made.scores] == scores
 
 
+def test_plugins_get_the_arguments_of_their_profile(tmp_path: Path) -> None:
+    text = """
+profiles:
+- pluginConfig:
+  - name: InterPodAffinity
+    args: {hardPodAffinityWeight: 7, ignorePreferredTermsOfExistingPods: true}
+  - name: PodTopologySpread
+    args:
+      defaultingType: List
+      defaultConstraints: [{maxSkew: 1, topologyKey: rack, whenUnsatisfiable: DoNotSchedule}]
+"""
+    made = frameworks(config(tmp_path, text), handle())["default-scheduler"]
+    cache = racks()
+    cache.workloads.set_service("default", "web", {"app": "web"})
+    cache.assume(PodInfo.of(make.pod("web-0", labels={"app": "web"})), "a1")
+    placed = Algorithm().decide(made, PodInfo.of(make.pod("web-1", labels={"app": "web"})), cache)
+    assert isinstance(placed, ScheduleResult)
+    assert (placed.node, placed.feasible) == ("b1", 1)  # rack b has none yet, and the constraint is hard
+
+
 @pytest.mark.parametrize(
     ("profiles", "message"),
     [
+        (
+            "[{pluginConfig: [{name: Nope}]}]",
+            "profiles: default-scheduler: pluginConfig: unknown Nope; expected some of",
+        ),
+        (
+            "[{pluginConfig: [{name: InterPodAffinity}, {name: InterPodAffinity}]}]",
+            "pluginConfig: InterPodAffinity stands twice, expected once",
+        ),
+        (
+            "[{pluginConfig: [{name: PodTopologySpread, args: {hardPodAffinityWeight: 5}}]}]",
+            "PodTopologySpread: got hardPodAffinityWeight, expected defaultingType, defaultConstraints",
+        ),
+        (
+            "[{pluginConfig: [{name: InterPodAffinity, args: {hardPodAffinityWeight: 101}}]}]",
+            "hardPodAffinityWeight: got 101, expected",
+        ),
+        (
+            "[{pluginConfig: [{name: PodTopologySpread, args: {defaultConstraints: [{maxSkew: 1, topologyKey: z, "
+            "whenUnsatisfiable: ScheduleAnyway}]}}]}]",
+            "PodTopologySpread: got defaultConstraints, expected defaultingType: List with them",
+        ),
         ("[]", "profiles: got none, expected at least one"),
         ("[{}, {}]", "profiles: schedulerName 'default-scheduler' stands twice, expected once"),
         (

@@ -15,6 +15,7 @@ from kubelab.scheduler.plugins.nodes import NodeName, NodeUnschedulable, TaintTo
 from kubelab.scheduler.plugins.preemption import DefaultPreemption
 from kubelab.scheduler.plugins.resources import NodePorts, NodeResourcesBalancedAllocation, NodeResourcesFit
 from kubelab.scheduler.plugins.spread import PodTopologySpread
+from kubelab.scheduler.podterms import SpreadConstraint
 
 PluginFactory = Callable[[Handle], Plugin]
 Registry = Mapping[str, PluginFactory]
@@ -25,6 +26,23 @@ def stateless(plugin: Callable[[], Plugin]) -> PluginFactory:
     return lambda _: plugin()
 
 
+def _inter_pod_affinity(handle: Handle) -> InterPodAffinity:
+    args = handle.args(InterPodAffinity.name)
+    ignore = args.ignore_preferred_terms_of_existing_pods
+    return InterPodAffinity(args.hard_pod_affinity_weight, ignore_preferred_of_existing=ignore)
+
+
+def _topology_spread(handle: Handle) -> PodTopologySpread:
+    args = handle.args(PodTopologySpread.name)
+    if args.defaulting_type == "System":
+        return PodTopologySpread()
+    constraints = [
+        SpreadConstraint(c.topology_key, c.max_skew, hard=c.when_unsatisfiable == "DoNotSchedule", selector=None)
+        for c in args.default_constraints
+    ]
+    return PodTopologySpread(constraints, system=False)
+
+
 IN_TREE: Registry = {
     "SchedulingGates": stateless(SchedulingGates),
     "NodeUnschedulable": stateless(NodeUnschedulable),
@@ -33,8 +51,8 @@ IN_TREE: Registry = {
     "NodeAffinity": stateless(NodeAffinity),
     "NodePorts": stateless(NodePorts),
     "NodeResourcesFit": stateless(NodeResourcesFit),
-    "PodTopologySpread": stateless(PodTopologySpread),
-    "InterPodAffinity": stateless(InterPodAffinity),
+    "PodTopologySpread": _topology_spread,
+    "InterPodAffinity": _inter_pod_affinity,
     "DefaultPreemption": stateless(DefaultPreemption),
     "NodeResourcesBalancedAllocation": stateless(NodeResourcesBalancedAllocation),
     "ImageLocality": stateless(ImageLocality),
