@@ -57,8 +57,8 @@ def pods_on_nodes(bench: Bench) -> list[Figure]:
         Figure("ReplicaSet of 1,000, created and bound", by_set["seconds"], "s", 5),
         Figure("Deployment of 100 rolled over, pods ready at once", rolled["seconds"], "s", 5),
         Figure("scheduler with 1,000 nodes: pods bound", plain, "/s", 500, more_is_better=True),
-        Figure("scheduler with 1,000 nodes: pods with affinity", affinity, "/s", 300, more_is_better=True),
-        Figure("scheduler with 1,000 nodes: pods that spread", spread, "/s", 300, more_is_better=True),
+        Figure("scheduler with 1,000 nodes: pods with affinity", affinity, "/s", 200, more_is_better=True),
+        Figure("scheduler with 1,000 nodes: pods that spread", spread, "/s", 200, more_is_better=True),
     ]
 
 
