@@ -260,7 +260,7 @@ def proxy(world: World) -> None:
     changes: dict[str, Any] = {}
     for n, service in enumerate(world.objects["services"]):
         ignored_fields(service)
-        for behind in (*world.objects["endpoints"], None):
+        for behind in ([], *([one] for one in world.objects["endpointslices"])):
             changes[str(n)] = service_ports(service, behind, node="node-1")
             table.transaction(changes)
             table.commit(changes)

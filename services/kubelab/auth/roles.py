@@ -82,7 +82,8 @@ ROLES: Mapping[str, tuple[Rule, ...]] = {
     "system:kube-controller-manager": (
         rule("get list watch delete deletecollection", "*"),
         rule("update patch", _OWNED),
-        rule("create", "pods endpoints replicasets.apps serviceaccounts jobs.batch controllerrevisions.apps"),
+        rule("create", "pods endpoints endpointslices.discovery.k8s.io serviceaccounts"),
+        rule("create", "controllerrevisions.apps jobs.batch replicasets.apps"),
         rule("update patch", "pods/status nodes/status namespaces/status namespaces/finalize"),
         rule("update patch", "replicationcontrollers/status replicasets.apps/status deployments.apps/status"),
         rule("update patch", "resourcequotas/status"),
@@ -91,7 +92,7 @@ ROLES: Mapping[str, tuple[Rule, ...]] = {
         _own_lease("kube-controller-manager"),
         _EVENTS,
     ),
-    "system:node-proxier": (rule("get list watch", "services endpoints nodes"), _EVENTS),
+    "system:node-proxier": (rule("get list watch", "services endpointslices.discovery.k8s.io nodes"), _EVENTS),
     # What every node may do. Upstream's 1.32 lets a node read its own Node only; here kubelets keep the routes to each
     # other's pods and need all of them.
     "system:node": (rule("get list watch", "nodes services"), _EVENTS),

@@ -54,6 +54,8 @@ class ControllerManagerConfig(BaseConfig):
     concurrent_job_syncs: Parallelism = 5
     concurrent_ttl_after_finished_syncs: Parallelism = 5
     concurrent_endpoint_syncs: Parallelism = 5
+    concurrent_service_endpoint_syncs: Parallelism = 5
+    mirroring_concurrent_service_endpoint_syncs: Parallelism = 5
     concurrent_namespace_syncs: Parallelism = 10
     concurrent_gc_syncs: Parallelism = 20
     concurrent_node_syncs: Parallelism = 8

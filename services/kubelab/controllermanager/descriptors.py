@@ -19,6 +19,8 @@ from kubelab.controllermanager.daemonset.controller import DaemonSetController
 from kubelab.controllermanager.deployment.controller import DeploymentController
 from kubelab.controllermanager.disruption.controller import DisruptionController
 from kubelab.controllermanager.endpoints.controller import EndpointsController
+from kubelab.controllermanager.endpointslice.controller import EndpointSliceController
+from kubelab.controllermanager.endpointslicemirroring.controller import EndpointSliceMirroringController
 from kubelab.controllermanager.garbagecollector.controller import GarbageCollector
 from kubelab.controllermanager.job.controller import JobController
 from kubelab.controllermanager.namespace.controller import NamespaceController
@@ -67,6 +69,14 @@ DESCRIPTORS: tuple[ControllerDescriptor, ...] = (
         lambda config: config.concurrent_ttl_after_finished_syncs,
     ),
     ControllerDescriptor("endpoints", EndpointsController, lambda config: config.concurrent_endpoint_syncs),
+    ControllerDescriptor(
+        "endpointslice", EndpointSliceController, lambda config: config.concurrent_service_endpoint_syncs
+    ),
+    ControllerDescriptor(
+        "endpointslicemirroring",
+        EndpointSliceMirroringController,
+        lambda config: config.mirroring_concurrent_service_endpoint_syncs,
+    ),
     ControllerDescriptor(
         "namespace",
         NamespaceController,

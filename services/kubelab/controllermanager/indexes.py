@@ -39,6 +39,7 @@ BY_NODE = "node"
 TERMINATED = "terminated"
 BY_SELECTOR = "selector"
 BY_LABEL = "label"
+BY_SERVICE = "service"
 
 
 def controller_uid(obj: Message) -> Iterable[str]:

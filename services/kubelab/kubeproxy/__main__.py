@@ -1,11 +1,11 @@
-"""kube-proxy: services, endpoints and nodes → informers → one work queue → nftables."""
+"""kube-proxy: services, endpoint slices and nodes → informers → one work queue → nftables."""
 
 from __future__ import annotations
 
 import asyncio
 import sys
 
-from kubelab.apimachinery.scheme import ENDPOINTS, NODES, SERVICES
+from kubelab.apimachinery.scheme import ENDPOINT_SLICES, NODES, SERVICES
 from kubelab.client.informer import Informer
 from kubelab.client.workqueue import WorkQueue
 from kubelab.component.component import Component
@@ -21,11 +21,11 @@ async def run(config: ProxyConfig, env: Environment) -> None:
     """Forward services until stopped. The rules stay, so services go on working."""
     async with env.client() as client:
         services = Informer(client, SERVICES, clock=env.clock, registry=env.registry, log=env.log)
-        endpoints = Informer(client, ENDPOINTS, clock=env.clock, registry=env.registry, log=env.log)
+        slices = Informer(client, ENDPOINT_SLICES, clock=env.clock, registry=env.registry, log=env.log)
         nodes = Informer(client, NODES, clock=env.clock, registry=env.registry, log=env.log)
         proxier = Proxier(
             services=services,
-            endpoints=endpoints,
+            slices=slices,
             nodes=nodes,
             queue=WorkQueue("kube-proxy", clock=env.clock, registry=env.registry),
             nft=Nft(env.clock),
@@ -39,7 +39,7 @@ async def run(config: ProxyConfig, env: Environment) -> None:
         )
         async with env.serve(ready=False), asyncio.TaskGroup() as group:
             group.create_task(services.run(), name="services")
-            group.create_task(endpoints.run(), name="endpoints")
+            group.create_task(slices.run(), name="endpointslices")
             group.create_task(nodes.run(), name="nodes")
             group.create_task(proxier.run(), name="proxier")
             await proxier.first_sync.wait()

@@ -7,12 +7,13 @@ that can be decoded, also one that kubelab's api-server would refuse: it ignores
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Set
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 from functools import cached_property
 from ipaddress import AddressValueError, IPv4Address
 
 from kubelab.api.core.v1 import core_pb2
+from kubelab.api.discovery.v1 import discovery_pb2
 from kubelab.linux.nftables import Name, Protocol
 from kubelab.topology import reservedports
 
@@ -98,12 +99,12 @@ class ServicePort:
 
 def service_ports(
     service: core_pb2.Service,
-    endpoints: core_pb2.Endpoints | None,
+    slices: Sequence[discovery_pb2.EndpointSlice],
     *,
     node: str,
     node_addresses: Set[IPv4Address] = frozenset(),
 ) -> tuple[ServicePort, ...]:
-    """Join a service with the endpoints of the same name, for one node.
+    """Join a service with its endpoint slices, for one node.
 
     A service without a cluster address (headless, ExternalName, not allocated yet) is not forwarded, and addresses of
     the other family are left out, as upstream leaves them to the proxier of that family. Backends are in the order of
@@ -123,8 +124,8 @@ def service_ports(
         protocol = _protocol(port.protocol)
         if protocol is None or not is_port(port.port):
             continue
-        everywhere = _backends(endpoints, port, None)
-        here = _backends(endpoints, port, node) if stays_inside or stays_outside else ()
+        everywhere = _backends(slices, port, None)
+        here = _backends(slices, port, node) if stays_inside or stays_outside else ()
         own_port = bool(reservedports.owner(port.port, port.protocol))
         result.append(
             ServicePort(
@@ -146,21 +147,31 @@ def service_ports(
 
 
 def _backends(
-    endpoints: core_pb2.Endpoints | None, port: core_pb2.ServicePort, node: str | None
+    slices: Sequence[discovery_pb2.EndpointSlice], port: core_pb2.ServicePort, node: str | None
 ) -> tuple[Backend, ...]:
-    """Pick the ready addresses for one service port, by the port's name; with a node, only those that run there."""
-    if endpoints is None:
-        return ()
+    """Pick the ready endpoints for one service port, by the port's name; with a node, only those that run there. Where
+    none is ready, those are taken that are on their way out and still serve
+    (https://kubernetes.io/docs/reference/networking/virtual-ips/#traffic-to-terminating-endpoints)."""
     key = (port.name, port.protocol or "TCP")
-    backends: set[Backend] = set()
-    for subset in endpoints.subsets:
-        numbers = [p.port for p in subset.ports if (p.name, p.protocol or "TCP") == key and is_port(p.port)]
+    ready: set[Backend] = set()
+    serving: set[Backend] = set()
+    for slice_ in slices:
+        numbers = [p.port for p in slice_.ports if (p.name, p.protocol or "TCP") == key and is_port(p.port)]
         if not numbers:
             continue
-        for address in subset.addresses:
-            if (node is None or address.nodeName == node) and (ip := ipv4(address.ip)) is not None:
-                backends.update([Backend(ip, number) for number in numbers])
-    return tuple(sorted(backends))
+        for endpoint in slice_.endpoints:
+            if node is not None and endpoint.nodeName != node:
+                continue
+            conditions = endpoint.conditions
+            if conditions.ready or not conditions.HasField("ready"):
+                chosen = ready
+            elif conditions.serving and conditions.terminating:
+                chosen = serving
+            else:
+                continue
+            ips = (ip for text in endpoint.addresses[:1] if (ip := ipv4(text)) is not None)  # the others are the same
+            chosen.update([Backend(ip, number) for ip in ips for number in numbers])
+    return tuple(sorted(ready or serving))
 
 
 def affinity_seconds(spec: core_pb2.ServiceSpec) -> int:

@@ -1,4 +1,4 @@
-"""The loop of kube-proxy: services and endpoints come in, nftables transactions go out.
+"""The loop of kube-proxy: services and endpoint slices come in, nftables transactions go out.
 
 Handlers note which services changed and put one key into the queue. The one worker takes all noted services, computes
 their rules from the informers' caches, and writes the difference in one transaction. So transactions are serial, and
@@ -10,7 +10,7 @@ and the next pass replaces the whole table; after any other failure the next pas
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Address, IPv4Network
 from itertools import chain
 
@@ -18,6 +18,7 @@ from google.protobuf.message import Message
 from structlog.typing import FilteringBoundLogger
 
 from kubelab.api.core.v1 import core_pb2
+from kubelab.api.discovery.v1 import discovery_pb2
 from kubelab.apimachinery import errors
 from kubelab.apimachinery.clock import Clock
 from kubelab.apimachinery.meta import key_of
@@ -31,6 +32,14 @@ from kubelab.kubeproxy.nft import Nft, NftError
 from kubelab.kubeproxy.rules import PODS, Table
 
 RULES = "rules"  # the queue's only key
+BY_SERVICE = "service"
+SERVICE_NAME = "kubernetes.io/service-name"
+
+
+def service_of(slice_: discovery_pb2.EndpointSlice) -> Iterable[str]:
+    """BY_SERVICE: ``namespace/name`` of the service that an IPv4 slice is of."""
+    name = slice_.metadata.labels.get(SERVICE_NAME)
+    return (f"{slice_.metadata.namespace}/{name}",) if name and slice_.addressType == "IPv4" else ()
 
 
 class Proxier:
@@ -40,7 +49,7 @@ class Proxier:
         self,
         *,
         services: Informer[core_pb2.Service],
-        endpoints: Informer[core_pb2.Endpoints],
+        slices: Informer[discovery_pb2.EndpointSlice],
         nodes: Informer[core_pb2.Node],
         queue: WorkQueue[str],
         nft: Nft,
@@ -52,7 +61,7 @@ class Proxier:
         min_sync_period: float = 0.01,
         pods: IPv4Network = PODS,
     ) -> None:
-        self._services, self._endpoints, self._nodes, self._queue = services, endpoints, nodes, queue
+        self._services, self._slices, self._nodes, self._queue = services, slices, nodes, queue
         self._conntrack = conntrack
         self._nft, self._node, self._clock, self._log, self._metrics = nft, node, clock, log, metrics
         self._min_sync_period, self._pods = min_sync_period, pods
@@ -63,7 +72,8 @@ class Proxier:
         self._whole = True  # the kernel's table is not known: replace it
         self.first_sync = asyncio.Event()
         services.add_handler(on_add=self._note_service, on_update=self._note_service_change, on_delete=self._note)
-        endpoints.add_handler(on_add=self._note, on_update=lambda _, new: self._note(new), on_delete=self._note)
+        slices.add_indexers({BY_SERVICE: service_of})
+        slices.add_handler(on_add=self._note_slice, on_update=self._note_slices, on_delete=self._note_slice)
         nodes.add_handler(
             on_add=self._note_node,
             on_update=lambda _, new: self._note_node(new),
@@ -102,13 +112,24 @@ class Proxier:
             self._log.warning("not forwarded", service=key_of(service), what=ignored)
         self._note(service)
 
+    def _note_slices(self, old: discovery_pb2.EndpointSlice, new: discovery_pb2.EndpointSlice) -> None:
+        self._note_slice(old)
+        self._note_slice(new)
+
+    def _note_slice(self, slice_: discovery_pb2.EndpointSlice) -> None:
+        for key in service_of(slice_):
+            self._note_key(key)
+
     def _note(self, obj: Message) -> None:
-        self._changed.add(key_of(obj))
+        self._note_key(key_of(obj))
+
+    def _note_key(self, key: str) -> None:
+        self._changed.add(key)
         self._queue.add_after(RULES, self._min_sync_period)
 
     async def run(self) -> None:
         """Sync until cancelled."""
-        await asyncio.gather(*(it.wait_synced() for it in (self._services, self._endpoints, self._nodes)))
+        await asyncio.gather(*(it.wait_synced() for it in (self._services, self._slices, self._nodes)))
         self._queue.add(RULES)  # also where there is no service at all: the table is there from the start
         await run_workers(self._queue, self.sync, workers=1, name="rules", log=self._log)
 
@@ -165,8 +186,8 @@ class Proxier:
         service = self._services.get(key)
         if service is None:
             return ()
-        endpoints = self._endpoints.get(key)
-        return service_ports(service, endpoints, node=self._node, node_addresses=self._node_addresses())
+        slices = self._slices.by_index(BY_SERVICE, key)
+        return service_ports(service, slices, node=self._node, node_addresses=self._node_addresses())
 
     def check_invariants(self) -> None:
         """Raise AssertionError when the picture of the table contradicts itself."""

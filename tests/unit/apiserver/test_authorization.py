@@ -91,7 +91,16 @@ def controller_manager(r: Question, name: str) -> bool:
         )
         or (
             r.verb == "create"
-            and whole(r, "pods", "endpoints", "replicasets", "serviceaccounts", "jobs", "controllerrevisions")
+            and whole(
+                r,
+                "pods",
+                "endpoints",
+                "replicasets",
+                "serviceaccounts",
+                "jobs",
+                "controllerrevisions",
+                "endpointslices",
+            )
         )
         or (changes and r.subresource == "status" and r.resource not in ("services", "ingresses"))
         or (changes and r.subresource == "finalize")
@@ -101,7 +110,7 @@ def controller_manager(r: Question, name: str) -> bool:
 
 
 def kube_proxy(r: Question, _name: str) -> bool:
-    return (reads(r) and whole(r, "services", "endpoints", "nodes")) or events(r)
+    return (reads(r) and whole(r, "services", "endpointslices", "nodes")) or events(r)
 
 
 def kubelet_client(r: Question, _name: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from ipaddress import IPv4Address
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kubelab.api.core.v1 import core_pb2
+from kubelab.api.discovery.v1 import discovery_pb2
 from kubelab.apimachinery.messages import deep_copy
 from kubelab.kubeproxy.model import Backend, backend_addresses, ignored_fields, node_addresses, service_ports
 from kubelab.kubeproxy.rules import Table
@@ -29,16 +31,21 @@ def service(**spec: object) -> core_pb2.Service:
     return json_format.ParseDict(text, core_pb2.Service())
 
 
-def endpoints(*ips: str, name: str = "", port: int = 8080, nodes: dict[str, str] | None = None) -> core_pb2.Endpoints:
-    return core_pb2.Endpoints(
-        subsets=[
-            core_pb2.EndpointSubset(
-                addresses=[core_pb2.EndpointAddress(ip=ip, nodeName=(nodes or {}).get(ip)) for ip in ips],
-                notReadyAddresses=[core_pb2.EndpointAddress(ip="10.244.9.9")],
-                ports=[core_pb2.EndpointPort(name=name, port=port, protocol="TCP")],
-            )
-        ]
-    )
+def endpoints(
+    *ips: str, name: str = "", port: int = 8080, nodes: dict[str, str] | None = None, leaving: Sequence[str] = ()
+) -> list[discovery_pb2.EndpointSlice]:
+    """Slices with an endpoint for each address, two that are not ready, and those that are ``leaving`` and serve."""
+    made = discovery_pb2.EndpointSlice(addressType="IPv4")
+    made.ports.add(name=name, port=port, protocol="TCP")
+    for ip in ips:
+        made.endpoints.add(addresses=[ip], nodeName=(nodes or {}).get(ip))
+    made.endpoints.add(addresses=["10.244.9.9"]).conditions.ready = False
+    gone = made.endpoints.add(addresses=["10.244.9.8"]).conditions
+    gone.ready, gone.serving, gone.terminating = False, False, True
+    for ip in leaving:
+        conditions = made.endpoints.add(addresses=[ip], nodeName=(nodes or {}).get(ip)).conditions
+        conditions.ready, conditions.serving, conditions.terminating = False, True, True
+    return [made]
 
 
 def test_ready_addresses_in_the_order_of_their_numbers() -> None:
@@ -60,7 +67,7 @@ def test_ports_are_joined_by_name() -> None:
 def test_what_is_not_forwarded() -> None:
     assert service_ports(service(clusterIP="None"), endpoints("10.244.0.2"), node="n") == ()
     assert service_ports(service(clusterIP=""), endpoints("10.244.0.2"), node="n") == ()
-    assert service_ports(service(type="ExternalName"), None, node="n") == ()
+    assert service_ports(service(type="ExternalName"), [], node="n") == ()
 
 
 def test_addresses_of_the_other_family_are_left_out() -> None:
@@ -75,7 +82,7 @@ def test_addresses_of_the_other_family_are_left_out() -> None:
 
 
 def test_without_endpoints_the_port_is_there_to_refuse() -> None:
-    (port,) = service_ports(service(), None, node="n")
+    (port,) = service_ports(service(), [], node="n")
     assert port.internal == ()
 
 
@@ -95,11 +102,11 @@ def test_a_chain_name_fits_and_stays_unique() -> None:
     long = service()
     long.metadata.name = "x" * 63
     long.metadata.namespace = "y" * 63
-    (port,) = service_ports(long, None, node="n")
+    (port,) = service_ports(long, [], node="n")
     assert len(port.chain) <= 120
     other = deep_copy(long)
     other.metadata.name = "x" * 62 + "z"
-    (other_port,) = service_ports(other, None, node="n")
+    (other_port,) = service_ports(other, [], node="n")
     assert other_port.chain != port.chain
 
 
@@ -120,7 +127,7 @@ def test_a_port_of_a_nodes_own_processes_is_not_led_away_from_its_address(port: 
 
 def test_only_tcp_is_reserved() -> None:
     outside = service(externalIPs=[str(NODE)], ports=[{"port": 6443, "protocol": "UDP", "nodePort": 6443}])
-    (found,) = service_ports(outside, None, node="n", node_addresses={NODE})
+    (found,) = service_ports(outside, [], node="n", node_addresses={NODE})
     assert (found.external_ips, found.node_port) == ((NODE,), 6443)
 
 
@@ -185,14 +192,13 @@ def hostile_services(draw: st.DrawFn) -> core_pb2.Service:
 
 @given(hostile_services(), HOSTILE, NUMBERS)
 def test_no_text_of_a_service_becomes_a_part_of_a_rule(made: core_pb2.Service, address: str, number: int) -> None:
-    there = core_pb2.Endpoints()
+    there = discovery_pb2.EndpointSlice(addressType="IPv4")
     port = made.spec.ports[0]
-    subset = there.subsets.add()
-    subset.ports.add(name=port.name, port=number, protocol=port.protocol)
-    subset.ports.add(name=port.name, port=8080, protocol=port.protocol)
+    there.ports.add(name=port.name, port=number, protocol=port.protocol)
+    there.ports.add(name=port.name, port=8080, protocol=port.protocol)
     for ip in ("10.244.0.2", address.encode(errors="replace").decode()):
-        subset.addresses.add(ip=ip)
-    ports = service_ports(made, there, node="n")
+        there.endpoints.add(addresses=[ip])
+    ports = service_ports(made, [there], node="n")
     ignored_fields(made)
     script = Table().transaction({"x": ports})
     allowed = ("add chain", "add rule", "add element")
@@ -200,3 +206,24 @@ def test_no_text_of_a_service_becomes_a_part_of_a_rule(made: core_pb2.Service, a
         assert line.startswith(tuple(f"{words} ip kube-proxy " for words in allowed)), line
         assert not set(line) & set(";\"$'`\\#"), line
     assert nft("%", script) == script
+
+
+def test_what_is_on_its_way_out_serves_where_nothing_else_is_ready() -> None:
+    (port,) = service_ports(service(), endpoints("10.244.0.2", leaving=["10.244.0.3"]), node="n")
+    assert port.internal == (backend("10.244.0.2", 8080),)
+    (port,) = service_ports(service(), endpoints(leaving=["10.244.0.3", "10.244.0.4"]), node="n")
+    assert port.internal == (backend("10.244.0.3", 8080), backend("10.244.0.4", 8080))
+
+
+def test_a_local_policy_falls_back_to_what_leaves_this_node() -> None:
+    nodes = {"10.244.0.2": "n1", "10.244.0.3": "n2"}
+    there = endpoints("10.244.0.2", nodes=nodes, leaving=["10.244.0.3"])
+    (port,) = service_ports(service(externalTrafficPolicy="Local"), there, node="n2")
+    assert port.external == (backend("10.244.0.3", 8080),)
+    assert port.internal == (backend("10.244.0.2", 8080),)
+
+
+def test_slices_of_a_service_are_taken_together() -> None:
+    both = endpoints("10.244.0.2") + endpoints("10.244.0.3", port=9090)
+    (port,) = service_ports(service(), both, node="n")
+    assert port.internal == (backend("10.244.0.2", 8080), backend("10.244.0.3", 9090))

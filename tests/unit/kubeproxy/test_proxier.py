@@ -14,9 +14,10 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from kubelab.api.core.v1 import core_pb2
+from kubelab.api.discovery.v1 import discovery_pb2
 from kubelab.apimachinery.clock import SystemClock
 from kubelab.apimachinery.errors import Unavailable
-from kubelab.apimachinery.scheme import ENDPOINTS, NODES, SERVICES
+from kubelab.apimachinery.scheme import ENDPOINT_SLICES, NODES, SERVICES
 from kubelab.client.informer import Informer
 from kubelab.client.workqueue import WorkQueue
 from kubelab.kubeproxy.conntrack import Conntrack, Destination
@@ -83,28 +84,28 @@ def service(name: str = "web", ip: str = "10.96.0.7") -> core_pb2.Service:
     return made
 
 
-def endpoints(*ips: str, name: str = "web") -> core_pb2.Endpoints:
-    made = core_pb2.Endpoints()
+def endpoints(*ips: str, name: str = "web") -> discovery_pb2.EndpointSlice:
+    made = discovery_pb2.EndpointSlice(addressType="IPv4")
     made.metadata.name, made.metadata.namespace = name, "default"
-    subset = made.subsets.add()
-    subset.ports.add(port=8080, protocol="TCP")
+    made.metadata.labels["kubernetes.io/service-name"] = name
+    made.ports.add(port=8080, protocol="TCP")
     for ip in ips:
-        subset.addresses.add(ip=ip)
+        made.endpoints.add(addresses=[ip])
     return made
 
 
 @contextlib.asynccontextmanager
-async def running(*objects: core_pb2.Service | core_pb2.Endpoints | core_pb2.Node) -> AsyncGenerator[Setup]:
+async def running(*objects: core_pb2.Service | discovery_pb2.EndpointSlice | core_pb2.Node) -> AsyncGenerator[Setup]:
     server, clock = ApiServerInMemory(), SystemClock()
     server.add(*objects)
     log = structlog.get_logger()
     client = server.client()
-    services, endpoints_ = Informer(client, SERVICES, clock=clock), Informer(client, ENDPOINTS, clock=clock)
+    services, slices = Informer(client, SERVICES, clock=clock), Informer(client, ENDPOINT_SLICES, clock=clock)
     nodes = Informer(client, NODES, clock=clock)
     nft, conntrack = RecordingNft(), RecordingConntrack()
     proxier = Proxier(
         services=services,
-        endpoints=endpoints_,
+        slices=slices,
         nodes=nodes,
         queue=WorkQueue(clock=clock),
         nft=nft,
@@ -115,7 +116,7 @@ async def running(*objects: core_pb2.Service | core_pb2.Endpoints | core_pb2.Nod
         metrics=ProxyMetrics.on(CollectorRegistry()),
         min_sync_period=0,
     )
-    tasks = [asyncio.ensure_future(run()) for run in (services.run, endpoints_.run, nodes.run, proxier.run)]
+    tasks = [asyncio.ensure_future(run()) for run in (services.run, slices.run, nodes.run, proxier.run)]
     try:
         yield Setup(server, nft, conntrack, proxier)
     finally:
@@ -134,19 +135,19 @@ async def test_the_table_is_made_once_both_caches_are_in() -> None:
 
 async def test_nothing_is_written_while_one_cache_is_missing() -> None:
     async with running(service()) as it:
-        it.server.fail(Unavailable("not now"), verb="list", resource="endpoints", times=1)
-        await it.server.until(lambda: it.server.calls_of("list", ENDPOINTS))
+        it.server.fail(Unavailable("not now"), verb="list", resource="endpointslices", times=1)
+        await it.server.until(lambda: it.server.calls_of("list", ENDPOINT_SLICES))
         await it.proxier.first_sync.wait()
-        assert it.server.calls_of("watch", ENDPOINTS), "both were listed before the first write"
+        assert it.server.calls_of("watch", ENDPOINT_SLICES), "both were listed before the first write"
         assert len(it.nft.transactions) == 1
 
 
 async def test_a_change_writes_the_difference_alone() -> None:
     async with running(service(), endpoints("10.244.0.2"), service("other", "10.96.0.8")) as it:
         await it.proxier.first_sync.wait()
-        changed = it.server.get(ENDPOINTS, "default/web")
+        changed = it.server.get(ENDPOINT_SLICES, "default/web")
         assert changed
-        changed.subsets[0].addresses.add(ip="10.244.0.9")
+        changed.endpoints.add(addresses=["10.244.0.9"])
         await it.server.client().update(changed)
         await it.server.until(lambda: len(it.nft.transactions) == 2)
         assert "10.244.0.9" in it.nft.transactions[1]
@@ -195,19 +196,18 @@ async def test_one_service_of_the_other_family_stops_no_other() -> None:
 @pytest.mark.parametrize("broken", [False, True])
 async def test_flows_of_udp_are_looked_at_when_their_backends_go(broken: bool) -> None:
     dns, behind = service("dns", "10.96.0.10"), endpoints("10.244.0.2", name="dns")
-    dns.spec.ports[0].protocol = behind.subsets[0].ports[0].protocol = "UDP"
+    dns.spec.ports[0].protocol = behind.ports[0].protocol = "UDP"
     async with running(dns, behind, service(), endpoints("10.244.0.5")) as it:
         await it.proxier.first_sync.wait()
         it.conntrack.broken = broken
         client = it.server.client()
         for ips in (["10.244.0.2", "10.244.0.3"], ["10.244.0.3"], [], ["10.244.0.4"]):
             written = len(it.nft.transactions)
-            changed = it.server.get(ENDPOINTS, "default/dns")
+            changed = it.server.get(ENDPOINT_SLICES, "default/dns")
             assert changed
-            del changed.subsets[:]
+            del changed.endpoints[:]
             if ips:
-                changed.subsets.append(endpoints(*ips, name="dns").subsets[0])
-                changed.subsets[0].ports[0].protocol = "UDP"
+                changed.endpoints.extend(endpoints(*ips, name="dns").endpoints)
             await client.update(changed)
             await it.server.until(lambda n=written: len(it.nft.transactions) > n)
         await it.server.until(lambda: len(it.conntrack.asked) == 4)

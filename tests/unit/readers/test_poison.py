@@ -17,7 +17,7 @@ from prometheus_client import CollectorRegistry
 
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery.clock import SystemClock
-from kubelab.apimachinery.scheme import ENDPOINTS, NODES, PODS, SERVICES
+from kubelab.apimachinery.scheme import ENDPOINT_SLICES, NODES, PODS, SERVICES
 from kubelab.client.informer import Informer
 from kubelab.client.workqueue import WorkQueue
 from kubelab.component.environment import Environment
@@ -73,11 +73,11 @@ def add_healthy(server: ApiServerInMemory) -> None:
 
 def proxier(server: ApiServerInMemory, nft: Nft) -> list[Coroutine[Any, Any, None]]:
     clock, client = SystemClock(), server.client("kube-proxy")
-    services, endpoints = Informer(client, SERVICES, clock=clock), Informer(client, ENDPOINTS, clock=clock)
+    services, slices = Informer(client, SERVICES, clock=clock), Informer(client, ENDPOINT_SLICES, clock=clock)
     nodes = Informer(client, NODES, clock=clock)
     made = Proxier(
         services=services,
-        endpoints=endpoints,
+        slices=slices,
         nodes=nodes,
         queue=WorkQueue(clock=clock),
         nft=nft,
@@ -87,7 +87,7 @@ def proxier(server: ApiServerInMemory, nft: Nft) -> list[Coroutine[Any, Any, Non
         log=structlog.get_logger(),
         metrics=ProxyMetrics.on(CollectorRegistry()),
     )
-    return [services.run(), endpoints.run(), nodes.run(), made.run()]
+    return [services.run(), slices.run(), nodes.run(), made.run()]
 
 
 def healthy_pods(server: ApiServerInMemory) -> list[core_pb2.Pod]:

@@ -1,31 +1,34 @@
 """What a cluster has from the start: the system namespaces, and the service ``kubernetes`` with the live api-servers.
 
 Every api-server keeps a record with a short etcd lease, ``/registry/masterleases/ADDRESS/PROCESS``. The endpoints of
-``default/kubernetes`` are the addresses of all records (upstream's lease endpoint reconciler). Serial: one task
-reconciles, woken by changes of the records, the service, the endpoints and the namespaces; another keeps the lease.
+``default/kubernetes``, and its EndpointSlice, are the addresses of all records (upstream's lease endpoint reconciler).
+Serial: one task reconciles, woken by changes of the records, the service, the endpoints and the namespaces; another
+keeps the lease.
 """
 
 from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import structlog
 from google.protobuf.message import Message
 
 from kubelab.api.core.v1 import core_pb2
+from kubelab.api.discovery.v1 import discovery_pb2
 from kubelab.api.intstr import intstr_pb2
-from kubelab.api.scheduling.v1 import scheduling_pb2
+from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery import errors, scheme
 from kubelab.apimachinery.clock import Clock
+from kubelab.apimachinery.meta import meta_of
 from kubelab.apimachinery.scheme import Resource
 from kubelab.apiserver.admission.priority import system_classes
 from kubelab.apiserver.registry.writer import ObjectWriter
 from kubelab.apiserver.resources.core.namespaces import SYSTEM_NAMESPACES
 from kubelab.apiserver.storage.store import Put, Store, StoreEvent
 from kubelab.apiserver.watchcache.cache import ResourceCache
-from kubelab.apiserver.watchcache.changes import Change
+from kubelab.apiserver.watchcache.changes import Change, Selection
 from kubelab.apiserver.watchcache.reflector import Reflector
 
 log = structlog.get_logger()
@@ -35,6 +38,8 @@ LEASE_SECONDS = 15
 RENEW_EVERY = 5.0
 RETRY_AFTER = 1.0
 NAME = "kubernetes"
+SERVICE_NAME = "kubernetes.io/service-name"
+SKIP_MIRROR = "endpointslice.kubernetes.io/skip-mirror"
 
 
 class Bootstrap:
@@ -55,7 +60,7 @@ class Bootstrap:
         self._masters: set[str] = set()
         self._wake = asyncio.Event()
         reflector.on_keys(MASTERS, self._on_master, self._masters.clear)
-        for resource in (scheme.SERVICES, scheme.ENDPOINTS, scheme.NAMESPACES):
+        for resource in (scheme.SERVICES, scheme.ENDPOINTS, scheme.ENDPOINT_SLICES, scheme.NAMESPACES):
             caches[resource].on_change(self._on_change)
 
     def _on_master(self, event: StoreEvent) -> None:
@@ -162,32 +167,67 @@ class Bootstrap:
                 addresses=[core_pb2.EndpointAddress(ip=a) for a in sorted(addresses)],
                 ports=[core_pb2.EndpointPort(name="https", port=port, protocol="TCP")],
             )
+        desired.metadata.labels[SKIP_MIRROR] = "true"  # the slices are written below
         entry = self._caches[scheme.ENDPOINTS].get("default", NAME)
         if entry is None:
             await self._create(desired, NAME, "default")
-            return
-        current = core_pb2.Endpoints.FromString(entry.raw)
-        if list(current.subsets) == list(desired.subsets):
-            return
-        current.ClearField("subsets")
-        current.subsets.extend(desired.subsets)
-        current.metadata.resourceVersion = str(entry.revision)
+        else:
+            current = core_pb2.Endpoints.FromString(entry.raw)
+            if list(current.subsets) != list(desired.subsets) or SKIP_MIRROR not in current.metadata.labels:
+                current.ClearField("subsets")
+                current.subsets.extend(desired.subsets)
+                current.metadata.labels[SKIP_MIRROR] = "true"
+                current.metadata.resourceVersion = str(entry.revision)
+                await self._update(scheme.ENDPOINTS, NAME, current)
+        await self._reconcile_slices(by_port)
+
+    async def _reconcile_slices(self, by_port: Mapping[int, set[str]]) -> None:
+        """Write the EndpointSlices that kube-proxy reads: one for the lowest port, and one for each other port."""
+        wanted = {
+            NAME if number == 0 else f"{NAME}-{port}": _slice(port, by_port[port])
+            for number, port in enumerate(sorted(by_port))
+        }
+        cache = self._caches[scheme.ENDPOINT_SLICES]
+        there = {
+            entry.name: entry for entry in cache.select(Selection("default")) if entry.labels.get(SERVICE_NAME) == NAME
+        }
+        for name, desired in wanted.items():
+            entry = there.pop(name, None)
+            if entry is None:
+                await self._create(desired, name, "default")
+                continue
+            current = discovery_pb2.EndpointSlice.FromString(entry.raw)
+            if list(current.endpoints) != list(desired.endpoints) or list(current.ports) != list(desired.ports):
+                desired.metadata.name, desired.metadata.resourceVersion = name, str(entry.revision)
+                await self._update(scheme.ENDPOINT_SLICES, name, desired)
+        for name, entry in there.items():
+            options = meta_pb2.DeleteOptions(preconditions=meta_pb2.Preconditions(uid=entry.uid))
+            try:
+                await self._writer.delete(scheme.ENDPOINT_SLICES, "default", name, options)
+            except (errors.NotFound, errors.Conflict):
+                continue  # another api-server was faster
+
+    async def _update(self, resource: Resource[Message], name: str, obj: Message) -> None:
         try:
-            await self._writer.update(scheme.ENDPOINTS, "default", NAME, current)
-        except errors.Conflict:
+            await self._writer.update(resource, "default", name, obj)
+        except (errors.Conflict, errors.NotFound):
             return  # another api-server did it; its change wakes us
 
-    async def _create(
-        self,
-        obj: core_pb2.Namespace | core_pb2.Service | core_pb2.Endpoints | scheduling_pb2.PriorityClass,
-        name: str,
-        ns: str,
-    ) -> None:
-        obj.metadata.name = name
+    async def _create(self, obj: Message, name: str, ns: str) -> None:
+        meta_of(obj).name = name
         try:
             await self._writer.create(scheme.of_object(obj), ns, obj)
         except errors.AlreadyExists:
             return  # another api-server was faster
+
+
+def _slice(port: int, addresses: Iterable[str]) -> discovery_pb2.EndpointSlice:
+    made = discovery_pb2.EndpointSlice(addressType="IPv4")
+    made.metadata.labels[SERVICE_NAME] = NAME
+    made.ports.add(name="https", port=port, protocol="TCP")
+    for address in sorted(addresses):
+        made.endpoints.add(addresses=[address]).conditions.ready = True
+    return made
 
 
 def _address(key: str) -> tuple[str, str]:

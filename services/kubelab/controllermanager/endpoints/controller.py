@@ -78,7 +78,7 @@ class EndpointsController(Reconciler[str]):
             self._queue.add_after(key_of(service), self._batch_period)
 
     def _pod_updated(self, old: core_pb2.Pod, new: core_pb2.Pod) -> None:
-        if _told(old) == _told(new):
+        if told(old) == told(new):
             return
         if old.metadata.labels != new.metadata.labels:
             self._pod_changed(old)
@@ -101,7 +101,7 @@ class EndpointsController(Reconciler[str]):
         if endpoints is None:
             return
         try:
-            with tracing.cause(_newest(service, selected)):
+            with tracing.cause(newest(service, selected)):
                 write = self._client.create if current is None else self._client.update
                 self._expectations.created(key, await write(endpoints))
         except Conflict:
@@ -131,13 +131,13 @@ class EndpointsController(Reconciler[str]):
             return
 
 
-def _newest(service: core_pb2.Service, pods: list[core_pb2.Pod]) -> str:
+def newest(service: core_pb2.Service, pods: list[core_pb2.Pod]) -> str:
     """Name the latest change among what the Endpoints follow from."""
     versions = [service.metadata.resourceVersion, *(pod.metadata.resourceVersion for pod in pods)]
     return max(versions, key=lambda version: int(version or 0))
 
 
-def _told(pod: core_pb2.Pod) -> tuple[object, ...]:
+def told(pod: core_pb2.Pod) -> tuple[object, ...]:
     """Everything about a pod that Endpoints could say."""
     return (
         pod.status.podIP,

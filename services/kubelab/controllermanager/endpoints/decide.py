@@ -47,7 +47,7 @@ def subsets(service: core_pb2.Service, pods: Iterable[core_pb2.Pod]) -> list[cor
         if not belongs(pod, service):
             continue
         ready = service.spec.publishNotReadyAddresses or is_ready(pod)
-        ports = _ports(pod, service)
+        ports = ports_of(pod, service)
         if ports or not service.spec.ports:  # a headless service may have none at all
             by_ports[ports].append((ready, pod))
     packed: list[core_pb2.EndpointSubset] = []
@@ -76,7 +76,8 @@ def _by_address(member: tuple[bool, core_pb2.Pod]) -> tuple[tuple[int, int], str
     return _numeric(pod.status.podIP) or (0, 0), pod.metadata.uid
 
 
-def _ports(pod: core_pb2.Pod, service: core_pb2.Service) -> tuple[Port, ...]:
+def ports_of(pod: core_pb2.Pod, service: core_pb2.Service) -> tuple[Port, ...]:
+    """Give the ports of a service as one pod has them, those that it has."""
     ports: list[Port] = []
     for port in service.spec.ports:
         number = target_port(pod, port)
