@@ -11,6 +11,7 @@ from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery.labels import Requirement, Selector, SelectorError
 
 _OPERATORS = {"In": "in", "NotIn": "notin", "Exists": "exists", "DoesNotExist": "!"}
+_NOTHING = Selector((Requirement("", "in"),))
 
 
 def as_selector(selector: meta_pb2.LabelSelector) -> Selector:
@@ -22,6 +23,14 @@ def as_selector(selector: meta_pb2.LabelSelector) -> Selector:
             raise SelectorError(f'"{expression.operator}" is not a valid label selector operator')
         requirements.append(Requirement(expression.key, operator, tuple(expression.values)))
     return Selector(tuple(sorted(requirements, key=lambda requirement: requirement.key)))
+
+
+def of_stored(selector: meta_pb2.LabelSelector) -> Selector:
+    """Give the requirements of a stored object's selector; one that no api-server would store selects nothing."""
+    try:
+        return as_selector(selector)
+    except SelectorError:
+        return _NOTHING
 
 
 def text(selector: meta_pb2.LabelSelector) -> str:

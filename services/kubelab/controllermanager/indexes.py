@@ -105,7 +105,7 @@ def label_selecting(informer: Informer[W], obj: Message) -> list[W]:
     meta = meta_of(obj)
     keys = [selector_key(meta.namespace, key, value) for key, value in meta.labels.items()]
     candidates = [workload for key in (*keys, meta.namespace) for workload in informer.by_index(BY_SELECTOR, key)]
-    return [w for w in candidates if labelselectors.as_selector(cast(Workload, w).spec.selector).matches(meta.labels)]
+    return [w for w in candidates if labelselectors.of_stored(cast(Workload, w).spec.selector).matches(meta.labels)]
 
 
 def selected_pods(informer: Informer[core_pb2.Pod], namespace: str, selector: Mapping[str, str]) -> list[core_pb2.Pod]:

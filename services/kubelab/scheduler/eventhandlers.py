@@ -118,7 +118,7 @@ class EventHandlers:
         self._workloads.set_controller(controller.metadata.uid, equal_to(controller.spec.selector))
 
     def workload_set(self, workload: Any) -> None:
-        selector = labelselectors.as_selector(workload.spec.selector)
+        selector = labelselectors.of_stored(workload.spec.selector)
         self._workloads.set_controller(workload.metadata.uid, selector)
 
     def controller_gone(self, controller: Any) -> None:

@@ -106,7 +106,7 @@ def spread_constraint(constraint: core_pb2.TopologySpreadConstraint, labels: Map
 
 def _selector(selector: meta_pb2.LabelSelector, *, is_set: bool) -> Selector | None:
     """Read a selector; None where it is not set, which takes nothing."""
-    return labelselectors.as_selector(selector) if is_set else None
+    return labelselectors.of_stored(selector) if is_set else None
 
 
 def _terms(terms: Iterable[core_pb2.PodAffinityTerm], namespace: str) -> tuple[PodTerm, ...]:

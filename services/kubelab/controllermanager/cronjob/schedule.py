@@ -23,5 +23,5 @@ def next_after(schedule: Schedule, after: float, zone: tzinfo) -> float | None:
     try:
         times = croniter(schedule.expression, datetime.fromtimestamp(after, zone), max_years_between_matches=5)
         return float(times.get_next(float))
-    except ValueError:  # croniter's errors are of this class
+    except (ValueError, OverflowError):  # croniter's errors, and times that no calendar has
         return None

@@ -103,7 +103,7 @@ class DaemonSetController(Reconciler[str]):
 
     async def _work(self, key: str, daemon_set: apps_pb2.DaemonSet) -> None:
         now, nodes = self._clock.time(), self._nodes.list()
-        matches = labelselectors.as_selector(daemon_set.spec.selector).matches
+        matches = labelselectors.of_stored(daemon_set.spec.selector).matches
         pods = await self._refs.claim(key, daemon_set, matches)
         history = await self._history.read(key, daemon_set, matches)
         digest, placed = history.update.metadata.labels[REVISION_HASH], decide.by_node(pods)

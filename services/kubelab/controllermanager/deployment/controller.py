@@ -104,7 +104,7 @@ class DeploymentController(Reconciler[str]):
             self._queue.add_after(key, LOOK_AGAIN)  # the awaited events bring the key back sooner
             return
         with tracing.cause(deployment.metadata.resourceVersion):
-            matches = labelselectors.as_selector(deployment.spec.selector).matches
+            matches = labelselectors.of_stored(deployment.spec.selector).matches
             owned = await self._refs.claim(key, deployment, matches)
             if self._expectations.satisfied(key):
                 await _Sync(self, key, deployment, owned).run()

@@ -127,7 +127,7 @@ class DisruptionController(Reconciler[str]):
             break
         else:
             candidates = self._pods.by_index(NAMESPACE, namespace)
-        matches = labelselectors.as_selector(selector).matches
+        matches = labelselectors.of_stored(selector).matches
         return [pod for pod in candidates if matches(pod.metadata.labels)]
 
     def _scale(self, pods: Sequence[core_pb2.Pod]) -> tuple[int, list[core_pb2.Pod]]:

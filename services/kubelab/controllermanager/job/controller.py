@@ -129,7 +129,7 @@ class JobController(Reconciler[str]):
 
     async def _work(self, key: str, job: batch_pb2.Job) -> None:
         now = self._clock.time()
-        pods = await self._refs.claim(key, job, labelselectors.as_selector(job.spec.selector).matches)
+        pods = await self._refs.claim(key, job, labelselectors.of_stored(job.spec.selector).matches)
         status = batch_pb2.JobStatus()
         status.CopyFrom(job.status)
         if not status.HasField("startTime") and not job.spec.suspend:

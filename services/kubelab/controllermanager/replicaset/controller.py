@@ -144,7 +144,7 @@ class ReplicaSetController(PodReplicator[apps_pb2.ReplicaSet]):
         self._owners.add_indexers({BY_SELECTOR: selector_keys, BY_CONTROLLER: controller_uid})
 
     def matches(self, owner: apps_pb2.ReplicaSet) -> Matches:
-        return labelselectors.as_selector(owner.spec.selector).matches
+        return labelselectors.of_stored(owner.spec.selector).matches
 
     def selecting(self, pod: core_pb2.Pod) -> Iterable[apps_pb2.ReplicaSet]:
         return label_selecting(self._owners, pod)

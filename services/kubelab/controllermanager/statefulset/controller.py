@@ -91,7 +91,7 @@ class StatefulSetController(Reconciler[str]):
 
     async def _work(self, key: str, stateful_set: apps_pb2.StatefulSet) -> None:
         now = self._clock.time()
-        matches = labelselectors.as_selector(stateful_set.spec.selector).matches
+        matches = labelselectors.of_stored(stateful_set.spec.selector).matches
         claimed = await self._refs.claim(key, stateful_set, matches)
         pods = [pod for pod in claimed if ordinal_of(stateful_set, pod) is not None]
         history = await self._history.read(key, stateful_set, matches)

@@ -113,7 +113,7 @@ def _violating(pods: Sequence[PodInfo], cache: Hypothetical) -> set[str]:
         for key, budget in cache.budgets.items():
             if budget.metadata.namespace != pod.namespace or pod.name in budget.status.disruptedPods:
                 continue
-            selector = labelselectors.as_selector(budget.spec.selector)
+            selector = labelselectors.of_stored(budget.spec.selector)
             if selector and selector.matches(pod.labels):
                 allowed[key] -= 1
                 if allowed[key] < 0:
