@@ -185,6 +185,20 @@ endpoints:
   targetRef: {kind: Pod, name: web, namespace: default}
 ports: [{name: http, port: 8080, protocol: TCP}]
 ---
+apiVersion: autoscaling/v2
+kind: HorizontalPodAutoscaler
+metadata: {name: web, namespace: default}
+spec:
+  scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: web}
+  minReplicas: 1
+  maxReplicas: 3
+  metrics: [{type: Resource, resource: {name: cpu, target: {type: Utilization, averageUtilization: 50}}}]
+  behavior: {scaleUp: {policies: [{type: Pods, value: 1, periodSeconds: 15}]}}
+status:
+  currentReplicas: 1
+  desiredReplicas: 1
+  conditions: [{type: AbleToScale, status: "True", lastTransitionTime: "2026-01-01T00:00:00Z"}]
+---
 apiVersion: networking.k8s.io/v1
 kind: IngressClass
 metadata: {name: outside}

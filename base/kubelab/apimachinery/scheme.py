@@ -15,6 +15,7 @@ from google.protobuf.message import Message
 from kubelab.api.apps.v1 import apps_pb2
 from kubelab.api.authentication.v1 import authentication_pb2
 from kubelab.api.authorization.v1 import authorization_pb2
+from kubelab.api.autoscaling.v2 import autoscaling_pb2
 from kubelab.api.batch.v1 import batch_pb2
 from kubelab.api.coordination.v1 import coordination_pb2
 from kubelab.api.core.v1 import componentstatuses_pb2, core_pb2, limits_pb2, serviceaccounts_pb2
@@ -253,6 +254,18 @@ ENDPOINT_SLICES = Resource(
     columns=_columns("AddressType", "Ports", "Endpoints", AGE),
     group="discovery.k8s.io",
 )
+HORIZONTAL_POD_AUTOSCALERS = Resource(
+    plural="horizontalpodautoscalers",
+    singular="horizontalpodautoscaler",
+    kind="HorizontalPodAutoscaler",
+    message=autoscaling_pb2.HorizontalPodAutoscaler,
+    columns=_columns("Reference", "Targets", "MinPods", "MaxPods", "Replicas", AGE),
+    group="autoscaling",
+    version="v2",
+    short_names=("hpa",),
+    subresources=("status",),
+    categories=("all",),
+)
 NETWORK_POLICIES = Resource(
     plural="networkpolicies",
     singular="networkpolicy",
@@ -437,6 +450,7 @@ ALL: tuple[Resource[Message], ...] = (
     SUBJECT_ACCESS_REVIEWS,
     JOBS,
     ENDPOINT_SLICES,
+    HORIZONTAL_POD_AUTOSCALERS,
     INGRESS_CLASSES,
     INGRESSES,
     NETWORK_POLICIES,

@@ -57,6 +57,9 @@ _EVENTS = rule("create update patch", "events")
 # The kinds that may have an owner: the garbage collector removes owners and finalizers. Leases it only deletes.
 _OWNED = " ".join(r.qualified for r in scheme.ALL if "update" in r.verbs and r is not scheme.LEASES)
 
+# Whose size an autoscaler may change.
+_SCALED = " ".join(f"{r.qualified}/scale" for r in scheme.ALL if "scale" in r.subresources)
+
 ROLES: Mapping[str, tuple[Rule, ...]] = {
     "cluster-admin": (rule("*", "*/*"),),
     "system:discovery": (rule("get", "/api /apis /healthz /livez /readyz /version"),),
@@ -86,9 +89,10 @@ ROLES: Mapping[str, tuple[Rule, ...]] = {
         rule("create", "controllerrevisions.apps jobs.batch replicasets.apps"),
         rule("update patch", "pods/status nodes/status namespaces/status namespaces/finalize"),
         rule("update patch", "replicationcontrollers/status replicasets.apps/status deployments.apps/status"),
-        rule("update patch", "resourcequotas/status"),
+        rule("update patch", "resourcequotas/status horizontalpodautoscalers.autoscaling/status"),
         rule("update patch", "jobs.batch/status cronjobs.batch/status daemonsets.apps/status statefulsets.apps/status"),
         rule("update patch", "poddisruptionbudgets.policy/status"),
+        rule("get update", _SCALED),
         _own_lease("kube-controller-manager"),
         _EVENTS,
     ),

@@ -59,6 +59,7 @@ class ControllerManagerConfig(BaseConfig):
     concurrent_namespace_syncs: Parallelism = 10
     concurrent_gc_syncs: Parallelism = 20
     concurrent_node_syncs: Parallelism = 8
+    concurrent_horizontal_pod_autoscaler_syncs: Parallelism = 5
     concurrent_resource_quota_syncs: Parallelism = 5
     endpoint_updates_batch_period: Duration = 0.02
     """Changes of pods are gathered so long before a service's endpoints are written."""

@@ -22,6 +22,7 @@ from kubelab.controllermanager.endpoints.controller import EndpointsController
 from kubelab.controllermanager.endpointslice.controller import EndpointSliceController
 from kubelab.controllermanager.endpointslicemirroring.controller import EndpointSliceMirroringController
 from kubelab.controllermanager.garbagecollector.controller import GarbageCollector
+from kubelab.controllermanager.horizontalpodautoscaler.controller import HorizontalPodAutoscalerController
 from kubelab.controllermanager.job.controller import JobController
 from kubelab.controllermanager.namespace.controller import NamespaceController
 from kubelab.controllermanager.nodeipam.controller import NodeIpamController
@@ -97,6 +98,11 @@ DESCRIPTORS: tuple[ControllerDescriptor, ...] = (
     ControllerDescriptor("garbagecollector", GarbageCollector, lambda config: config.concurrent_gc_syncs),
     ControllerDescriptor("podgc", PodGarbageCollector),
     ControllerDescriptor("disruption", DisruptionController),
+    ControllerDescriptor(
+        "horizontalpodautoscaler",
+        HorizontalPodAutoscalerController,
+        lambda config: config.concurrent_horizontal_pod_autoscaler_syncs,
+    ),
     ControllerDescriptor("serviceaccount", ServiceAccountController),
     ControllerDescriptor(
         "resourcequota", ResourceQuotaController, lambda config: config.concurrent_resource_quota_syncs

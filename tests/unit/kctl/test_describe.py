@@ -332,3 +332,43 @@ def test_priority_classes_and_disruption_budgets(shell: Shell) -> None:
     assert shell("describe", "pc", "high").stdout == PRIORITY_CLASS
     described = shell("describe", "pdb", "web").stdout
     assert "\n".join(line.rstrip() for line in described.split("\n")) == BUDGET
+
+
+@pytest.mark.usefixtures("utc")
+def test_an_autoscaler(shell: Shell) -> None:
+    shell.add(AUTOSCALER)
+    assert shell("describe", "hpa", "web").stdout == DESCRIBED_AUTOSCALER
+
+
+AUTOSCALER = """
+apiVersion: autoscaling/v2
+kind: HorizontalPodAutoscaler
+metadata: {name: web, namespace: default, creationTimestamp: "2024-05-01T11:00:00Z"}
+spec:
+  scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: web}
+  minReplicas: 1
+  maxReplicas: 3
+  metrics: [{type: Resource, resource: {name: cpu, target: {type: Utilization, averageUtilization: 50}}}]
+status:
+  currentReplicas: 2
+  desiredReplicas: 2
+  conditions: [{type: AbleToScale, status: "True", reason: SucceededGetScale, message: it can}]
+"""
+DESCRIBED_AUTOSCALER = """\
+Name:                                                  web
+Namespace:                                             default
+Labels:                                                <none>
+Annotations:                                           <none>
+CreationTimestamp:                                     Wed, 01 May 2024 11:00:00 +0000
+Reference:                                             Deployment/web
+Metrics:                                               ( current / target )
+  resource cpu on pods  (as a percentage of request):  <unknown> / 50%
+Min replicas:                                          1
+Max replicas:                                          3
+Deployment pods:                                       2 current / 2 desired
+Conditions:
+  Type         Status  Reason             Message
+  ----         ------  ------             -------
+  AbleToScale  True    SucceededGetScale  it can
+Events:        <none>
+"""

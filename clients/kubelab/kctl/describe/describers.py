@@ -10,6 +10,7 @@ from typing import Any
 from google.protobuf.message import Message
 
 from kubelab.api.apps.v1 import apps_pb2
+from kubelab.api.autoscaling.v2 import autoscaling_pb2
 from kubelab.api.batch.v1 import batch_pb2
 from kubelab.api.coordination.v1 import coordination_pb2
 from kubelab.api.core.v1 import core_pb2, limits_pb2, serviceaccounts_pb2
@@ -27,6 +28,7 @@ from kubelab.apimachinery.scheme import (
     DEPLOYMENTS,
     ENDPOINTS,
     EVENTS,
+    HORIZONTAL_POD_AUTOSCALERS,
     INGRESSES,
     JOBS,
     LEASES,
@@ -48,6 +50,7 @@ from kubelab.apimachinery.scheme import (
 )
 from kubelab.client.client import Client
 from kubelab.kctl.describe import (
+    autoscalers,
     deployments,
     limits,
     networking,
@@ -179,6 +182,10 @@ async def _ingress(context: Context, obj: networking_pb2.Ingress) -> str:
     return networking.ingress(obj, lambda backend: found[networking.backend_name(backend)], events, context.now)
 
 
+async def _autoscaler(context: Context, obj: autoscaling_pb2.HorizontalPodAutoscaler) -> str:
+    return autoscalers.describe(obj, await context.events(obj), context.now)
+
+
 async def _network_policy(context: Context, obj: networking_pb2.NetworkPolicy) -> str:
     del context
     return networking.network_policy(obj)
@@ -242,6 +249,7 @@ DESCRIBERS: Mapping[Resource[Message], Callable[[Context, Any], Awaitable[str]]]
     CONFIG_MAPS: _config_map,
     DEPLOYMENTS: _deployment,
     ENDPOINTS: _endpoints,
+    HORIZONTAL_POD_AUTOSCALERS: _autoscaler,
     INGRESSES: _ingress,
     LIMIT_RANGES: _limit_range,
     CRON_JOBS: _cron_job,

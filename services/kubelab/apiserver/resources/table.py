@@ -10,6 +10,7 @@ from kubelab.apimachinery.scheme import Resource
 from kubelab.apiserver.resources.apps import controllerrevisions, daemonsets, deployments, replicasets, statefulsets
 from kubelab.apiserver.resources.authentication import selfsubjectreviews
 from kubelab.apiserver.resources.authorization import accessreviews, rulesreviews
+from kubelab.apiserver.resources.autoscaling import horizontalpodautoscalers
 from kubelab.apiserver.resources.batch import cronjobs, jobs
 from kubelab.apiserver.resources.coordination import leases
 from kubelab.apiserver.resources.core import (
@@ -60,6 +61,7 @@ _KINDS = (
     leases.storage,
     jobs.storage,
     endpointslices.storage,
+    horizontalpodautoscalers.storage,
     ingressclasses.storage,
     ingresses.storage,
     networkpolicies.storage,

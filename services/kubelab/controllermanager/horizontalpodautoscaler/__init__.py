@@ -1,0 +1,1 @@
+"""The horizontal pod autoscaler: replicas within their bounds."""
