@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 
 import grpc
 import structlog
@@ -15,12 +15,13 @@ from kubelab.api.scheduling.v1 import scheduling_pb2
 from kubelab.apimachinery import errors
 from kubelab.apimachinery.backoff import jittered
 from kubelab.apimachinery.clock import Clock
-from kubelab.apimachinery.scheme import LIMIT_RANGES, NODES, PRIORITY_CLASSES, SERVICE_ACCOUNTS
+from kubelab.apimachinery.scheme import LIMIT_RANGES, NAMESPACES, NODES, PRIORITY_CLASSES, SERVICE_ACCOUNTS
 from kubelab.apiserver.admission.chain import AdmissionChain
 from kubelab.apiserver.admission.limitranger import LimitRanger
 from kubelab.apiserver.admission.namespacelifecycle import NamespaceLifecycle
 from kubelab.apiserver.admission.noderestriction import NodeRestriction
 from kubelab.apiserver.admission.pods import DefaultTolerationSeconds, ServiceAccount
+from kubelab.apiserver.admission.podsecurity import PodSecurity
 from kubelab.apiserver.admission.priority import Priority
 from kubelab.apiserver.admission.resourcequota import ResourceQuota
 from kubelab.apiserver.audit.log import AuditLog
@@ -120,6 +121,7 @@ class ApiServer:
                 LimitRanger(self._limit_ranges),
                 ServiceAccount(self._service_account),
                 NodeRestriction(self._uid_of_node),
+                PodSecurity(self._namespace_labels),
                 Priority(self._priority_classes),
                 DefaultTolerationSeconds(config.tolerations()),
                 ResourceQuota(self.resources),  # the last one: it charges for the object as it is stored
@@ -198,6 +200,10 @@ class ApiServer:
     def _priority_classes(self) -> list[scheduling_pb2.PriorityClass]:
         entries = self.caches[PRIORITY_CLASSES].select(Selection())
         return [scheduling_pb2.PriorityClass.FromString(entry.raw) for entry in entries]
+
+    def _namespace_labels(self, name: str) -> Mapping[str, str]:
+        entry = self.caches[NAMESPACES].get("", name)
+        return entry.labels if entry is not None else {}
 
     def _service_account(self, namespace: str, name: str) -> serviceaccounts_pb2.ServiceAccount | None:
         entry = self.caches[SERVICE_ACCOUNTS].get(namespace, name)

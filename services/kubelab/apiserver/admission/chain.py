@@ -36,6 +36,11 @@ class AdmissionPlugin:
     def validate(self, a: Attributes, new: Message | None, old: Message | None) -> None:
         """Look at the new object as it would be stored; Forbidden."""
 
+    def warnings(self, a: Attributes, new: Message) -> Sequence[str]:
+        """Warn of a new object that is let in."""
+        del a, new
+        return ()
+
     def reserve(self, a: Attributes, new: Message, old: Message | None) -> Claims:
         """Give what the write's transaction does besides; Forbidden."""
         del a, new, old
@@ -69,6 +74,14 @@ class Admission:
         for plugin in self._plugins:
             assert self._attributes is not None
             plugin.validate(self._attributes, new, old)
+
+    def warnings(self, new: Message) -> list[str]:
+        """Give the plugins' warnings of a new object."""
+        found: list[str] = []
+        for plugin in self._plugins:
+            assert self._attributes is not None
+            found += plugin.warnings(self._attributes, new)
+        return found
 
     def reserve(self, new: Message, old: Message | None) -> Claims:
         """Give what the write's transaction does besides; Forbidden."""

@@ -122,6 +122,7 @@ class ObjectWriter:
         except errors.Forbidden:  # perhaps by a cache that lacks what was just created
             await self._reflector.fresh()
             admission.admit(obj, None)
+        warnings = [*warnings, *admission.warnings(obj)]
         self._stamp(m)
         rules.prepare_for_create(obj)
         for left in range(GENERATED_NAME_TRIES if generate_name else 1, 0, -1):
