@@ -100,6 +100,21 @@ CREATE = Command(
     options=CreateFileOptions,
     flags=(DRY_RUN, field_manager("create"), FILENAME, OUTPUT, RECORD, RECURSIVE, SAVE_CONFIG),
     children=(
+        CommandEntry("clusterrole", "Create a cluster role", "create.later:CLUSTER_ROLE", hidden=True),
+        CommandEntry(
+            "clusterrolebinding",
+            "Create a cluster role binding for a particular cluster role",
+            "create.later:CLUSTER_ROLE_BINDING",
+            hidden=True,
+        ),
+        CommandEntry("role", "Create a role with single rule", "create.later:ROLE", hidden=True),
+        CommandEntry(
+            "rolebinding",
+            "Create a role binding for a particular role or cluster role",
+            "create.later:ROLE_BINDING",
+            hidden=True,
+        ),
+        CommandEntry("token", "Request a service account token", "create.later:TOKEN", hidden=True),
         CommandEntry(
             "configmap",
             "Create a config map from a local file, directory or literal value",
