@@ -23,13 +23,14 @@ from google.protobuf.message import Message
 from benchmarks.load import MAX_CONNECTIONS, Wire, pod
 from kubelab.api.apps.v1 import apps_pb2
 from kubelab.api.core.v1 import core_pb2
+from kubelab.api.discovery.v1 import discovery_pb2
 from kubelab.apimachinery.apps.deployments import is_complete
 from kubelab.apimachinery.core.pods import is_ready
 from kubelab.apimachinery.errors import Conflict, NotFound
 from kubelab.apimachinery.meta import is_terminating
 from kubelab.apimachinery.scheme import (
     DEPLOYMENTS,
-    ENDPOINTS,
+    ENDPOINT_SLICES,
     NODES,
     PODS,
     REPLICA_SETS,
@@ -259,18 +260,18 @@ async def endpoints(client: Client, kubeconfig: str, count: int) -> dict[str, fl
     return {}
 
 
-def _addresses(n: int, turn: int) -> core_pb2.Endpoints:
-    made = core_pb2.Endpoints()
+def _addresses(n: int, turn: int) -> discovery_pb2.EndpointSlice:
+    made = discovery_pb2.EndpointSlice(addressType="IPv4")
     made.metadata.name = f"crowd-{n}"
-    subset = made.subsets.add()
+    made.metadata.labels["kubernetes.io/service-name"] = made.metadata.name
     for k in range(ADDRESSES):
-        subset.addresses.add(ip=f"10.{128 + turn}.{n // 25}.{n % 25 * ADDRESSES + k}")
-    subset.ports.add(port=8080, protocol="TCP")
+        made.endpoints.add(addresses=[f"10.{128 + turn}.{n // 25}.{n % 25 * ADDRESSES + k}"])
+    made.ports.add(port=8080, protocol="TCP")
     return made
 
 
 async def change(client: Client, kubeconfig: str, count: int) -> dict[str, float]:
-    """Milliseconds from sending an Endpoints' change to the kernel telling of this node's new rules; the median of
+    """Milliseconds from sending an EndpointSlice's change to the kernel telling of this node's new rules; the median of
     ``count`` changes."""
     monitor = await asyncio.create_subprocess_exec("nft", "monitor", stdout=asyncio.subprocess.PIPE)
     assert monitor.stdout is not None
@@ -279,11 +280,12 @@ async def change(client: Client, kubeconfig: str, count: int) -> dict[str, float
         await _listening(monitor.stdout)
         for turn in range(1, count + 1):
             wanted = _addresses(77, turn)
-            found = await client.get(ENDPOINTS, wanted.metadata.name, "default")
-            found.subsets[0].CopyFrom(wanted.subsets[0])
+            found = await client.get(ENDPOINT_SLICES, wanted.metadata.name, "default")
+            found.ClearField("endpoints")
+            found.endpoints.extend(wanted.endpoints)
             began = time.perf_counter()
             await client.update(found)
-            needle = wanted.subsets[0].addresses[-1].ip.encode()
+            needle = wanted.endpoints[-1].addresses[0].encode()
             async with asyncio.timeout(PATIENCE_SECONDS):
                 while needle not in await monitor.stdout.readline():
                     pass

@@ -41,8 +41,8 @@ def rules(bench: Bench) -> list[Figure]:
     bench.crowd("endpoints", 1000)
     took = bench.crowd("change", 20)
     bench.run("kctl", "delete", "service", "--all")
-    bench.run("kctl", "delete", "endpoints", "--all")
-    return [Figure("one of 1,000 Endpoints with 10 addresses changes → rules in place", took["ms"], "ms", 100)]
+    bench.run("kctl", "delete", "endpointslices", "--all")
+    return [Figure("one of 1,000 services with 10 endpoints changes → rules in place", took["ms"], "ms", 100)]
 
 
 def pods_on_nodes(bench: Bench) -> list[Figure]:
