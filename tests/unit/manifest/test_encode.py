@@ -171,6 +171,10 @@ def messages(draw: st.DrawFn, kind: type[Message], depth: int = 0) -> Message:
         else:
             made.intVal = draw(INTEGERS[FieldDescriptor.TYPE_INT32])  # type: ignore[attr-defined]
         return made
+    if descriptor.full_name in (jsonmapping.FIELDS, jsonmapping.RAW_EXTENSION):
+        name = descriptor.fields[0].name
+        setattr(made, name, draw(st.sampled_from([b"", b"{}", b'{"f:spec":{}}', b'{"a":[1,"b",null]}'])))
+        return made
     fields = draw(st.sets(st.sampled_from([*descriptor.fields]), max_size=4)) if descriptor.fields else set()
     for field in sorted(fields, key=lambda f: f.number):
         fill(draw, made, field, depth)
