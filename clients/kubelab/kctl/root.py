@@ -40,6 +40,12 @@ ROOT = Command(
         CommandEntry(
             "scale", "Set a new size for a deployment, replica set, or replication controller", "scale:SCALE", DEPLOY
         ),
+        CommandEntry(
+            "autoscale",
+            "Auto-scale a deployment, replica set, stateful set, or replication controller",
+            "autoscale:AUTOSCALE",
+            DEPLOY,
+        ),
         CommandEntry("certificate", "Modify certificate resources", "certificate:CERTIFICATE", CLUSTER),
         CommandEntry("top", "Display resource (CPU/memory) usage", "top:TOP", CLUSTER),
         CommandEntry("cluster-info", "Display cluster information", "clusterinfo:CLUSTER_INFO", CLUSTER),

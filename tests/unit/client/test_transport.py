@@ -73,7 +73,7 @@ class Servicer(ResourcesServicer):
     async def List(self, request: pb.ListRequest, context: Any) -> pb.ListResponse:
         raise NotImplementedError
 
-    Update = Delete = DeleteCollection = List  # pyright: ignore[reportAssignmentType]
+    Update = Patch = Delete = DeleteCollection = List  # pyright: ignore[reportAssignmentType]
 
 
 class Server:
