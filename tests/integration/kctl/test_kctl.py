@@ -161,3 +161,56 @@ def test_a_watch_ends_quietly_with_ctrl_c(terminal: Terminal) -> None:
         watch.send_signal(signal.SIGINT)
         _, stderr = watch.communicate(timeout=SECONDS)
     assert (watch.returncode, stderr) == (130, "")
+
+
+RC = """\
+apiVersion: v1
+kind: ReplicationController
+metadata: {name: web}
+spec:
+  replicas: 0
+  selector: {app: web}
+  template:
+    metadata: {labels: {app: web}}
+    spec: {containers: [{name: node, image: "node:1", ports: [{containerPort: 8080}]}]}
+"""
+
+
+def test_a_session_of_changes(terminal: Terminal) -> None:
+    """Every command that changes objects, one after the other, against the same server."""
+
+    def says(line: str, expected: str, stdin: str = "") -> None:
+        typed = terminal(line, stdin)
+        assert (typed.returncode, typed.stdout, typed.stderr) == (0, expected, ""), line
+
+    says("apply -f -", "replicationcontroller/web created\n", RC)
+    says("apply -f -", "replicationcontroller/web unchanged\n", RC)
+    changed = RC.replace("node:1", "node:2")
+    different = terminal("diff -f -", changed)
+    assert (different.returncode, different.stderr) == (1, "")
+    assert [line.strip() for line in different.stdout.splitlines() if line[:2] in ("- ", "+ ")] == [
+        "-  generation: 1",
+        "+  generation: 2",
+        "-      - image: node:1",
+        "+      - image: node:2",
+    ]
+    says("apply -f -", "replicationcontroller/web configured\n", changed)
+    assert terminal("diff -f -", changed).returncode == 0
+    says("label rc web tier=front", "replicationcontroller/web labeled\n")
+    says("annotate rc/web note=x", "replicationcontroller/web annotated\n")
+    says("set image rc/web node=node:3", "replicationcontroller/web image updated\n")
+    says("set env rc/web A=1", "replicationcontroller/web env updated\n")
+    says('patch rc web -p {"spec":{"minReadySeconds":3}}', "replicationcontroller/web patched\n")
+    says("expose rc web --port=80 --target-port=8080", "service/web exposed\n")
+    terminal.environ["KUBE_EDITOR"] = "sed -i s/node:3/node:4/"
+    says("edit rc web", "replicationcontroller/web edited\n")
+    printed = yaml.safe_load(terminal("get rc web -o yaml").stdout)
+    assert (printed["metadata"]["labels"]["tier"], printed["spec"]["minReadySeconds"]) == ("front", 3)
+    [container] = printed["spec"]["template"]["spec"]["containers"]
+    assert (container["image"], container["env"]) == ("node:4", [{"name": "A", "value": "1"}])
+    says("replace -f -", "replicationcontroller/web replaced\n", RC)
+    says("apply --server-side --force-conflicts -f -", "replicationcontroller/web serverside-applied\n", RC)
+    dry = "service/web configured (server dry run)\n"
+    service = terminal("get svc web -o yaml").stdout
+    applied = terminal("apply --dry-run=server -f -", service)
+    assert (applied.returncode, applied.stdout) == (0, dry)
