@@ -17,6 +17,7 @@ from kubelab.apiserver.admission.chain import AdmissionPlugin
 from kubelab.auth.attributes import Attributes
 
 PREEMPTION_POLICY = "PreemptLowerPriority"
+_POLICIES = (PREEMPTION_POLICY, "Never")
 _COMPUTED = "must not be provided in pod spec; priority admission controller computed"
 
 
@@ -94,6 +95,9 @@ class Priority(AdmissionPlugin):
         raise errors.forbidden(PODS.plural, pod.metadata.name, f"no PriorityClass with name {name} was found")
 
     def _default(self) -> scheduling_pb2.PriorityClass | None:
-        """Give the default class; the lowest one, where several raced each other into the cluster."""
-        defaults = [one for one in self._classes() if one.globalDefault]
+        """Give the default class; the lowest one, where several raced each other into the cluster.
+
+        A stored one with a policy that there is not would make every pod invalid, and is none.
+        """
+        defaults = [one for one in self._classes() if one.globalDefault and one.preemptionPolicy in ("", *_POLICIES)]
         return min(defaults, key=lambda one: one.value, default=None)
