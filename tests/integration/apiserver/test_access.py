@@ -65,7 +65,7 @@ async def test_the_scheduler_binds_but_changes_no_spec(servers: Any) -> None:
 async def test_kube_proxy_reads_services_only(servers: Any) -> None:
     proxy = await servers.connect("system:kube-proxy")
     await proxy.list(scheme.SERVICES)
-    await proxy.list(scheme.ENDPOINTS)
+    await proxy.list(scheme.ENDPOINT_SLICES)
     with pytest.raises(errors.Forbidden):
         await proxy.list(scheme.SECRETS)
 
