@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from typing import TypeVar
 
 import grpc
 import structlog
+from google.protobuf.message import Message
 from prometheus_client import CollectorRegistry
 
 from kubelab.api.core.v1 import limits_pb2, serviceaccounts_pb2
@@ -70,6 +73,14 @@ MESSAGE_OPTIONS: tuple[tuple[str, int], ...] = (
 LEAVING_SECONDS = 0.2  # in which clients learn from an answer that they must ask another server
 PREPARE_AGAIN_SECONDS = 0.5
 FINISH_SECONDS = 3.0  # for requests that are under way when the server ends
+
+M = TypeVar("M", bound=Message)
+
+
+@functools.lru_cache(maxsize=1024)
+def _decoded(kind: type[M], raw: bytes) -> M:
+    """Decode what admission reads of the caches, once for each revision; every new pod asks. Nobody may change it."""
+    return kind.FromString(raw)
 
 
 class ApiServer:
@@ -195,11 +206,11 @@ class ApiServer:
 
     def _limit_ranges(self, namespace: str) -> list[limits_pb2.LimitRange]:
         cache = self.caches[LIMIT_RANGES]
-        return [limits_pb2.LimitRange.FromString(entry.raw) for entry in cache.select(Selection(namespace))]
+        return [_decoded(limits_pb2.LimitRange, entry.raw) for entry in cache.select(Selection(namespace))]
 
     def _priority_classes(self) -> list[scheduling_pb2.PriorityClass]:
         entries = self.caches[PRIORITY_CLASSES].select(Selection())
-        return [scheduling_pb2.PriorityClass.FromString(entry.raw) for entry in entries]
+        return [_decoded(scheduling_pb2.PriorityClass, entry.raw) for entry in entries]
 
     def _namespace_labels(self, name: str) -> Mapping[str, str]:
         entry = self.caches[NAMESPACES].get("", name)
@@ -207,7 +218,7 @@ class ApiServer:
 
     def _service_account(self, namespace: str, name: str) -> serviceaccounts_pb2.ServiceAccount | None:
         entry = self.caches[SERVICE_ACCOUNTS].get(namespace, name)
-        return serviceaccounts_pb2.ServiceAccount.FromString(entry.raw) if entry is not None else None
+        return _decoded(serviceaccounts_pb2.ServiceAccount, entry.raw) if entry is not None else None
 
     async def drain(self) -> None:
         """End without losing a request: finish those under way, refuse new ones, end the watches.
