@@ -83,6 +83,40 @@ SAVE_CONFIG = Flag(
 )
 
 
+# Of commands that delete: apply and replace do so with --force.
+CASCADE = Flag(
+    "--cascade",
+    default="background",
+    bare="background",
+    help='Must be "background", "orphan", or "foreground". Selects the deletion cascading strategy for the '
+    "dependents (e.g. Pods created by a ReplicationController). Defaults to background.",
+)
+FORCE = Flag(
+    "--force",
+    kind="bool",
+    help="If true, immediately remove resources from API and bypass graceful deletion. Note that immediate "
+    "deletion of some resources may result in inconsistency or data loss and requires confirmation.",
+)
+GRACE_PERIOD = Flag(
+    "--grace-period",
+    kind="int",
+    default=-1,
+    help="Period of time in seconds given to the resource to terminate gracefully. Ignored if negative. Set "
+    "to 1 for immediate shutdown. Can only be set to 0 when --force is true (force deletion).",
+)
+DELETE_TIMEOUT = Flag(
+    "--timeout",
+    kind="duration",
+    help="The length of time to wait before giving up on a delete, zero means determine a timeout from the "
+    "size of the object",
+)
+DELETE_WAIT = Flag(
+    "--wait",
+    kind="bool",
+    help="If true, wait for resources to be gone before returning. This waits for finalizers.",
+)
+
+
 def require_files(filename: Sequence[str], kustomize: str) -> None:
     """Refuse no file at all, and a kustomization."""
     if filename and kustomize:

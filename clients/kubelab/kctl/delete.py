@@ -11,9 +11,11 @@ from kubelab.kctl import builder, visitor
 from kubelab.kctl.command import Command
 from kubelab.kctl.commonflags import (
     ALL_NAMESPACES,
+    CASCADE,
     DRY_RUN,
     FIELD_SELECTOR,
     FILENAME,
+    GRACE_PERIOD,
     RECURSIVE,
     SELECTOR,
     ResourceOptions,
@@ -230,13 +232,7 @@ DELETE = Command(
     flags=(
         Flag("--all", kind="bool", help="Delete all resources, in the namespace of the specified resource types."),
         ALL_NAMESPACES,
-        Flag(
-            "--cascade",
-            default="background",
-            bare="background",
-            help='Must be "background", "orphan", or "foreground". Selects the deletion cascading strategy for the '
-            "dependents (e.g. Pods created by a ReplicationController). Defaults to background.",
-        ),
+        CASCADE,
         DRY_RUN,
         FIELD_SELECTOR,
         FILENAME,
@@ -246,13 +242,7 @@ DELETE = Command(
             help="If true, immediately remove resources from API and bypass graceful deletion. Note that immediate "
             "deletion of some resources may result in inconsistency or data loss.",
         ),
-        Flag(
-            "--grace-period",
-            kind="int",
-            default=-1,
-            help="Period of time in seconds given to the resource to terminate gracefully. Ignored if negative. Set "
-            "to 1 for immediate shutdown. Can only be set to 0 when --force is true (force deletion).",
-        ),
+        GRACE_PERIOD,
         Flag(
             "--ignore-not-found",
             kind="bool",

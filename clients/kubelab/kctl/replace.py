@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, Any
 from kubelab.kctl import recording, visitor
 from kubelab.kctl.command import Command, unexpected
 from kubelab.kctl.commonflags import (
+    CASCADE,
+    DELETE_TIMEOUT,
+    DELETE_WAIT,
     DRY_RUN,
+    FORCE,
+    GRACE_PERIOD,
     KUSTOMIZE,
     OUTPUT,
     RECURSIVE,
@@ -164,29 +169,12 @@ REPLACE = Command(
     run=_replace,
     options=ReplaceOptions,
     flags=(
-        Flag(
-            "--cascade",
-            default="background",
-            bare="background",
-            help='Must be "background", "orphan", or "foreground". Selects the deletion cascading strategy for the '
-            "dependents (e.g. Pods created by a ReplicationController). Defaults to background.",
-        ),
+        CASCADE,
         DRY_RUN,
         field_manager("replace"),
         Flag("--filename", "-f", kind="csv", help="The files that contain the configurations to replace."),
-        Flag(
-            "--force",
-            kind="bool",
-            help="If true, immediately remove resources from API and bypass graceful deletion. Note that immediate "
-            "deletion of some resources may result in inconsistency or data loss and requires confirmation.",
-        ),
-        Flag(
-            "--grace-period",
-            kind="int",
-            default=-1,
-            help="Period of time in seconds given to the resource to terminate gracefully. Ignored if negative. Set "
-            "to 1 for immediate shutdown. Can only be set to 0 when --force is true (force deletion).",
-        ),
+        FORCE,
+        GRACE_PERIOD,
         KUSTOMIZE,
         OUTPUT,
         RECORD,
@@ -197,18 +185,9 @@ REPLACE = Command(
             help="If specified, replace will operate on the subresource of the requested object. This flag is beta "
             "and may change in the future.",
         ),
-        Flag(
-            "--timeout",
-            kind="duration",
-            help="The length of time to wait before giving up on a delete, zero means determine a timeout from the "
-            "size of the object",
-        ),
+        DELETE_TIMEOUT,
         VALIDATE,
-        Flag(
-            "--wait",
-            kind="bool",
-            help="If true, wait for resources to be gone before returning. This waits for finalizers.",
-        ),
+        DELETE_WAIT,
     ),
     about="""\
 Replace a resource by file name or stdin.

@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING
 from kubelab.kctl.apply.request import CLIENT_SIDE_MANAGER, SERVER_SIDE_MANAGER, ApplyOptions
 from kubelab.kctl.command import Command, unexpected
 from kubelab.kctl.commonflags import (
+    CASCADE,
+    DELETE_TIMEOUT,
+    DELETE_WAIT,
     DRY_RUN,
+    FORCE,
+    GRACE_PERIOD,
     KUSTOMIZE,
     OUTPUT,
     RECURSIVE,
@@ -124,13 +129,7 @@ APPLY = Command(
     options=ApplyOptions,
     flags=(
         Flag("--all", kind="bool", help="Select all resources in the namespace of the specified resource types."),
-        Flag(
-            "--cascade",
-            default="background",
-            bare="background",
-            help='Must be "background", "orphan", or "foreground". Selects the deletion cascading strategy for the '
-            "dependents (e.g. Pods created by a ReplicationController). Defaults to background.",
-        ),
+        CASCADE,
         DRY_RUN,
         Flag(
             "--field-manager",
@@ -138,24 +137,13 @@ APPLY = Command(
             help="Name of the manager used to track field ownership.",
         ),
         Flag("--filename", "-f", kind="csv", help="The files that contain the configurations to apply."),
-        Flag(
-            "--force",
-            kind="bool",
-            help="If true, immediately remove resources from API and bypass graceful deletion. Note that immediate "
-            "deletion of some resources may result in inconsistency or data loss and requires confirmation.",
-        ),
+        FORCE,
         Flag(
             "--force-conflicts",
             kind="bool",
             help="If true, server-side apply will force the changes against conflicts.",
         ),
-        Flag(
-            "--grace-period",
-            kind="int",
-            default=-1,
-            help="Period of time in seconds given to the resource to terminate gracefully. Ignored if negative. Set "
-            "to 1 for immediate shutdown. Can only be set to 0 when --force is true (force deletion).",
-        ),
+        GRACE_PERIOD,
         KUSTOMIZE,
         Flag(
             "--openapi-patch",
@@ -192,18 +180,9 @@ APPLY = Command(
             help="If specified, apply will operate on the subresource of the requested object.  Only allowed when "
             "using --server-side. This flag is beta and may change in the future.",
         ),
-        Flag(
-            "--timeout",
-            kind="duration",
-            help="The length of time to wait before giving up on a delete, zero means determine a timeout from the "
-            "size of the object",
-        ),
+        DELETE_TIMEOUT,
         VALIDATE,
-        Flag(
-            "--wait",
-            kind="bool",
-            help="If true, wait for resources to be gone before returning. This waits for finalizers.",
-        ),
+        DELETE_WAIT,
     ),
     about="""\
 Apply a configuration to a resource by file name or stdin. The resource name must be specified. This resource will be \
