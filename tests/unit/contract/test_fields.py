@@ -10,12 +10,15 @@ from typing import NamedTuple
 import pytest
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
+from kubelab.api.admissionregistration.v1 import admissionregistration_pb2
+from kubelab.api.apiextensions.v1 import apiextensions_pb2
 from kubelab.api.apps.v1 import apps_pb2
 from kubelab.api.authentication.v1 import authentication_pb2
 from kubelab.api.authorization.v1 import authorization_pb2
 from kubelab.api.autoscaling.v1 import autoscaling_pb2
 from kubelab.api.autoscaling.v2 import autoscaling_pb2 as autoscaling_v2_pb2
 from kubelab.api.batch.v1 import batch_pb2
+from kubelab.api.certificates.v1 import certificates_pb2
 from kubelab.api.coordination.v1 import coordination_pb2
 from kubelab.api.core.v1 import (
     componentstatuses_pb2,
@@ -30,24 +33,30 @@ from kubelab.api.core.v1 import (
     volumes_pb2,
 )
 from kubelab.api.discovery.v1 import discovery_pb2
+from kubelab.api.flowcontrol.v1 import flowcontrol_pb2
 from kubelab.api.meta.v1 import meta_pb2
 from kubelab.api.networking.v1 import networking_pb2
 from kubelab.api.policy.v1 import policy_pb2
+from kubelab.api.rbac.v1 import rbac_pb2
 from kubelab.api.scheduling.v1 import scheduling_pb2 as priorities_pb2
 from kubelab.api.tables import immutability, marks, merging, schema, spelling
 
 API = "kubelab.api."
 FILES = (
+    admissionregistration_pb2,
+    apiextensions_pb2,
     apps_pb2,
     authentication_pb2,
     authorization_pb2,
     autoscaling_pb2,
     autoscaling_v2_pb2,
     batch_pb2,
+    certificates_pb2,
     componentstatuses_pb2,
     coordination_pb2,
     core_pb2,
     discovery_pb2,
+    flowcontrol_pb2,
     limits_pb2,
     meta_pb2,
     networking_pb2,
@@ -56,6 +65,7 @@ FILES = (
     policy_pb2,
     priorities_pb2,
     probes_pb2,
+    rbac_pb2,
     references_pb2,
     scheduling_pb2,
     serviceaccounts_pb2,
@@ -66,6 +76,7 @@ NOT_SERVED = {"core.v1.PodLogOptions": {"insecureSkipTLSVerifyBackend", "stream"
 SCALARS = {
     FieldDescriptor.TYPE_BOOL: "bool",
     FieldDescriptor.TYPE_BYTES: "bytes",
+    FieldDescriptor.TYPE_DOUBLE: "double",
     FieldDescriptor.TYPE_INT32: "int32",
     FieldDescriptor.TYPE_INT64: "int64",
     FieldDescriptor.TYPE_STRING: "string",
@@ -129,6 +140,7 @@ def said_of(field: FieldDescriptor) -> frozenset[str]:
         "atomic": merging.ATOMIC,
     }
     said = {word for word, table in flags.items() if name in table}
+    said |= {f"json={field.json_name}"} if field.json_name != field.name else set()
     for word, table in (("patch", merging.PATCH), ("key", merging.MERGE_KEY)):
         said |= {f"{word}={table[name]}"} if name in table else set()
     if name in merging.LIST_TYPE:

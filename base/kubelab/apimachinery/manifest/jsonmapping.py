@@ -11,7 +11,9 @@ QUANTITY = "kubelab.api.resource.Quantity"
 INT_OR_STRING = "kubelab.api.intstr.IntOrString"
 FIELDS = "kubelab.api.meta.v1.FieldsV1"
 RAW_EXTENSION = "kubelab.api.runtime.RawExtension"
-EXTRA_VALUES = ("kubelab.api.authentication.v1.ExtraValue", "kubelab.api.authorization.v1.ExtraValue")
+EXTRA_VALUES = tuple(
+    f"kubelab.api.{group}.v1.ExtraValue" for group in ("authentication", "authorization", "certificates")
+)
 LEAVES = frozenset({TIME, MICRO_TIME, QUANTITY, INT_OR_STRING, FIELDS, RAW_EXTENSION, *EXTRA_VALUES})
 
 QUANTITY_FORM = re.compile(r"([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)")
