@@ -9,7 +9,7 @@ contract's comments.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
@@ -66,9 +66,21 @@ _TYPE_META = {
 }
 
 
-def schemas(resources: Iterable[Resource[Message]] = scheme.ALL, *, version: int = 3) -> dict[str, Schema]:
-    """Give the schemas of kinds, of their lists and of all that they are made of, by name; ``version`` is 2 or 3."""
-    return dict(sorted(_Writer(version).schemas(resources).items()))
+class Kind(NamedTuple):
+    """A kind that is no resource of its own, such as Scale."""
+
+    message: type[Message]
+    group: str
+    version: str
+    name: str
+
+
+def schemas(
+    resources: Iterable[Resource[Message]] = scheme.ALL, *, version: int = 3, kinds: Iterable[Kind] = ()
+) -> dict[str, Schema]:
+    """Give the schemas of resources, of their lists, of more kinds and of all that these are made of, by name;
+    ``version`` is 2 or 3."""
+    return dict(sorted(_Writer(version).schemas(resources, kinds).items()))
 
 
 def name_of(descriptor: Descriptor) -> str:
@@ -85,18 +97,27 @@ class _Writer:
         self._prefix = "#/components/schemas/" if self._three else "#/definitions/"
         self._schemas: dict[str, Schema] = {}
 
-    def schemas(self, resources: Iterable[Resource[Message]]) -> dict[str, Schema]:
+    def schemas(self, resources: Iterable[Resource[Message]], kinds: Iterable[Kind]) -> dict[str, Schema]:
         for resource in resources:
-            self._kind(resource)
+            self._resource(resource)
+        for kind in kinds:
+            self._kind(kind)
         return self._schemas
 
-    def _kind(self, resource: Resource[Message]) -> None:
-        descriptor = cast(Descriptor, resource.message.DESCRIPTOR)
-        name = self._message(descriptor)
-        said = {"group": resource.group, "version": resource.version}
+    def _kind(self, kind: Kind) -> str:
+        name = self._message(cast(Descriptor, kind.message.DESCRIPTOR))
+        said = {"group": kind.group, "version": kind.version, "kind": kind.name}
         schema = self._schemas[name]
         schema["properties"] = dict(sorted({**_TYPE_META, **schema["properties"]}.items()))
-        schema["x-kubernetes-group-version-kind"] = [{**said, "kind": resource.kind}]
+        kinds = schema.setdefault("x-kubernetes-group-version-kind", [])
+        if said not in kinds:
+            kinds.append(said)
+        return name
+
+    def _resource(self, resource: Resource[Message]) -> None:
+        descriptor = cast(Descriptor, resource.message.DESCRIPTOR)
+        said = {"group": resource.group, "version": resource.version}
+        name = self._kind(Kind(resource.message, resource.group, resource.version, resource.kind))
         if "list" not in resource.verbs:
             return
         items = {"type": "array", "items": self._reference(descriptor)}

@@ -130,6 +130,11 @@ class Resources:
         storage = self._storages.get(resource)
         return (storage.subresources.get(name) if storage is not None else None) or _EVERY_KINDS.get(name)
 
+    def subresource_verbs(self, resource: Resource[Message]) -> Mapping[str, tuple[str, ...]]:
+        """Give the verbs of each subresource that a kind has for its own."""
+        storage = self._storages.get(resource)
+        return {name: part.verbs for name, part in storage.subresources.items()} if storage is not None else {}
+
     def make_cache(self, storage: ResourceStorage) -> ResourceCache:
         """Make an empty cache for a kind that is not served yet; ValueError where its name or its place is taken."""
         r = storage.resource
