@@ -9,6 +9,7 @@
     ├── Forbidden           403 Forbidden             the caller is not authorized
     ├── NotFound            404 NotFound
     ├── MethodNotAllowed    405 MethodNotAllowed
+    ├── NotAcceptable       406 NotAcceptable         the client takes no form in which the answer can be written
     ├── AlreadyExists       409 AlreadyExists
     ├── Conflict            409 Conflict              the object changed meanwhile: read it again
     ├── Expired             410 Expired               the revision is compacted: list again
@@ -133,6 +134,10 @@ class MethodNotAllowed(ApiError):
     reason, code = "MethodNotAllowed", 405
 
 
+class NotAcceptable(ApiError):
+    reason, code = "NotAcceptable", 406
+
+
 class AlreadyExists(ApiError):
     reason, code = "AlreadyExists", 409
 
@@ -184,6 +189,7 @@ BY_REASON: dict[str, type[ApiError]] = {
         Forbidden,
         NotFound,
         MethodNotAllowed,
+        NotAcceptable,
         AlreadyExists,
         Conflict,
         Expired,

@@ -20,6 +20,7 @@ CODES: dict[type[ApiError], grpc.StatusCode] = {  # a test compares the keys wit
     errors.Forbidden: grpc.StatusCode.PERMISSION_DENIED,
     errors.NotFound: grpc.StatusCode.NOT_FOUND,
     errors.MethodNotAllowed: grpc.StatusCode.UNIMPLEMENTED,
+    errors.NotAcceptable: grpc.StatusCode.INVALID_ARGUMENT,
     errors.AlreadyExists: grpc.StatusCode.ALREADY_EXISTS,
     errors.Conflict: grpc.StatusCode.ABORTED,
     errors.Expired: grpc.StatusCode.OUT_OF_RANGE,

@@ -24,6 +24,7 @@ class ApiServerConfig(BaseConfig):
     """Addresses and ranges as upstream's flags of the same names."""
 
     bind_address: str = "0.0.0.0:6443"
+    http_bind_address: str = "0.0.0.0:8443"  # of Kubernetes' REST API; "" serves gRPC alone
     etcd: EtcdConfig = field(default_factory=EtcdConfig)
     advertise_address: str = ""  # host:port at which the cluster reaches it; "": not among the endpoints of kubernetes
     service_cidr: str = field(default="10.96.0.0/12", metadata={"yaml": "serviceCIDR"})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, TypeVar
 
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.message import Message
@@ -16,6 +16,19 @@ from kubelab.apiserver.registry.fieldtracking import FieldTracking
 from kubelab.apiserver.storage.observed import StoreTime
 from kubelab.auth.attributes import Attributes
 from kubelab.auth.users import User
+
+M = TypeVar("M", bound=Message)
+
+
+class Content(Protocol):
+    """An object as a client sent it, in a form of its front's own. ``warnings`` are known once it is decoded."""
+
+    @property
+    def warnings(self) -> Sequence[str]: ...
+
+    def decode(self, message: type[M], resource: Resource[Message], /) -> M:
+        """Read it as a message of this type; BadRequest."""
+        ...
 
 
 class RequestPath(NamedTuple):
@@ -42,7 +55,7 @@ class Request:
     path: RequestPath
     certificate: bytes
     metadata: Iterable[tuple[str, str | bytes]]
-    content: AnyMessage | None = None
+    content: AnyMessage | Content | None = None
     field_selector: str = ""
 
     user: User | None = None
@@ -57,6 +70,8 @@ class Request:
     """Notes in the object who manages what the request changes."""
     dry_run: bool = False
     """Whether the request goes through all checks and stores nothing."""
+    created: bool = False
+    """Whether a patch has made an object that was not there."""
     name: str = ""
     uid: str = ""
     resource_version: str = ""

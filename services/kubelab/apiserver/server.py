@@ -41,6 +41,9 @@ from kubelab.apiserver.grpcfront.audit import AuditServicer
 from kubelab.apiserver.grpcfront.discovery import DiscoveryServicer
 from kubelab.apiserver.grpcfront.pods import PodsServicer
 from kubelab.apiserver.grpcfront.resources import ResourcesServicer
+from kubelab.apiserver.httpfront import system
+from kubelab.apiserver.httpfront.front import HTTPFront
+from kubelab.apiserver.httpfront.system import Metrics
 from kubelab.apiserver.kubelets import Kubelets
 from kubelab.apiserver.memory import Trimmer
 from kubelab.apiserver.registry.reader import ObjectReader
@@ -144,9 +147,8 @@ class ApiServer:
         tls = config.kubelet_client
         identity = TLSIdentityFiles(tls.ca, tls.certificate, tls.key) if tls else None
         self.kubelets = Kubelets(identity, process)
-        self.resources_front = ResourcesServicer(
-            self.endpoints, Tables(self.resources.storages, clock, self.resources.rows)
-        )
+        self._tables = Tables(self.resources.storages, clock, self.resources.rows)
+        self.resources_front = ResourcesServicer(self.endpoints, self._tables)
 
     def add_to(self, server: grpc.aio.Server) -> None:
         """Register the services of the gRPC front."""
@@ -155,6 +157,18 @@ class ApiServer:
         records = AuditRecords(self._handler, self.audit, self.reader, self.kubelets)
         apiserver_pb2_grpc.add_AuditServicer_to_server(AuditServicer(records), server)
         apiserver_pb2_grpc.add_DiscoveryServicer_to_server(DiscoveryServicer(self.resources), server)
+
+    def http_front(self, metrics: Metrics) -> HTTPFront:
+        """Make the HTTP front: the verbs, and every path that is no resource. ``metrics`` gives the page for
+        Prometheus."""
+        front = HTTPFront(self.endpoints, self._handler, self.resources, self._tables, self._clock)
+        live: dict[str, system.Check] = {"ping": lambda: True, "log": lambda: True}
+        ready: dict[str, system.Check] = {
+            "etcd": lambda: self.reflector.health.healthy,
+            "shutdown": lambda: not self._handler.closed,
+        }
+        system.register(front.routes, system.Health(live, ready), metrics)
+        return front
 
     async def serve_kind(self, storage: ResourceStorage) -> None:
         """Serve one more kind while the server runs; ValueError where its name or its place in etcd is taken."""

@@ -41,7 +41,11 @@ class Rule(NamedTuple):
         """Say whether the rule is about this, in some namespace and for some name."""
         if verb not in self.verbs and "*" not in self.verbs:
             return False
-        return target in self.targets or ("*" in self.targets and "/" not in target) or "*/*" in self.targets
+        if target in self.targets or ("*" in self.targets and "/" not in target) or "*/*" in self.targets:
+            return True
+        return target.startswith("/") and any(
+            path.endswith("/*") and target.startswith(path[:-1]) for path in self.targets if path.startswith("/")
+        )
 
 
 def rule(verbs: str, targets: str, namespace: str = "", *names: str) -> Rule:
@@ -62,7 +66,9 @@ _SCALED = " ".join(f"{r.qualified}/scale" for r in scheme.ALL if "scale" in r.su
 
 ROLES: Mapping[str, tuple[Rule, ...]] = {
     "cluster-admin": (rule("*", "*/*"),),
-    "system:discovery": (rule("get", "/api /apis /healthz /livez /readyz /version"),),
+    "system:discovery": (
+        rule("get", "/ /api /api/* /apis /apis/* /healthz /livez /readyz /version /openapi /openapi/*"),
+    ),
     "system:basic-user": (
         rule(
             "create",

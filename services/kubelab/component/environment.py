@@ -17,6 +17,7 @@ from kubelab.apimachinery.clock import Clock, SystemClock
 from kubelab.auth.methods import MethodAuthorizer, Right
 from kubelab.client.client import Client
 from kubelab.client.metrics import BugCounts
+from kubelab.component import scraping
 from kubelab.component.config import BaseConfig, ConfigError
 from kubelab.component.scraping import Workers, serve_metrics
 from kubelab.component.serving import Adder, Health, Serving, serve_grpc
@@ -72,6 +73,10 @@ class Environment:
         if self.config.kubeconfig is None:
             raise ConfigError("kubeconfig: required value, expected file")
         return Client.from_kubeconfig(self.config.kubeconfig, caller=caller, clock=self.clock)
+
+    async def metrics(self) -> tuple[bytes, str]:
+        """Give the metrics of all workers, and their content type."""
+        return await scraping.page(self.registry, self.clock, Workers(self.worker, self.workers))
 
     @contextlib.asynccontextmanager
     async def serve(

@@ -108,8 +108,8 @@ async def serve_metrics(
                 if path == "/metrics":
                     status, body = may_get(path, _certificate(writer))
                     if status is HTTPStatus.OK:
-                        body = await _all_pages(registry, clock, workers) if several else _page(registry)
-                        kind = CONTENT_TYPE_LATEST
+                        text, kind = await page(registry, clock, workers)
+                        body = text.decode()
                 writer.write(_http(status, kind, body))
                 await writer.drain()
 
@@ -158,8 +158,11 @@ def _is_sibling(writer: asyncio.StreamWriter) -> bool:
     return int(stat.rpartition(")")[2].split()[1]) == os.getppid()
 
 
-def _page(registry: CollectorRegistry) -> str:
-    return generate_latest(registry).decode()
+async def page(registry: CollectorRegistry, clock: Clock, workers: Workers) -> tuple[bytes, str]:
+    """Give the page that a scrape gets, of all workers together, and its content type."""
+    several = workers.count > 1
+    text = await _all_pages(registry, clock, workers) if several else generate_latest(registry).decode()
+    return text.encode(), CONTENT_TYPE_LATEST
 
 
 async def _all_pages(registry: CollectorRegistry, clock: Clock, workers: Workers) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from google.protobuf import unknown_fields
 from google.protobuf.any_pb2 import Any as AnyMessage
@@ -16,6 +16,25 @@ from kubelab.apiserver import limits
 from kubelab.apiserver.strategies import wellformed
 
 M = TypeVar("M", bound=Message)
+
+
+class GroupVersionKind(NamedTuple):
+    """What an object says it is: its ``apiVersion`` and ``kind``."""
+
+    api_version: str
+    kind: str
+
+
+def kind_of(message: type[Message]) -> GroupVersionKind:
+    """Name the kind of a message that is no resource's own: ``autoscaling/v1``, ``Scale``."""
+    *_, group, version, kind = message.DESCRIPTOR.full_name.split(".")
+    return GroupVersionKind(version if group in ("core", "meta") else f"{_GROUPS.get(group, group)}/{version}", kind)
+
+
+# The packages of the contract whose group has another name.
+_GROUPS = {
+    resource.message.DESCRIPTOR.full_name.split(".")[-3]: resource.group for resource in scheme.ALL if resource.group
+}
 
 
 def decode(message: type[M], wanted: AnyMessage) -> M:

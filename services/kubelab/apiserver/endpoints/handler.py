@@ -7,6 +7,7 @@ import asyncio
 from types import TracebackType
 from typing import Any
 
+from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.message import Message
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
@@ -25,7 +26,7 @@ from kubelab.apiserver.resources.table import Resources
 from kubelab.apiserver.storage.fenced import FENCE
 from kubelab.apiserver.storage.observed import STORE_TIME
 from kubelab.auth.attributes import Attributes
-from kubelab.auth.users import authenticate
+from kubelab.auth.users import User, authenticate
 from kubelab.rpc import fencing, tracing
 
 _BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 10, 60)
@@ -67,6 +68,11 @@ class RequestHandler:
         """Choose the admission plugins for a write that follows from a request."""
         return self._admission.of(a)
 
+    @property
+    def closed(self) -> bool:
+        """Whether every request is refused."""
+        return self._closed
+
     def close(self) -> None:
         """Refuse every request from now on, in words that tell the caller to ask another server."""
         self._closed = True
@@ -74,6 +80,31 @@ class RequestHandler:
     async def idle(self) -> None:
         """Wait until nothing is under way, watches and other streams aside."""
         await self._idle.wait()
+
+    def authenticate(self, request: Request) -> User:
+        """Find out who sends a request, once. Unauthorized."""
+        if request.user is None:
+            request.user = authenticate(request.certificate)
+        return request.user
+
+    async def identify(self, request: Request) -> User:
+        """Find out who sends a request before its body is read; a failure is counted and recorded. Unauthorized."""
+        try:
+            return self.authenticate(request)
+        except errors.ApiError as err:
+            self.end(request, None, _code(err), *self.now())
+            raise
+
+    async def check_path(self, request: Request, path: str) -> None:
+        """Let a request read a path that is no resource, such as ``/version``, if its user may. A refusal is counted
+        and recorded. Unauthorized, Forbidden."""
+        user = await self.identify(request)
+        try:
+            await self._authorizer.check(Attributes(user, request.verb, path=path))
+        except errors.ApiError as err:
+            request.detail = path
+            self.end(request, None, _code(err), *self.now())
+            raise
 
     def handling(self, request: Request) -> _Handling:
         """Let the body of an ``async with`` do what the request asks, if its user may. It gets the subresource that the
@@ -86,14 +117,20 @@ class RequestHandler:
         it is counted as a stream."""
         if self._closed:
             raise errors.not_executed("the server is shutting down")
-        user = request.user = authenticate(request.certificate)
+        user = self.authenticate(request)
         path = request.path
         resource, subresource = lookup(path, self._resources)
         request.resource, request.known = resource, True
         obj: Message | None = None
         if request.content is not None:
-            message = subresource.message if subresource is not None else None
-            obj = request.obj = decode(message or resource.message, request.content)
+            message = (subresource.message if subresource is not None else None) or resource.message
+            content = request.content
+            if isinstance(content, AnyMessage):
+                obj = decode(message, content)
+            else:
+                obj = content.decode(message, resource)
+                request.warnings = content.warnings
+            request.obj = obj
         a = request.attributes = attributes_of(user, request.verb, resource, path, request.field_selector, obj)
         request.name = a.name
         STORE_TIME.set(request.store)

@@ -23,6 +23,7 @@ from kubelab.apimachinery.patch.errors import BadPatch, PatchError, PatchTooLarg
 from kubelab.apimachinery.patch.types import PatchType
 from kubelab.apimachinery.patch.values import DuplicateFields, JSONArray, JSONObject, load, shown
 from kubelab.apiserver import limits
+from kubelab.apiserver.endpoints.decoding import GroupVersionKind
 from kubelab.apiserver.strategies import causes, wellformed
 
 IGNORE, WARN, STRICT = "Ignore", "Warn", "Strict"
@@ -30,14 +31,6 @@ _OPERATION_FIELDS = ("op", "path", "from", "value")
 _REJECTED = "the server rejected our request due to an error in our request"
 
 M = TypeVar("M", bound=Message)
-
-
-@dataclass(frozen=True, slots=True)
-class GroupVersionKind:
-    """What a patched object says it is: its ``apiVersion`` and ``kind``."""
-
-    api_version: str
-    kind: str
 
 
 @dataclass(slots=True)

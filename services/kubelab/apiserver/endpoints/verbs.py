@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeAlias, TypeVar
@@ -17,9 +18,9 @@ from kubelab.apimachinery.scheme import Resource
 from kubelab.apiserver.authz.authorizer import Authorizer
 from kubelab.apiserver.endpoints import applying, patching, writeoptions
 from kubelab.apiserver.endpoints.applying import Applier
-from kubelab.apiserver.endpoints.decoding import check_known
+from kubelab.apiserver.endpoints.decoding import GroupVersionKind, check_known, kind_of
 from kubelab.apiserver.endpoints.handler import RequestHandler, method_not_allowed
-from kubelab.apiserver.endpoints.patching import GroupVersionKind, Patcher
+from kubelab.apiserver.endpoints.patching import Patcher
 from kubelab.apiserver.registry.fieldtracking import FieldTracking
 from kubelab.apiserver.registry.reader import ObjectList, ObjectReader
 from kubelab.apiserver.registry.writer import ObjectWriter
@@ -109,15 +110,23 @@ class Endpoints:
                 return encode(ObjectList(request.resource, [AnsweredEntry(one) for one in objects], 0))
             return encode(await self._reader.list(request.resource, request.namespace, options))
 
-    async def watch(self, request: Request, options: meta_pb2.ListOptions) -> AsyncGenerator[tuple[int, Change | int]]:
-        """Follow a collection: event types with their change, a bookmark with its revision."""
+    @contextlib.asynccontextmanager
+    async def watching(
+        self, request: Request, options: meta_pb2.ListOptions
+    ) -> AsyncGenerator[AsyncGenerator[tuple[int, Change | int]]]:
+        """Begin to follow a collection; the body gets what :meth:`watch` yields."""
         async with self._handler.handling(request):
             events = await self._reader.watch(request.resource, request.namespace, options)
             try:
-                async for event in events:
-                    yield event
+                yield events
             finally:
                 await events.aclose()
+
+    async def watch(self, request: Request, options: meta_pb2.ListOptions) -> AsyncGenerator[tuple[int, Change | int]]:
+        """Follow a collection: event types with their change, a bookmark with its revision."""
+        async with self.watching(request, options) as events:
+            async for event in events:
+                yield event
 
     async def create(self, request: Request, options: meta_pb2.CreateOptions) -> Answer:
         """Store a new object, or do what creating one means for a subresource."""
@@ -175,7 +184,7 @@ class Endpoints:
     def _begin_write(self, request: Request, options: writeoptions.Options, *, apply: bool = False) -> None:
         request.dry_run = writeoptions.check(options, apply=apply)
         if options.fieldValidation and request.content is not None:
-            request.warnings = check_known(request.obj, options.fieldValidation)
+            request.warnings = [*request.warnings, *check_known(request.obj, options.fieldValidation)]
         request.tracking = FieldTracking(
             options.fieldManager,
             lambda: tracing.incoming(request.metadata).caller,
@@ -247,9 +256,11 @@ class Endpoints:
             raise errors.conflict(resource.plural, request.name, why, resource.group)
         attributes = replace(request.attributes, verb="create")
         await self._authorizer.check(attributes)
-        return await self._writer.create(
+        result = await self._writer.create(
             resource, request.namespace, obj, self._handler.admission(attributes), dry_run=request.dry_run
         )
+        request.created = True
+        return result
 
     async def _patch_by_actions(self, request: Request, subresource: Subresource, patcher: Patcher) -> Message:
         """Patch what a subresource gives, and update it with the result; again where it changed in between."""
@@ -258,7 +269,7 @@ class Endpoints:
         for left in reversed(range(PATCH_TRIES)):
             current = await subresource.get(self._objects(request), request)
             version = meta_of(current).resourceVersion
-            request.obj = patcher.apply(current, version, _kind_of(current))
+            request.obj = patcher.apply(current, version, kind_of(type(current)))
             patching.require_path(request.obj, request.resource.namespaced, request.namespace, request.name)
             try:
                 answer = await subresource.update(self._objects(request), request)
@@ -309,12 +320,6 @@ class Endpoints:
         if action is None:
             raise method_not_allowed(request.attributes)
         return await action(self._objects(request), request)
-
-
-def _kind_of(message: Message) -> GroupVersionKind:
-    """Name the kind of a subresource's message: ``autoscaling/v1``, ``Scale``."""
-    *_, group, version, kind = message.DESCRIPTOR.full_name.split(".")
-    return GroupVersionKind(version if group == "core" else f"{group}/{version}", kind)
 
 
 def _require_object(request: Request, subresource: Subresource | None) -> None:

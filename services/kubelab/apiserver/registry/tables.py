@@ -55,7 +55,7 @@ class Tables:
         now = self._clock.time()
         for value in values:
             obj = resource.message.FromString(value)
-            row = table.rows.add(cells=self._cells(resource, obj, now))
+            row = table.rows.add(cells=self.cells_of(resource, obj, now))
             if options.includeObject == "Object":
                 row.object.CopyFrom(scheme.pack(obj))
             elif options.includeObject in ("", "Metadata"):
@@ -76,8 +76,8 @@ class Tables:
             row.object.CopyFrom(scheme.pack(scale))
         return table
 
-    def _cells(self, resource: Resource[Message], obj: Message, now: float) -> list[str]:
-        """One object's cells. A printer that fails on one object does not keep the others from being shown."""
+    def cells_of(self, resource: Resource[Message], obj: Message, now: float) -> list[str]:
+        """Give one object's cells. A printer that fails on one object does not keep the others from being shown."""
         try:
             row = self._rows.get(resource) or self._storages[resource].row
             return row(obj, now)

@@ -373,8 +373,9 @@ class ObjectWriter:
                 current, live = await self._read(cache, key), True
                 continue
             if dry_run:
-                left = decision.obj if decision.obj is not None else current.obj
-                return WriteResult(left, envelope.any(raw or current.raw, current.revision)[0], current.revision)
+                left, removed = (decision.obj, False) if decision.obj is not None else (current.obj, True)
+                packed = envelope.any(raw or current.raw, current.revision)[0]
+                return WriteResult(left, packed, current.revision, removed=removed)
             operations: list[Operation] = [Put(key, envelope.seal(raw)) if decision.obj is not None else Delete(key)]
             if decision.obj is not None and storage.expires:
                 operations = [Put(key, envelope.seal(raw), await self._event_lease.current())]
@@ -384,8 +385,9 @@ class ObjectWriter:
             if decision.claims is not NO_CLAIMS:
                 admission.learn(_now(decision.claims, outcome), outcome.revision)
             if outcome.succeeded:
-                left = decision.obj if decision.obj is not None else current.obj
-                return WriteResult(left, envelope.any(raw or current.raw, outcome.revision)[0], outcome.revision)
+                left, removed = (decision.obj, False) if decision.obj is not None else (current.obj, True)
+                packed = envelope.any(raw or current.raw, outcome.revision)[0]
+                return WriteResult(left, packed, outcome.revision, removed=removed)
             taken |= _occupied(decision.claims, outcome.current)
             current, live = state_in_store(cache, outcome.current[key]), True
 

@@ -31,9 +31,11 @@ times, on ever fresher states."""
 
 
 class WriteResult(NamedTuple):
-    """An object as a write left it: decoded without resourceVersion, and the encoded ``Any`` that answers carry."""
+    """An object as a write left it: decoded without resourceVersion, and the encoded ``Any`` that answers carry. Of one
+    that was ``removed`` it is the last state."""
 
     obj: Message
     any: bytes
     revision: int
     warnings: Sequence[str] = ()
+    removed: bool = False

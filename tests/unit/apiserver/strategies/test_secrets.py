@@ -6,7 +6,7 @@ import base64
 
 import pytest
 
-from kubelab.apiserver.resources.core.secrets import gojson
+from kubelab.apimachinery import gojson
 from tests.unit.apiserver.strategies.answers import CONFIG_KEY, RULES, Change, on_create, on_update, stored, table
 
 MANIFEST = """

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from kubelab.api.core.v1 import core_pb2
-from kubelab.apimachinery import names
+from kubelab.apimachinery import gojson, names
 from kubelab.apimachinery.errors import Cause
 from kubelab.apiserver.resources.core.configmaps.strategy import FROZEN, MAX_DATA
-from kubelab.apiserver.resources.core.secrets import gojson
 from kubelab.apiserver.strategies import causes
 from kubelab.apiserver.strategies.base import Strategy
 

@@ -1,9 +1,12 @@
-"""What Go's ``encoding/json`` says of a text that should be a JSON object: users know these words, not Python's."""
+"""What Go's ``encoding/json`` says of a text that is no JSON, or no object: users know these words, not Python's."""
 
 from __future__ import annotations
 
 import json
+from json import JSONDecodeError
 from typing import NoReturn
+
+__all__ = ("JSONDecodeError", "kind", "no_object", "syntax")
 
 # Python's complaint → what Go says of the character at the same place.
 _WHERE = {
@@ -15,7 +18,7 @@ _WHERE = {
     "Invalid \\escape": "in string escape code",
     "Invalid \\uXXXX escape": "in \\u hexadecimal character escape",
 }
-_KINDS: dict[type, str] = {list: "array", str: "string", float: "number", bool: "bool"}
+_KINDS: dict[type, str] = {dict: "object", list: "array", str: "string", bool: "bool", type(None): "null"}
 
 
 def no_object(data: bytes) -> str:
@@ -24,12 +27,17 @@ def no_object(data: bytes) -> str:
     try:
         parsed = json.loads(text, parse_constant=_refuse, parse_int=float)  # Python reads no integer of 5,000 digits
     except json.JSONDecodeError as err:
-        return _syntax(err.doc, err)
+        return syntax(err)
     except RecursionError:
         return "exceeded max depth"
     if parsed is None or isinstance(parsed, dict):
         return ""
-    return f"json: cannot unmarshal {_KINDS[type(parsed)]} into Go value of type map[string]interface {{}}"
+    return f"json: cannot unmarshal {kind(parsed)} into Go value of type map[string]interface {{}}"
+
+
+def kind(value: object) -> str:
+    """Name the JSON kind of a value: ``array``, ``number``."""
+    return _KINDS.get(type(value), "number")
 
 
 def _refuse(word: str) -> NoReturn:
@@ -37,8 +45,9 @@ def _refuse(word: str) -> NoReturn:
     raise json.JSONDecodeError("Expecting value", word, 0)
 
 
-def _syntax(text: str, err: json.JSONDecodeError) -> str:
-    at = err.pos
+def syntax(err: JSONDecodeError) -> str:
+    """Say what Go's decoder says of the same text."""
+    text, at = err.doc, err.pos
     if err.msg.startswith("Invalid \\escape"):
         at += 1  # Go names the character after the backslash
     if err.msg.startswith("Unterminated string") or at >= len(text):

@@ -1,0 +1,122 @@
+"""One HTTP request from its first byte to its last: who asks, what for, and which answer an error is."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import ssl
+
+import structlog
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+
+from kubelab.apimachinery import errors
+from kubelab.apimachinery.clock import Clock
+from kubelab.apimachinery.errors import ApiError
+from kubelab.apiserver.endpoints.handler import RequestHandler
+from kubelab.apiserver.endpoints.verbs import Endpoints
+from kubelab.apiserver.httpfront import paths, status
+from kubelab.apiserver.httpfront.answers import Answers
+from kubelab.apiserver.httpfront.bodies import MAX_BODY
+from kubelab.apiserver.httpfront.routes import Call, Routes
+from kubelab.apiserver.httpfront.verbs import Verbs
+from kubelab.apiserver.registry.tables import Tables
+from kubelab.apiserver.request import Request, RequestPath
+from kubelab.apiserver.resources.table import Resources
+from kubelab.client import runtimeerrors
+from kubelab.rpc import tracing
+
+log = structlog.get_logger()
+
+BODY_SECONDS = 60.0  # for the body of a request to come in
+_NO_PATH = RequestPath()
+_VERBS = {"GET": "get", "HEAD": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
+
+
+class HTTPFront:
+    """Answers HTTP requests. ``routes`` takes what is no resource; its owners register there."""
+
+    def __init__(
+        self, endpoints: Endpoints, handler: RequestHandler, resources: Resources, tables: Tables, clock: Clock
+    ) -> None:
+        self._handler, self._clock = handler, clock
+        self.routes = Routes()
+        self.answers = Answers(tables, clock)
+        self._verbs = Verbs(endpoints, resources, self.answers, self.read_body, clock)
+
+    async def __call__(self, raw: web.BaseRequest) -> web.StreamResponse:
+        """Answer a request, whatever becomes of it."""
+        try:
+            return await self._answer(raw)
+        except ApiError as err:
+            return status.response(err)
+        except (asyncio.CancelledError, ConnectionError, HttpProcessingError):
+            raise
+        except Exception:  # noqa: BLE001 — a bug, which is logged and counted
+            runtimeerrors.handle_error(log, "answering over HTTP", f"{raw.method} {raw.path}")
+            return status.response(errors.InternalError("Internal error occurred: this is a bug, and it was logged"))
+
+    async def _answer(self, raw: web.BaseRequest) -> web.StreamResponse:
+        path = raw.rel_url.path
+        url = paths.parse(path)
+        if url is None:
+            return await self._answer_path(raw, path)
+        call = Call(raw, request_of(raw, _VERBS.get(raw.method, raw.method.lower()), url.path), url)
+        await self._handler.identify(call.request)
+        stream = self.routes.stream(url)
+        if stream is not None:
+            return await stream(call)
+        call.request.verb = self._verbs.verb_of(call)
+        return await self._verbs.answer(call)
+
+    async def _answer_path(self, raw: web.BaseRequest, path: str) -> web.StreamResponse:
+        call = Call(raw, request_of(raw, _VERBS.get(raw.method, raw.method.lower()), _NO_PATH))
+        route = self.routes.find(path)
+        if route is None or not route.open:
+            await self._handler.check_path(call.request, path)
+        if route is None:
+            return web.json_response({"paths": self.routes.paths}, status=404)
+        if raw.method not in route.methods:
+            raise errors.MethodNotAllowed("the server does not allow this method on the requested resource")
+        return await route.handler(call)
+
+    async def read_body(self, raw: web.BaseRequest) -> bytes:
+        """Read the body of a request. TooLarge, Timeout for one that does not come."""
+        if raw.content_length is not None and raw.content_length > MAX_BODY:
+            raise _too_large()
+        parts: list[bytes] = []
+        size = 0
+        try:
+            async with self._clock.timeout(BODY_SECONDS):
+                async for part in raw.content.iter_any():
+                    size += len(part)
+                    if size > MAX_BODY:
+                        raise _too_large()
+                    parts.append(part)
+        except TimeoutError:
+            raise errors.Timeout(f"the body of the request did not come within {BODY_SECONDS:.0f} seconds") from None
+        return b"".join(parts)
+
+
+def request_of(raw: web.BaseRequest, verb: str, path: RequestPath) -> Request:
+    """Frame a request: its path, its client's certificate, its headers."""
+    headers = [(key.lower(), value) for key, value in raw.headers.items()]
+    if tracing.CALLER not in raw.headers and (agent := raw.headers.get("User-Agent")):
+        headers.append((tracing.CALLER, agent))
+    return Request(verb, path, certificate_of(raw.transport), headers)
+
+
+def certificate_of(transport: asyncio.BaseTransport | None) -> bytes:
+    """Give the client's certificate, PEM, as the handshake has verified it; empty where it showed none."""
+    secured: ssl.SSLObject | None = transport.get_extra_info("ssl_object") if transport is not None else None
+    shown = secured.getpeercert(binary_form=True) if secured is not None else None
+    return _pem(shown) if shown else b""
+
+
+@functools.lru_cache(maxsize=1024)
+def _pem(certificate: bytes) -> bytes:
+    return ssl.DER_cert_to_PEM_cert(certificate).encode()
+
+
+def _too_large() -> errors.TooLarge:
+    return errors.TooLarge(f"Request entity too large: limit is {MAX_BODY}")
