@@ -33,6 +33,7 @@ from kubelab.apiserver.config import ApiServerConfig
 from kubelab.apiserver.controlplane.bootstrap import Bootstrap
 from kubelab.apiserver.controlplane.componenthealth import ComponentHealth
 from kubelab.apiserver.controlplane.nodelabel import ControlPlaneNode
+from kubelab.apiserver.discovery.published import Published
 from kubelab.apiserver.endpoints.auditrecords import AuditRecords
 from kubelab.apiserver.endpoints.handler import RequestHandler
 from kubelab.apiserver.endpoints.podlogs import PodLogs
@@ -42,6 +43,7 @@ from kubelab.apiserver.grpcfront.discovery import DiscoveryServicer
 from kubelab.apiserver.grpcfront.pods import PodsServicer
 from kubelab.apiserver.grpcfront.resources import ResourcesServicer
 from kubelab.apiserver.httpfront import system
+from kubelab.apiserver.httpfront.discovery import DiscoveryPaths
 from kubelab.apiserver.httpfront.front import HTTPFront
 from kubelab.apiserver.httpfront.system import Metrics
 from kubelab.apiserver.kubelets import Kubelets
@@ -147,6 +149,8 @@ class ApiServer:
         tls = config.kubelet_client
         identity = TLSIdentityFiles(tls.ca, tls.certificate, tls.key) if tls else None
         self.kubelets = Kubelets(identity, process)
+        host, port = config.advertise_address.rpartition(":")[0], config.http_bind_address.rpartition(":")[2]
+        self._http_address = f"{host}:{port}" if host else config.http_bind_address
         self._tables = Tables(self.resources.storages, clock, self.resources.rows)
         self.resources_front = ResourcesServicer(self.endpoints, self._tables)
 
@@ -168,6 +172,7 @@ class ApiServer:
             "shutdown": lambda: not self._handler.closed,
         }
         system.register(front.routes, system.Health(live, ready), metrics)
+        DiscoveryPaths(Published(self.resources, self._http_address), self._clock).add_to(front.routes)
         return front
 
     async def serve_kind(self, storage: ResourceStorage) -> None:

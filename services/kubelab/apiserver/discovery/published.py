@@ -22,7 +22,9 @@ AGGREGATED = {
     version: f"application/json;g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList"
     for version in ("v2", "v2beta1")
 }
-SWAGGER_PROTOBUF = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
+SWAGGER_PROTOBUF = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
+SWAGGER_PROTOBUF_ASKED = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
+"""What kubectl asks for. The ``@`` is no character of a media type, so kubectl refuses an answer that has it."""
 OPENAPI_3 = "/openapi/v3"
 
 

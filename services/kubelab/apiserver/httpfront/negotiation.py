@@ -28,7 +28,7 @@ class Accepted(NamedTuple):
     pretty: bool = False
 
 
-class _Clause(NamedTuple):
+class Clause(NamedTuple):
     media_type: str
     parameters: dict[str, str]
 
@@ -38,7 +38,7 @@ def accepted(header: str, served: tuple[str, ...] = SERVED) -> Accepted:
     """Choose among the media types of an ``Accept`` header. NotAcceptable."""
     if not header.strip():
         return Accepted(served[0])
-    for clause in _clauses(header):
+    for clause in clauses(header):
         media_type = _matching(clause.media_type, served)
         convert, version = clause.parameters.get("as", ""), clause.parameters.get("v", "")
         if media_type is None:
@@ -83,9 +83,9 @@ def _matching(wanted: str, served: tuple[str, ...]) -> str | None:
     return served[0] if kind == "application" and sub == "*" else None
 
 
-def _clauses(header: str) -> list[_Clause]:
+def clauses(header: str) -> list[Clause]:
     """Read the header; the best first, in its order where two are equally good."""
-    found: list[tuple[float, _Clause]] = []
+    found: list[tuple[float, Clause]] = []
     for part in header.split(","):
         media_type, *rest = (one.strip() for one in part.split(";"))
         parameters = {key.strip(): value.strip().strip('"') for key, _, value in (one.partition("=") for one in rest)}
@@ -94,5 +94,5 @@ def _clauses(header: str) -> list[_Clause]:
         except ValueError:
             quality = 1.0
         if media_type:
-            found.append((quality, _Clause(media_type.lower(), parameters)))
+            found.append((quality, Clause(media_type.lower(), parameters)))
     return [clause for _, clause in sorted(found, key=lambda one: -one[0])]
