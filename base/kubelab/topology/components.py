@@ -20,7 +20,7 @@ GROUPS = {
 }
 PORTS: dict[str, tuple[int, ...]] = {
     "etcd": (2379, 2380),
-    "api-server": (6443,),
+    "api-server": (6443, 8443),  # gRPC, and Kubernetes' REST API over HTTPS
     "scheduler": (10259,),
     "controller-manager": (10257,),
     "kubelet": (10250,),

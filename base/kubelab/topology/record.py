@@ -66,6 +66,8 @@ class Record:
     node_names: tuple[str, ...]
     api_ports: tuple[int, ...]
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
+    https_ports: tuple[int, ...] = ()
+    """The same for their REST API; empty in a record that was written before there was one."""
 
     @classmethod
     def new(
@@ -96,13 +98,15 @@ class Record:
             )
         planes = tuple(f"cp-{n + 1}" for n in range(control_planes))
         workers = tuple(f"node-{n + 1}" for n in range(nodes - control_planes))
+        ports = free_ports(2 * control_planes)
         return cls(
             home=home,
             name=name,
             id=secrets.token_hex(4),
             node_names=planes + workers,
-            api_ports=free_ports(control_planes),
+            api_ports=ports[:control_planes],
             settings=settings or {},
+            https_ports=ports[control_planes:],
         )
 
     @classmethod
@@ -122,6 +126,7 @@ class Record:
                 node_names=tuple(str(node) for node in body["nodes"]),
                 api_ports=tuple(int(port) for port in body.get("apiServerPorts") or [body["apiServerPort"]]),
                 settings={str(name): dict(keys) for name, keys in (body.get("settings") or {}).items()},
+                https_ports=tuple(int(port) for port in body.get("httpsPorts") or []),
             )
         except statefile.UNREADABLE as err:
             raise RecordError(f"{path}: not a cluster's record ({err!r}); {REMEDY}") from err
@@ -129,6 +134,8 @@ class Record:
             raise RecordError(f"{path}: id must be eight hexadecimal digits; {REMEDY}")
         if not 1 <= len(record.api_ports) <= len(record.node_names):
             raise RecordError(f"{path}: apiServerPorts: expected a port for each control plane; {REMEDY}")
+        if len(record.https_ports) not in (0, len(record.api_ports)):
+            raise RecordError(f"{path}: httpsPorts: expected a port for each control plane; {REMEDY}")
         return record
 
     def save(self) -> None:
@@ -139,6 +146,7 @@ class Record:
             "id": self.id,
             "nodes": list(self.node_names),
             "apiServerPorts": list(self.api_ports),
+            "httpsPorts": list(self.https_ports),
         }
         if self.settings:
             body["settings"] = {name: dict(keys) for name, keys in self.settings.items()}
@@ -157,8 +165,19 @@ class Record:
 
     @property
     def servers(self) -> str:
-        """The URLs of the api-servers on this machine, as a kubeconfig has them."""
+        """Where the api-servers speak gRPC on this machine, as URLs."""
         return ",".join(f"https://127.0.0.1:{port}" for port in self.api_ports)
+
+    @property
+    def https_server(self) -> str:
+        """The URL of the cluster's REST API on this machine; the tunnel behind it leads to any api-server that
+        answers."""
+        return f"https://127.0.0.1:{self.https_ports[0]}" if self.https_ports else ""
+
+    @property
+    def all_api_ports(self) -> tuple[int, ...]:
+        """All ports of this machine that lead to an api-server."""
+        return self.api_ports + self.https_ports
 
     @property
     def folder(self) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
 from contextlib import aclosing
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from kubelab.cluster import composeproject
 from kubelab.cluster.compose import ComposeCluster, inspect
 from kubelab.cluster.composeproject import CLUSTER_NAME, Project
 from kubelab.cluster.composerecord import ComposeRecord
-from kubelab.cluster.containers import api_servers
+from kubelab.cluster.containers import ComposeContainer, api_servers, https_servers
 from kubelab.cluster.docker import DOCKER_HOST, Docker
 from kubelab.cluster.driver import ProcessState
 from kubelab.topology.record import read_body
@@ -82,20 +83,28 @@ async def _kubeconfig(directory: Path, project_name: str, name: str, seconds: fl
     await composeproject.check_images(docker, project, server)
     await composeproject.check_started(docker, project)
     record = ComposeRecord(home, name, project.name, directory, project.files, docker.environment.get(DOCKER_HOST, ""))
-    servers = await _serving(ComposeCluster(record, docker=docker, clock=clock), docker, project, seconds, clock)
+    containers = await _serving(ComposeCluster(record, docker=docker, clock=clock), docker, project, seconds, clock)
+    servers = api_servers(containers)
     admin = await composeproject.admin(docker, project.containers)
     record.save()
     rules = LoadingRules.of()
     before = rules.load_or_new().current_context
-    rules.set_cluster(name, server=",".join(servers), ca=admin.ca, certificate=admin.certificate, key=admin.key)
+    rules.set_cluster(
+        name,
+        server=",".join(servers),
+        https=next(iter(https_servers(containers)), ""),
+        ca=admin.ca,
+        certificate=admin.certificate,
+        key=admin.key,
+    )
     output.step("🏄", f'kctl is now configured to use the cluster "{name}" at {", ".join(servers)}')
     output.context_moved(before, name)
 
 
 async def _serving(
     cluster: ComposeCluster, docker: Docker, project: Project, seconds: float, clock: Clock
-) -> tuple[str, ...]:
-    """Wait until an api-server is healthy; return the URLs of all. Timeout names the unhealthy ones."""
+) -> Sequence[ComposeContainer]:
+    """Wait until an api-server is healthy; return all containers. Timeout names the unhealthy ones."""
     try:
         async with clock.timeout(seconds), aclosing(cluster.watch_status()) as answers:
             async for status in answers:
@@ -112,7 +121,7 @@ async def _serving(
         ) from err
     finally:
         await cluster.close()
-    servers = api_servers(await inspect(docker, project.name))
-    if not servers:
+    containers = await inspect(docker, project.name)
+    if not api_servers(containers):
         raise Conflict("no api-server has a published port; in docker-compose.yml it needs: ports")
-    return servers
+    return containers

@@ -165,9 +165,13 @@ async def _begin(
     """Start a cluster, new or not, and wait for it; undo everything on failure. Raises Busy, with nothing changed."""
     record = before or Record.new(options.home, options.name, options.nodes, control_planes=options.control_planes or 1)
     output.step("😄", f"kubelab {GIT_VERSION} on {_system()}")
-    if not all(map(port_is_free, record.api_ports)):
-        record = replace(record, api_ports=free_ports(len(record.api_ports)))
+    planes = len(record.control_planes)
+    if not all(map(port_is_free, record.all_api_ports)):
+        ports = free_ports(2 * planes)
+        record = replace(record, api_ports=ports[:planes], https_ports=ports[planes:])
         output.step("🔀", f"The api-server's port was taken meanwhile; it moves to {_ports(record)}")
+    if not record.https_ports:  # made before there was a REST API
+        record = replace(record, https_ports=free_ports(planes))
     record = replace(record, settings=changed(record.settings, options.settings))
     record.save()
     try:
@@ -231,6 +235,7 @@ def remember(record: Record, rules: LoadingRules) -> None:
     rules.set_cluster(
         record.name,
         server=record.servers,
+        https=record.https_server,
         ca=(record.pki / "ca.crt").read_bytes(),
         certificate=(record.pki / "admin.crt").read_bytes(),
         key=(record.pki / "admin.key").read_bytes(),

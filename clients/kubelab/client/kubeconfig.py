@@ -203,19 +203,20 @@ class Kubeconfig:
         ca: bytes,
         certificate: bytes,
         key: bytes,
+        https: str = "",
         namespace: str = DEFAULT_NAMESPACE,
         make_current: bool = True,
     ) -> None:
         """Add or replace cluster, user and context, all of one name, and make the context the current one.
 
-        ``server`` is one URL, or several with commas: the entry names the first as every client expects it, and all of
-        them in an extension.
+        ``server`` says where gRPC is spoken: one URL, or several with commas, for the entry's extension. ``https`` is
+        the URL of the REST API, which every other client reads; without one the entry names the first of ``server``.
         """
         extension = {"name": EXTENSION, "extension": {"provider": "kubelab", "servers": [*servers_of(server)]}}
         cluster = {
             "certificate-authority-data": _base64(ca),
             "extensions": [extension],
-            "server": server.split(",")[0],
+            "server": https or server.split(",")[0],
             "tls-server-name": API_SERVER_NAME,
         }
         self._put("clusters", name, cluster)

@@ -80,6 +80,7 @@ class LoadingRules:
         ca: bytes,
         certificate: bytes,
         key: bytes,
+        https: str = "",
         namespace: str = DEFAULT_NAMESPACE,
         make_current: bool = True,
     ) -> None:
@@ -95,6 +96,7 @@ class LoadingRules:
                 ca=ca,
                 certificate=certificate,
                 key=key,
+                https=https,
                 namespace=namespace,
                 make_current=make_current,
             )

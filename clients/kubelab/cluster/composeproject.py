@@ -25,6 +25,7 @@ from kubelab.cluster.containers import (
     PROJECT,
     ComposeContainer,
     api_servers,
+    https_servers,
     read,
 )
 from kubelab.cluster.docker import Docker, version_of
@@ -119,7 +120,7 @@ async def check_started(docker: Docker, project: Project) -> None:
     if failed is not None:
         raise Unavailable(
             f"{failed.service} could not be started: {failed.error}\n"
-            "If a port is taken, choose another: KUBELAB_API_PORT=7443 KUBELAB_HA_PORT=7440 "
+            "If a port is taken, choose another: KUBELAB_API_PORT=7443 KUBELAB_HTTPS_PORT=7444 "
             + f"{project.compose} up -d"
         )
 
@@ -160,7 +161,7 @@ async def check_kubeconfig(
     context follows them.
     """
     access = rules.load().access(name)
-    urls = api_servers(containers)
+    urls, https = api_servers(containers), https_servers(containers)
     published = {url.removeprefix("https://") for url in urls}
     why = ""
     if published and not published & set(access.servers):
@@ -172,10 +173,11 @@ async def check_kubeconfig(
             f'the kubeconfig\'s context "{name}" is out of date: {why}; type: kubelab compose kubeconfig'
             + (f" --name {name}" if name != CLUSTER_NAME else "")
         )
-    if published - set(access.servers):
+    if published - set(access.servers) or (https and rules.load().server(name) not in https):
         rules.set_cluster(
             name,
             server=",".join(urls),
+            https=next(iter(https), ""),
             ca=access.ca,
             certificate=access.certificate,
             key=access.key,

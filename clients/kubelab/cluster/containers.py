@@ -32,7 +32,7 @@ PKI = "pki"
 HOME = PurePosixPath("/var/lib/kubelab")  # of a node, in its containers
 RUNTIME_SOCKET, AGENT_SOCKET = HOME / "run" / "runtime.sock", HOME / "run" / "agent.sock"
 IMAGES = HOME / "images"
-API_PORT = "6443/tcp"
+API_PORT, HTTPS_PORT = "6443/tcp", "8443/tcp"
 KILLED = 128  # exit codes above it are a signal's
 
 
@@ -241,8 +241,17 @@ def topology(containers: Sequence[ComposeContainer]) -> Topology:
 
 
 def api_servers(containers: Sequence[ComposeContainer]) -> tuple[str, ...]:
-    """Return the api-servers' URLs on this machine, the load balancer first."""
+    """Return where the api-servers speak gRPC on this machine, as URLs, the load balancer first."""
+    return _published(containers, API_PORT)
+
+
+def https_servers(containers: Sequence[ComposeContainer]) -> tuple[str, ...]:
+    """Return the URLs of the api-servers' REST API on this machine, the load balancer first."""
+    return _published(containers, HTTPS_PORT)
+
+
+def _published(containers: Sequence[ComposeContainer], port: str) -> tuple[str, ...]:
     order = ("haproxy", "api-server")
-    serving = [c for c in ordered(containers) if c.identity.component in order and API_PORT in c.ports]
+    serving = [c for c in ordered(containers) if c.identity.component in order and port in c.ports]
     serving.sort(key=lambda c: order.index(c.identity.component))
-    return tuple(f"https://127.0.0.1:{c.ports[API_PORT]}" for c in serving)
+    return tuple(f"https://127.0.0.1:{c.ports[port]}" for c in serving)

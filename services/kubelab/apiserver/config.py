@@ -26,7 +26,7 @@ class ApiServerConfig(BaseConfig):
     bind_address: str = "0.0.0.0:6443"
     http_bind_address: str = "0.0.0.0:8443"  # of Kubernetes' REST API; "" serves gRPC alone
     etcd: EtcdConfig = field(default_factory=EtcdConfig)
-    advertise_address: str = ""  # host:port at which the cluster reaches it; "": not among the endpoints of kubernetes
+    advertise_address: str = ""  # host:port at which pods reach its REST API; "": not an endpoint of kubernetes
     service_cidr: str = field(default="10.96.0.0/12", metadata={"yaml": "serviceCIDR"})
     node_port_range: str = "30000-32767"
     kubelet_client: TLS | None = None  # who it is towards kubelets

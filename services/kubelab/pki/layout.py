@@ -40,7 +40,7 @@ COMPONENTS = ("etcd", "api-server", "scheduler", "controller-manager")
 # The last part of a control-plane container's address, for cp-1; that of cp-2 is one more.
 HOSTS = {"etcd": 11, "api-server": 21, "scheduler": 31, "controller-manager": 41}
 WORKER_HOST = 100  # node-1 is .101
-API_PORT = PORTS["api-server"][0]
+API_PORT, HTTPS_PORT = PORTS["api-server"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +161,7 @@ def _control_plane(cluster: CertificateLayout, component: str, number: int, home
             "servers": [f"https://{service('etcd', n)}:2379" for n in order],
             "tls": _tls(home, "etcd-ca", "etcd"),
         },
-        "advertiseAddress": f"{cluster.address(component, number)}:{API_PORT}",
+        "advertiseAddress": f"{cluster.address(component, number)}:{HTTPS_PORT}",
         "metricsAddress": f"0.0.0.0:{METRICS_PORT}",
         "kubeletClient": _tls(home, "ca", "kubelet-client"),
         "schedulerAddress": f"{cluster.address('scheduler', number)}:10259",

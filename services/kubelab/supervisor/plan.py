@@ -31,7 +31,7 @@ from kubelab.topology.components import GROUPS, PORTS, server_name
 from kubelab.topology.record import NodeRecord, Record
 from kubelab.topology.settings import merged
 
-API_PORT = PORTS["api-server"][0]
+API_PORT, HTTPS_PORT = PORTS["api-server"]
 TUNNELS = "tunnels"  # the process outside of the nodes whose ports lead into them
 TUNNELS_MODULE = "kubelab.tunnels.__main__"
 MODULES = {
@@ -196,7 +196,7 @@ def _own_config(record: Record, node: NodeRecord, component: str) -> dict[str, A
                     "servers": _etcd_servers(record, node),
                     "tls": _tls(record, "apiserver-etcd-client", "etcd-ca"),
                 },
-                "advertiseAddress": f"{node.address}:{API_PORT}",
+                "advertiseAddress": f"{node.address}:{HTTPS_PORT}",
                 "kubeletClient": _tls(record, "apiserver-kubelet-client"),
                 "auditLog": str(record.logs / f"audit@{node.name}.log"),
                 "workers": 1,  # a second one would cost 24 MB, and on two cores it has no core to itself

@@ -61,15 +61,17 @@ class Tunnelling:
         """Take over what is open, open what was, and the api-servers' ports. AlreadyExists: one of those is taken."""
         tunnels = {tunnel.local_port: tunnel for tunnel in self._read()}
         taken = await self._take_over()
-        for plane, port in zip(self._record.control_planes, self._record.api_ports, strict=True):
-            tunnels[port] = Tunnel(port, plane.name, f"{plane.address}:{plan.API_PORT}")
+        record = self._record
+        for ports, target in ((record.api_ports, plan.API_PORT), (record.https_ports, plan.HTTPS_PORT)):
+            for plane, port in zip(record.control_planes, ports, strict=False):
+                tunnels[port] = Tunnel(port, plane.name, f"{plane.address}:{target}")
         for port, tunnel in tunnels.items():
             try:
                 route = self._route(tunnel)
                 listener = taken.pop(port, None) or await self._listen(port)
             except (AlreadyExists, BadRequest) as err:
                 self._log.error("a tunnel cannot be opened again", port=port, error=err.message)
-                if port in self._record.api_ports:
+                if port in record.all_api_ports:
                     raise
                 continue
             self._tunnels[port] = _TunnelEntry(tunnel, route, listener)
@@ -111,7 +113,7 @@ class Tunnelling:
 
     async def close_tunnel(self, local_port: int) -> None:
         """Close a tunnel with its connections; one that is not open is no error. BadRequest for an api-server's."""
-        if local_port in self._record.api_ports:
+        if local_port in self._record.all_api_ports:
             raise BadRequest(f"port {local_port}: leads to an api-server, and stays as long as the cluster")
         entry = self._tunnels.pop(local_port, None)
         if entry:
@@ -218,8 +220,8 @@ class Tunnelling:
         """Work out the ways that lead to a tunnel's address. BadRequest."""
         nodes = {node.name: node.address for node in self._record.nodes}
         target = TunnelTarget.of(tunnel.node, tunnel.address)
-        planes = {f"{plane.address}:{plan.API_PORT}": plane for plane in self._record.control_planes}
-        if tunnel.local_port in self._record.api_ports and tunnel.address in planes:
+        planes = {f"{plane.address}:{target.port}": plane for plane in self._record.control_planes}
+        if tunnel.local_port in self._record.all_api_ports and tunnel.address in planes:
             others = [
                 TunnelTarget.of(plane.name, address) for address, plane in planes.items() if address != tunnel.address
             ]

@@ -31,7 +31,7 @@ APART = Topology(  # the control plane's processes have places of their own
     nodes={"cp-1": (ETCD, API), "node-1": (NODE,)},
     processes={"etcd@cp-1": ETCD, "api-server@cp-1": API, "kubelet@node-1": NODE, "kube-proxy@node-1": NODE},
 )
-ETCD_PORTS, API_PORT = "{ 2379, 2380 }", "{ 6443 }"
+ETCD_PORTS, API_PORTS = "{ 2379, 2380 }", "{ 6443, 8443 }"
 
 
 def rules(topology: Topology, *partitions: Partition) -> dict[str, list[str]]:
@@ -72,7 +72,7 @@ def rules(topology: Topology, *partitions: Partition) -> dict[str, list[str]]:
             "kubelet@node-1",
             "api-server@cp-1",
             {
-                "node-1": [f"output: ip daddr 192.168.49.2 tcp dport {API_PORT} ct mark 6105"],
+                "node-1": [f"output: ip daddr 192.168.49.2 tcp dport {API_PORTS} ct mark 6105"],
                 "cp-1": ["input: ip saddr 192.168.49.3 tcp sport { 10250 } ct mark 6102"],
             },
         ),
@@ -81,7 +81,7 @@ def rules(topology: Topology, *partitions: Partition) -> dict[str, list[str]]:
             "api-server@cp-1",
             {
                 "cp-1": [
-                    f'input: iifname "lo" tcp dport {API_PORT} ct mark 6103',
+                    f'input: iifname "lo" tcp dport {API_PORTS} ct mark 6103',
                     'input: iifname "lo" tcp sport { 10259 } ct mark 6102',
                 ]
             },
@@ -159,7 +159,7 @@ def test_without_partitions_no_table_is_left_anywhere() -> None:
 
 def test_marks_tell_the_one_who_opened_a_connection() -> None:
     assert "{ 6101 : 6101, 6102 : 6102, 6103 : 6103, 6104 : 6104, 6105 : 6105, 6106 : 6106 }" in MARKING
-    assert "tcp sport != { 2379, 2380, 6443, 10259, 10257, 10250, 10256 }" in MARKING
+    assert "tcp sport != { 2379, 2380, 6443, 8443, 10259, 10257, 10250, 10256 }" in MARKING
 
 
 @pytest.mark.parametrize(

@@ -94,7 +94,7 @@ async def _profile(name: str, *, active: bool, current: bool) -> Profile:
     healthy = all(process.state is ProcessState.RUNNING for process in status.processes)
     first = status.nodes[0].address if status.nodes else ""
     state = "OK" if healthy else "Degraded"
-    return Profile(name, _driver(name), first, 6443, state, len(status.nodes), active, current)
+    return Profile(name, _driver(name), first, 8443, state, len(status.nodes), active, current)
 
 
 def _driver(name: str) -> str:

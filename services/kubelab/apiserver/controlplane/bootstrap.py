@@ -145,7 +145,7 @@ class Bootstrap:
                         name="https",
                         protocol="TCP",
                         port=443,
-                        targetPort=intstr_pb2.IntOrString(intVal=self._port() or 6443),
+                        targetPort=intstr_pb2.IntOrString(intVal=self._port() or 8443),
                     )
                 ],
             )
