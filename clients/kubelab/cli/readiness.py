@@ -78,9 +78,9 @@ class Readiness:
         return f"{REMEDIES[process.state]} {process.name}{flag}"
 
     def _address(self, plane: str) -> str:
-        ports = {
-            node.name: port for node, port in zip(self._record.control_planes, self._record.api_ports, strict=True)
-        }
+        record = self._record
+        shown = record.https_ports or record.api_ports
+        ports = {node.name: port for node, port in zip(record.control_planes, shown, strict=True)}
         return f"https://127.0.0.1:{ports[plane]}"
 
     def heard_node(self, node: core_pb2.Node) -> None:
