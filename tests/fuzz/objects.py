@@ -310,6 +310,31 @@ kind: PriorityClass
 metadata: {name: high}
 value: 1000
 preemptionPolicy: Never
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {name: reader, namespace: default}
+rules: [{apiGroups: [""], resources: [pods, pods/log], resourceNames: [web], verbs: [get, list]}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: monitor, labels: {aggregate: "true"}}
+rules: [{nonResourceURLs: [/metrics, /api/*], verbs: [get]}, {apiGroups: [apps], resources: ["*"], verbs: ["*"]}]
+aggregationRule: {clusterRoleSelectors: [{matchLabels: {a: b}}, {matchExpressions: [{key: c, operator: Exists}]}]}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: reader, namespace: default}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: reader}
+subjects: [{kind: User, apiGroup: rbac.authorization.k8s.io, name: jane}, {kind: ServiceAccount, name: bot}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: monitor}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: monitor}
+subjects:
+- {kind: Group, apiGroup: rbac.authorization.k8s.io, name: ops}
+- {kind: ServiceAccount, name: bot, namespace: default}
 """
 SEEDS: dict[str, Message] = {document.resource.plural: document.obj for document in decode(TEXT, "seeds")}
 assert SEEDS.keys() == {resource.plural for resource in KINDS}

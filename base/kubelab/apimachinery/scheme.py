@@ -22,6 +22,7 @@ from kubelab.api.core.v1 import componentstatuses_pb2, core_pb2, limits_pb2, ser
 from kubelab.api.discovery.v1 import discovery_pb2
 from kubelab.api.networking.v1 import networking_pb2
 from kubelab.api.policy.v1 import policy_pb2
+from kubelab.api.rbac.v1 import rbac_pb2
 from kubelab.api.scheduling.v1 import scheduling_pb2
 
 T = TypeVar("T", bound=Message, covariant=True)
@@ -386,6 +387,42 @@ POD_DISRUPTION_BUDGETS = Resource(
     short_names=("pdb",),
     subresources=("status",),
 )
+_RBAC = "rbac.authorization.k8s.io"
+_BINDING_COLUMNS = _columns("Role", AGE, *_wide("Users", "Groups", "ServiceAccounts"))
+CLUSTER_ROLE_BINDINGS = Resource(
+    plural="clusterrolebindings",
+    singular="clusterrolebinding",
+    kind="ClusterRoleBinding",
+    message=rbac_pb2.ClusterRoleBinding,
+    columns=_BINDING_COLUMNS,
+    group=_RBAC,
+    namespaced=False,
+)
+CLUSTER_ROLES = Resource(
+    plural="clusterroles",
+    singular="clusterrole",
+    kind="ClusterRole",
+    message=rbac_pb2.ClusterRole,
+    columns=_columns(CREATED_AT),
+    group=_RBAC,
+    namespaced=False,
+)
+ROLE_BINDINGS = Resource(
+    plural="rolebindings",
+    singular="rolebinding",
+    kind="RoleBinding",
+    message=rbac_pb2.RoleBinding,
+    columns=_BINDING_COLUMNS,
+    group=_RBAC,
+)
+ROLES = Resource(
+    plural="roles",
+    singular="role",
+    kind="Role",
+    message=rbac_pb2.Role,
+    columns=_columns(CREATED_AT),
+    group=_RBAC,
+)
 BINDINGS = Resource(
     plural="bindings",
     singular="binding",
@@ -456,6 +493,10 @@ ALL: tuple[Resource[Message], ...] = (
     NETWORK_POLICIES,
     CRON_JOBS,
     POD_DISRUPTION_BUDGETS,
+    CLUSTER_ROLE_BINDINGS,
+    CLUSTER_ROLES,
+    ROLE_BINDINGS,
+    ROLES,
     PRIORITY_CLASSES,
 )
 

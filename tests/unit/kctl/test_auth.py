@@ -60,6 +60,5 @@ Resources                                       Non-Resource URLs   Resource Nam
 selfsubjectreviews.authentication.k8s.io        []                  []               [create]
 selfsubjectaccessreviews.authorization.k8s.io   []                  []               [create]
 selfsubjectrulesreviews.authorization.k8s.io    []                  []               [create]
-                                                [/api]              []               [get]
 """)
     assert shell("auth", "can-i", "--list", "--no-headers").stdout.count("\n") == listed.count("\n") - 1

@@ -334,6 +334,58 @@ def test_priority_classes_and_disruption_budgets(shell: Shell) -> None:
     assert "\n".join(line.rstrip() for line in described.split("\n")) == BUDGET
 
 
+def test_roles_and_bindings(shell: Shell) -> None:
+    shell.add(RBAC)
+    assert shell("describe", "clusterrole", "reader").stdout == DESCRIBED_ROLE
+    described = shell("describe", "rolebinding", "read").stdout
+    assert "\n".join(line.rstrip() for line in described.split("\n")) == DESCRIBED_BINDING
+
+
+RBAC = """
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: reader}
+rules:
+- {apiGroups: ["", apps], resources: [pods, deployments/scale], verbs: [get, list]}
+- {apiGroups: [""], resources: [pods], verbs: [list, watch]}
+- {nonResourceURLs: [/metrics], verbs: [get]}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: read, namespace: default}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: reader}
+subjects:
+- {kind: User, apiGroup: rbac.authorization.k8s.io, name: jane}
+- {kind: ServiceAccount, name: bot, namespace: kube-system}
+"""
+DESCRIBED_ROLE = """\
+Name:         reader
+Labels:       <none>
+Annotations:  <none>
+PolicyRule:
+  Resources               Non-Resource URLs  Resource Names  Verbs
+  ---------               -----------------  --------------  -----
+  pods                    []                 []              [get list watch]
+  deployments/scale       []                 []              [get list]
+  deployments.apps/scale  []                 []              [get list]
+  pods.apps               []                 []              [get list]
+                          [/metrics]         []              [get]
+"""
+DESCRIBED_BINDING = """\
+Name:         read
+Labels:       <none>
+Annotations:  <none>
+Role:
+  Kind:  ClusterRole
+  Name:  reader
+Subjects:
+  Kind            Name  Namespace
+  ----            ----  ---------
+  User            jane
+  ServiceAccount  bot   kube-system
+"""
+
+
 @pytest.mark.usefixtures("utc")
 def test_an_autoscaler(shell: Shell) -> None:
     shell.add(AUTOSCALER)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from kubelab.apimachinery import scheme
 from kubelab.apimachinery.terminal import escaped
@@ -16,6 +16,7 @@ from kubelab.kctl.session import Failed, Session
 
 if TYPE_CHECKING:
     from kubelab.api.authorization.v1 import authorization_pb2 as pb
+    from kubelab.apimachinery.rbac.rules import Rule
 
 # Verbs that Kubernetes knows; of another one kubectl warns, for it may be a slip.
 RESOURCE_VERBS = frozenset(
@@ -39,19 +40,6 @@ class CanIOptions:
     no_headers: bool
     quiet: bool
     subresource: str
-
-
-class Allowed(NamedTuple):
-    """One line of ``--list``. Lines are in kubectl's order: by verbs, then by group and resource."""
-
-    verbs: tuple[str, ...]
-    groups: tuple[str, ...]
-    resources: tuple[str, ...]
-    names: tuple[str, ...]
-    urls: tuple[str, ...]
-
-    def cells(self) -> list[str]:
-        return [_combined(self), _words(self.urls), _words(self.names), _words(self.verbs)]
 
 
 def _can_i(session: Session, args: tuple[str, ...], options: CanIOptions) -> int:
@@ -110,6 +98,7 @@ def _warn(text: str) -> None:
 
 def _list(session: Session, args: Sequence[str], options: CanIOptions) -> int:
     from kubelab.api.authorization.v1 import authorization_pb2 as pb
+    from kubelab.apimachinery.rbac import rules
 
     if args:
         raise Failed("error: list option must be specified with no arguments")
@@ -120,43 +109,17 @@ def _list(session: Session, args: Sequence[str], options: CanIOptions) -> int:
     if status.incomplete:
         _warn(f"the list may be incomplete: {status.evaluationError}")
     rows = [] if options.no_headers else [["Resources", "Non-Resource URLs", "Resource Names", "Verbs"]]
-    sys.stdout.write(tables.render([*rows, *(one.cells() for one in sorted(allowed(status), key=_order))]))
+    sys.stdout.write(tables.render([*rows, *rules.cells(_rules(status))]))
     return 0
 
 
-def allowed(status: pb.SubjectRulesReviewStatus) -> list[Allowed]:
-    """Give one line for each resource, name and path; verbs of several rules on the same are joined."""
-    verbs: dict[Allowed, list[str]] = {}
-    for key, words in _lines(status):
-        known = verbs.setdefault(key, [])
-        known += [word for word in words if word not in known]
-    return [key._replace(verbs=tuple(words)) for key, words in verbs.items()]
+def _rules(status: pb.SubjectRulesReviewStatus) -> Iterator[Rule]:
+    from kubelab.apimachinery.rbac.rules import Rule
 
-
-def _lines(status: pb.SubjectRulesReviewStatus) -> Iterator[tuple[Allowed, Sequence[str]]]:
-    for rule in status.resourceRules:
-        for group in rule.apiGroups:
-            for resource in rule.resources:
-                for name in rule.resourceNames or [""]:
-                    yield Allowed((), (group,), (resource,), (name,) if name else (), ()), rule.verbs
-    for rule in status.nonResourceRules:
-        for url in rule.nonResourceURLs:
-            yield Allowed((), (), (), (), (url,)), rule.verbs
-
-
-def _order(one: Allowed) -> tuple[str, ...]:
-    return tuple(_words(part) for part in one)
-
-
-def _combined(one: Allowed) -> str:
-    if not one.resources:
-        return ""
-    resource, slash, subresource = one.resources[0].partition("/")
-    return resource + (f".{one.groups[0]}" if one.groups[0] else "") + slash + subresource
-
-
-def _words(words: Sequence[str]) -> str:
-    return f"[{' '.join(words)}]"
+    for one in status.resourceRules:
+        yield Rule(tuple(one.verbs), tuple(one.apiGroups), tuple(one.resources), tuple(one.resourceNames))
+    for one in status.nonResourceRules:
+        yield Rule(tuple(one.verbs), urls=tuple(one.nonResourceURLs))
 
 
 CAN_I = Command(

@@ -16,12 +16,15 @@ from kubelab.api.coordination.v1 import coordination_pb2
 from kubelab.api.core.v1 import core_pb2, limits_pb2, serviceaccounts_pb2
 from kubelab.api.networking.v1 import networking_pb2
 from kubelab.api.policy.v1 import policy_pb2
+from kubelab.api.rbac.v1 import rbac_pb2
 from kubelab.api.scheduling.v1 import scheduling_pb2
 from kubelab.apimachinery import labelselectors
 from kubelab.apimachinery.core.pods import ACTIVE_PODS
 from kubelab.apimachinery.errors import ApiError, BadRequest, NotFound
 from kubelab.apimachinery.meta import meta_of
 from kubelab.apimachinery.scheme import (
+    CLUSTER_ROLE_BINDINGS,
+    CLUSTER_ROLES,
     CONFIG_MAPS,
     CRON_JOBS,
     DAEMON_SETS,
@@ -42,6 +45,8 @@ from kubelab.apimachinery.scheme import (
     REPLICA_SETS,
     REPLICATION_CONTROLLERS,
     RESOURCE_QUOTAS,
+    ROLE_BINDINGS,
+    ROLES,
     SECRETS,
     SERVICE_ACCOUNTS,
     SERVICES,
@@ -58,6 +63,7 @@ from kubelab.kctl.describe import (
     others,
     pods,
     policies,
+    rbac,
     serviceaccounts,
     services,
     workloads,
@@ -245,7 +251,19 @@ async def _disruption_budget(context: Context, obj: policy_pb2.PodDisruptionBudg
     return policies.disruption_budget(obj, await context.events(obj), context.now)
 
 
+async def _role(context: Context, obj: rbac_pb2.Role | rbac_pb2.ClusterRole) -> str:
+    del context
+    return rbac.role(obj)
+
+
+async def _binding(context: Context, obj: rbac_pb2.RoleBinding | rbac_pb2.ClusterRoleBinding) -> str:
+    del context
+    return rbac.binding(obj)
+
+
 DESCRIBERS: Mapping[Resource[Message], Callable[[Context, Any], Awaitable[str]]] = {
+    CLUSTER_ROLE_BINDINGS: _binding,
+    CLUSTER_ROLES: _role,
     CONFIG_MAPS: _config_map,
     DEPLOYMENTS: _deployment,
     ENDPOINTS: _endpoints,
@@ -265,6 +283,8 @@ DESCRIBERS: Mapping[Resource[Message], Callable[[Context, Any], Awaitable[str]]]
     PRIORITY_CLASSES: _priority_class,
     REPLICATION_CONTROLLERS: _replication_controller,
     RESOURCE_QUOTAS: _resource_quota,
+    ROLE_BINDINGS: _binding,
+    ROLES: _role,
     SECRETS: _secret,
     SERVICE_ACCOUNTS: _service_account,
     SERVICES: _service,

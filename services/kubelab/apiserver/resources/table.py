@@ -32,6 +32,7 @@ from kubelab.apiserver.resources.core import (
 from kubelab.apiserver.resources.discovery import endpointslices
 from kubelab.apiserver.resources.networking import ingressclasses, ingresses, networkpolicies
 from kubelab.apiserver.resources.policy import poddisruptionbudgets
+from kubelab.apiserver.resources.rbac import clusterrolebindings, clusterroles, rolebindings, roles
 from kubelab.apiserver.resources.scheduling import priorityclasses
 from kubelab.apiserver.resources.storage import PassedThrough, ResourceStorage, Settings
 from kubelab.apiserver.resources.subresource import AUDIT, Subresource
@@ -67,6 +68,10 @@ _KINDS = (
     networkpolicies.storage,
     cronjobs.storage,
     poddisruptionbudgets.storage,
+    clusterrolebindings.storage,
+    clusterroles.storage,
+    rolebindings.storage,
+    roles.storage,
     priorityclasses.storage,
 )
 _PASSED_THROUGH = (bindings.RESOURCE, selfsubjectreviews.RESOURCE, rulesreviews.RESOURCE, *accessreviews.RESOURCES)
