@@ -82,14 +82,14 @@ def parse(text: str) -> Reference:
     if repository.lower() != repository:
         raise BadReference(f"invalid reference format: repository name ({repository}) must be lowercase")
     match = _REFERENCE.fullmatch(f"{domain}/{rest}")
-    if match is None:
+    if match is None or not match["domain"]:  # what stands in the domain's place may be no domain: 0.0_0/0
         raise BadReference("invalid reference format")
     if len(match["path"]) > MAX_PATH:
         raise BadReference(f"repository name must not be more than {MAX_PATH} characters")
     tag, digest = match["tag"] or "", match["digest"] or ""
     if digest:
         check_digest(digest)
-    return Reference(match["domain"] or "", match["path"], tag or ("" if digest else LATEST), digest)
+    return Reference(match["domain"], match["path"], tag or ("" if digest else LATEST), digest)
 
 
 def is_reference(text: str) -> bool:

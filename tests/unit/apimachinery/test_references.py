@@ -115,6 +115,7 @@ def test_what_is_no_digest(text: str) -> None:
 @example("a" * 100_000 + "!")
 @example("a-" * 50_000 + "!")
 @example("a/" * 50_000 + "!")
+@example("0.0_0/0")
 def test_a_text_is_refused_or_means_one_name(text: str) -> None:
     try:
         reference = parse(text)
