@@ -194,8 +194,11 @@ def _mismatch(value: Any, one: FieldDescriptor, path: str, expected: str, kind: 
     found = _kind(value)
     if found == "number" and expected in ("int32", "int64", "uint32", "uint64"):
         found = f"number {number(value) if isinstance(value, float) else value}"
-    assert one.containing_type is not None
-    struct = one.containing_type.name
+    holder = one.containing_type
+    assert holder is not None
+    if holder.GetOptions().map_entry and holder.containing_type is not None:
+        holder = holder.containing_type  # a value of a map counts as one of the field that is the map
+    struct = holder.name
     message = f"json: cannot unmarshal {found} into Go struct field {struct}.{path} of type {expected}"
     given = {str: "string", bool: "bool", dict: "map", list: "slice", float: "float64"}.get(type(value), "int64")
     match kind:
@@ -244,14 +247,18 @@ def _bytes(text: str) -> bytes:
         raise DecodingError(f"illegal base64 data at input byte {wrong}") from err
 
 
-def _time(value: Any, target: Any) -> None:
+def _micro_time(value: Any, target: Any) -> None:
+    _time(value, target, "2006-01-02T15:04:05.000000Z07:00")
+
+
+def _time(value: Any, target: Any, layout: str = "2006-01-02T15:04:05Z07:00") -> None:
     if not isinstance(value, str):
         raise DecodingError(f"json: cannot unmarshal {_kind(value)} into Go value of type string")
     moment = jsonmapping.parse_time(value)
     if moment is None:
         rest = value if not value[:4].isdigit() else value[4:]
         part = "2006" if rest == value else "-"
-        raise DecodingError(f'parsing time "{value}" as "2006-01-02T15:04:05Z07:00": cannot parse "{rest}" as "{part}"')
+        raise DecodingError(f'parsing time "{value}" as "{layout}": cannot parse "{rest}" as "{part}"')
     target.seconds, target.nanos = moment
 
 
@@ -295,7 +302,7 @@ def _items(value: Any, target: Any) -> None:
 
 _SPECIAL: dict[str, Callable[[Any, Any], None]] = {
     jsonmapping.TIME: _time,
-    jsonmapping.MICRO_TIME: _time,
+    jsonmapping.MICRO_TIME: _micro_time,
     jsonmapping.QUANTITY: _quantity,
     jsonmapping.INT_OR_STRING: _int_or_string,
     jsonmapping.FIELDS: _fields,

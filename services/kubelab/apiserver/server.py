@@ -166,11 +166,12 @@ class ApiServer:
         """Make the HTTP front: the verbs, and every path that is no resource. ``metrics`` gives the page for
         Prometheus."""
         front = HTTPFront(self.endpoints, self._handler, self.resources, self._tables, self._clock)
-        live: dict[str, system.Check] = {"ping": lambda: True, "log": lambda: True}
-        ready: dict[str, system.Check] = {
+        live: dict[str, system.Check] = {
+            "ping": lambda: True,
+            "log": lambda: True,
             "etcd": lambda: self.reflector.health.healthy,
-            "shutdown": lambda: not self._handler.closed,
         }
+        ready: dict[str, system.Check] = {"shutdown": lambda: not self._handler.closed}
         system.register(front.routes, system.Health(live, ready), metrics)
         DiscoveryPaths(Published(self.resources, self._http_address), self._clock).add_to(front.routes)
         return front

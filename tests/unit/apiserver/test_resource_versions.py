@@ -124,7 +124,7 @@ async def test_a_revision_of_the_future_is_too_large(client: Client, monkeypatch
     (version,) = await create(client, "a")
     with pytest.raises(errors.Timeout) as caught:
         await client.list(CONFIG_MAPS, "default", resource_version="99999")
-    assert caught.value.message == f"Too large resource version: 99999, current: {version}"
+    assert caught.value.message == f"Timeout: Too large resource version: 99999, current: {version}"
     assert [cause.reason for cause in caught.value.causes] == ["ResourceVersionTooLarge"]
     assert caught.value.retry_after_seconds == 1
 

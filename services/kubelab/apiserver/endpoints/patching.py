@@ -14,7 +14,7 @@ from typing import Any, TypeVar, cast
 from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
 
-from kubelab.apimachinery import errors, jsonobjects
+from kubelab.apimachinery import errors, gojson, jsonobjects
 from kubelab.apimachinery.jsonobjects import DecodingError
 from kubelab.apimachinery.manifest.encode import message_to_dict
 from kubelab.apimachinery.meta import meta_of
@@ -91,7 +91,8 @@ def patcher(kind: PatchType, data: bytes, validation: str) -> Patcher:
     try:
         text = load(data, duplicates)
     except ValueError as err:
-        raise errors.BadRequest(_undecodable(kind, str(err), validation)) from err
+        why = gojson.syntax(err) if isinstance(err, gojson.JSONDecodeError) else str(err)
+        raise errors.BadRequest(_undecodable(kind, why, validation)) from err
     strict = [f'duplicate field "{name}"' for name in duplicates.names]
     if kind == PatchType.JSON:
         try:

@@ -29,6 +29,7 @@ M = TypeVar("M", bound=Message)
 MAX_BODY = 3 * 1024 * 1024  # bytes, as upstream
 _SHOWN = 30  # bytes of a body that an error shows
 _SCHEME = 'in scheme "pkg/api/legacyscheme/scheme.go:30"'
+_KNOWN = {GroupVersionKind("v1", kind) for kind in ("List", "Status", "DeleteOptions")}
 _NO_STRUCT = (
     'of type struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }'
 )
@@ -78,7 +79,7 @@ class Body:
                 nodes = parse(self.data.decode(), "body")
                 found: Any = plain(nodes[0]) if nodes else None
             except (ValueError, RecursionError, ManifestError) as err:
-                raise self._unrecognized(expected, f"yaml: {err}") from err
+                raise self._unrecognized(expected, _yaml_words(err), "") from err
             return self._object(found, expected), []
         duplicates = DuplicateFields()
         try:
@@ -139,17 +140,21 @@ class Body:
         shown = self.data[:_SHOWN]
         if not self.data:
             summary = "<empty>"
-        elif shown.isascii() and shown.decode().isprintable() and self.media_type != negotiation.PROTOBUF:
-            summary = shown.decode() + (" ..." if len(self.data) > _SHOWN else "")
         else:
-            summary = shown.hex() + (" ..." if len(self.data) > _SHOWN else "")
+            summary = shown.decode(errors="replace") if shown.startswith(b"{") else shown.hex()
+            summary += " ..." if len(self.data) > _SHOWN else ""
         message = f"the object provided is unrecognized (must be of type {expected.kind}): {before}{why} ({summary})"
         return errors.BadRequest(message)
 
 
+def _yaml_words(err: Exception) -> str:
+    """Say what is wrong with YAML as upstream does: ``yaml: line 4: …``, without the place where our reader looked."""
+    return f"yaml: {str(err).rpartition('yaml: ')[2]}"
+
+
 def _mismatch(given: GroupVersionKind, expected: GroupVersionKind) -> errors.BadRequest:
     """Say why another kind is none that the path takes."""
-    if scheme.by_kind(given.api_version, given.kind) is None:
+    if scheme.by_kind(given.api_version, given.kind) is None and given not in _KNOWN:
         version = given.api_version
         return _unhandled(given, expected, f'no kind "{given.kind}" is registered for version "{version}" {_SCHEME}')
     version = given.api_version.rpartition("/")[2]

@@ -14,28 +14,25 @@ from kubelab.apimachinery.patch.values import JSONObject
 from kubelab.apiserver.httpfront.negotiation import JSON
 from kubelab.rpc import warnings
 
+_WITH_DETAILS = ("NotFound", "MethodNotAllowed", "Invalid")  # also where there is nothing in them
+
 
 def document(status: meta_pb2.Status) -> JSONObject:
     """Give a status as JSON has it."""
     body = message_to_dict(status)
-    details = body.get("details")
-    if details is not None and not details and not status.reason:
-        del body["details"]
+    if not body.get("details"):
+        body.pop("details", None)
+        if status.reason in _WITH_DETAILS:
+            body["details"] = {}
     return {"kind": "Status", "apiVersion": "v1", **body}
 
 
 def response(err: ApiError) -> web.Response:
     """Make the answer to a request that failed."""
-    status = err.to_status()
-    if not status.details.ByteSize():
-        status.ClearField("details")
     headers = {"Cache-Control": "no-cache, private"}
     if err.retry_after_seconds:
         headers["Retry-After"] = str(err.retry_after_seconds)
-    if err.code == 401:
-        headers["WWW-Authenticate"] = 'Basic realm="kubernetes-master"'
-        del headers["WWW-Authenticate"]
-    body = json.dumps(document(status), separators=(",", ":")) + "\n"
+    body = json.dumps(document(err.to_status()), separators=(",", ":")) + "\n"
     return web.Response(status=err.code, body=body.encode(), content_type=JSON, headers=headers)
 
 

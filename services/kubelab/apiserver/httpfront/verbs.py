@@ -75,8 +75,13 @@ class Verbs:
         assert call.url is not None
         path, method = call.url.path, call.raw.method
         resource = self._resources.by_plural(path.group, path.resource)
-        if resource is not None:
-            _check_scope(resource, call)
+        if (
+            resource is None
+            or path.version != resource.version
+            or not self._has_subresource(resource, path.subresource)
+        ):
+            raise errors.NotFound(_NOT_FOUND)
+        _check_scope(resource, call)
         table = _ON_SUBRESOURCE if path.subresource else _ON_OBJECT if path.name else _ON_COLLECTION
         verb = table.get(method)
         if verb is None:
@@ -84,6 +89,9 @@ class Verbs:
         if verb == "list" and (call.url.watch or queryparams.flag(call.raw.query, "watch")):
             return "watch"
         return "watch" if verb == "get" and call.url.watch else verb
+
+    def _has_subresource(self, resource: Resource[Message], name: str) -> bool:
+        return not name or self._resources.subresource(resource, name) is not None
 
     async def answer(self, call: Call) -> web.StreamResponse:
         """Do what a request asks; its verb is known and its user identified."""

@@ -77,8 +77,6 @@ class WatchWriter:
     def error(self, err: ApiError) -> bytes:
         """Write the event with which a watch ends that cannot go on."""
         made = err.to_status()
-        if not made.details.ByteSize():
-            made.ClearField("details")
         if self._form.media_type == PROTOBUF:
             return self._frame(ERROR, envelope(_STATUS, made.SerializeToString()))
         return self._frame(ERROR, dump(status.document(made)))

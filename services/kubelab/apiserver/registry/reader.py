@@ -18,7 +18,7 @@ from typing import NamedTuple
 from google.protobuf.message import Message
 
 from kubelab.api.meta.v1 import meta_pb2
-from kubelab.apimachinery import errors
+from kubelab.apimachinery import errors, gojson
 from kubelab.apimachinery.clock import Clock
 from kubelab.apimachinery.scheme import Resource
 from kubelab.apiserver.registry import listoptions
@@ -194,7 +194,8 @@ class ObjectReader:
 
 def _number(version: str) -> int:
     if not (version.isascii() and version.isdecimal()) or len(version) > _VERSION_DIGITS:
-        raise errors.BadRequest(f'resourceVersion: Invalid value: "{version}": must be a decimal number')
+        why = f'strconv.ParseUint: parsing "{version}": invalid syntax'
+        raise errors.BadRequest(f'resourceVersion: Invalid value: "{version}": {why}')
     return int(version)
 
 
@@ -204,12 +205,16 @@ def _make_token(revision: int, key: str, cache: ResourceCache) -> str:
 
 
 def _read_token(token: str) -> tuple[int, str]:
+    invalid = "invalid continue token: continue key is not valid"
     try:
-        message = json.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
+        text = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)).decode(errors="replace")
+        message = json.loads(text)
         revision, start = message["rv"], message["start"]
         str(start).encode()
+    except json.JSONDecodeError as err:
+        raise errors.BadRequest(f"{invalid}: {gojson.syntax(err)}") from err
     except (ValueError, KeyError, TypeError, RecursionError, binascii.Error) as err:
-        raise errors.BadRequest("continue key is not valid: incorrect encoding") from err
+        raise errors.BadRequest(f"{invalid}: incorrect encoding") from err
     if not isinstance(revision, int) or not isinstance(start, str) or (revision <= 0 and revision != _INCONSISTENT):
-        raise errors.BadRequest("continue key is not valid: incorrect encoded start resourceVersion")
+        raise errors.BadRequest(f"{invalid}: incorrect encoded start resourceVersion")
     return revision, start

@@ -121,7 +121,7 @@ class Reflector:
             async with self._clock.timeout(CATCH_UP):
                 await future
         except TimeoutError:
-            message = f"Too large resource version: {revision}, current: {self.revision}"
+            message = f"Timeout: Too large resource version: {revision}, current: {self.revision}"
             cause = errors.Cause("", "Too large resource version", "ResourceVersionTooLarge")
             raise errors.Timeout(message, causes=[cause], retry_after_seconds=1) from None
         finally:
