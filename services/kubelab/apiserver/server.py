@@ -45,6 +45,7 @@ from kubelab.apiserver.grpcfront.resources import ResourcesServicer
 from kubelab.apiserver.httpfront import system
 from kubelab.apiserver.httpfront.discovery import DiscoveryPaths
 from kubelab.apiserver.httpfront.front import HTTPFront
+from kubelab.apiserver.httpfront.logs import LogPath
 from kubelab.apiserver.httpfront.system import Metrics
 from kubelab.apiserver.kubelets import Kubelets
 from kubelab.apiserver.memory import Trimmer
@@ -173,6 +174,7 @@ class ApiServer:
         }
         ready: dict[str, system.Check] = {"shutdown": lambda: not self._handler.closed}
         system.register(front.routes, system.Health(live, ready), metrics)
+        LogPath(PodLogs(self._handler, self.reader, self.kubelets), self._clock).add_to(front.routes)
         DiscoveryPaths(Published(self.resources, self._http_address), self._clock).add_to(front.routes)
         return front
 

@@ -29,27 +29,35 @@ class PodLogs:
     def __init__(self, handler: RequestHandler, reader: ObjectReader, kubelets: Kubelets) -> None:
         self._handler, self._reader, self._kubelets = handler, reader, kubelets
 
-    async def read(self, request: Request, options: core_pb2.PodLogOptions) -> AsyncGenerator[bytes]:
-        """Encoded ``ContainerLogsChunk`` messages, as the kubelet sends them."""
+    async def read(
+        self, request: Request, options: core_pb2.PodLogOptions, *, announce: bool = False
+    ) -> AsyncGenerator[bytes]:
+        """Encoded ``ContainerLogsChunk`` messages, as the kubelet sends them.
+
+        With ``announce`` an empty one comes first, as soon as the request is let in: a followed log may be silent."""
         async with self._handler.handling(request):
             if causes := logoptions.validate(options):
                 raise errors.invalid("PodLogOptions", request.name, causes)
             entry = await self._reader.entry(scheme.PODS, request.namespace, request.name)
             pod = core_pb2.Pod.FromString(entry.raw)
             request.uid = pod.metadata.uid
-            chunks = self._from_kubelet(pod, options)
+            chunks = self._from_kubelet(pod, options, announce)
             try:
                 async for chunk in chunks:
                     yield chunk
             finally:
                 await chunks.aclose()
 
-    async def _from_kubelet(self, pod: core_pb2.Pod, requested: core_pb2.PodLogOptions) -> AsyncGenerator[bytes]:
+    async def _from_kubelet(
+        self, pod: core_pb2.Pod, requested: core_pb2.PodLogOptions, announce: bool
+    ) -> AsyncGenerator[bytes]:
         options = deep_copy(requested)
         options.container = choose_container(pod, requested.container)
         if not pod.spec.nodeName:
             return  # no node runs it yet, so nothing was written
         check_started(pod, options)
+        if announce:
+            yield b""
         entry = await self._reader.entry(scheme.NODES, "", pod.spec.nodeName)
         question = kubelet_pb2.ContainerLogsRequest(
             namespace=pod.metadata.namespace, pod=pod.metadata.name, pod_uid=pod.metadata.uid, options=options
