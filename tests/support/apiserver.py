@@ -12,6 +12,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
+import grpc
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.message import Message
 from prometheus_client import CollectorRegistry
@@ -338,6 +339,9 @@ class _InProcess:
     async def unary(self, method: Method[Q, A], request: Q, *, timeout: float) -> A:
         await asyncio.sleep(0)  # as a real call would, let others run
         return method.answer.FromString(await self._server.handle(method.path, deep_copy(request), self._caller))
+
+    async def duplex(self, method: Method[Q, A]) -> grpc.aio.StreamStreamCall[Q, A]:
+        raise NotImplementedError("no pod of an api-server in memory runs: there is nobody to speak with")
 
     async def stream(
         self, method: Method[Q, A], request: Q, *, timeout: float | None = None, silence: float | None = None

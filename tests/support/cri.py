@@ -328,6 +328,10 @@ class FakeRuntime(cri_grpc.RuntimeServiceServicer, cri_grpc.ImageServiceServicer
         await self._admit("ExecSync", request, context)
         return cri.ExecSyncResponse()
 
+    async def PortForward(self, request: cri.PortForwardRequest, context: Any) -> cri.PortForwardResponse:
+        await self._admit("PortForward", request, context)
+        return cri.PortForwardResponse()  # nowhere: none of its containers listens
+
     # --- the image service
 
     async def ListImages(self, request: cri.ListImagesRequest, context: Any) -> cri.ListImagesResponse:

@@ -54,6 +54,14 @@ class Stream:
             self._changed.clear()
             await self._changed.wait()
 
+    def read_nowait(self) -> bytes:
+        """Everything that has come and was not read yet."""
+        data = b"".join(self._parts)
+        self._parts.clear()
+        self._unread = 0
+        self._room.set()
+        return data
+
     async def write(self, data: bytes) -> None:
         """Send bytes; returns when the carrier has taken them. StreamReset."""
         self._check()
@@ -108,8 +116,6 @@ class Stream:
         """Wake all that waits here, with StreamReset."""
         if self._reset is None:
             self._reset = why
-        self._parts.clear()
-        self._unread = 0
         self.replied.set()
         self._changed.set()
         self._room.set()

@@ -28,6 +28,9 @@ SERVER_RESOURCES = Method(
     _DISCOVERY + "ServerResources", pb.ServerResourcesRequest, pb.ServerResourcesResponse, idempotent=True
 )
 POD_LOGS = Method("/kubelab.rpc.apiserver.v1.Pods/Logs", pb.PodLogsRequest, pb.PodLogsChunk, idempotent=True)
+POD_PORT_FORWARD = Method(
+    "/kubelab.rpc.apiserver.v1.Pods/PortForward", pb.PodPortForwardRequest, pb.PodPortForwardResponse
+)
 AUDIT_RECORDS = Method(
     "/kubelab.rpc.apiserver.v1.Audit/Records", pb.AuditRecordsRequest, pb.AuditRecord, idempotent=True
 )

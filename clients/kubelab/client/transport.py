@@ -63,6 +63,8 @@ class Transport(Protocol):
         self, method: Method[Q, A], request: Q, *, timeout: float | None = None, silence: float | None = None
     ) -> AsyncGenerator[A]: ...
 
+    async def duplex(self, method: Method[Q, A]) -> grpc.aio.StreamStreamCall[Q, A]: ...
+
     async def close(self) -> None: ...
 
 
@@ -263,6 +265,17 @@ class Connections:
             await self._back_off(attempt)
             attempt += 1
 
+    async def duplex(self, method: Method[Q, A]) -> grpc.aio.StreamStreamCall[Q, A]:
+        """Begin a call with messages both ways. The caller owns it, and what it raises is gRPC's; Unavailable where no
+        server takes it."""
+        server = await self._ready_server(CONNECT_SECONDS)
+        begin = server.channel.stream_stream(
+            method.path,
+            request_serializer=method.request.SerializeToString,
+            response_deserializer=method.answer.FromString,
+        )
+        return begin(metadata=self._metadata())
+
     async def close(self) -> None:
         """Close every channel; calls that are under way end with Unavailable."""
         for server in self._servers:
@@ -343,6 +356,9 @@ class FencedTransport:
         self, method: Method[Q, A], request: Q, *, timeout: float | None = None, silence: float | None = None
     ) -> AsyncGenerator[A]:
         return self._transport.stream(method, request, timeout=timeout, silence=silence)
+
+    async def duplex(self, method: Method[Q, A]) -> grpc.aio.StreamStreamCall[Q, A]:
+        return await self._transport.duplex(method)
 
     async def close(self) -> None:
         """Nothing: the connections are the unfenced client's."""

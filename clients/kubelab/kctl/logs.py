@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 from kubelab.apimachinery.messages import deep_copy
 from kubelab.apimachinery.terminal import escaped
@@ -17,6 +17,7 @@ from kubelab.kctl import resource as resources
 from kubelab.kctl.command import Command
 from kubelab.kctl.commonflags import SELECTOR
 from kubelab.kctl.flags import Flag, UsageProblem
+from kubelab.kctl.podselectors import selector_of
 from kubelab.kctl.session import Failed, Session
 
 if TYPE_CHECKING:
@@ -148,27 +149,12 @@ async def _pods(client: Client, request: LogsRequest) -> list[core_pb2.Pod]:
         raise Failed(f'error: error from server (NotFound): {err.message} in namespace "{request.namespace}"') from err
 
 
-def _selector_of(workload: Any) -> str | None:
-    """Give the selector of a service or workload as text; None for a kind that selects no pods."""
-    from kubelab.api.meta.v1 import meta_pb2
-    from kubelab.apimachinery import labelselectors
-
-    selector = getattr(getattr(workload, "spec", None), "selector", None)
-    if isinstance(selector, meta_pb2.LabelSelector):
-        chosen = bool(selector.matchLabels or selector.matchExpressions)
-        return labelselectors.text(selector) if chosen else ""
-    if isinstance(selector, Mapping):
-        labels = cast("Mapping[str, str]", selector)
-        return ",".join(f"{key}={labels[key]}" for key in sorted(labels))
-    return None
-
-
 async def _first_pod(client: Client, request: LogsRequest, owner: resources.Info) -> core_pb2.Pod:
     """Choose a pod of a workload or behind a service, and say which."""
     from kubelab.apimachinery.scheme import PODS
 
     workload = await client.get(owner.resource, owner.name, owner.namespace)
-    selector = _selector_of(workload)
+    selector = selector_of(workload)
     if selector is None:
         raise Failed(f"error: cannot get the logs from {owner.resource}: no pods belong to it")
     pods = (await client.list(PODS, request.namespace, label_selector=selector)).items if selector else []

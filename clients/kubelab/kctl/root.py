@@ -57,6 +57,7 @@ ROOT = Command(
             "describe", "Show details of a specific resource or group of resources", "describe.command:DESCRIBE", DEBUG
         ),
         CommandEntry("logs", "Print the logs for a container in a pod", "logs:LOGS", DEBUG, aliases=("log",)),
+        CommandEntry("port-forward", "Forward one or more local ports to a pod", "portforward:PORT_FORWARD", DEBUG),
         CommandEntry("events", "List events", "events:EVENTS", DEBUG),
         CommandEntry("auth", "Inspect authorization", "auth.command:AUTH", DEBUG),
         CommandEntry("diff", "Diff the live version against a would-be applied version", "diff:DIFF", ADVANCED),

@@ -12,6 +12,7 @@ from collections.abc import AsyncGenerator
 from datetime import UTC, datetime
 from typing import Any
 
+import grpc
 from google.protobuf.message import Message
 
 from kubelab.apimachinery.clock import Clock
@@ -56,6 +57,11 @@ class LoggedTransport:
         finally:
             await messages.aclose()
             self._end(method, request, status, began)
+
+    async def duplex(self, method: Method[Q, A]) -> grpc.aio.StreamStreamCall[Q, A]:
+        if self._level >= CALLS:
+            self._log(method.path)
+        return await self._transport.duplex(method)
 
     async def close(self) -> None:
         await self._transport.close()

@@ -10,7 +10,10 @@ import grpc
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import errors, grpcstatus
 from kubelab.rpc import tracing
+from kubelab.rpc.apiserver.v1 import apiserver_pb2
 from kubelab.rpc.channels import TLSIdentity, TLSIdentityFiles, open_channel
+from kubelab.rpc.kubelet.v1 import kubelet_pb2
+from kubelab.rpc.portforward import CalledForward
 from kubelab.topology.components import server_name
 
 _SERVICE = "/kubelab.rpc.kubelet.v1.Kubelet/"
@@ -49,6 +52,26 @@ class Kubelets:
             raise grpcstatus.from_rpc(err) from err
         finally:
             call.cancel()
+
+    async def port_forward(
+        self, node: core_pb2.Node, namespace: str, pod: str, pod_uid: str, port: int
+    ) -> CalledForward:
+        """Connect to a port of a pod through its kubelet; port 0 only waits for the pod's end. Raises what the kubelet
+        raised; Unavailable."""
+        address = address_of(node)
+        channel = self._channel(address, node.metadata.name)
+        method: Any = channel.stream_stream(
+            f"{_SERVICE}PortForward",
+            request_serializer=kubelet_pb2.PortForwardRequest.SerializeToString,
+            response_deserializer=apiserver_pb2.PodPortForwardResponse.FromString,
+        )
+        call = CalledForward(method(metadata=tracing.outgoing(self._caller)), kubelet_pb2.PortForwardRequest)
+        try:
+            await call.begin(kubelet_pb2.PortForwardRequest(namespace=namespace, pod=pod, pod_uid=pod_uid, port=port))
+        except BaseException:
+            await call.close()
+            raise
+        return call
 
     def _channel(self, address: str, node: str) -> grpc.aio.Channel:
         """The channel to a node's kubelet; opened anew where it is not connected and the certificate was renewed."""

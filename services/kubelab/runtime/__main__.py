@@ -34,10 +34,13 @@ from kubelab.runtime.oci.limits import Limits
 from kubelab.runtime.pods import state
 from kubelab.runtime.pods.engine import Engine
 from kubelab.runtime.service import ImageServicer, RuntimeServicer
+from kubelab.runtime.streaming.portforward import PortForwards
+from kubelab.runtime.streaming.server import StreamingServer
 
 
 async def run(config: RuntimeConfig, env: Environment) -> None:
     """Serve the CRI until told to stop; containers go on."""
+    config.socket.parent.mkdir(parents=True, exist_ok=True)
     for folder in (config.state_dir, config.store_dir):
         folder.mkdir(parents=True, exist_ok=True)
         folder.chmod(0o700)  # a set-user-id program of an image is not for the machine's users to run
@@ -61,8 +64,13 @@ async def run(config: RuntimeConfig, env: Environment) -> None:
         builder = Builder(config, store, host, ask, env.clock, partial(images.pull, auth=cri.AuthConfig()))
         try:
             guard = PortGuard(engine.containers.on_nodes_network, engine.containers.end_for, env.clock, env.log)
+            streaming = StreamingServer(
+                config.socket.absolute().with_name(f"{config.socket.stem}-streaming.sock"), env.clock, env.log
+            )
+            servicer = RuntimeServicer(engine, PortForwards(engine.inventory, streaming, env.clock))
             async with (
-                serving(config, env, engine, images, ImageStoreServicer(store, builder, limits)),
+                streaming.running(),
+                serving(config, env, servicer, images, ImageStoreServicer(store, builder, limits)),
                 asyncio.TaskGroup() as group,
             ):
                 guarding = group.create_task(guard.run(), name="port guard")
@@ -128,15 +136,14 @@ async def until_told(env: Environment, launcher_pid: int) -> None:
 
 @contextlib.asynccontextmanager
 async def serving(
-    config: RuntimeConfig, env: Environment, engine: Engine, images: Images, image_store: ImageStoreServicer
+    config: RuntimeConfig, env: Environment, servicer: RuntimeServicer, images: Images, image_store: ImageStoreServicer
 ) -> AsyncGenerator[None]:
     """Serve the CRI, image loading and health on the socket that only root may open."""
-    config.socket.parent.mkdir(parents=True, exist_ok=True)
     config.socket.unlink(missing_ok=True)
     before = os.umask(0o177)
     try:
         async with env.serve(
-            partial(api_pb2_grpc.add_RuntimeServiceServicer_to_server, RuntimeServicer(engine)),
+            partial(api_pb2_grpc.add_RuntimeServiceServicer_to_server, servicer),
             partial(api_pb2_grpc.add_ImageServiceServicer_to_server, ImageServicer(images, env.clock)),
             partial(images_pb2_grpc.add_ImageStoreServicer_to_server, image_store),
             address=f"unix:{config.socket}",

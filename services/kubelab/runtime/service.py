@@ -14,6 +14,7 @@ from kubelab.cri.runtime.v1 import api_pb2_grpc
 from kubelab.runtime.cgroups.machine import Offer
 from kubelab.runtime.images.service import Images
 from kubelab.runtime.pods.engine import Engine
+from kubelab.runtime.streaming.portforward import PortForwards
 
 NAME = "kubelab-runtime"
 LIMITS_ENFORCED = "LimitsEnforced"
@@ -38,8 +39,8 @@ def _limits_enforced(offer: Offer) -> cri.RuntimeCondition:
 
 
 class RuntimeServicer(api_pb2_grpc.RuntimeServiceServicer):
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, engine: Engine, port_forwards: PortForwards) -> None:
+        self._engine, self._port_forwards = engine, port_forwards
 
     async def Version(self, request: cri.VersionRequest, context: Context) -> cri.VersionResponse:
         return cri.VersionResponse(
@@ -153,6 +154,9 @@ class RuntimeServicer(api_pb2_grpc.RuntimeServiceServicer):
     async def ExecSync(self, request: cri.ExecSyncRequest, context: Context) -> cri.ExecSyncResponse:
         done = await self._engine.containers.exec_sync(request.container_id, list(request.cmd), request.timeout)
         return cri.ExecSyncResponse(stdout=done.stdout, stderr=done.stderr, exit_code=done.exit_code)
+
+    async def PortForward(self, request: cri.PortForwardRequest, context: Context) -> cri.PortForwardResponse:
+        return cri.PortForwardResponse(url=self._port_forwards.offer(request.pod_sandbox_id))
 
     async def GetContainerEvents(
         self, request: cri.GetEventsRequest, context: Context

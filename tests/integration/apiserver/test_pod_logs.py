@@ -66,7 +66,7 @@ def pod(*containers: str, node: str = "node-1", state: str = "running") -> core_
 
 @pytest.fixture
 async def kubelet(authority: TestAuthority) -> AsyncIterator[tuple[FakeKubelet, int]]:
-    fake = FakeKubelet()
+    fake = FakeKubelet()  # pyright: ignore[reportAbstractUsage]
     add = partial(kubelet_pb2_grpc.add_KubeletServicer_to_server, fake)
     files = authority.issue("kubelet@node-1", addresses=(), names=("kubelet.node-1",))
     async with serve_grpc("127.0.0.1:0", [add], tls=tls(files), health=Health()) as serving:

@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 
 import grpc
 
+from kubelab.apimachinery import errors
 from kubelab.apiserver.endpoints.podlogs import PodLogs
+from kubelab.apiserver.endpoints.portforward import PodPortForwards
 from kubelab.apiserver.grpcfront.requests import Context, request_of
 from kubelab.rpc.apiserver.v1 import apiserver_pb2 as pb
+from kubelab.rpc.portforward import ServedForward, tell_error
+from kubelab.streams.duplex import ForwardError, relay
 
 SERVICE = "kubelab.rpc.apiserver.v1.Pods"
 
 
 class PodsServicer:
-    def __init__(self, logs: PodLogs) -> None:
-        self._logs = logs
+    def __init__(self, logs: PodLogs, forwards: PodPortForwards) -> None:
+        self._logs, self._forwards = logs, forwards
 
     def add_to(self, server: Any) -> None:
         """Register the methods; answers need no serializer."""
-        handler = grpc.unary_stream_rpc_method_handler(self.logs, pb.PodLogsRequest.FromString)
-        handlers: dict[str, Any] = {"Logs": handler}
+        handlers: dict[str, Any] = {
+            "Logs": grpc.unary_stream_rpc_method_handler(self.logs, pb.PodLogsRequest.FromString),
+            "PortForward": grpc.stream_stream_rpc_method_handler(
+                self.port_forward,
+                pb.PodPortForwardRequest.FromString,
+                pb.PodPortForwardResponse.SerializeToString,
+            ),
+        }
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
         server.add_registered_method_handlers(SERVICE, handlers)
 
@@ -35,3 +46,29 @@ class PodsServicer:
                 yield chunk
         finally:
             await chunks.aclose()
+
+    async def port_forward(self, requests: AsyncIterator[pb.PodPortForwardRequest], context: Context) -> None:
+        """One forwarded connection; with port 0 none, until the pod ends."""
+        try:
+            first = await anext(requests)
+        except StopAsyncIteration:
+            raise errors.BadRequest("the call ended before it named a pod") from None
+        if not 0 <= first.port < 65536:
+            raise errors.BadRequest(f"port {first.port}: expected a number from 1 to 65535, or 0")
+        path = pb.ResourcePath(
+            version="v1", resource="pods", namespace=first.namespace, name=first.name, subresource="portforward"
+        )
+        async with self._forwards.ports(request_of(context, "create", path)) as ports:
+            if not first.port:
+                async with contextlib.aclosing(ports.until_pod_ends()) as news:
+                    async for _ in news:
+                        await context.write(pb.PodPortForwardResponse())
+                return
+            try:
+                connection = await ports.connect(first.port)
+                await context.write(pb.PodPortForwardResponse())
+                await relay(ServedForward(requests, context), connection)
+            except ForwardError as err:
+                await tell_error(context, str(err))
+            except ConnectionError:
+                pass  # broken off, by either side

@@ -281,6 +281,12 @@ class Runtime:
         with contextlib.suppress(RuntimeNotFound):
             await self._call(self._runtime, "RemoveContainer", request, self._timeout, recorded=True)
 
+    async def port_forward(self, sandbox_id: str, port: int) -> str:
+        """Give the URL where the runtime forwards a port of a sandbox, for one connection of SPDY."""
+        request = cri.PortForwardRequest(pod_sandbox_id=sandbox_id, port=[port])
+        answer = await self._call(self._runtime, "PortForward", request, QUICK_SECONDS, recorded=True, detail=str(port))
+        return answer.url
+
     # --- images
 
     async def images(self) -> list[cri.Image]:

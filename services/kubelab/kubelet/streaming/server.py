@@ -1,4 +1,4 @@
-"""What an api-server asks of this kubelet: logs of containers, and the record of its CRI calls."""
+"""What an api-server asks of this kubelet: logs of containers, ports of pods, and the record of its CRI calls."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from kubelab.kubelet.logs.follow import read_log
 from kubelab.kubelet.logs.reader import LogQuery
 from kubelab.kubelet.pods.manager import PodManager
 from kubelab.kubelet.pods.state import PodState
+from kubelab.kubelet.streaming.portforward import PortForwarder
 from kubelab.rpc.apiserver.v1 import apiserver_pb2
 from kubelab.rpc.kubelet.v1 import kubelet_pb2, kubelet_pb2_grpc
 
@@ -30,6 +31,14 @@ class KubeletServicer(kubelet_pb2_grpc.KubeletServicer):
     records: CallRecords
     clock: Clock
     log_root: Path
+    port_forwarder: PortForwarder
+
+    async def PortForward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self,
+        request_iterator: AsyncIterator[kubelet_pb2.PortForwardRequest],
+        context: grpc.aio.ServicerContext[kubelet_pb2.PortForwardRequest, apiserver_pb2.PodPortForwardResponse],
+    ) -> None:
+        await self.port_forwarder.forward(request_iterator, context)
 
     async def ContainerLogs(  # pyright: ignore[reportIncompatibleMethodOverride]
         self,

@@ -10,7 +10,14 @@ from kubelab.apiserver.resources.core.pods.strategy import PodStrategy
 from kubelab.apiserver.resources.storage import ResourceStorage, Settings
 from kubelab.apiserver.resources.subresource import STATUS, Subresource
 
-SUBRESOURCES = {"status": STATUS, "binding": BINDING, "eviction": EVICTION, "log": Subresource(("get",), streamed=True)}
+_STREAMED = Subresource(("get", "create"), streamed=True)  # HTTP upgrades a GET, or a POST, which is create
+SUBRESOURCES = {
+    "status": STATUS,
+    "binding": BINDING,
+    "eviction": EVICTION,
+    "log": Subresource(("get",), streamed=True),
+    "portforward": _STREAMED,
+}
 
 
 def storage(settings: Settings) -> ResourceStorage:

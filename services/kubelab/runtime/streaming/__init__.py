@@ -1,0 +1,1 @@
+"""The CRI's streaming server: byte streams beside the calls of gRPC."""
