@@ -106,7 +106,7 @@ class _ServerClock(SystemClock):
 class ApiServerInMemory:
     """See the module. ``calls`` records every request; ``fail`` makes the next ones fail."""
 
-    def __init__(self, *, clock: Clock | None = None) -> None:
+    def __init__(self, *, clock: Clock | None = None, config: ApiServerConfig | None = None) -> None:
         self.clock: Clock = clock or SystemClock()
         self.calls: list[Call] = []
         self.logs: dict[tuple[str, str], bytes] = {}
@@ -121,7 +121,7 @@ class ApiServerInMemory:
         self._suffixes = 0
         self._store = MemoryStore(self.clock)
         self.api = ApiServer(
-            ApiServerConfig(),
+            config or ApiServerConfig(),
             self._store,
             process="api-server@test",
             clock=_ServerClock(self.clock),
@@ -144,9 +144,9 @@ class ApiServerInMemory:
         for observe in self.observers:
             observe()
 
-    def client(self, caller: str = "test") -> Client:
-        """Give a client that talks to this server."""
-        return Client(_InProcess(self, caller), clock=self.clock, caller=caller)
+    def client(self, caller: str = "test", headers: tuple[tuple[str, str], ...] = ()) -> Client:
+        """Give a client that talks to this server. ``headers`` go along with every call but watches."""
+        return Client(_InProcess(self, caller, headers), clock=self.clock, caller=caller)
 
     # --- for tests: what is there, without a request
 
@@ -259,10 +259,10 @@ class ApiServerInMemory:
 
     # --- requests
 
-    async def handle(self, method: str, request: Any, caller: str) -> bytes:
+    async def handle(self, method: str, request: Any, caller: str, headers: tuple[tuple[str, str], ...] = ()) -> bytes:
         """Answer one unary request."""
         verb = method.rpartition("/")[2].lower()
-        context: Any = CallContext((*tracing.outgoing(caller), *fencing.outgoing()))
+        context: Any = CallContext((*tracing.outgoing(caller), *fencing.outgoing(), *headers))
         if verb == "serverversion":
             return (await self._discovery.ServerVersion(request, context)).SerializeToString()
         if verb == "serverresources":
@@ -333,12 +333,13 @@ class ApiServerInMemory:
 class _InProcess:
     """The transport to an :class:`ApiServerInMemory`."""
 
-    def __init__(self, server: ApiServerInMemory, caller: str) -> None:
-        self._server, self._caller = server, caller
+    def __init__(self, server: ApiServerInMemory, caller: str, headers: tuple[tuple[str, str], ...] = ()) -> None:
+        self._server, self._caller, self._headers = server, caller, headers
 
     async def unary(self, method: Method[Q, A], request: Q, *, timeout: float) -> A:
         await asyncio.sleep(0)  # as a real call would, let others run
-        return method.answer.FromString(await self._server.handle(method.path, deep_copy(request), self._caller))
+        answer = await self._server.handle(method.path, deep_copy(request), self._caller, self._headers)
+        return method.answer.FromString(answer)
 
     async def duplex(self, method: Method[Q, A]) -> grpc.aio.StreamStreamCall[Q, A]:
         raise NotImplementedError("no pod of an api-server in memory runs: there is nobody to speak with")

@@ -16,6 +16,7 @@ from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery.clock import Clock
 from kubelab.apimachinery.meta import meta_of
 from kubelab.apimachinery.scheme import Resource
+from kubelab.apiserver.config import ApiServerConfig
 from kubelab.apiserver.grpcfront.resources import ResourcesServicer
 from kubelab.apiserver.registry.tables import Tables
 from tests.support.apiserver import ApiServerInMemory
@@ -36,8 +37,8 @@ def table_of(resource: Resource[Message], *objects: Message) -> meta_pb2.Table:
 class ApiServerWithPlainTables(ApiServerInMemory):
     """See the module."""
 
-    def __init__(self, *, clock: Clock | None = None) -> None:
-        super().__init__(clock=clock)
+    def __init__(self, *, clock: Clock | None = None, config: ApiServerConfig | None = None) -> None:
+        super().__init__(clock=clock, config=config)
         storages = self.api.resources.storages.items()
         plain = {resource: dataclasses.replace(storage, row=_plain_row(resource)) for resource, storage in storages}
         self.front = ResourcesServicer(self.api.endpoints, Tables(plain, self.clock, self.api.resources.rows))

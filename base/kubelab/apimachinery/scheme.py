@@ -217,6 +217,7 @@ SERVICE_ACCOUNTS = Resource(
     message=serviceaccounts_pb2.ServiceAccount,
     columns=_columns("Secrets", AGE),
     short_names=("sa",),
+    subresources=("token",),
 )
 LEASES = Resource(
     plural="leases",
@@ -458,6 +459,7 @@ LOCAL_SUBJECT_ACCESS_REVIEWS = _review(
     "LocalSubjectAccessReview", authorization_pb2.LocalSubjectAccessReview, _AUTHORIZATION, namespaced=True
 )
 SELF_SUBJECT_REVIEWS = _review("SelfSubjectReview", authentication_pb2.SelfSubjectReview, _AUTHENTICATION)
+TOKEN_REVIEWS = _review("TokenReview", authentication_pb2.TokenReview, _AUTHENTICATION)
 
 ALL: tuple[Resource[Message], ...] = (
     BINDINGS,
@@ -481,6 +483,7 @@ ALL: tuple[Resource[Message], ...] = (
     CONTROLLER_REVISIONS,
     LEASES,
     SELF_SUBJECT_REVIEWS,
+    TOKEN_REVIEWS,
     LOCAL_SUBJECT_ACCESS_REVIEWS,
     SELF_SUBJECT_ACCESS_REVIEWS,
     SELF_SUBJECT_RULES_REVIEWS,

@@ -16,6 +16,7 @@ from typing import Generic, Self, TypeVar
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.message import Message
 
+from kubelab.api.authentication.v1 import authentication_pb2
 from kubelab.api.autoscaling.v1 import autoscaling_pb2
 from kubelab.api.core.v1 import core_pb2
 from kubelab.api.meta.v1 import meta_pb2
@@ -138,6 +139,7 @@ class Client:
             caller=caller,
             clock=clock,
             server_name=access.server_name,
+            headers=access.headers,
         )
         return cls(connections, clock=clock, caller=caller)
 
@@ -373,6 +375,16 @@ class Client:
         request = pb.CreateRequest(path=path, object=scheme.pack(obj), options=options)
         answer = await self._transport.unary(CREATE, request, timeout=CALL_SECONDS)
         return type(obj).FromString(answer.object.value)
+
+    async def create_token(
+        self, name: str, namespace: str, request: authentication_pb2.TokenRequest
+    ) -> authentication_pb2.TokenRequest:
+        """Ask for a token of a service account. Raises NotFound, Invalid; Conflict for an object of another uid."""
+        path = path_of(scheme.SERVICE_ACCOUNTS, namespace, name, "token")
+        answer = await self._transport.unary(
+            CREATE, pb.CreateRequest(path=path, object=scheme.pack(request)), timeout=CALL_SECONDS
+        )
+        return authentication_pb2.TokenRequest.FromString(answer.object.value)
 
     async def update(self, obj: M, *, dry_run: bool = False, field_manager: str = "", field_validation: str = "") -> M:
         """Replace it. Raises Conflict when it changed since the resourceVersion that ``obj`` carries."""

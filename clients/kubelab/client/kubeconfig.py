@@ -37,7 +37,8 @@ class KubeconfigMissing(KubeconfigError):
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """All that a client needs to connect. ``servers`` are ``host:port``, the rest is PEM; never print ``key``.
+    """All that a client needs to connect. ``servers`` are ``host:port``, the rest is PEM; never print ``key``, nor
+    ``token``. ``impersonation`` is as whom requests shall be answered, as the headers that say so.
 
     ``files`` are authority, certificate and key where they are files, for long-running processes that read them again.
     """
@@ -50,6 +51,13 @@ class Access:
     namespace: str = DEFAULT_NAMESPACE
     context: str = ""
     files: tuple[Path, Path, Path] | None = None
+    token: str = field(default="", repr=False)
+    impersonation: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def headers(self) -> tuple[tuple[str, str], ...]:
+        """What goes along with every request: the token, and the impersonation."""
+        return (*((("authorization", f"Bearer {self.token}"),) if self.token else ()), *self.impersonation)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +195,12 @@ class Kubeconfig:
             namespace=str(chosen.get("namespace") or DEFAULT_NAMESPACE),
             context=name,
             files=self._files(of_cluster, of_user),
+            token=self._token(of_user),
+            impersonation=impersonation_headers(
+                str(of_user.get("as") or ""),
+                tuple(map(str, of_user.get("as-groups") or ())),
+                str(of_user.get("as-uid") or ""),
+            ),
         )
 
     def server(self, context: str = "") -> str:
@@ -338,9 +352,24 @@ class Kubeconfig:
         except OSError as err:
             raise KubeconfigError(f"unable to read {key} {path}: {err.strerror}") from err
 
+    def _token(self, user: Mapping[str, Any]) -> str:
+        """The user's bearer token; the file wins, as it is renewed."""
+        if file := user.get("tokenFile"):
+            try:
+                return self._absolute(file).read_text().strip()
+            except OSError as err:
+                raise KubeconfigError(f"unable to read tokenFile {file}: {err.strerror}") from err
+        return str(user.get("token") or "")
+
     @property
     def _where(self) -> str:
         return str(self.path or "kubeconfig")
+
+
+def impersonation_headers(user: str, groups: tuple[str, ...] = (), uid: str = "") -> tuple[tuple[str, str], ...]:
+    """Give the headers that ask to be answered as another user; none without one."""
+    named = ((("impersonate-user", user),) if user else ()) + tuple(("impersonate-group", group) for group in groups)
+    return (*named, *((("impersonate-uid", uid),) if uid else ()))
 
 
 def servers_of(urls: str) -> tuple[str, ...]:

@@ -185,13 +185,14 @@ class Connections:
         caller: str,
         clock: Clock | None = None,
         credentials: Callable[[], object] = lambda: None,
+        headers: tuple[tuple[str, str], ...] = (),
     ) -> None:
         if not targets:
             raise ValueError("no server to connect to")
         self._clock = clock or SystemClock()
         self._servers = [ServerConnection(target, open_channel, self._clock, credentials) for target in targets]
         self._current = random.randrange(len(self._servers))  # spreads the callers over the servers
-        self._caller = caller
+        self._caller, self._headers = caller, headers
 
     @classmethod
     def secure(
@@ -202,8 +203,10 @@ class Connections:
         caller: str,
         clock: Clock | None = None,
         server_name: str = "",
+        headers: tuple[tuple[str, str], ...] = (),
     ) -> Connections:
-        """Connect with mutual TLS to every ``host:port``; with the certificate that the files hold at that moment."""
+        """Connect with mutual TLS to every ``host:port``; with the certificate that the files hold at that moment.
+        ``headers`` go along with every call."""
 
         def current() -> TLSIdentity:
             return identity.current() if isinstance(identity, TLSIdentityFiles) else identity
@@ -214,6 +217,7 @@ class Connections:
             caller=caller,
             clock=clock,
             credentials=current,
+            headers=headers,
         )
 
     async def unary(self, method: Method[Q, A], request: Q, *, timeout: float) -> A:
@@ -282,7 +286,7 @@ class Connections:
             await server.close()
 
     def _metadata(self) -> tuple[tuple[str, str], ...]:
-        return (*tracing.outgoing(self._caller), *fencing.outgoing())
+        return (*tracing.outgoing(self._caller), *fencing.outgoing(), *self._headers)
 
     async def _ready_server(self, timeout: float) -> ServerConnection:
         """Find a server that is ready, or raise Unavailable: nothing was sent then."""

@@ -15,7 +15,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from kubelab.apimachinery import durations
 from kubelab.apimachinery.clock import Clock, SystemClock
 from kubelab.apimachinery.terminal import escaped
-from kubelab.client.kubeconfig import DEFAULT_NAMESPACE, Access, Kubeconfig, KubeconfigMissing, servers_of
+from kubelab.client.kubeconfig import (
+    DEFAULT_NAMESPACE,
+    Access,
+    Kubeconfig,
+    KubeconfigMissing,
+    impersonation_headers,
+    servers_of,
+)
 from kubelab.client.loadingrules import LoadingRules
 from kubelab.kctl.flags import CommandLine, UsageProblem
 
@@ -93,10 +100,6 @@ class ConfigFlags:
     def unsupported(self) -> str:
         """Give the first flag that asks for what no call over gRPC can have; "" when there is none."""
         asked = {
-            "--as": self.as_user,
-            "--as-group": self.as_group,
-            "--as-uid": self.as_uid,
-            "--token": self.token,
             "--username": self.username,
             "--password": self.password,
             "--insecure-skip-tls-verify": self.insecure_skip_tls_verify,
@@ -134,8 +137,8 @@ class Session:
         config = self._config
         if flag := config.unsupported():
             raise UsageProblem(
-                f"{flag} is not supported: kctl talks gRPC, authenticates with a client certificate and checks the "
-                "server's"
+                f"{flag} is not supported: kctl talks gRPC, authenticates with a client certificate or a token and "
+                "checks the server's certificate"
             )
         access = self.kubeconfig.access(self.context, cluster=config.cluster, user=config.user)
         files = {
@@ -151,6 +154,11 @@ class Session:
             access = dataclasses.replace(access, files=None, **files)
         if config.tls_server_name:
             access = dataclasses.replace(access, server_name=config.tls_server_name)
+        if config.token:
+            access = dataclasses.replace(access, token=config.token)
+        if config.as_user or config.as_group or config.as_uid:
+            asked = impersonation_headers(config.as_user, config.as_group, config.as_uid)
+            access = dataclasses.replace(access, impersonation=asked)
         if self._server:
             access = dataclasses.replace(access, servers=servers_of(self._server))
         return access

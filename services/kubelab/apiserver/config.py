@@ -32,6 +32,9 @@ class ApiServerConfig(BaseConfig):
     kubelet_client: TLS | None = None  # who it is towards kubelets
     scheduler_address: str = "127.0.0.1:10259"  # whose health `kctl get componentstatuses` shows
     controller_manager_address: str = "127.0.0.1:10257"
+    service_account_signing_key_file: Path | None = None  # in PEM; without one there are no service accounts' tokens
+    service_account_issuer: str = "https://kubernetes.default.svc.cluster.local"
+    api_audiences: list[str] = field(default_factory=list[str])  # whom tokens for the API name; none: the issuer
     audit_log: Path | None = None  # JSON lines; "" keeps nothing
     event_ttl: Annotated[float, Range(1, WEEK)] = 3600.0  # seconds
     compaction_interval: Annotated[float, Range(1, WEEK)] = 300.0  # seconds; history is kept for at least as long

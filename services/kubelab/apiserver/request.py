@@ -59,6 +59,9 @@ class Request:
     field_selector: str = ""
 
     user: User | None = None
+    """As whom it is answered."""
+    impersonator: User | None = None
+    """Who sent it, where that is another."""
     attributes: Attributes = field(init=False)
     resource: Resource[Message] = field(init=False)
     known: bool = False

@@ -28,6 +28,10 @@ from kubelab.apiserver.admission.podsecurity import PodSecurity
 from kubelab.apiserver.admission.priority import Priority
 from kubelab.apiserver.admission.resourcequota import ResourceQuota
 from kubelab.apiserver.audit.log import AuditLog
+from kubelab.apiserver.authn.authenticator import Authenticator
+from kubelab.apiserver.authn.serviceaccounts import Proven, ServiceAccountAuthenticator
+from kubelab.apiserver.authn.signingkeys import SigningKey
+from kubelab.apiserver.authn.tokens import Tokens
 from kubelab.apiserver.authz.authorizer import Authorizer
 from kubelab.apiserver.config import ApiServerConfig
 from kubelab.apiserver.controlplane.bootstrap import Bootstrap
@@ -109,7 +113,8 @@ class ApiServer:
         self.store.on_full = self.space.refused
         self._trimmer = Trimmer(clock)
         allocator = ServiceAllocator(config.network(), config.node_ports())
-        settings = Settings(allocator, ComponentHealth(config, process))
+        tokens = _tokens(config, clock)
+        settings = Settings(allocator, ComponentHealth(config, process), tokens, self._authenticate if tokens else None)
         kinds = builtin(settings)
         self.resources = Resources(kinds, History(self._trimmer.freed), answered(settings))
         self.caches = self.resources.caches
@@ -146,7 +151,11 @@ class ApiServer:
             ]
         )
         authorizer = Authorizer(self.reflector, self.caches)
-        self._handler = RequestHandler(process, self.resources, authorizer, self.admission, self.audit, clock, metrics)
+        self.accounts = ServiceAccountAuthenticator(tokens, self.caches, self.reflector.fresh) if tokens else None
+        authenticator = Authenticator(self.accounts, authorizer.check)
+        self._handler = RequestHandler(
+            process, self.resources, authenticator, authorizer, self.admission, self.audit, clock, metrics
+        )
         self.endpoints = Endpoints(self._handler, self.reader, self.writer, authorizer, clock)
         tls = config.kubelet_client
         identity = TLSIdentityFiles(tls.ca, tls.certificate, tls.key) if tls else None
@@ -225,6 +234,10 @@ class ApiServer:
                 log.warning("cannot prepare the cluster, will try again", reason=err.reason, message=err.message)
                 await self._clock.sleep(jittered(PREPARE_AGAIN_SECONDS))
 
+    async def _authenticate(self, token: str, audiences: Sequence[str]) -> Proven:
+        assert self.accounts is not None, "a server without tokens has no reviews of tokens"
+        return await self.accounts.authenticate(token, audiences)
+
     def _uid_of_node(self, name: str) -> str:
         entry = self.caches[NODES].get("", name)
         return entry.uid if entry else ""
@@ -267,3 +280,11 @@ class ApiServer:
             health.changed.clear()
             await tell(health.healthy)
             await health.changed.wait()
+
+
+def _tokens(config: ApiServerConfig, clock: Clock) -> Tokens | None:
+    """What signs and reads service accounts' tokens; None without a key."""
+    file = config.service_account_signing_key_file
+    if file is None:
+        return None
+    return Tokens(SigningKey.load(file), config.service_account_issuer, config.api_audiences, clock)

@@ -16,18 +16,22 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from kubelab.apimachinery import errors
 
-AUTHENTICATED = "system:authenticated"
+AUTHENTICATED, UNAUTHENTICATED = "system:authenticated", "system:unauthenticated"
+ANONYMOUS = "system:anonymous"
 NODES = "system:nodes"
 NODE_PREFIX = "system:node:"
 PROCESS_URI = "kubelab:process:"
 
 
 class User(NamedTuple):
-    """``process`` is the component's process that the certificate was made for, empty for a person's certificate."""
+    """``process`` is the component's process that the certificate was made for, empty for a person's certificate.
+    ``uid`` and ``extra`` are what a token says besides; ``extra`` is sorted by key."""
 
     name: str
     groups: frozenset[str]
     process: str = ""
+    uid: str = ""
+    extra: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
     @property
     def node(self) -> str:

@@ -46,6 +46,7 @@ API_SERVER_NAMES = (
     "kubernetes.default.svc",
     "kubernetes.default.svc.cluster.local",
 )
+TOKEN_KEY = "sa"  # kubeadm's name for the key that signs service accounts' tokens
 AUTHORITIES = {"ca": "kubelab-ca", "etcd-ca": "kubelab-etcd-ca"}
 CLIENT, SERVER = (ExtendedKeyUsageOID.CLIENT_AUTH,), (ExtendedKeyUsageOID.SERVER_AUTH,)
 
@@ -141,7 +142,8 @@ def ensure(
         if pair is None or not _usable(pair[0], now, VALIDITY):  # it must outlive what it signs
             _write(folder, file, *_self_signed(name, now))
     needed = identities(nodes, names)
-    _delete_others(folder, {*AUTHORITIES, *(identity.file for identity in needed)})
+    _ensure_token_key(folder)
+    _delete_others(folder, {*AUTHORITIES, TOKEN_KEY, *(identity.file for identity in needed)})
     return _renew(folder, needed, now)
 
 
@@ -168,6 +170,15 @@ def _renew(folder: Path, needed: Sequence[CertificateIdentity], now: datetime.da
             renewed.append(identity.file)
         ends.append(certificate.not_valid_after_utc)
     return Renewed(tuple(renewed), min(ends) - RENEW_BEFORE)
+
+
+def _ensure_token_key(folder: Path) -> None:
+    """Make the key that signs service accounts' tokens, once: a new one would end every token."""
+    path = folder / f"{TOKEN_KEY}.key"
+    try:
+        serialization.load_pem_private_key(path.read_bytes(), None)
+    except (FileNotFoundError, ValueError):
+        atomicfile.write(path, _pem(ec.generate_private_key(ec.SECP256R1())), mode=0o600)
 
 
 def authority(folder: Path, file: str) -> Signer:
@@ -321,6 +332,11 @@ def _signed_by(certificate: x509.Certificate, authority: x509.Certificate) -> bo
 
 
 def _write(folder: Path, name: str, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> None:
-    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    atomicfile.write(folder / f"{name}.key", pem, mode=0o600)
+    atomicfile.write(folder / f"{name}.key", _pem(key), mode=0o600)
     atomicfile.write(folder / f"{name}.crt", certificate.public_bytes(serialization.Encoding.PEM), mode=0o644)
+
+
+def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )

@@ -5,6 +5,7 @@ Every process has a folder of its own, with only its own certificate, key and co
     OUT/authority/                          the authorities' keys, and what an administrator needs
     OUT/control-plane/scheduler@cp-1/       config.yaml kubeconfig server-name ca.crt client.* serving.*
     OUT/control-plane/api-server@cp-1/      config.yaml server-name ca.crt serving.* kubelet-client.* etcd-ca.crt etcd.*
+                                            sa.key
     OUT/control-plane/etcd@cp-1/            ca.crt tls.crt tls.key
     OUT/node-1/etc/kubelet/                 config.yaml kubeconfig server-name ca.crt client.* serving.*
 
@@ -27,7 +28,7 @@ import yaml
 
 from kubelab.client.kubeconfig import API_SERVER_NAME
 from kubelab.linux import nftables
-from kubelab.pki.certificates import serving
+from kubelab.pki.certificates import TOKEN_KEY, serving
 from kubelab.topology import listeners
 from kubelab.topology.components import GROUPS, PORTS, server_name
 from kubelab.topology.record import NodeRecord
@@ -130,6 +131,7 @@ def _files(
     if component == "api-server":
         copies |= {"etcd-ca.crt": "etcd-ca.crt", **_pair("etcd", "apiserver-etcd-client")}
         copies |= _pair("kubelet-client", "apiserver-kubelet-client")
+        copies["sa.key"] = f"{TOKEN_KEY}.key"
     elif component != "runtime":
         config["kubeconfig"] = str(home / "kubeconfig")
         texts["kubeconfig"] = kubeconfig(name, home)
@@ -164,6 +166,7 @@ def _control_plane(cluster: CertificateLayout, component: str, number: int, home
         "advertiseAddress": f"{cluster.address(component, number)}:{HTTPS_PORT}",
         "metricsAddress": f"0.0.0.0:{METRICS_PORT}",
         "kubeletClient": _tls(home, "ca", "kubelet-client"),
+        "serviceAccountSigningKeyFile": str(home / "sa.key"),
         "schedulerAddress": f"{cluster.address('scheduler', number)}:10259",
         "controllerManagerAddress": f"{cluster.address('controller-manager', number)}:10257",
         "auditLog": str(STATE / "audit.log"),

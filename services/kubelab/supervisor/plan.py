@@ -22,7 +22,7 @@ import yaml
 from kubelab.client.kubeconfig import API_SERVER_NAME
 from kubelab.component import config
 from kubelab.component.config import ConfigError
-from kubelab.pki.certificates import serving
+from kubelab.pki.certificates import TOKEN_KEY, serving
 from kubelab.supervisor import etcdmembers
 from kubelab.supervisor.health import HealthTarget
 from kubelab.supervisor.keeper import ProcessSpec
@@ -198,6 +198,7 @@ def _own_config(record: Record, node: NodeRecord, component: str) -> dict[str, A
                 },
                 "advertiseAddress": f"{node.address}:{HTTPS_PORT}",
                 "kubeletClient": _tls(record, "apiserver-kubelet-client"),
+                "serviceAccountSigningKeyFile": str(record.pki / f"{TOKEN_KEY}.key"),
                 "auditLog": str(record.logs / f"audit@{node.name}.log"),
                 "workers": 1,  # a second one would cost 24 MB, and on two cores it has no core to itself
             }

@@ -201,6 +201,7 @@ def expected(may: May, resource: scheme.Resource[core_pb2.Pod], r: Question) -> 
         "scale": ("get", *CHANGES),
         "binding": ("create",),
         "eviction": ("create",),
+        "token": ("create",),
         "finalize": ("update",),
     }
     return OK if r.verb in served.get(r.subresource, ("get",)) else "MethodNotAllowed"

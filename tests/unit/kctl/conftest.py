@@ -16,6 +16,7 @@ from kubelab.client.kubeconfig import Access, Kubeconfig
 from kubelab.kctl.__main__ import main
 from kubelab.kctl.session import Factory
 from tests.support.tables import ApiServerWithPlainTables
+from tests.support.tokens import with_tokens
 
 GOLDEN = Path(__file__).parent / "golden"
 NOON = 1714564800.0  # 2024-05-01T12:00:00Z, the moment at which the golden files were described
@@ -62,7 +63,7 @@ class Shell:
         self.server.add(*(document.obj for document in decode(text, "test")))
 
     def _connect(self, access: Access, clock: Clock) -> Client:
-        return self.server.client("kctl")
+        return self.server.client("kctl", access.headers)
 
 
 @pytest.fixture
@@ -70,7 +71,7 @@ def shell(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Shell:
     config = Kubeconfig()
     config.set_cluster("test", server="https://127.0.0.1:6443", ca=b"ca", certificate=b"certificate", key=b"key")
     config.write(tmp_path / "kubeconfig")
-    return Shell(ApiServerWithPlainTables(clock=Noon()), capsys, tmp_path / "kubeconfig")
+    return Shell(ApiServerWithPlainTables(clock=Noon(), config=with_tokens(tmp_path)), capsys, tmp_path / "kubeconfig")
 
 
 @pytest.fixture

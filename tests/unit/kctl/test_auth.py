@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from kubelab.apimachinery import scheme
 from tests.unit.kctl.conftest import Shell
 
 
@@ -62,3 +63,51 @@ selfsubjectaccessreviews.authorization.k8s.io   []                  []          
 selfsubjectrulesreviews.authorization.k8s.io    []                  []               [create]
 """)
     assert shell("auth", "can-i", "--list", "--no-headers").stdout.count("\n") == listed.count("\n") - 1
+
+
+def test_create_token_and_use_it(shell: Shell) -> None:
+    made = shell("create", "token", "default", "--duration=20m")
+    assert (made.code, made.stderr) == (0, "")
+    token = made.stdout.strip()
+    assert token.count(".") == 2
+    asked = shell.server.calls_of("create", scheme.SERVICE_ACCOUNTS)[-1]
+    assert (asked.name, asked.subresource) == ("default", "token")
+    assert "system:serviceaccount:default:default" in shell("auth", "whoami", f"--token={token}").stdout
+    refused = shell("get", "pods", f"--token={token}")
+    assert refused.stderr == (
+        'Error from server (Forbidden): pods is forbidden: User "system:serviceaccount:default:default" cannot list '
+        'resource "pods" in API group "" in the namespace "default"\n'
+    )
+    assert shell("get", "pods", "--token=x").stderr == "error: You must be logged in to the server (Unauthorized)\n"
+    whole = shell("create", "token", "default", "-o", "yaml").stdout
+    assert whole.startswith("apiVersion: authentication.k8s.io/v1\nkind: TokenRequest\n")
+    assert shell("create", "token", "nobody").stderr == (
+        'error: failed to create token: serviceaccounts "nobody" not found\n'
+    )
+
+
+@pytest.mark.parametrize(
+    ("flags", "error"),
+    [
+        (["--duration=-5s"], "--duration must be greater than or equal to 0"),
+        (["--duration=1ms"], "--duration cannot be expressed in units less than seconds"),
+        (["--bound-object-name=a"], "--bound-object-name can only be set if --bound-object-kind is provided"),
+        (["--bound-object-uid=a"], "--bound-object-uid can only be set if --bound-object-kind is provided"),
+        (["--bound-object-kind=Pod"], "--bound-object-name is required if --bound-object-kind is provided"),
+        (
+            ["--bound-object-kind=Foo", "--bound-object-name=a"],
+            "supported --bound-object-kind values are Node, Pod, Secret",
+        ),
+    ],
+)
+def test_flags_of_create_token(shell: Shell, flags: list[str], error: str) -> None:
+    refused = shell("create", "token", "default", *flags)
+    assert (refused.code, refused.stderr) == (1, f"error: {error}\n")
+    assert not shell.server.calls
+
+
+def test_impersonation(shell: Shell) -> None:
+    shown = shell("auth", "whoami", "--as=jane", "--as-group=dev", "--as-group=ops", "--as-uid=7").stdout
+    assert shown == ("ATTRIBUTE   VALUE\nUsername    jane\nUID         7\nGroups      [dev ops system:authenticated]\n")
+    assert 'User "jane" cannot list resource "pods"' in shell("get", "pods", "--as=jane").stderr
+    assert shell("auth", "can-i", "list", "pods", "--as=jane").stdout == "no\n"

@@ -188,7 +188,7 @@ def _pair(key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey) -> tuple[bytes, b
     return certificate.public_bytes(Encoding.PEM), private
 
 
-@pytest.mark.parametrize("kind", ["role", "rolebinding", "clusterrole", "clusterrolebinding", "token"])
+@pytest.mark.parametrize("kind", ["role", "rolebinding", "clusterrole", "clusterrolebinding"])
 def test_what_is_not_served_yet_is_refused_by_name(shell: Shell, kind: str) -> None:
     typed = shell("create", kind, "x", "--verb=get", "--resource=pods")
     assert (typed.code, typed.stdout) == (1, "")

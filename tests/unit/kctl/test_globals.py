@@ -37,9 +37,7 @@ def test_other_cluster_user_and_files(shell: Shell, tmp_path: Path) -> None:
     assert missing == "error: unable to read client-key /no: no such file or directory\n"
 
 
-@pytest.mark.parametrize(
-    "flag", ["--as=x", "--as-group=x", "--as-uid=x", "--token=x", "--username=x", "--password=x", "--profile=cpu"]
-)
+@pytest.mark.parametrize("flag", ["--username=x", "--password=x", "--profile=cpu"])
 def test_what_grpc_cannot_have_is_refused(shell: Shell, flag: str) -> None:
     refused = shell("get", "pods", flag)
     assert (refused.code, refused.stdout) == (1, "")

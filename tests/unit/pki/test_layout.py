@@ -52,7 +52,7 @@ def test_nobody_gets_a_key_that_is_not_its_own(path: str) -> None:
     keys = {source for source in FOLDERS[path].copies.values() if source.endswith(".key")}
     process = path.rpartition("/")[2] if "@" in path else f"{component_of(path)}@{path.split('/')[0]}"
     own = {f"{process}.key", f"{process}-serving.key"}
-    clients = {"apiserver-etcd-client.key", "apiserver-kubelet-client.key"}
+    clients = {"apiserver-etcd-client.key", "apiserver-kubelet-client.key", "sa.key"}
     assert keys <= own | (clients if component_of(path) == "api-server" else set())
 
 

@@ -114,7 +114,6 @@ CREATE = Command(
             "create.later:ROLE_BINDING",
             hidden=True,
         ),
-        CommandEntry("token", "Request a service account token", "create.later:TOKEN", hidden=True),
         CommandEntry(
             "configmap",
             "Create a config map from a local file, directory or literal value",
@@ -162,6 +161,7 @@ CREATE = Command(
         CommandEntry(
             "service", "Create a service using a specified subcommand", "create.service:SERVICE", aliases=("svc",)
         ),
+        CommandEntry("token", "Request a service account token", "create.token:TOKEN"),
     ),
     about="Create a resource from a file or from stdin.\n\n JSON and YAML formats are accepted.",
     examples="""\

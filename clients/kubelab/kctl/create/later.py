@@ -8,7 +8,6 @@ from kubelab.kctl.command import Command, NoOptions
 from kubelab.kctl.session import Failed, Session
 
 _RBAC = "kubelab does not serve the kinds of rbac.authorization.k8s.io yet; docs/security.md says who may do what"
-_TOKENS = "kubelab does not issue tokens of service accounts yet"
 
 
 class _Later(Command):
@@ -31,4 +30,3 @@ ROLE = _Later("role", _RBAC)
 ROLE_BINDING = _Later("rolebinding", _RBAC)
 CLUSTER_ROLE = _Later("clusterrole", _RBAC)
 CLUSTER_ROLE_BINDING = _Later("clusterrolebinding", _RBAC)
-TOKEN = _Later("token", _TOKENS)

@@ -13,9 +13,11 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from kubelab.apimachinery import errors, grpcstatus
 from kubelab.apimachinery.clock import Clock
+from kubelab.apimachinery.meta import meta_of
 from kubelab.apimachinery.scheme import Resource
 from kubelab.apiserver.admission.chain import Admission, AdmissionChain
 from kubelab.apiserver.audit.log import AuditLog
+from kubelab.apiserver.authn.authenticator import Authenticator
 from kubelab.apiserver.authz.authorizer import Authorizer
 from kubelab.apiserver.endpoints.attributes import attributes_of, lookup
 from kubelab.apiserver.endpoints.decoding import decode
@@ -26,7 +28,7 @@ from kubelab.apiserver.resources.table import Resources
 from kubelab.apiserver.storage.fenced import FENCE
 from kubelab.apiserver.storage.observed import STORE_TIME
 from kubelab.auth.attributes import Attributes
-from kubelab.auth.users import User, authenticate
+from kubelab.auth.users import User
 from kubelab.rpc import fencing, tracing
 
 _BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 10, 60)
@@ -39,6 +41,7 @@ class RequestHandler:
         self,
         process: str,
         resources: Resources,
+        authenticator: Authenticator,
         authorizer: Authorizer,
         admission: AdmissionChain,
         audit: AuditLog,
@@ -46,7 +49,7 @@ class RequestHandler:
         registry: CollectorRegistry,
     ) -> None:
         self._process, self._resources = process, resources
-        self._authorizer, self._admission = authorizer, admission
+        self._authenticator, self._authorizer, self._admission = authenticator, authorizer, admission
         self._audit, self._clock = audit, clock
         labels = ("verb", "resource", "subresource")
         self._total = Counter("apiserver_request_total", "Requests answered.", (*labels, "code"), registry=registry)
@@ -81,16 +84,14 @@ class RequestHandler:
         """Wait until nothing is under way, watches and other streams aside."""
         await self._idle.wait()
 
-    def authenticate(self, request: Request) -> User:
-        """Find out who sends a request, once. Unauthorized."""
-        if request.user is None:
-            request.user = authenticate(request.certificate)
-        return request.user
+    async def authenticate(self, request: Request) -> User:
+        """Find out who sends a request, once. Unauthorized; Forbidden for one who may not impersonate."""
+        return request.user or await self._authenticator.identify(request)
 
     async def identify(self, request: Request) -> User:
         """Find out who sends a request before its body is read; a failure is counted and recorded. Unauthorized."""
         try:
-            return self.authenticate(request)
+            return await self.authenticate(request)
         except errors.ApiError as err:
             self.end(request, None, _code(err), *self.now())
             raise
@@ -117,7 +118,7 @@ class RequestHandler:
         it is counted as a stream."""
         if self._closed:
             raise errors.not_executed("the server is shutting down")
-        user = self.authenticate(request)
+        user = await self.authenticate(request)
         path = request.path
         resource, subresource = lookup(path, self._resources)
         request.resource, request.known = resource, True
@@ -131,6 +132,8 @@ class RequestHandler:
                 obj = content.decode(message, resource)
                 request.warnings = content.warnings
             request.obj = obj
+            if subresource is not None and subresource.unnamed and not meta_of(obj).name:
+                meta_of(obj).name = path.name
         a = request.attributes = attributes_of(user, request.verb, resource, path, request.field_selector, obj)
         request.name = a.name
         STORE_TIME.set(request.store)
@@ -175,11 +178,12 @@ class RequestHandler:
         origin = tracing.incoming(request.metadata)
         span = origin.span.child() if origin.span else tracing.new_trace()
         user, path = request.user, request.path
+        sender = request.impersonator or user
         record: dict[str, str | int] = {
             "started_unix_nano": str(int(wall * 1e9)),
             "duration_nano": str(int(took * 1e9)),
             "process": self._process,
-            "caller": user.process if user else "",
+            "caller": sender.process if sender else "",
             "verb": request.verb,
             "resource": path.resource,
             "namespace": path.namespace,
@@ -192,8 +196,10 @@ class RequestHandler:
         }
         if origin.span:
             record["parent_span_id"] = origin.span.span_id
-        if user:
-            record["user"] = user.name
+        if user and sender:
+            record["user"] = sender.name
+            if user is not sender:
+                record["impersonated"] = user.name
             record["uid"] = request.uid
             record["resource_version"] = request.resource_version
             record["store_nano"] = str(int(request.store.seconds * 1e9))

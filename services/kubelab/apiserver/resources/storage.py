@@ -14,6 +14,8 @@ from google.protobuf.message import Message
 
 from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery.scheme import Resource
+from kubelab.apiserver.authn.serviceaccounts import Proven
+from kubelab.apiserver.authn.tokens import Tokens
 from kubelab.apiserver.resources import deletion
 from kubelab.apiserver.resources.claims import Claims
 from kubelab.apiserver.resources.subresource import Subresource
@@ -88,7 +90,11 @@ class PassedThrough:
 @dataclass(frozen=True, slots=True)
 class Settings:
     """What of a server's configuration the kinds depend on. ``services`` allocates addresses and ports,
-    ``components`` gives the status of the control plane's parts."""
+    ``components`` gives the status of the control plane's parts. ``tokens`` signs service accounts' tokens, None where
+    the server has no key; ``authenticate`` judges one that is meant for some audiences, by default the api-servers, and
+    raises TokenError."""
 
     services: Allocator | None = None
     components: Callable[[], Awaitable[Sequence[Message]]] | None = None
+    tokens: Tokens | None = None
+    authenticate: Callable[[str, Sequence[str]], Awaitable[Proven]] | None = None

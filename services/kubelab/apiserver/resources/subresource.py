@@ -69,6 +69,8 @@ class Subresource:
     update: Action | None = None
     part: Callable[[Any, Any], Message] | None = None
     streamed: bool = False
+    unnamed: bool = False
+    """Whether what a write carries may have no name; it gets the path's."""
 
 
 STATUS = Subresource(("get", "update", "patch"))

@@ -8,7 +8,7 @@ from google.protobuf.message import Message
 
 from kubelab.apimachinery.scheme import Resource
 from kubelab.apiserver.resources.apps import controllerrevisions, daemonsets, deployments, replicasets, statefulsets
-from kubelab.apiserver.resources.authentication import selfsubjectreviews
+from kubelab.apiserver.resources.authentication import selfsubjectreviews, tokenreviews
 from kubelab.apiserver.resources.authorization import accessreviews, rulesreviews
 from kubelab.apiserver.resources.autoscaling import horizontalpodautoscalers
 from kubelab.apiserver.resources.batch import cronjobs, jobs
@@ -85,7 +85,8 @@ def builtin(settings: Settings | None = None) -> list[ResourceStorage]:
 
 def answered(settings: Settings | None = None) -> list[PassedThrough]:
     """Make the resources that every server answers and does not store."""
-    return [*_PASSED_THROUGH, componentstatuses.passed_through(settings or Settings())]
+    settings = settings or Settings()
+    return [*_PASSED_THROUGH, tokenreviews.passed_through(settings), componentstatuses.passed_through(settings)]
 
 
 class Resources:
