@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import click
 
-from kubelab.apimachinery.errors import ApiError, Invalid, Unavailable
+from kubelab.apimachinery.errors import ApiError, Invalid, Unauthorized, Unavailable
 from kubelab.apimachinery.terminal import escaped
 from kubelab.client.kubeconfig import KubeconfigError
 from kubelab.kctl.session import Failed, Session
@@ -29,6 +29,8 @@ def describe(err: ApiError, doing: str = "", *, servers: Sequence[str] = (), alo
         where = ", ".join(servers) or "the server"
         refused = f"The connection to the server {where} was refused - did you specify the right host or port?"
         return f"{refused}\n{START_IT}"
+    if isinstance(err, Unauthorized):
+        return f"error: You must be logged in to the server ({err.message})"
     if isinstance(err, Invalid) and alone:
         return _invalid(err)
     message = f"{doing}: {err.message}" if doing else err.message

@@ -47,7 +47,7 @@ from kubelab.apiserver.grpcfront.audit import AuditServicer
 from kubelab.apiserver.grpcfront.discovery import DiscoveryServicer
 from kubelab.apiserver.grpcfront.pods import PodsServicer
 from kubelab.apiserver.grpcfront.resources import ResourcesServicer
-from kubelab.apiserver.httpfront import system
+from kubelab.apiserver.httpfront import system, tokenkeys
 from kubelab.apiserver.httpfront.discovery import DiscoveryPaths
 from kubelab.apiserver.httpfront.front import HTTPFront
 from kubelab.apiserver.httpfront.logs import LogPath
@@ -188,6 +188,8 @@ class ApiServer:
         system.register(front.routes, system.Health(live, ready), metrics)
         LogPath(PodLogs(self._handler, self.reader, self.kubelets), self._clock).add_to(front.routes)
         DiscoveryPaths(Published(self.resources, self._http_address), self._clock).add_to(front.routes)
+        if self.accounts is not None:
+            tokenkeys.register(front.routes, self.accounts.tokens, self._http_address)
         return front
 
     async def serve_kind(self, storage: ResourceStorage) -> None:

@@ -76,6 +76,7 @@ ROLES: Mapping[str, tuple[Rule, ...]] = {
             " selfsubjectreviews.authentication.k8s.io",
         ),
     ),
+    "system:service-account-issuer-discovery": (rule("get", "/.well-known/openid-configuration /openid/v1/jwks"),),
     "system:monitoring": (rule("get", "/metrics"),),
     "system:kube-scheduler": (
         rule("get list watch", "nodes pods namespaces services replicationcontrollers"),
@@ -115,6 +116,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     MASTERS: ("cluster-admin",),
     ADMINS: ("cluster-admin",),
     MONITORING: ("system:monitoring",),
+    "system:serviceaccounts": ("system:service-account-issuer-discovery",),
     NODES: ("system:node",),
     AUTHENTICATED: ("system:basic-user", "system:discovery"),
 }

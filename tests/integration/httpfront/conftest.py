@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,7 @@ from kubelab.component.config import TLS
 from tests.support.apiserver import ApiServerInMemory
 from tests.support.https import HTTPClient, context_of
 from tests.support.pki import TestAuthority
+from tests.support.tokens import with_tokens
 
 
 @pytest.fixture(scope="session")
@@ -19,8 +21,8 @@ def http_authority(tmp_path_factory: pytest.TempPathFactory) -> TestAuthority:
 
 
 @pytest.fixture
-async def server() -> ApiServerInMemory:
-    return ApiServerInMemory()
+async def server(tmp_path: Path) -> ApiServerInMemory:
+    return ApiServerInMemory(config=with_tokens(tmp_path))
 
 
 @pytest.fixture
