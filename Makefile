@@ -11,7 +11,7 @@ TESTS ?= tests
 PYTEST ?= pytest -n 4 --dist loadfile --no-loadscope-reorder --ignore tests/compose
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system protos up down hello test coverage test-compose storm fuzz lint fix permissions api bench bench-failover bench-scale fresh-check clean
+.PHONY: help setup system protos up down hello test coverage test-clients test-compose storm fuzz lint fix permissions api bench bench-failover bench-scale fresh-check clean
 
 help: ## show this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,6 +58,9 @@ test: setup $(CLIENTS) ## run every test, but those that need Docker
 
 coverage: setup ## measure what unit and integration tests run; build/coverage/index.html shows the lines
 	@COVERAGE_FILE=build/.coverage $(PYTEST) --cov --cov-report=term --cov-report=html tests/unit tests/integration
+
+test-clients: setup $(CLIENTS) ## run the programs of other people, in every version that is fetched
+	@KUBELAB_CLIENT_VERSIONS="v32 v35" pytest tests/clients
 
 test-compose: setup ## run the tests on docker compose; installs and starts Docker where there is none
 	@pytest tests/compose
