@@ -79,3 +79,10 @@ class HTTPClient:
             method, url, data=data, headers=sent, skip_auto_headers=skip, timeout=aiohttp.ClientTimeout(total=None)
         ) as response:
             yield response
+
+    @contextlib.asynccontextmanager
+    async def websocket(self, path: str, *protocols: str) -> AsyncGenerator[aiohttp.ClientWebSocketResponse]:
+        """Open a WebSocket that offers these protocols; "" is none."""
+        offered = tuple(protocol for protocol in protocols if protocol)
+        async with self._session.ws_connect(self.base + path, protocols=offered, max_msg_size=0) as ws:
+            yield ws

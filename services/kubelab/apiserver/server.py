@@ -51,6 +51,7 @@ from kubelab.apiserver.httpfront import system, tokenkeys
 from kubelab.apiserver.httpfront.discovery import DiscoveryPaths
 from kubelab.apiserver.httpfront.front import HTTPFront
 from kubelab.apiserver.httpfront.logs import LogPath
+from kubelab.apiserver.httpfront.streams import registration as streams
 from kubelab.apiserver.httpfront.system import Metrics
 from kubelab.apiserver.kubelets import Kubelets
 from kubelab.apiserver.memory import Trimmer
@@ -186,7 +187,8 @@ class ApiServer:
         }
         ready: dict[str, system.Check] = {"shutdown": lambda: not self._handler.closed}
         system.register(front.routes, system.Health(live, ready), metrics)
-        LogPath(PodLogs(self._handler, self.reader, self.kubelets), self._clock).add_to(front.routes)
+        streams.register(front.routes, self.port_forwards, self._clock)
+        LogPath(self.pod_logs, self._clock).add_to(front.routes)
         DiscoveryPaths(Published(self.resources, self._http_address), self._clock).add_to(front.routes)
         if self.accounts is not None:
             tokenkeys.register(front.routes, self.accounts.tokens, self._http_address)

@@ -5,62 +5,27 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from functools import partial
 from typing import Any
 
 import pytest
 
 from kubelab.apimachinery import errors
-from kubelab.component.serving import Health, serve_grpc
 from kubelab.kctl.forwardedports import ForwardedPort
 from kubelab.kctl.portforward import Forwarder
 from kubelab.kctl.session import Failed
-from kubelab.rpc.apiserver.v1.apiserver_pb2 import PodPortForwardResponse
-from kubelab.rpc.kubelet.v1 import kubelet_pb2_grpc
 from kubelab.streams.duplex import ForwardError
-from tests.integration.apiserver.test_pod_logs import pod, ready, tls
-from tests.support.answering import answering
+from tests.integration.apiserver.test_pod_logs import pod, ready
+from tests.support.kubelets import EchoingKubelet, echoing_kubelet
 from tests.support.pki import TestAuthority
 from tests.support.polling import until_true
 
 SECONDS = 30.0
 
 
-class EchoingKubelet(kubelet_pb2_grpc.KubeletServicer):
-    """Port 80 sends everything back, port 81 refuses; the pod lives until ``ended``."""
-
-    def __init__(self) -> None:
-        self.ended = asyncio.Event()
-        self.open = 0
-
-    async def PortForward(self, request_iterator: Any, context: Any) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
-        first = await anext(request_iterator)
-        assert first.pod_uid
-        async with answering(context):
-            if first.pod == "gone":
-                raise errors.NotFound('pod not found ("gone_default")')
-            await context.write(PodPortForwardResponse())
-            if not first.port:
-                await self.ended.wait()
-            elif first.port == 81:
-                await context.write(PodPortForwardResponse(error="connection refused"))
-            else:
-                self.open += 1
-                try:
-                    async for request in request_iterator:
-                        await context.write(PodPortForwardResponse(data=request.data))
-                    await context.write(PodPortForwardResponse(end=True))
-                finally:
-                    self.open -= 1
-
-
 @pytest.fixture
 async def kubelet(authority: TestAuthority) -> AsyncIterator[tuple[EchoingKubelet, int]]:
-    fake = EchoingKubelet()  # pyright: ignore[reportAbstractUsage]
-    files = authority.issue("kubelet@node-1", addresses=(), names=("kubelet.node-1",))
-    add = partial(kubelet_pb2_grpc.add_KubeletServicer_to_server, fake)
-    async with serve_grpc("127.0.0.1:0", [add], tls=tls(files), health=Health()) as serving:
-        yield fake, serving.port
+    async with echoing_kubelet(authority) as (fake, port):
+        yield fake, port
 
 
 async def test_bytes_come_back_and_each_way_ends_by_itself(start: Any, authority: TestAuthority, kubelet: Any) -> None:

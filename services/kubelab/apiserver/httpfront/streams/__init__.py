@@ -1,0 +1,1 @@
+"""Subresources that are streams in both directions: ports of pods, commands in them, and what is proxied."""

@@ -1,0 +1,13 @@
+"""Which subresources are streams, and who answers for each."""
+
+from __future__ import annotations
+
+from kubelab.apimachinery.clock import Clock
+from kubelab.apiserver.endpoints.portforward import PodPortForwards
+from kubelab.apiserver.httpfront.routes import Routes
+from kubelab.apiserver.httpfront.streams.portforward import PortForwardStreams
+
+
+def register(routes: Routes, forwards: PodPortForwards, clock: Clock) -> None:
+    """Register all of them."""
+    routes.add_stream("", "pods", "portforward", PortForwardStreams(forwards, clock))

@@ -1,0 +1,72 @@
+"""A kubelet for tests of api-servers: real gRPC with its certificate, and pods that are imagined."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator
+from functools import partial
+from typing import Any
+
+from kubelab.api.core.v1 import core_pb2
+from kubelab.apimachinery import errors
+from kubelab.component.config import TLS
+from kubelab.component.serving import Health, serve_grpc
+from kubelab.rpc.apiserver.v1.apiserver_pb2 import PodPortForwardResponse
+from kubelab.rpc.kubelet.v1 import kubelet_pb2_grpc
+from tests.support.answering import answering
+from tests.support.pki import Files, TestAuthority
+
+NODE = "node-1"
+
+
+class EchoingKubelet(kubelet_pb2_grpc.KubeletServicer):
+    """Port 80 sends everything back, port 81 refuses; the pod lives until ``ended``."""
+
+    def __init__(self) -> None:
+        self.ended = asyncio.Event()
+        self.open = 0
+        self.port = 0
+
+    async def PortForward(self, request_iterator: Any, context: Any) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        first = await anext(request_iterator)
+        assert first.pod_uid
+        async with answering(context):
+            if first.pod == "gone":
+                raise errors.NotFound('pod not found ("gone_default")')
+            await context.write(PodPortForwardResponse())
+            if not first.port:
+                await self.ended.wait()
+            elif first.port == 81:
+                await context.write(PodPortForwardResponse(error="connection refused"))
+            else:
+                self.open += 1
+                try:
+                    async for request in request_iterator:
+                        await context.write(PodPortForwardResponse(data=request.data))
+                    await context.write(PodPortForwardResponse(end=True))
+                finally:
+                    self.open -= 1
+
+
+@contextlib.asynccontextmanager
+async def echoing_kubelet(authority: TestAuthority) -> AsyncGenerator[tuple[EchoingKubelet, int]]:
+    """Serve one; gives it and its port on loopback."""
+    fake = EchoingKubelet()  # pyright: ignore[reportAbstractUsage]
+    files = authority.issue(f"kubelet@{NODE}", addresses=(), names=(f"kubelet.{NODE}",))
+    add = partial(kubelet_pb2_grpc.add_KubeletServicer_to_server, fake)
+    async with serve_grpc("127.0.0.1:0", [add], tls=tls_of(files), health=Health()) as serving:
+        yield fake, serving.port
+
+
+def tls_of(files: Files) -> TLS:
+    return TLS(ca=files.ca, certificate=files.certificate, key=files.key)
+
+
+def node_at(port: int) -> core_pb2.Node:
+    """The Node of a kubelet on loopback."""
+    node = core_pb2.Node()
+    node.metadata.name = NODE
+    node.status.addresses.add(type="InternalIP", address="127.0.0.1")
+    node.status.daemonEndpoints.kubeletEndpoint.Port = port
+    return node
