@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import ssl
 from collections.abc import AsyncGenerator
@@ -65,12 +66,12 @@ class HTTPClient:
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         if accept:
             sent["Accept"] = accept
-        data: bytes | None = None
+        data: io.BytesIO | None = None
         if body is not None:
             if not isinstance(body, str | bytes):
                 body = json.dumps(body)
                 content = content or "application/json"
-            data = body.encode() if isinstance(body, str) else body
+            data = io.BytesIO(body.encode() if isinstance(body, str) else body)
         if content:
             sent["Content-Type"] = content
         skip = () if content else ("Content-Type",)

@@ -49,7 +49,7 @@ class HTTPFront:
         try:
             return await self._answer(raw)
         except ApiError as err:
-            return status.response(err)
+            return status.response(err, raw.headers.get("Accept", ""))
         except (asyncio.CancelledError, ConnectionError, HttpProcessingError):
             raise
         except Exception:  # noqa: BLE001 — a bug, which is logged and counted

@@ -6,12 +6,17 @@ import asyncio
 import contextlib
 import ssl
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from http import HTTPStatus
 
+import structlog
 from aiohttp import web
+from aiohttp.web_protocol import RequestHandler as ConnectionHandler
 
 from kubelab.component import descriptors, sockets
 from kubelab.component.config import TLS, ConfigError
 from kubelab.component.httptls import ServerContext
+
+log = structlog.get_logger()
 
 HANDSHAKE_SECONDS = 10.0
 IDLE_SECONDS = 120.0  # for the head of the next request, the first included
@@ -20,6 +25,33 @@ MAX_LINE = 128 * 1024  # of a request's line; a selector may have 64 KiB
 MAX_FIELD = 32 * 1024  # of one header
 
 Handle = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+
+class _Connection(ConnectionHandler):
+    """One connection. What is no HTTP is answered in short, as Go does it, and logged for those who debug."""
+
+    __slots__ = ()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        del message
+        if request.writer.output_size > 0:
+            raise ConnectionResetError("the answer has begun") from exc
+        log.debug("a request could not be read", peer=request.remote, status=status, error=str(exc))
+        phrase = HTTPStatus(status).phrase
+        response = web.Response(status=status, text=f"{status} {phrase}")
+        response.force_close()
+        return response
+
+
+class _Server(web.Server):
+    def __call__(self) -> ConnectionHandler:
+        return _Connection(self, loop=self._loop, **self._kwargs)
 
 
 class _Refused(asyncio.Protocol):
@@ -44,7 +76,7 @@ async def serve_http(address: str, handle: Handle, *, tls: TLS | None, share_por
         context = _context(ServerContext(tls))
     except OSError as err:
         raise ConfigError(f"tls: {err}") from err
-    server = web.Server(
+    server = _Server(
         handle,
         handler_cancellation=True,
         access_log=None,

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
 from aiohttp import web
 
 from kubelab.api.meta.v1 import meta_pb2
-from kubelab.apimachinery.errors import ApiError
+from kubelab.apimachinery.errors import ApiError, NotAcceptable
 from kubelab.apimachinery.manifest.encode import message_to_dict
 from kubelab.apimachinery.patch.values import JSONObject
-from kubelab.apiserver.httpfront.negotiation import JSON
+from kubelab.apiserver.endpoints.decoding import GroupVersionKind
+from kubelab.apiserver.httpfront import negotiation
+from kubelab.apiserver.httpfront.answers import envelope, finished
+from kubelab.apiserver.httpfront.jsoncache import dump
+from kubelab.apiserver.httpfront.negotiation import JSON, PROTOBUF, Accepted
 from kubelab.rpc import warnings
 
+STATUS = GroupVersionKind("v1", "Status")
 _WITH_DETAILS = ("NotFound", "MethodNotAllowed", "Invalid")  # also where there is nothing in them
 
 
@@ -27,13 +31,21 @@ def document(status: meta_pb2.Status) -> JSONObject:
     return {"kind": "Status", "apiVersion": "v1", **body}
 
 
-def response(err: ApiError) -> web.Response:
-    """Make the answer to a request that failed."""
+def response(err: ApiError, accept: str = "") -> web.Response:
+    """Make the answer to a request that failed, in the first form that its client accepts, else in JSON."""
+    try:
+        media_type = negotiation.accepted(accept).media_type
+    except NotAcceptable:
+        media_type = JSON
+    status = err.to_status()
     headers = {"Cache-Control": "no-cache, private"}
     if err.retry_after_seconds:
         headers["Retry-After"] = str(err.retry_after_seconds)
-    body = json.dumps(document(err.to_status()), separators=(",", ":")) + "\n"
-    return web.Response(status=err.code, body=body.encode(), content_type=JSON, headers=headers)
+    if media_type == PROTOBUF:
+        body = envelope(STATUS, status.SerializeToString())
+    else:
+        body = finished(dump(document(status)), Accepted(media_type))
+    return web.Response(status=err.code, body=body, headers={**headers, "Content-Type": media_type})
 
 
 def warning_headers(texts: Sequence[str]) -> list[tuple[str, str]]:

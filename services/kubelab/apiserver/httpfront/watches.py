@@ -13,7 +13,6 @@ from kubelab.apimachinery.errors import ApiError
 from kubelab.apimachinery.meta import INITIAL_EVENTS_END, meta_of
 from kubelab.apimachinery.scheme import Resource
 from kubelab.apimachinery.wireformat import delimited
-from kubelab.apiserver.endpoints.decoding import GroupVersionKind
 from kubelab.apiserver.httpfront import status
 from kubelab.apiserver.httpfront.answers import Answers, content_type, envelope, gvk_of, length_delimited
 from kubelab.apiserver.httpfront.jsoncache import dump, fields, with_kind
@@ -23,7 +22,6 @@ from kubelab.apiserver.watchcache.changes import ADDED, DELETED, MODIFIED, Chang
 SEND_SECONDS = 60.0  # for a client to take what it was sent, before it counts as gone
 _NAMES: dict[int, str] = {ADDED: "ADDED", MODIFIED: "MODIFIED", DELETED: "DELETED"}
 BOOKMARK, ERROR = "BOOKMARK", "ERROR"
-_STATUS = GroupVersionKind("v1", "Status")
 
 
 class WatchWriter:
@@ -78,7 +76,7 @@ class WatchWriter:
         """Write the event with which a watch ends that cannot go on."""
         made = err.to_status()
         if self._form.media_type == PROTOBUF:
-            return self._frame(ERROR, envelope(_STATUS, made.SerializeToString()))
+            return self._frame(ERROR, envelope(status.STATUS, made.SerializeToString()))
         return self._frame(ERROR, dump(status.document(made)))
 
     def _event(self, kind: int, change: Change | int) -> bytes:

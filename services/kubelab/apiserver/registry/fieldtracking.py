@@ -33,8 +33,9 @@ _PROCESSES = {  # what upstream's programs are called
 
 
 def manager_of_process(process: str) -> str:
-    """Name the manager of a process that does not say: ``kubelet`` for ``kubelet@node-1``."""
-    name = process.partition("@")[0]
+    """Name the manager of a process that does not say: ``kubelet`` for ``kubelet@node-1``, and what stands before the
+    slash of a user agent such as ``kubectl/v1.32.4``."""
+    name = process.partition("@")[0].partition("/")[0]
     return _PROCESSES.get(name, name) or "unknown"
 
 
