@@ -89,8 +89,8 @@ class _InstantReflector(Reflector):
         self._apply(events)
 
     def forget_history(self) -> None:
-        for cache in self._caches.values():
-            cache._history.clear(cache._ring, self.revision)
+        for cache in self._all():
+            cache._history.clear(cache.ring, self.revision)
 
 
 class _ServerClock(SystemClock):

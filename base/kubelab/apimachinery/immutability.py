@@ -34,12 +34,16 @@ def changed(new: Message, old: Message, *, without: str = "") -> list[Change]:
 
 
 @cache
-def _steps(descriptor: Descriptor) -> tuple[_Step, ...]:
+def _steps(descriptor: Descriptor, above: tuple[Descriptor, ...] = ()) -> tuple[_Step, ...]:
+    """Give the steps of a type. One that contains itself is followed once."""
     steps: list[_Step] = []
+    within = (*above, descriptor)
     for field in descriptor.fields:
         if field.full_name in immutability.IMMUTABLE:
             steps.append(_Step(field.name, None))
-        elif field.message_type is not None and not field.is_repeated and (below := _steps(field.message_type)):
+        elif field.message_type is None or field.is_repeated or field.message_type in within:
+            continue
+        elif below := _steps(field.message_type, within):
             steps.append(_Step(field.name, below))
     return tuple(steps)
 

@@ -16,6 +16,7 @@ from typing import Any, TypeVar, cast
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
+from kubelab.api.custom import custom_pb2
 from kubelab.api.tables import spelling
 from kubelab.apimachinery.manifest import jsonmapping
 from kubelab.apimachinery.manifest.encode import message_to_dict
@@ -24,7 +25,8 @@ from kubelab.apimachinery.patch.values import JSONArray, JSONObject, number
 
 M = TypeVar("M", bound=Message)
 
-_JSON_INSIDE = frozenset((jsonmapping.FIELDS, jsonmapping.RAW_EXTENSION))
+_JSON_INSIDE = frozenset((jsonmapping.FIELDS, jsonmapping.RAW_EXTENSION, jsonmapping.JSON_VALUE))
+_TYPE_AND_METADATA = frozenset(("apiVersion", "kind", "metadata"))
 _TYPES = {
     FieldDescriptor.TYPE_INT32: ("int32", -(2**31), 2**31 - 1),
     FieldDescriptor.TYPE_INT64: ("int64", -(2**63), 2**63 - 1),
@@ -51,7 +53,10 @@ def decode(body: JSONObject, message: type[M]) -> tuple[M, list[str]]:
     """
     obj = message()
     reader = _Reader()
-    reader.object(body, obj, "", "", root=True)
+    if isinstance(obj, custom_pb2.CustomObject):
+        reader.custom(body, obj)
+    else:
+        reader.object(body, obj, "", "", root=True)
     return obj, reader.unknown
 
 
@@ -104,9 +109,9 @@ def _places(descriptor: Descriptor) -> dict[str, _Place]:
     for one in descriptor.fields:
         if one.full_name in spelling.INLINE:
             assert one.message_type is not None
-            places |= {f.name: _Place(f, one.name, map_value(f)) for f in one.message_type.fields}
+            places |= {f.json_name: _Place(f, one.name, map_value(f)) for f in one.message_type.fields}
         else:
-            places[one.name] = _Place(one, "", map_value(one))
+            places[one.json_name] = _Place(one, "", map_value(one))
     return places
 
 
@@ -127,6 +132,13 @@ class _Reader:
                 continue
             holder: Any = getattr(target, place.inlined_in) if place.inlined_in else target
             self._fill(value, holder, place, f"{indexed}{key}", f"{plain}{key}")
+
+    def custom(self, body: JSONObject, target: custom_pb2.CustomObject) -> None:
+        """Fill a custom object: its metadata is a message, all else stays JSON."""
+        self.object({"metadata": body.get("metadata")}, target, "", "")
+        target.apiVersion, target.kind = str(body.get("apiVersion") or ""), str(body.get("kind") or "")
+        rest = {key: value for key, value in body.items() if key not in _TYPE_AND_METADATA}
+        target.content = json.dumps(rest, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")
 
     def _fill(self, value: Any, holder: Any, place: _Place, indexed: str, plain: str) -> None:
         one, name = place.field, place.field.name
@@ -162,13 +174,37 @@ class _Reader:
         special = _SPECIAL.get(target.DESCRIPTOR.full_name)
         if value is None:
             return
-        if special is not None:
+        if target.DESCRIPTOR.full_name in jsonmapping.SCHEMA_OR:
+            self._schema_or(value, target, one, indexed, plain)
+        elif special is not None:
             if not always or value not in (0, "0", ""):
                 special(value, target)
         elif isinstance(value, dict):
             self.object(cast(JSONObject, value), target, f"{indexed}.", f"{plain}.")
         else:
             raise _mismatch(value, one, plain, _go_type(one), "struct")
+
+    def _schema_or(self, value: Any, target: Any, one: FieldDescriptor, indexed: str, plain: str) -> None:
+        """Read a schema, or what may stand in its place: true or false, a list of schemas, a list of names."""
+        name = target.DESCRIPTOR.full_name
+        if isinstance(value, dict):
+            if name == jsonmapping.SCHEMA_OR_BOOL:
+                target.allows = True
+            target.schema.SetInParent()
+            self.object(cast(JSONObject, value), target.schema, f"{indexed}.", f"{plain}.")
+        elif name == jsonmapping.SCHEMA_OR_BOOL:
+            if not isinstance(value, bool):
+                raise DecodingError("boolean or JSON schema expected")
+            target.allows = value
+        elif not isinstance(value, list):
+            raise _mismatch(value, one, plain, _go_type(one), "struct")
+        elif name == jsonmapping.SCHEMA_OR_ARRAY:
+            schemas = target.DESCRIPTOR.fields_by_name["jSONSchemas"]
+            for at, part in enumerate(cast(JSONArray, value)):
+                self._message(part, target.jSONSchemas.add(), schemas, f"{indexed}[{at}]", plain)
+        else:
+            names = target.DESCRIPTOR.fields_by_name["property"]
+            target.property.extend(_scalar(part, names, plain) for part in cast(JSONArray, value))
 
 
 def _go_type(one: FieldDescriptor) -> str:
@@ -307,5 +343,6 @@ _SPECIAL: dict[str, Callable[[Any, Any], None]] = {
     jsonmapping.INT_OR_STRING: _int_or_string,
     jsonmapping.FIELDS: _fields,
     jsonmapping.RAW_EXTENSION: _raw,
+    jsonmapping.JSON_VALUE: _raw,
     **dict.fromkeys(jsonmapping.EXTRA_VALUES, _items),
 }

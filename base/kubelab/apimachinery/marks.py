@@ -56,16 +56,17 @@ def _without_status(steps: tuple[_Step, ...]) -> tuple[_Step, ...]:
     return tuple(step for step in steps if step.name != "status")
 
 
-def _steps(descriptor: Descriptor, table: Mapping[str, str]) -> tuple[_Step, ...]:
-    """Give the steps of a type; the types of the contract's objects do not contain themselves."""
+def _steps(descriptor: Descriptor, table: Mapping[str, str], above: tuple[Descriptor, ...] = ()) -> tuple[_Step, ...]:
+    """Give the steps of a type. One that contains itself is followed once."""
     steps: list[_Step] = []
+    within = (*above, descriptor)
     for field in descriptor.fields:
         name, kind = field.full_name, field.message_type
         shape = "list" if field.is_repeated else "present" if field.has_presence else "plain"
         if (value := map_value(field)) is not None:
             shape, kind = "map", value.message_type
         mark = table.get(name, "")
-        below = _steps(kind, table) if kind is not None and not mark else ()
+        below = _steps(kind, table, within) if kind is not None and not mark and kind not in within else ()
         if mark or below:
             steps.append(_Step(field.name, "" if name in spelling.INLINE else field.name, mark, shape, below))
     return tuple(steps)

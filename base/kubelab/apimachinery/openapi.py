@@ -23,7 +23,8 @@ from kubelab.apimachinery.scheme import Resource
 Schema = dict[str, Any]
 
 _API = "kubelab.api."
-_PACKAGES = {  # of apimachinery; all others are io.k8s.api.GROUP.VERSION
+_PACKAGES = {  # of apimachinery and apiextensions; all others are io.k8s.api.GROUP.VERSION
+    "kubelab.api.apiextensions.v1": "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1",
     "kubelab.api.meta.v1": "io.k8s.apimachinery.pkg.apis.meta.v1",
     "kubelab.api.resource": "io.k8s.apimachinery.pkg.api.resource",
     "kubelab.api.intstr": "io.k8s.apimachinery.pkg.util.intstr",
@@ -32,6 +33,7 @@ _PACKAGES = {  # of apimachinery; all others are io.k8s.api.GROUP.VERSION
 _SCALARS: dict[int, Schema] = {
     FieldDescriptor.TYPE_BOOL: {"type": "boolean"},
     FieldDescriptor.TYPE_BYTES: {"type": "string", "format": "byte"},
+    FieldDescriptor.TYPE_DOUBLE: {"type": "number", "format": "double"},
     FieldDescriptor.TYPE_INT32: {"type": "integer", "format": "int32"},
     FieldDescriptor.TYPE_INT64: {"type": "integer", "format": "int64"},
     FieldDescriptor.TYPE_STRING: {"type": "string"},
@@ -47,6 +49,8 @@ _SPECIAL: dict[str, Schema] = {
     jsonmapping.MICRO_TIME: {"type": "string", "format": "date-time"},
     jsonmapping.FIELDS: {"type": "object"},
     jsonmapping.RAW_EXTENSION: {"type": "object"},
+    jsonmapping.JSON_VALUE: {},
+    **dict.fromkeys(jsonmapping.SCHEMA_OR, cast(Schema, {})),
     **{key: {"type": "array", "items": {"type": "string"}} for key in jsonmapping.EXTRA_VALUES},
 }
 # What version 2 cannot say, having no oneOf, is a string there.
@@ -147,9 +151,9 @@ class _Writer:
         if full_name in descriptions.DESCRIPTION:
             result["description"] = descriptions.DESCRIPTION[full_name]
         fields = list(fields_of(descriptor))
-        if required := sorted(field.name for field in fields if field.full_name in schema.REQUIRED):
+        if required := sorted(field.json_name for field in fields if field.full_name in schema.REQUIRED):
             result["required"] = required
-        result["properties"] = {f.name: self._field(f) for f in sorted(fields, key=lambda field: field.name)}
+        result["properties"] = {f.json_name: self._field(f) for f in sorted(fields, key=lambda field: field.json_name)}
         if full_name in merging.ATOMIC_MESSAGE:
             result["x-kubernetes-map-type"] = "atomic"
         return name

@@ -35,5 +35,5 @@ def fields(descriptor: Descriptor) -> dict[str, PatchField]:
         strategies = tuple(filter(None, merging.PATCH.get(field.full_name, "").split(",")))
         merge_key = merging.MERGE_KEY.get(field.full_name, "")
         value = map_value(field)
-        by_name[field.name] = PatchField(strategies, merge_key, (value or field).message_type, value is not None)
+        by_name[field.json_name] = PatchField(strategies, merge_key, (value or field).message_type, value is not None)
     return by_name

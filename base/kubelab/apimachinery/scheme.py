@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any as AnyValue
+from typing import Generic, Protocol, TypeVar, cast
 
 from google.protobuf.any_pb2 import Any
 from google.protobuf.message import Message
 
+from kubelab.api.apiextensions.v1 import apiextensions_pb2
 from kubelab.api.apps.v1 import apps_pb2
 from kubelab.api.authentication.v1 import authentication_pb2
 from kubelab.api.authorization.v1 import authorization_pb2
@@ -19,7 +21,9 @@ from kubelab.api.autoscaling.v2 import autoscaling_pb2
 from kubelab.api.batch.v1 import batch_pb2
 from kubelab.api.coordination.v1 import coordination_pb2
 from kubelab.api.core.v1 import componentstatuses_pb2, core_pb2, limits_pb2, serviceaccounts_pb2
+from kubelab.api.custom import custom_pb2
 from kubelab.api.discovery.v1 import discovery_pb2
+from kubelab.api.meta.v1 import meta_pb2
 from kubelab.api.networking.v1 import networking_pb2
 from kubelab.api.policy.v1 import policy_pb2
 from kubelab.api.rbac.v1 import rbac_pb2
@@ -40,6 +44,29 @@ class Column:
     type: str = "string"
 
 
+class CustomSchema(Protocol):
+    """What is known of the objects of a kind that is no message of the contract."""
+
+    def prune(self, body: dict[str, AnyValue], /) -> list[str]:
+        """Take away the fields that the kind does not have; gives their paths."""
+        ...
+
+    @property
+    def has_status(self) -> bool:
+        """Whether the status is a subresource."""
+        ...
+
+    @property
+    def fields(self) -> AnyValue:
+        """The types of fields, as :mod:`kubelab.apimachinery.fieldsets.types` has them."""
+        ...
+
+    @property
+    def openapi(self) -> dict[str, AnyValue]:
+        """The schema in OpenAPI's form."""
+        ...
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class Resource(Generic[T]):
     """The names, verbs and properties of a resource. It equals only itself, so that it is a fast dictionary key."""
@@ -56,6 +83,17 @@ class Resource(Generic[T]):
     verbs: tuple[str, ...] = STANDARD_VERBS
     subresources: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
+    list_kind: str = ""
+    """The kind of a collection, where it is not the kind with ``List`` behind it."""
+    custom: CustomSchema | None = None
+    """Of a kind that a CustomResourceDefinition adds, where its schema is known."""
+
+    def new(self) -> T:
+        """Make an empty object."""
+        obj = self.message()
+        if isinstance(obj, custom_pb2.CustomObject):
+            obj.apiVersion, obj.kind = self.api_version, self.kind
+        return obj
 
     @property
     def api_version(self) -> str:
@@ -424,6 +462,18 @@ ROLES = Resource(
     columns=_columns(CREATED_AT),
     group=_RBAC,
 )
+CUSTOM_RESOURCE_DEFINITIONS = Resource(
+    plural="customresourcedefinitions",
+    singular="customresourcedefinition",
+    kind="CustomResourceDefinition",
+    message=apiextensions_pb2.CustomResourceDefinition,
+    columns=_columns(CREATED_AT),
+    group="apiextensions.k8s.io",
+    short_names=("crd", "crds"),
+    namespaced=False,
+    subresources=("status",),
+    categories=("api-extensions",),
+)
 BINDINGS = Resource(
     plural="bindings",
     singular="binding",
@@ -501,6 +551,7 @@ ALL: tuple[Resource[Message], ...] = (
     ROLE_BINDINGS,
     ROLES,
     PRIORITY_CLASSES,
+    CUSTOM_RESOURCE_DEFINITIONS,
 )
 
 _BY_KIND = {(r.api_version, r.kind): r for r in ALL}
@@ -508,18 +559,54 @@ _BY_PLURAL = {(r.group, r.plural): r for r in ALL}
 _BY_MESSAGE = {r.message.DESCRIPTOR.full_name: r for r in ALL}
 
 
+_LEARNED: dict[tuple[str, str], Resource[Message]] = {}  # by apiVersion and kind
+
+
+def learn(resources: Iterable[meta_pb2.APIResource]) -> None:
+    """Know from now on, in this process, the kinds of a server that are not of the contract, as discovery has them.
+    Those that were learnt before are forgotten."""
+    _LEARNED.clear()
+    for found in resources:
+        if _BY_PLURAL.get((found.group, found.name)) is not None:
+            continue
+        resource = Resource(
+            plural=found.name,
+            singular=found.singularName,
+            kind=found.kind,
+            message=cast("type[Message]", custom_pb2.CustomObject),
+            columns=(NAME, AGE),
+            group=found.group,
+            version=found.version,
+            short_names=tuple(found.shortNames),
+            namespaced=found.namespaced,
+            verbs=tuple(found.verbs),
+            categories=tuple(found.categories),
+        )
+        _LEARNED.setdefault((resource.api_version, resource.kind), resource)
+
+
+def known() -> list[Resource[Message]]:
+    """Give the kinds of the contract and those that were learnt."""
+    return [*ALL, *_LEARNED.values()]
+
+
 def by_kind(api_version: str, kind: str) -> Resource[Message] | None:
     """Find ``("v1", "Pod")``."""
-    return _BY_KIND.get((api_version, kind))
+    return _BY_KIND.get((api_version, kind)) or _LEARNED.get((api_version, kind))
 
 
 def by_plural(group: str, plural: str) -> Resource[Message] | None:
     """Find ``("", "pods")``, as a request names it."""
-    return _BY_PLURAL.get((group, plural))
+    found = _BY_PLURAL.get((group, plural))
+    if found is None and _LEARNED:
+        found = next((r for r in _LEARNED.values() if r.group == group and r.plural == plural), None)
+    return found
 
 
 def of_object(obj: Message) -> Resource[Message]:
-    """Find the resource of a message; KeyError when it is not one that is served."""
+    """Find the resource of a message; KeyError when it is not one that is served, or of a kind that was not learnt."""
+    if isinstance(obj, custom_pb2.CustomObject):
+        return _LEARNED[obj.apiVersion, obj.kind]
     return _BY_MESSAGE[obj.DESCRIPTOR.full_name]
 
 
@@ -528,11 +615,11 @@ def by_type_url(url: str) -> Resource[Message] | None:
     return _BY_MESSAGE.get(url.removeprefix(TYPE_URL_PREFIX))
 
 
-def find(word: str, among: Iterable[Resource[Message]] = ALL) -> Resource[Message] | None:
+def find(word: str, among: Iterable[Resource[Message]] | None = None) -> Resource[Message] | None:
     """Find what a user means: plural, singular, kind or short name, in any case, alone or before ``.group`` or
     ``.version.group``."""
     name, _, place = word.lower().partition(".")
-    for r in among:
+    for r in known() if among is None else among:
         names = (r.plural, r.singular, r.kind.lower(), *r.short_names)
         if name in names and place in ("", r.group, f"{r.version}.{r.group}"):
             return r

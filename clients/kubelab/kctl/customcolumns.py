@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from kubelab.apimachinery.jsonpath import JSONPath, JSONPathError
+from kubelab.apimachinery.jsonpath.evaluate import go_text
 from kubelab.kctl.flags import UsageProblem
-from kubelab.kctl.jsonpath import JSONPath, JSONPathError
-from kubelab.kctl.jsonpath.evaluate import go_text
 from kubelab.kctl.relaxedpath import relaxed_path
 from kubelab.kctl.session import Failed
 from kubelab.kctl.tables import Columns

@@ -131,7 +131,7 @@ class JSONPathPrinter:
     """``-o jsonpath=…``; ``as_json`` prints each action's results as a list."""
 
     def __init__(self, text: str, *, allow_missing_keys: bool, as_json: bool = False) -> None:
-        from kubelab.kctl.jsonpath import JSONPath, JSONPathError
+        from kubelab.apimachinery.jsonpath import JSONPath, JSONPathError
 
         self._text, self._as_json = text, as_json
         try:
@@ -140,7 +140,7 @@ class JSONPathPrinter:
             raise UsageProblem(f"error parsing jsonpath {text}, {err}") from err
 
     def render(self, document: Document) -> str:
-        from kubelab.kctl.jsonpath import JSONPathError
+        from kubelab.apimachinery.jsonpath import JSONPathError
 
         try:
             if self._as_json:

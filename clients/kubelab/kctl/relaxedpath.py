@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
+from kubelab.apimachinery.jsonpath import JSONPath, JSONPathError
 from kubelab.kctl.flags import UsageProblem
-from kubelab.kctl.jsonpath import JSONPath, JSONPathError
 
 _RELAXED = re.compile(r"\{\.?([^{}]+)\}|\.?([^{}]+)")
 

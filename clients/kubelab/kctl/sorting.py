@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from kubelab.apimachinery import quantity
-from kubelab.kctl.jsonpath import JSONPath, JSONPathError
+from kubelab.apimachinery.jsonpath import JSONPath, JSONPathError
 from kubelab.kctl.relaxedpath import relaxed, relaxed_path
 from kubelab.kctl.session import Failed
 

@@ -17,8 +17,8 @@ from kubelab.kctl.session import Failed, Session
 if TYPE_CHECKING:
     from google.protobuf.message import Message
 
+    from kubelab.apimachinery.jsonpath import JSONPath
     from kubelab.client.client import Client
-    from kubelab.kctl.jsonpath import JSONPath
 
 _SINGLE_EQUALS = re.compile(r"(?<!=)=(?!=)")  # "==" belongs to a filter
 FOR_EVER = 168 * 3600.0  # seconds: kubectl's "a week" for a negative timeout
@@ -54,9 +54,9 @@ class WaitCondition:
 
     def _has_value(self, path: JSONPath, obj: Message) -> bool:
         """Compare the one value that the expression gives. Raises Failed where there are several, or no plain one."""
+        from kubelab.apimachinery.jsonpath import JSONPathError
+        from kubelab.apimachinery.jsonpath.evaluate import go_text
         from kubelab.apimachinery.manifest import encode
-        from kubelab.kctl.jsonpath import JSONPathError
-        from kubelab.kctl.jsonpath.evaluate import go_text
 
         try:
             found = path.find(encode.to_dict(obj))

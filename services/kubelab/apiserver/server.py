@@ -18,7 +18,14 @@ from kubelab.api.scheduling.v1 import scheduling_pb2
 from kubelab.apimachinery import errors
 from kubelab.apimachinery.backoff import jittered
 from kubelab.apimachinery.clock import Clock
-from kubelab.apimachinery.scheme import LIMIT_RANGES, NAMESPACES, NODES, PRIORITY_CLASSES, SERVICE_ACCOUNTS
+from kubelab.apimachinery.scheme import (
+    LIMIT_RANGES,
+    NAMESPACES,
+    NODES,
+    PRIORITY_CLASSES,
+    SERVICE_ACCOUNTS,
+    Resource,
+)
 from kubelab.apiserver.admission.chain import AdmissionChain
 from kubelab.apiserver.admission.limitranger import LimitRanger
 from kubelab.apiserver.admission.namespacelifecycle import NamespaceLifecycle
@@ -37,6 +44,8 @@ from kubelab.apiserver.config import ApiServerConfig
 from kubelab.apiserver.controlplane.bootstrap import Bootstrap
 from kubelab.apiserver.controlplane.componenthealth import ComponentHealth
 from kubelab.apiserver.controlplane.nodelabel import ControlPlaneNode
+from kubelab.apiserver.customresources.kinds import openapi_of
+from kubelab.apiserver.customresources.serving import CustomResources
 from kubelab.apiserver.discovery.published import Published
 from kubelab.apiserver.endpoints.auditrecords import AuditRecords
 from kubelab.apiserver.endpoints.handler import RequestHandler
@@ -137,6 +146,7 @@ class ApiServer:
             config.advertise_address,
             allocator.kubernetes_address,
         )
+        self.custom = CustomResources(self.writer, self.resources, self.reflector, self.replace_kind, clock)
         node = process.partition("@")[2]
         self.control_plane = ControlPlaneNode(self.writer, self.caches[NODES], node, clock)
         self.admission = AdmissionChain(  # in upstream's order
@@ -192,6 +202,8 @@ class ApiServer:
         DiscoveryPaths(Published(self.resources, self._http_address), self._clock).add_to(front.routes)
         if self.accounts is not None:
             tokenkeys.register(front.routes, self.accounts.tokens, self._http_address)
+        LogPath(PodLogs(self._handler, self.reader, self.kubelets), self._clock).add_to(front.routes)
+        DiscoveryPaths(Published(self.resources, self._http_address, openapi_of), self._clock).add_to(front.routes)
         return front
 
     async def serve_kind(self, storage: ResourceStorage) -> None:
@@ -200,6 +212,19 @@ class ApiServer:
             cache = self.resources.make_cache(storage)
             await self.reflector.join(cache)
             self.resources.add(storage, cache)
+
+    async def replace_kind(self, retired: Sequence[Resource[Message]], storages: Sequence[ResourceStorage]) -> None:
+        """Serve the versions of a kind in place of others; between the two nothing is missing. ValueError as above."""
+        async with self._adding:
+            caches = [self.resources.make_cache(storage, retired) for storage in storages]
+            for cache in caches:
+                await self.reflector.join(cache)
+            for resource in retired:
+                self.resources.retire(resource)
+            for storage, cache in zip(storages, caches, strict=True):
+                self.resources.add(storage, cache)
+            for resource in retired:
+                self.reflector.leave(self.caches[resource])
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
@@ -212,12 +237,14 @@ class ApiServer:
                 ]
                 await self.reflector.synced.wait()
                 await self._prepare()
+                await self.custom.start()
                 for name, loop in (
                     ("audit", self.audit.run()),
                     ("bootstrap", self.bootstrap.run()),
                     ("compactor", self.compactor.run()),
                     ("memory", self._trimmer.run()),
                     ("control-plane", self.control_plane.run()),
+                    ("custom-resources", self.custom.run()),
                 ):
                     tasks.append(group.create_task(loop, name=name))
                 yield

@@ -102,7 +102,11 @@ def controller_manager(r: Question, name: str) -> bool:
                 "endpointslices",
             )
         )
-        or (changes and r.subresource == "status" and r.resource not in ("services", "ingresses"))
+        or (
+            changes
+            and r.subresource == "status"
+            and r.resource not in ("services", "ingresses", "customresourcedefinitions")
+        )
         or (changes and r.subresource == "finalize")
         or (r.verb in ("get", "update") and r.subresource == "scale")
         or lease(r, name, "kube-controller-manager")

@@ -278,7 +278,7 @@ async def test_a_big_event_is_not_kept_a_second_time(server: Server) -> None:
     await server.write("small")
     await server.write("big", 2 * changes.KEPT_FRAME)
     await server.clock.settle()
-    small, big = server.caches[CONFIG_MAPS]._ring.changes
+    small, big = server.caches[CONFIG_MAPS].ring.changes
     assert small.frame(changes.ADDED) is small.frame(changes.ADDED)
     assert big.frame(changes.ADDED) is not big.frame(changes.ADDED)
 

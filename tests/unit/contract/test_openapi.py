@@ -14,11 +14,13 @@ TWO, THREE = openapi.schemas(version=2), openapi.schemas()
 PLAIN: dict[str, dict[str, str]] = {
     "bool": {"type": "boolean"},
     "bytes": {"type": "string", "format": "byte"},
+    "double": {"type": "number", "format": "double"},
     "int32": {"type": "integer", "format": "int32"},
     "int64": {"type": "integer", "format": "int64"},
     "string": {"type": "string"},
 }
 PACKAGES = {
+    "apiextensions.v1": "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1",
     "meta.v1": "io.k8s.apimachinery.pkg.apis.meta.v1",
     "resource": "io.k8s.apimachinery.pkg.api.resource",
     "intstr": "io.k8s.apimachinery.pkg.util.intstr",
@@ -61,7 +63,8 @@ def flat(message: str) -> dict[str, Fact]:
     """A message's fields as JSON has them."""
     found: dict[str, Fact] = {}
     for name, fact in UPSTREAM[message].items():
-        found |= flat(fact.type) if "inline" in fact.said else {name: fact}
+        key = next((said.removeprefix("json=") for said in fact.said if said.startswith("json=")), name)
+        found |= flat(fact.type) if "inline" in fact.said else {key: fact}
     return found
 
 
@@ -92,7 +95,11 @@ def test_every_reference_leads_to_a_schema(document: dict[str, Any], prefix: str
     def references(part: Any) -> list[str]:
         if isinstance(part, dict):
             parts = cast(dict[str, Any], part)
-            return [parts["$ref"]] if "$ref" in parts else [r for below in parts.values() for r in references(below)]
+            return (
+                [parts["$ref"]]
+                if isinstance(parts.get("$ref"), str)
+                else [r for below in parts.values() for r in references(below)]
+            )
         return [r for below in cast(list[Any], part) for r in references(below)] if isinstance(part, list) else []
 
     found = references(document)

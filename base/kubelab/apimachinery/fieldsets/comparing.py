@@ -46,7 +46,7 @@ def _collect(value: Any, kind: Type, path: Path, found: set[Path]) -> None:
 
 def child(kind: Struct | MapType, key: str) -> Type | None:
     """Give the type below a key; None for a field that is not declared."""
-    return kind.fields.get(key) if isinstance(kind, Struct) else kind.values
+    return kind.fields.get(key, kind.others) if isinstance(kind, Struct) else kind.values
 
 
 def elements(value: Any, kind: ListType) -> list[tuple[str, Any]]:

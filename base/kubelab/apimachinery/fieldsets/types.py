@@ -44,10 +44,11 @@ class Scalar:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Struct:
-    """An object with known fields."""
+    """An object with known fields. ``others`` is the type of the rest, None where there may be no others."""
 
     fields: Mapping[str, Type]
     atomic: bool = False
+    others: Type | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -93,7 +94,7 @@ class _Fields(Mapping[str, "Type"]):
     """The fields of a message. Each type is made when it is first asked for: some messages contain themselves."""
 
     def __init__(self, descriptor: Descriptor, others: Mapping[str, Type] | None = None) -> None:
-        self._descriptors = {one.name: one for one in fields_of(descriptor)}
+        self._descriptors = {one.json_name: one for one in fields_of(descriptor)}
         self._made: dict[str, Type] = dict(others or {})
 
     def __getitem__(self, key: str) -> Type:

@@ -17,6 +17,7 @@ from typing import Any, cast
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
+from kubelab.api.custom import custom_pb2
 from kubelab.api.tables import spelling
 from kubelab.apimachinery import scheme
 from kubelab.apimachinery.manifest import diagnostics, jsonmapping
@@ -93,8 +94,12 @@ def _objects(
     if resource is None:
         collected.append(_unknown_kind(node, version, kind, source))
         return
-    obj = resource.message()
+    obj = resource.new()
     reader = _Reader(source, collected)
+    if isinstance(obj, custom_pb2.CustomObject):
+        reader.custom(node, obj, f"{path}." if path else "")
+        yield Document(obj, resource, source, node.line, node)
+        return
     reader.fields(node, obj, f"{path}." if path else "", skip=("apiVersion", "kind"))
     yield Document(obj, resource, source, node.line, node)
 
@@ -123,11 +128,11 @@ def _unknown_kind(node: YAMLNode, version: str, kind: str, source: str) -> Diagn
         f'resource mapping not found for name: "{name}" namespace: "{namespace}" from "{source}": '
         f'no matches for kind "{kind}" in version "{version}"'
     )
-    kinds = [r.kind for r in scheme.ALL]
+    kinds = [r.kind for r in scheme.known()]
     near = [kind] if kind in kinds else difflib.get_close_matches(kind, kinds, n=1)
     hint = ""
     if near:
-        resource = next(r for r in scheme.ALL if r.kind == near[0])
+        resource = next(r for r in scheme.known() if r.kind == near[0])
         hint = f"{resource.kind} in version {resource.api_version}"
         message += f', did you mean "{resource.kind}" in version "{resource.api_version}"?'
     where = node.get("kind")
@@ -149,9 +154,9 @@ def _places(descriptor: Descriptor) -> dict[str, _Place]:
         if field.full_name in spelling.INLINE:
             inner = field.message_type
             assert inner is not None
-            places.update({f.name: _Place(f, field.name) for f in inner.fields})
+            places.update({f.json_name: _Place(f, field.name) for f in inner.fields})
         else:
-            places[field.name] = _Place(field)
+            places[field.json_name] = _Place(field)
     return places
 
 
@@ -178,6 +183,16 @@ class _Reader:
                 continue  # null: as if it were not there
             target = cast(Message, getattr(message, place.inlined_in)) if place.inlined_in else message
             self._field(value, target, place.field, prefix + key)
+
+    def custom(self, node: YAMLNode, obj: custom_pb2.CustomObject, prefix: str) -> None:
+        """Read a custom object: its metadata is a message, all else stays JSON, which the server checks."""
+        metadata = node.get("metadata")
+        if metadata is not None and metadata.value is not None:
+            self._message(metadata, obj.metadata, f"{prefix}metadata")
+        body = {key: value for key, value in plain(node).items() if key not in ("apiVersion", "kind", "metadata")}
+        obj.content = json.dumps(body, separators=(",", ":"), ensure_ascii=False, default=str).encode(
+            "utf-8", "replace"
+        )
 
     def _field(self, node: YAMLNode, message: Message, field: FieldDescriptor, path: str) -> None:
         name = field.name
@@ -222,6 +237,9 @@ class _Reader:
                     target[key] = value
 
     def _message(self, node: YAMLNode, target: Message, path: str) -> None:
+        if target.DESCRIPTOR.full_name in jsonmapping.SCHEMA_OR:
+            self._schema_or(node, target, path)
+            return
         special = _SPECIAL.get(target.DESCRIPTOR.full_name)
         if special is not None:
             expected = special(node, target)
@@ -233,6 +251,27 @@ class _Reader:
             return
         target.SetInParent()  # `status: {}` is there, if empty
         self.fields(node, target, f"{path}.")
+
+    def _schema_or(self, node: YAMLNode, target: Any, path: str) -> None:
+        """Read a schema, or what may stand in its place: true or false, a list of schemas, a list of names."""
+        name = target.DESCRIPTOR.full_name
+        if node.is_mapping:
+            if name == jsonmapping.SCHEMA_OR_BOOL:
+                target.allows = True
+            target.schema.SetInParent()
+            self.fields(node, target.schema, f"{path}.")
+        elif name == jsonmapping.SCHEMA_OR_BOOL:
+            if isinstance(node.value, bool):
+                target.allows = node.value
+                target.SetInParent()
+            else:
+                self._wrong(node, path, "true, false or an object")
+        elif not node.is_list:
+            self._wrong(node, path, "an object or a list")
+        elif name == jsonmapping.SCHEMA_OR_ARRAY:
+            self._list(node, target.jSONSchemas, target.DESCRIPTOR.fields_by_name["jSONSchemas"], path)
+        else:
+            self._list(node, target.property, target.DESCRIPTOR.fields_by_name["property"], path)
 
     def _scalar(self, node: YAMLNode, field: FieldDescriptor, path: str) -> Any:
         value = node.value
@@ -344,5 +383,6 @@ _SPECIAL = {
     jsonmapping.INT_OR_STRING: _read_int_or_string,
     jsonmapping.FIELDS: _read_fields,
     jsonmapping.RAW_EXTENSION: _read_raw,
+    jsonmapping.JSON_VALUE: _read_raw,
     **dict.fromkeys(jsonmapping.EXTRA_VALUES, _read_items),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import functools
 import json
 from collections.abc import Callable, Iterable, Sequence
@@ -11,6 +12,7 @@ from typing import Any, cast
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
+from kubelab.api.custom import custom_pb2
 from kubelab.api.tables import spelling
 from kubelab.apimachinery import scheme
 from kubelab.apimachinery.manifest import jsonmapping
@@ -29,6 +31,8 @@ def to_dict(obj: Message, *, as_written: bool = False) -> dict[str, Any]:
     ``as_written`` leaves out empty fields that are printed otherwise (``status: {}``), as a hand-written file does.
     """
     body = message_to_dict(obj, as_written=as_written)
+    if isinstance(obj, custom_pb2.CustomObject):
+        return dict(sorted({**body, "apiVersion": obj.apiVersion, "kind": obj.kind}.items()))
     try:
         resource = scheme.of_object(obj)
     except KeyError:
@@ -69,11 +73,21 @@ _Encode = Callable[[Any, dict[str, Any]], None]
 
 @functools.cache
 def _encoders(descriptor: Descriptor, as_written: bool) -> tuple[_Encode, ...]:
+    if descriptor.full_name == jsonmapping.CUSTOM_OBJECT:
+        return (_content,)
     return tuple(_encoder(field, as_written) for field in descriptor.fields)
 
 
+def _content(obj: Any, body: dict[str, Any]) -> None:
+    """Give the fields of a custom object; the metadata alone where its bytes are no JSON: one such must not hide all
+    others."""
+    with contextlib.suppress(ValueError, TypeError, RecursionError):
+        body.update(json.loads(obj.content or b"{}"))
+    body["metadata"] = message_to_dict(obj.metadata)
+
+
 def _encoder(field: FieldDescriptor, as_written: bool) -> _Encode:
-    name, kind = field.name, field.message_type
+    name, key, kind = field.name, field.json_name, field.message_type
     always = not as_written and field.full_name in spelling.ALWAYS
     one = _one(field, as_written)
 
@@ -85,20 +99,20 @@ def _encoder(field: FieldDescriptor, as_written: bool) -> _Encode:
         value = _one(kind.fields_by_name["value"], as_written)
         entries = getattr(message, name)
         if entries:
-            body[name] = {key: value(entries[key]) for key in sorted(entries)}
+            body[key] = {one: value(entries[one]) for one in sorted(entries)}
 
     def repeated(message: Any, body: dict[str, Any]) -> None:
         elements = getattr(message, name)
         if elements:
-            body[name] = [one(element) for element in elements]
+            body[key] = [one(element) for element in elements]
         elif always:
-            body[name] = None
+            body[key] = None
 
     def with_presence(message: Any, body: dict[str, Any]) -> None:
         if message.HasField(name):
-            body[name] = one(getattr(message, name))
+            body[key] = one(getattr(message, name))
         elif always:
-            body[name] = (
+            body[key] = (
                 None
                 if kind and kind.full_name in (jsonmapping.TIME, jsonmapping.MICRO_TIME)
                 else one(getattr(message, name))
@@ -107,7 +121,7 @@ def _encoder(field: FieldDescriptor, as_written: bool) -> _Encode:
     def bare(message: Any, body: dict[str, Any]) -> None:
         value = getattr(message, name)
         if value or always:
-            body[name] = one(value)
+            body[key] = one(value)
 
     if field.full_name in spelling.INLINE:
         return inlined
@@ -167,6 +181,20 @@ def _raw(value: Any) -> Any:
         return None
 
 
+def _schema_or_bool(value: Any) -> Any:
+    return message_to_dict(value.schema) if value.HasField("schema") else value.allows
+
+
+def _schema_or_array(value: Any) -> Any:
+    if value.HasField("schema"):
+        return message_to_dict(value.schema)
+    return [message_to_dict(one) for one in value.jSONSchemas] or None
+
+
+def _schema_or_strings(value: Any) -> Any:
+    return message_to_dict(value.schema) if value.HasField("schema") else list(value.property) or None
+
+
 def _items(value: Any) -> Any:
     return list(value.items)
 
@@ -178,5 +206,9 @@ _SPECIAL: dict[str, Callable[[Any], Any]] = {
     jsonmapping.INT_OR_STRING: _int_or_string,
     jsonmapping.FIELDS: _fields,
     jsonmapping.RAW_EXTENSION: _raw,
+    jsonmapping.JSON_VALUE: _raw,
+    jsonmapping.SCHEMA_OR_BOOL: _schema_or_bool,
+    jsonmapping.SCHEMA_OR_ARRAY: _schema_or_array,
+    jsonmapping.SCHEMA_OR_STRINGS: _schema_or_strings,
     **dict.fromkeys(jsonmapping.EXTRA_VALUES, _items),
 }

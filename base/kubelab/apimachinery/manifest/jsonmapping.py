@@ -14,7 +14,17 @@ RAW_EXTENSION = "kubelab.api.runtime.RawExtension"
 EXTRA_VALUES = tuple(
     f"kubelab.api.{group}.v1.ExtraValue" for group in ("authentication", "authorization", "certificates")
 )
-LEAVES = frozenset({TIME, MICRO_TIME, QUANTITY, INT_OR_STRING, FIELDS, RAW_EXTENSION, *EXTRA_VALUES})
+CUSTOM_OBJECT = "kubelab.api.custom.CustomObject"
+_APIEXTENSIONS = "kubelab.api.apiextensions.v1"
+JSON_VALUE = f"{_APIEXTENSIONS}.JSON"
+SCHEMA_OR_BOOL = f"{_APIEXTENSIONS}.JSONSchemaPropsOrBool"
+SCHEMA_OR_ARRAY = f"{_APIEXTENSIONS}.JSONSchemaPropsOrArray"
+SCHEMA_OR_STRINGS = f"{_APIEXTENSIONS}.JSONSchemaPropsOrStringArray"
+SCHEMA_OR = frozenset((SCHEMA_OR_BOOL, SCHEMA_OR_ARRAY, SCHEMA_OR_STRINGS))
+"""A schema, or another value in its place."""
+LEAVES = frozenset(
+    {TIME, MICRO_TIME, QUANTITY, INT_OR_STRING, FIELDS, RAW_EXTENSION, JSON_VALUE, *SCHEMA_OR, *EXTRA_VALUES}
+)
 
 QUANTITY_FORM = re.compile(r"([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)")
 _RFC3339 = re.compile(

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Sequence
 from typing import Any, cast
 
+from kubelab.apimachinery.jsonpath.evaluate import go_text
 from kubelab.kctl.gotemplate.functions import FUNCTIONS, SHORT_CIRCUIT, CallError, truth
 from kubelab.kctl.gotemplate.lex import line_of
 from kubelab.kctl.gotemplate.nodes import (
@@ -25,7 +26,6 @@ from kubelab.kctl.gotemplate.nodes import (
     Variable,
 )
 from kubelab.kctl.gotemplate.parse import parse
-from kubelab.kctl.jsonpath.evaluate import go_text
 
 NO_VALUE = "<no value>"
 MAX_DEPTH = 100  # of templates that call each other

@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, cast
 from urllib.parse import quote_plus
 
+from kubelab.apimachinery.jsonpath.evaluate import go_text
 from kubelab.kctl.gotemplate.nodes import Int
-from kubelab.kctl.jsonpath.evaluate import go_text
 
 _VERB = re.compile(r"%([-+# 0]*)(\d+|\*)?(?:\.(\d+))?(.)", re.DOTALL)
 

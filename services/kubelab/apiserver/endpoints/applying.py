@@ -14,6 +14,8 @@ from kubelab.apimachinery.clock import Clock
 from kubelab.apimachinery.errors import Cause
 from kubelab.apimachinery.fieldsets import checking, managers, paths, types
 from kubelab.apimachinery.fieldsets.managers import APPLY, UPDATE, ApplyConflicts, Conflict, ManagedFields, Manager
+from kubelab.apimachinery.fieldsets.paths import EMPTY
+from kubelab.apimachinery.fieldsets.types import Struct
 from kubelab.apimachinery.manifest.diagnostics import ManifestError
 from kubelab.apimachinery.manifest.encode import message_to_dict
 from kubelab.apimachinery.manifest.yamlnodes import parse, plain
@@ -21,7 +23,7 @@ from kubelab.apimachinery.meta import meta_of
 from kubelab.apimachinery.patch.values import JSONObject, copied, load
 from kubelab.apimachinery.scheme import Resource
 from kubelab.apiserver import limits
-from kubelab.apiserver.registry.fieldtracking import ignored_fields
+from kubelab.apiserver.registry.fieldtracking import ignored_by, ignored_fields
 from kubelab.apiserver.strategies import wellformed
 
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
@@ -59,8 +61,12 @@ class Applier:
         self._resource, self._applied, self._clock, self._force = resource, applied, clock, force
         self._manager = Manager(manager, APPLY, "", subresource)
         descriptor: Any = resource.message.DESCRIPTOR
-        self._kind = types.of_object(descriptor)
-        self._ignored = ignored_fields(descriptor, subresource)
+        if resource.custom is not None:
+            self._kind: Struct = resource.custom.fields
+            self._ignored = ignored_by(self._kind, subresource) if resource.custom.has_status else EMPTY
+        else:
+            self._kind = types.of_object(descriptor)
+            self._ignored = ignored_fields(descriptor, subresource)
         self._check()
 
     def _check(self) -> None:
@@ -86,7 +92,7 @@ class Applier:
 
     def create(self) -> Message:
         """Give the object where there is none yet."""
-        return self._applied_to(self._resource.message(), ManagedFields(), "")
+        return self._applied_to(self._resource.new(), ManagedFields(), "")
 
     def apply(self, current: Message, version: str) -> Message:
         """Give the object with what is applied. ``version`` is its resourceVersion. Conflict."""
@@ -96,7 +102,7 @@ class Applier:
             raise errors.UnknownError(f"failed to decode managed fields: {err}") from err
         if not managed:
             first = Manager(managers.BEFORE_FIRST_APPLY, UPDATE, self._resource.api_version)
-            empty, live = message_to_dict(self._resource.message()), message_to_dict(current)
+            empty, live = message_to_dict(self._resource.new()), message_to_dict(current)
             managed.update(empty, live, self._kind, first, int(self._clock.time()), self._ignored)
         return self._applied_to(current, managed, version)
 

@@ -28,8 +28,8 @@ _WITHOUT_NAME = COLLECTION_VERBS | {"create"}  # in the path
 def lookup(path: RequestPath, resources: Resources) -> tuple[Resource[Message], Subresource | None]:
     """Find what a path names; NotFound where that is not served. A resource that is only passed through comes with its
     actions, as if they were a subresource's."""
-    resource = resources.by_plural(path.group, path.resource)
-    if resource is not None and path.version in ("", resource.version):
+    resource = resources.by_plural(path.group, path.resource, path.version)
+    if resource is not None:
         if not path.subresource:
             return resource, resources.actions(resource)
         subresource = resources.subresource(resource, path.subresource)

@@ -9,10 +9,14 @@ from google.protobuf import unknown_fields
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.message import DecodeError, Message
 
+from kubelab.api.custom.custom_pb2 import CustomObject
 from kubelab.apimachinery import errors, scheme
 from kubelab.apimachinery.messages import map_value
 from kubelab.apimachinery.meta import meta_of
+from kubelab.apimachinery.patch.values import JSONObject, copied
+from kubelab.apimachinery.scheme import CustomSchema, Resource
 from kubelab.apiserver import limits
+from kubelab.apiserver.customresources.objects import body_of
 from kubelab.apiserver.strategies import wellformed
 
 M = TypeVar("M", bound=Message)
@@ -76,12 +80,18 @@ def _unknown(message: Message, path: str) -> Iterator[str]:
             yield from _unknown(value, f"{path}{field.name}.")
 
 
-def check_known(obj: Message, validation: str) -> list[str]:
+def unknown_in(body: JSONObject, custom: CustomSchema) -> list[str]:
+    """Say which fields of an object its schema does not have."""
+    return [f'unknown field "{path}"' for path in custom.prune(copied(body))]
+
+
+def check_known(obj: Message, validation: str, resource: Resource[Message]) -> list[str]:
     """Give warnings of unknown fields, as ``fieldValidation`` asks; BadRequest where that is Strict."""
     found = unknown(obj) if validation in ("Strict", "Warn") else []
+    if resource.custom is not None and isinstance(obj, CustomObject) and validation in ("Strict", "Warn"):
+        found += unknown_in(body_of(obj), resource.custom)
     if not found or validation == "Warn":
         return found
-    resource = scheme.of_object(obj)
     raise errors.BadRequest(
         f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}: '
         f"strict decoding error: {', '.join(found)}"

@@ -11,6 +11,7 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.message import Message
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
+from kubelab.api.custom.custom_pb2 import CustomObject
 from kubelab.apimachinery import errors, grpcstatus
 from kubelab.apimachinery.clock import Clock
 from kubelab.apimachinery.meta import meta_of
@@ -19,10 +20,11 @@ from kubelab.apiserver.admission.chain import Admission, AdmissionChain
 from kubelab.apiserver.audit.log import AuditLog
 from kubelab.apiserver.authn.authenticator import Authenticator
 from kubelab.apiserver.authz.authorizer import Authorizer
+from kubelab.apiserver.customresources.objects import check_kind
 from kubelab.apiserver.endpoints.attributes import attributes_of, lookup
 from kubelab.apiserver.endpoints.decoding import decode
 from kubelab.apiserver.limits import Users
-from kubelab.apiserver.request import Request
+from kubelab.apiserver.request import Request, RequestPath
 from kubelab.apiserver.resources.subresource import Subresource
 from kubelab.apiserver.resources.table import Resources
 from kubelab.apiserver.storage.fenced import FENCE
@@ -120,7 +122,7 @@ class RequestHandler:
             raise errors.not_executed("the server is shutting down")
         user = await self.authenticate(request)
         path = request.path
-        resource, subresource = lookup(path, self._resources)
+        resource, subresource = await self._lookup(path)
         request.resource, request.known = resource, True
         obj: Message | None = None
         if request.content is not None:
@@ -131,6 +133,8 @@ class RequestHandler:
             else:
                 obj = content.decode(message, resource)
                 request.warnings = content.warnings
+            if isinstance(obj, CustomObject):
+                check_kind(obj, resource)
             request.obj = obj
             if subresource is not None and subresource.unnamed and not meta_of(obj).name:
                 meta_of(obj).name = path.name
@@ -147,6 +151,15 @@ class RequestHandler:
             self._under_way += 1
             self._idle.clear()
         return subresource, stream
+
+    async def _lookup(self, path: RequestPath) -> tuple[Resource[Message], Subresource | None]:
+        """Find what a path names; NotFound. A kind that was just added is waited for."""
+        try:
+            return lookup(path, self._resources)
+        except errors.NotFound:
+            if await self._resources.find(path.group, path.resource, path.version) is None:
+                raise
+        return lookup(path, self._resources)
 
     def end(self, request: Request, stream: bool | None, code: str, wall: float, started: float) -> None:
         """Count a request that has ended, however it did, and record it.

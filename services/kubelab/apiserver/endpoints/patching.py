@@ -22,8 +22,9 @@ from kubelab.apimachinery.patch import jsonpatch, merge, strategic
 from kubelab.apimachinery.patch.errors import BadPatch, PatchError, PatchTooLarge, UnprocessablePatch
 from kubelab.apimachinery.patch.types import PatchType
 from kubelab.apimachinery.patch.values import DuplicateFields, JSONArray, JSONObject, load, shown
+from kubelab.apimachinery.scheme import CustomSchema, Resource
 from kubelab.apiserver import limits
-from kubelab.apiserver.endpoints.decoding import GroupVersionKind
+from kubelab.apiserver.endpoints.decoding import GroupVersionKind, unknown_in
 from kubelab.apiserver.strategies import causes, wellformed
 
 IGNORE, WARN, STRICT = "Ignore", "Warn", "Strict"
@@ -48,6 +49,8 @@ class Patcher:
     shown_patch: str = ""
     warnings: list[str] = field(default_factory=list[str])
     detail: str = ""
+    custom: CustomSchema | None = None
+    """Of a kind that is no message of the contract: it knows which fields there are."""
 
     def apply(self, current: M, version: str, what: GroupVersionKind) -> M:
         """Give the patched object. ``version`` is the current one's resourceVersion."""
@@ -63,6 +66,8 @@ class Patcher:
             why = err.converting if self.type == PatchType.STRATEGIC else str(err)
             raise _invalid(shown_value, why) from err
         jsonobjects.align(obj, current)
+        if self.custom is not None and self.validation != IGNORE:
+            unknown += unknown_in(patched, self.custom)
         self.warnings = []
         if self.validation != IGNORE and (complaints := [*self.strict, *unknown]):
             if self.validation == STRICT:
@@ -146,14 +151,14 @@ def _invalid(value: str, why: str) -> errors.Invalid:
     return errors.invalid("", "", [causes.invalid("patch", value, why)])
 
 
-def type_of(media_type: str) -> PatchType:
-    """Give the type of a patch; UnsupportedMediaType."""
-    try:
+def type_of(media_type: str, resource: Resource[Message]) -> PatchType:
+    """Give the type of a patch; UnsupportedMediaType, also for a strategic one of a kind without merge keys."""
+    accepted = [kind for kind in PatchType if kind is not PatchType.STRATEGIC or resource.custom is None]
+    if media_type in accepted:
         return PatchType(media_type)
-    except ValueError as err:
-        raise errors.UnsupportedMediaType(
-            f"the body of the request was in an unknown format - accepted media types include: {', '.join(PatchType)}"
-        ) from err
+    raise errors.UnsupportedMediaType(
+        f"the body of the request was in an unknown format - accepted media types include: {', '.join(accepted)}"
+    )
 
 
 def require_path(obj: Message, resource_namespaced: bool, namespace: str, name: str) -> None:

@@ -166,11 +166,12 @@ class Endpoints:
     async def patch(self, request: Request, media_type: str, data: bytes, options: meta_pb2.PatchOptions) -> Answer:
         """Change an object, or a part of it, by a patch."""
         async with self._handler.handling(request) as subresource:
-            kind = patching.type_of(media_type)
+            kind = patching.type_of(media_type, request.resource)
             self._begin_write(request, options, apply=kind is PatchType.APPLY)
             if kind is PatchType.APPLY:
                 return await self._apply(request, subresource, data, options)
             patcher = patching.patcher(kind, data, options.fieldValidation or patching.WARN)
+            patcher.custom = request.resource.custom
             try:
                 if subresource is not None and subresource.update is not None:
                     return await self._patch_by_actions(request, subresource, patcher)
@@ -183,14 +184,16 @@ class Endpoints:
 
     def _begin_write(self, request: Request, options: writeoptions.Options, *, apply: bool = False) -> None:
         request.dry_run = writeoptions.check(options, apply=apply)
-        if options.fieldValidation and request.content is not None:
-            request.warnings = [*request.warnings, *check_known(request.obj, options.fieldValidation)]
+        validation = options.fieldValidation or (patching.WARN if request.resource.custom is not None else "")
+        if validation and request.content is not None:
+            request.warnings = [*request.warnings, *check_known(request.obj, validation, request.resource)]
         request.tracking = FieldTracking(
             options.fieldManager,
             lambda: tracing.incoming(request.metadata).caller,
             request.resource.api_version,
             request.path.subresource,
             self._clock,
+            request.resource.custom,
         )
 
     async def _patch_object(

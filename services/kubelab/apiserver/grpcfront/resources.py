@@ -136,7 +136,7 @@ def _initial_end(request: Request, revision: int) -> bytes:
     """Encode the object of the bookmark after the initial events, which says so; nothing for any other."""
     if not isinstance(revision, InitialEventsEnd):
         return b""
-    obj = request.resource.message()
+    obj = request.resource.new()
     m = meta_of(obj)
     m.resourceVersion = str(revision)
     m.annotations[INITIAL_EVENTS_END] = "true"

@@ -41,7 +41,7 @@ def gvk_of(resource: Resource[Message]) -> GroupVersionKind:
 
 def list_kind(resource: Resource[Message]) -> GroupVersionKind:
     """Name the kind of a list of them."""
-    return GroupVersionKind(resource.api_version, f"{resource.kind}List")
+    return GroupVersionKind(resource.api_version, resource.list_kind or f"{resource.kind}List")
 
 
 def envelope(kind: GroupVersionKind, raw: bytes) -> bytes:

@@ -66,7 +66,7 @@ class HTTPFront:
         stream = self.routes.stream(url)
         if stream is not None:
             return await stream(call)
-        call.request.verb = self._verbs.verb_of(call)
+        call.request.verb = await self._verbs.verb_of(call)
         return await self._verbs.answer(call)
 
     async def _answer_path(self, raw: web.BaseRequest, path: str) -> web.StreamResponse:

@@ -70,16 +70,12 @@ class Verbs:
             "deletecollection": self._delete_collection,
         }
 
-    def verb_of(self, call: Call) -> str:
+    async def verb_of(self, call: Call) -> str:
         """Name the verb of a request. NotFound and MethodNotAllowed where no such path, or method, is served."""
         assert call.url is not None
         path, method = call.url.path, call.raw.method
-        resource = self._resources.by_plural(path.group, path.resource)
-        if (
-            resource is None
-            or path.version != resource.version
-            or not self._has_subresource(resource, path.subresource)
-        ):
+        resource = await self._resources.find(path.group, path.resource, path.version)
+        if resource is None or not self._has_subresource(resource, path.subresource):
             raise errors.NotFound(_NOT_FOUND)
         _check_scope(resource, call)
         table = _ON_SUBRESOURCE if path.subresource else _ON_OBJECT if path.name else _ON_COLLECTION
@@ -131,7 +127,7 @@ class Verbs:
             options.fieldSelector = f"metadata.name={request.path.name}"
             request.path = request.path._replace(name="")
         request.field_selector = options.fieldSelector
-        resource = self._resources.by_plural(request.path.group, request.path.resource)
+        resource = self._resources.by_plural(request.path.group, request.path.resource, request.path.version)
         if resource is None:
             raise errors.NotFound(_NOT_FOUND)
         writer = WatchWriter(self._answers, resource, asked.form, asked.include, self._clock)

@@ -106,7 +106,7 @@ class WatchWriter:
         return shown.rstrip(b"\n") if form.media_type != PROTOBUF else shown
 
     def _bookmark(self, revision: int) -> bytes:
-        obj = self._resource.message()
+        obj = self._resource.new()
         m = meta_of(obj)
         m.resourceVersion = str(revision)
         if isinstance(revision, InitialEventsEnd):

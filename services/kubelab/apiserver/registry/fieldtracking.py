@@ -18,9 +18,11 @@ from kubelab.apimachinery.clock import Clock
 from kubelab.apimachinery.fieldsets import types
 from kubelab.apimachinery.fieldsets.managers import UPDATE, ManagedFields, Manager
 from kubelab.apimachinery.fieldsets.paths import EMPTY, FieldSet
+from kubelab.apimachinery.fieldsets.types import Struct
 from kubelab.apimachinery.manifest.encode import message_to_dict
 from kubelab.apimachinery.messages import deep_copy
 from kubelab.apimachinery.meta import meta_of
+from kubelab.apimachinery.scheme import CustomSchema
 
 _RESET = meta_pb2.ManagedFieldsEntry()
 _PROCESSES = {  # what upstream's programs are called
@@ -48,12 +50,28 @@ def ignored_fields(descriptor: Descriptor, subresource: str) -> FieldSet:
     return frozenset({("f:status",)}) if "status" in names and not subresource else frozenset()
 
 
+def ignored_by(kind: Struct, subresource: str) -> FieldSet:
+    """The same, of a kind whose fields are no message's."""
+    if subresource == "status":
+        return frozenset((f"f:{name}",) for name in kind.fields if name not in ("apiVersion", "kind", "status"))
+    return frozenset({("f:status",)}) if not subresource else frozenset()
+
+
 class FieldTracking:
     """Notes what one request's writes set. ``manager`` is the name that it gives, empty where it gives none."""
 
-    __slots__ = ("_clock", "_manager", "_process", "_subresource", "_version")
+    __slots__ = ("_clock", "_custom", "_manager", "_process", "_subresource", "_version")
 
-    def __init__(self, manager: str, process: Callable[[], str], version: str, subresource: str, clock: Clock) -> None:
+    def __init__(
+        self,
+        manager: str,
+        process: Callable[[], str],
+        version: str,
+        subresource: str,
+        clock: Clock,
+        custom: CustomSchema | None = None,
+    ) -> None:
+        self._custom = custom
         self._manager, self._process = manager, process
         self._version, self._subresource, self._clock = version, subresource, clock
 
@@ -82,7 +100,7 @@ class FieldTracking:
             self._note(managed, old, new)
 
     def _note(self, managed: ManagedFields, old: Message, new: Message) -> None:
-        kind = types.of_object(new.DESCRIPTOR)
+        kind: Struct = self._custom.fields if self._custom is not None else types.of_object(new.DESCRIPTOR)
         name = self._manager or manager_of_process(self._process())
         manager = Manager(name, UPDATE, self._version, self._subresource)
         managed.update(
@@ -91,9 +109,14 @@ class FieldTracking:
             kind,
             manager,
             int(self._clock.time()),
-            EMPTY if self._subresource else ignored_fields(new.DESCRIPTOR, ""),
+            EMPTY if self._subresource else self._ignored(new, kind),
         )
         meta_of(new).managedFields.extend(managed.encode())
+
+    def _ignored(self, obj: Message, kind: Struct) -> FieldSet:
+        if self._custom is None:
+            return ignored_fields(obj.DESCRIPTOR, "")
+        return ignored_by(kind, "") if self._custom.has_status else EMPTY
 
 
 def _decoded(entries: Iterable[meta_pb2.ManagedFieldsEntry]) -> ManagedFields:

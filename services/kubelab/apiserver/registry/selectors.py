@@ -19,7 +19,7 @@ def parse_selection(kind: Kind, namespace: str, options: meta_pb2.ListOptions) -
         raise errors.BadRequest(str(err)) from err
     limits.check_terms(by_label, by_field)
     if by_field is not None:
-        supported = kind.selectable_fields(kind.resource.message())
+        supported = kind.selectable_fields(kind.resource.new())
         for term in by_field.terms:
             if term.field not in supported:
                 raise errors.BadRequest(fields.unsupported(term.field, supported))

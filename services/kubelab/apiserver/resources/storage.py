@@ -20,6 +20,7 @@ from kubelab.apiserver.resources import deletion
 from kubelab.apiserver.resources.claims import Claims
 from kubelab.apiserver.resources.subresource import Subresource
 from kubelab.apiserver.storage.store import Operation
+from kubelab.apiserver.storage.wire import Envelope
 from kubelab.apiserver.strategies.rules import Rules
 
 Row = Callable[[Any, float], list[str]]
@@ -56,6 +57,10 @@ class ResourceStorage:
     resource: Resource[Any]
     strategy: Rules
     row: Row
+    envelope: Envelope | None = None
+    """How its objects are stored, where that is not as all are."""
+    served: bool = True
+    """Whether requests find it. A version that is only stored is kept for the other ones."""
     path: str = ""
     """Where its objects are below ``/registry/``; empty: ``<plural>``, or ``<group>/<plural>`` outside the core."""
     allocator: Allocator | None = None

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
 from google.protobuf.message import Message
 
 from kubelab.apimachinery.scheme import Resource
+from kubelab.apiserver.resources.apiextensions import customresourcedefinitions
 from kubelab.apiserver.resources.apps import controllerrevisions, daemonsets, deployments, replicasets, statefulsets
 from kubelab.apiserver.resources.authentication import selfsubjectreviews, tokenreviews
 from kubelab.apiserver.resources.authorization import accessreviews, rulesreviews
@@ -73,6 +74,7 @@ _KINDS = (
     rolebindings.storage,
     roles.storage,
     priorityclasses.storage,
+    customresourcedefinitions.storage,
 )
 _PASSED_THROUGH = (bindings.RESOURCE, selfsubjectreviews.RESOURCE, rulesreviews.RESOURCE, *accessreviews.RESOURCES)
 _EVERY_KINDS = {"audit": AUDIT}  # subresources
@@ -101,7 +103,11 @@ class Resources:
         self._history = history or History()
         if passed_through is None:
             passed_through = answered()
-        self._served = {(p.resource.group, p.resource.plural): p.resource for p in passed_through}
+        self.expected: Callable[[str, str], Awaitable[bool]] | None = None
+        """Waits for a group's resource that is about to be served; says whether it is."""
+        self._served: dict[tuple[str, str], tuple[Resource[Message], ...]] = {}
+        for p in passed_through:
+            self._serve(p.resource)
         self._actions = {p.resource: p.actions for p in passed_through}
         self.rows = {p.resource: p.row for p in passed_through if p.row is not None}
         """What prints a resource that is not stored."""
@@ -113,7 +119,7 @@ class Resources:
     @property
     def served(self) -> Sequence[Resource[Message]]:
         """Every resource, in the order of discovery."""
-        return list(self._served.values())
+        return [one for versions in self._served.values() for one in versions]
 
     @property
     def storages(self) -> Mapping[Resource[Message], ResourceStorage]:
@@ -123,9 +129,21 @@ class Resources:
     def caches(self) -> Mapping[Resource[Message], ResourceCache]:
         return self._caches
 
-    def by_plural(self, group: str, plural: str) -> Resource[Message] | None:
-        """Find ``("", "pods")``, as a request names it."""
-        return self._served.get((group, plural))
+    def by_plural(self, group: str, plural: str, version: str = "") -> Resource[Message] | None:
+        """Find ``("", "pods")``, as a request names it; without a version the preferred one."""
+        versions = self._served.get((group, plural))
+        if versions is None:
+            return None
+        if not version:
+            return versions[0]
+        return next((one for one in versions if one.version == version), None)
+
+    async def find(self, group: str, plural: str, version: str = "") -> Resource[Message] | None:
+        """The same; a kind that was just added is waited for."""
+        found = self.by_plural(group, plural, version)
+        if found is None and self.expected is not None and await self.expected(group, plural):
+            found = self.by_plural(group, plural, version)
+        return found
 
     def actions(self, resource: Resource[Message]) -> Subresource | None:
         """What a resource does that is only passed through; None for one that is stored."""
@@ -141,18 +159,46 @@ class Resources:
         storage = self._storages.get(resource)
         return {name: part.verbs for name, part in storage.subresources.items()} if storage is not None else {}
 
-    def make_cache(self, storage: ResourceStorage) -> ResourceCache:
+    def make_cache(self, storage: ResourceStorage, replaced: Sequence[Resource[Message]] = ()) -> ResourceCache:
         """Make an empty cache for a kind that is not served yet; ValueError where its name or its place is taken."""
         r = storage.resource
-        if (r.group, r.plural) in self._served:
+        present = self.by_plural(r.group, r.plural, r.version)
+        if present is not None and present not in replaced:
             raise ValueError(f"{r.qualified} is served already")
-        if any(cache.prefix == storage.prefix for cache in self._caches.values()):
+        shared = (cache for cache in self._caches.values() if cache.prefix == storage.prefix)
+        if any(not _same_kind(cache.kind.resource, r) for cache in shared):
             raise ValueError(f"{r.qualified}: another kind is stored in {storage.prefix}")
-        kind = Kind(r, Envelope(r), storage.strategy.selectable_fields)
+        kind = Kind(r, storage.envelope or Envelope(r), storage.strategy.selectable_fields)
         return ResourceCache(kind, storage.prefix, self._history)
 
     def add(self, storage: ResourceStorage, cache: ResourceCache) -> None:
-        """Serve a kind from now on."""
+        """Serve a kind from now on, unless it is only kept."""
         r = storage.resource
         self._storages[r], self._caches[r] = storage, cache
-        self._served[r.group, r.plural] = r
+        if storage.served:
+            self._serve(r)
+
+    def retire(self, resource: Resource[Message]) -> None:
+        """Serve a version of a kind to no new request; those under way still find it."""
+        key = resource.group, resource.plural
+        left = tuple(one for one in self._served.get(key, ()) if one is not resource)
+        if left:
+            self._served[key] = left
+        else:
+            self._served.pop(key, None)
+
+    def forget(self, resource: Resource[Message]) -> None:
+        """Drop what is kept of a retired one, once its requests are over."""
+        self._storages.pop(resource, None)
+        cache = self._caches.pop(resource, None)
+        if cache is not None:
+            self._history.drop(cache.ring)
+
+    def _serve(self, resource: Resource[Message]) -> None:
+        key = resource.group, resource.plural
+        self._served[key] = (*self._served.get(key, ()), resource)
+
+
+def _same_kind(one: Resource[Message], other: Resource[Message]) -> bool:
+    """Whether two resources are versions of one kind."""
+    return (one.group, one.plural) == (other.group, other.plural)

@@ -31,7 +31,7 @@ class ResourceCache:
 
     def __init__(self, kind: Kind, prefix: str, history: History) -> None:
         self.kind, self.prefix = kind, prefix
-        self._history, self._ring = history, history.ring(self._forgotten)
+        self._history, self.ring = history, history.ring(self._forgotten)
         self.entries: dict[str, Entry] = {}
         self.changed = 0  # the last revision that touched this resource
         self.watchers: set[Watcher] = set()
@@ -42,7 +42,7 @@ class ResourceCache:
     @property
     def floor(self) -> int:
         """Changes after this revision are all remembered."""
-        return self._ring.floor
+        return self.ring.floor
 
     def key(self, namespace: str, name: str) -> str:
         return f"{self.prefix}{namespace}/{name}" if namespace else self.prefix + name
@@ -58,7 +58,7 @@ class ResourceCache:
         return len(deaf)
 
     def _forgotten(self) -> None:
-        for watcher in [watcher for watcher in self.watchers if watcher.behind(self._ring.floor)]:
+        for watcher in [watcher for watcher in self.watchers if watcher.behind(self.ring.floor)]:
             watcher.cut()
 
     def on_change(self, listener: Callable[[Change], None]) -> None:
@@ -82,7 +82,7 @@ class ResourceCache:
             watcher.close()
         self.entries = {e.key: e for value in values if (e := self.entry(*value))}
         self._keys = sorted(self.entries)
-        self._history.clear(self._ring, revision)
+        self._history.clear(self.ring, revision)
         self.changed = revision
 
     def apply(self, key: str, value: bytes | None, revision: int) -> None:
@@ -99,7 +99,7 @@ class ResourceCache:
         else:
             return
         change = Change(self.kind, revision, entry, previous)
-        self._history.add(self._ring, change)
+        self._history.add(self.ring, change)
         self.changed = revision
         for listener in self._listeners:
             listener(change)
@@ -133,7 +133,7 @@ class ResourceCache:
         if revision < self.floor:
             raise errors.Expired(f"too old resource version: {revision} ({self.floor})")
         missed: list[tuple[int, Change]] = []
-        for change in reversed(self._ring.changes):
+        for change in reversed(self.ring.changes):
             if change.revision <= revision:
                 break
             event = change.seen_by(watcher.selection)
@@ -154,11 +154,11 @@ class ResourceCache:
     def check_invariants(self) -> None:
         """Keys and entries agree, the ring is in order and ends where the entries are; AssertionError otherwise."""
         assert self._keys == sorted(self.entries)
-        revisions = [c.revision for c in self._ring.changes]
+        revisions = [c.revision for c in self.ring.changes]
         assert revisions == sorted(revisions)
         assert not revisions or (revisions[0] > self.floor and revisions[-1] == self.changed)
         assert all(e.key == k for k, e in self.entries.items())
-        assert self._ring.bytes == sum(c.size for c in self._ring.changes)
+        assert self.ring.bytes == sum(c.size for c in self.ring.changes)
 
 
 class DecodeErrors(Collector):

@@ -47,6 +47,12 @@ class History:
         self._rings.append(Ring(forgotten))
         return self._rings[-1]
 
+    def drop(self, ring: Ring) -> None:
+        """Forget a ring and all that it remembers."""
+        self.clear(ring, ring.floor)
+        if ring in self._rings:
+            self._rings.remove(ring)
+
     def add(self, ring: Ring, change: Change) -> None:
         """Remember a change, and forget what is too much."""
         size = change.size

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 
 import structlog
@@ -42,8 +42,10 @@ class Reflector:
 
     def __init__(self, store: Store, caches: Sequence[ResourceCache], clock: Clock) -> None:
         self._store, self._clock = store, clock
-        self._caches = {cache.prefix: cache for cache in caches}
-        self._joining: dict[str, list[StoreEvent]] = {}  # changes of caches that are being filled
+        self._caches: dict[str, tuple[ResourceCache, ...]] = {}
+        for cache in caches:
+            self._keep(cache)
+        self._joining: dict[ResourceCache, list[StoreEvent]] = {}  # changes of caches that are being filled
         self._loads = 0
         self._raw: list[tuple[str, Callable[[StoreEvent], None], Callable[[], None]]] = []
         self.health = StoreHealth(clock, self._lose)
@@ -72,20 +74,37 @@ class Reflector:
         """Fill one more cache and keep it from now on. Raises as the store does."""
         await self.synced.wait()
         while True:
-            loads, self._joining[cache.prefix] = self._loads, []
+            loads, self._joining[cache] = self._loads, []
             try:
                 values, revision = await self._list(cache.prefix)
                 await self.reached(revision)
                 if loads != self._loads:
                     continue  # everything was listed anew meanwhile: changes may be missing
                 cache.replace(values, revision)
-                for event in self._joining[cache.prefix]:
+                for event in self._joining[cache]:
                     if event.revision > revision:
                         cache.apply(event.key, event.value, event.revision)
-                self._caches[cache.prefix] = cache
+                self._keep(cache)
                 return
             finally:
-                del self._joining[cache.prefix]
+                del self._joining[cache]
+
+    def leave(self, cache: ResourceCache) -> None:
+        """Keep a cache no longer: its watches end."""
+        left = tuple(one for one in self._caches.get(cache.prefix, ()) if one is not cache)
+        if left:
+            self._caches[cache.prefix] = left
+        else:
+            self._caches.pop(cache.prefix, None)
+        for watcher in list(cache.watchers):
+            watcher.close()
+
+    def _keep(self, cache: ResourceCache) -> None:
+        self._caches[cache.prefix] = (*self._caches.get(cache.prefix, ()), cache)
+
+    def _all(self) -> Iterator[ResourceCache]:
+        for caches in self._caches.values():
+            yield from caches
 
     async def _list(self, prefix: str) -> tuple[list[tuple[str, bytes, int]], int]:
         """Everything below a prefix at one revision, and that revision."""
@@ -136,19 +155,19 @@ class Reflector:
 
     def close_watches(self) -> None:
         """End every watch, so that a server can stop without waiting for its clients."""
-        for cache in self._caches.values():
+        for cache in self._all():
             for watcher in list(cache.watchers):
                 watcher.close()
 
     def send_bookmarks(self) -> None:
         """Tell every watch that asked for it how far the caches are."""
-        for cache in self._caches.values():
+        for cache in self._all():
             for watcher in list(cache.watchers):
                 watcher.offer_bookmark(self.revision)
 
     def cut_deaf(self) -> None:
         """Cut off every watch whose client has taken nothing since the last time."""
-        cut = {cache.kind.resource.qualified: n for cache in self._caches.values() if (n := cache.cut_deaf())}
+        cut = {cache.kind.resource.qualified: n for cache in self._all() if (n := cache.cut_deaf())}
         if cut:
             log.warning("cut off watches whose clients read nothing", **cut)
 
@@ -193,6 +212,7 @@ class Reflector:
 
     async def _load(self) -> None:
         """List everything at one revision; it is complete unless a cache joined meanwhile."""
+        before = list(self._all())
         listed: dict[str, list[tuple[str, bytes, int]]] = {prefix: [] for prefix in self._caches}
         others: list[StoreEvent] = []
         start, revision = ROOT, 0
@@ -200,18 +220,18 @@ class Reflector:
             page = await self._store.range(start, prefix_end(ROOT), limit=PAGE, revision=revision)
             revision = revision or page.revision
             for kv in page.items:
-                cache = self._cache_of(kv.key)
-                if cache is not None:
-                    listed[cache.prefix].append((kv.key, kv.value, kv.mod_revision))
+                caches = self._caches_of(kv.key)
+                if caches:
+                    listed.setdefault(caches[0].prefix, []).append((kv.key, kv.value, kv.mod_revision))
                 else:
                     others.append(StoreEvent(kv.key, kv.value, kv.mod_revision))
             if not page.more:
                 break
             start = page.items[-1].key + "\0"
-        if listed.keys() != self._caches.keys():
-            return  # a cache has joined meanwhile
-        for prefix, cache in self._caches.items():
-            cache.replace(listed[prefix], revision)
+        if before != list(self._all()):
+            return  # a cache has joined or left meanwhile
+        for cache in before:
+            cache.replace(listed[cache.prefix], revision)
         for _, _, begin in self._raw:
             begin()
         for event in others:
@@ -227,25 +247,26 @@ class Reflector:
             # A member that was sent a snapshot may tell old news again (etcd issue 20221).
             if event.revision <= self.revision or not event.key.startswith(ROOT):
                 continue
-            cache = self._cache_of(event.key)
-            if cache is not None:
+            caches = self._caches_of(event.key)
+            for cache in caches:
                 cache.apply(event.key, event.value, event.revision)
-            else:
+            if self._joining:
+                for joining, missed in self._joining.items():
+                    if event.key.startswith(joining.prefix):
+                        missed.append(event)
+            if not caches:
                 self._tell(event)
         self._advance(max(self.revision, batch[-1].revision))
 
     def _tell(self, event: StoreEvent) -> None:
-        for prefix, changes in self._joining.items():
-            if event.key.startswith(prefix):
-                changes.append(event)
         for prefix, listener, _ in self._raw:
             if event.key.startswith(prefix):
                 listener(event)
 
-    def _cache_of(self, key: str) -> ResourceCache | None:
+    def _caches_of(self, key: str) -> tuple[ResourceCache, ...]:
+        """Give the caches of a key's kind, one for each of its versions."""
         at = key.find("/", len(ROOT)) + 1
-        cache = self._caches.get(key[:at])
-        return cache or self._caches.get(key[: key.find("/", at) + 1])
+        return self._caches.get(key[:at]) or self._caches.get(key[: key.find("/", at) + 1], ())
 
     def _advance(self, revision: int) -> None:
         """Let go who waits for a revision; it only goes back where everything was listed anew."""

@@ -16,6 +16,7 @@ from kubelab.apiserver.resources.table import builtin
 COUNTED = {
     # The kinds of 1.32 whose strategy sets the generation (pkg/registry/*/*/strategy.go).
     "CronJob",
+    "CustomResourceDefinition",
     "DaemonSet",
     "Deployment",
     "EndpointSlice",

@@ -27,7 +27,7 @@ def ways(descriptor: Descriptor, way: Way = ()) -> Iterator[Way]:
             continue
         if field.full_name in table.STORED or field.full_name in table.REFUSED:
             yield (*way, field)
-        elif kind is not None and not kind.GetOptions().map_entry:
+        elif kind is not None and not kind.GetOptions().map_entry and kind not in [f.message_type for f in way]:
             yield from ways(kind, (*way, field))
 
 

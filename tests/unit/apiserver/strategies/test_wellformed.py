@@ -22,16 +22,16 @@ OUTSIDE = [(BEFORE, 0), (AFTER, 0), (2**63 - 1, 0), (-(2**63), 0), (0, -1), (0, 
 INSIDE = [(jsonmapping.MIN_SECONDS, 0), (jsonmapping.MAX_SECONDS, 999_999_999), (0, 0)]
 
 
-def paths(descriptor: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    """The names of fields that lead to every time of a type."""
+def paths(descriptor: Any, path: tuple[str, ...] = (), above: tuple[Any, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The names of fields that lead to every time of a type; one that contains itself is followed once."""
     for field in descriptor.fields:
         kind = field.message_type
-        if kind is None or kind.GetOptions().map_entry:
+        if kind is None or kind.GetOptions().map_entry or kind in above:
             continue
         if kind.full_name in TIMES:
             yield (*path, field.name)
         else:
-            yield from paths(kind, (*path, field.name))
+            yield from paths(kind, (*path, field.name), (*above, descriptor))
 
 
 EVERY = [(r, path) for r in scheme.ALL for path in paths(r.message.DESCRIPTOR)]

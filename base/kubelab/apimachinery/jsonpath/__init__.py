@@ -6,7 +6,7 @@ https://kubernetes.io/docs/reference/kubectl/jsonpath/
 
 from __future__ import annotations
 
-from kubelab.kctl.jsonpath.evaluate import JSONPath
-from kubelab.kctl.jsonpath.nodes import JSONPathError
+from kubelab.apimachinery.jsonpath.evaluate import JSONPath
+from kubelab.apimachinery.jsonpath.nodes import JSONPathError
 
 __all__ = ["JSONPath", "JSONPathError"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from kubelab.kctl.jsonpath.nodes import (
+from kubelab.apimachinery.jsonpath.nodes import (
     Action,
     Field,
     Filter,

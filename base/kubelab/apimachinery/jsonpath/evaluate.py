@@ -11,7 +11,7 @@ import operator
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
-from kubelab.kctl.jsonpath.nodes import (
+from kubelab.apimachinery.jsonpath.nodes import (
     Action,
     Field,
     Filter,
@@ -24,7 +24,7 @@ from kubelab.kctl.jsonpath.nodes import (
     Union,
     Wildcard,
 )
-from kubelab.kctl.jsonpath.parse import parse
+from kubelab.apimachinery.jsonpath.parse import parse
 
 Value = Any  # what json.loads gives
 _TYPES = {dict: "map[string]interface {}", str: "string", bool: "bool", int: "int64", float: "float64"}
