@@ -199,11 +199,9 @@ class ApiServer:
         system.register(front.routes, system.Health(live, ready), metrics)
         streams.register(front.routes, self.port_forwards, self._clock)
         LogPath(self.pod_logs, self._clock).add_to(front.routes)
-        DiscoveryPaths(Published(self.resources, self._http_address), self._clock).add_to(front.routes)
+        DiscoveryPaths(Published(self.resources, self._http_address, openapi_of), self._clock).add_to(front.routes)
         if self.accounts is not None:
             tokenkeys.register(front.routes, self.accounts.tokens, self._http_address)
-        LogPath(PodLogs(self._handler, self.reader, self.kubelets), self._clock).add_to(front.routes)
-        DiscoveryPaths(Published(self.resources, self._http_address, openapi_of), self._clock).add_to(front.routes)
         return front
 
     async def serve_kind(self, storage: ResourceStorage) -> None:
