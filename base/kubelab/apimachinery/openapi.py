@@ -80,11 +80,15 @@ class Kind(NamedTuple):
 
 
 def schemas(
-    resources: Iterable[Resource[Message]] = scheme.ALL, *, version: int = 3, kinds: Iterable[Kind] = ()
+    resources: Iterable[Resource[Message]] = scheme.ALL,
+    *,
+    version: int = 3,
+    kinds: Iterable[Kind] = (),
+    messages: Iterable[type[Message]] = (),
 ) -> dict[str, Schema]:
-    """Give the schemas of resources, of their lists, of more kinds and of all that these are made of, by name;
-    ``version`` is 2 or 3."""
-    return dict(sorted(_Writer(version).schemas(resources, kinds).items()))
+    """Give the schemas of resources, of their lists, of more kinds and messages, and of all that these are made of, by
+    name; ``version`` is 2 or 3."""
+    return dict(sorted(_Writer(version).schemas(resources, kinds, messages).items()))
 
 
 def name_of(descriptor: Descriptor) -> str:
@@ -101,11 +105,15 @@ class _Writer:
         self._prefix = "#/components/schemas/" if self._three else "#/definitions/"
         self._schemas: dict[str, Schema] = {}
 
-    def schemas(self, resources: Iterable[Resource[Message]], kinds: Iterable[Kind]) -> dict[str, Schema]:
+    def schemas(
+        self, resources: Iterable[Resource[Message]], kinds: Iterable[Kind], messages: Iterable[type[Message]]
+    ) -> dict[str, Schema]:
         for resource in resources:
             self._resource(resource)
         for kind in kinds:
             self._kind(kind)
+        for message in messages:
+            self._message(cast(Descriptor, message.DESCRIPTOR))
         return self._schemas
 
     def _kind(self, kind: Kind) -> str:

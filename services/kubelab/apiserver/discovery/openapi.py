@@ -17,6 +17,7 @@ from kubelab.apimachinery import openapi
 from kubelab.apimachinery.openapi import Kind, Schema
 from kubelab.apimachinery.scheme import Resource
 from kubelab.apimachinery.version import GIT_VERSION
+from kubelab.apiserver.discovery import customschemas
 from kubelab.apiserver.discovery.groups import Group, Served, Version
 from kubelab.apiserver.discovery.operations import PATCH, RESOURCE_LIST, Operation, Path, paths, tag
 from kubelab.apiserver.discovery.parameters import Parameter
@@ -109,8 +110,13 @@ class _Writer:
             [one.resource for one in served if one.resource not in described],
             version=3 if self._three else 2,
             kinds=[*_COMMON, *_kinds(served)],
+            messages=[meta_pb2.ObjectMeta, meta_pb2.ListMeta],
         )
-        found |= {PATCH: _PATCH_SCHEMA, RESOURCE_LIST: _RESOURCE_LIST_SCHEMA, **dict(described.values())}
+        found |= {PATCH: _PATCH_SCHEMA, RESOURCE_LIST: _RESOURCE_LIST_SCHEMA}
+        for resource, (name, schema) in described.items():
+            found[name] = schema if self._three else customschemas.to_version_2(schema)
+            listed = customschemas.of_list(resource, name)
+            found[f"{name}List"] = listed if self._three else customschemas.to_version_2(listed)
         return dict(sorted(found.items()))
 
     def paths(self, version: Version) -> Iterable[tuple[str, Document]]:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import Any, cast
 
 import pytest
+from google.protobuf.message import Message
 
+from kubelab.apimachinery import scheme
+from kubelab.apimachinery.scheme import Resource
 from kubelab.apiserver.discovery import openapi, swagger
 from kubelab.apiserver.discovery.groups import Served, groups
 from kubelab.apiserver.resources.table import Resources, builtin
@@ -127,3 +131,66 @@ def as_json(schema: pb.Schema) -> dict[str, Any]:
     if schema.HasField("additional_properties"):
         found["additionalProperties"] = as_json(schema.additional_properties.schema)
     return found
+
+
+CRONTAB: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "apiVersion": {"type": "string"},
+        "kind": {"type": "string"},
+        "metadata": {"allOf": [{"$ref": "#/components/schemas/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"}]},
+        "spec": {
+            "type": "object",
+            "required": ["size"],
+            "properties": {
+                "size": {"type": "integer", "minimum": 1, "maximum": 9, "default": 2},
+                "port": {"x-kubernetes-int-or-string": True, "anyOf": [{"type": "integer"}, {"type": "string"}]},
+                "maybe": {"type": "string", "nullable": True},
+                "free": {"type": "object", "x-kubernetes-preserve-unknown-fields": True},
+                "tags": {"type": "array", "items": {"type": "string", "enum": ["a", "b"], "pattern": "^.$"}},
+                "more": {"type": "object", "additionalProperties": {"type": "string", "maxLength": 3}},
+                "any": {
+                    "type": "object",
+                    "additionalProperties": True,
+                    "example": {"a": 1},
+                    "not": {"required": ["x"]},
+                },
+            },
+            "x-kubernetes-validations": [{"rule": "self.size < 8"}],
+        },
+    },
+}
+CRONTABS = dataclasses.replace(
+    scheme.CONFIG_MAPS, plural="crontabs", singular="crontab", kind="CronTab", group="example.com"
+)
+
+
+def custom(resource: Resource[Message]) -> tuple[str, dict[str, Any]] | None:
+    return ("com.example.v1.CronTab", CRONTAB) if resource is CRONTABS else None
+
+
+def test_a_custom_resource_is_described_by_its_own_schema() -> None:
+    found = groups([Served(CRONTABS, {"status": ("get", "update", "patch")})])
+    (version,) = found[0].versions
+    three = openapi.version_3(version, custom)
+    schemas = three["components"]["schemas"]
+    assert schemas["com.example.v1.CronTab"] == CRONTAB
+    listed = schemas["com.example.v1.CronTabList"]
+    assert listed["x-kubernetes-group-version-kind"] == [
+        {"group": "example.com", "version": "v1", "kind": "CronTabList"}
+    ]
+    assert {name.removeprefix("#/components/schemas/") for name in references(three)} <= schemas.keys()
+    assert "io.k8s.api.core.v1.ConfigMap" not in schemas
+    operation = three["paths"]["/apis/example.com/v1/namespaces/{namespace}/crontabs/{name}/status"]["patch"]
+    assert operation["operationId"] == "patchExampleComV1NamespacedCronTabStatus"
+
+    two = openapi.version_2(found, custom)
+    assert {name.removeprefix("#/definitions/") for name in references(two)} <= two["definitions"].keys()
+    spec = two["definitions"]["com.example.v1.CronTab"]["properties"]["spec"]["properties"]
+    assert spec["port"] == {"x-kubernetes-int-or-string": True}
+    assert spec["maybe"] == {}
+    assert spec["free"] == {"x-kubernetes-preserve-unknown-fields": True}
+    assert spec["size"] == {"type": "integer", "minimum": 1, "maximum": 9, "default": 2}
+    document = pb.Document.FromString(swagger.to_protobuf(two))
+    names = [one.name for one in document.definitions.additional_properties]
+    assert {"com.example.v1.CronTab", "com.example.v1.CronTabList"} <= set(names)
