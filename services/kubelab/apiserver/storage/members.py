@@ -143,7 +143,7 @@ class Members:
         tries = 0
         until = self.until()
         while True:
-            member = await self.pick()
+            member = await self.pick(max(PAUSES.first, until - self._clock.monotonic()))
             left = max(PAUSES.first, until - self._clock.monotonic())
             try:
                 return await member.ask(method(member), request, min(left, READ_SECONDS) if self.several else left)
@@ -177,8 +177,8 @@ class Members:
             self.all.append(member)
             member.leave()
 
-    async def pick(self) -> Member:
-        """The first connected member that owes no answer; when there is none, the first that connects."""
+    async def pick(self, seconds: float = TOGETHER_SECONDS) -> Member:
+        """The first connected member that owes no answer; when there is none, the first that connects in time."""
         for member in self.all:
             member.renew()
         if not self.several:
@@ -189,9 +189,9 @@ class Members:
                 return member
         doubtful = [member for member in self.all if member.health.silent and member.ready]
         if not doubtful:
-            member = await self._first(self.all, self.timeout)
+            member = await self._first(self.all, min(seconds, self.timeout))
         else:
-            member = (await self._first(sure, CONNECT_SECONDS) if sure else None) or doubtful[0]
+            member = (await self._first(sure, min(seconds, CONNECT_SECONDS)) if sure else None) or doubtful[0]
         if member is None:
             raise errors.Unavailable("no etcd endpoint answers")
         return member
