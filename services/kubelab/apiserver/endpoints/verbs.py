@@ -33,6 +33,7 @@ from kubelab.rpc import tracing
 
 R = TypeVar("R")
 PATCH_TRIES = 5
+SUBRESOURCE_TRIES = 50  # at a conflict somebody else has succeeded: so many may scale at the same time
 
 Answer: TypeAlias = Entry | WriteResult | Message
 """One object: as the cache has it, as a write left it, or a message of its own."""
@@ -269,7 +270,7 @@ class Endpoints:
         """Patch what a subresource gives, and update it with the result; again where it changed in between."""
         if subresource.get is None or subresource.update is None:
             raise method_not_allowed(request.attributes)
-        for left in reversed(range(PATCH_TRIES)):
+        for left in reversed(range(SUBRESOURCE_TRIES)):
             current = await subresource.get(self._objects(request), request)
             version = meta_of(current).resourceVersion
             request.obj = patcher.apply(current, version, kind_of(type(current)))
