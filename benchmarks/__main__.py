@@ -78,6 +78,21 @@ def verbs(bench: Bench) -> list[Figure]:
     ]
 
 
+def rest(bench: Bench) -> list[Figure]:
+    """The REST API, by one small client. The budgets are upstream's own figures, by the same kind of client."""
+    took = bench.rest("--pods", "5000")
+    return [
+        Figure("REST: GET /healthz, p50", took["bare"], "ms"),
+        Figure("REST: get, p50", took["get"], "ms", 0.72),
+        Figure("REST: create, p50", took["create"], "ms", 1.75),
+        Figure("REST: merge patch, p50", took["patch"], "ms"),
+        Figure("REST: list of 5,000 pods as JSON, the first time", took["list json, first"], "ms"),
+        Figure("REST: list of 5,000 pods as JSON, p50", took["list json"], "ms", 158),
+        Figure("REST: list of 5,000 pods as protobuf, p50", took["list protobuf"], "ms", 126),
+        Figure("REST: list of 5,000 pods as a Table, p50", took["list table"], "ms"),
+    ]
+
+
 def forwarding(bench: Bench) -> list[Figure]:
     bench.run("kctl", "create", "-f", "examples/tutorial/00001/00001.yml")
     bench.run("kctl", "create", "service", "clusterip", "node", "--tcp=80:8080")
@@ -106,7 +121,7 @@ def main() -> None:
         bench = Bench(Path(home))
         figures: list[Figure] = []
         try:
-            for part in (start, at_rest, command_line, pods, forwarding, verbs):
+            for part in (start, at_rest, command_line, pods, forwarding, verbs, rest):
                 figures += part(bench)
                 for figure in figures[-4:]:
                     print(f"  {figure.name}: {figure.figure:.3g} {figure.unit}", file=sys.stderr)

@@ -9,6 +9,8 @@ import sys
 import time
 from pathlib import Path
 
+from kubelab.client.kubeconfig import Kubeconfig
+
 ROOT = Path(__file__).resolve().parents[1]
 CLUSTER = "bench"
 
@@ -56,14 +58,25 @@ class Bench:
     def crowd(self, work: str, count: int) -> dict[str, float]:
         return self.inside("benchmarks.crowd", self._kubeconfig(), work, str(count))
 
+    def rest(self, *arguments: str) -> dict[str, float]:
+        """Measure the REST API."""
+        return self.inside("benchmarks.rest", "--kubeconfig", self._kubeconfig(), *arguments)
+
     def _kubeconfig(self) -> str:
         """One that leads to the api-server's own address."""
         kubeconfig = self.home / "inside.kubeconfig"
         if not kubeconfig.exists():
-            text = (self.home / "kubeconfig").read_text()
-            server = next(line for line in text.splitlines() if "server:" in line).split("server:")[1].strip()
-            kubeconfig.write_text(text.replace(server.removeprefix("https://"), "192.168.49.2:6443"))
-            kubeconfig.chmod(0o600)
+            config = Kubeconfig.load(self.home / "kubeconfig")
+            access = config.access()
+            config.set_cluster(
+                config.current_context,
+                server="https://192.168.49.2:6443",
+                https="https://192.168.49.2:8443",
+                ca=access.ca,
+                certificate=access.certificate,
+                key=access.key,
+            )
+            config.write(kubeconfig)
         return str(kubeconfig)
 
     def processes(self) -> list[dict[str, float]]:

@@ -55,12 +55,14 @@ class Project:
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        api, ha = free_ports(2)  # docker would give others at every start
+        api, ha, https, ha_https = free_ports(4)  # docker would give others at every start
         self.settings = {
             "COMPOSE_PROJECT_NAME": self.name,
             "KUBELAB_NETWORK": self.network,
             "KUBELAB_API_PORT": str(api),
             "KUBELAB_HA_PORT": str(ha),
+            "KUBELAB_HTTPS_PORT": str(https),
+            "KUBELAB_HA_HTTPS_PORT": str(ha_https),
             **self.settings,
         }
 

@@ -93,11 +93,11 @@ def test_a_member_that_is_cut_off_loses_its_vote(shell: Terminal) -> None:
 def test_a_kubeconfig_names_the_load_balancer_first(three: Project, shell: Terminal) -> None:
     config = Kubeconfig.load(Path(three.folder) / "home" / "kubeconfig")
     servers = config.access().servers
-    assert config.server() == f"https://{servers[0]}", "the one URL that every client understands"
     assert len(servers) == 4
-    ports = {
-        container["Config"]["Labels"]["com.docker.compose.service"]: bound[0]["HostPort"]
+    balancer = next(
+        container["NetworkSettings"]["Ports"]
         for container in three.containers()
-        if (bound := container["NetworkSettings"]["Ports"].get("6443/tcp"))
-    }
-    assert servers[0].endswith(f":{ports['haproxy']}")
+        if container["Config"]["Labels"]["com.docker.compose.service"] == "haproxy"
+    )
+    assert servers[0].endswith(f":{balancer['6443/tcp'][0]['HostPort']}")
+    assert config.server() == f"https://127.0.0.1:{balancer['8443/tcp'][0]['HostPort']}", "which every client reads"

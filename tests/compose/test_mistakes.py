@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from kubelab.client.kubeconfig import Kubeconfig
 from tests.compose.project import Project, docker
 from tests.e2e.terminal import ROOT, Terminal, eventually
 
@@ -71,7 +72,7 @@ def test_up_and_down_are_docker_composes(project: Project, terminal: Terminal) -
 def test_a_kubeconfig_that_is_out_of_date(project: Project, terminal: Terminal) -> None:
     path = project.folder / "home" / "kubeconfig"
     good = path.read_text()
-    port = next(line for line in good.splitlines() if "server:" in line).rpartition(":")[2]
+    port = Kubeconfig.load(path).access().servers[0].rpartition(":")[2]
     path.write_text(good.replace(f"127.0.0.1:{port}", "127.0.0.1:1"))
     refused = terminal.type("kubelab service kubernetes", code=1).stderr
     assert 'context "compose" is out of date: it names 127.0.0.1:1' in refused

@@ -7,10 +7,11 @@ import contextlib
 import functools
 import json
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
 
 from kubelab.api.custom import custom_pb2
 from kubelab.api.tables import spelling
@@ -48,9 +49,19 @@ def list_to_dict(objects: Iterable[Message]) -> dict[str, Any]:
 
 def message_to_dict(message: Message, *, as_written: bool = False) -> dict[str, Any]:
     """Give a message's fields; a part that is not an object of its own has no ``apiVersion`` and ``kind``."""
+    if isinstance(message, custom_pb2.CustomObject):
+        return _content(message)
+    fields, always, inline = _plan(message.DESCRIPTOR, as_written)
     body: dict[str, Any] = {}
-    for encode in _encoders(message.DESCRIPTOR, as_written):
-        encode(message, body)
+    for field, value in message.ListFields():  # only what is set: most messages have many more fields
+        name, encode = fields[field.number]
+        body[name] = encode(value)
+    for name, empty in always:
+        if name not in body:
+            body[name] = empty()
+    for name, part in inline:
+        body.pop(name, None)
+        body.update(part(getattr(message, name)))
     return dict(sorted(body.items()))
 
 
@@ -68,68 +79,60 @@ def to_yaml(document: dict[str, Any] | Sequence[dict[str, Any]]) -> str:
     return "---\n".join(dump(d) for d in documents)
 
 
-_Encode = Callable[[Any, dict[str, Any]], None]
+_Encode = Callable[[Any], Any]
+
+
+class _Plan(NamedTuple):
+    """How the fields of a message are written: by number, those that are there when they are empty too, and parts whose
+    fields stand in their parent's place."""
+
+    fields: dict[int, tuple[str, _Encode]]
+    always: tuple[tuple[str, Callable[[], Any]], ...]
+    inline: tuple[tuple[str, _Encode], ...]
 
 
 @functools.cache
-def _encoders(descriptor: Descriptor, as_written: bool) -> tuple[_Encode, ...]:
-    if descriptor.full_name == jsonmapping.CUSTOM_OBJECT:
-        return (_content,)
-    return tuple(_encoder(field, as_written) for field in descriptor.fields)
+def _plan(descriptor: Descriptor, as_written: bool) -> _Plan:
+    plan = _Plan({field.number: (field.json_name, _encoder(field, as_written)) for field in descriptor.fields}, (), ())
+    inline = [field for field in descriptor.fields if field.full_name in spelling.INLINE]
+    always = [] if as_written else [field for field in descriptor.fields if field.full_name in spelling.ALWAYS]
+    return plan._replace(
+        always=tuple(
+            (field.json_name, _empty(field)) for field in always if field not in inline and map_value(field) is None
+        ),
+        inline=tuple((field.name, functools.partial(message_to_dict, as_written=as_written)) for field in inline),
+    )
 
 
-def _content(obj: Any, body: dict[str, Any]) -> None:
+def _content(obj: Any) -> dict[str, Any]:
     """Give the fields of a custom object; the metadata alone where its bytes are no JSON: one such must not hide all
     others."""
+    body: dict[str, Any] = {}
     with contextlib.suppress(ValueError, TypeError, RecursionError):
         body.update(json.loads(obj.content or b"{}"))
     body["metadata"] = message_to_dict(obj.metadata)
+    return dict(sorted(body.items()))
 
 
 def _encoder(field: FieldDescriptor, as_written: bool) -> _Encode:
-    name, key, kind = field.name, field.json_name, field.message_type
-    always = not as_written and field.full_name in spelling.ALWAYS
+    """Say how a field that is set is written."""
+    values = map_value(field)
+    if values is not None:
+        value = _one(values, as_written)
+        return lambda entries: {key: value(entries[key]) for key in sorted(entries)}
     one = _one(field, as_written)
+    return (lambda elements: [one(element) for element in elements]) if field.is_repeated else one
 
-    def inlined(message: Any, body: dict[str, Any]) -> None:
-        body.update(message_to_dict(getattr(message, name), as_written=as_written))
 
-    def mapping(message: Any, body: dict[str, Any]) -> None:
-        assert kind is not None
-        value = _one(kind.fields_by_name["value"], as_written)
-        entries = getattr(message, name)
-        if entries:
-            body[key] = {one: value(entries[one]) for one in sorted(entries)}
-
-    def repeated(message: Any, body: dict[str, Any]) -> None:
-        elements = getattr(message, name)
-        if elements:
-            body[key] = [one(element) for element in elements]
-        elif always:
-            body[key] = None
-
-    def with_presence(message: Any, body: dict[str, Any]) -> None:
-        if message.HasField(name):
-            body[key] = one(getattr(message, name))
-        elif always:
-            body[key] = (
-                None
-                if kind and kind.full_name in (jsonmapping.TIME, jsonmapping.MICRO_TIME)
-                else one(getattr(message, name))
-            )
-
-    def bare(message: Any, body: dict[str, Any]) -> None:
-        value = getattr(message, name)
-        if value or always:
-            body[key] = one(value)
-
-    if field.full_name in spelling.INLINE:
-        return inlined
-    if map_value(field) is not None:
-        return mapping
-    if field.is_repeated:
-        return repeated
-    return with_presence if field.has_presence else bare
+def _empty(field: FieldDescriptor) -> Callable[[], Any]:
+    """Say how a field is written that is not set and is there all the same."""
+    kind = field.message_type
+    if field.is_repeated or (kind is not None and kind.full_name in _NULL_WHEN_EMPTY):
+        return lambda: None
+    if kind is None:
+        return lambda: _one(field, False)(field.default_value)
+    one, message = _one(field, False), GetMessageClass(kind)
+    return lambda: one(message())
 
 
 def _one(field: FieldDescriptor, as_written: bool) -> Callable[[Any], Any]:
@@ -181,24 +184,11 @@ def _raw(value: Any) -> Any:
         return None
 
 
-def _schema_or_bool(value: Any) -> Any:
-    return message_to_dict(value.schema) if value.HasField("schema") else value.allows
-
-
-def _schema_or_array(value: Any) -> Any:
-    if value.HasField("schema"):
-        return message_to_dict(value.schema)
-    return [message_to_dict(one) for one in value.jSONSchemas] or None
-
-
-def _schema_or_strings(value: Any) -> Any:
-    return message_to_dict(value.schema) if value.HasField("schema") else list(value.property) or None
-
-
 def _items(value: Any) -> Any:
     return list(value.items)
 
 
+_NULL_WHEN_EMPTY = (jsonmapping.TIME, jsonmapping.MICRO_TIME)
 _SPECIAL: dict[str, Callable[[Any], Any]] = {
     jsonmapping.TIME: _time,
     jsonmapping.MICRO_TIME: _micro_time,
@@ -206,9 +196,5 @@ _SPECIAL: dict[str, Callable[[Any], Any]] = {
     jsonmapping.INT_OR_STRING: _int_or_string,
     jsonmapping.FIELDS: _fields,
     jsonmapping.RAW_EXTENSION: _raw,
-    jsonmapping.JSON_VALUE: _raw,
-    jsonmapping.SCHEMA_OR_BOOL: _schema_or_bool,
-    jsonmapping.SCHEMA_OR_ARRAY: _schema_or_array,
-    jsonmapping.SCHEMA_OR_STRINGS: _schema_or_strings,
     **dict.fromkeys(jsonmapping.EXTRA_VALUES, _items),
 }
