@@ -58,7 +58,14 @@ class HTTPClient:
 
     @contextlib.asynccontextmanager
     async def open(
-        self, method: str, path: str, body: object = None, *, accept: str = "", content: str = "", **headers: str
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        accept: str = "",
+        content: str = "",
+        **headers: str,
     ) -> AsyncGenerator[aiohttp.ClientResponse]:
         """Send one request and leave its answer to be read."""
         import yarl
@@ -77,7 +84,13 @@ class HTTPClient:
         skip = () if content else ("Content-Type",)
         url = yarl.URL(self.base + path, encoded=True)
         async with self._session.request(
-            method, url, data=data, headers=sent, skip_auto_headers=skip, timeout=aiohttp.ClientTimeout(total=None)
+            method,
+            url,
+            data=data,
+            headers=sent,
+            skip_auto_headers=skip,
+            timeout=aiohttp.ClientTimeout(total=None),
+            allow_redirects=False,
         ) as response:
             yield response
 

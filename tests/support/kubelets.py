@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import AsyncGenerator
 from functools import partial
 from typing import Any
@@ -14,6 +15,8 @@ from kubelab.component.config import TLS
 from kubelab.component.serving import Health, serve_grpc
 from kubelab.rpc.apiserver.v1.apiserver_pb2 import PodPortForwardResponse
 from kubelab.rpc.kubelet.v1 import kubelet_pb2_grpc
+from kubelab.rpc.portforward import ServedForward
+from kubelab.streams.duplex import SocketDuplex, relay
 from tests.support.answering import answering
 from tests.support.pki import Files, TestAuthority
 
@@ -21,12 +24,14 @@ NODE = "node-1"
 
 
 class EchoingKubelet(kubelet_pb2_grpc.KubeletServicer):
-    """Port 80 sends everything back, port 81 refuses; the pod lives until ``ended``."""
+    """Port 80 sends everything back, port 81 refuses, others are ``servers``; the pod lives until ``ended``."""
 
     def __init__(self) -> None:
         self.ended = asyncio.Event()
         self.open = 0
         self.port = 0
+        self.servers: dict[int, int] = {}
+        """Ports of the pods behind which a server of the test listens on loopback, at this port."""
 
     async def PortForward(self, request_iterator: Any, context: Any) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         first = await anext(request_iterator)
@@ -37,6 +42,10 @@ class EchoingKubelet(kubelet_pb2_grpc.KubeletServicer):
             await context.write(PodPortForwardResponse())
             if not first.port:
                 await self.ended.wait()
+            elif first.port in self.servers:
+                sock = socket.create_connection(("127.0.0.1", self.servers[first.port]))
+                with contextlib.suppress(ConnectionError):
+                    await relay(ServedForward(request_iterator, context), SocketDuplex(sock))
             elif first.port == 81:
                 await context.write(PodPortForwardResponse(error="connection refused"))
             else:

@@ -51,6 +51,7 @@ from kubelab.apiserver.endpoints.auditrecords import AuditRecords
 from kubelab.apiserver.endpoints.handler import RequestHandler
 from kubelab.apiserver.endpoints.podlogs import PodLogs
 from kubelab.apiserver.endpoints.portforward import PodPortForwards
+from kubelab.apiserver.endpoints.proxying import Proxies
 from kubelab.apiserver.endpoints.verbs import Endpoints
 from kubelab.apiserver.grpcfront.audit import AuditServicer
 from kubelab.apiserver.grpcfront.discovery import DiscoveryServicer
@@ -197,7 +198,8 @@ class ApiServer:
         }
         ready: dict[str, system.Check] = {"shutdown": lambda: not self._handler.closed}
         system.register(front.routes, system.Health(live, ready), metrics)
-        streams.register(front.routes, self.port_forwards, self._clock)
+        proxies = Proxies(self._handler, self.reader, self.kubelets)
+        streams.register(front.routes, self.port_forwards, proxies, self._clock)
         LogPath(self.pod_logs, self._clock).add_to(front.routes)
         DiscoveryPaths(Published(self.resources, self._http_address, openapi_of), self._clock).add_to(front.routes)
         if self.accounts is not None:

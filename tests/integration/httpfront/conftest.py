@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from kubelab.apiserver.config import ApiServerConfig
 from kubelab.apiserver.httpfront.server import serve_http
 from kubelab.component.config import TLS
+from tests.support import objects as make
 from tests.support.apiserver import ApiServerInMemory
 from tests.support.https import HTTPClient, context_of
+from tests.support.kubelets import NODE, EchoingKubelet, echoing_kubelet, node_at, tls_of
 from tests.support.pki import TestAuthority
 from tests.support.tokens import with_tokens
 
@@ -62,3 +65,23 @@ async def nobody(port: int, http_authority: TestAuthority) -> AsyncIterator[HTTP
     client = HTTPClient(port, context_of(None, http_authority.ca))
     yield client
     await client.close()
+
+
+@pytest.fixture
+async def kubelet(http_authority: TestAuthority) -> AsyncIterator[EchoingKubelet]:
+    async with echoing_kubelet(http_authority) as (fake, port):
+        fake.port = port
+        yield fake
+
+
+@pytest.fixture
+async def server_with_kubelet(http_authority: TestAuthority, kubelet: EchoingKubelet) -> ApiServerInMemory:
+    """An api-server with the pods ``web``, which that kubelet runs, and ``waiting``, which no node runs."""
+    tls = tls_of(http_authority.issue("kube-apiserver-kubelet-client"))
+    server = ApiServerInMemory(config=ApiServerConfig(kubelet_client=tls))
+    waiting = make.pod("waiting")
+    web = make.pod("web")
+    web.spec.nodeName, web.status.podIP = NODE, "10.244.0.7"
+    web.spec.containers[0].ports.add(containerPort=8080)
+    server.add(node_at(kubelet.port), web, waiting)
+    return server

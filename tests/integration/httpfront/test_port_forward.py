@@ -5,20 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import struct
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 
 import aiohttp
 import pytest
 
-from kubelab.apiserver.config import ApiServerConfig
 from kubelab.spdy.connection import Connection
 from kubelab.spdy.portforward import ForwardedDuplex, open_port
 from kubelab.streams.duplex import ForwardError
-from tests.support import objects as make
 from tests.support.apiserver import ApiServerInMemory
 from tests.support.https import HTTPClient
-from tests.support.kubelets import NODE, EchoingKubelet, echoing_kubelet, node_at, tls_of
-from tests.support.pki import TestAuthority
+from tests.support.kubelets import EchoingKubelet
 from tests.support.polling import until_true
 
 SECONDS = 30.0
@@ -27,21 +24,8 @@ TUNNEL = "SPDY/3.1+portforward.k8s.io"
 
 
 @pytest.fixture
-async def kubelet(http_authority: TestAuthority) -> AsyncIterator[EchoingKubelet]:
-    async with echoing_kubelet(http_authority) as (fake, port):
-        fake.port = port
-        yield fake
-
-
-@pytest.fixture
-async def server(http_authority: TestAuthority, kubelet: EchoingKubelet) -> ApiServerInMemory:
-    tls = tls_of(http_authority.issue("kube-apiserver-kubelet-client"))
-    server = ApiServerInMemory(config=ApiServerConfig(kubelet_client=tls))
-    waiting = make.pod("waiting")
-    web = make.pod("web")
-    web.spec.nodeName = NODE
-    server.add(node_at(kubelet.port), web, waiting)
-    return server
+def server(server_with_kubelet: ApiServerInMemory) -> ApiServerInMemory:
+    return server_with_kubelet
 
 
 @contextlib.asynccontextmanager

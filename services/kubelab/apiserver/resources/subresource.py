@@ -74,5 +74,9 @@ class Subresource:
 
 
 STATUS = Subresource(("get", "update", "patch"))
+CONNECTION = Subresource(("get", "create"), streamed=True)
+"""What goes on as a connection: HTTP upgrades a GET, which is the verb get, or a POST, which is create."""
+PROXY = Subresource(("get", "create", "update", "patch", "delete"), streamed=True)
+"""Requests of HTTP to what the object stands for; the verb is that of the method."""
 AUDIT = Subresource(("get",), streamed=True)
 """The records about one object; every kind has it."""

@@ -48,6 +48,8 @@ def patches(document: dict[str, Any]) -> dict[tuple[str, str, str], list[str]]:
     for item in document["paths"].values():
         if operation := item.get("patch"):
             kind = operation["x-kubernetes-group-version-kind"]
+            if operation["x-kubernetes-action"] == "connect":
+                continue  # a proxied request
             found[kind["group"], kind["version"], kind["kind"]] = [one["name"] for one in operation["parameters"]]
     return found
 

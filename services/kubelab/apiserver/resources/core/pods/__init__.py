@@ -8,15 +8,15 @@ from kubelab.apiserver.resources.core.pods.eviction import EVICTION
 from kubelab.apiserver.resources.core.pods.printer import row
 from kubelab.apiserver.resources.core.pods.strategy import PodStrategy
 from kubelab.apiserver.resources.storage import ResourceStorage, Settings
-from kubelab.apiserver.resources.subresource import STATUS, Subresource
+from kubelab.apiserver.resources.subresource import CONNECTION, PROXY, STATUS, Subresource
 
-_STREAMED = Subresource(("get", "create"), streamed=True)  # HTTP upgrades a GET, or a POST, which is create
 SUBRESOURCES = {
     "status": STATUS,
     "binding": BINDING,
     "eviction": EVICTION,
     "log": Subresource(("get",), streamed=True),
-    "portforward": _STREAMED,
+    "portforward": CONNECTION,
+    "proxy": PROXY,
 }
 
 

@@ -6,7 +6,7 @@ from kubelab.apimachinery.scheme import SERVICES
 from kubelab.apiserver.resources.core.services.printer import row
 from kubelab.apiserver.resources.core.services.strategy import ServiceStrategy
 from kubelab.apiserver.resources.storage import ResourceStorage, Settings
-from kubelab.apiserver.resources.subresource import STATUS
+from kubelab.apiserver.resources.subresource import PROXY, STATUS
 
 
 def storage(settings: Settings) -> ResourceStorage:
@@ -16,5 +16,5 @@ def storage(settings: Settings) -> ResourceStorage:
         row,
         path="services/specs",
         allocator=settings.services,
-        subresources={"status": STATUS},
+        subresources={"status": STATUS, "proxy": PROXY},
     )
