@@ -10,12 +10,14 @@ from collections.abc import AsyncGenerator
 import aiohttp
 import pytest
 
+from kubelab.spdy import upgrade
 from kubelab.spdy.connection import Connection
 from kubelab.spdy.portforward import ForwardedDuplex, open_port
 from kubelab.streams.duplex import ForwardError
 from tests.support.apiserver import ApiServerInMemory
-from tests.support.https import HTTPClient
+from tests.support.https import HTTPClient, context_of
 from tests.support.kubelets import EchoingKubelet
+from tests.support.pki import TestAuthority
 from tests.support.polling import until_true
 
 SECONDS = 30.0
@@ -43,6 +45,17 @@ async def tunnel(http: HTTPClient) -> AsyncGenerator[tuple[Connection, aiohttp.C
         receiving = group.create_task(receive())
         yield connection, ws
         receiving.cancel()
+
+
+@contextlib.asynccontextmanager
+async def spdy(port: int, authority: TestAuthority) -> AsyncGenerator[Connection]:
+    """A client's end of SPDY itself, on a connection of its own."""
+    files = authority.issue("kubernetes-admin", "system:masters")
+    async with asyncio.timeout(SECONDS):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context_of(files, files.ca))
+        assert await upgrade.ask(reader, writer, PATH, "127.0.0.1", ["portforward.k8s.io"]) == "portforward.k8s.io"
+        async with upgrade.carried(reader, writer, server=False) as connection:
+            yield connection
 
 
 async def rest(forwarded: ForwardedDuplex) -> bytes:
@@ -91,6 +104,32 @@ async def test_a_client_that_vanishes_leaves_nothing_open(http: HTTPClient, kube
         assert transport.transport is not None
         transport.transport.abort()
         await until_true(lambda: kubelet.open == 0, within=SECONDS)
+
+
+async def test_spdy_without_a_websocket_does_the_same(port: int, http_authority: TestAuthority) -> None:
+    """kubectl before 1.31 asks by POST; a later one does when the WebSocket is refused."""
+    async with spdy(port, http_authority) as connection:
+        forwarded = await open_port(connection, 80, 0)
+        await forwarded.write(b"x" * 200_000)
+        await forwarded.write_eof()
+        assert await rest(forwarded) == b"x" * 200_000
+        with pytest.raises(ForwardError, match="connection refused"):
+            await rest(await open_port(connection, 81, 1))
+
+
+async def test_the_end_of_a_spdy_client_or_of_the_pod_leaves_nothing_open(
+    port: int, http_authority: TestAuthority, kubelet: EchoingKubelet
+) -> None:
+    async with spdy(port, http_authority) as connection:
+        forwarded = await open_port(connection, 80, 0)
+        await forwarded.write(b"a")
+        assert await forwarded.read() == b"a"
+    await until_true(lambda: kubelet.open == 0, within=SECONDS)
+    async with spdy(port, http_authority) as connection:
+        forwarded = await open_port(connection, 80, 0)
+        kubelet.ended.set()
+        with pytest.raises(ConnectionError):
+            await rest(forwarded)
 
 
 async def test_what_is_no_spdy_ends_the_tunnel(http: HTTPClient) -> None:

@@ -23,6 +23,11 @@ def is_websocket(raw: web.BaseRequest) -> bool:
     return raw.headers.get("Upgrade", "").lower() == "websocket"
 
 
+def offered(raw: web.BaseRequest) -> list[str]:
+    """The protocols that a client names, the one that it likes best first."""
+    return [word.strip() for word in raw.headers.get("Sec-WebSocket-Protocol", "").split(",") if word.strip()]
+
+
 async def accept(raw: web.BaseRequest, protocols: tuple[str, ...]) -> web.WebSocketResponse:
     """Upgrade, with the first protocol of the client's that is among these; without any, where it names none."""
     ws = web.WebSocketResponse(protocols=protocols, compress=False, max_msg_size=MAX_MESSAGE)

@@ -1,5 +1,5 @@
 """``…/pods/NAME/portforward`` over HTTP: frames of SPDY in a WebSocket, as kubectl sends them since 1.31, or two
-channels of a WebSocket for each port, as the Python clients use."""
+channels of a WebSocket for each port, as the Python clients use, or SPDY itself, as kubectl asked before."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from kubelab.apimachinery import errors
 from kubelab.apimachinery.clock import Clock
 from kubelab.apiserver.endpoints.portforward import PodPortForwards, PodPorts
 from kubelab.apiserver.httpfront.routes import Call
-from kubelab.apiserver.httpfront.streams import channels
+from kubelab.apiserver.httpfront.streams import channels, spdyupgrade
 from kubelab.apiserver.httpfront.streams.channels import BASE64, CHANNEL, V4, V4_BASE64, Channels
 from kubelab.apiserver.httpfront.streams.concurrency import until_first, wait_for_end
+from kubelab.apiserver.httpfront.streams.takeover import TakenOver
 from kubelab.spdy.connection import Connection
 from kubelab.spdy.errors import ProtocolError
 from kubelab.spdy.portforward import PROTOCOL, PortForwardServer
@@ -38,11 +39,16 @@ class PortForwardStreams:
             self._forwards.ports(call.request) as ports,
             contextlib.aclosing(ports.until_pod_ends()) as life,
         ):
-            if not channels.is_websocket(call.raw):
-                raise errors.BadRequest("unable to upgrade: missing upgrade headers in request: expected a WebSocket")
-            offered = call.raw.headers.get("Sec-WebSocket-Protocol", "")
-            numbers = [] if TUNNEL in offered else ports_of(call.raw)
+            websocket = channels.is_websocket(call.raw)
+            numbers: list[int] = []
+            if not websocket:
+                spdyupgrade.check(call.raw, (PROTOCOL,))
+            elif TUNNEL not in channels.offered(call.raw):
+                numbers = ports_of(call.raw)
             await anext(life)  # the kubelet has the pod: what is wrong with it is an answer of HTTP
+            if not websocket:
+                await spdyupgrade.serve(call.raw, (PROTOCOL,), lambda c: self._forward(c, ports, life))
+                return TakenOver()
             ws = await channels.accept(call.raw, (TUNNEL, V4, V4_BASE64, CHANNEL, BASE64))
             with contextlib.suppress(ConnectionError):
                 if ws.ws_protocol == TUNNEL:
@@ -55,7 +61,6 @@ class PortForwardStreams:
     async def _tunnel(self, ws: web.WebSocketResponse, ports: PodPorts, life: AsyncGenerator[None]) -> None:
         """Speak SPDY in binary messages, until the client closes or the pod ends."""
         connection = Connection(ws.send_bytes, server=True)
-        server = PortForwardServer(connection, ports.connect, self._clock)
 
         async def receive() -> None:
             try:
@@ -66,7 +71,12 @@ class PortForwardStreams:
             finally:
                 connection.close()
 
-        await until_first(receive(), server.run(), wait_for_end(life))
+        await until_first(receive(), self._forward(connection, ports, life))
+
+    async def _forward(self, connection: Connection, ports: PodPorts, life: AsyncGenerator[None]) -> None:
+        """Forward what the client asks for in streams of SPDY, until the pod ends."""
+        server = PortForwardServer(connection, ports.connect, self._clock)
+        await until_first(server.run(), wait_for_end(life))
 
 
 class _ChannelForwards:
