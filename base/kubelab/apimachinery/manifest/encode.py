@@ -184,6 +184,20 @@ def _raw(value: Any) -> Any:
         return None
 
 
+def _schema_or_bool(value: Any) -> Any:
+    return message_to_dict(value.schema) if value.HasField("schema") else value.allows
+
+
+def _schema_or_array(value: Any) -> Any:
+    if value.HasField("schema"):
+        return message_to_dict(value.schema)
+    return [message_to_dict(one) for one in value.jSONSchemas] or None
+
+
+def _schema_or_strings(value: Any) -> Any:
+    return message_to_dict(value.schema) if value.HasField("schema") else list(value.property) or None
+
+
 def _items(value: Any) -> Any:
     return list(value.items)
 
@@ -196,5 +210,9 @@ _SPECIAL: dict[str, Callable[[Any], Any]] = {
     jsonmapping.INT_OR_STRING: _int_or_string,
     jsonmapping.FIELDS: _fields,
     jsonmapping.RAW_EXTENSION: _raw,
+    jsonmapping.JSON_VALUE: _raw,
+    jsonmapping.SCHEMA_OR_BOOL: _schema_or_bool,
+    jsonmapping.SCHEMA_OR_ARRAY: _schema_or_array,
+    jsonmapping.SCHEMA_OR_STRINGS: _schema_or_strings,
     **dict.fromkeys(jsonmapping.EXTRA_VALUES, _items),
 }

@@ -93,6 +93,12 @@ def version_2(groups: Iterable[Group], custom: CustomSchemas = no_custom) -> Doc
     }
 
 
+def _patches(one: Operation) -> tuple[str, ...]:
+    """Give the types of patches that an object takes. One whose kind has no merge keys takes no strategic ones, and
+    kubectl's apply finds that out here."""
+    return tuple(kind for kind in _PATCHES if one.strategic or not kind.startswith("application/strategic"))
+
+
 class _Writer:
     def __init__(self, custom: CustomSchemas, *, three: bool) -> None:
         self._custom, self._three = custom, three
@@ -138,7 +144,7 @@ class _Writer:
         body = {"$ref": self._reference(one.body)} if one.body else None
         if not self._three:
             document |= {
-                "consumes": list(_PATCHES) if one.method == "patch" and body else ["*/*"],
+                "consumes": list(_patches(one)) if one.method == "patch" and body else ["*/*"],
                 "produces": list(_MEDIA) if any(one.answers.values()) else ["*/*"],
                 "schemes": ["https"],
             }
@@ -147,7 +153,7 @@ class _Writer:
                 place = {"name": "body", "in": "body", "schema": body, **({"required": True} if required else {})}
                 parameters = [place, *parameters]
         elif body:
-            media = _PATCHES if one.method == "patch" else ("*/*",)
+            media = _patches(one) if one.method == "patch" else ("*/*",)
             content = {form: {"schema": body} for form in media}
             document["requestBody"] = {"content": content, **({"required": True} if one.method != "delete" else {})}
         if parameters:

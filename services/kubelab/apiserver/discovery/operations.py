@@ -51,6 +51,8 @@ class Operation(NamedTuple):
     parameters: tuple[Parameter, ...]
     answers: Mapping[int, str]
     body: str = ""
+    strategic: bool = True
+    """Whether a patch may be a strategic one."""
 
 
 class Path(NamedTuple):
@@ -161,7 +163,8 @@ class _Resource:
         body = PATCH if verb == "patch" else schema
         parameters = (*WRITE, FORCE) if verb == "patch" else WRITE
         codes = (200, 201, 202) if verb == "create" else (200, 201)
-        return Operation(method, method, about, identity, kind, parameters, _each(schema, *codes), body)
+        strategic = self._resource.custom is None
+        return Operation(method, method, about, identity, kind, parameters, _each(schema, *codes), body, strategic)
 
     def _subresource(self, path: str, name: str, place: tuple[Parameter, ...], middle: str) -> Iterator[Path]:
         r, kind = self._resource, self._kind(answer(self._resource, name))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ import pytest
 
 from kubelab.apimachinery import errors
 from kubelab.apimachinery.patch.types import PatchType
+from kubelab.apiserver.customresources.kinds import openapi_of
+from kubelab.apiserver.discovery.published import Published
 from tests.support.memorystore import MemoryStore
 from tests.unit.apiserver.customresources.conftest import (
     CLOCK,
@@ -264,3 +267,18 @@ async def test_an_object_that_is_too_deep_is_refused(tmp_path: Path) -> None:
             deep = {"a": deep}
         with pytest.raises(errors.BadRequest, match="more than 200 objects and lists in each other"):
             await server.create(crontab(spec=deep))
+
+
+async def test_openapi_offers_no_strategic_patch_of_it(tmp_path: Path) -> None:
+    async with serving(tmp_path) as server:
+        await server.define(definition())
+        published = Published(server.api.resources, "", openapi_of)
+        document = await published.get(f"/openapi/v3/apis/{GROUP}/v1")
+        assert document is not None
+        found = json.loads(document.plain)
+        path = f"/apis/{GROUP}/v1/namespaces/{{namespace}}/crontabs/{{name}}"
+        accepted = found["paths"][path]["patch"]["requestBody"]["content"]
+        assert "application/merge-patch+json" in accepted
+        assert "application/strategic-merge-patch+json" not in accepted
+        spec = found["components"]["schemas"]["com.example.stable.v1.CronTab"]["properties"]["spec"]
+        assert spec["properties"]["replicas"] == {"type": "integer"}
