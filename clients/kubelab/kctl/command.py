@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from kubelab.kctl.commonflags import OUTPUT, TEMPLATE, TEMPLATE_FLAGS, OutputFormat
+from kubelab.kctl.commonflags import KUSTOMIZE, OUTPUT, TEMPLATE, TEMPLATE_FLAGS, OutputFormat, refuse_kustomization
 from kubelab.kctl.flags import CommandLine, Flag, UsageProblem, normalise, words
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ class Command(click.Command):
     """A command, maybe with others below it.
 
     ``run`` gets the session, the arguments and the ``options``, filled from the flags; it returns the exit code. A
-    command without ``run`` only has others below it.
+    command without ``run`` only has others below it. One that reads files has ``-k`` too, where ``kustomizes``.
     """
 
     def __init__(
@@ -130,9 +130,14 @@ class Command(click.Command):
         about: str,
         examples: str = "",
         usage: str = "",
+        kustomizes: bool = True,
     ) -> None:
         self.templated = OUTPUT in flags and TEMPLATE not in flags
         flags = (*flags, *(TEMPLATE_FLAGS if self.templated else ()))
+        names = {flag.long for flag in flags}
+        self.kustomizes = kustomizes and {"filename", "recursive"} <= names and KUSTOMIZE not in flags
+        if self.kustomizes:
+            flags = (*flags, KUSTOMIZE)
         own = {flag.long for flag in flags}  # such as --namespace of `config set-context`, which means another thing
         self.flags: tuple[Flag, ...] = (*flags, *(f for f in GLOBAL_FLAGS if f.long not in own), HELP)
         super().__init__(name, params=[*self.flags, click.Argument(["args"], nargs=-1)], add_help_option=False)
@@ -168,6 +173,8 @@ class Command(click.Command):
         assert self.run is not None
         assert self.options is not None
         params = ctx.params
+        if self.kustomizes:
+            refuse_kustomization(params["filename"], params["kustomize"], ctx.command_path)
         if self.templated:
             params = {**params, "output": OutputFormat.of(params)}
         return self.run(ctx.obj, ctx.params["args"], options_of(self.options, params))

@@ -22,6 +22,12 @@ SELECTOR = Flag(
     help="Selector (label query) to filter on, supports '=', '==', '!=', 'in' and 'notin'.(e.g. -l key1=value1,key2="
     "value2). Matching objects must satisfy all of the specified label constraints.",
 )
+CHUNK_SIZE = Flag(
+    "--chunk-size",
+    kind="int",
+    default=500,
+    help="Return large lists in chunks rather than all at once. Pass 0 to disable.",
+)
 FIELD_SELECTOR = Flag(
     "--field-selector",
     kind="selector",
@@ -72,8 +78,9 @@ VALIDATE = Flag(
     "--validate",
     default="strict",
     bare="strict",
-    help="Must be one of: strict (or true), warn, ignore (or false). kctl checks every file against its kinds before "
-    "it sends anything, whatever is said here.",
+    help='Must be one of: strict (or true), warn, ignore (or false). "true" or "strict" refuses a file with an unknown '
+    'or repeated field before anything is sent; "warn" warns of such fields and leaves them out; "false" or "ignore" '
+    "leaves them out silently.",
 )
 SAVE_CONFIG = Flag(
     "--save-config",
@@ -119,19 +126,33 @@ DELETE_WAIT = Flag(
 
 def require_files(filename: Sequence[str], kustomize: str) -> None:
     """Refuse no file at all, and a kustomization."""
-    if filename and kustomize:
-        raise UsageProblem("only one of -f or -k can be specified")
-    if kustomize:
-        raise UsageProblem(
-            f"kctl builds no kustomizations; pipe what kustomize makes: kustomize build {kustomize} | kctl apply -f -"
-        )
+    refuse_kustomization(filename, kustomize)
     if not filename:
         raise UsageProblem("must specify one of -f and -k")
 
 
+def refuse_kustomization(filename: Sequence[str], kustomize: str, command: str = "kctl apply") -> None:
+    """Say what to do with a kustomization: kctl has no library that builds one."""
+    if filename and kustomize:
+        raise UsageProblem("only one of -f or -k can be specified")
+    if kustomize:
+        raise UsageProblem(
+            f"kctl builds no kustomizations; pipe what kustomize makes: kustomize build {kustomize} | {command} -f -"
+        )
+
+
+_VALIDATIONS = {"strict": "Strict", "true": "Strict", "warn": "Warn", "ignore": "Ignore", "false": "Ignore"}
+
+
+def field_validation(value: str) -> str:
+    """Read the value of VALIDATE: the ``fieldValidation`` of a request."""
+    check_validate(value)
+    return _VALIDATIONS[value]
+
+
 def check_validate(value: str) -> None:
     """Check the value of VALIDATE."""
-    if value not in ("strict", "true", "warn", "ignore", "false"):
+    if value not in _VALIDATIONS:
         raise UsageProblem(
             f'invalid - validate option "{value}"; must be one of: strict (or true), warn, ignore (or false)'
         )
@@ -185,3 +206,15 @@ class CreateOptions:
 
     dry_run: str
     output: str
+
+
+GENERATE_FLAGS = (DRY_RUN, field_manager("create"), OUTPUT, SAVE_CONFIG, VALIDATE)
+
+
+@dataclass(frozen=True, slots=True)
+class GenerateOptions(CreateOptions):
+    """The values of GENERATE_FLAGS: of a command that creates one object from its flags."""
+
+    field_manager: str
+    save_config: bool
+    validate: str

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -49,8 +51,10 @@ class DeleteOptions(ResourceOptions):
     force: bool
     grace_period: int
     ignore_not_found: bool
+    interactive: bool
     now: bool
     output: str
+    raw: str
     timeout: float
     wait: bool
 
@@ -69,6 +73,7 @@ class DeleteRequest:
     timeout: float
     force: bool
     ignore_not_found: bool
+    interactive: bool
     printer: ResultPrinter
     warn_scope: bool
 
@@ -80,6 +85,12 @@ class _Deleted:
 
 
 def _delete(session: Session, args: tuple[str, ...], options: DeleteOptions) -> int:
+    if options.raw:
+        from kubelab.kctl import rawwrites
+
+        if args:
+            raise UsageProblem("arguments may not be passed when --raw is specified")
+        return rawwrites.delete(session, rawwrites.request_of(options.raw, options, output=options.output))
     grace = grace_of(options.grace_period, now=options.now, force=options.force)
     policy = policy_of(options.cascade)
     selecting = bool(options.selector or options.field_selector)
@@ -105,6 +116,7 @@ def _delete(session: Session, args: tuple[str, ...], options: DeleteOptions) -> 
         timeout=options.timeout or FOR_EVER,
         force=options.force,
         ignore_not_found=options.ignore_not_found or (options.all and not session.line.changed("ignore-not-found")),
+        interactive=options.interactive,
         printer=ResultPrinter.of(options.output, options.dry_run),
         warn_scope=bool(session.namespace_flag) or options.all_namespaces,
     )
@@ -150,21 +162,18 @@ class _Deletion:
         self._matched = 0
         self._warned = False
         self._deleted: list[_Deleted] = []  # those that may still exist
+        self._confirmed_infos: dict[ResourceTuple, list[Info]] = {}
 
     async def run(self) -> visitor.Errors:
         request = self._request
         if request.force:
             print(FORCE_WARNING, file=sys.stderr)
+        if request.interactive and not await self._confirmed():
+            return []
         failed: visitor.Errors = []
 
         async def visit(item: ResourceTuple) -> None:
-            async for info in visitor.infos(
-                self._client,
-                item,
-                request.namespace,
-                label_selector=request.label_selector,
-                field_selector=request.field_selector,
-            ):
+            async for info in self._infos(item):
                 failed.extend(
                     await visitor.continue_on_error([info], self._delete, ignore_not_found=request.ignore_not_found)
                 )
@@ -176,6 +185,51 @@ class _Deletion:
         if request.wait and not request.printer.note and not failed:  # after a failure, kubectl does not wait
             await self._wait()
         return failed
+
+    def _infos(self, item: ResourceTuple) -> AsyncGenerator[Info]:
+        if (infos := self._confirmed_infos.get(item)) is not None:
+            return _given(infos)
+        request = self._request
+        return visitor.infos(
+            self._client,
+            item,
+            request.namespace,
+            label_selector=request.label_selector,
+            field_selector=request.field_selector,
+        )
+
+    async def _confirmed(self) -> bool:
+        """Name the objects, and ask; only those that were named are deleted."""
+        request = self._request
+        for item in request.selection.items:
+            infos = [info async for info in self._infos(item)]
+            if item.name is not None:
+                infos = [info for info in infos if await self._is_there(info)]
+            self._confirmed_infos[item] = infos
+        named = [info for infos in self._confirmed_infos.values() for info in infos]
+        if not named:
+            print("No resources found")
+            return False
+        print(f"You are about to delete the following {len(named)} resource(s):")
+        for info in named:
+            print(info.noun)
+        print("Do you want to continue? (y/N): ", end="", flush=True)
+        answer = (await asyncio.to_thread(self._session.factory.read_line)).split()
+        if not answer or answer[0].lower() != "y":
+            print("deletion is cancelled")
+            return False
+        return True
+
+    async def _is_there(self, info: Info) -> bool:
+        from kubelab.apimachinery.errors import NotFound
+
+        try:
+            await self._client.get(info.resource, info.name, info.namespace)
+        except NotFound:
+            if self._request.ignore_not_found:
+                return False
+            raise
+        return True
 
     async def _delete(self, info: Info) -> None:
         """Delete one object and print it; remember it where it may still exist."""
@@ -214,6 +268,11 @@ class _Deletion:
             raise Failed("error: timed out waiting for the condition") from err
 
 
+async def _given(infos: Sequence[Info]) -> AsyncGenerator[Info]:
+    for info in infos:
+        yield info
+
+
 def _uid(answer: Message) -> str:
     """Give the uid in the server's answer: the object, or a Status about it."""
     obj = cast(Any, answer)
@@ -248,12 +307,17 @@ DELETE = Command(
             kind="bool",
             help='Treat "resource not found" as a successful delete. Defaults to "true" when --all is specified.',
         ),
+        Flag("--interactive", "-i", kind="bool", help="If true, delete resource only when user confirms."),
         Flag(
             "--now",
             kind="bool",
             help="If true, resources are signaled for immediate shutdown (same as --grace-period=1).",
         ),
         Flag("--output", "-o", help='Output mode. Use "-o name" for shorter output (resource/name).'),
+        Flag(
+            "--raw",
+            help="Raw URI to DELETE to the server.  Uses the transport specified by the kubeconfig file.",
+        ),
         RECURSIVE,
         SELECTOR,
         Flag(

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from google.protobuf.message import Message
 
     from kubelab.apimachinery.manifest.decode import Document
+    from kubelab.apimachinery.scheme import Resource
     from kubelab.client.client import Client
 
 PROGRAM = "KUBECTL_EXTERNAL_DIFF"
@@ -40,17 +41,20 @@ class DiffOptions(ResourceOptions):
     field_manager: str
     force_conflicts: bool
     kustomize: str
+    prune: bool
+    prune_allowlist: tuple[str, ...]
     server_side: bool
     show_managed_fields: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """An object as it is, None where it is not there, and as an apply would leave it."""
+    """An object as it is and as an apply would leave it; None where it is not there."""
 
     name: str  # of the files
     live: dict[str, Any] | None
-    merged: dict[str, Any]
+    merged: dict[str, Any] | None
+    uid: str = ""
 
 
 def _diff(session: Session, args: tuple[str, ...], options: DiffOptions) -> int:
@@ -80,13 +84,22 @@ def _run(session: Session, args: tuple[str, ...], options: DiffOptions) -> int:
     unexpected(session, args)
     chosen = builder.requirements_of(options.selector)
     documents = [d for d in files.read(session, options) if chosen.matches(_labels_of(d))]
+    from kubelab.kctl.apply import prune
+
+    pruned = prune.resources_of(options.prune_allowlist) if options.prune else []
     pairs: list[Pair] = []
 
     async def compare_all(client: Client) -> Errors:
         async def compare(document: Document) -> None:
             pairs.append(await _pair(client, session, document, options))
 
-        return await continue_on_error(documents, compare)
+        errors = await continue_on_error(documents, compare)
+        if pruned and not errors:
+            namespaces = {session.namespace, *(d.namespace for d in documents)}
+            known = {pair.uid for pair in pairs}
+            async for resource, obj in prune.left_over(client, pruned, namespaces, known, options.selector):
+                pairs.append(_pair_of(resource, obj, None, options))
+        return errors
 
     if errors := session.run(compare_all):
         failures.report(errors, session)
@@ -102,23 +115,32 @@ def _labels_of(document: Document) -> Mapping[str, str]:
 
 async def _pair(client: Client, session: Session, document: Document, options: DiffOptions) -> Pair:
     """Read an object, and ask the server what it would be after an apply."""
-    from kubelab.apimachinery.manifest import encode
     from kubelab.apimachinery.meta import meta_of
 
     resource = document.resource
     namespace = document.namespace or session.namespace if resource.namespaced else ""
     meta_of(document.obj).namespace = namespace
     live, merged = await _states(client, document, namespace, options)
+    return _pair_of(resource, live, merged, options)
+
+
+def _pair_of(resource: Resource[Message], live: Message | None, merged: Message | None, options: DiffOptions) -> Pair:
+    from kubelab.apimachinery.manifest import encode
+    from kubelab.apimachinery.meta import meta_of
+
+    one = live if live is not None else merged
+    assert one is not None
+    meta = meta_of(one)
     group = f"{resource.group}." if resource.group else ""
     before = None if live is None else encode.to_dict(live)
-    after = encode.to_dict(merged)
+    after = None if merged is None else encode.to_dict(merged)
     if not options.show_managed_fields:
         for state in (before, after):
             if state is not None:
                 state["metadata"].pop("managedFields", None)
     if resource.kind == "Secret" and not resource.group:
         mask(before, after)
-    return Pair(f"{group}{resource.version}.{resource.kind}.{namespace}.{document.name}", before, after)
+    return Pair(f"{group}{resource.version}.{resource.kind}.{meta.namespace}.{meta.name}", before, after, meta.uid)
 
 
 async def _states(
@@ -185,10 +207,10 @@ def _bare(configuration: dict[str, Any]) -> dict[str, Any]:
     return lastapplied.without(configuration)
 
 
-def mask(before: dict[str, Any] | None, after: dict[str, Any]) -> None:
+def mask(before: dict[str, Any] | None, after: dict[str, Any] | None) -> None:
     """Hide a secret's values, and show which of them differ."""
     old: dict[str, Any] = (before or {}).get("data") or {}
-    new: dict[str, Any] = after.get("data") or {}
+    new: dict[str, Any] = (after or {}).get("data") or {}
     for key in {*old, *new}:
         changed = key in old and key in new and old[key] != new[key]
         if key in old:
@@ -254,6 +276,17 @@ DIFF = Command(
             help="If true, server-side apply will force the changes against conflicts.",
         ),
         KUSTOMIZE,
+        Flag(
+            "--prune",
+            kind="bool",
+            help="Include resources that would be deleted by pruning. Can be used with -l and default shows all "
+            "resources would be pruned",
+        ),
+        Flag(
+            "--prune-allowlist",
+            kind="list",
+            help="Overwrite the default allowlist with <group/version/kind> for --prune",
+        ),
         RECURSIVE,
         SELECTOR,
         Flag("--server-side", kind="bool", help="If true, apply runs in the server instead of the client."),

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from kubelab.kctl import builder, recording, visitor
+from kubelab.kctl import builder, overrides, recording, visitor
 from kubelab.kctl.command import Command
 from kubelab.kctl.commonflags import DRY_RUN, OUTPUT, RECURSIVE, SAVE_CONFIG, FilenameOptions, ResourceOptions
 from kubelab.kctl.commonflags import field_manager as field_manager_flag
@@ -53,8 +51,7 @@ def _expose(session: Session, args: tuple[str, ...], options: ExposeOptions) -> 
 
     recording.warn(session)
     printer = ResultPrinter.of(options.output, options.dry_run)
-    if options.override_type not in ("json", "merge", "strategic"):
-        raise UsageProblem(f"invalid override type: {options.override_type}")
+    overrides.check_type(options.override_type)
     selection = builder.build(session, args, ResourceOptions(options.filename, options.recursive, ""))
     infos = [Info(i.resource, i.name or "", i.namespace or session.namespace) for i in selection.items]
     for info in infos:
@@ -85,7 +82,7 @@ async def _expose_one(
     except UsageProblem as err:
         raise Failed(err.lines()) from err
     if options.overrides:
-        made = _overridden(made, options)
+        made = overrides.overridden(made, options.overrides, options.override_type)
     await create_derived(
         client,
         session,
@@ -96,30 +93,6 @@ async def _expose_one(
         record=options.record,
         save_config=options.save_config,
     )
-
-
-def _overridden(made: Message, options: ExposeOptions) -> Message:
-    """Merge ``--overrides`` into the service. Raises Failed."""
-    from kubelab.apimachinery.manifest import encode
-    from kubelab.apimachinery.manifest.decode import decode
-    from kubelab.apimachinery.manifest.diagnostics import ManifestError
-    from kubelab.apimachinery.patch import jsonpatch, merge, strategic
-    from kubelab.apimachinery.patch.errors import PatchError
-    from kubelab.kctl.changes import descriptor_of
-
-    document = encode.to_dict(made)
-    ways: dict[str, Callable[[Any], dict[str, Any]]] = {
-        "json": lambda patch: jsonpatch.apply(document, jsonpatch.decode(patch)),
-        "merge": lambda patch: merge.apply(document, patch),
-        "strategic": lambda patch: strategic.apply(document, patch, descriptor_of(made)),
-    }
-    try:
-        patch = json.loads(options.overrides)
-        if isinstance(patch, dict) is (options.override_type == "json"):
-            raise ValueError("it is not what the override type needs")
-        return decode(json.dumps(ways[options.override_type](patch)), "overrides")[0].obj
-    except (PatchError, ManifestError, ValueError) as err:
-        raise Failed(f"error: invalid overrides: {err}") from err
 
 
 EXPOSE = Command(
@@ -153,16 +126,7 @@ EXPOSE = Command(
         ),
         Flag("--name", help="The name for the newly created object."),
         OUTPUT,
-        Flag(
-            "--override-type",
-            default="merge",
-            help="The method used to override the generated object: json, merge, or strategic.",
-        ),
-        Flag(
-            "--overrides",
-            help="An inline JSON override for the generated object. If this is non-empty, it is used to override the "
-            "generated object. Requires that the object supply a valid apiVersion field.",
-        ),
+        *overrides.FLAGS,
         Flag(
             "--port",
             help="The port that the service should serve on. Copied from the resource being exposed, if unspecified",

@@ -6,18 +6,30 @@ import contextlib
 from collections.abc import Generator
 
 from kubelab.apimachinery.manifest.decode import Document
-from kubelab.apimachinery.manifest.diagnostics import ManifestError, NoManifest
+from kubelab.apimachinery.manifest.diagnostics import Diagnostic, ManifestError, NoManifest
 from kubelab.apimachinery.manifest.read import read_all
 from kubelab.kctl.commonflags import FilenameOptions
 from kubelab.kctl.session import Failed, Session
 
 
-def read(session: Session, options: FilenameOptions) -> list[Document]:
-    """Read every file before the command acts on any. Raises Failed."""
+def read(session: Session, options: FilenameOptions, validation: str = "Strict") -> list[Document]:
+    """Read every file before the command acts on any. Raises Failed.
+
+    ``validation`` is Strict, Warn or Ignore: what becomes of unknown fields.
+    """
+    unknown: list[Diagnostic] = []
     try:
-        documents = read_all(options.filename, recursive=options.recursive, stdin=session.factory.stdin)
+        documents = read_all(
+            options.filename,
+            recursive=options.recursive,
+            stdin=session.factory.stdin,
+            unknown=None if validation == "Strict" else unknown,
+        )
     except (NoManifest, ManifestError) as err:
         raise Failed(f"error: {err}") from err
+    if validation == "Warn":
+        for field in unknown:
+            session.warn(f'unknown field "{field.path}"')
     for document in documents:
         _check_namespace(document, session.namespace_flag)
     return documents

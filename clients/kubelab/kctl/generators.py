@@ -61,6 +61,18 @@ def pod(
     return obj
 
 
+def service_of_pod(name: str, port: str, labels: str = "") -> core_pb2.Service:
+    """Make the service of ``kctl run --expose``."""
+    obj = core_pb2.Service()
+    obj.metadata.name = name
+    if labels:
+        obj.metadata.labels.update(parse_labels(labels))
+    obj.spec.selector.update(parse_labels(labels) if labels else {"run": name})
+    number = _int32(port)
+    obj.spec.ports.add(protocol="TCP", port=number).targetPort.CopyFrom(intstr.from_int(number))
+    return obj
+
+
 def namespace(name: str) -> core_pb2.Namespace:
     """Make what ``kctl create namespace`` creates."""
     obj = core_pb2.Namespace()

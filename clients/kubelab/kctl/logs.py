@@ -17,7 +17,7 @@ from kubelab.kctl import resource as resources
 from kubelab.kctl.command import Command
 from kubelab.kctl.commonflags import SELECTOR
 from kubelab.kctl.flags import Flag, UsageProblem
-from kubelab.kctl.podselectors import selector_of
+from kubelab.kctl.podselectors import first_pods, selector_of
 from kubelab.kctl.session import Failed, Session
 
 if TYPE_CHECKING:
@@ -33,11 +33,13 @@ SELECTED_TAIL = 10  # lines of each pod, when pods are chosen by a selector
 @dataclass(frozen=True, slots=True)
 class LogsOptions:
     all_containers: bool
+    all_pods: bool
     container: str
     follow: bool
     ignore_errors: bool
     limit_bytes: int
     max_log_requests: int
+    pod_running_timeout: float
     prefix: bool
     previous: bool
     selector: str
@@ -63,6 +65,8 @@ def _logs(session: Session, args: tuple[str, ...], options: LogsOptions) -> int:
         raise UsageProblem("only a selector (-l) or a POD name is allowed", session.command_path, hint="arguments")
     if not options.selector and len(args) not in (1, 2):
         raise UsageProblem(EXPECTED, session.command_path, hint="arguments")
+    if options.pod_running_timeout <= 0:
+        raise UsageProblem("--pod-running-timeout must be higher than zero")
     container = options.container
     if len(args) == 2 and "/" not in args[0]:
         if container:
@@ -144,26 +148,27 @@ async def _pods(client: Client, request: LogsRequest) -> list[core_pb2.Pod]:
     try:
         if resource is PODS:
             return [await client.get(PODS, name, request.namespace)]
-        return [await _first_pod(client, request, resources.Info(resource, name, request.namespace))]
+        return await _pods_of(client, request, resources.Info(resource, name, request.namespace))
     except NotFound as err:
         raise Failed(f'error: error from server (NotFound): {err.message} in namespace "{request.namespace}"') from err
 
 
-async def _first_pod(client: Client, request: LogsRequest, owner: resources.Info) -> core_pb2.Pod:
-    """Choose a pod of a workload or behind a service, and say which."""
-    from kubelab.apimachinery.scheme import PODS
-
+async def _pods_of(client: Client, request: LogsRequest, owner: resources.Info) -> list[core_pb2.Pod]:
+    """Give all pods of a workload or behind a service with ``--all-pods``; else choose one, and say which."""
     workload = await client.get(owner.resource, owner.name, owner.namespace)
     selector = selector_of(workload)
     if selector is None:
         raise Failed(f"error: cannot get the logs from {owner.resource}: no pods belong to it")
-    pods = (await client.list(PODS, request.namespace, label_selector=selector)).items if selector else []
+    seconds = request.options.pod_running_timeout
+    pods = await first_pods(client, request.namespace, selector, seconds) if selector else []
     if not pods:
         raise Failed(f"error: timed out waiting for the condition: no pod of {request.argument} is there")
+    if request.options.all_pods:
+        return sorted(pods, key=lambda pod: pod.metadata.name)
     pods.sort(key=lambda p: (p.status.phase != "Running", p.metadata.creationTimestamp.seconds, p.metadata.name))
     if len(pods) > 1:
         print(f"Found {len(pods)} pods, using pod/{escaped(pods[0].metadata.name)}", file=sys.stderr)
-    return pods[0]
+    return pods[:1]
 
 
 def _containers(pod: core_pb2.Pod, request: LogsRequest) -> Sequence[str]:
@@ -187,7 +192,8 @@ async def _copy(client: Client, pod: core_pb2.Pod, container: str, request: Logs
 
     pod_options = deep_copy(request.pod_options)
     pod_options.container = container
-    prefix = escaped(f"[pod/{pod.metadata.name}/{container}] ").encode() if request.options.prefix else b""
+    prefixed = request.options.prefix or request.options.all_pods
+    prefix = escaped(f"[pod/{pod.metadata.name}/{container}] ").encode() if prefixed else b""
     lines = _Lines(prefix)
     chunks = client.pod_logs(pod.metadata.namespace, pod.metadata.name, pod_options)
     try:
@@ -230,6 +236,7 @@ LOGS = Command(
     options=LogsOptions,
     flags=(
         Flag("--all-containers", kind="bool", help="Get all containers' logs in the pod(s)."),
+        Flag("--all-pods", kind="bool", help="Get logs from all pod(s). Sets prefix to true."),
         Flag("--container", "-c", help="Print the logs of this container"),
         Flag("--follow", "-f", kind="bool", help="Specify if the logs should be streamed."),
         Flag(
@@ -243,6 +250,12 @@ LOGS = Command(
             kind="int",
             default=5,
             help="Specify maximum number of concurrent logs to follow when using by a selector. Defaults to 5.",
+        ),
+        Flag(
+            "--pod-running-timeout",
+            kind="duration",
+            default=20.0,
+            help="The length of time (like 5s, 2m, or 3h, higher than zero) to wait until at least one pod is there",
         ),
         Flag("--prefix", kind="bool", help="Prefix each log line with the log source (pod name and container name)"),
         Flag(
@@ -286,6 +299,9 @@ kctl logs -p -c ruby web-1
 
 # Display only the most recent 20 lines of output in pod nginx
 kctl logs --tail=20 nginx
+
+# Return snapshot logs from all pods of deployment nginx
+kctl logs deployment/nginx --all-pods=true
 
 # Return snapshot logs from all pods defined by label app=nginx
 kctl logs -l app=nginx --all-containers=true

@@ -57,7 +57,7 @@ class ResultPrinter:
         """Give the text for one object in JSON's types; ``name`` is such as ``pod/web``."""
         if self.printer is None:
             return f"{name} {did}{self.note}\n"
-        return self.printer.render(_sorted(document)) if self.whole else f"{name}\n"
+        return self.printer.render(_sorted(document)) if self.whole and document else f"{name}\n"
 
     @property
     def note(self) -> str:

@@ -21,8 +21,8 @@ from kubelab.kctl.commonflags import (
     SAVE_CONFIG,
     VALIDATE,
     FilenameOptions,
-    check_validate,
     field_manager,
+    field_validation,
     require_files,
 )
 from kubelab.kctl.flags import Flag, UsageProblem
@@ -47,6 +47,7 @@ class ReplaceOptions(FilenameOptions):
     grace_period: int
     kustomize: str
     output: str
+    raw: str
     record: bool
     save_config: bool
     subresource: str
@@ -59,16 +60,20 @@ def _replace(session: Session, args: tuple[str, ...], options: ReplaceOptions) -
     from kubelab.kctl import delete, files
 
     recording.warn(session)
-    check_validate(options.validate)
+    validation = field_validation(options.validate)
     if options.grace_period >= 0 and not options.force:
         raise UsageProblem("--grace-period must have --force specified")
     if options.timeout and not options.force:
         raise UsageProblem("--timeout must have --force specified")
     unexpected(session, args)
     require_files(options.filename, options.kustomize)
+    if options.raw:
+        from kubelab.kctl import rawwrites
+
+        return rawwrites.put(session, rawwrites.request_of(options.raw, options, output=options.output))
     printer = ResultPrinter.of(options.output, options.dry_run)
     policy = delete.policy_of(options.cascade)
-    documents = files.read(session, options)
+    documents = files.read(session, options, validation)
     if not documents:
         raise UsageProblem("no objects passed to replace")
     replacer = _Replacer(session, options, printer, policy)
@@ -161,7 +166,11 @@ class _Replacer:
         print(self._printer.show(created, "replaced"), end="", flush=True)
 
     def _sent(self) -> dict[str, Any]:
-        return {"dry_run": self._printer.server, "field_manager": self._options.field_manager}
+        return {
+            "dry_run": self._printer.server,
+            "field_manager": self._options.field_manager,
+            "field_validation": field_validation(self._options.validate),
+        }
 
 
 REPLACE = Command(
@@ -177,6 +186,7 @@ REPLACE = Command(
         GRACE_PERIOD,
         KUSTOMIZE,
         OUTPUT,
+        Flag("--raw", help="Raw URI to PUT to the server.  Uses the transport specified by the kubeconfig file."),
         RECORD,
         RECURSIVE,
         SAVE_CONFIG,

@@ -63,6 +63,7 @@ class Factory:
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
     clock: Clock = field(default_factory=SystemClock)
     stdin: Callable[[], bytes] = field(default_factory=lambda: _standard_input)
+    read_line: Callable[[], str] = field(default_factory=lambda: sys.stdin.readline)  # the answer to a question; blocks
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +200,7 @@ class Session:
 
             async with self._observed(self.factory.connect(access, self.clock)) as client:
                 try:
-                    with warnings.listening(self._warn):
+                    with warnings.listening(self.warn):
                         async with self.clock.timeout(seconds):
                             if self._config.match_server_version:
                                 await _check_version(client)
@@ -225,8 +226,8 @@ class Session:
             print(f"error: {count} warning{'s' if count > 1 else ''} received", file=sys.stderr)
         return code or int(count > 0)
 
-    def _warn(self, text: str) -> None:
-        """Print a warning of the server, each text once."""
+    def warn(self, text: str) -> None:
+        """Print a warning such as the server sends, each text once."""
         if text not in self._warned:
             self._warned.add(text)
             print(f"Warning: {escaped(text)}", file=sys.stderr)

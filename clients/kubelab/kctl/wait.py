@@ -9,8 +9,17 @@ from typing import TYPE_CHECKING, Any, cast
 
 from kubelab.kctl import builder, visitor
 from kubelab.kctl.command import Command
-from kubelab.kctl.commonflags import ALL_NAMESPACES, FIELD_SELECTOR, FILENAME, RECURSIVE, SELECTOR, ResourceOptions
+from kubelab.kctl.commonflags import (
+    ALL_NAMESPACES,
+    FIELD_SELECTOR,
+    FILENAME,
+    OUTPUT,
+    RECURSIVE,
+    SELECTOR,
+    ResourceOptions,
+)
 from kubelab.kctl.flags import Flag, UsageProblem
+from kubelab.kctl.printers import ResultPrinter
 from kubelab.kctl.resource import Info, ResourceSelection
 from kubelab.kctl.session import Failed, Session
 
@@ -114,22 +123,25 @@ class WaitOptions(ResourceOptions):
     all_namespaces: bool
     field_selector: str
     for_condition: str
+    output: str
     timeout: float
 
 
 def _wait(session: Session, args: tuple[str, ...], options: WaitOptions) -> int:
+    printer = ResultPrinter.of(options.output, "none")
     condition = parse_condition(options.for_condition)
     selecting = options.all or bool(options.selector or options.field_selector)
     selection = builder.build(session, args, options, selecting=selecting, all_namespaces=options.all_namespaces)
-    waiter = _Waiter(session, condition, FOR_EVER if options.timeout < 0 else options.timeout)
+    waiter = _Waiter(session, condition, printer, FOR_EVER if options.timeout < 0 else options.timeout)
     return visitor.run(session, lambda client: waiter.run(client, selection, options), endless=True)
 
 
 class _Waiter:
     """Waits for one object after the other; they share the time, and what one lacks does not hide the others."""
 
-    def __init__(self, session: Session, condition: WaitCondition, timeout: float) -> None:
-        self._session, self._condition, self._timeout = session, condition, timeout
+    def __init__(self, session: Session, condition: WaitCondition, printer: ResultPrinter, timeout: float) -> None:
+        self._session, self._condition, self._printer, self._timeout = session, condition, printer, timeout
+        self._last: Message | None = None  # the latest state of the object that is waited for
         self._end = session.clock.monotonic() + timeout
 
     async def run(self, client: Client, selection: ResourceSelection, options: WaitOptions) -> visitor.Errors:
@@ -147,12 +159,21 @@ class _Waiter:
 
         async def visit(info: Info) -> None:
             if await self._one(client, info) or info in listed:  # as kubectl: a name that never existed prints nothing
-                print(f"{info.noun} condition met", flush=True)
+                self._print(info)
 
         return await visitor.continue_on_error(infos, visit)
 
+    def _print(self, info: Info) -> None:
+        """Print the object in the form of ``-o``; of one that was gone before, only the name is known."""
+        if self._last is None or not self._printer.whole:
+            text = self._printer.show_document({}, info.noun, "condition met")
+        else:
+            text = self._printer.show(self._last, "condition met")
+        print(text, end="", flush=True)
+
     async def _one(self, client: Client, info: Info) -> bool:
         """Wait for one object, and say whether it was seen. Raises Failed when the time is over."""
+        self._last = None
         try:
             if self._timeout:
                 async with self._session.clock.timeout(max(0.0, self._end - self._session.clock.monotonic())):
@@ -169,7 +190,8 @@ class _Waiter:
         from kubelab.apimachinery.errors import NotFound
 
         try:
-            return await client.get(info.resource, info.name, info.namespace)
+            self._last = await client.get(info.resource, info.name, info.namespace)
+            return self._last
         except NotFound:
             if self._condition.kind in ("condition", "jsonpath"):
                 raise
@@ -183,6 +205,7 @@ class _Waiter:
             return obj is not None
         async with contextlib.aclosing(object_states(client, info, self._session.clock)) as states:
             async for state in states:
+                self._last = state or self._last
                 if self._condition.reached(state):
                     break
         return True
@@ -190,6 +213,7 @@ class _Waiter:
 
 WAIT = Command(
     "wait",
+    kustomizes=False,
     run=_wait,
     options=WaitOptions,
     flags=(
@@ -197,6 +221,7 @@ WAIT = Command(
         ALL_NAMESPACES,
         FIELD_SELECTOR,
         FILENAME,
+        OUTPUT,
         Flag(
             "--for",
             "for_condition",

@@ -53,6 +53,7 @@ class Shell:
             environ={"KUBECONFIG": str(self.kubeconfig), **self.environ},
             clock=self.clock,
             stdin=lambda: self.stdin,
+            read_line=lambda: self.stdin.decode(),
         )
         code = main(argv, factory)
         printed = self.capture.readouterr()

@@ -64,7 +64,10 @@ def test_logs_of_a_controllers_pods(shell: Shell) -> None:
     assert (first.stdout, first.stderr) == ("a\n", "Found 2 pods, using pod/a\n")
     shell.server.add(make.deployment(), make.replica_set("web-1", labels={"app": "web", "tier": "x"}))
     assert shell("logs", "deploy/web").stdout == "a\n"
-    assert "no pod of rs/web-1 is there" in shell("logs", "rs/web-1").stderr
+    every = shell("logs", "rc/rc", "--all-pods")
+    assert (every.stdout, every.stderr) == ("[pod/a/main] a\n[pod/b/main] b\n", "")
+    assert "no pod of rs/web-1 is there" in shell("logs", "rs/web-1", "--pod-running-timeout=10ms").stderr
+    assert "must be higher than zero" in shell("logs", "a", "--pod-running-timeout=0s").stderr
     shell.add("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c, namespace: default}")
     assert shell("logs", "cm/c").stderr == "error: cannot get the logs from configmaps: no pods belong to it\n"
     assert shell("logs", "-l", "app=web").stdout == "a\nb\n"

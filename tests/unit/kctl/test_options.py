@@ -9,7 +9,7 @@ import click
 import pytest
 
 from kubelab.kctl.command import GLOBAL_FLAGS, HELP, Command, CommandEntry, options_of
-from kubelab.kctl.commonflags import TEMPLATE_FLAGS
+from kubelab.kctl.commonflags import KUSTOMIZE, TEMPLATE_FLAGS
 from kubelab.kctl.flags import Flag, Kind
 from kubelab.kctl.root import ROOT
 from kubelab.kctl.session import ConfigFlags
@@ -40,6 +40,8 @@ def fields_of(flags: tuple[Flag, ...]) -> dict[str | None, object]:
 
 def own_flags(command: Command) -> tuple[Flag, ...]:
     elsewhere = (*GLOBAL_FLAGS, HELP, *(TEMPLATE_FLAGS if command.templated else ()))  # in the value of --output
+    if command.kustomizes:  # the command itself refuses it
+        elsewhere = (*elsewhere, KUSTOMIZE)
     return tuple(flag for flag in command.flags if flag not in elsewhere)
 
 

@@ -14,6 +14,7 @@ from kubelab.apimachinery.errors import ApiError, Expired, Unavailable
 from kubelab.kctl import listwatch
 from kubelab.kctl import resource as resources
 from kubelab.kctl.flags import UsageProblem
+from kubelab.kctl.printers import ResultPrinter
 from kubelab.kctl.resource import Info
 from kubelab.kctl.wait import WaitCondition, WaitOptions, _Waiter, parse_condition
 from tests.support.clock import FakeClock
@@ -108,11 +109,22 @@ def test_what_was_never_there_is_not_told_to_be_gone(shell: Shell) -> None:
         assert (waited.code, waited.stdout, waited.stderr) == (0, "", "")
 
 
+def test_the_object_is_printed(shell: Shell) -> None:
+    shell.server.add(make_pod("web", ready=True))
+    shown = shell("wait", "--for=condition=Ready", "pod/web", "-o", "jsonpath={.metadata.name}")
+    assert (shown.code, shown.stdout) == (0, "web")
+    assert shell("wait", "--for=create", "pod/web", "-o", "name").stdout == "pod/web\n"
+    assert "allowed formats are" in shell("wait", "--for=delete", "pod/x", "-o", "foo").stderr
+
+
 async def test_gone(shell: Shell, capsys: pytest.CaptureFixture[str]) -> None:
     server = shell.server
     server.add(make_pod("web"))
-    waiting = _Waiter(cast(Any, SimpleNamespace(clock=FakeClock(), namespace="default")), WaitCondition("delete"), 60)
-    options = WaitOptions((), False, "", False, False, "", "delete", 60.0)
+    printer = ResultPrinter.of("", "none")
+    waiting = _Waiter(
+        cast(Any, SimpleNamespace(clock=FakeClock(), namespace="default")), WaitCondition("delete"), printer, 60
+    )
+    options = WaitOptions((), False, "", False, False, "", "delete", "", 60.0)
     task = asyncio.ensure_future(waiting.run(server.client(), resources.parse(["pod/web"]), options))
     await server.until(lambda: server.watching(scheme.PODS) == 1)
     server.remove(scheme.PODS, "default/web")

@@ -58,19 +58,32 @@ class Document:
         return cast(Any, self.obj).metadata.namespace
 
 
-def decode(text: str, source: str) -> list[Document]:
-    """Read every object of a text; a ``List`` is read as its items. Raises ManifestError with all that is wrong."""
+def decode(text: str, source: str, unknown: list[Diagnostic] | None = None) -> list[Document]:
+    """Read every object of a text; a ``List`` is read as its items. Raises ManifestError with all that is wrong.
+
+    With a list ``unknown``, unknown fields are no errors: they are left out, and the list has them.
+    """
     collected = Diagnostics()
-    documents = [d for node in parse(text, source) for d in _objects(node, source, "", collected)]
+    found = _Found(collected, collected if unknown is None else unknown)
+    documents = [d for node in parse(text, source) for d in _objects(node, source, "", found)]
     if collected:
         raise ManifestError(collected)
     return documents
 
 
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What a text has that does not fit: errors, and unknown fields, which may be errors too."""
+
+    errors: list[Diagnostic]
+    unknown: list[Diagnostic]
+
+
 def _objects(
-    node: YAMLNode, source: str, path: str, collected: list[Diagnostic], of: tuple[str, str] | None = None
+    node: YAMLNode, source: str, path: str, found: _Found, of: tuple[str, str] | None = None
 ) -> Iterable[Document]:
     """Give a document's objects. ``of`` is what a typed list says of items without a kind."""
+    collected = found.errors
     if not node.is_mapping:
         collected.append(diagnostics.wrong_value(source, node.line, path, node.shown(), "an object"))
         return
@@ -88,14 +101,14 @@ def _objects(
             return
         typed = None if kind == "List" else (version, kind.removesuffix("List"))
         for n, item in enumerate(items.elements()):
-            yield from _objects(item, source, f"{path}items[{n}]", collected, typed)
+            yield from _objects(item, source, f"{path}items[{n}]", found, typed)
         return
     resource = scheme.by_kind(version, kind)
     if resource is None:
         collected.append(_unknown_kind(node, version, kind, source))
         return
     obj = resource.new()
-    reader = _Reader(source, collected)
+    reader = _Reader(source, found)
     if isinstance(obj, custom_pb2.CustomObject):
         reader.custom(node, obj, f"{path}." if path else "")
         yield Document(obj, resource, source, node.line, node)
@@ -163,8 +176,8 @@ def _places(descriptor: Descriptor) -> dict[str, _Place]:
 class _Reader:
     """Fills messages from nodes; what does not fit is added to ``found`` and left out."""
 
-    def __init__(self, source: str, collected: list[Diagnostic]) -> None:
-        self._source, self._diagnostics = source, collected
+    def __init__(self, source: str, found: _Found) -> None:
+        self._source, self._diagnostics, self._unknown = source, found.errors, found.unknown
 
     def fields(self, node: YAMLNode, message: Message, prefix: str, skip: tuple[str, ...] = ()) -> None:
         """Read a mapping into a message; ``prefix`` is the path up to and with the last dot."""
@@ -175,7 +188,7 @@ class _Reader:
             place = places.get(key)
             if place is None:
                 near = difflib.get_close_matches(key, places, n=1)
-                self._diagnostics.append(
+                self._unknown.append(
                     diagnostics.unknown_field(self._source, line, prefix + key, near[0] if near else "")
                 )
                 continue

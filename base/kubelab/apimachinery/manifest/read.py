@@ -33,9 +33,16 @@ def standard_input() -> bytes:
 
 
 def read_all(
-    names: Sequence[str], *, recursive: bool = False, stdin: Callable[[], bytes] | None = None
+    names: Sequence[str],
+    *,
+    recursive: bool = False,
+    stdin: Callable[[], bytes] | None = None,
+    unknown: list[Diagnostic] | None = None,
 ) -> list[Document]:
-    """Read every object of every file. Raises ManifestError with all that is wrong in all of them, or NoManifest."""
+    """Read every object of every file. Raises ManifestError with all that is wrong in all of them, or NoManifest.
+
+    With a list ``unknown``, unknown fields are no errors: they are left out, and the list has them.
+    """
     diagnostics: list[Diagnostic] = []
     documents: list[Document] = []
     for source, data in _texts(names, recursive, stdin or standard_input):
@@ -49,7 +56,7 @@ def read_all(
             diagnostics.append(Diagnostic(DecodeStage.PARSE, source, line, message, expected="UTF-8"))
             continue
         try:
-            documents += decode(text, source)
+            documents += decode(text, source, unknown)
         except ManifestError as err:
             diagnostics += err.diagnostics
     if diagnostics:

@@ -18,6 +18,7 @@ from kubelab.apimachinery.terminal import escaped
 from kubelab.kctl.apply import lastapplied
 from kubelab.kctl.apply.request import ApplyRequest, Target
 from kubelab.kctl.changes import descriptor_of
+from kubelab.kctl.commonflags import field_validation
 from kubelab.kctl.files import naming
 from kubelab.kctl.resource import EMPTY_NAME, Info
 from kubelab.kctl.session import Failed, Session
@@ -166,7 +167,11 @@ class ClientSide:
             raise
 
     def _write_options(self) -> dict[str, Any]:
-        return {"dry_run": self._request.printer.server, "field_manager": self._request.field_manager}
+        return {
+            "dry_run": self._request.printer.server,
+            "field_manager": self._request.field_manager,
+            "field_validation": field_validation(self._request.options.validate),
+        }
 
 
 def warn_if_deleting(obj: Message) -> None:

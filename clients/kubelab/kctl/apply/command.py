@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from kubelab.kctl.apply.request import CLIENT_SIDE_MANAGER, SERVER_SIDE_MANAGER, ApplyOptions
-from kubelab.kctl.command import Command, unexpected
+from kubelab.kctl.command import Command, CommandEntry, unexpected
 from kubelab.kctl.commonflags import (
     CASCADE,
     DELETE_TIMEOUT,
@@ -19,7 +19,7 @@ from kubelab.kctl.commonflags import (
     RECURSIVE,
     SELECTOR,
     VALIDATE,
-    check_validate,
+    field_validation,
     require_files,
 )
 from kubelab.kctl.flags import Flag, UsageProblem
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 
 
 def _apply(session: Session, args: tuple[str, ...], options: ApplyOptions) -> int:
-    _check(options)
     unexpected(session, args)
+    _check(options)
     if options.all and options.selector:
         raise UsageProblem("cannot set --all and --selector at the same time")
     if options.prune and not options.all and not options.selector:
@@ -62,7 +62,7 @@ def _apply(session: Session, args: tuple[str, ...], options: ApplyOptions) -> in
         delete.policy_of(options.cascade),
     )
     pruned = prune.resources_of(options.prune_allowlist) if options.prune else []
-    targets = targets_of(session, files.read(session, options), options)
+    targets = targets_of(session, files.read(session, options, field_validation(options.validate)), options)
     if not targets:
         raise UsageProblem("no objects passed to apply")
     errors = session.run(lambda client: _apply_all(client, session, request, targets, pruned), endless=options.force)
@@ -71,7 +71,7 @@ def _apply(session: Session, args: tuple[str, ...], options: ApplyOptions) -> in
 
 def _check(options: ApplyOptions) -> None:
     """Refuse flags that do not go together, in kubectl's order."""
-    check_validate(options.validate)
+    field_validation(options.validate)
     if options.force_conflicts and not options.server_side:
         raise UsageProblem("--force-conflicts only works with --server-side")
     if options.dry_run == "client" and options.server_side:
@@ -127,6 +127,23 @@ APPLY = Command(
     "apply",
     run=_apply,
     options=ApplyOptions,
+    children=(
+        CommandEntry(
+            "edit-last-applied",
+            "Edit latest last-applied-configuration annotations of a resource/object",
+            "edit.configuration:EDIT_LAST_APPLIED",
+        ),
+        CommandEntry(
+            "set-last-applied",
+            "Set the last-applied-configuration annotation on a live object to match the contents of a file",
+            "apply.setting:SET_LAST_APPLIED",
+        ),
+        CommandEntry(
+            "view-last-applied",
+            "View the latest last-applied-configuration annotations of a resource/object",
+            "apply.viewing:VIEW_LAST_APPLIED",
+        ),
+    ),
     flags=(
         Flag("--all", kind="bool", help="Select all resources in the namespace of the specified resource types."),
         CASCADE,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Collection, Container, Sequence
 from typing import TYPE_CHECKING
 
 from google.protobuf.message import Message
@@ -58,21 +58,32 @@ async def prune(
 ) -> None:
     """Delete, in the namespaces of the files, what carries the annotation and was not applied just now."""
     applied = {meta_of(target.live).uid for target in targets if target.live is not None}
-    namespaces = sorted({enforced, *(target.namespace for target in targets)} - {""})
+    namespaces = {enforced, *(target.namespace for target in targets)}
+    async for resource, obj in left_over(client, resources, namespaces, applied, request.options.selector):
+        metadata = meta_of(obj)
+        if not request.printer.dry:
+            await client.delete(
+                resource,
+                metadata.name,
+                metadata.namespace,
+                grace_period_seconds=request.grace,
+                propagation_policy=request.policy,
+                dry_run=request.printer.server,
+            )
+        print(request.printer.show(obj, "pruned"), end="", flush=True)
+
+
+async def left_over(
+    client: Client,
+    resources: Sequence[Resource[Message]],
+    namespaces: Collection[str],
+    applied: Container[str],
+    selector: str,
+) -> AsyncIterator[tuple[Resource[Message], Message]]:
+    """Yield what carries the annotation in these namespaces and is none of the ``applied``, which are uids."""
     for resource in resources:
-        for namespace in namespaces if resource.namespaced else ("",):
-            async for page in client.pages(resource, namespace, label_selector=request.options.selector):
+        for namespace in sorted({*namespaces} - {""}) if resource.namespaced else ("",):
+            async for page in client.pages(resource, namespace, label_selector=selector):
                 for obj in page.items:
-                    metadata = meta_of(obj)
-                    if not lastapplied.has(obj) or metadata.uid in applied:
-                        continue
-                    if not request.printer.dry:
-                        await client.delete(
-                            resource,
-                            metadata.name,
-                            metadata.namespace,
-                            grace_period_seconds=request.grace,
-                            propagation_policy=request.policy,
-                            dry_run=request.printer.server,
-                        )
-                    print(request.printer.show(obj, "pruned"), end="", flush=True)
+                    if lastapplied.has(obj) and meta_of(obj).uid not in applied:
+                        yield resource, obj

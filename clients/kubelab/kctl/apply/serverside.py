@@ -14,6 +14,7 @@ from kubelab.apimachinery.patch.types import PatchType
 from kubelab.kctl.apply.clientside import warn_if_deleting
 from kubelab.kctl.apply.migration import migrate
 from kubelab.kctl.apply.request import ApplyRequest, Target
+from kubelab.kctl.commonflags import field_validation
 from kubelab.kctl.resource import EMPTY_NAME
 from kubelab.kctl.session import Failed
 
@@ -66,7 +67,7 @@ class ServerSide:
                 subresource=self._request.options.subresource,
                 dry_run=self._request.printer.server,
                 field_manager=self._request.field_manager,
-                field_validation="Strict",
+                field_validation=field_validation(self._request.options.validate),
                 force=self._request.options.force_conflicts,
             )
         except Conflict as err:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from kubelab.kctl import recording
+from kubelab.kctl import builder, recording
 from kubelab.kctl.command import Command, CommandEntry, unexpected
 from kubelab.kctl.commonflags import (
     DRY_RUN,
@@ -14,10 +14,13 @@ from kubelab.kctl.commonflags import (
     OUTPUT,
     RECURSIVE,
     SAVE_CONFIG,
+    SELECTOR,
+    VALIDATE,
     FilenameOptions,
     field_manager,
+    field_validation,
 )
-from kubelab.kctl.flags import UsageProblem
+from kubelab.kctl.flags import Flag, UsageProblem
 from kubelab.kctl.printers import ResultPrinter
 from kubelab.kctl.recording import RECORD
 from kubelab.kctl.session import Session
@@ -31,10 +34,15 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class CreateFileOptions(FilenameOptions):
     dry_run: str
+    edit: bool
     field_manager: str
     output: str
+    raw: str
     record: bool
     save_config: bool
+    selector: str
+    validate: str
+    windows_line_endings: bool
 
 
 def _create(session: Session, args: tuple[str, ...], options: CreateFileOptions) -> int:
@@ -43,12 +51,25 @@ def _create(session: Session, args: tuple[str, ...], options: CreateFileOptions)
 
     recording.warn(session)
     unexpected(session, args)
+    if options.raw and options.edit:
+        raise UsageProblem("--raw and --edit are mutually exclusive")
     if not options.filename:
         raise UsageProblem("must specify one of -f and -k")
+    if options.raw:
+        from kubelab.kctl import rawwrites
+
+        wanted = rawwrites.request_of(options.raw, options, output=options.output, selector=options.selector)
+        return rawwrites.create(session, wanted)
+    validation = field_validation(options.validate)
     printer = ResultPrinter.of(options.output, options.dry_run)
-    documents = files.read(session, options)
+    chosen = builder.requirements_of(options.selector)
+    documents = [d for d in files.read(session, options, validation) if chosen.matches(meta_of(d.obj).labels)]
     if not documents:
         raise UsageProblem("no objects passed to create")
+    if options.edit:
+        documents = _edited(session, documents, options)
+        if not documents:
+            return 0
     if printer.dry:
         for document in documents:
             if document.resource.namespaced:
@@ -59,6 +80,16 @@ def _create(session: Session, args: tuple[str, ...], options: CreateFileOptions)
     sources = [document.source for document, _ in refused]
     errors = [err for _, err in refused]
     return failures.report(errors, session, lambda number: f'error when creating "{sources[number]}"')
+
+
+def _edited(session: Session, documents: Sequence[Document], options: CreateFileOptions) -> list[Document]:
+    """Let the user edit one object after the other; those that stay as they are, or become empty, are left out."""
+    from kubelab.kctl.edit import before
+
+    edited: list[Document] = []
+    for document in documents:
+        edited += before.edit(session, document, windows=options.windows_line_endings)
+    return edited
 
 
 async def _create_all(
@@ -85,7 +116,11 @@ async def _create_all(
         meta_of(document.obj).ClearField("resourceVersion")  # of `kctl get -o yaml`, say: kubectl takes it out, too
         try:
             created = await client.create(
-                document.obj, namespace, dry_run=printer.server, field_manager=options.field_manager
+                document.obj,
+                namespace,
+                dry_run=printer.server,
+                field_manager=options.field_manager,
+                field_validation=field_validation(options.validate),
             )
         except ApiError as err:
             refused.append((document, err))
@@ -98,7 +133,20 @@ CREATE = Command(
     "create",
     run=_create,
     options=CreateFileOptions,
-    flags=(DRY_RUN, field_manager("create"), FILENAME, OUTPUT, RECORD, RECURSIVE, SAVE_CONFIG),
+    flags=(
+        DRY_RUN,
+        Flag("--edit", kind="bool", help="Edit the API resource before creating"),
+        field_manager("create"),
+        FILENAME,
+        OUTPUT,
+        Flag("--raw", help="Raw URI to POST to the server.  Uses the transport specified by the kubeconfig file."),
+        RECORD,
+        RECURSIVE,
+        SAVE_CONFIG,
+        SELECTOR,
+        VALIDATE,
+        Flag("--windows-line-endings", kind="bool", help="Only relevant if --edit=true. Ends lines with CR LF."),
+    ),
     children=(
         CommandEntry("clusterrole", "Create a cluster role", "create.later:CLUSTER_ROLE", hidden=True),
         CommandEntry(
@@ -170,6 +218,9 @@ kctl create -f ./pod.yml
 
 # Create a pod based on the YAML passed into stdin
 cat pod.yml | kctl create -f -
+
+# Edit the data in pod.yml in JSON then create the resource using the edited data
+kctl create -f pod.yml --edit -o json
 """,
     usage="kctl create -f FILENAME",
 )

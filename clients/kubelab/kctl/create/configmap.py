@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kubelab.kctl.command import Command, only_name
-from kubelab.kctl.commonflags import DRY_RUN, OUTPUT, CreateOptions
+from kubelab.kctl.commonflags import GENERATE_FLAGS, GenerateOptions
 from kubelab.kctl.flags import Flag
 from kubelab.kctl.session import Failed, Session
 
@@ -32,7 +32,7 @@ FROM_ENV_FILE = Flag(
 
 
 @dataclass(frozen=True, slots=True)
-class DataOptions(CreateOptions):
+class DataOptions(GenerateOptions):
     """The values of the flags that config maps and secrets have in common."""
 
     append_hash: bool
@@ -51,7 +51,6 @@ def _create_config_map(session: Session, args: tuple[str, ...], options: DataOpt
     from kubelab.api.core.v1 import core_pb2
     from kubelab.kctl.create import datasources, namehash
     from kubelab.kctl.create.generated import create_one
-    from kubelab.kctl.printers import ResultPrinter
 
     obj = core_pb2.ConfigMap()
     obj.metadata.name = only_name(session, args)
@@ -77,7 +76,7 @@ def _create_config_map(session: Session, args: tuple[str, ...], options: DataOpt
     return create_one(
         session,
         obj,
-        ResultPrinter.of(options.output, options.dry_run),
+        options,
         failing=lambda message: f"error: failed to create configmap: {message}",
     )
 
@@ -99,7 +98,7 @@ CONFIG_MAP = Command(
     "configmap",
     run=_create_config_map,
     options=DataOptions,
-    flags=(FROM_FILE, FROM_LITERAL, FROM_ENV_FILE, APPEND_HASH, DRY_RUN, OUTPUT),
+    flags=(FROM_FILE, FROM_LITERAL, FROM_ENV_FILE, APPEND_HASH, *GENERATE_FLAGS),
     about="""\
 Create a config map based on a file, directory, or specified literal value.
 

@@ -7,16 +7,15 @@ from dataclasses import dataclass
 
 from kubelab.api.batch.v1 import batch_pb2
 from kubelab.kctl.command import Command
-from kubelab.kctl.commonflags import DRY_RUN, OUTPUT, CreateOptions
+from kubelab.kctl.commonflags import GENERATE_FLAGS, GenerateOptions
 from kubelab.kctl.create.generated import create_one
 from kubelab.kctl.create.job import name_and_command
 from kubelab.kctl.flags import Flag
-from kubelab.kctl.printers import ResultPrinter
 from kubelab.kctl.session import Session
 
 
 @dataclass(frozen=True, slots=True)
-class CronJobOptions(CreateOptions):
+class CronJobOptions(GenerateOptions):
     image: str
     restart: str
     schedule: str
@@ -41,7 +40,7 @@ def _create_cron_job(session: Session, args: tuple[str, ...], options: CronJobOp
     return create_one(
         session,
         made,
-        ResultPrinter.of(options.output, options.dry_run),
+        options,
         failing=lambda message: f"error: failed to create cronjob: {message}",
     )
 
@@ -51,9 +50,8 @@ CRON_JOB = Command(
     run=_create_cron_job,
     options=CronJobOptions,
     flags=(
-        DRY_RUN,
+        *GENERATE_FLAGS,
         Flag("--image", required=True, help="Image name to run."),
-        OUTPUT,
         Flag("--restart", help="job's restart policy. supported values: OnFailure, Never"),
         Flag("--schedule", required=True, help="A schedule in the Cron format the job should be run with."),
     ),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kubelab.kctl.command import Command
-from kubelab.kctl.commonflags import DRY_RUN, OUTPUT, CreateOptions
+from kubelab.kctl.commonflags import GENERATE_FLAGS, GenerateOptions
 from kubelab.kctl.flags import Flag, UsageProblem
 from kubelab.kctl.session import Failed, Session
 
@@ -20,7 +20,7 @@ _NO_PORT = -1
 
 
 @dataclass(frozen=True, slots=True)
-class DeploymentOptions(CreateOptions):
+class DeploymentOptions(GenerateOptions):
     image: tuple[str, ...]
     port: int
     replicas: int
@@ -29,7 +29,6 @@ class DeploymentOptions(CreateOptions):
 def _create_deployment(session: Session, args: tuple[str, ...], options: DeploymentOptions) -> int:
     from kubelab.kctl.create.generated import create_one
     from kubelab.kctl.create.job import name_and_command
-    from kubelab.kctl.printers import ResultPrinter
 
     name, command = name_and_command(session, args)
     for flag, number in (("--port", options.port), ("-r, --replicas", options.replicas)):
@@ -42,7 +41,7 @@ def _create_deployment(session: Session, args: tuple[str, ...], options: Deploym
     return create_one(
         session,
         generate(name, options.image, command=command, port=options.port, replicas=options.replicas),
-        ResultPrinter.of(options.output, options.dry_run),
+        options,
         failing=lambda message: f"error: failed to create deployment: {message}",
     )
 
@@ -80,14 +79,13 @@ DEPLOYMENT = Command(
     run=_create_deployment,
     options=DeploymentOptions,
     flags=(
-        DRY_RUN,
+        *GENERATE_FLAGS,
         Flag(
             "--image",
             kind="csv",
             required=True,
             help="Image names to run. A deployment can have multiple images set for multi-container pod.",
         ),
-        OUTPUT,
         Flag("--port", kind="int", default=_NO_PORT, help="The containerPort that this deployment exposes."),
         Flag("--replicas", "-r", kind="int", default=1, help="Number of replicas to create. Default is 1."),
     ),

@@ -14,29 +14,38 @@ from kubelab.kctl.session import Failed, Session
 
 if TYPE_CHECKING:
     from kubelab.client.client import Client
+    from kubelab.kctl.commonflags import GenerateOptions
 
 
 def create_one(
     session: Session,
     obj: Message,
-    printer: ResultPrinter,
+    options: GenerateOptions,
     *,
     failing: Callable[[str], str] | None = None,
-    field_manager: str = "kubectl-create",
 ) -> int:
     """Create a generated object and print it. ``failing`` words the server's refusal where kubectl has its own way."""
     from kubelab.apimachinery.errors import ApiError
+    from kubelab.kctl.apply import lastapplied
+    from kubelab.kctl.commonflags import field_validation
     from kubelab.kctl.failures import is_unreachable
 
+    validation = field_validation(options.validate)
+    printer = ResultPrinter.of(options.output, options.dry_run)
     resource = scheme.of_object(obj)
     namespace = ""
     if resource.namespaced and (session.namespace_flag or not printer.dry):
         namespace = cast(Any, obj).metadata.namespace = session.namespace
+    if options.save_config:
+        lastapplied.save_generated(obj)
     if not printer.dry:
+        sent: dict[str, Any] = {
+            "dry_run": printer.server,
+            "field_manager": options.field_manager,
+            "field_validation": validation,
+        }
         try:
-            obj = session.run(
-                lambda client: client.create(obj, namespace, dry_run=printer.server, field_manager=field_manager)
-            )
+            obj = session.run(lambda client: client.create(obj, namespace, **sent))
         except ApiError as err:
             if failing is None or is_unreachable(err):
                 raise
@@ -57,16 +66,25 @@ async def create_derived(
     save_config: bool = False,
 ) -> None:
     """Create what a command made of another object, and print it; ``done`` is such as ``exposed``."""
-    from kubelab.apimachinery.manifest import encode
+    if record:
+        recording.record(session, obj)
+    _prepare(session, obj, printer, save_config=save_config)
+    if not printer.dry:
+        obj = await client.create(obj, session.namespace, dry_run=printer.server, field_manager=field_manager)
+    print(printer.show(obj, done), end="", flush=True)
+
+
+def show_derived(session: Session, obj: Message, printer: ResultPrinter, *, save_config: bool = False) -> None:
+    """Print what :func:`create_derived` would create, without a server."""
+    _prepare(session, obj, printer, save_config=save_config)
+    print(printer.show(obj, "created"), end="", flush=True)
+
+
+def _prepare(session: Session, obj: Message, printer: ResultPrinter, *, save_config: bool) -> None:
     from kubelab.apimachinery.meta import meta_of
     from kubelab.kctl.apply import lastapplied
 
-    if record:
-        recording.record(session, obj)
     if session.namespace_flag or not printer.dry:
         meta_of(obj).namespace = session.namespace
-    if not printer.dry:
-        if save_config:
-            lastapplied.save(obj, encode.to_dict(obj))
-        obj = await client.create(obj, session.namespace, dry_run=printer.server, field_manager=field_manager)
-    print(printer.show(obj, done), end="", flush=True)
+    if save_config:
+        lastapplied.save_generated(obj)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kubelab.kctl.command import Command, only_name
-from kubelab.kctl.commonflags import DRY_RUN, OUTPUT, CreateOptions
+from kubelab.kctl.commonflags import GENERATE_FLAGS, GenerateOptions
 from kubelab.kctl.flags import Flag
 from kubelab.kctl.session import Failed, Session
 
@@ -22,7 +22,7 @@ _BACKEND = re.compile(r"(?P<service>[\w\-.]+):(?P<port>[\w\-]+)", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
-class IngressOptions(CreateOptions):
+class IngressOptions(GenerateOptions):
     class_name: str
     rule: tuple[str, ...]
     default_backend: str
@@ -31,12 +31,11 @@ class IngressOptions(CreateOptions):
 
 def _create_ingress(session: Session, args: tuple[str, ...], options: IngressOptions) -> int:
     from kubelab.kctl.create.generated import create_one
-    from kubelab.kctl.printers import ResultPrinter
 
     return create_one(
         session,
         generate(only_name(session, args), options),
-        ResultPrinter.of(options.output, options.dry_run),
+        options,
         failing=lambda message: f"error: failed to create ingress: {message}",
     )
 
@@ -132,8 +131,7 @@ INGRESS = Command(
             kind="list",
             help="Annotation to insert in the ingress object, in the format annotation=value",
         ),
-        DRY_RUN,
-        OUTPUT,
+        *GENERATE_FLAGS,
     ),
     about="Create an ingress with the specified name.",
     examples="""\

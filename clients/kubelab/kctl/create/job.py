@@ -9,16 +9,15 @@ from kubelab.api.batch.v1 import batch_pb2
 from kubelab.apimachinery.batch.jobs import INSTANTIATE
 from kubelab.apimachinery.scheme import CRON_JOBS
 from kubelab.kctl.command import Command
-from kubelab.kctl.commonflags import DRY_RUN, OUTPUT, CreateOptions
+from kubelab.kctl.commonflags import GENERATE_FLAGS, GenerateOptions
 from kubelab.kctl.create.generated import create_one
 from kubelab.kctl.flags import Flag, UsageProblem
-from kubelab.kctl.printers import ResultPrinter
 from kubelab.kctl.resource import parse
 from kubelab.kctl.session import Session
 
 
 @dataclass(frozen=True, slots=True)
-class JobOptions(CreateOptions):
+class JobOptions(GenerateOptions):
     from_resource: str
     image: str
 
@@ -73,7 +72,7 @@ def _create_job(session: Session, args: tuple[str, ...], options: JobOptions) ->
     return create_one(
         session,
         made,
-        ResultPrinter.of(options.output, options.dry_run),
+        options,
         failing=lambda message: f"error: failed to create job: {message}",
     )
 
@@ -93,7 +92,7 @@ JOB = Command(
     run=_create_job,
     options=JobOptions,
     flags=(
-        DRY_RUN,
+        *GENERATE_FLAGS,
         Flag(
             "--from",
             "from_resource",
@@ -101,7 +100,6 @@ JOB = Command(
             help="The name of the resource to create a Job from (only cronjob is supported).",
         ),
         Flag("--image", help="Image name to run."),
-        OUTPUT,
     ),
     about="Create a job with the specified name.",
     examples="""\

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from kubelab.kctl.command import Command, only_name
-from kubelab.kctl.commonflags import DRY_RUN, OUTPUT, CreateOptions
+from kubelab.kctl.commonflags import GENERATE_FLAGS, GenerateOptions
 from kubelab.kctl.flags import Flag
 from kubelab.kctl.session import Failed, Session
 
@@ -14,7 +14,7 @@ _BOUND = re.compile(r"[0-9]+%?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
-class BudgetOptions(CreateOptions):
+class BudgetOptions(GenerateOptions):
     max_unavailable: str
     min_available: str
     selector: str
@@ -24,7 +24,6 @@ def _create(session: Session, args: tuple[str, ...], options: BudgetOptions) -> 
     from kubelab.api.policy.v1 import policy_pb2
     from kubelab.apimachinery import intstr, labels
     from kubelab.kctl.create.generated import create_one
-    from kubelab.kctl.printers import ResultPrinter
 
     obj = policy_pb2.PodDisruptionBudget()
     obj.metadata.name = only_name(session, args)
@@ -44,7 +43,7 @@ def _create(session: Session, args: tuple[str, ...], options: BudgetOptions) -> 
     return create_one(
         session,
         obj,
-        ResultPrinter.of(options.output, options.dry_run),
+        options,
         failing=lambda message: f"error: failed to create poddisruptionbudgets: {message}",
     )
 
@@ -73,8 +72,7 @@ POD_DISRUPTION_BUDGET = Command(
             "--selector",
             help="A label selector to use for this budget. Only equality-based selector requirements are supported.",
         ),
-        DRY_RUN,
-        OUTPUT,
+        *GENERATE_FLAGS,
     ),
     about="Create a pod disruption budget with the specified name, selector, and desired minimum available pods.",
     examples="""\

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from kubelab.kctl.command import Command, only_name
-from kubelab.kctl.commonflags import DRY_RUN, OUTPUT, CreateOptions
+from kubelab.kctl.commonflags import GENERATE_FLAGS, GenerateOptions
 from kubelab.kctl.flags import Flag
 from kubelab.kctl.session import Session
 
 
 @dataclass(frozen=True, slots=True)
-class PriorityClassOptions(CreateOptions):
+class PriorityClassOptions(GenerateOptions):
     description: str
     global_default: bool
     preemption_policy: str
@@ -21,7 +21,6 @@ class PriorityClassOptions(CreateOptions):
 def _create(session: Session, args: tuple[str, ...], options: PriorityClassOptions) -> int:
     from kubelab.api.scheduling.v1 import scheduling_pb2
     from kubelab.kctl.create.generated import create_one
-    from kubelab.kctl.printers import ResultPrinter
 
     obj = scheduling_pb2.PriorityClass(
         value=options.value,
@@ -33,7 +32,7 @@ def _create(session: Session, args: tuple[str, ...], options: PriorityClassOptio
     return create_one(
         session,
         obj,
-        ResultPrinter.of(options.output, options.dry_run),
+        options,
         failing=lambda message: f"error: failed to create priorityclass: {message}",
     )
 
@@ -59,8 +58,7 @@ PRIORITY_CLASS = Command(
             help="preemption-policy is the policy for preempting pods with lower priority.",
         ),
         Flag("--value", kind="int", default=0, help="the value of this priority class."),
-        DRY_RUN,
-        OUTPUT,
+        *GENERATE_FLAGS,
     ),
     about="Create a priority class with the specified name, value, globalDefault and description.",
     examples="""\

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from kubelab.kctl.command import Command, only_name
-from kubelab.kctl.commonflags import DRY_RUN, OUTPUT, CreateOptions
+from kubelab.kctl.commonflags import GENERATE_FLAGS, GenerateOptions
 from kubelab.kctl.flags import Flag
 from kubelab.kctl.session import Failed, Session
 
 
 @dataclass(frozen=True, slots=True)
-class QuotaOptions(CreateOptions):
+class QuotaOptions(GenerateOptions):
     hard: str
     scopes: str
 
@@ -20,7 +20,6 @@ def _create_quota(session: Session, args: tuple[str, ...], options: QuotaOptions
     from kubelab.api.core.v1 import limits_pb2
     from kubelab.apimachinery import quantity
     from kubelab.kctl.create.generated import create_one
-    from kubelab.kctl.printers import ResultPrinter
 
     obj = limits_pb2.ResourceQuota()
     obj.metadata.name = only_name(session, args)
@@ -38,7 +37,7 @@ def _create_quota(session: Session, args: tuple[str, ...], options: QuotaOptions
     return create_one(
         session,
         obj,
-        ResultPrinter.of(options.output, options.dry_run),
+        options,
         failing=lambda message: f"error: failed to create quota: {message}",
     )
 
@@ -53,8 +52,7 @@ QUOTA = Command(
             "--scopes",
             help="A comma-delimited set of quota scopes that must all match each object tracked by the quota.",
         ),
-        DRY_RUN,
-        OUTPUT,
+        *GENERATE_FLAGS,
     ),
     about="Create a resource quota with the specified name, hard limits, and optional scopes.",
     examples="""\

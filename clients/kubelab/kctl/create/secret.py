@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kubelab.kctl.command import Command, CommandEntry, only_name
-from kubelab.kctl.commonflags import DRY_RUN, OUTPUT, CreateOptions
+from kubelab.kctl.commonflags import GENERATE_FLAGS, GenerateOptions
 from kubelab.kctl.create.configmap import DataOptions, check_sources
 from kubelab.kctl.flags import Flag
 from kubelab.kctl.session import Failed, Session
@@ -59,7 +59,7 @@ class GenericOptions(DataOptions):
 
 
 @dataclass(frozen=True, slots=True)
-class DockerRegistryOptions(CreateOptions):
+class DockerRegistryOptions(GenerateOptions):
     append_hash: bool
     docker_server: str
     docker_username: str
@@ -69,7 +69,7 @@ class DockerRegistryOptions(CreateOptions):
 
 
 @dataclass(frozen=True, slots=True)
-class TLSOptions(CreateOptions):
+class TLSOptions(GenerateOptions):
     append_hash: bool
     cert: str
     key: str
@@ -102,14 +102,13 @@ def _create(
 ) -> int:
     from kubelab.kctl.create import namehash
     from kubelab.kctl.create.generated import create_one
-    from kubelab.kctl.printers import ResultPrinter
 
     if options.append_hash:
         obj.metadata.name += f"-{namehash.of_secret(obj)}"
     return create_one(
         session,
         obj,
-        ResultPrinter.of(options.output, options.dry_run),
+        options,
         failing=lambda message: f"error: failed to create {what} {message}",
     )
 
@@ -185,8 +184,7 @@ GENERIC = Command(
         ),
         Flag("--type", help="The type of secret to create"),
         APPEND_HASH,
-        DRY_RUN,
-        OUTPUT,
+        *GENERATE_FLAGS,
     ),
     about="""\
 Create a secret based on a file, directory, or specified literal value.
@@ -227,8 +225,7 @@ DOCKER_REGISTRY = Command(
         Flag("--docker-email", help="Email for Docker registry"),
         FROM_FILE,
         APPEND_HASH,
-        DRY_RUN,
-        OUTPUT,
+        *GENERATE_FLAGS,
     ),
     about="""\
 Create a new secret for use with Docker registries.
@@ -256,8 +253,7 @@ TLS_SECRET = Command(
         Flag("--cert", help="Path to PEM encoded public key certificate."),
         Flag("--key", help="Path to private key associated with given certificate."),
         APPEND_HASH,
-        DRY_RUN,
-        OUTPUT,
+        *GENERATE_FLAGS,
     ),
     about="""\
 Create a TLS secret from the given public/private key pair.

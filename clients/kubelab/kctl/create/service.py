@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 from kubelab.kctl import generators
 from kubelab.kctl.command import Command, CommandEntry, only_name
-from kubelab.kctl.commonflags import DRY_RUN, OUTPUT, CreateOptions
+from kubelab.kctl.commonflags import GENERATE_FLAGS, GenerateOptions
 from kubelab.kctl.create.generated import create_one
 from kubelab.kctl.flags import Flag
-from kubelab.kctl.printers import ResultPrinter
 from kubelab.kctl.session import Session
 
 if TYPE_CHECKING:
@@ -33,7 +32,7 @@ TCP = Flag("--tcp", kind="csv", help="Port pairs can be specified as '<port>:<ta
 
 
 @dataclass(frozen=True, slots=True)
-class ServiceOptions(CreateOptions):
+class ServiceOptions(GenerateOptions):
     tcp: tuple[str, ...]
 
 
@@ -65,7 +64,7 @@ def _service(
         return create_one(
             session,
             generate(only_name(session, args), options),
-            ResultPrinter.of(options.output, options.dry_run),
+            options,
             failing=lambda message: f"error: failed to create {kind} service: {message}",
         )
 
@@ -73,7 +72,7 @@ def _service(
         name,
         run=create,
         options=options,
-        flags=(TCP, *flags, DRY_RUN, OUTPUT),
+        flags=(TCP, *flags, *GENERATE_FLAGS),
         about=f"Create {article} {kind} service with the specified name.",
         examples=f"# Create a new {kind} service named my-service\nkctl create service {name} my-service {more}",
         usage=f"kctl create service {name} NAME [--tcp=<port>:<targetPort>] [--dry-run=client|none]",

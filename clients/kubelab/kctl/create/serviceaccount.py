@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from kubelab.kctl.command import Command, only_name
-from kubelab.kctl.commonflags import DRY_RUN, OUTPUT, CreateOptions
+from kubelab.kctl.commonflags import GENERATE_FLAGS, GenerateOptions
 from kubelab.kctl.session import Session
 
 
-def _create_service_account(session: Session, args: tuple[str, ...], options: CreateOptions) -> int:
+def _create_service_account(session: Session, args: tuple[str, ...], options: GenerateOptions) -> int:
     from kubelab.api.core.v1 import serviceaccounts_pb2
     from kubelab.kctl.create.generated import create_one
-    from kubelab.kctl.printers import ResultPrinter
 
     obj = serviceaccounts_pb2.ServiceAccount()
     obj.metadata.name = only_name(session, args)
     return create_one(
         session,
         obj,
-        ResultPrinter.of(options.output, options.dry_run),
+        options,
         failing=lambda message: f"error: failed to create serviceaccount: {message}",
     )
 
@@ -25,8 +24,8 @@ def _create_service_account(session: Session, args: tuple[str, ...], options: Cr
 SERVICE_ACCOUNT = Command(
     "serviceaccount",
     run=_create_service_account,
-    options=CreateOptions,
-    flags=(DRY_RUN, OUTPUT),
+    options=GenerateOptions,
+    flags=GENERATE_FLAGS,
     about="Create a service account with the specified name.",
     examples="# Create a new service account named my-service-account\nkctl create serviceaccount my-service-account",
     usage="kctl create serviceaccount NAME [--dry-run=client|none]",

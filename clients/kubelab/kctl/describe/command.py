@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from kubelab.kctl import builder, visitor
 from kubelab.kctl.command import Command
-from kubelab.kctl.commonflags import ALL_NAMESPACES, FILENAME, RECURSIVE, SELECTOR, ResourceOptions
+from kubelab.kctl.commonflags import ALL_NAMESPACES, CHUNK_SIZE, FILENAME, RECURSIVE, SELECTOR, ResourceOptions
 from kubelab.kctl.flags import Flag, UsageProblem
 from kubelab.kctl.resource import ResourceSelection, ResourceTuple
 from kubelab.kctl.session import Session
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class DescribeOptions(ResourceOptions):
     all_namespaces: bool
+    chunk_size: int
     show_events: bool
 
 
@@ -49,6 +50,7 @@ class _Describer:
         self._session = session
         self._namespace = "" if options.all_namespaces else session.namespace
         self._selector, self._show_events = options.selector, options.show_events
+        self._chunk = max(0, options.chunk_size)
         self._described = 0
 
     async def run(self, client: Client, selection: ResourceSelection) -> visitor.Errors:
@@ -86,7 +88,7 @@ class _Describer:
             except NotFound as err:
                 missing = err
         any_found = False
-        async for page in client.pages(item.resource, namespace, label_selector=self._selector):
+        async for page in client.pages(item.resource, namespace, label_selector=self._selector, chunk=self._chunk):
             for obj in page.items:
                 if item.name is None or meta_of(obj).name.startswith(item.name):
                     any_found = True
@@ -101,6 +103,7 @@ DESCRIBE = Command(
     options=DescribeOptions,
     flags=(
         ALL_NAMESPACES,
+        CHUNK_SIZE,
         FILENAME,
         RECURSIVE,
         SELECTOR,

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 from kubelab.kctl import builder, recording
 from kubelab.kctl.command import Command
 from kubelab.kctl.commonflags import (
+    OUTPUT,
     RECURSIVE,
     SAVE_CONFIG,
     VALIDATE,
     FilenameOptions,
     ResourceOptions,
-    check_validate,
     field_manager,
+    field_validation,
 )
 from kubelab.kctl.edit.text import HEADER, Reason, header, is_empty, same, without_comments
 from kubelab.kctl.flags import Flag, UsageProblem
@@ -48,6 +49,7 @@ class EditOptions(FilenameOptions):
     save_config: bool
     subresource: str
     validate: str
+    windows_line_endings: bool
 
 
 @dataclass(slots=True)
@@ -61,7 +63,7 @@ class Attempt:
 
 def _edit(session: Session, args: tuple[str, ...], options: EditOptions) -> int:
     recording.warn(session)
-    check_validate(options.validate)
+    field_validation(options.validate)
     if options.output not in ("", "yaml", "json"):
         raise UsageProblem("The flag 'output' must be one of yaml|json")
     chosen = ResourceOptions(options.filename, options.recursive, "")
@@ -104,7 +106,10 @@ class _Editing:
             body = without_comments(edited) if failed else original
             before, previous = edited, self._file
             edited, self._file = editor.edit(
-                header(HEADER, attempt.reasons) + body, self._session.factory.environ, suffix=self._suffix
+                header(HEADER, attempt.reasons) + body,
+                self._session.factory.environ,
+                suffix=self._suffix,
+                windows=self._options.windows_line_endings,
             )
             if previous is not None:
                 previous.unlink(missing_ok=True)
@@ -221,6 +226,7 @@ class _Editing:
                 info.namespace,
                 subresource=self._options.subresource,
                 field_manager=self._options.field_manager,
+                field_validation=field_validation(self._options.validate),
             )
         except ApiError as err:
             _note(err, info, attempt)
@@ -270,7 +276,7 @@ EDIT = Command(
             kind="csv",
             help="Filename, directory, or URL to files to use to edit the resource",
         ),
-        Flag("--output", "-o", help="Output format. One of: (json, yaml)."),
+        OUTPUT,
         Flag("--output-patch", kind="bool", help="Output the patch if the resource is edited."),
         RECORD,
         RECURSIVE,
@@ -281,6 +287,7 @@ EDIT = Command(
             "may change in the future.",
         ),
         VALIDATE,
+        Flag("--windows-line-endings", kind="bool", help="End the lines of the file with CR LF."),
     ),
     about="""\
 Edit a resource from the default editor.

@@ -23,11 +23,14 @@ def command(environ: Mapping[str, str], path: str) -> list[str]:
     return [*editor.split(" "), path] if " " in editor else [editor, path]
 
 
-def edit(text: str, environ: Mapping[str, str], *, suffix: str) -> tuple[str, Path]:
-    """Let the user edit a text; gives it as it is then, and the file that has it. Raises Failed."""
+def edit(text: str, environ: Mapping[str, str], *, suffix: str, windows: bool = False) -> tuple[str, Path]:
+    """Let the user edit a text; gives it as it is then, and the file that has it. Raises Failed.
+
+    With ``windows``, lines end with CR LF in the file; the text that is given has LF.
+    """
     handle, name = tempfile.mkstemp(prefix="kctl-edit-", suffix=suffix)  # readable for nobody else
     path = Path(name)
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
+    with os.fdopen(handle, "w", encoding="utf-8", newline="\r\n" if windows else "\n") as file:
         file.write(text)
     words = command(environ, name)
     try:

@@ -10,6 +10,7 @@ from kubelab.kctl.command import Command
 from kubelab.kctl.commonflags import (
     ALL_NAMESPACES,
     ALLOW_MISSING_TEMPLATE_KEYS,
+    CHUNK_SIZE,
     FIELD_SELECTOR,
     FILENAME,
     RECURSIVE,
@@ -174,12 +175,7 @@ GET = Command(
     flags=(
         ALL_NAMESPACES,
         ALLOW_MISSING_TEMPLATE_KEYS,
-        Flag(
-            "--chunk-size",
-            kind="int",
-            default=500,
-            help="Return large lists in chunks rather than all at once. Pass 0 to disable.",
-        ),
+        CHUNK_SIZE,
         FIELD_SELECTOR,
         FILENAME,
         Flag(

@@ -22,7 +22,7 @@ from kubelab.kctl.session import Failed, Session
 
 if TYPE_CHECKING:
     from kubelab.api.meta.v1.meta_pb2 import APIResource
-    from kubelab.client.client import Client
+    from kubelab.client.client import Client, TypedList
 
 _LIST_PARAMETERS = ("labelSelector", "fieldSelector", "limit", "continue", "resourceVersion")
 
@@ -70,6 +70,17 @@ async def _answer(client: Client, segments: Sequence[str], query: Mapping[str, l
             raise _not_served(segments)
 
 
+def path_of(segments: Sequence[str]) -> RawPath:
+    """Read the path of an object or a collection. Raises Failed."""
+    match segments:
+        case ["api", version, _, *_]:
+            return parse(segments[2:], "", version)
+        case ["apis", group, version, _, *_]:
+            return parse(segments[3:], group, version)
+        case _:
+            raise _not_served(segments)
+
+
 def parse(rest: Sequence[str], group: str, version: str) -> RawPath:
     """Read what stands behind group and version. Raises Failed for what no verb answers."""
     namespace = ""
@@ -85,8 +96,6 @@ def parse(rest: Sequence[str], group: str, version: str) -> RawPath:
 
 
 async def _objects(client: Client, path: RawPath, query: Mapping[str, list[str]]) -> dict[str, Any]:
-    from kubelab.apimachinery.manifest import encode
-
     if path.name:
         if query:
             raise Failed(f"error: --raw does not serve the parameters {', '.join(query)} of a single object")
@@ -107,6 +116,13 @@ async def _objects(client: Client, path: RawPath, query: Mapping[str, list[str]]
         continue_=query.get("continue", [""])[-1],
         resource_version=query.get("resourceVersion", [""])[-1],
     )
+    return list_document(path, listed)
+
+
+def list_document(path: RawPath, listed: TypedList[Message]) -> dict[str, Any]:
+    """Give a collection as REST answers it."""
+    from kubelab.apimachinery.manifest import encode
+
     metadata: dict[str, Any] = {"resourceVersion": listed.resource_version}
     if listed.continue_:
         metadata["continue"] = listed.continue_

@@ -66,6 +66,7 @@ def _parse(text: str) -> tuple[Requirement, ...]:
 
 SELECTOR = Command(
     "selector",
+    kustomizes=False,
     run=_selector,
     options=SelectorOptions,
     flags=(

@@ -1,0 +1,59 @@
+"""The flags of every command against those of kubectl 1.32 (golden/kubectlflags.txt), by name."""
+
+from __future__ import annotations
+
+import pytest
+
+from kubelab.kctl.command import GLOBAL_FLAGS, HELP
+from tests.support.kubectlflags import golden
+from tests.unit.kctl.test_options import COMMANDS
+
+NOT_THERE = {  # commands that kctl does not have, in part because others are at work on them
+    "attach": "streams",
+    "cp": "streams",
+    "debug": "streams",
+    "exec": "streams",
+    "port-forward": "streams",
+    "proxy": "the REST API has its own address",
+    "kustomize": "no kept library builds kustomizations",
+    "auth reconcile": "roles",
+    "set subject": "roles",
+    "create clusterrole": "roles",
+    "create clusterrolebinding": "roles",
+    "create role": "roles",
+    "create rolebinding": "roles",
+    "create token": "tokens",
+}
+LEFT_OUT = {
+    "run": (
+        "to attach to the pod and to delete it afterwards",
+        "attach cascade filename force grace-period kustomize leave-stdin-open pod-running-timeout quiet recursive rm "
+        "stdin timeout tty wait",
+    ),
+    "certificate approve": (
+        "they print one line",
+        "allow-missing-template-keys output show-managed-fields template",
+    ),
+    "certificate deny": ("they print one line", "allow-missing-template-keys output show-managed-fields template"),
+    "logs": ("the api-server always checks the kubelet's certificate", "insecure-skip-tls-verify-backend"),
+    "wait": ("waiting needs a server; kubectl's help speaks of annotations there", "local"),
+}
+
+
+@pytest.mark.parametrize("command", golden())
+def test_the_flags_of_kubectl(command: str) -> None:
+    known = COMMANDS.get(f"kctl {command}")
+    if known is None or command in NOT_THERE:
+        assert command in NOT_THERE
+        return
+    ours = {flag.long for flag in known.flags if flag not in GLOBAL_FLAGS and flag is not HELP and not flag.hidden}
+    kubectls = golden()[command]
+    assert not ours - kubectls, "flags that kubectl does not have"
+    assert not kubectls - ours - {*LEFT_OUT.get(command, ("", ""))[1].split()}, "flags of kubectl that are missing"
+
+
+def test_a_kustomization_is_refused_by_name() -> None:
+    """Every command that has ``-k`` says what to do with one."""
+    with_files = [c for c, flags in golden().items() if "kustomize" in flags and c not in NOT_THERE and c != "run"]
+    assert len(with_files) > 25
+    assert all(any(flag.long == "kustomize" for flag in COMMANDS[f"kctl {c}"].flags) for c in with_files)
