@@ -16,6 +16,7 @@ from kubelab.apiserver.watchcache.changes import Entry
 
 MAX_BYTES = 48 * 1024 * 1024  # of all encoded objects that are kept, in one process
 _OVERHEAD = 256  # bytes that an entry takes besides
+_Key = tuple[Resource[Message], str]
 
 
 def dump(document: Any) -> bytes:
@@ -44,30 +45,23 @@ class JSONCache:
 
     def __init__(self, max_bytes: int = MAX_BYTES) -> None:
         self._max_bytes = max_bytes
-        self._kept: OrderedDict[str, tuple[int, bytes]] = OrderedDict()
+        self._kept: OrderedDict[_Key, tuple[int, bytes]] = OrderedDict()
         self.bytes = 0
-
-    def __len__(self) -> int:
-        return len(self._kept)
-
-    def has(self, entry: Entry) -> bool:
-        """Say whether an object's JSON is there."""
-        kept = self._kept.get(entry.key)
-        return kept is not None and kept[0] == entry.revision
 
     def of(self, resource: Resource[Message], entry: Entry) -> bytes:
         """Give a cached object's JSON, without kind and version."""
-        key, revision = entry.key, entry.revision
-        kept = self._kept.get(key) if key else None
-        if kept is not None and kept[0] == revision:
+        if not entry.key:
+            return fields(resource.message.FromString(entry.value))  # of no stored object
+        key = resource, entry.key  # one stored object is another JSON in each version that it is served in
+        kept = self._kept.get(key)
+        if kept is not None and kept[0] == entry.revision:
             self._kept.move_to_end(key)
             return kept[1]
         body = fields(resource.message.FromString(entry.value))
-        if key:
-            self._keep(key, revision, body, kept)
+        self._keep(key, entry.revision, body, kept)
         return body
 
-    def _keep(self, key: str, revision: int, body: bytes, before: tuple[int, bytes] | None) -> None:
+    def _keep(self, key: _Key, revision: int, body: bytes, before: tuple[int, bytes] | None) -> None:
         if before is not None:
             if before[0] > revision:
                 return  # a reader of the past does not replace the present
