@@ -10,9 +10,11 @@ from kubelab.apimachinery.scheme import CONFIG_MAPS
 from kubelab.apiserver.httpfront import jsoncache
 from kubelab.apiserver.httpfront.jsoncache import JSONCache
 from kubelab.apiserver.storage.wire import Envelope
+from kubelab.apiserver.strategies.base import Strategy
 from kubelab.apiserver.watchcache.changes import Entry, Kind
 
-KIND = Kind(CONFIG_MAPS, Envelope(CONFIG_MAPS), lambda _: {})
+STRATEGY = Strategy(CONFIG_MAPS)
+KIND = Kind(CONFIG_MAPS, Envelope(CONFIG_MAPS), STRATEGY.selectable_fields)
 
 
 def entry(name: str, revision: int, size: int = 1) -> Entry:
