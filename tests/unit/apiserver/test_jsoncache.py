@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import Any
 
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery.scheme import CONFIG_MAPS
@@ -13,7 +14,7 @@ from kubelab.apiserver.storage.wire import Envelope
 from kubelab.apiserver.strategies.base import Strategy
 from kubelab.apiserver.watchcache.changes import Entry, Kind
 
-STRATEGY = Strategy(CONFIG_MAPS)
+STRATEGY: Any = Strategy(CONFIG_MAPS)
 KIND = Kind(CONFIG_MAPS, Envelope(CONFIG_MAPS), STRATEGY.selectable_fields)
 
 

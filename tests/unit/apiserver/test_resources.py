@@ -161,6 +161,6 @@ async def test_kinds_of_one_plural_share_nothing(tmp_path: Path) -> None:
 
 def test_every_builtin_kind_has_a_place_of_its_own() -> None:
     resources = Resources(builtin())
-    prefixes = [cache.prefix for cache in resources.caches.values()]
+    prefixes = [storage.prefix for storage in builtin() if storage.envelope is None]
     assert len(set(prefixes)) == len(prefixes)
     assert {storage.resource for storage in builtin()} == set(resources.storages)

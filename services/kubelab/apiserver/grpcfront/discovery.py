@@ -33,7 +33,12 @@ class DiscoveryServicer(apiserver_pb2_grpc.DiscoveryServicer):
 
     async def ServerResources(self, request: pb.ServerResourcesRequest, context: Context) -> pb.ServerResourcesResponse:
         user_of(context)
-        return pb.ServerResourcesResponse(resources=[_described(r) for r in self._resources.served])
+        return pb.ServerResourcesResponse(resources=[_described(r) for r in self._listed()])
+
+    def _listed(self) -> list[Resource[Message]]:
+        """Give every resource; of a built-in kind the preferred version alone, which is the one that is stored."""
+        served = self._resources
+        return [r for r in served.served if r.custom is not None or served.by_plural(r.group, r.plural) is r]
 
 
 def _described(r: Resource[Message]) -> meta_pb2.APIResource:

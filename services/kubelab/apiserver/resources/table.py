@@ -63,7 +63,8 @@ _KINDS = (
     leases.storage,
     jobs.storage,
     endpointslices.storage,
-    horizontalpodautoscalers.storage,
+    horizontalpodautoscalers.storage,  # the preferred version first
+    horizontalpodautoscalers.first_version,
     ingressclasses.storage,
     ingresses.storage,
     networkpolicies.storage,

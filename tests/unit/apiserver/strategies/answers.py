@@ -41,7 +41,11 @@ class Gone(enum.Enum):
 
 GONE: Final = Gone.GONE
 
-RULES: dict[str, Any] = {storage.resource.plural: storage.strategy for storage in builtin()}
+RULES: dict[str, Any] = {
+    storage.resource.plural: storage.strategy
+    for storage in builtin()
+    if storage.envelope is None  # of a kind in several versions the one that is stored
+}
 ADMISSION = AdmissionChain(
     [
         ServiceAccount(lambda _, name: serviceaccounts_pb2.ServiceAccount() if name == "default" else None),

@@ -3,10 +3,24 @@
 from __future__ import annotations
 
 from kubelab.apimachinery.scheme import HORIZONTAL_POD_AUTOSCALERS
+from kubelab.apiserver.resources.autoscaling.horizontalpodautoscalers import v1
 from kubelab.apiserver.resources.autoscaling.horizontalpodautoscalers.printer import row
 from kubelab.apiserver.resources.autoscaling.horizontalpodautoscalers.strategy import HorizontalPodAutoscalerStrategy
 from kubelab.apiserver.resources.storage import ResourceStorage, Settings
 from kubelab.apiserver.resources.subresource import STATUS
+
+
+def first_version(settings: Settings) -> ResourceStorage:
+    """The same objects as autoscaling/v1."""
+    del settings
+    return ResourceStorage(
+        v1.RESOURCE,
+        v1.V1Strategy(),
+        lambda obj, now: row(v1.to_v2(obj), now),
+        path="horizontalpodautoscalers",
+        envelope=v1.V1Envelope(),
+        subresources={"status": STATUS},
+    )
 
 
 def storage(settings: Settings) -> ResourceStorage:
