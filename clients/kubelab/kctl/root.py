@@ -59,6 +59,7 @@ ROOT = Command(
         CommandEntry("logs", "Print the logs for a container in a pod", "logs:LOGS", DEBUG, aliases=("log",)),
         CommandEntry("port-forward", "Forward one or more local ports to a pod", "portforward:PORT_FORWARD", DEBUG),
         CommandEntry("events", "List events", "events:EVENTS", DEBUG),
+        CommandEntry("proxy", "Run a proxy to the Kubernetes API server", "proxy:PROXY", DEBUG),
         CommandEntry("auth", "Inspect authorization", "auth.command:AUTH", DEBUG),
         CommandEntry("diff", "Diff the live version against a would-be applied version", "diff:DIFF", ADVANCED),
         CommandEntry(

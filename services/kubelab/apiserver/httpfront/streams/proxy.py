@@ -22,9 +22,9 @@ from kubelab.apimachinery.clock import Clock
 from kubelab.apiserver.endpoints.proxying import Proxies, Target
 from kubelab.apiserver.httpfront.routes import Call
 from kubelab.apiserver.httpfront.streams.concurrency import until_first
-from kubelab.apiserver.httpfront.streams.takeover import RawConnection, TakenOver
 from kubelab.spdy.upgrade import MAX_HEAD
 from kubelab.streams.duplex import CHUNK, ForwardError, SocketDuplex, relay
+from kubelab.streams.takeover import RawConnection, TakenOver
 
 HEAD_SECONDS = 60.0  # for the pod to begin its answer to an upgrade
 _HOP_BY_HOP = frozenset(

@@ -1,4 +1,5 @@
-"""A connection of HTTP/1.1 that goes on as something else: SPDY, or whatever a proxied server speaks."""
+"""A connection of an aiohttp server that goes on as something else than HTTP/1.1: SPDY, or whatever a proxied server
+speaks."""
 
 from __future__ import annotations
 
