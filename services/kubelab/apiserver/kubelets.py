@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from typing import Any
+from typing import Any, Literal
 
 import grpc
+from google.protobuf.message import Message
 
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import errors, grpcstatus
@@ -14,6 +15,7 @@ from kubelab.rpc.apiserver.v1 import apiserver_pb2
 from kubelab.rpc.channels import TLSIdentity, TLSIdentityFiles, open_channel
 from kubelab.rpc.kubelet.v1 import kubelet_pb2
 from kubelab.rpc.portforward import CalledForward
+from kubelab.rpc.remotecommand import CalledCommand, begun
 from kubelab.topology.components import server_name
 
 _SERVICE = "/kubelab.rpc.kubelet.v1.Kubelet/"
@@ -73,6 +75,26 @@ class Kubelets:
             raise
         return call
 
+    async def run(
+        self,
+        node: core_pb2.Node,
+        method: Literal["Exec", "Attach"],
+        first: kubelet_pb2.ExecRequest | kubelet_pb2.AttachRequest,
+    ) -> CalledCommand:
+        """Begin a command in a container, or attach to one, through its kubelet. Raises what the kubelet raised;
+        Unavailable."""
+        address = address_of(node)
+        begin: Any = self._channel(address, node.metadata.name).stream_stream(
+            _SERVICE + method,
+            request_serializer=_encoded,
+            response_deserializer=apiserver_pb2.CommandOutput.FromString,
+        )
+        try:
+            return await begun(begin(metadata=tracing.outgoing(self._caller)), first)
+        except errors.Unavailable as err:
+            message = f'the kubelet of node "{node.metadata.name}" at {address} does not answer: {err.message}'
+            raise errors.Unavailable(message) from err
+
     def _channel(self, address: str, node: str) -> grpc.aio.Channel:
         """The channel to a node's kubelet; opened anew where it is not connected and the certificate was renewed."""
         if self._identity is None:
@@ -86,6 +108,10 @@ class Kubelets:
         channel = open_channel(address, identity, server_name=name)
         self._channels[key] = (channel, identity)
         return channel
+
+
+def _encoded(message: Message) -> bytes:
+    return message.SerializeToString()
 
 
 def address_of(node: core_pb2.Node) -> str:

@@ -24,7 +24,7 @@ MAX_ENTRIES = 10_000  # of an object's lists and maps together
 MAX_METADATA = 2_000  # of those, labels, annotations, finalizers and owners
 LOOKED_AT = 4 * 1024  # bytes of an object: a smaller one cannot hold that many
 MAX_REQUESTS = 1_000  # of one user, under way at one time
-MAX_STREAMS = 2_000  # the same, of watches and logs
+MAX_STREAMS = 2_000  # the same, of watches, logs, commands in pods and forwarded ports
 
 
 def check_text(selector: str) -> None:
@@ -88,7 +88,7 @@ class Users:
         """Count a request that begins. TooManyRequests when the user has too many already."""
         key = (user, stream)
         if self._under_way[key] >= self._limits[stream]:
-            what = "watches and logs" if stream else "requests"
+            what = "watches, logs and commands" if stream else "requests"
             why = (
                 f'too many requests, please try again later: user "{user}" has {self._limits[stream]} {what} under way'
             )

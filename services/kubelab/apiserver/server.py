@@ -49,6 +49,7 @@ from kubelab.apiserver.customresources.serving import CustomResources
 from kubelab.apiserver.discovery.published import Published
 from kubelab.apiserver.endpoints.auditrecords import AuditRecords
 from kubelab.apiserver.endpoints.handler import RequestHandler
+from kubelab.apiserver.endpoints.podcommands import PodCommands
 from kubelab.apiserver.endpoints.podlogs import PodLogs
 from kubelab.apiserver.endpoints.portforward import PodPortForwards
 from kubelab.apiserver.endpoints.proxying import Proxies
@@ -175,6 +176,7 @@ class ApiServer:
         host, port = config.advertise_address.rpartition(":")[0], config.http_bind_address.rpartition(":")[2]
         self._http_address = f"{host}:{port}" if host else config.http_bind_address
         self.pod_logs = PodLogs(self._handler, self.reader, self.kubelets)
+        self.pod_commands = PodCommands(self._handler, self.reader, self.kubelets)
         self.port_forwards = PodPortForwards(self._handler, self.reader, self.kubelets)
         self._tables = Tables(self.resources.storages, clock, self.resources.rows)
         self.resources_front = ResourcesServicer(self.endpoints, self._tables)
@@ -182,7 +184,7 @@ class ApiServer:
     def add_to(self, server: grpc.aio.Server) -> None:
         """Register the services of the gRPC front."""
         self.resources_front.add_to(server)
-        PodsServicer(self.pod_logs, self.port_forwards).add_to(server)
+        PodsServicer(self.pod_logs, self.pod_commands, self.port_forwards).add_to(server)
         records = AuditRecords(self._handler, self.audit, self.reader, self.kubelets)
         apiserver_pb2_grpc.add_AuditServicer_to_server(AuditServicer(records), server)
         apiserver_pb2_grpc.add_DiscoveryServicer_to_server(DiscoveryServicer(self.resources), server)

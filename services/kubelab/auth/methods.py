@@ -38,6 +38,8 @@ class Right(NamedTuple):
 
 KUBELET: Mapping[str, Right] = {
     "/kubelab.rpc.kubelet.v1.Kubelet/ContainerLogs": Right("get", "proxy"),
+    "/kubelab.rpc.kubelet.v1.Kubelet/Exec": Right("create", "proxy"),
+    "/kubelab.rpc.kubelet.v1.Kubelet/Attach": Right("create", "proxy"),
     "/kubelab.rpc.kubelet.v1.Kubelet/PortForward": Right("create", "proxy"),
     "/kubelab.rpc.kubelet.v1.Kubelet/CallRecords": Right("get", "log"),
 }

@@ -181,7 +181,7 @@ def requests(resource: scheme.Resource[core_pb2.Pod]) -> Iterator[Question]:
 
 def expected(may: May, resource: scheme.Resource[core_pb2.Pod], r: Question) -> str:
     """What becomes of a request: by its form, then by who makes it, then by what is served."""
-    subresources = {*resource.subresources, "audit", *(("log",) if resource is scheme.PODS else ())}
+    subresources = {*resource.subresources, "audit", *(("log", "exec") if resource is scheme.PODS else ())}
     if r.subresource and r.subresource not in subresources:
         return "NotFound"
     named = r.verb not in ("create", *COLLECTION) or r.subresource
@@ -207,6 +207,7 @@ def expected(may: May, resource: scheme.Resource[core_pb2.Pod], r: Question) -> 
         "eviction": ("create",),
         "token": ("create",),
         "finalize": ("update",),
+        "exec": ("get", "create"),
     }
     return OK if r.verb in served.get(r.subresource, ("get",)) else "MethodNotAllowed"
 

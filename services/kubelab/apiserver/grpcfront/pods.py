@@ -9,24 +9,33 @@ from typing import Any
 import grpc
 
 from kubelab.apimachinery import errors
+from kubelab.apiserver.endpoints.podcommands import PodCommands
 from kubelab.apiserver.endpoints.podlogs import PodLogs
 from kubelab.apiserver.endpoints.portforward import PodPortForwards
 from kubelab.apiserver.grpcfront.requests import Context, request_of
+from kubelab.apiserver.request import Request
 from kubelab.rpc.apiserver.v1 import apiserver_pb2 as pb
 from kubelab.rpc.portforward import ServedForward, tell_error
+from kubelab.rpc.remotecommand import first_of, serve
 from kubelab.streams.duplex import ForwardError, relay
 
 SERVICE = "kubelab.rpc.apiserver.v1.Pods"
 
 
 class PodsServicer:
-    def __init__(self, logs: PodLogs, forwards: PodPortForwards) -> None:
-        self._logs, self._forwards = logs, forwards
+    def __init__(self, logs: PodLogs, commands: PodCommands, forwards: PodPortForwards) -> None:
+        self._logs, self._commands, self._forwards = logs, commands, forwards
 
     def add_to(self, server: Any) -> None:
         """Register the methods; answers need no serializer."""
         handlers: dict[str, Any] = {
             "Logs": grpc.unary_stream_rpc_method_handler(self.logs, pb.PodLogsRequest.FromString),
+            "Exec": grpc.stream_stream_rpc_method_handler(
+                self.exec, pb.PodExecRequest.FromString, pb.CommandOutput.SerializeToString
+            ),
+            "Attach": grpc.stream_stream_rpc_method_handler(
+                self.attach, pb.PodAttachRequest.FromString, pb.CommandOutput.SerializeToString
+            ),
             "PortForward": grpc.stream_stream_rpc_method_handler(
                 self.port_forward,
                 pb.PodPortForwardRequest.FromString,
@@ -46,6 +55,16 @@ class PodsServicer:
                 yield chunk
         finally:
             await chunks.aclose()
+
+    async def exec(self, requests: AsyncIterator[pb.PodExecRequest], context: Context) -> None:
+        first: pb.PodExecRequest = await first_of(requests)
+        async with self._commands.exec(_named(first, "exec", context), first.options) as command:
+            await serve(command, requests, context)
+
+    async def attach(self, requests: AsyncIterator[pb.PodAttachRequest], context: Context) -> None:
+        first: pb.PodAttachRequest = await first_of(requests)
+        async with self._commands.attach(_named(first, "attach", context), first.options) as command:
+            await serve(command, requests, context)
 
     async def port_forward(self, requests: AsyncIterator[pb.PodPortForwardRequest], context: Context) -> None:
         """One forwarded connection; with port 0 none, until the pod ends."""
@@ -72,3 +91,11 @@ class PodsServicer:
                 await tell_error(context, str(err))
             except ConnectionError:
                 pass  # broken off, by either side
+
+
+def _named(first: pb.PodExecRequest | pb.PodAttachRequest, subresource: str, context: Context) -> Request:
+    """The request that a call's first message makes: as in HTTP's POST, its verb is create."""
+    path = pb.ResourcePath(
+        version="v1", resource="pods", namespace=first.namespace, name=first.name, subresource=subresource
+    )
+    return request_of(context, "create", path)

@@ -137,6 +137,9 @@ def container_config(given: ContainerInput, node: NodeSettings) -> cri.Container
             GRACE_ANNOTATION: str(pod.spec.terminationGracePeriodSeconds),
         },
         log_path=f"{container.name}/{given.attempt}.log",
+        stdin=container.stdin,
+        stdin_once=container.stdinOnce,
+        tty=container.tty,
     )
     config.linux.resources.CopyFrom(resources(pod, container, node.memory_bytes))
     config.linux.security_context.CopyFrom(container_security(pod, container, node.security, given.image, given.users))

@@ -19,6 +19,7 @@ from typing import Any, Self
 import grpc
 from google.protobuf.message import Message
 
+from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery.clock import Clock
 from kubelab.cri.runtime.v1 import api_pb2 as cri
 from kubelab.cri.runtime.v1 import api_pb2_grpc as cri_grpc
@@ -280,6 +281,31 @@ class Runtime:
         request = cri.RemoveContainerRequest(container_id=container_id)
         with contextlib.suppress(RuntimeNotFound):
             await self._call(self._runtime, "RemoveContainer", request, self._timeout, recorded=True)
+
+    async def exec(self, container_id: str, name: str, options: core_pb2.PodExecOptions) -> str:
+        """Give the URL where the runtime runs a command in a container, for one connection of SPDY."""
+        request = cri.ExecRequest(
+            container_id=container_id,
+            cmd=options.command,
+            tty=options.tty,
+            stdin=options.stdin,
+            stdout=options.stdout,
+            stderr=options.stderr,
+        )
+        answer = await self._call(self._runtime, "Exec", request, QUICK_SECONDS, recorded=True, detail=name)
+        return answer.url
+
+    async def attach(self, container_id: str, name: str, options: core_pb2.PodAttachOptions) -> str:
+        """Give the URL of a container's own streams, for one connection of SPDY."""
+        request = cri.AttachRequest(
+            container_id=container_id,
+            tty=options.tty,
+            stdin=options.stdin,
+            stdout=options.stdout,
+            stderr=options.stderr,
+        )
+        answer = await self._call(self._runtime, "Attach", request, QUICK_SECONDS, recorded=True, detail=name)
+        return answer.url
 
     async def port_forward(self, sandbox_id: str, port: int) -> str:
         """Give the URL where the runtime forwards a port of a sandbox, for one connection of SPDY."""

@@ -1,4 +1,5 @@
-"""What an api-server asks of this kubelet: logs of containers, ports of pods, and the record of its CRI calls."""
+"""What an api-server asks of this kubelet: logs of containers, commands in them, ports of pods, and the record of its
+CRI calls."""
 
 from __future__ import annotations
 
@@ -18,6 +19,7 @@ from kubelab.kubelet.logs.follow import read_log
 from kubelab.kubelet.logs.reader import LogQuery
 from kubelab.kubelet.pods.manager import PodManager
 from kubelab.kubelet.pods.state import PodState
+from kubelab.kubelet.streaming.commands import Commands
 from kubelab.kubelet.streaming.portforward import PortForwarder
 from kubelab.rpc.apiserver.v1 import apiserver_pb2
 from kubelab.rpc.kubelet.v1 import kubelet_pb2, kubelet_pb2_grpc
@@ -31,7 +33,22 @@ class KubeletServicer(kubelet_pb2_grpc.KubeletServicer):
     records: CallRecords
     clock: Clock
     log_root: Path
+    commands: Commands
     port_forwarder: PortForwarder
+
+    async def Exec(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self,
+        request_iterator: AsyncIterator[kubelet_pb2.ExecRequest],
+        context: grpc.aio.ServicerContext[kubelet_pb2.ExecRequest, apiserver_pb2.CommandOutput],
+    ) -> None:
+        await self.commands.exec(request_iterator, context)
+
+    async def Attach(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self,
+        request_iterator: AsyncIterator[kubelet_pb2.AttachRequest],
+        context: grpc.aio.ServicerContext[kubelet_pb2.AttachRequest, apiserver_pb2.CommandOutput],
+    ) -> None:
+        await self.commands.attach(request_iterator, context)
 
     async def PortForward(  # pyright: ignore[reportIncompatibleMethodOverride]
         self,

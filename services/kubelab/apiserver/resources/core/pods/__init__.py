@@ -15,6 +15,8 @@ SUBRESOURCES = {
     "binding": BINDING,
     "eviction": EVICTION,
     "log": Subresource(("get",), streamed=True),
+    "exec": CONNECTION,
+    "attach": CONNECTION,
     "portforward": CONNECTION,
     "proxy": PROXY,
 }
