@@ -10,10 +10,10 @@ from functools import partial
 from typing import Any
 
 from kubelab.api.core.v1 import core_pb2
-from kubelab.apimachinery import errors
+from kubelab.apimachinery import errors, exitstatus
 from kubelab.component.config import TLS
 from kubelab.component.serving import Health, serve_grpc
-from kubelab.rpc.apiserver.v1.apiserver_pb2 import PodPortForwardResponse
+from kubelab.rpc.apiserver.v1.apiserver_pb2 import CommandOutput, PodPortForwardResponse
 from kubelab.rpc.kubelet.v1 import kubelet_pb2_grpc
 from kubelab.rpc.portforward import ServedForward
 from kubelab.streams.duplex import SocketDuplex, relay
@@ -24,7 +24,8 @@ NODE = "node-1"
 
 
 class EchoingKubelet(kubelet_pb2_grpc.KubeletServicer):
-    """Port 80 sends everything back, port 81 refuses, others are ``servers``; the pod lives until ``ended``."""
+    """Port 80 sends everything back, port 81 refuses, others are ``servers``; the pod lives until ``ended``. ``open``
+    counts connections and commands."""
 
     def __init__(self) -> None:
         self.ended = asyncio.Event()
@@ -32,6 +33,41 @@ class EchoingKubelet(kubelet_pb2_grpc.KubeletServicer):
         self.port = 0
         self.servers: dict[int, int] = {}
         """Ports of the pods behind which a server of the test listens on loopback, at this port."""
+
+    async def Exec(self, request_iterator: Any, context: Any) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """``cat`` prints what it is given, and the terminal's sizes; ``exit N`` says a word on each output."""
+        first = await anext(request_iterator)
+        async with answering(context):
+            if first.options.command[0] == "none":
+                raise errors.InternalError("no such program")
+            await context.write(CommandOutput())
+            self.open += 1
+            try:
+                await self._run(list(first.options.command), request_iterator, context)
+            finally:
+                self.open -= 1
+
+    async def Attach(self, request_iterator: Any, context: Any) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Every container is a ``cat``."""
+        await anext(request_iterator)
+        await context.write(CommandOutput())
+        await self._run(["cat"], request_iterator, context)
+
+    async def _run(self, command: list[str], requests: Any, context: Any) -> None:
+        if command[0] == "exit":
+            await context.write(CommandOutput(stdout=b"out"))
+            await context.write(CommandOutput(stderr=b"err"))
+            await context.write(CommandOutput(status=exitstatus.exited(int(command[1]))))
+            return
+        async for request in requests:
+            given = request.input
+            if given.stdin:
+                await context.write(CommandOutput(stdout=given.stdin))
+            if given.HasField("size"):
+                await context.write(CommandOutput(stdout=f"{given.size.width}x{given.size.height}".encode()))
+            if given.stdin_end:
+                await context.write(CommandOutput(status=exitstatus.exited(0)))
+                return
 
     async def PortForward(self, request_iterator: Any, context: Any) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         first = await anext(request_iterator)

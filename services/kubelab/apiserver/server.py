@@ -201,7 +201,7 @@ class ApiServer:
         ready: dict[str, system.Check] = {"shutdown": lambda: not self._handler.closed}
         system.register(front.routes, system.Health(live, ready), metrics)
         proxies = Proxies(self._handler, self.reader, self.kubelets)
-        streams.register(front.routes, self.port_forwards, proxies, self._clock)
+        streams.register(front.routes, self.port_forwards, proxies, self.pod_commands, self._clock)
         LogPath(self.pod_logs, self._clock).add_to(front.routes)
         DiscoveryPaths(Published(self.resources, self._http_address, openapi_of), self._clock).add_to(front.routes)
         if self.accounts is not None:
