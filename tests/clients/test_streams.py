@@ -41,15 +41,14 @@ def web(lab: Terminal) -> Iterator[None]:
 @contextlib.contextmanager
 def serving(terminal: Terminal, command: str, ready: str) -> Generator[str]:
     """Run a command that serves until it is interrupted; gives what follows the ready words on its line."""
-    process = terminal.start(command)
-    try:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        assert ready in line, line
-        yield line.partition(ready)[2].split()[0]
-    finally:
-        process.send_signal(signal.SIGINT)
-        process.wait(30)
+    with terminal.start(command) as process:
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            assert ready in line, line
+            yield line.partition(ready)[2].split()[0]
+        finally:
+            process.send_signal(signal.SIGINT)
 
 
 @pytest.mark.parametrize("program", ["kubectl", "kctl"])
@@ -62,11 +61,12 @@ def test_port_forward(tools: Terminal, program: str, target: str) -> None:
 
 @pytest.mark.parametrize("program", ["kubectl", "kctl"])
 def test_a_port_that_refuses_is_told_and_ends_the_command(tools: Terminal, program: str) -> None:
-    process = tools.start(f"{program} port-forward -n {NAMESPACE} web :81")
-    assert process.stdout is not None
-    address = process.stdout.readline().partition("Forwarding from ")[2].split()[0]
-    assert try_fetch(f"http://{address}/") is None
-    assert process.wait(60) == 1
+    with tools.start(f"{program} port-forward -n {NAMESPACE} web :81") as process:
+        assert process.stdout is not None
+        address = process.stdout.readline().partition("Forwarding from ")[2].split()[0]
+        assert try_fetch(f"http://{address}/") is None
+        assert "an error occurred forwarding" in process.stdout.read()
+    assert process.returncode == 1
 
 
 def test_proxies(tools: Terminal) -> None:
