@@ -111,3 +111,45 @@ def test_lookups_and_capabilities_come_from_the_server(chart: Terminal) -> None:
         template.unlink()
     assert re.search(r'^  kube: "v1\.32\.', shown, re.MULTILINE)
     assert '  apps: "true"\n  found: "default"\n' in shown
+
+
+CRD = """\
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: gadgets.charts.example.com}
+spec:
+  group: charts.example.com
+  scope: Namespaced
+  names: {plural: gadgets, singular: gadget, kind: Gadget}
+  versions:
+  - name: v1
+    served: true
+    storage: true
+    schema: {openAPIV3Schema: {type: object, properties: {spec: {type: object, properties: {size: {type: integer}}}}}}
+"""
+GADGET = """\
+apiVersion: charts.example.com/v1
+kind: Gadget
+metadata: {name: "{{ .Release.Name }}"}
+spec: {size: {{ .Values.size }}}
+"""
+
+
+def test_a_chart_brings_its_own_kind(chart: Terminal) -> None:
+    folder = chart.folder / "gadget"
+    (folder / "crds").mkdir(parents=True)
+    (folder / "templates").mkdir()
+    (folder / "Chart.yaml").write_text("apiVersion: v2\nname: gadget\nversion: 0.1.0\n")
+    (folder / "values.yaml").write_text("size: 3\n")
+    (folder / "crds" / "gadgets.yaml").write_text(CRD)
+    (folder / "templates" / "gadget.yaml").write_text(GADGET)
+    helm(chart, "install own ./gadget --wait --timeout 120s")
+    size = f"kubectl get gadget own -n {NAMESPACE} -o jsonpath='{{.spec.size}}'"
+    assert chart.type(size).stdout == "3"
+    helm(chart, "upgrade own ./gadget --set size=4 --wait --timeout 120s")
+    assert chart.type(size).stdout == "4"
+    refused = chart.type(f"helm upgrade own ./gadget --namespace {NAMESPACE} --set size=large", code=1).stderr
+    assert ".spec.size: expected numeric (int or float), got string" in refused
+    helm(chart, "uninstall own --wait --timeout 120s")
+    assert chart.type(f"kubectl get gadgets -n {NAMESPACE} -o name").stdout == ""
+    chart.type("kubectl delete crd gadgets.charts.example.com --timeout=60s")

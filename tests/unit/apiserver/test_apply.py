@@ -423,7 +423,7 @@ async def test_updaters_are_not_remembered_without_bound(client: Client, clock: 
             errors.UnknownError,
             "failed to create typed patch object (/web; apps/v1, Kind=Deployment): errors:\n"
             "  .spec.foo: field not declared in schema\n"
-            '  .spec.replicas: expected numeric (int or float), got "x"',
+            "  .spec.replicas: expected numeric (int or float), got string",
         ),
         (
             part(template={"spec": {"containers": [{"name": "a"}, {"name": "a"}]}}),

@@ -26,7 +26,8 @@ def _wrong(value: Any, kind: Type, path: Path) -> Iterator[tuple[Path, str]]:
         return
     if isinstance(kind, Scalar):
         if (expected := _expected(value, kind)) is not None:
-            yield path, f"expected {expected}, got {_shown(value)}"
+            found = _go_type(value) if kind.kind == "numeric" else _shown(value)
+            yield path, f"expected {expected}, got {found}"
     elif isinstance(kind, ListType):
         if not isinstance(value, list):
             yield path, f"expected list, got {_shown(value)}"
@@ -58,6 +59,13 @@ def _wrong_elements(value: JSONArray, kind: ListType, path: Path) -> Iterator[tu
                 yield path, f"duplicate entries for key {text((key,))}"
             seen.add(key)
         yield from _wrong(element, kind.elements, (*path, key))
+
+
+def _go_type(value: Any) -> str:
+    """Name the type that Go has for a JSON value that is no number: all that upstream tells where one is expected."""
+    if isinstance(value, dict):
+        return "map[string]interface {}"
+    return "[]interface {}" if isinstance(value, list) else "bool" if isinstance(value, bool) else "string"
 
 
 def _expected(value: Any, kind: Scalar) -> str | None:
