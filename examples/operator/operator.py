@@ -40,7 +40,7 @@ spec: {{selector: {{website: "{name}"}}, ports: [{{port: 80, targetPort: 8080}}]
 
 
 @functools.cache
-def client(namespace: str) -> AsyncClient:
+def client(namespace: str | None) -> Any:
     return AsyncClient(namespace=namespace, field_manager="website-operator")
 
 
@@ -52,7 +52,7 @@ def configure(settings: kopf.OperatorSettings, **_: Any) -> None:
 @kopf.on.resume(GROUP, VERSION, PLURAL)
 @kopf.on.create(GROUP, VERSION, PLURAL)
 @kopf.on.update(GROUP, VERSION, PLURAL)
-async def apply(name: str, namespace: str, spec: Mapping[str, Any], body: kopf.Body, **_: Any) -> None:
+async def apply(name: str, namespace: str | None, spec: Mapping[str, Any], body: kopf.Body, **_: Any) -> None:
     """Make the children, or change them; they go with the Website, which owns them."""
     page = json.dumps(spec["page"])  # a string of JSON is one of YAML
     text = CHILDREN.format(name=name, replicas=spec["replicas"], image=spec["image"], page=page)
@@ -63,7 +63,7 @@ async def apply(name: str, namespace: str, spec: Mapping[str, Any], body: kopf.B
 
 
 @kopf.on.event("apps", VERSION, "deployments", labels={"website": kopf.PRESENT})
-async def count(name: str, namespace: str, status: Mapping[str, Any], spec: Mapping[str, Any], **_: Any) -> None:
+async def count(name: str, namespace: str | None, status: Mapping[str, Any], spec: Mapping[str, Any], **_: Any) -> None:
     """Tell in the Website's status how many of its servers are ready."""
     ready = status.get("readyReplicas", 0)
     told = {"status": {"ready": ready, "shown": f"{ready}/{spec.get('replicas', 0)}"}}
@@ -71,7 +71,7 @@ async def count(name: str, namespace: str, status: Mapping[str, Any], spec: Mapp
 
 
 @kopf.on.delete(GROUP, VERSION, PLURAL)
-async def remember(name: str, namespace: str, spec: Mapping[str, Any], **_: Any) -> None:
+async def remember(name: str, namespace: str | None, spec: Mapping[str, Any], **_: Any) -> None:
     """Keep the last page of a Website; a finalizer holds it until this is done."""
     kept = {"metadata": {"name": f"{name}-last-page", "namespace": namespace}, "data": {"page": spec["page"]}}
     await client(namespace).apply(ConfigMap.from_dict({"apiVersion": "v1", "kind": "ConfigMap", **kept}), force=True)

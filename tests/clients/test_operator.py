@@ -63,3 +63,16 @@ def test_an_operator_keeps_what_its_kind_asks_for(operator: Terminal) -> None:
     assert gone.startswith('website.example.kubelab.dev "home" deleted')
     kept = operator.type(f"kubectl get cm home-last-page -n {NAMESPACE} -o jsonpath='{{.data.page}}'").stdout
     assert kept == "It's me"
+
+    def children_gone() -> bool:
+        return not operator.type(f"kubectl get deployments,services -n {NAMESPACE} -o name").stdout
+
+    eventually(children_gone, within=90, what="the children go with their owner")
+
+
+def test_custom_objects_go_with_their_namespace(tools: Terminal) -> None:
+    tools.type(f"kubectl apply -f {EXAMPLE}/crd.yaml")
+    tools.type("kubectl create namespace short-lived")
+    tools.type("kubectl apply -n short-lived -f -", stdin=WEBSITE)
+    tools.type("kubectl delete namespace short-lived --timeout=90s")
+    assert "short-lived" not in tools.type("kubectl get websites -A", code=None).stdout

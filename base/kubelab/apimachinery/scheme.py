@@ -585,6 +585,11 @@ def learn(resources: Iterable[meta_pb2.APIResource]) -> None:
         _LEARNED.setdefault((resource.api_version, resource.kind), resource)
 
 
+def learn_one(resource: Resource[Message]) -> None:
+    """Know one more kind from now on, in place of one that had its names."""
+    _LEARNED[resource.api_version, resource.kind] = resource
+
+
 def known() -> list[Resource[Message]]:
     """Give the kinds of the contract and those that were learnt."""
     return [*ALL, *_LEARNED.values()]

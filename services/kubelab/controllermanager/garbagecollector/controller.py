@@ -43,6 +43,21 @@ class GarbageCollector(Reconciler[str]):
         for resource, informer in context.informers.deletable():
             self._caches[resource.qualified] = informer
             self._follow(resource, informer)
+        self._custom = context.informers.custom_kinds
+        self._custom.on_change(self._follow_custom, self._forget_custom)
+
+    def _follow_custom(self, resource: Resource[Message], informer: Informer[Any]) -> None:
+        """Follow a kind that a definition adds, and look again at what it may own."""
+        self._caches[resource.qualified] = informer
+        self._follow(resource, informer)
+        self._look(self._graph.suspects())
+
+    def _forget_custom(self, resource: Resource[Message]) -> None:
+        """Forget a kind that is gone, and its objects with it."""
+        self._caches.pop(resource.qualified, None)
+        for uid in self._graph.of_resource(resource):
+            self._remember_absent(uid)
+            self._look(self._graph.remove(uid))
 
     def _follow(self, resource: Resource[Message], informer: Informer[Any]) -> None:
         def observe(obj: Message) -> None:
@@ -71,7 +86,8 @@ class GarbageCollector(Reconciler[str]):
         item = self._graph.get(key)
         if item is None:
             return
-        obj = self._caches[item.resource.qualified].get(item.key)
+        cache = self._caches.get(item.resource.qualified)
+        obj = cache.get(item.key) if cache is not None else None
         if obj is None or meta_of(obj).uid != key:
             return  # its deletion is on the way
         with tracing.cause(meta_of(obj).resourceVersion):
@@ -106,7 +122,7 @@ class GarbageCollector(Reconciler[str]):
             return Owner.WAITING if owner.in_foreground else Owner.SOLID
         if owner is not None and owner.namespace not in ("", item.namespace):
             self._tell_of_namespace(ref, item, obj)
-        resource = scheme.by_kind(ref.apiVersion, ref.kind)
+        resource = self._custom.by_kind(ref.apiVersion, ref.kind) or scheme.by_kind(ref.apiVersion, ref.kind)
         if resource is None or (resource.namespaced and not item.namespace):
             return Owner.SOLID  # nothing that we could ask for: better keep than lose
         try:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from google.protobuf.message import Message
 
+from kubelab.api.custom.custom_pb2 import CustomObject
 from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery.meta import meta_of
 from kubelab.apimachinery.scheme import Resource
@@ -66,9 +67,14 @@ class Item:
 
     def owned_by(self, owner: Item, ref: meta_pb2.OwnerReference) -> bool:
         """Say whether a reference of this object means ``owner``: kind, name and namespace must be right, not the uid
-        alone. What is in no namespace may own anything; anybody else only what is in the same one."""
-        kind = (owner.resource.api_version, owner.resource.kind, owner.name, owner.uid)
-        same = (ref.apiVersion, ref.kind, ref.name, ref.uid) == kind
+        alone; the version may be any of a custom kind's. What is in no namespace may own anything; anybody else only
+        what is in the same one."""
+        same = (ref.kind, ref.name, ref.uid) == (owner.resource.kind, owner.name, owner.uid)
+        version = ref.apiVersion
+        if owner.resource.message is CustomObject:  # of which one version of several is followed
+            same = same and version.rpartition("/")[0] == owner.resource.group
+        else:
+            same = same and version == owner.resource.api_version
         return same and (not owner.namespace or owner.namespace == self.namespace)
 
 
@@ -81,6 +87,10 @@ class Graph:
 
     def get(self, uid: str) -> Item | None:
         return self._items.get(uid)
+
+    def of_resource(self, resource: Resource[Message]) -> list[str]:
+        """Give the uids of all objects of a kind."""
+        return [uid for uid, item in self._items.items() if item.resource is resource]
 
     def dependents(self, uid: str) -> list[Item]:
         """Give the objects that name this owner."""

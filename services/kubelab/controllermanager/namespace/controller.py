@@ -7,6 +7,8 @@ removed, and with the last finalizer the api-server removes the namespace.
 
 from __future__ import annotations
 
+from typing import Any
+
 from google.protobuf.message import Message
 
 from kubelab.api.core.v1 import core_pb2
@@ -16,6 +18,7 @@ from kubelab.apimachinery.messages import deep_copy
 from kubelab.apimachinery.meta import is_terminating, meta_of
 from kubelab.apimachinery.scheme import NAMESPACES, Resource
 from kubelab.client.controller import Reconciler
+from kubelab.client.informer import Informer
 from kubelab.controllermanager.context import ControllerContext
 from kubelab.controllermanager.namespace.decide import RemainingContent, conditions, with_conditions
 from kubelab.rpc import tracing
@@ -46,6 +49,12 @@ class NamespaceController(Reconciler[str]):
         for resource, informer in context.informers.deletable():
             if resource.namespaced:
                 informer.add_handler(on_delete=self._content_gone)
+        self._custom = context.informers.custom_kinds
+        self._custom.on_change(self._follow_custom, lambda _: self.enqueue_all())
+
+    def _follow_custom(self, resource: Resource[Message], informer: Informer[Any]) -> None:
+        if resource.namespaced:
+            informer.add_handler(on_delete=self._content_gone)
 
     def enqueue_all(self) -> None:
         """Look at every namespace, for what an earlier lead left half done."""
@@ -79,7 +88,8 @@ class NamespaceController(Reconciler[str]):
     async def _empty(self, name: str) -> RemainingContent:
         """Delete everything; tell what needs time, and what could not be deleted."""
         remains = RemainingContent()
-        for resource in CONTENT:
+        custom = (r for r in self._custom.resources if r.namespaced)
+        for resource in (*custom, *CONTENT):
             try:
                 await self._empty_of(resource, name, remains)
             except ApiError as err:  # the others go meanwhile
