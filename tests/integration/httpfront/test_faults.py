@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import ssl
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from kubelab.apiserver.httpfront import front, watches
+from kubelab.apiserver.httpfront.front import HTTPFront
 from tests.integration.httpfront.test_verbs import MAPS, config_map
 from tests.support.apiserver import ApiServerInMemory
 from tests.support.https import HTTPClient, context_of
@@ -33,7 +36,11 @@ def context(http_authority: TestAuthority) -> ssl.SSLContext:
 async def connected(
     port: int, context: ssl.SSLContext
 ) -> AsyncGenerator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context, server_hostname="localhost")
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)  # else the kernel takes many megabytes unread
+    sock.connect(("127.0.0.1", port))
+    sock.setblocking(False)
+    reader, writer = await asyncio.open_connection(sock=sock, ssl=context, server_hostname="localhost")
     try:
         yield reader, writer
     finally:
@@ -180,6 +187,32 @@ async def test_a_client_of_a_watch_that_takes_nothing_is_cut_off(
             number += 1
         del reader
     assert (await http.send("GET", f"{MAPS}?limit=1")).code == 200
+
+
+async def test_a_client_that_does_not_take_its_answer_is_cut_off(
+    port: int, context: ssl.SSLContext, http: HTTPClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(12):
+        await http.send("POST", MAPS, config_map(f"m{number}", x="y" * 1_000_000))
+    answer, ended = HTTPFront.__call__, list[BaseException]()
+
+    async def watched(self: HTTPFront, raw: web.BaseRequest) -> web.StreamResponse:
+        try:
+            return await answer(self, raw)
+        except ConnectionResetError as err:
+            ended.append(err)
+            raise
+
+    monkeypatch.setattr(HTTPFront, "__call__", watched)
+    monkeypatch.setattr(front, "SEND_SECONDS", 0.5)
+    async with asyncio.timeout(SECONDS), connected(port, context) as (reader, writer):
+        writer.transport.pause_reading()  # pyright: ignore[reportAttributeAccessIssue]
+        writer.write(f"GET {MAPS} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        await until_true(lambda: ended, within=SECONDS)
+        del reader
+    assert str(ended[0]) == "the client does not take its answer"
+    monkeypatch.setattr(front, "SEND_SECONDS", 60.0)
+    assert len((await http.send("GET", MAPS)).json["items"]) == 12
 
 
 async def test_a_client_that_vanishes_in_an_answer(port: int, context: ssl.SSLContext, http: HTTPClient) -> None:

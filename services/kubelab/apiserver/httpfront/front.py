@@ -29,6 +29,8 @@ from kubelab.rpc import tracing
 log = structlog.get_logger()
 
 BODY_SECONDS = 60.0  # for the body of a request to come in
+SEND_SECONDS = 60.0  # for an answer to be taken
+PIECE = 256 * 1024  # bytes
 _NO_PATH = RequestPath()
 _VERBS = {"GET": "get", "HEAD": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 
@@ -45,7 +47,19 @@ class HTTPFront:
         self._verbs = Verbs(endpoints, resources, self.answers, self.read_body, clock)
 
     async def __call__(self, raw: web.BaseRequest) -> web.StreamResponse:
-        """Answer a request, whatever becomes of it."""
+        """Answer a request, whatever becomes of it. A client that does not take the answer in time is disconnected."""
+        response = await self._answered(raw)
+        if isinstance(response, web.Response) and not response.prepared:
+            try:
+                async with self._clock.timeout(SEND_SECONDS):
+                    return await _sent(raw, response)
+            except TimeoutError:
+                if raw.transport is not None:
+                    raw.transport.abort()
+                raise ConnectionResetError("the client does not take its answer") from None
+        return response
+
+    async def _answered(self, raw: web.BaseRequest) -> web.StreamResponse:
         try:
             return await self._answer(raw)
         except ApiError as err:
@@ -96,6 +110,22 @@ class HTTPFront:
         except TimeoutError:
             raise errors.Timeout(f"the body of the request did not come within {BODY_SECONDS:.0f} seconds") from None
         return b"".join(parts)
+
+
+async def _sent(raw: web.BaseRequest, response: web.Response) -> web.StreamResponse:
+    """Send an answer; a long one in pieces, for asyncio's TLS takes any amount at once and never says that it waits."""
+    body = response.body
+    if not isinstance(body, bytes) or len(body) <= PIECE or raw.method == "HEAD":
+        await response.prepare(raw)
+        await response.write_eof()
+        return response
+    streamed = web.StreamResponse(status=response.status, headers=response.headers)
+    streamed.content_length = len(body)
+    await streamed.prepare(raw)
+    for start in range(0, len(body), PIECE):
+        await streamed.write(body[start : start + PIECE])
+    await streamed.write_eof()
+    return streamed
 
 
 def request_of(raw: web.BaseRequest, verb: str, path: RequestPath) -> Request:
