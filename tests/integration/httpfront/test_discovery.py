@@ -66,9 +66,8 @@ async def test_openapi_3_is_found_by_its_hash(http: HTTPClient) -> None:
     document = await http.send("GET", url, accept="application/json")
     assert document.json["openapi"] == "3.0.0"
     assert "immutable" in document.headers["Cache-Control"]
-    async with http.open("GET", url.partition("?")[0] + "?hash=OLD") as moved:
-        assert str(moved.url.relative()) == url
-        assert moved.history[0].status == 301
+    moved = await http.send("GET", url.partition("?")[0] + "?hash=OLD")
+    assert (moved.code, moved.headers["Location"]) == (301, url)
 
 
 async def test_openapi_2_as_protobuf(http: HTTPClient) -> None:
