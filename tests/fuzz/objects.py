@@ -327,6 +327,31 @@ metadata: {name: high}
 value: 1000
 preemptionPolicy: Never
 ---
+apiVersion: admissionregistration.k8s.io/v1
+kind: MutatingWebhookConfiguration
+metadata: {name: defaults}
+webhooks:
+- name: pods.example.com
+  clientConfig: {url: "https://127.0.0.1:9443/mutate", caBundle: Y2E=}
+  rules: [{operations: [CREATE, UPDATE], apiGroups: [""], apiVersions: [v1], resources: [pods]}]
+  sideEffects: None
+  admissionReviewVersions: [v1]
+  reinvocationPolicy: IfNeeded
+  failurePolicy: Ignore
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingWebhookConfiguration
+metadata: {name: rules}
+webhooks:
+- name: deployments.example.com
+  clientConfig: {service: {namespace: default, name: rules, path: /validate}}
+  rules: [{operations: ["*"], apiGroups: [apps], apiVersions: ["*"], resources: ["*/*"], scope: Namespaced}]
+  namespaceSelector: {matchLabels: {checked: "yes"}}
+  objectSelector: {matchExpressions: [{key: skip, operator: DoesNotExist}]}
+  sideEffects: NoneOnDryRun
+  admissionReviewVersions: [v1, v1beta1]
+  timeoutSeconds: 5
+---
 apiVersion: rbac.authorization.k8s.io/v1
 kind: Role
 metadata: {name: reader, namespace: default}

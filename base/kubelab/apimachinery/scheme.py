@@ -13,6 +13,7 @@ from typing import Generic, Protocol, TypeVar, cast
 from google.protobuf.any_pb2 import Any
 from google.protobuf.message import Message
 
+from kubelab.api.admissionregistration.v1 import admissionregistration_pb2
 from kubelab.api.apiextensions.v1 import apiextensions_pb2
 from kubelab.api.apps.v1 import apps_pb2
 from kubelab.api.authentication.v1 import authentication_pb2
@@ -474,6 +475,27 @@ CUSTOM_RESOURCE_DEFINITIONS = Resource(
     subresources=("status",),
     categories=("api-extensions",),
 )
+_ADMISSION_REGISTRATION = "admissionregistration.k8s.io"
+MUTATING_WEBHOOK_CONFIGURATIONS = Resource(
+    plural="mutatingwebhookconfigurations",
+    singular="mutatingwebhookconfiguration",
+    kind="MutatingWebhookConfiguration",
+    message=admissionregistration_pb2.MutatingWebhookConfiguration,
+    columns=_columns("Webhooks", AGE),
+    group=_ADMISSION_REGISTRATION,
+    namespaced=False,
+    categories=("api-extensions",),
+)
+VALIDATING_WEBHOOK_CONFIGURATIONS = Resource(
+    plural="validatingwebhookconfigurations",
+    singular="validatingwebhookconfiguration",
+    kind="ValidatingWebhookConfiguration",
+    message=admissionregistration_pb2.ValidatingWebhookConfiguration,
+    columns=_columns("Webhooks", AGE),
+    group=_ADMISSION_REGISTRATION,
+    namespaced=False,
+    categories=("api-extensions",),
+)
 BINDINGS = Resource(
     plural="bindings",
     singular="binding",
@@ -551,6 +573,8 @@ ALL: tuple[Resource[Message], ...] = (
     ROLE_BINDINGS,
     ROLES,
     PRIORITY_CLASSES,
+    MUTATING_WEBHOOK_CONFIGURATIONS,
+    VALIDATING_WEBHOOK_CONFIGURATIONS,
     CUSTOM_RESOURCE_DEFINITIONS,
 )
 

@@ -34,6 +34,9 @@ from kubelab.apiserver.admission.pods import DefaultTolerationSeconds, ServiceAc
 from kubelab.apiserver.admission.podsecurity import PodSecurity
 from kubelab.apiserver.admission.priority import Priority
 from kubelab.apiserver.admission.resourcequota import ResourceQuota
+from kubelab.apiserver.admission.webhooks.calling import Caller
+from kubelab.apiserver.admission.webhooks.dispatch import Webhooks
+from kubelab.apiserver.admission.webhooks.services import WebhookServices
 from kubelab.apiserver.audit.log import AuditLog
 from kubelab.apiserver.authn.authenticator import Authenticator
 from kubelab.apiserver.authn.serviceaccounts import Proven, ServiceAccountAuthenticator
@@ -169,10 +172,12 @@ class ApiServer:
         self._handler = RequestHandler(
             process, self.resources, authenticator, authorizer, self.admission, self.audit, clock, metrics
         )
-        self.endpoints = Endpoints(self._handler, self.reader, self.writer, authorizer, clock)
         tls = config.kubelet_client
         identity = TLSIdentityFiles(tls.ca, tls.certificate, tls.key) if tls else None
         self.kubelets = Kubelets(identity, process)
+        self._proxies = Proxies(self._handler, self.reader, self.kubelets)
+        webhooks = Webhooks(self.caches, Caller(WebhookServices(self._proxies), clock))
+        self.endpoints = Endpoints(self._handler, self.reader, self.writer, authorizer, webhooks, clock)
         host, port = config.advertise_address.rpartition(":")[0], config.http_bind_address.rpartition(":")[2]
         self._http_address = f"{host}:{port}" if host else config.http_bind_address
         self.pod_logs = PodLogs(self._handler, self.reader, self.kubelets)
@@ -200,8 +205,7 @@ class ApiServer:
         }
         ready: dict[str, system.Check] = {"shutdown": lambda: not self._handler.closed}
         system.register(front.routes, system.Health(live, ready), metrics)
-        proxies = Proxies(self._handler, self.reader, self.kubelets)
-        streams.register(front.routes, self.port_forwards, proxies, self.pod_commands, self._clock)
+        streams.register(front.routes, self.port_forwards, self._proxies, self.pod_commands, self._clock)
         LogPath(self.pod_logs, self._clock).add_to(front.routes)
         DiscoveryPaths(Published(self.resources, self._http_address, openapi_of), self._clock).add_to(front.routes)
         if self.accounts is not None:

@@ -68,13 +68,20 @@ class Proxies:
             number = _number(port, f'invalid pod request "{request.path.name}"')
         return await self._target(pod, scheme_, number)
 
+    async def service(self, namespace: str, name: str, port: int) -> Target:
+        """Find a pod behind a port of a service, to speak TLS to. Raises what is wrong with the service."""
+        return await self._service_target(namespace, "https", name, str(port), name)
+
     async def _service(self, request: Request, scheme_: str, name: str, port: str) -> Target:
+        return await self._service_target(request.namespace, scheme_, name, port, request.path.name)
+
+    async def _service_target(self, namespace: str, scheme_: str, name: str, port: str, shown: str) -> Target:
         """Choose a ready endpoint of a service's port, by chance."""
-        entry = await self._reader.entry(scheme.SERVICES, request.namespace, name)
+        entry = await self._reader.entry(scheme.SERVICES, namespace, name)
         service = core_pb2.Service.FromString(entry.raw)
         port_name = _service_port(service, port)
         try:
-            stored = await self._reader.entry(scheme.ENDPOINTS, request.namespace, name)
+            stored = await self._reader.entry(scheme.ENDPOINTS, namespace, name)
         except errors.NotFound:
             raise errors.Unavailable(f'no endpoints available for service "{name}"') from None
         endpoints = core_pb2.Endpoints.FromString(stored.raw)
@@ -87,9 +94,9 @@ class Proxies:
             if address.targetRef.kind == "Pod"
         ]
         if not choices:
-            raise errors.Unavailable(f'no endpoints available for service "{request.path.name}"')
+            raise errors.Unavailable(f'no endpoints available for service "{shown}"')
         address, number = random.choice(choices)
-        namespace = address.targetRef.namespace or request.namespace
+        namespace = address.targetRef.namespace or namespace
         return await self._target(await self._read_pod(namespace, address.targetRef.name), scheme_, number)
 
     async def _read_pod(self, namespace: str, name: str) -> core_pb2.Pod:

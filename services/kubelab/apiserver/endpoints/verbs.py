@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeAlias, TypeVar
@@ -12,15 +13,18 @@ from google.protobuf.message import Message
 from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery import errors
 from kubelab.apimachinery.clock import Clock
+from kubelab.apimachinery.messages import deep_copy
 from kubelab.apimachinery.meta import meta_of
 from kubelab.apimachinery.patch.types import PatchType
 from kubelab.apimachinery.scheme import Resource
+from kubelab.apiserver.admission.webhooks.dispatch import Review, Webhooks
 from kubelab.apiserver.authz.authorizer import Authorizer
 from kubelab.apiserver.endpoints import applying, patching, writeoptions
 from kubelab.apiserver.endpoints.applying import Applier
 from kubelab.apiserver.endpoints.decoding import GroupVersionKind, check_known, kind_of
 from kubelab.apiserver.endpoints.handler import RequestHandler, method_not_allowed
 from kubelab.apiserver.endpoints.patching import Patcher
+from kubelab.apiserver.endpoints.reviewing import Reviewing
 from kubelab.apiserver.registry.fieldtracking import FieldTracking
 from kubelab.apiserver.registry.reader import ObjectList, ObjectReader
 from kubelab.apiserver.registry.writer import ObjectWriter
@@ -87,9 +91,11 @@ class Endpoints:
         reader: ObjectReader,
         writer: ObjectWriter,
         authorizer: Authorizer,
+        webhooks: Webhooks,
         clock: Clock,
     ) -> None:
         self._handler, self._reader, self._writer = handler, reader, writer
+        self._webhooks, self._reviewing = webhooks, Reviewing(writer)
         self._authorizer, self._clock = authorizer, clock
 
     async def get(self, request: Request, options: meta_pb2.GetOptions, encode: Callable[[Answer], R]) -> R:
@@ -133,12 +139,18 @@ class Endpoints:
         """Store a new object, or do what creating one means for a subresource."""
         async with self._handler.handling(request) as subresource:
             self._begin_write(request, options)
+            review = self._webhooks.of(request, "CREATE", options)
             if subresource is not None:
+                if review is not None:
+                    await _review_action(review, request, None)
                 return await self._act(request, subresource.create)
+            obj = request.obj
+            if review is not None:
+                obj = await self._reviewing.new(request, review, obj, request.admission)
             result = await self._writer.create(
                 request.resource,
                 request.namespace,
-                request.obj,
+                obj,
                 request.admission,
                 tracking=request.tracking,
                 dry_run=request.dry_run,
@@ -149,9 +161,21 @@ class Endpoints:
         """Replace an object, or a part of it."""
         async with self._handler.handling(request) as subresource:
             self._begin_write(request, options)
+            review = self._webhooks.of(request, "UPDATE", options)
             if subresource is not None and subresource.update is not None:
+                if review is not None:
+                    await _review_action(review, request, await self._current(request, subresource))
                 return await self._act(request, subresource.update)
             _require_object(request, subresource)
+            if review is not None:
+
+                def replaced(state: ObjectState) -> Message:
+                    del state
+                    obj = deep_copy(request.obj)
+                    patching.require_path(obj, request.resource.namespaced, request.namespace, request.name)
+                    return obj
+
+                return _note(request, await self._reviewing.changed(request, review, replaced, request.tracking))
             result = await self._writer.update(
                 request.resource,
                 request.namespace,
@@ -169,15 +193,16 @@ class Endpoints:
         async with self._handler.handling(request) as subresource:
             kind = patching.type_of(media_type, request.resource)
             self._begin_write(request, options, apply=kind is PatchType.APPLY)
+            review = self._webhooks.of(request, "UPDATE", options)
             if kind is PatchType.APPLY:
-                return await self._apply(request, subresource, data, options)
+                return await self._apply(request, subresource, data, options, review)
             patcher = patching.patcher(kind, data, options.fieldValidation or patching.WARN)
             patcher.custom = request.resource.custom
             try:
                 if subresource is not None and subresource.update is not None:
-                    return await self._patch_by_actions(request, subresource, patcher)
+                    return await self._patch_by_actions(request, subresource, patcher, review)
                 _require_object(request, subresource)
-                result = await self._patch_object(request, patcher.apply, request.tracking)
+                result = await self._patch_object(request, patcher.apply, request.tracking, review)
                 return _note(request, result._replace(warnings=[*patcher.warnings, *result.warnings]))
             except errors.ApiError:
                 request.detail = patcher.detail or request.detail
@@ -202,6 +227,7 @@ class Endpoints:
         request: Request,
         change: Callable[[Message, str, GroupVersionKind], Message],
         tracking: FieldTracking | None,
+        review: Review | None,
     ) -> WriteResult:
         resource = request.resource
         what = GroupVersionKind(resource.api_version, resource.kind)
@@ -211,6 +237,8 @@ class Endpoints:
             patching.require_path(obj, resource.namespaced, request.namespace, request.name)
             return obj
 
+        if review is not None:
+            return await self._reviewing.changed(request, review, patched, tracking)
         return await self._writer.patch(
             resource,
             request.namespace,
@@ -223,7 +251,12 @@ class Endpoints:
         )
 
     async def _apply(
-        self, request: Request, subresource: Subresource | None, data: bytes, options: meta_pb2.PatchOptions
+        self,
+        request: Request,
+        subresource: Subresource | None,
+        data: bytes,
+        options: meta_pb2.PatchOptions,
+        review: Review | None,
     ) -> Answer:
         """Change an object by server-side apply, or create it."""
         if subresource is not None and subresource.update is not None:
@@ -239,19 +272,21 @@ class Endpoints:
         )
         for left in reversed(range(PATCH_TRIES)):
             try:
-                result = await self._patch_object(request, lambda obj, version, _: applier.apply(obj, version), None)
+                result = await self._patch_object(
+                    request, lambda obj, version, _: applier.apply(obj, version), None, review
+                )
                 return _note(request, result)
             except errors.NotFound:
                 if subresource is not None:
                     raise
             try:
-                return _note(request, await self._create_applied(request, applier.create()))
+                return _note(request, await self._create_applied(request, applier.create(), options))
             except errors.AlreadyExists:
                 if not left:
                     raise
         raise AssertionError("unreachable")
 
-    async def _create_applied(self, request: Request, obj: Message) -> WriteResult:
+    async def _create_applied(self, request: Request, obj: Message, options: meta_pb2.PatchOptions) -> WriteResult:
         """Create what is applied, for those who may create."""
         resource = request.resource
         patching.require_path(obj, resource.namespaced, request.namespace, request.name)
@@ -260,13 +295,17 @@ class Endpoints:
             raise errors.conflict(resource.plural, request.name, why, resource.group)
         attributes = replace(request.attributes, verb="create")
         await self._authorizer.check(attributes)
-        result = await self._writer.create(
-            resource, request.namespace, obj, self._handler.admission(attributes), dry_run=request.dry_run
-        )
+        admission = self._handler.admission(attributes)
+        review = self._webhooks.of(request, "CREATE", options)
+        if review is not None:
+            obj = await self._reviewing.new(request, review, obj, admission)
+        result = await self._writer.create(resource, request.namespace, obj, admission, dry_run=request.dry_run)
         request.created = True
         return result
 
-    async def _patch_by_actions(self, request: Request, subresource: Subresource, patcher: Patcher) -> Message:
+    async def _patch_by_actions(
+        self, request: Request, subresource: Subresource, patcher: Patcher, review: Review | None
+    ) -> Message:
         """Patch what a subresource gives, and update it with the result; again where it changed in between."""
         if subresource.get is None or subresource.update is None:
             raise method_not_allowed(request.attributes)
@@ -275,6 +314,8 @@ class Endpoints:
             version = meta_of(current).resourceVersion
             request.obj = patcher.apply(current, version, kind_of(type(current)))
             patching.require_path(request.obj, request.resource.namespaced, request.namespace, request.name)
+            if review is not None:
+                await _review_action(review, request, current)
             try:
                 answer = await subresource.update(self._objects(request), request)
             except errors.Conflict:
@@ -289,6 +330,10 @@ class Endpoints:
         """Begin or complete the deletion of an object."""
         async with self._handler.handling(request):
             request.dry_run = bool(options.dryRun)
+            review = self._webhooks.of(request, "DELETE", options)
+            if review is not None:
+                entry = await self._reader.entry(request.resource, request.namespace, request.name)
+                await _review_deletion(review, request, entry)
             result = await self._writer.delete(
                 request.resource,
                 request.namespace,
@@ -305,6 +350,9 @@ class Endpoints:
         """Delete all objects that are selected, or a piece of them."""
         async with self._handler.handling(request):
             resource, token = request.resource, getattr(list_options, "continue")
+            request.dry_run = bool(options.dryRun)
+            review = self._webhooks.of(request, "DELETE", options)
+            before = functools.partial(_review_deletion, review, request) if review is not None else None
             done = await self._writer.delete_collection(
                 resource,
                 self._reader.selection(resource, request.namespace, list_options),
@@ -312,7 +360,8 @@ class Endpoints:
                 request.admission,
                 limit=max(0, list_options.limit),
                 after=self._reader.after(resource, token),
-                dry_run=bool(options.dryRun),
+                dry_run=request.dry_run,
+                before=before,
             )
             metadata = self._reader.progress(resource, done.revision, done.key, done.left)
             return Collection(metadata, done.written)
@@ -320,10 +369,30 @@ class Endpoints:
     def _objects(self, request: Request) -> StoredObjects:
         return StoredObjects(self._reader, self._writer, self._authorizer, self._clock, request.dry_run)
 
+    async def _current(self, request: Request, subresource: Subresource) -> Message | None:
+        return await subresource.get(self._objects(request), request) if subresource.get is not None else None  # pyright: ignore[reportReturnType]
+
     async def _act(self, request: Request, action: Action | None) -> Message:
         if action is None:
             raise method_not_allowed(request.attributes)
         return await action(self._objects(request), request)
+
+
+async def _review_action(review: Review, request: Request, old: Message | None) -> None:
+    """Ask webhooks about what a subresource is sent."""
+    version = meta_of(old).resourceVersion if old is not None else ""
+    made = await review.mutate(request.obj, old, version)
+    assert made is not None
+    request.obj = made
+    await review.validate(made, old, version)
+
+
+async def _review_deletion(review: Review, request: Request, entry: Entry) -> None:
+    """Ask webhooks about the deletion of an object."""
+    old = request.resource.message.FromString(entry.raw)
+    version = str(entry.revision)
+    await review.mutate(None, old, version)
+    await review.validate(None, old, version)
 
 
 def _require_object(request: Request, subresource: Subresource | None) -> None:

@@ -8,7 +8,7 @@ again on that. An error that a cached state gave is raised only when a fresh one
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
@@ -44,7 +44,7 @@ from kubelab.apiserver.storage.store import (
     Unchanged,
 )
 from kubelab.apiserver.watchcache.cache import ResourceCache
-from kubelab.apiserver.watchcache.changes import Selection
+from kubelab.apiserver.watchcache.changes import Entry, Selection
 from kubelab.apiserver.watchcache.reflector import Reflector
 
 M = TypeVar("M", bound=Message)
@@ -136,6 +136,24 @@ class ObjectWriter:
                     raise
                 m.name = names.generate(generate_name)
         raise AssertionError("unreachable")
+
+    async def preview(
+        self, resource: Resource[Message], namespace: str, obj: Message, admission: Admission = NO_ADMISSION
+    ) -> Message:
+        """Give a new object as webhooks get it that may change it: with its name, defaults, and what admission plugins
+        fill in. Forbidden by an admission plugin."""
+        obj = deep_copy(obj)
+        m = meta_of(obj)
+        _check_namespace(resource, namespace, m)
+        if not m.name and m.generateName:
+            m.name = names.generate(m.generateName)
+        self._storages[resource].strategy.default(obj)
+        try:
+            admission.admit(obj, None)
+        except errors.Forbidden:
+            await self._reflector.fresh()
+            admission.admit(obj, None)
+        return obj
 
     def _stamp(self, m: meta_pb2.ObjectMeta) -> None:
         m.uid = str(uuid.uuid4())
@@ -438,9 +456,10 @@ class ObjectWriter:
         limit: int = 0,
         after: str = "",
         dry_run: bool = False,
+        before: Callable[[Entry], Awaitable[None]] | None = None,
     ) -> Deleted:
         """Delete all that match and come after a key, one by one; an object that another client deletes meanwhile is no
-        error.
+        error. ``before`` is called for each one before its deletion, and may refuse that.
 
         With a ``limit`` it ends after so many, or after some seconds, and says where to go on.
         """
@@ -454,6 +473,8 @@ class ObjectWriter:
                 return Deleted(done, self._reflector.revision, chosen[number - 1].key, len(chosen) - number)
             one = deep_copy(options)
             one.preconditions.uid = entry.uid
+            if before is not None:
+                await before(entry)
             try:
                 done.append(await self.delete(resource, entry.namespace, entry.name, one, admission, dry_run=dry_run))
             except (errors.NotFound, errors.Conflict) as err:

@@ -7,6 +7,10 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from google.protobuf.message import Message
 
 from kubelab.apimachinery.scheme import Resource
+from kubelab.apiserver.resources.admissionregistration import (
+    mutatingwebhookconfigurations,
+    validatingwebhookconfigurations,
+)
 from kubelab.apiserver.resources.apiextensions import customresourcedefinitions
 from kubelab.apiserver.resources.apps import controllerrevisions, daemonsets, deployments, replicasets, statefulsets
 from kubelab.apiserver.resources.authentication import selfsubjectreviews, tokenreviews
@@ -75,6 +79,8 @@ _KINDS = (
     rolebindings.storage,
     roles.storage,
     priorityclasses.storage,
+    mutatingwebhookconfigurations.storage,
+    validatingwebhookconfigurations.storage,
     customresourcedefinitions.storage,
 )
 _PASSED_THROUGH = (bindings.RESOURCE, selfsubjectreviews.RESOURCE, rulesreviews.RESOURCE, *accessreviews.RESOURCES)

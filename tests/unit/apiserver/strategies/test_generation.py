@@ -17,6 +17,8 @@ COUNTED = {
     # The kinds of 1.32 whose strategy sets the generation (pkg/registry/*/*/strategy.go).
     "CronJob",
     "CustomResourceDefinition",
+    "MutatingWebhookConfiguration",
+    "ValidatingWebhookConfiguration",
     "DaemonSet",
     "Deployment",
     "EndpointSlice",

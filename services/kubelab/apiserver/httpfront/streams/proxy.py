@@ -58,8 +58,8 @@ class ProxyStreams:
 
     async def _forward(self, raw: web.BaseRequest, target: Target) -> web.StreamResponse:
         url = yarl.URL(f"{target.scheme}://{target.authority}{_target_path(raw)}", encoded=True)
-        async with _tunnel(target) as tunnel:
-            connector = _OneConnection(tunnel.sock, _context(target))
+        async with tunnel_to(target) as tunnel:
+            connector = OneConnection(tunnel.sock, _context(target))
             session = aiohttp.ClientSession(
                 connector=connector,
                 auto_decompress=False,
@@ -84,7 +84,7 @@ class ProxyStreams:
 
     async def _upgrade(self, raw: web.BaseRequest, target: Target) -> web.StreamResponse:
         """Send the request as it is, and carry bytes from the answer's head on."""
-        async with _tunnel(target) as tunnel:
+        async with tunnel_to(target) as tunnel:
             context = _context(target)
             try:
                 reader, writer = await asyncio.open_connection(
@@ -148,7 +148,7 @@ class _Tunnel:
 
 
 @contextlib.asynccontextmanager
-async def _tunnel(target: Target) -> AsyncGenerator[_Tunnel]:
+async def tunnel_to(target: Target) -> AsyncGenerator[_Tunnel]:
     """Connect to a target while the body runs. Unavailable."""
     try:
         backend = await target.connect()
@@ -177,7 +177,7 @@ async def _tunnel(target: Target) -> AsyncGenerator[_Tunnel]:
         raise failed.exceptions[0] from failed
 
 
-class _OneConnection(aiohttp.BaseConnector):
+class OneConnection(aiohttp.BaseConnector):
     """Uses a socket that is connected, for one request."""
 
     def __init__(self, sock: socket.socket, context: ssl.SSLContext | None) -> None:
