@@ -604,6 +604,7 @@ def learn(resources: Iterable[meta_pb2.APIResource]) -> None:
             short_names=tuple(found.shortNames),
             namespaced=found.namespaced,
             verbs=tuple(found.verbs),
+            subresources=("scale", "status"),  # perhaps: the server knows
             categories=tuple(found.categories),
         )
         _LEARNED.setdefault((resource.api_version, resource.kind), resource)
@@ -641,7 +642,10 @@ def of_object(obj: Message) -> Resource[Message]:
 
 def by_type_url(url: str) -> Resource[Message] | None:
     """Find the resource that an ``Any`` carries."""
-    return _BY_MESSAGE.get(url.removeprefix(TYPE_URL_PREFIX))
+    name = url.removeprefix(TYPE_URL_PREFIX)
+    if name == custom_pb2.CustomObject.DESCRIPTOR.full_name:  # any of them: they have one message
+        return next(iter(_LEARNED.values()), None)
+    return _BY_MESSAGE.get(name)
 
 
 def find(word: str, among: Iterable[Resource[Message]] | None = None) -> Resource[Message] | None:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from kubelab.kctl.commonflags import ResourceOptions
+from kubelab.kctl.discovered import learn, retried
 from kubelab.kctl.flags import UsageProblem
 from kubelab.kctl.resource import EMPTY_NAME, ResourceSelection, ResourceTuple, parse, selection_of
 from kubelab.kctl.session import Session
@@ -48,7 +49,9 @@ def build(
         return _from_files(session, options, doing)
     if not args:
         raise UsageProblem(NOTHING_GIVEN)
-    selection = parse(args, selecting=selecting)
+    if "all" in args[0].split(","):  # a category, of which the server may have more
+        learn(session)
+    selection = retried(session, lambda: parse(args, selecting=selecting))
     if not (selection.named or selecting or whole_types):
         raise UsageProblem("resource(s) were provided, but no name was specified")
     if all_namespaces and any(item.name is not None and item.resource.namespaced for item in selection.items):

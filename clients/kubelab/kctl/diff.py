@@ -169,11 +169,10 @@ async def _merged(
     """Ask for the state after an apply, by a dry run. With ``locked``, Conflict when it is not ``live`` any more."""
     from kubelab.apimachinery.manifest import encode
     from kubelab.apimachinery.meta import meta_of
-    from kubelab.apimachinery.patch import strategicdiff
     from kubelab.apimachinery.patch.errors import PatchError
     from kubelab.apimachinery.patch.types import PatchType
+    from kubelab.kctl import changes
     from kubelab.kctl.apply import lastapplied
-    from kubelab.kctl.changes import descriptor_of
 
     configuration = lastapplied.configuration_of(document, namespace)
     sent: dict[str, Any] = {"dry_run": True, "field_manager": options.field_manager}
@@ -187,9 +186,7 @@ async def _merged(
         meta_of(document.obj).ClearField("resourceVersion")
         return await client.create(document.obj, namespace, **sent)
     try:
-        patch = strategicdiff.create_three_way(
-            lastapplied.of(live), _bare(configuration), encode.to_dict(live), descriptor_of(live)
-        )
+        patch = changes.three_way(lastapplied.of(live), _bare(configuration), encode.to_dict(live), live)
     except (PatchError, ValueError) as err:
         raise Failed(f"error: {err}") from err
     if not patch:
@@ -197,7 +194,7 @@ async def _merged(
     if locked:
         patch.setdefault("metadata", {})["resourceVersion"] = meta_of(live).resourceVersion
     data = json.dumps(patch, ensure_ascii=False).encode()
-    return await client.patch(document.resource, document.name, data, PatchType.STRATEGIC, namespace, **sent)
+    return await client.patch(document.resource, document.name, data, changes.type_for(live), namespace, **sent)
 
 
 def _bare(configuration: dict[str, Any]) -> dict[str, Any]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Generator
 
 from kubelab.apimachinery.manifest.decode import Document
-from kubelab.apimachinery.manifest.diagnostics import Diagnostic, ManifestError, NoManifest
+from kubelab.apimachinery.manifest.diagnostics import DecodeStage, Diagnostic, ManifestError, NoManifest
 from kubelab.apimachinery.manifest.read import read_all
 from kubelab.kctl.commonflags import FilenameOptions
+from kubelab.kctl.discovered import learn
 from kubelab.kctl.session import Failed, Session
 
 
@@ -18,13 +20,25 @@ def read(session: Session, options: FilenameOptions, validation: str = "Strict")
     ``validation`` is Strict, Warn or Ignore: what becomes of unknown fields.
     """
     unknown: list[Diagnostic] = []
-    try:
-        documents = read_all(
+    stdin = functools.cache(session.factory.stdin)  # it may be read twice, and is there once
+
+    def read_them() -> list[Document]:
+        unknown.clear()
+        return read_all(
             options.filename,
             recursive=options.recursive,
-            stdin=session.factory.stdin,
+            stdin=stdin,
             unknown=None if validation == "Strict" else unknown,
         )
+
+    try:
+        try:
+            documents = read_them()
+        except ManifestError as err:
+            if not any(one.stage is DecodeStage.RECOGNIZE for one in err.diagnostics) or not session.rules.exist():
+                raise
+            learn(session)
+            documents = read_them()
     except (NoManifest, ManifestError) as err:
         raise Failed(f"error: {err}") from err
     if validation == "Warn":

@@ -20,6 +20,10 @@ NO_SUCH_TYPE = "the server doesn't have a resource type"
 EMPTY_NAME = "resource name may not be empty"
 
 
+class UnknownType(UsageProblem):
+    """No kind that is known has this name."""
+
+
 @dataclass(frozen=True, slots=True)
 class ResourceTuple:
     """One object, or all of a type where ``name`` is None. ``namespace`` is set where a file names the object.
@@ -66,7 +70,7 @@ def find(word: str) -> Resource[Message]:
     """Find a type by any of its names. What it does not allow (bindings are only created) the server refuses."""
     resource = scheme.find(word)
     if resource is None:
-        raise UsageProblem(f'{NO_SUCH_TYPE} "{word.partition(".")[0]}"')
+        raise UnknownType(f'{NO_SUCH_TYPE} "{word.partition(".")[0]}"')
     return resource
 
 
@@ -74,7 +78,7 @@ def find_all(words: str) -> list[Resource[Message]]:
     """Find types by names with commas between; a category such as ``all`` stands for its members."""
     resources: dict[str, Resource[Message]] = {}
     for word in words.split(","):
-        members = [r for r in scheme.ALL if word in r.categories] or [find(word)]
+        members = [r for r in scheme.known() if word in r.categories] or [find(word)]
         resources.update({r.qualified: r for r in members})
     return list(resources.values())
 
@@ -90,7 +94,7 @@ def parse(args: Sequence[str], *, selecting: bool = False) -> ResourceSelection:
         return ResourceSelection(tuple(ResourceTuple(r) for r in types), several)
     if selecting:
         raise UsageProblem("name cannot be provided when a selector is specified")
-    if args[0] in {category for r in scheme.ALL for category in r.categories}:
+    if args[0] in {category for r in scheme.known() for category in r.categories}:
         raise UsageProblem("you must specify only one resource")
     return ResourceSelection(tuple(ResourceTuple(r, name) for r in types for name in names), several)
 

@@ -11,13 +11,11 @@ from google.protobuf.message import Message
 from kubelab.apimachinery.errors import ApiError, Conflict, Invalid, NotFound
 from kubelab.apimachinery.manifest import encode
 from kubelab.apimachinery.meta import is_terminating, meta_of
-from kubelab.apimachinery.patch import strategicdiff
 from kubelab.apimachinery.patch.errors import PatchError
-from kubelab.apimachinery.patch.types import PatchType
 from kubelab.apimachinery.terminal import escaped
+from kubelab.kctl import changes
 from kubelab.kctl.apply import lastapplied
 from kubelab.kctl.apply.request import ApplyRequest, Target
-from kubelab.kctl.changes import descriptor_of
 from kubelab.kctl.commonflags import field_validation
 from kubelab.kctl.files import naming
 from kubelab.kctl.resource import EMPTY_NAME, Info
@@ -110,13 +108,7 @@ class ClientSide:
         current = encode.to_dict(live)
         try:
             original = lastapplied.of(live)
-            patch = strategicdiff.create_three_way(
-                original,
-                modified,
-                current,
-                descriptor_of(live),
-                overwrite=self._request.options.overwrite,
-            )
+            patch = changes.three_way(original, modified, current, live, overwrite=self._request.options.overwrite)
         except (PatchError, ValueError) as err:
             raise Failed(
                 f'error: error when applying patch:\n\nto:\n{target.described}\nfor: "{target.document.source}": {err}'
@@ -129,7 +121,7 @@ class ClientSide:
             document.resource,
             document.name,
             patch.encode(),
-            PatchType.STRATEGIC,
+            changes.type_for(document.obj),
             target.namespace,
             **self._write_options(),
         )

@@ -189,11 +189,9 @@ class _Editing:
 
         from kubelab.apimachinery.errors import ApiError
         from kubelab.apimachinery.manifest import encode
-        from kubelab.apimachinery.patch import strategicdiff
         from kubelab.apimachinery.patch.errors import PatchError
-        from kubelab.apimachinery.patch.types import PatchType
+        from kubelab.kctl import changes
         from kubelab.kctl.apply import lastapplied
-        from kubelab.kctl.changes import descriptor_of
 
         info, obj = present
         old, new = encode.to_dict(obj), encode.to_dict(document.obj)
@@ -201,9 +199,7 @@ class _Editing:
         if self._options.save_config or lastapplied.has(document.obj):
             new = lastapplied.annotated(new)
         try:
-            patch = strategicdiff.create_two_way(
-                old, new, descriptor_of(obj), keep=("apiVersion", "kind", "metadata.name")
-            )
+            patch = changes.two_way(old, new, obj, keep=("apiVersion", "kind", "metadata.name"))
         except PatchError:
             self._stored(f"error: {CHANGED_IDENTITY}")
             return
@@ -222,7 +218,7 @@ class _Editing:
                 info.resource,
                 info.name,
                 text.encode(),
-                PatchType.STRATEGIC,
+                changes.type_for(obj),
                 info.namespace,
                 subresource=self._options.subresource,
                 field_manager=self._options.field_manager,
