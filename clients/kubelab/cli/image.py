@@ -6,6 +6,7 @@ The nodes of a local cluster share one image store; where each has its own, ever
 from __future__ import annotations
 
 import asyncio
+import copy
 import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
@@ -70,6 +71,12 @@ def ls(quiet: bool, name: str) -> int:
 def rm(images: tuple[str, ...], name: str) -> int:
     """Remove images."""
     return asyncio.run(_remove(images, name))
+
+
+for _alias, _known in (("list", ls), ("remove", rm), ("unload", rm)):  # minikube's other words
+    _hidden = copy.copy(_known)
+    _hidden.name, _hidden.hidden = _alias, True
+    command.add_command(_hidden)
 
 
 @command.command("push")

@@ -106,3 +106,10 @@ def test_what_cannot_be_done_says_why(capsys: pytest.CaptureFixture[str], argv: 
 def test_delete_of_what_is_not_there_is_no_error(capsys: pytest.CaptureFixture[str]) -> None:
     for argv in (["delete"], ["delete", "--all"], ["stop"]):
         assert run(capsys, *argv)[0] == 0
+
+
+@pytest.mark.parametrize(("word", "known"), [("list", "ls"), ("remove", "rm"), ("unload", "rm")])
+def test_images_have_minikubes_other_words(capsys: pytest.CaptureFixture[str], word: str, known: str) -> None:
+    shown = run(capsys, "image", word, "--help")[1]
+    assert shown == run(capsys, "image", known, "--help")[1].replace(f"image {known}", f"image {word}")
+    assert f"  {word} " not in run(capsys, "image", "--help")[1]
