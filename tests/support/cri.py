@@ -328,6 +328,14 @@ class FakeRuntime(cri_grpc.RuntimeServiceServicer, cri_grpc.ImageServiceServicer
         await self._admit("ExecSync", request, context)
         return cri.ExecSyncResponse()
 
+    async def Exec(self, request: cri.ExecRequest, context: Any) -> cri.ExecResponse:
+        await self._admit("Exec", request, context)
+        return cri.ExecResponse()  # nowhere, as below
+
+    async def Attach(self, request: cri.AttachRequest, context: Any) -> cri.AttachResponse:
+        await self._admit("Attach", request, context)
+        return cri.AttachResponse()
+
     async def PortForward(self, request: cri.PortForwardRequest, context: Any) -> cri.PortForwardResponse:
         await self._admit("PortForward", request, context)
         return cri.PortForwardResponse()  # nowhere: none of its containers listens

@@ -155,6 +155,12 @@ class RuntimeServicer(api_pb2_grpc.RuntimeServiceServicer):
         done = await self._engine.containers.exec_sync(request.container_id, list(request.cmd), request.timeout)
         return cri.ExecSyncResponse(stdout=done.stdout, stderr=done.stderr, exit_code=done.exit_code)
 
+    async def Exec(self, request: cri.ExecRequest, context: Context) -> cri.ExecResponse:
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "the embedded runtime has no exec with streams yet")
+
+    async def Attach(self, request: cri.AttachRequest, context: Context) -> cri.AttachResponse:
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "the embedded runtime has no attach yet")
+
     async def PortForward(self, request: cri.PortForwardRequest, context: Context) -> cri.PortForwardResponse:
         return cri.PortForwardResponse(url=self._port_forwards.offer(request.pod_sandbox_id))
 

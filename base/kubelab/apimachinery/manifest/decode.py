@@ -10,6 +10,7 @@ import binascii
 import difflib
 import functools
 import json
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, cast
@@ -314,8 +315,8 @@ class _Reader:
                     pass
         else:
             expected = "a number"
-            if isinstance(value, int | float) and not isinstance(value, bool):
-                return value
+            if (number := _finite(value)) is not None:
+                return number
         self._wrong(node, path, expected)
         return None
 
@@ -328,6 +329,17 @@ def _whole(value: object) -> int | None:
     if isinstance(value, float):
         return int(value) if value.is_integer() else None
     return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _finite(value: object) -> float | None:
+    """Give a number that JSON can say and a double can hold."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 def _encodable(text: str) -> bool:

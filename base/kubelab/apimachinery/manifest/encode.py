@@ -6,6 +6,7 @@ import base64
 import contextlib
 import functools
 import json
+import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, cast
 
@@ -142,7 +143,16 @@ def _one(field: FieldDescriptor, as_written: bool) -> Callable[[Any], Any]:
         return _SPECIAL.get(field.message_type.full_name, part)
     if field.type == FieldDescriptor.TYPE_BYTES:
         return _base64
+    if field.type == FieldDescriptor.TYPE_DOUBLE:
+        return _double
     return cast(Callable[[Any], Any], _same)
+
+
+def _double(value: float) -> float | None:
+    """Write 10 for 10.0, as Go does; null for what JSON has no number for: one such must not hide all others."""
+    if not math.isfinite(value):
+        return None
+    return int(value) if value.is_integer() and abs(value) < 1e21 else value
 
 
 def _same(value: object) -> object:
