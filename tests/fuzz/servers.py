@@ -106,6 +106,7 @@ async def control_plane(folder: Path) -> AsyncGenerator[Place]:
                 {
                     "name": "api-server@cp-1",
                     "bindAddress": f"127.0.0.1:{port}",
+                    "httpBindAddress": "",
                     "metricsAddress": "",
                     "auditLog": str(folder / "audit.log"),
                     "tls": _paths(serving),

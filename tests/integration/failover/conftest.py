@@ -112,6 +112,7 @@ async def _running(etcd: tuple[Etcd, ...], authority: TestAuthority, folder: Pat
         settings = {
             "name": f"api-server@cp-{n + 1}",
             "bindAddress": f"127.0.0.1:{port}",
+            "httpBindAddress": "",
             "tls": _paths(serving),
             "etcd": {"servers": [*addresses[n:], *addresses[:n]], "tls": _paths(etcd[0].client)},
             "workers": 1,

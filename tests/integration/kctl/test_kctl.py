@@ -68,6 +68,7 @@ def terminal(etcd_server: Etcd, authority: TestAuthority, tmp_path: Path) -> Ite
     config = {
         "name": "api-server@cp-1",
         "bindAddress": address,
+        "httpBindAddress": "",
         "workers": 2,  # so that they share the port
         "tls": serving,
         "kubeletClient": serving,

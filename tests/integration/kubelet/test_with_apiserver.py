@@ -113,6 +113,7 @@ async def cluster(etcd_server: Etcd, authority: TestAuthority, short_folder: Pat
     node = authority.issue(f"system:node:{NODE}", "system:nodes")
     api = [
         f"--bind-address={address}",
+        "--http-bind-address=",
         f"--etcd-servers={etcd_server.address}",
         *_tls(etcd_server.client, "etcd-tls"),
         *_tls(server),
