@@ -9,9 +9,9 @@ from typing import Any
 
 import grpc
 
-from kubelab.apimachinery.errors import Unavailable
 from kubelab.apimachinery.grpcstatus import from_rpc
 from kubelab.rpc.apiserver.v1.apiserver_pb2 import PodPortForwardRequest, PodPortForwardResponse
+from kubelab.rpc.duplexcalls import begin
 from kubelab.rpc.kubelet.v1.kubelet_pb2 import PortForwardRequest
 from kubelab.streams.duplex import ForwardError
 
@@ -52,17 +52,6 @@ class CalledForward:
     def __init__(self, call: Any, request: type[Request]) -> None:
         self._call, self._request = call, request
 
-    async def begin(self, first: Request) -> None:
-        """Send the first message and wait until the other side takes the connection. ApiError where it does not."""
-        try:
-            with contextlib.suppress(asyncio.InvalidStateError):  # the call is over already: reading gives its error
-                await self._call.write(first)
-            answer = await self._call.read()
-        except grpc.aio.AioRpcError as err:
-            raise from_rpc(err) from err
-        if answer is grpc.aio.EOF:
-            raise Unavailable("the server ended the call before it took the connection")
-
     async def read(self) -> bytes:
         """ForwardError with the reason of the other side."""
         while True:
@@ -91,3 +80,9 @@ class CalledForward:
 
     async def close(self) -> None:
         self._call.cancel()
+
+
+async def begun(call: Any, first: Request) -> CalledForward:
+    """Begin a call and give its connection. ApiError; the call is over then."""
+    await begin(call, first, "it took the connection")
+    return CalledForward(call, type(first))

@@ -11,9 +11,9 @@ from typing import Any, Protocol
 import grpc
 
 from kubelab.apimachinery import exitstatus
-from kubelab.apimachinery.errors import BadRequest, Unavailable
 from kubelab.apimachinery.grpcstatus import from_rpc
 from kubelab.rpc.apiserver.v1.apiserver_pb2 import CommandInput, CommandOutput, PodAttachRequest, PodExecRequest
+from kubelab.rpc.duplexcalls import begin
 from kubelab.rpc.kubelet.v1.kubelet_pb2 import AttachRequest, ExecRequest
 
 Request = PodExecRequest | PodAttachRequest | ExecRequest | AttachRequest
@@ -30,14 +30,6 @@ class RemoteCommand(Protocol):
     async def receive(self) -> CommandOutput | None:
         """Give what it prints as it comes, at last its status; None after that. ConnectionError where it is lost."""
         ...
-
-
-async def first_of(requests: AsyncIterator[Any]) -> Any:
-    """Read a call's first message. BadRequest."""
-    try:
-        return await anext(requests)
-    except StopAsyncIteration:
-        raise BadRequest("the call ended before it named a pod") from None
 
 
 async def serve(command: RemoteCommand, requests: AsyncIterator[Request], context: Any) -> None:
@@ -66,17 +58,6 @@ class CalledCommand:
     def __init__(self, call: Any, request: type[Request]) -> None:
         self._call, self._request = call, request
 
-    async def begin(self, first: Request) -> None:
-        """Send the first message and wait until the command has begun. ApiError where it does not."""
-        try:
-            with contextlib.suppress(asyncio.InvalidStateError):  # the call is over already: reading gives its error
-                await self._call.write(first)
-            answer = await self._call.read()
-        except grpc.aio.AioRpcError as err:
-            raise from_rpc(err) from err
-        if answer is grpc.aio.EOF:
-            raise Unavailable("the server ended the call before the command began")
-
     async def send(self, given: CommandInput) -> None:
         """See :class:`RemoteCommand`."""
         with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):  # reading tells of its end
@@ -97,10 +78,5 @@ class CalledCommand:
 
 async def begun(call: Any, first: Request) -> CalledCommand:
     """Begin a call and give its command. ApiError; the call is over then."""
-    command = CalledCommand(call, type(first))
-    try:
-        await command.begin(first)
-    except BaseException:
-        await command.close()
-        raise
-    return command
+    await begin(call, first, "the command began")
+    return CalledCommand(call, type(first))

@@ -53,7 +53,7 @@ from kubelab.client.transport import Connections, FencedTransport, Transport
 from kubelab.rpc.apiserver.v1 import apiserver_pb2 as pb
 from kubelab.rpc.channels import TLSIdentity, TLSIdentityFiles
 from kubelab.rpc.fencing import Fence
-from kubelab.rpc.portforward import CalledForward
+from kubelab.rpc.portforward import begun
 from kubelab.streams.duplex import Duplex
 
 T = TypeVar("T", bound=Message)
@@ -586,17 +586,12 @@ class Client:
     async def port_forward(self, namespace: str, name: str, port: int) -> Duplex:
         """Connect to a port of a pod. With port 0 nothing is connected: ``read`` then returns when the pod has ended.
         Raises what the api-server says of the pod; later errors are ForwardErrors."""
-        call = CalledForward(await self._transport.duplex(POD_PORT_FORWARD), pb.PodPortForwardRequest)
+        call = await self._transport.duplex(POD_PORT_FORWARD)
         try:
             async with self.clock.timeout(CALL_SECONDS):
-                await call.begin(pb.PodPortForwardRequest(namespace=namespace, name=name, port=port))
+                return await begun(call, pb.PodPortForwardRequest(namespace=namespace, name=name, port=port))
         except TimeoutError as err:
-            await call.close()
             raise Timeout(f"the server has not connected to port {port} of pod {name} in time") from err
-        except BaseException:
-            await call.close()
-            raise
-        return call
 
     async def server_version(self) -> pb.ServerVersionResponse:
         """Ask which version the api-server is."""

@@ -10,7 +10,7 @@ from google.protobuf.message import Message
 
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import errors, grpcstatus
-from kubelab.rpc import tracing
+from kubelab.rpc import portforward, tracing
 from kubelab.rpc.apiserver.v1 import apiserver_pb2
 from kubelab.rpc.channels import TLSIdentity, TLSIdentityFiles, open_channel
 from kubelab.rpc.kubelet.v1 import kubelet_pb2
@@ -67,13 +67,8 @@ class Kubelets:
             request_serializer=kubelet_pb2.PortForwardRequest.SerializeToString,
             response_deserializer=apiserver_pb2.PodPortForwardResponse.FromString,
         )
-        call = CalledForward(method(metadata=tracing.outgoing(self._caller)), kubelet_pb2.PortForwardRequest)
-        try:
-            await call.begin(kubelet_pb2.PortForwardRequest(namespace=namespace, pod=pod, pod_uid=pod_uid, port=port))
-        except BaseException:
-            await call.close()
-            raise
-        return call
+        first = kubelet_pb2.PortForwardRequest(namespace=namespace, pod=pod, pod_uid=pod_uid, port=port)
+        return await portforward.begun(method(metadata=tracing.outgoing(self._caller)), first)
 
     async def run(
         self,

@@ -15,8 +15,9 @@ from kubelab.apiserver.endpoints.portforward import PodPortForwards
 from kubelab.apiserver.grpcfront.requests import Context, request_of
 from kubelab.apiserver.request import Request
 from kubelab.rpc.apiserver.v1 import apiserver_pb2 as pb
+from kubelab.rpc.duplexcalls import first_of
 from kubelab.rpc.portforward import ServedForward, tell_error
-from kubelab.rpc.remotecommand import first_of, serve
+from kubelab.rpc.remotecommand import serve
 from kubelab.streams.duplex import ForwardError, relay
 
 SERVICE = "kubelab.rpc.apiserver.v1.Pods"
@@ -68,16 +69,10 @@ class PodsServicer:
 
     async def port_forward(self, requests: AsyncIterator[pb.PodPortForwardRequest], context: Context) -> None:
         """One forwarded connection; with port 0 none, until the pod ends."""
-        try:
-            first = await anext(requests)
-        except StopAsyncIteration:
-            raise errors.BadRequest("the call ended before it named a pod") from None
+        first: pb.PodPortForwardRequest = await first_of(requests)
         if not 0 <= first.port < 65536:
             raise errors.BadRequest(f"port {first.port}: expected a number from 1 to 65535, or 0")
-        path = pb.ResourcePath(
-            version="v1", resource="pods", namespace=first.namespace, name=first.name, subresource="portforward"
-        )
-        async with self._forwards.ports(request_of(context, "create", path)) as ports:
+        async with self._forwards.ports(_named(first, "portforward", context)) as ports:
             if not first.port:
                 async with contextlib.aclosing(ports.until_pod_ends()) as news:
                     async for _ in news:
@@ -93,7 +88,9 @@ class PodsServicer:
                 pass  # broken off, by either side
 
 
-def _named(first: pb.PodExecRequest | pb.PodAttachRequest, subresource: str, context: Context) -> Request:
+def _named(
+    first: pb.PodExecRequest | pb.PodAttachRequest | pb.PodPortForwardRequest, subresource: str, context: Context
+) -> Request:
     """The request that a call's first message makes: as in HTTP's POST, its verb is create."""
     path = pb.ResourcePath(
         version="v1", resource="pods", namespace=first.namespace, name=first.name, subresource=subresource

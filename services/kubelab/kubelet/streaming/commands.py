@@ -12,8 +12,9 @@ from kubelab.kubelet.cri.client import Runtime, RuntimeFailure
 from kubelab.kubelet.cri.views import ContainerView, State
 from kubelab.kubelet.pods.manager import PodManager
 from kubelab.kubelet.streaming.runtimestreams import streaming
+from kubelab.rpc.duplexcalls import first_of
 from kubelab.rpc.kubelet.v1 import kubelet_pb2
-from kubelab.rpc.remotecommand import first_of, serve
+from kubelab.rpc.remotecommand import serve
 from kubelab.spdy.errors import ProtocolError
 from kubelab.spdy.remotecommand import PROTOCOL, Wanted, opened
 

@@ -12,6 +12,7 @@ from kubelab.kubelet.cri.client import Runtime, RuntimeFailure
 from kubelab.kubelet.pods.manager import PodManager
 from kubelab.kubelet.streaming.runtimestreams import streaming
 from kubelab.rpc.apiserver.v1.apiserver_pb2 import PodPortForwardResponse
+from kubelab.rpc.duplexcalls import first_of
 from kubelab.rpc.kubelet.v1 import kubelet_pb2
 from kubelab.rpc.portforward import ServedForward, tell_error
 from kubelab.spdy.errors import ProtocolError, StreamReset
@@ -29,10 +30,7 @@ class PortForwarder:
 
     async def forward(self, requests: AsyncIterator[kubelet_pb2.PortForwardRequest], context: Any) -> None:
         """Serve one call of ``PortForward``. BadRequest, NotFound."""
-        try:
-            first = await anext(requests)
-        except StopAsyncIteration:
-            raise errors.BadRequest("the call ended before it named a pod") from None
+        first: kubelet_pb2.PortForwardRequest = await first_of(requests)
         sandbox = self._sandbox(first)
         if not first.port:
             await context.write(PodPortForwardResponse())
