@@ -9,6 +9,7 @@ from typing import Any
 
 from aiohttp import web
 
+from kubelab.streams.concurrency import until_first
 from kubelab.streams.duplex import CHUNK
 
 _LIMIT = 256 << 10  # bytes that wait to be read
@@ -76,3 +77,22 @@ def switching(headers: Sequence[tuple[str, str]]) -> bytes:
     """Give the head of an answer 101."""
     lines = ["HTTP/1.1 101 Switching Protocols", *(f"{name}: {value}" for name, value in headers)]
     return "".join(f"{line}\r\n" for line in [*lines, ""]).encode("latin-1")
+
+
+async def until_either_ends(client: RawConnection, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Carry bytes both ways until one direction has ended, then close both: TLS does not end one alone."""
+
+    async def upwards() -> None:
+        while data := await client.read():
+            writer.write(data)
+            await writer.drain()
+
+    async def downwards() -> None:
+        while data := await reader.read(CHUNK):
+            await client.write(data)
+
+    try:
+        await until_first(upwards(), downwards())
+    finally:
+        writer.close()
+        await client.close()

@@ -21,8 +21,7 @@ from multidict import CIMultiDict
 
 from kubelab.client.kubeconfig import Access
 from kubelab.kctl.session import Failed
-from kubelab.streams.duplex import CHUNK
-from kubelab.streams.takeover import RawConnection, TakenOver
+from kubelab.streams.takeover import RawConnection, TakenOver, until_either_ends
 
 _HOP_BY_HOP = frozenset({"connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"})
 _MAX_HEAD = 64 << 10
@@ -175,8 +174,7 @@ class HTTPProxy:
             writer.write("".join(f"{line}\r\n" for line in [*lines, ""]).encode("utf-8", "surrogateescape"))
             client = RawConnection(raw, b"")
             with contextlib.suppress(ConnectionError):
-                await _carry(client, reader, writer)
-            await client.close()
+                await until_either_ends(client, reader, writer)
         finally:
             writer.close()
         return TakenOver()
@@ -201,25 +199,6 @@ class HTTPProxy:
         if not path.is_relative_to(root) or not path.is_file():
             return web.Response(status=404, text="404 page not found\n")
         return web.FileResponse(path)
-
-
-async def _carry(client: RawConnection, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Carry bytes both ways until one direction has ended."""
-
-    async def upwards() -> None:
-        while data := await client.read():
-            writer.write(data)
-            await writer.drain()
-
-    async def downwards() -> None:
-        while data := await reader.read(CHUNK):
-            await client.write(data)
-
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(upwards()), group.create_task(downwards())]
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in tasks:
-            task.cancel()
 
 
 @contextlib.asynccontextmanager

@@ -21,12 +21,12 @@ from kubelab.apiserver.httpfront import queryparams
 from kubelab.apiserver.httpfront.routes import Call
 from kubelab.apiserver.httpfront.streams import channels, spdyupgrade
 from kubelab.apiserver.httpfront.streams.channels import BASE64, CHANNEL, CLOSE, V4, V4_BASE64, V5, Channels
-from kubelab.apiserver.httpfront.streams.concurrency import until_first
 from kubelab.rpc.apiserver.v1.apiserver_pb2 import CommandInput, CommandOutput, TerminalSize
 from kubelab.rpc.remotecommand import RemoteCommand
 from kubelab.spdy import remotecommand
 from kubelab.spdy.connection import Connection, Stream
 from kubelab.spdy.errors import ProtocolError, StreamReset
+from kubelab.streams.concurrency import until_first
 from kubelab.streams.takeover import TakenOver
 
 STDIN, STDOUT, STDERR, ERROR, RESIZE = 0, 1, 2, 3, 4

@@ -16,10 +16,10 @@ from kubelab.apiserver.endpoints.portforward import PodPortForwards, PodPorts
 from kubelab.apiserver.httpfront.routes import Call
 from kubelab.apiserver.httpfront.streams import channels, spdyupgrade
 from kubelab.apiserver.httpfront.streams.channels import BASE64, CHANNEL, V4, V4_BASE64, Channels
-from kubelab.apiserver.httpfront.streams.concurrency import until_first, wait_for_end
 from kubelab.spdy.connection import Connection
 from kubelab.spdy.errors import ProtocolError
 from kubelab.spdy.portforward import PROTOCOL, PortForwardServer
+from kubelab.streams.concurrency import until_first, wait_for_end
 from kubelab.streams.duplex import ForwardError, relay
 from kubelab.streams.takeover import TakenOver
 

@@ -21,10 +21,9 @@ from kubelab.apimachinery import errors
 from kubelab.apimachinery.clock import Clock
 from kubelab.apiserver.endpoints.proxying import Proxies, Target
 from kubelab.apiserver.httpfront.routes import Call
-from kubelab.apiserver.httpfront.streams.concurrency import until_first
 from kubelab.spdy.upgrade import MAX_HEAD
-from kubelab.streams.duplex import CHUNK, ForwardError, SocketDuplex, relay
-from kubelab.streams.takeover import RawConnection, TakenOver
+from kubelab.streams.duplex import ForwardError, SocketDuplex, relay
+from kubelab.streams.takeover import RawConnection, TakenOver, until_either_ends
 
 HEAD_SECONDS = 60.0  # for the pod to begin its answer to an upgrade
 _HOP_BY_HOP = frozenset(
@@ -97,27 +96,8 @@ class ProxyStreams:
                 raise _unreachable(tunnel.reason or str(err)) from err
             client = RawConnection(raw, head)
             with contextlib.suppress(ConnectionError):
-                await _until_either_ends(client, reader, writer)
+                await until_either_ends(client, reader, writer)
             return TakenOver()
-
-
-async def _until_either_ends(client: RawConnection, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Carry bytes both ways until one direction has ended: TLS does not end one alone."""
-
-    async def upwards() -> None:
-        while data := await client.read():
-            writer.write(data)
-            await writer.drain()
-
-    async def downwards() -> None:
-        while data := await reader.read(CHUNK):
-            await client.write(data)
-
-    try:
-        await until_first(upwards(), downwards())
-    finally:
-        writer.close()
-        await client.close()
 
 
 async def _copy(raw: web.BaseRequest, answer: aiohttp.ClientResponse, target: Target) -> web.StreamResponse:

@@ -7,10 +7,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from aiohttp import web
 
 from kubelab.apimachinery import errors
-from kubelab.apiserver.httpfront.streams.concurrency import until_first
 from kubelab.spdy.connection import Connection
 from kubelab.spdy.errors import ProtocolError
 from kubelab.spdy.upgrade import UPGRADE
+from kubelab.streams.concurrency import until_first
 from kubelab.streams.takeover import RawConnection, switching
 
 PROTOCOL_HEADER = "X-Stream-Protocol-Version"
