@@ -1,4 +1,5 @@
-"""``kctl create --edit``: lets the user edit an object of a file before it is created."""
+"""Lets the user edit the text of objects until it can be read, before anything is sent: ``kctl create --edit`` and
+``kctl apply edit-last-applied``."""
 
 from __future__ import annotations
 
@@ -6,41 +7,58 @@ import sys
 from typing import TYPE_CHECKING
 
 from kubelab.kctl.edit import editor
-from kubelab.kctl.edit.text import HEADER, Reason, header, is_empty, same, without_comments
+from kubelab.kctl.edit.text import (
+    CANCELLED,
+    EMPTY,
+    HEADER,
+    NO_VALID_CHANGES,
+    Reason,
+    header,
+    is_empty,
+    same,
+    without_comments,
+)
 from kubelab.kctl.session import Failed, Session
 
 if TYPE_CHECKING:
-    from kubelab.apimachinery.manifest.decode import Document
+    from collections.abc import Callable
 
-CANCELLED = "Edit cancelled, no changes made."
-EMPTY = "Edit cancelled, saved file was empty."
-NO_VALID_CHANGES = "Edit cancelled, no valid changes were saved."
+    from kubelab.apimachinery.manifest.decode import Document
 
 
 def edit(session: Session, document: Document, *, windows: bool) -> list[Document]:
-    """Open the editor, again with the errors where the text cannot be read; give the objects of the text.
-
-    There are none where the user changed nothing or left nothing. Raises Failed when nothing valid was saved.
-    """
+    """Open the editor on an object of a file that is to be created. See :func:`edited`."""
     from kubelab.apimachinery.manifest import encode
     from kubelab.apimachinery.manifest.decode import decode
-    from kubelab.apimachinery.manifest.diagnostics import ManifestError
 
     original = encode.to_yaml(document.written)
+    return edited(
+        session, original, lambda text: decode(text, "edited-file"), top=HEADER, suffix=".yaml", windows=windows
+    )
+
+
+def edited(
+    session: Session, original: str, read: Callable[[str], list[Document]], *, top: str, suffix: str, windows: bool
+) -> list[Document]:
+    """Open the editor, again with the errors where the text cannot be read; give the objects of the text.
+
+    There are none where the user changed nothing or left nothing. ``top`` are the comments above the text. Raises
+    Failed when nothing valid was saved.
+    """
+    from kubelab.apimachinery.manifest.diagnostics import ManifestError
+
     body, reasons = original, list[Reason]()
     while True:
-        edited, file = editor.edit(
-            header(HEADER, reasons) + body, session.factory.environ, suffix=".yaml", windows=windows
-        )
-        if reasons and same(body, edited):
+        text, file = editor.edit(header(top, reasons) + body, session.factory.environ, suffix=suffix, windows=windows)
+        if reasons and same(body, text):
             print(f'A copy of your changes has been stored to "{file}"', file=sys.stderr)
             raise Failed(f"error: {NO_VALID_CHANGES}")
         file.unlink(missing_ok=True)
-        if same(edited, original) or is_empty(edited):
-            print(EMPTY if is_empty(edited) else CANCELLED, file=sys.stderr)
+        if same(text, original) or is_empty(text):
+            print(EMPTY if is_empty(text) else CANCELLED, file=sys.stderr)
             return []
-        body = without_comments(edited)
+        body = without_comments(text)
         try:
-            return decode(body, "edited-file")
+            return read(body)
         except ManifestError as err:
             reasons = [Reason(f"The edited file failed validation: {d.message}") for d in err.diagnostics]

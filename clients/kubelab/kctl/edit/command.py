@@ -20,7 +20,17 @@ from kubelab.kctl.commonflags import (
     field_manager,
     field_validation,
 )
-from kubelab.kctl.edit.text import HEADER, Reason, header, is_empty, same, without_comments
+from kubelab.kctl.edit.text import (
+    CANCELLED,
+    EMPTY,
+    HEADER,
+    NO_VALID_CHANGES,
+    Reason,
+    header,
+    is_empty,
+    same,
+    without_comments,
+)
 from kubelab.kctl.flags import Flag, UsageProblem
 from kubelab.kctl.recording import RECORD
 from kubelab.kctl.resource import Info
@@ -34,9 +44,6 @@ if TYPE_CHECKING:
     from kubelab.client.client import Client
     from kubelab.kctl import visitor
 
-CANCELLED = "Edit cancelled, no changes made."
-EMPTY = "Edit cancelled, saved file was empty."
-NO_VALID_CHANGES = "Edit cancelled, no valid changes were saved."
 CHANGED_IDENTITY = "At least one of apiVersion, kind and name was changed"
 
 

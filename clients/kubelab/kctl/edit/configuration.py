@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,9 +17,8 @@ from kubelab.kctl.commonflags import (
     ResourceOptions,
     field_validation,
 )
-from kubelab.kctl.edit import editor
-from kubelab.kctl.edit.before import CANCELLED, EMPTY, NO_VALID_CHANGES
-from kubelab.kctl.edit.text import LAST_APPLIED_HEADER, Reason, header, is_empty, same, without_comments
+from kubelab.kctl.edit import before
+from kubelab.kctl.edit.text import LAST_APPLIED_HEADER
 from kubelab.kctl.flags import Flag, UsageProblem
 from kubelab.kctl.resource import Info
 from kubelab.kctl.session import Failed, Session
@@ -78,30 +76,20 @@ def _edited(
     """Let the user edit the configurations until they can be read; nothing where they are to stay."""
     from kubelab.apimachinery.manifest import encode
     from kubelab.apimachinery.manifest.decode import decode
-    from kubelab.apimachinery.manifest.diagnostics import ManifestError
+
+    def read(text: str) -> list[Document]:
+        return decode(text, "edited-file", None if field_validation(options.validate) == "Strict" else [])
 
     whole = configurations[0] if len(configurations) == 1 else {**encode.list_to_dict([]), "items": [*configurations]}
-    original = encode.to_json(whole) if options.output == "json" else encode.to_yaml(whole)
-    body, reasons = original, list[Reason]()
-    while True:
-        edited, file = editor.edit(
-            header(LAST_APPLIED_HEADER, reasons) + body,
-            session.factory.environ,
-            suffix=".json" if options.output == "json" else ".yaml",
-            windows=options.windows_line_endings,
-        )
-        if reasons and same(body, edited):
-            print(f'A copy of your changes has been stored to "{file}"', file=sys.stderr)
-            raise Failed(f"error: {NO_VALID_CHANGES}")
-        file.unlink(missing_ok=True)
-        if same(edited, original) or is_empty(edited):
-            print(EMPTY if is_empty(edited) else CANCELLED, file=sys.stderr)
-            return []
-        body = without_comments(edited)
-        try:
-            return decode(body, "edited-file", None if field_validation(options.validate) == "Strict" else [])
-        except ManifestError as err:
-            reasons = [Reason(f"The edited file failed validation: {d.message}") for d in err.diagnostics]
+    as_json = options.output == "json"
+    return before.edited(
+        session,
+        encode.to_json(whole) if as_json else encode.to_yaml(whole),
+        read,
+        top=LAST_APPLIED_HEADER,
+        suffix=".json" if as_json else ".yaml",
+        windows=options.windows_line_endings,
+    )
 
 
 async def _write_all(
@@ -115,8 +103,8 @@ async def _write_all(
     from kubelab.kctl.apply import lastapplied, setting
 
     for document in documents:
-        info, before = _original_of(document, found, session)
-        if document.written == before:
+        info, applied = _original_of(document, found, session)
+        if document.written == applied:
             print(f"{info.noun} skipped", flush=True)
             continue
         text = lastapplied.encoded(document.written)

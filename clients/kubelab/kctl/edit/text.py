@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+CANCELLED = "Edit cancelled, no changes made."
+EMPTY = "Edit cancelled, saved file was empty."
+NO_VALID_CHANGES = "Edit cancelled, no valid changes were saved."
 HEADER = """\
 # Please edit the object below. Lines beginning with a '#' will be ignored,
 # and an empty file will abort the edit. If an error occurs while saving this file will be
