@@ -11,6 +11,7 @@ from typing import Any, cast
 from google.protobuf.message import Message
 
 from kubelab.api.autoscaling.v1 import autoscaling_pb2
+from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery import errors, names
 from kubelab.apimachinery.errors import Cause
 from kubelab.apimachinery.messages import deep_copy
@@ -31,9 +32,29 @@ def validate(scale: autoscaling_pb2.Scale) -> list[Cause]:
 def scale_of(resource: Resource[Any], selector: Callable[[Any], str]) -> Subresource:
     """Make the subresource of a kind. ``selector`` gives the text of an object's selector."""
 
+    def shown(obj: Any, revision: int) -> autoscaling_pb2.Scale:
+        return made(obj.metadata, revision, obj.spec.replicas, obj.status.replicas, selector(obj))
+
+    def rescale(obj: Any, old: Any, replicas: int) -> bool:
+        del old
+        if obj.spec.replicas == replicas:
+            return False
+        obj.spec.replicas = replicas
+        obj.metadata.generation += 1
+        return True
+
+    return subresource(resource, shown, rescale)
+
+
+def subresource(
+    resource: Resource[Any], shown: Callable[[Any, int], Message], rescale: Callable[[Any, Any, int], bool]
+) -> Subresource:
+    """Make the subresource of any kind. ``shown`` gives the scale of an object at a revision. ``rescale`` gets a copy
+    of an object, the object and the wanted replicas; it changes the copy and says whether it did, or raises Invalid."""
+
     async def get(objects: Objects, request: Request) -> Message:
         entry = await objects.entry(resource, request.namespace, request.name)
-        return _scale(resource.message.FromString(entry.raw), entry.revision, selector)
+        return shown(resource.message.FromString(entry.raw), entry.revision)
 
     async def update(objects: Objects, request: Request) -> Message:
         scale, name = cast(autoscaling_pb2.Scale, request.obj), request.name
@@ -44,28 +65,28 @@ def scale_of(resource: Resource[Any], selector: Callable[[Any], str]) -> Subreso
             del taken
             obj: Any = deep_copy(state.obj)
             check_unmodified(resource, name, scale.metadata, state)
-            if obj.spec.replicas != scale.spec.replicas:
-                obj.spec.replicas = scale.spec.replicas
-                obj.metadata.generation += 1
-                if request.tracking is not None:
-                    request.tracking.updated(obj, state.obj)
+            if rescale(obj, state.obj, scale.spec.replicas) and request.tracking is not None:
+                request.tracking.updated(obj, state.obj)
             return Decision(obj)
 
         written = await objects.rewrite(resource, request.namespace, name, decide)
         request.wrote(written.obj, written.revision)
         request.detail = f"replicas={scale.spec.replicas}"
-        return _scale(written.obj, written.revision, selector)
+        return shown(written.obj, written.revision)
 
     return Subresource(("get", "update", "patch"), autoscaling_pb2.Scale, get=get, update=update)
 
 
-def _scale(obj: Any, revision: int, selector: Callable[[Any], str]) -> autoscaling_pb2.Scale:
+def made(
+    metadata: meta_pb2.ObjectMeta, revision: int, wanted: int, replicas: int, selector: str
+) -> autoscaling_pb2.Scale:
+    """Give the scale of an object with this metadata."""
     scale = autoscaling_pb2.Scale(
-        spec=autoscaling_pb2.ScaleSpec(replicas=obj.spec.replicas),
-        status=autoscaling_pb2.ScaleStatus(replicas=obj.status.replicas, selector=selector(obj)),
+        spec=autoscaling_pb2.ScaleSpec(replicas=wanted),
+        status=autoscaling_pb2.ScaleStatus(replicas=replicas, selector=selector),
     )
     m = scale.metadata
-    m.name, m.namespace, m.uid = obj.metadata.name, obj.metadata.namespace, obj.metadata.uid
+    m.name, m.namespace, m.uid = metadata.name, metadata.namespace, metadata.uid
     m.resourceVersion = str(revision)
-    m.creationTimestamp.CopyFrom(obj.metadata.creationTimestamp)
+    m.creationTimestamp.CopyFrom(metadata.creationTimestamp)
     return scale
