@@ -15,6 +15,7 @@ from kubelab.kctl.portforward import Forwarder
 from kubelab.kctl.session import Failed
 from kubelab.streams.duplex import ForwardError
 from tests.integration.apiserver.test_pod_logs import pod, ready
+from tests.support.duplexes import rest
 from tests.support.kubelets import EchoingKubelet, echoing_kubelet
 from tests.support.pki import TestAuthority
 from tests.support.polling import until_true
@@ -37,10 +38,7 @@ async def test_bytes_come_back_and_each_way_ends_by_itself(start: Any, authority
             await connection.write(b"x" * 100_000 + str(number).encode())
         for number, connection in reversed([*enumerate(connections)]):
             await connection.write_eof()
-            answer = b""
-            while part := await connection.read():
-                answer += part
-            assert answer == b"x" * 100_000 + str(number).encode()
+            assert await rest(connection) == b"x" * 100_000 + str(number).encode()
             await connection.close()
     await until_true(lambda: not fake.open, within=SECONDS)
 

@@ -12,9 +12,10 @@ import pytest
 
 from kubelab.spdy import upgrade
 from kubelab.spdy.connection import Connection
-from kubelab.spdy.portforward import ForwardedDuplex, open_port
+from kubelab.spdy.portforward import open_port
 from kubelab.streams.duplex import ForwardError
 from tests.support.apiserver import ApiServerInMemory
+from tests.support.duplexes import rest
 from tests.support.https import HTTPClient, context_of
 from tests.support.kubelets import EchoingKubelet
 from tests.support.pki import TestAuthority
@@ -56,13 +57,6 @@ async def spdy(port: int, authority: TestAuthority) -> AsyncGenerator[Connection
         assert await upgrade.ask(reader, writer, PATH, "127.0.0.1", ["portforward.k8s.io"]) == "portforward.k8s.io"
         async with upgrade.carried(reader, writer, server=False) as connection:
             yield connection
-
-
-async def rest(forwarded: ForwardedDuplex) -> bytes:
-    parts: list[bytes] = []
-    while part := await forwarded.read():
-        parts.append(part)
-    return b"".join(parts)
 
 
 async def test_spdy_in_a_websocket_carries_several_connections(http: HTTPClient) -> None:

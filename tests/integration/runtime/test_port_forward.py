@@ -15,10 +15,11 @@ from kubelab.cri.runtime.v1 import api_pb2 as cri
 from kubelab.kubelet.streaming.runtimestreams import streaming
 from kubelab.spdy.connection import Connection
 from kubelab.spdy.errors import StreamReset
-from kubelab.spdy.portforward import PROTOCOL, ForwardedDuplex, open_port
+from kubelab.spdy.portforward import PROTOCOL, open_port
 from kubelab.spdy.upgrade import Refused
 from kubelab.streams.duplex import ForwardError
 from tests.integration.runtime.lab import SECONDS, Lab, until
+from tests.support.duplexes import rest
 
 pytestmark = pytest.mark.root
 
@@ -60,13 +61,6 @@ async def forwarding(lab: Lab, sandbox: str) -> AsyncGenerator[Connection]:
         streaming(await url_of(lab, sandbox), (PROTOCOL,), SystemClock()) as connection,
     ):
         yield connection
-
-
-async def rest(forwarded: ForwardedDuplex) -> bytes:
-    parts: list[bytes] = []
-    while part := await forwarded.read():
-        parts.append(part)
-    return b"".join(parts)
 
 
 @pytest.mark.parametrize("port", [8000, 8006])

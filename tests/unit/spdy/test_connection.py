@@ -12,6 +12,7 @@ from kubelab.spdy import connection as spdy
 from kubelab.spdy import frames
 from kubelab.spdy.connection import Connection, Stream
 from kubelab.spdy.errors import ProtocolError, StreamReset
+from tests.support.duplexes import rest
 
 
 class Pair:
@@ -48,23 +49,16 @@ class Pair:
         return ours, theirs
 
 
-async def all_of(stream: Stream) -> bytes:
-    parts: list[bytes] = []
-    while part := await stream.read():
-        parts.append(part)
-    return b"".join(parts)
-
-
 async def test_a_stream_carries_both_ways_and_each_way_ends_by_itself() -> None:
     async with Pair() as pair:
         ours, theirs = await pair.stream()
         assert theirs.headers == {"streamtype": "data", "port": "80"}
         await ours.write(b"question")
         await ours.write_eof()
-        assert await all_of(theirs) == b"question"
+        assert await rest(theirs) == b"question"
         await theirs.write(b"answer")
         await theirs.write_eof()
-        assert await all_of(ours) == b"answer"
+        assert await rest(ours) == b"answer"
         assert ours.over
         assert theirs.over
 
@@ -75,7 +69,7 @@ async def test_a_stream_opened_with_fin_is_only_read() -> None:
         assert await theirs.read() == b""
         await theirs.write(b"an error")
         await theirs.write_eof()
-        assert await all_of(ours) == b"an error"
+        assert await rest(ours) == b"an error"
         with pytest.raises(StreamReset):
             await ours.write(b"more")
 
@@ -89,7 +83,7 @@ async def test_a_reset_reaches_the_other_side_and_no_other_stream() -> None:
             await one.read()
         await two.write(b"still here")
         await two.write_eof()
-        assert await all_of(two_there) == b"still here"
+        assert await rest(two_there) == b"still here"
 
 
 async def test_the_end_of_the_connection_breaks_every_stream() -> None:
@@ -121,7 +115,7 @@ async def test_a_reader_that_does_not_read_stops_the_sender() -> None:
         for _ in range(100):
             await asyncio.sleep(0)
         assert not pair.to_server.empty()  # not all was taken in
-        assert len(await all_of(theirs)) == 40 * len(piece)
+        assert len(await rest(theirs)) == 40 * len(piece)
 
 
 async def test_a_ping_is_answered_and_ones_own_is_not() -> None:
@@ -157,7 +151,7 @@ def test_streams_do_not_mix(writes: list[tuple[int, bytes]]) -> None:
                 await pairs[index][0].write(data)
             for ours, _ in pairs:
                 await ours.write_eof()
-            return [await all_of(theirs) for _, theirs in pairs]
+            return [await rest(theirs) for _, theirs in pairs]
 
     received = asyncio.run(run())
     assert received == [b"".join(data for at, data in writes if at == index) for index in range(4)]
