@@ -61,13 +61,18 @@ def _resource(r: Resource[Message]) -> Document:
         "kind": r.kind,
         "verbs": sorted(r.verbs),
     }
+    _add_names(document, r)
+    if "watch" in r.verbs:
+        document["storageVersionHash"] = _storage_version_hash(r)
+    return document
+
+
+def _add_names(document: Document, r: Resource[Message]) -> None:
+    """Add the names that not every resource has, which both forms spell alike."""
     if r.short_names:
         document["shortNames"] = list(r.short_names)
     if r.categories:
         document["categories"] = list(r.categories)
-    if "watch" in r.verbs:
-        document["storageVersionHash"] = _storage_version_hash(r)
-    return document
 
 
 def _subresource(one: Served, name: str) -> Document:
@@ -117,10 +122,7 @@ def _aggregated_resource(one: Served) -> Document:
         "singularResource": r.singular,
         "verbs": sorted(r.verbs),
     }
-    if r.short_names:
-        document["shortNames"] = list(r.short_names)
-    if r.categories:
-        document["categories"] = list(r.categories)
+    _add_names(document, r)
     if one.subresources:
         document["subresources"] = [_aggregated_subresource(one, name) for name in sorted(one.subresources)]
     return document

@@ -35,9 +35,7 @@ CURRENT_METRICS, CONDITIONS = f"{_PREFIX}current-metrics", f"{_PREFIX}conditions
 def to_v2(obj: v1.HorizontalPodAutoscaler) -> v2.HorizontalPodAutoscaler:
     """Give the stored form."""
     made = v2.HorizontalPodAutoscaler(metadata=obj.metadata)
-    _copy(obj.spec, made.spec, "minReplicas", "maxReplicas")
-    _copy(obj.spec.scaleTargetRef, made.spec.scaleTargetRef, "kind", "name", "apiVersion")
-    _copy(obj.status, made.status, "observedGeneration", "lastScaleTime", "currentReplicas", "desiredReplicas")
+    _copy_shared(obj, made)
     annotations = made.metadata.annotations
     made.spec.metrics.extend(_taken(annotations, METRICS, v2.MetricSpec))
     made.status.currentMetrics.extend(_taken(annotations, CURRENT_METRICS, v2.MetricStatus))
@@ -58,9 +56,7 @@ def to_v2(obj: v1.HorizontalPodAutoscaler) -> v2.HorizontalPodAutoscaler:
 def from_v2(obj: v2.HorizontalPodAutoscaler) -> v1.HorizontalPodAutoscaler:
     """Give the form of v1."""
     made = v1.HorizontalPodAutoscaler(metadata=obj.metadata)
-    _copy(obj.spec, made.spec, "minReplicas", "maxReplicas")
-    _copy(obj.spec.scaleTargetRef, made.spec.scaleTargetRef, "kind", "name", "apiVersion")
-    _copy(obj.status, made.status, "observedGeneration", "lastScaleTime", "currentReplicas", "desiredReplicas")
+    _copy_shared(obj, made)
     annotations = made.metadata.annotations
     metrics, measured = list(obj.spec.metrics), list(obj.status.currentMetrics)
     cpu = next((one for one in metrics if _of_cpu(one) and one.resource.target.HasField("averageUtilization")), None)
@@ -81,6 +77,13 @@ def from_v2(obj: v2.HorizontalPodAutoscaler) -> v1.HorizontalPodAutoscaler:
 
 def _of_cpu(metric: v2.MetricSpec | v2.MetricStatus) -> bool:
     return metric.type == "Resource" and metric.resource.name == "cpu"
+
+
+def _copy_shared(obj: Any, made: Any) -> None:
+    """Copy what both versions have."""
+    _copy(obj.spec, made.spec, "minReplicas", "maxReplicas")
+    _copy(obj.spec.scaleTargetRef, made.spec.scaleTargetRef, "kind", "name", "apiVersion")
+    _copy(obj.status, made.status, "observedGeneration", "lastScaleTime", "currentReplicas", "desiredReplicas")
 
 
 def _copy(source: Any, target: Any, *fields: str) -> None:
