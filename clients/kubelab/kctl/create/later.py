@@ -1,4 +1,4 @@
-"""The generators of kubectl for kinds that kubelab does not serve yet: each says so by name, whatever its flags."""
+"""The generators of kubectl that kctl does not have yet: each says so by name, whatever its flags."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import click
 from kubelab.kctl.command import Command, NoOptions
 from kubelab.kctl.session import Failed, Session
 
-_RBAC = "kubelab does not serve the kinds of rbac.authorization.k8s.io yet; docs/security.md says who may do what"
+_RBAC = (
+    "kctl takes it from a file (`kctl create -f`), and roles decide nothing yet: docs/security.md says who may do what"
+)
 
 
 class _Later(Command):
