@@ -29,10 +29,6 @@ from kubelab.apiserver.resources.table import Resources
 from kubelab.apiserver.resources.writes import WriteResult
 
 GZIP_FROM = 128 * 1024  # bytes of an answer that is worth it, as upstream
-_RETURNS_DELETED = frozenset(  # kinds whose deletion answers with the object, as upstream's registries say
-    {"pods", "resourcequotas", "serviceaccounts", "services", "persistentvolumes", "persistentvolumeclaims"}
-    | {"podtemplates"}
-)
 _NOT_ALLOWED = "the server does not allow this method on the requested resource"
 _NOT_FOUND = "the server could not find the requested resource"
 _ON_COLLECTION = {"GET": "list", "POST": "create", "DELETE": "deletecollection"}
@@ -171,7 +167,8 @@ class Verbs:
         options = await self._delete_options(call)
         answer = await self._endpoints.delete(call.request, options)
         resource = call.request.resource
-        if isinstance(answer, WriteResult) and answer.removed and resource.plural not in _RETURNS_DELETED:
+        storage = self._resources.storages.get(resource)  # None: a custom kind that went away meanwhile
+        if isinstance(answer, WriteResult) and answer.removed and not (storage and storage.returns_deleted):
             answer = self._answers.deleted(resource, answer)
         return await self._written(call, asked, answer, 200)
 

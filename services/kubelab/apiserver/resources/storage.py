@@ -72,6 +72,9 @@ class ResourceStorage:
     """Changes an object as a deletion asks, at a wall time, and says what to do with it."""
     finished: Callable[[Any], bool] = deletion.finished
     """Whether nothing holds up an object that is being deleted."""
+    returns_deleted: bool = False
+    """Whether a deletion over HTTP answers with the object, as some of upstream's registries say, and not with a
+    Status."""
     subresources: Mapping[str, Subresource] = field(default_factory=dict[str, Subresource])
     """By name, as in a path."""
 

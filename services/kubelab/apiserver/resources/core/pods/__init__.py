@@ -24,4 +24,4 @@ SUBRESOURCES = {
 
 def storage(settings: Settings) -> ResourceStorage:
     del settings
-    return ResourceStorage(PODS, PodStrategy(PODS), row, subresources=SUBRESOURCES)
+    return ResourceStorage(PODS, PodStrategy(PODS), row, subresources=SUBRESOURCES, returns_deleted=True)

@@ -12,5 +12,9 @@ from kubelab.apiserver.resources.subresource import STATUS
 def storage(settings: Settings) -> ResourceStorage:
     del settings
     return ResourceStorage(
-        RESOURCE_QUOTAS, ResourceQuotaStrategy(RESOURCE_QUOTAS), row, subresources={"status": STATUS}
+        RESOURCE_QUOTAS,
+        ResourceQuotaStrategy(RESOURCE_QUOTAS),
+        row,
+        returns_deleted=True,
+        subresources={"status": STATUS},
     )

@@ -11,4 +11,4 @@ from kubelab.apiserver.resources.storage import ResourceStorage, Settings
 
 def storage(settings: Settings) -> ResourceStorage:
     strategy, subresources = ServiceAccountStrategy(SERVICE_ACCOUNTS), {"token": token(settings.tokens)}
-    return ResourceStorage(SERVICE_ACCOUNTS, strategy, row, subresources=subresources)
+    return ResourceStorage(SERVICE_ACCOUNTS, strategy, row, subresources=subresources, returns_deleted=True)

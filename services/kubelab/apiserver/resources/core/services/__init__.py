@@ -16,5 +16,6 @@ def storage(settings: Settings) -> ResourceStorage:
         row,
         path="services/specs",
         allocator=settings.services,
+        returns_deleted=True,
         subresources={"status": STATUS, "proxy": PROXY},
     )
