@@ -7,9 +7,7 @@ import click
 from kubelab.kctl.command import Command, NoOptions
 from kubelab.kctl.session import Failed, Session
 
-_RBAC = (
-    "kctl takes it from a file (`kctl create -f`), and roles decide nothing yet: docs/security.md says who may do what"
-)
+_RBAC = "kubelab does not decide by roles yet (`kctl create -f` stores them); docs/security.md says who may do what"
 
 
 class _Later(Command):
