@@ -496,6 +496,27 @@ VALIDATING_WEBHOOK_CONFIGURATIONS = Resource(
     namespaced=False,
     categories=("api-extensions",),
 )
+VALIDATING_ADMISSION_POLICIES = Resource(
+    plural="validatingadmissionpolicies",
+    singular="validatingadmissionpolicy",
+    kind="ValidatingAdmissionPolicy",
+    message=admissionregistration_pb2.ValidatingAdmissionPolicy,
+    columns=_columns("Validations", "ParamKind", AGE),
+    group=_ADMISSION_REGISTRATION,
+    namespaced=False,
+    subresources=("status",),
+    categories=("api-extensions",),
+)
+VALIDATING_ADMISSION_POLICY_BINDINGS = Resource(
+    plural="validatingadmissionpolicybindings",
+    singular="validatingadmissionpolicybinding",
+    kind="ValidatingAdmissionPolicyBinding",
+    message=admissionregistration_pb2.ValidatingAdmissionPolicyBinding,
+    columns=_columns("PolicyName", "ParamRef", AGE),
+    group=_ADMISSION_REGISTRATION,
+    namespaced=False,
+    categories=("api-extensions",),
+)
 BINDINGS = Resource(
     plural="bindings",
     singular="binding",
@@ -575,6 +596,8 @@ ALL: tuple[Resource[Message], ...] = (
     PRIORITY_CLASSES,
     MUTATING_WEBHOOK_CONFIGURATIONS,
     VALIDATING_WEBHOOK_CONFIGURATIONS,
+    VALIDATING_ADMISSION_POLICIES,
+    VALIDATING_ADMISSION_POLICY_BINDINGS,
     CUSTOM_RESOURCE_DEFINITIONS,
 )
 

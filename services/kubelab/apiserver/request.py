@@ -11,7 +11,7 @@ from google.protobuf.message import Message
 
 from kubelab.apimachinery.meta import meta_of
 from kubelab.apimachinery.scheme import Resource
-from kubelab.apiserver.admission.chain import NO_ADMISSION, Admission
+from kubelab.apiserver.admission.chain import NO_ADMISSION, Admission, AdmissionPlugin
 from kubelab.apiserver.registry.fieldtracking import FieldTracking
 from kubelab.apiserver.storage.observed import StoreTime
 from kubelab.auth.attributes import Attributes
@@ -69,6 +69,8 @@ class Request:
     obj: Message = field(init=False)
     """The object of a write, decoded."""
     admission: Admission = NO_ADMISSION
+    policies: AdmissionPlugin | None = None
+    """The policies that it must satisfy, which are a part of ``admission``."""
     tracking: FieldTracking | None = None
     """Notes in the object who manages what the request changes."""
     dry_run: bool = False
@@ -80,6 +82,8 @@ class Request:
     resource_version: str = ""
     detail: str = ""
     warnings: Sequence[str] = ()
+    annotations: dict[str, str] = field(default_factory=dict[str, str])
+    """What policies add to the audit record."""
     store: StoreTime = field(default_factory=StoreTime)
 
     @property

@@ -32,7 +32,9 @@ from kubelab.apiserver.admission.namespacelifecycle import NamespaceLifecycle
 from kubelab.apiserver.admission.noderestriction import NodeRestriction
 from kubelab.apiserver.admission.pods import DefaultTolerationSeconds, ServiceAccount
 from kubelab.apiserver.admission.podsecurity import PodSecurity
+from kubelab.apiserver.admission.policies.dispatch import Policies
 from kubelab.apiserver.admission.priority import Priority
+from kubelab.apiserver.admission.requests import Reviews
 from kubelab.apiserver.admission.resourcequota import ResourceQuota
 from kubelab.apiserver.admission.webhooks.calling import Caller
 from kubelab.apiserver.admission.webhooks.dispatch import Webhooks
@@ -177,7 +179,10 @@ class ApiServer:
         self.kubelets = Kubelets(identity, process)
         self._proxies = Proxies(self._handler, self.reader, self.kubelets)
         webhooks = Webhooks(self.caches, Caller(WebhookServices(self._proxies), clock))
-        self.endpoints = Endpoints(self._handler, self.reader, self.writer, authorizer, webhooks, clock)
+        reviews, policies = Reviews(self.resources), Policies(self.resources)
+        self.endpoints = Endpoints(
+            self._handler, self.reader, self.writer, authorizer, reviews, webhooks, policies, clock
+        )
         host, port = config.advertise_address.rpartition(":")[0], config.http_bind_address.rpartition(":")[2]
         self._http_address = f"{host}:{port}" if host else config.http_bind_address
         self.pod_logs = PodLogs(self._handler, self.reader, self.kubelets)

@@ -63,6 +63,10 @@ class Admission:
     def __init__(self, attributes: Attributes | None, plugins: Sequence[AdmissionPlugin]) -> None:
         self._attributes, self._plugins = attributes, plugins
 
+    def also(self, attributes: Attributes, plugin: AdmissionPlugin) -> Admission:
+        """Add a plugin that is one request's own."""
+        return Admission(attributes, [*self._plugins, plugin])
+
     def admit(self, new: Message | None, old: Message | None) -> None:
         """Let every plugin complete the new object, or refuse it."""
         for plugin in self._plugins:

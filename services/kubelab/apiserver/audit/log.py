@@ -30,6 +30,8 @@ from kubelab.rpc.apiserver.v1 import apiserver_pb2
 
 log = structlog.get_logger()
 
+Record = dict[str, str | int | dict[str, str]]
+"""Fields of ``AuditRecord`` by name."""
 FLUSH_EVERY = 0.1  # seconds
 RETRY_EVERY = 1.0  # seconds, when the last attempt failed
 MAX_BYTES = 64 * 1024 * 1024
@@ -49,7 +51,7 @@ class AuditLog:
         registry: CollectorRegistry | None = None,
     ) -> None:
         self._path, self._clock, self._max_bytes, self._max_pending = path, clock, max_bytes, max_pending
-        self._pending: list[dict[str, str | int]] = []
+        self._pending: list[Record] = []
         self._wanted = asyncio.Event()
         self._writing = asyncio.Lock()
         self._in_a_thread = threading.Lock()  # a write that was begun goes on when its task is cancelled
@@ -63,8 +65,8 @@ class AuditLog:
         )
         self._lost_total = Counter("apiserver_audit_lost", "Audit records that were not kept.", registry=registry)
 
-    def add(self, record: dict[str, str | int]) -> None:
-        """Note a record: fields of ``AuditRecord`` by name."""
+    def add(self, record: Record) -> None:
+        """Note a record."""
         if self._path is None:
             return
         if len(self._pending) >= self._max_pending:
@@ -115,7 +117,7 @@ class AuditLog:
         await self.flush()
         return await asyncio.to_thread(lambda: [r for r in self._read(word) if wanted(r)])
 
-    def _write(self, batch: list[dict[str, str | int]]) -> int:
+    def _write(self, batch: list[Record]) -> int:
         """Append records in one piece; gives how many of them are in the file now."""
         if self._path is None or not batch:
             return len(batch)
@@ -187,12 +189,12 @@ class AuditLog:
         yield from records
 
 
-def _of_lost(count: int, following: dict[str, str | int]) -> dict[str, str | int]:
+def _of_lost(count: int, following: Record) -> Record:
     """The record that stands for records that could not be kept."""
     known = {key: following[key] for key in ("started_unix_nano", "process") if key in following}
     return {**known, "verb": "audit", "code": "DATA_LOSS", "detail": f"{count} records could not be kept"}
 
 
-def as_dict(record: apiserver_pb2.AuditRecord) -> dict[str, str | int]:
+def as_dict(record: apiserver_pb2.AuditRecord) -> Record:
     """A record as its line of JSON holds it."""
     return MessageToDict(record, preserving_proto_field_name=True)

@@ -8,14 +8,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from functools import cache
+from functools import lru_cache
 from typing import Any, Literal, Protocol, cast
 
 MAX_EXPRESSION = 10_000  # characters
+RESERVED = frozenset(  # words that CEL does not take for fields
+    {"true", "false", "null", "in", "as", "break", "const", "continue", "else", "for", "function", "if", "import"}
+    | {"let", "loop", "package", "namespace", "return", "var", "void", "while"}
+)
 
 TypeName = Literal["bool", "double", "dyn", "duration", "int", "list", "map", "string", "timestamp"]
 _OUT_OF_BUDGET = "INTERNAL: Iteration budget exceeded"
 _NO_KEY = re.compile(r'Key not found in map : "?(.*?)"?$')
+_NO_VALUE = re.compile(r'No value with name "(.*?)" found in Activation')
 
 
 class ExpressionError(ValueError):
@@ -30,6 +35,14 @@ class OutOfBudget(EvaluationError):
     """An expression takes too many steps."""
 
 
+class NoValue(EvaluationError):
+    """An expression asks for a variable that it was not given: ``name``."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"no value for {name}")
+        self.name = name
+
+
 class Result(Protocol):
     """A value of the library."""
 
@@ -39,7 +52,7 @@ class Result(Protocol):
 
 
 class Expression:
-    """A compiled expression. ``returns`` is the type that it has, such as ``BOOL`` or ``DYN``."""
+    """A compiled expression. ``returns`` is the type that it has, such as ``BOOL``, ``LIST<STRING>`` or ``DYN``."""
 
     def __init__(self, compiled: Any) -> None:
         self._compiled = compiled
@@ -55,12 +68,19 @@ class Expression:
                 raise OutOfBudget("evaluation takes too many steps") from err
             raise EvaluationError(_worded(message)) from err
         if str(found.type().name()) == "ERROR":
-            raise EvaluationError(_worded(str(found.value())))
-        return found.plain_value()
+            message = str(found.value())
+            if missing := _NO_VALUE.search(message):
+                raise NoValue(missing[1])
+            raise EvaluationError(_worded(message))
+        try:
+            return found.plain_value()
+        except TypeError as err:  # an optional value, for one
+            raise EvaluationError("the value has a type that cannot be used") from err
 
 
-def compile_expression(text: str, variables: Mapping[str, TypeName]) -> Expression:
-    """Compile an expression that may speak of these variables; ExpressionError."""
+def compile_expression(text: str, variables: Mapping[str, str]) -> Expression:
+    """Compile an expression that may speak of these variables, whose types are a ``TypeName`` or what another
+    expression ``returns``. A name with dots is a field of something that has no value of its own. ExpressionError."""
     if len(text) > MAX_EXPRESSION:
         raise ExpressionError(f"must have at most {MAX_EXPRESSION} characters")
     try:
@@ -81,15 +101,15 @@ def _worded(message: str) -> str:
     return {"divide by zero": "division by zero", "modulus by zero": "modulus by zero"}.get(text, text)
 
 
-@cache
-def _environment(variables: tuple[tuple[str, TypeName], ...]) -> Any:
+@lru_cache(maxsize=256)
+def _environment(variables: tuple[tuple[str, str], ...]) -> Any:
     from cel_expr_python import cel
     from cel_expr_python.ext import ext_math, ext_optional, ext_strings
 
     from kubelab.apiserver.cel.library import extension
 
     kinds = cast(Any, cel).Type
-    types = {
+    types: dict[str, Any] = {
         "bool": kinds.BOOL,
         "double": kinds.DOUBLE,
         "dyn": kinds.DYN,
@@ -106,4 +126,5 @@ def _environment(variables: tuple[tuple[str, TypeName], ...]) -> Any:
         cast(Any, ext_math).ExtMath(),
         extension(),
     ]
-    return cast(Any, cel).NewEnv(variables={name: types[kind] for name, kind in variables}, extensions=extensions)
+    declared = {name: types[kind] if kind in types else kinds(kind) for name, kind in variables}
+    return cast(Any, cel).NewEnv(variables=declared, extensions=extensions)

@@ -17,6 +17,7 @@ from kubelab.apimachinery.errors import Cause
 from kubelab.apimachinery.manifest.jsonmapping import parse_time
 from kubelab.apimachinery.patch.values import JSONArray, JSONObject, equal
 from kubelab.apiserver.cel.expressions import (
+    RESERVED,
     EvaluationError,
     Expression,
     ExpressionError,
@@ -33,10 +34,6 @@ MAX_EVALUATIONS = 5_000  # of the rules of one object
 _OLD = re.compile(r"\boldSelf\b")
 _BUDGET = "validation failed due to running out of cost budget, no further validation rules will be run"
 _REASONS = ("FieldValueInvalid", "FieldValueForbidden", "FieldValueRequired", "FieldValueDuplicate")
-_RESERVED = frozenset(  # words that CEL does not take for fields
-    {"true", "false", "null", "in", "as", "break", "const", "continue", "else", "for", "function", "if", "import"}
-    | {"let", "loop", "package", "namespace", "return", "var", "void", "while"}
-)
 _KINDS: dict[str, TypeName] = {
     "object": "map",
     "array": "list",
@@ -257,7 +254,7 @@ def _formatted(value: str, form: str) -> Any:
 
 
 def _escaped(key: str) -> str:
-    if key in _RESERVED:
+    if key in RESERVED:
         return f"__{key}__"
     escaped = key.replace("__", "__underscores__")
     for sign, name in ((".", "__dot__"), ("-", "__dash__"), ("/", "__slash__")):

@@ -17,7 +17,7 @@ from kubelab.apimachinery.clock import Clock
 from kubelab.apimachinery.meta import meta_of
 from kubelab.apimachinery.scheme import Resource
 from kubelab.apiserver.admission.chain import Admission, AdmissionChain
-from kubelab.apiserver.audit.log import AuditLog
+from kubelab.apiserver.audit.log import AuditLog, Record
 from kubelab.apiserver.authn.authenticator import Authenticator
 from kubelab.apiserver.authz.authorizer import Authorizer
 from kubelab.apiserver.customresources.objects import check_kind
@@ -187,12 +187,12 @@ class RequestHandler:
         """Wall time and monotonic time."""
         return self._clock.time(), self._clock.monotonic()
 
-    def _record(self, request: Request, code: str, wall: float, took: float) -> dict[str, str | int]:
+    def _record(self, request: Request, code: str, wall: float, took: float) -> Record:
         origin = tracing.incoming(request.metadata)
         span = origin.span.child() if origin.span else tracing.new_trace()
         user, path = request.user, request.path
         sender = request.impersonator or user
-        record: dict[str, str | int] = {
+        record: Record = {
             "started_unix_nano": str(int(wall * 1e9)),
             "duration_nano": str(int(took * 1e9)),
             "process": self._process,
@@ -217,6 +217,8 @@ class RequestHandler:
             record["resource_version"] = request.resource_version
             record["store_nano"] = str(int(request.store.seconds * 1e9))
             record["detail"] = request.detail
+        if request.annotations:
+            record["annotations"] = request.annotations
         if origin.caller != record["caller"]:
             record["claimed"] = origin.caller
         return record

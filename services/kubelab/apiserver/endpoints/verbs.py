@@ -17,6 +17,8 @@ from kubelab.apimachinery.messages import deep_copy
 from kubelab.apimachinery.meta import meta_of
 from kubelab.apimachinery.patch.types import PatchType
 from kubelab.apimachinery.scheme import Resource
+from kubelab.apiserver.admission.policies.dispatch import Policies
+from kubelab.apiserver.admission.requests import Reviews
 from kubelab.apiserver.admission.webhooks.dispatch import Review, Webhooks
 from kubelab.apiserver.authz.authorizer import Authorizer
 from kubelab.apiserver.endpoints import applying, patching, writeoptions
@@ -91,11 +93,14 @@ class Endpoints:
         reader: ObjectReader,
         writer: ObjectWriter,
         authorizer: Authorizer,
+        reviews: Reviews,
         webhooks: Webhooks,
+        policies: Policies,
         clock: Clock,
     ) -> None:
         self._handler, self._reader, self._writer = handler, reader, writer
-        self._webhooks, self._reviewing = webhooks, Reviewing(writer)
+        self._reviews, self._webhooks, self._policies = reviews, webhooks, policies
+        self._reviewing = Reviewing(writer)
         self._authorizer, self._clock = authorizer, clock
 
     async def get(self, request: Request, options: meta_pb2.GetOptions, encode: Callable[[Answer], R]) -> R:
@@ -139,10 +144,9 @@ class Endpoints:
         """Store a new object, or do what creating one means for a subresource."""
         async with self._handler.handling(request) as subresource:
             self._begin_write(request, options)
-            review = self._webhooks.of(request, "CREATE", options)
+            review = self._begin_review(request, "CREATE", options)
             if subresource is not None:
-                if review is not None:
-                    await _review_action(review, request, None)
+                await _review_action(review, request, None)
                 return await self._act(request, subresource.create)
             obj = request.obj
             if review is not None:
@@ -161,9 +165,9 @@ class Endpoints:
         """Replace an object, or a part of it."""
         async with self._handler.handling(request) as subresource:
             self._begin_write(request, options)
-            review = self._webhooks.of(request, "UPDATE", options)
+            review = self._begin_review(request, "UPDATE", options)
             if subresource is not None and subresource.update is not None:
-                if review is not None:
+                if review is not None or request.policies is not None:
                     await _review_action(review, request, await self._current(request, subresource))
                 return await self._act(request, subresource.update)
             _require_object(request, subresource)
@@ -193,7 +197,7 @@ class Endpoints:
         async with self._handler.handling(request) as subresource:
             kind = patching.type_of(media_type, request.resource)
             self._begin_write(request, options, apply=kind is PatchType.APPLY)
-            review = self._webhooks.of(request, "UPDATE", options)
+            review = self._begin_review(request, "UPDATE", options)
             if kind is PatchType.APPLY:
                 return await self._apply(request, subresource, data, options, review)
             patcher = patching.patcher(kind, data, options.fieldValidation or patching.WARN)
@@ -221,6 +225,17 @@ class Endpoints:
             self._clock,
             request.resource.custom,
         )
+
+    def _begin_review(self, request: Request, operation: str, options: Message) -> Review | None:
+        """Find out who else has a say in a write: CREATE, UPDATE or DELETE. Policies become a part of its admission;
+        webhooks, of which there are none for most requests, are asked outside of the write."""
+        if not self._webhooks and not self._policies:
+            return None
+        reviewed = self._reviews.of(request, operation, options)
+        request.policies = self._policies.of(reviewed) if self._policies else None
+        if request.policies is not None:
+            request.admission = request.admission.also(request.attributes, request.policies)
+        return self._webhooks.of(reviewed)
 
     async def _patch_object(
         self,
@@ -295,11 +310,11 @@ class Endpoints:
             raise errors.conflict(resource.plural, request.name, why, resource.group)
         attributes = replace(request.attributes, verb="create")
         await self._authorizer.check(attributes)
-        admission = self._handler.admission(attributes)
-        review = self._webhooks.of(request, "CREATE", options)
+        request.admission = self._handler.admission(attributes)
+        review = self._begin_review(request, "CREATE", options)
         if review is not None:
-            obj = await self._reviewing.new(request, review, obj, admission)
-        result = await self._writer.create(resource, request.namespace, obj, admission, dry_run=request.dry_run)
+            obj = await self._reviewing.new(request, review, obj, request.admission)
+        result = await self._writer.create(resource, request.namespace, obj, request.admission, dry_run=request.dry_run)
         request.created = True
         return result
 
@@ -314,8 +329,7 @@ class Endpoints:
             version = meta_of(current).resourceVersion
             request.obj = patcher.apply(current, version, kind_of(type(current)))
             patching.require_path(request.obj, request.resource.namespaced, request.namespace, request.name)
-            if review is not None:
-                await _review_action(review, request, current)
+            await _review_action(review, request, current)
             try:
                 answer = await subresource.update(self._objects(request), request)
             except errors.Conflict:
@@ -330,7 +344,7 @@ class Endpoints:
         """Begin or complete the deletion of an object."""
         async with self._handler.handling(request):
             request.dry_run = bool(options.dryRun)
-            review = self._webhooks.of(request, "DELETE", options)
+            review = self._begin_review(request, "DELETE", options)
             if review is not None:
                 entry = await self._reader.entry(request.resource, request.namespace, request.name)
                 await _review_deletion(review, request, entry)
@@ -351,7 +365,7 @@ class Endpoints:
         async with self._handler.handling(request):
             resource, token = request.resource, getattr(list_options, "continue")
             request.dry_run = bool(options.dryRun)
-            review = self._webhooks.of(request, "DELETE", options)
+            review = self._begin_review(request, "DELETE", options)
             before = functools.partial(_review_deletion, review, request) if review is not None else None
             done = await self._writer.delete_collection(
                 resource,
@@ -378,13 +392,17 @@ class Endpoints:
         return await action(self._objects(request), request)
 
 
-async def _review_action(review: Review, request: Request, old: Message | None) -> None:
-    """Ask webhooks about what a subresource is sent."""
+async def _review_action(review: Review | None, request: Request, old: Message | None) -> None:
+    """Ask webhooks and policies about what a subresource is sent."""
     version = meta_of(old).resourceVersion if old is not None else ""
-    made = await review.mutate(request.obj, old, version)
-    assert made is not None
-    request.obj = made
-    await review.validate(made, old, version)
+    if review is not None:
+        made = await review.mutate(request.obj, old, version)
+        assert made is not None
+        request.obj = made
+    if request.policies is not None:
+        request.policies.validate(request.attributes, request.obj, old)
+    if review is not None:
+        await review.validate(request.obj, old, version)
 
 
 async def _review_deletion(review: Review, request: Request, entry: Entry) -> None:

@@ -9,6 +9,8 @@ from google.protobuf.message import Message
 from kubelab.apimachinery.scheme import Resource
 from kubelab.apiserver.resources.admissionregistration import (
     mutatingwebhookconfigurations,
+    validatingadmissionpolicies,
+    validatingadmissionpolicybindings,
     validatingwebhookconfigurations,
 )
 from kubelab.apiserver.resources.apiextensions import customresourcedefinitions
@@ -81,6 +83,8 @@ _KINDS = (
     priorityclasses.storage,
     mutatingwebhookconfigurations.storage,
     validatingwebhookconfigurations.storage,
+    validatingadmissionpolicies.storage,
+    validatingadmissionpolicybindings.storage,
     customresourcedefinitions.storage,
 )
 _PASSED_THROUGH = (bindings.RESOURCE, selfsubjectreviews.RESOURCE, rulesreviews.RESOURCE, *accessreviews.RESOURCES)
@@ -144,6 +148,10 @@ class Resources:
         if not version:
             return versions[0]
         return next((one for one in versions if one.version == version), None)
+
+    def versions(self, resource: Resource[Message]) -> Sequence[Resource[Message]]:
+        """Give the versions of a kind that are served, the preferred one first."""
+        return self._served.get((resource.group, resource.plural), ())
 
     async def find(self, group: str, plural: str, version: str = "") -> Resource[Message] | None:
         """The same; a kind that was just added is waited for."""

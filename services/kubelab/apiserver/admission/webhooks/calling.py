@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from kubelab.api.admissionregistration.v1 import admissionregistration_pb2 as pb
 from kubelab.apimachinery import errors
 from kubelab.apimachinery.clock import Clock
-from kubelab.apiserver.admission.webhooks.matching import Hook
+from kubelab.apiserver.admission.webhooks.hooks import Hook
 
 if TYPE_CHECKING:
     import aiohttp

@@ -9,14 +9,10 @@ import uuid
 from dataclasses import dataclass
 from typing import Any, cast
 
-from google.protobuf.message import Message
-
 from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery import errors, jsonobjects
 from kubelab.apimachinery.patch.values import JSONObject
-from kubelab.apiserver.admission.webhooks.matching import Hook, Operation
-from kubelab.apiserver.endpoints.decoding import GroupVersionKind
-from kubelab.auth.users import User
+from kubelab.apiserver.admission.webhooks.hooks import Hook
 
 VERSIONS = ("v1", "v1beta1")
 _CLASSES: dict[int, type[errors.ApiError]] = {
@@ -40,18 +36,6 @@ class ReviewError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
-    """What webhooks are asked about, objects aside."""
-
-    operation: Operation
-    kind: GroupVersionKind
-    name: str
-    user: User
-    dry_run: bool
-    options: JSONObject
-
-
-@dataclass(frozen=True, slots=True)
 class Answer:
     """``patch`` is the text of a JSON patch, empty for none; ``refusal`` says why the request may not go on."""
 
@@ -60,43 +44,11 @@ class Answer:
     refusal: errors.ApiError | None
 
 
-def request_of(hook: Hook, subject: Subject, new: JSONObject | None, old: JSONObject | None) -> tuple[str, JSONObject]:
-    """Give the uid of a review and the review."""
+def review_of(hook: Hook, described: JSONObject, new: JSONObject | None, old: JSONObject | None) -> JSONObject:
+    """Make a review of what a request is said to be (:meth:`Reviewed.described`)."""
     version = next((v for v in hook.webhook.admissionReviewVersions if v in VERSIONS), "v1")
-    group, _, kind_version = subject.kind.api_version.rpartition("/")
-    kind = {"group": group, "version": kind_version, "kind": subject.kind.kind}
-    o = subject.operation
-    resource = {"group": o.group, "version": o.version, "resource": o.resource}
-    uid = str(uuid.uuid4())
-    request: JSONObject = {
-        "uid": uid,
-        "kind": kind,
-        "resource": resource,
-        "requestKind": kind,
-        "requestResource": resource,
-        "operation": o.name,
-        "userInfo": _user(subject.user),
-        "object": new,
-        "oldObject": old,
-        "dryRun": subject.dry_run,
-        "options": subject.options,
-    }
-    if o.subresource:
-        request["subResource"] = request["requestSubResource"] = o.subresource
-    if subject.name:
-        request["name"] = subject.name
-    if o.namespace:
-        request["namespace"] = o.namespace
-    return uid, {"kind": "AdmissionReview", "apiVersion": f"admission.k8s.io/{version}", "request": request}
-
-
-def _user(user: User) -> JSONObject:
-    described: JSONObject = {"username": user.name, "groups": sorted(user.groups)}
-    if user.uid:
-        described["uid"] = user.uid
-    if user.extra:
-        described["extra"] = {key: list(values) for key, values in user.extra}
-    return described
+    request = {"uid": str(uuid.uuid4()), **described, "object": new, "oldObject": old}
+    return {"kind": "AdmissionReview", "apiVersion": f"admission.k8s.io/{version}", "request": request}
 
 
 def read(answer: Any, uid: str, api_version: str, hook: Hook) -> Answer:
@@ -153,13 +105,3 @@ def _refusal(hook: Hook, given: Any) -> errors.ApiError:
     details = status.details
     causes = [errors.Cause(c.field, c.message, c.reason) for c in details.causes]
     return kind(message, name=details.name, group=details.group, kind=details.kind, causes=causes)
-
-
-def document(obj: Message, kind: GroupVersionKind, version: str = "") -> JSONObject:
-    """Give an object as a review carries it; ``version`` is its resourceVersion."""
-    from kubelab.apimachinery.manifest.encode import message_to_dict
-
-    body: JSONObject = {"kind": kind.kind, "apiVersion": kind.api_version, **message_to_dict(obj)}
-    if version:
-        body["metadata"] = {**body.get("metadata", {}), "resourceVersion": version}
-    return body

@@ -8,13 +8,12 @@ from urllib.parse import urlsplit
 from kubelab.api.admissionregistration.v1 import admissionregistration_pb2 as pb
 from kubelab.apimachinery import names
 from kubelab.apimachinery.errors import Cause
+from kubelab.apiserver.resources.admissionregistration import expressions, rules
 from kubelab.apiserver.strategies import causes, labelselectors
 
 Webhook = pb.MutatingWebhook | pb.ValidatingWebhook
-OPERATIONS = ("*", "CONNECT", "CREATE", "DELETE", "UPDATE")
 REVIEW_VERSIONS = ("v1", "v1beta1")
 TIMEOUT_SECONDS, MAX_TIMEOUT = 10, 30
-NO_CONDITIONS = "kubelab evaluates no match conditions of webhooks"
 
 
 def default(webhooks: Iterable[Webhook]) -> None:
@@ -31,9 +30,7 @@ def default(webhooks: Iterable[Webhook]) -> None:
             webhook.reinvocationPolicy = "Never"
         if webhook.clientConfig.HasField("service") and not webhook.clientConfig.service.HasField("port"):
             webhook.clientConfig.service.port = 443
-        for rule in webhook.rules:
-            if not rule.rule.HasField("scope"):
-                rule.rule.scope = "*"
+        rules.default(webhook.rules)
 
 
 def validate(webhooks: Sequence[Webhook]) -> list[Cause]:
@@ -52,7 +49,7 @@ def validate(webhooks: Sequence[Webhook]) -> list[Cause]:
 def _webhook(webhook: Webhook, here: str) -> list[Cause]:
     complaints = _name(webhook.name, f"{here}.name")
     for number, rule in enumerate(webhook.rules):
-        complaints += _rule(rule, f"{here}.rules[{number}]")
+        complaints += rules.validate(rule, f"{here}.rules[{number}]")
     complaints += causes.one_of(f"{here}.failurePolicy", webhook.failurePolicy, ("Fail", "Ignore"))
     complaints += causes.one_of(f"{here}.matchPolicy", webhook.matchPolicy, ("Equivalent", "Exact"))
     if not webhook.HasField("sideEffects"):
@@ -69,9 +66,7 @@ def _webhook(webhook: Webhook, here: str) -> list[Cause]:
     if isinstance(webhook, pb.MutatingWebhook):
         policy = webhook.reinvocationPolicy
         complaints += causes.one_of(f"{here}.reinvocationPolicy", policy, ("IfNeeded", "Never"))
-    if webhook.matchConditions:
-        complaints.append(causes.forbidden(f"{here}.matchConditions", NO_CONDITIONS))
-    return complaints
+    return complaints + expressions.match_conditions(webhook.matchConditions, f"{here}.matchConditions")
 
 
 def _name(name: str, field: str) -> list[Cause]:
@@ -84,36 +79,6 @@ def _name(name: str, field: str) -> list[Cause]:
             causes.invalid(field, name, "should be a domain with at least three segments separated by dots")
         )
     return complaints
-
-
-def _rule(rule: pb.RuleWithOperations, here: str) -> list[Cause]:
-    complaints: list[Cause] = []
-    if not rule.operations:
-        complaints.append(causes.required(f"{here}.operations"))
-    elif len(rule.operations) > 1 and "*" in rule.operations:
-        why = "if '*' is present, must not specify other operations"
-        complaints.append(causes.invalid(f"{here}.operations", list(rule.operations), why))
-    for number, operation in enumerate(rule.operations):
-        if operation not in OPERATIONS:
-            complaints.append(causes.unsupported(f"{here}.operations[{number}]", operation, OPERATIONS))
-    for field, values, what in (
-        ("apiGroups", rule.rule.apiGroups, "API groups"),
-        ("apiVersions", rule.rule.apiVersions, "API versions"),
-    ):
-        if not values:
-            complaints.append(causes.required(f"{here}.{field}"))
-        elif len(values) > 1 and "*" in values:
-            why = f"if '*' is present, must not specify other {what}"
-            complaints.append(causes.invalid(f"{here}.{field}", list(values), why))
-    complaints += [
-        causes.required(f"{here}.apiVersions[{number}]") for number, v in enumerate(rule.rule.apiVersions) if not v
-    ]
-    if not rule.rule.resources:
-        complaints.append(causes.required(f"{here}.resources"))
-    complaints += [
-        causes.required(f"{here}.resources[{number}]") for number, r in enumerate(rule.rule.resources) if not r
-    ]
-    return complaints + causes.one_of(f"{here}.scope", rule.rule.scope, ("*", "Cluster", "Namespaced"))
 
 
 def _client(config: pb.WebhookClientConfig, here: str) -> list[Cause]:

@@ -1,0 +1,1 @@
+"""ValidatingAdmissionPolicies: expressions that requests must satisfy, evaluated in the api-server."""
