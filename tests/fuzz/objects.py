@@ -353,6 +353,32 @@ webhooks:
   admissionReviewVersions: [v1, v1beta1]
   timeoutSeconds: 5
 ---
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicy
+metadata: {name: replicas.example.com}
+spec:
+  paramKind: {apiVersion: v1, kind: ConfigMap}
+  matchConstraints:
+    resourceRules: [{operations: [CREATE, UPDATE], apiGroups: [apps], apiVersions: [v1], resources: [deployments]}]
+    excludeResourceRules:
+    - {operations: ["*"], apiGroups: ["*"], apiVersions: ["*"], resources: ["*"], resourceNames: [free]}
+  matchConditions: [{name: people, expression: "!request.userInfo.username.startsWith('system:')"}]
+  variables: [{name: most, expression: "int(params.data.most)"}]
+  validations:
+  - expression: object.spec.replicas <= variables.most
+    messageExpression: "'at most ' + params.data.most"
+    reason: Forbidden
+  auditAnnotations: [{key: replicas, valueExpression: string(object.spec.replicas)}]
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicyBinding
+metadata: {name: replicas}
+spec:
+  policyName: replicas.example.com
+  paramRef: {name: replicas, namespace: default, parameterNotFoundAction: Deny}
+  matchResources: {namespaceSelector: {matchLabels: {checked: "yes"}}}
+  validationActions: [Deny, Audit]
+---
 apiVersion: rbac.authorization.k8s.io/v1
 kind: Role
 metadata: {name: reader, namespace: default}

@@ -96,10 +96,10 @@ def _is_like_none(one: FieldDescriptor, value: Any) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """A JSON key: the field that it fills, of the message or of its inlined part."""
+    """A JSON key: the field that it fills, of the message or of an inlined part: the fields that lead to that."""
 
     field: FieldDescriptor
-    inlined_in: str
+    inlined_in: tuple[str, ...]
     map_value: FieldDescriptor | None
 
 
@@ -109,9 +109,10 @@ def _places(descriptor: Descriptor) -> dict[str, _Place]:
     for one in descriptor.fields:
         if one.full_name in spelling.INLINE:
             assert one.message_type is not None
-            places |= {f.json_name: _Place(f, one.name, map_value(f)) for f in one.message_type.fields}
+            below = _places(one.message_type).items()
+            places |= {key: _Place(p.field, (one.name, *p.inlined_in), p.map_value) for key, p in below}
         else:
-            places[one.json_name] = _Place(one, "", map_value(one))
+            places[one.json_name] = _Place(one, (), map_value(one))
     return places
 
 
@@ -130,7 +131,9 @@ class _Reader:
                 continue
             if value is None:
                 continue
-            holder: Any = getattr(target, place.inlined_in) if place.inlined_in else target
+            holder: Any = target
+            for part in place.inlined_in:
+                holder = getattr(holder, part)
             self._fill(value, holder, place, f"{indexed}{key}", f"{plain}{key}")
 
     def custom(self, body: JSONObject, target: custom_pb2.CustomObject) -> None:

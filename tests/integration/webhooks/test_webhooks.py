@@ -327,3 +327,53 @@ async def test_a_collection_is_reviewed_object_by_object(client: Client, hooks: 
         await client.delete_collection(scheme.CONFIG_MAPS, "default")
     left = await client.list(scheme.CONFIG_MAPS, "default")
     assert [one.metadata.name for one in left.items if one.metadata.name in ("a", "b")] == ["b"]
+
+
+async def test_match_conditions(client: Client, hooks: WebhookServer) -> None:
+    conditions = [
+        {"name": "not-free", "expression": "object == null || object.metadata.name != 'free'"},
+        {"name": "writes", "expression": "request.operation != 'DELETE'"},
+        {"name": "one", "expression": "object.data.x == 'one'"},
+    ]
+    await register(client, MUTATING, hooks, "/change", matchConditions=conditions)
+    await register(client, VALIDATING, hooks, "/check", matchConditions=conditions[:2])
+    await client.create(settings("free", y="1"))
+    assert not hooks.asked
+    await client.create(settings())
+    assert hooks.paths() == ["/change", "/check"]
+    await client.delete(scheme.CONFIG_MAPS, "a", "default")
+    assert hooks.paths() == ["/change", "/check"]
+    with pytest.raises(errors.Forbidden) as refused:
+        await client.create(settings("b", y="1"))
+    why = "expression 'object.data.x == 'one'' resulted in error: no such key: x"
+    assert refused.value.message == f'configmaps "b" is forbidden: {why}'
+    configuration = await client.get(scheme.MUTATING_WEBHOOK_CONFIGURATIONS, "change")
+    configuration.webhooks[0].failurePolicy = "Ignore"
+    await client.update(configuration)
+    await client.create(settings("b", y="1"))
+    assert hooks.paths() == ["/change", "/check", "/check"]
+
+
+@pytest.mark.parametrize("policy", ["Equivalent", "Exact"])
+async def test_another_version_of_the_kind(client: Client, hooks: WebhookServer, policy: str) -> None:
+    """A webhook for autoscaling/v1 sees, and changes, what is written as autoscaling/v2."""
+    rules = [{"operations": ["*"], "apiGroups": ["autoscaling"], "apiVersions": ["v1"], "resources": ["*"]}]
+    change = {"op": "add", "path": "/spec/targetCPUUtilizationPercentage", "value": 40}
+    hooks.answers["/change"] = lambda r: patch(r, change)
+    await register(client, MUTATING, hooks, "/change", rules=rules, matchPolicy=policy)
+    target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}
+    body = {
+        "apiVersion": "autoscaling/v2",
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": {"name": "web", "namespace": "default"},
+        "spec": {"scaleTargetRef": target, "maxReplicas": 3},
+    }
+    created: Any = await client.create(decode(json.dumps(body), "test")[0].obj)
+    if policy == "Exact":
+        assert not hooks.asked
+        return
+    [(_, asked)] = hooks.asked
+    assert (asked["kind"]["version"], asked["requestKind"]["version"]) == ("v1", "v2")
+    assert (asked["resource"]["version"], asked["requestResource"]["version"]) == ("v1", "v2")
+    assert asked["object"]["apiVersion"] == "autoscaling/v1"
+    assert created.spec.metrics[0].resource.target.averageUtilization == 40

@@ -155,10 +155,10 @@ def _unknown_kind(node: YAMLNode, version: str, kind: str, source: str) -> Diagn
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """The place of a JSON key: a field of the message, or of an inlined part."""
+    """The place of a JSON key: a field of the message, or of an inlined part: the fields that lead to that."""
 
     field: FieldDescriptor
-    inlined_in: str = ""
+    inlined_in: tuple[str, ...] = ()
 
 
 @functools.cache
@@ -168,7 +168,8 @@ def _places(descriptor: Descriptor) -> dict[str, _Place]:
         if field.full_name in spelling.INLINE:
             inner = field.message_type
             assert inner is not None
-            places.update({f.json_name: _Place(f, field.name) for f in inner.fields})
+            below = _places(inner).items()
+            places.update({key: _Place(p.field, (field.name, *p.inlined_in)) for key, p in below})
         else:
             places[field.json_name] = _Place(field)
     return places
@@ -195,7 +196,9 @@ class _Reader:
                 continue
             if value.value is None:
                 continue  # null: as if it were not there
-            target = cast(Message, getattr(message, place.inlined_in)) if place.inlined_in else message
+            target = message
+            for part in place.inlined_in:
+                target = cast(Message, getattr(target, part))
             self._field(value, target, place.field, prefix + key)
 
     def custom(self, node: YAMLNode, obj: custom_pb2.CustomObject, prefix: str) -> None:

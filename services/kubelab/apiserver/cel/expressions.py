@@ -126,5 +126,5 @@ def _environment(variables: tuple[tuple[str, str], ...]) -> Any:
         cast(Any, ext_math).ExtMath(),
         extension(),
     ]
-    declared = {name: types[kind] if kind in types else kinds(kind) for name, kind in variables}
+    declared = {name: types[kind] if kind in types else kinds(kind.lower()) for name, kind in variables}
     return cast(Any, cel).NewEnv(variables=declared, extensions=extensions)

@@ -18,6 +18,8 @@ COUNTED = {
     "CronJob",
     "CustomResourceDefinition",
     "MutatingWebhookConfiguration",
+    "ValidatingAdmissionPolicy",
+    "ValidatingAdmissionPolicyBinding",
     "ValidatingWebhookConfiguration",
     "DaemonSet",
     "Deployment",

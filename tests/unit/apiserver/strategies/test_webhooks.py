@@ -10,7 +10,8 @@ import pytest
 from kubelab.api.admissionregistration.v1 import admissionregistration_pb2 as pb
 from kubelab.apimachinery.manifest.decode import decode
 from kubelab.apimachinery.scheme import MUTATING_WEBHOOK_CONFIGURATIONS
-from kubelab.apiserver.admission.webhooks.matching import Operation, mutating_hooks
+from kubelab.apiserver.admission.operations import Operation
+from kubelab.apiserver.admission.webhooks.hooks import mutating_hooks
 from kubelab.apiserver.resources.admissionregistration.mutatingwebhookconfigurations.strategy import (
     MutatingWebhookConfigurationStrategy,
 )
@@ -72,9 +73,26 @@ def test_defaults() -> None:
             "must be between 1 and 65535",
         ),
         (
-            {"matchConditions": [{"name": "a", "expression": "true"}]},
-            "matchConditions",
-            "evaluates no match conditions",
+            {"matchConditions": [{"name": "a", "expression": "objekt.a == 1"}]},
+            "matchConditions[0].expression",
+            "compilation failed: ERROR: <input>:1:7: undeclared reference to 'objekt.a'",
+        ),
+        (
+            {"matchConditions": [{"name": "a", "expression": "params.a == 1"}]},
+            "matchConditions[0].expression",
+            "undeclared reference to 'params.a'",
+        ),
+        (
+            {"matchConditions": [{"name": "a", "expression": "'yes'"}]},
+            "matchConditions[0].expression",
+            "must evaluate to bool",
+        ),
+        ({"matchConditions": [{"name": "a"}]}, "matchConditions[0].expression", "Required value"),
+        ({"matchConditions": [{"expression": "true"}]}, "matchConditions[0].name", "Required value"),
+        (
+            {"matchConditions": [{"name": "a", "expression": "true"}] * 2},
+            "matchConditions[1].name",
+            'Duplicate value: "a"',
         ),
         ({"rules": [{**WEBHOOK["rules"][0], "operations": []}]}, "rules[0].operations", "Required value"),
         ({"rules": [{**WEBHOOK["rules"][0], "operations": ["READ"]}]}, "rules[0].operations[0]", '"READ"'),
@@ -125,4 +143,14 @@ SCALE = Operation("UPDATE", "apps", "v1", "deployments", "scale", "default")
 def test_rules_name_operations(rule: dict[str, Any], named: set[Operation]) -> None:
     obj = made({**WEBHOOK, "rules": [{**WEBHOOK["rules"][0], **rule}]})
     [hook] = mutating_hooks(obj.SerializeToString(deterministic=True))
-    assert {operation for operation in (PODS, NODES, SPACES, SCALE) if hook.handles(operation)} == named
+    assert {operation for operation in (PODS, NODES, SPACES, SCALE) if hook.matched(operation, ())} == named
+
+
+@pytest.mark.parametrize(("policy", "matched"), [("Equivalent", "v1"), ("Exact", None)])
+def test_rules_that_name_another_version(policy: str, matched: str | None) -> None:
+    rule = {**WEBHOOK["rules"][0], "apiGroups": ["autoscaling"], "apiVersions": ["v1"], "resources": ["*"]}
+    obj = made({**WEBHOOK, "rules": [rule], "matchPolicy": policy})
+    [hook] = mutating_hooks(obj.SerializeToString(deterministic=True))
+    asked = Operation("CREATE", "autoscaling", "v2", "horizontalpodautoscalers", "", "default")
+    found = hook.matched(asked, ["v1"])
+    assert (found.version if found else None) == matched
