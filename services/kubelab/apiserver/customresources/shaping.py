@@ -57,14 +57,17 @@ def fill_defaults(value: Any, schema: Schema) -> None:
             continue
         if key not in body or (body[key] is None and not below.nullable):
             body[key] = copied(below.default)
-    for key, part in body.items():
+    for key in body:
         below = schema.properties.get(key) or schema.values
-        if below is not None:
-            fill_defaults(part, below)
+        if below is None:
+            continue
+        if body[key] is None and not below.nullable and below.default is not NOTHING:
+            body[key] = copied(below.default)
+        fill_defaults(body[key], below)
 
 
 def drop_nulls(value: Any, schema: Schema) -> None:
-    """Take away the nulls of fields that have a default and may not be null: they were not meant as values."""
+    """Take away the nulls of fields that may not be null and have no default, which would take their place."""
     if isinstance(value, list):
         if schema.items is not None:
             for part in cast(JSONArray, value):
@@ -77,7 +80,7 @@ def drop_nulls(value: Any, schema: Schema) -> None:
         below = schema.properties.get(key) or schema.values
         if below is None:
             continue
-        if body[key] is None and not below.nullable and below.default is not NOTHING:
+        if body[key] is None and not below.nullable and below.default is NOTHING:
             del body[key]
         else:
             drop_nulls(body[key], below)
