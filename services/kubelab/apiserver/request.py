@@ -75,6 +75,8 @@ class Request:
     """Notes in the object who manages what the request changes."""
     dry_run: bool = False
     """Whether the request goes through all checks and stores nothing."""
+    judged: bool = False
+    """Whether its user was found to be one who may send it."""
     created: bool = False
     """Whether a patch has made an object that was not there."""
     name: str = ""

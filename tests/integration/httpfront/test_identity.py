@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jwt
+import pytest
 
 from tests.support.https import Answer, HTTPClient
 
 WHOAMI = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
 REVIEW = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
 TOKEN = "/api/v1/namespaces/default/serviceaccounts/default/token"
+NAMESPACE = "/api/v1/namespaces/default/"
+POD, CSV = {"kind": "Pod", "apiVersion": "v1"}, {"Content-Type": "text/csv"}
 ACCOUNT = "system:serviceaccount:default:default"
 
 
@@ -71,3 +76,60 @@ async def test_anybody_can_check_a_token_by_the_published_keys(http: HTTPClient,
     key = jwt.PyJWKSet.from_dict(keys.json)[jwt.get_unverified_header(token)["kid"]]
     claims = jwt.decode(token, key, audience=found.json["issuer"], issuer=found.json["issuer"])
     assert claims["sub"] == ACCOUNT
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "headers", "code", "verb", "target"),
+    [
+        ("POST", "configmaps", "{nonsense", {}, 400, "create", "configmaps"),
+        (
+            "POST",
+            "configmaps",
+            POD,
+            {},
+            400,
+            "create",
+            "configmaps",
+        ),
+        (
+            "POST",
+            "configmaps",
+            "x",
+            CSV,
+            415,
+            "create",
+            "configmaps",
+        ),
+        ("PUT", "configmaps/a", "{nonsense", {}, 400, "update", "configmaps"),
+        (
+            "PATCH",
+            "pods/a/status",
+            "{}",
+            CSV,
+            415,
+            "patch",
+            "pods/status",
+        ),
+        ("GET", "pods?limit=many", None, {}, 400, "list", "pods"),
+        ("GET", "pods", None, {"Accept": "text/csv"}, 406, "list", "pods"),
+        ("GET", "things", None, {}, 404, "list", "things"),
+        ("DELETE", "things/a", None, {}, 404, "delete", "things"),
+        ("PUT", "configmaps", "{}", {}, 405, "update", "configmaps"),
+    ],
+)
+async def test_only_who_may_send_it_is_told_what_is_wrong_with_a_request(
+    http: HTTPClient,
+    jane: HTTPClient,
+    method: str,
+    path: str,
+    body: Any,
+    headers: dict[str, str],
+    code: int,
+    verb: str,
+    target: str,
+) -> None:
+    assert (await http.send(method, NAMESPACE + path, body, **headers)).code == code
+    refused = await jane.send(method, NAMESPACE + path, body, **headers)
+    assert (refused.code, refused.json["reason"]) == (403, "Forbidden")
+    words = f'User "jane" cannot {verb} resource "{target}" in API group "" in the namespace "default"'
+    assert words in refused.json["message"]

@@ -109,6 +109,24 @@ class RequestHandler:
             self.end(request, None, _code(err), *self.now())
             raise
 
+    async def check_target(self, request: Request) -> None:
+        """Let a request that is wrong in some other way say so only to a user who may do what its path and its verb
+        ask. A refusal is counted and recorded. Unauthorized, Forbidden."""
+        if request.judged:
+            return
+        user = await self.identify(request)
+        try:
+            await self._authorize_target(user, request)
+        except errors.ApiError as err:
+            self.end(request, None, _code(err), *self.now())
+            raise
+
+    async def _authorize_target(self, user: User, request: Request) -> None:
+        p = request.path
+        await self._authorizer.check(
+            Attributes(user, request.verb, p.group, p.resource, p.subresource, p.namespace, p.name)
+        )
+
     def handling(self, request: Request) -> _Handling:
         """Let the body of an ``async with`` do what the request asks, if its user may. It gets the subresource that the
         path names, or the actions of a resource that is only passed through. Raises
@@ -127,15 +145,11 @@ class RequestHandler:
         obj: Message | None = None
         if request.content is not None:
             message = (subresource.message if subresource is not None else None) or resource.message
-            content = request.content
-            if isinstance(content, AnyMessage):
-                obj = decode(message, content)
-            else:
-                obj = content.decode(message, resource)
-                request.warnings = content.warnings
-            if isinstance(obj, CustomObject):
-                check_kind(obj, resource)
-            request.obj = obj
+            try:
+                obj = request.obj = _decoded(request, message, resource)
+            except errors.ApiError:
+                await self._authorize_target(user, request)  # others are not told what is wrong with the object
+                raise
             if subresource is not None and subresource.unnamed and not meta_of(obj).name:
                 meta_of(obj).name = path.name
         a = request.attributes = attributes_of(user, request.verb, resource, path, request.field_selector, obj)
@@ -143,6 +157,7 @@ class RequestHandler:
         STORE_TIME.set(request.store)
         FENCE.set(fencing.incoming(request.metadata))
         await self._authorizer.check(a)
+        request.judged = True
         check_verb(a, resource, subresource)
         request.admission = self._admission.of(a)
         stream = request.verb == "watch" or (subresource is not None and subresource.streamed)
@@ -249,6 +264,20 @@ class _Handling:
 
     def _end(self, err: BaseException | None) -> None:
         self._handler.end(self._request, self._stream, _code(err), self._wall, self._started)
+
+
+def _decoded(request: Request, message: type[Message], resource: Resource[Message]) -> Message:
+    """Read the object of a request. BadRequest, Invalid, TooLarge."""
+    content = request.content
+    assert content is not None
+    if isinstance(content, AnyMessage):
+        obj = decode(message, content)
+    else:
+        obj = content.decode(message, resource)
+        request.warnings = content.warnings
+    if isinstance(obj, CustomObject):
+        check_kind(obj, resource)
+    return obj
 
 
 def _code(err: BaseException | None) -> str:

@@ -80,8 +80,13 @@ class HTTPFront:
         stream = self.routes.stream(url)
         if stream is not None:
             return await stream(call)
-        call.request.verb = await self._verbs.verb_of(call)
-        return await self._verbs.answer(call)
+        try:
+            call.request.verb = await self._verbs.verb_of(call)
+            return await self._verbs.answer(call)
+        except ApiError as err:
+            if not isinstance(err, errors.Forbidden):
+                await self._handler.check_target(call.request)
+            raise
 
     async def _answer_path(self, raw: web.BaseRequest, path: str) -> web.StreamResponse:
         call = Call(raw, request_of(raw, _VERBS.get(raw.method, raw.method.lower()), _NO_PATH))

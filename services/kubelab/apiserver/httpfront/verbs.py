@@ -70,12 +70,14 @@ class Verbs:
         """Name the verb of a request. NotFound and MethodNotAllowed where no such path, or method, is served."""
         assert call.url is not None
         path, method = call.url.path, call.raw.method
+        table = _ON_SUBRESOURCE if path.subresource else _ON_OBJECT if path.name else _ON_COLLECTION
+        verb = table.get(method)
+        if verb is not None:
+            call.request.verb = verb  # for those who are refused before more is known
         resource = await self._resources.find(path.group, path.resource, path.version)
         if resource is None or not self._has_subresource(resource, path.subresource):
             raise errors.NotFound(_NOT_FOUND)
         _check_scope(resource, call)
-        table = _ON_SUBRESOURCE if path.subresource else _ON_OBJECT if path.name else _ON_COLLECTION
-        verb = table.get(method)
         if verb is None:
             raise errors.MethodNotAllowed(_NOT_ALLOWED)
         if verb == "list" and (call.url.watch or queryparams.flag(call.raw.query, "watch")):
