@@ -150,7 +150,7 @@ class Record:
         }
         if self.settings:
             body["settings"] = {name: dict(keys) for name, keys in self.settings.items()}
-        atomicfile.write(self.folder / "cluster.yaml", yaml.safe_dump(body, sort_keys=False))
+        atomicfile.write(self.file, yaml.safe_dump(body, sort_keys=False))
 
     @property
     def nodes(self) -> tuple[NodeRecord, ...]:
@@ -182,6 +182,11 @@ class Record:
     @property
     def folder(self) -> Path:
         return self.home / "clusters" / self.name
+
+    @property
+    def file(self) -> Path:
+        """Where this record is kept."""
+        return self.folder / "cluster.yaml"
 
     @property
     def pki(self) -> Path:

@@ -14,7 +14,7 @@ from collections.abc import Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 from kubelab.apimachinery.clock import Clock
-from kubelab.supervisor import network, processes
+from kubelab.supervisor import network, plan, processes
 from kubelab.topology import lock
 from kubelab.topology.record import RUN_ROOT, Record
 
@@ -68,6 +68,13 @@ def pods(record: Record) -> None:
             done.result()
 
 
+def groups(record: Record) -> None:
+    """Take away the control groups of a cluster whose folder does not say any more where they are."""
+    from kubelab.runtime.pods.cleanup import cleanup_groups
+
+    cleanup_groups(plan.control_group(record))
+
+
 def strays(record: Record, clock: Clock) -> None:
     """End what still runs in a cluster's namespaces though no record names it; the calling process stays."""
     pids = processes.inside(network.inodes(record))
@@ -91,21 +98,35 @@ def files(record: Record, *, delete: bool) -> None:
 
 def end(pids: Iterable[int], number: signal.Signals, clock: Clock) -> None:
     """Signal processes and wait until they are gone; SIGKILL for those that are not after five seconds."""
-    watched: dict[int, int] = {}
-    for pid in pids:
-        with contextlib.suppress(ProcessLookupError):
-            watched[os.pidfd_open(pid)] = pid
-    for fd in watched:
+    with holding(pids) as watched:
+        _signal(watched, number)
+        _signal(watched, signal.SIGCONT)
+        kill(_wait(set(watched), STOP_SECONDS, clock), clock)
+
+
+@contextlib.contextmanager
+def holding(pids: Iterable[int]) -> Generator[list[int]]:
+    """Give a pidfd for each of these processes that is there: no later process can be taken for it."""
+    with contextlib.ExitStack() as stack:
+        fds: list[int] = []
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                fds.append(os.pidfd_open(pid))
+                stack.callback(os.close, fds[-1])
+        yield fds
+
+
+def kill(fds: Iterable[int], clock: Clock) -> None:
+    """Kill the processes behind these pidfds, those that still run, and wait until they are gone."""
+    fds = set(fds)
+    _signal(fds, signal.SIGKILL)
+    _wait(fds, STOP_SECONDS, clock)
+
+
+def _signal(fds: Iterable[int], number: signal.Signals) -> None:
+    for fd in fds:
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(fd, number)
-            signal.pidfd_send_signal(fd, signal.SIGCONT)
-    remaining = _wait(set(watched), STOP_SECONDS, clock)
-    for fd in remaining:
-        with contextlib.suppress(ProcessLookupError):
-            signal.pidfd_send_signal(fd, signal.SIGKILL)
-    _wait(remaining, STOP_SECONDS, clock)
-    for fd in watched:
-        os.close(fd)
 
 
 def _wait(fds: set[int], seconds: float, clock: Clock) -> set[int]:

@@ -157,6 +157,11 @@ def _target(record: Record, node: NodeRecord, component: str) -> HealthTarget:
     )
 
 
+def control_group(record: Record) -> str:
+    """Name the control group below which those of the cluster's nodes are."""
+    return f"kubelab/{record.name}-{record.id}"
+
+
 def _etcd(record: Record, node: NodeRecord) -> ProcessSpec:
     name = etcdmembers.process(node)
     target = HealthTarget(
@@ -218,7 +223,7 @@ def _own_config(record: Record, node: NodeRecord, component: str) -> dict[str, A
                 "socket": str(record.runtime_socket(node.name)),
                 "stateDir": str(record.folder / "runtime" / node.name),
                 "storeDir": str(record.folder / "images"),
-                "cgroup": f"kubelab/{record.name}-{record.id}/{node.name}",
+                "cgroup": f"{control_group(record)}/{node.name}",
             }
         case _:
             return {}

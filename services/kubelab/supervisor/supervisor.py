@@ -25,7 +25,7 @@ from kubelab.cluster import launch
 from kubelab.component.serving import Health, serve_grpc
 from kubelab.linux import syscalls
 from kubelab.pki import certificates, renewal
-from kubelab.supervisor import cleanup, logfiles, network, nft, plan, processes
+from kubelab.supervisor import cleanup, logfiles, lostrecord, network, nft, plan, processes
 from kubelab.supervisor.etcdleader import EtcdLeader
 from kubelab.supervisor.faults import Partitions
 from kubelab.supervisor.keeper import ProcessKeeper
@@ -74,6 +74,7 @@ class Supervisor:
         self._asked_down = asyncio.Event()
         self._down = asyncio.Event()
         self.delete = False
+        self._record_lost = False
         self.tunnels = Tunnelling(record, host, clock, log)
         watches = {plan.TUNNELS: self.tunnels.watch}
         self.keepers: dict[str, ProcessKeeper] = {
@@ -106,10 +107,11 @@ class Supervisor:
                 renew = partial(certificates.renew, self.record.pki, self.record.nodes)
                 renewing = group.create_task(renewal.keep(renew, self.clock, self._log), name="certificates")
                 turning = group.create_task(logfiles.keep_small(logs, self.clock, self._log), name="logs")
+                missing = group.create_task(self._end_without_record(), name="the cluster's record")
                 await self._asked_down.wait()
                 await self._take_down()
                 self._down.set()
-                for task in (looking, keeping, renewing, turning, avoiding):
+                for task in (looking, keeping, renewing, turning, avoiding, missing):
                     task.cancel()
         finally:
             self.tunnels.close()
@@ -127,6 +129,17 @@ class Supervisor:
         """Was it asked to go down?"""
         return self._asked_down.is_set()
 
+    async def _end_without_record(self) -> None:
+        """Take the cluster down once its record is gone, with what is left of its folder, unless etcd's data are."""
+        try:
+            await lostrecord.removed(self.record.file)
+        except OSError as err:
+            self._log.warning("it would not be noticed if the cluster's folder was removed", error=str(err))
+            return
+        self._record_lost = True
+        self._log.warning("the cluster's record is gone, ending the cluster", path=str(self.record.file))
+        self.ask_down(delete=not (self.record.folder / "etcd").exists())
+
     async def down(self) -> None:
         """Wait until processes, pods and network are gone."""
         await self._down.wait()
@@ -141,12 +154,21 @@ class Supervisor:
         members = {name: keeper for name, keeper in self.keepers.items() if keeper.spec.component == "etcd"}
         await end_members(members, await self.etcd_leader.look())
         zygote = self.zygote()
-        self._spawner.close()
-        if zygote:
-            await launch.wait_ended(zygote.pid, ZYGOTE_SECONDS)
-        await asyncio.to_thread(cleanup.pods, self.record)
+        with cleanup.holding(self._below(zygote) if self._record_lost else ()) as left:
+            self._spawner.close()
+            if zygote:
+                await launch.wait_ended(zygote.pid, ZYGOTE_SECONDS)
+            await asyncio.to_thread(cleanup.pods, self.record)
+            await asyncio.to_thread(cleanup.kill, left, self.clock)
+        if self._record_lost:
+            await asyncio.to_thread(cleanup.groups, self.record)
         await asyncio.to_thread(cleanup.strays, self.record, self.clock)
         await asyncio.to_thread(network.remove, self.record)
+
+    def _below(self, zygote: Running | None) -> list[int]:
+        """Find every process that came from here, pods' too: what the disk said of those may be gone."""
+        roots = [self.own_process.pid, *([zygote.pid] if zygote else [])]
+        return [pid for root in roots for pid in processes.descendants(root) if pid != self.own_process.pid]
 
     def keeper(self, name: str) -> ProcessKeeper:
         """Find a process; NotFound."""

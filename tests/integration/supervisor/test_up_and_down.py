@@ -7,6 +7,7 @@ import itertools
 import json
 import os
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
@@ -25,6 +26,7 @@ from tests.support.traces import Traces, guardians
 
 pytestmark = pytest.mark.root
 SECONDS = 120
+HELLO = Path(__file__).parents[3] / "examples" / "tutorial" / "00000"
 
 Kubelab = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -153,6 +155,26 @@ def test_down_cleans_up_when_everybody_was_killed(kubelab: Kubelab, home: Path, 
     kill_together(*guardians(record))
     assert kubelab("down", "--name", name, "--delete").returncode == 0
     assert traces.left() == []
+
+
+def test_a_cluster_whose_folder_was_removed_ends_itself(kubelab: Kubelab, home: Path, name: str) -> None:
+    """Etcd is without its data, and no command finds the cluster any more."""
+    assert kubelab("up", "--name", name, "--nodes", "1").returncode == 0
+    record = record_of(home, name)
+    traces, supervisor = Traces.of(record), supervisor_of(record)
+    assert kubelab("image", "build", "-t", "hello:1", str(HELLO), "--name", name).returncode == 0
+    run_a_pod(home)
+    shutil.rmtree(record.folder)
+    asyncio.run(launch.wait_ended(supervisor.pid, SECONDS))
+    assert traces.left() == []
+
+
+def run_a_pod(home: Path) -> None:
+    """Start a pod, and wait until it runs."""
+    environment = {**os.environ, "KUBECONFIG": str(home / "kubeconfig")}
+    for line in ("run web --image=hello:1", "wait --for=condition=Ready pod/web --timeout=60s"):
+        command = [sys.executable, "-m", "kubelab.kctl", *line.split()]
+        subprocess.run(command, env=environment, check=True, timeout=SECONDS, capture_output=True)
 
 
 def supervisor_of(record: Record) -> Running:

@@ -7,45 +7,16 @@ follower looks once in :data:`POLL_SECONDS` instead.
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 
 from kubelab.apimachinery.clock import Clock
 from kubelab.kubelet.logs.reader import LogQuery, LogReader
 from kubelab.linux import syscalls
+from kubelab.linux.folderwatch import FolderWatch
 
 POLL_SECONDS = 0.5
-_EVENT_BYTES = 4096
-
-
-class FolderWatch:
-    """Sets :attr:`changed` when a file of the folder grows, appears or is renamed into it.
-
-    Raises OSError when the kernel has no inotify (left).
-    """
-
-    def __init__(self, folder: str) -> None:
-        self.changed = asyncio.Event()
-        self._fd = syscalls.inotify()
-        try:
-            mask = syscalls.IN_MODIFY | syscalls.IN_CREATE | syscalls.IN_MOVED_TO
-            syscalls.inotify_add_watch(self._fd, folder, mask)
-        except OSError:
-            os.close(self._fd)
-            raise
-        asyncio.get_running_loop().add_reader(self._fd, self._readable)
-
-    def close(self) -> None:
-        asyncio.get_running_loop().remove_reader(self._fd)
-        os.close(self._fd)
-
-    def _readable(self) -> None:
-        try:
-            while os.read(self._fd, _EVENT_BYTES):
-                self.changed.set()
-        except BlockingIOError:
-            return
+_GROWTH = syscalls.IN_MODIFY | syscalls.IN_CREATE | syscalls.IN_MOVED_TO  # it grows, appears or is renamed into
 
 
 async def read_log(
@@ -90,7 +61,7 @@ async def read_log(
 
 def _watch(folder: str) -> FolderWatch | None:
     try:
-        return FolderWatch(folder)
+        return FolderWatch(folder, _GROWTH)
     except OSError:
         return None
 

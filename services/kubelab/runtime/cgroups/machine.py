@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from itertools import combinations
+from itertools import chain, combinations
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +75,14 @@ def find(name: str, earlier: Offer | None = None, proc: Path = Path("/proc/self"
     offered = {controller for tree in trees for controller in tree.controllers}
     reasons = {c: missing.get(c, "no control groups with it are mounted") for c in CONTROLLERS if c not in offered}
     return Offer(tuple(trees), reasons)
+
+
+def existing(name: str, proc: Path = Path("/proc/self")) -> list[Path]:
+    """Find the groups of this name that were made below this process's own, or above it where that was not possible."""
+    mounts = _mounts((proc / "mountinfo").read_text())
+    places = _places(mounts, _own(mounts, (proc / "cgroup").read_text()))
+    found = {Path(group) / name for groups in places.values() for group in chain.from_iterable(groups.values())}
+    return sorted(folder for folder in found if folder.is_dir())
 
 
 def _mounts(mountinfo: str) -> list[Mount]:

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from kubelab.apimachinery.clock import SystemClock
-from kubelab.runtime.cgroups import groups
+from kubelab.runtime.cgroups import groups, machine
 from kubelab.runtime.cgroups.machine import Offer
 from kubelab.runtime.launcher.signals import send, signal_number
 from kubelab.runtime.pods import state
@@ -46,6 +46,13 @@ def cleanup(state_dir: Path, *, grace: float = 2.0) -> None:
     _wait(pauses, SECONDS)
     if recorded := state.read_groups(state_dir):
         groups.remove_all(Offer.from_json(recorded), recorded["name"])
+
+
+def cleanup_groups(name: str) -> None:
+    """Take the control groups of this name away when no state is left that says where they were made. Processes in them
+    are killed."""
+    for folder in machine.existing(name):
+        groups.remove_all(Offer((machine.Tree(0, (), str(folder)),)), name)
 
 
 def _wait(pids: Iterable[int], seconds: float) -> list[int]:
