@@ -12,6 +12,7 @@ from kubelab.apimachinery import errors
 from kubelab.apimachinery.core.pods import is_active
 from kubelab.controllermanager.replicaset.decide import (
     Failure,
+    hold_back,
     plan,
     status,
 )
@@ -88,3 +89,49 @@ def test_status_counts_and_tells_of_failure() -> None:
     (changed,) = status(rc, pods, Failure("FailedDelete", errors.Forbidden("too busy")), now=101.0).conditions
     assert (changed.reason, changed.message, changed.lastTransitionTime.seconds) == ("FailedDelete", "too busy", 100)
     assert [*status(rc, pods, None, now=102.0).conditions] == []
+
+
+def seen(replicas: int) -> core_pb2.ReplicationController:
+    """One whose generation the controller has seen."""
+    made = make.replication_controller("web", replicas=replicas)
+    made.status.observedGeneration = made.metadata.generation
+    return made
+
+
+def rejected(created: float, **options: Any) -> core_pb2.Pod:
+    pod = web(f"r{created}", phase="Failed", ready=None, **options)
+    pod.metadata.creationTimestamp.seconds = int(created)
+    del pod.status.containerStatuses[:]
+    return pod
+
+
+@pytest.mark.parametrize(
+    ("owned", "seconds"),
+    [
+        ([], 0),
+        ([rejected(10_000)], 0),  # one of two: the next may have more luck
+        ([rejected(10_000), rejected(10_000)], 1),
+        ([rejected(9_990), rejected(9_999), rejected(9_999), rejected(10_000)], 2),
+        ([rejected(10_000 - n // 2) for n in range(40)], 300),
+        ([rejected(10_000), rejected(9_000)], 0),  # long ago
+        ([rejected(9_999), rejected(9_999)], 0),  # its time is over
+        ([rejected(10_000, node=""), rejected(10_000)], 0),
+        ([web("a", phase="Failed"), rejected(10_000), web("b")], 0),
+    ],
+)
+def test_pods_that_no_node_takes_are_replaced_more_and_more_slowly(owned: list[core_pb2.Pod], seconds: int) -> None:
+    assert hold_back(seen(replicas=2), owned, 10_000.0) == seconds
+
+
+def test_a_pod_that_ran_before_it_failed_is_replaced_at_once() -> None:
+    ran = [rejected(10_000), rejected(10_000)]
+    for pod in ran:
+        pod.status.containerStatuses.add(name="app")
+    assert hold_back(seen(replicas=2), ran, 10_000.0) == 0
+
+
+def test_a_changed_template_is_tried_at_once() -> None:
+    changed = seen(replicas=1)
+    assert hold_back(changed, [rejected(10_000)], 10_000.0) == 1
+    changed.metadata.generation += 1
+    assert hold_back(changed, [rejected(10_000)], 10_000.0) == 0

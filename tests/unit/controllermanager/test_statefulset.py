@@ -197,6 +197,30 @@ async def test_on_delete_replaces_nothing_by_itself(running: Run) -> None:
     assert images(server) == ["v2"]
 
 
+async def test_a_pod_that_fails_again_and_again_is_made_ever_more_slowly_until_the_set_changes(running: Run) -> None:
+    clock = FakeClock()
+    server = ApiServerInMemory(clock=clock)
+    await server.client().create(stateful_set(replicas=1))
+    async with running(server, "statefulset", clock=clock):
+        for _ in range(60):
+            await clock.advance(1)
+            for pod in pods(server):
+                pod.spec.nodeName, pod.status.phase = "node-1", "Failed"
+                server.add(pod)
+            leave(server)
+        made = len(server.calls_of("create", PODS))
+        assert 4 <= made <= 9
+        changed = server.get(STATEFUL_SETS, "default/db")
+        assert changed is not None
+        changed.spec.template.spec.nodeName = ""
+        changed.metadata.generation += 1
+        server.add(changed)
+        await clock.advance(1)
+        leave(server)
+        await clock.advance(1)
+        assert len(server.calls_of("create", PODS)) == made + 1
+
+
 async def test_an_ended_pod_is_made_anew_and_minimum_ready_seconds_count(running: Run) -> None:
     clock = FakeClock()
     server = ApiServerInMemory(clock=clock)

@@ -30,6 +30,12 @@ def is_active(pod: core_pb2.Pod) -> bool:
     return not is_terminal(pod) and not is_terminating(pod)
 
 
+def was_rejected(pod: core_pb2.Pod) -> bool:
+    """Say whether the pod's node did not take it: it failed before anything of it was made."""
+    made = pod.status.containerStatuses or pod.status.initContainerStatuses
+    return pod.status.phase == FAILED and bool(pod.spec.nodeName) and not made
+
+
 def is_ready(pod: core_pb2.Pod) -> bool:
     """Say whether the pod may get traffic."""
     return is_true(pod.status.conditions, READY)

@@ -12,7 +12,6 @@ from kubelab.api.apps.v1 import apps_pb2
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import labelselectors
 from kubelab.apimachinery.apps.revisions import POD_HASH, REVISION_HASH
-from kubelab.apimachinery.backoff import ExponentialBackoff
 from kubelab.apimachinery.core.pods import FAILED, available_in
 from kubelab.apimachinery.errors import ApiError, NotFound
 from kubelab.apimachinery.messages import deep_copy
@@ -25,13 +24,13 @@ from kubelab.controllermanager.controllerrefs import PodControllerRefManager
 from kubelab.controllermanager.daemonset import decide
 from kubelab.controllermanager.daemonset.pods import make_pod
 from kubelab.controllermanager.expectations import LOOK_AGAIN, Expectations
+from kubelab.controllermanager.failedpods import FailedPods
 from kubelab.controllermanager.indexes import BY_SELECTOR, label_selecting, selector_keys
 from kubelab.controllermanager.podcontrol import PodControl
 from kubelab.controllermanager.revisions.history import RevisionHistory
 from kubelab.rpc import tracing
 
 KIND = DAEMON_SETS.kind
-BACKOFF = ExponentialBackoff(1.0, 900.0)  # of failed pods, on one node
 
 
 class DaemonSetController(Reconciler[str]):
@@ -51,7 +50,7 @@ class DaemonSetController(Reconciler[str]):
         self._pod_control = PodControl(self._client, self._recorder, self._expectations)
         self._refs = PodControllerRefManager(self._client, DAEMON_SETS, self._pods, self._pod_control)
         self._history = RevisionHistory(context, DAEMON_SETS)
-        self._failed: dict[str, dict[str, tuple[int, float]]] = {}  # by key and node: how often, and until when to wait
+        self._failed = FailedPods(lambda pod: pod.spec.nodeName)
         self._sets.add_handler(
             on_add=self._enqueue, on_update=lambda _, new: self._enqueue(new), on_delete=self._enqueue
         )
@@ -92,7 +91,7 @@ class DaemonSetController(Reconciler[str]):
         if daemon_set is None:
             for awaited in (self._expectations, self._status_expectations, self._history):
                 awaited.forget(key)
-            self._failed.pop(key, None)
+            self._failed.forget(key)
             return
         waits = (self._expectations, self._status_expectations, self._history)
         if not all(awaited.satisfied(key) for awaited in waits):
@@ -110,7 +109,8 @@ class DaemonSetController(Reconciler[str]):
         failure: ApiError | None = None
         if not is_terminating(daemon_set):
             todo = decide.manage(daemon_set, nodes, placed, digest, now)
-            self._hold_back(key, todo, now)
+            if later := self._failed.hold_back(key, daemon_set.metadata.generation, todo, now):
+                self._queue.add_after(key, later)
             self._tell(daemon_set, todo.ended)
             if not todo and daemon_set.spec.updateStrategy.type == "RollingUpdate":
                 todo = decide.roll(daemon_set, nodes, placed, digest, now)
@@ -122,20 +122,6 @@ class DaemonSetController(Reconciler[str]):
         self._look_again(key, daemon_set, pods, now)
         if failure is not None:
             raise failure  # the queue retries the key
-
-    def _hold_back(self, key: str, todo: decide.Plan, now: float) -> None:
-        """Leave a pod that failed for a while before it is replaced, longer each time: a node that refuses one pod
-        refuses the next one too."""
-        seen = self._failed.setdefault(key, {})
-        for pod in [pod for pod in todo.ended if pod.status.phase == FAILED]:
-            times, until = seen.get(pod.spec.nodeName, (0, 0.0))
-            if now < until:
-                todo.delete.remove(pod)
-                todo.ended.remove(pod)
-                self._queue.add_after(key, until - now)
-                continue
-            times = times + 1 if now < until + BACKOFF.cap else 1
-            seen[pod.spec.nodeName] = (times, now + BACKOFF.longest(times))
 
     def _tell(self, daemon_set: apps_pb2.DaemonSet, ended: Sequence[core_pb2.Pod]) -> None:
         for pod in ended:

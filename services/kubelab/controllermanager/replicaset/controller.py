@@ -27,7 +27,7 @@ from kubelab.controllermanager.controllerrefs import Matches, PodControllerRefMa
 from kubelab.controllermanager.expectations import LOOK_AGAIN, Expectations
 from kubelab.controllermanager.indexes import BY_CONTROLLER, BY_SELECTOR, controller_uid, label_selecting, selector_keys
 from kubelab.controllermanager.podcontrol import FAILED_CREATE, FAILED_DELETE, PodControl, pod_from_template
-from kubelab.controllermanager.replicaset.decide import Failure, Plan, plan, status
+from kubelab.controllermanager.replicaset.decide import Failure, Plan, hold_back, plan, status
 from kubelab.rpc import tracing
 
 R = TypeVar("R", apps_pb2.ReplicaSet, core_pb2.ReplicationController)
@@ -100,16 +100,22 @@ class PodReplicator(Reconciler[str], Generic[R]):
             self._queue.add_after(key, LOOK_AGAIN)  # the awaited events bring the key back sooner
             return
         with tracing.cause(owner.metadata.resourceVersion):
-            pods = [pod for pod in await self._refs.claim(key, owner, self.matches(owner)) if is_active(pod)]
-            failure = None if is_terminating(owner) else await self._act(key, owner, pods)
+            owned = await self._refs.claim(key, owner, self.matches(owner))
+            pods = [pod for pod in owned if is_active(pod)]
+            failure = None if is_terminating(owner) else await self._act(key, owner, pods, owned)
             await self._write_status(key, owner, pods, failure)
         if failure is not None:
             raise failure.error  # the queue retries the key
 
-    async def _act(self, key: str, owner: R, pods: Sequence[core_pb2.Pod]) -> Failure | None:
+    async def _act(
+        self, key: str, owner: R, pods: Sequence[core_pb2.Pod], owned: Sequence[core_pb2.Pod]
+    ) -> Failure | None:
         """Create or delete; return why not all of it could be done."""
-        missing = owner.spec.replicas - len(pods)
-        todo: Plan = plan(owner, pods, self._clock.time(), self.related(owner, pods) if missing < 0 else None)
+        missing, now = owner.spec.replicas - len(pods), self._clock.time()
+        todo: Plan = plan(owner, pods, now, self.related(owner, pods) if missing < 0 else None)
+        if todo.create and (seconds := hold_back(owner, owned, now)):
+            self._queue.add_after(key, seconds)
+            return None
         if todo.create:
             pod = pod_from_template(owner.spec.template, owner, self.resource)
             error = await self._pod_control.create_all(key, owner, [pod] * todo.create)

@@ -9,11 +9,14 @@ from typing import Any
 from kubelab.api.apps.v1 import apps_pb2
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import labels, timestamps
-from kubelab.apimachinery.core.pods import available_in, is_ready
+from kubelab.apimachinery.backoff import ExponentialBackoff
+from kubelab.apimachinery.core.pods import available_in, is_ready, was_rejected
 from kubelab.apimachinery.errors import ApiError
 from kubelab.controllermanager.podranking import rank_for_deletion
 
 BURST = 500  # creations, or deletions, of one sync
+REJECTED_BACKOFF = ExponentialBackoff(1.0, 300.0)
+REJECTED_SECONDS = 900.0  # for which a pod that its node did not take is remembered
 REPLICA_FAILURE = "ReplicaFailure"
 
 ReplicaSet = apps_pb2.ReplicaSet | core_pb2.ReplicationController
@@ -48,6 +51,18 @@ def plan(
         return Plan(create=min(missing, BURST))
     ranked = rank_for_deletion(pods, pods if related is None else related, now)
     return Plan(delete=tuple(ranked[: min(-missing, BURST)]))
+
+
+def hold_back(replica_set: ReplicaSet, owned: Sequence[core_pb2.Pod], now: float) -> float:
+    """Say for how many seconds no pod is to be created: as many as are wanted were rejected by their nodes, once or
+    several times, and the next ones will be too. Upstream creates them without a pause. A new generation of the owner
+    may do better, and waits for nothing."""
+    if replica_set.status.observedGeneration != replica_set.metadata.generation:
+        return 0.0
+    ages = [now - pod.metadata.creationTimestamp.seconds for pod in owned if was_rejected(pod)]
+    ages = [age for age in ages if age < REJECTED_SECONDS]
+    rounds = len(ages) // max(1, replicas(replica_set))
+    return max(0.0, REJECTED_BACKOFF.longest(rounds) - min(ages)) if rounds else 0.0
 
 
 def replicas(replica_set: ReplicaSet) -> int:

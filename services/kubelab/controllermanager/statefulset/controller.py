@@ -21,6 +21,7 @@ from kubelab.client.informer import key_of
 from kubelab.controllermanager.context import ControllerContext
 from kubelab.controllermanager.controllerrefs import ControllerRefManager
 from kubelab.controllermanager.expectations import LOOK_AGAIN, Expectations
+from kubelab.controllermanager.failedpods import FailedPods
 from kubelab.controllermanager.gather import gather_limited
 from kubelab.controllermanager.indexes import BY_SELECTOR, label_selecting, selector_keys
 from kubelab.controllermanager.podcontrol import PodControl, delete_pod
@@ -43,6 +44,7 @@ class StatefulSetController(Reconciler[str]):
         self._recorder = context.recorder("statefulset-controller")
         self._sets, self._pods = context.informers.of(STATEFUL_SETS), context.informers.of(PODS)
         self._sets.add_indexers({BY_SELECTOR: selector_keys})
+        self._failed = FailedPods(lambda pod: pod.metadata.name)
         self._expectations = Expectations(self._pods, context.clock)
         self._status_expectations = Expectations(self._sets, context.clock)
         control = PodControl(self._client, self._recorder, self._expectations)
@@ -82,6 +84,7 @@ class StatefulSetController(Reconciler[str]):
         if stateful_set is None:
             for awaited in waits:
                 awaited.forget(key)
+            self._failed.forget(key)
             return
         if not all(awaited.satisfied(key) for awaited in waits):
             self._queue.add_after(key, LOOK_AGAIN)  # the awaited events bring the key back sooner
@@ -101,6 +104,8 @@ class StatefulSetController(Reconciler[str]):
         failure: ApiError | None = None
         if not is_terminating(stateful_set):
             todo = decide.plan(stateful_set, seen, current, update, now)
+            if later := self._failed.hold_back(key, stateful_set.metadata.generation, todo, now):
+                self._queue.add_after(key, later)
             failure = await self._act(key, stateful_set, todo, history, current)
             live = {current, update, *(revision_of(pod) for pod in pods)}
             await self._history.truncate(key, stateful_set, history, live)
