@@ -95,6 +95,18 @@ async def test_the_next_attempt_of_a_pod_is_another_sandbox(node: CRICalls) -> N
     assert (await node.sandbox_status(second)).status.metadata.attempt == 1
 
 
+async def test_removing_an_earlier_attempt_leaves_the_next_one_alone(node: CRICalls) -> None:
+    first = await node.sandbox("anew")
+    await node.stop_sandbox(first)
+    request = cri.RunPodSandboxRequest(config=node.sandbox_config("anew", attempt=1))
+    second = (await node.runtime.RunPodSandbox(request, timeout=SECONDS)).pod_sandbox_id
+    container = await node.run(second, "app", FOREVER)
+    await node.remove_sandbox(first)
+    assert (await node.sandbox_status(second)).status.state == cri.SANDBOX_READY
+    assert (await node.execute(container, "/bin/echo", "here")).stdout == b"here\n"
+    assert (await node.status(container)).state == cri.CONTAINER_RUNNING
+
+
 async def test_the_life_of_a_container_each_call_twice(node: CRICalls) -> None:
     sandbox = await node.sandbox("container")
     more: dict[str, Any] = {"labels": {"l": "v"}, "annotations": {"a": "b"}}

@@ -144,19 +144,26 @@ class Sandboxes:
         await self.stop(sandbox.id)
         for container in self._inventory.containers_of(sandbox.id):
             await self._containers.remove(container.id)
-        async with self._inventory.locks[sandbox.id]:
+        pod = sandbox.config.metadata
+        of_pod = f"{pod.namespace}/{pod.name}/{pod.uid}"
+        async with self._inventory.locks[of_pod], self._inventory.locks[sandbox.id]:
             if sandbox.id not in self._inventory.sandboxes:
                 return
             self._inventory.forget_watch(sandbox.id)
-            if self._host.cgroups.trees:
+            if self._host.cgroups.trees and not self._has_other(sandbox):
                 await self._launcher.ask({"do": "ungroup", "group": pods.of_pod(self._host.cgroups, sandbox.config)})
             await self._inventory.delete(sandbox.folder)
             del self._inventory.sandboxes[sandbox.id]  # last: a second call waits for the files
             self._inventory.publish(sandbox, sandbox.id, cri.CONTAINER_DELETED_EVENT)
-        pod = sandbox.config.metadata
-        for key in (sandbox.id, f"{pod.namespace}/{pod.name}/{pod.uid}"):
+        for key in (sandbox.id, of_pod):
             if key in self._inventory.locks and not self._inventory.locks[key].locked():
                 del self._inventory.locks[key]
+
+    def _has_other(self, sandbox: Sandbox) -> bool:
+        """Say whether another attempt of the pod is here: it is in the same control group, with all that runs in it."""
+        group = pods.place(sandbox.config)
+        others = (other for other in self._inventory.sandboxes.values() if other is not sandbox)
+        return any(pods.place(other.config) == group for other in others)
 
     def watch(self, sandbox: Sandbox) -> None:
         """Send an event when the sandbox's own process ends."""
