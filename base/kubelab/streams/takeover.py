@@ -9,9 +9,11 @@ from typing import Any
 
 from aiohttp import web
 
+from kubelab.apimachinery.clock import Clock
 from kubelab.streams.concurrency import until_first
 from kubelab.streams.duplex import CHUNK
 
+CLOSE_SECONDS = 1.0  # for the other side of a connection to say goodbye
 _LIMIT = 256 << 10  # bytes that wait to be read
 
 
@@ -96,3 +98,13 @@ async def until_either_ends(client: RawConnection, reader: asyncio.StreamReader,
     finally:
         writer.close()
         await client.close()
+
+
+async def close(writer: asyncio.StreamWriter, clock: Clock) -> None:
+    """Close a connection for good. TLS waits for the other side's goodbye; one that does not come is not waited for."""
+    writer.close()
+    try:
+        async with clock.timeout(CLOSE_SECONDS):
+            await writer.wait_closed()
+    except (OSError, TimeoutError):
+        writer.transport.abort()

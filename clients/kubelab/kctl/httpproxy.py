@@ -19,9 +19,10 @@ import yarl
 from aiohttp import web
 from multidict import CIMultiDict
 
+from kubelab.apimachinery.clock import SystemClock
 from kubelab.client.kubeconfig import Access
 from kubelab.kctl.session import Failed
-from kubelab.streams.takeover import RawConnection, TakenOver, until_either_ends
+from kubelab.streams.takeover import RawConnection, TakenOver, close, until_either_ends
 
 _HOP_BY_HOP = frozenset({"connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"})
 _MAX_HEAD = 64 << 10
@@ -176,7 +177,7 @@ class HTTPProxy:
             with contextlib.suppress(ConnectionError):
                 await until_either_ends(client, reader, writer)
         finally:
-            writer.close()
+            await close(writer, SystemClock())
         return TakenOver()
 
     def _headers(self, raw: web.BaseRequest) -> CIMultiDict[str]:

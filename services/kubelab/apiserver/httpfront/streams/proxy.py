@@ -23,7 +23,7 @@ from kubelab.apiserver.endpoints.proxying import Proxies, Target
 from kubelab.apiserver.httpfront.routes import Call
 from kubelab.spdy.upgrade import MAX_HEAD
 from kubelab.streams.duplex import ForwardError, SocketDuplex, relay
-from kubelab.streams.takeover import RawConnection, TakenOver, until_either_ends
+from kubelab.streams.takeover import RawConnection, TakenOver, close, until_either_ends
 
 HEAD_SECONDS = 60.0  # for the pod to begin its answer to an upgrade
 _HOP_BY_HOP = frozenset(
@@ -89,15 +89,24 @@ class ProxyStreams:
                 reader, writer = await asyncio.open_connection(
                     sock=tunnel.sock, ssl=context, server_hostname=target.host if context else None, limit=MAX_HEAD
                 )
-                writer.write(_upgrade_head(raw, target))
-                async with self._clock.timeout(HEAD_SECONDS):
-                    head = await reader.readuntil(b"\r\n\r\n")
-            except (OSError, EOFError, TimeoutError, asyncio.LimitOverrunError) as err:
+            except OSError as err:
                 raise _unreachable(tunnel.reason or str(err)) from err
-            client = RawConnection(raw, head)
-            with contextlib.suppress(ConnectionError):
-                await until_either_ends(client, reader, writer)
+            try:
+                writer.write(_upgrade_head(raw, target))
+                head = await self._head(reader, tunnel)
+                with contextlib.suppress(ConnectionError):
+                    await until_either_ends(RawConnection(raw, head), reader, writer)
+            finally:
+                await close(writer, self._clock)
             return TakenOver()
+
+    async def _head(self, reader: asyncio.StreamReader, tunnel: _Tunnel) -> bytes:
+        """Read the head of an answer. Unavailable."""
+        try:
+            async with self._clock.timeout(HEAD_SECONDS):
+                return await reader.readuntil(b"\r\n\r\n")
+        except (OSError, EOFError, TimeoutError, asyncio.LimitOverrunError) as err:
+            raise _unreachable(tunnel.reason or str(err)) from err
 
 
 async def _copy(raw: web.BaseRequest, answer: aiohttp.ClientResponse, target: Target) -> web.StreamResponse:
