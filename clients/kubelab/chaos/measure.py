@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TypeVar
@@ -16,6 +16,7 @@ from kubelab.chaos.recording import Fault, Recording, ServiceRequest, Write
 
 Window = tuple[float, float]
 R = TypeVar("R", ServiceRequest, Write)
+ORDER_SECONDS = 15.0
 WINDOWS = ("run", "before", "fault", "after")
 
 
@@ -105,6 +106,18 @@ def round_robin(rows: Sequence[ServiceRequest]) -> RoundRobin:
     if not in_turn:
         raise NothingMeasured("too few answers, one after the other, in this window to see an order")
     return RoundRobin(round(sum(in_turn) / len(in_turn), 4), dict(sorted(Counter(names).items())))
+
+
+def turns(during: str, requests: Callable[[str], Sequence[ServiceRequest]]) -> RoundRobin:
+    """Look at the answers of a window, which ``requests`` gives. On a busy machine they overlap: a window of the last
+    seconds grows, up to ``ORDER_SECONDS``, until it shows an order. Raises NothingMeasured."""
+    while True:
+        try:
+            return round_robin(requests(during))
+        except NothingMeasured:
+            if during in WINDOWS or float(during) >= ORDER_SECONDS:
+                raise
+            during = str(float(during) + 1)
 
 
 def outage(rows: Sequence[ServiceRequest] | Sequence[Write]) -> float:

@@ -141,7 +141,7 @@ def latency(percentile: float = 99, during: str = "run") -> float:
 
 def in_turn(during: str = "3") -> float:
     """Give how many percent of the answers came in turn: 100 is a perfect round robin."""
-    return _percent(measure.round_robin(_requests(during)).in_turn)
+    return _percent(measure.turns(str(during), _requests).in_turn)
 
 
 def answerers(during: str = "3") -> int:

@@ -91,6 +91,30 @@ def test_requests_that_overlap_tell_no_turns() -> None:
         measure.round_robin(slow)
 
 
+def test_a_window_grows_until_its_answers_show_turns() -> None:
+    looked: list[str] = []
+
+    def requests(during: str) -> list[ServiceRequest]:
+        looked.append(during)
+        return asked("abcabc" if float(during) >= 3 else "abc")
+
+    assert measure.turns("1", requests).in_turn == 1.0
+    assert looked == ["1", "2.0", "3.0"]
+
+
+@pytest.mark.parametrize(("during", "looks"), [("fault", 1), ("1", 15)])
+def test_a_window_without_turns_does_not_grow_for_ever(during: str, looks: int) -> None:
+    looked: list[str] = []
+
+    def requests(during: str) -> list[ServiceRequest]:
+        looked.append(during)
+        return asked("abc")
+
+    with pytest.raises(NothingMeasured):
+        measure.turns(during, requests)
+    assert len(looked) == looks
+
+
 def test_too_few_answers_are_no_turns() -> None:
     with pytest.raises(NothingMeasured):
         measure.round_robin(asked("abc"))
