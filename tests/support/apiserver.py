@@ -25,6 +25,7 @@ from kubelab.apimachinery.errors import ApiError
 from kubelab.apimachinery.messages import deep_copy
 from kubelab.apimachinery.meta import meta_of
 from kubelab.apimachinery.scheme import Resource
+from kubelab.apiserver.authz.rbac.bootstrap import seeds
 from kubelab.apiserver.config import ApiServerConfig
 from kubelab.apiserver.grpcfront.discovery import DiscoveryServicer
 from kubelab.apiserver.resources.core.namespaces import SYSTEM_NAMESPACES
@@ -178,6 +179,10 @@ class ApiServerInMemory:
                 self.add(serviceaccounts_pb2.ServiceAccount(metadata=account))
             value = cache.kind.envelope.seal(copied.SerializeToString(deterministic=True))
             self._store.write(Put(cache.key(m.namespace, m.name), value))
+
+    def add_default_roles(self) -> None:
+        """Put in what a real api-server writes when it starts. Without it only system:masters may do anything."""
+        self.add(*seeds())
 
     def get(self, resource: Resource[T], key: str) -> T | None:
         """Look at one object, ``namespace/name``."""

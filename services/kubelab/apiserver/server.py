@@ -27,6 +27,7 @@ from kubelab.apimachinery.scheme import (
     Resource,
 )
 from kubelab.apiserver.admission.chain import AdmissionChain
+from kubelab.apiserver.admission.escalation import EscalationCheck
 from kubelab.apiserver.admission.limitranger import LimitRanger
 from kubelab.apiserver.admission.namespacelifecycle import NamespaceLifecycle
 from kubelab.apiserver.admission.noderestriction import NodeRestriction
@@ -45,6 +46,7 @@ from kubelab.apiserver.authn.serviceaccounts import Proven, ServiceAccountAuthen
 from kubelab.apiserver.authn.signingkeys import SigningKey
 from kubelab.apiserver.authn.tokens import Tokens
 from kubelab.apiserver.authz.authorizer import Authorizer
+from kubelab.apiserver.authz.rbac.bootstrap import BootstrapRoles
 from kubelab.apiserver.config import ApiServerConfig
 from kubelab.apiserver.controlplane.bootstrap import Bootstrap
 from kubelab.apiserver.controlplane.componenthealth import ComponentHealth
@@ -153,9 +155,11 @@ class ApiServer:
             config.advertise_address,
             allocator.kubernetes_address,
         )
+        self.bootstrap_roles = BootstrapRoles(self.writer, self.reflector, self.caches)
         self.custom = CustomResources(self.writer, self.resources, self.reflector, self.replace_kind, clock)
         node = process.partition("@")[2]
         self.control_plane = ControlPlaneNode(self.writer, self.caches[NODES], node, clock)
+        authorizer = self.authorizer = Authorizer(self.reflector, self.caches)
         self.admission = AdmissionChain(  # in upstream's order
             [
                 namespaces,
@@ -165,10 +169,10 @@ class ApiServer:
                 PodSecurity(self._namespace_labels),
                 Priority(self._priority_classes),
                 DefaultTolerationSeconds(config.tolerations()),
-                ResourceQuota(self.resources),  # the last one: it charges for the object as it is stored
+                ResourceQuota(self.resources),  # the last but one: it charges for the object as it is stored
+                EscalationCheck(authorizer),
             ]
         )
-        authorizer = Authorizer(self.reflector, self.caches)
         self.accounts = ServiceAccountAuthenticator(tokens, self.caches, self.reflector.fresh) if tokens else None
         authenticator = Authenticator(self.accounts, authorizer.check)
         self._handler = RequestHandler(
@@ -208,7 +212,10 @@ class ApiServer:
             "log": lambda: True,
             "etcd": lambda: self.reflector.health.healthy,
         }
-        ready: dict[str, system.Check] = {"shutdown": lambda: not self._handler.closed}
+        ready: dict[str, system.Check] = {
+            "poststarthook/rbac/bootstrap-roles": lambda: self.bootstrap_roles.done,
+            "shutdown": lambda: not self._handler.closed,
+        }
         system.register(front.routes, system.Health(live, ready), metrics)
         streams.register(front.routes, self.port_forwards, self._proxies, self.pod_commands, self._clock)
         LogPath(self.pod_logs, self._clock).add_to(front.routes)
@@ -269,7 +276,8 @@ class ApiServer:
         """Create the cluster's basics, however often etcd cannot take them yet."""
         while True:
             try:
-                return await self.bootstrap.prepare()
+                await self.bootstrap.prepare()
+                return await self.bootstrap_roles.prepare()
             except errors.ApiError as err:
                 if not isinstance(err, (errors.Unavailable, errors.Timeout)) and not errors.out_of_space(err):
                     raise

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from kubelab.client import workqueue
 from kubelab.component.config import ConfigError
+from kubelab.controllermanager.clusterroleaggregation.controller import ClusterRoleAggregationController
 from kubelab.controllermanager.config import ControllerManagerConfig
 from kubelab.controllermanager.context import ControllerContext
 from kubelab.controllermanager.cronjob.controller import CronJobController
@@ -103,6 +104,7 @@ DESCRIPTORS: tuple[ControllerDescriptor, ...] = (
         HorizontalPodAutoscalerController,
         lambda config: config.concurrent_horizontal_pod_autoscaler_syncs,
     ),
+    ControllerDescriptor("clusterroleaggregation", ClusterRoleAggregationController),
     ControllerDescriptor("serviceaccount", ServiceAccountController),
     ControllerDescriptor(
         "resourcequota", ResourceQuotaController, lambda config: config.concurrent_resource_quota_syncs

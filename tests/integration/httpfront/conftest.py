@@ -25,7 +25,9 @@ def http_authority(tmp_path_factory: pytest.TempPathFactory) -> TestAuthority:
 
 @pytest.fixture
 async def server(tmp_path: Path) -> ApiServerInMemory:
-    return ApiServerInMemory(config=with_tokens(tmp_path))
+    made = ApiServerInMemory(config=with_tokens(tmp_path))
+    await made.api.bootstrap_roles.prepare()
+    return made
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ import pytest
 
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import errors, scheme
-from kubelab.apiserver.authz.permissions import Judge, Question, cluster, put_into, user
+from kubelab.apiserver.authz.permissions import Judge, Question, cluster, members, put_into, user
 
 OK = "OK"
 CHANGES = ("update", "patch")
@@ -30,7 +30,7 @@ May = Callable[[Question, str], bool]
 """Say whether an identity may make a well-formed request on an object of this name (empty: on a collection)."""
 
 
-JUDGE = Judge(cluster())
+JUDGE = Judge([*cluster(), *members()])
 
 
 # --- what is right
@@ -45,8 +45,22 @@ def events(request: Question) -> bool:
 
 
 def lease(request: Question, name: str, own: str) -> bool:
-    acts = request.resource == "leases" and request.verb in ("get", "list", "watch", "create", "update")
-    return acts and not request.subresource and request.namespace == "kube-system" and name == own
+    """As upstream a component may create any Lease, and use the one with its name."""
+    if not whole(request, "leases"):
+        return False
+    return request.verb == "create" or (request.verb in ("get", "update") and name == own)
+
+
+def old_lock(request: Question, name: str, own: str) -> bool:
+    """The config map of kube-system that upstream's components elected their leader by once."""
+    if not whole(request, "configmaps") or request.namespace != "kube-system":
+        return False
+    return request.verb == "watch" or (request.verb in ("get", "update") and name == own)
+
+
+def reviews(request: Question) -> bool:
+    """Ask who somebody is, and what they may do."""
+    return request.verb == "create" and whole(request, "tokenreviews", "subjectaccessreviews")
 
 
 def whole(request: Question, *resources: str) -> bool:
@@ -75,47 +89,27 @@ def scheduler(r: Question, name: str) -> bool:
         or (r.verb in CHANGES and r.resource == "pods" and r.subresource == "status")
         or (r.verb == "delete" and whole(r, "pods"))
         or lease(r, name, "kube-scheduler")
+        or old_lock(r, name, "kube-scheduler")
+        or reviews(r)
         or events(r)
     )
 
 
-def controller_manager(r: Question, name: str) -> bool:
-    changes = r.verb in CHANGES
+def controller_manager(r: Question, _name: str) -> bool:
+    """The garbage collector and the namespace controller do everything but create."""
+    if r.verb != "create":
+        return True
     return (
-        (r.verb in ("get", "list", "watch", "delete", "deletecollection") and not r.subresource)
-        or (
-            changes
-            and not r.subresource
-            and r.resource not in ("leases", "bindings", "componentstatuses")
-            and "reviews" not in r.resource
-        )
-        or (
-            r.verb == "create"
-            and whole(
-                r,
-                "pods",
-                "endpoints",
-                "replicasets",
-                "serviceaccounts",
-                "jobs",
-                "controllerrevisions",
-                "endpointslices",
-            )
-        )
-        or (
-            changes
-            and r.subresource == "status"
-            and r.resource not in ("services", "ingresses", "customresourcedefinitions")
-        )
-        or (changes and r.subresource == "finalize")
-        or (r.verb in ("get", "update") and r.subresource == "scale")
-        or lease(r, name, "kube-controller-manager")
-        or events(r)
+        whole(r, "pods", "replicasets", "jobs", "controllerrevisions", "endpoints", "endpointslices")
+        or whole(r, "serviceaccounts", "secrets", "leases", "events")
+        or r.subresource in ("binding", "token")
+        or reviews(r)
     )
 
 
 def kube_proxy(r: Question, _name: str) -> bool:
-    return (reads(r) and whole(r, "services", "endpointslices", "nodes")) or events(r)
+    follows = r.verb in ("list", "watch") and whole(r, "services", "endpoints", "endpointslices")
+    return follows or (reads(r) and whole(r, "nodes")) or events(r)
 
 
 def kubelet_client(r: Question, _name: str) -> bool:
@@ -147,7 +141,47 @@ def node_1(r: Question, name: str) -> bool:
     return events(r)
 
 
+SCALED = ("replicationcontrollers", "deployments", "replicasets", "statefulsets")
+EDITED = (
+    *("pods", "configmaps", "secrets", "serviceaccounts", "services", "events", "leases", "daemonsets", *SCALED),
+    *("horizontalpodautoscalers", "cronjobs", "jobs", "poddisruptionbudgets", "ingresses", "networkpolicies"),
+)
+SEEN = (
+    *(one for one in EDITED if one not in ("secrets", "leases")),
+    *("endpoints", "endpointslices", "bindings", "limitranges", "resourcequotas", "controllerrevisions"),
+)
+
+
+def view(r: Question, _name: str) -> bool:
+    """Read a namespace, but no secrets, no roles and nothing that is used to act."""
+    parts = ("", "status", "log", "scale") if r.resource in SCALED else ("", "status", "log")
+    return r.namespace == "default" and reads(r) and r.resource in SEEN and r.subresource in parts
+
+
+def edit(r: Question, name: str) -> bool:
+    """Use a namespace; change no quota, no limits, no roles and no status."""
+    if view(r, name):
+        return True
+    if r.namespace != "default":
+        return False
+    if (r.resource, r.subresource) in (("pods", "eviction"), ("serviceaccounts", "token")):
+        return r.verb == "create"
+    scales = r.subresource == "scale" and r.resource in SCALED
+    return (not r.subresource and r.resource in EDITED) or scales or (r.resource, r.subresource) == ("pods", "exec")
+
+
+def admin(r: Question, name: str) -> bool:
+    """Use a namespace, and say who else may."""
+    if r.namespace == "default" and r.verb == "create" and whole(r, "localsubjectaccessreviews"):
+        return True
+    return edit(r, name) or (r.namespace == "default" and whole(r, "roles", "rolebindings"))
+
+
 IDENTITIES = {
+    "admin of a namespace": (user("admin-of-default"), admin),
+    "edit of a namespace": (user("edit-of-default"), edit),
+    "view of a namespace": (user("view-of-default"), view),
+    "a pod's account": (user("system:serviceaccount:default:default", "system:serviceaccounts"), nothing),
     "system:masters": (user("root", "system:masters"), everything),
     "cluster-admins": (user("kubernetes-admin", "kubeadm:cluster-admins"), everything),
     "scheduler": (user("system:kube-scheduler"), scheduler),

@@ -38,6 +38,7 @@ class Lab:
     def __init__(self, folder: Path) -> None:
         self.clock = Clock()
         self.server = ApiServerInMemory(clock=self.clock, config=with_tokens(folder))
+        self.server.add_default_roles()
         self.admin = self.server.client()
         self.server.add(serviceaccounts_pb2.ServiceAccount(metadata=_meta("robot", uid="sa-uid")))
 

@@ -8,6 +8,11 @@ from kubelab.apimachinery import scheme
 from tests.unit.kctl.conftest import Shell
 
 
+@pytest.fixture(autouse=True)
+def roles(shell: Shell) -> None:
+    shell.server.add_default_roles()
+
+
 def test_whoami(shell: Shell) -> None:
     assert shell("auth", "whoami").stdout == (
         "ATTRIBUTE   VALUE\nUsername    kubernetes-admin\nGroups      [system:authenticated system:masters]\n"

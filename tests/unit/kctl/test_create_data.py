@@ -186,11 +186,3 @@ def _pair(key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey) -> tuple[bytes, b
     )
     private = key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
     return certificate.public_bytes(Encoding.PEM), private
-
-
-@pytest.mark.parametrize("kind", ["role", "rolebinding", "clusterrole", "clusterrolebinding"])
-def test_what_is_not_served_yet_is_refused_by_name(shell: Shell, kind: str) -> None:
-    typed = shell("create", kind, "x", "--verb=get", "--resource=pods")
-    assert (typed.code, typed.stdout) == (1, "")
-    assert typed.stderr.startswith(f"error: cannot create a {kind}: kubelab does not ")
-    assert "Not there yet" in shell("create", kind, "--help").stdout

@@ -14,12 +14,6 @@ NOT_THERE = {  # commands that kctl does not have, in part because others are at
     "debug": "streams",
     "exec": "streams",
     "kustomize": "no kept library builds kustomizations",
-    "auth reconcile": "roles",
-    "set subject": "roles",
-    "create clusterrole": "roles",
-    "create clusterrolebinding": "roles",
-    "create role": "roles",
-    "create rolebinding": "roles",
 }
 LEFT_OUT = {
     "run": (

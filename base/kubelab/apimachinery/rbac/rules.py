@@ -27,11 +27,14 @@ class Rule(NamedTuple):
 
     def allows(self, verb: str, group: str, resource: str, subresource: str, name: str) -> bool:
         """Say whether the rule allows a verb on an object; an empty name is a collection."""
+        return self.covers(verb, group, resource, subresource) and (not self.names or name in self.names)
+
+    def covers(self, verb: str, group: str, resource: str, subresource: str) -> bool:
+        """Say whether the rule allows a verb on some objects of a resource."""
         return (
             (verb in self.verbs or ALL in self.verbs)
             and (group in self.groups or ALL in self.groups)
             and self._has(resource, subresource)
-            and (not self.names or name in self.names)
         )
 
     def _has(self, resource: str, subresource: str) -> bool:

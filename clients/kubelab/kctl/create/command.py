@@ -148,19 +148,11 @@ CREATE = Command(
         Flag("--windows-line-endings", kind="bool", help="Only relevant if --edit=true. Ends lines with CR LF."),
     ),
     children=(
-        CommandEntry("clusterrole", "Create a cluster role", "create.later:CLUSTER_ROLE", hidden=True),
+        CommandEntry("clusterrole", "Create a cluster role", "create.rbac.clusterrole:CLUSTER_ROLE"),
         CommandEntry(
             "clusterrolebinding",
             "Create a cluster role binding for a particular cluster role",
-            "create.later:CLUSTER_ROLE_BINDING",
-            hidden=True,
-        ),
-        CommandEntry("role", "Create a role with single rule", "create.later:ROLE", hidden=True),
-        CommandEntry(
-            "rolebinding",
-            "Create a role binding for a particular role or cluster role",
-            "create.later:ROLE_BINDING",
-            hidden=True,
+            "create.rbac.bindings:CLUSTER_ROLE_BINDING",
         ),
         CommandEntry(
             "configmap",
@@ -198,6 +190,12 @@ CREATE = Command(
         ),
         CommandEntry(
             "quota", "Create a quota with the specified name", "create.quota:QUOTA", aliases=("resourcequota",)
+        ),
+        CommandEntry("role", "Create a role with single rule", "create.rbac.role:ROLE"),
+        CommandEntry(
+            "rolebinding",
+            "Create a role binding for a particular role or cluster role",
+            "create.rbac.bindings:ROLE_BINDING",
         ),
         CommandEntry("secret", "Create a secret using a specified subcommand", "create.secret:SECRET"),
         CommandEntry(

@@ -19,6 +19,11 @@ SET = Command(
             "set.serviceaccount:SERVICE_ACCOUNT",
             aliases=("sa",),
         ),
+        CommandEntry(
+            "subject",
+            "Update the user, group, or service account in a role binding or cluster role binding",
+            "set.subject:SUBJECT",
+        ),
     ),
     about="Configure application resources.\n\n These commands help you make changes to existing application "
     "resources.",

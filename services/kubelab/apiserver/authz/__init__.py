@@ -1,1 +1,1 @@
-"""Who may do what: the built-in roles and the Node authoriser."""
+"""Who may do what: the roles and bindings, and the Node authoriser."""

@@ -13,6 +13,7 @@ from google.protobuf.message import Message
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery.core.podreferences import config_map_names, secret_names
 from kubelab.apimachinery.scheme import PODS, Resource
+from kubelab.apiserver.authz.rbac.defaults.words import READ, rule
 from kubelab.apiserver.watchcache.cache import ResourceCache
 from kubelab.apiserver.watchcache.changes import Entry, Selection
 from kubelab.apiserver.watchcache.reflector import Reflector
@@ -21,6 +22,9 @@ from kubelab.auth.attributes import Attributes
 LEASE_NAMESPACE = "kube-node-lease"
 NO_OPINION = "-"  # leaves the decision, and the words, to the roles
 _READS = ("get", "list", "watch")
+# Upstream's 1.32 lets a node read its own Node only; here kubelets keep the routes to each other's pods and need all.
+EVERY_NODE = (rule(READ, "nodes services"), rule("create patch update", "events"))
+"""What a node may do with all objects of a kind."""
 _ALLOWED = ""
 
 
@@ -42,7 +46,7 @@ class NodeAuthorizer:
             case "", "pods":
                 return await self._pod(a, node)
             case _:
-                return NO_OPINION
+                return _ALLOWED if _for_every_node(a) else NO_OPINION
 
     async def _referenced(self, a: Attributes, node: str) -> str:
         """A node reads one secret or config map at a time, and only because a pod of its names it."""
@@ -95,8 +99,14 @@ class NodeAuthorizer:
         return entry
 
 
+def _for_every_node(a: Attributes) -> bool:
+    return any(rule.allows(a.verb, a.group, a.resource, a.subresource, a.name) for rule in EVERY_NODE)
+
+
 def _own_node(a: Attributes) -> str:
-    """Reads of nodes are in the role; which Node is written, and what into it, NodeRestriction looks at."""
+    """Which Node is written, and what into it, NodeRestriction looks at."""
+    if _for_every_node(a):
+        return _ALLOWED
     changes = a.verb in ("update", "patch") and a.subresource in ("", "status")
     return _ALLOWED if changes or (a.verb, a.subresource) == ("create", "") else NO_OPINION
 

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from google.protobuf.message import Message
 
 from kubelab.api.core.v1 import core_pb2
+from kubelab.api.rbac.v1 import rbac_pb2
 from kubelab.apimachinery import errors, scheme
 from kubelab.apimachinery.messages import deep_copy
 from kubelab.apimachinery.meta import meta_of
@@ -25,6 +26,7 @@ from kubelab.apimachinery.scheme import Resource
 from kubelab.apiserver.admission.chain import AdmissionChain
 from kubelab.apiserver.admission.noderestriction import MIRROR, NodeRestriction
 from kubelab.apiserver.authz.authorizer import Authorizer
+from kubelab.apiserver.authz.rbac.bootstrap import seeds
 from kubelab.apiserver.endpoints.attributes import COLLECTION_VERBS, attributes_of, lookup
 from kubelab.apiserver.endpoints.handler import check_verb
 from kubelab.apiserver.request import RequestPath
@@ -45,6 +47,9 @@ def user(name: str, *groups: str, process: str = "") -> User:
     return User(name, frozenset({*groups, AUTHENTICATED}), process)
 
 
+MEMBERS: Mapping[str, User] = {
+    f"{role} of a namespace": user(f"{role}-of-default") for role in ("admin", "edit", "view")
+}
 IDENTITIES: Mapping[str, User] = {
     roles.ADMINS: user("kubernetes-admin", roles.ADMINS),
     "scheduler": user(roles.SCHEDULER),
@@ -53,6 +58,7 @@ IDENTITIES: Mapping[str, User] = {
     "kube-proxy": user(roles.KUBE_PROXY),
     "api-server, at kubelets": user(roles.KUBELET_CLIENT),
     roles.MONITORING: user("prometheus", roles.MONITORING),
+    **MEMBERS,
     "anybody else": user("jane"),
 }
 
@@ -85,7 +91,7 @@ class Judge:
         self._resources = Resources(builtin())
         self._caches = self._resources.caches
         stored: dict[Resource[Message], list[tuple[str, bytes, int]]] = {resource: [] for resource in self._caches}
-        for obj in objects:
+        for obj in (*seeds(), *objects):
             m, resource = meta_of(obj), scheme.of_object(obj)
             cache = self._caches[resource]
             raw = cache.kind.envelope.seal(obj.SerializeToString(deterministic=True))
@@ -95,6 +101,10 @@ class Judge:
         reflector: Any = _Fresh()
         self._authorizer = Authorizer(reflector, self._caches)
         self._admission = AdmissionChain([NodeRestriction(lambda name: NODE_UID)])
+
+    async def may(self, a: Attributes) -> bool:
+        """Say whether a request is allowed."""
+        return (await self._authorizer.decide(a))[0]
 
     async def judge(self, who: User, request: Question, obj: Message | None = None) -> None:
         """Raise what a request gets. ``obj`` is its object, an empty one of ``object_name`` by default."""
@@ -154,13 +164,24 @@ def cluster() -> list[Message]:
     return [*nodes, pod("mine", NODE), pod("theirs", "node-2")]
 
 
+def members() -> list[Message]:
+    """Role bindings that make users admin, edit and view of the namespace default."""
+    made: list[Message] = []
+    for role in ("admin", "edit", "view"):
+        binding = rbac_pb2.RoleBinding(roleRef=rbac_pb2.RoleRef(kind="ClusterRole", name=role))
+        binding.metadata.name, binding.metadata.namespace = role, "default"
+        binding.subjects.add(kind="User", name=f"{role}-of-default")
+        made.append(binding)
+    return made
+
+
 def table() -> str:
     """The table in Markdown."""
     return asyncio.run(_table())
 
 
 async def _table() -> str:
-    judge = Judge(cluster())
+    judge = Judge([*cluster(), *members()])
     lines = [f"| | {' | '.join(IDENTITIES)} |", f"|---|{'---|' * len(IDENTITIES)}"]
     for resource in scheme.ALL:
         for subresource in ("", *resource.subresources, *(("log", "audit") if resource is scheme.PODS else ())):
@@ -172,10 +193,10 @@ async def _table() -> str:
         subresource = target.partition("/")[2]
         questions = [Attributes(who, "get", resource="nodes", subresource=subresource) for who in IDENTITIES.values()]
         lines.append(_row(f"{target} (at a kubelet)", ["get" if roles.allows(a) else "" for a in questions]))
-    for path in ("/metrics", "/livez /readyz and gRPC health"):
+    for path in ("/metrics", "/version", "/openapi/v3", "/livez /readyz and gRPC health"):
         first = path.partition(" ")[0]
         questions = [Attributes(who, "get", path=first) for who in IDENTITIES.values()]
-        lines.append(_row(path, ["get" if roles.allows(a) else "" for a in questions]))
+        lines.append(_row(path, ["get" if await judge.may(a) else "" for a in questions]))
     return "\n".join(lines) + "\n"
 
 
@@ -193,6 +214,8 @@ async def _cell(
             anything.append(verb)
         elif await _allowed(judge, identity, resource, subresource, verb, own=True):
             own.append(verb)
+    if identity in MEMBERS:
+        return _words(sorted([*anything, *own]), verbs)
     message = [_words(anything, verbs), f"own: {_words(own, verbs)}" if own else ""]
     return "; ".join(words for words in message if words)
 
@@ -229,6 +252,9 @@ async def _allowed(
 
 
 def _place(identity: str, resource: Resource[Message], *, own: bool) -> tuple[str, str]:
+    if identity in MEMBERS:
+        namespace = "default" if own else "kube-system"
+        return (namespace if resource is scheme.NAMESPACES else "x"), namespace
     if resource is scheme.LEASES:
         components = {"kubelet": (NODE, "kube-node-lease")}
         components |= {name: (f"kube-{name}", "kube-system") for name in ("scheduler", "controller-manager")}

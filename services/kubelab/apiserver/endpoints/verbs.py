@@ -16,6 +16,7 @@ from kubelab.apimachinery.clock import Clock
 from kubelab.apimachinery.messages import deep_copy
 from kubelab.apimachinery.meta import meta_of
 from kubelab.apimachinery.patch.types import PatchType
+from kubelab.apimachinery.rbac.rules import Rule
 from kubelab.apimachinery.scheme import Resource
 from kubelab.apiserver.admission.policies.dispatch import Policies
 from kubelab.apiserver.admission.requests import Reviews
@@ -35,6 +36,7 @@ from kubelab.apiserver.resources.subresource import Action, Subresource
 from kubelab.apiserver.resources.writes import Decide, ObjectState, WriteResult
 from kubelab.apiserver.watchcache.changes import AnsweredEntry, Change, Entry
 from kubelab.auth.attributes import Attributes
+from kubelab.auth.users import User
 from kubelab.rpc import tracing
 
 R = TypeVar("R")
@@ -76,6 +78,9 @@ class StoredObjects:
 
     async def decide(self, a: Attributes) -> tuple[bool, str]:
         return await self.authorizer.decide(a)
+
+    async def rules_of(self, user: User, namespace: str) -> Sequence[Rule]:
+        return await self.authorizer.rules_of(user, namespace)
 
     async def rewrite(self, resource: Resource[Message], namespace: str, name: str, decide: Decide) -> WriteResult:
         return await self.writer.rewrite(resource, namespace, name, decide, dry_run=self.dry_run)

@@ -8,14 +8,14 @@ again on that. An error that a cached state gave is raised only when a fresh one
 from __future__ import annotations
 
 import uuid
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
 from google.protobuf.message import Message
 
 from kubelab.api.meta.v1 import meta_pb2
-from kubelab.apimachinery import errors, names
+from kubelab.apimachinery import errors, names, scheme
 from kubelab.apimachinery.clock import Clock
 from kubelab.apimachinery.messages import deep_copy
 from kubelab.apimachinery.meta import meta_of
@@ -50,6 +50,7 @@ from kubelab.apiserver.watchcache.reflector import Reflector
 M = TypeVar("M", bound=Message)
 
 GENERATED_NAME_TRIES = 8
+SEEDED_AT_ONCE = 60  # etcd takes 128 operations in a transaction
 PIECE_SECONDS = 5.0  # for a piece of a collection: a client waits longer for an answer
 _VERSION_REQUIRED = errors.Cause("metadata.resourceVersion", "Invalid value: 0x0: must be specified for an update")
 
@@ -119,7 +120,7 @@ class ObjectWriter:
             active = await self._namespaces.require_active(resource, namespace, m.name)
         try:
             admission.admit(obj, None)
-        except errors.Forbidden:  # perhaps by a cache that lacks what was just created
+        except (errors.Forbidden, errors.NotFound):  # perhaps by a cache that lacks what was just created
             await self._reflector.fresh()
             admission.admit(obj, None)
         warnings = [*warnings, *admission.warnings(obj)]
@@ -137,6 +138,25 @@ class ObjectWriter:
                 m.name = names.generate(generate_name)
         raise AssertionError("unreachable")
 
+    async def seed(self, objects: Iterable[Message]) -> None:
+        """Store new objects of the api-server's own, many in a transaction, and leave what is there already. They are
+        complete, and their namespaces exist."""
+        missing: dict[str, bytes] = {}
+        for one in objects:
+            resource, obj = scheme.of_object(one), deep_copy(one)
+            self._storages[resource].strategy.default(obj)
+            self._stamp(m := meta_of(obj))
+            cache = self._caches[resource]
+            missing[cache.key(m.namespace, m.name)] = cache.kind.envelope.seal(encode(obj))
+        while missing:
+            keys = list(missing)[:SEEDED_AT_ONCE]
+            outcome = await self._store.transact(
+                [Absent(key) for key in keys], [Put(key, missing[key]) for key in keys]
+            )
+            for key in keys:
+                if outcome.succeeded or outcome.current[key] is not None:
+                    del missing[key]
+
     async def preview(
         self, resource: Resource[Message], namespace: str, obj: Message, admission: Admission = NO_ADMISSION
     ) -> Message:
@@ -150,7 +170,7 @@ class ObjectWriter:
         self._storages[resource].strategy.default(obj)
         try:
             admission.admit(obj, None)
-        except errors.Forbidden:
+        except (errors.Forbidden, errors.NotFound):
             await self._reflector.fresh()
             admission.admit(obj, None)
         return obj

@@ -10,11 +10,13 @@ from google.protobuf.message import Message
 
 from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery.clock import Clock
+from kubelab.apimachinery.rbac.rules import Rule
 from kubelab.apimachinery.scheme import Resource
 from kubelab.apiserver.request import Request
 from kubelab.apiserver.resources.writes import Decide, WriteResult
 from kubelab.apiserver.watchcache.changes import Entry
 from kubelab.auth.attributes import Attributes
+from kubelab.auth.users import User
 
 
 class Objects(Protocol):
@@ -38,7 +40,11 @@ class Objects(Protocol):
         ...
 
     async def decide(self, a: Attributes) -> tuple[bool, str]:
-        """Say whether a request with these attributes would be allowed, and why not where that is known."""
+        """Say whether a request with these attributes would be allowed, and why or why not where that is known."""
+        ...
+
+    async def rules_of(self, user: User, namespace: str) -> Sequence[Rule]:
+        """Give all rules that roles give a user in a namespace."""
         ...
 
     async def rewrite(self, resource: Resource[Message], namespace: str, name: str, decide: Decide) -> WriteResult:

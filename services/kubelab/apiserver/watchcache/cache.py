@@ -38,6 +38,7 @@ class ResourceCache:
         self._keys: list[str] = []
         self.undecodable = 0  # values that the store held under this resource's keys and that are none of its objects
         self._listeners: list[Callable[[Change], None]] = []
+        self._restarts: list[Callable[[], None]] = []
 
     @property
     def floor(self) -> int:
@@ -65,6 +66,10 @@ class ResourceCache:
         """Call with every change from now on; it must only note it."""
         self._listeners.append(listener)
 
+    def on_replace(self, listener: Callable[[], None]) -> None:
+        """Call each time that everything was listed anew."""
+        self._restarts.append(listener)
+
     def entry(self, key: str, value: bytes, revision: int) -> Entry | None:
         """Decode what the store holds. None when that is no object of this kind: another program wrote it,
         and one bad value must not keep all the good ones from their readers."""
@@ -84,6 +89,8 @@ class ResourceCache:
         self._keys = sorted(self.entries)
         self._history.clear(self.ring, revision)
         self.changed = revision
+        for listener in self._restarts:
+            listener()
 
     def apply(self, key: str, value: bytes | None, revision: int) -> None:
         """Take one change in and show it to every watcher. What cannot be decoded counts as deleted."""

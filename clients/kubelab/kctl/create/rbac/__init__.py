@@ -1,0 +1,1 @@
+"""``kctl create role|clusterrole|rolebinding|clusterrolebinding``."""

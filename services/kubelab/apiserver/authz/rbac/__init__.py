@@ -1,0 +1,1 @@
+"""Roles and bindings decide: their index, the default ones and their reconciliation."""

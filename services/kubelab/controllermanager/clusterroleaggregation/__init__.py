@@ -1,0 +1,1 @@
+"""The aggregation controller: cluster roles that are the union of others."""
