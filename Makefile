@@ -47,7 +47,7 @@ hello: setup ## start a cluster, run the hello pod behind a service, call it, sh
 	@examples/hello.sh
 
 # kubectl and helm as they were released, for the tests that compare with them.
-CLIENTS := build/clients/v32/kubectl build/clients/v35/kubectl
+CLIENTS := build/clients/v32/kubectl build/clients/v35/kubectl build/clients/v37/kubectl
 
 build/clients/%/kubectl:
 	@echo "Fetching kubectl and helm $* …"
@@ -60,7 +60,7 @@ coverage: setup ## measure what unit and integration tests run; build/coverage/i
 	@COVERAGE_FILE=build/.coverage $(PYTEST) --cov --cov-report=term --cov-report=html tests/unit tests/integration
 
 test-clients: setup $(CLIENTS) ## run the programs of other people, in every version that is fetched
-	@KUBELAB_CLIENT_VERSIONS="v32 v35" pytest tests/clients
+	@KUBELAB_CLIENT_VERSIONS="v32 v35 v37" pytest tests/clients
 
 test-compose: setup ## run the tests on docker compose; installs and starts Docker where there is none
 	@pytest tests/compose

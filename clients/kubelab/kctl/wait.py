@@ -226,7 +226,6 @@ WAIT = Command(
             "--for",
             "for_condition",
             default="",
-            required=True,
             help="The condition to wait on: [create|delete|condition=condition-name[=condition-value]|"
             "jsonpath='{JSONPath expression}'=[JSONPath value]]. The default condition-value is true. Condition values "
             "are compared after Unicode simple case folding, which is a more general form of case-insensitivity.",

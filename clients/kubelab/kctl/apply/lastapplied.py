@@ -7,17 +7,12 @@ The next apply removes from the object what that had and the new one has not
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
 from google.protobuf.message import Message
 
 from kubelab.apimachinery.manifest.decode import Document
-from kubelab.apimachinery.messages import map_value
 from kubelab.apimachinery.meta import meta_of
-from kubelab.kctl.changes import descriptor_of
-
-if TYPE_CHECKING:
-    from google.protobuf.descriptor import Descriptor
 
 ANNOTATION = "kubectl.kubernetes.io/last-applied-configuration"
 _ESCAPES = {ord(character): f"\\u{ord(character):04x}" for character in "<>&\u2028\u2029"}  # as Go's JSON encoder
@@ -65,11 +60,9 @@ def save(obj: Message, configuration: dict[str, Any]) -> None:
 
 def save_generated(obj: Message) -> None:
     """Write the annotation into an object that a command made: with the fields in their order, as kubectl has it."""
-    from kubelab.apimachinery.manifest import encode
+    from kubelab.kctl import structorder
 
-    document = encode.to_dict(obj)
-    document = {key: document.pop(key) for key in ("kind", "apiVersion")} | _in_order(document, descriptor_of(obj))
-    text = json.dumps(document, separators=(",", ":"), ensure_ascii=False)
+    text = json.dumps(structorder.document_of(obj), separators=(",", ":"), ensure_ascii=False)
     meta_of(obj).annotations[ANNOTATION] = text.translate(_ESCAPES) + "\n"
 
 
@@ -80,24 +73,6 @@ def of(obj: Message) -> dict[str, Any]:
     if not isinstance(configuration, dict):
         raise ValueError("json: cannot unmarshal the annotation into an object")
     return configuration
-
-
-def _in_order(document: dict[str, Any], descriptor: Descriptor) -> dict[str, Any]:
-    """Give the fields in the order of their numbers, which is that of Go's structs."""
-    ordered: dict[str, Any] = {}
-    for field in sorted(descriptor.fields, key=lambda field: field.number):
-        if field.name not in document:
-            continue
-        value = ordered[field.name] = document[field.name]
-        kind = field.message_type
-        if kind is None or map_value(field) is not None:
-            continue
-        if isinstance(value, dict):
-            ordered[field.name] = _in_order(cast("dict[str, Any]", value), kind)
-        elif isinstance(value, list):
-            parts = cast("list[Any]", value)
-            ordered[field.name] = [_in_order(part, kind) if isinstance(part, dict) else part for part in parts]
-    return ordered | {key: value for key, value in document.items() if key not in ordered}
 
 
 def text_of(obj: Message) -> str:

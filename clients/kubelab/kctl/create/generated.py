@@ -31,7 +31,7 @@ def create_one(
     from kubelab.kctl.failures import is_unreachable
 
     validation = field_validation(options.validate)
-    printer = ResultPrinter.of(options.output, options.dry_run)
+    printer = ResultPrinter.of(options.output, options.dry_run, typed=True)
     resource = scheme.of_object(obj)
     namespace = ""
     if resource.namespaced and (session.namespace_flag or not printer.dry):

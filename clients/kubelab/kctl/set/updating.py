@@ -62,7 +62,7 @@ def run(session: Session, resources: Sequence[str], options: SetOptions, update:
     recording.warn(session)
     if options.local and options.dry_run == "server":
         raise UsageProblem("cannot specify --local and --dry-run=server - did you mean --dry-run=client?")
-    updater = _Updater(session, options, update, ResultPrinter.of(options.output, options.dry_run))
+    updater = _Updater(session, options, update, ResultPrinter.of(options.output, options.dry_run, typed=True))
     if options.local:
         return updater.run_local()
     chosen = ResourceOptions(options.filename, options.recursive, selector)
