@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.clients.transcript import read
 from tests.e2e.terminal import Terminal, eventually
@@ -32,6 +34,43 @@ ALIKE = (
     "describe namespace default",
     "describe priorityclass system-node-critical",
 )
+# What is asked of both about an object that is there, and not kept.
+DRY_RUNS = (
+    "run web --image=nginx --dry-run=client -o yaml",
+    "run web --image=nginx --port=80 --labels=app=web,tier=front --env=A=1 --env=B=two --dry-run=client -o yaml",
+    "run web --image=busybox --restart=OnFailure --command --dry-run=client -o json -- sh -c 'echo hello'",
+    "run web --image=nginx --image-pull-policy=Never --annotations=a=b --privileged --dry-run=client -o json",
+    "run web --image=nginx --port=80 --expose --dry-run=client",
+    """run web --image=nginx --overrides='{"spec":{"nodeName":"n"}}' --dry-run=client -o yaml""",
+    "run web --image=nginx --overrides={} --override-type=x --dry-run=client",
+    "run web --image=nginx --save-config --dry-run=client -o yaml",
+    "expose deploy web --port=80 --dry-run=client -o yaml",
+    "expose deploy web --port=80 --target-port=8080 --type=NodePort --name=x --dry-run=client -o json",
+    "expose deploy nope --port=80",
+    "autoscale deploy web --max=5 --min=2 --dry-run=client",
+    "autoscale node node-1 --max=5",
+    "autoscale deploy nope --max=5",
+    "set image deploy/web web=x --dry-run=client -o json",
+    "set env deploy/web A=1 --dry-run=client -o yaml",
+    "scale deploy web --replicas=3 --dry-run=client -o json",
+    "scale deploy web --replicas=3 --dry-run=server",
+    "taint node node-1 a=b:NoSchedule --dry-run=client -o json",
+    "label node node-1 a=b --dry-run=client -o json",
+    "annotate deploy web a=b --dry-run=client -o json",
+    "rollout history deploy web -o json",
+    "rollout restart deploy nope",
+    "cordon node-1 --dry-run=client",
+    "drain node-1 --dry-run=client --ignore-daemonsets --force",
+)
+
+
+@pytest.fixture(scope="module")
+def deployment(tools: Terminal) -> Iterator[None]:
+    """A deployment of no pods, whose status stands still."""
+    tools.type("kubectl create deployment web --image=kubelab/web:1 --replicas=0 --port=8080")
+    tools.type("kubectl rollout status deployment web", deadline=60)
+    yield
+    tools.type("kubectl delete deployment web")
 
 
 @pytest.mark.parametrize("path", TRANSCRIPTS, ids=lambda path: path.stem)
@@ -60,7 +99,32 @@ def test_kubectl_and_kctl_print_the_same(tools: Terminal, words: str) -> None:
     eventually(alike)  # something of another test may go between the two
 
 
+@pytest.mark.usefixtures("deployment")
+@pytest.mark.parametrize("words", DRY_RUNS)
+def test_kubectl_and_kctl_would_do_the_same(tools: Terminal, words: str) -> None:
+    """Newer versions leave ``creationTimestamp: null`` out and have a printer more; kctl prints as 1.32."""
+    ours, theirs = (tools.type(f"{program} {words}", code=None) for program in ("kctl", "kubectl"))
+    assert ours.code == theirs.code
+    assert steady(theirs.stdout.replace("kubectl ", "kctl ")) == steady(ours.stdout)
+    assert steady(theirs.stderr.replace("kubectl ", "kctl ")) == steady(ours.stderr)
+
+
+@pytest.mark.usefixtures("deployment")
+def test_autoscalers_are_those_of_1_32(tools: Terminal) -> None:
+    """1.32 writes autoscaling/v1, kctl too; newer ones write v2, and have other flags."""
+    words = "autoscale deploy web --max=5 --min=2 --cpu-percent=80 --dry-run=client"
+    ours = yaml.safe_load(tools.type(f"kctl {words} -o yaml").stdout)
+    assert (ours["apiVersion"], ours["spec"]["targetCPUUtilizationPercentage"]) == ("autoscaling/v1", 80)
+    theirs = tools.type(f"kubectl {words} -o yaml")
+    if "deprecated" not in theirs.stderr:
+        assert yaml.safe_load(theirs.stdout) == ours
+
+
 def steady(printed: str) -> list[str]:
     """Leave out what passes: ages, the moment of a heartbeat; columns are as wide as they are."""
     lines = (re.sub(r"\b(\d+[smhd])+\b", "AGE", re.sub(r"\s+", " ", line)) for line in printed.splitlines())
-    return [line for line in lines if not re.search("resourceVersion|renewTime|heartbeat|Heartbeat", line)]
+    return [
+        line
+        for line in lines
+        if not re.search("resourceVersion|renewTime|heartbeat|Heartbeat|creationTimestamp.*: null", line)
+    ]

@@ -1,7 +1,7 @@
 """The names of the flags of every command of kubectl: ``tests/unit/kctl/golden/kubectlflags.txt``.
 
-A line is a command, a colon, and its flags, as 1.32 has them, which is the version that kctl follows. Behind ``@`` and a
-newer version stand the commands whose flags changed, or that came, and without a colon those that went.
+A line is a command, a colon, and its flags, as 1.32 has them, which is the version that kctl follows. Behind ``@`` and
+a newer version stand the commands whose flags changed, or that came, and without a colon those that went.
 ``python -m tests.support.kubectlflags`` asks the programs below ``build/clients`` and writes it anew.
 """
 

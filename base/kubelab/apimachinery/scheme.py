@@ -5,8 +5,8 @@ A :class:`Resource` is typed by its message, so ``client.get(PODS, "web")`` give
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any as AnyValue
 from typing import Generic, Protocol, TypeVar, cast
 
@@ -18,6 +18,7 @@ from kubelab.api.apiextensions.v1 import apiextensions_pb2
 from kubelab.api.apps.v1 import apps_pb2
 from kubelab.api.authentication.v1 import authentication_pb2
 from kubelab.api.authorization.v1 import authorization_pb2
+from kubelab.api.autoscaling.v1 import autoscaling_pb2 as autoscaling_v1_pb2
 from kubelab.api.autoscaling.v2 import autoscaling_pb2
 from kubelab.api.batch.v1 import batch_pb2
 from kubelab.api.coordination.v1 import coordination_pb2
@@ -306,6 +307,14 @@ HORIZONTAL_POD_AUTOSCALERS = Resource(
     short_names=("hpa",),
     subresources=("status",),
     categories=("all",),
+)
+HORIZONTAL_POD_AUTOSCALERS_V1 = cast(
+    "Resource[autoscaling_v1_pb2.HorizontalPodAutoscaler]",
+    replace(
+        cast("Resource[Message]", HORIZONTAL_POD_AUTOSCALERS),
+        version="v1",
+        message=autoscaling_v1_pb2.HorizontalPodAutoscaler,
+    ),
 )
 NETWORK_POLICIES = Resource(
     plural="networkpolicies",
@@ -601,9 +610,12 @@ ALL: tuple[Resource[Message], ...] = (
     CUSTOM_RESOURCE_DEFINITIONS,
 )
 
-_BY_KIND = {(r.api_version, r.kind): r for r in ALL}
+OTHER_VERSIONS: Sequence[Resource[Message]] = (HORIZONTAL_POD_AUTOSCALERS_V1,)
+"""Versions of kinds besides the one in ALL: manifests may have them, and the server shows its objects in them."""
+
+_BY_KIND = {(r.api_version, r.kind): r for r in (*ALL, *OTHER_VERSIONS)}
 _BY_PLURAL = {(r.group, r.plural): r for r in ALL}
-_BY_MESSAGE = {r.message.DESCRIPTOR.full_name: r for r in ALL}
+_BY_MESSAGE = {r.message.DESCRIPTOR.full_name: r for r in (*ALL, *OTHER_VERSIONS)}
 
 
 _LEARNED: dict[tuple[str, str], Resource[Message]] = {}  # by apiVersion and kind

@@ -1,4 +1,4 @@
-"""``kctl autoscale``: a HorizontalPodAutoscaler (autoscaling/v2) for an object that has a size."""
+"""``kctl autoscale``: a HorizontalPodAutoscaler (autoscaling/v1, as kubectl 1.32 sends it) for what has a size."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from kubelab.kctl.resource import Info
 from kubelab.kctl.session import Failed, Session
 
 if TYPE_CHECKING:
-    from kubelab.api.autoscaling.v2 import autoscaling_pb2
+    from kubelab.api.autoscaling.v1 import autoscaling_pb2
     from kubelab.client.client import Client
 
 
@@ -36,7 +36,7 @@ class AutoscaleOptions(FilenameOptions):
 
 def _autoscale(session: Session, args: tuple[str, ...], options: AutoscaleOptions) -> int:
     recording.warn(session)
-    printer = ResultPrinter.of(options.output, options.dry_run)
+    printer = ResultPrinter.of(options.output, options.dry_run, typed=True)
     if options.max < 1:
         raise Failed(f"error: --max=MAXPODS is required and must be at least 1, max: {options.max}")
     if options.max < options.min:
@@ -68,7 +68,7 @@ async def _autoscale_one(
         session,
         autoscaler(info, options),
         printer,
-        "autoscaled",
+        "created" if printer.dry else "autoscaled",
         field_manager=options.field_manager,
         record=options.record,
         save_config=options.save_config,
@@ -77,20 +77,17 @@ async def _autoscale_one(
 
 def autoscaler(info: Info, options: AutoscaleOptions) -> autoscaling_pb2.HorizontalPodAutoscaler:
     """Make the autoscaler of an object. A bound or a target that is negative is left to the server."""
-    from kubelab.api.autoscaling.v2 import autoscaling_pb2
+    from kubelab.api.autoscaling.v1 import autoscaling_pb2
 
     made = autoscaling_pb2.HorizontalPodAutoscaler()
-    made.metadata.name, made.metadata.namespace = options.name or info.name, info.namespace
+    made.metadata.name = options.name or info.name
     target = made.spec.scaleTargetRef
     target.kind, target.name, target.apiVersion = info.resource.kind, info.name, info.resource.api_version
     made.spec.maxReplicas = options.max
     if options.min > 0:
         made.spec.minReplicas = options.min
     if options.cpu_percent >= 0:
-        metric = made.spec.metrics.add(type="Resource")
-        metric.resource.name = "cpu"
-        metric.resource.target.type = "Utilization"
-        metric.resource.target.averageUtilization = options.cpu_percent
+        made.spec.targetCPUUtilizationPercentage = options.cpu_percent
     return made
 
 

@@ -50,8 +50,7 @@ def _expose(session: Session, args: tuple[str, ...], options: ExposeOptions) -> 
     from kubelab.kctl.exposing import ServiceFlags
 
     recording.warn(session)
-    printer = ResultPrinter.of(options.output, options.dry_run)
-    overrides.check_type(options.override_type)
+    printer = ResultPrinter.of(options.output, options.dry_run, typed=True)
     selection = builder.build(session, args, ResourceOptions(options.filename, options.recursive, ""))
     infos = [Info(i.resource, i.name or "", i.namespace or session.namespace) for i in selection.items]
     for info in infos:

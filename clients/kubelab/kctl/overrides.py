@@ -26,14 +26,8 @@ FLAGS = (
 )
 
 
-def check_type(override_type: str) -> None:
-    """Raises UsageProblem for a value that ``--override-type`` does not have."""
-    if override_type not in ("json", "merge", "strategic"):
-        raise UsageProblem(f"invalid override type: {override_type}")
-
-
 def overridden(made: Message, overrides: str, override_type: str) -> Message:
-    """Give the object with the overrides in it. Raises Failed where they do not fit."""
+    """Give the object with the overrides in it. UsageProblem: an unknown type; Failed: they do not fit."""
     from kubelab.apimachinery.manifest import encode
     from kubelab.apimachinery.manifest.decode import decode
     from kubelab.apimachinery.manifest.diagnostics import ManifestError
@@ -47,10 +41,20 @@ def overridden(made: Message, overrides: str, override_type: str) -> Message:
         "merge": lambda patch: merge.apply(document, patch),
         "strategic": lambda patch: strategic.apply(document, patch, descriptor_of(made)),
     }
+    if override_type not in ways:
+        raise UsageProblem(f"invalid override type: {override_type}")
     try:
-        patch = json.loads(overrides)
+        patch = _read(overrides, override_type)
         if isinstance(patch, dict) is (override_type == "json"):
             raise ValueError("it is not what the override type needs")
         return decode(json.dumps(ways[override_type](patch)), "overrides")[0].obj
     except (PatchError, ManifestError, ValueError) as err:
         raise Failed(f"error: invalid overrides: {err}") from err
+
+
+def _read(overrides: str, override_type: str) -> Any:
+    try:
+        return json.loads(overrides)
+    except ValueError as err:
+        words = {"json": "unexpected end of JSON input", "merge": "Invalid JSON Patch"}
+        raise Failed(f"error: {words.get(override_type, 'invalid JSON document')}") from err

@@ -44,8 +44,7 @@ def _run(session: Session, args: tuple[str, ...], options: RunOptions) -> int:
         raise UsageProblem("--image is required")
     if options.expose and not options.port:
         raise UsageProblem("--port must be set when exposing a service", session.command_path, hint="arguments")
-    overrides.check_type(options.override_type)
-    printer = ResultPrinter.of(options.output, options.dry_run)
+    printer = ResultPrinter.of(options.output, options.dry_run, typed=True)
     pod: Message = generators.pod(
         args[0],
         image=options.image,
@@ -65,7 +64,7 @@ def _run(session: Session, args: tuple[str, ...], options: RunOptions) -> int:
     made.append(pod)
     if printer.dry:
         for obj in made:
-            show_derived(session, obj, printer, save_config=options.save_config)
+            show_derived(session, obj, printer)
         return 0
 
     async def create_all(client: Client) -> int:

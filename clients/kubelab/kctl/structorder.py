@@ -30,6 +30,7 @@ _MOVED: dict[str, dict[str, str]] = {
         "terminationMessagePolicy": "terminationMessagePath",
     },
     "CronJobSpec": {"timeZone": "schedule"},
+    "DeploymentCondition": {"lastUpdateTime": "status", "lastTransitionTime": "lastUpdateTime"},
     "HTTPIngressPath": {"pathType": "path"},
     "IngressSpec": {"ingressClassName": ""},
     "JobSpec": {
@@ -55,13 +56,13 @@ def document_of(obj: Message) -> dict[str, Any]:
 def _in_order(document: dict[str, Any], descriptor: Descriptor) -> dict[str, Any]:
     ordered: dict[str, Any] = {}
     for field in _fields(descriptor):
-        if field.full_name in spelling.INLINE:
-            names = {part.name for part in field.message_type.fields}
-            ordered |= _in_order({key: value for key, value in document.items() if key in names}, field.message_type)
+        kind = field.message_type
+        if kind is not None and field.full_name in spelling.INLINE:
+            names = {part.name for part in kind.fields}
+            ordered |= _in_order({key: value for key, value in document.items() if key in names}, kind)
         if field.name not in document:
             continue
         value = ordered[field.name] = document[field.name]
-        kind = field.message_type
         if kind is None or map_value(field) is not None:
             continue
         if isinstance(value, dict):

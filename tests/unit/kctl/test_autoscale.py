@@ -41,9 +41,9 @@ def test_an_autoscaler_is_made(web: Shell) -> None:
 
 def test_what_is_sent(web: Shell) -> None:
     assert web("autoscale", "deploy", "web", "--name=x", "--max=3", "--dry-run=client", "-o", "yaml").stdout == (
-        "apiVersion: autoscaling/v2\nkind: HorizontalPodAutoscaler\nmetadata:\n  creationTimestamp: null\n  name: x\n"
-        "  namespace: default\nspec:\n  maxReplicas: 3\n  scaleTargetRef:\n    apiVersion: apps/v1\n"
-        "    kind: Deployment\n    name: web\nstatus:\n  currentMetrics: null\n  desiredReplicas: 0\n"
+        "apiVersion: autoscaling/v1\nkind: HorizontalPodAutoscaler\nmetadata:\n  creationTimestamp: null\n  name: x\n"
+        "spec:\n  maxReplicas: 3\n  scaleTargetRef:\n    apiVersion: apps/v1\n    kind: Deployment\n    name: web\n"
+        "status:\n  currentReplicas: 0\n  desiredReplicas: 0\n"
     )
 
 

@@ -156,7 +156,10 @@ def test_delete_asks(shell: Shell) -> None:
 def test_run_exposes_and_overrides(shell: Shell) -> None:
     refused = shell("run", "a", "--image=b", "--expose", "--dry-run=client")
     assert refused.stderr.startswith("error: --port must be set when exposing a service\n")
-    assert shell("run", "a", "--image=b", "--override-type=foo").stderr == "error: invalid override type: foo\n"
+    assert (
+        shell("run", "a", "--image=b", "--override-type=foo", "--overrides={}").stderr
+        == "error: invalid override type: foo\n"
+    )
     line = ("run", "a", "--image=b", "--expose", "--port=80", '--overrides={"spec":{"hostNetwork":true}}')
     typed = shell(*line, "--dry-run=client", "-o", "yaml")
     service, pod = yaml.safe_load_all(typed.stdout)
@@ -167,4 +170,4 @@ def test_run_exposes_and_overrides(shell: Shell) -> None:
     assert pod["spec"]["hostNetwork"] is True
     assert pod["spec"]["containers"][0]["image"] == "b"
     assert shell(*line).stdout == "service/a created\npod/a created\n"
-    assert "invalid overrides" in shell("run", "c", "--image=b", "--overrides={").stderr
+    assert shell("run", "c", "--image=b", "--overrides={").stderr == "error: Invalid JSON Patch\n"

@@ -74,9 +74,9 @@ async def create_derived(
     print(printer.show(obj, done), end="", flush=True)
 
 
-def show_derived(session: Session, obj: Message, printer: ResultPrinter, *, save_config: bool = False) -> None:
-    """Print what :func:`create_derived` would create, without a server."""
-    _prepare(session, obj, printer, save_config=save_config)
+def show_derived(session: Session, obj: Message, printer: ResultPrinter) -> None:
+    """Print what :func:`create_derived` would create, without a server and what it keeps of the configuration."""
+    _prepare(session, obj, printer, save_config=False)
     print(printer.show(obj, "created"), end="", flush=True)
 
 

@@ -55,9 +55,14 @@ async def _show_all(
         if options.revision and not chosen:
             raise Failed("error: unable to find the specified revision")
         from kubelab.apimachinery.manifest import encode
+        from kubelab.kctl import structorder
 
         for one in chosen:
-            sys.stdout.write(printer.render(encode.to_dict(one.obj)))
+            sys.stdout.write(
+                printer.render(
+                    structorder.document_of(one.obj) if options.output == "json" else encode.to_dict(one.obj)
+                )
+            )
 
     found = [info async for info in infos(client, session, selection, options.selector)]
     return await visitor.continue_on_error(found, show)

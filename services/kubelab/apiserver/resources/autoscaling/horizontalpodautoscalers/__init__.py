@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kubelab.apimachinery.scheme import HORIZONTAL_POD_AUTOSCALERS
+from kubelab.apimachinery.scheme import HORIZONTAL_POD_AUTOSCALERS, HORIZONTAL_POD_AUTOSCALERS_V1
 from kubelab.apiserver.resources.autoscaling.horizontalpodautoscalers import v1
 from kubelab.apiserver.resources.autoscaling.horizontalpodautoscalers.printer import row
 from kubelab.apiserver.resources.autoscaling.horizontalpodautoscalers.strategy import HorizontalPodAutoscalerStrategy
@@ -14,7 +14,7 @@ def first_version(settings: Settings) -> ResourceStorage:
     """The same objects as autoscaling/v1."""
     del settings
     return ResourceStorage(
-        v1.RESOURCE,
+        HORIZONTAL_POD_AUTOSCALERS_V1,
         v1.V1Strategy(),
         lambda obj, now: row(v1.to_v2(obj), now),
         path="horizontalpodautoscalers",

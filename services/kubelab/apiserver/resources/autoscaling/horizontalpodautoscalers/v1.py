@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any, cast
 
 from google.protobuf.message import DecodeError, Message
@@ -19,14 +18,11 @@ from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery import jsonobjects
 from kubelab.apimachinery.errors import Cause
 from kubelab.apimachinery.manifest.encode import message_to_dict
-from kubelab.apimachinery.scheme import HORIZONTAL_POD_AUTOSCALERS, Resource
+from kubelab.apimachinery.scheme import HORIZONTAL_POD_AUTOSCALERS, HORIZONTAL_POD_AUTOSCALERS_V1
 from kubelab.apiserver.resources.autoscaling.horizontalpodautoscalers.strategy import HorizontalPodAutoscalerStrategy
 from kubelab.apiserver.storage.wire import Envelope
 from kubelab.apiserver.strategies.rules import Rules
 
-RESOURCE: Resource[v1.HorizontalPodAutoscaler] = cast(
-    Any, replace(HORIZONTAL_POD_AUTOSCALERS, version="v1", message=cast(Any, v1.HorizontalPodAutoscaler))
-)
 _PREFIX = "autoscaling.alpha.kubernetes.io/"
 METRICS, BEHAVIOR = f"{_PREFIX}metrics", f"{_PREFIX}behavior"
 CURRENT_METRICS, CONDITIONS = f"{_PREFIX}current-metrics", f"{_PREFIX}conditions"
@@ -120,7 +116,7 @@ class V1Envelope(Envelope):
     """Seals and opens what is stored as v2."""
 
     def __init__(self) -> None:
-        super().__init__(cast(Any, RESOURCE))
+        super().__init__(cast(Any, HORIZONTAL_POD_AUTOSCALERS_V1))
         self._stored = Envelope(cast(Any, HORIZONTAL_POD_AUTOSCALERS))
 
     def seal(self, raw: bytes) -> bytes:
