@@ -445,10 +445,11 @@ class Client:
         *,
         dry_run: bool = False,
         field_manager: str = "",
+        force: bool | None = None,
     ) -> autoscaling_pb2.Scale:
-        """Change how many replicas there shall be."""
+        """Change how many replicas there shall be; ``force`` takes them from another manager in server-side apply."""
         path = path_of(resource, namespace, name, "scale")
-        answer = await self._patch(path, patch, patch_type, patch_options(dry_run, field_manager))
+        answer = await self._patch(path, patch, patch_type, patch_options(dry_run, field_manager, force=force))
         return autoscaling_pb2.Scale.FromString(answer.object.value)
 
     async def _patch(

@@ -73,6 +73,8 @@ class Request:
     """The policies that it must satisfy, which are a part of ``admission``."""
     tracking: FieldTracking | None = None
     """Notes in the object who manages what the request changes."""
+    applying: bool = False
+    """Whether a part of an object is applied: its managedFields are read with it, and replace those of the object."""
     dry_run: bool = False
     """Whether the request goes through all checks and stores nothing."""
     judged: bool = False

@@ -194,6 +194,62 @@ async def test_a_scale_has_its_own_entry(client: Client) -> None:
     )
 
 
+async def test_a_scale_is_applied(client: Client) -> None:
+    made = await client.create(deployment(), "default", field_manager="kubectl-create")
+
+    async def scale(replicas: int, manager: str, *, force: bool | None = None) -> int:
+        body = {"apiVersion": "autoscaling/v1", "kind": "Scale", "metadata": {"name": "web"}}
+        data = json.dumps({**body, "spec": {"replicas": replicas}}).encode()
+        done = await client.patch_scale(
+            DEPLOYMENTS, "web", data, PatchType.APPLY, "default", field_manager=manager, force=force
+        )
+        assert not done.metadata.managedFields
+        return done.spec.replicas
+
+    with pytest.raises(errors.Conflict) as caught:
+        await scale(5, "autoscaler")
+    assert caught.value.message == (
+        'Apply failed with 1 conflict: conflict with "kubectl-create" using autoscaling/v1: .spec.replicas'
+    )
+    assert await scale(5, "autoscaler", force=True) == 5
+    now = await client.get(DEPLOYMENTS, "web", "default")
+    assert (now.spec.replicas, now.metadata.generation) == (5, made.metadata.generation + 1)
+    of = managers(now)
+    assert of["autoscaler", "Apply", "scale"] == {"f:spec": {"f:replicas": {}}}
+    assert "f:replicas" not in of["kubectl-create", "Update", ""]["f:spec"]
+    assert {entry.apiVersion for entry in now.metadata.managedFields} == {"apps/v1"}
+
+    assert await scale(5, "other") == 5  # the same value: both have it
+    assert {"autoscaler", "other"} <= {name for name, _, _ in managers(await client.get(DEPLOYMENTS, "web", "default"))}
+    with pytest.raises(errors.Conflict):
+        await apply(client, part(replicas=1), "ci")
+    before = await client.get(DEPLOYMENTS, "web", "default")
+    assert await scale(5, "other") == 5
+    assert (await client.get(DEPLOYMENTS, "web", "default")).metadata.generation == before.metadata.generation
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"kind": "Deployment"}, "invalid object type: autoscaling/v1, Kind=Deployment"),
+        (
+            {"apiVersion": "apps/v1"},
+            "Incorrect version specified in apply patch. Specified patch version: apps/v1, expected: autoscaling/v1",
+        ),
+        ({"spec": {"replicas": -1}}, 'Scale.autoscaling "web" is invalid: spec.replicas: Invalid value: -1: must be'),
+        ({"spec": {"size": 1}}, "failed to create typed patch object (/web; autoscaling/v1, Kind=Scale): .spec.size: "),
+    ],
+)
+async def test_what_is_no_scale_is_not_applied(client: Client, changed: dict[str, Any], message: str) -> None:
+    await client.create(deployment(), "default")
+    body = {"apiVersion": "autoscaling/v1", "kind": "Scale", "metadata": {"name": "web"}, "spec": {"replicas": 1}}
+    data = json.dumps(body | changed).encode()
+    with pytest.raises(errors.ApiError) as caught:
+        await client.patch_scale(DEPLOYMENTS, "web", data, PatchType.APPLY, "default", field_manager="a", force=True)
+    assert caught.value.message.startswith(message)
+    assert (await client.get(DEPLOYMENTS, "web", "default")).spec.replicas == 2
+
+
 async def test_one_empty_entry_clears_the_list(client: Client) -> None:
     made = await client.create(deployment(), "default", field_manager="kubectl-create")
     made.metadata.ClearField("managedFields")

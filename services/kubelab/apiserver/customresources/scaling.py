@@ -45,7 +45,7 @@ def scale_of(resource: Resource[Any], scale: pb.CustomResourceSubresourceScale, 
             raise errors.invalid(resource.kind, obj.metadata.name, wrong, resource.group)
         return True
 
-    return subresource(resource, shown, rescale)
+    return subresource(resource, shown, rescale, tuple(f"f:{name}" for name in spec_path))
 
 
 def _count(value: Any) -> int:

@@ -26,7 +26,6 @@ from kubelab.apiserver.endpoints import applying, patching, writeoptions
 from kubelab.apiserver.endpoints.applying import Applier
 from kubelab.apiserver.endpoints.decoding import GroupVersionKind, check_known, kind_of
 from kubelab.apiserver.endpoints.handler import RequestHandler, method_not_allowed
-from kubelab.apiserver.endpoints.patching import Patcher
 from kubelab.apiserver.endpoints.reviewing import Reviewing
 from kubelab.apiserver.registry.fieldtracking import FieldTracking
 from kubelab.apiserver.registry.reader import ObjectList, ObjectReader
@@ -209,7 +208,14 @@ class Endpoints:
             patcher.custom = request.resource.custom
             try:
                 if subresource is not None and subresource.update is not None:
-                    return await self._patch_by_actions(request, subresource, patcher, review)
+                    answer = await self._patch_by_actions(
+                        request,
+                        subresource,
+                        lambda now, version: patcher.apply(now, version, kind_of(type(now))),
+                        review,
+                    )
+                    request.warnings = [*patcher.warnings, *request.warnings]
+                    return answer
                 _require_object(request, subresource)
                 result = await self._patch_object(request, patcher.apply, request.tracking, review)
                 return _note(request, result._replace(warnings=[*patcher.warnings, *result.warnings]))
@@ -279,17 +285,22 @@ class Endpoints:
         review: Review | None,
     ) -> Answer:
         """Change an object by server-side apply, or create it."""
-        if subresource is not None and subresource.update is not None:
+        own = subresource is not None and subresource.update is not None
+        resource = subresource.applied if subresource is not None and own else request.resource
+        if resource is None:
             raise errors.MethodNotAllowed(f"apply is not supported on the subresource {request.path.subresource}")
-        _require_object(request, subresource)
         applier = Applier(
-            request.resource,
+            resource,
             applying.read(data),
             options.fieldManager,
             request.path.subresource,
             self._clock,
             force=options.force,
         )
+        if subresource is not None and own:
+            request.applying = True
+            return await self._patch_by_actions(request, subresource, applier.apply, review)
+        _require_object(request, subresource)
         for left in reversed(range(PATCH_TRIES)):
             try:
                 result = await self._patch_object(
@@ -324,25 +335,26 @@ class Endpoints:
         return result
 
     async def _patch_by_actions(
-        self, request: Request, subresource: Subresource, patcher: Patcher, review: Review | None
+        self,
+        request: Request,
+        subresource: Subresource,
+        change: Callable[[Message, str], Message],
+        review: Review | None,
     ) -> Message:
-        """Patch what a subresource gives, and update it with the result; again where it changed in between."""
+        """Change what a subresource gives, and update it with the result; again where it changed in between."""
         if subresource.get is None or subresource.update is None:
             raise method_not_allowed(request.attributes)
         for left in reversed(range(SUBRESOURCE_TRIES)):
             current = await subresource.get(self._objects(request), request)
             version = meta_of(current).resourceVersion
-            request.obj = patcher.apply(current, version, kind_of(type(current)))
+            request.obj = change(current, version)
             patching.require_path(request.obj, request.resource.namespaced, request.namespace, request.name)
             await _review_action(review, request, current)
             try:
-                answer = await subresource.update(self._objects(request), request)
+                return await subresource.update(self._objects(request), request)
             except errors.Conflict:
                 if not left or meta_of(request.obj).resourceVersion != version:
                     raise
-                continue
-            request.warnings = [*patcher.warnings, *request.warnings]
-            return answer
         raise AssertionError("unreachable")
 
     async def delete(self, request: Request, options: meta_pb2.DeleteOptions) -> Answer:

@@ -14,7 +14,10 @@ from kubelab.api.autoscaling.v1 import autoscaling_pb2
 from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery import errors, names
 from kubelab.apimachinery.errors import Cause
+from kubelab.apimachinery.fieldsets import scaling
+from kubelab.apimachinery.fieldsets.paths import Path
 from kubelab.apimachinery.messages import deep_copy
+from kubelab.apimachinery.meta import meta_of
 from kubelab.apimachinery.scheme import Resource
 from kubelab.apiserver.request import Request
 from kubelab.apiserver.resources.preconditions import check_unmodified
@@ -27,6 +30,12 @@ def validate(scale: autoscaling_pb2.Scale) -> list[Cause]:
     """All complaints about a scale."""
     complaints = metadata.validate(scale.metadata, namespaced=True, check_name=names.dns_subdomain)
     return [*complaints, *causes.non_negative("spec.replicas", scale.spec.replicas)]
+
+
+SCALES = Resource(
+    plural="scales", singular="scale", kind="Scale", message=autoscaling_pb2.Scale, columns=(), group="autoscaling"
+)
+"""What a scale is by itself."""
 
 
 def scale_of(resource: Resource[Any], selector: Callable[[Any], str]) -> Subresource:
@@ -43,18 +52,26 @@ def scale_of(resource: Resource[Any], selector: Callable[[Any], str]) -> Subreso
         obj.metadata.generation += 1
         return True
 
-    return subresource(resource, shown, rescale)
+    return subresource(resource, shown, rescale, scaling.REPLICAS)
 
 
 def subresource(
-    resource: Resource[Any], shown: Callable[[Any, int], Message], rescale: Callable[[Any, Any, int], bool]
+    resource: Resource[Any],
+    shown: Callable[[Any, int], Message],
+    rescale: Callable[[Any, Any, int], bool],
+    path: Path,
 ) -> Subresource:
     """Make the subresource of any kind. ``shown`` gives the scale of an object at a revision. ``rescale`` gets a copy
-    of an object, the object and the wanted replicas; it changes the copy and says whether it did, or raises Invalid."""
+    of an object, the object and the wanted replicas; it changes the copy and says whether it did, or raises Invalid.
+    ``path`` is the field of the object that has the replicas."""
 
     async def get(objects: Objects, request: Request) -> Message:
         entry = await objects.entry(resource, request.namespace, request.name)
-        return shown(resource.message.FromString(entry.raw), entry.revision)
+        obj = resource.message.FromString(entry.raw)
+        scale = shown(obj, entry.revision)
+        if request.applying:
+            meta_of(scale).managedFields.extend(_managed(scaling.of_scale, meta_of(obj).managedFields, path))
+        return scale
 
     async def update(objects: Objects, request: Request) -> Message:
         scale, name = cast(autoscaling_pb2.Scale, request.obj), request.name
@@ -65,7 +82,13 @@ def subresource(
             del taken
             obj: Any = deep_copy(state.obj)
             check_unmodified(resource, name, scale.metadata, state)
-            if rescale(obj, state.obj, scale.spec.replicas) and request.tracking is not None:
+            changed = rescale(obj, state.obj, scale.spec.replicas)
+            if request.applying:
+                held = meta_of(obj).managedFields
+                managed = _managed(scaling.of_object, held, scale.metadata.managedFields, path, resource.api_version)
+                del held[:]
+                held.extend(managed)
+            elif changed and request.tracking is not None:
                 request.tracking.updated(obj, state.obj)
             return Decision(obj)
 
@@ -74,7 +97,17 @@ def subresource(
         request.detail = f"replicas={scale.spec.replicas}"
         return shown(written.obj, written.revision)
 
-    return Subresource(("get", "update", "patch"), autoscaling_pb2.Scale, get=get, update=update)
+    verbs = ("get", "update", "patch")
+    return Subresource(verbs, autoscaling_pb2.Scale, get=get, update=update, applied=SCALES)
+
+
+def _managed(
+    change: Callable[..., list[meta_pb2.ManagedFieldsEntry]], *entries: Any
+) -> list[meta_pb2.ManagedFieldsEntry]:
+    try:
+        return change(*entries)
+    except ValueError as err:
+        raise errors.UnknownError(f"failed to decode managed fields: {err}") from err
 
 
 def made(

@@ -75,6 +75,8 @@ class Subresource:
     update: Action | None = None
     part: Callable[[Any, Any], Message] | None = None
     streamed: bool = False
+    applied: Resource[Any] | None = None
+    """What server-side apply takes a part with actions of its own for; without it, it cannot be applied."""
     unnamed: bool = False
     """Whether what a write carries may have no name; it gets the path's."""
 
