@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from google.protobuf import json_format
@@ -11,8 +12,9 @@ from kubelab.api.core.v1 import core_pb2
 from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery import errors
 from kubelab.apimachinery.manifest.decode import decode
-from kubelab.apimachinery.scheme import PODS
+from kubelab.apimachinery.scheme import PODS, REPLICA_SETS
 from kubelab.apiserver.admission.podsecuritystandards import BASELINE, PRIVILEGED, RESTRICTED, violations
+from kubelab.apiserver.config import ApiServerConfig
 from kubelab.rpc import warnings
 from tests.support import objects as make
 from tests.support.apiserver import ApiServerInMemory
@@ -146,8 +148,37 @@ async def test_a_namespace_warns_of_pods_and_workloads() -> None:
         with warnings.listening(heard.append):
             await client.create(pod("web"), "lab")
             await client.create(make.replica_set("web", namespace="lab"))
+            changed = await client.get(REPLICA_SETS, "web", "lab")
+            changed.spec.replicas = 3
+            await client.update(changed)
+            changed = await client.get(REPLICA_SETS, "web", "lab")
+            changed.metadata.labels["a"] = "b"
+            await client.update(changed)
     assert heard[0] == f'would violate PodSecurity "restricted:latest": {NAKED}'
     assert heard[1].startswith('would violate PodSecurity "restricted:latest": allowPrivilegeEscalation != false')
+    assert heard[2:] == heard[1:2], "a changed specification is looked at again, changed labels are not"
+
+
+async def test_the_audit_record_says_what_was_enforced_and_found(tmp_path: Path) -> None:
+    server = ApiServerInMemory(config=ApiServerConfig(audit_log=tmp_path / "audit.jsonl"))
+    async with server.client() as client:
+        await client.create(namespace(audit="restricted", enforce="baseline"))
+        await client.create(pod("web"), "lab")
+        await client.create(make.replica_set("web", namespace="lab"))
+        bad = pod("bad")
+        bad.spec.hostNetwork = True
+        with pytest.raises(errors.Forbidden):
+            await client.create(bad, "lab")
+    (made,) = await server.api.audit.find(lambda record: record.resource == "pods", "web")
+    (refused,) = await server.api.audit.find(lambda record: record.resource == "pods", "bad")
+    (workload,) = await server.api.audit.find(lambda record: record.resource == "replicasets", "web")
+    prefix = "pod-security.kubernetes.io/"
+    assert dict(made.annotations) == {
+        f"{prefix}enforce-policy": "baseline:latest",
+        f"{prefix}audit-violations": f'would violate PodSecurity "restricted:latest": {NAKED}',
+    }
+    assert (refused.code, refused.annotations[f"{prefix}enforce-policy"]) == ("PERMISSION_DENIED", "baseline:latest")
+    assert [*workload.annotations] == [f"{prefix}audit-violations"]
 
 
 @pytest.mark.parametrize(

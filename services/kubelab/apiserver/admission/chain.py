@@ -41,6 +41,11 @@ class AdmissionPlugin:
         del a, new
         return ()
 
+    def annotations(self, a: Attributes, new: Message | None, old: Message | None) -> Mapping[str, str]:
+        """Say what the audit record shall know of a write, also of one that is refused."""
+        del a, new, old
+        return {}
+
     def reserve(self, a: Attributes, new: Message, old: Message | None) -> Claims:
         """Give what the write's transaction does besides; Forbidden."""
         del a, new, old
@@ -58,10 +63,12 @@ class AdmissionPlugin:
 class Admission:
     """The plugins that handle one request."""
 
-    __slots__ = ("_attributes", "_plugins")
+    __slots__ = ("_attributes", "_plugins", "annotations")
 
     def __init__(self, attributes: Attributes | None, plugins: Sequence[AdmissionPlugin]) -> None:
         self._attributes, self._plugins = attributes, plugins
+        self.annotations: Mapping[str, str] = {}
+        """What the plugins have to say to the audit record."""
 
     def also(self, attributes: Attributes, plugin: AdmissionPlugin) -> Admission:
         """Add a plugin that is one request's own."""
@@ -77,6 +84,8 @@ class Admission:
         """Let every plugin refuse what would be stored."""
         for plugin in self._plugins:
             assert self._attributes is not None
+            if found := plugin.annotations(self._attributes, new, old):
+                self.annotations = {**self.annotations, **found}
             plugin.validate(self._attributes, new, old)
 
     def warnings(self, new: Message) -> list[str]:

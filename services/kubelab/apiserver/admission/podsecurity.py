@@ -1,8 +1,8 @@
 """PodSecurity: a namespace's labels say which of the Pod Security Standards its pods keep
 (https://kubernetes.io/docs/concepts/security/pod-security-admission/).
 
-``enforce`` refuses a pod; ``warn`` warns of it, and of a workload whose template makes such pods. ``audit`` is
-accepted, and says nothing: the audit trail has no annotations yet.
+``enforce`` refuses a pod; ``warn`` warns of it, and of a workload whose template makes such pods; ``audit`` annotates
+the audit record of both. The record of a pod says which policy was enforced, too.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class PodSecurity(AdmissionPlugin):
         levels."""
         if a.resource == NAMESPACES.plural and not a.group:
             _check_labels(cast(core_pb2.Namespace, new), cast("core_pb2.Namespace | None", old))
-        elif a.resource == PODS.plural and not a.group and old is None:
+        elif _is_pod(a) and old is None:
             pod = cast(core_pb2.Pod, new)
             level, version = self._policy(pod.metadata.namespace, "enforce")
             if found := violations(pod.spec, level):
@@ -53,20 +53,41 @@ class PodSecurity(AdmissionPlugin):
 
     def warnings(self, a: Attributes, new: Message) -> Sequence[str]:
         """Warn of a pod, or of a workload's template, that violates the level that its namespace warns of."""
-        if not a.namespace:
-            return ()
-        level, version = self._policy(a.namespace, "warn")
+        if would := self._would_violate(a, new, "warn"):
+            return [would]
+        return ()
+
+    def annotations(self, a: Attributes, new: Message | None, old: Message | None) -> Mapping[str, str]:
+        """Annotate with the policy that a pod had to keep, and with what the level for the audit finds."""
+        if new is None or not a.namespace:
+            return {}
+        found: dict[str, str] = {}
+        if _is_pod(a) and old is None:
+            found[f"{PREFIX}enforce-policy"] = ":".join(self._policy(a.namespace, "enforce"))
+        if would := self._would_violate(a, new, "audit"):
+            found[f"{PREFIX}audit-violations"] = would
+        return found
+
+    def _would_violate(self, a: Attributes, new: Message, mode: str) -> str:
+        """Say by what a new pod, or a workload's template, violates the level of a mode; "" where it keeps it."""
+        if not a.namespace or (_is_pod(a) and a.verb != "create"):
+            return ""
+        level, version = self._policy(a.namespace, mode)
         if level == PRIVILEGED:
-            return ()
-        spec = cast(core_pb2.Pod, new).spec if a.resource == PODS.plural and not a.group else _template_of(new)
+            return ""
+        spec = cast(core_pb2.Pod, new).spec if _is_pod(a) else _template_of(new)
         found = violations(spec, level) if spec is not None else []
-        return [f'would violate PodSecurity "{level}:{version}": {", ".join(map(str, found))}'] if found else ()
+        return f'would violate PodSecurity "{level}:{version}": {", ".join(map(str, found))}' if found else ""
 
     def _policy(self, namespace: str, mode: str) -> tuple[str, str]:
         """Give the level and the version of a mode. What is no level stands for the strictest, as upstream has it."""
         labels = self._labels_of(namespace)
         level = labels.get(PREFIX + mode, PRIVILEGED)
         return level if level in LEVELS else LEVELS[-1], labels.get(f"{PREFIX}{mode}-version", LATEST)
+
+
+def _is_pod(a: Attributes) -> bool:
+    return a.resource == PODS.plural and not a.group
 
 
 def _template_of(obj: Any) -> core_pb2.PodSpec | None:

@@ -232,8 +232,8 @@ class RequestHandler:
             record["resource_version"] = request.resource_version
             record["store_nano"] = str(int(request.store.seconds * 1e9))
             record["detail"] = request.detail
-        if request.annotations:
-            record["annotations"] = request.annotations
+        if annotations := {**request.admission.annotations, **request.annotations}:
+            record["annotations"] = annotations
         if origin.caller != record["caller"]:
             record["claimed"] = origin.caller
         return record

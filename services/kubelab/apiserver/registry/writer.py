@@ -332,10 +332,10 @@ class ObjectWriter:
         storage = self._storages[resource]
         rules, allocator = storage.strategy, storage.allocator
         part = storage.subresources[subresource].part if subresource else None
-        as_before = False
+        as_before, told = False, list[str]()
 
         def decide(current: ObjectState, taken: set[str]) -> Decision:
-            nonlocal as_before
+            nonlocal as_before, told
             new, old = change.make(current), current.obj
             if change.tracking is not None and not subresource:
                 change.tracking.updated(new, old)
@@ -363,6 +363,7 @@ class ObjectWriter:
             if causes:
                 raise errors.invalid(resource.kind, name, causes, resource.group)
             admission.validate(new, old)
+            told = [] if subresource else [*change.warnings, *admission.warnings(new)]
             reserved = admission.reserve(new, old)
             as_before = rules.has_generation and meta_of(new).generation == meta_of(old).generation
             if storage.finished(new):  # this update took off the last thing its deletion waited for
@@ -372,7 +373,7 @@ class ObjectWriter:
             return Decision(new, reserved)
 
         written = await self.rewrite(resource, namespace, name, decide, admission, dry_run=dry_run)
-        return written if as_before or not change.warnings else written._replace(warnings=change.warnings)
+        return written if as_before or not told else written._replace(warnings=told)
 
     async def rewrite(
         self,
