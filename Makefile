@@ -53,13 +53,22 @@ build/clients/%/kubectl:
 	@echo "Fetching kubectl and helm $* …"
 	@$(BIN)/python -m tests.clients.programs $*
 
-test: setup $(CLIENTS) ## run every test, but those that need Docker
+# The client library for Node.js, where npm is there; without it the test says why it is skipped.
+NODE_CLIENT := build/clients/node/.installed
+
+$(NODE_CLIENT): tests/clients/node/package.json
+	@mkdir -p $(@D)
+	@cp $< $(@D)/package.json
+	@if command -v npm >/dev/null; then echo "Installing @kubernetes/client-node …" \
+	  && npm install --silent --no-fund --no-audit --prefix $(@D) && touch $@; fi
+
+test: setup $(CLIENTS) $(NODE_CLIENT) ## run every test, but those that need Docker
 	@$(PYTEST) $(TESTS)
 
 coverage: setup ## measure what unit and integration tests run; build/coverage/index.html shows the lines
 	@COVERAGE_FILE=build/.coverage $(PYTEST) --cov --cov-report=term --cov-report=html tests/unit tests/integration
 
-test-clients: setup $(CLIENTS) ## run the programs of other people, in every version that is fetched
+test-clients: setup $(CLIENTS) $(NODE_CLIENT) ## run the programs of other people, in every version that is fetched
 	@KUBELAB_CLIENT_VERSIONS="v32 v35 v37" pytest tests/clients
 
 test-compose: setup ## run the tests on docker compose; installs and starts Docker where there is none
