@@ -62,7 +62,7 @@ class ResultPrinter:
         """Give the text for one object in JSON's types; ``name`` is such as ``pod/web``."""
         if self.printer is None:
             return f"{name} {did}{self.note}\n"
-        return self.printer.render(_sorted(document)) if self.whole and document else f"{name}\n"
+        return self.printer.render(sorted_keys(document)) if self.whole and document else f"{name}\n"
 
     @property
     def note(self) -> str:
@@ -72,9 +72,9 @@ class ResultPrinter:
         return " (server dry run)" if self.server else ""
 
 
-def _sorted(value: Any) -> Any:
+def sorted_keys(value: Any) -> Any:
     """Sort the keys of every object, as Go's JSON encoder does with maps."""
     if isinstance(value, dict):
         entries = cast(dict[str, Any], value)
-        return {key: _sorted(entries[key]) for key in sorted(entries)}
-    return [_sorted(part) for part in cast(list[Any], value)] if isinstance(value, list) else value
+        return {key: sorted_keys(entries[key]) for key in sorted(entries)}
+    return [sorted_keys(part) for part in cast(list[Any], value)] if isinstance(value, list) else value

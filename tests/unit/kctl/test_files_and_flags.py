@@ -98,6 +98,17 @@ def test_create_lets_edit(shell: Shell, typist: Typist) -> None:
     assert not typist.left
 
 
+def test_create_lets_edit_json(shell: Shell, typist: Typist) -> None:
+    shell.environ["EDITOR"] = str(typist.program)
+    shell.stdin = SETTINGS.encode()
+    typist.will('"x": "one"=>"x": "two"')
+    done = shell("create", "-f", "-", "--edit", "-o", "json")
+    assert (done.code, json.loads(done.stdout)["data"]) == (0, {"x": "two"})
+    shown = {"apiVersion": "v1", "data": {"x": "one"}, "kind": "ConfigMap"}
+    metadata = {"name": "a", "namespace": "default"}
+    assert typist.seen[0] == json.dumps({**shown, "metadata": metadata}, indent=4) + "\n", "no comments above JSON"
+
+
 def test_raw_writes(shell: Shell, tmp_path: Path) -> None:
     body = tmp_path / "body"
     body.write_text(SETTINGS)

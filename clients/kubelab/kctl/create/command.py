@@ -88,7 +88,7 @@ def _edited(session: Session, documents: Sequence[Document], options: CreateFile
 
     edited: list[Document] = []
     for document in documents:
-        edited += before.edit(session, document, windows=options.windows_line_endings)
+        edited += before.edit(session, document, windows=options.windows_line_endings, as_json=options.output == "json")
     return edited
 
 

@@ -26,14 +26,21 @@ if TYPE_CHECKING:
     from kubelab.apimachinery.manifest.decode import Document
 
 
-def edit(session: Session, document: Document, *, windows: bool) -> list[Document]:
+def edit(session: Session, document: Document, *, windows: bool, as_json: bool) -> list[Document]:
     """Open the editor on an object of a file that is to be created. See :func:`edited`."""
     from kubelab.apimachinery.manifest import encode
     from kubelab.apimachinery.manifest.decode import decode
+    from kubelab.kctl import files, printers
+    from kubelab.kctl.apply import lastapplied
 
-    original = encode.to_yaml(document.written)
+    shown = printers.sorted_keys(lastapplied.configuration_of(document, files.namespace_of(document, session)))
     return edited(
-        session, original, lambda text: decode(text, "edited-file"), top=HEADER, suffix=".yaml", windows=windows
+        session,
+        encode.to_json(shown) if as_json else encode.to_yaml(shown),
+        lambda text: decode(text, "edited-file"),
+        top=HEADER,
+        suffix=".json" if as_json else ".yaml",
+        windows=windows,
     )
 
 
@@ -49,7 +56,9 @@ def edited(
 
     body, reasons = original, list[Reason]()
     while True:
-        text, file = editor.edit(header(top, reasons) + body, session.factory.environ, suffix=suffix, windows=windows)
+        text, file = editor.edit(
+            header(top, reasons, suffix) + body, session.factory.environ, suffix=suffix, windows=windows
+        )
         if reasons and same(body, text):
             print(f'A copy of your changes has been stored to "{file}"', file=sys.stderr)
             raise Failed(f"error: {NO_VALID_CHANGES}")

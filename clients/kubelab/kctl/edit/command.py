@@ -113,7 +113,7 @@ class _Editing:
             body = without_comments(edited) if failed else original
             before, previous = edited, self._file
             edited, self._file = editor.edit(
-                header(HEADER, attempt.reasons) + body,
+                header(HEADER, attempt.reasons, self._suffix) + body,
                 self._session.factory.environ,
                 suffix=self._suffix,
                 windows=self._options.windows_line_endings,

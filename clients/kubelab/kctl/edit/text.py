@@ -29,9 +29,9 @@ class Reason:
     points: tuple[str, ...] = ()
 
 
-def header(first: str, reasons: Sequence[Reason]) -> str:
-    """Give the comments above the objects."""
-    text = first
+def header(first: str, reasons: Sequence[Reason], suffix: str) -> str:
+    """Give the comments above the objects. JSON has none, so that an editor can check it, until something is wrong."""
+    text = first if suffix != ".json" or reasons else ""
     for reason in reasons:
         text += f"# {_hashed(reason.head)}{':' if reason.points else ''}\n"
         text += "".join(f"# * {_hashed(point)}\n" for point in reason.points)
