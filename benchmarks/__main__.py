@@ -9,6 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from benchmarks import applying
 from benchmarks.bench import CLUSTER, Bench
 from benchmarks.report import Figure, publish
 from kubelab.cluster.driver import Action
@@ -121,7 +122,7 @@ def main() -> None:
         bench = Bench(Path(home))
         figures: list[Figure] = []
         try:
-            for part in (start, at_rest, command_line, pods, forwarding, verbs, rest):
+            for part in (start, at_rest, command_line, applying.measure, pods, forwarding, verbs, rest):
                 figures += part(bench)
                 for figure in figures[-4:]:
                     print(f"  {figure.name}: {figure.figure:.3g} {figure.unit}", file=sys.stderr)
