@@ -5,19 +5,40 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 
 from kubelab.api.apps.v1 import apps_pb2
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery.core.pods import is_active, is_ready
-from kubelab.apimachinery.scheme import DEPLOYMENTS, PODS
+from kubelab.apimachinery.scheme import DEPLOYMENTS, PODS, Resource
+from kubelab.client.client import Client
 from kubelab.client.informer import Informer
 from tests.integration.controllermanager.test_processes import config_of
 from tests.support import objects as make
+from tests.support.pki import TestAuthority
+
+
+class Plane(Protocol):
+    """The fixture's class, as far as it is used here."""
+
+    admin: Client
+    authority: TestAuthority
+    port: int
+
+    async def add_node(self, name: str) -> None: ...
+    async def start_scheduler(self) -> Callable[[], Awaitable[None]]: ...
+    async def start_kubelets(self) -> None: ...
+    async def until(
+        self,
+        resource: Resource[Any],
+        condition: Callable[[list[Any]], object],
+        namespace: str = ...,
+    ) -> None: ...
+
 
 REPLICAS, SURGE, UNAVAILABLE, KILLS = 12, 2, 1, 3
 NEW = "host:2"
@@ -26,7 +47,7 @@ NEW = "host:2"
 class Watched:
     """Looks at every change of a pod, in the order in which they happened."""
 
-    def __init__(self, plane: Any) -> None:
+    def __init__(self, plane: Plane) -> None:
         self._pods: dict[str, core_pb2.Pod] = {}
         self._changed = asyncio.Event()
         self.most, self.least = 0, REPLICAS
@@ -64,7 +85,7 @@ class Watched:
 
 
 @pytest.fixture
-async def watched(plane: Any) -> AsyncIterator[Watched]:
+async def watched(plane: Plane) -> AsyncIterator[Watched]:
     watched = Watched(plane)
     task = asyncio.ensure_future(watched.informer.run())
     yield watched
@@ -74,7 +95,7 @@ async def watched(plane: Any) -> AsyncIterator[Watched]:
 
 
 @contextlib.asynccontextmanager
-async def controllers(plane: Any, folder: Path) -> AsyncIterator[None]:
+async def controllers(plane: Plane, folder: Path) -> AsyncGenerator[None]:
     """Run a controller-manager in a process of its own, which ends by SIGKILL."""
     folder.mkdir()
     config = config_of(plane, "controller-manager", "system:kube-controller-manager", folder)
@@ -89,7 +110,9 @@ async def controllers(plane: Any, folder: Path) -> AsyncIterator[None]:
 
 
 @pytest.mark.timeout(180)
-async def test_bounds_hold_while_the_controller_manager_is_killed(plane: Any, watched: Watched, tmp_path: Path) -> None:
+async def test_bounds_hold_while_the_controller_manager_is_killed(
+    plane: Plane, watched: Watched, tmp_path: Path
+) -> None:
     await plane.add_node("node-1")
     await plane.start_scheduler()
     await plane.start_kubelets()
@@ -112,7 +135,7 @@ async def test_bounds_hold_while_the_controller_manager_is_killed(plane: Any, wa
     assert watched.renewed() == len(watched.active) == REPLICAS
 
 
-async def change_image(plane: Any) -> None:
+async def change_image(plane: Plane) -> None:
     deployment = await plane.admin.get(DEPLOYMENTS, "web", "default")
     deployment.spec.template.spec.containers[0].image = NEW
     await plane.admin.update(deployment)
