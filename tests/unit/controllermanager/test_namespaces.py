@@ -101,3 +101,23 @@ async def test_what_cannot_be_deleted_holds_back_nothing_else_and_is_told(runnin
         server.heal()
         await clock.advance(60)
     assert not (server.get(NAMESPACES, "doomed") or core_pb2.Namespace()).spec.finalizers
+
+
+async def test_a_namespace_that_waits_for_finalizers_is_looked_at_ever_more_rarely(running: Run) -> None:
+    clock = FakeClock()
+    server = ApiServerInMemory(clock=clock)
+    doomed = core_pb2.Namespace()
+    doomed.metadata.name = "doomed"
+    doomed.metadata.deletionTimestamp.seconds, doomed.status.phase = 1, "Terminating"
+    doomed.spec.finalizers.append("kubernetes")
+    held = make.pod("held", namespace="doomed")
+    held.metadata.finalizers.append("example.com/held")
+    server.add(doomed, held)
+    async with running(server, "namespace", clock=clock):
+        await clock.advance(30)
+        before = len(server.calls_of("list", SERVICES))
+        await clock.advance(600)
+        assert 9 <= len(server.calls_of("list", SERVICES)) - before <= 12
+        server.remove(PODS, "doomed/held")
+        await clock.advance(1)
+    assert not (server.get(NAMESPACES, "doomed") or core_pb2.Namespace()).spec.finalizers

@@ -13,6 +13,7 @@ from google.protobuf.message import Message
 
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import scheme
+from kubelab.apimachinery.backoff import ExponentialBackoff
 from kubelab.apimachinery.errors import ApiError, Conflict, NotFound
 from kubelab.apimachinery.messages import deep_copy
 from kubelab.apimachinery.meta import is_terminating, meta_of
@@ -24,7 +25,7 @@ from kubelab.controllermanager.namespace.decide import RemainingContent, conditi
 from kubelab.rpc import tracing
 
 FINALIZER = "kubernetes"
-LOOK_AGAIN = 5.0  # seconds, should no event tell that the last object is gone
+LOOK_AGAIN = ExponentialBackoff(5.0, 60.0)  # should no event tell that an object is gone; later while the same remains
 
 CONTENT: tuple[Resource[Message], ...] = tuple(
     sorted(
@@ -44,6 +45,7 @@ class NamespaceController(Reconciler[str]):
         super().__init__(context.queue, context.log)
         self._client = context.client
         self._clock = context.clock
+        self._remained: dict[str, tuple[RemainingContent, int]] = {}  # what was there, and how often in a row
         self._namespaces = context.informers.of(NAMESPACES)
         self._namespaces.add_handler(on_add=self._changed, on_update=lambda _, new: self._changed(new))
         for resource, informer in context.informers.deletable():
@@ -74,6 +76,7 @@ class NamespaceController(Reconciler[str]):
         """Delete what is in one namespace, or the finalizer when nothing is."""
         namespace = self._namespaces.get(key)
         if namespace is None or not is_terminating(namespace) or FINALIZER not in namespace.spec.finalizers:
+            self._remained.pop(key, None)
             return
         with tracing.cause(namespace.metadata.resourceVersion):
             remains = await self._empty(key)
@@ -83,7 +86,9 @@ class NamespaceController(Reconciler[str]):
             await self._tell(namespace, remains)
         if remains.failures:
             raise remains.failures[0]  # the queue's business
-        self._queue.add_after(key, LOOK_AGAIN)
+        before, times = self._remained.get(key, (remains, 0))
+        self._remained[key] = remains, times + 1 if remains == before else 1
+        self._queue.add_after(key, LOOK_AGAIN.longest(self._remained[key][1]))
 
     async def _empty(self, name: str) -> RemainingContent:
         """Delete everything; tell what needs time, and what could not be deleted."""
