@@ -322,6 +322,31 @@ spec:
     subresources: {status: {}, scale: {specReplicasPath: .spec.replicas, statusReplicasPath: .status.replicas}}
     additionalPrinterColumns: [{name: Replicas, type: integer, jsonPath: .spec.replicas}]
 ---
+apiVersion: flowcontrol.apiserver.k8s.io/v1
+kind: FlowSchema
+metadata: {name: reports}
+spec:
+  priorityLevelConfiguration: {name: workload-low}
+  matchingPrecedence: 8000
+  distinguisherMethod: {type: ByNamespace}
+  rules:
+  - subjects:
+    - {kind: ServiceAccount, serviceAccount: {namespace: default, name: reports}}
+    resourceRules:
+    - {verbs: [list], apiGroups: [""], resources: [pods, nodes], namespaces: ["*"], clusterScope: true}
+    nonResourceRules:
+    - {verbs: [get], nonResourceURLs: [/metrics, /openapi/*]}
+---
+apiVersion: flowcontrol.apiserver.k8s.io/v1
+kind: PriorityLevelConfiguration
+metadata: {name: reports}
+spec:
+  type: Limited
+  limited:
+    nominalConcurrencyShares: 5
+    lendablePercent: 50
+    limitResponse: {type: Queue, queuing: {queues: 16, handSize: 4, queueLengthLimit: 10}}
+---
 apiVersion: scheduling.k8s.io/v1
 kind: PriorityClass
 metadata: {name: high}

@@ -25,6 +25,7 @@ from kubelab.api.coordination.v1 import coordination_pb2
 from kubelab.api.core.v1 import componentstatuses_pb2, core_pb2, limits_pb2, serviceaccounts_pb2
 from kubelab.api.custom import custom_pb2
 from kubelab.api.discovery.v1 import discovery_pb2
+from kubelab.api.flowcontrol.v1 import flowcontrol_pb2
 from kubelab.api.meta.v1 import meta_pb2
 from kubelab.api.networking.v1 import networking_pb2
 from kubelab.api.policy.v1 import policy_pb2
@@ -426,6 +427,27 @@ PRIORITY_CLASSES = Resource(
     short_names=("pc",),
     namespaced=False,
 )
+_FLOW_CONTROL = "flowcontrol.apiserver.k8s.io"
+FLOW_SCHEMAS = Resource(
+    plural="flowschemas",
+    singular="flowschema",
+    kind="FlowSchema",
+    message=flowcontrol_pb2.FlowSchema,
+    columns=_columns("PriorityLevel", "MatchingPrecedence", "DistinguisherMethod", AGE, "MissingPL"),
+    group=_FLOW_CONTROL,
+    namespaced=False,
+    subresources=("status",),
+)
+PRIORITY_LEVEL_CONFIGURATIONS = Resource(
+    plural="prioritylevelconfigurations",
+    singular="prioritylevelconfiguration",
+    kind="PriorityLevelConfiguration",
+    message=flowcontrol_pb2.PriorityLevelConfiguration,
+    columns=_columns("Type", "NominalConcurrencyShares", "Queues", "HandSize", "QueueLengthLimit", AGE),
+    group=_FLOW_CONTROL,
+    namespaced=False,
+    subresources=("status",),
+)
 POD_DISRUPTION_BUDGETS = Resource(
     plural="poddisruptionbudgets",
     singular="poddisruptionbudget",
@@ -603,6 +625,8 @@ ALL: tuple[Resource[Message], ...] = (
     ROLE_BINDINGS,
     ROLES,
     PRIORITY_CLASSES,
+    FLOW_SCHEMAS,
+    PRIORITY_LEVEL_CONFIGURATIONS,
     MUTATING_WEBHOOK_CONFIGURATIONS,
     VALIDATING_WEBHOOK_CONFIGURATIONS,
     VALIDATING_ADMISSION_POLICIES,

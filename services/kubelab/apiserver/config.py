@@ -39,9 +39,17 @@ class ApiServerConfig(BaseConfig):
     event_ttl: Annotated[float, Range(1, WEEK)] = 3600.0  # seconds
     compaction_interval: Annotated[float, Range(1, WEEK)] = 300.0  # seconds; history is kept for at least as long
     workers: Annotated[int, Range(1, 64)] = 2
+    # Upstream's; with priority levels their sum counts. The workers share it
+    max_requests_inflight: Annotated[int, Range(0, 10**6)] = 400
+    max_mutating_requests_inflight: Annotated[int, Range(0, 10**6)] = 200
     # that a pod stays on a node that is not ready, or cannot be reached, if it does not say
     default_not_ready_toleration_seconds: Annotated[int, Range(0, 10**9)] = 300
     default_unreachable_toleration_seconds: Annotated[int, Range(0, 10**9)] = 300
+
+    @property
+    def seats(self) -> int:
+        """How many requests one worker executes at about one time."""
+        return max(1, (self.max_requests_inflight + self.max_mutating_requests_inflight) // self.workers)
 
     def tolerations(self) -> dict[str, int]:
         """Seconds by taint, for pods that do not say."""

@@ -12,6 +12,7 @@ from google.protobuf.message import Message
 from kubelab.apimachinery.meta import meta_of
 from kubelab.apimachinery.scheme import Resource
 from kubelab.apiserver.admission.chain import NO_ADMISSION, Admission, AdmissionPlugin
+from kubelab.apiserver.flowcontrol.gate import Flow, Ticket
 from kubelab.apiserver.registry.fieldtracking import FieldTracking
 from kubelab.apiserver.storage.observed import StoreTime
 from kubelab.auth.attributes import Attributes
@@ -81,6 +82,14 @@ class Request:
     """Whether its user was found to be one who may send it."""
     created: bool = False
     """Whether a patch has made an object that was not there."""
+    limit: int = 0
+    """Of a list that is read in pieces: how many objects of it are wanted."""
+    flow: Flow | None = None
+    """To which schema and priority level it belongs, once that is known."""
+    ticket: Ticket | None = None
+    """The seats that it has, or waits for."""
+    stream: bool | None = None
+    """Whether it is counted among its user's streams or among the requests; None: not counted."""
     name: str = ""
     uid: str = ""
     resource_version: str = ""

@@ -61,6 +61,10 @@ from kubelab.apiserver.endpoints.podlogs import PodLogs
 from kubelab.apiserver.endpoints.portforward import PodPortForwards
 from kubelab.apiserver.endpoints.proxying import Proxies
 from kubelab.apiserver.endpoints.verbs import Endpoints
+from kubelab.apiserver.flowcontrol.controller import FlowController
+from kubelab.apiserver.flowcontrol.dumps import dumps
+from kubelab.apiserver.flowcontrol.gate import Gate
+from kubelab.apiserver.flowcontrol.metrics import FlowControlMetrics
 from kubelab.apiserver.grpcfront.audit import AuditServicer
 from kubelab.apiserver.grpcfront.discovery import DiscoveryServicer
 from kubelab.apiserver.grpcfront.pods import PodsServicer
@@ -175,8 +179,11 @@ class ApiServer:
         )
         self.accounts = ServiceAccountAuthenticator(tokens, self.caches, self.reflector.fresh) if tokens else None
         authenticator = Authenticator(self.accounts, authorizer.check)
+        self.gate = Gate(config.seats, clock)
+        metrics.register(FlowControlMetrics(self.gate))
+        self.flow_control = FlowController(self.gate, self.writer, self.caches, clock)
         self._handler = RequestHandler(
-            process, self.resources, authenticator, authorizer, self.admission, self.audit, clock, metrics
+            process, self.resources, authenticator, authorizer, self.gate, self.admission, self.audit, clock, metrics
         )
         tls = config.kubelet_client
         identity = TLSIdentityFiles(tls.ca, tls.certificate, tls.key) if tls else None
@@ -216,7 +223,7 @@ class ApiServer:
             "poststarthook/rbac/bootstrap-roles": lambda: self.bootstrap_roles.done,
             "shutdown": lambda: not self._handler.closed,
         }
-        system.register(front.routes, system.Health(live, ready), metrics)
+        system.register(front.routes, system.Health(live, ready), metrics, dumps(self.gate, self._clock))
         streams.register(front.routes, self.port_forwards, self._proxies, self.pod_commands, self._clock)
         LogPath(self.pod_logs, self._clock).add_to(front.routes)
         DiscoveryPaths(Published(self.resources, self._http_address, openapi_of), self._clock).add_to(front.routes)
@@ -259,6 +266,7 @@ class ApiServer:
                 for name, loop in (
                     ("audit", self.audit.run()),
                     ("bootstrap", self.bootstrap.run()),
+                    ("flow-control", self.flow_control.run()),
                     ("compactor", self.compactor.run()),
                     ("memory", self._trimmer.run()),
                     ("control-plane", self.control_plane.run()),

@@ -1,9 +1,11 @@
-"""What every request passes, whichever front it came through: authentication, attributes, authorisation, the choice of
-admission plugins; and at its end audit and metrics."""
+"""What every request passes, whichever front it came through: authentication, flow control, attributes, authorisation,
+the choice of admission plugins; and at its end audit and metrics."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import AsyncGenerator
 from types import TracebackType
 from typing import Any
 
@@ -15,7 +17,7 @@ from kubelab.api.custom.custom_pb2 import CustomObject
 from kubelab.apimachinery import errors, grpcstatus
 from kubelab.apimachinery.clock import Clock
 from kubelab.apimachinery.meta import meta_of
-from kubelab.apimachinery.scheme import Resource
+from kubelab.apimachinery.scheme import NAMESPACES, Resource
 from kubelab.apiserver.admission.chain import Admission, AdmissionChain
 from kubelab.apiserver.audit.log import AuditLog, Record
 from kubelab.apiserver.authn.authenticator import Authenticator
@@ -23,6 +25,9 @@ from kubelab.apiserver.authz.authorizer import Authorizer
 from kubelab.apiserver.customresources.objects import check_kind
 from kubelab.apiserver.endpoints.attributes import attributes_of, lookup
 from kubelab.apiserver.endpoints.decoding import decode
+from kubelab.apiserver.flowcontrol.concurrency import list_seats
+from kubelab.apiserver.flowcontrol.gate import Gate
+from kubelab.apiserver.flowcontrol.matching import Digest
 from kubelab.apiserver.limits import Users
 from kubelab.apiserver.request import Request, RequestPath
 from kubelab.apiserver.resources.subresource import Subresource
@@ -45,6 +50,7 @@ class RequestHandler:
         resources: Resources,
         authenticator: Authenticator,
         authorizer: Authorizer,
+        gate: Gate,
         admission: AdmissionChain,
         audit: AuditLog,
         clock: Clock,
@@ -52,7 +58,7 @@ class RequestHandler:
     ) -> None:
         self._process, self._resources = process, resources
         self._authenticator, self._authorizer, self._admission = authenticator, authorizer, admission
-        self._audit, self._clock = audit, clock
+        self._gate, self._audit, self._clock = gate, audit, clock
         labels = ("verb", "resource", "subresource")
         self._total = Counter("apiserver_request_total", "Requests answered.", (*labels, "code"), registry=registry)
         self._seconds = Histogram(
@@ -95,19 +101,25 @@ class RequestHandler:
         try:
             return await self.authenticate(request)
         except errors.ApiError as err:
-            self.end(request, None, _code(err), *self.now())
+            self.end(request, _code(err), *self.now())
             raise
 
-    async def check_path(self, request: Request, path: str) -> None:
-        """Let a request read a path that is no resource, such as ``/version``, if its user may. A refusal is counted
-        and recorded. Unauthorized, Forbidden."""
+    @contextlib.asynccontextmanager
+    async def reading(self, request: Request, path: str) -> AsyncGenerator[None]:
+        """Let the body read a path that is no resource, such as ``/version``, if its user may. A refusal is counted
+        and recorded. Unauthorized, Forbidden, TooManyRequests."""
         user = await self.identify(request)
         try:
-            await self._authorizer.check(Attributes(user, request.verb, path=path))
-        except errors.ApiError as err:
-            request.detail = path
-            self.end(request, None, _code(err), *self.now())
-            raise
+            try:
+                await self._enter(request, Digest(user, request.verb, path=path))
+                await self._authorizer.check(Attributes(user, request.verb, path=path))
+            except errors.ApiError as err:
+                request.detail = path
+                self.end(request, _code(err), *self.now())
+                raise
+            yield
+        finally:
+            self.leave_seat(request)
 
     async def check_target(self, request: Request) -> None:
         """Let a request that is wrong in some other way say so only to a user who may do what its path and its verb
@@ -133,15 +145,18 @@ class RequestHandler:
         :mod:`kubelab.apimachinery.errors`."""
         return _Handling(self, request)
 
-    async def begin(self, request: Request) -> tuple[Subresource | None, bool]:
-        """Take a request through everything before its verb. Gives what its path names beside the resource, and whether
-        it is counted as a stream."""
+    async def begin(self, request: Request) -> Subresource | None:
+        """Take a request through everything before its verb. Gives what its path names beside the resource."""
         if self._closed:
             raise errors.not_executed("the server is shutting down")
         user = await self.authenticate(request)
         path = request.path
         resource, subresource = await self._lookup(path)
         request.resource, request.known = resource, True
+        streamed = subresource is not None and subresource.streamed
+        self._count(request, user, stream=streamed or request.verb == "watch")
+        if not streamed:  # a command or a log may be there for hours, and costs little; it is bounded by its count
+            await self._seat(request, user, resource)
         obj: Message | None = None
         if request.content is not None:
             message = (subresource.message if subresource is not None else None) or resource.message
@@ -160,12 +175,42 @@ class RequestHandler:
         request.judged = True
         check_verb(a, resource, subresource)
         request.admission = self._admission.of(a)
-        stream = request.verb == "watch" or (subresource is not None and subresource.streamed)
+        return subresource
+
+    def _count(self, request: Request, user: User, *, stream: bool) -> None:
+        """Count a request among those of its user. TooManyRequests."""
         self._users.enter(user.name, stream=stream)
+        request.stream = stream
         if not stream:
             self._under_way += 1
             self._idle.clear()
-        return subresource, stream
+
+    async def _seat(self, request: Request, user: User, resource: Resource[Message]) -> None:
+        """Get a request the seats that it takes. TooManyRequests."""
+        path = request.path
+        named = f"{path.resource}/{path.subresource}" if path.subresource else path.resource
+        namespace = path.name if resource is NAMESPACES else path.namespace  # upstream's RequestInfo has it so
+        objects = 0
+        if request.verb == "list" and "metadata.name=" not in request.field_selector:
+            cache = self._resources.caches.get(resource)
+            objects = len(cache.entries) if cache is not None else 0
+        await self._enter(request, Digest(user, request.verb, path.group, named, namespace), objects)
+
+    async def _enter(self, request: Request, digest: Digest, objects: int = 0) -> None:
+        """The same, for a request that goes through so many objects."""
+        gate = self._gate
+        flow = request.flow = gate.flow(digest)
+        seats = list_seats(objects, request.limit, flow.level.queues.share.widest) if objects else 1
+        ticket = gate.enter(flow, seats, flow)
+        if ticket.waiting:
+            await gate.turn(flow, ticket)
+        request.ticket = ticket
+
+    def leave_seat(self, request: Request) -> None:
+        """Give a request's seats back before its end, as a watch does that has begun."""
+        if request.ticket is not None and request.flow is not None:
+            self._gate.leave(request.flow, request.ticket)
+            request.ticket = None
 
     async def _lookup(self, path: RequestPath) -> tuple[Resource[Message], Subresource | None]:
         """Find what a path names; NotFound. A kind that was just added is waited for."""
@@ -176,14 +221,12 @@ class RequestHandler:
                 raise
         return lookup(path, self._resources)
 
-    def end(self, request: Request, stream: bool | None, code: str, wall: float, started: float) -> None:
-        """Count a request that has ended, however it did, and record it.
-
-        ``stream`` is None for one that was not let in.
-        """
-        if stream is not None and request.user is not None:
-            self._users.leave(request.user.name, stream=stream)
-            if not stream:
+    def end(self, request: Request, code: str, wall: float, started: float) -> None:
+        """Count a request that has ended, however it did, and record it."""
+        self.leave_seat(request)
+        if request.stream is not None and request.user is not None:
+            self._users.leave(request.user.name, stream=request.stream)
+            if not request.stream:
                 self._under_way -= 1
                 if not self._under_way:
                     self._idle.set()
@@ -242,17 +285,15 @@ class RequestHandler:
 class _Handling:
     """One request under way. A class, and no generator: every request passes here."""
 
-    __slots__ = ("_handler", "_request", "_started", "_stream", "_wall")
+    __slots__ = ("_handler", "_request", "_started", "_wall")
 
     def __init__(self, handler: RequestHandler, request: Request) -> None:
         self._handler, self._request = handler, request
-        self._stream: bool | None = None
 
     async def __aenter__(self) -> Subresource | None:
         self._wall, self._started = self._handler.now()
         try:
-            subresource, self._stream = await self._handler.begin(self._request)
-            return subresource
+            return await self._handler.begin(self._request)
         except BaseException as err:
             self._end(err)
             raise
@@ -263,7 +304,7 @@ class _Handling:
         self._end(err)
 
     def _end(self, err: BaseException | None) -> None:
-        self._handler.end(self._request, self._stream, _code(err), self._wall, self._started)
+        self._handler.end(self._request, _code(err), self._wall, self._started)
 
 
 def _decoded(request: Request, message: type[Message], resource: Resource[Message]) -> Message:

@@ -118,13 +118,15 @@ class Endpoints:
                 await self._reader.entry(request.resource, request.namespace, request.name, options.resourceVersion)
             )
 
-    async def list(self, request: Request, options: meta_pb2.ListOptions, encode: Callable[[ObjectList], R]) -> R:
-        """Read a collection, or a piece of it."""
+    @contextlib.asynccontextmanager
+    async def listing(self, request: Request, options: meta_pb2.ListOptions) -> AsyncGenerator[ObjectList]:
+        """Read a collection, or a piece of it, for the body."""
         async with self._handler.handling(request) as actions:
             if actions is not None and actions.list is not None:
                 objects = await actions.list(self._objects(request), request)
-                return encode(ObjectList(request.resource, [AnsweredEntry(one) for one in objects], 0))
-            return encode(await self._reader.list(request.resource, request.namespace, options))
+                yield ObjectList(request.resource, [AnsweredEntry(one) for one in objects], 0)
+            else:
+                yield await self._reader.list(request.resource, request.namespace, options)
 
     @contextlib.asynccontextmanager
     async def watching(
@@ -133,6 +135,7 @@ class Endpoints:
         """Begin to follow a collection; the body gets what :meth:`watch` yields."""
         async with self._handler.handling(request):
             events = await self._reader.watch(request.resource, request.namespace, options)
+            self._handler.leave_seat(request)
             try:
                 yield events
             finally:

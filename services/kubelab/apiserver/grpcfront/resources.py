@@ -60,8 +60,10 @@ class ResourcesServicer:
     async def list(self, message: pb.ListRequest, context: Context) -> bytes:
         options = message.options
         request = request_of(context, "list", message.path, field_selector=options.fieldSelector)
-        encode = partial(self._listed_as_table, message.table) if message.HasField("table") else _listed
-        return _read(context, request, await self._endpoints.list(request, options, encode))
+        request.limit = options.limit
+        async with self._endpoints.listing(request, options) as listed:
+            answer = self._listed_as_table(message.table, listed) if message.HasField("table") else _listed(listed)
+        return _read(context, request, answer)
 
     async def watch(self, message: pb.WatchRequest, context: Context) -> AsyncGenerator[bytes]:
         options = message.options

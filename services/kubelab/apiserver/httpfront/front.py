@@ -18,7 +18,8 @@ from kubelab.apiserver.endpoints.verbs import Endpoints
 from kubelab.apiserver.httpfront import paths, status
 from kubelab.apiserver.httpfront.answers import Answers
 from kubelab.apiserver.httpfront.bodies import MAX_BODY
-from kubelab.apiserver.httpfront.routes import Call, Routes
+from kubelab.apiserver.httpfront.routes import Call, Route, Routes
+from kubelab.apiserver.httpfront.status import flow_headers
 from kubelab.apiserver.httpfront.verbs import Verbs
 from kubelab.apiserver.registry.tables import Tables
 from kubelab.apiserver.request import Request, RequestPath
@@ -31,6 +32,7 @@ log = structlog.get_logger()
 BODY_SECONDS = 60.0  # for the body of a request to come in
 SEND_SECONDS = 60.0  # for an answer to be taken
 PIECE = 256 * 1024  # bytes
+REQUEST = "kubelab.request"  # where aiohttp's request has ours
 _NO_PATH = RequestPath()
 _VERBS = {"GET": "get", "HEAD": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 
@@ -49,6 +51,8 @@ class HTTPFront:
     async def __call__(self, raw: web.BaseRequest) -> web.StreamResponse:
         """Answer a request, whatever becomes of it. A client that does not take the answer in time is disconnected."""
         response = await self._answered(raw)
+        if not response.prepared:
+            response.headers.update(flow_headers(raw.get(REQUEST)))
         if isinstance(response, web.Response) and not response.prepared:
             try:
                 async with self._clock.timeout(SEND_SECONDS):
@@ -76,6 +80,7 @@ class HTTPFront:
         if url is None:
             return await self._answer_path(raw, path)
         call = Call(raw, request_of(raw, _VERBS.get(raw.method, raw.method.lower()), url.path), url)
+        raw[REQUEST] = call.request
         await self._handler.identify(call.request)
         stream = self.routes.stream(url)
         if stream is not None:
@@ -90,14 +95,14 @@ class HTTPFront:
 
     async def _answer_path(self, raw: web.BaseRequest, path: str) -> web.StreamResponse:
         call = Call(raw, request_of(raw, _VERBS.get(raw.method, raw.method.lower()), _NO_PATH))
+        raw[REQUEST] = call.request
         route = self.routes.find(path)
-        if route is None or not route.open:
-            await self._handler.check_path(call.request, path)
-        if route is None:
-            return web.json_response({"paths": self.routes.paths}, status=404)
-        if raw.method not in route.methods:
-            raise errors.MethodNotAllowed("the server does not allow this method on the requested resource")
-        return await route.handler(call)
+        if route is not None and route.open:
+            return await _routed(call, route)
+        async with self._handler.reading(call.request, path):
+            if route is None:
+                return web.json_response({"paths": self.routes.paths}, status=404)
+            return await _routed(call, route)
 
     async def read_body(self, raw: web.BaseRequest) -> bytes:
         """Read the body of a request. TooLarge, Timeout for one that does not come."""
@@ -115,6 +120,12 @@ class HTTPFront:
         except TimeoutError:
             raise errors.Timeout(f"the body of the request did not come within {BODY_SECONDS:.0f} seconds") from None
         return b"".join(parts)
+
+
+async def _routed(call: Call, route: Route) -> web.StreamResponse:
+    if call.raw.method not in route.methods:
+        raise errors.MethodNotAllowed("the server does not allow this method on the requested resource")
+    return await route.handler(call)
 
 
 async def _sent(raw: web.BaseRequest, response: web.Response) -> web.StreamResponse:

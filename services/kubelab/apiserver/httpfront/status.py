@@ -15,6 +15,7 @@ from kubelab.apiserver.httpfront import negotiation
 from kubelab.apiserver.httpfront.answers import envelope, finished
 from kubelab.apiserver.httpfront.jsoncache import dump
 from kubelab.apiserver.httpfront.negotiation import JSON, PROTOBUF, Accepted
+from kubelab.apiserver.request import Request
 from kubelab.rpc import warnings
 
 STATUS = GroupVersionKind("v1", "Status")
@@ -46,6 +47,14 @@ def response(err: ApiError, accept: str = "") -> web.Response:
     else:
         body = finished(dump(document(status)), Accepted(media_type))
     return web.Response(status=err.code, body=body, headers={**headers, "Content-Type": media_type})
+
+
+def flow_headers(request: Request | None) -> dict[str, str]:
+    """Say by which schema and level flow control has treated a request, where it has."""
+    flow = request.flow if request is not None else None
+    if flow is None:
+        return {}
+    return {"X-Kubernetes-PF-FlowSchema-UID": flow.schema_uid, "X-Kubernetes-PF-PriorityLevel-UID": flow.level.uid}
 
 
 def warning_headers(texts: Sequence[str]) -> list[tuple[str, str]]:

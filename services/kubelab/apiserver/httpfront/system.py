@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from aiohttp import web
@@ -82,8 +82,8 @@ def _report(which: str, checks: dict[str, Check], call: Call, *, single: bool) -
     return web.Response(text="ok")
 
 
-def register(routes: Routes, health: Health, metrics: Metrics) -> None:
-    """Register all of these paths."""
+def register(routes: Routes, health: Health, metrics: Metrics, dumps: Mapping[str, Callable[[], str]]) -> None:
+    """Register all of these paths; ``dumps`` are texts about the server's state, by path."""
 
     async def answer_version(call: Call) -> web.StreamResponse:
         import orjson
@@ -101,6 +101,15 @@ def register(routes: Routes, health: Health, metrics: Metrics) -> None:
         del call
         return web.json_response({"paths": routes.paths})
 
+    def add_dump(path: str, dump: Callable[[], str]) -> None:
+        async def answer_dump(call: Call) -> web.StreamResponse:
+            del call
+            return web.Response(text=dump())
+
+        routes.add(path, answer_dump)
+
+    for path, dump in dumps.items():
+        add_dump(path, dump)
     routes.add("/", answer_index)
     routes.add("/version", answer_version)
     routes.add("/metrics", answer_metrics)

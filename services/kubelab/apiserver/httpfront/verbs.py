@@ -22,9 +22,8 @@ from kubelab.apiserver.httpfront.answers import Answers, check_include, content_
 from kubelab.apiserver.httpfront.bodies import Body, read_delete_options
 from kubelab.apiserver.httpfront.negotiation import TABLE, Accepted
 from kubelab.apiserver.httpfront.routes import Call
-from kubelab.apiserver.httpfront.status import warning_headers
+from kubelab.apiserver.httpfront.status import flow_headers, warning_headers
 from kubelab.apiserver.httpfront.watches import WatchWriter
-from kubelab.apiserver.registry.reader import ObjectList
 from kubelab.apiserver.resources.table import Resources
 from kubelab.apiserver.resources.writes import WriteResult
 
@@ -114,9 +113,10 @@ class Verbs:
 
     async def _list(self, call: Call, asked: _Asked) -> web.StreamResponse:
         options = queryparams.read(call.raw.query, meta_pb2.ListOptions)
-        call.request.field_selector = options.fieldSelector
-        listed = await self._endpoints.list(call.request, options, _as_it_is)
-        return await self._respond(call, await self._answers.list(listed, asked.form, asked.include), asked.form)
+        call.request.field_selector, call.request.limit = options.fieldSelector, options.limit
+        async with self._endpoints.listing(call.request, options) as listed:  # its seats are for the encoding too
+            body = await self._answers.list(listed, asked.form, asked.include)
+        return await self._respond(call, body, asked.form)
 
     async def _watch(self, call: Call, asked: _Asked) -> web.StreamResponse:
         request = call.request
@@ -133,7 +133,8 @@ class Verbs:
         try:
             async with self._endpoints.watching(request, options) as events:
                 began = True
-                response = await writer.start(call.raw, warning_headers(request.warnings))
+                headers = [*warning_headers(request.warnings), *flow_headers(request).items()]
+                response = await writer.start(call.raw, headers)
                 await writer.run(call.raw, response, events)
                 return response
         except (errors.Expired, errors.Timeout) as err:
@@ -207,10 +208,6 @@ class Verbs:
             response.headers["Content-Encoding"] = "gzip"
         response.body = body
         return response
-
-
-def _as_it_is(listed: ObjectList) -> ObjectList:
-    return listed
 
 
 def _gzipped(body: bytes) -> bytes:

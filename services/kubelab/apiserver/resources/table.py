@@ -37,6 +37,7 @@ from kubelab.apiserver.resources.core import (
     services,
 )
 from kubelab.apiserver.resources.discovery import endpointslices
+from kubelab.apiserver.resources.flowcontrol import flowschemas, prioritylevelconfigurations
 from kubelab.apiserver.resources.networking import ingressclasses, ingresses, networkpolicies
 from kubelab.apiserver.resources.policy import poddisruptionbudgets
 from kubelab.apiserver.resources.rbac import clusterrolebindings, clusterroles, rolebindings, roles
@@ -81,6 +82,8 @@ _KINDS = (
     rolebindings.storage,
     roles.storage,
     priorityclasses.storage,
+    flowschemas.storage,
+    prioritylevelconfigurations.storage,
     mutatingwebhookconfigurations.storage,
     validatingwebhookconfigurations.storage,
     validatingadmissionpolicies.storage,

@@ -30,6 +30,8 @@ COUNTED = {
     "NetworkPolicy",
     "PodDisruptionBudget",
     "PriorityClass",
+    "FlowSchema",
+    "PriorityLevelConfiguration",
     "ReplicaSet",
     "ReplicationController",
     "StatefulSet",
