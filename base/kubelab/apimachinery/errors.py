@@ -249,6 +249,11 @@ def not_executed(message: str) -> Unavailable:
     return Unavailable(message, causes=[Cause("", message, NOTHING_DONE)], retry_after_seconds=1)
 
 
+def too_many_requests(message: str, seconds: int) -> TooManyRequests:
+    """Refuse what the caller may send again after so many seconds: nothing came of it."""
+    return TooManyRequests(message, causes=[Cause("", message, NOTHING_DONE)], retry_after_seconds=seconds)
+
+
 def was_not_executed(error: ApiError) -> bool:
     """Say whether a request was refused before anything came of it."""
     return has_cause(error, NOTHING_DONE)

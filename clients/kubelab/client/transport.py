@@ -5,9 +5,9 @@
 Calls run side by side. A connection is chosen per call, the same one as long as it is ready. When it is lost, has not
 answered for a second (:mod:`kubelab.rpc.endpointhealth`) or says that it is about to end, another server's takes over.
 A request is sent only over a connection that is ready. So a client knows before it sends anything that no server is
-there, and may repeat a write; it may also repeat what a server refuses because it ends, and what gRPC could not send
-because the connection was lost in that moment. Otherwise only reads are repeated: the outcome of a write is unknown
-then, and the error says so.
+there, and may repeat a write; it may also repeat what a server refuses because it ends, or has too many requests
+(after the time that it says), and what gRPC could not send because the connection was lost in that moment. Otherwise
+only reads are repeated: the outcome of a write is unknown then, and the error says so.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ import grpc
 from google.protobuf.message import Message
 
 from kubelab.apimachinery import grpcstatus
-from kubelab.apimachinery.backoff import ExponentialBackoff
+from kubelab.apimachinery.backoff import ExponentialBackoff, jittered
 from kubelab.apimachinery.clock import Clock, SystemClock
-from kubelab.apimachinery.errors import ApiError, Timeout, Unavailable, not_executed, was_not_executed
+from kubelab.apimachinery.errors import ApiError, Timeout, TooManyRequests, Unavailable, not_executed, was_not_executed
 from kubelab.rpc import fencing, tracing, warnings
 from kubelab.rpc.channels import TLSIdentity, TLSIdentityFiles, open_channel
 from kubelab.rpc.connecterrors import never_sent, unreachable
@@ -36,6 +36,7 @@ A = TypeVar("A", bound=Message)
 
 ATTEMPTS = 4  # of one call, the first included
 REFUSED_ATTEMPTS = 7  # of a call that servers refuse before they execute it: about three seconds, enough for a restart
+MAX_RETRY_AFTER = 8  # seconds between two attempts, whatever a server says
 RETRY_BACKOFF = ExponentialBackoff(0.07, 2.0)
 CONNECT_SECONDS = 2.0  # of a call that has no deadline of its own, for its only server to accept or refuse
 CONNECT_ERROR_SECONDS = 1.0  # for gRPC to give the reason of a failed connection
@@ -236,7 +237,7 @@ class Connections:
                 err = self._classify(server, rpc)
                 if not self._may_retry(method, err, attempt):
                     raise err from rpc
-            await self._back_off(attempt)
+            await self._back_off(attempt, err)
             attempt += 1
 
     async def stream(
@@ -266,7 +267,7 @@ class Connections:
                     raise err from failure
             finally:
                 call.cancel()
-            await self._back_off(attempt)
+            await self._back_off(attempt, err)
             attempt += 1
 
     async def duplex(self, method: Method[Q, A]) -> grpc.aio.StreamStreamCall[Q, A]:
@@ -331,16 +332,19 @@ class Connections:
     def _may_retry(self, method: Method[Any, Any], err: ApiError, attempt: int) -> bool:
         """Say whether a call that failed is made again: it only reads, or surely nothing was done."""
         if was_not_executed(err):
-            return attempt < REFUSED_ATTEMPTS
+            return attempt < (ATTEMPTS if isinstance(err, TooManyRequests) else REFUSED_ATTEMPTS)
         if attempt >= ATTEMPTS:
             return False
         if isinstance(err, Timeout):  # one that the server tells: it is behind, and another one perhaps is not
             return method.idempotent and err.retry_after_seconds > 0 and attempt < len(self._servers)
         return method.idempotent and isinstance(err, Unavailable)
 
-    async def _back_off(self, attempt: int) -> None:
-        """Wait before a repetition, unless there is a server that was not asked yet."""
-        if attempt >= len(self._servers):
+    async def _back_off(self, attempt: int, err: ApiError) -> None:
+        """Wait before a repetition, unless there is a server that was not asked yet; after TooManyRequests at least as
+        long as the server says, within bounds."""
+        if isinstance(err, TooManyRequests):
+            await self._clock.sleep(jittered(min(err.retry_after_seconds, MAX_RETRY_AFTER)))
+        elif attempt >= len(self._servers):
             await self._clock.sleep(RETRY_BACKOFF.delay(attempt))
 
 

@@ -25,6 +25,8 @@ MAX_METADATA = 2_000  # of those, labels, annotations, finalizers and owners
 LOOKED_AT = 4 * 1024  # bytes of an object: a smaller one cannot hold that many
 MAX_REQUESTS = 1_000  # of one user, under way at one time
 MAX_STREAMS = 2_000  # the same, of watches, logs, commands in pods and forwarded ports
+LARGE = 256 * 1024  # bytes of an answer that is counted until its client has taken it
+MAX_UNSENT = 64 * 1024 * 1024  # bytes of one user's large answers; a single one may have more
 
 
 def check_text(selector: str) -> None:
@@ -83,16 +85,15 @@ class Users:
     def __init__(self, *, requests: int = MAX_REQUESTS, streams: int = MAX_STREAMS) -> None:
         self._limits = {False: requests, True: streams}
         self._under_way: Counter[tuple[str, bool]] = Counter()
+        self._unsent: Counter[str] = Counter()  # bytes
 
     def enter(self, user: str, *, stream: bool) -> None:
         """Count a request that begins. TooManyRequests when the user has too many already."""
         key = (user, stream)
         if self._under_way[key] >= self._limits[stream]:
             what = "watches, logs and commands" if stream else "requests"
-            why = (
-                f'too many requests, please try again later: user "{user}" has {self._limits[stream]} {what} under way'
-            )
-            raise errors.TooManyRequests(why, retry_after_seconds=1)
+            raise _too_many(f'user "{user}" has {self._limits[stream]} {what} under way')
+        self._check_unsent(user, 0)
         self._under_way[key] += 1
 
     def leave(self, user: str, *, stream: bool) -> None:
@@ -101,3 +102,23 @@ class Users:
         self._under_way[key] -= 1
         if not self._under_way[key]:
             del self._under_way[key]
+
+    def hold(self, user: str, size: int) -> None:
+        """Count an answer that its client has to take now. TooManyRequests when too much waits for the user already."""
+        self._check_unsent(user, size)
+        self._unsent[user] += size
+
+    def taken(self, user: str, size: int) -> None:
+        """Count an answer that was taken, or dropped."""
+        self._unsent[user] -= size
+        if not self._unsent[user]:
+            del self._unsent[user]
+
+    def _check_unsent(self, user: str, size: int) -> None:
+        unsent = self._unsent.get(user)
+        if unsent is not None and unsent + size > MAX_UNSENT:
+            raise _too_many(f'user "{user}" has not taken {unsent // 2**20} MiB of answers yet')
+
+
+def _too_many(why: str) -> errors.TooManyRequests:
+    return errors.too_many_requests(f"too many requests, please try again later: {why}", 1)

@@ -90,6 +90,8 @@ class Request:
     """The seats that it has, or waits for."""
     stream: bool | None = None
     """Whether it is counted among its user's streams or among the requests; None: not counted."""
+    unsent: int = 0
+    """The bytes of its answer, while these are counted."""
     name: str = ""
     uid: str = ""
     resource_version: str = ""

@@ -85,4 +85,23 @@ def test_users_are_counted_apart_and_given_back() -> None:
         users.leave(user, stream=stream)
     users.enter("a", stream=True)
     assert users._under_way == {("a", True): 1}
+
+
+def test_who_does_not_take_large_answers_gets_no_more() -> None:
+    users = Users()
+    size = limits.MAX_UNSENT // 2
+    users.hold("a", size)
+    users.hold("a", size)
+    with pytest.raises(errors.TooManyRequests, match='user "a" has not taken 64 MiB of answers yet'):
+        users.hold("a", limits.LARGE)
+    users.hold("b", 2 * limits.MAX_UNSENT)
+    with pytest.raises(errors.TooManyRequests):
+        users.enter("b", stream=False)
+    users.taken("b", 2 * limits.MAX_UNSENT)
+    users.enter("b", stream=False)
+    users.taken("a", size)
+    users.hold("a", limits.LARGE)
+
+
+def test_streams_are_more_than_requests() -> None:
     assert limits.MAX_STREAMS > limits.MAX_REQUESTS

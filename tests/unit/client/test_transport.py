@@ -179,6 +179,29 @@ async def test_a_read_that_failed_once_succeeds(authority: TestAuthority, server
         assert await client.get(PODS, "web", "default") == WEB
 
 
+async def test_what_a_server_has_too_many_requests_for_is_sent_again_when_it_says(
+    authority: TestAuthority, server: Server
+) -> None:
+    """Writes too, for nothing came of it; a budget's refusal, which says no such thing, is the caller's business."""
+    clock = FakeClock(auto=True)
+    failures: list[errors.ApiError] = [errors.too_many_requests("Too many requests, please try again later.", 3)]
+    server.servicer.fail = lambda: failures.pop() if failures else None
+    async with connect(authority, server, clock=clock) as client:
+        assert await client.create(WEB) == WEB
+        assert len(server.servicer.seen) == 2
+        assert 3.0 <= clock.monotonic() <= 4.5
+        failures += [errors.too_many_requests("Too many requests, please try again later.", 30)] * (ATTEMPTS + 1)
+        server.servicer.seen.clear()
+        with pytest.raises(errors.TooManyRequests, match="try again later"):
+            await client.get(PODS, "web", "default")
+        assert len(server.servicer.seen) == ATTEMPTS
+        assert clock.monotonic() <= 4.5 + 12 * ATTEMPTS
+        failures.clear()
+        failures.append(errors.TooManyRequests("Cannot evict pod", retry_after_seconds=10))
+        with pytest.raises(errors.TooManyRequests, match="Cannot evict"):
+            await client.create(WEB)
+
+
 async def test_nobody_there_is_unavailable(authority: TestAuthority, server: Server) -> None:
     async with connect(authority, server) as client:
         await server.stop()

@@ -28,7 +28,7 @@ from kubelab.apiserver.endpoints.decoding import decode
 from kubelab.apiserver.flowcontrol.concurrency import list_seats
 from kubelab.apiserver.flowcontrol.gate import Gate
 from kubelab.apiserver.flowcontrol.matching import Digest
-from kubelab.apiserver.limits import Users
+from kubelab.apiserver.limits import LARGE, Users
 from kubelab.apiserver.request import Request, RequestPath
 from kubelab.apiserver.resources.subresource import Subresource
 from kubelab.apiserver.resources.table import Resources
@@ -220,6 +220,19 @@ class RequestHandler:
             if await self._resources.find(path.group, path.resource, path.version) is None:
                 raise
         return lookup(path, self._resources)
+
+    def hold_answer(self, request: Request, size: int) -> None:
+        """Count an answer of so many bytes until it is taken, where it is large. TooManyRequests when the user has not
+        taken too much already."""
+        if size > LARGE and request.user is not None:
+            self._users.hold(request.user.name, size)
+            request.unsent = size
+
+    def answer_taken(self, request: Request) -> None:
+        """Count no longer the answer that was held."""
+        if request.unsent and request.user is not None:
+            self._users.taken(request.user.name, request.unsent)
+            request.unsent = 0
 
     def end(self, request: Request, code: str, wall: float, started: float) -> None:
         """Count a request that has ended, however it did, and record it."""

@@ -128,6 +128,16 @@ class Endpoints:
             else:
                 yield await self._reader.list(request.resource, request.namespace, options)
 
+    def hold_answer(self, request: Request, size: int) -> Callable[[object], None]:
+        """Count an answer until the function that this gives is called. TooManyRequests when too much is not taken."""
+        self._handler.hold_answer(request, size)
+
+        def taken(context: object) -> None:
+            del context
+            self._handler.answer_taken(request)
+
+        return taken
+
     @contextlib.asynccontextmanager
     async def watching(
         self, request: Request, options: meta_pb2.ListOptions

@@ -106,7 +106,7 @@ class Gate:
         name, spec = obj.metadata.name, obj.spec
         level = self.levels.get(name)
         if level is None:
-            level = Level(name, "", QueueSet(self._pool, Share(), Queuing(), now), RetryAfter(now))
+            level = Level(name, "", QueueSet(self._pool, Share(), Queuing()), RetryAfter(now))
         level.uid = obj.metadata.uid
         share = level.queues.share
         share.exempt, share.nominal = spec.type == "Exempt", nominal
@@ -213,7 +213,7 @@ class Gate:
     def _refusal(self, flow: Flow, reason: str, now: float) -> errors.TooManyRequests:
         counts = flow.counts
         counts.rejected[reason] = counts.rejected.get(reason, 0) + 1
-        return errors.TooManyRequests(TOO_MANY, retry_after_seconds=flow.level.retry_after.refused(now))
+        return errors.too_many_requests(TOO_MANY, flow.level.retry_after.refused(now))
 
 
 def _shares(level: pb.PriorityLevelConfiguration) -> int:

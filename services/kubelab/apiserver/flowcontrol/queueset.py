@@ -6,8 +6,8 @@ its next request begins: at a request's start it moves on by an expected duratio
 true one. The queue whose next request would end first in virtual time is next. So a flow with a thousand requests
 and a flow with one get the same share of the seats.
 
-While nobody waits and there are seats, a request is executed at once: it is counted in its queue, and in no list. A
-queue without requests has no state and is forgotten, so the number of queues costs nothing.
+While nobody waits and there are seats, a request is executed at once, and only counted: R runs from the moment in
+which somebody has to wait. A queue without requests has no state and is forgotten, so their number costs nothing.
 """
 
 from __future__ import annotations
@@ -21,6 +21,9 @@ from kubelab.apiserver.flowcontrol.concurrency import Pool, Share
 EXPECTED_SECONDS = 0.003  # of a request, until its end tells
 QUEUE_FULL, CONCURRENCY_LIMIT, TIME_OUT, CANCELLED = "queue-full", "concurrency-limit", "time-out", "cancelled"
 """Why requests are refused, as upstream's metric has it; the last two of those that waited."""
+
+
+_COUNTED = (0,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +45,8 @@ class Queue:
 
     __slots__ = ("executing", "index", "next_r", "seats", "waiting")
 
-    def __init__(self, index: int, next_r: float) -> None:
-        self.index, self.next_r = index, next_r
+    def __init__(self, index: int) -> None:
+        self.index, self.next_r = index, 0.0
         self.waiting: deque[Ticket] = deque()
         self.executing = self.seats = 0
         """Requests that are executed; seats of these and of those that wait."""
@@ -67,11 +70,11 @@ class Ticket:
 class QueueSet:
     """The requests of one level. ``share`` has its seats, of the server's ``pool``."""
 
-    def __init__(self, pool: Pool, share: Share, queuing: Queuing, now: float) -> None:
+    def __init__(self, pool: Pool, share: Share, queuing: Queuing) -> None:
         self._pool, self.share, self.queuing = pool, share, queuing
         self._active: dict[int, Queue] = {}  # with requests that wait or are executed
         self._waiting: dict[int, Queue] = {}  # with requests that wait, in the order of their turns
-        self._r, self._last = 0.0, now
+        self._r = self._last = self._began = 0.0
         self.waiting = self._waiting_seats = self.executing = 0
 
     @property
@@ -81,14 +84,19 @@ class QueueSet:
 
     def arrive(self, hand: tuple[int, ...], seats: int, now: float, label: object = None) -> Ticket:
         """Take a request in: it is executed at once, or waits. Rejected."""
-        self._advance(now)
-        if not self._waiting and self._pool.fits(self.share, seats):
-            ticket = Ticket(self._choose(hand), seats, now, label)
-            ticket.queue.seats += seats
-            self._start(ticket, now)
+        share = self.share
+        if not self._waiting and (share.in_use + seats <= share.nominal or self._pool.fits(share, seats)):
+            queue = self._choose(hand)
+            ticket = Ticket(queue, seats, now, label)
+            ticket.started = now
+            queue.executing += 1
+            queue.seats += seats
+            self.executing += 1
+            share.in_use += seats
             return ticket
         if not hand:
             raise Rejected(CONCURRENCY_LIMIT)
+        self._advance(now)
         queue = self._choose(hand)
         if len(queue.waiting) >= self.queuing.length:
             raise Rejected(QUEUE_FULL)
@@ -103,7 +111,8 @@ class QueueSet:
 
     def dispatch(self, now: float) -> None:
         """Execute what there are seats for."""
-        self._advance(now)
+        if self._waiting:
+            self._advance(now)
         while self._waiting:
             queue = min(self._waiting.values(), key=_virtual_finish)
             ticket = queue.waiting[0]
@@ -118,14 +127,16 @@ class QueueSet:
 
     def finish(self, ticket: Ticket, now: float) -> None:
         """Give a request's seats back, and execute others."""
-        self._advance(now)
-        queue = ticket.queue
+        queue, seats = ticket.queue, ticket.seats
+        if self._waiting:
+            self._advance(now)
+            queue.next_r += seats * (now - max(ticket.started, self._began) - EXPECTED_SECONDS)
         queue.executing -= 1
-        queue.seats -= ticket.seats
-        queue.next_r -= ticket.seats * (EXPECTED_SECONDS - (now - ticket.started))
+        queue.seats -= seats
         self.executing -= 1
-        self.share.in_use -= ticket.seats
-        self._forget(queue)
+        self.share.in_use -= seats
+        if not queue.executing and not queue.waiting:
+            del self._active[queue.index]
         if self._waiting:
             self.dispatch(now)
 
@@ -133,29 +144,33 @@ class QueueSet:
         """Take out a request that waits no longer."""
         self._advance(now)
         self._take_out(ticket)
-        ticket.queue.seats -= ticket.seats
-        self._forget(ticket.queue)
+        queue = ticket.queue
+        queue.seats -= ticket.seats
+        if not queue.executing and not queue.waiting:
+            del self._active[queue.index]
         self.dispatch(now)  # it may have been a wide one for which others had to wait
 
     def _advance(self, now: float) -> None:
-        if self._active:
+        """Let R run on; it begins anew where nobody waited."""
+        if self._waiting:
             share = self.share
             rate = max(share.in_use, min(share.nominal, share.in_use + self._waiting_seats))
             self._r += (now - self._last) * rate / len(self._active)
+        else:
+            self._r, self._began = 0.0, now
+            for queue in self._active.values():
+                queue.next_r = queue.seats * EXPECTED_SECONDS
         self._last = now
 
     def _choose(self, hand: tuple[int, ...]) -> Queue:
         """Give the least loaded queue of a hand; a level without queues keeps one for its counts."""
-        least: Queue | None = None
-        for index in hand or (0,):
-            queue = self._active.get(index)
-            if queue is None:
-                queue = self._active[index] = Queue(index, self._r)
+        active = self._active
+        for index in hand or _COUNTED:
+            if index not in active:
+                queue = active[index] = Queue(index)
+                queue.next_r = self._r
                 return queue
-            if least is None or queue.seats < least.seats:
-                least = queue
-        assert least is not None
-        return least
+        return min((active[index] for index in hand or _COUNTED), key=_seats)
 
     def _start(self, ticket: Ticket, now: float) -> None:
         ticket.started = now
@@ -173,10 +188,6 @@ class QueueSet:
         if not queue.waiting:
             del self._waiting[queue.index]
 
-    def _forget(self, queue: Queue) -> None:
-        if not queue.executing and not queue.waiting:
-            self._active.pop(queue.index, None)
-
     def check_invariants(self) -> None:
         """AssertionError where the counts are not those of the requests."""
         queues = self._active.values()
@@ -185,6 +196,10 @@ class QueueSet:
         assert self.executing == sum(queue.executing for queue in queues)
         assert {queue.index for queue in queues if queue.waiting} == set(self._waiting)
         assert all(queue.waiting or queue.executing for queue in queues)
+
+
+def _seats(queue: Queue) -> int:
+    return queue.seats
 
 
 def _virtual_finish(queue: Queue) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import grpc
 from google.protobuf.message import Message
@@ -63,6 +63,9 @@ class ResourcesServicer:
         request.limit = options.limit
         async with self._endpoints.listing(request, options) as listed:
             answer = self._listed_as_table(message.table, listed) if message.HasField("table") else _listed(listed)
+        taken = self._endpoints.hold_answer(request, len(answer))
+        if request.unsent:
+            cast(Any, context).add_done_callback(taken)
         return _read(context, request, answer)
 
     async def watch(self, message: pb.WatchRequest, context: Context) -> AsyncGenerator[bytes]:

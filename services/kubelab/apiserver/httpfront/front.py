@@ -51,8 +51,9 @@ class HTTPFront:
     async def __call__(self, raw: web.BaseRequest) -> web.StreamResponse:
         """Answer a request, whatever becomes of it. A client that does not take the answer in time is disconnected."""
         response = await self._answered(raw)
+        request: Request | None = raw.get(REQUEST)
         if not response.prepared:
-            response.headers.update(flow_headers(raw.get(REQUEST)))
+            response.headers.update(flow_headers(request))
         if isinstance(response, web.Response) and not response.prepared:
             try:
                 async with self._clock.timeout(SEND_SECONDS):
@@ -61,11 +62,18 @@ class HTTPFront:
                 if raw.transport is not None:
                     raw.transport.abort()
                 raise ConnectionResetError("the client does not take its answer") from None
+            finally:
+                if request is not None:
+                    self._handler.answer_taken(request)
         return response
 
     async def _answered(self, raw: web.BaseRequest) -> web.StreamResponse:
         try:
-            return await self._answer(raw)
+            response = await self._answer(raw)
+            request: Request | None = raw.get(REQUEST)
+            if request is not None and isinstance(response, web.Response) and isinstance(response.body, bytes):
+                self._handler.hold_answer(request, len(response.body))
+            return response
         except ApiError as err:
             return status.response(err, raw.headers.get("Accept", ""))
         except (asyncio.CancelledError, ConnectionError, HttpProcessingError):

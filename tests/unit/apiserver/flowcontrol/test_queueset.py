@@ -44,7 +44,7 @@ def level(nominal: int, queuing: Queuing, *others: Share, share: Share | None = 
     pool = Pool()
     own = share or Share(nominal=nominal)
     pool.shares = [own, *others]
-    return QueueSet(pool, own, queuing, 0.0)
+    return QueueSet(pool, own, queuing)
 
 
 ONE_EACH = Queuing(queues=16, hand=1, length=50)
@@ -169,7 +169,7 @@ def test_a_level_borrows_what_others_do_not_use_and_they_get_it_back_at_once() -
     lender = Share(nominal=4, lendable=2)
     pool, own = Pool(), Share(nominal=2)
     pool.shares = [own, lender]
-    low, high = QueueSet(pool, own, ONE_EACH, 0.0), QueueSet(pool, lender, ONE_EACH, 0.0)
+    low, high = QueueSet(pool, own, ONE_EACH), QueueSet(pool, lender, ONE_EACH)
     tickets = [low.arrive((0,), 1, 0.0) for _ in range(5)]
     assert [ticket.waiting for ticket in tickets] == [False, False, False, False, True]
     assert not any(high.arrive((n,), 1, 0.0).waiting for n in range(4)), "its own seats are its own"
@@ -181,7 +181,7 @@ def test_a_level_borrows_up_to_its_limit() -> None:
     lender, own = Share(nominal=10, lendable=10), Share(nominal=2, borrowing=percent(2, 50))
     pool = Pool()
     pool.shares = [own, lender]
-    queues = QueueSet(pool, own, ONE_EACH, 0.0)
+    queues = QueueSet(pool, own, ONE_EACH)
     assert [queues.arrive((0,), 1, 0.0).waiting for _ in range(4)] == [False, False, False, True]
 
 
