@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import ssl
+from dataclasses import dataclass
 
 import structlog
 from aiohttp import web
@@ -32,9 +33,16 @@ log = structlog.get_logger()
 BODY_SECONDS = 60.0  # for the body of a request to come in
 SEND_SECONDS = 60.0  # for an answer to be taken
 PIECE = 256 * 1024  # bytes
-REQUEST = "kubelab.request"  # where aiohttp's request has ours
 _NO_PATH = RequestPath()
 _VERBS = {"GET": "get", "HEAD": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
+
+
+@dataclass(slots=True)
+class _Exchange:
+    """One request of aiohttp's, and what it is to us."""
+
+    raw: web.BaseRequest
+    request: Request | None = None
 
 
 class HTTPFront:
@@ -50,8 +58,9 @@ class HTTPFront:
 
     async def __call__(self, raw: web.BaseRequest) -> web.StreamResponse:
         """Answer a request, whatever becomes of it. A client that does not take the answer in time is disconnected."""
-        response = await self._answered(raw)
-        request: Request | None = raw.get(REQUEST)
+        exchange = _Exchange(raw)
+        response = await self._answered(exchange)
+        request = exchange.request
         if not response.prepared:
             response.headers.update(flow_headers(request))
         if isinstance(response, web.Response) and not response.prepared:
@@ -67,10 +76,11 @@ class HTTPFront:
                     self._handler.answer_taken(request)
         return response
 
-    async def _answered(self, raw: web.BaseRequest) -> web.StreamResponse:
+    async def _answered(self, exchange: _Exchange) -> web.StreamResponse:
+        raw = exchange.raw
         try:
-            response = await self._answer(raw)
-            request: Request | None = raw.get(REQUEST)
+            response = await self._answer(exchange)
+            request = exchange.request
             if request is not None and isinstance(response, web.Response) and isinstance(response.body, bytes):
                 self._handler.hold_answer(request, len(response.body))
             return response
@@ -82,13 +92,15 @@ class HTTPFront:
             runtimeerrors.handle_error(log, "answering over HTTP", f"{raw.method} {raw.path}")
             return status.response(errors.InternalError("Internal error occurred: this is a bug, and it was logged"))
 
-    async def _answer(self, raw: web.BaseRequest) -> web.StreamResponse:
+    async def _answer(self, exchange: _Exchange) -> web.StreamResponse:
+        raw = exchange.raw
         path = raw.rel_url.path
         url = paths.parse(path)
+        verb = _VERBS.get(raw.method, raw.method.lower())
+        request = exchange.request = request_of(raw, verb, url.path if url is not None else _NO_PATH)
+        call = Call(raw, request, url)
         if url is None:
-            return await self._answer_path(raw, path)
-        call = Call(raw, request_of(raw, _VERBS.get(raw.method, raw.method.lower()), url.path), url)
-        raw[REQUEST] = call.request
+            return await self._answer_path(call, path)
         await self._handler.identify(call.request)
         stream = self.routes.stream(url)
         if stream is not None:
@@ -101,9 +113,7 @@ class HTTPFront:
                 await self._handler.check_target(call.request)
             raise
 
-    async def _answer_path(self, raw: web.BaseRequest, path: str) -> web.StreamResponse:
-        call = Call(raw, request_of(raw, _VERBS.get(raw.method, raw.method.lower()), _NO_PATH))
-        raw[REQUEST] = call.request
+    async def _answer_path(self, call: Call, path: str) -> web.StreamResponse:
         route = self.routes.find(path)
         if route is not None and route.open:
             return await _routed(call, route)
