@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 from collections import Counter
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -16,10 +17,11 @@ from pathlib import Path
 import pytest
 
 from kubelab.topology.record import Record
-from tests.e2e import flooding
+from tests.e2e import flooding, requestflood
 from tests.e2e.terminal import OWN_FILES, Terminal, eventually
 
 MANAGED = 2  # rounds of kctl during a flood
+MOST_MEMORY = 512 * 2**20  # bytes of one process, with all that a client does not take
 PATIENCE = 30.0  # seconds that a command may take, on a machine that does other things, too
 
 
@@ -73,6 +75,63 @@ def test_a_user_of_the_machine_that_floods_the_tunnel_stops_nobody(terminal: Ter
                 manage(terminal, f"user-{kind}")
             finally:
                 flood.kill()
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("kind", requestflood.KINDS)
+def test_a_client_that_floods_with_requests_stops_neither_the_system_nor_the_administrator(
+    terminal: Terminal, kind: str
+) -> None:
+    """It has a certificate and every right, and the administrator's priority level."""
+    program = f"{sys.executable} {requestflood.__file__}"
+    with management_goes_on(terminal, f"requests-{kind}"):
+        before = signs_of_life(terminal)
+        with terminal.start(f"{program} {kind} {terminal.environment['KUBECONFIG']} {terminal.cluster}") as flood:
+            try:
+                assert flood.stdout
+                tried = json.loads(line := flood.stdout.readline())
+                assert set(tried) <= {"answered", "refused"}, line
+                assert tried["refused"] > 0, "more was answered than one user may ask"
+                manage(terminal, f"requests-{kind}")
+                eventually(lambda: renewed(before, signs_of_life(terminal)), within=45, what="leases to be renewed")
+                memory = max(memory_of(pid) for name, pid in settled(terminal).items() if name.startswith("api-server"))
+                assert memory < MOST_MEMORY
+            finally:
+                flood.kill()
+        after = signs_of_life(terminal)
+        assert {name: sign[:2] for name, sign in after.items()} == {name: sign[:2] for name, sign in before.items()}
+    terminal.type(f"kctl delete configmaps -l {requestflood.LABEL}")
+
+
+def signs_of_life(terminal: Terminal) -> dict[str, tuple[str, int, str]]:
+    """Who holds each lease, how often it changed hands, and when it was renewed; and since when each node is Ready."""
+    leases = json.loads(terminal.type("kctl get leases -A -o json", deadline=PATIENCE).stdout)["items"]
+    found = {
+        f"{lease['metadata']['namespace']}/{lease['metadata']['name']}": (
+            str(lease["spec"].get("holderIdentity")),
+            int(lease["spec"].get("leaseTransitions") or 0),
+            str(lease["spec"].get("renewTime")),
+        )
+        for lease in leases
+        if lease["metadata"]["namespace"] in ("kube-system", "kube-node-lease")
+    }
+    for node in json.loads(terminal.type("kctl get nodes -o json", deadline=PATIENCE).stdout)["items"]:
+        ready = next(one for one in node["status"]["conditions"] if one["type"] == "Ready")
+        found[node["metadata"]["name"]] = (ready["status"] + ready["lastTransitionTime"], 0, "")
+    return found
+
+
+def renewed(before: dict[str, tuple[str, int, str]], now: dict[str, tuple[str, int, str]]) -> bool:
+    return all(now[name][2] > sign[2] for name, sign in before.items() if sign[2])
+
+
+def memory_of(pid: int) -> int:
+    """The largest resident memory of a process and its workers, in bytes."""
+    tree = [pid, *(int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
+    texts = [Path(f"/proc/{one}/status").read_text() for one in tree]
+    return max(
+        int(found[1]) * 1024 for text in texts if (found := re.search(r"^VmRSS:\s+(\d+) kB", text, re.MULTILINE))
+    )
 
 
 def record_of(terminal: Terminal) -> Record:

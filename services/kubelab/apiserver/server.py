@@ -285,7 +285,8 @@ class ApiServer:
         while True:
             try:
                 await self.bootstrap.prepare()
-                return await self.bootstrap_roles.prepare()
+                await self.bootstrap_roles.prepare()
+                return await self.flow_control.prepare(self.reflector.fresh)
             except errors.ApiError as err:
                 if not isinstance(err, (errors.Unavailable, errors.Timeout)) and not errors.out_of_space(err):
                     raise

@@ -9,7 +9,7 @@ another one was faster with is no error.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from typing import Any, TypeVar, cast
 
 import structlog
@@ -32,6 +32,8 @@ from kubelab.apiserver.watchcache.changes import Change, Selection
 log = structlog.get_logger()
 
 RETRY_AFTER = 1.0  # seconds
+PREPARE_ROUNDS = 5
+_FASTER = (errors.AlreadyExists, errors.Conflict, errors.NotFound)
 Object = TypeVar("Object", pb.FlowSchema, pb.PriorityLevelConfiguration)
 
 
@@ -51,6 +53,13 @@ class FlowController:
         del change
         self._wake.set()
 
+    async def prepare(self, fresh: Callable[[], Awaitable[object]]) -> None:
+        """Write what is missing, before the first request is answered; ``fresh`` waits until the caches have it."""
+        for _ in range(PREPARE_ROUNDS):  # one for the objects, one for their status; more where others write too
+            if not await self.sync():
+                return
+            await fresh()
+
     async def run(self) -> None:
         """Keep it so until cancelled."""
         while True:
@@ -63,16 +72,25 @@ class FlowController:
                 await self._clock.sleep(jittered(RETRY_AFTER))
                 self._wake.set()
 
-    async def sync(self) -> None:
-        """Look at everything once."""
+    async def sync(self) -> int:
+        """Look at everything once; gives how many objects had to be written."""
         levels = self._stored(PRIORITY_LEVEL_CONFIGURATIONS, pb.PriorityLevelConfiguration)
         schemas = self._stored(FLOW_SCHEMAS, pb.FlowSchema)
         self._gate.configure(levels.values(), schemas.values())
-        await self._maintain(levels, defaultobjects.LEVELS, PRIORITY_LEVEL_CONFIGURATIONS)
-        await self._maintain(schemas, defaultobjects.SCHEMAS, FLOW_SCHEMAS)
+        writes = [
+            *self._maintain(levels, defaultobjects.LEVELS, PRIORITY_LEVEL_CONFIGURATIONS),
+            *self._maintain(schemas, defaultobjects.SCHEMAS, FLOW_SCHEMAS),
+        ]
         for schema in schemas.values():
             level = schema.spec.priorityLevelConfiguration.name
-            await self._tell(schema, exists=level in levels or level in defaultobjects.LEVELS)
+            told = _told(schema, self._clock.time(), exists=level in levels or level in defaultobjects.LEVELS)
+            if told is not None:
+                writes.append(self._writer.update(FLOW_SCHEMAS, "", schema.metadata.name, told, "status"))
+        for outcome in await asyncio.gather(*writes, return_exceptions=True):
+            # Another server process may have been faster; its change wakes us.
+            if isinstance(outcome, BaseException) and not isinstance(outcome, _FASTER):
+                raise outcome
+        return len(writes)
 
     def _stored(self, resource: Resource[Object], kind: type[Object]) -> dict[str, Object]:
         """Read a cache, by name. The resourceVersion is that of the entry."""
@@ -83,44 +101,33 @@ class FlowController:
             found[entry.name] = obj
         return found
 
-    async def _maintain(
+    def _maintain(
         self, stored: Mapping[str, Object], defaults: Mapping[str, Object], resource: Resource[Object]
-    ) -> None:
+    ) -> Iterator[Coroutine[Any, Any, object]]:
         for name, wanted in defaults.items():
             present = stored.get(name)
             if present is None:
                 made = deep_copy(wanted)
                 made.metadata.annotations[AUTO_UPDATE] = "true"
-                await self._attempt(self._writer.create(resource, "", made))
+                yield self._writer.create(resource, "", made)
             elif (changed := _maintained(present, wanted)) is not None:
-                await self._attempt(self._writer.update(resource, "", name, changed))
+                yield self._writer.update(resource, "", name, changed)
 
-    async def _tell(self, schema: pb.FlowSchema, *, exists: bool) -> None:
-        """Write whether a schema's level exists, where the status does not say so."""
-        wanted = _condition(schema.spec.priorityLevelConfiguration.name, exists=exists)
-        present = next((one for one in schema.status.conditions if one.type == DANGLING), None)
-        if present is not None and (present.status, present.reason, present.message) == (
-            wanted.status,
-            wanted.reason,
-            wanted.message,
-        ):
-            return
-        changed = deep_copy(schema)
-        others = [one for one in schema.status.conditions if one.type != DANGLING]
-        if present is not None and present.status == wanted.status:
-            wanted.lastTransitionTime.CopyFrom(present.lastTransitionTime)
-        else:
-            wanted.lastTransitionTime.CopyFrom(to_time(self._clock.time()))
-        del changed.status.conditions[:]
-        changed.status.conditions.extend([*others, wanted])
-        await self._attempt(self._writer.update(FLOW_SCHEMAS, "", schema.metadata.name, changed, "status"))
 
-    async def _attempt(self, write: Awaitable[object]) -> None:
-        """Write, unless another server process was faster; its change wakes us."""
-        try:
-            await write
-        except (errors.AlreadyExists, errors.Conflict, errors.NotFound):
-            return
+def _told(schema: pb.FlowSchema, now: float, *, exists: bool) -> pb.FlowSchema | None:
+    """Give a schema whose status says whether its level exists, None where it does already."""
+    wanted = _condition(schema.spec.priorityLevelConfiguration.name, exists=exists)
+    present = next((one for one in schema.status.conditions if one.type == DANGLING), None)
+    wanted.lastTransitionTime.CopyFrom(
+        present.lastTransitionTime if present is not None and present.status == wanted.status else to_time(now)
+    )
+    if present == wanted:
+        return None
+    changed = deep_copy(schema)
+    others = [one for one in schema.status.conditions if one.type != DANGLING]
+    del changed.status.conditions[:]
+    changed.status.conditions.extend([*others, wanted])
+    return changed
 
 
 def _maintained(present: Object, wanted: Object) -> Object | None:
