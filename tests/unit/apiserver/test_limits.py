@@ -94,12 +94,12 @@ def test_who_does_not_take_large_answers_gets_no_more() -> None:
     users.hold("a", size)
     with pytest.raises(errors.TooManyRequests, match='user "a" has not taken 64 MiB of answers yet'):
         users.hold("a", limits.LARGE)
-    users.hold("b", 2 * limits.MAX_UNSENT)
     with pytest.raises(errors.TooManyRequests):
-        users.enter("b", stream=False)
-    users.taken("b", 2 * limits.MAX_UNSENT)
+        users.enter("a", stream=False)
+    users.hold("b", 2 * limits.MAX_UNSENT)  # a single one is as large as it is
     users.enter("b", stream=False)
     users.taken("a", size)
+    users.enter("a", stream=False)
     users.hold("a", limits.LARGE)
 
 
