@@ -88,6 +88,14 @@ def test_what_kubectl_prints(tools: Terminal, path: Path) -> None:
         tools.type(f"kubectl delete namespace {path.stem} --wait=false")
 
 
+def test_the_flow_names_kubectl_beside_the_certificate(tools: Terminal) -> None:
+    tools.type("kubectl run flow --image=kubelab/sh:1")
+    tools.running("run=flow", 1)
+    flow = tools.type("kubelab flow pod/flow").stdout
+    assert re.search(r"kubernetes-admin \(says kubectl/v1\.\d+\.\d+\) ─+▶ api-server@cp-1 +create pod flow", flow), flow
+    tools.type("kubectl delete pod flow --now")
+
+
 @pytest.mark.parametrize("words", ALIKE)
 def test_kubectl_and_kctl_print_the_same(tools: Terminal, words: str) -> None:
     def alike() -> bool:

@@ -51,8 +51,8 @@ class FlowStep:
 
     @property
     def sender(self) -> str:
-        """The source, and what it calls itself beside it."""
-        return f"{self.source} (says {self.claimed})" if self.claimed else self.source
+        """The source, and what it calls itself beside it: of a program's ``User-Agent`` the name and version."""
+        return f"{self.source} (says {self.claimed.split(' ')[0]})" if self.claimed else self.source
 
     def as_dict(self) -> dict[str, Any]:
         """The same for programs; empty fields are left out."""

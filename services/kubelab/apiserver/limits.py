@@ -106,8 +106,8 @@ class Users:
             del self._under_way[key]
 
     def hold(self, user: str, size: int) -> None:
-        """Count an answer that its client has to take now. TooManyRequests when too much waits for the user already; then
-        no answer is made for the user until one is taken."""
+        """Count an answer that its client has to take now. TooManyRequests when too much waits for the user already;
+        then no answer is made for the user until one is taken."""
         if user in self._unsent and self._unsent[user] + size > MAX_UNSENT:
             self._full.add(user)
             raise self._untaken(user)

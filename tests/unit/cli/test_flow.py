@@ -114,8 +114,16 @@ def test_a_caller_is_shown_by_its_certificate_and_what_it_says_beside_it() -> No
     liar = record(0, 1, API, "kubelet@node-1", "update", claimed="scheduler@cp-1", cause="812")
     honest = record(1, 1, API, "scheduler@cp-1", "update", cause="812")
     stranger = record(2, 1, API, "", "create", claimed="kubelet@node-1")
-    shown = [step.sender for step in steps_of([liar, honest, stranger])]
-    assert shown == ["kubelet@node-1 (says scheduler@cp-1)", "scheduler@cp-1", "(unknown) (says kubelet@node-1)"]
+    agent = "kubectl/v1.35.0 (linux/amd64) kubernetes/1234567"
+    person = record(3, 1, API, "", "create", user="kubernetes-admin", claimed=agent)
+    steps = steps_of([liar, honest, stranger, person])
+    assert [step.sender for step in steps] == [
+        "kubelet@node-1 (says scheduler@cp-1)",
+        "scheduler@cp-1",
+        "(unknown) (says kubelet@node-1)",
+        "kubernetes-admin (says kubectl/v1.35.0)",
+    ]
+    assert steps[-1].as_dict()["claimed"] == agent
 
 
 def test_no_records_no_steps() -> None:
