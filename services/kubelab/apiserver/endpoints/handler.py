@@ -130,7 +130,7 @@ class RequestHandler:
         try:
             await self._authorize_target(user, request)
         except errors.ApiError as err:
-            self.end(request, None, _code(err), *self.now())
+            self.end(request, _code(err), *self.now())
             raise
 
     async def _authorize_target(self, user: User, request: Request) -> None:
@@ -243,6 +243,7 @@ class RequestHandler:
                 self._under_way -= 1
                 if not self._under_way:
                     self._idle.set()
+            request.stream = None
         took = self._clock.monotonic() - started
         path, known = request.path, request.known
         key = (request.verb, path.resource if known else "", path.subresource if known else "", code)
