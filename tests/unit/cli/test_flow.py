@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from kubelab.cli.flowsteps import steps_of
 from kubelab.cli.flowtext import draw
@@ -16,8 +17,7 @@ START = 1_767_225_600_000_000_000
 def record(at: float, took: float, process: str, caller: str, verb: str, **more: str | float) -> pb.AuditRecord:
     """One record; times in milliseconds."""
     store = float(more.pop("store", 0))
-    texts = {key: str(value) for key, value in more.items()}
-    texts = {"code": "OK", **texts}
+    texts: dict[str, Any] = {"code": "OK", **{key: str(value) for key, value in more.items()}}
     return pb.AuditRecord(
         started_unix_nano=START + int(at * 1e6),
         duration_nano=int(took * 1e6),
