@@ -33,6 +33,8 @@ ALIKE = (
     "describe service kubernetes",
     "describe namespace default",
     "describe priorityclass system-node-critical",
+    "get --raw /healthz",
+    "get --raw /livez",
 )
 # What is asked of both about an object that is there, and not kept.
 DRY_RUNS = (

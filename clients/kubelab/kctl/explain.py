@@ -55,7 +55,7 @@ def target(word: str, api_version: str) -> tuple[Resource[Message], list[str]]:
     if resource is None:
         if api_version:
             raise Failed(f'error: couldn\'t find resource for "{api_version}, Resource={name}"')
-        raise Failed(f'error: the server doesn\'t have a resource type "{name}"')
+        raise Failed(f'the server doesn\'t have a resource type "{name}"')
     group = resource.group.split(".") if resource.group else []
     if group and path[: len(group)] == group:
         path = path[len(group) :]
@@ -75,6 +75,7 @@ class Explanation:
         for n, name in enumerate(path):
             field = self._property(schema, name)
             if field is None:
+                sys.stdout.write(head)  # kubectl has printed so much when it finds out
                 raise Failed(f'error: field "{path[-1]}" does not exist')
             if n == len(path) - 1:
                 head += f"FIELD: {name} <{self._type(field)}>\n\n\n"

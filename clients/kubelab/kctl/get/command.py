@@ -209,9 +209,7 @@ GET = Command(
             help="Output watch event objects when --watch or --watch-only is used. Existing objects are output as "
             "initial ADDED events.",
         ),
-        Flag(
-            "--raw", help="Raw URI to request from the server. It is served over gRPC as far as a verb exists for it."
-        ),
+        Flag("--raw", help="Raw URI to request from the server."),
         RECURSIVE,
         SELECTOR,
         Flag(

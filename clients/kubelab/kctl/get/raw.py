@@ -1,7 +1,8 @@
 """``kctl get --raw``: a path of Kubernetes' REST interface, answered over gRPC.
 
 Paths of objects and collections, ``/version``, ``/api`` and ``/apis`` with what is below them have a verb of the
-api-server. Other paths (``/metrics``, ``/healthz``, ``/openapi``, proxies and logs) have none, and are refused.
+api-server. Other paths (``/metrics``, ``/healthz``, ``/openapi``) are asked for over HTTPS; proxies and logs of objects
+are refused.
 """
 
 from __future__ import annotations
@@ -43,6 +44,10 @@ def run(session: Session, uri: str) -> int:
         raise UsageProblem(f'--raw must be a valid URL path: parse "{uri}": invalid URI for request')
     parts = urlsplit(uri)
     segments = [segment for segment in parts.path.split("/") if segment]
+    if segments and segments[0] not in ("api", "apis", "version"):
+        from kubelab.kctl.get import overhttps
+
+        return overhttps.run(session, uri)
     query = parse_qs(parts.query, keep_blank_values=True)
     document = session.run(lambda client: _answer(client, segments, query))
     print(json.dumps(document, ensure_ascii=False, separators=(",", ":")), end="\n" if segments else "")
