@@ -54,19 +54,21 @@ class RoleIndex:
 
     def allows(self, a: Attributes, name: str | None = None) -> bool:
         """Say whether a rule of the user's allows a request; with ``name`` as if it had that one."""
-        name = a.name if name is None else name
-        if a.resource:
-            scopes = self._scopes(a.user, a.verb, a.group, a.resource, a.subresource)
+        name, user = a.name if name is None else name, a.user
+        if a.resource:  # by name and groups: each token of an account comes with other extra values
+            scopes = self._scopes(user.name, user.groups, a.verb, a.group, a.resource, a.subresource)
         else:
-            scopes = self._scopes(a.user, a.verb, "", "", a.path)
+            scopes = self._scopes(user.name, user.groups, a.verb, "", "", a.path)
         return any(
             (not namespace or namespace == a.namespace) and (not names or name in names) for namespace, names in scopes
         )
 
-    def _find_scopes(self, user: User, verb: str, group: str, resource: str, subresource: str) -> tuple[Scope, ...]:
+    def _find_scopes(
+        self, user: str, groups: frozenset[str], verb: str, group: str, resource: str, subresource: str
+    ) -> tuple[Scope, ...]:
         """For which namespaces and names a user may do something. Without a resource the last argument is a path."""
         found: dict[Scope, None] = {}
-        for binding in self._of_user(user):
+        for binding in self._of(user, groups):
             namespace = binding.key[0]
             for rule in self._rules.get(binding.role, ()):
                 if resource:
@@ -121,8 +123,11 @@ class RoleIndex:
 
     def _of_user(self, user: User) -> Iterator[Binding]:
         """The bindings of a user and their groups, each once; cluster role bindings come first."""
+        return self._of(user.name, user.groups)
+
+    def _of(self, name: str, groups: frozenset[str]) -> Iterator[Binding]:
         found: dict[Key, Binding] = {}
-        for subject in (("User", user.name), *(("Group", group) for group in sorted(user.groups))):
+        for subject in (("User", name), *(("Group", group) for group in groups)):
             found.update(self._by_subject.get(subject, {}))
         yield from sorted(found.values(), key=lambda binding: binding.key)
 
