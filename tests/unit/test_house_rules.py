@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
-from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
+from typing import NamedTuple
 
 import grimp
 import pytest
@@ -47,10 +48,55 @@ PACES = {  # who may look again after a while, or go at a pace
 }
 
 
-def calls(path: Path) -> Iterator[tuple[int, str, ast.Call]]:
+class Call(NamedTuple):
+    """What is called where, with its first argument: "" for none. The trees themselves would fill the memory."""
+
+    line: int
+    name: str
+    given: str
+
+
+class Reading(NamedTuple):
+    """What the rules look for in a file, which is read once for all of them."""
+
+    calls: tuple[Call, ...]
+    told_by_text: tuple[int, ...]  # lines that look for something in the text of an error
+    rules_by_hand: tuple[int, ...]  # lines that put a kernel rule together from text
+
+
+@functools.cache
+def read(path: Path) -> Reading:
+    calls: list[Call] = []
+    told_by_text: list[int] = []
+    rules_by_hand: list[int] = []
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Call):
-            yield node.lineno, ast.unparse(node.func), node
+            calls.append(Call(node.lineno, dotted(node.func), ast.unparse(node.args[0]) if is_short(node) else ""))
+        elif isinstance(node, ast.Compare) and is_looked_up_in_text(node):
+            told_by_text.append(node.lineno)
+        if RULE_WORDS.search(made_by_hand(node)):
+            rules_by_hand.append(getattr(node, "lineno", 0))
+    return Reading(tuple(calls), tuple(told_by_text), tuple(rules_by_hand))
+
+
+def dotted(node: ast.expr) -> str:
+    """Give the source of what is called, without parentheses around its parts; quicker than to unparse all of it."""
+    match node:
+        case ast.Name(id=name):
+            return name
+        case ast.Attribute(value=value, attr=name):
+            return f"{dotted(value)}.{name}"
+        case _:
+            return ast.unparse(node)
+
+
+def is_looked_up_in_text(node: ast.Compare) -> bool:
+    text = ast.unparse(node) if any(isinstance(op, ast.In) for op in node.ops) else ""
+    return "str(err)" in text or "str(error)" in text
+
+
+def is_short(call: ast.Call) -> bool:
+    return bool(call.args) and isinstance(call.args[0], ast.Constant)
 
 
 def names(paths: list[Path]) -> list[str]:
@@ -76,15 +122,15 @@ def test_time_comes_from_the_clock() -> None:
         f"{path.relative_to(ROOT)}:{line} {name}"
         for path in SOURCES
         if path != CLOCK and str(path.relative_to(ROOT)) not in DEADLINES
-        for line, name, call in calls(path)
-        if (name in TIME or name.endswith(TIMERS)) and not is_a_turn(name, call)
+        for line, name, given in read(path).calls
+        if (name in TIME or name.endswith(TIMERS)) and not is_a_turn(name, given)
     ]
     assert found == []
 
 
-def is_a_turn(name: str, call: ast.Call) -> bool:
+def is_a_turn(name: str, given: str) -> bool:
     """``asyncio.sleep(0)`` lets others run, and waits for no time."""
-    return name == "asyncio.sleep" and bool(call.args) and ast.unparse(call.args[0]) == "0"
+    return name == "asyncio.sleep" and given == "0"
 
 
 def test_every_task_has_an_owner() -> None:
@@ -92,7 +138,7 @@ def test_every_task_has_an_owner() -> None:
         f"{path.relative_to(ROOT)}:{line} {name}"
         for path in SOURCES
         if str(path.relative_to(ROOT)) not in OWNED
-        for line, name, _ in calls(path)
+        for line, name, _ in read(path).calls
         if name in ("asyncio.create_task", "asyncio.ensure_future")
         or (name.endswith(".create_task") and "loop" in name)
     ]
@@ -105,20 +151,14 @@ def test_channels_are_opened_in_one_place() -> None:
         f"{path.relative_to(ROOT)}:{line}"
         for path in SOURCES
         if path != ROOT / "base/kubelab/rpc/channels.py"
-        for line, name, _ in calls(path)
+        for line, name, _ in read(path).calls
         if name.endswith((".insecure_channel", ".secure_channel"))
     ]
     assert found == []
 
 
 def test_errors_are_told_apart_by_type_and_never_by_their_text() -> None:
-    found = [
-        f"{path.relative_to(ROOT)}:{node.lineno}"
-        for path in SOURCES
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Compare) and any(isinstance(op, ast.In) for op in node.ops)
-        if "str(err)" in ast.unparse(node) or "str(error)" in ast.unparse(node)
-    ]
+    found = [f"{path.relative_to(ROOT)}:{line}" for path in SOURCES for line in read(path).told_by_text]
     assert found == []
 
 
@@ -129,19 +169,17 @@ def test_tests_wait_for_conditions(folder: str) -> None:
         f"{path.relative_to(ROOT)}:{line} {name}"
         for path in files
         if str(path.relative_to(ROOT)) not in PACES
-        for line, name, call in calls(path)
-        if (name in ("time.sleep", "asyncio.sleep") and not is_a_turn(name, call))
+        for line, name, given in read(path).calls
+        if (name in ("time.sleep", "asyncio.sleep") and not is_a_turn(name, given))
         or name.endswith(TIMERS)
-        or is_a_pause(name, call)
+        or is_a_pause(name, given)
     ]
     assert found == []
 
 
-def is_a_pause(name: str, call: ast.Call) -> bool:
+def is_a_pause(name: str, given: str) -> bool:
     """``Event().wait(0.05)``: less than a second is no deadline but a sleep by another name."""
-    given = call.args[0] if call.args else None
-    short = isinstance(given, ast.Constant) and isinstance(given.value, float) and given.value < 1
-    return name.endswith(".wait") and short
+    return name.endswith(".wait") and bool(re.fullmatch(r"0?\.\d+|\d+(?:\.\d*)?e-\d+", given))
 
 
 @pytest.mark.parametrize("exceptions", [DEADLINES, OWNED, PACES], ids=["deadlines", "owned", "paces"])
@@ -172,12 +210,7 @@ def made_by_hand(node: ast.AST) -> str:
 
 
 def test_kernel_rules_are_made_of_typed_values_alone() -> None:
-    found = [
-        f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 0)}"
-        for path in SOURCES
-        for node in ast.walk(ast.parse(path.read_text()))
-        if RULE_WORDS.search(made_by_hand(node))
-    ]
+    found = [f"{path.relative_to(ROOT)}:{line}" for path in SOURCES for line in read(path).rules_by_hand]
     assert found == []
 
 
