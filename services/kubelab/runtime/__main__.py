@@ -35,6 +35,7 @@ from kubelab.runtime.pods import state
 from kubelab.runtime.pods.engine import Engine
 from kubelab.runtime.service import ImageServicer, RuntimeServicer
 from kubelab.runtime.streaming.portforward import PortForwards
+from kubelab.runtime.streaming.remotecommands import RemoteCommands
 from kubelab.runtime.streaming.server import StreamingServer
 
 
@@ -67,7 +68,8 @@ async def run(config: RuntimeConfig, env: Environment) -> None:
             streaming = StreamingServer(
                 config.socket.absolute().with_name(f"{config.socket.stem}-streaming.sock"), env.clock, env.log
             )
-            servicer = RuntimeServicer(engine, PortForwards(engine.inventory, streaming, env.clock))
+            commands = RemoteCommands(engine.containers, ask, streaming, env.clock)
+            servicer = RuntimeServicer(engine, commands, PortForwards(engine.inventory, streaming, env.clock))
             async with (
                 streaming.running(),
                 serving(config, env, servicer, images, ImageStoreServicer(store, builder, limits)),

@@ -15,6 +15,7 @@ from kubelab.runtime.cgroups.machine import Offer
 from kubelab.runtime.images.service import Images
 from kubelab.runtime.pods.engine import Engine
 from kubelab.runtime.streaming.portforward import PortForwards
+from kubelab.runtime.streaming.remotecommands import RemoteCommands
 
 NAME = "kubelab-runtime"
 LIMITS_ENFORCED = "LimitsEnforced"
@@ -39,8 +40,8 @@ def _limits_enforced(offer: Offer) -> cri.RuntimeCondition:
 
 
 class RuntimeServicer(api_pb2_grpc.RuntimeServiceServicer):
-    def __init__(self, engine: Engine, port_forwards: PortForwards) -> None:
-        self._engine, self._port_forwards = engine, port_forwards
+    def __init__(self, engine: Engine, commands: RemoteCommands, port_forwards: PortForwards) -> None:
+        self._engine, self._commands, self._port_forwards = engine, commands, port_forwards
 
     async def Version(self, request: cri.VersionRequest, context: Context) -> cri.VersionResponse:
         return cri.VersionResponse(
@@ -156,10 +157,10 @@ class RuntimeServicer(api_pb2_grpc.RuntimeServiceServicer):
         return cri.ExecSyncResponse(stdout=done.stdout, stderr=done.stderr, exit_code=done.exit_code)
 
     async def Exec(self, request: cri.ExecRequest, context: Context) -> cri.ExecResponse:
-        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "the embedded runtime has no exec with streams yet")
+        return cri.ExecResponse(url=self._commands.exec(request))
 
     async def Attach(self, request: cri.AttachRequest, context: Context) -> cri.AttachResponse:
-        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "the embedded runtime has no attach yet")
+        return cri.AttachResponse(url=self._commands.attach(request))
 
     async def PortForward(self, request: cri.PortForwardRequest, context: Context) -> cri.PortForwardResponse:
         return cri.PortForwardResponse(url=self._port_forwards.offer(request.pod_sandbox_id))

@@ -58,7 +58,7 @@ class Commands:
         wanted = Wanted(options.stdin, options.stdout, options.stderr, options.tty)
         try:
             async with (
-                streaming(url, (PROTOCOL,), self.clock) as connection,
+                streaming(url, (PROTOCOL,), self.clock, abrupt=True) as connection,
                 opened(connection, wanted) as command,
             ):
                 await serve(command, requests, context)

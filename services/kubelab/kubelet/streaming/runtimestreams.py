@@ -18,8 +18,13 @@ CONNECT_SECONDS = 10.0
 
 
 @contextlib.asynccontextmanager
-async def streaming(url: str, protocols: Sequence[str], clock: Clock) -> AsyncGenerator[Connection]:
-    """Connect to where a runtime streams. ConnectionError; ProtocolError; TimeoutError."""
+async def streaming(
+    url: str, protocols: Sequence[str], clock: Clock, *, abrupt: bool = False
+) -> AsyncGenerator[Connection]:
+    """Connect to where a runtime streams. ConnectionError; ProtocolError; TimeoutError.
+
+    ``abrupt``: it ends with the body, also where the runtime has not taken yet all that was written.
+    """
     parts = urlsplit(url)
     target = parts.path + (f"?{parts.query}" if parts.query else "")
     writer: asyncio.StreamWriter | None = None
@@ -38,3 +43,5 @@ async def streaming(url: str, protocols: Sequence[str], clock: Clock) -> AsyncGe
     finally:
         if writer is not None:
             writer.close()
+            if abrupt:
+                writer.transport.abort()

@@ -13,18 +13,16 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import select
-import signal
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from kubelab.linux import syscalls
+from kubelab.linux.processes import kill_and_wait
 from kubelab.runtime.cgroups import machine
 from kubelab.runtime.cgroups.limits import Limits, files, optional
 from kubelab.runtime.cgroups.machine import Offer, Tree
 
-END_SECONDS = 5.0  # for SIGKILL to take effect on what is left in a group
 ROUNDS = 5  # of killing what is left: what forks meanwhile is killed in the next one
 
 
@@ -100,6 +98,18 @@ class OpenGroup:
                 os._exit(127)
         return pid
 
+    def subgroup(self, name: str) -> Subgroup:
+        """Make a group below, for processes that are to be known apart from the others of this one.
+
+        In version 2 it hands no controllers on, in version 1 it is of ``pids`` alone: what is in it has this group's
+        limits, and uses them up together with the others.
+        """
+        known = next((tree for tree in self._folders if tree.version == 2 or "pids" in tree.controllers), None)
+        if known is None:
+            return Subgroup(self._folders, name, None)
+        os.mkdir(name, dir_fd=self._folders[known])
+        return Subgroup({**self._folders, known: _folder(name, self._folders[known])}, name, self._folders[known])
+
     def oom_kills(self) -> int:
         """How many processes of the group the kernel has killed because memory ran out."""
         for tree, folder in self._folders.items():
@@ -119,6 +129,53 @@ class OpenGroup:
                 _remove(self._name, above)
             finally:
                 os.close(above)
+
+
+class Subgroup(OpenGroup):
+    """A group below an open one, ``above``; without any where no hierarchy is good for that: then nothing is known of
+    who is in it."""
+
+    def __init__(self, folders: Mapping[Tree, int], name: str, above: int | None) -> None:
+        super().__init__(folders, name)
+        self._above = -1 if above is None else above
+
+    def kill(self) -> None:
+        """Kill all that is in it, and wait until it has ended; nothing is forked there any more."""
+        for folder in self._opened():
+            for file, word in (("cgroup.kill", b"1"), ("pids.max", b"0")):
+                with contextlib.suppress(FileNotFoundError):  # of the other version, or of a kernel before 5.14
+                    _write(file, word, folder)
+            for _ in range(ROUNDS):  # what forked before that is killed in the next one
+                if not (members := _members(folder)):
+                    break
+                kill_and_wait(members)
+
+    def release(self) -> None:
+        """Take it away; what is still in it goes on in the group above."""
+        for folder in self._opened():
+            for _ in range(ROUNDS):  # what forks meanwhile is moved in the next one
+                if not (members := _members(folder)):
+                    break
+                for pid in members:
+                    with contextlib.suppress(ProcessLookupError):
+                        _write("cgroup.procs", str(pid).encode(), self._above)
+            with contextlib.suppress(OSError):  # what cannot be moved goes with the group above
+                os.rmdir(self._name, dir_fd=self._above)
+
+    def _opened(self) -> Iterator[int]:
+        """Its folder, once; not where the group has gone meanwhile, together with the one above."""
+        if self._above < 0:
+            return
+        try:
+            folder = _folder(self._name, self._above)
+        except OSError as err:
+            if err.errno in (errno.ENOENT, errno.ENODEV):
+                return
+            raise
+        try:
+            yield folder
+        finally:
+            os.close(folder)
 
 
 def remove(folder: Path) -> None:
@@ -181,20 +238,34 @@ def _below(folder: Path) -> list[Path]:
 
 
 def _enter(tree: Tree, folder: int) -> None:
-    door = os.open("tasks" if tree.version == 1 else "cgroup.procs", os.O_WRONLY | os.O_CLOEXEC, dir_fd=folder)
-    try:
-        os.write(door, b"0")
-    finally:
-        os.close(door)
+    _write("tasks" if tree.version == 1 else "cgroup.procs", b"0", folder)
 
 
 def _folder(path: str, above: int | None = None) -> int:
     return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=above)
 
 
+def _write(name: str, word: bytes, folder: int) -> None:
+    fd = os.open(name, os.O_WRONLY | os.O_CLOEXEC, dir_fd=folder)
+    try:
+        os.write(fd, word)
+    finally:
+        os.close(fd)
+
+
 def _read(name: str, folder: int) -> str:
     with os.fdopen(os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=folder)) as file:
         return file.read()
+
+
+def _members(folder: int) -> list[int]:
+    """The processes in a group; none where it has been taken away meanwhile."""
+    try:
+        return [int(pid) for pid in _read("cgroup.procs", folder).split()]
+    except OSError as err:
+        if err.errno in (errno.ENOENT, errno.ENODEV):
+            return []
+        raise
 
 
 def _remove(name: str, above: int) -> None:
@@ -221,17 +292,4 @@ def _clear(folder: int) -> None:
         below = [entry.name for entry in entries if entry.is_dir()]
     for name in below:
         _remove(name, folder)
-    poll, watched = select.poll(), set[int]()
-    for pid in _read("cgroup.procs", folder).split():
-        with contextlib.suppress(ProcessLookupError):
-            fd = os.pidfd_open(int(pid))
-            watched.add(fd)
-            poll.register(fd, select.POLLIN)
-            signal.pidfd_send_signal(fd, signal.SIGKILL)
-    while watched and (ended := poll.poll(END_SECONDS * 1000)):
-        for fd, _ in ended:
-            poll.unregister(fd)
-            os.close(fd)
-            watched.discard(fd)
-    for fd in watched:
-        os.close(fd)
+    kill_and_wait(int(pid) for pid in _read("cgroup.procs", folder).split())

@@ -33,11 +33,17 @@ class Launcher:
         link.setblocking(False)
 
     async def ask(
-        self, request: Mapping[str, Any], streams: Sequence[int] = (), *, seconds: float | None = LAUNCH_SECONDS
+        self,
+        request: Mapping[str, Any],
+        streams: Sequence[int] = (),
+        *,
+        seconds: float | None = LAUNCH_SECONDS,
+        sent: Callable[[], None] | None = None,
     ) -> dict[str, Any]:
         """Have something launched, with descriptors for what it prints; CRIError with its words when that fails.
 
         Whatever is launched can see when its answer is not waited for any more. ``seconds`` None: no deadline of ours.
+        ``sent`` is called when the descriptors are under way: ours may be closed then.
         """
         message = json.dumps(request).encode()
         if len(message) > launcher.MAX_MESSAGE:
@@ -49,6 +55,8 @@ class Launcher:
                 socket.send_fds(self._link, [message], [theirs, *streams])
             finally:
                 os.close(theirs)
+            if sent is not None:
+                sent()
             async with self._clock.timeout(seconds):
                 answer = await read_all(mine)
         except TimeoutError:

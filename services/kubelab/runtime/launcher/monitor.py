@@ -9,31 +9,27 @@ from __future__ import annotations
 import json
 import os
 import re
-import select
 import signal
+import socket
 import sys
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from kubelab.apimachinery.clock import SystemClock
 from kubelab.files import atomicfile
 from kubelab.linux import syscalls
 from kubelab.linux.processes import start_time
 from kubelab.runtime.build import stepmounts
 from kubelab.runtime.cgroups import groups
+from kubelab.runtime.launcher.attached import SOCKET, Attached, Input
+from kubelab.runtime.launcher.console import Console, listen
+from kubelab.runtime.launcher.following import follow
+from kubelab.runtime.launcher.logsink import LogSink, now
 from kubelab.runtime.launcher.protocol import Request, mount_root, program, tell
 from kubelab.runtime.rootfs import mountpoints, userns, users
 from kubelab.runtime.rootfs.inroot import Root
 
-LOG_LINE = 16 * 1024  # longer lines are written in parts, as containerd does
 _NO_PROGRAM = re.compile(r"executable file `(.*?)` not found in \$PATH")
-CLOCK = SystemClock()  # wall time, for people to read; nothing waits by it
-
-
-def _now() -> int:
-    """Nanoseconds since the epoch."""
-    return int(CLOCK.time() * 1e9)
 
 
 def monitor(reply: int, request: Request) -> None:
@@ -55,11 +51,14 @@ def monitor(reply: int, request: Request) -> None:
         "--detach", f"--bundle={folder}", f"--pid-file={pid_file}", request["id"],
     ]  # fmt: skip
     group = groups.Group(request["group"]).make()
+    home = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    listener = listen(home, SOCKET, socket.SOCK_SEQPACKET)
+    os.close(home)
     with program(request["crun"]) as crun:
         with mount_root(request["rootfs"]) as root:
             stepmounts.prepare(request.get("parts", ()))
             _fit(folder / "config.json", root, userns.Users.of_request(request["rootfs"]["users"]))
-        status, out, err = _run_with_pipes(crun, command, group)
+        status, streams = _run(crun, command, group, request)
     if status != 0 or not pid_file.exists():  # crun says 0 also where it could not fork
         tell(reply, error=_why(status, log, group))
         group.remove()
@@ -72,17 +71,19 @@ def monitor(reply: int, request: Request) -> None:
         "monitor_start": start_time(os.getpid()) or 0,
     }
     try:
-        atomicfile.write(folder / "started.json", json.dumps({**started, "started_at": _now()}))
+        atomicfile.write(folder / "started.json", json.dumps({**started, "started_at": now()}))
     except OSError:  # a full disk, or a runtime that was killed and whose successor has removed the container
         os.kill(pid, signal.SIGKILL)
         raise
     if (folder / "exit.json").exists():  # the same successor, a moment earlier: it counts as ended
         os.kill(pid, signal.SIGKILL)
     tell(reply, **started)
-    code = _follow(pid, {out: "stdout", err: "stderr"}, sink)
+    attached = Attached(listener, streams.stdin)
+    code = follow(pid, streams.outputs, sink, attached)
     # as containerd says it: also where it is not the first process that was killed
     reason = "OOMKilled" if group.oom_kills() else ""
-    atomicfile.write(folder / "exit.json", json.dumps({"exit_code": code, "finished_at": _now(), "reason": reason}))
+    atomicfile.write(folder / "exit.json", json.dumps({"exit_code": code, "finished_at": now(), "reason": reason}))
+    attached.close()
     group.remove()
 
 
@@ -105,15 +106,46 @@ def _fit(config: Path, root: Root, pod_users: userns.Users | None) -> None:
     config.write_text(json.dumps(bundle))
 
 
-def _run_with_pipes(path: str, command: Sequence[str], group: groups.OpenGroup) -> tuple[int, int, int]:
-    """Run an opened program to its end. Gives its wait status, and the pipes on which it, or what it left, prints."""
+@dataclass(frozen=True, slots=True)
+class _Streams:
+    """The monitor's ends of a container's streams. ``outputs`` are what it prints, by descriptor."""
+
+    outputs: dict[int, str]
+    stdin: Input
+
+
+def _run(path: str, command: Sequence[str], group: groups.OpenGroup, request: Request) -> tuple[int, _Streams]:
+    """Run ``crun``, opened, to its end. Gives its wait status, and the streams of the container that it left."""
+    if request.get("terminal"):
+        return _run_with_terminal(path, command, group, request)
     out, out_end = os.pipe2(os.O_CLOEXEC)
     err, err_end = os.pipe2(os.O_CLOEXEC)
-    nothing = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
-    child = group.run(path, command, (nothing, out_end, err_end))
-    for fd in (nothing, out_end, err_end):
+    stdin = -1
+    if request.get("stdin"):
+        read_end, stdin = os.pipe2(os.O_CLOEXEC)
+    else:
+        read_end = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+    child = group.run(path, command, (read_end, out_end, err_end))
+    for fd in (read_end, out_end, err_end):
         os.close(fd)
-    return os.waitpid(child, 0)[1], out, err
+    streams = _Streams({out: "stdout", err: "stderr"}, Input(stdin, once=bool(request.get("stdin_once"))))
+    return os.waitpid(child, 0)[1], streams
+
+
+def _run_with_terminal(
+    path: str, command: Sequence[str], group: groups.OpenGroup, request: Request
+) -> tuple[int, _Streams]:
+    console = Console(request["dir"])
+    nothing = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+    *start, name = command
+    child = group.run(path, [*start, f"--console-socket={console.path}", name], (nothing,) * 3)
+    os.close(nothing)
+    status = os.waitpid(child, 0)[1]
+    terminal = console.take()
+    console.close()
+    if terminal is None:
+        return status, _Streams({}, Input(-1))
+    return status, _Streams({terminal: "stdout"}, Input(terminal if request.get("stdin") else -1, terminal=terminal))
 
 
 def as_runc(text: str) -> str:
@@ -124,105 +156,3 @@ def as_runc(text: str) -> str:
     name = match[1]
     why = f"stat {name}: no such file or directory" if "/" in name else "executable file not found in $PATH"
     return f'exec: "{name}": {why}: unknown'
-
-
-def _follow(pid: int, streams: Mapping[int, str], sink: LogSink) -> int:
-    """Copy what is printed until the container ends; give its exit code, 128 + n for a signal n."""
-    ended = os.pidfd_open(pid)
-    poll = select.poll()
-    for fd in (*streams, ended):
-        os.set_blocking(fd, False)
-        poll.register(fd, select.POLLIN)
-    open_streams = set(streams)
-    while True:
-        ready = {fd for fd, _ in poll.poll()}
-        for fd in ready & open_streams:
-            if not _pump(fd, streams[fd], sink):
-                poll.unregister(fd)
-                open_streams.discard(fd)
-        if ended in ready:
-            break
-    for fd in open_streams:
-        _pump(fd, streams[fd], sink)
-    sink.flush()
-    while True:  # the container's own children may have become ours as well
-        ended_pid, status = os.waitpid(-1, 0)
-        if ended_pid == pid:
-            code = os.waitstatus_to_exitcode(status)
-            return code if code >= 0 else 128 - code
-
-
-def _pump(fd: int, stream: str, sink: LogSink) -> bool:
-    """Copy what is there now; False at the end of the stream."""
-    while True:
-        try:
-            data = os.read(fd, 65536)
-        except BlockingIOError:
-            return True
-        if not data:
-            return False
-        sink.write(stream, data)
-
-
-class LogSink:
-    """A container's log in the CRI's format: ``2016-10-06T00:17:09.669794202Z stdout F message``."""
-
-    def __init__(self, path: str) -> None:
-        self._path = path
-        self._rest: dict[str, bytes] = {"stdout": b"", "stderr": b""}
-        self._fd = -1
-        self._failed = False
-        self.reopen()
-
-    def reopen(self) -> None:
-        """Write to the path's file, also after the kubelet has moved the old one away."""
-        if not self._path:
-            return
-        Path(self._path).parent.mkdir(parents=True, exist_ok=True)
-        fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
-        if self._fd < 0:
-            self._fd = fd
-            return
-        # a signal calls this in the middle of a write: the descriptor's number has to stay good
-        os.dup2(fd, self._fd, inheritable=False)
-        os.close(fd)
-
-    def write(self, stream: str, data: bytes) -> None:
-        *lines, rest = (self._rest[stream] + data).split(b"\n")
-        now = _now()
-        stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now // 10**9)) + f".{now % 10**9:09d}Z {stream} "
-        parts: list[bytes] = []
-        for line in lines:
-            parts += self._parts(stamp, line)
-        while len(rest) > LOG_LINE:
-            parts.append(f"{stamp}P ".encode() + rest[:LOG_LINE] + b"\n")
-            rest = rest[LOG_LINE:]
-        self._rest[stream] = rest
-        if self._fd >= 0 and parts:
-            self._append(b"".join(parts))
-
-    def _append(self, data: bytes) -> None:
-        """A log that cannot be written (the disk is full) loses lines; the container goes on."""
-        try:
-            while data:
-                data = data[os.write(self._fd, data) :]
-        except OSError as err:
-            if not self._failed:
-                print(f"{self._path}: lines are lost: {err}", file=sys.stderr)  # noqa: T201
-            self._failed = True
-        else:
-            self._failed = False
-
-    def flush(self) -> None:
-        """Write lines that never ended."""
-        for stream, rest in self._rest.items():
-            if rest:
-                self.write(stream, b"\n")
-
-    @staticmethod
-    def _parts(stamp: str, line: bytes) -> list[bytes]:
-        parts: list[bytes] = []
-        while len(line) > LOG_LINE:
-            parts.append(f"{stamp}P ".encode() + line[:LOG_LINE] + b"\n")
-            line = line[LOG_LINE:]
-        return [*parts, f"{stamp}F ".encode() + line + b"\n"]

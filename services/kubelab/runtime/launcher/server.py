@@ -56,7 +56,7 @@ from kubelab.runtime.rootfs import userns
 from kubelab.runtime.rootfs.inroot import Root
 
 MAX_MESSAGE = 256 * 1024
-MAX_FDS = 3  # to answer to, and what a command prints to
+MAX_FDS = 5  # to answer to, and a command's streams
 Forked = tuple[socket.socket, int]  # the runtime's end of the socket, and the launcher's pid
 
 

@@ -8,6 +8,7 @@ import hashlib
 import json
 import secrets
 import signal
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -174,6 +175,9 @@ class Containers:
             "dir": str(container.folder),
             "rootfs": rootfs.layout(root, layers, host, container.folder, users).as_request(),
             "log_path": container.log_path,
+            "terminal": container.config.tty,
+            "stdin": container.config.stdin,
+            "stdin_once": container.config.stdin_once,
             "crun": self._host.crun,
             "crun_root": str(self._crun_root),
             "group": pods.of_container(self._host.cgroups, sandbox.config, container.id, container.config),
@@ -257,19 +261,28 @@ class Containers:
 
     async def exec_sync(self, name: str, command: list[str], seconds: float) -> execsync.Result:
         """Run a command in a running container. CRIError DEADLINE_EXCEEDED, FAILED_PRECONDITION."""
+        return await execsync.run(self._launcher, self.exec_request(self.running(name), command), seconds=seconds)
+
+    def running(self, name: str) -> Container:
+        """Find a container that runs. CRIError NOT_FOUND, FAILED_PRECONDITION."""
         container = self._inventory.container(name)
         if container.state != cri.CONTAINER_RUNNING:
             raise CRIError(f"container {container.id!r} is not running", grpc.StatusCode.FAILED_PRECONDITION)
-        request: dict[str, object] = {
+        return container
+
+    def exec_request(self, container: Container, command: Sequence[str]) -> dict[str, object]:
+        """Give the launcher's request to run a command in a container; its streams are the caller's to say."""
+        return {
+            "do": "exec",
             "id": container.id,
-            "command": command,
+            "dir": str(container.folder),
+            "command": list(command),
             "crun": self._host.crun,
             "crun_root": str(self._crun_root),
+            "group": pods.of_container(
+                self._host.cgroups, self._inventory.sandbox(container.sandbox_id).config, container.id, container.config
+            ),
         }
-        request["group"] = pods.of_container(
-            self._host.cgroups, self._inventory.sandbox(container.sandbox_id).config, container.id, container.config
-        )
-        return await execsync.run(self._launcher, request, seconds=seconds)
 
     def watch(self, container: Container) -> None:
         """Note the end of a started container, now if it has ended already."""

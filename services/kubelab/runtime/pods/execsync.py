@@ -16,6 +16,7 @@ import grpc
 
 from kubelab.runtime.errors import CRIError
 from kubelab.runtime.launcher.client import Launcher, NoAnswer
+from kubelab.runtime.pods.commands import run_command
 
 MAX_OUTPUT = 16 << 20  # bytes of each stream that are kept, as upstream does
 
@@ -67,13 +68,12 @@ class Output:
 
 @contextlib.contextmanager
 def _pipe() -> Generator[tuple[Output, int]]:
-    """A pipe's reading end and the descriptor to write to, to be handed on."""
+    """A pipe's reading end and the descriptor to write to, which is the body's to close."""
     mine, theirs = os.pipe2(os.O_CLOEXEC)
     output = Output(mine)
     try:
         yield output, theirs
     finally:
-        os.close(theirs)
         output.close()
 
 
@@ -84,8 +84,8 @@ async def run(launcher: Launcher, request: Mapping[str, Any], *, seconds: float)
     """
     with _pipe() as out, _pipe() as err:
         try:
-            reply = await launcher.ask({"do": "exec", **request}, (out[1], err[1]), seconds=seconds or None)
+            code = await run_command(launcher, request, {"stdout": out[1], "stderr": err[1]}, seconds=seconds or None)
         except NoAnswer:
             late = f"command {' '.join(request['command'])!r} timed out"
             raise CRIError(late, grpc.StatusCode.DEADLINE_EXCEEDED) from None
-        return Result(out[0].take(), err[0].take(), reply["exit_code"])
+        return Result(out[0].take(), err[0].take(), code)

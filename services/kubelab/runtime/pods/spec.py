@@ -14,6 +14,7 @@ from kubelab.runtime.host.capabilities import Bounds
 from kubelab.runtime.seccomp import profile
 
 DEFAULT_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+TERM = "TERM=xterm"  # with a terminal, as containerd gives it
 MASKED = ["/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
           "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug", "/proc/scsi", "/sys/firmware",
           "/sys/devices/virtual/powercap"]  # fmt: skip
@@ -74,7 +75,7 @@ def build(
     return {
         "ociVersion": "1.0.2",
         "process": {
-            "terminal": False,
+            "terminal": config.tty,
             "user": _wanted_user(security, image),
             "args": command(config, image),
             "env": environment(config, image, hostname),
@@ -157,7 +158,7 @@ def command(config: cri.ContainerConfig, image: Mapping[str, Any]) -> list[str]:
 
 def environment(config: cri.ContainerConfig, image: Mapping[str, Any], hostname: str = "") -> list[str]:
     """The image's variables, HOSTNAME, then the pod's over them; PATH where neither says it."""
-    given: list[str] = [DEFAULT_PATH, *(image.get("Env") or ())]
+    given: list[str] = [DEFAULT_PATH, *([TERM] if config.tty else ()), *(image.get("Env") or ())]
     variables: dict[str, str] = {}
     for text in given:
         key, _, value = text.partition("=")

@@ -11,9 +11,10 @@ import asyncio
 import contextlib
 import os
 import secrets
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import grpc
@@ -24,12 +25,14 @@ from kubelab.runtime.errors import CRIError
 from kubelab.spdy import upgrade
 from kubelab.spdy.connection import Connection
 from kubelab.spdy.errors import ProtocolError
+from kubelab.streams.concurrency import until_first
+from kubelab.streams.descriptors import hung_up
 
 TOKEN_SECONDS = 60.0
 MAX_TOKENS = 1000
 HEAD_SECONDS = 10.0  # for a connection to say what it wants
 
-Serve = Callable[[Connection], Awaitable[None]]
+Serve = Callable[[Connection], Coroutine[Any, Any, None]]
 """Serves one connection of SPDY until it is over."""
 
 
@@ -92,7 +95,7 @@ class StreamingServer:
             if offer is None:
                 return
             async with upgrade.carried(reader, writer, server=True) as connection:
-                await offer.serve(connection)
+                await until_first(offer.serve(connection), hung_up(writer.get_extra_info("socket")))
         except (ConnectionError, ProtocolError, TimeoutError) as err:
             self._log.info("a streaming connection broke off", error=str(err))
         finally:

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kubelab.runtime.launcher import monitor
-from kubelab.runtime.launcher.monitor import LOG_LINE, LogSink, as_runc
+from kubelab.runtime.launcher import logsink
+from kubelab.runtime.launcher.logsink import LOG_LINE, LogSink
+from kubelab.runtime.launcher.monitor import as_runc
 
 ENTRY = re.compile(rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z) (stdout|stderr) ([PF]) (.*)")
 
@@ -71,7 +72,7 @@ def test_a_log_that_was_moved_away_is_begun_again(tmp_path: Path) -> None:
 def test_reopening_in_the_middle_of_a_write_is_safe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "0.log"
     sink = LogSink(str(path))
-    write, cut = monitor.os.write, list[int]()
+    write, cut = logsink.os.write, list[int]()
 
     def interrupted(fd: int, data: bytes) -> int:
         if not cut:  # the signal comes now, with the descriptor already looked up
@@ -80,7 +81,7 @@ def test_reopening_in_the_middle_of_a_write_is_safe(tmp_path: Path, monkeypatch:
             sink.reopen()
         return write(fd, data)
 
-    monkeypatch.setattr(monitor.os, "write", interrupted)
+    monkeypatch.setattr(logsink.os, "write", interrupted)
     sink.write("stdout", b"kept\n")
     assert [text for _, _, text in entries(path.read_bytes())] == [b"kept"]
 
