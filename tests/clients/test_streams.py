@@ -1,14 +1,17 @@
-"""Connections through the api-server: forwarded ports and proxies, by kubectl and kctl."""
+"""Connections through the api-server: commands, forwarded ports and proxies, by kubectl and kctl."""
 
 from __future__ import annotations
 
 import contextlib
+import shlex
 import signal
 from collections.abc import Generator, Iterator
+from pathlib import Path
 
 import pytest
 
-from tests.e2e.terminal import Terminal, fetch, try_fetch
+from tests.e2e.terminal import Terminal, eventually, fetch, try_fetch
+from tests.support.ptys import Screen, screen
 
 pytestmark = pytest.mark.timeout(600)
 NAMESPACE = "streams"
@@ -23,6 +26,19 @@ spec:
   - {name: main, image: "kubelab/web:1", ports: [{containerPort: 8080, name: http}]}
 ---
 apiVersion: v1
+kind: Pod
+metadata: {name: shell}
+spec:
+  terminationGracePeriodSeconds: 0
+  containers:
+  - name: sh
+    image: kubelab/sh:1
+    command: [sh, -c, "PS1='prompt '; export PS1; exec sh -i"]
+    stdin: true
+    tty: true
+  - {name: echo, image: "kubelab/sh:1", stdin: true, command: [sh, -c, "while read line; do echo got $line; done"]}
+---
+apiVersion: v1
 kind: Service
 metadata: {name: web}
 spec: {selector: {app: web}, ports: [{port: 80, targetPort: http}]}
@@ -33,7 +49,7 @@ spec: {selector: {app: web}, ports: [{port: 80, targetPort: http}]}
 def web(lab: Terminal) -> Iterator[None]:
     lab.type(f"kctl create namespace {NAMESPACE}")
     lab.type(f"kctl apply -n {NAMESPACE} -f -", stdin=MANIFEST)
-    lab.type(f"kctl wait -n {NAMESPACE} --for=condition=Ready pod/web --timeout=120s")
+    lab.type(f"kctl wait -n {NAMESPACE} --for=condition=Ready pod --all --timeout=120s")
     yield
     lab.type(f"kctl delete namespace {NAMESPACE} --wait=false")
 
@@ -81,3 +97,105 @@ def test_proxy_of_the_api(tools: Terminal, program: str) -> None:
     with serving(tools, f"{program} proxy --port=0", "Starting to serve on ") as address:
         assert '"gitVersion"' in fetch(f"http://{address}/version")
         assert fetch(f"http://{address}{PATH}/services/web/proxy/etc/hostname") == "web\n"
+
+
+def in_terminal(terminal: Terminal, command: str) -> contextlib.AbstractContextManager[Screen]:
+    return screen(shlex.split(command), terminal.folder, terminal.environment)
+
+
+@pytest.mark.parametrize("program", ["kubectl", "kctl"])
+def test_exec(tools: Terminal, program: str) -> None:
+    execute = f"{program} exec -n {NAMESPACE}"
+    done = tools.type(f"{execute} web -- sh -c 'echo out; echo err >&2; exit 3'", code=3)
+    assert (done.stdout, done.stderr) == ("out\n", "err\ncommand terminated with exit code 3\n")
+    assert tools.type(f"{execute} svc/web -- hostname").stdout == "web\n"
+    many = "x" * 300_000
+    assert tools.type(f"{execute} -i web -- cat", stdin=many).stdout == many
+    assert tools.type(f"{execute} web -- cat", stdin="not asked for").stdout == ""
+    failed = tools.type(f"{execute} web -- nope", code=1)
+    assert 'exec: "nope": executable file not found in $PATH: unknown' in failed.stderr
+    quiet = tools.type(f"{execute} -it web -- sh -c 'tty || true'", stdin="").stderr
+    assert quiet == "Unable to use a TTY - input is not a terminal or the right kind of file\n"
+    named = tools.type(f"{execute} shell -- true")
+    assert named.stderr == 'Defaulted container "sh" out of: sh, echo\n'
+    assert "container nope not found in pod web" in tools.type(f"{execute} web -c nope -- true", code=1).stderr
+
+
+@pytest.mark.parametrize("program", ["kubectl", "kctl"])
+def test_exec_in_a_terminal(tools: Terminal, program: str) -> None:
+    command = f"{program} exec -n {NAMESPACE} -it web -- env PS1='prompt ' sh -i"
+    with in_terminal(tools, command) as shown:
+        shown.shows("prompt ")
+        assert not shown.cooked
+        shown.type("tty; sh -c 'echo $0; sleep 778' asl''eep\n")
+        shown.shows("/dev/pts/")
+        shown.shows("asleep")
+        shown.type("\x03")
+        shown.shows("prompt ")
+        shown.resize(101, 37)
+        shown.type("until stty size | grep 37; do :; done\n")
+        shown.shows("37 101")
+        shown.type("exit 5\n")
+        assert shown.end() == 5
+        assert "command terminated with exit code 5" in shown.text
+        assert shown.cooked
+
+
+@pytest.mark.parametrize("program", ["kubectl", "kctl"])
+def test_nothing_goes_on_when_the_client_is_killed(tools: Terminal, program: str) -> None:
+    command = f"{program} exec -n {NAMESPACE} -i web -- sh -c '(setsid sleep 779 &); echo ready; sleep 779'"
+    with tools.start(command) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        process.kill()
+    look = f"kctl exec -n {NAMESPACE} web -- sh -c 'grep -lz ^779 /proc/[0-9]*/cmdline'"
+    eventually(lambda: tools.type(look, code=None).stdout == "", what="the end of all that was started")
+
+
+@pytest.mark.parametrize("program", ["kubectl", "kctl"])
+def test_attach(tools: Terminal, program: str) -> None:
+    with in_terminal(tools, f"{program} attach -n {NAMESPACE} -it shell -c sh") as shown:
+        shown.shows("If you don't see a command prompt, try pressing enter.")
+        shown.type("\necho mark''ed\n")
+        shown.shows("marked")
+        shown.resize(101, 37)
+        shown.type("until stty size | grep 37; do :; done\n")
+        shown.shows("37 101")
+    done = tools.type(f"{program} attach -n {NAMESPACE} shell -c echo -i", stdin="one\n", code=None)
+    assert done.code == 0, str(done)
+    eventually(lambda: "got one" in tools.type(f"kctl logs -n {NAMESPACE} shell -c echo").stdout)
+    assert "marked" in tools.type(f"kctl logs -n {NAMESPACE} shell -c sh").stdout
+
+
+@pytest.mark.parametrize("program", ["kubectl", "kctl"])
+def test_cp(tools: Terminal, program: str, tmp_path: Path) -> None:
+    (tmp_path / "folder" / "below").mkdir(parents=True)
+    (tmp_path / "folder" / "below" / "file").write_text("content\n")
+    (tmp_path / "large").write_bytes(bytes(range(256)) * 8000)
+    copy = f"{program} cp -n {NAMESPACE}"
+    tools.type(f"{copy} {tmp_path}/folder web:/tmp/{program}")
+    assert tools.type(f"kctl exec -n {NAMESPACE} web -- cat /tmp/{program}/below/file").stdout == "content\n"
+    tools.type(f"{copy} {tmp_path}/large web:/tmp/{program}")  # into the folder
+    tools.type(f"{program} cp {NAMESPACE}/web:/tmp/{program} {tmp_path}/back")
+    assert (tmp_path / "back" / "below" / "file").read_text() == "content\n"
+    assert (tmp_path / "back" / "large").read_bytes() == (tmp_path / "large").read_bytes()
+    missing = tools.type(f"{copy} web:/tmp/missing {tmp_path}/missing", code=None)
+    assert "tar: /tmp/missing: Cannot stat: No such file or directory" in missing.stderr
+    assert not (tmp_path / "missing").exists()
+
+
+@pytest.mark.parametrize("program", ["kubectl", "kctl"])
+def test_run_and_attach(tools: Terminal, program: str) -> None:
+    run = f"{program} run -n {NAMESPACE} --image=kubelab/sh:1 --rm"
+    done = tools.type(f"{run} piped -i -q --restart=Never -- sh -c 'cat; exit 4'", stdin="one\n", code=4)
+    assert done.stdout.startswith("one\n")
+    assert "terminated (Error)" in done.stderr
+    assert "NotFound" in tools.type(f"kctl get pod -n {NAMESPACE} piped", code=1).stderr
+    with in_terminal(tools, f"{run} typed -it --restart=Never -- env PS1='prompt ' sh -i") as shown:
+        shown.shows("try pressing enter.")
+        shown.type("\n")
+        shown.shows("prompt ")
+        shown.type("test -t 0 && echo term''inal; exit\n")
+        shown.shows("terminal")
+        assert shown.end() == 0
+        assert 'pod "typed" deleted' in shown.text

@@ -32,6 +32,8 @@ DEADLINES = {  # who waits for what no clock of a test could hurry
 }
 OWNED = {  # who looks after a task without a TaskGroup, because its first end or its caller's decides
     "clients/kubelab/cluster/compose.py": "what is listened to goes on while a pause is over; cancelled at the end",
+    "clients/kubelab/kctl/remotecommand/cp.py": "a thread that packs or unpacks ends with its pipe, and is waited for",
+    "clients/kubelab/kctl/remotecommand/streams.py": "what is sent counts no more when the command has ended",
     "tests/support/clock.py": "a TaskGroup would wait for the timer",
     "services/kubelab/apiserver/storage/etcd.py": "a guard ends with its watch",
     "services/kubelab/apiserver/storage/members.py": "the first of several counts, the others are cancelled",
@@ -39,6 +41,7 @@ OWNED = {  # who looks after a task without a TaskGroup, because its first end o
     "services/kubelab/kubelet/logs/follow.py": "the first of several counts, the others are cancelled",
     "services/kubelab/runtime/__main__.py": "the first of several counts, the others are cancelled",
     "services/kubelab/runtime/build/running.py": "a step that is cancelled is waited for",
+    "services/kubelab/runtime/pods/commands.py": "the end of a command is waited for when its caller is cancelled",
     "services/kubelab/runtime/pods/uninterruptible.py": "a change goes on when its caller is cancelled",
 }
 PACES = {  # who may look again after a while, or go at a pace

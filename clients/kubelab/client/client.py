@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.message import Message
@@ -37,6 +37,8 @@ from kubelab.client.requests import (
     GET,
     LIST,
     PATCH,
+    POD_ATTACH,
+    POD_EXEC,
     POD_LOGS,
     POD_PORT_FORWARD,
     SERVER_RESOURCES,
@@ -50,16 +52,19 @@ from kubelab.client.requests import (
     path_of,
 )
 from kubelab.client.transport import Connections, FencedTransport, Transport
+from kubelab.rpc import remotecommand
 from kubelab.rpc.apiserver.v1 import apiserver_pb2 as pb
 from kubelab.rpc.channels import TLSIdentity, TLSIdentityFiles
 from kubelab.rpc.fencing import Fence
 from kubelab.rpc.portforward import begun
+from kubelab.rpc.remotecommand import CalledCommand
 from kubelab.streams.duplex import Duplex
 
 T = TypeVar("T", bound=Message)
 M = TypeVar("M", bound=Message)
 
 CALL_SECONDS = 10.0
+COMMAND_SECONDS = 30.0  # for a command to begin
 LIST_SECONDS = 60.0  # a whole collection, unchunked
 LONG_SECONDS = 120.0  # deleting a collection
 PIECE = 500  # objects of a collection that one call deletes
@@ -583,6 +588,23 @@ class Client:
                 yield chunk.data
         finally:
             await chunks.aclose()
+
+    async def exec(self, namespace: str, name: str, options: core_pb2.PodExecOptions) -> CalledCommand:
+        """Run a command in a container of a pod; it has begun when this returns. Closing it kills it."""
+        call = await self._transport.duplex(POD_EXEC)
+        return await self._begun(call, pb.PodExecRequest(namespace=namespace, name=name, options=options))
+
+    async def attach(self, namespace: str, name: str, options: core_pb2.PodAttachOptions) -> CalledCommand:
+        """Attach to the first process of a container of a pod, which goes on when this is closed."""
+        call = await self._transport.duplex(POD_ATTACH)
+        return await self._begun(call, pb.PodAttachRequest(namespace=namespace, name=name, options=options))
+
+    async def _begun(self, call: Any, request: pb.PodExecRequest | pb.PodAttachRequest) -> CalledCommand:
+        try:
+            async with self.clock.timeout(COMMAND_SECONDS):
+                return await remotecommand.begun(call, request)
+        except TimeoutError as err:
+            raise Timeout(f"the server has not reached the container of pod {request.name} in time") from err
 
     async def port_forward(self, namespace: str, name: str, port: int) -> Duplex:
         """Connect to a port of a pod. With port 0 nothing is connected: ``read`` then returns when the pod has ended.

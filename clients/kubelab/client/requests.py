@@ -28,6 +28,8 @@ SERVER_RESOURCES = Method(
     _DISCOVERY + "ServerResources", pb.ServerResourcesRequest, pb.ServerResourcesResponse, idempotent=True
 )
 POD_LOGS = Method("/kubelab.rpc.apiserver.v1.Pods/Logs", pb.PodLogsRequest, pb.PodLogsChunk, idempotent=True)
+POD_EXEC = Method("/kubelab.rpc.apiserver.v1.Pods/Exec", pb.PodExecRequest, pb.CommandOutput)
+POD_ATTACH = Method("/kubelab.rpc.apiserver.v1.Pods/Attach", pb.PodAttachRequest, pb.CommandOutput)
 POD_PORT_FORWARD = Method(
     "/kubelab.rpc.apiserver.v1.Pods/PortForward", pb.PodPortForwardRequest, pb.PodPortForwardResponse
 )

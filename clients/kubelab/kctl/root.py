@@ -57,9 +57,12 @@ ROOT = Command(
             "describe", "Show details of a specific resource or group of resources", "describe.command:DESCRIBE", DEBUG
         ),
         CommandEntry("logs", "Print the logs for a container in a pod", "logs:LOGS", DEBUG, aliases=("log",)),
+        CommandEntry("attach", "Attach to a running container", "remotecommand.attach:ATTACH", DEBUG),
+        CommandEntry("exec", "Execute a command in a container", "remotecommand.exec:EXEC", DEBUG),
         CommandEntry("port-forward", "Forward one or more local ports to a pod", "portforward:PORT_FORWARD", DEBUG),
         CommandEntry("events", "List events", "events:EVENTS", DEBUG),
         CommandEntry("proxy", "Run a proxy to the Kubernetes API server", "proxy:PROXY", DEBUG),
+        CommandEntry("cp", "Copy files and directories to and from containers", "remotecommand.cp:CP", DEBUG),
         CommandEntry("auth", "Inspect authorization", "auth.command:AUTH", DEBUG),
         CommandEntry("diff", "Diff the live version against a would-be applied version", "diff:DIFF", ADVANCED),
         CommandEntry(

@@ -9,18 +9,11 @@ from tests.support.kubectlflags import golden
 from tests.unit.kctl.test_options import COMMANDS
 
 NOT_THERE = {  # commands that kctl does not have, in part because others are at work on them
-    "attach": "streams",
-    "cp": "streams",
-    "debug": "streams",
-    "exec": "streams",
+    "debug": "there are no ephemeral containers",
     "kustomize": "no kept library builds kustomizations",
 }
 LEFT_OUT = {
-    "run": (
-        "to attach to the pod and to delete it afterwards",
-        "attach cascade filename force grace-period kustomize leave-stdin-open pod-running-timeout quiet recursive rm "
-        "stdin timeout tty wait",
-    ),
+    "run": ("kubectl does nothing with them", "filename kustomize recursive"),
     "certificate approve": (
         "they print one line",
         "allow-missing-template-keys output show-managed-fields template",

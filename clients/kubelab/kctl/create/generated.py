@@ -64,6 +64,7 @@ async def create_derived(
     field_manager: str,
     record: bool = False,
     save_config: bool = False,
+    show: bool = True,
 ) -> None:
     """Create what a command made of another object, and print it; ``done`` is such as ``exposed``."""
     if record:
@@ -71,7 +72,8 @@ async def create_derived(
     _prepare(session, obj, printer, save_config=save_config)
     if not printer.dry:
         obj = await client.create(obj, session.namespace, dry_run=printer.server, field_manager=field_manager)
-    print(printer.show(obj, done), end="", flush=True)
+    if show:
+        print(printer.show(obj, done), end="", flush=True)
 
 
 def show_derived(session: Session, obj: Message, printer: ResultPrinter) -> None:
