@@ -22,6 +22,7 @@ from kubelab.apimachinery.scheme import Resource
 
 Schema = dict[str, Any]
 
+OBJECT_META = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
 _API = "kubelab.api."
 _PACKAGES = {  # of apimachinery and apiextensions; all others are io.k8s.api.GROUP.VERSION
     "kubelab.api.apiextensions.v1": "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1",
@@ -217,6 +218,17 @@ class _Writer:
             return reference
         has_default = default and descriptor.full_name not in _SPECIAL and descriptor.full_name not in _EITHER
         return {"allOf": [reference], "default": {}} if has_default else reference
+
+
+def of_custom(schema: Schema) -> Schema:
+    """Add to the schema of a CustomResourceDefinition what every object has."""
+    metadata = {
+        "description": "Standard object's metadata. More info: "
+        "https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#metadata",
+        "allOf": [{"$ref": f"#/components/schemas/{OBJECT_META}"}],
+    }
+    own = {**_TYPE_META, "metadata": metadata}
+    return {**schema, "properties": dict(sorted({**schema.get("properties", {}), **own}.items()))}
 
 
 def fields_of(descriptor: Descriptor) -> Iterator[FieldDescriptor]:

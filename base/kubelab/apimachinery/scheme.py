@@ -104,6 +104,11 @@ class Resource(Generic[T]):
         return f"{self.group}/{self.version}" if self.group else self.version
 
     @property
+    def is_custom(self) -> bool:
+        """Whether a CustomResourceDefinition adds it, and its objects are messages of one type."""
+        return issubclass(self.message, custom_pb2.CustomObject)
+
+    @property
     def type_url(self) -> str:
         """The type URL of an ``Any`` that holds one of these."""
         return TYPE_URL_PREFIX + self.message.DESCRIPTOR.full_name
@@ -679,6 +684,11 @@ def known() -> list[Resource[Message]]:
     return [*ALL, *_LEARNED.values()]
 
 
+def every_version() -> list[Resource[Message]]:
+    """Give the same in all their versions, the preferred ones first."""
+    return [*known(), *OTHER_VERSIONS]
+
+
 def by_kind(api_version: str, kind: str) -> Resource[Message] | None:
     """Find ``("v1", "Pod")``."""
     return _BY_KIND.get((api_version, kind)) or _LEARNED.get((api_version, kind))
@@ -711,7 +721,7 @@ def find(word: str, among: Iterable[Resource[Message]] | None = None) -> Resourc
     """Find what a user means: plural, singular, kind or short name, in any case, alone or before ``.group`` or
     ``.version.group``."""
     name, _, place = word.lower().partition(".")
-    for r in known() if among is None else among:
+    for r in every_version() if among is None else among:
         names = (r.plural, r.singular, r.kind.lower(), *r.short_names)
         if name in names and place in ("", r.group, f"{r.version}.{r.group}"):
             return r

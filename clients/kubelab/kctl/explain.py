@@ -13,8 +13,10 @@ from google.protobuf.message import Message
 
 from kubelab.apimachinery import scheme
 from kubelab.apimachinery.scheme import Resource
+from kubelab.kctl import discovered
 from kubelab.kctl.command import Command
 from kubelab.kctl.flags import Flag
+from kubelab.kctl.resource import UnknownType
 from kubelab.kctl.session import Failed, Session
 
 Schema = Mapping[str, Any]
@@ -34,28 +36,46 @@ class ExplainOptions:
 
 
 def _explain(session: Session, args: tuple[str, ...], options: ExplainOptions) -> int:
-    from kubelab.apimachinery import openapi
-
     if len(args) != 1:
         raise Failed("error: We accept only this format: explain RESOURCE" if args else NO_TYPE)
     if options.output != PLAINTEXT:
         raise Failed(f"error: unrecognized format: {options.output}")
-    resource, path = target(args[0], options.api_version)
-    schemas = openapi.schemas([resource])
-    root = schemas[openapi.name_of(cast(Descriptor, resource.message.DESCRIPTOR))]
+    try:
+        resource, path = discovered.retried(session, lambda: target(args[0], options.api_version))
+    except UnknownType as err:
+        raise Failed(str(err)) from err
+    schemas, root = _schemas(session, resource)
     sys.stdout.write(Explanation(schemas, recursive=options.recursive).text(resource, root, path))
     return 0
 
 
+def _schemas(session: Session, resource: Resource[Message]) -> tuple[Mapping[str, Schema], Schema]:
+    """Give the schemas of a kind by name, and that of its objects: from the contract, or from the definition of a
+    custom kind. Raises Failed for a version that the definition no longer has."""
+    from kubelab.apimachinery import openapi
+
+    if not resource.is_custom:
+        schemas = openapi.schemas([resource])
+        return schemas, schemas[openapi.name_of(cast(Descriptor, resource.message.DESCRIPTOR))]
+    from kubelab.apimachinery.manifest.encode import message_to_dict
+
+    crd = session.run(lambda client: client.get(scheme.CUSTOM_RESOURCE_DEFINITIONS, resource.qualified))
+    version = next((v for v in crd.spec.versions if v.name == resource.version), None)
+    if version is None:
+        raise Failed(f'error: couldn\'t find resource for "{resource.api_version}, Resource={resource.plural}"')
+    schema = openapi.of_custom(message_to_dict(version.schema.openAPIV3Schema))
+    return openapi.schemas([scheme.CONFIG_MAPS]), schema  # of the contract, ObjectMeta is all that it refers to
+
+
 def target(word: str, api_version: str) -> tuple[Resource[Message], list[str]]:
-    """Read ``pods.spec.containers`` or ``deployments.apps.spec``. Raises Failed for a type that is not known."""
+    """Read ``pods.spec.containers`` or ``deployments.apps.spec``. Raises UnknownType."""
     name, *path = word.split(".")
-    among = [r for r in scheme.ALL if api_version in ("", r.api_version)]
+    among = [r for r in scheme.every_version() if api_version in ("", r.api_version)]
     resource = scheme.find(name, among)
     if resource is None:
         if api_version:
-            raise Failed(f'error: couldn\'t find resource for "{api_version}, Resource={name}"')
-        raise Failed(f'the server doesn\'t have a resource type "{name}"')
+            raise UnknownType(f'error: couldn\'t find resource for "{api_version}, Resource={name}"')
+        raise UnknownType(f'the server doesn\'t have a resource type "{name}"')
     group = resource.group.split(".") if resource.group else []
     if group and path[: len(group)] == group:
         path = path[len(group) :]

@@ -30,9 +30,16 @@ spec:
     storage: true
     schema:
       openAPIV3Schema:
+        description: A table of times.
         type: object
+        required: [spec]
         properties:
-          spec: {type: object, properties: {cronSpec: {type: string}, replicas: {type: integer}}}
+          spec:
+            type: object
+            properties:
+              cronSpec: {type: string, description: When it runs.}
+              ports: {type: array, items: {type: object, properties: {name: {type: string}}}}
+              replicas: {type: integer}
     subresources: {scale: {specReplicasPath: .spec.replicas, statusReplicasPath: .status.replicas}}
     additionalPrinterColumns: [{name: Spec, type: string, jsonPath: .spec.cronSpec}]
 """
@@ -57,6 +64,7 @@ def server(shell: Shell) -> Shell:
     (document,) = decode(CRD, "crd")
     crd = cast(CustomResourceDefinition, document.obj)
     naming.accept(crd, [], 0)
+    shell.server.add(crd)
     api = shell.server.api
     for storage in storages_of(crd, lambda: False):
         cache = api.resources.make_cache(storage)
@@ -90,3 +98,18 @@ def test_what_the_server_does_not_have_either(shell: Shell) -> None:
     assert (found.code, found.stderr) == (1, 'error: the server doesn\'t have a resource type "crontabs"\n')
     shell.stdin = CRONTAB.encode()
     assert 'no matches for kind "CronTab" in version "stable.example.com/v1"' in shell("apply", "-f", "-").stderr
+
+
+def test_explain(server: Shell) -> None:
+    text = server("explain", "crontabs").stdout
+    assert text.startswith(
+        "GROUP:      stable.example.com\nKIND:       CronTab\nVERSION:    v1\n\nDESCRIPTION:\n    A table of times.\n"
+    )
+    assert "  metadata\t<ObjectMeta>\n" in text
+    assert "  spec\t<Object> -required-\n    <no description>\n" in text
+    text = server("explain", "ct.spec.cronSpec").stdout
+    assert "FIELD: cronSpec <string>\n\n\nDESCRIPTION:\n    When it runs.\n" in text
+    text = server("explain", "crontabs.stable.example.com.spec", "--recursive").stdout
+    assert "  cronSpec\t<string>\n  ports\t<[]Object>\n    name\t<string>\n" in text
+    assert "    annotations\t<map[string]string>\n" in server("explain", "ct", "--recursive").stdout
+    assert server("explain", "ct.spec.nope").stderr == 'error: field "nope" does not exist\n'

@@ -42,6 +42,13 @@ def test_recursive(shell: Shell) -> None:
     assert "      targetPort\t<IntOrString>\n" in text
 
 
+def test_another_version(shell: Shell) -> None:
+    assert "<[]MetricSpec>" in shell("explain", "hpa.spec").stdout
+    text = shell("explain", "hpa.spec", "--api-version=autoscaling/v1").stdout
+    assert "VERSION:    v1\n" in text
+    assert "  targetCPUUtilizationPercentage\t<integer>\n" in text
+
+
 @pytest.mark.parametrize(
     ("words", "error"),
     [

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from kubelab.api.apiextensions.v1 import apiextensions_pb2 as pb
 from kubelab.api.custom.custom_pb2 import CustomObject
+from kubelab.apimachinery import openapi
 from kubelab.apimachinery.fieldsets import types
 from kubelab.apimachinery.fieldsets.types import Type
 from kubelab.apimachinery.manifest.encode import message_to_dict
@@ -119,24 +120,11 @@ def openapi_of(resource: Resource[Any]) -> tuple[str, dict[str, Any]] | None:
     if resource.custom is None:
         return None
     reversed_group = ".".join(reversed(resource.group.split(".")))
-    schema = dict(resource.custom.openapi)
-    metadata = {
-        "description": "Standard object's metadata. More info: "
-        "https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#metadata",
-        "allOf": [{"$ref": "#/components/schemas/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"}],
-    }
-    own = {**_TYPE_META, "metadata": metadata}
-    schema["properties"] = dict(sorted({**schema.get("properties", {}), **own}.items()))
+    schema = openapi.of_custom(resource.custom.openapi)
     schema["x-kubernetes-group-version-kind"] = [
         {"group": resource.group, "version": resource.version, "kind": resource.kind}
     ]
     return f"{reversed_group}.{resource.version}.{resource.kind}", schema
-
-
-_TYPE_META = {
-    "apiVersion": {"type": "string", "description": "The group and version of this form of the object."},
-    "kind": {"type": "string", "description": "The kind of the object."},
-}
 
 
 def _deprecation(resource: Resource[Any], version: pb.CustomResourceDefinitionVersion) -> str:
