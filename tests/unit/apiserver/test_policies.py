@@ -69,7 +69,7 @@ async def refused(client: Client, obj: Any, kind: type[errors.ApiError] = errors
 
 async def test_replicas_are_limited(server: ApiServerInMemory, client: Client) -> None:
     made = await policy(client, "object.spec.replicas <= 5", rules=DEPLOYMENTS, name="demo-policy.example.com")
-    assert made.metadata.generation == 1
+    assert (made.metadata.generation, made.status.observedGeneration) == (1, 1)
     assert (made.spec.failurePolicy, made.spec.matchConstraints.matchPolicy) == ("Fail", "Equivalent")
     deployment = make.deployment()
     deployment.spec.replicas = 6
