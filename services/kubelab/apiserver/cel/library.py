@@ -8,6 +8,7 @@ from typing import Any, cast
 from urllib.parse import urlsplit
 
 from kubelab.apimachinery.manifest.jsonmapping import QUANTITY_FORM
+from kubelab.apiserver.cel import quantities
 from kubelab.apiserver.customresources.patterns import PatternError, compiled
 
 _LONGEST = 1000  # matches of one findAll
@@ -47,6 +48,7 @@ def extension() -> Any:
             plain("isCIDR", _is_cidr),
             plain("isQuantity", _is_quantity),
             plain("isURL", _is_url),
+            *quantities.functions(library),
         ],
     )
 

@@ -40,6 +40,19 @@ HOLD: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("self.l.isSorted() && self.l.sum() == 6 && self.l.min() == 1 && self.l.max() == 3", {"l": INTS}, {"l": [1, 2, 3]}),
     ("self.s.find('[0-9]+') == '12' && self.s.findAll('[a-z]') == ['a', 'b']", {"s": TEXT}, {"s": "ab12"}),
     ("isIP(self.s) && !isCIDR(self.s) && !isURL('x')", {"s": TEXT}, {"s": "10.0.0.1"}),
+    (
+        "quantity(self.s).isGreaterThan(quantity('99Mi')) && quantity(self.s).isLessThan(quantity('1G'))",
+        {"s": TEXT},
+        {"s": "100Mi"},
+    ),
+    (
+        "quantity(self.s) == quantity('0.5') && quantity(self.s).compareTo(quantity('1')) == -1",
+        {"s": TEXT},
+        {"s": "500m"},
+    ),
+    ("quantity(self.s).add(quantity('1')).sub(500).asInteger() == 501", {"s": TEXT}, {"s": "1k"}),
+    ("quantity(self.s).isInteger() && quantity(self.s).sign() == -1", {"s": TEXT}, {"s": "-2k"}),
+    ("quantity(self.s).asApproximateFloat() == 0.25", {"s": TEXT}, {"s": "250m"}),
     ("self.s.lowerAscii().split('-').join('_') == 'a_b'", {"s": TEXT}, {"s": "A-B"}),
 ]
 
