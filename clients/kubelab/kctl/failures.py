@@ -79,7 +79,7 @@ def is_unreachable(err: ApiError) -> bool:
 
 def _invalid(err: Invalid) -> str:
     start = f'The {err.kind} "{err.name}" is invalid' if err.kind or err.name else "The request is invalid"
-    causes = list(dict.fromkeys(f"{c.field}: {c.message}" if c.field else c.message for c in err.causes))
+    causes = list(dict.fromkeys(f"{c.field}: {c.message}" for c in err.causes))
     if not causes:
         return f"{start}: {err.message}"
     if len(causes) == 1:

@@ -32,12 +32,11 @@ def document(obj: Message, kind: GroupVersionKind, version: str = "") -> JSONObj
 
 
 class Reviewed:
-    """A write under review. ``options`` are the operation's own, as JSON."""
+    """A write under review. ``options`` are the operation's own."""
 
     def __init__(self, resources: Resources, request: Request, operation: Operation, options: Message) -> None:
         self._resources, self.request, self.operation = resources, request, operation
-        name = options.DESCRIPTOR.name
-        self._options: JSONObject = {"kind": name, "apiVersion": "meta.k8s.io/v1", **message_to_dict(options)}
+        self._options = options
         resource = request.resource
         self._versions = {one.version: one for one in (*resources.versions(resource), resource)}
         self.versions: Sequence[str] = [version for version in self._versions if version != resource.version]
@@ -85,7 +84,7 @@ class Reviewed:
             "operation": o.name,
             "userInfo": _user(self.user),
             "dryRun": self.request.dry_run,
-            "options": self._options,
+            "options": document(self._options, GroupVersionKind("meta.k8s.io/v1", self._options.DESCRIPTOR.name)),
         }
         if o.subresource:
             request["subResource"] = request["requestSubResource"] = o.subresource
