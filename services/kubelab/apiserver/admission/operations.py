@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from kubelab.api.admissionregistration.v1 import admissionregistration_pb2 as pb
@@ -38,40 +38,44 @@ class Operation:
         return replace(self, version=version)
 
 
-def matched(
-    rules: Iterable[pb.RuleWithOperations], policy: str, operation: Operation, versions: Sequence[str]
-) -> Operation | None:
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A rule of a webhook or a policy, read once: each write asks all of them."""
+
+    operations: frozenset[str]
+    groups: frozenset[str]
+    versions: frozenset[str]
+    resources: tuple[tuple[str, str], ...]
+    """Resource and subresource, either of them ``*``. ``*`` alone names no subresource."""
+    scope: str
+
+    @classmethod
+    def read(cls, rule: pb.RuleWithOperations) -> Rule:
+        """Read it from its message."""
+        r = rule.rule
+        resources = tuple((name, part) for name, _, part in (one.partition("/") for one in r.resources))
+        return cls(frozenset(rule.operations), frozenset(r.apiGroups), frozenset(r.apiVersions), resources, r.scope)
+
+    def names(self, o: Operation) -> bool:
+        """Whether it names an operation."""
+        return (
+            (o.group in self.groups or "*" in self.groups)
+            and any(name in (o.resource, "*") and part in (o.subresource, "*") for name, part in self.resources)
+            and (o.name in self.operations or "*" in self.operations)
+            and (o.version in self.versions or "*" in self.versions)
+            and (self.scope in ("", "*") or (self.scope == "Namespaced") is o.namespaced)
+        )
+
+
+def matched(rules: Sequence[Rule], policy: str, operation: Operation, versions: Sequence[str]) -> Operation | None:
     """Give the operation as the rules name it, None where they do not. With the match policy ``Equivalent`` they may
     name any of the kind's other ``versions``."""
-    rules = list(rules)
-    if any(names(rule, operation) for rule in rules):
+    if any(rule.names(operation) for rule in rules):
         return operation
-    if policy != EQUIVALENT:
+    if policy != EQUIVALENT or not versions:
         return None
     for rule in rules:
         for version in versions:
-            if names(rule, other := operation.in_version(version)):
+            if rule.names(other := operation.in_version(version)):
                 return other
     return None
-
-
-def names(rule: pb.RuleWithOperations, operation: Operation) -> bool:
-    """Whether a rule names an operation."""
-    return (
-        _is_among(operation.name, rule.operations)
-        and _is_among(operation.group, rule.rule.apiGroups)
-        and _is_among(operation.version, rule.rule.apiVersions)
-        and any(_names(pattern, operation) for pattern in rule.rule.resources)
-        and (rule.rule.scope in ("", "*") or (rule.rule.scope == "Namespaced") is operation.namespaced)
-    )
-
-
-def _is_among(value: str, patterns: Iterable[str]) -> bool:
-    return any(pattern in ("*", value) for pattern in patterns)
-
-
-def _names(pattern: str, operation: Operation) -> bool:
-    """Whether ``pods``, ``pods/status``, ``pods/*``, ``*/scale`` or ``*`` names the resource; ``*`` alone names no
-    subresource."""
-    resource, _, subresource = pattern.partition("/")
-    return resource in ("*", operation.resource) and subresource in ("*", operation.subresource)

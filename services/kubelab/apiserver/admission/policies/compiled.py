@@ -9,33 +9,44 @@ from dataclasses import dataclass
 from kubelab.api.admissionregistration.v1 import admissionregistration_pb2 as pb
 from kubelab.apimachinery.labels import Selector
 from kubelab.apimachinery.labelselectors import of_stored
-from kubelab.apiserver.admission.operations import Operation, matched
+from kubelab.apiserver.admission.operations import Operation, Rule, matched
 from kubelab.apiserver.cel.admission import BOOL, NULL, STRING, Compiled, Compiler, match_conditions
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A rule, for the objects of these names alone; for all where there are none."""
+
+    rule: Rule
+    names: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
     """Which requests a policy or a binding is about."""
 
-    resources: pb.MatchResources
+    policy: str  # Equivalent or Exact
+    rules: tuple[Named, ...]
+    excluded: tuple[Named, ...]
     namespaces: Selector
     objects: Selector
 
     def operation(self, operation: Operation, versions: Sequence[str], name: str) -> Operation | None:
         """Give the operation on the object of this name as the rules name it; None where they leave it out. No rules at
         all name everything."""
-        r = self.resources
-        if self._named(r.excludeResourceRules, operation, versions, name) is not None:
-            return None
-        if not r.resourceRules:
-            return operation
-        return self._named(r.resourceRules, operation, versions, name)
+        if self.rules:
+            found = self._named(self.rules, operation, versions, name)
+        else:
+            found = operation
+        if found is None or not self.excluded:
+            return found
+        return found if self._named(self.excluded, operation, versions, name) is None else None
 
     def _named(
-        self, rules: Sequence[pb.NamedRuleWithOperations], operation: Operation, versions: Sequence[str], name: str
+        self, named: Sequence[Named], operation: Operation, versions: Sequence[str], name: str
     ) -> Operation | None:
-        chosen = [r.ruleWithOperations for r in rules if not r.resourceNames or name in r.resourceNames]
-        return matched(chosen, self.resources.matchPolicy, operation, versions)
+        chosen = [one.rule for one in named if not one.names or name in one.names]
+        return matched(chosen, self.policy, operation, versions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,4 +115,9 @@ def binding(raw: bytes) -> Binding:
 
 
 def _match(resources: pb.MatchResources) -> Match:
-    return Match(resources, of_stored(resources.namespaceSelector), of_stored(resources.objectSelector))
+    rules, excluded = (
+        tuple(Named(Rule.read(one.ruleWithOperations), frozenset(one.resourceNames)) for one in given)
+        for given in (resources.resourceRules, resources.excludeResourceRules)
+    )
+    namespaces, objects = of_stored(resources.namespaceSelector), of_stored(resources.objectSelector)
+    return Match(resources.matchPolicy, rules, excluded, namespaces, objects)

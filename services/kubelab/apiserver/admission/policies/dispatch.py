@@ -28,6 +28,7 @@ from kubelab.apiserver.admission.policies.parameters import ParameterError
 from kubelab.apiserver.admission.requests import Reviewed
 from kubelab.apiserver.cel.admission import Budget
 from kubelab.apiserver.resources.table import Resources
+from kubelab.apiserver.watchcache.changes import Change
 from kubelab.auth.attributes import Attributes
 
 MAX_ANNOTATION = 10 * 1024  # characters
@@ -47,6 +48,9 @@ class Policies:
         self._resources = resources
         self._policies = resources.caches[VALIDATING_ADMISSION_POLICIES]
         self._bindings = resources.caches[VALIDATING_ADMISSION_POLICY_BINDINGS]
+        self._in_use: list[tuple[Policy, list[Binding]]] | None = None
+        for cache in (self._policies, self._bindings):
+            cache.on_change(self._changed)
 
     def __bool__(self) -> bool:
         """Whether any is put to use."""
@@ -57,16 +61,25 @@ class Policies:
         operation = reviewed.operation
         if (operation.group, operation.resource) in _NEVER:
             return None
+        if self._in_use is None:
+            self._in_use = self._bound()
+        return PolicyReview(self._resources, reviewed, self._in_use) if self._in_use else None
+
+    def _changed(self, change: Change) -> None:
+        del change
+        self._in_use = None
+
+    def _bound(self) -> list[tuple[Policy, list[Binding]]]:
+        """Give every policy that has bindings, with them."""
         bindings: dict[str, list[Binding]] = {}
         for entry in sorted(self._bindings.entries.values(), key=lambda entry: entry.name):
             bound = compiled.binding(entry.raw)
             bindings.setdefault(bound.spec.policyName, []).append(bound)
-        found = [
+        return [
             (compiled.policy(entry.raw), bindings[entry.name])
             for entry in sorted(self._policies.entries.values(), key=lambda entry: entry.name)
             if entry.name in bindings
         ]
-        return PolicyReview(self._resources, reviewed, found) if found else None
 
 
 class _Denial(NamedTuple):

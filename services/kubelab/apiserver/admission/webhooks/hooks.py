@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from kubelab.api.admissionregistration.v1 import admissionregistration_pb2 as pb
 from kubelab.apimachinery.labels import Selector
 from kubelab.apimachinery.labelselectors import of_stored
-from kubelab.apiserver.admission.operations import Operation, matched
+from kubelab.apiserver.admission.operations import Operation, Rule, matched
 from kubelab.apiserver.cel.admission import Compiled, match_conditions
 
 Webhook = pb.MutatingWebhook | pb.ValidatingWebhook
@@ -20,6 +20,7 @@ class Hook:
     """One webhook of a configuration, ready to be asked."""
 
     webhook: Webhook
+    rules: tuple[Rule, ...]
     namespaces: Selector
     objects: Selector
     conditions: tuple[Compiled, ...]
@@ -30,7 +31,7 @@ class Hook:
 
     def matched(self, operation: Operation, versions: Sequence[str]) -> Operation | None:
         """Give the operation as its rules name it; None where they do not."""
-        return matched(self.webhook.rules, self.webhook.matchPolicy, operation, versions)
+        return matched(self.rules, self.webhook.matchPolicy, operation, versions)
 
 
 @functools.lru_cache(maxsize=256)
@@ -47,6 +48,12 @@ def validating_hooks(raw: bytes) -> tuple[Hook, ...]:
 
 def _hooks(webhooks: Iterable[Webhook]) -> tuple[Hook, ...]:
     return tuple(
-        Hook(w, of_stored(w.namespaceSelector), of_stored(w.objectSelector), match_conditions(w.matchConditions))
+        Hook(
+            w,
+            tuple(Rule.read(rule) for rule in w.rules),
+            of_stored(w.namespaceSelector),
+            of_stored(w.objectSelector),
+            match_conditions(w.matchConditions),
+        )
         for w in webhooks
     )
