@@ -70,16 +70,15 @@ class Policies:
         self._in_use = None
 
     def _bound(self) -> list[tuple[Policy, list[Binding]]]:
-        """Give every policy that has bindings, with them."""
+        """Give every policy that has bindings, with them. One without rules, which no api-server would store, is about
+        nothing."""
         bindings: dict[str, list[Binding]] = {}
         for entry in sorted(self._bindings.entries.values(), key=lambda entry: entry.name):
             bound = compiled.binding(entry.raw)
             bindings.setdefault(bound.spec.policyName, []).append(bound)
-        return [
-            (compiled.policy(entry.raw), bindings[entry.name])
-            for entry in sorted(self._policies.entries.values(), key=lambda entry: entry.name)
-            if entry.name in bindings
-        ]
+        entries = sorted(self._policies.entries.values(), key=lambda entry: entry.name)
+        found = [(compiled.policy(entry.raw), bindings[entry.name]) for entry in entries if entry.name in bindings]
+        return [(policy, bound) for policy, bound in found if policy.match.rules]
 
 
 class _Denial(NamedTuple):
