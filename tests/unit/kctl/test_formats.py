@@ -110,10 +110,6 @@ REFUSED = {
     "get pods --raw=/api": "error: arguments may not be passed when --raw is specified",
     "get --raw=api": 'error: --raw must be a valid URL path: parse "api": invalid URI for request',
     "get --raw=/api -o json": "error: --raw and --output are mutually exclusive",
-    "get --raw=/metrics": (
-        "Error from server (NotFound): the server could not find the requested resource: no verb over gRPC answers "
-        "/metrics"
-    ),
 }
 
 
