@@ -40,6 +40,7 @@ _MOVED: dict[str, dict[str, str]] = {
         "backoffLimitPerIndex": "backoffLimit",
         "maxFailedIndexes": "backoffLimitPerIndex",
     },
+    "OwnerReference": {"apiVersion": ""},
     "PodSpec": {"initContainers": "volumes", "ephemeralContainers": "containers"},
     "Secret": {"immutable": "metadata", "stringData": "data"},
     "ServicePort": {"appProtocol": "protocol"},

@@ -284,3 +284,9 @@ def test_a_list_in_a_map_is_a_list() -> None:
     user = authentication_pb2.UserInfo(username="jane")
     user.extra["scopes"].items.extend(["a", "b"])
     assert encode.message_to_dict(user) == {"username": "jane", "extra": {"scopes": ["a", "b"]}}
+
+
+def test_a_time_that_is_empty_is_null() -> None:
+    made = apps_pb2.Deployment()
+    made.spec.template.metadata.creationTimestamp.SetInParent()  # what null is read as
+    assert encode.to_dict(made)["spec"]["template"]["metadata"]["creationTimestamp"] is None

@@ -56,7 +56,9 @@ def message_to_dict(message: Message, *, as_written: bool = False) -> dict[str, 
     body: dict[str, Any] = {}
     for field, value in message.ListFields():  # only what is set: most messages have many more fields
         name, encode = fields[field.number]
-        body[name] = encode(value)
+        written = encode(value)
+        if written is not None or encode not in (_time, _micro_time):
+            body[name] = written
     for name, empty in always:
         if name not in body:
             body[name] = empty()
@@ -163,11 +165,15 @@ def _base64(value: bytes) -> str:
     return base64.b64encode(value).decode()
 
 
-def _time(value: Any) -> str:
+def _time(value: Any) -> str | None:
+    if not value.seconds and not value.nanos:
+        return None  # Go's zero time, as if it were not set: a creationTimestamp that was sent as null, say
     return jsonmapping.format_time(value.seconds, value.nanos)
 
 
-def _micro_time(value: Any) -> str:
+def _micro_time(value: Any) -> str | None:
+    if not value.seconds and not value.nanos:
+        return None
     return jsonmapping.format_time(value.seconds, value.nanos, micro=True)
 
 
