@@ -74,7 +74,7 @@ def test_a_release_lives(chart: Terminal) -> None:
     assert chart.type(f"kubectl logs job/web-before -n {NAMESPACE}").stdout == "before\n"
     assert "Phase:          Succeeded" in helm(chart, "test web --timeout 90s")
     flow = chart.type(f"kubelab flow pod/web-test -n {NAMESPACE}").stdout
-    assert re.search(r"kubernetes-admin \(says Helm/4\.\S+\) ─+▶ api-server@cp-1 +create pod web-test", flow), flow
+    assert re.search(r"kubernetes-admin \(says Helm/4\.\S+\) ─+▶ api-server@cp-1 +patch pod web-test", flow), flow
 
     helm(chart, f"upgrade web ./nginx {VALUES} --set replicaCount=2 --wait --timeout 120s")
     assert "replicaCount: 2" in helm(chart, "get values web")
