@@ -118,7 +118,8 @@ def test_exec(tools: Terminal, program: str) -> None:
     assert quiet == "Unable to use a TTY - input is not a terminal or the right kind of file\n"
     named = tools.type(f"{execute} shell -- true")
     assert named.stderr == 'Defaulted container "sh" out of: sh, echo\n'
-    assert "container nope not found in pod web" in tools.type(f"{execute} web -c nope -- true", code=1).stderr
+    nameless = tools.type(f"{execute} web -c nope -- true", code=1).stderr
+    assert nameless == "Error from server (BadRequest): container nope is not valid for pod web\n"
 
 
 @pytest.mark.parametrize("program", ["kubectl", "kctl"])
@@ -156,6 +157,7 @@ def test_nothing_goes_on_when_the_client_is_killed(tools: Terminal, program: str
 def test_attach(tools: Terminal, program: str) -> None:
     with in_terminal(tools, f"{program} attach -n {NAMESPACE} -it shell -c sh") as shown:
         shown.shows("If you don't see a command prompt, try pressing enter.")
+        eventually(lambda: not shown.cooked, what="a raw terminal")
         shown.type("\necho mark''ed\n")
         shown.shows("marked")
         shown.resize(101, 37)
@@ -180,7 +182,7 @@ def test_cp(tools: Terminal, program: str, tmp_path: Path) -> None:
     assert (tmp_path / "back" / "below" / "file").read_text() == "content\n"
     assert (tmp_path / "back" / "large").read_bytes() == (tmp_path / "large").read_bytes()
     missing = tools.type(f"{copy} web:/tmp/missing {tmp_path}/missing", code=None)
-    assert "tar: /tmp/missing: Cannot stat: No such file or directory" in missing.stderr
+    assert "tar: /tmp/missing: Cannot stat: No such file or directory" in missing.stdout + missing.stderr
     assert not (tmp_path / "missing").exists()
 
 
@@ -193,6 +195,7 @@ def test_run_and_attach(tools: Terminal, program: str) -> None:
     assert "NotFound" in tools.type(f"kctl get pod -n {NAMESPACE} piped", code=1).stderr
     with in_terminal(tools, f"{run} typed -it --restart=Never -- env PS1='prompt ' sh -i") as shown:
         shown.shows("try pressing enter.")
+        eventually(lambda: not shown.cooked, what="a raw terminal")
         shown.type("\n")
         shown.shows("prompt ")
         shown.type("test -t 0 && echo term''inal; exit\n")

@@ -44,7 +44,7 @@ USAGE = "\nSee 'kctl {} -h' for help and examples"
         ("exec web", "you must specify at least one command for the container"),
         ("exec web --", "you must specify at least one command for the container"),
         ("exec done -- date", "cannot exec into a container in a completed pod; current phase is Succeeded"),
-        ("exec web -c nope -- date", "container nope not found in pod web"),
+        ("attach web -c nope", "container nope not found in pod web"),
         ("attach", "at least 1 argument is required for attach"),
         ("attach a b c", "expected POD, TYPE/NAME, or TYPE NAME, (at most 2 arguments) saw 3: [a b c]"),
         ("attach done", "cannot attach a container in a completed pod; current phase is Succeeded"),

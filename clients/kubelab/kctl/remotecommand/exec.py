@@ -60,10 +60,11 @@ async def _run(client: Client, session: Session, argument: str, command: tuple[s
 
     namespace = session.namespace
     pod = await target.running_pod(client, argument, namespace, options.pod_running_timeout, session.clock, "exec into")
-    container = target.container_of(pod, options.container, quiet=options.quiet)
+    # one that is named is the server's to find
+    container = options.container or target.container_of(pod, "", quiet=options.quiet).name
     wanted = streams.settle(stdin=options.stdin, tty=options.tty, quiet=options.quiet)
     asked = core_pb2.PodExecOptions(
-        container=container.name,
+        container=container,
         command=command,
         stdin=wanted.stdin,
         stdout=True,
