@@ -1,4 +1,4 @@
-"""What a container asks for in its spec, and what it gets: users, limits, last words."""
+"""What a container asks for in its spec, and what it gets: users, limits, last words, volumes."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from kubelab.topology.record import Record
 from tests.e2e.terminal import OWN_FILES, Terminal, eventually
 
 
@@ -148,3 +149,86 @@ def test_what_a_container_leaves_as_its_last_words_is_told(terminal: Terminal) -
     assert (ended["log"]["exitCode"], ended["log"]["message"]) == (4, "no route\n")
     assert re.search(r"Message: +the disk is full\n", terminal.type("kctl describe pod last-words").stdout)
     terminal.type("kctl delete pod last-words")
+
+
+VOLUMES = """\
+apiVersion: v1
+kind: Pod
+metadata: {name: volumes, labels: {app: volumes}}
+spec:
+  terminationGracePeriodSeconds: 1
+  securityContext: {runAsUser: 1000, fsGroup: 2000}
+  volumes:
+  - {name: config, configMap: {name: settings}}
+  - {name: secret, secret: {secretName: keys, defaultMode: 0400}}
+  - {name: disk, emptyDir: {}}
+  - {name: memory, emptyDir: {medium: Memory, sizeLimit: 1Mi}}
+  - {name: about, downwardAPI: {items: [{path: labels, fieldRef: {fieldPath: metadata.labels}}]}}
+  - name: token
+    projected: {sources: [{serviceAccountToken: {path: token, audience: vault}}]}
+  containers:
+  - name: writer
+    image: kubelab/hello:v-1.0.0
+    command: [sh, -c, "echo shared > /disk/file; head -c 2000000 /dev/zero > /memory/x || echo full; sleep infinity"]
+    volumeMounts:
+    - {name: disk, mountPath: /disk}
+    - {name: memory, mountPath: /memory}
+  - name: reader
+    image: kubelab/hello:v-1.0.0
+    command:
+    - sh
+    - -c
+    - |
+      cd /etc/app; echo "$(cat greeting) $(cat /only) $(cat /keys/password) $(cat /about/labels) $(stat -fc %T /memory)"
+      echo x > greeting || echo read-only; cut -d. -f1 /token/token | head -c 3; echo
+      until [ -f /disk/file ]; do sleep 0.05; done; cat /disk/file; stat -c %g /disk/file
+      until [ "$(cat greeting)" = changed ]; do sleep 0.05; done; echo changed; sleep infinity
+    volumeMounts:
+    - {name: config, mountPath: /etc/app}
+    - {name: config, mountPath: /only, subPath: greeting}
+    - {name: secret, mountPath: /keys}
+    - {name: disk, mountPath: /disk}
+    - {name: memory, mountPath: /memory}
+    - {name: about, mountPath: /about}
+    - {name: token, mountPath: /token}
+"""
+
+
+def test_volumes_show_what_they_are_made_of(terminal: Terminal) -> None:
+    """A pod waits for its config map, has its volumes, and sees the config map change."""
+    terminal.type("kctl create secret generic keys --from-literal=password=s3cret")
+    terminal.type("kctl create -f -", stdin=VOLUMES)
+    text = 'MountVolume.SetUp failed for volume "config" : configmap "settings" not found'
+    eventually(lambda: text in described(terminal, "volumes"), what="FailedMount")
+    terminal.type("kctl create configmap settings --from-literal=greeting=hello")
+    terminal.running("app=volumes", 1)
+
+    def read(lines: int) -> list[str] | None:
+        found = terminal.type("kctl logs volumes -c reader").lines
+        return found if len(found) >= lines else None
+
+    told = eventually(lambda: read(5), what="what the reader found")
+    assert told[0] == 'hello hello s3cret app="volumes" tmpfs'
+    assert [line for line in told if "read-only" in line.lower()]
+    assert told[-3:] == ["eyJ", "shared", "2000"]
+    assert "full" in terminal.type("kctl logs volumes -c writer").lines
+    terminal.type('kctl patch configmap settings -p \'{"data":{"greeting":"changed"}}\'')
+    eventually(lambda: (terminal.type("kctl logs volumes -c reader").lines or [""])[-1] == "changed", what="a change")
+    terminal.type("kctl delete pod volumes")
+    if record := Record.load(terminal.home, terminal.cluster):  # of a local cluster, whose nodes' folders are here
+        assert not list(record.folder.glob("kubelet/*/pods/*"))
+    terminal.type("kctl delete configmap/settings secret/keys")
+
+
+def test_a_program_in_a_pod_asks_the_api_server_as_its_account(terminal: Terminal) -> None:
+    """Every pod has a token, the authority's certificate and its namespace; the service ``kubernetes`` leads there."""
+    example = OWN_FILES.parent / "volumes" / "whoami.yaml"
+    terminal.type(f"kctl create -f {example}")
+    eventually(lambda: terminal.type("kctl get pod whoami --no-headers").rows[0][2] == "Completed", what="its answer")
+    assert terminal.type("kctl logs whoami").lines == ["system:serviceaccount:default:default", "default"]
+    told = re.sub(" +", " ", described(terminal, "whoami"))
+    assert re.search(
+        r" Mounts:\n /var/run/secrets/kubernetes\.io/serviceaccount from kube-api-access-[a-z0-9]{5} \(ro\)\n", told
+    )
+    assert " TokenExpirationSeconds: 3607\n ConfigMapName: kube-root-ca.crt\n" in told
+    terminal.type("kctl delete pod whoami")

@@ -168,7 +168,7 @@ class ApiServer:
             [
                 namespaces,
                 LimitRanger(self._limit_ranges),
-                ServiceAccount(self._service_account),
+                ServiceAccount(self._service_account, mounts_tokens=tokens is not None),
                 NodeRestriction(self._uid_of_node),
                 PodSecurity(self._namespace_labels),
                 Priority(self._priority_classes),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated
 
 from kubelab.component.config import BaseConfig, Duration, Parallelism, Period, Range
@@ -65,4 +66,6 @@ class ControllerManagerConfig(BaseConfig):
     """Changes of pods are gathered so long before a service's endpoints are written."""
     node_lifecycle: NodeLifecycleConfig = field(default_factory=NodeLifecycleConfig)
     pod_gc: PodGCConfig = field(default_factory=PodGCConfig)
+    root_ca_file: Path | None = None
+    """The authority's certificate that every namespace gets as ``kube-root-ca.crt``; none: the kubeconfig's."""
     leader_election: LeaderElectionConfig = field(default_factory=LeaderElectionConfig)

@@ -33,6 +33,7 @@ from kubelab.controllermanager.podgc.controller import PodGarbageCollector
 from kubelab.controllermanager.replicaset.controller import ReplicaSetController
 from kubelab.controllermanager.replication.controller import ReplicationManager
 from kubelab.controllermanager.resourcequota.controller import ResourceQuotaController
+from kubelab.controllermanager.rootcacertpublisher.controller import RootCACertPublisher
 from kubelab.controllermanager.serviceaccount.controller import ServiceAccountController
 from kubelab.controllermanager.statefulset.controller import StatefulSetController
 from kubelab.controllermanager.ttlafterfinished.controller import TTLAfterFinishedController
@@ -106,6 +107,7 @@ DESCRIPTORS: tuple[ControllerDescriptor, ...] = (
     ),
     ControllerDescriptor("clusterroleaggregation", ClusterRoleAggregationController),
     ControllerDescriptor("serviceaccount", ServiceAccountController),
+    ControllerDescriptor("rootcacertpublisher", RootCACertPublisher),
     ControllerDescriptor(
         "resourcequota", ResourceQuotaController, lambda config: config.concurrent_resource_quota_syncs
     ),

@@ -23,6 +23,9 @@ class KubeletConfig(BaseConfig):
     """Labels that the node registers with. Of Kubernetes' own ones it may set the kubelet's only (NodeRestriction)."""
     runtime_socket: Path = Path("/run/kubelab/runtime.sock")
     state_dir: Path = Path("/var/lib/kubelab/kubelet")
+    machine_pid: Annotated[int, Range(0, 2**22)] = 0
+    """A process of the machine that pods run on, where the kubelet itself runs in a container beside it (and shares its
+    process namespace): what ``hostPath`` means, and where volumes in memory are mounted. 0: the kubelet's own."""
     log_dir: Path = Path("/var/log/pods")
     """Where containers' logs go: ``<namespace>_<name>_<uid>/<container>/<attempt>.log``."""
     cluster_dns: list[str] = field(default_factory=list)

@@ -34,6 +34,9 @@ from kubelab.kubelet.node.machine import Machine, read_machine
 from kubelab.kubelet.node.status import NodeFacts
 from kubelab.kubelet.pods.events import PodEvents
 from kubelab.kubelet.pods.statusmanager import StatusManager
+from kubelab.kubelet.volumes.folders import Folders
+from kubelab.kubelet.volumes.machine import MachineMounts
+from kubelab.kubelet.volumes.objects import WatchedObjects
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,9 @@ class Dependencies:
     facts: NodeFacts
     node: NodeSettings
     users: UserRanges
+    objects: WatchedObjects
+    folders: Folders
+    machine: MachineMounts
     records: CallRecords
 
     def node_labels(self) -> Mapping[str, str]:
@@ -121,6 +127,9 @@ async def dependencies(
             facts=facts,
             node=_node_settings(config, facts, host),
             users=UserRanges(config.state_dir / "users.json", config.max_pods),
+            objects=WatchedObjects(client, clock=env.clock, log=env.log),
+            folders=Folders(config.state_dir),
+            machine=MachineMounts(config.machine_pid),
             records=records,
         )
 

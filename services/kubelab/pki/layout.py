@@ -183,6 +183,7 @@ def _node(node: str, address: str, component: str) -> dict[str, Any]:
                 "nodeIp": address,
                 "runtimeSocket": str(run / "runtime.sock"),
                 "stateDir": str(STATE / "kubelet"),
+                "machinePid": 1,  # the container of the machine, whose processes the kubelet's container shares
                 "logDir": str(STATE / "logs"),
             }
         case "kube-proxy":

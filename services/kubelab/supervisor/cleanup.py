@@ -66,6 +66,7 @@ def pods(record: Record) -> None:
     with ThreadPoolExecutor(max_workers=len(states)) as pool:
         for done in [pool.submit(cleanup, state) for state in states if state.is_dir()]:
             done.result()
+    volumes(record)
 
 
 def groups(record: Record) -> None:
@@ -73,6 +74,14 @@ def groups(record: Record) -> None:
     from kubelab.runtime.pods.cleanup import cleanup_groups
 
     cleanup_groups(plan.control_group(record))
+
+
+def volumes(record: Record) -> None:
+    """Take away what the kubelets mounted for pods, once none runs. It comes before any folder is removed, for a folder
+    of the machine's own may be mounted there. OSError for a mount that stays."""
+    from kubelab.kubelet.volumes.machine import MachineMounts
+
+    MachineMounts().unmount_below(record.folder / "kubelet")
 
 
 def strays(record: Record, clock: Clock) -> None:
@@ -91,6 +100,7 @@ def files(record: Record, *, delete: bool) -> None:
     with contextlib.suppress(OSError):
         RUN_ROOT.rmdir()  # when this was the last cluster
     if delete:
+        volumes(record)
         _remove_tree(str(record.folder))
         with contextlib.suppress(OSError):
             record.folder.parent.rmdir()

@@ -101,7 +101,7 @@ def controller_manager(r: Question, _name: str) -> bool:
         return True
     return (
         whole(r, "pods", "replicasets", "jobs", "controllerrevisions", "endpoints", "endpointslices")
-        or whole(r, "serviceaccounts", "secrets", "leases", "events")
+        or whole(r, "serviceaccounts", "configmaps", "secrets", "leases", "events")
         or r.subresource in ("binding", "token")
         or reviews(r)
     )
@@ -121,6 +121,8 @@ def node_1(r: Question, name: str) -> bool:
         return True
     if r.resource in ("secrets", "configmaps"):
         return reads(r) and not r.subresource and (r.namespace, name) == ("default", "mine")
+    if r.resource == "serviceaccounts":
+        return (r.verb, r.subresource, r.namespace, name) == ("create", "token", "default", "mine")
     if r.resource == "leases":
         own = (r.namespace, name) == ("kube-node-lease", "node-1")
         return own and not r.subresource and r.verb in ("get", "create", "delete", *CHANGES)

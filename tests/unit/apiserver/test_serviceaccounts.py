@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from kubelab.api.core.v1 import core_pb2, serviceaccounts_pb2
@@ -9,6 +12,7 @@ from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery import errors
 from kubelab.apimachinery.scheme import SERVICE_ACCOUNTS
 from tests.support.apiserver import ApiServerInMemory
+from tests.support.tokens import with_tokens
 
 
 def pod(name: str, account: str = "") -> core_pb2.Pod:
@@ -74,3 +78,64 @@ async def test_a_mirror_pod_has_no_account() -> None:
             await client.create(mirror, "default")
         mirror.spec.serviceAccountName = ""
         assert (await client.create(mirror, "default")).spec.serviceAccountName == ""
+
+
+PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
+AUTOMOUNT = [  # the pod says, the account says: is the token mounted
+    (None, None, True),
+    (None, False, False),
+    (True, False, True),
+    (False, None, False),
+    (False, True, False),
+]
+
+
+@pytest.mark.parametrize(("pods", "accounts", "mounted"), AUTOMOUNT)
+async def test_a_pod_gets_its_accounts_token(
+    tmp_path: Path, pods: bool | None, accounts: bool | None, mounted: bool
+) -> None:
+    server = ApiServerInMemory(config=with_tokens(tmp_path))
+    account = serviceaccounts_pb2.ServiceAccount(metadata=meta_pb2.ObjectMeta(name="robot", namespace="default"))
+    if accounts is not None:
+        account.automountServiceAccountToken = accounts
+    server.add(account)
+    wanted = pod("web", "robot")
+    if pods is not None:
+        wanted.spec.automountServiceAccountToken = pods
+    async with server.client() as client:
+        made = await client.create(wanted, "default")
+    assert [m.mountPath for m in made.spec.containers[0].volumeMounts] == ([PATH] if mounted else [])
+    if not mounted:
+        assert not made.spec.volumes
+        return
+    [volume] = made.spec.volumes
+    assert re.fullmatch("kube-api-access-[a-z0-9]{5}", volume.name)
+    token, authority, about = volume.volumeSource.projected.sources
+    assert (token.serviceAccountToken.path, token.serviceAccountToken.expirationSeconds) == ("token", 3607)
+    assert authority.configMap.localObjectReference.name == "kube-root-ca.crt"
+    assert about.downwardAPI.items[0].fieldRef.fieldPath == "metadata.namespace"
+    assert volume.volumeSource.projected.defaultMode == 0o644
+
+
+async def test_a_mount_of_the_pods_own_stays_and_an_update_mounts_nothing(tmp_path: Path) -> None:
+    server = ApiServerInMemory(config=with_tokens(tmp_path))
+    wanted = pod("web")
+    wanted.spec.volumes.add(name="own").volumeSource.emptyDir.SetInParent()
+    wanted.spec.containers[0].volumeMounts.add(name="own", mountPath=PATH)
+    wanted.spec.containers.add(name="other", image="hello")
+    async with server.client() as client:
+        made = await client.create(wanted, "default")
+        assert [len(c.volumeMounts) for c in made.spec.containers] == [1, 1]
+        assert made.spec.containers[0].volumeMounts[0].name == "own"
+        made.metadata.labels["a"] = "b"
+        assert len((await client.update(made)).spec.volumes) == 2
+    alone = pod("alone")
+    alone.spec.CopyFrom(wanted.spec)
+    del alone.spec.containers[1:]
+    async with server.client() as client:
+        assert [v.name for v in (await client.create(alone, "default")).spec.volumes] == ["own"]
+
+
+async def test_a_server_without_a_key_mounts_no_token() -> None:
+    async with ApiServerInMemory().client() as client:
+        assert not (await client.create(pod("web"), "default")).spec.volumes

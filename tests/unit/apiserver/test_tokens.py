@@ -324,3 +324,27 @@ def test_the_key_set_names_the_key_of_the_tokens(tmp_path: Path) -> None:
     (shown,) = key.key_set()["keys"]
     assert set(shown) == {"use", "kty", "kid", "alg", "crv", "x", "y"}, "the private half stays here"
     assert (shown["kid"], shown["alg"], shown["crv"], shown["kty"]) == (key.id, "ES256", "P-256", "EC")
+
+
+REFUSED: dict[str, tuple[dict[str, Any], str]] = {
+    "bound to nothing": ({}, "node requested token not bound to a pod"),
+    "without a uid": ({"boundObjectRef": bound("Pod", "web")}, "node requested token with a pod binding without a uid"),
+    "for another node's pod": (
+        {"boundObjectRef": bound("Pod", "far", "far-uid")},
+        "node requested token bound to a pod scheduled on a different node",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+async def test_a_node_gets_tokens_for_its_own_pods_alone(lab: Lab, case: str) -> None:
+    lab.pod()
+    lab.pod("far", node="node-2", uid="far-uid")
+    kubelet = lab.server.client(
+        "kubelet", (("impersonate-user", "system:node:node-1"), ("impersonate-group", "system:nodes"))
+    )
+    spec, why = REFUSED[case]
+    with pytest.raises(errors.Forbidden, match=why):
+        await kubelet.create_token("robot", "default", pb.TokenRequest(spec=pb.TokenRequestSpec(**spec)))
+    own = pb.TokenRequestSpec(boundObjectRef=bound("Pod", "web", "pod-uid"))
+    assert (await kubelet.create_token("robot", "default", pb.TokenRequest(spec=own))).status.token

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 
 import pytest
 
@@ -23,12 +24,17 @@ Run = Callable[..., AbstractAsyncContextManager[None]]
 def running() -> Run:
     @contextlib.asynccontextmanager
     async def run(
-        server: ApiServerInMemory, *controllers: str, clock: FakeClock | None = None, elect: bool = False
+        server: ApiServerInMemory,
+        *controllers: str,
+        clock: FakeClock | None = None,
+        elect: bool = False,
+        root_ca_file: Path | None = None,
     ) -> AsyncGenerator[None]:
         config = ControllerManagerConfig(
             name="controller-manager@test",
             controllers=list(controllers) or ["*"],
             leader_election=LeaderElectionConfig(leader_elect=elect),
+            root_ca_file=root_ca_file,
         )
         env = Environment(config, "controller-manager", clock=clock, make_client=server.client)
         async with env.client() as client, tasks.running(component.work(config, env, client)):

@@ -14,10 +14,7 @@ def config_map_names(spec: core_pb2.PodSpec) -> set[str]:
     """Give the names of the config maps that a pod refers to."""
     names = {name for container in _containers(spec) for name in container_config_map_names(container)}
     for volume in spec.volumes:
-        source = volume.volumeSource
-        if source.HasField("configMap"):
-            names.add(source.configMap.localObjectReference.name)
-        names |= {s.configMap.localObjectReference.name for s in source.projected.sources if s.HasField("configMap")}
+        names |= volume_config_map_names(volume.volumeSource)
     return names
 
 
@@ -26,7 +23,7 @@ def secret_names(spec: core_pb2.PodSpec) -> set[str]:
     names = {name for container in _containers(spec) for name in container_secret_names(container)}
     names |= {reference.name for reference in spec.imagePullSecrets}
     for volume in spec.volumes:
-        names |= set(_secrets_of(volume.volumeSource))
+        names |= volume_secret_names(volume.volumeSource)
     return names
 
 
@@ -35,6 +32,17 @@ def _containers(spec: core_pb2.PodSpec) -> Iterator[AnyContainer]:
     yield from spec.containers
     for container in spec.ephemeralContainers:
         yield container.ephemeralContainerCommon
+
+
+def volume_config_map_names(source: core_pb2.VolumeSource) -> set[str]:
+    """Give the names of the config maps that a volume refers to."""
+    names = {s.configMap.localObjectReference.name for s in source.projected.sources if s.HasField("configMap")}
+    return names | {source.configMap.localObjectReference.name} if source.HasField("configMap") else names
+
+
+def volume_secret_names(source: core_pb2.VolumeSource) -> set[str]:
+    """Give the names of the secrets that a volume refers to."""
+    return set(_secrets_of(source))
 
 
 def _secrets_of(source: core_pb2.VolumeSource) -> Iterator[str]:

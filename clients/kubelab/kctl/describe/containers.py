@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from kubelab.api.core.v1 import core_pb2
 from kubelab.api.resource import quantity_pb2
+from kubelab.kctl.describe import volumes
 from kubelab.kctl.describe.writer import NONE, Writer, moment, zero_moment
 
 Resolve = Callable[[str], str]  # a field path to its value, "" where there is none
@@ -32,7 +33,7 @@ def write(
             _amounts(w, title, amounts)
         _environment_from(w, container.envFrom)
         _environment(w, container.env, resolve)
-        w.field("Mounts", NONE, 2)
+        volumes.mounts(w, container)
 
 
 def _basics(w: Writer, container: core_pb2.Container, status: core_pb2.ContainerStatus | None) -> None:

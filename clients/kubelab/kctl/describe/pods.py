@@ -10,7 +10,7 @@ from kubelab.apimachinery.core.pods import is_terminal
 from kubelab.apimachinery.core.qos import pod_qos
 from kubelab.apimachinery.meta import get_controller_of
 from kubelab.apimachinery.timestamps import human_duration
-from kubelab.kctl.describe import containers, events
+from kubelab.kctl.describe import containers, events, volumes
 from kubelab.kctl.describe.writer import NONE, Writer, moment
 
 
@@ -26,7 +26,7 @@ def describe(pod: core_pb2.Pod, object_events: Sequence[core_pb2.Event] | None, 
         w.line("Type\tStatus", 1)
         for condition in pod.status.conditions:
             w.line(f"{condition.type} \t{condition.status} ", 1)
-    w.field("Volumes", NONE)
+    volumes.write(w, pod.spec.volumes)
     w.field("QoS Class", pod_qos(pod))
     w.labels("Node-Selectors", pod.spec.nodeSelector)
     w.several("Tolerations", tolerations(pod.spec.tolerations))
@@ -44,7 +44,7 @@ def template(w: Writer, pod: core_pb2.PodTemplateSpec) -> None:
     if pod.spec.serviceAccountName:
         w.field("  Service Account", pod.spec.serviceAccountName)
     containers.write(w, pod.spec.containers, {}, lambda path: "", "  ")
-    w.field("  Volumes", NONE)
+    volumes.write(w, pod.spec.volumes, "  ")
     if pod.spec.priorityClassName:
         w.field("  Priority Class Name", pod.spec.priorityClassName)
     w.labels("  Node-Selectors", pod.spec.nodeSelector)

@@ -39,6 +39,8 @@ class NodeAuthorizer:
         match a.group, a.resource:
             case "", "secrets" | "configmaps":
                 return await self._referenced(a, node)
+            case "", "serviceaccounts":
+                return await self._token(a, node)
             case "coordination.k8s.io", "leases":
                 return _lease(a, node)
             case "", "nodes":
@@ -69,6 +71,22 @@ class NodeAuthorizer:
             a.name in names(core_pb2.Pod.FromString(entry.raw).spec)
             for entry in self._caches[PODS].select(Selection(a.namespace))
             if entry.fields.get("spec.nodeName") == node
+        )
+
+    async def _token(self, a: Attributes, node: str) -> str:
+        """A node asks for tokens of the accounts that its pods run as; which pod one is bound to, NodeRestriction's
+        part of the subresource looks at."""
+        if (a.verb, a.subresource) != ("create", "token") or not a.namespace or not a.name:
+            return "can only create tokens for individual service accounts"
+        if self._run_by_pods(a, node):
+            return _ALLOWED
+        await self._reflector.fresh()
+        return _ALLOWED if self._run_by_pods(a, node) else _unrelated(node)
+
+    def _run_by_pods(self, a: Attributes, node: str) -> bool:
+        pods = (entry.fields for entry in self._caches[PODS].select(Selection(a.namespace)))
+        return any(
+            fields.get("spec.nodeName") == node and fields.get("spec.serviceAccountName") == a.name for fields in pods
         )
 
     async def _pod(self, a: Attributes, node: str) -> str:

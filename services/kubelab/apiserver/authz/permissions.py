@@ -137,9 +137,10 @@ class Judge:
 
 
 def pod(name: str, node: str) -> core_pb2.Pod:
-    """A pod of a node that names a secret and a config map of its own name."""
+    """A pod of a node that names a secret, a config map and an account of its own name."""
     made = core_pb2.Pod()
     made.metadata.name, made.metadata.namespace, made.spec.nodeName = name, "default", node
+    made.spec.serviceAccountName = name
     container = made.spec.containers.add(name="main", image="hello")
     container.envFrom.add().configMapRef.localObjectReference.name = name
     container.env.add(name="x").valueFrom.secretKeyRef.localObjectReference.name = name

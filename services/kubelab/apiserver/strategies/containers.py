@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import names, references
@@ -127,7 +128,7 @@ def _variable(variable: core_pb2.EnvVar, field: str) -> list[Cause]:
     given = 0
     if source.HasField("fieldRef"):
         given += 1
-        complaints += _field_reference(source.fieldRef, f"{here}.fieldRef")
+        complaints += field_reference(source.fieldRef, f"{here}.fieldRef")
     if source.HasField("resourceFieldRef"):
         given += 1
     if source.HasField("configMapKeyRef"):
@@ -146,7 +147,8 @@ def _variable(variable: core_pb2.EnvVar, field: str) -> list[Cause]:
     return complaints
 
 
-def _field_reference(ref: core_pb2.ObjectFieldSelector, field: str) -> list[Cause]:
+def field_reference(ref: core_pb2.ObjectFieldSelector, field: str, paths: Sequence[str] = FIELD_PATHS) -> list[Cause]:
+    """Complain of a field that is none, or not of those that may be asked for here."""
     if not ref.apiVersion:
         return [causes.required(f"{field}.apiVersion")]
     if not ref.fieldPath:
@@ -158,7 +160,7 @@ def _field_reference(ref: core_pb2.ObjectFieldSelector, field: str) -> list[Caus
         unknown = f"unsupported pod version: {ref.apiVersion}"
     elif subscripted and subscripted["path"] not in ("metadata.annotations", "metadata.labels"):
         unknown = f"field label does not support subscript: {path}"
-    elif not subscripted and path not in FIELD_PATHS and path not in _OTHER_PATHS:
+    elif not subscripted and path not in (*FIELD_PATHS, *_OTHER_PATHS):
         unknown = f"field label not supported: {path}"
     if unknown:
         return [causes.invalid(f"{field}.fieldPath", ref.fieldPath, f"error converting fieldPath: {unknown}")]
@@ -166,7 +168,7 @@ def _field_reference(ref: core_pb2.ObjectFieldSelector, field: str) -> list[Caus
         key = subscripted["subscript"]
         key = key.lower() if subscripted["path"] == "metadata.annotations" else key
         return causes.each(field, key, names.qualified_name(key))
-    return [] if path in FIELD_PATHS else [causes.unsupported(f"{field}.fieldPath", path, FIELD_PATHS)]
+    return [] if path in paths else [causes.unsupported(f"{field}.fieldPath", path, paths)]
 
 
 def _key_reference(ref: core_pb2.ConfigMapKeySelector | core_pb2.SecretKeySelector, field: str) -> list[Cause]:

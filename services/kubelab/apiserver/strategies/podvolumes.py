@@ -1,21 +1,30 @@
 """Volumes of a pod and where its containers mount them: defaults and rules, in the words of upstream's ValidateVolumes
-and ValidateVolumeMounts. Of the sources, paths of the node, secrets and config maps have rules for their contents."""
+and ValidateVolumeMounts. What a volume shows as files has its rules in :mod:`volumefiles`."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 
 from kubelab.api.core.v1 import core_pb2
-from kubelab.apimachinery import names
+from kubelab.apimachinery import names, quantity
 from kubelab.apimachinery.errors import Cause
-from kubelab.apiserver.strategies import causes
+from kubelab.apiserver.strategies import causes, volumefiles
+
+HOST_PATH_TYPES = (
+    "", "BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket",
+)  # fmt: skip
 
 
 def default(spec: core_pb2.PodSpec) -> None:
-    """A volume without a source is an empty folder."""
+    """A volume without a source is an empty folder; files have the mode 0644."""
     for volume in spec.volumes:
-        if not volume.volumeSource.ListFields():
-            volume.volumeSource.emptyDir.SetInParent()
+        source = volume.volumeSource
+        if not source.ListFields():
+            source.emptyDir.SetInParent()
+        elif source.HasField("hostPath") and not source.hostPath.HasField("type"):
+            source.hostPath.type = ""
+        else:
+            volumefiles.default(source)
 
 
 def validate(spec: core_pb2.PodSpec, field: str) -> list[Cause]:
@@ -41,20 +50,24 @@ def _source(source: core_pb2.VolumeSource, field: str) -> list[Cause]:
     complaints = causes.exactly_one(field, given, "volume")
     match given[0] if given else "":
         case "hostPath":
-            complaints += _host_path(source.hostPath.path, f"{field}.hostPath.path")
-        case "secret" if not source.secret.secretName:
-            complaints.append(causes.required(f"{field}.secret.secretName"))
-        case "configMap" if not source.configMap.localObjectReference.name:
-            complaints.append(causes.required(f"{field}.configMap.name"))
-        case _:
-            pass
+            complaints += _host_path(source.hostPath, f"{field}.hostPath")
+        case "emptyDir" if quantity.amount(source.emptyDir.sizeLimit.string or "0") < 0:
+            detail = "SizeLimit field must be a valid resource quantity"
+            complaints.append(causes.forbidden(f"{field}.emptyDir.sizeLimit", detail))
+        case kind:
+            complaints += volumefiles.validate(source, kind, f"{field}.{kind}")
     return complaints
 
 
-def _host_path(path: str, field: str) -> list[Cause]:
-    if not path:
-        return [causes.required(field)]
-    return [causes.invalid(field, path, "must not contain '..'")] if ".." in path.split("/") else []
+def _host_path(source: core_pb2.HostPathVolumeSource, field: str) -> list[Cause]:
+    if not source.path:
+        return [causes.required(f"{field}.path")]
+    complaints: list[Cause] = []
+    if ".." in source.path.split("/"):
+        complaints.append(causes.invalid(f"{field}.path", source.path, "must not contain '..'"))
+    if source.type not in HOST_PATH_TYPES:
+        complaints.append(causes.unsupported(f"{field}.type", source.type, HOST_PATH_TYPES))
+    return complaints
 
 
 def validate_mounts(container: core_pb2.Container, field: str, volumes: Collection[str]) -> list[Cause]:
@@ -72,4 +85,11 @@ def validate_mounts(container: core_pb2.Container, field: str, volumes: Collecti
         elif mount.mountPath in seen:
             complaints.append(causes.invalid(f"{here}.mountPath", mount.mountPath, "must be unique"))
         seen.add(mount.mountPath)
+        if mount.subPath:
+            complaints += volumefiles.descending(f"{here}.subPath", mount.subPath)
+        if mount.subPathExpr:
+            if mount.subPath:
+                detail = "subPathExpr and subPath are mutually exclusive"
+                complaints.append(causes.invalid(f"{here}.subPathExpr", mount.subPathExpr, detail))
+            complaints += volumefiles.descending(f"{here}.subPathExpr", mount.subPathExpr)
     return complaints

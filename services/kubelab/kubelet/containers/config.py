@@ -17,6 +17,7 @@ from kubelab.apimachinery.core.qos import pod_qos
 from kubelab.cri.runtime.v1 import api_pb2 as cri
 from kubelab.kubelet.containers import hosts
 from kubelab.kubelet.containers.environment import expand_all
+from kubelab.kubelet.containers.mounts import volume_mounts
 from kubelab.kubelet.containers.security import NodeSecurity, container_security, sandbox_security, sysctls
 from kubelab.kubelet.cri.views import (
     CONTAINER_NAME_LABEL,
@@ -78,6 +79,10 @@ class ContainerInput:
     """The first number of the pod's own users, 0 where it has the machine's."""
     message: Path | None = None
     """A file for the termination message, mounted where the container wants it."""
+    volumes: Mapping[str, Path] = field(default_factory=dict[str, Path])
+    """The folders of the pod's volumes, by name."""
+    sub_paths: Mapping[int, Path] = field(default_factory=dict[int, Path])
+    """Where parts of them are, by the number of the container's mount."""
 
 
 def log_directory(root: Path, pod: core_pb2.Pod) -> Path:
@@ -143,9 +148,11 @@ def container_config(given: ContainerInput, node: NodeSettings) -> cri.Container
     )
     config.linux.resources.CopyFrom(resources(pod, container, node.memory_bytes))
     config.linux.security_context.CopyFrom(container_security(pod, container, node.security, given.image, given.users))
-    if given.hosts is not None:
+    config.mounts.extend(volume_mounts(pod, container, given.volumes, given.sub_paths))
+    own = {mount.container_path for mount in config.mounts}
+    if given.hosts is not None and "/etc/hosts" not in own:
         config.mounts.add(container_path="/etc/hosts", host_path=str(given.hosts))
-    if given.message is not None:
+    if given.message is not None and container.terminationMessagePath not in own:
         config.annotations[MESSAGE_PATH_ANNOTATION] = container.terminationMessagePath
         config.annotations[MESSAGE_POLICY_ANNOTATION] = container.terminationMessagePolicy
         config.mounts.add(container_path=container.terminationMessagePath, host_path=str(given.message))

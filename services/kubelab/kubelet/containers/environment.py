@@ -6,6 +6,7 @@ https://kubernetes.io/docs/tasks/inject-data-application/
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -151,7 +152,7 @@ def _bracketed(ip: str) -> str:
 
 
 def _pairs(values: Mapping[str, str]) -> str:
-    return "\n".join(f'{key}="{values[key]}"' for key in sorted(values))
+    return "\n".join(f"{key}={json.dumps(values[key], ensure_ascii=False)}" for key in sorted(values))  # Go's %q
 
 
 def _env_from(pod: core_pb2.Pod, source: core_pb2.EnvFromSource, sources: Sources) -> dict[str, str]:

@@ -6,6 +6,8 @@ Part of a pod's worker: never in two tasks for one pod.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from kubelab.api.core.v1 import core_pb2
@@ -17,6 +19,7 @@ from kubelab.kubelet.containers import termination
 from kubelab.kubelet.containers.config import ContainerInput, container_config, log_directory, sandbox_config
 from kubelab.kubelet.containers.environment import ConfigError, Sources, environment
 from kubelab.kubelet.containers.hosts import content, has_own, write
+from kubelab.kubelet.containers.mounts import sub_paths
 from kubelab.kubelet.containers.sandboxes import user_range
 from kubelab.kubelet.containers.security import check_user
 from kubelab.kubelet.cri.client import RuntimeFailure, RuntimeUnavailable
@@ -26,13 +29,15 @@ from kubelab.kubelet.images.manager import ImageManager
 from kubelab.kubelet.images.names import with_default_tag
 from kubelab.kubelet.pods.plan import Failure, StartContainer, Waiting
 from kubelab.kubelet.pods.state import FLIP_SECONDS, PodState
+from kubelab.kubelet.volumes.errors import VolumeError
+from kubelab.kubelet.volumes.manager import NotMounted, PodVolumes
 
 
 class ContainerManager:
     """See the module."""
 
-    def __init__(self, state: PodState, deps: Dependencies, images: ImageManager) -> None:
-        self._state, self._deps, self._images = state, deps, images
+    def __init__(self, state: PodState, deps: Dependencies, images: ImageManager, volumes: PodVolumes) -> None:
+        self._state, self._deps, self._images, self._volumes = state, deps, images, volumes
 
     async def start(self, action: StartContainer) -> bool:
         """Bring one container up as far as it goes; say whether the runtime has to be looked at again."""
@@ -47,13 +52,18 @@ class ContainerManager:
         assert sandbox is not None, "a container is started in a sandbox"
         try:
             check_user(pod, spec, image)
+            volumes = await self._volumes.folders()
             variables = environment(pod, spec, await self._sources(spec))
             hosts = await asyncio.to_thread(self._hosts, sandbox) if has_own(pod) else None
             users = await user_range(deps, pod)
             message = await asyncio.to_thread(self._message, spec, action.attempt)
             image_ref = with_default_tag(spec.image)
             given = ContainerInput(pod, spec, action.attempt, image_ref, variables, image, hosts, users, message)
+            given = replace(given, volumes=volumes, sub_paths=await self._sub_paths(spec, variables))
             config = container_config(given, deps.node)
+        except NotMounted as err:
+            state.attempts.failures[spec.name] = Failure(err.retry_at, Waiting("ContainerCreating"))
+            return False
         except ConfigError as err:
             state.attempts.failed(deps.clock.time(), spec.name, "CreateContainerConfigError", str(err))
             deps.events.container_failed(pod, spec.name, f"Error: {err}")
@@ -102,6 +112,13 @@ class ContainerManager:
             then_at=now + FLIP_SECONDS,
             then=Waiting("CrashLoopBackOff", text),
         )
+
+    async def _sub_paths(self, spec: core_pb2.Container, variables: Mapping[str, str]) -> Mapping[int, Path]:
+        """Mount the parts of volumes that the container asks for. ConfigError."""
+        try:
+            return await self._volumes.sub_paths(spec, sub_paths(spec, variables))
+        except (VolumeError, OSError) as err:
+            raise ConfigError(f"failed to prepare subPath for volumeMount of container {spec.name!r}: {err}") from err
 
     def _hosts(self, sandbox: SandboxView) -> Path:
         """Write the pod's own /etc/hosts. ConfigError where the disk is full."""

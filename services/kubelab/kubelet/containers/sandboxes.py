@@ -22,6 +22,7 @@ from kubelab.kubelet.images.manager import ImageManager
 from kubelab.kubelet.images.names import with_default_tag
 from kubelab.kubelet.pods.plan import SANDBOX, Action, CreateSandbox, Failure, StartContainer, Waiting
 from kubelab.kubelet.pods.state import PodState
+from kubelab.kubelet.volumes.manager import PodVolumes
 
 SANDBOX_BACKOFF = ExponentialBackoff(1.5, 45.0)
 
@@ -29,11 +30,12 @@ SANDBOX_BACKOFF = ExponentialBackoff(1.5, 45.0)
 class SandboxManager:
     """See the module."""
 
-    def __init__(self, state: PodState, deps: Dependencies, images: ImageManager) -> None:
-        self._state, self._deps, self._images = state, deps, images
+    def __init__(self, state: PodState, deps: Dependencies, images: ImageManager, volumes: PodVolumes) -> None:
+        self._state, self._deps, self._images, self._volumes = state, deps, images, volumes
 
     async def create(self, action: CreateSandbox, then: Sequence[Action]) -> bool:
-        """Make the pod's namespaces, its log directories, and meanwhile look which images are there. False: failed."""
+        """Make the pod's namespaces, its log directories and volumes, and meanwhile look which images are there. False:
+        failed; for a volume that cannot be set up, its containers wait instead."""
         state, deps, pod = self._state, self._deps, self._pod
         if action.changed:
             deps.events.sandbox_changed(pod)
@@ -81,6 +83,7 @@ class SandboxManager:
             async with asyncio.TaskGroup() as group:
                 sandbox = group.create_task(runtime.run_sandbox(config))
                 group.create_task(asyncio.to_thread(self._make_log_directories))
+                group.create_task(self._volumes.prepare())
                 lookups = {name: group.create_task(runtime.image(with_default_tag(name))) for name in images}
         except ExceptionGroup as several:  # not `except*`: what is raised in one may come out wrapped in a group again
             failures, others = several.split((RuntimeFailure, OSError))

@@ -51,6 +51,9 @@ class PodEvents:
     def stopping(self, pod: core_pb2.Pod, container: str, text: str) -> None:
         self._of(pod, container, "Normal", "Killing", text)
 
+    def mount_failed(self, pod: core_pb2.Pod, text: str) -> None:
+        self._of(pod, "", "Warning", "FailedMount", text)
+
     def sandbox_failed(self, pod: core_pb2.Pod, why: str) -> None:
         self._of(pod, "", "Warning", "FailedCreatePodSandBox", f"Failed to create pod sandbox: {why}")
 

@@ -61,6 +61,7 @@ class PodManager:
         self._changed: dict[str, asyncio.Event] = {}
         self._group: asyncio.TaskGroup | None = None
         self._runtime_changed: list[Callable[[], None]] = []
+        deps.objects.on_change(self._object_changed)
         self._informer.add_handler(
             on_add=self._pod_changed, on_update=lambda _, new: self._pod_changed(new), on_delete=self._pod_deleted
         )
@@ -126,6 +127,12 @@ class PodManager:
         self._deleted[uid] = pod
         self.queue.add(uid)
 
+    def _object_changed(self, uid: str) -> None:
+        """A config map or a secret that a pod mounts."""
+        if (worker := self._workers_by_uid.get(uid)) is not None:
+            worker.volumes_changed()
+            self.queue.add(uid)
+
     def _handle_event(self, event: cri.ContainerEventResponse) -> None:
         meta = event.pod_sandbox_status.metadata
         if not meta.uid:
@@ -155,6 +162,7 @@ class PodManager:
         async with asyncio.TaskGroup() as group:
             self._group = group
             group.create_task(self._follow_events(), name="container-events")
+            group.create_task(self._deps.objects.run(), name="mounted-objects")
             group.create_task(self._relist_loop(), name="relists")
             # Nothing is decided before both sides are known: what is wanted, and what runs already.
             await self._informer.wait_synced()
@@ -165,6 +173,10 @@ class PodManager:
                 await asyncio.to_thread(self._deps.users.keep, frozenset(uids))
             except (OSError, ConfigError) as err:
                 self._log.warning("ranges of users are not free again", error=str(err))
+            try:
+                await asyncio.to_thread(self._deps.folders.tear_down_others, uids, self._deps.machine)
+            except OSError as err:
+                self._log.warning("volumes of pods that are gone stay", error=str(err))
             group.create_task(
                 run_workers(self.queue, self._sync, workers=self._deps.config.workers, name="pods", log=self._log),
                 name="pods",

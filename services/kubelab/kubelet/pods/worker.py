@@ -33,7 +33,7 @@ from kubelab.kubelet.dependencies import Dependencies
 from kubelab.kubelet.images.manager import ImageManager
 from kubelab.kubelet.logs.rotation import remove_log
 from kubelab.kubelet.pods import plan as planning
-from kubelab.kubelet.pods.lifecycle import PodLifecycle, Reason
+from kubelab.kubelet.pods.lifecycle import PodLifecycle, Reason, WorkerPhase
 from kubelab.kubelet.pods.plan import (
     DEADLINE_EXCEEDED,
     Action,
@@ -50,10 +50,12 @@ from kubelab.kubelet.pods.plan import (
 )
 from kubelab.kubelet.pods.state import Freshness, PodState, RuntimeCache, StartAttempts, StopUnderWay, WorkerLoop
 from kubelab.kubelet.pods.status import StatusInput, compute, rejected
+from kubelab.kubelet.volumes.manager import PodVolumes
 from kubelab.rpc import tracing
 
 MAX_ROUNDS = 10
 STOP_RETRY_SECONDS = 1.0
+CREATING = Waiting("ContainerCreating")
 
 
 class PodWorker:
@@ -83,8 +85,9 @@ class PodWorker:
         if pod is not None:
             self.state.report.status.CopyFrom(pod.status)
         images = ImageManager(self.state, deps, loop)
-        self._sandboxes = SandboxManager(self.state, deps, images)
-        self._containers = ContainerManager(self.state, deps, images)
+        self._volumes = PodVolumes(self.state, deps, loop)
+        self._sandboxes = SandboxManager(self.state, deps, images, self._volumes)
+        self._containers = ContainerManager(self.state, deps, images, self._volumes)
 
     @property
     def over(self) -> bool:
@@ -106,6 +109,13 @@ class PodWorker:
         state.pod = pod
         if gone:
             state.lifecycle.terminate(Reason.GONE, self._deps.clock.time())
+
+    def volumes_changed(self) -> None:
+        """What a volume of the pod shows may be another now, or be there at last."""
+        self._volumes.changed()
+        failures = self.state.attempts.failures
+        for name in [n for n, failure in failures.items() if failure.waiting == CREATING and n != planning.SANDBOX]:
+            del failures[name]
 
     async def sync(self) -> None:
         """Bring the pod one step, or as many as can be made at once, towards what is wanted."""
@@ -130,6 +140,8 @@ class PodWorker:
             await self._look()
         decided = self._decide(now)
         self._tell(decided, now)
+        if state.lifecycle.phase is WorkerPhase.SYNC and state.view.running:
+            await self._volumes.prepare()  # what they show is kept current
         if decided.wake_at is not None:
             self._loop.wake(state.ref.uid, max(decided.wake_at - now, 0.0))
         return await self._act(decided.actions)
@@ -266,6 +278,10 @@ class PodWorker:
             directory = deps.node.log_root / f"{state.ref.namespace}_{state.ref.name}_{state.ref.uid}"
         else:
             directory = log_directory(deps.node.log_root, pod)
+        try:
+            await self._volumes.tear_down()
+        except OSError as err:
+            raise errors.InternalError(f"volumes are not torn down: {err}") from err
         await asyncio.to_thread(shutil.rmtree, directory, True)
         if pod is None or state.lifecycle.forgotten:
             return

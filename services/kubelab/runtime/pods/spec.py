@@ -66,6 +66,8 @@ def build(
     bounding = capabilities.granted(security, bounds)
     seccomp = profile.section(security, bounding)
     own_files = {mount.container_path for mount in config.mounts}
+    binds = [_bind(source, path, read_only=False) for path, source in files.items() if path not in own_files]
+    binds += [_bind(Path(m.host_path), m.container_path, read_only=m.readonly) for m in config.mounts]
     namespaces = [{"type": "pid"}, {"type": "mount"}]
     namespaces += [{"type": kind, "path": f"/proc/{pause}/ns/{kind}"} for kind in ("ipc", "uts")]
     if own_users:
@@ -88,8 +90,9 @@ def build(
         "root": {"path": str(root), "readonly": security.readonly_rootfs},
         "mounts": [
             *_MOUNTS,
-            *(_bind(source, path, read_only=False) for path, source in files.items() if path not in own_files),
-            *(_bind(Path(m.host_path), m.container_path, read_only=m.readonly) for m in config.mounts),
+            *sorted(
+                binds, key=lambda bind: bind["destination"].rstrip("/").count("/")
+            ),  # what lies in another follows it
         ],
         "linux": {
             "namespaces": namespaces,

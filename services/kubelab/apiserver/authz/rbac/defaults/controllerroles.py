@@ -233,6 +233,7 @@ RUNNING = frozenset(
         "replicaset-controller",
         "replication-controller",
         "resourcequota-controller",
+        "root-ca-cert-publisher",
         "service-account-controller",
         "statefulset-controller",
         "ttl-after-finished-controller",

@@ -38,6 +38,8 @@ def token(tokens: Tokens | None) -> Subresource:
         account = await objects.entry(SERVICE_ACCOUNTS, namespace, name)
         if serviceaccounts_pb2.ServiceAccount.FromString(account.raw).metadata.HasField("deletionTimestamp"):
             raise errors.not_found(SERVICE_ACCOUNTS.plural, name)
+        if request.user is not None and request.user.node:
+            await _node_may(objects, namespace, name, asked.spec.boundObjectRef, request.user.node)
         bound = await _bound(objects, namespace, name, asked.spec.boundObjectRef)
         audiences = list(asked.spec.audiences) or list(tokens.audiences)
         text, claims = tokens.issue(namespace, ObjectName(name, account.uid), audiences, seconds, **bound)
@@ -61,6 +63,21 @@ def _life(seconds: int) -> list[Cause]:
     if seconds > MOST_SECONDS:
         return [causes.invalid(field, seconds, "may not specify a duration larger than 2^32 seconds")]
     return []
+
+
+async def _node_may(
+    objects: Objects, namespace: str, account: str, reference: authentication_pb2.BoundObjectReference, node: str
+) -> None:
+    """NodeRestriction's rule: a node gets tokens for its own pods alone. Forbidden; NotFound for the pod."""
+    if reference.apiVersion != "v1" or reference.kind != "Pod" or not reference.name:
+        raise errors.forbidden(SERVICE_ACCOUNTS.plural, account, "node requested token not bound to a pod")
+    if not reference.uid:
+        why = "node requested token with a pod binding without a uid"
+        raise errors.forbidden(SERVICE_ACCOUNTS.plural, account, why)
+    pod = await objects.entry(PODS, namespace, reference.name)
+    if pod.fields.get("spec.nodeName") != node:
+        why = "node requested token bound to a pod scheduled on a different node"
+        raise errors.forbidden(SERVICE_ACCOUNTS.plural, account, why)
 
 
 async def _bound(

@@ -1,0 +1,1 @@
+"""The config map ``kube-root-ca.crt`` of every namespace."""
