@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -145,3 +146,17 @@ def steady(printed: str) -> list[str]:
         for line in lines
         if not re.search("resourceVersion|renewTime|heartbeat|Heartbeat|creationTimestamp.*: null", line)
     ]
+
+
+def test_the_paths_of_a_kubelet(tools: Terminal) -> None:
+    """As people look at a kubelet through the api-server."""
+    root = "/api/v1/nodes/node-1/proxy"
+    assert tools.type(f"kubectl get --raw {root}/healthz").stdout == "ok"
+    assert tools.type("kubectl get --raw /api/v1/nodes/node-1:10250/proxy/healthz").stdout == "ok"
+    assert "process_resident_memory_bytes" in tools.type(f"kubectl get --raw {root}/metrics").stdout
+    assert json.loads(tools.type(f"kubectl get --raw {root}/pods").stdout)["kind"] == "PodList"
+    config = json.loads(tools.type(f"kubectl get --raw {root}/configz").stdout)["kubeletconfig"]
+    assert config["nodeName"] == "node-1"
+    assert "NotFound" in tools.type(f"kubectl get --raw {root}/none", code=1).stderr
+    refused = tools.type(f"kubectl get --raw {root}/healthz --as=jane", code=1)
+    assert 'cannot get resource "nodes/proxy"' in refused.stderr

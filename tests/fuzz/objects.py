@@ -306,6 +306,24 @@ metadata: {name: web, namespace: default}
 spec: {minAvailable: 50%, selector: {matchLabels: {app: web}}, unhealthyPodEvictionPolicy: AlwaysAllow}
 status: {disruptedPods: {web-0: "2026-01-01T00:00:00Z"}, disruptionsAllowed: 1, expectedPods: 2}
 ---
+apiVersion: certificates.k8s.io/v1
+kind: CertificateSigningRequest
+metadata: {name: jane}
+spec:
+  request: >-
+    LS0tLS1CRUdJTiBDRVJUSUZJQ0FURSBSRVFVRVNULS0tLS0KTUlIWE1IOENBUUF3SFRFTU1Bb0dBMVVFQ2d3RFpHVjJNUTB3Q3dZ
+    RFZRUUREQVJxWVc1bE1Ga3dFd1lIS29aSQp6ajBDQVFZSUtvWkl6ajBEQVFjRFFnQUU1cERVWU9iK2xsNmF6M1RlZFl6c0lvWVlQ
+    NStsNjFFQjljZHJYbHg3Cnl4SzQ0bFdXamRmdVZUaDZPRnFDVzNJWUgyRlZqSGg1SFY3N3RzMHoyZW53b2FBQU1Bb0dDQ3FHU000
+    OUJBTUMKQTBnQU1FVUNJRTVyajN2ZG5DM0Vmd0VUckJCWUowL2JMb28rUUZHdHpUUEFyeDgrNjcxZUFpRUFsZDVoSkt0MgpseVFz
+    UllRVURWdUM2UHVUNElKYVUvbDZ3bk4wSnFQbWdFVT0KLS0tLS1FTkQgQ0VSVElGSUNBVEUgUkVRVUVTVC0tLS0tCg==
+  signerName: kubernetes.io/kube-apiserver-client
+  usages: [client auth]
+  expirationSeconds: 3600
+  username: kubernetes-admin
+  groups: [system:authenticated]
+  extra: {a: [b]}
+status: {conditions: [{type: Approved, status: "True", reason: ByHand, lastUpdateTime: "2026-01-01T00:00:00Z"}]}
+---
 apiVersion: apiextensions.k8s.io/v1
 kind: CustomResourceDefinition
 metadata: {name: crontabs.stable.example.com}

@@ -21,6 +21,7 @@ from kubelab.api.authorization.v1 import authorization_pb2
 from kubelab.api.autoscaling.v1 import autoscaling_pb2 as autoscaling_v1_pb2
 from kubelab.api.autoscaling.v2 import autoscaling_pb2
 from kubelab.api.batch.v1 import batch_pb2
+from kubelab.api.certificates.v1 import certificates_pb2
 from kubelab.api.coordination.v1 import coordination_pb2
 from kubelab.api.core.v1 import componentstatuses_pb2, core_pb2, limits_pb2, serviceaccounts_pb2
 from kubelab.api.custom import custom_pb2
@@ -463,6 +464,17 @@ POD_DISRUPTION_BUDGETS = Resource(
     short_names=("pdb",),
     subresources=("status",),
 )
+CERTIFICATE_SIGNING_REQUESTS = Resource(
+    plural="certificatesigningrequests",
+    singular="certificatesigningrequest",
+    kind="CertificateSigningRequest",
+    message=certificates_pb2.CertificateSigningRequest,
+    columns=_columns(AGE, "SignerName", "Requestor", "RequestedDuration", "Condition"),
+    group="certificates.k8s.io",
+    short_names=("csr",),
+    namespaced=False,
+    subresources=("status", "approval"),
+)
 _RBAC = "rbac.authorization.k8s.io"
 _BINDING_COLUMNS = _columns("Role", AGE, *_wide("Users", "Groups", "ServiceAccounts"))
 CLUSTER_ROLE_BINDINGS = Resource(
@@ -624,6 +636,7 @@ ALL: tuple[Resource[Message], ...] = (
     INGRESSES,
     NETWORK_POLICIES,
     CRON_JOBS,
+    CERTIFICATE_SIGNING_REQUESTS,
     POD_DISRUPTION_BUDGETS,
     CLUSTER_ROLE_BINDINGS,
     CLUSTER_ROLES,

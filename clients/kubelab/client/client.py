@@ -18,6 +18,7 @@ from google.protobuf.message import Message
 
 from kubelab.api.authentication.v1 import authentication_pb2
 from kubelab.api.autoscaling.v1 import autoscaling_pb2
+from kubelab.api.certificates.v1 import certificates_pb2
 from kubelab.api.core.v1 import core_pb2
 from kubelab.api.meta.v1 import meta_pb2
 from kubelab.api.policy.v1 import policy_pb2
@@ -400,6 +401,12 @@ class Client:
     ) -> M:
         """Replace its status only."""
         return await self._update(obj, "status", dry_run, field_manager, field_validation)
+
+    async def update_approval(
+        self, csr: certificates_pb2.CertificateSigningRequest
+    ) -> certificates_pb2.CertificateSigningRequest:
+        """Write the conditions that decide on a certificate signing request."""
+        return await self._update(csr, "approval")
 
     async def _update(
         self, obj: M, subresource: str, dry_run: bool = False, field_manager: str = "", field_validation: str = ""

@@ -26,6 +26,7 @@ from kubelab.apimachinery.scheme import (
     SERVICE_ACCOUNTS,
     Resource,
 )
+from kubelab.apiserver.admission.certificates import CertificateSubjectRestriction
 from kubelab.apiserver.admission.chain import AdmissionChain
 from kubelab.apiserver.admission.escalation import EscalationCheck
 from kubelab.apiserver.admission.limitranger import LimitRanger
@@ -173,6 +174,7 @@ class ApiServer:
                 PodSecurity(self._namespace_labels),
                 Priority(self._priority_classes),
                 DefaultTolerationSeconds(config.tolerations()),
+                CertificateSubjectRestriction(),
                 ResourceQuota(self.resources),  # the last but one: it charges for the object as it is stored
                 EscalationCheck(authorizer),
             ]

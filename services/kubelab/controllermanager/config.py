@@ -9,6 +9,8 @@ from typing import Annotated
 from kubelab.component.config import BaseConfig, Duration, Parallelism, Period, Range
 from kubelab.component.leading import LeaderElectionConfig
 
+YEAR = 365 * 24 * 3600.0
+
 
 @dataclass(kw_only=True)
 class NodeLifecycleConfig:
@@ -46,6 +48,11 @@ class ControllerManagerConfig(BaseConfig):
     """Names; ``*`` is all, ``-name`` leaves one out."""
     cluster_cidr: str = "10.244.0.0/16"
     node_cidr_mask_size: Annotated[int, Range(1, 32)] = 24
+    cluster_signing_cert_file: Path | None = None
+    """The authority that signs certificate signing requests, in PEM; without it and its key nothing is signed."""
+    cluster_signing_key_file: Path | None = None
+    cluster_signing_duration: Annotated[float, Range(600, 10 * YEAR)] = YEAR
+    """The longest that a certificate may last."""
     concurrent_rc_syncs: Parallelism = 5
     concurrent_replica_set_syncs: Parallelism = 5
     concurrent_deployment_syncs: Parallelism = 5

@@ -12,6 +12,9 @@ from typing import Protocol
 
 from kubelab.client import workqueue
 from kubelab.component.config import ConfigError
+from kubelab.controllermanager.certificates.approving import CSRApprovingController
+from kubelab.controllermanager.certificates.cleaning import CSRCleanerController
+from kubelab.controllermanager.certificates.signing import CSRSigningController
 from kubelab.controllermanager.clusterroleaggregation.controller import ClusterRoleAggregationController
 from kubelab.controllermanager.config import ControllerManagerConfig
 from kubelab.controllermanager.context import ControllerContext
@@ -106,6 +109,9 @@ DESCRIPTORS: tuple[ControllerDescriptor, ...] = (
         lambda config: config.concurrent_horizontal_pod_autoscaler_syncs,
     ),
     ControllerDescriptor("clusterroleaggregation", ClusterRoleAggregationController),
+    ControllerDescriptor("csrsigning", CSRSigningController),
+    ControllerDescriptor("csrapproving", CSRApprovingController),
+    ControllerDescriptor("csrcleaner", CSRCleanerController),
     ControllerDescriptor("serviceaccount", ServiceAccountController),
     ControllerDescriptor("rootcacertpublisher", RootCACertPublisher),
     ControllerDescriptor(

@@ -1,9 +1,12 @@
-"""A cluster's certificates: two authorities, and client and server certificates apart, with kubeadm's names.
+"""A cluster's certificates: three authorities, and client and server certificates apart, with kubeadm's names.
 
 etcd has an authority of its own, as with kubeadm: it accepts api-servers, other members and health checks, and no other
-client. A certificate is a client's or a server's, by its extended key usage; only etcd's members have both, because
-each member is also a client of the others and of itself. A server's certificate holds the names that it is reached by:
-a component's its process (``kubelet.node-1``), the api-server's the names and addresses that people and pods use.
+client. So have certificate signing requests, other than with kubeadm: the controller-manager, which signs them, holds
+that authority's key alone, and only api-servers take its word (``client-cas.crt``).
+
+A certificate is a client's or a server's, by its extended key usage; only etcd's members have both, because each member
+is also a client of the others and of itself. A server's certificate holds the names that it is reached by: a
+component's its process (``kubelet.node-1``), the api-server's the names and addresses that people and pods use.
 
 Authorities last for ten years, certificates for one. One that has less than a third of its time left is made anew; what
 is there and good is used again. Keys are EC P-256 (sixteen of them take a few milliseconds, RSA keys would take
@@ -47,7 +50,9 @@ API_SERVER_NAMES = (
     "kubernetes.default.svc.cluster.local",
 )
 TOKEN_KEY = "sa"  # kubeadm's name for the key that signs service accounts' tokens
-AUTHORITIES = {"ca": "kubelab-ca", "etcd-ca": "kubelab-etcd-ca"}
+CLIENT_AUTHORITY = "client-ca"  # signs certificate signing requests
+CLIENT_AUTHORITIES = "client-cas"  # whose clients api-servers accept: a bundle of the cluster's authority and this one
+AUTHORITIES = {"ca": "kubelab-ca", "etcd-ca": "kubelab-etcd-ca", CLIENT_AUTHORITY: "kubelab-client-ca"}
 CLIENT, SERVER = (ExtendedKeyUsageOID.CLIENT_AUTH,), (ExtendedKeyUsageOID.SERVER_AUTH,)
 
 Signer = tuple[x509.Certificate, ec.EllipticCurvePrivateKey]
@@ -143,7 +148,8 @@ def ensure(
             _write(folder, file, *_self_signed(name, now))
     needed = identities(nodes, names)
     _ensure_token_key(folder)
-    _delete_others(folder, {*AUTHORITIES, TOKEN_KEY, *(identity.file for identity in needed)})
+    _ensure_bundle(folder)
+    _delete_others(folder, {*AUTHORITIES, CLIENT_AUTHORITIES, TOKEN_KEY, *(identity.file for identity in needed)})
     return _renew(folder, needed, now)
 
 
@@ -179,6 +185,14 @@ def _ensure_token_key(folder: Path) -> None:
         serialization.load_pem_private_key(path.read_bytes(), None)
     except (FileNotFoundError, ValueError):
         atomicfile.write(path, _pem(ec.generate_private_key(ec.SECP256R1())), mode=0o600)
+
+
+def _ensure_bundle(folder: Path) -> None:
+    """Put the authorities together whose clients api-servers accept."""
+    path = folder / f"{CLIENT_AUTHORITIES}.crt"
+    pem = b"".join((folder / f"{file}.crt").read_bytes() for file in ("ca", CLIENT_AUTHORITY))
+    if not path.exists() or path.read_bytes() != pem:
+        atomicfile.write(path, pem, mode=0o644)
 
 
 def authority(folder: Path, file: str) -> Signer:

@@ -5,7 +5,8 @@ Every process has a folder of its own, with only its own certificate, key and co
     OUT/authority/                          the authorities' keys, and what an administrator needs
     OUT/control-plane/scheduler@cp-1/       config.yaml kubeconfig server-name ca.crt client.* serving.*
     OUT/control-plane/api-server@cp-1/      config.yaml server-name ca.crt serving.* kubelet-client.* etcd-ca.crt etcd.*
-                                            sa.key
+                                            sa.key client-cas.crt
+    OUT/control-plane/controller-manager@cp-1/  as the scheduler's, and client-ca.crt client-ca.key
     OUT/control-plane/etcd@cp-1/            ca.crt tls.crt tls.key
     OUT/node-1/etc/kubelet/                 config.yaml kubeconfig server-name ca.crt client.* serving.*
 
@@ -28,7 +29,7 @@ import yaml
 
 from kubelab.client.kubeconfig import API_SERVER_NAME
 from kubelab.linux import nftables
-from kubelab.pki.certificates import TOKEN_KEY, serving
+from kubelab.pki.certificates import CLIENT_AUTHORITIES, CLIENT_AUTHORITY, TOKEN_KEY, serving
 from kubelab.topology import listeners
 from kubelab.topology.components import GROUPS, PORTS, server_name
 from kubelab.topology.record import NodeRecord
@@ -125,8 +126,9 @@ def _files(
     copies: dict[str, str] = {}
     texts: dict[str, str] = {}
     if component != "runtime":
-        config["tls"] = _tls(home, "ca", "serving")
-        copies |= {"ca.crt": "ca.crt", **_pair("serving", serving(name))}
+        clients = CLIENT_AUTHORITIES if component == "api-server" else "ca"
+        config["tls"] = _tls(home, clients, "serving")
+        copies |= {"ca.crt": "ca.crt", f"{clients}.crt": f"{clients}.crt", **_pair("serving", serving(name))}
         texts["server-name"] = API_SERVER_NAME if component == "api-server" else server_name(name)
     if component == "api-server":
         copies |= {"etcd-ca.crt": "etcd-ca.crt", **_pair("etcd", "apiserver-etcd-client")}
@@ -136,6 +138,8 @@ def _files(
         config["kubeconfig"] = str(home / "kubeconfig")
         texts["kubeconfig"] = kubeconfig(name, home)
         copies |= _pair("client", name)
+    if component == "controller-manager":
+        copies |= _pair(CLIENT_AUTHORITY, CLIENT_AUTHORITY)
     texts["config.yaml"] = yaml.safe_dump(config, sort_keys=False)
     return texts, copies
 
@@ -154,6 +158,11 @@ def _tls(home: Path, authority: str, identity: str) -> dict[str, str]:
 
 
 def _control_plane(cluster: CertificateLayout, component: str, number: int, home: Path) -> dict[str, Any]:
+    if component == "controller-manager":
+        return {
+            "clusterSigningCertFile": str(home / f"{CLIENT_AUTHORITY}.crt"),
+            "clusterSigningKeyFile": str(home / f"{CLIENT_AUTHORITY}.key"),
+        }
     if component != "api-server":
         return {}
     # Its own member first, then the others; those that are not up are passed over.

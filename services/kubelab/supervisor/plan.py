@@ -22,7 +22,7 @@ import yaml
 from kubelab.client.kubeconfig import API_SERVER_NAME
 from kubelab.component import config
 from kubelab.component.config import ConfigError
-from kubelab.pki.certificates import TOKEN_KEY, serving
+from kubelab.pki.certificates import CLIENT_AUTHORITIES, CLIENT_AUTHORITY, TOKEN_KEY, serving
 from kubelab.supervisor import etcdmembers
 from kubelab.supervisor.health import HealthTarget
 from kubelab.supervisor.keeper import ProcessSpec
@@ -186,7 +186,8 @@ def _config(record: Record, node: NodeRecord, component: str) -> dict[str, Any]:
     name = f"{component}@{node.name}"
     base: dict[str, Any] = {"name": name}
     if component != "runtime":
-        base["tls"] = _tls(record, serving(name))
+        clients = CLIENT_AUTHORITIES if component == "api-server" else "ca"
+        base["tls"] = _tls(record, serving(name), clients)
     if component not in ("api-server", "runtime"):
         base["kubeconfig"] = str(record.config / f"{name}.kubeconfig")
     return merged({**base, **_own_config(record, node, component)}, record.settings.get(component, {}))
@@ -206,6 +207,11 @@ def _own_config(record: Record, node: NodeRecord, component: str) -> dict[str, A
                 "serviceAccountSigningKeyFile": str(record.pki / f"{TOKEN_KEY}.key"),
                 "auditLog": str(record.logs / f"audit@{node.name}.log"),
                 "workers": 1,  # a second one would cost 24 MB, and on two cores it has no core to itself
+            }
+        case "controller-manager":
+            return {
+                "clusterSigningCertFile": str(record.pki / f"{CLIENT_AUTHORITY}.crt"),
+                "clusterSigningKeyFile": str(record.pki / f"{CLIENT_AUTHORITY}.key"),
             }
         case "kubelet":
             return {

@@ -57,7 +57,8 @@ def files(folder: Path, name: str, ca: str = "ca") -> TLSIdentityFiles:
 @contextlib.asynccontextmanager
 async def serving(folder: Path, name: str) -> AsyncGenerator[int]:
     """A server that shows this certificate, as every component's does."""
-    tls = TLS(ca=folder / "ca.crt", certificate=folder / f"{name}.crt", key=folder / f"{name}.key")
+    clients = "client-cas" if name.startswith("api-server") else "ca"
+    tls = TLS(ca=folder / f"{clients}.crt", certificate=folder / f"{name}.crt", key=folder / f"{name}.key")
     async with serve_grpc("127.0.0.1:0", [], tls=tls, health=Health()) as served:
         yield served.port
 
@@ -102,6 +103,21 @@ async def test_only_a_clients_certificate_of_the_clusters_authority_reaches_an_a
     wanted = client in CLIENTS and IDENTITIES[client].authority == "ca"
     async with serving(folder, "api-server@cp-1-serving") as port:
         assert await reaches(port, files(folder, client).current(), API_SERVER_NAME) is wanted
+
+
+@pytest.mark.parametrize("server", SERVERS)
+async def test_what_the_controller_manager_signs_is_for_api_servers_alone(own: Path, server: str) -> None:
+    """Its authority makes users, and no other server takes its word: not a kubelet's, and not for a server."""
+    both = set(pki.CLIENT) | set(pki.SERVER)
+    made = pki.CertificateIdentity("jane", "jane", names=(API_SERVER_NAME,), usages=(*both,), authority="client-ca")
+    pki.issue(own, made, pki.authority(own, made.authority), NOW)
+    jane = files(own, "jane").current()
+    async with serving(own, server) as port:
+        wanted = server == "api-server@cp-1-serving"
+        name = API_SERVER_NAME if wanted else server_name(server.removesuffix("-serving"))
+        assert await reaches(port, jane, name) is wanted
+    async with serving(own, "jane") as port:
+        assert not await reaches(port, files(own, "supervisor").current(), API_SERVER_NAME)
 
 
 def test_every_kubeconfig_names_the_api_servers_certificate(tmp_path: Path) -> None:
@@ -276,7 +292,7 @@ async def test_etcd_accepts_api_servers_and_health_checks_alone(etcd: tuple[Path
     await until_true(listens(address), within=20)
     allowed = {"apiserver-etcd-client", "etcd-healthcheck-client", "etcd@cp-1"}
     for path in sorted(folder.glob("*.key")):
-        if path.stem in ("ca", "etcd-ca", "sa"):  # none of them has a certificate for clients
+        if path.stem in ("ca", "etcd-ca", "client-ca", "sa"):  # none of them has a certificate for clients
             continue
         identity = files(folder, path.stem, "etcd-ca").current()
         assert await etcd_answers(address, identity) is (path.stem in allowed), path.stem

@@ -119,6 +119,8 @@ def kubelet_client(r: Question, _name: str) -> bool:
 def node_1(r: Question, name: str) -> bool:
     if reads(r) and whole(r, "nodes", "services"):
         return True
+    if whole(r, "certificatesigningrequests") and (reads(r) or r.verb == "create"):
+        return True
     if r.resource in ("secrets", "configmaps"):
         return reads(r) and not r.subresource and (r.namespace, name) == ("default", "mine")
     if r.resource == "serviceaccounts":
@@ -238,6 +240,7 @@ def expected(may: May, resource: scheme.Resource[core_pb2.Pod], r: Question) -> 
     served = {
         "": resource.verbs,
         "status": ("get", *CHANGES),
+        "approval": ("get", *CHANGES),
         "scale": ("get", *CHANGES),
         "binding": ("create",),
         "eviction": ("create",),

@@ -92,7 +92,6 @@ def test_no_events(shell: Shell) -> None:
         ("top no", "error: Metrics API not available\n"),
         ("top pods --sort-by=name", "error: --sort-by accepts only cpu or memory\n"),
         ("certificate approve", "error: one or more CSRs must be specified as <name> or -f <filename>\n"),
-        ("certificate deny x", 'error: the server doesn\'t have a resource type "certificatesigningrequests"\n'),
     ],
 )
 def test_refused(shell: Shell, words: str, error: str) -> None:

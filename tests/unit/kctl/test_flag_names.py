@@ -14,11 +14,6 @@ NOT_THERE = {  # commands that kctl does not have, in part because others are at
 }
 LEFT_OUT = {
     "run": ("kubectl does nothing with them", "filename kustomize recursive"),
-    "certificate approve": (
-        "they print one line",
-        "allow-missing-template-keys output show-managed-fields template",
-    ),
-    "certificate deny": ("they print one line", "allow-missing-template-keys output show-managed-fields template"),
     "logs": ("the api-server always checks the kubelet's certificate", "insecure-skip-tls-verify-backend"),
     "wait": ("waiting needs a server; kubectl's help speaks of annotations there", "local"),
 }

@@ -52,8 +52,11 @@ def test_nobody_gets_a_key_that_is_not_its_own(path: str) -> None:
     keys = {source for source in FOLDERS[path].copies.values() if source.endswith(".key")}
     process = path.rpartition("/")[2] if "@" in path else f"{component_of(path)}@{path.split('/')[0]}"
     own = {f"{process}.key", f"{process}-serving.key"}
-    clients = {"apiserver-etcd-client.key", "apiserver-kubelet-client.key", "sa.key"}
-    assert keys <= own | (clients if component_of(path) == "api-server" else set())
+    also = {
+        "api-server": {"apiserver-etcd-client.key", "apiserver-kubelet-client.key", "sa.key"},
+        "controller-manager": {"client-ca.key"},
+    }
+    assert keys <= own | also.get(component_of(path), set())
 
 
 def test_files_are_for_their_process_alone(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from google.protobuf.message import Message
 from kubelab.api.apps.v1 import apps_pb2
 from kubelab.api.autoscaling.v2 import autoscaling_pb2
 from kubelab.api.batch.v1 import batch_pb2
+from kubelab.api.certificates.v1 import certificates_pb2
 from kubelab.api.coordination.v1 import coordination_pb2
 from kubelab.api.core.v1 import core_pb2, limits_pb2, serviceaccounts_pb2
 from kubelab.api.networking.v1 import networking_pb2
@@ -23,6 +24,7 @@ from kubelab.apimachinery.core.pods import ACTIVE_PODS
 from kubelab.apimachinery.errors import ApiError, BadRequest, NotFound
 from kubelab.apimachinery.meta import meta_of
 from kubelab.apimachinery.scheme import (
+    CERTIFICATE_SIGNING_REQUESTS,
     CLUSTER_ROLE_BINDINGS,
     CLUSTER_ROLES,
     CONFIG_MAPS,
@@ -243,6 +245,12 @@ async def _selected(client: Client, namespace: str, selector: str) -> Sequence[c
         return []
 
 
+async def _signing_request(context: Context, obj: certificates_pb2.CertificateSigningRequest) -> str:
+    from kubelab.kctl.describe import certificates  # with the library that reads requests, which is heavy
+
+    return certificates.signing_request(obj, await context.events(obj), context.now)
+
+
 async def _priority_class(context: Context, obj: scheduling_pb2.PriorityClass) -> str:
     return policies.priority_class(obj, await context.events(obj), context.now)
 
@@ -262,6 +270,7 @@ async def _binding(context: Context, obj: rbac_pb2.RoleBinding | rbac_pb2.Cluste
 
 
 DESCRIBERS: Mapping[Resource[Message], Callable[[Context, Any], Awaitable[str]]] = {
+    CERTIFICATE_SIGNING_REQUESTS: _signing_request,
     CLUSTER_ROLE_BINDINGS: _binding,
     CLUSTER_ROLES: _role,
     CONFIG_MAPS: _config_map,

@@ -23,7 +23,11 @@ LEASE_NAMESPACE = "kube-node-lease"
 NO_OPINION = "-"  # leaves the decision, and the words, to the roles
 _READS = ("get", "list", "watch")
 # Upstream's 1.32 lets a node read its own Node only; here kubelets keep the routes to each other's pods and need all.
-EVERY_NODE = (rule(READ, "nodes services"), rule("create patch update", "events"))
+EVERY_NODE = (
+    rule(READ, "nodes services"),
+    rule("create patch update", "events"),
+    rule(f"create {READ}", "certificatesigningrequests", "certificates.k8s.io"),
+)
 """What a node may do with all objects of a kind."""
 _ALLOWED = ""
 

@@ -19,6 +19,7 @@ from kubelab.apiserver.resources.authentication import selfsubjectreviews, token
 from kubelab.apiserver.resources.authorization import accessreviews, rulesreviews
 from kubelab.apiserver.resources.autoscaling import horizontalpodautoscalers
 from kubelab.apiserver.resources.batch import cronjobs, jobs
+from kubelab.apiserver.resources.certificates import certificatesigningrequests
 from kubelab.apiserver.resources.coordination import leases
 from kubelab.apiserver.resources.core import (
     bindings,
@@ -76,6 +77,7 @@ _KINDS = (
     ingresses.storage,
     networkpolicies.storage,
     cronjobs.storage,
+    certificatesigningrequests.storage,
     poddisruptionbudgets.storage,
     clusterrolebindings.storage,
     clusterroles.storage,

@@ -58,6 +58,9 @@ CONTROLLERS = {  # kubelab's controllers, by upstream's names of their roles
     "clusterroleaggregation": "clusterrole-aggregation-controller",
     "serviceaccount": "service-account-controller",
     "resourcequota": "resourcequota-controller",
+    "csrsigning": "certificate-controller",
+    "csrapproving": "certificate-controller",
+    "csrcleaner": "certificate-controller",
 }
 
 

@@ -216,6 +216,7 @@ CONTROLLER_ROLES: Mapping[str, tuple[Rule, ...]] = {
 
 RUNNING = frozenset(
     {
+        "certificate-controller",
         "clusterrole-aggregation-controller",
         "cronjob-controller",
         "daemon-set-controller",

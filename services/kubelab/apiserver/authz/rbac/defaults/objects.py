@@ -18,7 +18,7 @@ from kubelab.apiserver.authz.rbac.defaults.namespaceroles import NAMESPACE_BINDI
 from kubelab.apiserver.authz.rbac.defaults.subjects import account, group, user
 from kubelab.apiserver.authz.rbac.defaults.userroles import AGGREGATED, CLUSTER_ADMIN, CONTRIBUTIONS
 from kubelab.auth import roles
-from kubelab.auth.users import AUTHENTICATED, UNAUTHENTICATED
+from kubelab.auth.users import AUTHENTICATED, NODES, UNAUTHENTICATED
 
 LABELS: Mapping[str, str] = {"kubernetes.io/bootstrapping": "rbac-defaults"}
 _TO = "rbac.authorization.k8s.io/aggregate-to-"
@@ -47,6 +47,8 @@ def _bindings() -> Iterator[tuple[str, str, Sequence[rbac_pb2.Subject]]]:
     for name in CONTROLLER_ROLES:
         running = [user(roles.CONTROLLER_MANAGER)] if name in RUNNING else []
         yield PREFIX + name, PREFIX + name, [account(name), *running]
+    own_certificate = "system:certificates.k8s.io:certificatesigningrequests:selfnodeclient"
+    yield "kubeadm:node-autoapprove-certificate-rotation", own_certificate, [group(NODES)]
     yield "kubelab:kubelet-api-admin", "system:kubelet-api-admin", [user(roles.KUBELET_CLIENT)]
 
 

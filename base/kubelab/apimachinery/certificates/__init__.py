@@ -1,0 +1,1 @@
+"""Requests for certificates: what they ask for, and where each stands."""
