@@ -15,6 +15,7 @@ from kubelab.component.config import TLS
 from kubelab.component.serving import Health, serve_grpc
 from kubelab.rpc.apiserver.v1.apiserver_pb2 import CommandOutput, PodPortForwardResponse
 from kubelab.rpc.kubelet.v1 import kubelet_pb2_grpc
+from kubelab.rpc.kubelet.v1.kubelet_pb2 import ReadPathResponse
 from kubelab.rpc.portforward import ServedForward
 from kubelab.streams.duplex import SocketDuplex, relay
 from tests.support.answering import answering
@@ -33,6 +34,10 @@ class EchoingKubelet(kubelet_pb2_grpc.KubeletServicer):
         self.port = 0
         self.servers: dict[int, int] = {}
         """Ports of the pods behind which a server of the test listens on loopback, at this port."""
+
+    async def ReadPath(self, request: Any, context: Any) -> ReadPathResponse:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Each path tells itself."""
+        return ReadPathResponse(code=200, content_type="text/x-path", body=request.path.encode())
 
     async def Exec(self, request_iterator: Any, context: Any) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         """``cat`` prints what it is given, and the terminal's sizes; ``exit N`` says a word on each output."""

@@ -18,6 +18,7 @@ from kubelab.rpc.portforward import CalledForward
 from kubelab.rpc.remotecommand import CalledCommand, begun
 from kubelab.topology.components import server_name
 
+READ_SECONDS = 30.0  # for one page of a kubelet
 _SERVICE = "/kubelab.rpc.kubelet.v1.Kubelet/"
 
 
@@ -48,10 +49,7 @@ class Kubelets:
             async for answer in call:
                 yield answer
         except grpc.aio.AioRpcError as err:
-            if err.code() is grpc.StatusCode.UNAVAILABLE:
-                message = f'the kubelet of node "{node.metadata.name}" at {address} does not answer: {err.details()}'
-                raise errors.Unavailable(message) from err
-            raise grpcstatus.from_rpc(err) from err
+            raise _failed(err, node, address) from err
         finally:
             call.cancel()
 
@@ -69,6 +67,20 @@ class Kubelets:
         )
         first = kubelet_pb2.PortForwardRequest(namespace=namespace, pod=pod, pod_uid=pod_uid, port=port)
         return await portforward.begun(method(metadata=tracing.outgoing(self._caller)), first)
+
+    async def read_path(self, node: core_pb2.Node, path: str) -> kubelet_pb2.ReadPathResponse:
+        """Read one of the kubelet's own paths, such as /healthz. Raises what the kubelet raised; Unavailable."""
+        address = address_of(node)
+        read: Any = self._channel(address, node.metadata.name).unary_unary(
+            f"{_SERVICE}ReadPath",
+            request_serializer=kubelet_pb2.ReadPathRequest.SerializeToString,
+            response_deserializer=kubelet_pb2.ReadPathResponse.FromString,
+        )
+        try:
+            metadata = tracing.outgoing(self._caller)
+            return await read(kubelet_pb2.ReadPathRequest(path=path), timeout=READ_SECONDS, metadata=metadata)
+        except grpc.aio.AioRpcError as err:
+            raise _failed(err, node, address) from err
 
     async def run(
         self,
@@ -103,6 +115,14 @@ class Kubelets:
         channel = open_channel(address, identity, server_name=name)
         self._channels[key] = (channel, identity)
         return channel
+
+
+def _failed(err: grpc.aio.AioRpcError, node: core_pb2.Node, address: str) -> errors.ApiError:
+    """What a call raises that failed, with the kubelet's name where that does not answer."""
+    if err.code() is not grpc.StatusCode.UNAVAILABLE:
+        return grpcstatus.from_rpc(err)
+    message = f'the kubelet of node "{node.metadata.name}" at {address} does not answer: {err.details()}'
+    return errors.Unavailable(message)
 
 
 def _encoded(message: Message) -> bytes:

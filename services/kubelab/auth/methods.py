@@ -41,6 +41,7 @@ KUBELET: Mapping[str, Right] = {
     "/kubelab.rpc.kubelet.v1.Kubelet/Exec": Right("create", "proxy"),
     "/kubelab.rpc.kubelet.v1.Kubelet/Attach": Right("create", "proxy"),
     "/kubelab.rpc.kubelet.v1.Kubelet/PortForward": Right("create", "proxy"),
+    "/kubelab.rpc.kubelet.v1.Kubelet/ReadPath": Right("get", "proxy"),
     "/kubelab.rpc.kubelet.v1.Kubelet/CallRecords": Right("get", "log"),
 }
 

@@ -126,6 +126,19 @@ def read_file(path: Path) -> dict[str, Any]:
     return cast(dict[str, Any], document)
 
 
+def document_of(config: Any) -> dict[str, Any]:
+    """Give a configuration as its file would have it, with every default."""
+    return {f.metadata.get("yaml", camel(f.name)): _plain(getattr(config, f.name)) for f in dataclasses.fields(config)}
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value):
+        return document_of(value)
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in cast("Sequence[Any]", value)]
+    return str(value) if isinstance(value, Path) else value
+
+
 def camel(name: str) -> str:
     """``bind_address`` → ``bindAddress``."""
     head, *rest = name.split("_")

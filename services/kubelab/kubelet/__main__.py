@@ -18,6 +18,7 @@ from kubelab.kubelet.node.routes import KernelRoutes, Router
 from kubelab.kubelet.node.statusmanager import NodeStatusManager
 from kubelab.kubelet.pods.manager import PodManager
 from kubelab.kubelet.streaming.commands import Commands
+from kubelab.kubelet.streaming.pages import Pages
 from kubelab.kubelet.streaming.portforward import PortForwarder
 from kubelab.kubelet.streaming.server import KubeletServicer
 from kubelab.rpc.kubelet.v1 import kubelet_pb2_grpc
@@ -30,7 +31,8 @@ async def run(config: KubeletConfig, env: Environment) -> None:
         rotation, lease, router = _log_rotation(deps, manager), _node_lease(deps, status), _router(deps)
         commands = Commands(manager, deps.runtime, deps.clock)
         forwarder = PortForwarder(manager, deps.runtime, deps.clock)
-        servicer = KubeletServicer(manager, deps.records, deps.clock, config.log_dir, commands, forwarder)
+        pages = Pages(config, lambda: env.health.serving, env.metrics, deps.informers.pods.list)
+        servicer = KubeletServicer(manager, deps.records, deps.clock, config.log_dir, commands, forwarder, pages)
         add = functools.partial(kubelet_pb2_grpc.add_KubeletServicer_to_server, servicer)
         async with env.serve(add, rights=methods.KUBELET), asyncio.TaskGroup() as group:
             loops = {

@@ -12,6 +12,7 @@ from aiohttp import web
 
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import errors
+from kubelab.apimachinery.scheme import NODES
 from kubelab.apiserver.endpoints.proxying import split
 from tests.support.apiserver import ApiServerInMemory
 from tests.support.https import HTTPClient
@@ -159,3 +160,37 @@ def test_names_of_targets() -> None:
     for text in ("", ":80", "a:b:c:d", "ftp:web:80"):
         with pytest.raises(errors.BadRequest, match=f'invalid service request "{text}"'):
             split("services", text)
+
+
+# --- nodes
+
+KUBELET = f"/api/v1/nodes/{NODE}/proxy"
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/", "/a/b%20c"])
+async def test_the_paths_of_a_kubelet(http: HTTPClient, path: str) -> None:
+    answered = await http.send("GET", f"{KUBELET}{path}")
+    assert (answered.code, answered.headers["Content-Type"]) == (200, "text/x-path")
+    assert answered.body.decode() == path.replace("%20", " ")
+    assert (await http.send("GET", KUBELET)).body == b"/"
+
+
+async def test_a_kubelets_port_may_be_named_and_no_other_is_reached(
+    http: HTTPClient, server: ApiServerInMemory
+) -> None:
+    node = server.get(NODES, NODE)
+    assert node is not None
+    port = node.status.daemonEndpoints.kubeletEndpoint.Port
+    for name in (f"{NODE}:{port}", f"https:{NODE}:{port}"):
+        assert (await http.send("GET", f"/api/v1/nodes/{name}/proxy/pods")).body == b"/pods"
+    refused = await http.send("GET", f"/api/v1/nodes/{NODE}:22/proxy/")
+    assert (refused.code, refused.json["reason"]) == (400, "BadRequest")
+    assert f"only the port of its kubelet ({port})" in refused.json["message"]
+
+
+async def test_what_is_wrong_with_a_request_to_a_kubelet(http: HTTPClient, jane: HTTPClient) -> None:
+    assert (await http.send("GET", "/api/v1/nodes/none/proxy/healthz")).json["message"] == 'nodes "none" not found'
+    assert (await http.send("POST", f"{KUBELET}/run", b"x", content="text/plain")).code == 405
+    refused = await jane.send("GET", f"{KUBELET}/healthz")
+    assert refused.code == 403
+    assert 'cannot get resource "nodes/proxy" in API group ""' in refused.json["message"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ from kubelab.topology.record import NodeRecord
 from tests.support.apiserver import ApiServerInMemory
 from tests.support.cri import FakeRuntime
 from tests.support.pki import TestAuthority
+from tests.support.polling import until_answered
 
 MakePod = Callable[..., core_pb2.Pod]
 
@@ -265,3 +267,42 @@ def _phase(house: House) -> str:
 
 async def _logs(stub: Any, request: kubelet_pb2.ContainerLogsRequest) -> bytes:
     return b"".join([chunk.data async for chunk in stub.ContainerLogs(request, timeout=10)])
+
+
+async def test_the_paths_that_people_read_through_the_api_server(house: House, make_pod: MakePod) -> None:
+    async with house.kubelet():
+        await house.api.until(lambda: house.ready().reason)
+        house.api.add(pod := make_pod())
+        async with house.stub() as stub:
+
+            async def read(path: str) -> kubelet_pb2.ReadPathResponse:
+                return await stub.ReadPath(kubelet_pb2.ReadPathRequest(path=path))
+
+            assert [(await read(path)).body for path in ("/healthz", "/healthz/ping")] == [b"ok", b"ok"]
+            assert b"process_resident_memory_bytes" in (await read("/metrics")).body
+            config = json.loads((await read("/configz")).body)["kubeletconfig"]
+            assert (config["nodeName"], config["maxPods"], config["stateDir"]) == (
+                "node-1",
+                110,
+                str(house.config.state_dir),
+            )
+            items: list[Any] = []
+
+            async def has_pods() -> bool:
+                items[:] = json.loads((await read("/pods/")).body)["items"]
+                return bool(items)
+
+            await until_answered(has_pods, within=10)
+            assert [(pod["metadata"]["name"], pod["spec"]["nodeName"]) for pod in items] == [
+                (pod.metadata.name, "node-1")
+            ]
+            missing = await read("/run/x")
+            assert (missing.code, missing.body) == (404, b"404 page not found\n")
+        for user, group in (
+            ("system:node:node-2", "system:nodes"),
+            ("jane", "people"),
+            ("prometheus", "system:monitoring"),
+        ):
+            async with house.stub(user, group) as stub:
+                with pytest.raises(grpc.aio.AioRpcError, match=r"resource=nodes, subresource\(s\)=\[proxy\]"):
+                    await stub.ReadPath(kubelet_pb2.ReadPathRequest(path="/healthz"))

@@ -1,5 +1,5 @@
-"""The proxy subresource of pods and services, without a transport of its own: which pod and port a name means, and a
-connection there, through the pod's kubelet
+"""The proxy subresource of pods, services and nodes, without a transport of its own: which pod and port a name means,
+and a connection there, through the pod's kubelet; of a node, the paths of its kubelet
 (https://kubernetes.io/docs/tasks/access-application-cluster/access-cluster-services/#manually-constructing-apiserver-proxy-urls).
 """
 
@@ -17,6 +17,7 @@ from kubelab.apiserver.endpoints.portforward import PodPorts
 from kubelab.apiserver.kubelets import Kubelets
 from kubelab.apiserver.registry.reader import ObjectReader
 from kubelab.apiserver.request import Request
+from kubelab.rpc.kubelet.v1 import kubelet_pb2
 from kubelab.streams.duplex import Duplex
 
 _DEFAULTS = {"http": 80, "https": 443}
@@ -58,6 +59,20 @@ class Proxies:
                 yield await self._pod(request, scheme_, name, port)
             else:
                 yield await self._service(request, scheme_, name, port)
+
+    async def read_node(self, request: Request, path: str) -> kubelet_pb2.ReadPathResponse:
+        """Read a path of the kubelet of a node. Raises what is wrong with the request, BadRequest for another port of
+        the node than the kubelet's, and Unavailable where the kubelet does not answer."""
+        async with self._handler.handling(request):
+            _, name, port = split("nodes", request.path.name)
+            node = core_pb2.Node.FromString((await self._reader.entry(scheme.NODES, "", name)).raw)
+            own = node.status.daemonEndpoints.kubeletEndpoint.Port
+            if port and port != str(own):
+                raise errors.BadRequest(
+                    f'invalid node request "{request.path.name}": of a node only the port of its kubelet ({own}) is '
+                    "proxied to"
+                )
+            return await self._kubelets.read_path(node, path)
 
     async def _pod(self, request: Request, scheme_: str, name: str, port: str) -> Target:
         pod = await self._read_pod(request.namespace, name)

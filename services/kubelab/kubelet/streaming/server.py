@@ -20,6 +20,7 @@ from kubelab.kubelet.logs.reader import LogQuery
 from kubelab.kubelet.pods.manager import PodManager
 from kubelab.kubelet.pods.state import PodState
 from kubelab.kubelet.streaming.commands import Commands
+from kubelab.kubelet.streaming.pages import Pages
 from kubelab.kubelet.streaming.portforward import PortForwarder
 from kubelab.rpc.apiserver.v1 import apiserver_pb2
 from kubelab.rpc.kubelet.v1 import kubelet_pb2, kubelet_pb2_grpc
@@ -35,6 +36,15 @@ class KubeletServicer(kubelet_pb2_grpc.KubeletServicer):
     log_root: Path
     commands: Commands
     port_forwarder: PortForwarder
+    pages: Pages
+
+    async def ReadPath(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self,
+        request: kubelet_pb2.ReadPathRequest,
+        context: grpc.aio.ServicerContext[kubelet_pb2.ReadPathRequest, kubelet_pb2.ReadPathResponse],
+    ) -> kubelet_pb2.ReadPathResponse:
+        page = await self.pages.get(request.path)
+        return kubelet_pb2.ReadPathResponse(code=page.code, content_type=page.content_type, body=page.body)
 
     async def Exec(  # pyright: ignore[reportIncompatibleMethodOverride]
         self,

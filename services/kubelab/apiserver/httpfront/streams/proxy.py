@@ -1,5 +1,6 @@
 """``…/proxy/PATH`` of pods and services: a request of HTTP goes to the pod, and its answer comes back, as upstream's
-``UpgradeAwareHandler`` does it. A connection that is upgraded goes on as bytes in both directions."""
+``UpgradeAwareHandler`` does it. A connection that is upgraded goes on as bytes in both directions. Below that of a node
+are the paths of its kubelet, which can only be read."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ import ssl
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import aiohttp
 import yarl
@@ -54,6 +55,14 @@ class ProxyStreams:
                 query = f"?{raw.rel_url.raw_query_string}" if raw.rel_url.raw_query_string else ""
                 return web.Response(status=301, headers={"Location": f"{raw.rel_url.raw_path}/{query}"})
             return await self._forward(raw, target)
+
+    async def node(self, call: Call) -> web.StreamResponse:
+        """Answer for the proxy subresource of nodes."""
+        raw = call.raw
+        if raw.method not in ("GET", "HEAD"):
+            raise errors.MethodNotAllowed("the server does not allow this method on the requested resource")
+        page = await self._proxies.read_node(call.request, unquote(_tail(raw)) or "/")
+        return web.Response(status=page.code, body=page.body, headers={"Content-Type": page.content_type})
 
     async def _forward(self, raw: web.BaseRequest, target: Target) -> web.StreamResponse:
         url = yarl.URL(f"{target.scheme}://{target.authority}{_target_path(raw)}", encoded=True)
@@ -211,9 +220,9 @@ def _prefix(raw: web.BaseRequest) -> str:
 
 
 def _proxy_at(parts: list[str]) -> int:
-    """Find the subresource: after /api/v1/namespaces/NAMESPACE/RESOURCE/NAME. NotFound where a slash before it was
-    escaped, so that the name of the object has one."""
-    at = 7
+    """Find the subresource: after /api/v1/namespaces/NAMESPACE/RESOURCE/NAME, or /api/v1/nodes/NAME. NotFound where a
+    slash before it was escaped, so that the name of the object has one."""
+    at = 5 if parts[3:4] == ["nodes"] else 7
     if len(parts) <= at or parts[at] != "proxy":
         raise errors.NotFound("the server could not find the requested resource")
     return at

@@ -18,6 +18,7 @@ def register(routes: Routes, forwards: PodPortForwards, proxies: Proxies, comman
     proxy = ProxyStreams(proxies, clock)
     for plural in ("pods", "services"):
         routes.add_stream("", plural, "proxy", proxy)
+    routes.add_stream("", "nodes", "proxy", proxy.node)
     streams = CommandStreams(commands, clock)
     routes.add_stream("", "pods", "exec", streams.exec)
     routes.add_stream("", "pods", "attach", streams.attach)

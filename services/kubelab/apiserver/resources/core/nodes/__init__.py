@@ -6,9 +6,10 @@ from kubelab.apimachinery.scheme import NODES
 from kubelab.apiserver.resources.core.nodes.printer import row
 from kubelab.apiserver.resources.core.nodes.strategy import NodeStrategy
 from kubelab.apiserver.resources.storage import ResourceStorage, Settings
-from kubelab.apiserver.resources.subresource import STATUS
+from kubelab.apiserver.resources.subresource import PROXY, STATUS
 
 
 def storage(settings: Settings) -> ResourceStorage:
     del settings
-    return ResourceStorage(NODES, NodeStrategy(NODES), row, path="minions", subresources={"status": STATUS})
+    subresources = {"status": STATUS, "proxy": PROXY}
+    return ResourceStorage(NODES, NodeStrategy(NODES), row, path="minions", subresources=subresources)
