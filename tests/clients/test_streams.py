@@ -182,7 +182,7 @@ def test_cp(tools: Terminal, program: str, tmp_path: Path) -> None:
     assert (tmp_path / "back" / "below" / "file").read_text() == "content\n"
     assert (tmp_path / "back" / "large").read_bytes() == (tmp_path / "large").read_bytes()
     missing = tools.type(f"{copy} web:/tmp/missing {tmp_path}/missing", code=None)
-    assert "tar: /tmp/missing: Cannot stat: No such file or directory" in missing.stdout + missing.stderr
+    assert "tar: " in missing.stdout + missing.stderr  # kubectl does not wait for all of it
     assert not (tmp_path / "missing").exists()
 
 

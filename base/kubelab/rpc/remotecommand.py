@@ -57,9 +57,14 @@ class CalledCommand:
 
     def __init__(self, call: Any, request: type[Request]) -> None:
         self._call, self._request = call, request
+        self._sending = asyncio.Lock()  # stdin and sizes may come side by side; a call takes one write at a time
 
     async def send(self, given: CommandInput) -> None:
         """See :class:`RemoteCommand`."""
+        async with self._sending:
+            await self._send(given)
+
+    async def _send(self, given: CommandInput) -> None:
         with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):  # reading tells of its end
             await self._call.write(self._request(input=given))
 
