@@ -16,7 +16,8 @@ from kubelab.apiserver.customresources.objects import at, body_of, set_body
 from kubelab.apiserver.customresources.rules import Rules
 from kubelab.apiserver.customresources.schema import Schema
 from kubelab.apiserver.strategies import causes
-from kubelab.apiserver.strategies.base import MAX_GENERATION, Strategy
+from kubelab.apiserver.strategies.base import Strategy
+from kubelab.apiserver.strategies.metadata import next_generation
 
 TERMINATING = "create not allowed while custom resource definition is terminating"
 
@@ -68,7 +69,7 @@ class CustomStrategy(Strategy[CustomObject]):
             set_body(obj, body)
         ignored = {"status"} if self.has_status else set[str]()
         changed = not equal(_without(body, ignored), _without(before, ignored))
-        meta_of(obj).generation = min(meta_of(old).generation + changed, MAX_GENERATION)
+        meta_of(obj).generation = next_generation(meta_of(old).generation, changed)
 
     def prepare_for_status_update(self, obj: CustomObject, old: CustomObject) -> None:
         self.default(obj)

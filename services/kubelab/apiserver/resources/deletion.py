@@ -11,6 +11,7 @@ from google.protobuf.message import Message
 from kubelab.api.meta.v1 import meta_pb2
 from kubelab.apimachinery import errors
 from kubelab.apimachinery.meta import meta_of
+from kubelab.apiserver.strategies.metadata import next_generation
 from kubelab.apiserver.strategies.rules import Rules
 
 ORPHAN, FOREGROUND = "orphan", "foregroundDeletion"
@@ -94,7 +95,7 @@ def _mark(m: meta_pb2.ObjectMeta, seconds: int, now: float) -> None:
     m.deletionTimestamp.seconds = math.floor(now) + seconds
     m.deletionGracePeriodSeconds = seconds
     if m.generation > 0:
-        m.generation += 1
+        m.generation = next_generation(m.generation)
 
 
 def _finalizers(m: meta_pb2.ObjectMeta, options: meta_pb2.DeleteOptions, default: str) -> None:

@@ -24,6 +24,7 @@ from kubelab.apiserver.resources.preconditions import check_unmodified
 from kubelab.apiserver.resources.subresource import Objects, Subresource
 from kubelab.apiserver.resources.writes import Decision, ObjectState
 from kubelab.apiserver.strategies import causes, metadata
+from kubelab.apiserver.strategies.metadata import next_generation
 
 
 def validate(scale: autoscaling_pb2.Scale) -> list[Cause]:
@@ -49,7 +50,7 @@ def scale_of(resource: Resource[Any], selector: Callable[[Any], str]) -> Subreso
         if obj.spec.replicas == replicas:
             return False
         obj.spec.replicas = replicas
-        obj.metadata.generation += 1
+        obj.metadata.generation = next_generation(obj.metadata.generation)
         return True
 
     return subresource(resource, shown, rescale, scaling.REPLICAS)

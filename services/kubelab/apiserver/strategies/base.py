@@ -19,7 +19,6 @@ from kubelab.apimachinery.scheme import Resource
 from kubelab.apiserver.strategies import causes, metadata
 
 T = TypeVar("T", bound=Message)
-MAX_GENERATION = 2**63 - 1
 
 
 class Strategy(Generic[T]):
@@ -54,7 +53,7 @@ class Strategy(Generic[T]):
         if self.has_status:
             cast(Any, obj).status.CopyFrom(cast(Any, old).status)
         changed = self.has_generation and cast(Any, obj).spec != cast(Any, old).spec
-        meta_of(obj).generation = min(meta_of(old).generation + changed, MAX_GENERATION)
+        meta_of(obj).generation = metadata.next_generation(meta_of(old).generation, changed)
 
     def prepare_for_status_update(self, obj: T, old: T) -> None:
         """Keep all but the status."""

@@ -11,10 +11,16 @@ from kubelab.apimachinery.timestamps import format_time
 from kubelab.apiserver.strategies import causes
 
 ANNOTATIONS_LIMIT = 256 * 1024  # bytes, keys and values together
+MAX_GENERATION = 2**63 - 1
 STANDARD_FINALIZERS = ("kubernetes", "orphan", "foregroundDeletion")
 NameCheck = Callable[[str], list[str]]
 
 _NOT_STANDARD = "name is neither a standard finalizer name nor is it fully qualified"
+
+
+def next_generation(generation: int, changed: bool = True) -> int:
+    """The generation after a write that has `changed` the spec; the greatest int64 stays."""
+    return min(generation + changed, MAX_GENERATION)
 
 
 def validate(meta: meta_pb2.ObjectMeta, *, namespaced: bool, check_name: NameCheck) -> list[Cause]:

@@ -9,6 +9,7 @@ from kubelab.apimachinery.errors import Cause
 from kubelab.apimachinery.meta import meta_of
 from kubelab.apiserver.resources.admissionregistration import webhooks
 from kubelab.apiserver.strategies.base import Strategy
+from kubelab.apiserver.strategies.metadata import next_generation
 
 
 class MutatingWebhookConfigurationStrategy(Strategy[pb.MutatingWebhookConfiguration]):
@@ -19,7 +20,7 @@ class MutatingWebhookConfigurationStrategy(Strategy[pb.MutatingWebhookConfigurat
 
     def prepare_for_update(self, obj: pb.MutatingWebhookConfiguration, old: pb.MutatingWebhookConfiguration) -> None:
         changed = obj.webhooks != old.webhooks
-        meta_of(obj).generation = meta_of(old).generation + changed
+        meta_of(obj).generation = next_generation(meta_of(old).generation, changed)
 
     def validate_content(self, obj: pb.MutatingWebhookConfiguration) -> list[Cause]:
         return webhooks.validate(obj.webhooks)

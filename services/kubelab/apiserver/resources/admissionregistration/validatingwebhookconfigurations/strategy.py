@@ -9,6 +9,7 @@ from kubelab.apimachinery.errors import Cause
 from kubelab.apimachinery.meta import meta_of
 from kubelab.apiserver.resources.admissionregistration import webhooks
 from kubelab.apiserver.strategies.base import Strategy
+from kubelab.apiserver.strategies.metadata import next_generation
 
 
 class ValidatingWebhookConfigurationStrategy(Strategy[pb.ValidatingWebhookConfiguration]):
@@ -21,7 +22,7 @@ class ValidatingWebhookConfigurationStrategy(Strategy[pb.ValidatingWebhookConfig
         self, obj: pb.ValidatingWebhookConfiguration, old: pb.ValidatingWebhookConfiguration
     ) -> None:
         changed = obj.webhooks != old.webhooks
-        meta_of(obj).generation = meta_of(old).generation + changed
+        meta_of(obj).generation = next_generation(meta_of(old).generation, changed)
 
     def validate_content(self, obj: pb.ValidatingWebhookConfiguration) -> list[Cause]:
         return webhooks.validate(obj.webhooks)

@@ -11,7 +11,8 @@ from kubelab.apimachinery.apps.deployments import RECREATE, ROLLING_UPDATE
 from kubelab.apimachinery.errors import Cause
 from kubelab.apiserver.resources.apps.replicasets import strategy as replicasets
 from kubelab.apiserver.strategies import causes, intorpercent, labelselectors, podtemplate, replicas
-from kubelab.apiserver.strategies.base import MAX_GENERATION, Strategy
+from kubelab.apiserver.strategies.base import Strategy
+from kubelab.apiserver.strategies.metadata import next_generation
 
 _TEMPLATE = "spec.template"
 _SHARE = "25%"
@@ -46,7 +47,7 @@ class DeploymentStrategy(Strategy[apps_pb2.Deployment]):
         """Count changes of the annotations too: they belong to the revision."""
         super().prepare_for_update(obj, old)
         if obj.spec == old.spec and obj.metadata.annotations != old.metadata.annotations:
-            obj.metadata.generation = min(old.metadata.generation + 1, MAX_GENERATION)
+            obj.metadata.generation = next_generation(old.metadata.generation)
 
     def prepare_for_status_update(self, obj: apps_pb2.Deployment, old: apps_pb2.Deployment) -> None:
         """Take the annotations over with the status: the controller writes the revision there."""

@@ -8,7 +8,8 @@ from kubelab.api.discovery.v1 import discovery_pb2
 from kubelab.apimachinery import names
 from kubelab.apimachinery.errors import Cause
 from kubelab.apiserver.strategies import addresses, causes
-from kubelab.apiserver.strategies.base import MAX_GENERATION, Strategy
+from kubelab.apiserver.strategies.base import Strategy
+from kubelab.apiserver.strategies.metadata import next_generation
 
 ADDRESS_TYPES = ("FQDN", "IPv4", "IPv6")
 PROTOCOLS = ("SCTP", "TCP", "UDP")
@@ -30,7 +31,7 @@ class EndpointSliceStrategy(Strategy[discovery_pb2.EndpointSlice]):
     def prepare_for_update(self, obj: discovery_pb2.EndpointSlice, old: discovery_pb2.EndpointSlice) -> None:
         super().prepare_for_update(obj, old)
         same = list(obj.endpoints) == list(old.endpoints) and list(obj.ports) == list(old.ports)
-        obj.metadata.generation = min(old.metadata.generation + (not same), MAX_GENERATION)
+        obj.metadata.generation = next_generation(old.metadata.generation, not same)
 
     def validate_content(self, obj: discovery_pb2.EndpointSlice) -> list[Cause]:
         complaints = causes.one_of("addressType", obj.addressType, ADDRESS_TYPES)
