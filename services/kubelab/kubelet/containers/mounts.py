@@ -40,7 +40,12 @@ def _inside(path: str) -> str:
 def volume_mounts(
     pod: core_pb2.Pod, container: core_pb2.Container, folders: Mapping[str, Path], parts: Mapping[int, Path]
 ) -> list[cri.Mount]:
-    """The CRI's mounts. ``folders`` are by the volume's name, ``parts`` by the number of the container's mount."""
+    """The CRI's mounts. ``folders`` are by the volume's name, ``parts`` by the number of the container's mount.
+
+    ConfigError where the pod has no such volume: the api-server refuses that, etcd may hold it."""
+    for mount in container.volumeMounts:
+        if mount.name not in folders:
+            raise ConfigError(f'cannot find volume "{mount.name}" to mount into container "{container.name}"')
     shown = {v.name for v in pod.spec.volumes if any(v.volumeSource.HasField(kind) for kind in READ_ONLY)}
     return [
         cri.Mount(

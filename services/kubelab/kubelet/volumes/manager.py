@@ -120,6 +120,8 @@ class PodVolumes:
         for number, path in paths.items():
             name = container.volumeMounts[number].name
             place = self._deps.folders.sub_path(uid, name, container.name, number)
+            if name not in self._folders:
+                raise VolumeError(f'cannot find volume "{name}" to mount into container "{container.name}"')
             work = functools.partial(subpaths.bind, self._folders[name], path, place)
             await asyncio.to_thread(self._deps.machine.do, work)
             found[number] = place

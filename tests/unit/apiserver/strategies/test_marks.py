@@ -97,7 +97,7 @@ def test_what_is_not_set_is_not_warned_about() -> None:
 def test_the_warnings_of_one_object_are_bounded() -> None:
     pod = core_pb2.Pod()
     for _ in range(marks.MAX_MARKED + 1):
-        pod.spec.containers.add(tty=True)
+        pod.spec.containers.add(restartPolicy="Always")
     assert len(marks.stored(pod)) == marks.MAX_MARKED
     told = warnings.metadata(RULES["pods"].warnings(pod))
     assert sum(len(text) for _, text in told) <= warnings.MAX_BYTES

@@ -17,7 +17,7 @@ def pod(**mount: str) -> core_pb2.Pod:
     made.spec.volumes.add(name="v").volumeSource.emptyDir.SetInParent()
     made.spec.volumes.add(name="c").volumeSource.configMap.localObjectReference.name = "c"
     container = made.spec.containers.add(name="app", image="a")
-    container.volumeMounts.add(name="v", **{"mountPath": "/data", **mount})
+    container.volumeMounts.add(**{"name": "v", "mountPath": "/data", **mount})
     return made
 
 
@@ -37,6 +37,12 @@ def test_what_shows_objects_is_read_only_and_a_part_stands_for_the_whole() -> No
         ("/ro", "/node/v", True),
         ("/part", "/node/part", False),
     ]
+
+
+def test_a_volume_that_the_pod_does_not_have_is_an_error() -> None:
+    made = pod(name="gone")
+    with pytest.raises(ConfigError, match='cannot find volume "gone" to mount into container'):
+        volume_mounts(made, made.spec.containers[0], FOLDERS, {})
 
 
 def test_an_expression_is_expanded_with_the_containers_environment() -> None:
