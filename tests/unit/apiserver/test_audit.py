@@ -14,10 +14,10 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry
 
 from kubelab.apimachinery.clock import SystemClock
-from kubelab.apiserver.audit.log import AuditLog
+from kubelab.apiserver.audit.log import AuditLog, Record
 
 
-def record(n: int) -> dict[str, str | int]:
+def record(n: int) -> Record:
     return {"started_unix_nano": str(n), "process": "api-server@cp-1", "verb": "get", "name": f"web-{n}"}
 
 
