@@ -57,6 +57,7 @@ CONTROLLERS = {  # kubelab's controllers, by upstream's names of their roles
     "horizontalpodautoscaler": "horizontal-pod-autoscaler",
     "clusterroleaggregation": "clusterrole-aggregation-controller",
     "serviceaccount": "service-account-controller",
+    "rootcacertpublisher": "root-ca-cert-publisher",
     "resourcequota": "resourcequota-controller",
     "csrsigning": "certificate-controller",
     "csrapproving": "certificate-controller",
