@@ -85,6 +85,8 @@ def _is_like_none(one: FieldDescriptor, value: Any) -> bool:
     """Whether JSON has a field that is there as it has one that is not: 0, an empty part, a part without fields."""
     if one.message_type is not None and one.message_type.full_name == jsonmapping.RAW_EXTENSION:
         return value.raw in (b"", b"null")
+    if one.message_type is not None and one.message_type.full_name in (jsonmapping.TIME, jsonmapping.MICRO_TIME):
+        return not value.seconds and not value.nanos
     if one.full_name not in spelling.ALWAYS and one.full_name not in spelling.INLINE:
         return False
     if not isinstance(value, Message):

@@ -27,6 +27,14 @@ def test_what_is_written_is_read_as_the_same_message(obj: Message) -> None:
     assert again == obj
 
 
+def test_an_empty_time_is_kept_where_json_cannot_say_it() -> None:
+    old, new = core_pb2.Pod(), core_pb2.Pod()
+    old.metadata.deletionTimestamp.SetInParent()
+    new.metadata.SetInParent()
+    jsonobjects.align(new, old)
+    assert new == old
+
+
 @pytest.mark.parametrize(
     ("body", "message"),
     [
