@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from kubelab.topology.record import Record
 from tests.e2e.terminal import OWN_FILES, Terminal, eventually
 
 
@@ -215,8 +214,8 @@ def test_volumes_show_what_they_are_made_of(terminal: Terminal) -> None:
     terminal.type('kctl patch configmap settings -p \'{"data":{"greeting":"changed"}}\'')
     eventually(lambda: (terminal.type("kctl logs volumes -c reader").lines or [""])[-1] == "changed", what="a change")
     terminal.type("kctl delete pod volumes")
-    if record := Record.load(terminal.home, terminal.cluster):  # of a local cluster, whose nodes' folders are here
-        assert not list(record.folder.glob("kubelet/*/pods/*"))
+    folder = terminal.home / "clusters" / terminal.cluster  # a compose cluster's nodes have theirs in Docker's volumes
+    assert not list(folder.glob("kubelet/*/pods/*"))
     terminal.type("kctl delete configmap/settings secret/keys")
 
 
