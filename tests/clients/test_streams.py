@@ -128,7 +128,7 @@ def test_exec_in_a_terminal(tools: Terminal, program: str) -> None:
     with in_terminal(tools, command) as shown:
         shown.shows("prompt ")
         assert not shown.cooked
-        shown.type("tty; sh -c 'echo $0; sleep 778' asl''eep\n")
+        shown.type("tty; sh -c 'echo $0; exec sleep 778' asl''eep\n")
         shown.shows("/dev/pts/")
         shown.shows("asleep")
         shown.type("\x03")

@@ -47,8 +47,11 @@ class Session:
         return self.status.message if code is None else code
 
     async def _receive(self) -> bool:
-        async with asyncio.timeout(SECONDS):
-            output = await self.command.receive()
+        try:
+            async with asyncio.timeout(SECONDS):
+                output = await self.command.receive()
+        except TimeoutError:
+            raise AssertionError(f"it prints nothing more: {self}") from None
         if output is None:
             return False
         self.stdout += output.stdout

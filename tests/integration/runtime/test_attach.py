@@ -98,7 +98,7 @@ async def test_a_terminal(lab: Lab) -> None:
     container = await started(lab, SHELL, tty=True)
     async with attached(lab, container, tty=True) as session:
         await session.resize(101, 37)
-        await session.type("until stty size | grep 101; do :; done; echo $TERM; sh -c 'echo asleep; sleep 777'\n")
+        await session.type("until stty size | grep 101; do :; done; echo $TERM; sh -c 'echo asleep; exec sleep 777'\n")
         await session.says(b"asleep\r\n")
         assert b"37 101\r\nxterm\r\n" in session.stdout
         await session.type("\x03")

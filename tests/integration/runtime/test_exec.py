@@ -72,7 +72,7 @@ async def test_a_terminal(lab: Lab) -> None:
         assert b"/dev/pts/" in session.stdout
         assert b"xterm\r\n" in session.stdout
         await session.resize(80, 24)
-        await session.type("PS1='pro''mpt '; sh -c 'echo asleep; sleep 777'\n")
+        await session.type("PS1='pro''mpt '; sh -c 'echo asleep; exec sleep 777'\n")
         await session.says(b"asleep\r\n")
         await session.type("\x03")
         await session.says(b"prompt ")
