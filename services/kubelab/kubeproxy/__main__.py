@@ -15,6 +15,7 @@ from kubelab.kubeproxy.conntrack import Conntrack
 from kubelab.kubeproxy.metrics import ProxyMetrics
 from kubelab.kubeproxy.nft import Nft
 from kubelab.kubeproxy.proxier import Proxier
+from kubelab.kubeproxy.rules import Table
 
 
 async def run(config: ProxyConfig, env: Environment) -> None:
@@ -35,7 +36,7 @@ async def run(config: ProxyConfig, env: Environment) -> None:
             log=env.log,
             metrics=ProxyMetrics.on(env.registry),
             min_sync_period=config.min_sync_period,
-            pods=config.pods(),
+            table=Table(config.pods(), config.masquerade_outside_pods),
         )
         async with env.serve(ready=False), asyncio.TaskGroup() as group:
             group.create_task(services.run(), name="services")

@@ -17,6 +17,9 @@ class ProxyConfig(BaseConfig):
     node_name: str = ""
     cluster_cidr: str = "10.244.0.0/16"
     """The range of all pods' addresses: clients from there are inside the cluster."""
+    masquerade_outside_pods: bool = False
+    """Whether what a pod sends through a service to an address that is no pod's comes from its node's address: that
+    machine needs no route to the pods then. An api-server in a container of its own has none."""
     min_sync_period: Duration = 0.01
     """Seconds that changes are gathered before they are written together."""
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address
 from itertools import chain
 
 from google.protobuf.message import Message
@@ -29,7 +29,7 @@ from kubelab.kubeproxy.conntrack import Conntrack, Destination, to_check
 from kubelab.kubeproxy.metrics import ProxyMetrics
 from kubelab.kubeproxy.model import Backend, ServicePort, ignored_fields, node_addresses, service_ports
 from kubelab.kubeproxy.nft import Nft, NftError
-from kubelab.kubeproxy.rules import PODS, Table
+from kubelab.kubeproxy.rules import Table
 
 RULES = "rules"  # the queue's only key
 BY_SERVICE = "service"
@@ -59,13 +59,13 @@ class Proxier:
         log: FilteringBoundLogger,
         metrics: ProxyMetrics,
         min_sync_period: float = 0.01,
-        pods: IPv4Network = PODS,
+        table: Table | None = None,
     ) -> None:
         self._services, self._slices, self._nodes, self._queue = services, slices, nodes, queue
         self._conntrack = conntrack
         self._nft, self._node, self._clock, self._log, self._metrics = nft, node, clock, log, metrics
-        self._min_sync_period, self._pods = min_sync_period, pods
-        self._table = Table(self._pods)
+        self._min_sync_period = min_sync_period
+        self._table = table or Table()
         self._changed: set[str] = set()
         self._of_node: dict[str, frozenset[IPv4Address]] = {}  # by node, its own addresses
         self._all_nodes: frozenset[IPv4Address] | None = None
@@ -156,7 +156,7 @@ class Proxier:
     async def _write_everything(self) -> None:
         everything = {key_of(service): self._desired(key_of(service)) for service in self._services.list()}
         await self._nft.apply(self._table.replaced(everything))
-        self._table = Table(self._pods)
+        self._table = self._table.empty()
         self._table.commit(everything)
         self._whole = False
         self._log.info("wrote all rules", services=len(everything))

@@ -7,7 +7,8 @@
                                    with externalTrafficPolicy Local: what comes from a pod or from this node goes to
                                    any backend (upstream's short cuts), the rest to this node's own, or is dropped
     with session affinity: a set for each backend remembers its clients; the turns are for new ones
-    postrouting ─▶ masquerade what is marked, and what a pod sends to itself through a service (hairpin)
+    postrouting ─▶ masquerade what is marked, and what a pod sends to itself through a service (hairpin); where it is
+                   configured, also what a pod sends through a service to an address that is no pod's
     input, forward, output ─▶ reject at once what goes to a service that has no endpoints
 
 All that belongs to one service is a chain of its own or an element of a map, so a change of one service rewrites only
@@ -196,6 +197,8 @@ class Table:
     """The rules in the kernel, as this process put them there. :meth:`transaction` computes changes."""
 
     pods: IPv4Network = PODS
+    masquerade_outside: bool = False
+    """Whether an endpoint that is no pod gets to see the node's address instead of a pod's."""
     ports: dict[str, tuple[ServicePort, ...]] = field(default_factory=dict[str, tuple[ServicePort, ...]])
     hairpins: Counter[IPv4Address] = field(default_factory=Counter[IPv4Address])
     claims: dict[Key, frozenset[Claim]] = field(default_factory=dict[Key, frozenset[Claim]])
@@ -247,7 +250,17 @@ class Table:
 
     def replaced(self, everything: Mapping[str, tuple[ServicePort, ...]]) -> Fragment:
         """The transaction that replaces the whole table in the kernel."""
-        return joined([BASE, Table(self.pods).transaction(everything)], "")
+        outside = nft(
+            "add rule % nat-postrouting ct status dnat ip saddr % ip daddr != % masquerade fully-random\n",
+            TABLE,
+            self.pods,
+            self.pods,
+        )
+        return joined([BASE, *([outside] if self.masquerade_outside else []), self.empty().transaction(everything)], "")
+
+    def empty(self) -> Table:
+        """The table of the same settings without a service."""
+        return Table(self.pods, self.masquerade_outside)
 
     def commit(self, changes: Mapping[str, tuple[ServicePort, ...]]) -> None:
         """Note that a transaction over these changes is in place."""

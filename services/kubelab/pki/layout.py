@@ -196,7 +196,8 @@ def _node(node: str, address: str, component: str) -> dict[str, Any]:
                 "logDir": str(STATE / "logs"),
             }
         case "kube-proxy":
-            return {"nodeName": node}
+            # The api-servers' containers have no routes to the pods, which call them by the service `kubernetes`.
+            return {"nodeName": node, "masqueradeOutsidePods": True}
         case _:
             return {
                 "socket": str(run / "runtime.sock"),

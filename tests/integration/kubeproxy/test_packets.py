@@ -239,6 +239,26 @@ def test_a_pod_reaches_the_service_and_itself_through_it(lab: Lab) -> None:
     assert {answer.split()[1] for answer in answers if not answer.startswith("pod-0")} == {PODS[0]}
 
 
+@pytest.fixture
+def masquerading(lab: Lab) -> Generator[Lab]:
+    """The laboratory, whose kube-proxy masquerades what pods send through a service to others than pods."""
+    before, lab.table = lab.table, Table(masquerade_outside=True)
+    lab.apply(lab.table.replaced({}))
+    yield lab
+    lab.table = before
+    lab.apply(before.replaced(before.ports))
+
+
+def test_a_machine_without_a_route_to_the_pods_answers_them_through_a_service(masquerading: Lab) -> None:
+    lab, asking = masquerading, masquerading.pods[PODS[0]]
+    lab.servers.append(lab.inside(lab.client, SERVER, "outside"))
+    assert lab.servers[-1].stdout
+    assert lab.servers[-1].stdout.readline() == "ready\n"
+    lab.set(web(*PODS[1:]), ServicePort("default/outside", TCP, 81, VIP, internal=(backend(CLIENT_IP, 8080),)))
+    assert lab.ask(asking, CLUSTER_IP, 81) == [f"outside {NODE_IP} outside:8080"]
+    assert {answer.split()[1] for answer in lab.ask(asking, CLUSTER_IP, 80, 2)} == {PODS[0]}, "pods see who asks"
+
+
 def test_a_node_port_is_masqueraded_and_shares_the_turns(lab: Lab) -> None:
     lab.set(web(*PODS))
     answers = lab.ask(lab.client, NODE_IP, 30080, 3)
