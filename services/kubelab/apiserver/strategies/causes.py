@@ -119,3 +119,13 @@ def non_negative(field: str, value: int) -> list[Cause]:
 
 def immutable(field: str, value: object) -> Cause:
     return invalid(field, value, IMMUTABLE)
+
+
+def descending_path(field: str, path: str) -> list[Cause]:
+    """Complain of a path that leads out of its folder (upstream's validateLocalDescendingPath)."""
+    complaints: list[Cause] = []
+    if path.startswith("/"):
+        complaints.append(invalid(field, path, "must be a relative path"))
+    if ".." in path.split("/"):
+        complaints.append(invalid(field, path, "must not contain '..'"))
+    return complaints

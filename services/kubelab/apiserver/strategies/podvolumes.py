@@ -86,10 +86,10 @@ def validate_mounts(container: core_pb2.Container, field: str, volumes: Collecti
             complaints.append(causes.invalid(f"{here}.mountPath", mount.mountPath, "must be unique"))
         seen.add(mount.mountPath)
         if mount.subPath:
-            complaints += volumefiles.descending(f"{here}.subPath", mount.subPath)
+            complaints += causes.descending_path(f"{here}.subPath", mount.subPath)
         if mount.subPathExpr:
             if mount.subPath:
                 detail = "subPathExpr and subPath are mutually exclusive"
                 complaints.append(causes.invalid(f"{here}.subPathExpr", mount.subPathExpr, detail))
-            complaints += volumefiles.descending(f"{here}.subPathExpr", mount.subPathExpr)
+            complaints += causes.descending_path(f"{here}.subPathExpr", mount.subPathExpr)
     return complaints

@@ -110,17 +110,7 @@ def _seccomp(context: core_pb2.SecurityContext | core_pb2.PodSecurityContext, fi
     elif not profile.HasField("localhostProfile"):
         complaints.append(causes.required(here, "must be set when seccomp type is Localhost"))
     else:
-        complaints += _descending(here, profile.localhostProfile)
-    return complaints
-
-
-def _descending(field: str, path: str) -> list[Cause]:
-    """Upstream's validateLocalDescendingPath."""
-    complaints: list[Cause] = []
-    if path.startswith("/"):
-        complaints.append(causes.invalid(field, path, "must be a relative path"))
-    if ".." in path.split("/"):
-        complaints.append(causes.invalid(field, path, "must not contain '..'"))
+        complaints += causes.descending_path(here, profile.localhostProfile)
     return complaints
 
 
