@@ -6,7 +6,7 @@ writes its own Node, its own Lease and the status of its pods. What it may not w
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from google.protobuf.message import Message
 
@@ -64,10 +64,14 @@ class NodeAuthorizer:
             return "can only read namespaced object of this type"
         if not a.name:
             return "No Object name found"
-        if self._named_by_pods(a, node):
+        return await self._by_its_pods(self._named_by_pods, a, node)
+
+    async def _by_its_pods(self, related: Callable[[Attributes, str], bool], a: Attributes, node: str) -> str:
+        """Look at the pods that are known, and before a refusal once more at those that etcd has."""
+        if related(a, node):
             return _ALLOWED
         await self._reflector.fresh()
-        return _ALLOWED if self._named_by_pods(a, node) else _unrelated(node)
+        return _ALLOWED if related(a, node) else _unrelated(node)
 
     def _named_by_pods(self, a: Attributes, node: str) -> bool:
         names = config_map_names if a.resource == "configmaps" else secret_names
@@ -82,10 +86,7 @@ class NodeAuthorizer:
         part of the subresource looks at."""
         if (a.verb, a.subresource) != ("create", "token") or not a.namespace or not a.name:
             return "can only create tokens for individual service accounts"
-        if self._run_by_pods(a, node):
-            return _ALLOWED
-        await self._reflector.fresh()
-        return _ALLOWED if self._run_by_pods(a, node) else _unrelated(node)
+        return await self._by_its_pods(self._run_by_pods, a, node)
 
     def _run_by_pods(self, a: Attributes, node: str) -> bool:
         pods = (entry.fields for entry in self._caches[PODS].select(Selection(a.namespace)))
