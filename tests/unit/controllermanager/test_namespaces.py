@@ -19,13 +19,18 @@ from tests.unit.controllermanager.conftest import Run
 from tests.unit.controllermanager.objects import lease, pods
 
 
+def terminating(name: str) -> core_pb2.Namespace:
+    """A namespace that was deleted and whose content has not been looked at."""
+    made = core_pb2.Namespace()
+    made.metadata.name = name
+    made.metadata.deletionTimestamp.seconds, made.status.phase = 1, "Terminating"
+    made.spec.finalizers.append("kubernetes")
+    return made
+
+
 async def test_a_namespace_is_emptied_gracefully_before_it_goes(running: Run) -> None:
     server = ApiServerInMemory()
-    doomed = core_pb2.Namespace()
-    doomed.metadata.name = "doomed"
-    doomed.metadata.deletionTimestamp.seconds = 1
-    doomed.spec.finalizers.append("kubernetes")
-    doomed.status.phase = "Terminating"
+    doomed = terminating("doomed")
     config = core_pb2.ConfigMap(metadata=meta_pb2.ObjectMeta(namespace="doomed", name="c"))
     held, slow = lease("l", 0), make.pod("slow", namespace="doomed", node="node-1", phase="Running")
     held.metadata.namespace = "doomed"
@@ -82,10 +87,7 @@ async def test_a_namespace_is_emptied_gracefully_before_it_goes(running: Run) ->
 async def test_what_cannot_be_deleted_holds_back_nothing_else_and_is_told(running: Run) -> None:
     clock = FakeClock()
     server = ApiServerInMemory(clock=clock)
-    doomed = core_pb2.Namespace()
-    doomed.metadata.name = "doomed"
-    doomed.metadata.deletionTimestamp.seconds, doomed.status.phase = 1, "Terminating"
-    doomed.spec.finalizers.append("kubernetes")
+    doomed = terminating("doomed")
     server.add(doomed, make.service("web", namespace="doomed"), make.replication_controller("web", namespace="doomed"))
     refused = errors.Forbidden("not these")
     server.fail(refused, verb="deletecollection", resource="replicationcontrollers", times=10**6)
@@ -106,10 +108,7 @@ async def test_what_cannot_be_deleted_holds_back_nothing_else_and_is_told(runnin
 async def test_a_namespace_that_waits_for_finalizers_is_looked_at_ever_more_rarely(running: Run) -> None:
     clock = FakeClock()
     server = ApiServerInMemory(clock=clock)
-    doomed = core_pb2.Namespace()
-    doomed.metadata.name = "doomed"
-    doomed.metadata.deletionTimestamp.seconds, doomed.status.phase = 1, "Terminating"
-    doomed.spec.finalizers.append("kubernetes")
+    doomed = terminating("doomed")
     held = make.pod("held", namespace="doomed")
     held.metadata.finalizers.append("example.com/held")
     server.add(doomed, held)
