@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from kubelab.api.core.v1 import core_pb2
 from kubelab.api.resource import quantity_pb2
 from kubelab.kctl.describe import volumes
-from kubelab.kctl.describe.writer import NONE, Writer, moment, zero_moment
+from kubelab.kctl.describe.writer import NONE, Writer, boolean, moment, zero_moment
 
 Resolve = Callable[[str], str]  # a field path to its value, "" where there is none
 
@@ -104,7 +104,7 @@ def _environment_from(w: Writer, sources: Sequence[core_pb2.EnvFromSource]) -> N
         else:
             kind, ref = "Secret", source.secretRef
         prefix = f" with prefix '{source.prefix}'" if source.prefix else ""
-        w.line(f"{ref.localObjectReference.name}\t{kind}{prefix}\tOptional: {_bool(ref.optional)}", 3)
+        w.line(f"{ref.localObjectReference.name}\t{kind}{prefix}\tOptional: {boolean(ref.optional)}", 3)
 
 
 def _environment(w: Writer, variables: Sequence[core_pb2.EnvVar], resolve: Resolve) -> None:
@@ -117,11 +117,11 @@ def _environment(w: Writer, variables: Sequence[core_pb2.EnvVar], resolve: Resol
         elif source.HasField("secretKeyRef"):
             ref = source.secretKeyRef
             name = ref.localObjectReference.name
-            value = f"<set to the key '{ref.key}' in secret '{name}'>\tOptional: {_bool(ref.optional)}"
+            value = f"<set to the key '{ref.key}' in secret '{name}'>\tOptional: {boolean(ref.optional)}"
         elif source.HasField("configMapKeyRef"):
             ref = source.configMapKeyRef
             name = ref.localObjectReference.name
-            value = f"<set to the key '{ref.key}' of config map '{name}'>\tOptional: {_bool(ref.optional)}"
+            value = f"<set to the key '{ref.key}' of config map '{name}'>\tOptional: {boolean(ref.optional)}"
         else:
             value, *rest = variable.value.split("\n")
             w.field(variable.name, value, 3)
@@ -129,7 +129,3 @@ def _environment(w: Writer, variables: Sequence[core_pb2.EnvVar], resolve: Resol
                 w.line(f"\t{line}", 3)
             continue
         w.field(variable.name, value, 3)
-
-
-def _bool(value: bool) -> str:
-    return "true" if value else "false"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import quantity
-from kubelab.kctl.describe.writer import NONE, Writer
+from kubelab.kctl.describe.writer import NONE, Writer, boolean
 
 UNSET = "<unset>"
 
@@ -48,11 +48,11 @@ def _source(w: Writer, source: core_pb2.VolumeSource) -> None:
     elif source.HasField("secret"):
         w.field("Type", "Secret (a volume populated by a Secret)", 2)
         w.field("SecretName", source.secret.secretName, 2)
-        w.field("Optional", _bool(source.secret.optional), 2)
+        w.field("Optional", boolean(source.secret.optional), 2)
     elif source.HasField("configMap"):
         w.field("Type", "ConfigMap (a volume populated by a ConfigMap)", 2)
         w.field("Name", source.configMap.localObjectReference.name, 2)
-        w.field("Optional", _bool(source.configMap.optional), 2)
+        w.field("Optional", boolean(source.configMap.optional), 2)
     elif source.HasField("downwardAPI"):
         _downward(w, source.downwardAPI)
     elif source.HasField("projected"):
@@ -61,7 +61,7 @@ def _source(w: Writer, source: core_pb2.VolumeSource) -> None:
         about = "a reference to a PersistentVolumeClaim in the same namespace"
         w.field("Type", f"PersistentVolumeClaim ({about})", 2)
         w.field("ClaimName", source.persistentVolumeClaim.claimName, 2)
-        w.field("ReadOnly", _bool(source.persistentVolumeClaim.readOnly), 2)
+        w.field("ReadOnly", boolean(source.persistentVolumeClaim.readOnly), 2)
     else:
         kind = next((field.name for field, _ in source.ListFields()), "<unknown>")
         w.field("Type", kind[:1].upper() + kind[1:], 2)
@@ -92,8 +92,4 @@ def _projected(w: Writer, source: core_pb2.ProjectedVolumeSource) -> None:
 
 
 def _optional(part: core_pb2.SecretProjection | core_pb2.ConfigMapProjection) -> str:
-    return _bool(part.optional) if part.HasField("optional") else "<nil>"
-
-
-def _bool(value: bool) -> str:
-    return "true" if value else "false"
+    return boolean(part.optional) if part.HasField("optional") else "<nil>"

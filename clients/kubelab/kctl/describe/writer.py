@@ -118,6 +118,11 @@ def created_on(seconds: float) -> str:
     return f"{local.year:04}-{local:%m-%d %H:%M:%S %z %Z}"
 
 
+def boolean(value: bool) -> str:
+    """``true`` or ``false``, as Go prints it."""
+    return "true" if value else "false"
+
+
 def zero_moment() -> str:
     """Return Go's text for the zero time."""
     return "Mon, 01 Jan 0001 00:00:00 +0000"
