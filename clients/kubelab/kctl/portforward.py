@@ -21,6 +21,7 @@ from kubelab.kctl import attachable
 from kubelab.kctl.command import Command
 from kubelab.kctl.flags import Flag, UsageProblem
 from kubelab.kctl.forwardedports import ForwardedPort, ports_of
+from kubelab.kctl.remotecommand.target import POD_RUNNING_TIMEOUT, check_running_timeout
 from kubelab.kctl.session import Failed, Session
 
 if TYPE_CHECKING:
@@ -42,8 +43,7 @@ def _port_forward(session: Session, args: tuple[str, ...], options: PortForwardO
         raise UsageProblem(
             "TYPE/NAME and list of ports are required for port-forward", session.command_path, hint="arguments"
         )
-    if options.pod_running_timeout <= 0:
-        raise UsageProblem("--pod-running-timeout: must be higher than zero")
+    check_running_timeout(options.pod_running_timeout)
     hosts = _hosts(options.address)
     namespace = session.namespace
     return session.run(
@@ -226,12 +226,7 @@ PORT_FORWARD = Command(
             "localhost is supplied, kctl will try to bind on both 127.0.0.1 and ::1 and will fail if neither of these "
             "addresses are available to bind.",
         ),
-        Flag(
-            "--pod-running-timeout",
-            kind="duration",
-            default=60.0,
-            help="The length of time (like 5s, 2m, or 3h, higher than zero) to wait until at least one pod is running",
-        ),
+        POD_RUNNING_TIMEOUT,
     ),
     about="Forward one or more local ports to a pod.\n\n"
     " Use resource type/name such as deployment/mydeployment to select a pod. Resource type defaults to 'pod' if "

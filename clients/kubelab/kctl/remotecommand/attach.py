@@ -35,8 +35,7 @@ def _attach(session: Session, args: tuple[str, ...], options: AttachOptions) -> 
         raise UsageProblem(
             f"expected POD, TYPE/NAME, or TYPE NAME, (at most 2 arguments) saw {len(args)}: [{' '.join(args)}]"
         )
-    if options.pod_running_timeout <= 0:
-        raise UsageProblem("--pod-running-timeout: must be higher than zero")
+    target.check_running_timeout(options.pod_running_timeout)
     return session.run(lambda client: _run(client, session, "/".join(args), options), endless=True)
 
 
@@ -52,7 +51,6 @@ async def attach(client: Client, pod: core_pb2.Pod, options: AttachOptions) -> N
     """Attach to a pod's container until it ends. Failed, ApiError."""
     from kubelab.api.core.v1 import core_pb2
 
-    target.refuse_completed(pod, "attach")
     container = target.container_of(pod, options.container, quiet=options.quiet)
     if options.tty and not container.tty and not options.quiet:
         message = f"error: Unable to use a TTY - container {container.name} did not allocate one"

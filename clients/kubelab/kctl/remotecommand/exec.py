@@ -37,8 +37,7 @@ def _exec(session: Session, args: tuple[str, ...], options: ExecOptions) -> int:
         raise UsageProblem("pod, type/name or --filename must be specified")
     if not command:
         raise UsageProblem("you must specify at least one command for the container")
-    if options.pod_running_timeout <= 0:
-        raise UsageProblem("--pod-running-timeout: must be higher than zero")
+    target.check_running_timeout(options.pod_running_timeout)
     argument = named[0] if named else _of_file(session, options.filename)
     return session.run(lambda client: _run(client, session, argument, command, options), endless=True)
 

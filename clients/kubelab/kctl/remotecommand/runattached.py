@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from kubelab.apimachinery.terminal import escaped
 from kubelab.kctl.flags import UsageProblem
-from kubelab.kctl.remotecommand import terminal
+from kubelab.kctl.remotecommand import target, terminal
 from kubelab.kctl.remotecommand.attach import AttachOptions, attach
 from kubelab.kctl.resource import Info
 from kubelab.kctl.session import Failed
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from kubelab.api.core.v1 import core_pb2
     from kubelab.apimachinery.clock import Clock
     from kubelab.client.client import Client
-
-COMPLETED = ("Succeeded", "Failed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +47,7 @@ class Attachment:
                 command,
                 hint="arguments",
             )
-        if self.pod_running_timeout <= 0:
-            raise UsageProblem("--pod-running-timeout: must be higher than zero")
+        target.check_running_timeout(self.pod_running_timeout)
 
     def settle(self, pod: Any) -> None:
         """Say in the pod what its container is to have open."""
@@ -61,16 +58,18 @@ class Attachment:
 
 async def follow(client: Client, made: core_pb2.Pod, how: Attachment, clock: Clock) -> int:
     """Attach to a pod once it runs, or print its log where it has ended by then; gives its exit code. Failed."""
+    from kubelab.apimachinery.core.pods import SUCCEEDED, TERMINAL_PHASES, is_terminal
+
     info = _info(made)
     pod = await _until(client, info, clock, _ready_or_completed, how.pod_running_timeout)
-    if pod.status.phase in COMPLETED:
+    if is_terminal(pod):
         await _log(client, pod)
     else:
         options = AttachOptions("", how.pod_running_timeout, how.quiet, how.stdin, how.tty)
         await _attach_or_log(client, pod, options)
     if how.leave_stdin_open or pod.spec.restartPolicy == "Always":
         return 0
-    wanted = ("Succeeded",) if pod.spec.restartPolicy == "OnFailure" else COMPLETED
+    wanted = (SUCCEEDED,) if pod.spec.restartPolicy == "OnFailure" else TERMINAL_PHASES
     return _exit_code(await _until(client, info, clock, lambda now: now.status.phase in wanted, None))
 
 
@@ -104,8 +103,9 @@ async def _log(client: Client, pod: core_pb2.Pod) -> None:
 
 
 def _ready_or_completed(pod: core_pb2.Pod) -> bool:
-    ready = any(c.type == "Ready" and c.status == "True" for c in pod.status.conditions)
-    return pod.status.phase in COMPLETED or (pod.status.phase == "Running" and ready)
+    from kubelab.apimachinery.core.pods import RUNNING, is_ready, is_terminal
+
+    return is_terminal(pod) or (pod.status.phase == RUNNING and is_ready(pod))
 
 
 async def _until(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from kubelab.apimachinery.terminal import escaped
 from kubelab.kctl import attachable
-from kubelab.kctl.flags import Flag
+from kubelab.kctl.flags import Flag, UsageProblem
 from kubelab.kctl.session import Failed
 
 if TYPE_CHECKING:
@@ -33,20 +33,25 @@ STDIN = Flag("--stdin", "-i", kind="bool", help="Pass stdin to the container")
 TTY = Flag("--tty", "-t", kind="bool", help="Stdin is a TTY")
 
 
+def check_running_timeout(seconds: float) -> None:
+    """UsageProblem for a ``--pod-running-timeout`` that cannot be waited."""
+    if seconds <= 0:
+        raise UsageProblem("--pod-running-timeout: must be higher than zero")
+
+
 async def running_pod(
     client: Client, argument: str, namespace: str, seconds: float, clock: Clock, doing: str
 ) -> core_pb2.Pod:
-    """Find the pod of POD or TYPE/NAME. Raises NotFound, and Failed for one that has ended."""
+    """Find the pod of POD or TYPE/NAME. Raises NotFound, and Failed for one that has ended.
+
+    ``doing`` is such as ``exec into``."""
+    from kubelab.apimachinery.core.pods import is_terminal
+
     obj = await attachable.find_object(client, argument, namespace)
     pod = await attachable.pod_of(client, obj, namespace, seconds, clock)
-    refuse_completed(pod, doing)
-    return pod
-
-
-def refuse_completed(pod: core_pb2.Pod, doing: str) -> None:
-    """``doing`` is such as ``exec into``."""
-    if pod.status.phase in ("Succeeded", "Failed"):
+    if is_terminal(pod):
         raise Failed(f"error: cannot {doing} a container in a completed pod; current phase is {pod.status.phase}")
+    return pod
 
 
 def container_of(pod: core_pb2.Pod, name: str, *, quiet: bool = False) -> core_pb2.Container:
