@@ -9,8 +9,8 @@ from pathlib import Path
 from kubelab.api.core.v1 import core_pb2
 from kubelab.cri.runtime.v1 import api_pb2 as cri
 from kubelab.kubelet.containers.environment import ConfigError, expand
+from kubelab.kubelet.volumes.payloads import FILES
 
-READ_ONLY = ("configMap", "secret", "downwardAPI", "projected")
 _REFERENCE = re.compile(r"(?:[^$]|^)(?:\$\$)*\$\(([^)]*)\)")
 
 
@@ -46,7 +46,7 @@ def volume_mounts(
     for mount in container.volumeMounts:
         if mount.name not in folders:
             raise ConfigError(f'cannot find volume "{mount.name}" to mount into container "{container.name}"')
-    shown = {v.name for v in pod.spec.volumes if any(v.volumeSource.HasField(kind) for kind in READ_ONLY)}
+    shown = {v.name for v in pod.spec.volumes if any(v.volumeSource.HasField(kind) for kind in FILES)}
     return [
         cri.Mount(
             container_path=mount.mountPath if mount.mountPath.startswith("/") else f"/{mount.mountPath}",

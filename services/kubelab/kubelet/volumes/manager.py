@@ -31,12 +31,11 @@ from kubelab.kubelet.pods.state import PodState, WorkerLoop
 from kubelab.kubelet.volumes import atomicwriter, emptydir, hostpath, ownership, payloads, subpaths
 from kubelab.kubelet.volumes.errors import VolumeError
 from kubelab.kubelet.volumes.objects import Reference
-from kubelab.kubelet.volumes.payloads import Given
+from kubelab.kubelet.volumes.payloads import FILES, Given
 from kubelab.kubelet.volumes.tokens import Tokens
 
 T = TypeVar("T", bound=Message)
 RETRY = ExponentialBackoff(0.5, 122.0)
-FILES = ("configMap", "secret", "downwardAPI", "projected")
 FOLDER_MODE = 0o777
 
 
@@ -55,7 +54,6 @@ class PodVolumes:
         self._state, self._deps, self._loop = state, deps, loop
         self._tokens = Tokens(deps.client, deps.clock)
         self._folders: dict[str, Path] = {}
-        self._failed: set[str] = set()
         self._failures = 0
         self._retry_at = 0.0
         self._complete = False

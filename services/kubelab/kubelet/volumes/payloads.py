@@ -15,6 +15,8 @@ from kubelab.kubelet.volumes.atomicwriter import File
 from kubelab.kubelet.volumes.errors import VolumeError
 from kubelab.kubelet.volumes.resourcefields import resource_value
 
+FILES = ("configMap", "secret", "downwardAPI", "projected")
+"""The kinds of volumes that show objects; containers have them read-only."""
 DEFAULT_MODE = 0o644
 TOKEN_MODE = 0o600  # where the pod says whose its processes are; else the volume's own mode
 Files = dict[str, File]
