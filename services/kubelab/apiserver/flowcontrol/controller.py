@@ -48,6 +48,7 @@ class FlowController:
         self._wake.set()
         for resource in (FLOW_SCHEMAS, PRIORITY_LEVEL_CONFIGURATIONS):
             caches[resource].on_change(self._on_change)
+            caches[resource].on_replace(self._wake.set)
 
     def _on_change(self, change: Change) -> None:
         del change

@@ -51,6 +51,7 @@ class Policies:
         self._in_use: list[tuple[Policy, list[Binding]]] | None = None
         for cache in (self._policies, self._bindings):
             cache.on_change(self._changed)
+            cache.on_replace(self._forget)
 
     def __bool__(self) -> bool:
         """Whether any is put to use."""
@@ -67,6 +68,9 @@ class Policies:
 
     def _changed(self, change: Change) -> None:
         del change
+        self._forget()
+
+    def _forget(self) -> None:
         self._in_use = None
 
     def _bound(self) -> list[tuple[Policy, list[Binding]]]:
