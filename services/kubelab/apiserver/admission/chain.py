@@ -71,8 +71,9 @@ class Admission:
         """What the plugins have to say to the audit record."""
 
     def also(self, attributes: Attributes, plugin: AdmissionPlugin) -> Admission:
-        """Add a plugin that is one request's own."""
-        return Admission(attributes, [*self._plugins, plugin])
+        """Add a plugin that is one request's own. The others go on with the attributes that they were chosen by;
+        ``attributes`` are for where there are none."""
+        return Admission(self._attributes or attributes, [*self._plugins, plugin])
 
     def admit(self, new: Message | None, old: Message | None) -> None:
         """Let every plugin complete the new object, or refuse it."""
