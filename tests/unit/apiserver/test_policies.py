@@ -11,6 +11,7 @@ import pytest
 from kubelab.api.core.v1 import core_pb2
 from kubelab.apimachinery import errors, scheme
 from kubelab.apimachinery.manifest.decode import decode
+from kubelab.apimachinery.manifest.encode import to_dict
 from kubelab.apimachinery.patch.types import PatchType
 from kubelab.apiserver.config import ApiServerConfig
 from kubelab.client.client import Client
@@ -326,6 +327,37 @@ async def test_warnings_and_audit(tmp_path: Path) -> None:
             '"validationActions":["Warn","Audit"]}]'
         ),
     }
+
+
+async def test_another_check_sees_an_applied_object_as_a_creation(client: Client) -> None:
+    """Pod security warns of pods that are created, whatever the request was."""
+    await policy(client, "true", rules=[{**CONFIG_MAPS[0], "resources": ["pods"]}])
+    await bind(client)
+    careful = core_pb2.Namespace()
+    careful.metadata.name = "careful"
+    careful.metadata.labels["pod-security.kubernetes.io/warn"] = "restricted"
+    await client.create(careful)
+    body = make.pod("web", namespace="careful")
+    body.metadata.ClearField("uid")
+    data = json.dumps({"apiVersion": "v1", "kind": "Pod", **to_dict(body)}).encode()
+    heard: list[str] = []
+    with warnings.listening(heard.append):
+        await client.patch(scheme.PODS, "web", data, PatchType.APPLY, "careful", field_manager="me")
+    assert any(one.startswith('would violate PodSecurity "restricted:latest"') for one in heard)
+
+
+async def test_a_policy_that_comes_with_a_new_list_holds(server: ApiServerInMemory, client: Client) -> None:
+    await policy(client, "true", name="mild")
+    await bind(client, name="mild", to="mild")
+    await policy(client, {"expression": "false", "message": "never"}, name="strict")
+    cache = server.api.caches[scheme.VALIDATING_ADMISSION_POLICY_BINDINGS]
+    before = [(one.key, cache.kind.envelope.seal(one.raw), one.revision) for one in cache.entries.values()]
+    await bind(client, name="strict", to="strict")
+    after = [(one.key, cache.kind.envelope.seal(one.raw), one.revision) for one in cache.entries.values()]
+    cache.replace(before, cache.changed)
+    await client.create(settings("a"))
+    cache.replace(after, cache.changed)
+    assert await refused(client, settings("b")) == "never"
 
 
 async def test_policies_do_not_bar_their_own_change(client: Client) -> None:
